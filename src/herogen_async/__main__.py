@@ -1,0 +1,5 @@
+"""`python -m herogen_async` is `herogen-async`."""
+
+from herogen_async.cli import main
+
+main()
