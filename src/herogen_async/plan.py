@@ -1,0 +1,151 @@
+"""What is to be asked: every task of a spec, by its place in the grid, and which of them are still to do.
+
+Nothing here holds the grid: a task is computed from its index when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from herogen_async.codec import canonical, fingerprint
+from herogen_async.grid import Grid
+from herogen_async.spec import Spec, Template
+
+_PAGE_BITS = 1 << 16  # 8 KiB a page: a run with rows everywhere costs one bit a task, an empty stretch nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One answer wanted. `key` is its identity, `index` its place in the plan, `repeat` counts from 1."""
+
+    key: str
+    index: int
+    cell: dict[str, str]
+    repeat: int
+    prompt: str
+    system: str | None
+    sub_prompt: str
+
+
+class Plan:
+    """The tasks of `spec`, in order: cells as the grid has them, the repeats of a cell side by side.
+
+    A key is a hash of (canonical cell, repeat, generation fingerprint): it depends on what is asked and of whom, and
+    not on the task's place, so that it survives new values, another order and another name of the spec.
+    """
+
+    def __init__(self, spec: Spec, *, endpoint: str, model: str) -> None:
+        self.spec = spec
+        self.grid = Grid(spec.attributes)
+        self.repeats = spec.repeats
+        self.size = self.grid.size * spec.repeats
+        self.grid_fingerprint = fingerprint([list(spec.attributes.items()), spec.repeats])
+        self.generation_fingerprint = spec.generation_fingerprint(endpoint, model)
+        self._prompt = Template(spec.prompt)
+        self._system = None if spec.system is None else Template(spec.system)
+        self._sub_prompt = Template(spec.sub_prompt)
+        self._hash = hashlib.blake2b(self.generation_fingerprint.encode(), digest_size=16)
+
+    def task(self, index: int) -> Task:
+        """The task at `index`, 0 <= index < size."""
+        cell_index, repeat = divmod(index, self.repeats)
+        cell = self.grid.cell(cell_index)
+        return Task(
+            self._key(cell, repeat + 1),
+            index,
+            cell,
+            repeat + 1,
+            self._prompt.render(cell),
+            None if self._system is None else self._system.render(cell),
+            self._sub_prompt.render(cell),
+        )
+
+    def key(self, index: int) -> str:
+        """The key of the task at `index`, 32 hexadecimal digits."""
+        cell_index, repeat = divmod(index, self.repeats)
+        return self._key(self.grid.cell(cell_index), repeat + 1)
+
+    def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
+        """The indices of the first `limit` tasks (all, when None) that are not in `done`, ascending."""
+        return done.missing(self.within(limit))
+
+    def within(self, limit: int | None) -> int:
+        """How many tasks a run with this `limit` has in all."""
+        return self.size if limit is None else min(limit, self.size)
+
+    def _key(self, cell: dict[str, str], repeat: int) -> str:
+        digest = self._hash.copy()
+        digest.update(b"%d" % repeat)
+        digest.update(canonical(cell))
+        return digest.hexdigest()
+
+
+class IndexSet:
+    """A set of task indices in one bit each, in pages: memory follows the rows, not the grid."""
+
+    __slots__ = ("_count", "_pages")
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, index: int) -> bool:
+        page = self._pages.get(index // _PAGE_BITS)
+        bit = index % _PAGE_BITS
+        return page is not None and bool(page[bit >> 3] & (1 << (bit & 7)))
+
+    def add(self, index: int) -> bool:
+        """Put `index` in; False when it was there already."""
+        number, bit = divmod(index, _PAGE_BITS)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = bytearray(_PAGE_BITS // 8)
+        mask = 1 << (bit & 7)
+        if page[bit >> 3] & mask:
+            return False
+        page[bit >> 3] |= mask
+        self._count += 1
+        return True
+
+    def discard(self, index: int) -> None:
+        """Take `index` out, if it is there."""
+        if index in self:
+            bit = index % _PAGE_BITS
+            self._pages[index // _PAGE_BITS][bit >> 3] &= ~(1 << (bit & 7))
+            self._count -= 1
+
+    def update(self, other: IndexSet) -> None:
+        """Put all of `other` in."""
+        for number, page in other._pages.items():
+            mine = int.from_bytes(self._pages.get(number, b""), "little")
+            theirs = int.from_bytes(page, "little")
+            self._pages[number] = bytearray((mine | theirs).to_bytes(_PAGE_BITS // 8, "little"))
+            self._count += (theirs & ~mine).bit_count()
+
+    def missing(self, stop: int) -> Iterator[int]:
+        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped whole."""
+        index = 0
+        while index < stop:
+            page = self._pages.get(index // _PAGE_BITS)
+            end = min(stop, (index // _PAGE_BITS + 1) * _PAGE_BITS)
+            if page is None:
+                yield from range(index, end)
+            else:
+                yield from self._missing_in(page, index, end)
+            index = end
+
+    @staticmethod
+    def _missing_in(page: bytearray, start: int, end: int) -> Iterator[int]:
+        offset = start - start % _PAGE_BITS
+        for byte_index, byte in enumerate(page):
+            if byte == 0xFF:
+                continue
+            for bit in range(8):
+                index = offset + (byte_index << 3) + bit
+                if start <= index < end and not byte & (1 << bit):
+                    yield index
