@@ -1,0 +1,37 @@
+"""The only door to the network: `async complete(request) -> Completion`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. Model and sampling are the endpoint's: they are the same for a whole run."""
+
+    prompt: str
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer, as the server gave it.
+
+    `usage` holds the server's own token counts (`prompt_tokens`, `completion_tokens`, ...), empty when it gave none.
+    `finish_reason` is the server's own word (`stop`, `length`, ...), None when it gave none.
+    """
+
+    text: str
+    finish_reason: str | None
+    model: str | None
+    usage: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+class Endpoint(Protocol):
+    """A place that answers."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once, without retrying. Raises an `EndpointError` for everything that can go wrong with one call."""
+        ...
