@@ -1,0 +1,104 @@
+"""Where things lie in a run folder, and which folder a RUN means.
+
+```
+runs/<run>/
+  manifest.json     what the run is; replaced atomically
+  rows-00000.jsonl  the answers, append-only: the only truth
+  failures.jsonl    a line a task that was given up
+  events.jsonl      what changed while running
+  lock              held with flock by the writing process
+  dataset/          derived, rebuildable at any time
+```
+Folders are made 0700 and files 0600: answers may be anybody's business, but that is for the owner to decide.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from herogen_async.errors import InputError, RunFolderError
+
+RUNS = Path("runs")
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,80}")
+_SEGMENT = re.compile(r"rows-(\d{5})\.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run. Holds no state: two of the same path are equal."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def failures(self) -> Path:
+        return self.path / "failures.jsonl"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def dataset(self) -> Path:
+        return self.path / "dataset"
+
+    def segment(self, number: int) -> Path:
+        return self.path / f"rows-{number:05d}.jsonl"
+
+    def segments(self) -> list[Path]:
+        """The journal's files that exist, in writing order."""
+        return sorted(path for path in self.path.glob("rows-*.jsonl") if _SEGMENT.fullmatch(path.name))
+
+    def last_segment(self) -> int:
+        """The number of the journal's last file, 0 when there is none."""
+        segments = self.segments()
+        return int(segments[-1].stem.removeprefix("rows-")) if segments else 0
+
+    def create(self) -> None:
+        """Make the folder; RunFolderError when that can't be."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"the run folder {str(self.path)!r} can't be made: {error.strerror}",
+                fix="choose another with --run, or change the folder's owner or mode",
+            ) from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise RunFolderError(
+                f"the run folder {str(self.path)!r} can't be written to",
+                fix="choose another with --run, or change the folder's owner or mode",
+            )
+
+
+def find_run(run: str | os.PathLike[str]) -> RunFolder:
+    """The folder that a RUN means: a path (it has a slash, or is a Path), else a name below `runs/`."""
+    if isinstance(run, Path) or os.sep in str(run):
+        return RunFolder(Path(run))
+    if not _NAME.fullmatch(str(run)):
+        raise InputError(
+            f"{str(run)!r} is no name for a run",
+            fix="use letters, digits, '.', '_' and '-' (at most 80, no dot first), or a path with a slash in it",
+        )
+    return RunFolder(RUNS / str(run))
+
+
+def existing_run(run: str | os.PathLike[str]) -> RunFolder:
+    """Like `find_run`, and RunFolderError when there is no run in it."""
+    folder = find_run(run)
+    if not folder.manifest.exists():
+        known = sorted(path.parent.name for path in folder.path.parent.glob("*/manifest.json"))
+        raise RunFolderError(
+            f"there is no run in {str(folder.path)!r}",
+            fix=f"runs here: {', '.join(known[:20])}" if known else "start one with: herogen-async run",
+        )
+    return folder

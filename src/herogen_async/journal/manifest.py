@@ -1,0 +1,98 @@
+"""What a run is: everything that `resume` needs, and never a secret."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar, cast
+
+from herogen_async import codec
+from herogen_async.errors import DamageError, RunFolderError
+from herogen_async.journal.layout import RunFolder
+from herogen_async.journal.publish import publish
+from herogen_async.spec import Spec
+
+SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+_PACKAGES = ("herogen-async", "openai", "pyreqwest", "orjson", "xllamacpp")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run is driven; none of it changes an answer, all of it may change between two starts."""
+
+    concurrency: int = 16
+    rpm: float | None = None
+    tpm: float | None = None
+    timeout_s: float = 600.0
+    max_attempts: int = 8
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`spec` is the resolved spec as plain data; for the embedded model `base_url` is None and `weights` is set."""
+
+    spec: dict[str, Any]
+    grid_fingerprint: str
+    generation_fingerprint: str
+    endpoint: str
+    model: str
+    base_url: str | None
+    created_at: str
+    weights: dict[str, str] | None = None
+    settings: Settings = field(default_factory=Settings)
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def resolved_spec(self) -> Spec:
+        """The spec that this run was started with."""
+        return Spec(**self.spec)
+
+
+def write_manifest(folder: RunFolder, manifest: Manifest) -> None:
+    """Publish `manifest` in `folder`, atomically."""
+    publish(folder.manifest, codec.dumps_pretty(asdict(manifest)))
+
+
+def read_manifest(folder: RunFolder) -> Manifest:
+    """The manifest of `folder`.
+
+    Raises RunFolderError when it can't be read or another version wrote it, DamageError when it is no manifest at all.
+    """
+    try:
+        data = codec.loads(folder.manifest.read_bytes())
+        found = data["schema_version"]
+    except OSError as error:
+        raise RunFolderError(f"{str(folder.manifest)!r} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(f"{str(folder.manifest)!r} is not a manifest: {error}") from error
+    if found != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{str(folder.path)!r} was written with run format {found!r}; this version reads {SCHEMA_VERSION}",
+            fix="use the version of herogen-async that wrote it, or start a new run with --run NAME",
+        )
+    try:
+        settings = _known(Settings, data.pop("settings"))
+        return _known(Manifest, {**data, "settings": settings})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamageError(f"{str(folder.manifest)!r} is incomplete: {error}") from error
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what shaped the run: Python, this package, and the packages under it that are installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _known(kind: type[T], data: dict[str, Any]) -> T:
+    """`kind(**data)` without the keys that a later version of the same format may have added."""
+    names = {each.name for each in fields(cast(Any, kind))}
+    return kind(**{key: value for key, value in data.items() if key in names})

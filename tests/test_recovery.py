@@ -1,0 +1,422 @@
+"""P3 and P6: a torn tail is cut and kept, damage is named and never skipped, equal keys count once."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from herogen_async import codec
+from herogen_async.endpoint import Completion
+from herogen_async.errors import DamageError, DiskError, RunFolderError
+from herogen_async.journal import (
+    JournalWriter,
+    RunFolder,
+    failure_line,
+    read_events,
+    read_failures,
+    read_rows,
+    record_event,
+    recover,
+    repair_tails,
+    row_line,
+)
+from herogen_async.journal.recovery import TORN_LINES
+from herogen_async.plan import Plan
+from herogen_async.spec import Spec
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PLAN = Plan(
+    Spec(name="demo", attributes={"n": [str(number) for number in range(100)]}, prompt="{n}"),
+    endpoint="completions",
+    model="m",
+)
+same_folder = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def small_row(index: int, **more: Any) -> bytes:
+    return codec.sealed_line({"key": PLAN.key(index), "index": index, **more})
+
+
+def full_row(index: int, text: str = "a hero") -> bytes:
+    completion = Completion(text, "stop", "m", {"prompt_tokens": 2, "completion_tokens": 3})
+    return row_line(PLAN.task(index), completion, attempts=1, latency_ms=12.34, at=NOON)
+
+
+def failed_row(index: int, kind: str = "refused") -> bytes:
+    attempt = {"kind": kind, "message": "no", "status": 400, "request_id": None}
+    return failure_line(PLAN.task(index), [attempt], at=NOON)
+
+
+def content(folder: RunFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.iterdir()}
+
+
+def done(folder: RunFolder) -> list[int]:
+    found = recover(folder, PLAN).done
+    return [index for index in range(PLAN.size) if index in found]
+
+
+def rewrite(folder: RunFolder, data: bytes) -> Path:
+    """`data` as the only file of the folder, the journal's first."""
+    for path in folder.path.iterdir():
+        path.unlink()
+    folder.segment(0).write_bytes(data)
+    return folder.segment(0)
+
+
+async def append(folder: RunFolder, *rows: bytes, failures: tuple[bytes, ...] = ()) -> None:
+    journal = JournalWriter(folder)
+    for line in rows:
+        journal.row(line)
+    for line in failures:
+        journal.failure(line)
+    journal.finish()
+    await journal.run()
+
+
+# -- P3: torn tails ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_p3_torn_at_any_byte_of_its_last_two_rows_a_journal_keeps_every_whole_row_and_fuses_nothing(
+    folder: RunFolder,
+) -> None:
+    rows = [small_row(0), small_row(1), small_row(2)]
+    whole = b"".join(rows)
+    for size in range(len(rows[0]), len(whole) + 1):
+        path = rewrite(folder, whole[:size])
+        # A row that lacks nothing but its newline was paid for and is sound.
+        kept = 1 + (size >= len(rows[0] + rows[1]) - 1) + (size >= len(whole) - 1)
+        kept_bytes = sum(map(len, rows[:kept]))
+        assert list(range(kept)) == done(folder), "also before the repair"
+        torn = repair_tails(folder, NOON)
+        assert b"".join(rows[:kept]) == path.read_bytes()
+        assert whole[kept_bytes:size] == b"".join(tail.kept_in.read_bytes() for tail in torn)
+        assert [max(0, size - kept_bytes)] == [tail.cut for tail in torn] or torn == []
+        await append(folder, small_row(7))
+        assert [*range(kept), 7] == done(folder)
+        assert b"".join(rows[:kept]) + small_row(7) == path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_p3_torn_failures_are_cut_like_rows(folder: RunFolder) -> None:
+    lines = [failed_row(0), failed_row(1)]
+    whole = b"".join(lines)
+    for size in range(len(lines[0]), len(whole) + 1):
+        rewrite(folder, small_row(5))
+        folder.failures.write_bytes(whole[:size])
+        kept = 1 + (size >= len(whole) - 1)
+        assert kept == len(list(read_failures(folder)))
+        repair_tails(folder, NOON)
+        await append(folder, failures=(failed_row(9),))
+        assert b"".join(lines[:kept]) + failed_row(9) == folder.failures.read_bytes()
+        assert kept + 1 == len(recover(folder, PLAN).failed)
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_p3_torn_events_are_never_fused_with_later_ones(folder: RunFolder, is_repaired: bool) -> None:
+    """Repaired or not: the death of the last session is recorded before the tails are repaired."""
+    record_event(folder, "started", at=NOON)
+    record_event(folder, "parked", at=NOON, reason="the disk")
+    whole = folder.events.read_bytes()
+    first = whole.index(b"\n") + 1
+    for size in range(first, len(whole)):
+        folder.events.write_bytes(whole[:size])
+        if is_repaired:
+            repair_tails(folder, NOON)
+        record_event(folder, "died", at=NOON)
+        told = [event["event"] for event in read_events(folder)]
+        assert ["started", "died"] == [event for event in told if event != "parked"]
+        assert ("parked" in told) == (size == len(whole) - 1 and not is_repaired)
+
+
+def test_events_that_cannot_be_written_stop_nothing(folder: RunFolder) -> None:
+    folder.events.mkdir()
+    record_event(folder, "started", at=NOON)
+    folder.events.rmdir()
+    folder.events.symlink_to("/dev/full")
+    record_event(folder, "started", at=NOON)
+
+
+@pytest.mark.parametrize("size", [1, 511, 4096, (1 << 16) - 1, 1 << 16, 200_000])
+def test_p3_a_tail_of_zeros_is_cut(folder: RunFolder, size: int) -> None:
+    path = rewrite(folder, full_row(0) + full_row(1) + b"\0" * size)
+    assert [0, 1] == done(folder)
+    [torn] = repair_tails(folder, NOON)
+    assert (path, size, b"\0" * size) == (torn.path, torn.cut, torn.kept_in.read_bytes())
+    assert full_row(0) + full_row(1) == path.read_bytes()
+
+
+@same_folder
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 3))
+@example(b"\n", 1)
+@example(b"\n\n\n{}\n", 0)
+def test_p3_a_tail_of_garbage_is_cut_whatever_it_is(folder: RunFolder, garbage: bytes, count: int) -> None:
+    sound = b"".join(small_row(index) for index in range(count))
+    path = rewrite(folder, sound + garbage)
+    assert list(range(count)) == done(folder)
+    [torn] = repair_tails(folder, NOON)
+    assert (len(garbage), garbage) == (torn.cut, torn.kept_in.read_bytes())
+    assert sound == path.read_bytes()
+
+
+def test_p3_what_was_cut_is_kept_by_its_owner_under_a_name_that_no_reader_takes_for_rows(folder: RunFolder) -> None:
+    rewrite(folder, small_row(0) + b'{"key"')
+    [torn] = repair_tails(folder, NOON)
+    assert "rows-00000.torn-20260101T120000000000" == torn.kept_in.name
+    assert 0o600 == torn.kept_in.stat().st_mode & 0o777
+    assert [folder.segment(0)] == folder.segments()
+
+
+@pytest.mark.parametrize("data", [None, b"", small_row(0), full_row(0) + full_row(1, "long" * 50_000)])
+def test_where_nothing_is_torn_repair_changes_nothing(folder: RunFolder, data: bytes | None) -> None:
+    if data is not None:
+        for path in (folder.segment(0), folder.failures, folder.events):
+            path.write_bytes(data)
+    before = content(folder), [path.stat().st_mtime_ns for path in folder.path.iterdir()]
+    assert [] == repair_tails(folder, NOON)
+    assert before == (content(folder), [path.stat().st_mtime_ns for path in folder.path.iterdir()])
+
+
+def test_p3_repairing_twice_is_repairing_once(folder: RunFolder) -> None:
+    rewrite(folder, small_row(0) + small_row(1)[:-4])
+    repair_tails(folder, NOON)
+    before = content(folder)
+    assert [] == repair_tails(folder, NOON)
+    assert before == content(folder)
+
+
+def test_p3_more_torn_lines_than_were_ever_unsynced_are_damage_and_nothing_is_cut(folder: RunFolder) -> None:
+    path = rewrite(folder, small_row(0) + b"x\n" * (TORN_LINES - 1))
+    assert 1 == len(repair_tails(folder, NOON))
+    assert small_row(0) == path.read_bytes()
+    rewrite(folder, small_row(0) + b"x\n" * TORN_LINES)
+    before = content(folder)
+    with pytest.raises(DamageError, match=f"the last {TORN_LINES} lines are damaged"):
+        repair_tails(folder, NOON)
+    assert before == content(folder)
+
+
+def test_p9_a_tail_that_cannot_be_repaired_is_a_disk_error(folder: RunFolder) -> None:
+    (folder.failures / "x").mkdir(parents=True)
+    with pytest.raises(DiskError, match=r"torn end of .* can't be repaired") as caught:
+        repair_tails(folder, NOON)
+    assert caught.value.fix is not None
+
+
+# -- damage --------------------------------------------------------------------------------------------------------
+
+DAMAGED = small_row(0) + full_row(1) + small_row(2) + small_row(3)
+
+
+@settings(same_folder, max_examples=150)
+@given(st.integers(0, len(DAMAGED) - len(small_row(3)) - 2), st.integers(0, 7))
+def test_a_flipped_bit_is_damage_named_by_file_line_and_byte_and_nothing_is_changed(
+    folder: RunFolder, position: int, bit: int
+) -> None:
+    data = bytearray(DAMAGED)
+    data[position] ^= 1 << bit
+    path = rewrite(folder, bytes(data))
+    line = DAMAGED[:position].count(b"\n") + 1
+    byte = DAMAGED[:position].rfind(b"\n") + 1
+    assert [] == repair_tails(folder, NOON)
+    with pytest.raises(DamageError) as caught:
+        recover(folder, PLAN)
+    assert f"{path}: line {line} (byte {byte}) is damaged" in caught.value.message
+    assert {path.name: bytes(data)} == content(folder)
+
+
+def test_damage_is_told_after_the_sound_rows_before_it(folder: RunFolder) -> None:
+    rewrite(folder, small_row(0) + small_row(1) + b"garbage\n" + small_row(2))
+    rows = read_rows(folder)
+    assert [0, 1] == [next(rows).record["index"], next(rows).record["index"]]
+    with pytest.raises(DamageError):
+        next(rows)
+
+
+def test_damage_in_failures_is_named_too(folder: RunFolder) -> None:
+    folder.failures.write_bytes(failed_row(0) + b"x\n" + failed_row(1))
+    with pytest.raises(DamageError, match=r"failures\.jsonl: line 2"):
+        recover(folder, PLAN)
+
+
+@pytest.mark.parametrize("last", [None, b"", small_row(4)], ids=["missing", "empty", "whole"])
+def test_a_torn_tail_is_fine_only_in_the_last_segment_since_the_others_were_synced(
+    folder: RunFolder, last: bytes | None
+) -> None:
+    rewrite(folder, small_row(0) + small_row(1)[:-9])
+    if last is None:
+        assert [0] == done(folder)
+        return
+    folder.segment(1).write_bytes(last)
+    before = content(folder)
+    assert [] == repair_tails(folder, NOON)
+    with pytest.raises(DamageError, match=r"rows-00000\.jsonl: line 2"):
+        recover(folder, PLAN)
+    assert before == content(folder)
+
+
+def test_a_journal_that_cannot_be_opened_is_an_error_for_a_person(folder: RunFolder) -> None:
+    folder.segment(0).mkdir()
+    with pytest.raises(RunFolderError, match=r"rows-00000\.jsonl' can't be read"):
+        recover(folder, PLAN)
+
+
+# -- the fold ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_without_a_journal_has_nothing_done(folder: RunFolder) -> None:
+    found = recover(folder, PLAN)
+    assert (0, 0, 0, 0) == (len(found.done), len(found.failed), found.duplicates, found.foreign)
+    assert found.first_row_at is None
+    assert [] == list(folder.path.iterdir())
+
+
+def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
+    rewrite(folder, full_row(3) + full_row(4) + full_row(3, "another") + full_row(3))
+    found = recover(folder, PLAN)
+    assert (2, 2) == (len(found.done), found.duplicates)
+    assert {"prompt_tokens": 4, "completion_tokens": 6} == dict(found.usage)
+    assert {"stop": 2} == dict(found.finish_reasons)
+    assert ["a hero", "a hero", "another", "a hero"] == [line.record["response_txt"] for line in read_rows(folder)]
+
+
+@settings(same_folder, max_examples=25)
+@given(st.lists(st.integers(0, 9), max_size=20))
+def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list[int]) -> None:
+    data = b"".join(map(full_row, indices))
+    rewrite(folder, data)
+    once = recover(folder, PLAN)
+    folder.segment(1).write_bytes(data)
+    twice = recover(folder, PLAN)
+    assert sorted(set(indices)) == done(folder)
+    assert (once.usage, once.finish_reasons) == (twice.usage, twice.finish_reasons)
+    assert (once.first_row_at, once.last_row_at) == (twice.first_row_at, twice.last_row_at)
+    assert 2 * len(indices) - len(set(indices)) == twice.duplicates
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"key": PLAN.key(1), "index": 0},
+        {"key": PLAN.key(0), "index": -100},
+        {"key": PLAN.key(0), "index": 100},
+        {"key": PLAN.key(0), "index": "0"},
+        {"key": PLAN.key(0)},
+        {"index": 0},
+        {"key": None, "index": None},
+    ],
+)
+def test_a_row_of_another_plan_is_counted_and_not_used(folder: RunFolder, record: dict[str, Any]) -> None:
+    rewrite(folder, codec.sealed_line(record) + small_row(1))
+    folder.failures.write_bytes(codec.sealed_line({"kind": "refused", **record}))
+    found = recover(folder, PLAN)
+    assert (1, 1, 0) == (found.foreign, len(found.done), len(found.failed))
+
+
+def test_a_task_counts_as_failed_until_it_is_answered(folder: RunFolder) -> None:
+    folder.failures.write_bytes(failed_row(1) + failed_row(2, "timeout") + failed_row(2) + failed_row(3))
+    rewrite_rows = small_row(1) + small_row(5)
+    folder.segment(0).write_bytes(rewrite_rows)
+    found = recover(folder, PLAN)
+    assert [2, 3] == [index for index in range(10) if index in found.failed]
+    assert {"timeout": 1, "refused": 1} == dict(found.failure_kinds)
+    assert [1, 2, 2, 3] == [record["index"] for record in read_failures(folder)]
+
+
+def test_rows_are_read_over_all_segments_in_writing_order_with_their_places(folder: RunFolder) -> None:
+    folder.segment(0).write_bytes(small_row(2) + small_row(0))
+    folder.segment(1).write_bytes(small_row(1))
+    folder.segment(2).touch()
+    lines = list(read_rows(folder))
+    assert [2, 0, 1] == [line.record["index"] for line in lines]
+    for line in lines:
+        with line.path.open("rb") as file:
+            file.seek(line.offset)
+            assert codec.is_sealed(file.read(line.size))
+    assert [0, 1, 2] == done(folder)
+
+
+# -- beside a writer -----------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_is_being_appended_is_no_damage_for_a_reader(folder: RunFolder) -> None:
+    path = rewrite(folder, small_row(0) + small_row(1))
+    rows = read_rows(folder)
+    assert 0 == next(rows).record["index"]
+    with path.open("ab") as file:
+        file.write(small_row(2) + small_row(3)[:-20])
+    assert [1] == [line.record["index"] for line in rows][:1]
+    assert [0, 1, 2] == done(folder)
+
+
+def test_a_file_that_is_cut_back_while_it_is_read_ends_the_reading(folder: RunFolder) -> None:
+    path = rewrite(folder, small_row(0) + small_row(1) + b"x" * 1_000_000)
+    rows = read_rows(folder)
+    assert 0 == next(rows).record["index"]
+    with path.open("r+b") as file:
+        file.truncate(len(small_row(0) + small_row(1)))
+    assert [1] == [line.record["index"] for line in rows]
+
+
+# -- size ----------------------------------------------------------------------------------------------------------
+
+MANY = 20_000
+
+
+def many_rows(plan: Plan) -> Iterator[bytes]:
+    completion = Completion("a hero of a few words " * 20, "stop", "m", {"total_tokens": 1})
+    for index in range(MANY):
+        yield row_line(plan.task(index), completion, attempts=1, latency_ms=1.0, at=NOON)
+
+
+@pytest.mark.slow
+def test_a_long_journal_is_folded_in_the_memory_of_a_few_rows(folder: RunFolder) -> None:
+    plan = Plan(
+        Spec(name="many", attributes={"n": [str(number) for number in range(MANY)]}, prompt="{n}"),
+        endpoint="completions",
+        model="m",
+    )
+    with folder.segment(0).open("wb") as file:
+        file.writelines(many_rows(plan))
+    assert folder.segment(0).stat().st_size > 10_000_000
+    tracemalloc.start()
+    try:
+        found = recover(folder, plan)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert (MANY, MANY) == (len(found.done), found.usage["total_tokens"])
+
+
+def test_the_repair_of_a_huge_tail_reads_only_the_tail(folder: RunFolder) -> None:
+    """A sparse file of 8 GB: reading it whole would take seconds."""
+    path = rewrite(folder, b"")
+    with path.open("r+b") as file:
+        file.truncate(8 << 30)
+        file.seek(8 << 30)
+        file.write(b"\n" + small_row(0) + small_row(1)[:-5])
+    [torn] = repair_tails(folder, NOON)
+    assert len(small_row(1)) - 5 == torn.cut
+
+
+def test_appending_needs_no_repair_of_what_a_writer_finished(folder: RunFolder) -> None:
+    asyncio.run(append(folder, small_row(0), failures=(failed_row(1),)))
+    before = content(folder)
+    assert [] == repair_tails(folder, NOON)
+    assert before == content(folder)
