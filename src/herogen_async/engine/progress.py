@@ -1,0 +1,31 @@
+"""The live counters of a run: what the report is folded from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of one session. `done` and `failed` count what is on disk, from earlier sessions too."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    session_rows: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    attempts: int = 0
+    started_s: float = 0.0
+    usage: Counter[str] = field(default_factory=Counter)
+    session_usage: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    binding: Counter[str] = field(default_factory=Counter)
+    binds_now: str | None = None
+
+    def bind(self, what: str) -> None:
+        """One sample of what the run waits for."""
+        self.binds_now = what
+        self.binding[what] += 1
