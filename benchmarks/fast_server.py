@@ -1,0 +1,185 @@
+"""A server that is never the bottleneck: OpenAI-compatible, one process, one core, a fixed answer.
+
+It measures clients, so it does as little as it can: it reads whole requests, never parses their JSON, and answers with
+bytes that were made at start-up. Its first line on stdout is `{"url": ...}`; it serves until SIGTERM or Ctrl-C.
+
+    POST /v1/completions, /v1/chat/completions    the answer, after `--delay-ms`
+    GET  /v1/models                               one model, `m`
+    GET  /stats                                   what arrived so far; times are `time.time()` seconds
+
+Two requests count as doubled when their bodies are the same bytes. Not supported: streaming, chunked request bodies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+TEXT = (
+    "Mara Quill is a wiry thirty-year-old archivist whose silver-streaked braid never quite stays pinned. By day she"
+    " mends maps in a basement that smells of glue and rain; by night she steps sideways into the unseen, her outline"
+    " thinning until even streetlights forget her. Invisibility came to her after a flood, and it asks a price: each"
+    " hour unseen erases one small memory, so she keeps a ledger of birthdays, songs and the names of friends. She is"
+    " patient, dry-humoured and fiercely loyal, distrusts applause, and returns lost things to their owners before"
+    " dawn, leaving only a pressed fern behind."
+)
+USAGE = {"prompt_tokens": 61, "completion_tokens": 132, "total_tokens": 193}
+
+
+def _answer_body(kind: str) -> bytes:
+    chat = kind == "chat.completion"
+    content = {"message": {"role": "assistant", "content": TEXT}} if chat else {"text": TEXT}
+    choice = {"index": 0, **content, "logprobs": None, "finish_reason": "stop"}
+    answer = {"id": "cmpl-bench", "object": kind, "created": 1767225600, "model": "m", "choices": [choice]}
+    return json.dumps({**answer, "usage": USAGE}, separators=(",", ":")).encode()
+
+
+def _head_and_body(body: bytes) -> tuple[bytes, bytes]:
+    """The answer cut where its request id goes."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: req_" % len(body)
+    return head, b"\r\n\r\n" + body
+
+
+COMPLETION = _head_and_body(_answer_body("text_completion"))
+CHAT = _head_and_body(_answer_body("chat.completion"))
+MODELS = {"object": "list", "data": [{"id": "m", "object": "model", "created": 1767225600, "owned_by": "bench"}]}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What arrived so far. `bodies` holds 64-bit hashes: a million requests cost about 70 MB."""
+
+    requests: int = 0
+    bodies: set[int] = field(default_factory=set)
+    first_at: float = 0.0
+    last_at: float = 0.0
+    cpu_at_first_s: float = 0.0
+    in_flight: int = 0
+    in_flight_peak: int = 0
+    connections: int = 0
+
+    def note(self, body: bytes) -> None:
+        self.last_at = time.time()
+        if not self.requests:
+            self.first_at = self.last_at
+            self.cpu_at_first_s = time.process_time()
+        self.requests += 1
+        self.bodies.add(hash(body))
+
+    def statistics(self) -> dict[str, float]:
+        return {
+            "requests": self.requests,
+            "distinct": len(self.bodies),
+            "doubled": self.requests - len(self.bodies),
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "cpu_s": time.process_time() - self.cpu_at_first_s if self.requests else 0.0,
+            "in_flight_peak": self.in_flight_peak,
+            "connections": self.connections,
+        }
+
+
+def _content_length(head: bytes) -> int:
+    start = head.find(b"content-length:")
+    if start < 0:
+        return 0
+    end = head.find(b"\r", start)
+    return int(head[start + 15 : end if end >= 0 else len(head)])
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection. Pipelined requests are answered in order: all wait for the same delay."""
+
+    def __init__(self, tally: Tally, delay_s: float) -> None:
+        self._tally = tally
+        self._delay_s = delay_s
+        self._call_later = asyncio.get_running_loop().call_later
+        self._pending = b""
+        self._transport: asyncio.WriteTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+        self._tally.connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        if self._pending:
+            data = self._pending + data
+        while (head_end := data.find(b"\r\n\r\n") + 4) > 3:
+            head = data[:head_end].lower()
+            end = head_end + _content_length(head)
+            if len(data) < end:
+                break
+            self._route(head, data[head_end:end])
+            data = data[end:]
+        self._pending = data
+
+    def _route(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"post /v1/completions"):
+            self._complete(COMPLETION, body)
+        elif head.startswith(b"post /v1/chat/completions"):
+            self._complete(CHAT, body)
+        elif head.startswith(b"get /v1/models"):
+            self._send_json(b"200 OK", MODELS)
+        elif head.startswith(b"get /stats"):
+            self._send_json(b"200 OK", self._tally.statistics())
+        else:
+            self._send_json(b"404 Not Found", {"error": {"message": "no such route", "type": "invalid_request_error"}})
+
+    def _complete(self, answer: tuple[bytes, bytes], body: bytes) -> None:
+        tally = self._tally
+        tally.note(body)
+        data = answer[0] + b"%08x" % tally.requests + answer[1]
+        if not self._delay_s:
+            self._transport.write(data)
+            return
+        tally.in_flight += 1
+        tally.in_flight_peak = max(tally.in_flight_peak, tally.in_flight)
+        self._call_later(self._delay_s, self._send_late, data)
+
+    def _send_late(self, data: bytes) -> None:
+        self._tally.in_flight -= 1
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _send_json(self, status: bytes, value: object) -> None:
+        body = json.dumps(value).encode()
+        head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (status, len(body))
+        self._transport.write(head + body)
+
+
+async def serve(port: int, delay_s: float) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    tally = Tally()
+    server = await loop.create_server(lambda: Connection(tally, delay_s), "127.0.0.1", port, backlog=4096)
+    port = server.sockets[0].getsockname()[1]
+    print(json.dumps({"url": f"http://127.0.0.1:{port}/v1", "port": port, "delay_ms": delay_s * 1000}), flush=True)
+    gc.freeze()
+    gc.disable()  # a collection would be jitter in every client's figures, and nothing here makes cycles
+    await stopped.wait()
+    server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0, help="0: any free port (default)")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="how long each answer takes (default 0)")
+    options = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(options.port, options.delay_ms / 1000))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The questions of all benchmarks: a grid of any round size, as our spec and as a list of prompts for the peers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+PROMPT = (
+    "Imagine a complete and detailed description of a {age}-year-old fictional character from {town} who has the"
+    " superpower of {power}. Write out the entire description in a maximum of 100 words in great detail:"
+)
+SAMPLING = {"temperature": 1, "max_tokens": 500, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
+
+_MANNERS = ["silent", "sudden", "gentle", "borrowed", "stubborn", "golden", "hidden", "patient", "broken", "ancient"]
+_POWERS = ["flight", "telepathy", "healing", "alchemy", "foresight", "mimicry", "haste", "frost", "echo", "growth"]
+_SIDES = ["upper", "lower", "new", "old", "north", "south", "east", "west", "great", "little"]
+_TOWNS = ["Harrow", "Linden", "Quarry", "Marsh", "Copper", "Willow", "Ember", "Falcon", "Juniper", "Tallow"]
+
+_VALUES = {
+    "age": [str(age) for age in range(1, 101)],
+    "power": [f"{manner} {power}" for manner in _MANNERS for power in _POWERS],
+    "town": [f"{side.title()} {town}" for side in _SIDES for town in _TOWNS],
+}
+
+
+def attributes(rows: int) -> dict[str, list[str]]:
+    """Three attributes of at most 100 values each whose product has exactly `rows` cells.
+
+    Raises ValueError when `rows` has no such factors; 2,000, 20,000 and 1,000,000 have.
+    """
+    sizes = []
+    rest = rows
+    for _ in _VALUES:
+        sizes.append(next(size for size in range(100, 0, -1) if rest % size == 0))
+        rest //= sizes[-1]
+    if rest != 1:
+        raise ValueError(f"{rows!r} rows are no product of three numbers up to 100; fix: ask for 20000, say")
+    return {name: values[:size] for (name, values), size in zip(_VALUES.items(), sizes, strict=True)}
+
+
+def write_spec(rows: int, path: Path) -> None:
+    """Our spec of `rows` cells, as JSON."""
+    spec = {"name": "bench", "attributes": attributes(rows), "repeats": 1, "prompt": PROMPT, "sampling": SAMPLING}
+    path.write_text(json.dumps(spec, indent=2))
+
+
+def prompts(rows: int) -> Iterator[str]:
+    """The same cells in the same order, rendered."""
+    grid = attributes(rows)
+    for cell in itertools.product(*grid.values()):
+        yield PROMPT.format(**dict(zip(grid, cell, strict=True)))
+
+
+def write_prompts(rows: int, path: Path) -> None:
+    """One JSON string a line: what the peers' runners read."""
+    with path.open("w") as file:
+        file.writelines(json.dumps(prompt) + "\n" for prompt in prompts(rows))

@@ -1,0 +1,357 @@
+"""Rows persisted a second, CPU and memory a row: herogen-async beside a peer, whole processes, interleaved.
+
+    python benchmarks/throughput.py [--rows 20000] [--peer flexllm] [--rounds 3] [--json FILE]
+
+A fresh fast server for each run has one core, the client the other; 64 requests in flight; results on disk. Each round
+is a short and a long run of every system: their difference is the cost of a row with start-up taken out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import grids
+import measure
+
+CONCURRENCY = 64
+PEER_REQUIREMENT = "flexllm==0.17.*"
+OURS = "herogen-async"
+
+CAVEATS = (
+    "Loopback, plain HTTP, a server that costs nothing: real endpoints are slower, and then the endpoint binds.",
+    "The shape of work is one prompt of ~215 characters and one answer of ~600; larger answers cost more.",
+    "flexllm has no completions route: it is asked for chat answers of the same text. Its limiter of 1,000 requests a"
+    " second is off (flexllm-defaults leaves it on), and so is its progress bar.",
+    "herogen-async syncs its journal in groups (durability: periodic) and seals each row with a checksum; the peers"
+    " never sync.",
+    "openai-sdk is the naive script (semaphore, gather, append), not a product; it gets a tenth of the rows.",
+    "Whole-process figures hold start-up, so they depend on the number of rows; steady and marginal ones do not.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One thing that is measured. `command(rows, folder, server)` starts it, `persisted(folder)` counts its rows."""
+
+    name: str
+    command: Callable[[int, Path, measure.FastServer], list[str]]
+    persisted: Callable[[Path], int]
+    python: str
+    packages: tuple[str, ...]
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One whole process. Rates are rows a second; `steady` is the server's view between first and last request."""
+
+    system: str
+    delay_ms: float
+    round: int
+    rows: int
+    persisted: int
+    failed: int
+    requests: int
+    doubled: int
+    steady_rows_per_s: float
+    client_rows_per_s: float
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    first_request_s: float
+    server_busy_pct: float
+    in_flight_peak: int
+    connections: int
+
+    def problems(self) -> list[str]:
+        """What makes this run's figures worthless."""
+        where = f"{self.system}, {self.delay_ms:g} ms, {self.rows} rows"
+        found = []
+        if self.persisted != self.rows:
+            found.append(f"{where}: {self.persisted} rows on disk")
+        if self.failed:
+            found.append(f"{where}: {self.failed} rows failed")
+        if self.requests != self.rows or self.doubled:
+            found.append(f"{where}: the server saw {self.requests} requests, {self.doubled} of them doubled")
+        return found
+
+
+def ours_system() -> System:
+    """This project's command line, as a user starts it."""
+    return System(
+        name=OURS,
+        command=lambda rows, folder, server: measure.our_run(spec_file(rows, folder), folder / "run", server),
+        persisted=lambda folder: measure.our_rows(folder / "run"),
+        python=sys.executable,
+        packages=("herogen-async", "pyreqwest", "openai", "orjson", "uvloop"),
+    )
+
+
+def peer_system(name: str, peer_python: str | None) -> System:
+    """A peer by its name; creates flexllm's environment on first use."""
+    sdk = name == "openai-sdk"
+    python = sys.executable if sdk else peer_python or str(flexllm_python())
+    script = measure.HERE / ("peer_openai_sdk.py" if sdk else "peer_flexllm.py")
+    flags = ["--defaults"] if name == "flexllm-defaults" else []
+
+    def command(rows: int, folder: Path, server: measure.FastServer) -> list[str]:
+        files = [str(prompts_file(rows, folder)), str(folder / "out.jsonl")]
+        return [python, str(script), *files, server.url, str(CONCURRENCY), *flags]
+
+    def persisted(folder: Path) -> int:
+        return measure.count_lines(folder / "out.jsonl")
+
+    packages = ("openai", "httpx2") if sdk else ("flexllm", "aiohttp")
+    return System(name, command, persisted, python, packages, share=0.1 if sdk else 1.0)
+
+
+def flexllm_python() -> Path:
+    """The Python of the peer's own environment, made under the user's cache folder when it isn't there yet."""
+    folder = Path.home() / ".cache" / "herogen-async" / "bench" / PEER_REQUIREMENT.replace("==", "-").rstrip(".*")
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        note(f"installing {PEER_REQUIREMENT} into {folder} (once)")
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        try:
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER_REQUIREMENT], check=True)
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(
+                f"{PEER_REQUIREMENT} can't be installed; fix: --peer-python PATH, or --peer none"
+            ) from error
+        (folder / "ready").touch()
+    return python
+
+
+def spec_file(rows: int, folder: Path) -> Path:
+    path = folder.parent / f"spec-{rows}.json"
+    if not path.exists():
+        grids.write_spec(rows, path)
+    return path
+
+
+def prompts_file(rows: int, folder: Path) -> Path:
+    path = folder.parent / f"prompts-{rows}.jsonl"
+    if not path.exists():
+        grids.write_prompts(rows, path)
+    return path
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_number: int) -> Run:
+    """One process of `system` against a fresh server."""
+    folder = work / "current"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with measure.fast_server(delay_ms) as server:
+        command = system.command(rows, folder, server)
+        usage = measure.run_child(command, log=work / "child")
+        seen = server.statistics()
+    span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
+    return Run(
+        system=system.name,
+        delay_ms=delay_ms,
+        round=round_number,
+        rows=rows,
+        persisted=system.persisted(folder),
+        failed=int(usage.last_line.get("failed", 0)),
+        requests=int(seen["requests"]),
+        doubled=int(seen["doubled"]),
+        steady_rows_per_s=(seen["requests"] - 1) / span_s,
+        client_rows_per_s=float(usage.last_line.get("rows_per_s") or 0.0),
+        wall_s=usage.wall_s,
+        cpu_s=usage.cpu_s,
+        peak_mb=usage.peak_mb,
+        first_request_s=seen["first_at"] - usage.started_at,
+        server_busy_pct=100 * seen["cpu_s"] / span_s,
+        in_flight_peak=int(seen["in_flight_peak"]),
+        connections=int(seen["connections"]),
+    )
+
+
+def measure_all(systems: Sequence[System], work: Path, options: argparse.Namespace) -> list[Run]:
+    """All rounds, systems interleaved, short runs before long ones; one warm-up run each that isn't counted."""
+    for system in systems:
+        note(f"warm-up {system.name}")
+        run_once(system, int(options.rows * system.share) // 10, work, delay_ms=0, round_number=0)
+    runs = []
+    for delay_ms in options.delay_ms:
+        for number in range(1, options.rounds + 1):
+            for divisor in (10, 1):
+                for system in systems:
+                    rows = int(options.rows * system.share) // divisor
+                    run = run_once(system, rows, work, delay_ms=delay_ms, round_number=number)
+                    note(f"{delay_ms:g} ms round {number} {run.system}: {rows} rows, {run.steady_rows_per_s:,.0f}/s")
+                    runs.append(run)
+    return runs
+
+
+def figures(short: Run, long: Run) -> dict[str, float]:
+    """The figures of one system in one round."""
+    more_rows = long.rows - short.rows
+    return {
+        "rows": long.rows,
+        "steady_rows_per_s": long.steady_rows_per_s,
+        "client_rows_per_s": long.client_rows_per_s,
+        "marginal_rows_per_s": more_rows / max(long.wall_s - short.wall_s, 1e-9),
+        "process_rows_per_s": long.rows / long.wall_s,
+        "cpu_ms_per_row": 1000 * long.cpu_s / long.rows,
+        "marginal_cpu_ms_per_row": 1000 * (long.cpu_s - short.cpu_s) / more_rows,
+        "peak_mb": long.peak_mb,
+        "first_request_s": long.first_request_s,
+        "server_busy_pct": long.server_busy_pct,
+        "connections": long.connections,
+        "requests": long.requests,
+        "doubled": long.doubled,
+    }
+
+
+def medians(runs: Sequence[Run]) -> dict[str, float]:
+    """Medians over the rounds of one system at one delay."""
+    rounds: dict[int, list[Run]] = {}
+    for run in runs:
+        rounds.setdefault(run.round, []).append(run)
+    each = [figures(*sorted(pair, key=lambda run: run.rows)) for pair in rounds.values()]
+    return {name: statistics.median(one[name] for one in each) for name in each[0]}
+
+
+COLUMNS = (
+    ("rows", "rows", ",.0f"),
+    ("steady_rows_per_s", "rows/s steady", ",.0f"),
+    ("client_rows_per_s", "rows/s its own clock", ",.0f"),
+    ("marginal_rows_per_s", "rows/s marginal", ",.0f"),
+    ("process_rows_per_s", "rows/s whole process", ",.0f"),
+    ("marginal_cpu_ms_per_row", "CPU ms/row marginal", ".3f"),
+    ("cpu_ms_per_row", "CPU ms/row whole", ".3f"),
+    ("peak_mb", "peak MB", ".0f"),
+    ("first_request_s", "first request s", ".2f"),
+    ("server_busy_pct", "server busy %", ".0f"),
+    ("requests", "requests", ",.0f"),
+    ("doubled", "doubled", ",.0f"),
+)
+
+
+def table(by_system: dict[str, dict[str, float]]) -> str:
+    """A Markdown table of medians, then the ratios of ours to each peer."""
+    lines = ["| system | " + " | ".join(title for _, title, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, values in by_system.items():
+        cells = (format(values[column], spec) for column, _, spec in COLUMNS)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *ratio_lines(by_system)])
+
+
+def ratio_lines(by_system: dict[str, dict[str, float]]) -> list[str]:
+    """What a reader wants to know first, for each peer."""
+    own = by_system.get(OURS)
+    if own is None:
+        return []
+    lines = []
+    for name, peer in by_system.items():
+        if name != OURS:
+            rate = own["steady_rows_per_s"] / peer["steady_rows_per_s"]
+            cpu = peer["marginal_cpu_ms_per_row"] / max(own["marginal_cpu_ms_per_row"], 1e-9)
+            memory = own["peak_mb"] / peer["peak_mb"]
+            lines.append(
+                f"{OURS} / {name}: {rate:.1f} x the rows/s, 1/{cpu:.1f} of the CPU a row, {memory:.2f} x the memory"
+            )
+    return lines
+
+
+def report(runs: Sequence[Run], systems: Sequence[System], options: argparse.Namespace) -> dict[str, Any]:
+    """All that is known, as plain data."""
+    by_delay: dict[str, dict[str, dict[str, float]]] = {}
+    for delay_ms in options.delay_ms:
+        chosen = {s.name: [r for r in runs if r.system == s.name and r.delay_ms == delay_ms] for s in systems}
+        by_delay[f"{delay_ms:g}"] = {name: medians(found) for name, found in chosen.items()}
+    return {
+        "command": shlex.join(["python", "benchmarks/throughput.py", *sys.argv[1:]]),
+        "machine": options.machine,
+        "versions": {system.name: measure.versions(system.python, system.packages) for system in systems},
+        "concurrency": CONCURRENCY,
+        "rounds": options.rounds,
+        "rss_floor_mb": measure.rss_floor_mb(),
+        "caveats": list(CAVEATS),
+        "problems": [problem for run in runs for problem in run.problems()],
+        "medians_by_delay_ms": by_delay,
+        "runs": [asdict(run) for run in runs],
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    for delay, by_system in result["medians_by_delay_ms"].items():
+        ceiling = f", ceiling {CONCURRENCY / float(delay) * 1000:,.0f} rows/s" if float(delay) else ""
+        print(f"\n## Server delay {delay} ms{ceiling}: medians of {result['rounds']} rounds\n\n{table(by_system)}")
+    print("\nmachine:", ", ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    for name, found in result["versions"].items():
+        print(f"{name}:", ", ".join(f"{package} {version}" for package, version in found.items()))
+    print(f"peak MB can't read below {result['rss_floor_mb']:.0f} MB, the peak of this script")
+    print("\n".join(f"caveat: {caveat}" for caveat in result["caveats"]))
+    for problem in result["problems"]:
+        print(f"PROBLEM: {problem}")
+    print("reproduce:", result["command"])
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_000, help="rows of the long run; the short one has a tenth")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--delay-ms", type=float, nargs="+", default=[0.0, 20.0], help="server delays (default 0 20)")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        choices=["flexllm", "flexllm-defaults", "openai-sdk", "none"],
+        help="repeatable; default: flexllm and openai-sdk",
+    )
+    parser.add_argument("--peer-python", help="a Python that has flexllm, instead of the environment made on first use")
+    parser.add_argument("--skip-ours", action="store_true", help="measure the peers alone")
+    parser.add_argument(
+        "--dir", type=Path, help="where results are written while measuring (default: a temporary folder)"
+    )
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    options = parser.parse_args()
+    try:
+        for divisor in (1, 10, 100):
+            grids.attributes(options.rows // divisor)
+    except ValueError as error:
+        parser.error(f"--rows {options.rows}: {error}")
+    return options
+
+
+def main() -> None:
+    options = parse()
+    options.machine = measure.machine()
+    peers = [name for name in options.peer or ["flexllm", "openai-sdk"] if name != "none"]
+    systems = [] if options.skip_ours else [ours_system()]
+    systems += [peer_system(name, options.peer_python) for name in peers]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="herogen-bench-", dir=options.dir) as folder:
+        try:
+            runs = measure_all(systems, Path(folder), options)
+        except measure.ChildFailedError as failure:
+            raise SystemExit(str(failure)) from failure
+    result = report(runs, systems, options)
+    show(result)
+    note(f"took {time.monotonic() - started:.0f} s")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if result["problems"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

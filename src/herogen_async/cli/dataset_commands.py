@@ -1,0 +1,78 @@
+"""`export` and `assemble`: from answers to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, quoted, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command(epilog="Example: herogen-async export superhero --format csv --out heroes.csv")(export)
+    app.command(epilog="Example: herogen-async assemble superhero --truncated trim")(assemble)
+
+
+def export(
+    run: RunArgument,
+    file_format: Annotated[str, typer.Option("--format", metavar="csv|jsonl", help="The file's format.")] = "csv",
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where to write; - for standard output.",
+            show_default="RUN/dataset/rows.FORMAT",
+        ),
+    ] = None,
+    raw_csv: Annotated[
+        bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as a formula as they are.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write the answers as one table, in the grid's order."""
+    from herogen_async import dataset
+    from herogen_async.errors import InputError
+
+    to_stdout = str(out_file) == "-"
+    if json and to_stdout:
+        raise InputError("--json and --out - both want standard output", fix="leave one of them away")
+    written = dataset.export(run, format=file_format, out=out_file, raw_csv=raw_csv)
+    if json:
+        print_json({"file": str(written.file), "rows": written.rows})
+        return
+    if to_stdout:
+        say(f"{written.rows:,} rows")
+        return
+    out(f"{written.rows:,} rows -> {written.file}")
+    say(f"Next: herogen-async assemble {quoted(run)}")
+
+
+def assemble(
+    run: RunArgument,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write.", show_default="RUN/dataset")
+    ] = None,
+    truncated: Annotated[
+        str,
+        typer.Option(
+            metavar="drop|trim|keep",
+            help="Answers that did not stop by themselves: leave out, cut to their last full sentence, or keep.",
+        ),
+    ] = "drop",
+    json: JsonOption = False,
+) -> None:
+    """Write the fine-tune files: prepared_data.csv and prepared_data_prepared.jsonl."""
+    from herogen_async import dataset
+    from herogen_async.view import sanitize
+
+    assembled = dataset.assemble(run, out=out_folder, truncated=truncated)
+    if json:
+        print_json(assembled.as_dict())
+        return
+    for line in assembled.lines():
+        out(sanitize(line))
+    say(f"Next: {assembled.next}")

@@ -1,0 +1,200 @@
+"""`run`, `resume`, `retry`, `status`, `errors`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, quoted, say
+
+if TYPE_CHECKING:
+    from herogen_async.report import RunReport
+    from herogen_async.session import Watch
+
+_CONCURRENCY = "How many requests are in flight at most."
+_TIMEOUT = "Seconds that one request may take."
+Rpm = Annotated[float | None, typer.Option(help="Requests a minute that are permitted.")]
+Tpm = Annotated[float | None, typer.Option(help="Tokens a minute that are permitted.")]
+Concurrency = Annotated[int, typer.Option(help=_CONCURRENCY)]
+Timeout = Annotated[float | None, typer.Option(help=_TIMEOUT, show_default="600")]
+OtherConcurrency = Annotated[int | None, typer.Option(help=_CONCURRENCY, show_default="the run's")]
+OtherTimeout = Annotated[float | None, typer.Option(help=_TIMEOUT, show_default="the run's")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command(epilog="Example: herogen-async run heroes.yaml --base-url http://127.0.0.1:8000/v1 --concurrency 64")(
+        run
+    )
+    app.command(epilog="Example: herogen-async resume superhero")(resume)
+    app.command(epilog="Example: herogen-async retry superhero")(retry)
+    app.command(epilog="Example: herogen-async status superhero --json")(status)
+    app.command(epilog="Example: herogen-async errors superhero")(errors)
+
+
+def run(
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="The run's folder, or a name below runs/.", show_default="the spec's name"
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Any OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; on this machine it needs no key."
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="the spec's")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model's name; `embedded` or a .gguf file for the embedded model.")
+    ] = None,
+    concurrency: Concurrency = 16,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N tasks of the grid.")] = None,
+    timeout: Timeout = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a spec, or go on with it: the same command again resumes."""
+    from herogen_async import session
+
+    _drive(
+        lambda watch: session.run(
+            spec,
+            run=run,
+            base_url=base_url,
+            endpoint=endpoint,
+            model=model,
+            concurrency=concurrency,
+            rpm=rpm,
+            tpm=tpm,
+            limit=limit,
+            timeout_s=timeout,
+            watch=watch,
+        ),
+        json,
+    )
+
+
+def resume(
+    run: RunArgument,
+    concurrency: OtherConcurrency = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    timeout: OtherTimeout = None,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a run, as its folder says."""
+    _resume(run, json, concurrency=concurrency, rpm=rpm, tpm=tpm, timeout_s=timeout)
+
+
+def retry(run: RunArgument, concurrency: OtherConcurrency = None, json: JsonOption = False) -> None:
+    """Go on with a run, and ask also for the rows that were given up."""
+    _resume(run, json, concurrency=concurrency, retry_failed=True)
+
+
+def status(run: RunArgument, json: JsonOption = False) -> None:
+    """What a run is, also while it runs."""
+    from dataclasses import replace
+
+    from herogen_async import session
+    from herogen_async.view import summary_lines
+
+    report = session.status(run)
+    report = replace(report, next=next_step(report))
+    if json:
+        print_json(report.as_dict())
+        return
+    out(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}")
+    for line in summary_lines(report):
+        out(line)
+    say(f"Next: {report.next}")
+
+
+def errors(run: RunArgument, json: JsonOption = False) -> None:
+    """The rows that were given up, by class, with an example each."""
+    from herogen_async import dataset
+
+    found = dataset.failures(run)
+    if json:
+        print_json({"total": sum(each.count for each in found), "kinds": [each.as_dict() for each in found]})
+        return
+    from herogen_async.view import sanitize
+
+    for each in found:
+        out(f"{each.kind}: {each.count}")
+        example = f"task {each.example['index']} {each.example['cell']}: {each.example['message']}"
+        out(f"  e.g. {sanitize(example)}")
+    if found:
+        say(f"Next: herogen-async retry {quoted(run)}")
+    else:
+        out("No row was given up.")
+        say(f"Next: herogen-async status {quoted(run)}")
+
+
+def next_step(report: RunReport) -> str:
+    """The command that a person wants next."""
+    name = quoted(report.run)
+    if report.state == "running":
+        return f"herogen-async status {name}"
+    if report.pending:
+        return f"herogen-async resume {name}"
+    if report.failed:
+        return f"herogen-async errors {name}"
+    return f"herogen-async assemble {name}"
+
+
+def _resume(run: str, json: bool, **options: Any) -> None:
+    from herogen_async import session
+
+    _drive(lambda watch: session.resume(run, watch=watch, **options), json)
+
+
+def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
+    """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
+    from dataclasses import replace
+
+    from herogen_async.view import summary_lines
+
+    with _display() as watch:
+        report = start(watch)
+    report = replace(report, next=next_step(report))
+    for line in summary_lines(report):
+        (say if json else out)(line)
+    say(f"Next: {report.next}")
+    if json:
+        print_json(report.as_dict())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Watch]:
+    """A live panel on a terminal, plain lines elsewhere."""
+    from herogen_async.cli.weights_bar import weights_bar
+    from herogen_async.session import Watch
+
+    if not sys.stderr.isatty():
+        from herogen_async.view import PlainView
+
+        with weights_bar(None) as on_weights:
+            yield Watch(on_report=PlainView(say), on_notice=say, on_weights=on_weights)
+        return
+    from rich.console import Console
+
+    from herogen_async.view.panel import LivePanel
+
+    console = Console(stderr=True)
+    with weights_bar(console) as on_weights, LivePanel(console) as panel:
+        yield Watch(on_report=panel, on_notice=panel.notice, on_weights=on_weights)

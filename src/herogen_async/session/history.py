@@ -1,0 +1,21 @@
+"""What the events say of a run's earlier sessions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def fold_history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """`elapsed_s` of all sessions, the figures of the `last`, and the `state`, `reason` and `fix` in which it ended."""
+    history: dict[str, Any] = {"elapsed_s": 0.0, "last": {}, "state": "stopped", "reason": None, "fix": None}
+    for event in events:
+        if event.get("event") not in ("stopped", "died"):
+            continue
+        figures = {name: value for name, value in event.items() if name not in ("event", "at")}
+        history["elapsed_s"] += float(figures.get("session_s", 0.0))
+        history["last"] = figures
+        history["state"] = figures.get("state", "stopped")
+        history["reason"] = figures.get("reason")
+        history["fix"] = figures.get("fix")
+    return history

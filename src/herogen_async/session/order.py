@@ -1,0 +1,148 @@
+"""What a run is to be, settled before anything is sent: spec, server, model, folder, settings.
+
+An order comes from a caller's wishes (`new_order`) or from a manifest (`order_from`); `Session` can't tell which.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from herogen_async.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
+from herogen_async.errors import InputError
+from herogen_async.journal import Manifest, RunFolder, Settings, find_run
+from herogen_async.spec import Spec
+
+# What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
+# 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.
+EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
+EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`server` is None for the embedded model, then `weights` names the file or is None for the default one.
+
+    `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
+    was made with.
+    """
+
+    spec: Spec
+    endpoint: str
+    model: str | None
+    server: Server | None
+    weights: str | None
+    folder: RunFolder
+    settings: Settings
+    notices: tuple[str, ...] = ()
+    pinned: str | None = None
+
+
+def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
+    """The spec that an argument means; None is the built-in one. Raises SpecError."""
+    if spec is None:
+        return Spec.builtin()
+    return spec if isinstance(spec, Spec) else Spec.load(spec)
+
+
+def new_order(
+    spec: Spec | str | os.PathLike[str] | None,
+    *,
+    run: str | os.PathLike[str] | None,
+    base_url: str | None,
+    endpoint: str | None,
+    model: str | None,
+    api_key: ApiKey | None,
+    settings: Settings,
+) -> Order:
+    """An order from a caller's wishes. Raises InputError."""
+    check_settings(settings)
+    if endpoint not in (None, "completions", "chat"):
+        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    wanted = read_spec(spec)
+    model = model or wanted.model
+    server = choose_server(base_url, model, os.environ, api_key=api_key)
+    kind = endpoint or wanted.endpoint
+    order = Order(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
+    if server is None:
+        return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint)
+    if kind == "completions" and is_openai(server.base_url):
+        raise InputError(
+            "no model at api.openai.com serves completions any more",
+            fix="--endpoint chat --model NAME; or another --base-url; or --model embedded for the embedded model",
+        )
+    if model is None and is_openai(server.base_url):
+        raise InputError("no model was named", fix="--model NAME, or `model:` in the spec")
+    if model is not None and is_embedded(model):
+        raise InputError(f"{model!r} is the embedded model, and a base URL was given too", fix="leave one of them out")
+    return order
+
+
+def order_from(manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None) -> Order:
+    """The order that a manifest holds. Raises InputError when its key is not at hand."""
+    check_settings(settings)
+    spec = manifest.resolved_spec()
+    if manifest.base_url is None:
+        weights = manifest.weights or {}
+        return Order(
+            spec,
+            manifest.endpoint,
+            manifest.model,
+            None,
+            weights.get("file"),
+            folder,
+            settings,
+            pinned=weights.get("sha256"),
+        )
+    server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
+    return Order(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+
+
+def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`settings` with those of `changes` that are not None."""
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_settings(settings: Settings) -> None:
+    """InputError for a setting that can't work."""
+    wrong = {
+        "concurrency": not 1 <= settings.concurrency <= 100_000,
+        "rpm": settings.rpm is not None and not 0 < settings.rpm < float("inf"),
+        "tpm": settings.tpm is not None and not 0 < settings.tpm < float("inf"),
+        "timeout": not 0 < settings.timeout_s < float("inf"),
+        "max_attempts": settings.max_attempts < 1,
+        "limit": settings.limit is not None and settings.limit < 1,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            value = getattr(settings, "timeout_s" if name == "timeout" else name)
+            raise InputError(f"{name.replace('_', '-')} can't be {value!r}", fix="give a number above zero")
+
+
+def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> Order:
+    """`order` for the embedded model: no server, time enough, and for the built-in spec the profile."""
+    model, settings = order.model, order.settings
+    if model is not None and not is_embedded(model):
+        raise InputError(
+            f"the model {model!r} was named, and no server to ask for it",
+            fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
+        )
+    if settings.timeout_s == Settings().timeout_s:
+        settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S)
+    weights = None if model in (None, EMBEDDED) else model
+    order = replace(order, model=None, weights=weights, settings=settings)
+    if not is_builtin:
+        return order
+    kind = endpoint or "chat"
+    spec = order.spec.replace(endpoint=kind, sampling={**order.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
+    shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())
+    notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
+    return replace(order, spec=spec, endpoint=kind, notices=(notice,))
+
+
+def weights_choice(path: str | None) -> str | None:
+    """A weights file as an absolute path, so that a resume from another folder finds it."""
+    return None if path is None else str(Path(path).expanduser().resolve())

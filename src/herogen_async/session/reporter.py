@@ -1,0 +1,95 @@
+"""From the counters of a session to its reports: live, for `status`, and the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from herogen_async.clock import Clock
+from herogen_async.engine import Progress, Stopped
+from herogen_async.report import Pace, RunReport, live_report, session_summary
+from herogen_async.session.connect import Ready
+
+REPORT_TICKS = 2  # engine ticks between two live reports: five a second
+PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
+_PUBLISHED = (
+    "in_flight",
+    "elapsed_s",
+    "rows_per_s",
+    "tokens_per_s",
+    "permitted_pct",
+    "binding",
+    "retries",
+    "errors",
+    "eta_s",
+)
+
+
+class Reporter:
+    """Reports on `progress`; `earlier_s` is what the sessions before this one took."""
+
+    def __init__(self, ready: Ready, progress: Progress, clock: Clock, *, earlier_s: float) -> None:
+        self.progress = progress
+        self._ready = ready
+        self._clock = clock
+        self._earlier_s = earlier_s
+        self._pace = Pace()
+        self._ticks = 0
+
+    def tick(self, on_report: Callable[[RunReport], None], publish: Callable[[dict[str, Any]], None]) -> None:
+        """Called by the engine ten times a second."""
+        self._ticks += 1
+        if self._ticks % REPORT_TICKS:
+            return
+        report = self._live()
+        on_report(report)
+        if self._ticks % PUBLISH_TICKS == 0:
+            figures = {name: getattr(report, name) for name in _PUBLISHED}
+            publish({**figures, "session_s": report.elapsed_s - self._earlier_s})
+
+    def summary(self, stopped: Stopped | None) -> dict[str, Any]:
+        """What the session's last event keeps."""
+        figures = session_summary(self.progress, now=self._clock.now(), rpm=self._rpm)
+        if stopped is None:
+            return {**figures, "state": self._finished}
+        return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix}
+
+    def final(self, stopped: Stopped | None) -> RunReport:
+        """The last report: rates over the whole session."""
+        summary = self.summary(stopped)
+        return replace(
+            self._live(),
+            state=summary["state"],
+            in_flight=0,
+            eta_s=None,
+            rows_per_s=summary["rows_per_s"],
+            tokens_per_s=summary["tokens_per_s"],
+            binding=summary["binding"],
+            reason=summary.get("reason"),
+            fix=summary.get("fix"),
+        )
+
+    @property
+    def _finished(self) -> str:
+        return "failed_rows" if self.progress.failed else "done"
+
+    @property
+    def _rpm(self) -> float | None:
+        return self._ready.order.settings.rpm
+
+    def _live(self) -> RunReport:
+        order = self._ready.order
+        return live_report(
+            {
+                "run": str(order.folder.path),
+                "model": self._ready.model,
+                "endpoint": order.endpoint,
+                "base_url": None if order.server is None else order.server.base_url,
+            },
+            self.progress,
+            self._pace,
+            now=self._clock.now(),
+            earlier_s=self._earlier_s,
+            rpm=self._rpm,
+        )

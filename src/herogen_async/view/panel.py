@@ -1,0 +1,85 @@
+"""The live panel: rich, on standard error, redrawn a few times a second."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from herogen_async.report import RunReport
+from herogen_async.view.plain import BINDS, errors_text
+from herogen_async.view.text import count, duration, rate, sanitize
+
+
+class LivePanel:
+    """Use as a context manager; call it with a report, and `notice` for lines above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=5, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def __call__(self, report: RunReport) -> None:
+        # Room for the terminal's own `^C`: in the last column it would wrap, and leave a torn panel behind.
+        self._live.update(draw(report, self._console.width - 4))
+
+    def notice(self, line: str) -> None:
+        """A line that stays, above the panel."""
+        self._live.console.print(Text(sanitize(line)))
+
+
+def draw(report: RunReport, width: int | None = None) -> RenderableType:
+    """The panel of one moment, `width` columns wide."""
+    percent = 100 * (report.done + report.failed) / report.total if report.total else 100.0
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right")
+    bar.add_row(
+        ProgressBar(total=max(report.total, 1), completed=report.done + report.failed),
+        f"{count(report.done)} / {count(report.total)}  {percent:.0f} %",
+    )
+    figures = Table.grid(padding=(0, 3), expand=True)
+    for _ in range(4):
+        figures.add_column()
+    figures.add_row(
+        _figure("rows/s", rate(report.rows_per_s)),
+        _figure("tokens/s", rate(report.tokens_per_s)),
+        _figure("in flight", count(report.in_flight)),
+        _figure("to go", "…" if report.eta_s is None else duration(report.eta_s)),
+    )
+    figures.add_row(
+        _figure("elapsed", duration(report.elapsed_s)),
+        _figure("retries", count(report.retries)),
+        _figure("given up", count(report.failed), "red" if report.failed else ""),
+        _figure("permitted", "no limit set" if report.permitted_pct is None else f"{report.permitted_pct:.0f} %"),
+    )
+    rows: list[RenderableType] = [bar, figures, Text(f"bound by {BINDS.get(report.binding or '', '…')}", style="dim")]
+    if report.errors:
+        rows.append(Text(f"errors: {errors_text(report)}", style="yellow"))
+    where = report.base_url or "on this machine"
+    return Panel(
+        Group(*rows),
+        title=Text(f"herogen-async  {report.run}"),
+        subtitle=Text(sanitize(f"{report.model} · {report.endpoint} · {where}")),
+        width=width,
+        title_align="left",
+        subtitle_align="right",
+    )
+
+
+def _figure(name: str, value: str, style: str = "") -> Text:
+    return Text.assemble((f"{name} ", "dim"), (value, style or "bold"))

@@ -1,0 +1,45 @@
+"""Words and numbers for people; and what keeps foreign text from moving the cursor."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_KEPT = {"\n", "\t"}
+
+
+def sanitize(text: str) -> str:
+    """`text` without anything that a terminal obeys: C0 and C1 controls, escapes, direction overrides.
+
+    Each is shown as U+FFFD, so that nothing disappears silently.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\ufffd" if _is_command(each) else each for each in text)
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 05 s`, `2 h 07 min`, `3 d 04 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def rate(per_s: float) -> str:
+    """Three digits that matter."""
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.1f}" if per_s >= 10 else f"{per_s:.2f}"
+
+
+def count(number: int) -> str:
+    """Thousands apart."""
+    return f"{number:,}"
+
+
+def _is_command(character: str) -> bool:
+    # Cc: controls (ESC, BEL, CSI ...); Cf: format characters, among them the direction overrides; Cs: surrogates.
+    return character not in _KEPT and unicodedata.category(character) in ("Cc", "Cf", "Cs")

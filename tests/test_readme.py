@@ -1,0 +1,112 @@
+"""The README is true: every command in it is run, and the commands and outputs it shows are those that there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fake_server import FakeServer, answer
+from runs import environment
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SHELL = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def after_marker(marker: str) -> str:
+    found = re.search(rf"^<!-- {marker} -->\n```sh\n(.*)\n```$", README, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_the_two_commands_are_those_that_ci_runs() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "$(command_after main-job)" in ci
+    assert "$(command_after test-suite)" in ci
+    assert [after_marker("main-job"), after_marker("test-suite")] == SHELL[:2]
+    assert after_marker("main-job").endswith("&& .venv/bin/herogen-async run")
+    assert after_marker("test-suite").endswith("&& .venv/bin/pytest")
+
+
+@pytest.mark.slow
+def test_every_other_command_runs_as_it_stands(tmp_path: Path) -> None:
+    """In the README's order, against a server on this machine that stands in for those that it names."""
+    commands = ["herogen-async run", *(line for block in SHELL[2:] for line in block.splitlines())]
+    assert len(commands) > 8
+    program = f"{shlex.quote(sys.executable)} -m herogen_async"
+    with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
+        env = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000", PATH=os.environ["PATH"])
+        for line in commands:
+            assert line.startswith("herogen-async ")
+            text = line.replace("herogen-async", program, 1).replace("http://127.0.0.1:8000/v1", server.url)
+            done = subprocess.run(
+                text, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert 0 == done.returncode, (line, done.stderr)
+            assert "Next: " in done.stderr, line
+        prepared = (tmp_path / "runs/superhero/dataset/prepared_data_prepared.jsonl").read_text().splitlines()
+        assert 294 == len(prepared)
+        assert prepared[0].startswith('{"prompt":"18, man, invisibility ->","completion":" A hero.')
+        assert prepared[0].endswith(' END"}')
+        assert (tmp_path / "heroes.csv").exists()
+        for block in PYTHON:
+            script = block.replace("http://127.0.0.1:8000/v1", server.url)
+            ran = subprocess.run(
+                [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+            )
+            assert 0 == ran.returncode, ran.stderr
+            assert ran.stdout.startswith("done 8 ")
+
+
+def test_every_command_is_documented() -> None:
+    from herogen_async.cli import app
+
+    commands = (ROOT / "docs" / "commands.md").read_text()
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    assert names
+    assert [] == [name for name in names if f"## {name}\n" not in commands]
+
+
+@pytest.mark.slow
+def test_the_help_texts_in_the_docs_are_the_real_ones() -> None:
+    """Regenerate them with: python tests/test_readme.py"""
+    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
+
+
+def commands_page() -> str:
+    """docs/commands.md, from the commands themselves."""
+    from herogen_async.cli import app
+
+    parts = [
+        "# Commands\n",
+        "What `--help` says, of every command. A RUN is a folder's path, or a name below `runs/`.",
+        "With `--json` the last line of stdout is one JSON object and all else goes to stderr.",
+        "Exit codes: 0 done; 1 done, but some rows were given up; 2 the input is wrong; 3 parked, resumable;",
+        "4 damage found; 130 interrupted, resumable.",
+    ]
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.callback.__name__
+        shown = subprocess.run(
+            [sys.executable, "-m", "herogen_async", name, "--help"],
+            capture_output=True,
+            text=True,
+            env={**environment(), "COLUMNS": "110", "TERMINAL_WIDTH": "110"},
+            check=True,
+        ).stdout
+        text = "\n".join(line.rstrip() for line in shown.strip().splitlines()).replace(
+            "python -m herogen_async", "herogen-async"
+        )
+        parts.append(f"\n## {name}\n\n```text\n{text}\n```")
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "commands.md").write_text(commands_page())
