@@ -11,6 +11,7 @@ from __future__ import annotations
 # A quarter of a second's worth: enough to hide a timer's lateness, too little for a server that counts by the second
 # to notice. A bucket that saves up a minute fires it at once and is refused a thousand times.
 BURST_S = 0.25
+SHORTEST_WAIT_S = 1e-6  # a wait that a timer can tell from none: one that it can't would be waited for again and again
 
 
 class Bucket:
@@ -36,7 +37,7 @@ class Bucket:
         """Seconds until `need` may be taken; 0 when it may be now."""
         lacking = min(need, self.burst) - self.level
         # Rounding must never leave a wait so short that a timer can't tell it from now: that would spin.
-        return max(lacking / self.rate_per_s, 1e-6) if lacking > 1e-9 else 0.0
+        return max(lacking / self.rate_per_s, SHORTEST_WAIT_S) if lacking > 1e-9 else 0.0
 
     def take(self, need: float) -> None:
         """Take `need`; the level goes below zero for a need larger than the burst."""

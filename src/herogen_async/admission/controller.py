@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from herogen_async.admission.bucket import Bucket
+from herogen_async.admission.bucket import SHORTEST_WAIT_S, Bucket
 
 GATE_CAP_S = 60.0  # one 429 never stops a run for minutes, whatever it says: the next one may close the gate again
 
@@ -51,7 +51,7 @@ class Admission:
     def reserve(self, tokens: float, now: float) -> Ticket | tuple[float, str]:
         """A ticket, or (seconds to wait, what for: `gate`, `requests`, `tokens`)."""
         if now < self.gate_until:
-            return self.gate_until - now, "gate"
+            return max(self.gate_until - now, SHORTEST_WAIT_S), "gate"
         waits: list[tuple[float, str]] = []
         for bucket, need, name in ((self.requests, 1.0, "requests"), (self.tokens, tokens, "tokens")):
             if bucket is not None:

@@ -17,6 +17,8 @@ from typing import Any
 from herogen_async.clock import Clock
 from herogen_async.plan import Task
 
+TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
+
 
 class Job:
     """A task on its way: how often it was tried, and how that went."""
@@ -151,7 +153,7 @@ class Feed:
 
     def _move_due(self) -> None:
         self._timer = None
-        now = self._clock.now()
+        now = self._clock.now() + TIMER_EARLY_S
         while self._waiting and self._waiting[0][0] <= now:
             self._due.append(heapq.heappop(self._waiting)[2])
         self._set_timer()
