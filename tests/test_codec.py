@@ -127,3 +127,10 @@ def test_pretty_json_ends_in_a_newline_and_takes_any_text() -> None:
 
 def test_what_is_no_number_is_written_as_null() -> None:
     assert b"[null,null]" == codec.dumps([math.nan, math.inf])
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_cut_and_the_rest_is_kept() -> None:
+    deep: object = 1
+    for _ in range(400):
+        deep = [deep]
+    assert "kept" == codec.loads(codec.dumps({"text": "kept", "usage": deep}))["text"]

@@ -14,6 +14,7 @@ import pytest
 
 from fake_server import Asked, FakeServer, Reply, answer
 from herogen_async.journal import RunFolder, read_rows
+from herogen_async.journal.writer import BACKLOG_LINES
 from runs import assert_exact_grid, command, environment, herogen, last_json, small_spec, write_spec
 
 pytestmark = pytest.mark.slow
@@ -70,6 +71,7 @@ def test_p1_p6_p10_sigkill_at_random_points_loses_and_doubles_nothing(tmp_path: 
     with FakeServer(killer) as server:
         arguments = ("run", file, "--run", tmp_path / "r", "--base-url", server.url, "--model", "m")
         options = ("--concurrency", str(CONCURRENCY), "--json")
+        lost: list[int] = []
         for _ in range(3):
             rows_before = len(list(read_rows(RunFolder(tmp_path / "r"))))
             asked_before = len(server.asked)
@@ -78,8 +80,11 @@ def test_p1_p6_p10_sigkill_at_random_points_loses_and_doubles_nothing(tmp_path: 
             _, err = child.communicate(timeout=60)
             assert -signal.SIGKILL == child.returncode, err
             rows = len(list(read_rows(RunFolder(tmp_path / "r"))))
-            lost = len(server.asked) - asked_before - (rows - rows_before)
-            assert 0 <= lost <= 2 * CONCURRENCY  # in flight, and a batch of what had just come back
+            lost.append(len(server.asked) - asked_before - (rows - rows_before))
+        # What is in flight and an unwritten batch. A machine that stalls at the wrong moment makes the batch longer
+        # than its 2 ms, three times of three it doesn't.
+        assert all(0 <= each <= CONCURRENCY + BACKLOG_LINES for each in lost)
+        assert min(lost) <= 2 * CONCURRENCY
         killer.arm(-1)
         before = server.prompts()
         done_before = len(list(read_rows(RunFolder(tmp_path / "r"))))
@@ -104,8 +109,8 @@ def test_p10_resume_says_exactly_how_many_are_asked_again(tmp_path: Path) -> Non
         rows = len(list(read_rows(RunFolder(tmp_path / "r"))))
         finished = herogen("resume", tmp_path / "r", cwd=tmp_path)
     assert 0 == finished.returncode, finished.stderr
-    # One that the child had marked as sent may have died on its way to the server; none is asked again unsaid.
-    assert asked - rows <= again_said(finished.stderr) <= CONCURRENCY * 2
+    # Some that the child had marked as sent may have died on their way to the server; none is asked again unsaid.
+    assert asked - rows <= again_said(finished.stderr) <= asked - rows + CONCURRENCY
     assert len(server.asked) == asked + (40 - rows)
     assert_exact_grid(tmp_path / "r", spec)
 

@@ -39,7 +39,6 @@ class MemoryJournal:
         self.on_trouble: Callable[[OSError | None], None] = lambda _: None
         self.full = False
         self._finished = asyncio.Event()
-        self._room = asyncio.Event()
 
     def row(self, line: bytes) -> None:
         self.rows.append(line)
@@ -49,12 +48,9 @@ class MemoryJournal:
         self.failures.append(line)
         self.on_written(Written(0, 1))
 
-    async def room(self) -> None:
-        await self._room.wait()
-
     def make_room(self) -> None:
         self.full = False
-        self._room.set()
+        self.on_written(Written(0, 0))
 
     async def run(self) -> None:
         await self._finished.wait()
@@ -343,13 +339,20 @@ def test_a_stop_reaches_those_who_wait_for_a_retry_or_at_the_gate() -> None:
     run_virtual(main())
 
 
-def test_a_full_journal_holds_the_workers_back() -> None:
+def test_a_full_journal_holds_the_sending_back() -> None:
     async def main() -> None:
-        rig = Rig(one_second, values=50)
+        sent_at: list[float] = []
+
+        async def script(prompt: str, attempt: int) -> None:
+            sent_at.append(rig.clock.now())
+            await asyncio.sleep(1)
+
+        rig = Rig(script, values=50)
         rig.journal.full = True
         asyncio.get_running_loop().call_later(10, rig.journal.make_room)
         await rig.run()
         assert rig.endpoint.asked.total() == 100
+        assert [] == [at for at in sent_at if 0.1 < at < 9.9]
         assert rig.progress.binding["disk"] > 0
 
     run_virtual(main())

@@ -303,25 +303,17 @@ async def test_p4_a_journal_that_is_cancelled_writes_what_it_holds_once(folder: 
 # -- back-pressure -------------------------------------------------------------------------------------------------
 
 
-async def test_a_journal_that_holds_too_much_is_full_and_room_waits_until_it_is_written(folder: RunFolder) -> None:
+async def test_a_journal_that_holds_too_much_is_full_until_it_is_written(folder: RunFolder) -> None:
     journal = JournalWriter(folder)
-    told = Told(journal)
     for number in range(BACKLOG_LINES - 1):
         journal.row(line(number))
     assert not journal.full
-    await journal.room()
     journal.failure(line(0))
     assert journal.full
-    waiting = [asyncio.create_task(journal.room()) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert not any(task.done() for task in waiting)
-    task = asyncio.create_task(journal.run())
-    async with asyncio.timeout(DEADLINE_S):
-        await asyncio.gather(*waiting)
+    async with running(journal) as told:
+        pass
     assert not journal.full
     assert told.rows == BACKLOG_LINES - 1
-    journal.finish()
-    await task
 
 
 # -- files ---------------------------------------------------------------------------------------------------------

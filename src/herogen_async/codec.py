@@ -16,6 +16,7 @@ import orjson
 
 _CRC_KEY = b',"crc":"'
 _CRC_TAIL = len(_CRC_KEY) + 8 + 2  # the key, eight digits, `"}`
+DEEPEST = 200  # orjson writes 254 levels
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -77,14 +78,19 @@ def _integer(digits: str) -> int | float:
     return int(digits) if abs(value) < 2.0**63 else value
 
 
-def _scrub(value: Any) -> Any:
-    """A copy of `value` in which lone surrogates became U+FFFD and paired ones the character that they mean."""
+def _scrub(value: Any, depth: int = 0) -> Any:
+    """A copy of `value` in which lone surrogates became U+FFFD and paired ones the character that they mean.
+
+    What lies deeper than orjson can write becomes null: no server means anything by it, and its answer is paid for.
+    """
+    if depth > DEEPEST:
+        return None
     if isinstance(value, str):
         if not _SURROGATE.search(value):
             return value
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_scrub(key): _scrub(item) for key, item in value.items()}
+        return {_scrub(key): _scrub(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_scrub(item) for item in value]
+        return [_scrub(item, depth + 1) for item in value]
     return value

@@ -2,8 +2,8 @@
 
 ```
 _produce   plan.task(index) for every pending index  -> feed        waits while the queue is full
-_work x N  feed -> gate -> endpoint -> journal                      waits while the journal is full
-gate.run   the dispatcher of admission
+_work x N  feed -> gate -> endpoint -> journal
+gate.run   the dispatcher of admission                              waits while the journal is full, or refused
 journal.run   batches to the disk; a row counts as done when it says so
 ```
 How it ends: the feed runs dry; `stop` (drain: what is in flight is finished and journaled); `cancel` (what is in flight
@@ -138,9 +138,6 @@ class Engine:
                 self._feed.done()
                 return
             await self._attempt(job, ticket)
-            if self._journal.full:
-                self.progress.bind("disk")
-                await self._journal.room()
 
     async def _attempt(self, job: Job, ticket: Ticket) -> None:
         """One call, settled exactly once whatever happens; its job goes to the journal or back to the feed."""
@@ -169,6 +166,7 @@ class Engine:
         # To the journal before anything else: whatever is derived from an answer can fail, the answer is paid for.
         line = row_line(job.task, completion, attempts=job.attempt, latency_ms=latency_s * 1000, at=self._clock.wall())
         self._journal.row(line)
+        self._hold()
         self._feed.done()
         self._triage.answered()
         progress = self.progress
@@ -205,14 +203,18 @@ class Engine:
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
+    def _hold(self) -> None:
+        """Nothing is sent while the disk refuses, or while more answers than a batch wait for it."""
+        self._gate.hold(self._disk_patience is not None or self._journal.full)
+
     def _written(self, written: Written) -> None:
         self.progress.done += written.rows
         self.progress.session_rows += written.rows
         self.progress.failed += written.failures
+        self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:
         """The disk refuses: send nothing meanwhile, and park when it goes on for too long."""
-        self._gate.hold(error is not None)
         if error is None:
             self._cancel_patience()
         elif self._disk_patience is None:
@@ -220,6 +222,7 @@ class Engine:
             self._disk_patience = asyncio.get_running_loop().call_later(
                 DISK_PATIENCE_S, self.stop, "parked", reason, "make room or mend the disk, then resume"
             )
+        self._hold()
 
     def _cancel_patience(self) -> None:
         if self._disk_patience is not None:

@@ -70,8 +70,9 @@ class Gate:
 
     def hold(self, held: bool) -> None:
         """Let nothing through until told otherwise."""
-        self._held = held
-        self._news.set()
+        if held != self._held:
+            self._held = held
+            self._news.set()
 
     def close(self) -> None:
         """Let nothing through any more: everybody who waits gets None."""

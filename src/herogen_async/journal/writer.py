@@ -24,7 +24,7 @@ from herogen_async.journal.layout import RunFolder
 
 BATCH_S = 0.002  # a thread hop costs 0.1 ms: at 10,000 rows/s it is shared by twenty rows
 BATCH_LINES = 256
-BACKLOG_LINES = 4096  # held in memory while the disk is slow; then the workers wait
+BACKLOG_LINES = 256  # unwritten, besides what is in flight: then nothing more is asked. It bounds what a kill takes
 SYNC_S = 0.05
 SYNC_LINES = 256
 RETRY_S = 0.5  # between two tries on a disk that refuses
@@ -56,11 +56,7 @@ class Journal(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether so much is held that the workers should wait for `room`."""
-        ...
-
-    async def room(self) -> None:
-        """Wait until less is held."""
+        """Whether so much is held that nothing more should be asked until it is written."""
         ...
 
     async def run(self) -> None:
@@ -98,7 +94,6 @@ class JournalWriter:
         self._pending = _Batch()
         self._writing = _Batch()
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._syncs = _Syncs(self._wake.set)
         self._finished = False
@@ -119,11 +114,6 @@ class JournalWriter:
     @property
     def full(self) -> bool:
         return self.held >= BACKLOG_LINES
-
-    async def room(self) -> None:
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
 
     def finish(self) -> None:
         self._finished = True
@@ -176,7 +166,6 @@ class JournalWriter:
 
     def _acknowledge(self, written: Written) -> None:
         self._syncs.wrote(written.rows + written.failures)
-        self._room.set()
         self.on_written(written)
 
     async def _write_last(self) -> None:
