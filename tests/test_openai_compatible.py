@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import importlib
 import json
 import socket
 import traceback
@@ -33,6 +34,12 @@ pytestmark = pytest.mark.anyio
 KEY = "canary-7f3a9c1e-b2d4"
 PATIENCE_S = 10.0  # for what is answered at once
 SHORT_S = 0.1  # for what is never answered
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sdk() -> None:
+    """Half a second of imports that is no test's own."""
+    importlib.import_module("openai")
 
 
 @pytest.fixture(autouse=True)
@@ -435,7 +442,7 @@ async def test_calls_that_find_their_key_expired_together_ask_for_one_new_one(se
 
 
 async def test_a_new_key_that_is_refused_too_is_the_end_and_neither_is_shown(server: FakeServer) -> None:
-    server.behaviour = accepting("another")
+    server.behaviour = lambda asked: error(401, None, f"expired: {KEY}-1")
     failed = await failure(server, key=Keys())
     assert isinstance(failed, EndpointRefused)
     assert [f"{KEY}-1", f"{KEY}-2"] == keys_used(server)

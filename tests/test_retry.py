@@ -130,6 +130,12 @@ def test_a_server_that_keeps_saying_429_without_a_time_is_asked_more_and_more_ra
     assert retried(triage, RateLimited("x"), now=now).pause_s <= FIRST_WAIT_S
 
 
+def test_a_hundred_calls_that_are_refused_at_once_count_as_one() -> None:
+    triage = after_an_answer()
+    waits = [retried(triage, RateLimited("x"), now=0.0).after_s for _ in range(100)]
+    assert max(waits) <= FIRST_WAIT_S
+
+
 def test_429s_never_empty_the_quota_and_never_park() -> None:
     triage = after_an_answer()
     for number in range(5000):

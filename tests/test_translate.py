@@ -284,7 +284,7 @@ def test_a_wait_is_read_in_seconds_milliseconds_or_as_a_date(headers: dict[str, 
     assert seconds == retry_after_s(headers.get)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,30} Nov \d{1,9} \d{1,25}:\d\d:\d\d ([+-]\d{1,9}|GMT)"))
 @example("9" * 400)
 def test_no_wait_is_negative_infinite_or_a_crash(value: str) -> None:
@@ -458,7 +458,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(json_values, st.booleans(), st.sampled_from([200, 302, 400, 403, 429, 500]))
 @example(b"\x80", True, 200)
 def test_whatever_a_server_sends_is_an_answer_or_an_endpoint_error(body: object, is_chat: bool, status: int) -> None:
