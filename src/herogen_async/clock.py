@@ -27,8 +27,7 @@ class Clock(Protocol):
 class MonotonicClock:
     """The real clock."""
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)  # asked several times a row: no frame of Python around it
 
     def wall(self) -> datetime:
         return datetime.now(UTC)

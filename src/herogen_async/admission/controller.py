@@ -40,30 +40,22 @@ class Admission:
         self.tpm = tpm
         self.requests = None if rpm is None else Bucket(rpm / 60, now)
         self.tokens = None if tpm is None else Bucket(tpm / 60, now)
+        self.limited = rpm is not None or tpm is not None  # without a rate, only a gate can make a call wait
         self.outstanding = 0
         self.gate_until = float("-inf")
-
-    @property
-    def limited(self) -> bool:
-        """Whether any rate is limited; without one, only a gate can make a call wait."""
-        return self.requests is not None or self.tokens is not None
 
     def reserve(self, tokens: float, now: float) -> Ticket | tuple[float, str]:
         """A ticket, or (seconds to wait, what for: `gate`, `requests`, `tokens`)."""
         if now < self.gate_until:
             return max(self.gate_until - now, SHORTEST_WAIT_S), "gate"
-        waits: list[tuple[float, str]] = []
-        for bucket, need, name in ((self.requests, 1.0, "requests"), (self.tokens, tokens, "tokens")):
-            if bucket is not None:
-                bucket.refill(now)
-                waits.append((bucket.wait_s(need), name))
-        longest = max(waits, default=(0.0, ""))
-        if longest[0] > 0:
-            return longest
-        if self.requests is not None:
-            self.requests.take(1.0)
-        if self.tokens is not None:
-            self.tokens.take(tokens)
+        if self.limited:
+            longest = self._longest_wait(tokens, now)
+            if longest[0] > 0:
+                return longest
+            if self.requests is not None:
+                self.requests.take(1.0)
+            if self.tokens is not None:
+                self.tokens.take(tokens)
         self.outstanding += 1
         return Ticket(tokens)
 
@@ -73,6 +65,8 @@ class Admission:
             raise RuntimeError("a ticket is settled once")
         ticket.settled = True
         self.outstanding -= 1
+        if not self.limited:
+            return
         back = 0.0
         if outcome is Outcome.NOT_CHARGED:
             back = ticket.tokens
@@ -84,6 +78,14 @@ class Admission:
         if self.tokens is not None and back:
             self.tokens.refill(now)
             self.tokens.give_back(back)
+
+    def _longest_wait(self, tokens: float, now: float) -> tuple[float, str]:
+        waits: list[tuple[float, str]] = []
+        for bucket, need, name in ((self.requests, 1.0, "requests"), (self.tokens, tokens, "tokens")):
+            if bucket is not None:
+                bucket.refill(now)
+                waits.append((bucket.wait_s(need), name))
+        return max(waits)
 
     def _believable(self, used_tokens: float, ticket: Ticket) -> float:
         """No server lets one answer cost more than a minute's limit: a larger count is a mistake and must not stall."""

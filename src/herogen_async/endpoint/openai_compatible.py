@@ -100,7 +100,8 @@ class OpenAICompatible:
 
     async def _send(self, request: Request) -> Completion:
         call = self._client.post(self._call.url).body_bytes(codec.dumps(self._payload(request)))
-        return completion_from(*await self._exchange(call), chat=self._chat, redact=self._redact)
+        body, header = await self._exchange(call)
+        return completion_from(body, header, chat=self._chat, redact=self._redact)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         if not self._chat:
@@ -114,7 +115,11 @@ class OpenAICompatible:
         """(body, headers) of a success; everything else raises."""
         try:
             async with call.build_streamed() as response:
-                body = await _read(response)
+                announced = response.get_header("content-length")
+                if announced is not None and announced.isdigit() and int(announced) <= BODY_LIMIT:
+                    body = (await response.body_reader.bytes()).to_bytes()
+                else:
+                    body = await _read(response)
         except PyreqwestError as error:
             raise self._translated(error) from None
         if 200 <= response.status < 300:  # whether it is an answer, its body says
@@ -163,11 +168,8 @@ def _transport(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
 
 
 async def _read(response: Response) -> bytes:
-    """The whole body; BadAnswer past the limit."""
-    announced = response.get_header("content-length")
+    """A body of unknown length; BadAnswer past the limit."""
     reader = response.body_reader
-    if announced is not None and announced.isdigit() and int(announced) <= BODY_LIMIT:
-        return (await reader.bytes()).to_bytes()
     parts: list[bytes] = []
     size = 0
     while (part := await reader.read_chunk()) is not None:

@@ -124,7 +124,7 @@ class Engine:
         max_tokens = self._plan.spec.sampling.max_completion_tokens or self._plan.spec.sampling.max_tokens
         for count, index in enumerate(indices, start=1):
             task = self._plan.task(index)
-            tokens = estimate_tokens(task.prompt, max_tokens) if self._counts_tokens else 0
+            tokens = estimate_tokens(task.prompt + (task.system or ""), max_tokens) if self._counts_tokens else 0
             if not await self._feed.put(Job(task, tokens)):
                 return
             if count % SKIPS_A_TURN == 0:
@@ -132,8 +132,8 @@ class Engine:
         self._feed.end()
 
     async def _work(self) -> None:
-        while (job := await self._feed.get()) is not None:
-            ticket = await self._gate.admit(job.tokens)
+        while (job := self._feed.get_now() or await self._feed.get()) is not None:
+            ticket = self._gate.admit_now(job.tokens) or await self._gate.admit(job.tokens)
             if ticket is None:
                 self._feed.done()
                 return

@@ -80,12 +80,23 @@ class Feed:
         self._release_putter()
         self._wake(len(self._getters))
 
+    def get_now(self) -> Job | None:
+        """The next job if there is one now, without the cost of a coroutine; else None: `get` waits."""
+        if self._due:
+            job = self._due.popleft()
+        elif self._new and len(self._waiting) < self._retry_capacity:
+            job = self._new.popleft()
+            self._release_putter()
+        else:
+            return None
+        self._out += 1
+        return job
+
     async def get(self) -> Job | None:
         """The next job, or None when there will be none. Each job got must be given to `done` or `retry`."""
         while True:
-            job = self._next()
+            job = self.get_now()
             if job is not None:
-                self._out += 1
                 return job
             if self._over:
                 return None
@@ -118,15 +129,6 @@ class Feed:
         if self._closed:
             return True
         return self._ended and not (self._out or self._new or self._due or self._waiting)
-
-    def _next(self) -> Job | None:
-        if self._due:
-            return self._due.popleft()
-        if self._new and len(self._waiting) < self._retry_capacity:
-            job = self._new.popleft()
-            self._release_putter()
-            return job
-        return None
 
     def _release_putter(self) -> None:
         if self._putter is not None and not self._putter.done():

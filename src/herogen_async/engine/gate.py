@@ -38,14 +38,19 @@ class Gate:
     def __repr__(self) -> str:
         return f"<Gate queued={len(self._queue)} waiting_for={self.waiting_for!r} closed={self._closed}>"
 
+    def admit_now(self, tokens: float) -> Ticket | None:
+        """A ticket if nothing at all stands in the way, without the cost of a coroutine; else None: `admit` waits."""
+        if self._closed or self._queue or self._held or self._fuse is not None:
+            return None
+        granted = self._admission.reserve(tokens, self._clock.now())
+        return granted if isinstance(granted, Ticket) else None
+
     async def admit(self, tokens: float) -> Ticket | None:
         """Wait for one request of `tokens` estimated tokens; None once the gate was closed."""
         if self._closed:
             return None
-        if not self._queue and self._fuse is None and not self._held:
-            granted = self._admission.reserve(tokens, self._clock.now())
-            if isinstance(granted, Ticket):
-                return granted
+        if (ticket := self.admit_now(tokens)) is not None:
+            return ticket
         turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))
         self._news.set()
@@ -53,8 +58,8 @@ class Gate:
             return await turn
         except asyncio.CancelledError:
             self._news.set()  # whoever is next need not wait until this one could have gone
-            if turn.done() and not turn.cancelled() and (ticket := turn.result()) is not None:
-                self.settle(ticket, Outcome.NOT_CHARGED)
+            if turn.done() and not turn.cancelled() and (granted := turn.result()) is not None:
+                self.settle(granted, Outcome.NOT_CHARGED)
             raise
 
     def settle(self, ticket: Ticket, outcome: Outcome, used_tokens: float | None = None) -> None:

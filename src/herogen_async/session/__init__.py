@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from herogen_async.endpoint.target import ApiKey
+from herogen_async.engine import tuned_for_throughput
 from herogen_async.journal import Settings, existing_run, is_held, read_events, read_lock, read_manifest, recover
 from herogen_async.plan import Plan
 from herogen_async.report import RunReport, folded_report
@@ -144,5 +145,5 @@ def _on_new_loop(start: Callable[[], Coroutine[Any, Any, RunReport]]) -> RunRepo
         import uvloop  # noqa: PLC0415 - not every platform has it
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with tuned_for_throughput(), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(start())
