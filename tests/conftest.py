@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from hypothesis import settings
+
+from herogen_async.endpoint.embedded import Weights, cached_weights
+from herogen_async.errors import LocalModelError
+
+# A deadline an example measures the machine's load, not the code.
+settings.register_profile("loaded", deadline=None)
+settings.load_profile("loaded")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Async tests run on asyncio alone: the package is built on it."""
     return "asyncio"
+
+
+@pytest.fixture
+def one_at_a_time() -> Iterator[None]:
+    """Two servers at once would share the cores, and both be slow."""
+    with (Path(tempfile.gettempdir()) / f"herogen-embedded-tests-{os.getuid()}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def weights(one_at_a_time: None) -> Weights:
+    """The cached weights; tests never download them."""
+    required = os.environ.get("HEROGEN_REQUIRE_EMBEDDED") == "1"
+    try:
+        found = cached_weights()
+    except LocalModelError as error:
+        if required:
+            raise
+        pytest.skip(f"{error}: {error.fix}")
+    if found is None:
+        reason = "the embedded model's weights are not cached: run `herogen-async run` once with no key"
+        if required:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found

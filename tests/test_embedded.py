@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +19,13 @@ import pytest
 
 from herogen_async import errors
 from herogen_async.clock import MonotonicClock
-from herogen_async.endpoint.embedded import EmbeddedServer, Weights, cached_weights
+from herogen_async.endpoint.embedded import EmbeddedServer, Weights
 from herogen_async.endpoint.embedded.process import fitting_context, free_cores
 from herogen_async.errors import LocalModelError
 
 DEADLINE_S = 20.0
 
 real_model = [pytest.mark.anyio, pytest.mark.embedded, pytest.mark.slow]
-
-
-@pytest.fixture
-def one_at_a_time() -> Iterator[None]:
-    """Two servers at once would share the cores, and both be slow."""
-    with (Path(tempfile.gettempdir()) / f"herogen-embedded-tests-{os.getuid()}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@pytest.fixture
-def weights(one_at_a_time: None) -> Weights:
-    """The cached weights; tests never download them."""
-    required = os.environ.get("HEROGEN_REQUIRE_EMBEDDED") == "1"
-    try:
-        found = cached_weights()
-    except LocalModelError as error:
-        if required:
-            raise
-        pytest.skip(f"{error}: {error.fix}")
-    if found is None:
-        reason = "the embedded model's weights are not cached: run `herogen-async run` once with no key"
-        if required:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @pytest.fixture

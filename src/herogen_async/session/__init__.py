@@ -16,7 +16,7 @@ from herogen_async.journal import Settings, existing_run, is_held, read_events, 
 from herogen_async.plan import Plan
 from herogen_async.report import RunReport, folded_report
 from herogen_async.session.history import fold_history
-from herogen_async.session.order import changed_settings, new_order, order_from, weights_choice
+from herogen_async.session.order import changed_settings, new_order, order_from
 from herogen_async.session.session import Session, Watch
 from herogen_async.spec import Spec
 
@@ -50,8 +50,6 @@ async def arun(  # noqa: PLR0913 - the options of `run`, all by keyword
     settings = Settings(concurrency=concurrency, rpm=rpm, tpm=tpm, limit=limit)
     if timeout_s is not None:
         settings = replace(settings, timeout_s=timeout_s)
-    if model is not None and model.lower().endswith(".gguf"):
-        model = weights_choice(model)
     order = new_order(
         spec, run=run, base_url=base_url, endpoint=endpoint, model=model, api_key=api_key, settings=settings
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from herogen_async.endpoint.target import EMBEDDED
 from herogen_async.errors import DiskError, RunFolderError
 from herogen_async.journal import Manifest, package_versions, read_manifest, write_manifest
 from herogen_async.plan import Plan
@@ -50,7 +51,7 @@ def _manifest(ready: Ready, plan: Plan, at: datetime) -> Manifest:
         model=ready.model,
         base_url=None if order.server is None else order.server.base_url,
         created_at=at.isoformat(),
-        weights=None if weights is None else {"file": order.weights or "", "sha256": weights.sha256},
+        weights=None if weights is None else {"file": order.weights or EMBEDDED, "sha256": weights.sha256},
         settings=order.settings,
         versions=package_versions(),
     )

@@ -24,7 +24,7 @@ EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reaso
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`server` is None for the embedded model, then `weights` names the file or is None for the default one.
+    """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
     was made with.
@@ -86,17 +86,9 @@ def order_from(manifest: Manifest, folder: RunFolder, settings: Settings, *, api
     check_settings(settings)
     spec = manifest.resolved_spec()
     if manifest.base_url is None:
-        weights = manifest.weights or {}
-        return Order(
-            spec,
-            manifest.endpoint,
-            manifest.model,
-            None,
-            weights.get("file"),
-            folder,
-            settings,
-            pinned=weights.get("sha256"),
-        )
+        held = manifest.weights or {}
+        order = Order(spec, manifest.endpoint, manifest.model, None, held.get("file", EMBEDDED), folder, settings)
+        return replace(order, pinned=held.get("sha256"))
     server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
     return Order(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
 
@@ -132,7 +124,8 @@ def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> 
         )
     if settings.timeout_s == Settings().timeout_s:
         settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S)
-    weights = None if model in (None, EMBEDDED) else model
+    own_file = os.environ.get("HEROGEN_MODEL") if model is None else model
+    weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
     order = replace(order, model=None, weights=weights, settings=settings)
     if not is_builtin:
         return order
@@ -142,7 +135,3 @@ def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> 
     notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
     return replace(order, spec=spec, endpoint=kind, notices=(notice,))
 
-
-def weights_choice(path: str | None) -> str | None:
-    """A weights file as an absolute path, so that a resume from another folder finds it."""
-    return None if path is None else str(Path(path).expanduser().resolve())
