@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import herogen_async
 from fake_server import Asked, FakeServer, Reply, answer
 from herogen_async.errors import InputError, RunFolderError, RunInUse, SpecError
-from runs import assert_exact_grid, environment, small_spec
+from runs import assert_exact_grid, environment, small_spec, write_spec
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +138,95 @@ def test_the_package_s_names_are_there_and_importing_it_costs_nothing() -> None:
     assert 0 == done.returncode, done.stderr
     with pytest.raises(AttributeError):
         herogen_async.nothing  # noqa: B018
+
+
+def test_a_display_that_fails_costs_no_answer_and_is_told_at_the_end(tmp_path: Path) -> None:
+    def broken(report: herogen_async.RunReport) -> None:
+        raise RuntimeError("the display is gone")
+
+    with FakeServer(lambda asked: answer(asked, delay_s=0.15)) as server:
+        with pytest.raises(RuntimeError, match="display is gone"):
+            herogen_async.run(
+                small_spec(),
+                run=tmp_path / "r",
+                base_url=server.url,
+                model="m",
+                concurrency=4,
+                watch=herogen_async.Watch(on_report=broken),
+            )
+        asked = len(server.asked)
+        assert asked == herogen_async.status(tmp_path / "r").done > 0
+        herogen_async.resume(tmp_path / "r")
+        assert 20 == len(server.asked)
+    assert_exact_grid(tmp_path / "r", small_spec())
+
+
+def test_the_host_s_signal_handlers_are_left_alone_or_put_back(tmp_path: Path) -> None:
+    def own(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with FakeServer() as server:
+            asyncio.run(herogen_async.arun(small_spec(), run=tmp_path / "a", base_url=server.url, model="m"))
+            assert own is signal.getsignal(signal.SIGTERM)
+            herogen_async.run(small_spec(), run=tmp_path / "b", base_url=server.url, model="m")
+            assert own is signal.getsignal(signal.SIGTERM)
+            assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_notebook_s_stop_button_drains_the_run(tmp_path: Path) -> None:
+    """KeyboardInterrupt arrives in the cell's thread; the run goes on in another, and must hear of it."""
+    script = """
+import asyncio, os, signal, sys, threading
+import herogen_async
+
+def on_report(report):
+    if report.done >= 4 and not pressed.is_set():
+        pressed.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+pressed = threading.Event()
+
+async def cell():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as a notebook's kernel has it while a cell runs
+    options = dict(run=sys.argv[1], base_url=sys.argv[2], model="m", concurrency=2)
+    report = herogen_async.run(sys.argv[3], watch=herogen_async.Watch(on_report=on_report), **options)
+    print(report.state, report.done)
+
+asyncio.run(cell())
+"""
+    with FakeServer(lambda asked: answer(asked, delay_s=0.1)) as server:
+        spec = write_spec(tmp_path, small_spec())
+        ran = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "r"), server.url, str(spec)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert 0 == ran.returncode, ran.stderr
+        state, done = ran.stdout.split()
+        assert ("interrupted", len(server.asked)) == (state, int(done))
+        assert len(server.asked) < 20
+
+
+def test_more_requests_at_once_than_files_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys, herogen_async\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+        "herogen_async.run(sys.argv[2], run=sys.argv[1], base_url=sys.argv[3], model='m', concurrency=90)\n"
+    )
+    with FakeServer() as server:
+        spec = write_spec(tmp_path, small_spec())
+        ran = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "r"), str(spec), server.url],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "InputError: so many requests at once need 154 open files, and this process may have 100" in ran.stderr
+        assert 0 == len(server.asked)

@@ -7,14 +7,18 @@ import fcntl
 import io
 import json
 import os
+import shlex
+import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from fake_server import Asked, FakeServer, Reply, answer, error
 from herogen_async.journal import RunFolder, read_rows
-from runs import assert_exact_grid, herogen, last_json, small_spec, write_spec
+from runs import assert_exact_grid, command, environment, herogen, last_json, small_spec, write_spec
 
 pytestmark = pytest.mark.slow  # each starts the real command
 
@@ -385,3 +389,84 @@ def test_every_command_has_a_help_with_an_example() -> None:
         shown = herogen(name, "--help", cwd=Path.cwd())
         assert 0 == shown.returncode
         assert f"Example: herogen-async {name}" in shown.stdout
+
+
+def test_a_limited_run_says_so_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    with FakeServer() as server:
+        run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m", "--limit", "4")
+        limited = herogen(*run, cwd=tmp_path)
+        assert "Done: 4 of 4 rows (the first 4 of 20)" in limited.stdout
+        assert "Next: herogen-async resume small --limit 20" == limited.stderr.splitlines()[-1]
+        whole = herogen("resume", "small", "--limit", "20", cwd=tmp_path)
+        assert (0, 20) == (whole.returncode, len(server.asked))
+
+
+@pytest.mark.parametrize("run", ["./foo", "some where/x y", "foo/", "."])
+def test_the_next_command_is_one_that_works_wherever_the_run_lies(tmp_path: Path, run: str) -> None:
+    with FakeServer() as server:
+        spec = write_spec(tmp_path, small_spec())
+        (tmp_path / "here").mkdir()
+        options = ("--base-url", server.url, "--model", "m")
+        result = herogen("run", spec, "--run", run, *options, cwd=tmp_path / "here")
+        assert 0 == result.returncode, result.stderr
+    following = shlex.split(result.stderr.splitlines()[-1].removeprefix("Next: herogen-async "))
+    assert 0 == herogen(*following, cwd=tmp_path / "here").returncode
+
+
+def test_ctrl_c_before_anything_was_asked_says_so(tmp_path: Path) -> None:
+    with FakeServer() as server:
+        server.listing = Reply(hang=True)
+        run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--json")
+        child = subprocess.Popen(
+            command(*run), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 30
+        while not server.listed and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    assert 130 == child.returncode
+    assert_sentence(err, "before anything was asked", "the same command again")
+    assert "interrupted" == last_json(out)["kind"]
+
+
+def test_a_reader_that_goes_away_ends_no_run(tmp_path: Path) -> None:
+    """`herogen-async run 2>&1 | head -1`: the answers are what counts."""
+    with FakeServer(lambda asked: answer(asked, delay_s=0.01)) as server:
+        run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m")
+        reading, writing = os.pipe()
+        os.close(reading)
+        child = subprocess.Popen(command(*run), cwd=tmp_path, env=environment(), stdout=writing, stderr=writing)
+        os.close(writing)
+        assert 0 == child.wait(60)
+    assert_exact_grid(tmp_path / "runs" / "small", small_spec())
+
+
+def test_p14_a_model_s_name_can_t_move_the_cursor(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07m"
+    with FakeServer(models=(evil,)) as server:
+        run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url)
+        shown = herogen(*run, cwd=tmp_path)
+        assert 0 == shown.returncode, shown.stderr
+    status = herogen("status", "small", cwd=tmp_path)
+    assert "\x1b" not in shown.stdout + shown.stderr + status.stdout + status.stderr
+
+
+def test_a_full_disk_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    """A folder on a file system of 256 kB, where root can make one."""
+    small = tmp_path / "small-disk"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system can't be mounted here")
+    try:
+        with FakeServer() as server:
+            spec = write_spec(tmp_path, small_spec())
+            result = herogen("run", spec, "--run", small / "r", "--base-url", server.url, "--model", "m", cwd=tmp_path)
+            assert 0 == len(server.asked)
+        assert 3 == result.returncode, result.stderr
+        assert "No space left on device" in result.stdout + result.stderr
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

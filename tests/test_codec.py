@@ -116,6 +116,14 @@ def test_equal_values_have_one_fingerprint_whatever_their_order(value: dict[str,
     assert 32 == len(codec.fingerprint(value))
 
 
+def test_half_a_character_has_a_fingerprint() -> None:
+    """As a model's name from a command line that is no UTF-8 may hold it."""
+    assert codec.fingerprint(["a\ufffd"]) == codec.fingerprint(["a\udcff"])
+    assert b'{"a\xef\xbf\xbd":1,"b":2}' == codec.canonical({"b": 2, "a\udcff": 1})
+    with pytest.raises(TypeError):
+        codec.canonical({"a": object()})
+
+
 def test_fingerprints_never_change_between_versions() -> None:
     """Keys of rows on disk are made of them."""
     assert "987a9008d9c5720d6ba6517476011f34" == codec.fingerprint({"b": [1, "ü"], "a": None})

@@ -178,12 +178,11 @@ def test_a_tail_torn_anywhere_is_resumed_to_the_exact_grid(tmp_path: Path) -> No
     with FakeServer() as server:
         import herogen_async
 
-        options = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
-        herogen_async.run(spec, **options)
+        herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m")
         whole = (tmp_path / "r" / "rows-00000.jsonl").read_bytes()
         last_two = len(b"".join(whole.splitlines(keepends=True)[-2:]))
         for cut in random.Random().sample(range(1, last_two + 1), 25):
             (tmp_path / "r" / "rows-00000.jsonl").write_bytes(whole[:-cut])
-            report = herogen_async.run(spec, **options)
+            report = herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m")
             assert (6, "done") == (report.done, report.state)
             assert_exact_grid(tmp_path / "r", spec)

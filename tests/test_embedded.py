@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from typing import Any
 import pytest
 
 from herogen_async import errors
+from herogen_async.cli import app
 from herogen_async.clock import MonotonicClock
 from herogen_async.endpoint.embedded import EmbeddedServer, Weights
-from herogen_async.endpoint.embedded.process import fitting_context, free_cores
+from herogen_async.endpoint.embedded.process import _advice, fitting_context, free_cores
 from herogen_async.errors import LocalModelError
 
 DEADLINE_S = 20.0
@@ -102,14 +104,20 @@ class TestWithTheRealModel:
         assert server.model == weights.name == completion["model"] == chat["model"]
         assert not is_alive(pid)
 
-    async def test_its_key_is_needed_and_is_in_no_command_line_or_environment(self, weights: Weights) -> None:
+    async def test_its_key_is_needed_and_is_in_no_command_line_or_environment(
+        self, weights: Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+            monkeypatch.setenv(name, "sk-canary")
         async with small(weights) as server:
             with pytest.raises(urllib.error.HTTPError, match="401") as refused:
                 await ask(server, "completions", {"prompt": "x", "max_tokens": 1}, key="wrong")
             refused.value.close()
             for name in ("cmdline", "environ"):
                 place = Path(f"/proc/{server.pid}/{name}")
-                assert not place.exists() or server.api_key.encode() not in place.read_bytes()
+                said = place.read_bytes() if place.exists() else b""
+                assert server.api_key.encode() not in said
+                assert b"sk-canary" not in said
             assert server.api_key not in repr(server)
 
     async def test_ctrl_c_does_not_end_it(self, weights: Weights) -> None:
@@ -202,6 +210,13 @@ def test_a_slots_context_is_rounded_up_and_cut_to_what_the_model_takes() -> None
         "m takes at most 8192 tokens of prompt and answer together; 9000 were asked for",
     )
     assert fitting_context(9000, Weights(Path("own.gguf"), "own", "")) == (9216, None)
+
+
+@pytest.mark.parametrize("code", [1, -signal.SIGSEGV, -signal.SIGKILL, -signal.SIGILL])
+def test_what_is_advised_is_something_that_exists(code: int) -> None:
+    commands = re.findall(r"herogen-async (\w+)", _advice(code))
+    assert set(commands) <= {command.name or "" for command in app.registered_commands}
+    assert commands or "--" in _advice(code)
 
 
 def test_no_more_threads_compute_than_this_process_may_use() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from herogen_async.admission import Admission
-from herogen_async.clock import VirtualClock, run_virtual
+from herogen_async.clock import MonotonicClock, VirtualClock, run_virtual
 from herogen_async.codec import loads
 from herogen_async.endpoint import Completion, Request
 from herogen_async.engine import Engine, Progress
@@ -39,6 +39,9 @@ class MemoryJournal:
         self.on_trouble: Callable[[OSError | None], None] = lambda _: None
         self.full = False
         self._finished = asyncio.Event()
+
+    async def open(self) -> None:
+        pass
 
     def row(self, line: bytes) -> None:
         self.rows.append(line)
@@ -385,16 +388,60 @@ def test_a_disk_that_takes_again_lets_the_run_go_on() -> None:
     run_virtual(main())
 
 
-def test_a_bug_in_a_worker_is_never_swallowed() -> None:
+def test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told() -> None:
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
-            raise ZeroDivisionError("a bug")
+            await asyncio.sleep(1)
+            if "21-year-old woman" in prompt:
+                raise ZeroDivisionError("Bearer sk-secret")
 
-        with pytest.raises(BaseExceptionGroup) as caught:
-            await Rig(script).run()
-        assert caught.value.subgroup(ZeroDivisionError) is not None
+        rig = Rig(script)
+        await rig.run()
+        assert (19, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        failure = loads(rig.journal.failures[0])
+        assert "internal" == failure["kind"]
+        assert "ZeroDivisionError in test_engine.py" in failure["message"]
+        assert "sk-secret" not in str(failure)
 
     run_virtual(main())
+
+
+def test_a_mistake_of_the_program_that_meets_every_row_parks_the_run() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            raise ZeroDivisionError
+
+        rig = Rig(script, values=50)
+        await rig.run()
+        assert rig.engine.stopped is not None
+        assert "ZeroDivisionError" in rig.engine.stopped.reason
+        assert rig.endpoint.asked.total() < 20
+
+    run_virtual(main())
+
+
+def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
+    """At four a minute the next may go in 15 s, and the fuse polls the real clock meanwhile."""
+
+    async def main() -> float:
+        plan = Plan(small_spec(), endpoint="completions", model="m")
+        clock = MonotonicClock()
+        engine = Engine(
+            plan,
+            Scripted(one_second),
+            MemoryJournal(),
+            admission=Admission(clock.now(), rpm=4),
+            clock=clock,
+            progress=Progress(total=plan.size),
+            concurrency=4,
+            triage=Triage(),
+        )
+        started_s = clock.now()
+        asyncio.get_running_loop().call_later(0.05, engine.stop, "interrupted", "ctrl-c")
+        await engine.run(range(plan.size))
+        return clock.now() - started_s
+
+    assert asyncio.run(main()) < 5  # the one call in flight takes one
 
 
 def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
@@ -418,5 +465,33 @@ def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
         # 66 tokens are reserved and 30 used and given back: between one and four requests a second.
         assert 25 < clock.now() < 70
         assert "tokens" == progress.binding.most_common(1)[0][0]
+
+    run_virtual(main())
+
+
+def test_p11_a_row_that_only_it_is_rate_limited_for_is_given_up_while_the_others_go_on() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.2)
+            if "a 20-year-old man" in prompt:
+                raise RateLimited("the tokens a minute are fewer than this prompt has", status=429)
+
+        rig = Rig(script, values=400)
+        await rig.run()
+        assert (799, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+
+    run_virtual(main())
+
+
+def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.1)
+            if 5 < rig.clock.now() < 605:
+                raise RateLimited("slow down", status=429)
+
+        rig = Rig(script, values=200, max_attempts=1)
+        await rig.run()
+        assert (400, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
 
     run_virtual(main())

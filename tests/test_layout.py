@@ -26,7 +26,7 @@ def test_a_path_means_itself(path: str | Path) -> None:
     assert RunFolder(Path(path)) == find_run(path)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a b", "x" * 81, "naïve", "a\n", "~", "a\\b"])
+@pytest.mark.parametrize("name", ["", ".hidden", "a b", "x" * 81, "naïve", "a\n", "~", "a\\b"])
 def test_any_other_name_is_an_input_error_that_quotes_it(name: str) -> None:
     with pytest.raises(InputError) as caught:
         find_run(name)

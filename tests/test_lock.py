@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from herogen_async.errors import DiskError, RunInUse
+from herogen_async.errors import DiskError, RunFolderError, RunInUse
 from herogen_async.journal import RunFolder, RunLock, is_held, read_lock
 from herogen_async.journal import lock as lock_module
 
@@ -194,3 +194,13 @@ def test_p9_a_lock_that_cannot_be_made_is_a_disk_error(folder: RunFolder) -> Non
     folder.lock.mkdir()
     with pytest.raises(DiskError, match=r"lock' can't be opened"):
         RunLock.acquire(folder, "now")
+
+
+@pytest.mark.parametrize("look", [is_held, read_lock])
+def test_a_lock_file_that_cannot_be_read_is_an_error_for_a_person(
+    folder: RunFolder, look: Callable[[RunFolder], object]
+) -> None:
+    folder.lock.symlink_to(folder.lock)  # refused to root as well, unlike somebody else's file
+    with pytest.raises(RunFolderError, match=r"lock' can't be read: ") as caught:
+        look(folder)
+    assert caught.value.fix is not None

@@ -139,6 +139,36 @@ def test_garbage_is_damage_that_names_the_file(folder: RunFolder, data: bytes) -
     assert repr(str(folder.manifest)) in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        ("settings.limit", "x"),
+        ("settings.concurrency", 1.5),
+        ("settings.rpm", [1]),
+        ("settings.timeout_s", None),
+        ("settings", 7),
+        ("spec", []),
+        ("model", None),
+        ("base_url", 7),
+        ("weights", {"sha256": 7}),
+        ("versions", "3.11"),
+    ],
+)
+def test_a_value_of_another_type_is_damage_that_names_its_place(folder: RunFolder, place: str, wrong: object) -> None:
+    write_manifest(folder, manifest_of())
+    data = codec.loads(folder.manifest.read_bytes())
+    name, _, inner = place.partition(".")
+    if inner:
+        data[name][inner] = wrong
+    else:
+        data[name] = wrong
+    folder.manifest.write_bytes(codec.dumps(data))
+    with pytest.raises(DamageError, match=f"'{place}") as caught:
+        read_manifest(folder)
+    assert repr(str(folder.manifest)) in caught.value.message
+    assert caught.value.fix is not None
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 def test_one_that_cannot_be_read_is_an_error_for_a_person(folder: RunFolder, is_there: bool) -> None:
     if is_there:

@@ -17,8 +17,10 @@ import pytest
 
 from fake_server import Asked, FakeServer, Reply, answer, error
 from herogen_async.endpoint import Completion, Request
-from herogen_async.endpoint.openai_compatible import BODY_LIMIT, OpenAICompatible
+from herogen_async.endpoint.openai_compatible import OpenAICompatible
+from herogen_async.endpoint.rust_transport import RustTransport
 from herogen_async.endpoint.target import ApiKey, Server
+from herogen_async.endpoint.transport import BODY_LIMIT, TransportFor
 from herogen_async.errors import (
     BadAnswer,
     ConnectionFailed,
@@ -32,6 +34,7 @@ from herogen_async.errors import (
 pytestmark = pytest.mark.anyio
 
 KEY = "canary-7f3a9c1e-b2d4"
+CHOSEN: TransportFor | None = None  # each test runs with the client's own choice, then with the Rust transport
 PATIENCE_S = 10.0  # for what is answered at once
 SHORT_S = 0.1  # for what is never answered
 
@@ -52,6 +55,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
+@pytest.fixture(autouse=True, params=[None, RustTransport], ids=["chosen", "rust"])
+def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is promised is promised whichever way it travels."""
+    monkeypatch.setitem(globals(), "CHOSEN", request.param)
+
+
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer() as server:
@@ -70,7 +79,13 @@ async def client(
 ) -> AsyncIterator[OpenAICompatible]:
     url = server if isinstance(server, str) else server.url
     endpoint = OpenAICompatible(
-        Server(url, key), kind=kind, model="m", sampling=sampling or {}, concurrency=concurrency, timeout_s=timeout_s
+        Server(url, key),
+        kind=kind,
+        model="m",
+        sampling=sampling or {},
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+        transport_for=CHOSEN,
     )
     async with endpoint:
         yield endpoint
@@ -361,6 +376,18 @@ async def test_a_redirect_is_not_followed(server: FakeServer, status: int) -> No
 async def test_any_success_with_an_answer_in_it_is_one(server: FakeServer, status: int) -> None:
     body = answer(Asked("/v1/completions", {}, {"prompt": "x"}, 0)).body
     assert "An answer to: x" == (await asked(server, Reply(body, status=status))).text
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "retry-after", "x-other", "content-type"])
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_header_that_is_not_ascii_kills_nothing(name: str, status: int) -> None:
+    body = json.dumps({"choices": [{"text": "fine"}]}).encode()
+    head = b"HTTP/1.1 %d X\r\n%b: caf\xc3\xa9\r\ncontent-length: %d\r\n\r\n" % (status, name.encode(), len(body))
+    async with babbler(head + body) as address:
+        if status == 200:
+            assert "fine" == (await asked(f"http://{address}")).text
+        else:
+            assert isinstance(await failure(f"http://{address}"), ServerFault)
 
 
 @pytest.mark.parametrize("status", [202, 204, 206])

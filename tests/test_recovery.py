@@ -28,7 +28,7 @@ from herogen_async.journal import (
     repair_tails,
     row_line,
 )
-from herogen_async.journal.recovery import TORN_LINES
+from herogen_async.journal.recovery import MOST_WORDS, TORN_LINES
 from herogen_async.plan import Plan
 from herogen_async.spec import Spec
 
@@ -283,7 +283,6 @@ def test_a_journal_that_cannot_be_opened_is_an_error_for_a_person(folder: RunFol
 def test_a_run_without_a_journal_has_nothing_done(folder: RunFolder) -> None:
     found = recover(folder, PLAN)
     assert (0, 0, 0, 0) == (len(found.done), len(found.failed), found.duplicates, found.foreign)
-    assert found.first_row_at is None
     assert [] == list(folder.path.iterdir())
 
 
@@ -306,7 +305,6 @@ def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list
     twice = recover(folder, PLAN)
     assert sorted(set(indices)) == done(folder)
     assert (once.usage, once.finish_reasons) == (twice.usage, twice.finish_reasons)
-    assert (once.first_row_at, once.last_row_at) == (twice.first_row_at, twice.last_row_at)
     assert 2 * len(indices) - len(set(indices)) == twice.duplicates
 
 
@@ -329,13 +327,28 @@ def test_a_row_of_another_plan_is_counted_and_not_used(folder: RunFolder, record
     assert (1, 1, 0) == (found.foreign, len(found.done), len(found.failed))
 
 
+def test_events_that_cannot_be_read_are_an_error_for_a_person(folder: RunFolder) -> None:
+    folder.events.symlink_to(folder.events)
+    with pytest.raises(RunFolderError, match=r"events\.jsonl' can't be read: ") as caught:
+        list(read_events(folder))
+    assert caught.value.fix is not None
+
+
+def test_a_server_that_never_says_the_same_word_twice_does_not_fill_the_memory(folder: RunFolder) -> None:
+    rows = [small_row(n, finish_reason=f"word-{n}", usage={f"tokens-{n}": 2}) for n in range(PLAN.size)]
+    rewrite(folder, b"".join(rows))
+    found = recover(folder, PLAN)
+    for counter, all_of_them in ((found.finish_reasons, PLAN.size), (found.usage, 2 * PLAN.size)):
+        assert MOST_WORDS == len(counter)
+        assert all_of_them == counter.total()
+
+
 def test_a_task_counts_as_failed_until_it_is_answered(folder: RunFolder) -> None:
     folder.failures.write_bytes(failed_row(1) + failed_row(2, "timeout") + failed_row(2) + failed_row(3))
     rewrite_rows = small_row(1) + small_row(5)
     folder.segment(0).write_bytes(rewrite_rows)
     found = recover(folder, PLAN)
     assert [2, 3] == [index for index in range(10) if index in found.failed]
-    assert {"timeout": 1, "refused": 1} == dict(found.failure_kinds)
     assert [1, 2, 2, 3] == [record["index"] for record in read_failures(folder)]
 
 

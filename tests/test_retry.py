@@ -20,6 +20,8 @@ from herogen_async.retry import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
     MAX_ATTEMPTS,
+    RATE_LIMIT_PATIENCE_S,
+    RATE_LIMITS_A_ROW,
     RETRY_AFTER_CAP_S,
     UNREACHABLE_PATIENCE_S,
     UNREACHABLE_WAIT_S,
@@ -221,3 +223,66 @@ def test_being_unreachable_costs_neither_attempts_nor_quota() -> None:
     for _ in range(1000):
         assert not retried(triage, unsent()).counts
     assert RetryQuota.SIZE == triage.quota.left
+
+
+def times_limited(triage: Triage, *, others: int, refused_too: int = 0, most: int = 1000) -> int | None:
+    """How many 429s a row is told to meet until it is given up, when `others` are answered after each of them."""
+    for met in range(1, most + 1):
+        for _ in range(refused_too):
+            retried(triage, RateLimited("x"), now=float(met))
+        decision = triage.judge(RateLimited("x"), 1, float(met), rate_limits=met)
+        if decision == GiveUp():
+            return met
+        assert isinstance(decision, Retry)
+        for _ in range(others):
+            triage.answered()
+    return None
+
+
+@pytest.mark.parametrize(("others", "after"), [(15, RATE_LIMITS_A_ROW), (2, RATE_LIMITS_A_ROW), (1, 30)])
+def test_a_row_that_always_gets_429_while_others_are_answered_is_given_up(others: int, after: int) -> None:
+    assert after == times_limited(after_an_answer(), others=others)
+
+
+def test_i6_a_row_is_not_given_up_for_429s_that_all_rows_get() -> None:
+    """Sixteen calls at a time and room for one: a row meets more than a hundred of them by bad luck alone."""
+    met = times_limited(after_an_answer(), others=1, refused_too=14)
+    assert met is not None
+    assert met > 250
+
+
+def test_a_time_of_many_429s_fades_from_the_judgement_of_rows() -> None:
+    triage = after_an_answer()
+    for number in range(10_000):
+        retried(triage, RateLimited("x"), now=number / 10)
+    for _ in range(100_000):
+        triage.answered()
+    assert RATE_LIMITS_A_ROW == times_limited(triage, others=15)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_i6_a_server_that_says_nothing_but_429_is_waited_for_far_longer_than_ten_minutes_and_then_parks(
+    answered: bool,
+) -> None:
+    triage = after_an_answer() if answered else Triage()
+    now, met = 50.0, 0
+    while now <= 50 + RATE_LIMIT_PATIENCE_S:
+        met += 1
+        decision = triage.judge(RateLimited("slow down"), 1, now, rate_limits=met)
+        assert isinstance(decision, Retry)
+        assert not decision.counts
+        now += decision.pause_s
+    assert now > 50 + 2 * 600
+    parked = triage.judge(RateLimited("slow down"), 1, now, rate_limits=met + 1)
+    assert isinstance(parked, Park)
+    assert "429" in parked.reason
+    assert "slow down" in parked.reason
+    assert parked.fix is not None
+
+
+def test_one_answer_starts_the_patience_with_429s_anew() -> None:
+    triage = after_an_answer()
+    retried(triage, RateLimited("x"), now=0.0)
+    triage.answered()
+    retried(triage, RateLimited("x"), now=RATE_LIMIT_PATIENCE_S + 1)
+    retried(triage, RateLimited("x"), now=2 * RATE_LIMIT_PATIENCE_S)

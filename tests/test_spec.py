@@ -418,6 +418,12 @@ def test_s2_as_dict_is_plain_json_that_makes_an_equal_spec(spec: Spec) -> None:
     assert spec == Spec.parse(codec.dumps_pretty(plain), file="manifest.json")
 
 
+@pytest.mark.parametrize("extra", [{"x": "\ud800"}, {"x": [{"y": "a\udcff"}]}, {"x": {"\ud800": 1}}, {"\ud800": 1}])
+def test_s1_half_a_character_is_sent_nowhere(extra: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="can't be sent as JSON"):
+        Spec(name="s", attributes={"a": ["x"]}, prompt="{a}", sampling={"extra": extra})
+
+
 def test_s1_no_way_to_make_a_spec_raises_anything_but_a_spec_error() -> None:
     wrong: dict[str, Any] = {"name": "s", "attributes": {"a": ["x"]}, "prompt": "{a}", "repeats": "3"}
     ways: list[Callable[[], Spec]] = [

@@ -60,6 +60,24 @@ def test_a_key_that_was_given_wins_over_the_environment() -> None:
     assert "mine" == server.api_key
 
 
+def test_a_key_that_was_given_is_checked_like_the_environments() -> None:
+    server = choose_server("https://one.example/v1", None, {}, api_key=" mine\r\n")
+    assert server is not None
+    assert "mine" == server.api_key
+    for key in ("sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"):
+        with pytest.raises(InputError, match="api_key holds characters") as raised:
+            choose_server("https://one.example/v1", None, {}, api_key=key)
+        assert "sk-o" not in f"{raised.value} {raised.value.fix}"
+
+
+@pytest.mark.parametrize("key", ["", " \n"])
+def test_a_blank_key_that_was_given_is_none(key: str) -> None:
+    server = choose_server("https://one.example/v1", None, KEY, api_key=key)
+    assert server is not None
+    assert "sk-one" == server.api_key
+    assert choose_server(None, None, {}, api_key=key) is None
+
+
 def test_each_of_two_services_gets_its_own_key() -> None:
     both = {**KEY, "AZURE_OPENAI_API_KEY": "azure-one"}
     assert (AZURE, "azure-one") == chosen(AZURE, both)

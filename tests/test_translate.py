@@ -83,6 +83,25 @@ BY_WORDS: list[tuple[str, int, object, type[EndpointError]]] = [
         openai_error("rate_limit_exceeded", "Rate limit reached for m on requests per day (RPD): Limit 200, Used 200."),
         EndpointRefused,
     ),
+    # larger than what a minute allows: it will never fit, the row is given up
+    (
+        "openai: one request too large",
+        429,
+        openai_error(
+            "rate_limit_exceeded",
+            "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 45000. The "
+            "input or output tokens must be reduced in order to run successfully.",
+            "tokens",
+        ),
+        RowRefused,
+    ),
+    (
+        "openai: one request too large for a day",
+        429,
+        openai_error("rate_limit_exceeded", "Request too large for m on tokens per day (TPD): Limit 10, Requested 11."),
+        RowRefused,
+    ),
+    ("groq: the same", 413, openai_error("rate_limit_exceeded", "Request too large for model `m`"), RowRefused),
     ("openrouter: a day", 429, openai_error(429, "Rate limit exceeded: free-models-per-day"), EndpointRefused),
     # too fast: everybody waits
     ("openai: tokens per min", 429, openai_error("rate_limit_exceeded", "on tokens per min (TPM)"), RateLimited),
@@ -368,6 +387,20 @@ def test_usage_keeps_its_numbers_and_those_of_its_details_and_nothing_else() -> 
     }
     kept = {"total_tokens": 3, "cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
     assert kept == answered(completion(usage=usage)).usage
+
+
+def test_a_servers_words_stay_few_and_short_as_they_are_counted_for_a_whole_run() -> None:
+    many: dict[str, Any] = {"total_tokens": 3, "n" * 64: 1, "n" * 65: 1}
+    many |= {f"name-{number}": number for number in range(100)}
+    got = answered(completion(usage=many)).usage
+    assert (3, 1, 16) == (got["total_tokens"], got["n" * 64], len(got))
+    assert "n" * 65 not in got
+    details = {f"details-{number}": many for number in range(100)} | {"d" * 65: many}
+    nested = answered(completion(usage={"total_tokens": 3, **details})).usage
+    assert 16 == len(nested)
+    assert 16 == len(nested["details-0"])
+    assert "d" * 65 not in nested
+    assert "r" * 64 == answered(chat("hi", "r" * 1000), chat=True).finish_reason
 
 
 def test_a_usage_that_could_not_be_written_again_is_no_crash() -> None:

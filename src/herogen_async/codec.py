@@ -50,8 +50,11 @@ def loads(data: bytes | str) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """Compact JSON with sorted keys: equal values give equal bytes."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    """Compact JSON with sorted keys: equal values give equal bytes. A lone surrogate is taken as U+FFFD."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return orjson.dumps(_scrub(value), option=orjson.OPT_SORT_KEYS)
 
 
 def fingerprint(value: Any) -> str:

@@ -6,8 +6,8 @@ HerogenError
 │   ├── SpecError              ... in a spec: file, line, value, fix
 │   ├── RunFolderError         ... the run folder: absent, of another version, of another spec, unwritable
 │   └── RunInUse               ... another process writes this run
+├── Interrupted                stopped before anything was asked                exit code 130
 ├── LocalModelError            this machine can't run the embedded model        exit code 2
-├── Parked                     the run stopped itself and can be resumed        exit code 3
 ├── DiskError                  the journal can't be written                     exit code 3
 ├── DamageError                a journal is damaged in the middle               exit code 4
 └── EndpointError              one call went wrong
@@ -18,6 +18,7 @@ HerogenError
     │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up
+    ├── InternalFault          a mistake of this program met this row: give the row up, tell it
     └── EndpointRefused        no row can succeed: park the run
 ```
 
@@ -74,18 +75,18 @@ class RunInUse(InputError):
     kind = "run_in_use"
 
 
+class Interrupted(HerogenError):
+    """Stopped by a person before anything was asked; what is told later stands in the report."""
+
+    kind = "interrupted"
+    exit_code = 130
+
+
 class LocalModelError(HerogenError):
     """This machine can't run the embedded model; `fix` holds the one command that helps."""
 
     kind = "local_model"
     exit_code = 2
-
-
-class Parked(HerogenError):
-    """The run stopped itself: going on would only burn requests. It can be resumed."""
-
-    kind = "parked"
-    exit_code = 3
 
 
 class DiskError(HerogenError):
@@ -164,6 +165,12 @@ class RowRefused(EndpointError):
     """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up."""
 
     kind = "refused"
+
+
+class InternalFault(EndpointError):
+    """A mistake of this program met this row: it is given up and told, the rows in flight beside it are kept."""
+
+    kind = "internal"
 
 
 class EndpointRefused(EndpointError):

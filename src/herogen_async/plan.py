@@ -112,13 +112,6 @@ class IndexSet:
         self._count += 1
         return True
 
-    def discard(self, index: int) -> None:
-        """Take `index` out, if it is there."""
-        if index in self:
-            bit = index % _PAGE_BITS
-            self._pages[index // _PAGE_BITS][bit >> 3] &= ~(1 << (bit & 7))
-            self._count -= 1
-
     def update(self, other: IndexSet) -> None:
         """Put all of `other` in."""
         for number, page in other._pages.items():

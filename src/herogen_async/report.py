@@ -12,6 +12,7 @@ from herogen_async.engine import Progress
 from herogen_async.journal import Recovered
 
 RATE_WINDOW_S = 10.0
+MOST_WORDS = 64  # of the server's own words a report lists the most frequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class RunReport:
 
     Rates are of the running session, `elapsed_s` is the time of all sessions together. `permitted_pct` is the share of
     the permitted rate that was reached and None where no rate is set; `cost` is None: unknown is not zero.
+    `grid` is the number of tasks without a limit.
     `state` is one of `running`, `done`, `failed_rows`, `interrupted`, `parked`, `stopped`.
     """
 
@@ -29,6 +31,7 @@ class RunReport:
     done: int
     failed: int
     pending: int
+    grid: int = 0
     in_flight: int = 0
     elapsed_s: float = 0.0
     rows_per_s: float = 0.0
@@ -97,10 +100,10 @@ def live_report(
         tokens_per_s=tokens_per_s,
         permitted_pct=_permitted_pct(progress, elapsed_s, rpm),
         binding=progress.binds_now,
-        usage=dict(progress.usage),
+        usage=_listed(progress.usage),
         retries=progress.retries,
         errors=dict(progress.errors),
-        finish_reasons=dict(progress.finish_reasons),
+        finish_reasons=_listed(progress.finish_reasons),
         eta_s=pending / rows_per_s if rows_per_s > 0 else None,
     )
 
@@ -147,10 +150,10 @@ def folded_report(
         tokens_per_s=float(last.get("tokens_per_s", 0.0)),
         permitted_pct=last.get("permitted_pct"),
         binding=last.get("binding"),
-        usage=dict(found.usage),
+        usage=_listed(found.usage),
         retries=int(last.get("retries", 0)),
         errors=dict(last.get("errors", {})),
-        finish_reasons=dict(found.finish_reasons),
+        finish_reasons=_listed(found.finish_reasons),
         eta_s=live.get("eta_s"),
         reason=sessions.get("reason"),
         fix=sessions.get("fix"),
@@ -160,6 +163,10 @@ def folded_report(
 def binding_of(samples: Counter[str]) -> str | None:
     """What bound a session: what most of its samples say."""
     return samples.most_common(1)[0][0] if samples else None
+
+
+def _listed(counter: Counter[str]) -> dict[str, int]:
+    return dict(counter) if len(counter) <= MOST_WORDS else dict(counter.most_common(MOST_WORDS))
 
 
 def _permitted_pct(progress: Progress, elapsed_s: float, rpm: float | None) -> float | None:

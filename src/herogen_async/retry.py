@@ -5,7 +5,8 @@ no worker is held, the engine's timer heap does the waiting. This is the only la
 
 Whose fault it is decides what it costs:
 - the row's own (refused content, attempts used up): the row is given up, the run goes on;
-- the pace's (429) or the network's (nothing answers): everybody waits, no attempt is used up;
+- the pace's (429) or the network's (nothing answers): everybody waits, no attempt is used up; a row that meets so many
+  429s that chance can't explain it is given up all the same, or it would keep the others waiting for ever;
 - the server's (5xx, timeouts, broken answers): the row is tried again, against a quota that only successes refill;
 - the account's, the model's or the URL's: the run parks.
 """
@@ -25,6 +26,7 @@ from herogen_async.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
+    InternalFault,
     RateLimited,
     RetryableError,
     RowRefused,
@@ -36,8 +38,12 @@ LONGEST_WAIT_S = 30.0
 RETRY_AFTER_CAP_S = 60.0  # what a server may ask for; a longer wait is asked for again by the next answer
 UNREACHABLE_PATIENCE_S = 120.0  # a server restarts, a laptop changes networks; what takes longer wants a person
 UNREACHABLE_WAIT_S = 5.0
+RATE_LIMIT_PATIENCE_S = 1800.0  # of nothing but 429: every window that a server counts by the minute is long over
+RATE_LIMITS_A_ROW = 20  # a row that met fewer is never given up for them
+_UNLIKELY = 1e-9  # ... nor one whose 429s an unlucky row of a large run could have met
+_REMEMBERED = 10_000  # answers and 429s that the likelihood is reckoned from; the older half fades
 # Before the first answer: how many failures of a kind a run takes before it says that it is set up wrongly.
-FALSE_STARTS: dict[type[EndpointError], int] = {ConnectionFailed: 3, BadAnswer: 3, RowRefused: 10}
+FALSE_STARTS: dict[type[EndpointError], int] = {ConnectionFailed: 3, BadAnswer: 3, InternalFault: 3, RowRefused: 10}
 _SETUP_FIX = "is the server running, and is --base-url right? Then resume"
 
 
@@ -91,16 +97,22 @@ class Triage:
         self._opening: Counter[str] = Counter()
         self._unreachable_since: float | None = None
         self._limited = 0
+        self._limited_since: float | None = None
+        self._answers = self._refusals = 0.0
         self._limited_until = float("-inf")
 
     def answered(self) -> None:
         """A call was answered."""
         self._answered = True
-        self._unreachable_since, self._limited = None, 0
+        self._unreachable_since, self._limited, self._limited_since = None, 0, None
+        self._remember(answers=1)
         self.quota.earn()
 
-    def judge(self, error: EndpointError, attempt: int, now: float) -> Decision:
-        """The decision about a row whose attempt number `attempt` (from 1) ended in `error`, at `now` seconds."""
+    def judge(self, error: EndpointError, attempt: int, now: float, *, rate_limits: int = 0) -> Decision:
+        """The decision about a row whose attempt number `attempt` (from 1) ended in `error`, at `now` seconds.
+
+        `rate_limits` is how many 429s the row has met so far, this one included; they are no attempts.
+        """
         if isinstance(error, EndpointRefused):
             return Park(error.message, error.fix)
         if not self._answered and (parked := self._false_start(error)):
@@ -109,7 +121,7 @@ class Triage:
             return self._unreachable_again(error, now)
         self._unreachable_since = None  # whatever it said, something is there
         if isinstance(error, RateLimited):
-            return self._limited_again(error, now)
+            return self._limited_again(error, now, rate_limits)
         state = _state(error, attempt)
         return self._failed_again(error, state) if _retryable(state) else GiveUp()
 
@@ -139,8 +151,19 @@ class Triage:
         wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)
         return Retry(wait_s, counts=False, pause_s=wait_s)
 
-    def _limited_again(self, error: RateLimited, now: float) -> Retry:
+    def _limited_again(self, error: RateLimited, now: float, rate_limits: int) -> Decision:
         """Who doesn't say how long to wait is asked more and more rarely; all that is refused at once counts once."""
+        self._remember(refusals=1)
+        if self._limited_since is None:
+            self._limited_since = now
+        limited_s = now - self._limited_since
+        if limited_s > RATE_LIMIT_PATIENCE_S:
+            return Park(
+                f"nothing was answered for {limited_s / 60:.0f} minutes, it is always 429: {error.message}",
+                error.fix or "find out what the limit is, set --rpm or --tpm below it, then resume",
+            )
+        if rate_limits >= RATE_LIMITS_A_ROW and self._chance_of(rate_limits) < _UNLIKELY:
+            return GiveUp()
         if now >= self._limited_until:
             self._limited += 1
         state = _state(error, max(self._limited, 1))
@@ -148,6 +171,17 @@ class Triage:
         wait_s = max(_backoff(state), asked_s)
         self._limited_until = max(self._limited_until, now + wait_s)
         return Retry(wait_s, counts=False, pause_s=wait_s)
+
+    def _remember(self, *, answers: int = 0, refusals: int = 0) -> None:
+        self._answers += answers
+        self._refusals += refusals
+        if self._answers + self._refusals > _REMEMBERED:
+            self._answers, self._refusals = self._answers / 2, self._refusals / 2
+
+    def _chance_of(self, rate_limits: int) -> float:
+        """How likely a row like all others meets that many 429s in a row: where most calls are refused, quite."""
+        share = self._refusals / (self._answers + self._refusals)
+        return float(share**rate_limits)
 
 
 def _state(error: EndpointError, attempt: int) -> RetryCallState:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, quoted, say
+from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def export(
         say(f"{written.rows:,} rows")
         return
     out(f"{written.rows:,} rows -> {written.file}")
-    say(f"Next: herogen-async assemble {quoted(run)}")
+    say(f"Next: herogen-async assemble {as_argument(run)}")
 
 
 def assemble(
@@ -67,12 +67,11 @@ def assemble(
 ) -> None:
     """Write the fine-tune files: prepared_data.csv and prepared_data_prepared.jsonl."""
     from herogen_async import dataset
-    from herogen_async.view import sanitize
 
     assembled = dataset.assemble(run, out=out_folder, truncated=truncated)
     if json:
         print_json(assembled.as_dict())
         return
     for line in assembled.lines():
-        out(sanitize(line))
+        out(line)
     say(f"Next: {assembled.next}")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, quoted, say
+from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 if TYPE_CHECKING:
     from herogen_async.report import RunReport
     from herogen_async.session import Watch
 
 _CONCURRENCY = "How many requests are in flight at most."
+_LIMIT = "Only the first N tasks of the grid."
 _TIMEOUT = "Seconds that one request may take."
 Rpm = Annotated[float | None, typer.Option(help="Requests a minute that are permitted.")]
 Tpm = Annotated[float | None, typer.Option(help="Tokens a minute that are permitted.")]
@@ -62,7 +63,7 @@ def run(
     concurrency: Concurrency = 16,
     rpm: Rpm = None,
     tpm: Tpm = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N tasks of the grid.")] = None,
+    limit: Annotated[int | None, typer.Option(help=_LIMIT)] = None,
     timeout: Timeout = None,
     json: JsonOption = False,
 ) -> None:
@@ -92,11 +93,12 @@ def resume(
     concurrency: OtherConcurrency = None,
     rpm: Rpm = None,
     tpm: Tpm = None,
+    limit: Annotated[int | None, typer.Option(help=_LIMIT, show_default="the run's")] = None,
     timeout: OtherTimeout = None,
     json: JsonOption = False,
 ) -> None:
     """Go on with a run, as its folder says."""
-    _resume(run, json, concurrency=concurrency, rpm=rpm, tpm=tpm, timeout_s=timeout)
+    _resume(run, json, concurrency=concurrency, rpm=rpm, tpm=tpm, limit=limit, timeout_s=timeout)
 
 
 def retry(run: RunArgument, concurrency: OtherConcurrency = None, json: JsonOption = False) -> None:
@@ -130,28 +132,30 @@ def errors(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         print_json({"total": sum(each.count for each in found), "kinds": [each.as_dict() for each in found]})
         return
-    from herogen_async.view import sanitize
-
     for each in found:
         out(f"{each.kind}: {each.count}")
         example = f"task {each.example['index']} {each.example['cell']}: {each.example['message']}"
-        out(f"  e.g. {sanitize(example)}")
+        out(f"  e.g. {example}")
     if found:
-        say(f"Next: herogen-async retry {quoted(run)}")
+        say(f"Next: herogen-async retry {as_argument(run)}")
     else:
         out("No row was given up.")
-        say(f"Next: herogen-async status {quoted(run)}")
+        say(f"Next: herogen-async status {as_argument(run)}")
 
 
 def next_step(report: RunReport) -> str:
     """The command that a person wants next."""
-    name = quoted(report.run)
+    from herogen_async.journal import RunFolder
+
+    name = RunFolder(Path(report.run)).argument
     if report.state == "running":
         return f"herogen-async status {name}"
     if report.pending:
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
+    if report.total < report.grid:
+        return f"herogen-async resume {name} --limit {report.grid}"
     return f"herogen-async assemble {name}"
 
 
@@ -185,7 +189,7 @@ def _display() -> Iterator[Watch]:
     from herogen_async.cli.weights_bar import weights_bar
     from herogen_async.session import Watch
 
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         from herogen_async.view import PlainView
 
         with weights_bar(None) as on_weights:

@@ -6,8 +6,9 @@ results go to standard output, and what is said along the way to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -19,36 +20,41 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 def say(line: str) -> None:
     """A line for the person, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    _print(line, sys.stderr)
 
 
 def out(line: str) -> None:
     """A line of the result, on standard output."""
-    print(line, flush=True)
+    _print(line, sys.stdout)
+
+
+def _print(line: str, stream: TextIO | None) -> None:
+    """What comes from a server or a model can't move the cursor; a reader that went away ends no run."""
+    from herogen_async.view.text import sanitize
+
+    with contextlib.suppress(OSError, ValueError):
+        print(sanitize(line), file=stream, flush=True)
 
 
 def print_json(value: Any) -> None:
     """The result for a script."""
     from herogen_async.codec import dumps
 
-    out(dumps(value).decode())
+    with contextlib.suppress(OSError, ValueError):
+        print(dumps(value).decode(), flush=True)
 
 
 def print_error(error: HerogenError) -> None:
     """An error as sentences; for a script too, when it asked for JSON."""
-    from herogen_async.view.text import sanitize
-
-    say(f"error: {sanitize(error.message)}")
+    say(f"error: {error.message}")
     if error.fix:
-        say(f"  fix: {sanitize(error.fix)}")
+        say(f"  fix: {error.fix}")
     if "--json" in sys.argv:
         print_json({"error": error.message, "kind": error.kind, "fix": error.fix})
 
 
-def quoted(run: str) -> str:
-    """A run as the command line takes it: its name when it lies below runs/."""
-    import shlex
-    from pathlib import PurePath
+def as_argument(run: str) -> str:
+    """A RUN as it is typed: a run's name, or its path, quoted."""
+    from herogen_async.journal import find_run
 
-    path = PurePath(run)
-    return shlex.quote(path.name if path.parts[:-1] == ("runs",) else run)
+    return find_run(run).argument

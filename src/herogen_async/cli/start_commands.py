@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def init(
     except OSError as error:
         raise InputError(f"{str(file)!r} can't be written: {error.strerror}", fix="name another file") from error
     out(str(file))
-    say(f"Next: edit it, then: herogen-async run {file} --limit 8")
+    say(f"Next: edit it, then: herogen-async run {shlex.quote(str(file))} --limit 8")
 
 
 def _named(text: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from herogen_async import codec
 from herogen_async.dataset.assembled import Assembled
-from herogen_async.dataset.destination import derived_file, run_name
+from herogen_async.dataset.destination import derived_file
 from herogen_async.dataset.failures import latest_failures
 from herogen_async.dataset.recipe import (
     CUT_OFF,
@@ -53,7 +53,7 @@ def assemble(
     if not len(rows):
         raise InputError(
             f"there is no answer in {str(rows.folder.path)!r} yet: nothing was written",
-            fix=f"get some with: herogen-async resume {run_name(rows.folder)}",
+            fix=f"get some with: herogen-async resume {rows.folder.argument}",
         )
     folder = rows.folder.dataset if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
@@ -73,7 +73,7 @@ def _assembled(rows: RunRows, folder: Path, truncated: str, count: _Count) -> As
     failed = len(latest_failures(rows))
     total = max(rows.plan.within(rows.manifest.settings.limit), len(rows) + failed)
     return Assembled(
-        run=run_name(rows.folder),
+        run=rows.folder.argument,
         csv=folder / CSV,
         jsonl=folder / JSONL,
         recipe=folder / RECIPE,

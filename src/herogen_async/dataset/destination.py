@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from herogen_async.errors import DiskError, InputError
-from herogen_async.journal import RUNS, RunFolder, publishing
+from herogen_async.journal import RunFolder, publishing
 
 _FULL_OR_FAILING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _SEGMENT = re.compile(r"rows-\d+\.jsonl")  # also one that does not exist yet: it would become part of the journal
@@ -31,14 +30,6 @@ def derived_file(path: Path) -> Iterator[BinaryIO]:
                 message, fix="make room, or choose another place with --out; nothing was changed"
             ) from error
         raise InputError(message, fix="choose another place with --out") from error
-
-
-def run_name(folder: RunFolder) -> str:
-    """The run as the command line takes it: its name when it lies below runs/, else its path."""
-    path = folder.path
-    if path.parent == RUNS:
-        return shlex.quote(path.name)
-    return shlex.quote(str(path) if len(path.parts) > 1 else f"./{path}")
 
 
 def _check(path: Path) -> None:

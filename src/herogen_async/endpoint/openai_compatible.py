@@ -1,36 +1,32 @@
 """`completions` and `chat` at any OpenAI-compatible base URL.
 
 The `openai` client builds the call once: URL, authorization, organization, headers, Azure's ways. What it built is
-taken down at its own transport and used for every row of the run; a row's body goes through a Rust transport and
-comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call, this costs 0.05. On a 401 the call is built
-anew, once: keys that expire are the SDK's business.
+taken down at its own transport and used for every row of the run; a row's body goes through one of two transports
+and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; the event loop's own transport costs
+0.02 (plain HTTP, no proxy), the Rust one 0.05 (TLS, proxies). On a 401 the call is built anew, once: keys that expire
+are the SDK's business.
 """
 
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from collections.abc import Mapping
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
-
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
+from urllib.parse import urlsplit
 
 from herogen_async import codec
 from herogen_async.endpoint import Completion, Request
+from herogen_async.endpoint.plain_transport import PlainTransport
 from herogen_async.endpoint.redact import Redactor
+from herogen_async.endpoint.rust_transport import RustTransport
 from herogen_async.endpoint.sdk_call import BuiltCall, build_call
 from herogen_async.endpoint.target import Server, is_loopback
-from herogen_async.endpoint.translate import Header, completion_from, error_from
-from herogen_async.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
+from herogen_async.endpoint.translate import completion_from, error_from
+from herogen_async.endpoint.transport import Answer, Transport, TransportFor
+from herogen_async.errors import BadAnswer, EndpointRefused
 
-CONNECT_TIMEOUT_S = 15.0
-BODY_LIMIT = 8 << 20  # no answer that a person asked for is larger; a server gone wild is not read to its end
-IDLE_S = 300.0  # longer than any pause of a paced run: each reconnect would cost a handshake
-_NOT_CONNECTED = "client error (Connect)"  # hyper's word among an error's causes, against "client error (SendRequest)"
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
@@ -46,6 +42,7 @@ class OpenAICompatible:
         sampling: Mapping[str, Any],
         concurrency: int,
         timeout_s: float,
+        transport_for: TransportFor | None = None,
     ) -> None:
         self._server = server
         self._chat = kind == "chat"
@@ -53,20 +50,21 @@ class OpenAICompatible:
         self._body = {"model": model, **sampling}
         self._concurrency = concurrency
         self._timeout_s = timeout_s
+        self._transport_for = transport_for or choose_transport
         self._redact = Redactor()
         self._rebuilding = asyncio.Lock()
         self._call = BuiltCall("", {})
-        self._clients: list[Client] = []  # the last one is used; those before it may still have calls in flight
+        self._transports: list[Transport] = []  # the last one is used; those before it may still have calls in flight
 
     async def __aenter__(self) -> Self:
-        await self._build_call()
+        await self._build_call(starting=True)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._clients:
-            await self._clients.pop().close()
+        while self._transports:
+            await self._transports.pop().close()
 
     async def complete(self, request: Request) -> Completion:
         """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
@@ -86,22 +84,21 @@ class OpenAICompatible:
     async def models(self) -> list[str]:
         """The names of the models that the server says it serves. Raises an EndpointError."""
         url = self._call.url.removesuffix(self._path) + "/models"
-        body, _ = await self._exchange(self._client.get(url))
+        answer = await self._exchange("GET", url)
         try:
-            return [str(model["id"]) for model in codec.loads(body)["data"]]
+            return [str(model["id"]) for model in codec.loads(answer.body)["data"]]
         except (ValueError, KeyError, TypeError):
             raise BadAnswer(f"{url} answered with something that is no list of models") from None
 
     @property
-    def _client(self) -> Client:
-        if not self._clients:
+    def _transport(self) -> Transport:
+        if not self._transports:
             raise RuntimeError("the endpoint is not open: use `async with`")
-        return self._clients[-1]
+        return self._transports[-1]
 
     async def _send(self, request: Request) -> Completion:
-        call = self._client.post(self._call.url).body_bytes(codec.dumps(self._payload(request)))
-        body, header = await self._exchange(call)
-        return completion_from(body, header, chat=self._chat, redact=self._redact)
+        answer = await self._exchange("POST", self._call.url, codec.dumps(self._payload(request)))
+        return completion_from(answer.body, answer.header, chat=self._chat, redact=self._redact)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         if not self._chat:
@@ -111,70 +108,36 @@ class OpenAICompatible:
             messages.insert(0, {"role": "system", "content": request.system})
         return {**self._body, "messages": messages}
 
-    async def _exchange(self, call: RequestBuilder) -> tuple[bytes, Header]:
-        """(body, headers) of a success; everything else raises."""
-        try:
-            async with call.build_streamed() as response:
-                announced = response.get_header("content-length")
-                if announced is not None and announced.isdigit() and int(announced) <= BODY_LIMIT:
-                    body = (await response.body_reader.bytes()).to_bytes()
-                else:
-                    body = await _read(response)
-        except PyreqwestError as error:
-            raise self._translated(error) from None
-        if 200 <= response.status < 300:  # whether it is an answer, its body says
-            return body, response.get_header
-        raise error_from(response.status, response.get_header, body, redact=self._redact)
+    async def _exchange(self, method: str, url: str, body: bytes = b"") -> Answer:
+        """The answer of a success; everything else raises."""
+        answer = await self._transport.exchange(method, url, body)
+        if 200 <= answer.status < 300:  # whether it is an answer, its body says
+            return answer
+        raise error_from(answer.status, answer.header, answer.body, redact=self._redact)
 
-    def _translated(self, error: PyreqwestError) -> EndpointError:
-        # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
-        causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
-        said = self._redact.excerpt(": ".join([error.message, *causes[-1:]]))
-        if _NOT_CONNECTED in causes:
-            failed = ConnectionFailed(f"no connection to {self._server.base_url}: {said}")
-            failed.sent = False
-            return failed
-        if isinstance(error, RequestTimeoutError):
-            return RequestTimeout(f"no whole answer within {self._timeout_s:g} s")
-        return ConnectionFailed(f"the connection broke: {said}")
-
-    async def _build_call(self) -> None:
-        call = await build_call(self._server, self._path, self._timeout_s)
+    async def _build_call(self, *, starting: bool = False) -> None:
+        call = await build_call(self._server, self._path, self._timeout_s, starting=starting)
         if call == self._call:
             return
         # A key that was used before stays a secret.
         self._redact = Redactor(*self._redact.secrets, call.headers.get("authorization", "").removeprefix("Bearer "))
-        self._clients.append(_transport(call, self._concurrency, self._timeout_s))
+        self._transports.append(
+            self._transport_for(call, concurrency=self._concurrency, timeout_s=self._timeout_s, redact=self._redact)
+        )
         self._call = call
 
 
-def _transport(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
-    builder = (
-        ClientBuilder()
-        .default_headers(call.headers)
-        .max_connections(concurrency + 1)
-        .pool_max_idle_per_host(concurrency)
-        .pool_idle_timeout(timedelta(seconds=IDLE_S))
-        .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
-        .timeout(timedelta(seconds=timeout_s))
-        .follow_redirects(False)  # a redirected POST becomes a GET, and takes the key with it
-        .gzip(False)  # a small body can be a large one in disguise, and the limit counts what arrives
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-    )
-    # What lives on this machine is not reached through somebody's proxy, whatever the environment says.
-    return (builder.no_proxy() if is_loopback(call.url) else builder).build()
+def choose_transport(call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor) -> Transport:
+    """The event loop's own transport for plain HTTP without a proxy, the Rust one for everything else."""
+    chosen = PlainTransport if _is_plain_and_direct(call.url) else RustTransport
+    return chosen(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
 
 
-async def _read(response: Response) -> bytes:
-    """A body of unknown length; BadAnswer past the limit."""
-    reader = response.body_reader
-    parts: list[bytes] = []
-    size = 0
-    while (part := await reader.read_chunk()) is not None:
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise BadAnswer(f"an answer of more than {BODY_LIMIT >> 20} MiB")
-        parts.append(part.to_bytes())
-    return b"".join(parts)
+def _is_plain_and_direct(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return False
+    proxies = urllib.request.getproxies()
+    if is_loopback(url) or not (proxies.get("http") or proxies.get("all")):
+        return True
+    return bool(urllib.request.proxy_bypass(parts.netloc))

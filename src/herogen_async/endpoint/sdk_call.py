@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from herogen_async.endpoint.target import Server, fits_a_header
-from herogen_async.errors import EndpointRefused
+from herogen_async.errors import EndpointRefused, InputError
 
 _THE_TRANSPORTS_OWN = {"host", "connection", "content-length", "accept-encoding"}
 
@@ -20,10 +20,10 @@ class BuiltCall:
     headers: dict[str, str]
 
 
-async def build_call(server: Server, path: str, timeout_s: float) -> BuiltCall:
+async def build_call(server: Server, path: str, timeout_s: float, *, starting: bool = False) -> BuiltCall:
     """Let the SDK build a call of `path`, and take it down at its own transport: nothing is sent.
 
-    Raises EndpointRefused when the source of the key has none.
+    When the source of the key has none it raises EndpointRefused, which parks a run, and InputError when `starting`.
     """
     import httpx2  # noqa: PLC0415 - with openai it costs 0.6 s, which only a run should pay
     import openai  # noqa: PLC0415
@@ -36,7 +36,8 @@ async def build_call(server: Server, path: str, timeout_s: float) -> BuiltCall:
             return httpx2.Response(204)
 
     wire = Captured()
-    key = _checked(server.api_key) if callable(server.api_key) else server.api_key
+    refusal = InputError if starting else EndpointRefused
+    key = _checked(server.api_key, refusal) if callable(server.api_key) else server.api_key
     async with openai.AsyncOpenAI(
         api_key=key or "none",  # the SDK refuses to be made without one; servers on loopback want none
         base_url=server.base_url,
@@ -52,17 +53,20 @@ async def build_call(server: Server, path: str, timeout_s: float) -> BuiltCall:
     return BuiltCall(str(wire.request.url), headers)
 
 
-def _checked(source: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
-    """`source`, whose failures park a run and show nothing of what they know."""
+def _checked(
+    source: Callable[[], Awaitable[str]], refusal: type[InputError | EndpointRefused]
+) -> Callable[[], Awaitable[str]]:
+    """`source`, whose failures are a `refusal` and show nothing of what they know."""
     fix = "mend what gives the key, then resume"
 
-    async def key() -> str:
+    async def fresh_key() -> str:
         try:
-            found = await source()
+            found: object = await source()
         except Exception as error:
-            raise EndpointRefused(f"the source of the key failed: {type(error).__name__}", fix=fix) from None
-        if not fits_a_header(found):
-            raise EndpointRefused("the source of the key gave something that no header can carry", fix=fix)
-        return found
+            raise refusal(f"the source of the key failed: {type(error).__name__}", fix=fix) from None
+        key = found.strip() if isinstance(found, str) else ""
+        if not key or not fits_a_header(key):
+            raise refusal("the source of the key gave something that no header can carry", fix=fix)
+        return key
 
-    return key
+    return fresh_key

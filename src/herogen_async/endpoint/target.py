@@ -32,8 +32,11 @@ def choose_server(
     """The server to use, None for the embedded model.
 
     The embedded model is meant by `--model embedded`, by a model that ends in `.gguf`, and by having neither a base
-    URL nor a key. Raises InputError for a base URL that is none, or that needs a key and has none.
+    URL nor a key. Raises InputError for a base URL that is none, or that needs a key and has none, and for a key that
+    no header can carry.
     """
+    if isinstance(api_key, str):
+        api_key = _checked_key(api_key, "api_key", fix="give the key alone")
     if base_url is None and model is not None and is_embedded(model):
         return None
     url = base_url or environment.get("OPENAI_BASE_URL", "").strip() or None
@@ -82,11 +85,17 @@ def _key_for(url: str, environment: Mapping[str, str]) -> str | None:
     if (urlsplit(url).hostname or "").endswith(".azure.com"):
         names.insert(0, "AZURE_OPENAI_API_KEY")  # who has both means each for its own service
     for name in names:
-        if key := environment.get(name, "").strip():  # a key that was read from a file often ends in a newline
-            if not fits_a_header(key):
-                raise InputError(f"{name} holds characters that no key has", fix=f"export {name} again, the key alone")
+        if key := _checked_key(environment.get(name, ""), name, fix=f"export {name} again, the key alone"):
             return key
     return None
+
+
+def _checked_key(key: str, name: str, *, fix: str) -> str | None:
+    """The key without the blanks around it, None when nothing is left; an error never shows it."""
+    key = key.strip()  # one that was read from a file often ends in a newline
+    if not fits_a_header(key):
+        raise InputError(f"{name} holds characters that no key has", fix=fix)
+    return key or None
 
 
 def _checked(url: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 from herogen_async import codec
@@ -18,6 +19,10 @@ from herogen_async.endpoint.redact import Redactor
 from herogen_async.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RowRefused, ServerFault
 
 Header = Callable[[str], str | None]
+
+# A server's own words become keys of counters that live as long as the run.
+_WORD_LIMIT = 64  # characters
+_USAGE_NAMES = 16  # servers have up to ten
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
 
@@ -97,6 +102,8 @@ _MEANINGS = (
         "that is no completions endpoint: check --base-url",
         statuses={*range(300, 400), 405, 406, 415, 426, 501},
     ),
+    # Larger than what a whole minute (or day) allows: no waiting makes it smaller.
+    _Meaning(RowRefused, words=(429, r"\brequest (is )?too large\b|\btokens must be reduced\b")),
     _Meaning(
         EndpointRefused,
         "the day's limit is used up: resume when it is renewed",
@@ -123,7 +130,7 @@ def completion_from(body: bytes, header: Header, *, chat: bool, redact: Redactor
         raise _without_text(choice, body, header, chat=chat, redact=redact)
     return Completion(
         text=text,
-        finish_reason=_string(choice.get("finish_reason")),
+        finish_reason=_word(choice.get("finish_reason")),
         model=_string(data.get("model")),
         usage=_counts(data.get("usage")),
         request_id=request_id_from(header) or _string(data.get("id")),
@@ -234,11 +241,16 @@ def _counts(usage: Any) -> dict[str, Any]:
     """The numbers of a `usage`, and those of its details: nothing deeper belongs there, or could be written."""
     if not isinstance(usage, dict):
         return {}
-    counts: dict[str, Any] = {name: count for name, count in usage.items() if type(count) in (int, float)}
+    counts: dict[str, Any] = _numbers(usage)
     for name, details in usage.items():
-        if isinstance(details, dict):
-            counts[name] = {key: count for key, count in details.items() if type(count) in (int, float)}
+        if isinstance(details, dict) and len(name) <= _WORD_LIMIT and len(counts) < _USAGE_NAMES:
+            counts[name] = _numbers(details)
     return counts
+
+
+def _numbers(counts: dict[str, Any]) -> dict[str, Any]:
+    named = ((name, count) for name, count in counts.items() if type(count) in (int, float))
+    return dict(islice(((name, count) for name, count in named if len(name) <= _WORD_LIMIT), _USAGE_NAMES))
 
 
 def _not_json(body: bytes, header: Header, redact: Redactor) -> BadAnswer:
@@ -266,3 +278,7 @@ def _text(body: bytes) -> str:
 
 def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _word(value: Any) -> str | None:
+    return value[:_WORD_LIMIT] if isinstance(value, str) else None

@@ -2,6 +2,6 @@
 
 from herogen_async.engine.engine import Engine, Stopped
 from herogen_async.engine.progress import Progress
-from herogen_async.engine.tuning import tuned_for_throughput
+from herogen_async.engine.tuning import allow_open_files, tuned_for_throughput
 
-__all__ = ["Engine", "Progress", "Stopped", "tuned_for_throughput"]
+__all__ = ["Engine", "Progress", "Stopped", "allow_open_files", "tuned_for_throughput"]

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from herogen_async.admission import Admission, Outcome, Ticket, estimate_tokens
 from herogen_async.clock import Clock
@@ -23,7 +25,7 @@ from herogen_async.endpoint import Completion, Endpoint, Request
 from herogen_async.engine.feed import Feed, Job
 from herogen_async.engine.gate import Gate
 from herogen_async.engine.progress import Progress
-from herogen_async.errors import ConnectionFailed, DiskError, EndpointError, RateLimited
+from herogen_async.errors import ConnectionFailed, DiskError, EndpointError, InternalFault, RateLimited
 from herogen_async.journal import Journal, Written, failure_line, row_line
 from herogen_async.plan import Plan
 from herogen_async.retry import GiveUp, Park, Retry, Triage
@@ -83,6 +85,7 @@ class Engine:
         """Ask for the tasks at `indices`, all of them or until stopped. Raises DiskError when answers can't be kept."""
         self.progress.started_s = self._clock.now()
         try:
+            await self._journal.open()
             async with asyncio.TaskGroup() as outer:
                 outer.create_task(self._journal.run(), name="journal")
                 dispatcher = outer.create_task(self._gate.run(), name="dispatcher")
@@ -91,7 +94,7 @@ class Engine:
                     await self._drive(indices)
                 finally:
                     self._gate.close()
-                    await dispatcher
+                    dispatcher.cancel()  # it may be in the middle of the fuse's wait, and nobody waits for it
                     ticker.cancel()
                     self._journal.finish()
         except* DiskError as group:
@@ -152,6 +155,9 @@ class Engine:
             if isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent):
                 outcome = Outcome.NOT_CHARGED
             self._failed(job, error)
+        except Exception as bug:
+            # One row that trips over a mistake of ours must not take with it those that are in flight and paid for.
+            self._failed(job, InternalFault(_where(bug)))
         except BaseException:
             self._feed.done()
             raise
@@ -187,7 +193,8 @@ class Engine:
                 "at": self._clock.wall(),
             }
         )
-        match self._triage.judge(error, job.attempt, self._clock.now()):
+        job.rate_limits += isinstance(error, RateLimited)
+        match self._triage.judge(error, job.attempt, self._clock.now(), rate_limits=job.rate_limits):
             case Retry(after_s=after_s, counts=counts, pause_s=pause_s):
                 job.attempt += counts
                 self.progress.retries += 1
@@ -251,6 +258,12 @@ class Engine:
     @property
     def _more_to_come(self) -> bool:
         return self.progress.total - self.progress.done - self.progress.failed > self.progress.in_flight
+
+
+def _where(bug: Exception) -> str:
+    """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
+    frame = traceback.extract_tb(bug.__traceback__)[-1]
+    return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a mistake of this program"
 
 
 def _total_tokens(completion: Completion) -> float | None:

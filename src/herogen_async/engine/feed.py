@@ -23,12 +23,13 @@ TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution 
 class Job:
     """A task on its way: how often it was tried, and how that went."""
 
-    __slots__ = ("attempt", "history", "task", "tokens")
+    __slots__ = ("attempt", "history", "rate_limits", "task", "tokens")
 
     def __init__(self, task: Task, tokens: float) -> None:
         self.task = task
         self.tokens = tokens
         self.attempt = 1
+        self.rate_limits = 0
         self.history: list[dict[str, Any]] = []
 
 

@@ -80,9 +80,11 @@ class Gate:
             self._news.set()
 
     def close(self) -> None:
-        """Let nothing through any more: everybody who waits gets None."""
+        """Let nothing through any more: everybody who waits gets None, at once."""
         self._closed = True
         self._news.set()
+        while self._queue:
+            self._grant(self._queue.popleft()[1], None)
 
     async def run(self) -> None:
         """The dispatcher. Ends when the gate is closed."""
@@ -92,8 +94,6 @@ class Gate:
             if not self._closed and not self._news.is_set():
                 await self._sleep(wait_s)
         self.waiting_for = None
-        while self._queue:
-            self._grant(self._queue.popleft()[1], None)
 
     async def _dispatch(self) -> float | None:
         """Let through all that may go now; seconds until the next may, None when nobody waits."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 from collections.abc import Iterator
+
+from herogen_async.errors import InputError
 
 # Objects allocated before the youngest generation is looked through. A row makes some dozens, none of them in a cycle,
 # and Python's 700 has the collector run every few rows.
@@ -32,6 +35,23 @@ def tuned_for_throughput() -> Iterator[None]:
         _set_policy(policy)
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process have `count` files and sockets open. InputError when the system's limit forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    try:
+        reachable = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    except (OSError, ValueError):
+        hard = soft
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise InputError(
+            f"so many requests at once need {count} open files, and this process may have {hard}",
+            fix="a smaller --concurrency, or a higher limit: ulimit -n",
+        )
 
 
 def _set_policy(policy: int | None) -> int | None:

@@ -32,7 +32,7 @@ class AppendFile:
 
     async def write(self, data: bytes) -> None:
         """Append `data`; after an OSError the file is, to every later write, as it was before the call."""
-        file = self._file or await self._open()
+        file = self._file or await self.open()
         await self._cut_back(file)
         self._torn = True
         view = memoryview(data)
@@ -69,7 +69,8 @@ class AppendFile:
             await file.truncate(self.end)
             self._torn = False
 
-    async def _open(self) -> AsyncFileIO:
+    async def open(self) -> AsyncFileIO:
+        """Open the file, and make it where it isn't there."""
         # Raw, not buffered: a buffer keeps bytes that a full disk refused and writes them at some later time.
         file = await aiofiles.open(self.path, "ab", buffering=0, executor=self._executor, opener=_private)
         try:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from herogen_async import codec
+from herogen_async.errors import RunFolderError
 from herogen_async.journal.layout import RunFolder
 
 
@@ -35,11 +36,15 @@ def _append(descriptor: int, line: bytes) -> None:
 
 
 def read_events(folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """The events in order; a line torn by a kill is passed over."""
+    """The events in order; a line torn by a kill is passed over. RunFolderError when they can't be read."""
     try:
         file = folder.events.open("rb")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise RunFolderError(
+            f"{str(folder.events)!r} can't be read: {error.strerror}", fix="ask the folder's owner, or change its mode"
+        ) from error
     with file:
         for line in file:
             try:

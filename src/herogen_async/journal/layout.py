@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,14 @@ class RunFolder:
     def dataset(self) -> Path:
         return self.path / "dataset"
 
+    @property
+    def argument(self) -> str:
+        """The run as a shell takes it: its name when it lies below runs/, else its path, quoted."""
+        if self.path.parent == RUNS and _NAME.fullmatch(self.path.name):
+            return shlex.quote(self.path.name)
+        path = str(self.path)
+        return shlex.quote(path if os.sep in path else f"./{path}")
+
     def segment(self, number: int) -> Path:
         return self.path / f"rows-{number:05d}.jsonl"
 
@@ -82,7 +91,7 @@ class RunFolder:
 
 def find_run(run: str | os.PathLike[str]) -> RunFolder:
     """The folder that a RUN means: a path (it has a slash, or is a Path), else a name below `runs/`."""
-    if isinstance(run, Path) or os.sep in str(run):
+    if isinstance(run, Path) or os.sep in str(run) or str(run) in (".", ".."):
         return RunFolder(Path(run))
     if not _NAME.fullmatch(str(run)):
         raise InputError(

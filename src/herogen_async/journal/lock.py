@@ -20,7 +20,7 @@ from time import sleep
 from typing import Any
 
 from herogen_async import codec
-from herogen_async.errors import DiskError, RunInUse
+from herogen_async.errors import DiskError, RunFolderError, RunInUse
 from herogen_async.journal.layout import RunFolder
 
 _HOLDER = slice(0, 511)
@@ -91,19 +91,23 @@ class LockFile:
 
 
 def read_lock(folder: RunFolder) -> LockFile:
-    """The lock file of `folder`; all empty when there is none."""
+    """The lock file of `folder`; all empty when there is none. RunFolderError when it can't be read."""
     try:
         return LockFile(folder.lock.read_bytes())
     except FileNotFoundError:
         return LockFile(b"")
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def is_held(folder: RunFolder) -> bool:
-    """Whether a living process writes the run now."""
+    """Whether a living process writes the run now. RunFolderError when the lock file can't be opened."""
     try:
         descriptor = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,6 +115,12 @@ def is_held(folder: RunFolder) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _unreadable(folder: RunFolder, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"{str(folder.lock)!r} can't be read: {error.strerror}", fix="ask the folder's owner, or change its mode"
+    )
 
 
 def _take(descriptor: int, folder: RunFolder) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar, cast
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from herogen_async import codec
 from herogen_async.errors import DamageError, RunFolderError
@@ -14,8 +16,7 @@ from herogen_async.journal.publish import publish
 from herogen_async.spec import Spec
 
 SCHEMA_VERSION = 1
-T = TypeVar("T")
-
+_SHOWN = 80  # characters of a wrong value
 _PACKAGES = ("herogen-async", "openai", "pyreqwest", "orjson", "xllamacpp")
 
 
@@ -75,10 +76,13 @@ def read_manifest(folder: RunFolder) -> Manifest:
             fix="use the version of herogen-async that wrote it, or start a new run with --run NAME",
         )
     try:
-        settings = _known(Settings, data.pop("settings"))
-        return _known(Manifest, {**data, "settings": settings})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DamageError(f"{str(folder.manifest)!r} is incomplete: {error}") from error
+        # As JSON: strict about types, and keys that a later version of the same format may have added are passed over.
+        return TypeAdapter(Manifest).validate_json(codec.dumps({"settings": None, **data}), strict=True)
+    except ValidationError as error:
+        raise DamageError(
+            f"{str(folder.manifest)!r} is no whole manifest: {_first_fault(error)}",
+            fix="put back a copy of the file, or start a new run with --run NAME",
+        ) from error
 
 
 def package_versions() -> dict[str, str]:
@@ -92,7 +96,9 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _known(kind: type[T], data: dict[str, Any]) -> T:
-    """`kind(**data)` without the keys that a later version of the same format may have added."""
-    names = {each.name for each in fields(cast(Any, kind))}
-    return kind(**{key: value for key, value in data.items() if key in names})
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "missing":
+        return f"{place!r} is missing"
+    return f"{place!r} is {repr(fault['input'])[:_SHOWN]}: {fault['msg']}"

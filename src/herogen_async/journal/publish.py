@@ -34,6 +34,14 @@ def publish(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def require_room(folder: Path, size: int = 1 << 18) -> None:
+    """OSError when `folder` can't take `size` more bytes, a few hundred answers; nothing is left behind."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(size))
+        probe.flush()
+        os.fsync(probe.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

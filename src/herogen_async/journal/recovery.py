@@ -23,7 +23,11 @@ from herogen_async.journal.layout import RunFolder
 from herogen_async.journal.publish import publish, sync_folder
 from herogen_async.plan import IndexSet, Plan
 
-TORN_LINES = 4096  # no more lines than that are ever held unwritten or unsynced: more is damage, and nothing is cut
+# A killed process leaves a torn line. A power cut may take all that was not synced yet: a few batches mostly, and
+# without a bound where one sync takes long, as rows are written meanwhile. More than this is taken for damage, and
+# nothing is cut: a person looks.
+TORN_LINES = 4096
+MOST_WORDS = 64  # a server's own words are counted in memory: those for which there is no room count together
 _BLOCK = 1 << 16
 
 
@@ -43,13 +47,10 @@ class Recovered:
 
     done: IndexSet = field(default_factory=IndexSet)
     failed: IndexSet = field(default_factory=IndexSet)
-    failure_kinds: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     foreign: int = 0
     usage: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
-    first_row_at: str | None = None
-    last_row_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,17 @@ def _fold_row(found: Recovered, row: dict[str, Any], plan: Plan) -> None:
         return
     for name, count in row.get("usage", {}).items():
         if type(count) is int:
-            found.usage[name] += count
-    found.finish_reasons[str(row.get("finish_reason"))] += 1
-    if found.first_row_at is None:
-        found.first_row_at = row.get("created_at")
-    found.last_row_at = row.get("created_at")
+            _tally(found.usage, name, count)
+    _tally(found.finish_reasons, str(row.get("finish_reason")), 1)
+
+
+def _tally(counter: Counter[str], word: str, count: int) -> None:
+    counter[word if word in counter or len(counter) < MOST_WORDS - 1 else "other"] += count
 
 
 def _fold_failure(found: Recovered, failure: dict[str, Any], plan: Plan) -> None:
-    if _is_of(plan, failure) and failure["index"] not in found.done and found.failed.add(failure["index"]):
-        found.failure_kinds[str(failure.get("kind"))] += 1
+    if _is_of(plan, failure) and failure["index"] not in found.done:
+        found.failed.add(failure["index"])
 
 
 def _read_file(path: Path, *, torn_is_fine: bool) -> Iterator[Line]:

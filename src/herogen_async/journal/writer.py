@@ -21,6 +21,7 @@ from typing import Protocol
 from herogen_async.errors import DiskError
 from herogen_async.journal.appendfile import AppendFile
 from herogen_async.journal.layout import RunFolder
+from herogen_async.journal.publish import require_room
 
 BATCH_S = 0.002  # a thread hop costs 0.1 ms: at 10,000 rows/s it is shared by twenty rows
 BATCH_LINES = 256
@@ -45,6 +46,10 @@ class Journal(Protocol):
 
     on_written: Callable[[Written], None]
     on_trouble: Callable[[OSError | None], None]
+
+    async def open(self) -> None:
+        """Be ready to write; DiskError when that can't be. Before the first answer is paid for."""
+        ...
 
     def row(self, line: bytes) -> None:
         """Take the line of an answer; it is acknowledged later, through `on_written`."""
@@ -97,6 +102,19 @@ class JournalWriter:
         self._timer: asyncio.TimerHandle | None = None
         self._syncs = _Syncs(self._wake.set)
         self._finished = False
+
+    async def open(self) -> None:
+        """Open the files and prove that there is room, while nothing is lost if there isn't."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, require_room, self._folder.path)
+            await self._rows.open()
+            await self._failures.open()
+        except OSError as error:
+            await self._close()
+            raise DiskError(
+                f"{str(self._folder.path)!r} can't be written: {error.strerror}",
+                fix="make room, or change the files' owner or mode; nothing was asked",
+            ) from error
 
     def row(self, line: bytes) -> None:
         self._pending.rows.append(line)

@@ -56,6 +56,7 @@ def new_order(
     endpoint: str | None,
     model: str | None,
     api_key: ApiKey | None,
+    timeout_s: float | None,
     settings: Settings,
 ) -> Order:
     """An order from a caller's wishes. Raises InputError."""
@@ -68,7 +69,7 @@ def new_order(
     kind = endpoint or wanted.endpoint
     order = Order(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
     if server is None:
-        return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint)
+        return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
     if kind == "completions" and is_openai(server.base_url):
         raise InputError(
             "no model at api.openai.com serves completions any more",
@@ -114,7 +115,7 @@ def check_settings(settings: Settings) -> None:
             raise InputError(f"{name.replace('_', '-')} can't be {value!r}", fix="give a number above zero")
 
 
-def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> Order:
+def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None) -> Order:
     """`order` for the embedded model: no server, time enough, and for the built-in spec the profile."""
     model, settings = order.model, order.settings
     if model is not None and not is_embedded(model):
@@ -122,7 +123,7 @@ def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> 
             f"the model {model!r} was named, and no server to ask for it",
             fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
         )
-    if settings.timeout_s == Settings().timeout_s:
+    if timeout_s is None:
         settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S)
     own_file = os.environ.get("HEROGEN_MODEL") if model is None else model
     weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
@@ -134,4 +135,3 @@ def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None) -> 
     shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())
     notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
     return replace(order, spec=spec, endpoint=kind, notices=(notice,))
-

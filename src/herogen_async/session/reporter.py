@@ -27,13 +27,14 @@ _PUBLISHED = (
 
 
 class Reporter:
-    """Reports on `progress`; `earlier_s` is what the sessions before this one took."""
+    """Reports on `progress`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all."""
 
-    def __init__(self, ready: Ready, progress: Progress, clock: Clock, *, earlier_s: float) -> None:
+    def __init__(self, ready: Ready, progress: Progress, clock: Clock, *, earlier_s: float, grid: int) -> None:
         self.progress = progress
         self._ready = ready
         self._clock = clock
         self._earlier_s = earlier_s
+        self._grid = grid
         self._pace = Pace()
         self._ticks = 0
 
@@ -51,7 +52,8 @@ class Reporter:
     def summary(self, stopped: Stopped | None) -> dict[str, Any]:
         """What the session's last event keeps."""
         figures = session_summary(self.progress, now=self._clock.now(), rpm=self._rpm)
-        if stopped is None:
+        pending = self.progress.total - self.progress.done - self.progress.failed
+        if stopped is None or (stopped.state == "interrupted" and not pending):
             return {**figures, "state": self._finished}
         return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix}
 
@@ -83,6 +85,7 @@ class Reporter:
         return live_report(
             {
                 "run": str(order.folder.path),
+                "grid": self._grid,
                 "model": self._ready.model,
                 "endpoint": order.endpoint,
                 "base_url": None if order.server is None else order.server.base_url,

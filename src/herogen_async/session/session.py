@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from herogen_async.admission import Admission
 from herogen_async.clock import Clock, MonotonicClock
 from herogen_async.endpoint.embedded import OnProgress
-from herogen_async.engine import Engine, Progress, Stopped
+from herogen_async.engine import Engine, Progress, Stopped, allow_open_files
 from herogen_async.errors import DiskError
 from herogen_async.journal import (
     JournalWriter,
@@ -33,6 +31,8 @@ from herogen_async.session.history import fold_history
 from herogen_async.session.order import Order
 from herogen_async.session.reporter import Reporter
 
+OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -44,42 +44,71 @@ class Watch:
 
 
 class Session:
-    """Runs one order to its end, or until it is stopped. Used once."""
+    """Runs one order to its end, or until it is stopped. Used once; `stop` and `cancel` are called on its loop."""
 
     def __init__(self, order: Order, watch: Watch, *, retry_failed: bool = False, clock: Clock | None = None) -> None:
         self._order = order
         self._watch = watch
+        self._watch_error: Exception | None = None
         self._retry_failed = retry_failed
         self._clock = clock or MonotonicClock()
+        self._task: asyncio.Task[object] | None = None
         self._engine: Engine | None = None
-        self._stops = 0
 
     async def run(self) -> RunReport:
         """The whole session. Raises InputError, LocalModelError, DamageError, DiskError before anything is asked;
-        every other end is told in the report.
+        every other end is told in the report. What a callback of the watch raised is raised at the end.
         """
-        ready = await find_model(self._order, self._watch.on_notice, self._watch.on_weights)
+        self._task = asyncio.current_task()
+        for notice in self._order.notices:
+            self._notice(notice)
+        allow_open_files(self._order.settings.concurrency + OTHER_FILES)
+        ready = await find_model(self._order, self._notice, self._watch.on_weights)
         plan = Plan(ready.order.spec, endpoint=ready.order.endpoint, model=ready.model)
         with _locked(ready.order.folder, self._clock) as lock:
             agree_on_manifest(ready, plan, self._clock.wall())
             self._repair(ready.order.folder)
-            return await self._go_on(ready, plan, lock, recover(ready.order.folder, plan))
+            report = await self._go_on(ready, plan, lock, recover(ready.order.folder, plan))
+        if self._watch_error is not None:
+            raise self._watch_error
+        return report
 
     def stop(self) -> None:
-        """The first call drains: what is in flight is finished. The second drops it."""
-        self._stops += 1
+        """Finish what is in flight and send nothing more; before anything was sent, end."""
         if self._engine is None:
-            return
-        if self._stops == 1:
-            count = self._engine.progress.in_flight
-            self._watch.on_notice(f"Stopping: waiting for the {count} answers in flight. Ctrl-C again drops them.")
+            self.cancel()
+        elif self._engine.stopped is None:
             self._engine.stop("interrupted", "stopped by the user")
-        else:
+            count = self._engine.progress.in_flight
+            self._notice(f"Stopping: waiting for the {count} answers in flight. Ctrl-C again drops them.")
+
+    def cancel(self) -> None:
+        """Drop what is in flight."""
+        if self._engine is not None:
             self._engine.cancel()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _report(self, report: RunReport) -> None:
+        self._tell(lambda: self._watch.on_report(report))
+
+    def _notice(self, line: str) -> None:
+        self._tell(lambda: self._watch.on_notice(line))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """A display that fails drains the run, and costs no answer; its first error is raised at the end."""
+        if self._watch_error is not None:
+            return
+        try:
+            tell()
+        except Exception as error:
+            self._watch_error = error
+            if self._engine is not None:
+                self._engine.stop("interrupted", f"the display failed: {type(error).__name__}")
 
     def _repair(self, folder: RunFolder) -> None:
         for torn in repair_tails(folder, self._clock.wall()):
-            self._watch.on_notice(
+            self._notice(
                 f"{torn.path.name} ended in a torn line: {torn.cut} bytes were cut off and kept in {torn.kept_in.name}."
             )
             record_event(folder, "tail_cut", at=self._clock.wall(), file=torn.path.name, bytes=torn.cut)
@@ -95,7 +124,7 @@ class Session:
             finish_reasons=found.finish_reasons,
             started_s=self._clock.now(),
         )
-        reporter = Reporter(ready, progress, self._clock, earlier_s=_earlier_s(ready.order.folder))
+        reporter = Reporter(ready, progress, self._clock, earlier_s=_earlier_s(ready.order.folder), grid=plan.size)
         skipped = found.done
         if not self._retry_failed:
             skipped.update(found.failed)
@@ -105,15 +134,16 @@ class Session:
         return reporter.final(stopped)
 
     def _tell_what_is_there(self, ready: Ready, plan: Plan, lock: RunLock, found: Recovered) -> None:
-        notice, folder = self._watch.on_notice, str(ready.order.folder.path)
+        notice, folder = self._notice, str(ready.order.folder.path)
         if found.foreign:
             notice(f"{found.foreign} rows in {folder!r} belong to another plan: they are kept, and not counted.")
         if found.duplicates:
             notice(f"{found.duplicates} rows are there twice: the first of each counts.")
         if lock.frontier:
-            again = max(0, lock.frontier - len(found.done) - len(found.failed))
-            asked = f"; asking {again} again that were asked and have no answer" if again else ""
-            notice(f"{folder}: {len(found.done)} of {plan.within(ready.order.settings.limit)} are done{asked}.")
+            total = plan.within(ready.order.settings.limit)
+            again = min(lock.frontier, total) - len(found.done) - len(found.failed)
+            asked = f"; asking {again} again that were asked and have no answer" if again > 0 else ""
+            notice(f"{folder}: {len(found.done)} of {total} are done{asked}.")
 
     async def _ask(
         self, ready: Ready, plan: Plan, lock: RunLock, reporter: Reporter, indices: Iterator[int]
@@ -122,7 +152,7 @@ class Session:
         record_event(folder, "started", at=self._clock.wall(), settings=asdict(settings), model=ready.model)
         stopped: Stopped | None
         try:
-            async with connected(ready, plan, self._watch.on_notice) as endpoint:
+            async with connected(ready, plan, self._notice) as endpoint:
                 reporter.progress.started_s = self._clock.now()
                 self._engine = engine = Engine(
                     plan,
@@ -134,10 +164,9 @@ class Session:
                     concurrency=settings.concurrency,
                     triage=Triage(max_attempts=settings.max_attempts),
                     on_sent=lock.sent,
-                    on_tick=lambda: reporter.tick(self._watch.on_report, lock.publish),
+                    on_tick=lambda: reporter.tick(self._report, lock.publish),
                 )
-                with _stopping_on_signals(self.stop):
-                    await engine.run(indices)
+                await engine.run(indices)
                 stopped = engine.stopped
         except DiskError as error:
             stopped = Stopped("parked", error.message, error.fix)
@@ -149,23 +178,6 @@ class Session:
 
 def _earlier_s(folder: RunFolder) -> float:
     return float(fold_history(read_events(folder))["elapsed_s"])
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP call `stop`; a thread gets no signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager

@@ -225,7 +225,7 @@ def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
         path: Path = ("extra", str(key))
         if key in ENGINE_PARAMETERS:
             yield Problem(path, f"{key!r} is not yours to set here", ENGINE_PARAMETERS[key])
-        elif not isinstance(key, str) or not _is_json(value):
+        elif not isinstance(key, str) or not _is_json({key: value}):
             fix = "use text, numbers, true, false, null, lists and mappings"
             yield Problem(path, f"{shown(value)} can't be sent as JSON", fix)
 
@@ -233,12 +233,14 @@ def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
 def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
+    if isinstance(value, str):
+        return not _SURROGATE.search(value)
     if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+        return all(isinstance(key, str) and _is_json(key) and _is_json(item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return all(_is_json(item) for item in value)
     try:
         codec.canonical(value)
-    except TypeError:  # no JSON type, an integer past 64 bits, or half a character
+    except TypeError:  # no JSON type, or an integer past 64 bits
         return False
     return True

@@ -71,6 +71,8 @@ def summary_lines(report: RunReport) -> list[str]:
         "stopped": "Stopped",
     }
     head = f"{words[report.state]}: {count(report.done)} of {count(report.total)} rows"
+    if report.total < report.grid:
+        head += f" (the first {count(report.total)} of {count(report.grid)})"
     if report.failed:
         head += f", {count(report.failed)} given up"
     if report.elapsed_s:

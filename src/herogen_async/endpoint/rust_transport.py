@@ -1,0 +1,103 @@
+"""`Transport` over pyreqwest: HTTP/1.1 and 2, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.response import Response
+
+from herogen_async.endpoint.redact import Redactor
+from herogen_async.endpoint.sdk_call import BuiltCall
+from herogen_async.endpoint.target import is_loopback
+from herogen_async.endpoint.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
+from herogen_async.errors import BadAnswer, ConnectionFailed, EndpointError, RequestTimeout
+
+_NOT_CONNECTED = "client error (Connect)"  # hyper's word among an error's causes, against "client error (SendRequest)"
+
+
+class RustTransport:
+    """A `Transport` for any URL; it goes through the proxy that the environment names, except to this machine."""
+
+    def __init__(self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor) -> None:
+        self._url = call.url
+        self._timeout_s = timeout_s
+        self._redact = redact
+        self._client = _client(call, concurrency, timeout_s)
+
+    async def exchange(self, method: str, url: str, body: bytes) -> Answer:
+        """Ask once: see `Transport.exchange`."""
+        call = self._client.request(method, url)
+        if body:
+            call = call.body_bytes(body)
+        try:
+            async with call.build_streamed() as response:
+                header = _header(response)
+                announced = header("content-length")
+                if announced is not None and announced.isdigit() and int(announced) <= BODY_LIMIT:
+                    said = (await response.body_reader.bytes()).to_bytes()
+                else:
+                    said = await _read(response)
+        except PyreqwestError as error:
+            raise self._translated(error) from None
+        return Answer(response.status, header, said)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    def _translated(self, error: PyreqwestError) -> EndpointError:
+        # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
+        causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
+        said = self._redact.excerpt(": ".join([error.message, *causes[-1:]]))
+        if _NOT_CONNECTED in causes:
+            failed = ConnectionFailed(f"no connection to {self._url}: {said}")
+            failed.sent = False
+            return failed
+        if isinstance(error, RequestTimeoutError):
+            return RequestTimeout(f"no whole answer within {self._timeout_s:g} s")
+        return ConnectionFailed(f"the connection broke: {said}")
+
+
+def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
+    builder = (
+        ClientBuilder()
+        .default_headers(call.headers)
+        .max_connections(concurrency + 1)
+        .pool_max_idle_per_host(concurrency)
+        .pool_idle_timeout(timedelta(seconds=IDLE_S))
+        .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+        .timeout(timedelta(seconds=timeout_s))
+        .follow_redirects(False)  # a redirected POST becomes a GET, and takes the key with it
+        .gzip(False)  # a small body can be a large one in disguise, and the limit counts what arrives
+        .brotli(False)
+        .zstd(False)
+        .deflate(False)
+    )
+    # What lives on this machine is not reached through somebody's proxy, whatever the environment says.
+    return (builder.no_proxy() if is_loopback(call.url) else builder).build()
+
+
+def _header(response: Response) -> Callable[[str], str | None]:
+    def header(name: str) -> str | None:
+        try:
+            return response.get_header(name)
+        except ValueError:  # it holds bytes that are not ASCII: nothing that this package looks for does
+            return None
+
+    return header
+
+
+async def _read(response: Response) -> bytes:
+    """A body of unknown length; BadAnswer past the limit."""
+    reader = response.body_reader
+    parts: list[bytes] = []
+    size = 0
+    while (part := await reader.read_chunk()) is not None:
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise BadAnswer(f"an answer of more than {BODY_LIMIT >> 20} MiB")
+        parts.append(part.to_bytes())
+    return b"".join(parts)
