@@ -43,10 +43,22 @@ IMPURE_MODULES = {
     "tempfile",
     "aiofiles",
     "pyreqwest",
+    "httptools",
     "openai",
     "uvloop",
 }
-NETWORK_MODULES = {"socket", "http", "urllib.request", "pyreqwest", "openai", "httpx2", "httpx", "aiohttp", "requests"}
+NETWORK_MODULES = {
+    "socket",
+    "httptools",
+    "http",
+    "urllib.request",
+    "pyreqwest",
+    "openai",
+    "httpx2",
+    "httpx",
+    "aiohttp",
+    "requests",
+}
 BANNED_NAMES = {"utils", "helpers", "manager", "processor", "base", "common", "misc"}
 LONGEST_FILE = 400
 

@@ -26,6 +26,7 @@ from herogen_async.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
+    InputError,
     RateLimited,
     RequestTimeout,
     ServerFault,
@@ -476,22 +477,22 @@ async def test_a_new_key_that_is_refused_too_is_the_end_and_neither_is_shown(ser
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "w\u00f6rd"])
-async def test_a_source_of_keys_that_gives_none_parks_the_run(server: FakeServer, key: str) -> None:
+async def test_a_source_of_keys_that_gives_none_at_the_start_is_wrong_input(server: FakeServer, key: str) -> None:
     async def source() -> str:
         return key
 
-    failed = await failure(server, key=source)
-    assert isinstance(failed, EndpointRefused)
-    assert key not in everything_about(failed)
+    with pytest.raises(InputError) as caught:
+        await failure(server, key=source)
+    assert key not in everything_about(caught.value)
 
 
-async def test_a_source_of_keys_that_fails_parks_the_run_and_shows_nothing(server: FakeServer) -> None:
+async def test_a_source_of_keys_that_fails_at_the_start_is_wrong_input_and_shows_nothing(server: FakeServer) -> None:
     async def broken() -> str:
         raise OSError(f"no token for {KEY}")
 
-    failed = await failure(server, key=broken)
-    assert isinstance(failed, EndpointRefused)
-    assert "OSError" in failed.message
+    with pytest.raises(InputError, match="OSError") as caught:
+        await failure(server, key=broken)
+    assert KEY not in everything_about(caught.value)
     assert not server.asked
 
 

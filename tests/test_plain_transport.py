@@ -130,7 +130,8 @@ def test_a_connection_is_reused_when_the_answer_allows_it(run: Any, how: str) ->
     said = WHOLE.get(how, b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok")
 
     async def work() -> None:
-        async with talking([said] if how in CLOSED else [said] * 4) as (server, ask):
+        script: Script = [said] if how in CLOSED else [said] * 4
+        async with talking(script, stay=how == "closing") as (server, ask):
             for _ in range(4):
                 await ask()
             assert (4 if how in CLOSED else 1) == server.connections

@@ -22,6 +22,7 @@ from herogen_async.endpoint.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE
 from herogen_async.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
 
 HEAD_LIMIT = 64 << 10  # bytes of an answer that are no body: hyper's and nginx's order of magnitude
+REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
 _OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
@@ -52,7 +53,8 @@ class PlainTransport:
         """Ask once: see `Transport.exchange`.
 
         A server may close an idle connection at the very moment of its reuse. A reused connection that ends before
-        the first byte of an answer is taken for that, and the request is sent once more, on a fresh one.
+        the first byte of an answer is taken for that, and the request is sent once more, on a fresh one. Later than
+        REUSE_RACE_S it is a server that died at work: what becomes of its request is not decided here.
         """
         head = self._heads.get((method, url)) or self._head(method, url)
         message = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if body else head + b"\r\n"
@@ -63,7 +65,7 @@ class PlainTransport:
             try:
                 return await self._ask(reused, message, deadline)
             except ConnectionFailed:
-                if reused.answered:
+                if reused.answered or self._loop.time() - now > REUSE_RACE_S:
                     raise
         try:
             fresh = await self._connect(deadline)

@@ -17,7 +17,7 @@ from herogen_async.spec import Spec
 
 SCHEMA_VERSION = 1
 _SHOWN = 80  # characters of a wrong value
-_PACKAGES = ("herogen-async", "openai", "pyreqwest", "orjson", "xllamacpp")
+_PACKAGES = ("herogen-async", "openai", "pyreqwest", "httptools", "orjson", "xllamacpp")
 
 
 @dataclass(frozen=True, slots=True)
