@@ -2,8 +2,8 @@
 
 The `openai` client builds the call once: URL, authorization, organization, headers, Azure's ways. What it built is
 taken down at its own transport and used for every row of the run; a row's body goes through one of two transports
-and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; of the two,
-the event loop's own takes 0.02 (plain HTTP, no proxy) and the Rust one 0.05 to 0.09 (TLS, proxies). On a 401 the call is built anew, once: keys that expire
+and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; the event loop's own transport (plain
+HTTP, no proxy) 0.02, the Rust one (TLS, proxies) 0.05 to 0.09. On a 401 the call is built anew, once: keys that expire
 are the SDK's business.
 """
 

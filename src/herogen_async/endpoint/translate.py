@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from itertools import islice
 from typing import Any
 
 from herogen_async import codec
@@ -237,20 +236,19 @@ def _without_text(
     )
 
 
-def _counts(usage: Any) -> dict[str, Any]:
+def _counts(usage: Any, *, with_details: bool = True) -> dict[str, Any]:
     """The numbers of a `usage`, and those of its details: nothing deeper belongs there, or could be written."""
+    counts: dict[str, Any] = {}
     if not isinstance(usage, dict):
-        return {}
-    counts: dict[str, Any] = _numbers(usage)
-    for name, details in usage.items():
-        if isinstance(details, dict) and len(name) <= _WORD_LIMIT and len(counts) < _USAGE_NAMES:
-            counts[name] = _numbers(details)
+        return counts
+    for name, count in usage.items():
+        if len(name) > _WORD_LIMIT or len(counts) >= _USAGE_NAMES:
+            continue
+        if type(count) is int or type(count) is float:
+            counts[name] = count
+        elif with_details and isinstance(count, dict):
+            counts[name] = _counts(count, with_details=False)
     return counts
-
-
-def _numbers(counts: dict[str, Any]) -> dict[str, Any]:
-    named = ((name, count) for name, count in counts.items() if type(count) in (int, float))
-    return dict(islice(((name, count) for name, count in named if len(name) <= _WORD_LIMIT), _USAGE_NAMES))
 
 
 def _not_json(body: bytes, header: Header, redact: Redactor) -> BadAnswer:
