@@ -101,6 +101,9 @@ def test_a_cancelled_arun_keeps_what_was_answered_and_frees_the_folder(tmp_path:
         asyncio.run(main(server.url))
         asked = len(server.asked)
         assert asked < 20
+        status = herogen_async.status(tmp_path / "r")
+        assert "interrupted" == status.state
+        assert status.elapsed_s > 0
         report = herogen_async.run(small_spec(), run=tmp_path / "r", base_url=server.url, model="m")
         assert (20, "done") == (report.done, report.state)
         assert len(server.asked) <= 22  # the two that were in flight

@@ -352,7 +352,7 @@ def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -
     result = herogen("init", "mine.yaml", cwd=tmp_path)
     assert 0 == result.returncode, result.stderr
     assert Spec.builtin().replace(name="mine") == Spec.load(tmp_path / "mine.yaml")
-    for odd in ("12.yaml", "no.yaml", "a b.yaml", "1e3.yml"):
+    for odd in ("12.yaml", "null.yaml", "a b.yaml", "1e3.yml"):
         assert 0 == herogen("init", odd, cwd=tmp_path).returncode
         assert Spec.load(tmp_path / odd).name in (odd.rsplit(".", 1)[0], "heroes")
     again = herogen("init", "mine.yaml", cwd=tmp_path)

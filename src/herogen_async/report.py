@@ -155,8 +155,8 @@ def folded_report(
         errors=dict(last.get("errors", {})),
         finish_reasons=_listed(found.finish_reasons),
         eta_s=live.get("eta_s"),
-        reason=sessions.get("reason"),
-        fix=sessions.get("fix"),
+        reason=None if live else sessions.get("reason"),
+        fix=None if live else sessions.get("fix"),
     )
 
 

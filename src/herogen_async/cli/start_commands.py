@@ -42,10 +42,11 @@ def init(
 
 
 def _named(text: str, name: str) -> str:
-    """The spec under the file's own name, so that its runs don't share a folder with the built-in one's."""
+    """The spec under the file's own name, so that its runs don't share a folder with the built-in one's.
+
+    Quoted: `12` and `null` are names of files, and no text in YAML.
+    """
     import re
 
     own = name if re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,80}", name) else "heroes"
-    return re.sub(
-        r"^name: \S+", lambda _: f"name: {own!r}" if own[0].isdigit() else f"name: {own}", text, count=1, flags=re.M
-    )
+    return re.sub(r"^name: \S+", f"name: '{own}'", text, count=1, flags=re.MULTILINE)

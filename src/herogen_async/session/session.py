@@ -170,6 +170,10 @@ class Session:
                 stopped = engine.stopped
         except DiskError as error:
             stopped = Stopped("parked", error.message, error.fix)
+        except asyncio.CancelledError:
+            cancelled = Stopped("interrupted", "cancelled from outside")
+            record_event(folder, "stopped", at=self._clock.wall(), **reporter.summary(cancelled))
+            raise
         finally:
             self._engine = None
         record_event(folder, "stopped", at=self._clock.wall(), **reporter.summary(stopped))
