@@ -120,7 +120,7 @@ def test_p12_one_signal_drains_and_the_run_can_be_resumed(tmp_path: Path, number
     spec = small_spec(values=10, repeats=2)
     killer = Killer()
     with FakeServer(killer) as server:
-        killer.arm(13, number)
+        killer.arm(random.Random().randint(1, 16), number)
         run = ("run", write_spec(tmp_path, spec), "--run", tmp_path / "r", "--base-url", server.url, "--model", "m")
         child = start(killer, *run, "--concurrency", "4", "--json", cwd=tmp_path)
         out, err = child.communicate(timeout=60)
