@@ -6,8 +6,9 @@ Nothing here holds the grid: a task is computed from its index when it is asked 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from herogen_async.codec import canonical, fingerprint
 from herogen_async.grid import Grid
@@ -66,6 +67,11 @@ class Plan:
         """The key of the task at `index`, 32 hexadecimal digits."""
         cell_index, repeat = divmod(index, self.repeats)
         return self._key(self.grid.cell(cell_index), repeat + 1)
+
+    def owns(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record of a journal, row or failure, is about the very task that is at its index here."""
+        index = record.get("index")
+        return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
 
     def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
         """The indices of the first `limit` tasks (all, when None) that are not in `done`, ascending."""

@@ -130,7 +130,6 @@ def folded_report(
     total: int,
     sessions: Mapping[str, Any],
     live: Mapping[str, Any],
-    state: str | None = None,
 ) -> RunReport:
     """The report of a folder. `sessions` are the folded events, `live` the figures of a process that runs it now."""
     done, failed = len(found.done), len(found.failed)
@@ -138,8 +137,7 @@ def folded_report(
     finished = "failed_rows" if failed else "done"
     return RunReport(
         **head,
-        state=state
-        or ("running" if live else finished if done + failed >= total else sessions.get("state", "stopped")),
+        state="running" if live else finished if done + failed >= total else sessions.get("state", "stopped"),
         total=total,
         done=done,
         failed=failed,

@@ -48,5 +48,7 @@ def _named(text: str, name: str) -> str:
     """
     import re
 
-    own = name if re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,80}", name) else "heroes"
+    from herogen_async.spec.check import NAME
+
+    own = name if NAME.fullmatch(name) else "heroes"
     return re.sub(r"^name: \S+", f"name: '{own}'", text, count=1, flags=re.MULTILINE)

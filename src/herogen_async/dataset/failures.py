@@ -47,5 +47,5 @@ def latest_failures(rows: RunRows) -> dict[int, int]:
     return {
         record["index"]: number
         for number, record in enumerate(read_failures(rows.folder))
-        if rows.owns(record) and record["index"] not in rows
+        if rows.plan.owns(record) and record["index"] not in rows
     }

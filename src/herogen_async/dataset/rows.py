@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,14 +68,9 @@ class RunRows:
                 row["sub_prompt"] = sub_prompt.render(row["cell"])
                 yield row
 
-    def owns(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record of this folder, row or failure, is of this plan."""
-        index = record.get("index")
-        return isinstance(index, int) and 0 <= index < self.plan.size and record.get("key") == self.plan.key(index)
-
     def _find(self) -> None:
         for line in read_rows(self.folder):
-            if not self.owns(line.record):
+            if not self.plan.owns(line.record):
                 self.foreign += 1
                 continue
             if self._segments[-1:] != [line.path]:

@@ -32,7 +32,7 @@ from herogen_async.retry import GiveUp, Park, Retry, Triage
 
 QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
 RETRIES_PER_WORKER = 4
-SKIPS_A_TURN = 2000  # indices looked at before the producer lets the loop have a turn
+TASKS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 DISK_PATIENCE_S = 30.0
 TICK_S = 0.1
 
@@ -130,7 +130,7 @@ class Engine:
             tokens = estimate_tokens(task.prompt + (task.system or ""), max_tokens) if self._counts_tokens else 0
             if not await self._feed.put(Job(task, tokens)):
                 return
-            if count % SKIPS_A_TURN == 0:
+            if count % TASKS_A_TURN == 0:
                 await asyncio.sleep(0)
         self._feed.end()
 

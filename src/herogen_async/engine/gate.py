@@ -1,8 +1,8 @@
-"""The waiting side of admission: a FIFO of callers, one dispatcher, one timer, no polling.
+"""The waiting side of admission: a FIFO of callers, one dispatcher, one timer.
 
 Behind the buckets stands the hard window fuse: whatever their arithmetic says (after a suspend, a clock that jumped),
-never more than a second's worth of requests starts in any second. asyncio-throttle is exact and cheap for the one
-caller that it has here, the dispatcher.
+never more than a second's worth of requests starts in any second. asyncio-throttle is exact, and polls only
+while it binds; for the one caller that it has here, the dispatcher, that is cheap.
 """
 
 from __future__ import annotations

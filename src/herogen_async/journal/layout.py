@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herogen_async.errors import InputError, RunFolderError
+from herogen_async.spec.check import NAME
 
 RUNS = Path("runs")
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,80}")
 _SEGMENT = re.compile(r"rows-(\d{5})\.jsonl")
 
 
@@ -56,7 +56,7 @@ class RunFolder:
     @property
     def argument(self) -> str:
         """The run as a shell takes it: its name when it lies below runs/, else its path, quoted."""
-        if self.path.parent == RUNS and _NAME.fullmatch(self.path.name):
+        if self.path.parent == RUNS and NAME.fullmatch(self.path.name):
             return shlex.quote(self.path.name)
         path = str(self.path)
         return shlex.quote(path if os.sep in path else f"./{path}")
@@ -93,7 +93,7 @@ def find_run(run: str | os.PathLike[str]) -> RunFolder:
     """The folder that a RUN means: a path (it has a slash, or is a Path), else a name below `runs/`."""
     if isinstance(run, Path) or os.sep in str(run) or str(run) in (".", ".."):
         return RunFolder(Path(run))
-    if not _NAME.fullmatch(str(run)):
+    if not NAME.fullmatch(str(run)):
         raise InputError(
             f"{str(run)!r} is no name for a run",
             fix="use letters, digits, '.', '_' and '-' (at most 80, no dot first), or a path with a slash in it",

@@ -103,14 +103,8 @@ def repair_tails(folder: RunFolder, at: datetime) -> list[TornTail]:
     return repaired
 
 
-def _is_of(plan: Plan, record: dict[str, Any]) -> bool:
-    """Whether `record` answers the very question that `plan` has at its index."""
-    index = record.get("index")
-    return isinstance(index, int) and 0 <= index < plan.size and record.get("key") == plan.key(index)
-
-
 def _fold_row(found: Recovered, row: dict[str, Any], plan: Plan) -> None:
-    if not _is_of(plan, row):
+    if not plan.owns(row):
         found.foreign += 1
         return
     if not found.done.add(row["index"]):
@@ -127,7 +121,7 @@ def _tally(counter: Counter[str], word: str, count: int) -> None:
 
 
 def _fold_failure(found: Recovered, failure: dict[str, Any], plan: Plan) -> None:
-    if _is_of(plan, failure) and failure["index"] not in found.done:
+    if plan.owns(failure) and failure["index"] not in found.done:
         found.failed.add(failure["index"])
 
 

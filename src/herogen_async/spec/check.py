@@ -37,7 +37,7 @@ ENGINE_PARAMETERS = {
     "n": "use `repeats`: each answer is a row of its own",
 }
 
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,80}")
+NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder's
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = re.compile(f"{_CONTROL.pattern}|{_SURROGATE.pattern}")
@@ -99,7 +99,7 @@ def attribute_problems(attributes: object) -> list[Problem]:
 
 
 def _name_problems(name: str) -> list[Problem]:
-    if _NAME.fullmatch(name):
+    if NAME.fullmatch(name):
         return []
     usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".").strip("-")[:MAX_NAME] or "superhero"
     message = f"{shown(name)} is no file name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and no leading dot"

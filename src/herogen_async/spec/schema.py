@@ -11,7 +11,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     """`model_schema` as an editor should see it: what YAML adds, and limits that the model checks in code."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model_schema}
     properties = schema["properties"]
-    properties["name"]["pattern"] = r"^(?!\.)[A-Za-z0-9._-]{1,80}$"
+    properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
     properties["attributes"].update(
         {
             "minProperties": 1,
