@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from herogen_async.limits import Reading
+
 
 class HerogenError(Exception):
     """Base of all; `str(error)` is a sentence for a person, `fix` says what to do about it."""
@@ -104,9 +106,13 @@ class DamageError(HerogenError):
 
 
 class EndpointError(HerogenError):
-    """One call went wrong. `status` is the HTTP status, `code` the server's own word, when there are any."""
+    """One call went wrong. `status` is the HTTP status, `code` the server's own word, when there are any.
+
+    `readings` is what the answer's headers say about the server's limits.
+    """
 
     kind = "endpoint"
+    readings: tuple[Reading, ...] = ()
 
     def __init__(
         self,

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from herogen_async.limits import Reading
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. Model and sampling are the endpoint's: they are the same for a whole run."""
+    """One question. Model and sampling are the endpoint's: they are the same for a whole run.
+
+    `timeout_s` is how long the whole answer may take; None: as long as the endpoint was made for.
+    """
 
     prompt: str
     system: str | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class Completion:
 
     `usage` holds the server's own token counts (`prompt_tokens`, `completion_tokens`, ...), empty when it gave none.
     `finish_reason` is the server's own word (`stop`, `length`, ...), None when it gave none.
+    `readings` is what its headers say about its limits, empty when they say nothing.
     """
 
     text: str
@@ -27,6 +34,7 @@ class Completion:
     model: str | None
     usage: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 class Endpoint(Protocol):
