@@ -25,6 +25,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_limits(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests share no rate limits with each other's processes, nor with real runs on this machine."""
+    os.environ["HEROGEN_LIMITS_DIR"] = str(tmp_path_factory.mktemp("limits"))
+
+
 @pytest.fixture
 def one_at_a_time() -> Iterator[None]:
     """Two servers at once would share the cores, and both be slow."""

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from herogen_async.admission import Admission
+from herogen_async.admission import Admission, TokenEstimate
 from herogen_async.clock import MonotonicClock, VirtualClock, run_virtual
 from herogen_async.codec import loads
 from herogen_async.endpoint import Completion, Request
-from herogen_async.engine import Engine, Progress
+from herogen_async.engine import Deadline, Engine, Gate, Progress
 from herogen_async.errors import (
     BadAnswer,
     ConnectionFailed,
@@ -24,6 +24,7 @@ from herogen_async.errors import (
     ServerFault,
 )
 from herogen_async.journal import Written
+from herogen_async.limits import Limits
 from herogen_async.plan import Plan
 from herogen_async.retry import Triage
 from runs import small_spec
@@ -37,6 +38,7 @@ class MemoryJournal:
         self.failures: list[bytes] = []
         self.on_written: Callable[[Written], None] = lambda _: None
         self.on_trouble: Callable[[OSError | None], None] = lambda _: None
+        self.on_row: Callable[[], None] = lambda: None
         self.full = False
         self._finished = asyncio.Event()
 
@@ -45,6 +47,7 @@ class MemoryJournal:
 
     def row(self, line: bytes) -> None:
         self.rows.append(line)
+        self.on_row()
         self.on_written(Written(1, 0))
 
     def failure(self, line: bytes) -> None:
@@ -71,6 +74,7 @@ class Scripted:
         self.order: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
+        self.usage = {"total_tokens": 30}
 
     async def complete(self, request: Request) -> Completion:
         self.asked[request.prompt] += 1
@@ -81,7 +85,7 @@ class Scripted:
             await self._script(request.prompt, self.asked[request.prompt])
         finally:
             self.in_flight -= 1
-        return Completion(f"An answer to: {request.prompt}", "stop", "m", {"total_tokens": 30}, "r")
+        return Completion(f"An answer to: {request.prompt}", "stop", "m", dict(self.usage), "r")
 
 
 class Rig:
@@ -94,22 +98,25 @@ class Rig:
         values: int = 10,
         concurrency: int = 4,
         max_attempts: int = 8,
+        deadline: Deadline | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.plan = Plan(small_spec(values=values, repeats=1), endpoint="completions", model="m")
         self.endpoint = Scripted(script)
         self.journal = MemoryJournal()
         self.progress = Progress(total=self.plan.size)
-        self.admission = Admission(self.clock.now())
+        self.admission = Admission(self.clock.now(), limits)
         self.engine = Engine(
             self.plan,
             self.endpoint,
             self.journal,
-            admission=self.admission,
+            gate=Gate(self.admission, self.clock),
             clock=self.clock,
             progress=self.progress,
             concurrency=concurrency,
             triage=Triage(max_attempts=max_attempts),
+            deadline=deadline,
         )
 
     async def run(self) -> float:
@@ -430,7 +437,7 @@ def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
             plan,
             Scripted(one_second),
             MemoryJournal(),
-            admission=Admission(clock.now(), rpm=4),
+            gate=Gate(Admission(clock.now(), Limits(rpm=4)), clock, ceiling_per_s=4 / 60),
             clock=clock,
             progress=Progress(total=plan.size),
             concurrency=4,
@@ -454,7 +461,7 @@ def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
             plan,
             endpoint,
             journal,
-            admission=Admission(clock.now(), tpm=60 * 120),  # 120 tokens a second
+            gate=Gate(Admission(clock.now(), Limits(tpm=60 * 120), estimate=TokenEstimate(50)), clock),
             clock=clock,
             progress=progress,
             concurrency=64,
@@ -483,6 +490,30 @@ def test_p11_a_row_that_only_it_is_rate_limited_for_is_given_up_while_the_others
     run_virtual(main())
 
 
+@pytest.mark.parametrize(("limits", "asks_s"), [(None, None), (Limits(rpm=1200), 20.0)])
+def test_rows_that_only_they_are_rate_limited_for_do_not_keep_the_others_waiting(
+    limits: Limits | None, asks_s: float | None
+) -> None:
+    """Each has everybody wait a few times, and not as often as it is refused before it is given up."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.2)
+            if any(f"a {age}-year-old man" in prompt for age in (120, 121, 122)):
+                error = RateLimited("the tokens a minute are fewer than this prompt has", status=429)
+                error.retry_after_s = asks_s
+                raise error
+
+        rig = Rig(script, values=400, concurrency=32, limits=limits)
+        answered_s: list[float] = []
+        rig.journal.on_row = lambda: answered_s.append(rig.clock.now())
+        await rig.run()
+        assert (797, 3, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert answered_s[-1] < 250  # 20 waits of 20 seconds are 400
+
+    run_virtual(main())
+
+
 def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
@@ -493,5 +524,104 @@ def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
         rig = Rig(script, values=200, max_attempts=1)
         await rig.run()
         assert (400, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+
+    run_virtual(main())
+
+
+def test_a_call_that_hangs_is_cut_off_by_what_the_others_took_also_when_it_was_the_very_first() -> None:
+    """When it was sent nothing was known of the latencies; the deadline that they lead to holds for it, too."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            if "a 20-year-old man" in prompt and attempt == 1:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0.1)
+
+        rig = Rig(script, values=100, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
+        assert await rig.run() < 10
+        assert (200, 0) == (rig.progress.done, rig.progress.failed)
+        assert {"timeout": 1} == rig.progress.errors
+
+    run_virtual(main())
+
+
+def test_a_call_that_is_cut_off_may_take_its_time_to_end() -> None:
+    """Closing a connection takes longer than a tick of the engine, and is not disturbed."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            try:
+                await asyncio.sleep(600 if "a 110-year-old man" in prompt and attempt == 1 else 0.1)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.5)
+                raise
+
+        rig = Rig(script, values=100, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
+        assert await rig.run() < 10
+        assert (200, 0, {"timeout": 1}) == (rig.progress.done, rig.progress.failed, rig.progress.errors)
+
+    run_virtual(main())
+
+
+def test_no_call_is_cut_off_before_the_floor_that_the_user_set() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(20 if "man" in prompt and "a 119" in prompt else 0.1)
+
+        rig = Rig(script, values=100, deadline=Deadline(floor_s=30.0, ceiling_s=600.0))
+        await rig.run()
+        assert (200, 0) == (rig.progress.done, rig.progress.failed)
+        assert {} == rig.progress.errors
+
+    run_virtual(main())
+
+
+def test_a_server_that_became_slower_pulls_the_deadline_up_and_loses_no_row() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.1 if rig.clock.now() < 5 else 3.0)
+
+        rig = Rig(script, values=400, deadline=Deadline(floor_s=0.5, ceiling_s=600.0))
+        await rig.run()
+        assert (800, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+
+    run_virtual(main())
+
+
+def test_a_days_limit_that_is_used_up_parks_the_run() -> None:
+    async def main() -> None:
+        rig = Rig(one_second, values=10, limits=Limits(rpd=12))
+        await rig.run()
+        assert 12 == rig.progress.done
+        assert rig.engine.stopped is not None
+        assert "parked" == rig.engine.stopped.state
+        assert "the day's limit is used up" in rig.engine.stopped.reason
+
+    run_virtual(main())
+
+
+def test_tokens_that_are_only_reserved_do_not_use_up_a_days_limit() -> None:
+    """Four calls in flight reserve most of it; what they don't use comes back, and the run goes on with it."""
+
+    async def main() -> None:
+        rig = Rig(one_second, values=10, concurrency=8, limits=Limits(tpd=100))  # 24 reserved a call, 20 of them back
+        rig.endpoint.usage = {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
+        await rig.run()
+        assert (20, None) == (rig.progress.done, rig.engine.stopped)
+
+    run_virtual(main())
+
+
+def test_a_server_that_asks_for_a_slower_ramp_gets_it_at_the_cost_of_no_attempt() -> None:
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.1)
+            if 2 < rig.clock.now() < 4:
+                raise RateLimited("slow down", status=503, code="slow_down")
+
+        rig = Rig(script, values=400, max_attempts=1, concurrency=8)
+        await rig.run()
+        assert (800, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert rig.progress.errors["rate_limit"] < 100
 
     run_virtual(main())

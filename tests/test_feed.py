@@ -36,6 +36,16 @@ async def turns() -> None:
 NOTHING_LEFT = {"queued": 0, "due": 0, "waiting": 0, "out": 0}
 
 
+@pytest.mark.parametrize(("tries", "rate_limits", "first"), [(0, 0, False), (1, 0, True), (4, 4, True), (5, 5, False)])
+def test_what_is_tried_again_goes_first_unless_it_is_refused_again_and_again(
+    tries: int, rate_limits: int, first: bool
+) -> None:
+    tried = job(0)
+    tried.history = [{}] * tries
+    tried.rate_limits = rate_limits
+    assert first == tried.goes_first
+
+
 def test_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
     async def main() -> list[int | None]:
         jobs = feed()

@@ -11,6 +11,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,8 +30,10 @@ from herogen_async.errors import (
     InputError,
     RateLimited,
     RequestTimeout,
+    RowRefused,
     ServerFault,
 )
+from herogen_async.limits import Reading
 
 pytestmark = pytest.mark.anyio
 
@@ -415,6 +418,58 @@ async def test_an_error_is_what_its_status_and_words_mean(
         assert (7.0 if reply.headers else None) == failed.retry_after_s
 
 
+LIMITS = {
+    "x-ratelimit-limit-requests": "500",
+    "x-ratelimit-remaining-requests": "499",
+    "x-ratelimit-reset-requests": "120ms",
+}
+
+
+@pytest.mark.parametrize("limits", [LIMITS, {name.title(): value for name, value in LIMITS.items()}, {}])
+async def test_what_headers_say_about_limits_comes_with_the_answer(server: FakeServer, limits: dict[str, str]) -> None:
+    server.behaviour = lambda asked: replace(answer(asked), headers=limits)
+    expected = (Reading("requests", 500.0, 499.0, 0.12),) if limits else ()
+    assert expected == (await asked(server)).readings
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(error(status, None) for status in (400, 401, 404, 429, 500, 503)),
+        Reply(b"<html>"),
+        Reply({"error": {"code": 429, "message": "slow down"}}),
+        Reply({"choices": [{"message": {"refusal": "no"}}]}),
+    ],
+)
+async def test_what_headers_say_about_limits_comes_with_every_error(server: FakeServer, reply: Reply) -> None:
+    failed = await failure(server, replace(reply, headers=LIMITS), kind="chat")
+    assert (Reading("requests", 500.0, 499.0, 0.12),) == failed.readings
+
+
+async def test_a_broken_connection_says_nothing_about_limits(server: FakeServer) -> None:
+    assert () == (await failure(server, Reply(reset=True))).readings
+
+
+@pytest.mark.parametrize("timeout_s", [SHORT_S, 0.25])
+async def test_a_request_may_have_a_deadline_of_its_own_and_the_error_names_it(
+    server: FakeServer, timeout_s: float
+) -> None:
+    server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
+    async with client(server) as endpoint:
+        await endpoint.complete(Request("first"))  # the next one goes over its connection
+        with pytest.raises(RequestTimeout, match=rf"within {timeout_s:g} s"):
+            await endpoint.complete(Request("slow", timeout_s=timeout_s))
+        assert "An answer to: last" == (await endpoint.complete(Request("last"))).text
+
+
+async def test_a_deadline_of_a_requests_own_may_be_later_than_the_endpoints(server: FakeServer) -> None:
+    server.behaviour = lambda asked: answer(asked, delay_s=0.3)
+    async with client(server, timeout_s=SHORT_S) as endpoint:
+        assert "An answer to: a" == (await endpoint.complete(Request("a", timeout_s=PATIENCE_S))).text
+        with pytest.raises(RequestTimeout, match=rf"within {SHORT_S:g} s"):
+            await endpoint.complete(Request("b"))
+
+
 # -- keys ------------------------------------------------------------------------------------------------------
 
 
@@ -518,3 +573,15 @@ async def test_a_server_that_lists_no_models_says_what_it_says(server: FakeServe
     async with client(server) as endpoint:
         with pytest.raises(EndpointRefused, match="404"):
             await endpoint.models()
+
+
+async def test_raw_answers_are_given_whatever_their_status_and_read_as_usual(server: FakeServer) -> None:
+    server.listing = error(418)
+    async with client(server) as endpoint:
+        assert 418 == (await endpoint.models_raw()).status
+        assert 404 == (await endpoint.models_raw("one of them")).status
+        raw = await endpoint.ask_raw(Request("a"))
+        assert b"x-request-id" in {name if isinstance(name, bytes) else name.encode() for name in raw.names()}
+        assert "An answer to: a" == endpoint.read(raw).text
+        with pytest.raises(RowRefused, match="418"):
+            endpoint.read(await endpoint.models_raw())

@@ -78,14 +78,14 @@ class Scripted:
 @asynccontextmanager
 async def talking(
     *scripts: Script, stay: bool = False, pieces: int = 1 << 30, timeout_s: float = 10.0, concurrency: int = 4
-) -> AsyncIterator[tuple[Scripted, Callable[[], Coroutine[Any, Any, Answer]]]]:
+) -> AsyncIterator[tuple[Scripted, Callable[..., Coroutine[Any, Any, Answer]]]]:
     """(the server, a function that asks it once)"""
     scripted = Scripted(list(scripts), stay=stay, pieces=pieces)
     async with await asyncio.start_server(scripted.serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/completions"
         transport = plain(url, timeout_s=timeout_s, concurrency=concurrency)
         try:
-            yield scripted, lambda: transport.exchange("POST", url, b"{}")
+            yield scripted, lambda own_s=None: transport.exchange("POST", url, b"{}", timeout_s=own_s)
         finally:
             await transport.close()
 
@@ -260,6 +260,44 @@ def test_each_of_many_has_its_own_deadline(run: Any) -> None:
                 return loop.time() - start
 
             assert min(await asyncio.gather(*(late(number) for number in range(8)))) > 0.09
+
+    run(work())
+
+
+def test_deadlines_of_requests_own_come_in_their_own_order(run: Any) -> None:
+    async def work() -> None:
+        async with talking([b"HTTP/1.1 200"], stay=True, timeout_s=10) as (_, ask):
+            ended: list[float] = []
+
+            async def late(timeout_s: float) -> None:
+                with pytest.raises(RequestTimeout, match=rf"within {timeout_s:g} s"):
+                    await ask(timeout_s)
+                ended.append(timeout_s)
+
+            await asyncio.gather(*(late(timeout_s) for timeout_s in (0.3, 0.1, 0.2)))
+            assert [0.1, 0.2, 0.3] == ended
+
+    run(work())
+
+
+def test_connecting_counts_for_a_requests_own_deadline(run: Any) -> None:
+    async def work() -> None:
+        full = socket.socket()
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]  # fill the queue of connections that nobody takes
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        transport = plain(url)
+        try:
+            with pytest.raises(RequestTimeout, match=r"0\.1 s: not even connected"):
+                await transport.exchange("POST", url, b"{}", timeout_s=0.1)
+        finally:
+            await transport.close()
+            for each in (full, *waiting):
+                each.close()
 
     run(work())
 

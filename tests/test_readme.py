@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from runs import environment
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHELL = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+AT_THE_LIMIT = [block for block in SHELL if block in README.partition("## At the limit")[2].partition("\n## ")[0]]
+SIMULATED = "http://127.0.0.1:8123/v1"
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -35,22 +39,43 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
     assert after_marker("test-suite").endswith("&& .venv/bin/pytest")
 
 
-@pytest.mark.slow
-def test_every_other_command_runs_as_it_stands(tmp_path: Path) -> None:
-    """In the README's order, against a server on this machine that stands in for those that it names."""
-    commands = ["herogen-async run", *(line for block in SHELL[2:] for line in block.splitlines())]
-    assert len(commands) > 8
-    program = f"{shlex.quote(sys.executable)} -m herogen_async"
-    with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
-        env = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000", PATH=os.environ["PATH"])
+@contextlib.contextmanager
+def simulating(line: str, env: dict[str, str]) -> Iterator[str]:
+    """The URL of the server that a command starts, until the end of the block."""
+    words = [sys.executable, "-m", "herogen_async", *shlex.split(line)[1:]]
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        assert child.stdout is not None
+        try:
+            yield child.stdout.readline().strip()
+        finally:
+            child.terminate()
+
+
+def run_all(commands: list[str], server: FakeServer, folder: Path) -> None:
+    """Run them in the README's order, against a server on this machine that stands in for those that it names."""
+    program, simulated = f"{shlex.quote(sys.executable)} -m herogen_async", ""
+    env = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000", PATH=os.environ["PATH"])
+    with contextlib.ExitStack() as stack:
         for line in commands:
             assert line.startswith("herogen-async ")
+            if line.startswith("herogen-async simulate "):
+                simulated = stack.enter_context(simulating(line.replace("--port 8123", "--port 0"), env))
+                continue
             text = line.replace("herogen-async", program, 1).replace("http://127.0.0.1:8000/v1", server.url)
+            text = text.replace(SIMULATED, simulated).replace("--out bench", "--out bench --seconds 1")  # of ten
             done = subprocess.run(
-                text, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+                text, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
             )
             assert 0 == done.returncode, (line, done.stderr)
             assert "Next: " in done.stderr, line
+
+
+@pytest.mark.slow
+def test_the_commands_of_a_run_do_as_it_says(tmp_path: Path) -> None:
+    commands = [line for block in SHELL[2:] if block not in AT_THE_LIMIT for line in block.splitlines()]
+    assert len(commands) > 8
+    with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
+        run_all(["herogen-async run", *commands], server, tmp_path)
         prepared = (tmp_path / "runs/superhero/dataset/prepared_data_prepared.jsonl").read_text().splitlines()
         assert 294 == len(prepared)
         assert prepared[0].startswith('{"prompt":"18, man, invisibility ->","completion":" A hero.')
@@ -58,11 +83,21 @@ def test_every_other_command_runs_as_it_stands(tmp_path: Path) -> None:
         assert (tmp_path / "heroes.csv").exists()
         for block in PYTHON:
             script = block.replace("http://127.0.0.1:8000/v1", server.url)
+            env = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000")
             ran = subprocess.run(
                 [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
             )
             assert 0 == ran.returncode, ran.stderr
             assert ran.stdout.startswith("done 8 ")
+
+
+@pytest.mark.slow
+def test_the_commands_at_the_limit_do_as_it_says(tmp_path: Path) -> None:
+    commands = [line for block in AT_THE_LIMIT for line in block.splitlines()]
+    assert len(commands) > 5
+    with FakeServer() as server:
+        run_all(["herogen-async init heroes.yaml", *commands], server, tmp_path)
+    assert (tmp_path / "bench" / "bench.json").exists()
 
 
 def test_every_command_is_documented() -> None:

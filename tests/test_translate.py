@@ -312,6 +312,75 @@ def test_no_wait_is_negative_infinite_or_a_crash(value: str) -> None:
         assert seconds is None or 0 <= seconds < math.inf
 
 
+WAITS_IN_TEXT: list[tuple[str, float | None]] = [
+    ("Rate limit reached for m on tokens per min (TPM): Limit 9, Used 9. Please try again in 1.2s. Visit x.", 1.2),
+    ("Please try again in 350ms.", 0.35),
+    ("Please try again in 1m30s.", 90.0),
+    ("Please try again in 6m0s. Visit https://x to learn more.", 360.0),
+    ("Try again in 20 seconds", 20.0),
+    ("retry after 7 seconds", 7.0),
+    ("have exceeded call rate limit. Please retry after 1 second. Please go here: x", 1.0),
+    ("Quota exceeded, limit: 2\nPlease retry in 34.074824224s.", 34.074824224),
+    ("Try again in 1 minute 30 seconds.", 90.0),
+    ("Please try again later.", None),
+    ("Please try again in a minute", None),
+    ("Try again in 99 parsecs", None),
+    ("Try again in 400 days", None),
+    ("We retry in 5 places", None),
+    ("Limit 5s, Used 7s", None),
+    ("try again in 9" + "9" * 3000 + "s", None),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), WAITS_IN_TEXT)
+def test_the_wait_that_a_429s_text_names_counts_where_no_header_names_one(text: str, seconds: float | None) -> None:
+    body = openai_error("rate_limit_exceeded", text)
+    error = raised_by(429, body)
+    assert isinstance(error, RateLimited)
+    assert (seconds if seconds is None else pytest.approx(seconds)) == error.retry_after_s
+    told = raised_by(429, body, {"retry-after": "7"})
+    assert isinstance(told, RateLimited)
+    assert 7.0 == told.retry_after_s
+
+
+@pytest.mark.parametrize("delay", ["30s", "30.0s"])
+def test_googles_delay_stands_in_the_details(delay: str) -> None:
+    body = {"error": {"code": 429, "message": "Exhausted.", "details": [{"@type": "RetryInfo", "retryDelay": delay}]}}
+    error = raised_by(429, body)
+    assert isinstance(error, RateLimited)
+    assert 30.0 == error.retry_after_s
+
+
+def test_when_a_limit_is_whole_again_is_no_wait() -> None:
+    error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-ratelimit-reset-tokens": "6m0s"})
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_s is None
+
+
+def test_a_429_that_the_server_would_not_have_retried_is_too_fast_all_the_same() -> None:
+    error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-should-retry": "false", "retry-after": "3"})
+    assert isinstance(error, RateLimited)
+    assert 3.0 == error.retry_after_s
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai_error("slow_down"),
+        openai_error(None, kind="slow_down"),
+        openai_error("503", kind="slow_down"),
+        openai_error(429, kind="slow_down"),
+        openai_error("rate_limit_exceeded", kind="slow_down"),
+        openai_error("slow_down", kind="rate_limit_error"),
+    ],
+)
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, RateLimited)])
+def test_slow_down_is_found_as_the_errors_code(status: int, kind: type[EndpointError], body: object) -> None:
+    error = raised_by(status, body)
+    assert kind is type(error)
+    assert "slow_down" == error.code
+
+
 @pytest.mark.parametrize(("status", "kept"), [(429, 7.0), (500, 7.0), (503, 7.0), (529, 7.0)])
 def test_the_wait_travels_with_the_error(status: int, kept: float | None) -> None:
     error = raised_by(status, b"", {"retry-after": "7"})

@@ -55,7 +55,7 @@ def test_the_panel_shows_all_that_the_contract_names() -> None:
         "given up 2",
         "to go 2 min 08 s",
         "elapsed 1 min 05 s",
-        "permitted 97 %",
+        "of the limit 97 %",
         "errors: server 2, timeout 1",
         "bound by the requests a minute that are permitted",
         "m · chat · http://127.0.0.1:8000/v1",
@@ -66,7 +66,7 @@ def test_the_panel_shows_all_that_the_contract_names() -> None:
 def test_a_run_without_limits_or_rows_yet_is_drawn_too() -> None:
     fresh = replace(RUNNING, done=0, failed=0, eta_s=None, permitted_pct=None, binding=None, errors={}, base_url=None)
     shown = drawn(fresh)
-    assert "no limit set" in shown
+    assert "none known" in shown
     assert "on this machine" in shown
     assert "0 / 294" in drawn(replace(fresh, total=294))
     assert "100 %" in drawn(replace(fresh, total=0))

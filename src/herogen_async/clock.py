@@ -23,11 +23,17 @@ class Clock(Protocol):
         """The time of day in UTC, for records; never used in a decision."""
         ...
 
+    def busy_s(self) -> float:
+        """Seconds of processor time that this thread has used."""
+        ...
+
 
 class MonotonicClock:
     """The real clock."""
 
     now = staticmethod(time.monotonic)  # asked several times a row: no frame of Python around it
+
+    busy_s = staticmethod(time.thread_time)
 
     def wall(self) -> datetime:
         return datetime.now(UTC)
@@ -43,6 +49,9 @@ class VirtualClock:
 
     def wall(self) -> datetime:
         return self._epoch + timedelta(seconds=self.now())
+
+    def busy_s(self) -> float:
+        return 0.0
 
 
 class _JumpingSelector(selectors.BaseSelector):

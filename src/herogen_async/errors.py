@@ -14,7 +14,7 @@ HerogenError
     ├── RetryableError         another try may help
     │   ├── ConnectionFailed   refused, reset, name not found, TLS
     │   ├── RequestTimeout     no answer before the deadline
-    │   ├── RateLimited        429: too fast; never uses up an attempt
+    │   ├── RateLimited        429, `slow_down`: too fast; never uses up an attempt
     │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from herogen_async.admission import Bucket
 from herogen_async.engine import Progress
 from herogen_async.journal import Recovered
 
 RATE_WINDOW_S = 10.0
+PERMITTED_WINDOW_S = 60.0
 MOST_WORDS = 64  # of the server's own words a report lists the most frequent
 
 
@@ -20,7 +20,11 @@ class RunReport:
     """One moment of a run.
 
     Rates are of the running session, `elapsed_s` is the time of all sessions together. `permitted_pct` is the share of
-    the permitted rate that was reached and None where no rate is set; `cost` is None: unknown is not zero.
+    the permitted rate that was reached, over the last minute while it runs and over the whole session at its end: of
+    the limit that comes nearest, None where none is known. `binding` is what the run mostly waits for, `binding_shares`
+    the % of the time that each thing was waited for. `limits` are those that hold: given, and told by the server.
+    `concurrency` is how many calls may be in flight, `latency_ms` holds `p50`, `p95` and `p99` of the answered calls.
+    `cost` is None: unknown is not zero.
     `grid` is the number of tasks without a limit.
     `state` is one of `running`, `done`, `failed_rows`, `interrupted`, `parked`, `stopped`.
     """
@@ -38,6 +42,10 @@ class RunReport:
     tokens_per_s: float = 0.0
     permitted_pct: float | None = None
     binding: str | None = None
+    binding_shares: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    concurrency: int | None = None
+    latency_ms: dict[str, float] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
     cost: float | None = None
     retries: int = 0
@@ -62,13 +70,14 @@ class RunReport:
 
 
 class Pace:
-    """Rows and tokens a second over the last RATE_WINDOW_S, from samples of the counters."""
+    """How fast it goes now, from samples of the counters."""
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, int, int]] = []
+        self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
 
     def sample(self, progress: Progress, now: float) -> tuple[float, float]:
-        """(rows/s, completion tokens/s) now; over the whole session while that is shorter than the window."""
+        """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
         tokens = progress.session_usage["completion_tokens"]
         if not self._samples:
             self._samples.append((progress.started_s, 0, 0))
@@ -79,10 +88,28 @@ class Pace:
         seconds = max(now - since, 1e-9)
         return (progress.session_rows - rows) / seconds, (tokens - counted) / seconds
 
+    def permitted_pct(self, progress: Progress, now: float) -> float | None:
+        """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""
+        if not self._accounts or now >= self._accounts[-1][0] + 1.0:
+            self._accounts.append((now, progress.accounts))
+        while len(self._accounts) > 2 and self._accounts[1][0] < now - PERMITTED_WINDOW_S:
+            del self._accounts[0]
+        return permitted_pct(progress.accounts, self._accounts[0][1])
 
-def live_report(
-    head: Mapping[str, Any], progress: Progress, pace: Pace, *, now: float, earlier_s: float, rpm: float | None
-) -> RunReport:
+
+def permitted_pct(
+    accounts: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]] | None = None
+) -> float | None:
+    """The share of what was permitted that was taken, since `before`, of the limit that came nearest; in percent."""
+    shares = []
+    for name, (taken, permitted) in accounts.items():
+        taken_before, permitted_before = (before or {}).get(name, (0.0, 0.0))
+        if permitted > permitted_before:
+            shares.append((taken - taken_before) / (permitted - permitted_before))
+    return round(100 * max(shares), 1) if shares else None
+
+
+def live_report(head: Mapping[str, Any], progress: Progress, pace: Pace, *, now: float, earlier_s: float) -> RunReport:
     """The report of a running session; `head` holds the run's name, model, endpoint and base URL."""
     rows_per_s, tokens_per_s = pace.sample(progress, now)
     elapsed_s = now - progress.started_s
@@ -98,8 +125,12 @@ def live_report(
         elapsed_s=earlier_s + elapsed_s,
         rows_per_s=rows_per_s,
         tokens_per_s=tokens_per_s,
-        permitted_pct=_permitted_pct(progress, elapsed_s, rpm),
+        permitted_pct=pace.permitted_pct(progress, now),
         binding=progress.binds_now,
+        binding_shares=shares_of(progress.binding),
+        limits=dict(progress.limits),
+        concurrency=progress.concurrency or None,
+        latency_ms=latency_quantiles(progress),
         usage=_listed(progress.usage),
         retries=progress.retries,
         errors=dict(progress.errors),
@@ -108,7 +139,7 @@ def live_report(
     )
 
 
-def session_summary(progress: Progress, *, now: float, rpm: float | None) -> dict[str, Any]:
+def session_summary(progress: Progress, *, now: float) -> dict[str, Any]:
     """What the `stopped` event keeps of a session, so that `status` can tell it later."""
     elapsed_s = max(now - progress.started_s, 1e-9)
     return {
@@ -116,8 +147,12 @@ def session_summary(progress: Progress, *, now: float, rpm: float | None) -> dic
         "rows": progress.session_rows,
         "rows_per_s": round(progress.session_rows / elapsed_s, 3),
         "tokens_per_s": round(progress.session_usage["completion_tokens"] / elapsed_s, 3),
-        "permitted_pct": _permitted_pct(progress, elapsed_s, rpm),
+        "permitted_pct": permitted_pct(progress.accounts),
         "binding": binding_of(progress.binding),
+        "binding_shares": shares_of(progress.binding),
+        "limits": dict(progress.limits),
+        "concurrency": progress.concurrency or None,
+        "latency_ms": latency_quantiles(progress),
         "retries": progress.retries,
         "errors": dict(progress.errors),
     }
@@ -148,6 +183,10 @@ def folded_report(
         tokens_per_s=float(last.get("tokens_per_s", 0.0)),
         permitted_pct=last.get("permitted_pct"),
         binding=last.get("binding"),
+        binding_shares=dict(last.get("binding_shares", {})),
+        limits=dict(last.get("limits", {})),
+        concurrency=last.get("concurrency"),
+        latency_ms=dict(last.get("latency_ms", {})),
         usage=_listed(found.usage),
         retries=int(last.get("retries", 0)),
         errors=dict(last.get("errors", {})),
@@ -163,12 +202,16 @@ def binding_of(samples: Counter[str]) -> str | None:
     return samples.most_common(1)[0][0] if samples else None
 
 
+def shares_of(samples: Counter[str]) -> dict[str, float]:
+    """What a session waited for, in % of its time, the most first."""
+    return {what: round(100 * count / samples.total(), 1) for what, count in samples.most_common()}
+
+
+def latency_quantiles(progress: Progress) -> dict[str, float]:
+    """Milliseconds that an answer took; empty before the first one."""
+    found = {name: progress.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    return {name: round(1000 * seconds, 1) for name, seconds in found.items() if seconds is not None}
+
+
 def _listed(counter: Counter[str]) -> dict[str, int]:
     return dict(counter) if len(counter) <= MOST_WORDS else dict(counter.most_common(MOST_WORDS))
-
-
-def _permitted_pct(progress: Progress, elapsed_s: float, rpm: float | None) -> float | None:
-    if rpm is None or elapsed_s <= 0:
-        return None
-    permitted = Bucket(rpm / 60, 0.0).burst + elapsed_s * rpm / 60
-    return round(100 * progress.attempts / permitted, 1)

@@ -41,6 +41,9 @@ UNREACHABLE_WAIT_S = 5.0
 RATE_LIMIT_PATIENCE_S = 1800.0  # of nothing but 429: every window that a server counts by the minute is long over
 RATE_LIMITS_A_ROW = 20  # a row that met fewer is never given up for them
 _UNLIKELY = 1e-9  # ... nor one whose 429s an unlucky row of a large run could have met
+# From so many on, if most others are answered, it is the row that is refused and not the run: then nobody else waits.
+SUSPECT_AFTER = 5
+_STRANGE = 0.01
 _REMEMBERED = 10_000  # answers and 429s that the likelihood is reckoned from; the older half fades
 # Before the first answer: how many failures of a kind a run takes before it says that it is set up wrongly.
 FALSE_STARTS: dict[type[EndpointError], int] = {ConnectionFailed: 3, BadAnswer: 3, InternalFault: 3, RowRefused: 10}
@@ -51,7 +54,7 @@ _SETUP_FIX = "is the server running, and is --base-url right? Then resume"
 class Retry:
     """Ask again, `after_s` seconds from now.
 
-    `counts` is False where the row is not to blame; `pause_s` is how long nobody should ask anything.
+    `counts` is False where no attempt is used up; `pause_s` is how long nobody should ask anything.
     """
 
     after_s: float
@@ -164,11 +167,18 @@ class Triage:
             )
         if rate_limits >= RATE_LIMITS_A_ROW and self._chance_of(rate_limits) < _UNLIKELY:
             return GiveUp()
-        if now >= self._limited_until:
+        is_strange = (
+            rate_limits >= SUSPECT_AFTER
+            and limited_s < RETRY_AFTER_CAP_S  # else nobody is answered
+            and self._chance_of(rate_limits) < _STRANGE
+        )
+        if now >= self._limited_until and not is_strange:
             self._limited += 1
         state = _state(error, max(self._limited, 1))
         asked_s = _asked(state)
         wait_s = max(_backoff(state), asked_s)
+        if is_strange:
+            return Retry(wait_s, counts=False)
         self._limited_until = max(self._limited_until, now + wait_s)
         return Retry(wait_s, counts=False, pause_s=wait_s)
 

@@ -6,10 +6,47 @@ a large `max_tokens` costs throughput, whatever the answers turn out to be.
 
 from __future__ import annotations
 
-_BYTES_A_TOKEN = 4  # English text under the common vocabularies; other scripts have more bytes *and* more tokens
-_OVERHEAD_TOKENS = 8  # the chat template's own
+BYTES_A_TOKEN = 4  # English text under the common vocabularies; other scripts have more bytes *and* more tokens
+OVERHEAD_TOKENS = 8  # the chat template's own
+DEFAULT_ANSWER_TOKENS = 16  # vLLM's own default, when nothing is set
+PRIOR_PROMPTS = 20  # observed prompts that weigh as much as the two constants above do
+_REMEMBERED_BYTES = 2_000_000  # of prompts; the older half fades, so that a ratio follows what is sent now
+
+
+class TokenEstimate:
+    """Prompt tokens by bytes, corrected by what the server's `usage` says; answer tokens by what is allowed."""
+
+    __slots__ = ("_bytes", "_tokens", "answer")
+
+    def __init__(self, max_tokens: int | None) -> None:
+        self.answer = max_tokens or DEFAULT_ANSWER_TOKENS
+        self._bytes = 0.0
+        self._tokens = 0.0
+
+    def prompt(self, size: int) -> float:
+        """Tokens of a prompt of `size` bytes."""
+        first = size / BYTES_A_TOKEN + OVERHEAD_TOKENS
+        if not self._bytes:
+            return first
+        weight = PRIOR_PROMPTS * size
+        return size * (self._tokens + first / max(size, 1) * weight) / (self._bytes + weight) if size else first
+
+    def observed(self, size: int, prompt_tokens: float) -> None:
+        """A prompt of `size` bytes was counted as `prompt_tokens` by the server; nothing or less says nothing."""
+        if not prompt_tokens > 0:  # some tell the total alone
+            return
+        if self._bytes > _REMEMBERED_BYTES:
+            self._bytes, self._tokens = self._bytes / 2, self._tokens / 2
+        self._bytes += size
+        self._tokens += min(prompt_tokens, 4.0 * size + 1000)  # no vocabulary has more: a larger count is a mistake
+
+
+def byte_size(text: str) -> int:
+    """Bytes of `text` as it is sent."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def estimate_tokens(text: str, max_tokens: int | None) -> int:
-    """Prompt tokens of `text` plus the most that may come back (16, vLLM's own default, when nothing is set)."""
-    return -(-len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN) + _OVERHEAD_TOKENS + (max_tokens or 16)
+    """Prompt tokens of `text` plus the most that may come back, before anything was observed."""
+    estimate = TokenEstimate(max_tokens)
+    return int(-(-byte_size(text) // BYTES_A_TOKEN) + OVERHEAD_TOKENS + estimate.answer)

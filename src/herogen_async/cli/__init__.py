@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from herogen_async.cli import dataset_commands, run_commands, start_commands
+from herogen_async.cli import (
+    bench_command,
+    dataset_commands,
+    doctor_command,
+    run_commands,
+    simulate_command,
+    start_commands,
+)
 from herogen_async.cli.shell import print_error
 from herogen_async.errors import HerogenError
 
@@ -20,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback that prints variables prints secrets
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (start_commands, run_commands, dataset_commands):
+for module in (start_commands, run_commands, dataset_commands, doctor_command, simulate_command, bench_command):
     module.register(app)
 
 

@@ -14,18 +14,19 @@ import urllib.request
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from herogen_async import codec
 from herogen_async.endpoint import Completion, Request
 from herogen_async.endpoint.plain_transport import PlainTransport
+from herogen_async.endpoint.rate_headers import readings_from
 from herogen_async.endpoint.redact import Redactor
 from herogen_async.endpoint.rust_transport import RustTransport
 from herogen_async.endpoint.sdk_call import BuiltCall, build_call
 from herogen_async.endpoint.target import Server, is_loopback
 from herogen_async.endpoint.translate import completion_from, error_from
 from herogen_async.endpoint.transport import Answer, Transport, TransportFor
-from herogen_async.errors import BadAnswer, EndpointRefused
+from herogen_async.errors import BadAnswer, EndpointError, EndpointRefused
 
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
@@ -83,12 +84,39 @@ class OpenAICompatible:
 
     async def models(self) -> list[str]:
         """The names of the models that the server says it serves. Raises an EndpointError."""
-        url = self._call.url.removesuffix(self._path) + "/models"
-        answer = await self._exchange("GET", url)
+        answer = await self.models_raw()
+        self.require_success(answer)
         try:
             return [str(model["id"]) for model in codec.loads(answer.body)["data"]]
         except (ValueError, KeyError, TypeError):
-            raise BadAnswer(f"{url} answered with something that is no list of models") from None
+            raise BadAnswer(f"{self._models_url} answered with something that is no list of models") from None
+
+    async def models_raw(self, name: str | None = None, *, timeout_s: float | None = None) -> Answer:
+        """The answer to GET /models, or to that of one model, whatever its status. Raises as the transport does."""
+        url = self._models_url + ("" if name is None else f"/{quote(name)}")
+        return await self._transport.exchange("GET", url, b"", timeout_s=timeout_s)
+
+    async def ask_raw(self, request: Request) -> Answer:
+        """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
+        body = codec.dumps(self._payload(request))
+        return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
+
+    def read(self, answer: Answer) -> Completion:
+        """What the answer to a question means. Raises an EndpointError for a non-answer."""
+        self.require_success(answer)  # whether it is an answer, its body says
+        readings = readings_from(answer.header, names=answer.names())
+        try:
+            return completion_from(answer.body, answer.header, chat=self._chat, redact=self._redact, readings=readings)
+        except EndpointError as error:
+            error.readings = readings
+            raise
+
+    def require_success(self, answer: Answer) -> None:
+        """Raises the EndpointError that an answer of another status than 2xx means."""
+        if not 200 <= answer.status < 300:
+            error = error_from(answer.status, answer.header, answer.body, redact=self._redact)
+            error.readings = readings_from(answer.header, names=answer.names())
+            raise error
 
     @property
     def _transport(self) -> Transport:
@@ -96,9 +124,12 @@ class OpenAICompatible:
             raise RuntimeError("the endpoint is not open: use `async with`")
         return self._transports[-1]
 
+    @property
+    def _models_url(self) -> str:
+        return self._call.url.removesuffix(self._path) + "/models"
+
     async def _send(self, request: Request) -> Completion:
-        answer = await self._exchange("POST", self._call.url, codec.dumps(self._payload(request)))
-        return completion_from(answer.body, answer.header, chat=self._chat, redact=self._redact)
+        return self.read(await self.ask_raw(request))
 
     def _payload(self, request: Request) -> dict[str, Any]:
         if not self._chat:
@@ -107,13 +138,6 @@ class OpenAICompatible:
         if request.system is not None:
             messages.insert(0, {"role": "system", "content": request.system})
         return {**self._body, "messages": messages}
-
-    async def _exchange(self, method: str, url: str, body: bytes = b"") -> Answer:
-        """The answer of a success; everything else raises."""
-        answer = await self._transport.exchange(method, url, body)
-        if 200 <= answer.status < 300:  # whether it is an answer, its body says
-            return answer
-        raise error_from(answer.status, answer.header, answer.body, redact=self._redact)
 
     async def _build_call(self, *, starting: bool = False) -> None:
         call = await build_call(self._server, self._path, self._timeout_s, starting=starting)

@@ -11,6 +11,7 @@ import math
 import re
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -44,12 +45,12 @@ class PlainTransport:
         self._timeout_s = timeout_s
         self._redact = redact
         self._loop = asyncio.get_running_loop()
-        self._deadlines = _Deadlines(self._loop, f"no whole answer within {timeout_s:g} s")
+        self._deadlines = _Deadlines(self._loop)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed: asyncio.Future[None] | None = None
 
-    async def exchange(self, method: str, url: str, body: bytes) -> Answer:
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
         """Ask once: see `Transport.exchange`.
 
         A server may close an idle connection at the very moment of its reuse. A reused connection that ends before
@@ -59,20 +60,22 @@ class PlainTransport:
         head = self._heads.get((method, url)) or self._head(method, url)
         message = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if body else head + b"\r\n"
         now = self._loop.time()
-        deadline = now + self._timeout_s
+        if timeout_s is None:
+            timeout_s = self._timeout_s
+        deadline = now + timeout_s
         reused = self._warmest(now)
         if reused is not None:
             try:
-                return await self._ask(reused, message, deadline)
+                return await self._ask(reused, message, deadline, timeout_s)
             except ConnectionFailed:
                 if reused.answered or self._loop.time() - now > REUSE_RACE_S:
                     raise
         try:
-            fresh = await self._connect(deadline)
+            fresh = await self._connect(deadline, timeout_s)
         except ConnectionFailed as failed:
             failed.sent = reused is not None
             raise
-        return await self._ask(fresh, message, deadline)
+        return await self._ask(fresh, message, deadline, timeout_s)
 
     async def close(self) -> None:
         """Close every connection, and wait until they are."""
@@ -83,9 +86,9 @@ class PlainTransport:
         if self._open:
             await self._closed
 
-    async def _ask(self, connection: _Connection, message: bytes, deadline: float) -> Answer:
+    async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> Answer:
         waiter = connection.send(message)
-        self._deadlines.add(waiter, deadline)
+        self._deadlines.add(waiter, deadline, timeout_s)
         try:
             answer = await waiter
         except BaseException:
@@ -108,7 +111,7 @@ class PlainTransport:
             connection.transport.abort()
         return None
 
-    async def _connect(self, deadline: float) -> _Connection:
+    async def _connect(self, deadline: float, timeout_s: float) -> _Connection:
         """A fresh connection. Raises ConnectionFailed, or RequestTimeout when the deadline is before the connect's."""
         if self._closed is not None:
             raise ConnectionFailed("the endpoint was closed")
@@ -122,7 +125,7 @@ class PlainTransport:
             if not limit.expired():
                 said = self._redact.excerpt(str(error) or type(error).__name__)
             elif remaining <= CONNECT_TIMEOUT_S:
-                raise RequestTimeout(f"no whole answer within {self._timeout_s:g} s: not even connected") from None
+                raise RequestTimeout(f"no whole answer within {timeout_s:g} s: not even connected") from None
             else:
                 said = f"not within {CONNECT_TIMEOUT_S:g} s"
             raise ConnectionFailed(f"no connection to {self._url}: {said}") from None
@@ -151,15 +154,14 @@ class PlainTransport:
 class _Deadlines:
     """Ends what waits too long. One timer for all: a timer a request would cost more than the request's parsing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._why = why
-        self._waiting: dict[asyncio.Future[Answer], float] = {}
+        self._waiting: dict[asyncio.Future[Answer], tuple[float, float]] = {}  # (deadline, seconds granted)
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # never later than the earliest of `_waiting`
 
-    def add(self, waiter: asyncio.Future[Answer], deadline: float) -> None:
-        self._waiting[waiter] = deadline
+    def add(self, waiter: asyncio.Future[Answer], deadline: float, timeout_s: float) -> None:
+        self._waiting[waiter] = (deadline, timeout_s)
         if deadline < self._due:
             self._arm(deadline)
 
@@ -177,12 +179,13 @@ class _Deadlines:
 
     def _expire(self) -> None:
         now = self._loop.time() + 0.001  # timers are rounded to milliseconds
-        for waiter, deadline in self._waiting.items():
+        for waiter, (deadline, timeout_s) in self._waiting.items():
             if deadline <= now and not waiter.done():
-                waiter.set_exception(RequestTimeout(self._why))
+                waiter.set_exception(RequestTimeout(f"no whole answer within {timeout_s:g} s"))
         self._due = math.inf
         self._timer = None
-        if (due := min((due for waiter, due in self._waiting.items() if not waiter.done()), default=None)) is not None:
+        due = min((deadline for waiter, (deadline, _) in self._waiting.items() if not waiter.done()), default=None)
+        if due is not None:
             self._arm(due)
 
 
@@ -306,7 +309,8 @@ class _Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            waiter.set_result(Answer(self._parser.get_status_code(), _Headers(self._headers).get, body))
+            headers = _Headers(self._headers)
+            waiter.set_result(Answer(self._parser.get_status_code(), headers.get, body, headers.names))
         self._begin()
 
     def _fail(self, error: EndpointError) -> None:
@@ -334,6 +338,11 @@ class _Connection(asyncio.Protocol):
         return header("content-length") is None and not (header("transfer-encoding") or "").lower().endswith("chunked")
 
 
+@lru_cache(maxsize=256)  # the same few are looked for in every answer
+def _key(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
 class _Headers:
     """Headers as they came; the first of several with one name counts."""
 
@@ -346,8 +355,11 @@ class _Headers:
     def get(self, name: str) -> str | None:
         if self._by_name is None:
             self._by_name = {name.lower(): value for name, value in reversed(self._raw)}
-        value = self._by_name.get(name.lower().encode("latin-1"))
+        value = self._by_name.get(_key(name))
         return None if value is None else value.decode("latin-1").strip()
+
+    def names(self) -> tuple[bytes, ...]:
+        return tuple([name for name, _ in self._raw])
 
 
 def _rendered(headers: dict[str, str]) -> bytes:

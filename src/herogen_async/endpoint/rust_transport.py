@@ -27,9 +27,13 @@ class RustTransport:
         self._redact = redact
         self._client = _client(call, concurrency, timeout_s)
 
-    async def exchange(self, method: str, url: str, body: bytes) -> Answer:
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
         """Ask once: see `Transport.exchange`."""
         call = self._client.request(method, url)
+        if timeout_s is None:
+            timeout_s = self._timeout_s
+        else:
+            call = call.timeout(timedelta(seconds=timeout_s))
         if body:
             call = call.body_bytes(body)
         try:
@@ -41,14 +45,14 @@ class RustTransport:
                 else:
                     said = await _read(response)
         except PyreqwestError as error:
-            raise self._translated(error) from None
-        return Answer(response.status, header, said)
+            raise self._translated(error, timeout_s) from None
+        return Answer(response.status, header, said, lambda: tuple(response.headers))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
 
-    def _translated(self, error: PyreqwestError) -> EndpointError:
+    def _translated(self, error: PyreqwestError, timeout_s: float) -> EndpointError:
         # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
         causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
         said = self._redact.excerpt(": ".join([error.message, *causes[-1:]]))
@@ -57,7 +61,7 @@ class RustTransport:
             failed.sent = False
             return failed
         if isinstance(error, RequestTimeoutError):
-            return RequestTimeout(f"no whole answer within {self._timeout_s:g} s")
+            return RequestTimeout(f"no whole answer within {timeout_s:g} s")
         return ConnectionFailed(f"the connection broke: {said}")
 
 

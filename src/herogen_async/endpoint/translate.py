@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from herogen_async import codec
 from herogen_async.endpoint import Completion
+from herogen_async.endpoint.rate_headers import Header, duration_s, seconds_until
 from herogen_async.endpoint.redact import Redactor
 from herogen_async.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RowRefused, ServerFault
-
-Header = Callable[[str], str | None]
+from herogen_async.limits import Reading
 
 # A server's own words become keys of counters that live as long as the run.
 _WORD_LIMIT = 64  # characters
 _USAGE_NAMES = 16  # servers have up to ten
+
+# "Please try again in 1m2.5s" (OpenAI, Groq), "retry after 7 seconds" (Azure), "retry in 34s", `retryDelay` (Google).
+_WAIT = re.compile(
+    r"\b(?:(?:try again|retry) (?:in|after)|retryDelay\W{1,6}) *((?:\d+(?:\.\d+)? ?[a-z]+(?: (?=\d))?)+)", re.IGNORECASE
+)
+_LONGEST_WAIT_S = 86_400.0  # a week in a sentence is no rate limit's wait
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
 
@@ -108,14 +113,17 @@ _MEANINGS = (
         "the day's limit is used up: resume when it is renewed",
         words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
     ),
-    _Meaning(RateLimited, statuses={429}),
+    # `slow_down` comes as a 503, too: the pace is wrong, not the server.
+    _Meaning(RateLimited, statuses={429}, codes="slow_down"),
     # 424: Hugging Face's word for a failed generation. 425 and 499 come from proxies that let go of a call.
     _Meaning(ServerFault, statuses={408, 409, 424, 425, 499, *range(500, 1000)}),
     _Meaning(BadAnswer, statuses=range(300)),
 )
 
 
-def completion_from(body: bytes, header: Header, *, chat: bool, redact: Redactor) -> Completion:
+def completion_from(
+    body: bytes, header: Header, *, chat: bool, redact: Redactor, readings: tuple[Reading, ...] = ()
+) -> Completion:
     """The answer in a success's `body`. Raises BadAnswer when it is none, RowRefused when the row was refused in it."""
     try:
         data = codec.loads(body)
@@ -133,6 +141,7 @@ def completion_from(body: bytes, header: Header, *, chat: bool, redact: Redactor
         model=_string(data.get("model")),
         usage=_counts(data.get("usage")),
         request_id=request_id_from(header) or _string(data.get("id")),
+        readings=readings,
     )
 
 
@@ -141,7 +150,7 @@ def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) ->
     said = _server_words(body)
     in_disguise = status < 300 and 400 <= (said.number or 0) < 600
     kind, fix = _classify(said.number or status if in_disguise else status, said)
-    code = redact.excerpt(said.code or said.kind or "") or None
+    code = redact.excerpt(_code(said) or "") or None
     error = kind(
         f"HTTP {status}{f' ({code})' if code else ''}: {redact.excerpt(said.message) or 'no message'}",
         status=status,
@@ -151,6 +160,8 @@ def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) ->
     )
     if isinstance(error, RateLimited | ServerFault):
         error.retry_after_s = retry_after_s(header)
+    if isinstance(error, RateLimited) and error.retry_after_s is None:
+        error.retry_after_s = _wait_in(body)
     return error
 
 
@@ -158,6 +169,8 @@ def retry_after_s(header: Header) -> float | None:
     """Seconds that the server asks to wait: `retry-after-ms`, `retry-after` in seconds or as an HTTP date.
 
     A date is read against the server's own `Date`, so that a wrong clock on either side changes nothing.
+    `x-ratelimit-reset-*` is no wait: it says when all of the limit is there again. `x-should-retry: false` is not
+    looked at: what no waiting helps, a code tells (`insufficient_quota`), and a run has more time than a client.
     """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = header(name)
@@ -166,7 +179,7 @@ def retry_after_s(header: Header) -> float | None:
         try:
             seconds: float | None = float(value) * unit_s
         except ValueError:
-            seconds = _until(value, header("date"))
+            seconds = seconds_until(value, header("date"))
         if seconds is not None and math.isfinite(seconds):
             return max(0.0, seconds)
     return None
@@ -263,11 +276,18 @@ def _not_json(body: bytes, header: Header, redact: Redactor) -> BadAnswer:
     return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header), fix=fix)
 
 
-def _until(date: str, server_date: str | None) -> float | None:
-    try:
-        return (parsedate_to_datetime(date) - parsedate_to_datetime(server_date or "")).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return None  # without the server's own clock a date says nothing
+def _code(said: _Said) -> str | None:
+    """The word that says most: some repeat the status as the code, and `slow_down` is told apart from other 429s."""
+    if said.kind == "slow_down" or (said.code is not None and said.code.isdigit()):
+        return said.kind or said.code
+    return said.code or said.kind
+
+
+def _wait_in(body: bytes) -> float | None:
+    """Seconds that a 429's text asks to wait, where its headers say nothing."""
+    found = _WAIT.search(_text(body))
+    seconds = None if found is None else duration_s(found[1].strip().lower())
+    return seconds if seconds is not None and seconds <= _LONGEST_WAIT_S else None
 
 
 def _text(body: bytes) -> str:

@@ -19,14 +19,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from herogen_async.admission import Admission, Outcome, Ticket, estimate_tokens
+from herogen_async.admission import Outcome, Ticket, Used, byte_size
+from herogen_async.admission.latencies import FADE_ABOVE, Latencies
 from herogen_async.clock import Clock
 from herogen_async.endpoint import Completion, Endpoint, Request
 from herogen_async.engine.feed import Feed, Job
 from herogen_async.engine.gate import Gate
 from herogen_async.engine.progress import Progress
-from herogen_async.errors import ConnectionFailed, DiskError, EndpointError, InternalFault, RateLimited
+from herogen_async.errors import (
+    ConnectionFailed,
+    DiskError,
+    EndpointError,
+    InternalFault,
+    RateLimited,
+    RequestTimeout,
+)
 from herogen_async.journal import Journal, Written, failure_line, row_line
+from herogen_async.limits import Reading
 from herogen_async.plan import Plan
 from herogen_async.retry import GiveUp, Park, Retry, Triage
 
@@ -35,6 +44,7 @@ RETRIES_PER_WORKER = 4
 TASKS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 DISK_PATIENCE_S = 30.0
 TICK_S = 0.1
+BUSY_SHARE = 0.9  # of a core, over a tick: then this process is what the run waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,14 @@ class Stopped:
     fix: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How long a call may take: it follows the latencies that are seen, between these two, in seconds."""
+
+    floor_s: float
+    ceiling_s: float
+
+
 class Engine:
     """One session of one run. `run` may be called once."""
 
@@ -55,11 +73,12 @@ class Engine:
         endpoint: Endpoint,
         journal: Journal,
         *,
-        admission: Admission,
+        gate: Gate,
         clock: Clock,
         progress: Progress,
         concurrency: int,
         triage: Triage,
+        deadline: Deadline | None = None,
         on_sent: Callable[[int], None] = lambda _: None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,8 +92,10 @@ class Engine:
         self._triage = triage
         self._on_sent = on_sent
         self._on_tick = on_tick
-        self._counts_tokens = admission.tokens is not None
-        self._gate = Gate(admission, clock)
+        self._deadline = deadline
+        self._calls: dict[asyncio.Timeout, float] = {}
+        self._latencies = Latencies(fade_above=FADE_ABOVE)
+        self._gate = gate
         self._feed = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
         self._workers: list[asyncio.Task[None]] = []
         self._disk_patience: asyncio.TimerHandle | None = None
@@ -93,6 +114,7 @@ class Engine:
                 try:
                     await self._drive(indices)
                 finally:
+                    self._take_stock()
                     self._gate.close()
                     dispatcher.cancel()  # it may be in the middle of the fuse's wait, and nobody waits for it
                     ticker.cancel()
@@ -124,11 +146,9 @@ class Engine:
     # -- the flow of one datum ---------------------------------------------------------------------------------
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        max_tokens = self._plan.spec.sampling.max_completion_tokens or self._plan.spec.sampling.max_tokens
         for count, index in enumerate(indices, start=1):
             task = self._plan.task(index)
-            tokens = estimate_tokens(task.prompt + (task.system or ""), max_tokens) if self._counts_tokens else 0
-            if not await self._feed.put(Job(task, tokens)):
+            if not await self._feed.put(Job(task, byte_size(task.prompt) + byte_size(task.system or ""))):
                 return
             if count % TASKS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -136,7 +156,7 @@ class Engine:
 
     async def _work(self) -> None:
         while (job := self._feed.get_now() or await self._feed.get()) is not None:
-            ticket = self._gate.admit_now(job.tokens) or await self._gate.admit(job.tokens)
+            ticket = self._gate.admit_now(job.size) or await self._gate.admit(job.size, again=job.goes_first)
             if ticket is None:
                 self._feed.done()
                 return
@@ -149,24 +169,51 @@ class Engine:
         self.progress.attempts += 1
         started_s = self._clock.now()
         outcome, used = Outcome.ASSUMED_CHARGED, None
+        readings: tuple[Reading, ...] = ()
         try:
-            completion = await self._endpoint.complete(Request(job.task.prompt, job.task.system))
+            completion = await self._complete(job, started_s)
         except EndpointError as error:
+            readings = error.readings
             if isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent):
                 outcome = Outcome.NOT_CHARGED
-            self._failed(job, error)
+            if isinstance(error, RequestTimeout):  # a server that got slower pulls the deadline up
+                self._latencies.add(self._clock.now() - started_s)
+            self._failed(job, ticket, error)
         except Exception as bug:
             # One row that trips over a mistake of ours must not take with it those that are in flight and paid for.
-            self._failed(job, InternalFault(_where(bug)))
+            self._failed(job, ticket, InternalFault(_where(bug)))
         except BaseException:
             self._feed.done()
             raise
         else:
-            outcome, used = Outcome.ANSWERED, _total_tokens(completion)
+            outcome, used, readings = Outcome.ANSWERED, _used(completion), completion.readings
             self._answered(job, completion, self._clock.now() - started_s)
         finally:
             self.progress.in_flight -= 1
-            self._gate.settle(ticket, outcome, used)
+            self._gate.settle(ticket, outcome, used, readings)
+
+    async def _complete(self, job: Job, started_s: float) -> Completion:
+        """Ask, until `_cut_off_the_late` loses patience: what it learns holds for calls that are under way, too."""
+        try:
+            async with asyncio.timeout(None) as call:
+                self._calls[call] = started_s
+                try:
+                    return await self._endpoint.complete(Request(job.task.prompt, job.task.system))
+                finally:
+                    del self._calls[call]
+        except TimeoutError:
+            waited_s = self._clock.now() - started_s
+            raise RequestTimeout(f"no answer within {waited_s:.1f} s, much later than all others") from None
+
+    def _cut_off_the_late(self, now: float) -> None:
+        if self._deadline is None:
+            return
+        patience_s = self._latencies.deadline_s(self._deadline.floor_s, self._deadline.ceiling_s)
+        for call, started_s in self._calls.items():  # the oldest first
+            if now - started_s < patience_s:
+                break
+            if not call.expired():  # its transport may take more than a tick to let go
+                call.reschedule(asyncio.get_running_loop().time())
 
     def _answered(self, job: Job, completion: Completion, latency_s: float) -> None:
         # To the journal before anything else: whatever is derived from an answer can fail, the answer is paid for.
@@ -175,14 +222,16 @@ class Engine:
         self._hold()
         self._feed.done()
         self._triage.answered()
+        self._latencies.add(latency_s)
         progress = self.progress
+        progress.latencies.add(latency_s)
         progress.finish_reasons[completion.finish_reason or "unknown"] += 1
         for name, count in completion.usage.items():
             if type(count) is int:
                 progress.usage[name] += count
                 progress.session_usage[name] += count
 
-    def _failed(self, job: Job, error: EndpointError) -> None:
+    def _failed(self, job: Job, ticket: Ticket, error: EndpointError) -> None:
         self.progress.errors[error.kind] += 1
         job.history.append(
             {
@@ -199,7 +248,10 @@ class Engine:
                 job.attempt += counts
                 self.progress.retries += 1
                 if pause_s > 0:
-                    self._gate.pause(pause_s)
+                    if isinstance(error, RateLimited):
+                        self._gate.refused(ticket, error, pause_s)
+                    else:
+                        self._gate.pause(pause_s)
                 self._feed.retry(job, after_s)
             case GiveUp():
                 self._journal.failure(failure_line(job.task, job.history, at=self._clock.wall()))
@@ -239,20 +291,44 @@ class Engine:
     # -- what binds --------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Sample what the run waits for, and let those who watch look."""
+        """Sample what the run waits for, follow what the server does, and let those who watch look."""
         with contextlib.suppress(asyncio.CancelledError):
+            at, busy_s = self._clock.now(), self._clock.busy_s()
             while True:
                 await asyncio.sleep(TICK_S)
-                self.progress.bind(self._binding())
+                before, busy_before_s = at, busy_s
+                at, busy_s = self._clock.now(), self._clock.busy_s()
+                self.progress.bind(self._binding(busy_s - busy_before_s > BUSY_SHARE * (at - before)))
+                self._gate.tick(at - before)
+                self._take_stock()
+                if self._gate.is_used_up and not self.progress.in_flight:  # what those reserve may come back
+                    self._park_for_the_day()
+                self._cut_off_the_late(at)
                 self._on_tick()
 
-    def _binding(self) -> str:
+    def _take_stock(self) -> None:
+        self.progress.accounts, self.progress.limits, in_flight = self._gate.stock()
+        self.progress.concurrency = int(min(self._concurrency, in_flight))
+
+    def _park_for_the_day(self) -> None:
+        split = [(name.partition("_per_"), value) for name, value in self.progress.limits.items()]
+        long = [f"{value:,.0f} {name} a {per}" for (name, _, per), value in split if per in ("day", "month")]
+        self.stop(
+            "parked",
+            f"the day's limit is used up ({' and '.join(long)})",
+            "resume later: it comes back little by little, all of it within a day; or give a higher limit",
+        )
+
+    def _binding(self, is_busy: bool) -> str:
         if self.stopped is not None:
             return "tail"
-        if self._gate.waiting_for is not None:
-            return self._gate.waiting_for
-        if self.progress.in_flight >= self._concurrency:
-            return "concurrency"
+        waiting_for = self._gate.waiting_for
+        if waiting_for is not None and waiting_for not in ("concurrency", "ledger"):
+            return waiting_for
+        if is_busy:
+            return "cpu"
+        if waiting_for == "concurrency" or self.progress.in_flight >= self._concurrency:
+            return "endpoint" if self._gate.is_settled else "concurrency"
         return "retries" if self._feed.statistics()["waiting"] else "tail" if not self._more_to_come else "cpu"
 
     @property
@@ -266,6 +342,10 @@ def _where(bug: Exception) -> str:
     return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a mistake of this program"
 
 
-def _total_tokens(completion: Completion) -> float | None:
-    total = completion.usage.get("total_tokens")
-    return total if isinstance(total, int) else None
+def _used(completion: Completion) -> Used | None:
+    usage = completion.usage
+    prompt, total = usage.get("prompt_tokens"), usage.get("total_tokens")
+    answer = usage.get("completion_tokens")
+    if isinstance(prompt, int) and isinstance(answer, int):
+        return Used(prompt, answer)
+    return Used(0, total) if isinstance(total, int) else None

@@ -16,21 +16,27 @@ from typing import Any
 
 from herogen_async.clock import Clock
 from herogen_async.plan import Task
+from herogen_async.retry import SUSPECT_AFTER
 
 TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
 
 
 class Job:
-    """A task on its way: how often it was tried, and how that went."""
+    """A task on its way: the bytes of its prompt, how often it was tried, and how that went."""
 
-    __slots__ = ("attempt", "history", "rate_limits", "task", "tokens")
+    __slots__ = ("attempt", "history", "rate_limits", "size", "task")
 
-    def __init__(self, task: Task, tokens: float) -> None:
+    def __init__(self, task: Task, size: int) -> None:
         self.task = task
-        self.tokens = tokens
+        self.size = size
         self.attempt = 1
         self.rate_limits = 0
         self.history: list[dict[str, Any]] = []
+
+    @property
+    def goes_first(self) -> bool:
+        """It was sent before; but one that is refused again and again must not keep the others from being answered."""
+        return bool(self.history) and self.rate_limits < SUSPECT_AFTER
 
 
 class Feed:

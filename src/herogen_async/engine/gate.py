@@ -1,8 +1,8 @@
 """The waiting side of admission: a FIFO of callers, one dispatcher, one timer.
 
 Behind the buckets stands the hard window fuse: whatever their arithmetic says (after a suspend, a clock that jumped),
-never more than a second's worth of requests starts in any second. asyncio-throttle is exact, and polls only
-while it binds; for the one caller that it has here, the dispatcher, that is cheap.
+never more starts in any window than the user permits in it. asyncio-throttle is exact, and polls only while it binds;
+for the one caller that it has here, the dispatcher, that is cheap.
 """
 
 from __future__ import annotations
@@ -10,49 +10,83 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asyncio_throttle.throttler import Throttler
 
-from herogen_async.admission import Admission, Outcome, Ticket
+from herogen_async.admission import Admission, Outcome, Ticket, Used
 from herogen_async.clock import Clock
+from herogen_async.errors import RateLimited
+from herogen_async.limits import MINUTE_S, Reading
 
 Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
+# A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
+STEP_S = 0.004
+A_SECOND_S = 1.0
+WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
+JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
+FuseFor = Callable[[float, float], Fuse]
+_Turn = tuple[int, asyncio.Future[Ticket | None]]
 
 
 class Gate:
     """Lets calls through as `admission` permits; `run` must be running (the dispatcher) where a rate is limited."""
 
-    def __init__(self, admission: Admission, clock: Clock, *, fuse: Fuse | None = None) -> None:
-        """`fuse` stands in for the window fuse that `admission.rpm` asks for: that one reads real time by itself."""
+    def __init__(
+        self,
+        admission: Admission,
+        clock: Clock,
+        *,
+        ceiling_per_s: float | None = None,
+        window_s: float | None = None,
+        fuse_for: FuseFor | None = None,
+    ) -> None:
+        """`ceiling_per_s` is the user's own limit of requests, `window_s` the seconds that the server counts in.
+
+        `fuse_for` makes the window fuse from a rate and a window; asyncio-throttle's reads real time by itself.
+        """
         self._admission = admission
         self._clock = clock
-        self._fuse = fuse or (None if admission.rpm is None else window_fuse(admission.rpm))
-        self._queue: deque[tuple[float, asyncio.Future[Ticket | None]]] = deque()
+        self._ceiling_per_s = ceiling_per_s
+        self._window_s = window_s
+        self._fuse_for = fuse_for or window_fuse
+        self._fused: tuple[float, float | None] | None = None
+        self._fuse: Fuse | None = None
+        self._queue: deque[_Turn] = deque()
+        self._again: deque[_Turn] = deque()  # those that were refused before, in front of all others
         self._news = asyncio.Event()
         self._closed = False
         self._held = False
         self.waiting_for: str | None = None
+        self._set_fuse()
 
     def __repr__(self) -> str:
-        return f"<Gate queued={len(self._queue)} waiting_for={self.waiting_for!r} closed={self._closed}>"
+        queued = len(self._again) + len(self._queue)
+        return f"<Gate queued={queued} waiting_for={self.waiting_for!r} closed={self._closed}>"
 
-    def admit_now(self, tokens: float) -> Ticket | None:
-        """A ticket if nothing at all stands in the way, without the cost of a coroutine; else None: `admit` waits."""
-        if self._closed or self._queue or self._held or self._fuse is not None:
+    def admit_now(self, size: int) -> Ticket | None:
+        """A ticket for a prompt of `size` bytes if nothing at all stands in the way; else None: `admit` waits.
+
+        Without the cost of a coroutine.
+        """
+        if self._closed or self._queue or self._again or self._held or self._fuse is not None:
             return None
-        granted = self._admission.reserve(tokens, self._clock.now())
+        granted = self._admission.reserve(size, self._clock.now())
         return granted if isinstance(granted, Ticket) else None
 
-    async def admit(self, tokens: float) -> Ticket | None:
-        """Wait for one request of `tokens` estimated tokens; None once the gate was closed."""
+    async def admit(self, size: int, *, again: bool = False) -> Ticket | None:
+        """Wait until a prompt of `size` bytes may be sent; None once the gate was closed.
+
+        `again`: it was sent before, and goes in front of those that were not.
+        """
         if self._closed:
             return None
-        if (ticket := self.admit_now(tokens)) is not None:
+        if (ticket := self.admit_now(size)) is not None:
             return ticket
         turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
-        self._queue.append((tokens, turn))
+        (self._again if again else self._queue).append((size, turn))
         self._news.set()
         try:
             return await turn
@@ -62,16 +96,62 @@ class Gate:
                 self.settle(granted, Outcome.NOT_CHARGED)
             raise
 
-    def settle(self, ticket: Ticket, outcome: Outcome, used_tokens: float | None = None) -> None:
-        """Close a ticket, exactly once."""
-        self._admission.settle(ticket, outcome, self._clock.now(), used_tokens=used_tokens)
-        if self._queue:
+    def settle(
+        self, ticket: Ticket, outcome: Outcome, used: Used | None = None, readings: Sequence[Reading] = ()
+    ) -> None:
+        """Close a ticket, exactly once, and believe what the answer's headers say."""
+        self._admission.settle(ticket, outcome, self._clock.now(), used=used, readings=readings)
+        if readings:
+            self._set_fuse()
+        # Waiting for a rate ends by its timer; what came back, room in flight, and what headers say are news.
+        is_news = outcome is not Outcome.ANSWERED or used is not None or bool(readings)
+        is_news = is_news or self.waiting_for in ("concurrency", None)
+        if is_news and (self._queue or self._again):
             self._news.set()
+
+    def refused(self, ticket: Ticket, error: RateLimited, wait_s: float) -> None:
+        """A 429, or a server that asks for a slower ramp: nothing goes for `wait_s` seconds."""
+        now = self._clock.now()
+        if error.code == "slow_down":
+            self._admission.slow_down(ticket, now, wait_s=wait_s)
+        else:
+            self._admission.refused(
+                ticket,
+                now,
+                wait_s=wait_s,
+                asked_s=error.retry_after_s,
+                readings=error.readings,
+                names_tokens="token" in error.message.lower(),
+            )
+            self._set_fuse()
+        self._news.set()
 
     def pause(self, seconds: float) -> None:
         """Let nothing through for a while."""
         self._admission.close_gate(seconds, self._clock.now())
         self._news.set()
+
+    def tick(self, passed_s: float) -> None:
+        """`passed_s` seconds went by."""
+        self._admission.recover(passed_s, self._clock.now())
+        if self._admission.adaptive is not None and (self._queue or self._again):
+            self._news.set()
+
+    def stock(self) -> tuple[dict[str, tuple[float, float]], dict[str, float], float]:
+        """(taken, permitted) of each limit since the start; the limits that hold; how many may be in flight."""
+        table = self._admission.table
+        return table.accounts(self._clock.now()), table.limits(), self._admission.in_flight_limit
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether more calls in flight would gain nothing, as far as adaptive concurrency knows."""
+        adaptive = self._admission.adaptive
+        return adaptive is not None and adaptive.settled
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether a day's limit is what is waited for, and nothing came back since that was found."""
+        return self.waiting_for == "day" and not self._news.is_set()
 
     def hold(self, held: bool) -> None:
         """Let nothing through until told otherwise."""
@@ -83,8 +163,23 @@ class Gate:
         """Let nothing through any more: everybody who waits gets None, at once."""
         self._closed = True
         self._news.set()
-        while self._queue:
-            self._grant(self._queue.popleft()[1], None)
+        for queue in (self._again, self._queue):
+            while queue:
+                self._grant(queue.popleft()[1], None)
+
+    def _set_fuse(self) -> None:
+        """The user's ceiling holds in any minute, what the server permits in any window that it counts by.
+
+        With neither there is none: a server that tells its limits may have saved up more than a window's worth.
+        """
+        table = self._admission.table
+        window_s = self._window_s
+        if window_s is None and table.by_window and table.requests_per_s >= WHOLE_STARTS:
+            window_s = A_SECOND_S
+        rate = self._ceiling_per_s if window_s is None else table.requests_per_s
+        if rate is not None and math.isfinite(rate) and (rate, window_s) != self._fused:
+            self._fused = rate, window_s
+            self._fuse = self._fuse_for(rate, window_s or MINUTE_S)
 
     async def run(self) -> None:
         """The dispatcher. Ends when the gate is closed."""
@@ -98,23 +193,27 @@ class Gate:
     async def _dispatch(self) -> float | None:
         """Let through all that may go now; seconds until the next may, None when nobody waits."""
         self.waiting_for = None
-        while self._queue and not self._closed:
-            tokens, turn = self._queue[0]
+        while not self._closed and (queue := self._again or self._queue):
+            size, turn = queue[0]
             if turn.done():  # cancelled while it waited
-                self._queue.popleft()
+                queue.popleft()
                 continue
             if self._held:
                 self.waiting_for = "disk"
                 return None
-            granted = self._admission.reserve(tokens, self._clock.now())
+            granted = self._admission.reserve(size, self._clock.now())
             if not isinstance(granted, Ticket):
                 wait_s, self.waiting_for = granted
-                return wait_s
+                return self._rounded_up(wait_s) if math.isfinite(wait_s) else None
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue
-            self._queue.popleft()
+            queue.remove((size, turn))  # while the fuse was waited for, another may have come in front of it
             self._grant(turn, granted)
         return None
+
+    def _rounded_up(self, wait_s: float) -> float:
+        is_dense = math.inf > self._admission.table.requests_per_s > 1 / STEP_S
+        return max(wait_s, STEP_S) if is_dense else wait_s
 
     async def _through(self, fuse: Fuse, ticket: Ticket) -> bool:
         """Wait for the fuse; False, and the ticket is given back, when nothing may go any more by then."""
@@ -145,9 +244,15 @@ class Gate:
                 timer.cancel()
 
 
-def window_fuse(rpm: float) -> Throttler:
-    """A second's worth a second; below one a second, one in the time that one takes."""
-    a_second = rpm / 60
-    if a_second >= 1:
-        return Throttler(rate_limit=math.ceil(a_second), period=1.0)
-    return Throttler(rate_limit=1, period=1 / a_second)
+def window_fuse(rate_per_s: float, window_s: float) -> Throttler:
+    """A window's worth in any window; where that is less than one, one in the time that one takes.
+
+    Its window is longer than the server's by what requests may arrive early or late: the last of one window's starts
+    and the first of the next must not meet in the server's.
+    """
+    starts = math.floor(rate_per_s * window_s + 1e-6)
+    window_s += min(JITTER_SHARE * window_s, MOST_JITTER_S)
+    if starts >= 1:
+        # It polls while it binds: a thousandth of the window is what a start may come late by.
+        return Throttler(rate_limit=starts, period=window_s, retry_interval=min(0.01, max(window_s / 1000, 0.001)))
+    return Throttler(rate_limit=1, period=1 / rate_per_s)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from herogen_async.admission.latencies import Latencies
+
 
 @dataclass(slots=True)
 class Progress:
@@ -23,7 +25,13 @@ class Progress:
     errors: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
     binding: Counter[str] = field(default_factory=Counter)
+    latencies: Latencies = field(default_factory=Latencies)
     binds_now: str | None = None
+    # What admission knows: (taken, permitted) units of each limit since the start, the limits that hold, and how many
+    # calls may be in flight.
+    accounts: dict[str, tuple[float, float]] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    concurrency: int = 0
 
     def bind(self, what: str) -> None:
         """One sample of what the run waits for."""

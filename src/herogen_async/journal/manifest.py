@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +13,7 @@ from herogen_async import codec
 from herogen_async.errors import DamageError, RunFolderError
 from herogen_async.journal.layout import RunFolder
 from herogen_async.journal.publish import publish
+from herogen_async.limits import Limits
 from herogen_async.spec import Spec
 
 SCHEMA_VERSION = 1
@@ -22,14 +23,36 @@ _PACKAGES = ("herogen-async", "openai", "pyreqwest", "httptools", "orjson", "xll
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a run is driven; none of it changes an answer, all of it may change between two starts."""
+    """How a run is driven; none of it changes an answer, all of it may change between two starts.
 
-    concurrency: int = 16
+    `concurrency` is a number, or `auto`. The limits are those of `limits.Limits`. `window_s` is the window that the
+    server counts in. A call may take `timeout_s`, and less where the latencies are short, but never less than
+    `min_timeout_s`.
+    """
+
+    concurrency: int | Literal["auto"] = 16
     rpm: float | None = None
     tpm: float | None = None
+    input_tpm: float | None = None
+    output_tpm: float | None = None
+    rpd: float | None = None
+    tpd: float | None = None
+    window_s: float | None = None
     timeout_s: float = 600.0
+    min_timeout_s: float = 30.0
     max_attempts: int = 8
     limit: int | None = None
+
+    def limits(self) -> Limits:
+        """What the user says is permitted."""
+        return Limits(
+            rpm=self.rpm,
+            tpm=self.tpm,
+            input_tpm=self.input_tpm,
+            output_tpm=self.output_tpm,
+            rpd=self.rpd,
+            tpd=self.tpd,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TypedDict, Unpack
+from dataclasses import fields
+from typing import Literal, TypedDict, Unpack
 
 from herogen_async.endpoint.target import ApiKey
 from herogen_async.journal import Settings, existing_run, is_held, read_events, read_lock, read_manifest, recover
@@ -18,6 +19,7 @@ from herogen_async.spec import Spec
 __all__ = ["ResumeOptions", "RunOptions", "Session", "Watch", "aresume", "arun", "resume", "run", "status"]
 
 Path = str | os.PathLike[str]
+_SETTINGS = tuple(field.name for field in fields(Settings))
 
 
 class RunOptions(TypedDict, total=False):
@@ -25,8 +27,11 @@ class RunOptions(TypedDict, total=False):
 
     `run` is a folder, or a name below `runs/`: the spec's name when left out. With no `base_url` and no key (`api_key`
     or OPENAI_API_KEY) the embedded model answers. `endpoint` is `completions` or `chat`. `concurrency` is how many
-    requests are in flight at most, 16 when left out. `rpm` and `tpm` are requests and tokens a minute, `limit` takes
-    only the first tasks of the grid, `timeout_s` is for one request. `watch` is told how it goes.
+    requests are in flight at most, 16 when left out; with `auto` it is found out. `rpm`, `tpm`, `input_tpm`,
+    `output_tpm` are requests and tokens a minute, `rpd` and `tpd` a day: ceilings, whatever the server says. `window_s`
+    is for servers that count by windows of so many seconds. `limit` takes only the first tasks of the grid. A request
+    may take `timeout_s`, and less when the others are fast, but never less than `min_timeout_s`. `watch` is told how it
+    goes.
     """
 
     run: Path | None
@@ -34,11 +39,17 @@ class RunOptions(TypedDict, total=False):
     endpoint: str | None
     model: str | None
     api_key: ApiKey | None
-    concurrency: int
+    concurrency: int | Literal["auto"]
     rpm: float | None
     tpm: float | None
+    input_tpm: float | None
+    output_tpm: float | None
+    rpd: float | None
+    tpd: float | None
+    window_s: float | None
     limit: int | None
     timeout_s: float | None
+    min_timeout_s: float | None
     watch: Watch | None
 
 
@@ -48,11 +59,17 @@ class ResumeOptions(TypedDict, total=False):
     `retry_failed` asks also for the tasks that were given up. The rest as in RunOptions.
     """
 
-    concurrency: int | None
+    concurrency: int | Literal["auto"] | None
     rpm: float | None
     tpm: float | None
+    input_tpm: float | None
+    output_tpm: float | None
+    rpd: float | None
+    tpd: float | None
+    window_s: float | None
     limit: int | None
     timeout_s: float | None
+    min_timeout_s: float | None
     retry_failed: bool
     api_key: ApiKey | None
     watch: Watch | None
@@ -120,9 +137,7 @@ def _new_session(spec: Spec | Path | None, options: RunOptions) -> Session:
         model=options.get("model"),
         api_key=options.get("api_key"),
         timeout_s=options.get("timeout_s"),
-        settings=changed_settings(
-            Settings(), {name: options.get(name) for name in ("concurrency", "rpm", "tpm", "limit", "timeout_s")}
-        ),
+        settings=changed_settings(Settings(), {name: options.get(name) for name in _SETTINGS}),
     )
     return Session(order, options.get("watch") or Watch())
 
@@ -130,6 +145,6 @@ def _new_session(spec: Spec | Path | None, options: RunOptions) -> Session:
 def _old_session(run: Path, options: ResumeOptions) -> Session:
     folder = existing_run(run)
     manifest = read_manifest(folder)
-    changes = {name: options.get(name) for name in ("concurrency", "rpm", "tpm", "limit", "timeout_s")}
+    changes = {name: options.get(name) for name in _SETTINGS}
     order = order_from(manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key"))
     return Session(order, options.get("watch") or Watch(), retry_failed=options.get("retry_failed", False))

@@ -16,9 +16,8 @@ from herogen_async.endpoint.target import Server
 from herogen_async.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
 from herogen_async.journal import read_manifest
 from herogen_async.plan import Plan
-from herogen_async.session.order import Order
+from herogen_async.session.order import MOST_SLOTS, Order
 
-MOST_SLOTS = 16  # more gain nothing on a processor; what is in flight above that waits in the server
 UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
 
 
@@ -58,9 +57,10 @@ async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) 
         async with _client(ready.order, ready.model, ready.order.server) as endpoint:
             yield endpoint
         return
-    settings = ready.order.settings
     embedded = EmbeddedServer(
-        ready.weights, slots=min(settings.concurrency, MOST_SLOTS), context_tokens=_context_tokens(plan)
+        ready.weights,
+        slots=min(ready.order.most_in_flight, MOST_SLOTS),
+        context_tokens=_context_tokens(plan),
     )
     if embedded.note:
         on_notice(embedded.note)
@@ -96,7 +96,7 @@ def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible
         kind=order.endpoint,
         model=model,
         sampling=order.spec.sampling.as_sent(),
-        concurrency=order.settings.concurrency,
+        concurrency=order.most_in_flight,
         timeout_s=order.settings.timeout_s,
     )
 

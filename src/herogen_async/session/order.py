@@ -6,6 +6,7 @@ An order comes from a caller's wishes (`new_order`) or from a manifest (`order_f
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from herogen_async.spec import Spec
 # What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
 # 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.
 EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
+MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
+MOST_IN_FLIGHT = 1024  # that `auto` ever tries; a single server rarely has more slots
 EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
 
 
@@ -39,6 +42,16 @@ class Order:
     settings: Settings
     notices: tuple[str, ...] = ()
     pinned: str | None = None
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many calls a run may ever have in flight: what is set, or what `auto` may grow to."""
+        if self.settings.concurrency != "auto":
+            return self.settings.concurrency
+        if self.server is None:
+            return MOST_SLOTS
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return MOST_IN_FLIGHT if hard == resource.RLIM_INFINITY else max(1, min(MOST_IN_FLIGHT, hard // 2))
 
 
 def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
@@ -102,17 +115,19 @@ def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings
 def check_settings(settings: Settings) -> None:
     """InputError for a setting that can't work."""
     wrong = {
-        "concurrency": not 1 <= settings.concurrency <= 100_000,
-        "rpm": settings.rpm is not None and not 0 < settings.rpm < float("inf"),
-        "tpm": settings.tpm is not None and not 0 < settings.tpm < float("inf"),
-        "timeout": not 0 < settings.timeout_s < float("inf"),
+        "concurrency": settings.concurrency != "auto" and not 1 <= settings.concurrency <= 100_000,
         "max_attempts": settings.max_attempts < 1,
         "limit": settings.limit is not None and settings.limit < 1,
     }
+    for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "tpd", "window_s", "timeout_s", "min_timeout_s"):
+        value = getattr(settings, name)
+        wrong[name] = value is not None and not 0 < value < float("inf")
     for name, is_wrong in wrong.items():
         if is_wrong:
-            value = getattr(settings, "timeout_s" if name == "timeout" else name)
-            raise InputError(f"{name.replace('_', '-')} can't be {value!r}", fix="give a number above zero")
+            raise InputError(
+                f"{name.removesuffix('_s').replace('_', '-')} can't be {getattr(settings, name)!r}",
+                fix="give a number above zero",
+            )
 
 
 def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None) -> Order:
@@ -124,7 +139,7 @@ def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, tim
             fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
         )
     if timeout_s is None:
-        settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S)
+        settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S, min_timeout_s=EMBEDDED_TIMEOUT_S)
     own_file = os.environ.get("HEROGEN_MODEL") if model is None else model
     weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
     order = replace(order, model=None, weights=weights, settings=settings)

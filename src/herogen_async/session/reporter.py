@@ -13,6 +13,7 @@ from herogen_async.session.connect import Ready
 
 REPORT_TICKS = 2  # engine ticks between two live reports: five a second
 PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
+CONCURRENCY_CHANGE = 0.25  # a smaller step of the adaptive concurrency is not worth an event
 _PUBLISHED = (
     "in_flight",
     "elapsed_s",
@@ -20,6 +21,10 @@ _PUBLISHED = (
     "tokens_per_s",
     "permitted_pct",
     "binding",
+    "binding_shares",
+    "limits",
+    "concurrency",
+    "latency_ms",
     "retries",
     "errors",
     "eta_s",
@@ -37,9 +42,17 @@ class Reporter:
         self._grid = grid
         self._pace = Pace()
         self._ticks = 0
+        self._limits: dict[str, float] = {}
+        self._concurrency = 0
+        self._is_paused = False
 
-    def tick(self, on_report: Callable[[RunReport], None], publish: Callable[[dict[str, Any]], None]) -> None:
-        """Called by the engine ten times a second."""
+    def tick(
+        self,
+        on_report: Callable[[RunReport], None],
+        publish: Callable[[dict[str, Any]], None],
+        record: Callable[..., None],
+    ) -> None:
+        """Called by the engine ten times a second; `record` is told what changed: limits, concurrency, pauses."""
         self._ticks += 1
         if self._ticks % REPORT_TICKS:
             return
@@ -48,10 +61,24 @@ class Reporter:
         if self._ticks % PUBLISH_TICKS == 0:
             figures = {name: getattr(report, name) for name in _PUBLISHED}
             publish({**figures, "session_s": report.elapsed_s - self._earlier_s})
+            self._record_changes(report, record)
+
+    def _record_changes(self, report: RunReport, record: Callable[..., None]) -> None:
+        if report.limits != self._limits:
+            self._limits = report.limits
+            record("limits", **report.limits)
+        concurrency = report.concurrency or 0
+        if abs(concurrency - self._concurrency) > CONCURRENCY_CHANGE * self._concurrency:
+            self._concurrency = concurrency
+            record("concurrency", limit=concurrency)
+        is_paused = report.binding == "gate"
+        if is_paused and not self._is_paused:
+            record("paused", refused=report.errors.get("rate_limit", 0))
+        self._is_paused = is_paused
 
     def summary(self, stopped: Stopped | None) -> dict[str, Any]:
         """What the session's last event keeps."""
-        figures = session_summary(self.progress, now=self._clock.now(), rpm=self._rpm)
+        figures = session_summary(self.progress, now=self._clock.now())
         pending = self.progress.total - self.progress.done - self.progress.failed
         if stopped is None or (stopped.state == "interrupted" and not pending):
             return {**figures, "state": self._finished}
@@ -68,6 +95,7 @@ class Reporter:
             rows_per_s=summary["rows_per_s"],
             tokens_per_s=summary["tokens_per_s"],
             binding=summary["binding"],
+            permitted_pct=summary["permitted_pct"],
             reason=summary.get("reason"),
             fix=summary.get("fix"),
         )
@@ -75,10 +103,6 @@ class Reporter:
     @property
     def _finished(self) -> str:
         return "failed_rows" if self.progress.failed else "done"
-
-    @property
-    def _rpm(self) -> float | None:
-        return self._ready.order.settings.rpm
 
     def _live(self) -> RunReport:
         order = self._ready.order
@@ -94,5 +118,4 @@ class Reporter:
             self._pace,
             now=self._clock.now(),
             earlier_s=self._earlier_s,
-            rpm=self._rpm,
         )

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from herogen_async.admission import Admission
 from herogen_async.clock import Clock, MonotonicClock
 from herogen_async.endpoint.embedded import OnProgress
-from herogen_async.engine import Engine, Progress, Stopped, allow_open_files
+from herogen_async.engine import Deadline, Engine, Progress, Stopped, allow_open_files
 from herogen_async.errors import DiskError
 from herogen_async.journal import (
     JournalWriter,
@@ -29,6 +29,7 @@ from herogen_async.session.agreement import agree_on_manifest
 from herogen_async.session.connect import Ready, connected, find_model
 from herogen_async.session.history import fold_history
 from herogen_async.session.order import Order
+from herogen_async.session.pacing import gate_for, shared_ledger
 from herogen_async.session.reporter import Reporter
 
 OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes
@@ -62,7 +63,7 @@ class Session:
         self._task = asyncio.current_task()
         for notice in self._order.notices:
             self._notice(notice)
-        allow_open_files(self._order.settings.concurrency + OTHER_FILES)
+        allow_open_files(self._order.most_in_flight + OTHER_FILES)
         ready = await find_model(self._order, self._notice, self._watch.on_weights)
         plan = Plan(ready.order.spec, endpoint=ready.order.endpoint, model=ready.model)
         with _locked(ready.order.folder, self._clock) as lock:
@@ -105,6 +106,9 @@ class Session:
             self._watch_error = error
             if self._engine is not None:
                 self._engine.stop("interrupted", f"the display failed: {type(error).__name__}")
+
+    def _record(self, event: str, **what: Any) -> None:
+        record_event(self._order.folder, event, at=self._clock.wall(), **what)
 
     def _repair(self, folder: RunFolder) -> None:
         for torn in repair_tails(folder, self._clock.wall()):
@@ -152,22 +156,24 @@ class Session:
         record_event(folder, "started", at=self._clock.wall(), settings=asdict(settings), model=ready.model)
         stopped: Stopped | None
         try:
-            async with connected(ready, plan, self._notice) as endpoint:
-                reporter.progress.started_s = self._clock.now()
-                self._engine = engine = Engine(
-                    plan,
-                    endpoint,
-                    JournalWriter(folder),
-                    admission=Admission(self._clock.now(), rpm=settings.rpm, tpm=settings.tpm),
-                    clock=self._clock,
-                    progress=reporter.progress,
-                    concurrency=settings.concurrency,
-                    triage=Triage(max_attempts=settings.max_attempts),
-                    on_sent=lock.sent,
-                    on_tick=lambda: reporter.tick(self._report, lock.publish),
-                )
-                await engine.run(indices)
-                stopped = engine.stopped
+            with shared_ledger(ready, self._clock, self._notice) as ledger:
+                async with connected(ready, plan, self._notice) as endpoint:
+                    reporter.progress.started_s = self._clock.now()
+                    self._engine = engine = Engine(
+                        plan,
+                        endpoint,
+                        JournalWriter(folder),
+                        gate=gate_for(ready, self._clock, ledger),
+                        clock=self._clock,
+                        progress=reporter.progress,
+                        concurrency=ready.order.most_in_flight,
+                        triage=Triage(max_attempts=settings.max_attempts),
+                        deadline=Deadline(min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s),
+                        on_sent=lock.sent,
+                        on_tick=lambda: reporter.tick(self._report, lock.publish, self._record),
+                    )
+                    await engine.run(indices)
+                    stopped = engine.stopped
         except DiskError as error:
             stopped = Stopped("parked", error.message, error.fix)
         except asyncio.CancelledError:

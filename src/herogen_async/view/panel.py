@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from herogen_async.report import RunReport
-from herogen_async.view.plain import BINDS, errors_text
+from herogen_async.view.plain import BINDS, errors_text, limits_text
 from herogen_async.view.text import count, duration, rate, sanitize
 
 
@@ -58,16 +58,16 @@ def draw(report: RunReport, width: int | None = None) -> RenderableType:
     figures.add_row(
         _figure("rows/s", rate(report.rows_per_s)),
         _figure("tokens/s", rate(report.tokens_per_s)),
-        _figure("in flight", count(report.in_flight)),
+        _figure("in flight", _in_flight(report)),
         _figure("to go", "…" if report.eta_s is None else duration(report.eta_s)),
     )
     figures.add_row(
         _figure("elapsed", duration(report.elapsed_s)),
         _figure("retries", count(report.retries)),
         _figure("given up", count(report.failed), "red" if report.failed else ""),
-        _figure("permitted", "no limit set" if report.permitted_pct is None else f"{report.permitted_pct:.0f} %"),
+        _figure("of the limit", "none known" if report.permitted_pct is None else f"{report.permitted_pct:.0f} %"),
     )
-    rows: list[RenderableType] = [bar, figures, Text(f"bound by {BINDS.get(report.binding or '', '…')}", style="dim")]
+    rows: list[RenderableType] = [bar, figures, *_pacing(report)]
     if report.errors:
         rows.append(Text(f"errors: {errors_text(report)}", style="yellow"))
     where = report.base_url or "on this machine"
@@ -79,6 +79,24 @@ def draw(report: RunReport, width: int | None = None) -> RenderableType:
         title_align="left",
         subtitle_align="right",
     )
+
+
+def _in_flight(report: RunReport) -> str:
+    return count(report.in_flight) if report.concurrency is None else f"{report.in_flight:,} of {report.concurrency:,}"
+
+
+def _pacing(report: RunReport) -> list[Text]:
+    """What binds now and how often it did, and what is permitted."""
+    lines = [Text(f"bound by {BINDS.get(report.binding or '', '…')}", style="dim")]
+    shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
+    if len(shares) > 1:
+        lines.append(Text(f"so far by {', '.join(shares[:5])}", style="dim"))
+    told = [f"permitted: {limits_text(report)}"] if report.limits else []
+    if report.latency_ms:
+        told.append(f"latency {report.latency_ms['p50']:,.0f} ms, p99 {report.latency_ms['p99']:,.0f} ms")
+    if told:
+        lines.append(Text("; ".join(told), style="dim"))
+    return lines
 
 
 def _figure(name: str, value: str, style: str = "") -> Text:

@@ -12,8 +12,12 @@ LINE_EVERY_S = 5.0
 BINDS = {
     "requests": "the requests a minute that are permitted",
     "tokens": "the tokens a minute that are permitted",
+    "input_tokens": "the prompt tokens a minute that are permitted",
+    "output_tokens": "the answer tokens a minute that are permitted",
+    "day": "the day's limit",
     "gate": "a pause that the server asked for",
-    "concurrency": "the endpoint: all slots are in flight",
+    "concurrency": "the concurrency: as many calls are in flight as may be",
+    "endpoint": "the endpoint: more calls in flight would gain nothing",
     "retries": "rows that wait to be tried again",
     "disk": "the disk",
     "cpu": "this process",
@@ -90,5 +94,23 @@ def summary_lines(report: RunReport) -> list[str]:
     if report.retries:
         lines.append(f"Retries: {count(report.retries)} ({errors_text(report)}).")
     if report.binding:
-        lines.append(f"Bound by: {BINDS.get(report.binding, report.binding)}.")
+        lines.append(f"Bound by: {binding_text(report)}.")
+    if report.permitted_pct is not None:
+        lines.append(f"Reached {report.permitted_pct:.1f} % of the permitted rate ({limits_text(report)}).")
     return lines
+
+
+def binding_text(report: RunReport) -> str:
+    """What binds, in words, and for how much of the time."""
+    what = report.binding or ""
+    share = report.binding_shares.get(what)
+    return BINDS.get(what, what) + (f" ({share:.0f} % of the time)" if share is not None else "")
+
+
+def limits_text(report: RunReport) -> str:
+    """`requests 3,000 a minute, tokens 90,000 a minute`."""
+    parts = []
+    for name, value in report.limits.items():
+        resource, _, per = name.partition("_per_")
+        parts.append(f"{resource.replace('_', ' ')} {count(round(value))} a {per.replace('_', ' ')}")
+    return ", ".join(parts)

@@ -1,0 +1,54 @@
+"""What admission is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+
+class Outcome(Enum):
+    """What became of a reserved call, as far as the server's own count goes."""
+
+    ANSWERED = "answered"  # charged for what it used
+    NOT_CHARGED = "not_charged"  # refused by the limiter, or never sent
+    ASSUMED_CHARGED = "assumed_charged"  # failed, timed out or reset after sending
+
+
+class Used(NamedTuple):
+    """Tokens that the server's `usage` counts for one answer."""
+
+    prompt: float
+    answer: float
+
+
+class Wait(NamedTuple):
+    """Not yet: try again after `wait_s` seconds, because of `why`.
+
+    `gate`, `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrency`, `day` (a day's limit is used up) or
+    `ledger` (another process decides at this moment).
+    """
+
+    wait_s: float
+    why: str
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A reservation: one request of `size` bytes, `prompt` and `answer` tokens, at `at` seconds.
+
+    `sent` is what has been reserved up to and with it: requests, prompt tokens, answer tokens.
+    """
+
+    size: int
+    prompt: float
+    answer: float
+    at: float
+    sent: tuple[float, float, float]
+    settled: bool = False
+    refused: bool = False
+
+    @property
+    def tokens(self) -> float:
+        """All tokens that were reserved."""
+        return self.prompt + self.answer

@@ -1,0 +1,149 @@
+"""What is measured, and what came of it. Plain records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Concurrency = int | Literal["auto"]
+
+
+def number(value: float) -> str:
+    """`3,000`, `0.5`: in full, without a point where none is needed."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a cell is measured against: requests and tokens a minute that are permitted, and the latency in ms.
+
+    `rpm` and `tpm` are None where there is no such limit, `latency_ms` where the server is not ours to slow down.
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    latency_ms: float | None = None
+
+    @property
+    def text(self) -> str:
+        """`3,000 rpm, 800 ms`; `no limit` where nothing is limited."""
+        limits = [
+            f"{number(value)} {name}" for name, value in (("rpm", self.rpm), ("tpm", self.tpm)) if value is not None
+        ]
+        latency = [] if self.latency_ms is None else [f"{number(self.latency_ms)} ms"]
+        return ", ".join([*(limits or ["no limit"]), *latency])
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination of a sweep."""
+
+    concurrency: Concurrency
+    setting: Setting
+
+    @property
+    def text(self) -> str:
+        """What distinguishes it, for a person."""
+        return f"concurrency {self.concurrency}, {self.setting.text}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {"concurrency": self.concurrency, **asdict(self.setting)}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A sample of a running cell, `at_s` seconds after its first request was due.
+
+    `rows` and `refused` count from the start. `permitted` is how many rows the limits allowed so far, None while none
+    is known. `concurrency` is how many calls may be in flight.
+    """
+
+    at_s: float
+    rows: int
+    permitted: float | None
+    in_flight: int
+    refused: int
+    concurrency: int | None
+    binding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one cell came to.
+
+    `rows_per_s` is of the second half of its `seconds`: warmed up, and without what is still in flight at the end.
+    `permitted_pct` is the share of the permitted rate that was taken, `permitted_per_s` that rate in rows; None where
+    no limit is known. `refused` are 429s, `refused_pct` their share of the requests that ended. `latency_ms` holds
+    `p50`, `p95`, `p99`; `in_flight` is the mean of the second half; `reached` how many calls might be in flight at
+    the end. `binding_shares` are the % of the time that each thing was waited for.
+    """
+
+    cell: Cell
+    seconds: float
+    rows: int
+    rows_per_s: float
+    permitted_pct: float | None
+    permitted_per_s: float | None
+    refused: int
+    refused_pct: float
+    retries: int
+    given_up: int
+    latency_ms: dict[str, float]
+    in_flight: float
+    reached: int | None
+    binding: str | None
+    binding_shares: dict[str, float]
+    moments: tuple[Moment, ...] = field(default=(), repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data; the samples are in `moments`."""
+        return {**asdict(self), "cell": self.cell.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What one setting's cells say. `concurrency` is the smallest that comes near the best, None if only `auto` ran.
+
+    `limit_binds`: the permitted rate is what holds it back. `is_edge`: the largest that was tried is still held back
+    by the concurrency itself. `auto` is the cell of `auto`, None when it was not in the sweep.
+    """
+
+    setting: Setting
+    best_rows_per_s: float
+    concurrency: int | None
+    rows_per_s: float
+    permitted_pct: float | None
+    limit_binds: bool
+    is_edge: bool
+    auto: Measured | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data; of `auto` only what it reached."""
+        auto = None if self.auto is None else {"rows_per_s": self.auto.rows_per_s, "reached": self.auto.reached}
+        own = {name: getattr(self, name) for name in self.__slots__ if name not in ("setting", "auto")}
+        return {**asdict(self.setting), **own, "auto": auto}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A sweep: the cells that were measured, what they say, and how they were measured.
+
+    `server` says what answered. `interrupted`: it ended before its `planned` cells were done.
+    """
+
+    measured: tuple[Measured, ...]
+    advice: tuple[Advice, ...]
+    server: dict[str, Any]
+    planned: int
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, the shape of `--json` and of bench.json."""
+        return {
+            "server": self.server,
+            "planned": self.planned,
+            "interrupted": self.interrupted,
+            "measured": [each.as_dict() for each in self.measured],
+            "advice": [each.as_dict() for each in self.advice],
+        }

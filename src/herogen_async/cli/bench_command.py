@@ -1,0 +1,275 @@
+"""`bench`: which concurrency is enough, how long a grid takes, and what a raise would buy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from herogen_async.cli.run_commands import concurrency_from
+from herogen_async.cli.shell import JsonOption, out, print_json, say
+from herogen_async.errors import InputError
+
+if TYPE_CHECKING:
+    from herogen_async.bench import Bench, Cell, Measured, Simulated
+    from herogen_async.spec import Spec
+
+_EPILOG = (
+    "Example: herogen-async bench --rpm 3000 --latency-ms 800 --concurrency 16 --concurrency 64 --concurrency auto "
+    "--out sweep; or, in virtual time: herogen-async bench --virtual --rpm 3000 --latency-ms 3000 --concurrency 512. "
+    "Options marked with ... may be given again: every combination is a cell."
+)
+_MEASURED_CONCURRENCY = ("16", "64", "256")
+_RUNS_CONCURRENCY = "16"  # what `run` has
+_LATENCY_MS = 1000.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog=_EPILOG)(bench)
+
+
+def bench(
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
+    ] = None,
+    rpm: Annotated[
+        list[float] | None, typer.Option(metavar="N ...", help="Requests a minute that are permitted.")
+    ] = None,
+    tpm: Annotated[
+        list[float] | None, typer.Option(metavar="N ...", help="Tokens a minute that are permitted.")
+    ] = None,
+    concurrency: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|auto ...",
+            help="How many requests are in flight at most.",
+            show_default="16, 64 and 256; with --virtual 16",
+        ),
+    ] = None,
+    latency_ms: Annotated[
+        list[float] | None,
+        typer.Option(metavar="N ...", help="Milliseconds that an answer takes.", show_default="1000"),
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="Requests that the server works on at once.", show_default="any number")
+    ] = None,
+    enforce: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="How the server limits: bucket-minute, bucket-second, window-second, sliding-minute, window-minute.",
+            show_default="bucket-second; with --virtual bucket-minute",
+        ),
+    ] = None,
+    headers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIALECT",
+            help="How limits are told: openai, azure, anthropic, none, silent.",
+            show_default="openai",
+        ),
+    ] = None,
+    untold: Annotated[
+        bool, typer.Option("--untold", help="Don't give the run the limits: it has to learn them.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(help="Seconds that a cell takes.")] = 10.0,
+    limit: Annotated[int | None, typer.Option(help="Rows of a cell, at most.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Measure this server; --rpm and --tpm are then ceilings. Needs --limit.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model at --base-url.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="completions|chat", help="Which route to ask there.")] = None,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Measure nothing: say at once how long the grid would take.")
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="With --virtual: so many rows.", show_default="the spec's grid")
+    ] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write bench.json there, and plots.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure which concurrency is enough: real runs against a simulated server, or against yours."""
+    from herogen_async.bench import Endpoint, Simulated, cells_of
+    from herogen_async.session.order import read_spec
+
+    _check_together(virtual=virtual, base_url=base_url, rows=rows, limit=limit, own=(model, endpoint))
+    if base_url is not None:
+        _check_simulated(latency_ms=latency_ms, slots=slots, enforce=enforce, headers=headers, untold=untold or None)
+    numbers = concurrency or ([_RUNS_CONCURRENCY] if virtual else list(_MEASURED_CONCURRENCY))
+    cells = cells_of(
+        [concurrency_from(text) for text in numbers],
+        rpm=rpm or (),
+        tpm=tpm or (),
+        latency_ms=(None,) if base_url is not None else latency_ms or (_LATENCY_MS,),
+    )
+    simulated = Simulated(
+        enforce or ("bucket-minute" if virtual else "bucket-second"), headers or "openai", slots, untold
+    )
+    wanted = read_spec(spec)
+    if out_folder is not None:
+        _check_folder(out_folder)
+    run = ["herogen-async", "run", *([] if spec is None else [str(spec)])]
+    if virtual:
+        _foresee(wanted, rows, cells, simulated, run, folder=out_folder, json=json)
+        return
+    target = None if base_url is None else Endpoint(base_url, model, endpoint)
+    _measure(wanted, cells, simulated, target, run, seconds=seconds, limit=limit, folder=out_folder, json=json)
+
+
+def _check_together(
+    *, virtual: bool, base_url: str | None, rows: int | None, limit: int | None, own: tuple[str | None, str | None]
+) -> None:
+    if virtual and base_url is not None:
+        raise InputError(
+            "--virtual asks no server, and --base-url names one",
+            fix="leave one out; what is known of the server goes into --rpm, --tpm and --latency-ms",
+        )
+    if rows is not None and not virtual:
+        raise InputError("--rows is for --virtual", fix="--limit N for the rows of a measured cell")
+    if limit is not None and virtual:
+        raise InputError("--limit is for measured cells", fix="--rows N with --virtual")
+    if base_url is None and any(own):
+        raise InputError("--model and --endpoint are for a server that is there", fix="give --base-url")
+
+
+def _check_simulated(**options: object) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{' and '.join(given)} can't be set at --base-url", fix="only the simulated server has that")
+
+
+def _check_folder(folder: Path) -> None:
+    """InputError where nothing can be written: said before anything is measured."""
+    from herogen_async.journal.publish import require_room
+
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_room(folder)
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written to --out {str(folder)!r}: {error.strerror or error}", fix="another folder"
+        ) from None
+
+
+def _measure(
+    spec: Spec,
+    cells: Sequence[Cell],
+    simulated: Simulated,
+    target: object,
+    run: list[str],
+    *,
+    seconds: float,
+    limit: int | None,
+    folder: Path | None,
+    json: bool,
+) -> None:
+    from herogen_async.bench import Endpoint, bench_endpoint, bench_simulated
+    from herogen_async.bench.words import HEADINGS, advice_lines, run_command, several, tables
+    from herogen_async.view.text import duration, rate
+
+    def on_cell(number: int, measured: Measured | None) -> None:
+        if measured is not None:
+            say(f"{number}/{len(cells)} {measured.cell.text}: {rate(measured.rows_per_s)} rows/s")
+        elif number == 1:
+            say(f"{several(len(cells), 'cell')} of {duration(seconds)} at most.")
+
+    if isinstance(target, Endpoint):
+        found = bench_endpoint(spec, cells, target, seconds=seconds, limit=limit, on_cell=on_cell)
+        run += ["--base-url", target.base_url]
+        run += ["--model", target.model] if target.model else []
+        run += ["--endpoint", target.route] if target.route else []
+    else:
+        found = bench_simulated(spec, cells, simulated, seconds=seconds, limit=limit, on_cell=on_cell)
+    for name, rows in tables(found.measured):
+        (say if json else out)(f"{name}:")
+        _print_table(HEADINGS, rows, json)
+    for line in advice_lines(found):
+        (say if json else out)(line)
+    if folder is not None:
+        _write(folder, found)
+    say(f"Next: {run_command(found, run)}")
+    if json:
+        print_json(found.as_dict())
+    if found.interrupted:
+        raise typer.Exit(130)
+
+
+def _foresee(
+    spec: Spec,
+    rows: int | None,
+    cells: Sequence[Cell],
+    simulated: Simulated,
+    run: list[str],
+    *,
+    folder: Path | None,
+    json: bool,
+) -> None:
+    from herogen_async.bench import foresee, raises
+    from herogen_async.bench.words import OUTLOOK_HEADINGS, best_raise, outlook_lines, outlook_rows
+    from herogen_async.codec import dumps
+    from herogen_async.grid import Grid
+    from herogen_async.journal import publish
+
+    wanted = Grid(spec.attributes).size * spec.repeats if rows is None else rows
+    outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
+    quickest = min(outlooks, key=lambda each: each.duration_s)
+    if len(outlooks) > 1:
+        _print_table(OUTLOOK_HEADINGS, outlook_rows(outlooks), json)
+    found = raises(spec, quickest, simulated)
+    for line in outlook_lines(quickest, found):
+        (say if json else out)(line)
+    value = {
+        "outlooks": [each.as_dict() for each in outlooks],
+        "quickest": quickest.as_dict(),
+        "raises": [each.as_dict() for each in found],
+    }
+    if folder is not None:
+        publish(folder / "bench.json", dumps(value) + b"\n")
+        say(f"Wrote {folder / 'bench.json'}.")
+    say(f"Next: {best_raise(quickest, found, run)}")
+    if json:
+        print_json(value)
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: bool) -> None:
+    """A table on a terminal, columns of text elsewhere."""
+    stream = sys.stderr if json else sys.stdout
+    if stream is None or not stream.isatty():
+        from herogen_async.bench.words import plain_table
+
+        for line in plain_table(headings, rows):
+            (say if json else out)(line)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(file=stream).print(table)
+
+
+def _write(folder: Path, found: Bench) -> None:
+    """bench.json, and plots where they can be drawn."""
+    from herogen_async.bench.plots import NO_MATPLOTLIB, draw
+    from herogen_async.codec import dumps
+    from herogen_async.journal import publish
+
+    publish(folder / "bench.json", dumps(found.as_dict()) + b"\n")
+    written = ["bench.json"]
+    if found.measured:
+        try:
+            pictures = draw(found)
+        except ImportError:
+            say(NO_MATPLOTLIB)
+        else:
+            for name, data in pictures.items():
+                publish(folder / name, data)
+            written += pictures
+    say(f"Wrote {', '.join(written)} in {folder}.")

@@ -1,0 +1,58 @@
+"""`doctor`: what this machine and an endpoint are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, out, print_json, say
+
+_EPILOG = (
+    "Example: herogen-async doctor --base-url http://127.0.0.1:8000/v1. It costs a request for a few tokens "
+    "for each route that it asks. Exit codes: 0 a run can go on, 2 it can't."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog=_EPILOG)(doctor)
+
+
+def doctor(
+    base_url: Annotated[
+        str | None, typer.Option(help="The server to look at.", show_default="as for run: the environment's")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to ask.", show_default="the only one that is served")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="both")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what this machine and an endpoint are: keys, models, latency, limits, and the run that they permit."""
+    import asyncio
+    import os
+    from pathlib import Path
+
+    from herogen_async.clock import MonotonicClock
+    from herogen_async.doctor import diagnose, lines
+
+    diagnosis = asyncio.run(
+        diagnose(
+            base_url,
+            model,
+            endpoint=endpoint,
+            environment=os.environ,
+            folder=Path(),
+            clock=MonotonicClock(),
+        )
+    )
+    for line in lines(diagnosis):
+        (say if json else out)(line)
+    say(f"Next: {diagnosis.next}")
+    if json:
+        print_json(diagnosis.as_dict())
+    if not diagnosis.usable:
+        raise typer.Exit(2)

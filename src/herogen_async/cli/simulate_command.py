@@ -1,0 +1,126 @@
+"""`simulate`: a server to try clients and limits on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, out, print_json, say
+
+if TYPE_CHECKING:
+    from herogen_async.simulator import Policy, Stats
+
+_EPILOG = (
+    "Example: herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01; "
+    "then herogen-async run --base-url http://127.0.0.1:8000/v1. GET /stats tells what it counted, POST /stats/reset "
+    'counts anew, POST /control with {"slots": 16} changes the slots.'
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog=_EPILOG)(simulate)
+
+
+def simulate(
+    port: Annotated[int, typer.Option(help="The port to listen at; 0: any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="The address to listen at; the default is for this machine alone.")] = (
+        "127.0.0.1"
+    ),
+    rpm: Annotated[float | None, typer.Option(help="Requests a minute that are permitted.")] = None,
+    tpm: Annotated[float | None, typer.Option(help="Tokens a minute that are permitted.")] = None,
+    rpd: Annotated[float | None, typer.Option(help="Requests a day that are permitted.")] = None,
+    enforce: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="How: bucket-minute, bucket-second, window-second, sliding-minute, window-minute.",
+        ),
+    ] = "bucket-minute",
+    headers: Annotated[
+        str,
+        typer.Option(metavar="DIALECT", help="How limits are told: openai, azure, anthropic, none, silent."),
+    ] = "openai",
+    latency_ms: Annotated[float, typer.Option(help="Milliseconds that an answer takes, in the median.")] = 0.0,
+    latency_sigma: Annotated[float, typer.Option(help="The spread of the latency's logarithm; 0: none.")] = 0.0,
+    ms_per_token: Annotated[float, typer.Option(help="Milliseconds more for each token of the answer.")] = 0.0,
+    slots: Annotated[
+        int | None, typer.Option(help="Requests worked on at once, the rest queue.", show_default="any number")
+    ] = None,
+    jitter_ms: Annotated[float, typer.Option(help="Requests arrive up to so many milliseconds late.")] = 0.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="A share of the requests that goes wrong, may be given again: 500, slow_down, overloaded, "
+            "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers and faults.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="The only model that is served.", show_default="any name is served")
+    ] = None,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End also when stdin does, for a program that starts it.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Serve an OpenAI-compatible API with true limits, latencies and faults, until Ctrl-C."""
+    from herogen_async.simulator import Latency, Policy
+
+    policy = Policy(
+        rpm=rpm,
+        tpm=tpm,
+        rpd=rpd,
+        enforce=enforce,
+        headers=headers,
+        latency=Latency(latency_ms, latency_sigma, ms_per_token),
+        slots=slots,
+        jitter_ms=jitter_ms,
+        faults=_faults(fault or []),
+        seed=seed,
+    )
+    _serve(policy, json=json, host=host, port=port, model=model, until_eof=until_eof)
+
+
+def _faults(given: list[str]) -> dict[str, float]:
+    from herogen_async.errors import InputError
+
+    shares: dict[str, float] = {}
+    for text in given:
+        name, _, share = text.partition("=")
+        try:
+            shares[name] = shares.get(name, 0.0) + float(share)
+        except ValueError:
+            raise InputError(f"--fault {text!r} is no NAME=SHARE", fix="e.g. --fault 500=0.01") from None
+    return shares
+
+
+def _serve(policy: Policy, *, json: bool, **where: Any) -> None:
+    """Serve until a signal; the URL is the first line, the statistics are the last."""
+    from herogen_async.simulator import serve_until_signal
+
+    def started(url: str) -> None:
+        if json:
+            print_json({"url": url})
+        else:
+            out(url)
+        say("Serving until Ctrl-C; what happened so far is at /stats.")
+        say(f"Next: herogen-async run --base-url {url}")
+
+    url, stats = serve_until_signal(policy, started, **where)
+    if json:
+        print_json({"url": url, "stats": stats})
+    else:
+        out(_summary(stats))
+
+
+def _summary(stats: Stats) -> str:
+    from herogen_async.view.text import count
+
+    parts = [f"{count(stats['requests'])} requests", f"{count(stats['answered'])} answered"]
+    parts += [f"{count(number)} refused for {name}" for name, number in stats["refused"].items()]
+    parts += [f"{count(number)} {name}" for name, number in stats["faults"].items()]
+    parts += [f"{count(stats['doubles'])} prompts answered more than once"] if stats["doubles"] else []
+    return ", ".join([*parts, f"at most {count(stats['in_flight_peak'])} in flight"])

@@ -1,0 +1,51 @@
+"""What goes wrong, by name, and what is said about it. Pure: a refusal is a record, its bytes are made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SLOW_BODY_S = 60.0  # a slow body's whole way: longer than a short deadline, shorter than the SDKs' 600 s
+SLOW_BODY_PIECES = 60  # a piece a second: each resets the clocks of clients that only watch for silence
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A server's word for why there is no answer, in the OpenAI shape."""
+
+    status: int
+    kind: str
+    code: str | None
+    message: str
+    param: str | None = None
+
+
+# Named as in OpenAI's error reference, where it has a name.
+FAULTS: dict[str, str] = {
+    "500": "the server failed at work",
+    "slow_down": "503: the rate grew too fast",
+    "overloaded": "503: too busy, at once",
+    "insufficient_quota": "429: no money left, no waiting helps",
+    "reset": "the connection is reset instead of an answer",
+    "cut": "the connection is reset in the middle of the body",
+    "hang": "no answer ever comes",
+    "slow_body": f"the body trickles in over {SLOW_BODY_S:g} s",
+    "html": "200 with a web page",
+    "broken_json": "200 with half of the JSON",
+    "wrong_shape": "200 with JSON that is no answer",
+    "no_usage": "a sound answer without usage",
+}
+
+# Told at once: they cost the server no work and take no slot.
+AT_ONCE = {
+    "slow_down": Refusal(503, "server_error", "slow_down", "Requests grow too fast. Slow down, then ramp up again."),
+    "overloaded": Refusal(503, "server_error", "server_is_overloaded", "The server is overloaded. Try again later."),
+    "insufficient_quota": Refusal(
+        429, "insufficient_quota", "insufficient_quota", "The quota is used up: check the plan and the billing details."
+    ),
+}
+AT_WORK = {"500": Refusal(500, "server_error", None, "The server failed while it worked on this request.")}
+UNTOLD = ("reset", "cut", "hang")  # nothing that a client could parse
+SPOILT = ("html", "broken_json", "wrong_shape")  # a 200 that is no answer
+
+HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in to the portal</h1></body></html>\n"
+WRONG_SHAPE = {"status": "ok", "result": None}
