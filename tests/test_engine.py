@@ -625,3 +625,20 @@ def test_a_server_that_asks_for_a_slower_ramp_gets_it_at_the_cost_of_no_attempt(
         assert rig.progress.errors["rate_limit"] < 100
 
     run_virtual(main())
+
+
+def test_a_cancel_that_meets_a_call_which_is_being_cut_off_ends_the_run_all_the_same() -> None:
+    async def main() -> float:
+        async def script(prompt: str, attempt: int) -> None:
+            if "a 20-year-old man" in prompt:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await asyncio.sleep(5)  # a transport that is slow to let go
+            await asyncio.sleep(0.1)
+
+        rig = Rig(script, values=400, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
+        asyncio.get_running_loop().call_later(2.0, rig.engine.cancel)
+        return await rig.run()
+
+    assert run_virtual(main()) < 10

@@ -23,7 +23,8 @@ class RunReport:
     the permitted rate that was reached, over the last minute while it runs and over the whole session at its end: of
     the limit that comes nearest, None where none is known. `binding` is what the run mostly waits for, `binding_shares`
     the % of the time that each thing was waited for. `limits` are those that hold: given, and told by the server.
-    `concurrency` is how many calls may be in flight, `latency_ms` holds `p50`, `p95` and `p99` of the answered calls.
+    `concurrency` is how many calls may be in flight, `latency_ms` holds `p50`, `p95` and `p99` of the last
+    thousands of calls.
     `cost` is None: unknown is not zero.
     `grid` is the number of tasks without a limit.
     `state` is one of `running`, `done`, `failed_rows`, `interrupted`, `parked`, `stopped`.

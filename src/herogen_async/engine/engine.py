@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herogen_async.admission import Outcome, Ticket, Used, byte_size
-from herogen_async.admission.latencies import FADE_ABOVE, Latencies
 from herogen_async.clock import Clock
 from herogen_async.endpoint import Completion, Endpoint, Request
 from herogen_async.engine.feed import Feed, Job
@@ -93,8 +92,8 @@ class Engine:
         self._on_sent = on_sent
         self._on_tick = on_tick
         self._deadline = deadline
-        self._calls: dict[asyncio.Timeout, float] = {}
-        self._latencies = Latencies(fade_above=FADE_ABOVE)
+        self._calls: dict[int, float] = {}  # when each worker's call began
+        self._late: set[int] = set()  # workers whose call is being cut off
         self._gate = gate
         self._feed = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
         self._workers: list[asyncio.Task[None]] = []
@@ -140,7 +139,7 @@ class Engine:
     async def _drive(self, indices: Iterable[int]) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(self._concurrency):
-                self._workers.append(group.create_task(self._work(), name=f"worker-{number}"))
+                self._workers.append(group.create_task(self._work(number), name=f"worker-{number}"))
             group.create_task(self._produce(indices), name="producer")
 
     # -- the flow of one datum ---------------------------------------------------------------------------------
@@ -154,15 +153,15 @@ class Engine:
                 await asyncio.sleep(0)
         self._feed.end()
 
-    async def _work(self) -> None:
+    async def _work(self, worker: int) -> None:
         while (job := self._feed.get_now() or await self._feed.get()) is not None:
             ticket = self._gate.admit_now(job.size) or await self._gate.admit(job.size, again=job.goes_first)
             if ticket is None:
                 self._feed.done()
                 return
-            await self._attempt(job, ticket)
+            await self._attempt(job, ticket, worker)
 
-    async def _attempt(self, job: Job, ticket: Ticket) -> None:
+    async def _attempt(self, job: Job, ticket: Ticket, worker: int) -> None:
         """One call, settled exactly once whatever happens; its job goes to the journal or back to the feed."""
         self._on_sent(job.task.index)
         self.progress.in_flight += 1
@@ -171,13 +170,13 @@ class Engine:
         outcome, used = Outcome.ASSUMED_CHARGED, None
         readings: tuple[Reading, ...] = ()
         try:
-            completion = await self._complete(job, started_s)
+            completion = await self._complete(job, worker, started_s)
         except EndpointError as error:
             readings = error.readings
             if isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent):
                 outcome = Outcome.NOT_CHARGED
             if isinstance(error, RequestTimeout):  # a server that got slower pulls the deadline up
-                self._latencies.add(self._clock.now() - started_s)
+                self.progress.latencies.add(self._clock.now() - started_s)
             self._failed(job, ticket, error)
         except Exception as bug:
             # One row that trips over a mistake of ours must not take with it those that are in flight and paid for.
@@ -192,28 +191,35 @@ class Engine:
             self.progress.in_flight -= 1
             self._gate.settle(ticket, outcome, used, readings)
 
-    async def _complete(self, job: Job, started_s: float) -> Completion:
-        """Ask, until `_cut_off_the_late` loses patience: what it learns holds for calls that are under way, too."""
+    async def _complete(self, job: Job, worker: int, started_s: float) -> Completion:
+        """Ask, until `_cut_off_the_late` loses patience: what it learns holds for calls that are under way, too.
+
+        asyncio's own timeout would cost more than admission does.
+        """
+        self._calls[worker] = started_s
         try:
-            async with asyncio.timeout(None) as call:
-                self._calls[call] = started_s
-                try:
-                    return await self._endpoint.complete(Request(job.task.prompt, job.task.system))
-                finally:
-                    del self._calls[call]
-        except TimeoutError:
-            waited_s = self._clock.now() - started_s
-            raise RequestTimeout(f"no answer within {waited_s:.1f} s, much later than all others") from None
+            return await self._endpoint.complete(Request(job.task.prompt, job.task.system))
+        except asyncio.CancelledError:
+            if worker in self._late and self._workers[worker].cancelling() == 1:  # else it is cancelled by others, too
+                waited_s = self._clock.now() - started_s
+                raise RequestTimeout(f"no answer within {waited_s:.1f} s, much later than all others") from None
+            raise
+        finally:
+            del self._calls[worker]
+            if worker in self._late:
+                self._late.remove(worker)
+                self._workers[worker].uncancel()
 
     def _cut_off_the_late(self, now: float) -> None:
         if self._deadline is None:
             return
-        patience_s = self._latencies.deadline_s(self._deadline.floor_s, self._deadline.ceiling_s)
-        for call, started_s in self._calls.items():  # the oldest first
+        patience_s = self.progress.latencies.deadline_s(self._deadline.floor_s, self._deadline.ceiling_s)
+        for worker, started_s in self._calls.items():  # the oldest first
             if now - started_s < patience_s:
                 break
-            if not call.expired():  # its transport may take more than a tick to let go
-                call.reschedule(asyncio.get_running_loop().time())
+            if worker not in self._late:  # its transport may take more than a tick to let go
+                self._late.add(worker)
+                self._workers[worker].cancel()
 
     def _answered(self, job: Job, completion: Completion, latency_s: float) -> None:
         # To the journal before anything else: whatever is derived from an answer can fail, the answer is paid for.
@@ -222,7 +228,6 @@ class Engine:
         self._hold()
         self._feed.done()
         self._triage.answered()
-        self._latencies.add(latency_s)
         progress = self.progress
         progress.latencies.add(latency_s)
         progress.finish_reasons[completion.finish_reason or "unknown"] += 1

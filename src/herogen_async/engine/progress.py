@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from herogen_async.admission.latencies import Latencies
+from herogen_async.admission.latencies import FADE_ABOVE, Latencies
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Progress:
     errors: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
     binding: Counter[str] = field(default_factory=Counter)
-    latencies: Latencies = field(default_factory=Latencies)
+    latencies: Latencies = field(default_factory=lambda: Latencies(fade_above=FADE_ABOVE))
     binds_now: str | None = None
     # What admission knows: (taken, permitted) units of each limit since the start, the limits that hold, and how many
     # calls may be in flight.
