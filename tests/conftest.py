@@ -14,8 +14,8 @@ from hypothesis import settings
 from herogen_async.endpoint.embedded import Weights, cached_weights
 from herogen_async.errors import LocalModelError
 
-# A deadline an example measures the machine's load, not the code.
-settings.register_profile("loaded", deadline=None)
+# A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
+settings.register_profile("loaded", deadline=None, max_examples=50)
 settings.load_profile("loaded")
 
 
