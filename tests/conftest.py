@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -36,7 +37,22 @@ def one_at_a_time() -> Iterator[None]:
     """Two servers at once would share the cores, and both be slow."""
     with (Path(tempfile.gettempdir()) / f"herogen-embedded-tests-{os.getuid()}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_core():
+            yield
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """The model's threads wait for each other: on cores that other tests use as well they are ten times as slow."""
+    if not hasattr(os, "sched_setaffinity"):
         yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 @pytest.fixture
