@@ -9,13 +9,13 @@ import pytest
 
 from herogen_async.admission import Admission
 from herogen_async.admission.concurrency import AdaptiveConcurrency
+from herogen_async.bench.virtual import Memory
 from herogen_async.clock import VirtualClock, run_virtual
 from herogen_async.engine import Engine, Gate, Progress
 from herogen_async.plan import Plan
 from herogen_async.retry import Triage
 from herogen_async.simulator import Latency, Policy, VirtualEndpoint
 from runs import small_spec
-from virtual_runs import CountingJournal
 
 SERVICE_S = 0.5
 SLOTS, LATER_SLOTS = 8, 16
@@ -50,7 +50,7 @@ def seen_with(concurrency: int | None, sigma: float, seed: int = 1) -> Seen:
         engine = Engine(
             plan,
             endpoint,
-            CountingJournal(),
+            Memory(lambda: None),
             gate=Gate(admission, clock),
             clock=clock,
             progress=progress,

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from herogen_async.admission import Admission, TokenEstimate
+from herogen_async.bench.virtual import Memory
 from herogen_async.clock import Clock, VirtualClock, run_virtual
 from herogen_async.endpoint import Endpoint
 from herogen_async.engine import Deadline, Engine, Gate, Progress, Stopped
 from herogen_async.engine.gate import window_fuse
-from herogen_async.journal import Written
 from herogen_async.limits import Limits
 from herogen_async.plan import Plan
 from herogen_async.retry import Triage
@@ -37,31 +37,6 @@ class SizeIsTokens(TokenEstimate):
 
     def prompt(self, size: int) -> float:
         return float(size)
-
-
-class CountingJournal:
-    """A journal that keeps nothing: a line is written the moment it comes."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self.on_written: Callable[[Written], None] = lambda _: None
-        self.on_trouble: Callable[[OSError | None], None] = lambda _: None
-        self._finished = asyncio.Event()
-
-    async def open(self) -> None:
-        pass
-
-    def row(self, line: bytes) -> None:
-        self.on_written(Written(1, 0))
-
-    def failure(self, line: bytes) -> None:
-        self.on_written(Written(0, 1))
-
-    async def run(self) -> None:
-        await self._finished.wait()
-
-    def finish(self) -> None:
-        self._finished.set()
 
 
 class VirtualFuse:
@@ -191,7 +166,7 @@ async def _run(endpoint: Endpoint, setting: Setting, clock: Clock) -> Callable[[
     engine = Engine(
         plan,
         endpoint,
-        CountingJournal(),
+        Memory(lambda: None),
         gate=gate,
         clock=clock,
         progress=progress,
