@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from herogen_async.cli.run_commands import concurrency_from
+from herogen_async.cli.settings_options import concurrency_from
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.errors import InputError
 

@@ -6,41 +6,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.settings_options import takes_settings
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
-from herogen_async.errors import InputError
 
 if TYPE_CHECKING:
     from herogen_async.report import RunReport
     from herogen_async.session import Watch
-
-_CONCURRENCY = "How many requests are in flight at most; `auto` finds it out."
-_LIMIT = "Only the first N tasks of the grid."
-_TIMEOUT = "Seconds that one request may take."
-Rpm = Annotated[float | None, typer.Option(help="Requests a minute that are permitted.")]
-Tpm = Annotated[float | None, typer.Option(help="Tokens a minute that are permitted.")]
-InputTpm = Annotated[float | None, typer.Option(help="Prompt tokens a minute that are permitted.")]
-OutputTpm = Annotated[float | None, typer.Option(help="Answer tokens a minute that are permitted.")]
-Rpd = Annotated[float | None, typer.Option(help="Requests a day that are permitted.")]
-Tpd = Annotated[float | None, typer.Option(help="Tokens a day that are permitted.")]
-Window = Annotated[
-    str | None,
-    typer.Option(metavar="SECONDS", help="The window that the server counts in, e.g. 1s: never more than its share."),
-]
-MinTimeout = Annotated[
-    float | None,
-    typer.Option(
-        help="A request is cut off after 4 times the latency of the slowest 1 %, but never before so many seconds.",
-        show_default="30",
-    ),
-]
-Concurrency = Annotated[str, typer.Option(metavar="N|auto", help=_CONCURRENCY)]
-Timeout = Annotated[float | None, typer.Option(help=_TIMEOUT, show_default="600")]
-OtherConcurrency = Annotated[str | None, typer.Option(metavar="N|auto", help=_CONCURRENCY, show_default="the run's")]
-OtherTimeout = Annotated[float | None, typer.Option(help=_TIMEOUT, show_default="the run's")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: herogen-async errors superhero")(errors)
 
 
+@takes_settings(of_a_run=False)
 def run(
     spec: Annotated[
         Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
@@ -76,18 +52,8 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="The model's name; `embedded` or a .gguf file for the embedded model.")
     ] = None,
-    concurrency: Concurrency = "16",
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    input_tpm: InputTpm = None,
-    output_tpm: OutputTpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    window: Window = None,
-    limit: Annotated[int | None, typer.Option(help=_LIMIT)] = None,
-    timeout: Timeout = None,
-    min_timeout: MinTimeout = None,
     json: JsonOption = False,
+    **settings: Any,
 ) -> None:
     """Run a spec, or go on with it: the same command again resumes."""
     from herogen_async import session
@@ -99,59 +65,23 @@ def run(
             base_url=base_url,
             endpoint=endpoint,
             model=model,
-            concurrency=concurrency_from(concurrency),
-            rpm=rpm,
-            tpm=tpm,
-            input_tpm=input_tpm,
-            output_tpm=output_tpm,
-            rpd=rpd,
-            tpd=tpd,
-            window_s=seconds_from(window),
-            limit=limit,
-            timeout_s=timeout,
-            min_timeout_s=min_timeout,
+            **settings,
             watch=watch,
         ),
         json,
     )
 
 
-def resume(
-    run: RunArgument,
-    concurrency: OtherConcurrency = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    input_tpm: InputTpm = None,
-    output_tpm: OutputTpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    window: Window = None,
-    limit: Annotated[int | None, typer.Option(help=_LIMIT, show_default="the run's")] = None,
-    timeout: OtherTimeout = None,
-    min_timeout: MinTimeout = None,
-    json: JsonOption = False,
-) -> None:
+@takes_settings(of_a_run=True)
+def resume(run: RunArgument, json: JsonOption = False, **settings: Any) -> None:
     """Go on with a run, as its folder says."""
-    _resume(
-        run,
-        json,
-        concurrency=None if concurrency is None else concurrency_from(concurrency),
-        rpm=rpm,
-        tpm=tpm,
-        input_tpm=input_tpm,
-        output_tpm=output_tpm,
-        rpd=rpd,
-        tpd=tpd,
-        window_s=seconds_from(window),
-        limit=limit,
-        timeout_s=timeout,
-        min_timeout_s=min_timeout,
-    )
+    _resume(run, json, **settings)
 
 
-def retry(run: RunArgument, concurrency: OtherConcurrency = None, json: JsonOption = False) -> None:
+@takes_settings(of_a_run=True)
+def retry(run: RunArgument, json: JsonOption = False, **settings: Any) -> None:
     """Go on with a run, and ask also for the rows that were given up."""
-    _resume(run, json, concurrency=None if concurrency is None else concurrency_from(concurrency), retry_failed=True)
+    _resume(run, json, retry_failed=True, **settings)
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
@@ -189,25 +119,6 @@ def errors(run: RunArgument, json: JsonOption = False) -> None:
     else:
         out("No row was given up.")
         say(f"Next: herogen-async status {as_argument(run)}")
-
-
-def concurrency_from(text: str) -> int | Literal["auto"]:
-    """`auto`, or a number. Raises InputError."""
-    if text == "auto":
-        return "auto"
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise InputError(f"{text!r} is no concurrency", fix="give a number above zero, or auto")
-
-
-def seconds_from(text: str | None) -> float | None:
-    """`1s`, `10` or `0.5s` in seconds. Raises InputError."""
-    if text is None:
-        return None
-    try:
-        return float(text.strip().removesuffix("s"))
-    except ValueError:
-        raise InputError(f"{text!r} is no window", fix="give seconds, e.g. 1s or 10s") from None
 
 
 def next_step(report: RunReport) -> str:

@@ -21,13 +21,18 @@ _SHOWN = 80  # characters of a wrong value
 _PACKAGES = ("herogen-async", "openai", "pyreqwest", "httptools", "orjson", "xllamacpp")
 
 
+Durability = Literal["process", "periodic", "power"]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How a run is driven; none of it changes an answer, all of it may change between two starts.
 
     `concurrency` is a number, or `auto`. The limits are those of `limits.Limits`. `window_s` is the window that the
     server counts in. A call may take `timeout_s`, and less where the latencies are short, but never less than
-    `min_timeout_s`.
+    `min_timeout_s`. `durability` says what an answer has survived when it is reported. A row may take `row_timeout_s`,
+    with all its attempts, and a session `run_timeout_s`. `budget_usd` is what the run may cost, `price` is `IN,OUT`,
+    USD for a million tokens.
     """
 
     concurrency: int | Literal["auto"] = 16
@@ -42,6 +47,11 @@ class Settings:
     min_timeout_s: float = 30.0
     max_attempts: int = 8
     limit: int | None = None
+    durability: Durability = "periodic"
+    row_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    budget_usd: float | None = None
+    price: str | None = None
 
     def limits(self) -> Limits:
         """What the user says is permitted."""

@@ -22,41 +22,13 @@ Path = str | os.PathLike[str]
 _SETTINGS = tuple(field.name for field in fields(Settings))
 
 
-class RunOptions(TypedDict, total=False):
-    """The options of `run` and `arun`; each may be left out.
+class SettingsOptions(TypedDict, total=False):
+    """The settings of a run, those of `journal.Settings`; each may be left out.
 
-    `run` is a folder, or a name below `runs/`: the spec's name when left out. With no `base_url` and no key (`api_key`
-    or OPENAI_API_KEY) the embedded model answers. `endpoint` is `completions` or `chat`. `concurrency` is how many
-    requests are in flight at most, 16 when left out; with `auto` it is found out. `rpm`, `tpm`, `input_tpm`,
-    `output_tpm` are requests and tokens a minute, `rpd` and `tpd` a day: ceilings, whatever the server says. `window_s`
-    is for servers that count by windows of so many seconds. `limit` takes only the first tasks of the grid. A request
-    may take `timeout_s`, and less when the others are fast, but never less than `min_timeout_s`. `watch` is told how it
-    goes.
-    """
-
-    run: Path | None
-    base_url: str | None
-    endpoint: str | None
-    model: str | None
-    api_key: ApiKey | None
-    concurrency: int | Literal["auto"]
-    rpm: float | None
-    tpm: float | None
-    input_tpm: float | None
-    output_tpm: float | None
-    rpd: float | None
-    tpd: float | None
-    window_s: float | None
-    limit: int | None
-    timeout_s: float | None
-    min_timeout_s: float | None
-    watch: Watch | None
-
-
-class ResumeOptions(TypedDict, total=False):
-    """The options of `resume` and `aresume`: what is left out stays as the run's folder has it.
-
-    `retry_failed` asks also for the tasks that were given up. The rest as in RunOptions.
+    `concurrency` is how many requests are in flight at most, 16 when left out; with `auto` it is found out. `rpm`,
+    `tpm`, `input_tpm`, `output_tpm` are requests and tokens a minute, `rpd` and `tpd` a day: ceilings, whatever the
+    server says. `window_s` is for servers that count by windows of so many seconds. `limit` takes only the first tasks
+    of the grid. A request may take `timeout_s`, and less when the others are fast, but never less than `min_timeout_s`.
     """
 
     concurrency: int | Literal["auto"] | None
@@ -70,6 +42,29 @@ class ResumeOptions(TypedDict, total=False):
     limit: int | None
     timeout_s: float | None
     min_timeout_s: float | None
+
+
+class RunOptions(SettingsOptions, total=False):
+    """The options of `run` and `arun`; each may be left out.
+
+    `run` is a folder, or a name below `runs/`: the spec's name when left out. With no `base_url` and no key (`api_key`
+    or OPENAI_API_KEY) the embedded model answers. `endpoint` is `completions` or `chat`. `watch` is told how it goes.
+    """
+
+    run: Path | None
+    base_url: str | None
+    endpoint: str | None
+    model: str | None
+    api_key: ApiKey | None
+    watch: Watch | None
+
+
+class ResumeOptions(SettingsOptions, total=False):
+    """The options of `resume` and `aresume`: what is left out stays as the run's folder has it.
+
+    `retry_failed` asks also for the tasks that were given up. The rest as in RunOptions.
+    """
+
     retry_failed: bool
     api_key: ApiKey | None
     watch: Watch | None
