@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from herogen_async.errors import DiskError, RunFolderError, RunInUse
-from herogen_async.journal import RunFolder, RunLock, is_held, read_lock
+from herogen_async.journal import Mark, RunFolder, RunLock, is_held, read_lock
 from herogen_async.journal import lock as lock_module
 
 DEADLINE_S = 30.0
@@ -161,12 +161,12 @@ def test_a_release_leaves_no_live_figures_and_the_frontier_of_all_sessions(folde
         assert ({}, expected) == (left.live, left.frontier)
 
 
-def test_the_file_is_three_lines_of_a_fixed_length_for_its_owner_alone(folder: RunFolder) -> None:
+def test_the_file_is_five_lines_of_a_fixed_length_for_its_owner_alone(folder: RunFolder) -> None:
     lock = RunLock.acquire(folder, "2026-01-01")
     for live in ({"rows_per_s": 12.5}, {}, {"a": "x" * 9000}):
         lock.publish(live)
         lines = folder.lock.read_bytes().split(b"\n")
-        assert [511, 20, 3562, 0] == [len(line) for line in lines]
+        assert [511, 20, 58, 20, 3482, 0] == [len(line) for line in lines]
     lock.release()
     assert "2026-01-01" == read_lock(folder).holder["started_at"]
     assert 0o600 == folder.lock.stat().st_mode & 0o777
@@ -204,3 +204,27 @@ def test_a_lock_file_that_cannot_be_read_is_an_error_for_a_person(
     with pytest.raises(RunFolderError, match=r"lock' can't be read: ") as caught:
         look(folder)
     assert caught.value.fix is not None
+
+
+def test_p2_the_mark_and_what_was_charged_outlive_their_holder(folder: RunFolder) -> None:
+    lock = RunLock.acquire(folder, "2026-01-01")
+    assert (None, 0) == (lock.mark, lock.charged)
+    lock.vouch(Mark(3, 1 << 40, 77))
+    lock.charge(12)
+    lock.charge(30)
+    assert (Mark(3, 1 << 40, 77), 42) == (read_lock(folder).mark, read_lock(folder).charged)
+    lock.release()
+    again = RunLock.acquire(folder, "2026-01-02")
+    assert (Mark(3, 1 << 40, 77), 42) == (again.mark, again.charged)
+    again.release()
+
+
+def test_a_mark_that_is_half_an_old_one_and_half_a_new_one_promises_nothing(folder: RunFolder) -> None:
+    lock = RunLock.acquire(folder, "2026-01-01")
+    lock.vouch(Mark(0, 10_000, 10))
+    page = folder.lock.read_bytes()
+    lock.vouch(Mark(0, 99_999, 99))
+    mixed = page[:560] + folder.lock.read_bytes()[560:]
+    lock.release()
+    folder.lock.write_bytes(mixed)
+    assert read_lock(folder).mark is None

@@ -22,7 +22,7 @@ from herogen_async.journal import (
     write_manifest,
 )
 from herogen_async.plan import Plan
-from herogen_async.session.agreement import agree_on_manifest
+from herogen_async.session.agreement import agree as agreed
 from herogen_async.session.connect import Ready
 from herogen_async.session.order import Order
 from herogen_async.spec import Spec
@@ -62,7 +62,7 @@ def manifest_of(spec: Spec = DEMO, **changes: Any) -> Manifest:
 def agree(folder: RunFolder, spec: Spec = DEMO, *, model: str = "m", **settings: Any) -> None:
     server = Server("http://127.0.0.1:1/v1", CANARY)
     order = Order(spec, "completions", model, server, None, folder, Settings(**settings))
-    agree_on_manifest(Ready(order, model), Plan(spec, endpoint="completions", model=model), NOON)
+    agreed(Ready(order, model), Plan(spec, endpoint="completions", model=model), NOON).conclude()
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
@@ -227,22 +227,32 @@ def test_p7_the_same_questions_agree_and_new_settings_are_noted(folder: RunFolde
 @pytest.mark.parametrize(
     ("spec", "model", "named"),
     [
-        (DEMO.replace(repeats=2), "m", "the attributes or repeats changed"),
+        (DEMO.replace(repeats=2), "m", r"the repeats \(1 to 2\) changed"),
         (DEMO.replace(prompt="{age}, {gender}"), "m", "the prompt changed"),
-        (DEMO.replace(sampling={"max_tokens": 51}), "m", "the sampling changed"),
-        (DEMO, "n", "the model changed"),
-        (DEMO.replace(prompt="{age}, {gender}", sampling={}), "n", "the model and the prompt and the sampling changed"),
+        (DEMO.replace(sampling={"max_tokens": 51}), "m", r"the sampling \(max_tokens\) changed"),
+        (DEMO, "n", r"the model \('m' to 'n'\) changed"),
+        (DEMO.replace(prompt="{age}, {gender}", sampling={}), "n", "'n'\\), the prompt and the sampling .* changed"),
     ],
 )
 def test_p7_other_questions_are_refused_by_name_and_nothing_is_changed(
     folder: RunFolder, spec: Spec, model: str, named: str
 ) -> None:
     agree(folder)
+    folder.segment(0).write_bytes(codec.sealed_line({"key": "of some answer", "index": 0}))
     before = folder.manifest.read_bytes()
     with pytest.raises(RunFolderError, match=named) as caught:
         agree(folder, spec, model=model)
     assert "herogen-async resume" in (caught.value.fix or "")
     assert before == folder.manifest.read_bytes()
+
+
+def test_p7_where_nothing_was_answered_there_is_nothing_to_mix(folder: RunFolder) -> None:
+    """As after a run that parked because the model's name was wrong."""
+    agree(folder)
+    folder.segment(0).touch()
+    agree(folder, model="n")
+    found = read_manifest(folder)
+    assert ("n", False) == (found.model, found.keeps_stale)
 
 
 def test_p7_a_fingerprint_that_nothing_visible_explains_is_refused_too(folder: RunFolder) -> None:

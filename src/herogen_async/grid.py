@@ -19,7 +19,7 @@ class Grid:
     It keeps references to the value lists and, from the first `index` on, one position table an attribute.
     """
 
-    __slots__ = ("_axes", "_positions", "size")
+    __slots__ = ("_positions", "axes", "size")
 
     def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
         axes: list[tuple[str, Sequence[str], int, int]] = []
@@ -28,23 +28,23 @@ class Grid:
             axes.append((name, values, stride, len(values)))
             stride *= len(values)
         self.size = stride
-        self._axes = tuple(reversed(axes))
+        self.axes = tuple(reversed(axes))
         self._positions: dict[str, dict[str, int]] = {}
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based, attributes in the spec's order. IndexError outside `range(size)`."""
         if not 0 <= index < self.size:
             raise IndexError(f"cell {index!r} is outside this grid: valid are 0 to {self.size - 1} ({self!r})")
-        return {name: values[index // stride % length] for name, values, stride, length in self._axes}
+        return {name: values[index // stride % length] for name, values, stride, length in self.axes}
 
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`, whatever the order of its keys. InputError when the grid holds no such cell."""
-        names = [name for name, *_ in self._axes]
+        names = [name for name, *_ in self.axes]
         for name in cell:
             if name not in names:
                 raise InputError(f"cell {dict(cell)!r}: {name!r} is no attribute", fix=_nearest(name, names))
         index = 0
-        for name, values, stride, _ in self._axes:
+        for name, values, stride, _ in self.axes:
             if name not in cell:
                 raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=f"give it one value of {_some(values)}")
             index += stride * self._position(name, values, cell[name])
@@ -63,7 +63,7 @@ class Grid:
         return position
 
     def __repr__(self) -> str:
-        return f"Grid({' x '.join(f'{length} {name}' for name, _, _, length in self._axes)} = {self.size} cells)"
+        return f"Grid({' x '.join(f'{length} {name}' for name, _, _, length in self.axes)} = {self.size} cells)"
 
 
 def _nearest(word: object, valid: Sequence[str]) -> str:

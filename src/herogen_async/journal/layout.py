@@ -6,7 +6,9 @@ runs/<run>/
   rows-00000.jsonl  the answers, append-only: the only truth
   failures.jsonl    a line a task that was given up
   events.jsonl      what changed while running
+  damage.json       damaged lines that a person has agreed to pass over
   lock              held with flock by the writing process
+  control           the socket of `ctl`, there while the run is being worked on
   dataset/          derived, rebuildable at any time
 ```
 Folders are made 0700 and files 0600: answers may be anybody's business, but that is for the owner to decide.
@@ -17,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +49,16 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def damage(self) -> Path:
+        return self.path / "damage.json"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control"
 
     @property
     def dataset(self) -> Path:
@@ -68,11 +79,6 @@ class RunFolder:
         """The journal's files that exist, in writing order."""
         return sorted(path for path in self.path.glob("rows-*.jsonl") if _SEGMENT.fullmatch(path.name))
 
-    def last_segment(self) -> int:
-        """The number of the journal's last file, 0 when there is none."""
-        segments = self.segments()
-        return int(segments[-1].stem.removeprefix("rows-")) if segments else 0
-
     def create(self) -> None:
         """Make the folder; RunFolderError when that can't be."""
         try:
@@ -87,6 +93,21 @@ class RunFolder:
                 f"the run folder {str(self.path)!r} can't be written to",
                 fix="choose another with --run, or change the folder's owner or mode",
             )
+
+
+def saving_of(path: Path, good: int) -> Path:
+    """Where lines of a file of the journal are kept while it is cut to `good` bytes and they are not back in it."""
+    return path.with_suffix(f".saving-{good}")
+
+
+def last_segment(names: Iterable[str]) -> int:
+    """The number of the journal's last file among these names of a run folder, 0 when there is none."""
+    return max((int(found[1]) for name in names if (found := _SEGMENT.fullmatch(name))), default=0)
+
+
+def segment_number(path: Path) -> int:
+    """The number of a segment."""
+    return int(path.stem.removeprefix("rows-"))
 
 
 def find_run(run: str | os.PathLike[str]) -> RunFolder:

@@ -1,16 +1,19 @@
 """One writer a run.
 
 The kernel holds the lock (flock) and frees it when its holder dies, however it dies; what is written in the file is
-only for people and for `status`. Three lines of fixed length, written through a memory map, so that they survive a
-SIGKILL without a system call a row:
+only for people and for `status`, and to tell a torn end from damage. Five lines of fixed length, written through a
+memory map, so that they survive a SIGKILL without a system call a row:
 
 1. the holder: pid, host, when;
 2. the frontier: one more than the highest task index that was ever sent, over all sessions;
-3. the live figures, once a second.
+3. the mark: how far the journal is durable. A power cut may bring back an older one, never one that promises too much;
+4. what calls without an answer may have cost, in millionths of a dollar, over all sessions;
+5. the live figures, once a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -18,14 +21,19 @@ import os
 import socket
 from time import sleep
 from typing import Any
+from zlib import crc32
 
 from herogen_async import codec
 from herogen_async.errors import DiskError, RunFolderError, RunInUse
 from herogen_async.journal.layout import RunFolder
+from herogen_async.journal.publish import sync_folder
+from herogen_async.journal.store import Mark
 
 _HOLDER = slice(0, 511)
 _FRONTIER = slice(512, 532)
-_LIVE = slice(533, 4095)
+_MARK = slice(533, 591)
+_CHARGED = slice(592, 612)
+_LIVE = slice(613, 4095)
 _SIZE = 4096
 
 
@@ -36,6 +44,8 @@ class RunLock:
         self._descriptor = descriptor
         self._page = page
         self.frontier = before.frontier
+        self.mark = before.mark
+        self.charged = before.charged
         self.left_behind = before.live  # of a holder that was killed: `release` leaves nothing
 
     @classmethod
@@ -51,7 +61,7 @@ class RunLock:
                 raise OSError(errno.ESTALE, "it was removed meanwhile")
             before = read_lock(folder)
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": started_at}
-            return cls(descriptor, _written_page(descriptor, holder, before.frontier), before)
+            return cls(descriptor, _written_page(descriptor, holder, before), before)
         except OSError as error:
             os.close(descriptor)
             raise DiskError(f"{str(folder.lock)!r} can't be written: {error.strerror}") from error
@@ -64,6 +74,27 @@ class RunLock:
         if index >= self.frontier:
             self.frontier = index + 1
             self._write_frontier()
+
+    def forget_sent(self) -> None:
+        """The plan changes, or what counts as done: what was sent before says nothing about it."""
+        self.frontier = 0
+        self._write_frontier()
+
+    def vouch(self, mark: Mark) -> None:
+        """The journal is durable up to `mark`."""
+        self.mark = mark
+        self._page[_MARK] = _mark_line(mark)
+
+    def sync(self, folder: RunFolder) -> None:
+        """Make the page durable as it is. Once a session: then a power cut leaves some mark, if an old one."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._descriptor)
+            sync_folder(folder.path)
+
+    def charge(self, microdollars: int) -> None:
+        """A call that brings no answer may cost so much; less than nothing, when it did bring one."""
+        self.charged += microdollars
+        self._page[_CHARGED] = _digits(self.charged)
 
     def publish(self, live: dict[str, Any]) -> None:
         """Replace the live figures, for `status` in another process."""
@@ -86,8 +117,9 @@ class LockFile:
     def __init__(self, page: bytes) -> None:
         self.holder = _object(page[_HOLDER])
         self.live = _object(page[_LIVE])
-        digits = page[_FRONTIER].strip()
-        self.frontier = int(digits) if digits.isdigit() else 0
+        self.frontier = _number(page[_FRONTIER])
+        self.mark = _mark(page[_MARK])
+        self.charged = _number(page[_CHARGED])
 
 
 def read_lock(folder: RunFolder) -> LockFile:
@@ -139,9 +171,18 @@ def _take(descriptor: int, folder: RunFolder) -> None:
     )
 
 
-def _written_page(descriptor: int, holder: dict[str, Any], frontier: int) -> mmap.mmap:
+def _written_page(descriptor: int, holder: dict[str, Any], before: LockFile) -> mmap.mmap:
     """The file's page, written whole: a kill at any moment leaves the frontier as it was or as it is."""
-    page = b"\n".join((_padded(holder, _HOLDER), _digits(frontier), _padded({}, _LIVE), b""))
+    page = b"\n".join(
+        (
+            _padded(holder, _HOLDER),
+            _digits(before.frontier),
+            b" " * (_MARK.stop - _MARK.start) if before.mark is None else _mark_line(before.mark),
+            _digits(before.charged),
+            _padded({}, _LIVE),
+            b"",
+        )
+    )
     # Written, not only mapped: a page of a hole that can't be filled would end the process with SIGBUS.
     if os.pwrite(descriptor, page, 0) < _SIZE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -154,8 +195,25 @@ def _padded(value: dict[str, Any], place: slice) -> bytes:
     return (line if len(line) <= room else b"{}").ljust(room)
 
 
-def _digits(frontier: int) -> bytes:
-    return b"%020d" % frontier
+def _digits(number: int) -> bytes:
+    return b"%020d" % number
+
+
+def _number(digits: bytes) -> int:
+    return int(digits) if digits.isdigit() else 0
+
+
+def _mark_line(mark: Mark) -> bytes:
+    """With a checksum: half of an old mark and half of a new one could promise more than either."""
+    line = b"%05d %020d %020d %d" % mark
+    return b"%b %08x" % (line, crc32(line))
+
+
+def _mark(line: bytes) -> Mark | None:
+    numbers, _, checksum = line.rpartition(b" ")
+    if checksum != b"%08x" % crc32(numbers) or len(numbers.split()) != 4:
+        return None
+    return Mark(*map(int, numbers.split()))
 
 
 def _object(data: bytes) -> dict[str, Any]:

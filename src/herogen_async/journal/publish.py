@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from herogen_async.journal.layout import RunFolder
+
 
 @contextlib.contextmanager
 def publishing(path: Path) -> Iterator[BinaryIO]:
@@ -40,6 +42,28 @@ def require_room(folder: Path, size: int = 1 << 18) -> None:
         probe.write(bytes(size))
         probe.flush()
         os.fsync(probe.fileno())
+
+
+def begin_segment(folder: RunFolder, number: int) -> None:
+    """See to it that a segment is there, durably, and all later ones come after it."""
+    path = folder.segment(number)
+    if number and not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_folder(folder.path)
+
+
+def spill(name: str, lines: list[bytes]) -> Path | None:
+    """Put what a run's own disk refuses in this system's folder for temporary files; None when that can't be either."""
+    if not lines:
+        return None
+    with contextlib.suppress(OSError):
+        descriptor, place = tempfile.mkstemp(prefix=f"herogen-{name}-", suffix=".jsonl")
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        return Path(place)
+    return None
 
 
 def sync_folder(folder: Path) -> None:

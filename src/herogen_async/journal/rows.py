@@ -34,8 +34,11 @@ def row_line(task: Task, completion: Completion, *, attempts: int, latency_ms: f
     )
 
 
-def failure_line(task: Task, attempts: list[dict[str, Any]], *, at: datetime) -> bytes:
-    """The journal line of a task that was given up; `attempts` is its history, the last one the reason."""
+def failure_line(task: Task, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
+    """The journal line of a task that was given up; `attempts` is its history, the last one the reason.
+
+    `quarantined` is why it was not tried as often as others: it alone meets that.
+    """
     last = attempts[-1]
     return sealed_line(
         {
@@ -48,6 +51,7 @@ def failure_line(task: Task, attempts: list[dict[str, Any]], *, at: datetime) ->
             "status": last["status"],
             "request_id": last["request_id"],
             "attempts": attempts[-ATTEMPTS_KEPT:],
+            **({} if quarantined is None else {"quarantined": True, "reason": quarantined}),
             "created_at": at,
         }
     )

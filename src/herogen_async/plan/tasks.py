@@ -1,7 +1,4 @@
-"""What is to be asked: every task of a spec, by its place in the grid, and which of them are still to do.
-
-Nothing here holds the grid: a task is computed from its index when it is asked for.
-"""
+"""Every task of a spec, by its place in the grid. The grid is never held: a task is computed when it is asked for."""
 
 from __future__ import annotations
 
@@ -12,9 +9,8 @@ from typing import Any
 
 from herogen_async.codec import canonical, fingerprint
 from herogen_async.grid import Grid
+from herogen_async.plan.index_set import IndexSet
 from herogen_async.spec import Spec, Template
-
-_PAGE_BITS = 1 << 16  # 8 KiB a page: a run with rows everywhere costs one bit a task, an empty stretch nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,65 +82,3 @@ class Plan:
         digest.update(b"%d" % repeat)
         digest.update(canonical(cell))
         return digest.hexdigest()
-
-
-class IndexSet:
-    """A set of task indices in one bit each, in pages: memory follows the rows, not the grid."""
-
-    __slots__ = ("_count", "_pages")
-
-    def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __contains__(self, index: int) -> bool:
-        page = self._pages.get(index // _PAGE_BITS)
-        bit = index % _PAGE_BITS
-        return page is not None and bool(page[bit >> 3] & (1 << (bit & 7)))
-
-    def add(self, index: int) -> bool:
-        """Put `index` in; False when it was there already."""
-        number, bit = divmod(index, _PAGE_BITS)
-        page = self._pages.get(number)
-        if page is None:
-            page = self._pages[number] = bytearray(_PAGE_BITS // 8)
-        mask = 1 << (bit & 7)
-        if page[bit >> 3] & mask:
-            return False
-        page[bit >> 3] |= mask
-        self._count += 1
-        return True
-
-    def update(self, other: IndexSet) -> None:
-        """Put all of `other` in."""
-        for number, page in other._pages.items():
-            mine = int.from_bytes(self._pages.get(number, b""), "little")
-            theirs = int.from_bytes(page, "little")
-            self._pages[number] = bytearray((mine | theirs).to_bytes(_PAGE_BITS // 8, "little"))
-            self._count += (theirs & ~mine).bit_count()
-
-    def missing(self, stop: int) -> Iterator[int]:
-        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped whole."""
-        index = 0
-        while index < stop:
-            page = self._pages.get(index // _PAGE_BITS)
-            end = min(stop, (index // _PAGE_BITS + 1) * _PAGE_BITS)
-            if page is None:
-                yield from range(index, end)
-            else:
-                yield from self._missing_in(page, index, end)
-            index = end
-
-    @staticmethod
-    def _missing_in(page: bytearray, start: int, end: int) -> Iterator[int]:
-        offset = start - start % _PAGE_BITS
-        for byte_index, byte in enumerate(page):
-            if byte == 0xFF:
-                continue
-            for bit in range(8):
-                index = offset + (byte_index << 3) + bit
-                if start <= index < end and not byte & (1 << bit):
-                    yield index

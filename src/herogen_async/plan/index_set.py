@@ -1,0 +1,113 @@
+"""A set of task indices: which are done, which were given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+_PAGE_BITS = 1 << 16  # 8 KiB a page: a run with rows everywhere costs one bit a task, an empty stretch nothing
+
+
+class IndexSet:
+    """A set of task indices in one bit each, in pages: memory follows the rows, not the grid."""
+
+    __slots__ = ("_count", "_pages")
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, index: int) -> bool:
+        page = self._pages.get(index // _PAGE_BITS)
+        bit = index % _PAGE_BITS
+        return page is not None and bool(page[bit >> 3] & (1 << (bit & 7)))
+
+    def add(self, index: int) -> bool:
+        """Put `index` in; False when it was there already."""
+        number, bit = divmod(index, _PAGE_BITS)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = bytearray(_PAGE_BITS // 8)
+        mask = 1 << (bit & 7)
+        if page[bit >> 3] & mask:
+            return False
+        page[bit >> 3] |= mask
+        self._count += 1
+        return True
+
+    def add_all(self, indices: Sequence[int]) -> bool:
+        """Put all of `indices` in; False, and nothing is put in, when one of them was there already or comes twice."""
+        pages = self._pages
+        for count, index in enumerate(indices):
+            bit = index % _PAGE_BITS
+            page = pages.get(index // _PAGE_BITS)
+            if page is None:
+                page = pages[index // _PAGE_BITS] = bytearray(_PAGE_BITS // 8)
+            mask = 1 << (bit & 7)
+            if page[bit >> 3] & mask:
+                self._take_out(indices[:count])
+                return False
+            page[bit >> 3] |= mask
+        self._count += len(indices)
+        return True
+
+    def _take_out(self, indices: Sequence[int]) -> None:
+        for index in indices:
+            bit = index % _PAGE_BITS
+            self._pages[index // _PAGE_BITS][bit >> 3] &= ~(1 << (bit & 7))
+
+    def update(self, other: IndexSet) -> None:
+        """Put all of `other` in."""
+        for number, page in other._pages.items():
+            mine = int.from_bytes(self._pages.get(number, b""), "little")
+            theirs = int.from_bytes(page, "little")
+            self._pages[number] = bytearray((mine | theirs).to_bytes(_PAGE_BITS // 8, "little"))
+            self._count += (theirs & ~mine).bit_count()
+
+    def minus(self, other: IndexSet) -> IndexSet:
+        """What is in this set and not in `other`."""
+        left = IndexSet()
+        for number, page in self._pages.items():
+            mine = int.from_bytes(page, "little") & ~int.from_bytes(other._pages.get(number, b""), "little")
+            left._pages[number] = bytearray(mine.to_bytes(_PAGE_BITS // 8, "little"))
+            left._count += mine.bit_count()
+        return left
+
+    def discard(self, index: int) -> None:
+        """Take `index` out, if it is in."""
+        if index in self:
+            self._take_out([index])
+            self._count -= 1
+
+    def count(self, stop: int) -> int:
+        """How many of the members are below `stop`."""
+        last, bits = divmod(stop, _PAGE_BITS)
+        whole = sum(int.from_bytes(page).bit_count() for number, page in self._pages.items() if number < last)
+        part = int.from_bytes(self._pages.get(last, b""), "little") & ((1 << bits) - 1)
+        return whole + part.bit_count()
+
+    def missing(self, stop: int) -> Iterator[int]:
+        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped whole."""
+        index = 0
+        while index < stop:
+            page = self._pages.get(index // _PAGE_BITS)
+            end = min(stop, (index // _PAGE_BITS + 1) * _PAGE_BITS)
+            if page is None:
+                yield from range(index, end)
+            else:
+                yield from self._missing_in(page, index, end)
+            index = end
+
+    @staticmethod
+    def _missing_in(page: bytearray, start: int, end: int) -> Iterator[int]:
+        offset = start - start % _PAGE_BITS
+        first = (start - offset) >> 3
+        for byte_index, byte in enumerate(page[first : (end - offset + 7) >> 3], first):
+            if byte == 0xFF:
+                continue
+            for bit in range(8):
+                index = offset + (byte_index << 3) + bit
+                if start <= index < end and not byte & (1 << bit):
+                    yield index
