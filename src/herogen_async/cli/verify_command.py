@@ -1,0 +1,52 @@
+"""`verify` and `recover`: whether a run is sound, and what to do when it isn't."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command(epilog="Example: herogen-async verify superhero")(verify)
+    app.command(epilog="Example: herogen-async recover superhero --out superhero-2")(recover)
+
+
+def verify(run: RunArgument, json: JsonOption = False) -> None:
+    """Check every line of a run, also while it runs. Exit code 4 for damage; nothing is changed."""
+    from herogen_async import inspection
+
+    verdict = inspection.verify(run)
+    if json:
+        print_json(verdict.as_dict())
+    else:
+        for line in verdict.lines():
+            out(line)
+        say(f"Next: {verdict.next}")
+    if verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)
+
+
+def recover(
+    run: RunArgument,
+    to: Annotated[
+        str | None,
+        typer.Option("--out", metavar="NEWRUN", help="The new run's folder or name.", show_default="RUN-recovered"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy the sound rows of a damaged run to a new one. Exit code 4 when something was lost; RUN is not changed."""
+    from herogen_async import inspection
+
+    recovery = inspection.recover(run, to)
+    if json:
+        print_json(recovery.as_dict())
+    else:
+        for line in recovery.lines():
+            out(line)
+        say(f"Next: {recovery.next}")
+    if recovery.exit_code:
+        raise typer.Exit(recovery.exit_code)
