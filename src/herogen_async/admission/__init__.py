@@ -8,6 +8,7 @@ refused(ticket, now, wait_s=...)         a 429 closes the gate for everyone, onc
 """
 
 from herogen_async.admission.bucket import Bucket
+from herogen_async.admission.budget import Budget, Rates, in_usd
 from herogen_async.admission.controller import Admission, InFlight
 from herogen_async.admission.ledger import Ledger, LedgerBusy
 from herogen_async.admission.records import Outcome, Ticket, Used, Wait
@@ -16,14 +17,17 @@ from herogen_async.admission.tokens import TokenEstimate, byte_size, estimate_to
 __all__ = [
     "Admission",
     "Bucket",
+    "Budget",
     "InFlight",
     "Ledger",
     "LedgerBusy",
     "Outcome",
+    "Rates",
     "Ticket",
     "TokenEstimate",
     "Used",
     "Wait",
     "byte_size",
     "estimate_tokens",
+    "in_usd",
 ]

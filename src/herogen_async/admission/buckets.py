@@ -38,16 +38,17 @@ class _Entry:
     """One bucket of the table; `kind` is its place in a need, `ceiling` the rate that the user gave.
 
     `saves`: what the server says that it has saved up may be spent. Never where its limit is above the user's: that
-    would be spent again and again, and the user's limit be no ceiling.
+    would be spent again and again, and the user's limit be no ceiling. `told` is the rate that the server says.
     """
 
-    __slots__ = ("bucket", "ceiling", "kind", "limit", "saves", "why")
+    __slots__ = ("bucket", "ceiling", "kind", "limit", "saves", "told", "why")
 
     def __init__(self, limit: Limit, bucket: Bucket, ceiling: float | None) -> None:
         self.limit = limit
         self.bucket = bucket
         self.ceiling = ceiling
         self.saves = True
+        self.told: float | None = None
         self.kind = RESOURCES.index(limit[0])
         self.why = "day" if limit[1] >= DAY_S else limit[0]
 
@@ -62,7 +63,6 @@ class BucketTable:
 
     def __init__(self, given: Limits, now: float, *, by_window: bool) -> None:
         self.margin = 1.0
-        self._told: set[Limit] = set()
         self.by_window = by_window
         self._guesses = {resource: WindowGuess() for resource in RESOURCES}
         self._reserved = (0.0, 0.0, 0.0)  # requests, prompt and answer tokens less what came back, of all who share
@@ -95,6 +95,25 @@ class BucketTable:
                 entry.bucket.refill(now)
                 found[entry.limit[0]] = (entry.bucket.granted, entry.bucket.permitted)
         return found
+
+    def set_ceiling(self, name: str, value: float | None, now: float) -> None:
+        """The user's own limit `name` of a minute is `value` from now on; None: there is only what the server tells."""
+        limit = _GIVEN[name]
+        entry, ceiling = self._entry(limit), None if value is None else value / limit[1]
+        if entry is None and ceiling is not None:
+            entry = _Entry(limit, _bucket(limit, ceiling, now), ceiling)
+            entry.bucket.margin = self.margin
+            self.buckets.append(entry)
+        elif entry is not None:
+            entry.ceiling = ceiling
+            rates = [rate for rate in (entry.told, ceiling) if rate is not None]
+            if not rates:
+                self.buckets = [each for each in self.buckets if each is not entry]
+            else:
+                entry.set_saves(len(rates) < 2 or rates[0] <= rates[1] * (1 + _SAME))
+                entry.bucket.refill(now)
+                entry.bucket.set_rate(min(rates))
+        self._changed()
 
     # -- the hot path ------------------------------------------------------------------------------------------
 
@@ -174,14 +193,14 @@ class BucketTable:
         elif entry.ceiling is not None:
             entry.set_saves(rate <= entry.ceiling * (1 + _SAME))
             rate = min(rate, entry.ceiling)
-        if entry.limit in self._told and math.isclose(entry.bucket.rate_per_s, rate, rel_tol=_SAME):
+        was_told, entry.told = entry.told is not None, reading.limit / window_s
+        if was_told and math.isclose(entry.bucket.rate_per_s, rate, rel_tol=_SAME):
             return entry, False
         entry.bucket.refill(now)
         if window_s > MINUTE_S:
             entry.bucket.burst = max(rate * window_s, 1.0)
             entry.bucket.level = min(entry.bucket.level, entry.bucket.burst)
         entry.bucket.set_rate(rate)
-        self._told.add(entry.limit)
         self._changed()
         return entry, True
 
@@ -253,10 +272,11 @@ class BucketTable:
 
     def _forget_minute(self, resource: str) -> None:
         """What was taken for a minute's limit counts over longer."""
-        self._told.discard((resource, MINUTE_S))
-        self.buckets = [
-            entry for entry in self.buckets if entry.limit != (resource, MINUTE_S) or entry.ceiling is not None
-        ]
+        entry = self._entry((resource, MINUTE_S))
+        if entry is not None:
+            entry.told = None
+            if entry.ceiling is None:
+                self.buckets = [each for each in self.buckets if each is not entry]
 
     def _changed(self) -> None:
         """What the hot path asks for every time."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from herogen_async.admission.bucket import SHORTEST_WAIT_S
 from herogen_async.admission.buckets import VALUES, BucketTable
+from herogen_async.admission.budget import Budget
 from herogen_async.admission.ledger import Ledger, LedgerBusy
 from herogen_async.admission.pace import Pace
 from herogen_async.admission.records import Outcome, Ticket, Used, Wait
@@ -60,7 +61,7 @@ class Admission:
 
     `estimate` foretells tokens. `adaptive` bounds what is in flight. `ramp` begins with few calls in flight as long as
     no limit is known: off for a server that never refuses. `window_s` is for servers that count by windows of so many
-    seconds: they save nothing up.
+    seconds: they save nothing up. `budget` knows what money is left.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class Admission:
         ramp: bool = False,
         window_s: float | None = None,
         ledger: Ledger | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.table = BucketTable(limits or Limits(), now, by_window=window_s is not None)
         self.pace = Pace()
         self.tokens = estimate or TokenEstimate(None)
         self.adaptive = adaptive
+        self.budget = budget
         self.outstanding = 0
         self.gate_until = float("-inf")
         # How a server charges tokens, until refusals tell otherwise: the larger of prompt and max_tokens when a request
@@ -103,6 +106,8 @@ class Admission:
 
     def reserve(self, size: int, now: float) -> Ticket | Wait:
         """A ticket for a prompt of `size` bytes, or for how long to wait and why."""
+        if self.budget is not None and not self.budget.fits(size):
+            return Wait(FOREVER, "budget")
         if now < self.gate_until:
             return Wait(max(self.gate_until - now, SHORTEST_WAIT_S), "gate")
         if self.outstanding >= self.in_flight_limit:
@@ -137,7 +142,8 @@ class Admission:
         self.outstanding += 1
         if self.adaptive is not None:
             self.adaptive.started(now)
-        return Ticket(size, prompt, answer, now, sent)
+        worst = 0 if self.budget is None else self.budget.reserve(size)
+        return Ticket(size, prompt, answer, now, sent, worst=worst)
 
     def _estimate(self, size: int) -> tuple[float, float]:
         prompt, answer = self.tokens.prompt(size), float(self.tokens.answer)
@@ -168,6 +174,8 @@ class Admission:
                 self.adaptive.finished(now - ticket.at, now, ok=outcome is Outcome.ANSWERED)
         if outcome is Outcome.ANSWERED:
             self._in_flight += 1
+        if self.budget is not None:
+            self.budget.settle(ticket.worst, ticket.size, outcome, used)
         if used is not None:
             self.tokens.observed(ticket.size, used.prompt)
         says_more = bool(readings) and (now >= self._learn_again or outcome is not Outcome.ANSWERED)

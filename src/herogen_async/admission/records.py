@@ -12,21 +12,23 @@ class Outcome(Enum):
 
     ANSWERED = "answered"  # charged for what it used
     NOT_CHARGED = "not_charged"  # refused by the limiter, or never sent
+    REFUSED = "refused"  # by the server, before any work: it counts as a request, and costs no money
     ASSUMED_CHARGED = "assumed_charged"  # failed, timed out or reset after sending
 
 
 class Used(NamedTuple):
-    """Tokens that the server's `usage` counts for one answer."""
+    """Tokens that the server's `usage` counts for one answer; `cached` of the prompt's were in its cache."""
 
     prompt: float
     answer: float
+    cached: float = 0.0
 
 
 class Wait(NamedTuple):
     """Not yet: try again after `wait_s` seconds, because of `why`.
 
-    `gate`, `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrency`, `day` (a day's limit is used up) or
-    `ledger` (another process decides at this moment).
+    `gate`, `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrency`, `day` (a day's limit is used up),
+    `budget` (what is in flight may use up the rest) or `ledger` (another process decides at this moment).
     """
 
     wait_s: float
@@ -37,7 +39,8 @@ class Wait(NamedTuple):
 class Ticket:
     """A reservation: one request of `size` bytes, `prompt` and `answer` tokens, at `at` seconds.
 
-    `sent` is what has been reserved up to and with it: requests, prompt tokens, answer tokens.
+    `sent` is what has been reserved up to and with it: requests, prompt tokens, answer tokens. `worst` is what it may
+    cost, as the budget reckons.
     """
 
     size: int
@@ -47,6 +50,7 @@ class Ticket:
     sent: tuple[float, float, float]
     settled: bool = False
     refused: bool = False
+    worst: int = 0
 
     @property
     def tokens(self) -> float:
