@@ -12,6 +12,7 @@ from herogen_async.errors import (
     RateLimited,
     RequestTimeout,
     RetryableError,
+    RowDeadline,
     RowRefused,
     ServerFault,
 )
@@ -185,6 +186,13 @@ def test_a_run_that_never_had_an_answer_parks_after_a_few_failures_of_a_kind(
     assert decision.fix
 
 
+def test_a_row_timeout_shorter_than_the_answers_is_told_to_be_longer() -> None:
+    triage = Triage()
+    decisions = [triage.judge(RowDeadline("no answer within 1 s"), 1, 0.0) for _ in range(FALSE_STARTS[RowDeadline])]
+    assert isinstance(decisions[-1], Park)
+    assert "a longer --row-timeout, then `retry`" in (decisions[-1].fix or "")
+
+
 @pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
 def test_after_the_first_answer_the_same_failures_park_nothing(kind: type[EndpointError], allowed: int) -> None:
     triage = after_an_answer()
@@ -231,7 +239,7 @@ def times_limited(triage: Triage, *, others: int, refused_too: int = 0, most: in
         for _ in range(refused_too):
             retried(triage, RateLimited("x"), now=float(met))
         decision = triage.judge(RateLimited("x"), 1, float(met), rate_limits=met)
-        if decision == GiveUp():
+        if isinstance(decision, GiveUp):
             return met
         assert isinstance(decision, Retry)
         for _ in range(others):

@@ -18,6 +18,7 @@ HerogenError
     │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up
+    ├── RowDeadline            all attempts of a row took too long: give the row up
     ├── InternalFault          a mistake of this program met this row: give the row up, tell it
     └── EndpointRefused        no row can succeed: park the run
 ```
@@ -173,6 +174,12 @@ class RowRefused(EndpointError):
     kind = "refused"
 
 
+class RowDeadline(EndpointError):
+    """All attempts of this row together took longer than a row may: it is given up."""
+
+    kind = "deadline"
+
+
 class InternalFault(EndpointError):
     """A mistake of this program met this row: it is given up and told, the rows in flight beside it are kept."""
 
@@ -180,6 +187,13 @@ class InternalFault(EndpointError):
 
 
 class EndpointRefused(EndpointError):
-    """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL."""
+    """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL.
+
+    `may_be_row`: a 403 or 404 that does not say what it is about; a firewall may have met one prompt. `renews`: a limit
+    that comes back by itself, in `retry_after_s` seconds where the server says so.
+    """
 
     kind = "endpoint_refused"
+    may_be_row: bool = False
+    renews: bool = False
+    retry_after_s: float | None = None

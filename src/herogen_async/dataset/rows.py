@@ -1,7 +1,8 @@
 """The rows of a run in the grid's order, whatever the order they were written in.
 
-- each task's answer is there once, the first one written (P6);
-- a row whose key is not the one that this plan has at its index belongs to another plan: counted, left out;
+- each task's answer is there once, the first one written (P6); of several generations' answers the newest;
+- a row whose key is not the one that its plan has at its index belongs to another run: counted, left out;
+- a row that was made before the grid was changed is in its new place; one of another generation is left out;
 - memory: eight bytes a row, for the place where it lies; the rows themselves stay on disk.
 """
 
@@ -15,8 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from herogen_async import codec
-from herogen_async.journal import RunFolder, existing_run, read_manifest, read_rows
-from herogen_async.plan import Plan
+from herogen_async.journal import Known, Line, RunFolder, existing_run, read_manifest, segment_number
 from herogen_async.spec import Template
 
 _PAGE = 1024  # tasks: 8 KiB, so that even rows scattered over a huge grid cost no more than they do on disk
@@ -34,7 +34,8 @@ class RunRows:
         self.folder: RunFolder = existing_run(run)
         self.manifest = read_manifest(self.folder)
         self.spec = self.manifest.resolved_spec()
-        self.plan = Plan(self.spec, endpoint=self.manifest.endpoint, model=self.manifest.model)
+        self.lineage = self.manifest.lineage()
+        self.plan = self.lineage.plan
         self.doubles = 0
         self.foreign = 0
         self._count = 0
@@ -64,18 +65,26 @@ class RunRows:
                 files[segment].seek(offset)
                 row: dict[str, Any] = codec.loads(files[segment].readline())
                 del row["crc"]
+                row["index"] = index
                 row["cell"] = self.plan.grid.cell(index // self.plan.repeats)
                 row["sub_prompt"] = sub_prompt.render(row["cell"])
                 yield row
 
     def _find(self) -> None:
-        for line in read_rows(self.folder):
-            if not self.plan.owns(line.record):
+        known = Known(self.folder)
+        for path in sorted(known.segments(), key=lambda path: self.lineage.precedence(segment_number(path))):
+            self._segments.append(path)
+            self._find_in(known.sound(path), self.lineage.era(segment_number(path)))
+
+    def _find_in(self, lines: Iterator[Line], era: int) -> None:
+        lineage = self.lineage
+        for line in lines:
+            if not lineage.eras[era].plan.owns(line.record):
                 self.foreign += 1
                 continue
-            if self._segments[-1:] != [line.path]:
-                self._segments.append(line.path)
-            self._put(line.record["index"], (len(self._segments) - 1) * _SEGMENT + line.offset)
+            index = lineage.place(era, line.record["index"])
+            if index is not None and lineage.counts(era):
+                self._put(index, (len(self._segments) - 1) * _SEGMENT + line.offset)
 
     def _put(self, index: int, place: int) -> None:
         page = self._pages.get(index // _PAGE)

@@ -16,21 +16,27 @@ from typing import Any
 
 from herogen_async.clock import Clock
 from herogen_async.plan import Task
-from herogen_async.retry import SUSPECT_AFTER
+from herogen_async.retry import SUSPECT_AFTER, Streak
 
 TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
 
 
 class Job:
-    """A task on its way: the bytes of its prompt, how often it was tried, and how that went."""
+    """A task on its way: the bytes of its prompt, how often it was tried, and how that went.
 
-    __slots__ = ("attempt", "history", "rate_limits", "size", "task")
+    `first_s` is when it was first asked, `sent_s` when it was asked last.
+    """
+
+    __slots__ = ("attempt", "first_s", "history", "rate_limits", "sent_s", "size", "streak", "task")
 
     def __init__(self, task: Task, size: int) -> None:
         self.task = task
         self.size = size
         self.attempt = 1
         self.rate_limits = 0
+        self.first_s: float | None = None
+        self.sent_s = 0.0
+        self.streak: Streak | None = None
         self.history: list[dict[str, Any]] = []
 
     @property
@@ -60,6 +66,16 @@ class Feed:
     def statistics(self) -> dict[str, int]:
         """How many jobs are where."""
         return {"queued": len(self._new), "due": len(self._due), "waiting": len(self._waiting), "out": self._out}
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are jobs that were never handed out, or will be."""
+        return not self._closed and bool(self._new or not self._ended)
+
+    def waiting(self) -> list[tuple[float, Job]]:
+        """The jobs that are to be tried again, and when."""
+        now = self._clock.now()
+        return [(due_s, job) for due_s, _, job in self._waiting] + [(now, job) for job in self._due]
 
     async def put(self, job: Job) -> bool:
         """Queue a new job, waiting while the queue is full; False when the feed was closed."""
@@ -120,6 +136,21 @@ class Feed:
         """A job that was got needs no more work."""
         self._out -= 1
         self._wake_if_over()
+
+    def put_back(self, job: Job) -> None:
+        """A job that was got goes in front again: whoever got it did nothing with it."""
+        self._out -= 1
+        if self._closed:
+            self._wake_if_over()
+            return
+        (self._due if job.history else self._new).appendleft(job)
+        self._wake(1)
+
+    def resize(self, capacity: int, retry_capacity: int) -> None:
+        """Hold so many from now on; what is held already stays."""
+        self._capacity, self._retry_capacity = capacity, retry_capacity
+        self._release_putter()
+        self._wake(len(self._new))
 
     def retry(self, job: Job, after_s: float) -> None:
         """A job that was got is to be tried again, `after_s` seconds from now."""

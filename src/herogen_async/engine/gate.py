@@ -16,7 +16,7 @@ from typing import Any
 
 from asyncio_throttle.throttler import Throttler
 
-from herogen_async.admission import Admission, Outcome, Ticket, Used
+from herogen_async.admission import Admission, Budget, Outcome, Ticket, Used
 from herogen_async.clock import Clock
 from herogen_async.errors import RateLimited
 from herogen_async.limits import MINUTE_S, Reading
@@ -58,7 +58,8 @@ class Gate:
         self._again: deque[_Turn] = deque()  # those that were refused before, in front of all others
         self._news = asyncio.Event()
         self._closed = False
-        self._held = False
+        self._held_for: str | None = None
+        self._dispatcher: asyncio.Task[None] | None = None  # while it waits for the fuse
         self.waiting_for: str | None = None
         self._set_fuse()
 
@@ -71,7 +72,7 @@ class Gate:
 
         Without the cost of a coroutine.
         """
-        if self._closed or self._queue or self._again or self._held or self._fuse is not None:
+        if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
             return None
         granted = self._admission.reserve(size, self._clock.now())
         return granted if isinstance(granted, Ticket) else None
@@ -150,22 +151,49 @@ class Gate:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether a day's limit is what is waited for, and nothing came back since that was found."""
-        return self.waiting_for == "day" and not self._news.is_set()
+        """Whether a day's limit or the budget is what is waited for, and nothing came back since that was found."""
+        return self.waiting_for in ("day", "budget") and not self._news.is_set()
 
-    def hold(self, held: bool) -> None:
-        """Let nothing through until told otherwise."""
-        if held != self._held:
-            self._held = held
+    @property
+    def budget(self) -> Budget | None:
+        """The ledger of what the run costs; None where nobody knows a price."""
+        return self._admission.budget
+
+    def hold(self, held: bool, why: str = "disk") -> None:
+        """Let nothing through until told otherwise; `why` is what is waited for."""
+        held_for = why if held else None
+        if held_for != self._held_for:
+            self._held_for = held_for
             self._news.set()
+
+    def fix_concurrency(self) -> None:
+        """No more adaptive concurrency: only the callers bound what is in flight."""
+        self._admission.adaptive = None
+        self._news.set()
+
+    def set_ceiling(self, name: str, value: float | None) -> None:
+        """The user's own limit `name` of a minute, from now on; None: there is none."""
+        self._admission.table.set_ceiling(name, value, self._clock.now())
+        if name == "rpm":
+            self._ceiling_per_s = None if value is None else value / MINUTE_S
+            self._fused = self._fuse = None
+            self._set_fuse()
+            if self._dispatcher is not None:  # the old fuse would hold it back for up to a minute
+                self._dispatcher.cancel()
+                self._dispatcher = None
+        self._news.set()
+
+    def recall(self) -> None:
+        """Everybody who waits gets None, at once; who is still wanted comes again."""
+        for queue in (self._again, self._queue):
+            while queue:
+                self._grant(queue.popleft()[1], None)
 
     def close(self) -> None:
         """Let nothing through any more: everybody who waits gets None, at once."""
         self._closed = True
         self._news.set()
-        for queue in (self._again, self._queue):
-            while queue:
-                self._grant(queue.popleft()[1], None)
+        self.recall()
 
     def _set_fuse(self) -> None:
         """The user's ceiling holds in any minute, what the server permits in any window that it counts by.
@@ -198,8 +226,8 @@ class Gate:
             if turn.done():  # cancelled while it waited
                 queue.popleft()
                 continue
-            if self._held:
-                self.waiting_for = "disk"
+            if self._held_for:
+                self.waiting_for = self._held_for
                 return None
             granted = self._admission.reserve(size, self._clock.now())
             if not isinstance(granted, Ticket):
@@ -207,7 +235,8 @@ class Gate:
                 return self._rounded_up(wait_s) if math.isfinite(wait_s) else None
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue
-            queue.remove((size, turn))  # while the fuse was waited for, another may have come in front of it
+            if not turn.done():  # recalled meanwhile
+                queue.remove((size, turn))  # while the fuse was waited for, another may have come in front of it
             self._grant(turn, granted)
         return None
 
@@ -219,11 +248,16 @@ class Gate:
         """Wait for the fuse; False, and the ticket is given back, when nothing may go any more by then."""
         passed = False
         self.waiting_for = "requests"
+        self._dispatcher = dispatcher = asyncio.current_task()
         try:
             async with fuse:
-                passed = not (self._closed or self._held or self._clock.now() < self._admission.gate_until)
+                passed = not (self._closed or self._held_for or self._clock.now() < self._admission.gate_until)
+        except asyncio.CancelledError:
+            # By `set_ceiling`, unless others cancelled it, too.
+            if self._dispatcher is not None or dispatcher is None or dispatcher.uncancel():
+                raise
         finally:
-            self.waiting_for = None
+            self.waiting_for = self._dispatcher = None
             if not passed:
                 self.settle(ticket, Outcome.NOT_CHARGED)
         return passed

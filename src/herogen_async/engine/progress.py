@@ -6,6 +6,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from herogen_async.admission.latencies import FADE_ABOVE, Latencies
+from herogen_async.plan import IndexSet
+
+
+@dataclass(frozen=True, slots=True)
+class Straggler:
+    """A row that is still out once nothing new is sent: the task at `index`, for `out_s` seconds since it was asked.
+
+    It waits for the answer to attempt number `attempt`; where `retry_in_s` is set, for that attempt to begin. `after`
+    is the class of the failure before it.
+    """
+
+    index: int
+    cell: dict[str, str]
+    out_s: float
+    attempt: int
+    retry_in_s: float | None = None
+    after: str | None = None
 
 
 @dataclass(slots=True)
@@ -32,6 +49,8 @@ class Progress:
     accounts: dict[str, tuple[float, float]] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     concurrency: int = 0
+    stragglers: tuple[Straggler, ...] = ()
+    given_up: IndexSet = field(default_factory=IndexSet)  # in this session
 
     def bind(self, what: str) -> None:
         """One sample of what the run waits for."""

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from herogen_async.report import RunReport
-from herogen_async.view.plain import BINDS, errors_text, limits_text
-from herogen_async.view.text import count, duration, rate, sanitize
+from herogen_async.view.failures import straggler_lines
+from herogen_async.view.plain import BINDS, cost_text, errors_text, limits_text
+from herogen_async.view.text import count, duration, moment, rate, sanitize
 
 
 class LivePanel:
@@ -70,6 +71,9 @@ def draw(report: RunReport, width: int | None = None) -> RenderableType:
     rows: list[RenderableType] = [bar, figures, *_pacing(report)]
     if report.errors:
         rows.append(Text(f"errors: {errors_text(report)}", style="yellow"))
+    if report.wake_at is not None:
+        rows.append(Text(f"asleep until {moment(report.wake_at, report.wake_in_s)}: {sanitize(report.reason or '')}"))
+    rows += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in straggler_lines(report)]
     where = report.base_url or "on this machine"
     return Panel(
         Group(*rows),
@@ -91,7 +95,8 @@ def _pacing(report: RunReport) -> list[Text]:
     shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
     if len(shares) > 1:
         lines.append(Text(f"so far by {', '.join(shares[:5])}", style="dim"))
-    told = [f"permitted: {limits_text(report)}"] if report.limits else []
+    told = [] if report.cost is None else [f"cost {cost_text(report)}"]
+    told += [f"permitted: {limits_text(report)}"] if report.limits else []
     if report.latency_ms:
         told.append(f"latency {report.latency_ms['p50']:,.0f} ms, p99 {report.latency_ms['p99']:,.0f} ms")
     if told:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 
+_HALF_A_DAY_S = 43_200.0
 _KEPT = {"\n", "\t"}
 
 
@@ -30,6 +32,15 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
+def moment(at: str, in_s: float | None) -> str:
+    """`14:05 (in 2 h 05 min)` of an ISO 8601 instant, in local time; with its day where that may not be today."""
+    local = datetime.fromisoformat(at).astimezone()
+    if in_s is None:
+        return f"{local:%a %d %b %H:%M}"
+    told = f"{local:%H:%M}" if abs(in_s) < _HALF_A_DAY_S else f"{local:%a %d %b %H:%M}"
+    return f"{told} (in {duration(in_s)})" if in_s > 0 else f"{told}, that is now"
+
+
 def rate(per_s: float) -> str:
     """Three digits that matter."""
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.1f}" if per_s >= 10 else f"{per_s:.2f}"
@@ -38,6 +49,11 @@ def rate(per_s: float) -> str:
 def count(number: int) -> str:
     """Thousands apart."""
     return f"{number:,}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 task`, `1,000 tasks`."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _is_command(character: str) -> bool:

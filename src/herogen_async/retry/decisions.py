@@ -1,0 +1,60 @@
+"""What is decided about a failure, and what is known of its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Ask again, `after_s` seconds from now.
+
+    `counts` is False where no attempt is used up; `pause_s` is how long nobody should ask anything.
+    """
+
+    after_s: float
+    counts: bool = True
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This row won't be answered; `quarantined` says why it was not tried as often as others."""
+
+    quarantined: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """No row will be answered until a person acts: why, and what to do. `wake_after_s`: or until so much later."""
+
+    reason: str
+    fix: str | None = None
+    wake_after_s: float | None = None
+
+
+Decision = Retry | GiveUp | Park
+
+
+@dataclass(slots=True)
+class Streak:
+    """What a row meets again and again: `times` failures of `kind` in a row, the first and the last of them when.
+
+    `answers` and `faults` are the run's counts at the first. `payload` tells prompts apart.
+    """
+
+    payload: int = 0
+    kind: str = ""
+    times: int = 0
+    answers: int = 0
+    faults: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What else a run is about: calls of other rows that are in flight, and whether there are new rows to be sent."""
+
+    in_flight: int = 0
+    new: bool = True
