@@ -1,0 +1,117 @@
+"""`ctl`: control a run that is at work, from another terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from herogen_async.cli.settings_options import concurrency_from
+from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
+from herogen_async.errors import InputError
+
+if TYPE_CHECKING:
+    from herogen_async.control import Command
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog="Example: herogen-async ctl superhero set concurrency=32 rpm=500")(ctl)
+
+
+def ctl(
+    run: RunArgument,
+    do: Annotated[
+        str,
+        typer.Argument(
+            metavar="pause|resume|drain|set|status",
+            help="`pause` sends nothing more until `resume`; `drain` ends the run once what is in flight is there; "
+            "`set` changes settings; `status` changes nothing.",
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=VALUE...", help="With `set`: concurrency=N, rpm=N, tpm=N; rpm=none lifts the limit."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Control a run that is at work, from another terminal. What is set also holds when it is resumed."""
+    from herogen_async.control import ask
+    from herogen_async.journal import existing_run
+
+    command = command_from(do, settings or [])
+    folder = existing_run(run)
+    status = ask(folder, command)
+    if json:
+        print_json(status)
+        return
+    for line in status_lines(status):
+        out(line)
+    say(f"Next: {_next_step(status, folder.argument)}")
+
+
+def command_from(do: str, settings: list[str]) -> Command:
+    """What was typed. Raises InputError."""
+    from herogen_async.control import ACTIONS, Command
+    from herogen_async.spec.problem import nearest
+
+    if do not in ACTIONS:
+        raise InputError(f"{do!r} is nothing that a run can be told", fix=nearest(do, ACTIONS))
+    if do == "set" and not settings:
+        raise InputError("set what?", fix="e.g. set concurrency=32 rpm=500")
+    if do != "set" and settings:
+        raise InputError(f"{do} takes no {settings[0]!r}", fix="settings go with set, e.g. set concurrency=32")
+    values: dict[str, Any] = {}
+    for name, value in map(_setting, settings):
+        if name in values:
+            raise InputError(f"{name} is given twice", fix="leave one of them out")
+        values[name] = value
+    return Command(do, values)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    from herogen_async.control import SETTABLE
+    from herogen_async.spec.problem import nearest
+
+    name, equals, value = text.partition("=")
+    name = name.strip().lower().replace("-", "_")
+    if name not in SETTABLE:
+        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, SETTABLE))
+    if not equals:
+        raise InputError(f"{text!r} sets nothing", fix=f"{name}=VALUE")
+    if name == "concurrency":
+        return name, concurrency_from(value.strip())
+    if value.strip().lower() == "none":
+        return name, None
+    try:
+        number = float(value.strip() if "_" not in value else "nan")
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise InputError(f"{name} can't be {value!r}", fix="give a number above zero, or none")
+    return name, number
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """What a run replied, in words."""
+    state = {"not asking": "starting or ending, it asks nothing"}.get(status["state"], status["state"])
+    head = f"{status['run']}: {state}"
+    if "done" in status:
+        head += f", {status['done']:,} of {status['total']:,} done, {status['in_flight']:,} in flight"
+        if status["failed"]:
+            head += f", {status['failed']:,} given up"
+    limits = [f"concurrency {status['concurrency']}"]
+    for name in ("rpm", "tpm"):
+        limits.append(f"{name} {'none' if status[name] is None else format(status[name], ',.10g')}")
+    return [head + ".", f"Set: {', '.join(limits)}."]
+
+
+def _next_step(status: dict[str, Any], name: str) -> str:
+    if status["state"] == "paused":
+        return f"herogen-async ctl {name} resume"
+    if status["state"] == "draining":
+        return f"when it has ended: herogen-async resume {name}"
+    return f"herogen-async status {name}"
