@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from herogen_async.engine import Progress
+from herogen_async.engine import Progress, Straggler
 from herogen_async.journal import Recovered
 
 RATE_WINDOW_S = 10.0
@@ -25,8 +25,11 @@ class RunReport:
     the % of the time that each thing was waited for. `limits` are those that hold: given, and told by the server.
     `concurrency` is how many calls may be in flight, `latency_ms` holds `p50`, `p95` and `p99` of the last
     thousands of calls.
-    `cost` is None: unknown is not zero.
-    `grid` is the number of tasks without a limit.
+    `cost` is in USD, over all sessions, with what attempts that brought no answer may have cost; None where the price
+    is not known: unknown is not zero. `budget` is what it may come to.
+    `grid` is the number of tasks without a limit. `stragglers` are the rows that are out for the longest, once nothing
+    new is sent. A parked run can go on by itself at `wake_at` (ISO 8601, UTC), in `wake_in_s` seconds, where that is
+    known; one that is running and has it sleeps until then.
     `state` is one of `running`, `done`, `failed_rows`, `interrupted`, `parked`, `stopped`.
     """
 
@@ -49,6 +52,7 @@ class RunReport:
     latency_ms: dict[str, float] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
     cost: float | None = None
+    budget: float | None = None
     retries: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     finish_reasons: dict[str, int] = field(default_factory=dict)
@@ -56,8 +60,11 @@ class RunReport:
     model: str | None = None
     endpoint: str | None = None
     base_url: str | None = None
+    stragglers: tuple[Straggler, ...] = ()
     reason: str | None = None
     fix: str | None = None
+    wake_at: str | None = None
+    wake_in_s: float | None = None
     next: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -136,7 +143,8 @@ def live_report(head: Mapping[str, Any], progress: Progress, pace: Pace, *, now:
         retries=progress.retries,
         errors=dict(progress.errors),
         finish_reasons=_listed(progress.finish_reasons),
-        eta_s=pending / rows_per_s if rows_per_s > 0 else None,
+        eta_s=pending / rows_per_s if rows_per_s > 0 and progress.binds_now != "paused" else None,
+        stragglers=progress.stragglers,
     )
 
 
@@ -171,9 +179,12 @@ def folded_report(
     done, failed = len(found.done), len(found.failed)
     last = {**sessions.get("last", {}), **live}
     finished = "failed_rows" if failed else "done"
+    stopped = sessions.get("state", "stopped")
+    if stopped in ("done", "failed_rows"):  # it was, before a recovery or an extension left more to ask
+        stopped = "stopped"
     return RunReport(
         **head,
-        state="running" if live else finished if done + failed >= total else sessions.get("state", "stopped"),
+        state="running" if live else finished if done + failed >= total else stopped,
         total=total,
         done=done,
         failed=failed,
@@ -193,8 +204,10 @@ def folded_report(
         errors=dict(last.get("errors", {})),
         finish_reasons=_listed(found.finish_reasons),
         eta_s=live.get("eta_s"),
-        reason=None if live else sessions.get("reason"),
+        stragglers=tuple(Straggler(**each) for each in live.get("stragglers", ())),
+        reason=live.get("reason") if live else sessions.get("reason"),
         fix=None if live else sessions.get("fix"),
+        wake_at=live.get("wake_at") if live else sessions.get("wake_at"),
     )
 
 

@@ -8,13 +8,16 @@ import typer
 
 from herogen_async.cli import (
     bench_command,
+    ctl_command,
     dataset_commands,
     doctor_command,
+    plan_command,
     run_commands,
     simulate_command,
     start_commands,
+    verify_command,
 )
-from herogen_async.cli.shell import print_error
+from herogen_async.cli.shell import Printed, print_error, print_json
 from herogen_async.errors import HerogenError
 
 app = typer.Typer(
@@ -27,14 +30,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback that prints variables prints secrets
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (start_commands, run_commands, dataset_commands, doctor_command, simulate_command, bench_command):
+for module in (
+    start_commands,
+    plan_command,
+    run_commands,
+    ctl_command,
+    dataset_commands,
+    verify_command,
+    doctor_command,
+    simulate_command,
+    bench_command,
+):
     module.register(app)
+
+
+USAGE = 2  # typer's own exit code for a command line that it can't read
 
 
 def main() -> None:
     """The program `herogen-async`. Exit codes: 0 done, 1 rows given up, 2 wrong input, 3 parked, 4 damage, 130."""
+    Printed.json = False
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == USAGE and "--json" in sys.argv and not Printed.json:  # it was said on stderr only
+            print_json({"error": "the command line is wrong", "kind": "usage", "fix": "see standard error"})
+        raise
     except HerogenError as error:
         print_error(error)
         sys.exit(error.exit_code)

@@ -14,8 +14,19 @@ from herogen_async.cli.settings_options import takes_settings
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from herogen_async.report import RunReport
     from herogen_async.session import Watch
+
+
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Where it parks and knows when it can go on, sleep till then.")
+]
+
+RequeueOption = Annotated[
+    bool, typer.Option("--requeue-damaged", help="Pass over damaged lines, and ask for what they held again.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +35,9 @@ def register(app: typer.Typer) -> None:
         run
     )
     app.command(epilog="Example: herogen-async resume superhero")(resume)
-    app.command(epilog="Example: herogen-async retry superhero")(retry)
+    app.command(epilog="Example: herogen-async retry superhero --class timeout --class server")(retry)
     app.command(epilog="Example: herogen-async status superhero --json")(status)
-    app.command(epilog="Example: herogen-async errors superhero")(errors)
+    app.command(epilog="Example: herogen-async errors superhero --class server")(errors)
 
 
 @takes_settings(of_a_run=False)
@@ -52,6 +63,20 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="The model's name; `embedded` or a .gguf file for the embedded model.")
     ] = None,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="The spec has changed since: ask what is new, and keep the answers that are there. "
+            "What that costs: herogen-async plan SPEC RUN.",
+        ),
+    ] = False,
+    regenerate_stale: Annotated[
+        bool,
+        typer.Option("--regenerate-stale", help="Ask again what was made with another prompt, model or sampling."),
+    ] = False,
+    wait: WaitOption = False,
+    requeue_damaged: RequeueOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -65,6 +90,10 @@ def run(
             base_url=base_url,
             endpoint=endpoint,
             model=model,
+            extend=extend,
+            regenerate_stale=regenerate_stale,
+            wait=wait,
+            requeue_damaged=requeue_damaged,
             **settings,
             watch=watch,
         ),
@@ -73,15 +102,30 @@ def run(
 
 
 @takes_settings(of_a_run=True)
-def resume(run: RunArgument, json: JsonOption = False, **settings: Any) -> None:
+def resume(
+    run: RunArgument,
+    wait: WaitOption = False,
+    requeue_damaged: RequeueOption = False,
+    json: JsonOption = False,
+    **settings: Any,
+) -> None:
     """Go on with a run, as its folder says."""
-    _resume(run, json, **settings)
+    _resume(run, json, wait=wait, requeue_damaged=requeue_damaged, **settings)
 
 
 @takes_settings(of_a_run=True)
-def retry(run: RunArgument, json: JsonOption = False, **settings: Any) -> None:
+def retry(
+    run: RunArgument,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="CLASS", help="Only rows given up as this; may be given more than once."),
+    ] = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+    **settings: Any,
+) -> None:
     """Go on with a run, and ask also for the rows that were given up."""
-    _resume(run, json, retry_failed=True, **settings)
+    _resume(run, json, retry_failed=kinds or True, wait=wait, **settings)
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
@@ -102,20 +146,25 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     say(f"Next: {report.next}")
 
 
-def errors(run: RunArgument, json: JsonOption = False) -> None:
-    """The rows that were given up, by class, with an example each."""
+def errors(
+    run: RunArgument,
+    kind: Annotated[str | None, typer.Option("--class", metavar="CLASS", help="Only this class.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """The rows that were given up, by class, with examples."""
     from herogen_async import dataset
+    from herogen_async.view import failure_lines
 
-    found = dataset.failures(run)
+    found = dataset.failures(run, kind)
     if json:
         print_json({"total": sum(each.count for each in found), "kinds": [each.as_dict() for each in found]})
         return
     for each in found:
-        out(f"{each.kind}: {each.count}")
-        example = f"task {each.example['index']} {each.example['cell']}: {each.example['message']}"
-        out(f"  e.g. {example}")
+        for line in failure_lines(each.as_dict()):
+            out(line)
     if found:
-        say(f"Next: herogen-async retry {as_argument(run)}")
+        only = "" if kind is None else f" --class {kind}"
+        say(f"Next: herogen-async retry {as_argument(run)}{only}")
     else:
         out("No row was given up.")
         say(f"Next: herogen-async status {as_argument(run)}")
@@ -163,20 +212,28 @@ def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
 
 @contextlib.contextmanager
 def _display() -> Iterator[Watch]:
-    """A live panel on a terminal, plain lines elsewhere."""
+    """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.weights_bar import weights_bar
     from herogen_async.session import Watch
 
-    if sys.stderr is None or not sys.stderr.isatty():
+    console = _terminal()
+    if console is None:
         from herogen_async.view import PlainView
 
         with weights_bar(None) as on_weights:
             yield Watch(on_report=PlainView(say), on_notice=say, on_weights=on_weights)
         return
-    from rich.console import Console
-
     from herogen_async.view.panel import LivePanel
 
-    console = Console(stderr=True)
     with weights_bar(console) as on_weights, LivePanel(console) as panel:
         yield Watch(on_report=panel, on_notice=panel.notice, on_weights=on_weights)
+
+
+def _terminal() -> Console | None:
+    """Where a panel can be drawn; None where standard error is no terminal, or one that can't move its cursor."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return None if console.is_dumb_terminal else console

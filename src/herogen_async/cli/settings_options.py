@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, get_type_hints
@@ -43,8 +44,8 @@ class _Option:
 
     @property
     def parameter(self) -> str:
-        """The option's name: seconds are said in the help, not in the flag."""
-        return self.setting.removesuffix("_s")
+        """The option's name: its unit is said in the help, not in the flag."""
+        return self.setting.removesuffix("_s").removesuffix("_usd")
 
 
 OPTIONS = (
@@ -76,6 +77,18 @@ OPTIONS = (
         "A request is cut off after 4 times the latency of the slowest 1 %, but never before so many seconds.",
         default="30",
     ),
+    _Option(
+        "durability",
+        "What an answer survives once it counts as done: `process` the end of this program, `power` any power cut, "
+        "`periodic` a power cut too, but for the last 256 answers or 50 ms.",
+        str,
+        "periodic",
+        "process|periodic|power",
+    ),
+    _Option("row_timeout_s", "Seconds that one row may take with all its attempts; then it is given up."),
+    _Option("run_timeout_s", "Seconds after which nothing more is sent: the run parks and can be resumed."),
+    _Option("budget_usd", "What the run may cost at most, over all its sessions; then it parks.", metavar="USD"),
+    _Option("price", "USD for a million tokens of prompt and of answer, e.g. 0.4,1.6.", str, metavar="IN,OUT"),
 )
 
 
@@ -108,6 +121,16 @@ def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callabl
         return wrapped
 
     return decorate
+
+
+def as_words(settings: Mapping[str, Any]) -> list[str]:
+    """The options that give `settings`, as a shell takes them."""
+    words = []
+    for option in OPTIONS:
+        if (value := settings.get(option.setting)) is not None:
+            shown = format(value, ".15g") if isinstance(value, float) else str(value)
+            words += [f"--{option.parameter.replace('_', '-')}", shlex.quote(shown)]
+    return words
 
 
 def _parameter(option: _Option, *, of_a_run: bool) -> inspect.Parameter:

@@ -36,10 +36,17 @@ def _print(line: str, stream: TextIO | None) -> None:
         print(sanitize(line), file=stream, flush=True)
 
 
+class Printed:
+    """Whether this program has printed its object for a script."""
+
+    json = False
+
+
 def print_json(value: Any) -> None:
     """The result for a script."""
     from herogen_async.codec import dumps
 
+    Printed.json = True
     with contextlib.suppress(OSError, ValueError):
         print(dumps(value).decode(), flush=True)
 

@@ -7,11 +7,12 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from herogen_async.admission import estimate_tokens
-from herogen_async.endpoint import Completion, Endpoint, Request
+from herogen_async.endpoint import Completion, Request, Resizable
 from herogen_async.endpoint.embedded import DESCRIPTION, EmbeddedServer, OnProgress, Progress, Weights, ensure_weights
-from herogen_async.endpoint.openai_compatible import OpenAICompatible
+from herogen_async.endpoint.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.endpoint.target import Server
 from herogen_async.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
 from herogen_async.journal import read_manifest
@@ -51,7 +52,7 @@ async def find_model(order: Order, on_notice: Callable[[str], None], on_weights:
 
 
 @contextlib.asynccontextmanager
-async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Endpoint]:
+async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
     """The endpoint of a run, open; the embedded server is started for it and ended after it."""
     if ready.weights is None:
         async with _client(ready.order, ready.model, ready.order.server) as endpoint:
@@ -73,7 +74,7 @@ async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) 
 class _Watched:
     """Tells a dead embedded server from a lost connection: it won't come back by waiting."""
 
-    def __init__(self, endpoint: Endpoint, server: EmbeddedServer) -> None:
+    def __init__(self, endpoint: Resizable, server: EmbeddedServer) -> None:
         self._endpoint = endpoint
         self._server = server
 
@@ -87,6 +88,9 @@ class _Watched:
                 raise EndpointRefused(gone.message, fix=gone.fix or "resume starts it anew") from None
             raise
 
+    def resize(self, concurrency: int) -> None:
+        self._endpoint.resize(concurrency)
+
 
 def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible:
     if server is None:
@@ -98,6 +102,8 @@ def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible
         sampling=order.spec.sampling.as_sent(),
         concurrency=order.most_in_flight,
         timeout_s=order.settings.timeout_s,
+        # What may have been charged is asked again by the engine alone, which reserves its worst case anew.
+        transport_for=partial(choose_transport, resends=order.settings.budget_usd is None),
     )
 
 

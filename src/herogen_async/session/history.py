@@ -7,8 +7,8 @@ from typing import Any
 
 
 def fold_history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """`elapsed_s` of all sessions, the figures of the `last`, and the `state`, `reason` and `fix` in which it ended."""
-    history: dict[str, Any] = {"elapsed_s": 0.0, "last": {}, "state": "stopped", "reason": None, "fix": None}
+    """`elapsed_s` of all sessions, the figures of the `last`, and its end: `state`, `reason`, `fix` and `wake_at`."""
+    history: dict[str, Any] = {"elapsed_s": 0.0, "last": {}, "state": "stopped"}
     for event in events:
         if event.get("event") not in ("stopped", "died"):
             continue
@@ -16,6 +16,5 @@ def fold_history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         history["elapsed_s"] += float(figures.get("session_s", 0.0))
         history["last"] = figures
         history["state"] = figures.get("state", "stopped")
-        history["reason"] = figures.get("reason")
-        history["fix"] = figures.get("fix")
+        history |= {name: figures.get(name) for name in ("reason", "fix", "wake_at")}
     return history

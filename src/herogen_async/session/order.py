@@ -10,19 +10,34 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from herogen_async.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
 from herogen_async.errors import InputError
 from herogen_async.journal import Manifest, RunFolder, Settings, find_run
+from herogen_async.journal.manifest import Durability
+from herogen_async.prices import price_by_hand
 from herogen_async.spec import Spec
 
 # What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
 # 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.
 EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
 MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
+OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes, control
 MOST_IN_FLIGHT = 1024  # that `auto` ever tries; a single server rarely has more slots
 EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agrees to where a run was made with another spec.
+
+    `extend`: what is new is asked, and answers of another prompt, model or sampling stay. `regenerate_stale`: those
+    are asked again.
+    """
+
+    extend: bool = False
+    regenerate_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class Order:
     settings: Settings
     notices: tuple[str, ...] = ()
     pinned: str | None = None
+    consent: Consent = Consent()
 
     @property
     def most_in_flight(self) -> int:
@@ -115,19 +131,28 @@ def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings
 def check_settings(settings: Settings) -> None:
     """InputError for a setting that can't work."""
     wrong = {
-        "concurrency": settings.concurrency != "auto" and not 1 <= settings.concurrency <= 100_000,
-        "max_attempts": settings.max_attempts < 1,
-        "limit": settings.limit is not None and settings.limit < 1,
+        "concurrency": settings.concurrency != "auto" and not _counts(settings.concurrency, most=100_000),
+        "max_attempts": not _counts(settings.max_attempts),
+        "limit": settings.limit is not None and not _counts(settings.limit),
     }
-    for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "tpd", "window_s", "timeout_s", "min_timeout_s"):
+    timeouts = ("timeout_s", "min_timeout_s", "row_timeout_s", "run_timeout_s")
+    for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "tpd", "window_s", "budget_usd", *timeouts):
         value = getattr(settings, name)
-        wrong[name] = value is not None and not 0 < value < float("inf")
+        wrong[name] = value is not None and not (type(value) in (int, float) and 0 < value < float("inf"))
     for name, is_wrong in wrong.items():
         if is_wrong:
-            raise InputError(
-                f"{name.removesuffix('_s').replace('_', '-')} can't be {getattr(settings, name)!r}",
-                fix="give a number above zero",
-            )
+            shown = name.removesuffix("_s").removesuffix("_usd").replace("_", "-")
+            raise InputError(f"{shown} can't be {getattr(settings, name)!r}", fix="give a number above zero")
+    if settings.durability not in get_args(Durability):
+        valid = ", ".join(map(repr, get_args(Durability)))
+        raise InputError(f"durability can't be {settings.durability!r}", fix=f"valid: {valid}")
+    if settings.price is not None:
+        price_by_hand(str(settings.price))
+
+
+def _counts(value: object, *, most: float = float("inf")) -> bool:
+    """Whether it is a whole number from 1 on. Python's callers may give anything, and the manifest keeps it."""
+    return type(value) is int and 1 <= value <= most
 
 
 def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None) -> Order:

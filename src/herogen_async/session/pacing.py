@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from herogen_async.admission import Admission, Ledger, TokenEstimate
+from herogen_async.admission import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.admission.concurrency import AdaptiveConcurrency
 from herogen_async.clock import Clock
 from herogen_async.endpoint.target import is_loopback
@@ -16,7 +16,14 @@ from herogen_async.limits import Limits
 from herogen_async.session.connect import Ready
 
 
-def gate_for(ready: Ready, clock: Clock, ledger: Ledger | None, *, fuse_for: FuseFor | None = None) -> Gate:
+def gate_for(
+    ready: Ready,
+    clock: Clock,
+    ledger: Ledger | None,
+    *,
+    fuse_for: FuseFor | None = None,
+    budget: Budget | None = None,
+) -> Gate:
     """The gate of a run; `fuse_for` makes its window fuse where time is not real."""
     order, now = ready.order, clock.now()
     settings, sampling = order.settings, order.spec.sampling
@@ -28,6 +35,7 @@ def gate_for(ready: Ready, clock: Clock, ledger: Ledger | None, *, fuse_for: Fus
         ramp=order.server is not None,  # the embedded model queues, and never refuses
         window_s=settings.window_s,
         ledger=ledger,
+        budget=budget,
     )
     ceiling_per_s = None if settings.rpm is None else settings.rpm / 60
     return Gate(admission, clock, ceiling_per_s=ceiling_per_s, window_s=settings.window_s, fuse_for=fuse_for)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
+from herogen_async import codec
+from herogen_async.admission import Budget
 from herogen_async.clock import Clock
-from herogen_async.engine import Progress, Stopped
+from herogen_async.engine import Progress, Stopped, Straggler
 from herogen_async.report import Pace, RunReport, live_report, session_summary
 from herogen_async.session.connect import Ready
 
@@ -28,14 +31,29 @@ _PUBLISHED = (
     "retries",
     "errors",
     "eta_s",
+    "cost",
 )
+LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past it fewer stragglers are told
 
 
 class Reporter:
-    """Reports on `progress`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all."""
+    """Reports on `progress`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all.
 
-    def __init__(self, ready: Ready, progress: Progress, clock: Clock, *, earlier_s: float, grid: int) -> None:
+    `budget` knows what it costs; None where nobody knows.
+    """
+
+    def __init__(
+        self,
+        ready: Ready,
+        progress: Progress,
+        clock: Clock,
+        *,
+        earlier_s: float,
+        grid: int,
+        budget: Budget | None = None,
+    ) -> None:
         self.progress = progress
+        self.budget = budget
         self._ready = ready
         self._clock = clock
         self._earlier_s = earlier_s
@@ -60,7 +78,7 @@ class Reporter:
         on_report(report)
         if self._ticks % PUBLISH_TICKS == 0:
             figures = {name: getattr(report, name) for name in _PUBLISHED}
-            publish({**figures, "session_s": report.elapsed_s - self._earlier_s})
+            publish(_fitting({**figures, "session_s": report.elapsed_s - self._earlier_s}, report.stragglers))
             self._record_changes(report, record)
 
     def _record_changes(self, report: RunReport, record: Callable[..., None]) -> None:
@@ -82,7 +100,8 @@ class Reporter:
         pending = self.progress.total - self.progress.done - self.progress.failed
         if stopped is None or (stopped.state == "interrupted" and not pending):
             return {**figures, "state": self._finished}
-        return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix}
+        wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
+        return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
 
     def final(self, stopped: Stopped | None) -> RunReport:
         """The last report: rates over the whole session."""
@@ -96,8 +115,11 @@ class Reporter:
             tokens_per_s=summary["tokens_per_s"],
             binding=summary["binding"],
             permitted_pct=summary["permitted_pct"],
+            stragglers=(),
             reason=summary.get("reason"),
             fix=summary.get("fix"),
+            wake_at=summary.get("wake_at"),
+            wake_in_s=wake_in_s(summary.get("wake_at"), self._clock),
         )
 
     @property
@@ -113,9 +135,26 @@ class Reporter:
                 "model": self._ready.model,
                 "endpoint": order.endpoint,
                 "base_url": None if order.server is None else order.server.base_url,
+                "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
+                "budget": None if self.budget is None else self.budget.limit_usd,
             },
             self.progress,
             self._pace,
             now=self._clock.now(),
             earlier_s=self._earlier_s,
         )
+
+
+def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:
+    """Seconds until `wake_at`, below zero when it is past; None where it is not known."""
+    return None if wake_at is None else (datetime.fromisoformat(wake_at) - clock.wall()).total_seconds()
+
+
+def _fitting(figures: dict[str, Any], stragglers: tuple[Straggler, ...]) -> dict[str, Any]:
+    """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them."""
+    if not stragglers:
+        return figures
+    told = [asdict(each) for each in stragglers]
+    while told and len(codec.dumps({**figures, "stragglers": told})) > LIVE_BYTES:
+        told.pop()
+    return {**figures, "stragglers": told}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from herogen_async.clock import Clock, MonotonicClock
+from herogen_async.control import controlled
 from herogen_async.endpoint.embedded import OnProgress
 from herogen_async.engine import Deadline, Engine, Progress, Stopped, allow_open_files
 from herogen_async.errors import DiskError
@@ -22,17 +23,22 @@ from herogen_async.journal import (
     recover,
     repair_tails,
 )
-from herogen_async.plan import Plan
+from herogen_async.plan import Lineage, Plan
+from herogen_async.prices import Price
 from herogen_async.report import RunReport
 from herogen_async.retry import Triage
-from herogen_async.session.agreement import agree_on_manifest
+from herogen_async.session.again import chosen, to_ask
+from herogen_async.session.agreement import Agreement, Kept, agree, kept_by, told
 from herogen_async.session.connect import Ready, connected, find_model
+from herogen_async.session.foresight import crash_line, room_line
 from herogen_async.session.history import fold_history
-from herogen_async.session.order import Order
+from herogen_async.session.money import book_repricing, budget_for, check_budget, price_for, price_notice
+from herogen_async.session.nap import Nap
+from herogen_async.session.order import OTHER_FILES, Order
 from herogen_async.session.pacing import gate_for, shared_ledger
 from herogen_async.session.reporter import Reporter
-
-OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes
+from herogen_async.session.requeue import requeue_damaged
+from herogen_async.session.steering import Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,25 @@ class Watch:
 class Session:
     """Runs one order to its end, or until it is stopped. Used once; `stop` and `cancel` are called on its loop."""
 
-    def __init__(self, order: Order, watch: Watch, *, retry_failed: bool = False, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        order: Order,
+        watch: Watch,
+        *,
+        retry_failed: bool | Collection[str] = False,
+        wait: bool = False,
+        requeue_damaged: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         self._order = order
         self._watch = watch
         self._watch_error: Exception | None = None
         self._retry_failed = retry_failed
+        self._again: list[int] | None = None
+        self._requeue_damaged = requeue_damaged
         self._clock = clock or MonotonicClock()
+        self._nap = Nap(self._clock, self._notice, self._report) if wait else None
+        self._steering = Steering(order, self._clock, self._notice, self._nap)
         self._task: asyncio.Task[object] | None = None
         self._engine: Engine | None = None
 
@@ -61,22 +80,41 @@ class Session:
         every other end is told in the report. What a callback of the watch raised is raised at the end.
         """
         self._task = asyncio.current_task()
+        check_budget(self._order)
         for notice in self._order.notices:
             self._notice(notice)
         allow_open_files(self._order.most_in_flight + OTHER_FILES)
         ready = await find_model(self._order, self._notice, self._watch.on_weights)
         plan = Plan(ready.order.spec, endpoint=ready.order.endpoint, model=ready.model)
+        if (price := price_for(ready, plan, self._clock.wall())) is not None:
+            self._notice(price_notice(ready.model, price, ready.order.settings.budget_usd))
         with _locked(ready.order.folder, self._clock) as lock:
-            agree_on_manifest(ready, plan, self._clock.wall())
-            self._repair(ready.order.folder)
-            report = await self._go_on(ready, plan, lock, recover(ready.order.folder, plan))
+            agreement = agree(ready, plan, self._clock.wall())
+            self._repair(ready.order.folder, lock)  # before the manifest: a new plan begins behind all that is there
+            if agreement.is_change:
+                lock.forget_sent()
+            manifest = agreement.conclude()
+            if agreement.is_change:
+                self._tell_change(agreement, kept_by(ready.order.folder, manifest))
+            lineage = manifest.lineage()
+            async with controlled(ready.order.folder, self._steering.answer, self._notice):
+                nap, found = self._nap, recover(ready.order.folder, lineage)
+                book_repricing(agreement.held, price, found.usage, lock, self._clock.wall())
+                report = await self._go_on(ready, lineage, lock, found, price)
+                while report.state == "parked" and nap and await nap.until_it_can_go_on(report, lock.publish):
+                    ready = replace(ready, order=replace(ready.order, settings=self._steering.settings))
+                    report = await self._go_on(ready, lineage, lock, recover(ready.order.folder, lineage), price)
+            if self._nap is not None and self._nap.ended:
+                report = replace(report, state="interrupted")
         if self._watch_error is not None:
             raise self._watch_error
         return report
 
     def stop(self) -> None:
         """Finish what is in flight and send nothing more; before anything was sent, end."""
-        if self._engine is None:
+        if self._nap is not None and self._nap.is_asleep:
+            self._nap.end()
+        elif self._engine is None:
             self.cancel()
         elif self._engine.stopped is None:
             self._engine.stop("interrupted", "stopped by the user")
@@ -85,7 +123,9 @@ class Session:
 
     def cancel(self) -> None:
         """Drop what is in flight."""
-        if self._engine is not None:
+        if self._nap is not None and self._nap.is_asleep:
+            self._nap.end()
+        elif self._engine is not None:
             self._engine.cancel()
         elif self._task is not None:
             self._task.cancel()
@@ -110,31 +150,77 @@ class Session:
     def _record(self, event: str, **what: Any) -> None:
         record_event(self._order.folder, event, at=self._clock.wall(), **what)
 
-    def _repair(self, folder: RunFolder) -> None:
-        for torn in repair_tails(folder, self._clock.wall()):
-            self._notice(
-                f"{torn.path.name} ended in a torn line: {torn.cut} bytes were cut off and kept in {torn.kept_in.name}."
-            )
-            record_event(folder, "tail_cut", at=self._clock.wall(), file=torn.path.name, bytes=torn.cut)
+    def _tell_shortfall(self, folder: RunFolder, lock: RunLock) -> None:
+        """A file that holds less than was durable was cut by somebody: no crash does that."""
+        if lock.mark is None:
+            return
+        for path, durable in (
+            (folder.segment(lock.mark.segment), lock.mark.rows),
+            (folder.failures, lock.mark.failures),
+        ):
+            held = path.stat().st_size if path.exists() else 0
+            if held < durable:
+                self._notice(
+                    f"{path.name} is {durable - held:,} bytes shorter than it was: something has cut it off. What is "
+                    "missing is asked again; if there is a copy, stop now and put it back."
+                )
+                self._record("cut_off", file=path.name, bytes=durable - held)
 
-    async def _go_on(self, ready: Ready, plan: Plan, lock: RunLock, found: Recovered) -> RunReport:
-        limit = ready.order.settings.limit
+    def _repair(self, folder: RunFolder, lock: RunLock) -> None:
+        self._tell_shortfall(folder, lock)
+        try:
+            repaired, mark = repair_tails(folder, self._clock.wall(), lock.mark)
+        except DiskError:
+            if lock.mark is not None:
+                lock.vouch(lock.mark._replace(in_doubt=1))  # a sync may be among what was refused
+            raise
+        lock.vouch(mark)
+        lock.sync(folder)
+        for torn in repaired:
+            saved = f"; {torn.saved} whole lines behind it were kept" if torn.saved else ""
+            self._notice(
+                f"{torn.path.name} ended in a torn line: {torn.cut} bytes were cut off and kept in "
+                f"{torn.kept_in.name}{saved}."
+            )
+            self._record("tail_cut", file=torn.path.name, bytes=torn.cut, saved=torn.saved)
+        if self._requeue_damaged:
+            requeue_damaged(folder, self._notice, self._record)
+
+    def _tell_change(self, agreement: Agreement, kept: Kept) -> None:
+        self._notice(told(agreement, kept))
+        self._record("changed", changes=agreement.changes, keeps_stale=agreement.fresh.keeps_stale, **kept.counts())
+
+    async def _go_on(
+        self, ready: Ready, lineage: Lineage, lock: RunLock, found: Recovered, price: Price | None
+    ) -> RunReport:
+        plan, limit = lineage.plan, ready.order.settings.limit
         self._tell_what_is_there(ready, plan, lock, found)
+        if self._again is None:
+            self._again = chosen(ready.order.folder, lineage, found, self._retry_failed)
+        wanted = to_ask(plan, found, self._again, limit)
         progress = Progress(
-            total=max(plan.within(limit), len(found.done) + (0 if self._retry_failed else len(found.failed))),
+            total=len(wanted.skipped) + wanted.count,
             done=len(found.done),
-            failed=0 if self._retry_failed else len(found.failed),
+            failed=len(wanted.skipped) - len(found.done),
             usage=found.usage,
             finish_reasons=found.finish_reasons,
             started_s=self._clock.now(),
         )
-        reporter = Reporter(ready, progress, self._clock, earlier_s=_earlier_s(ready.order.folder), grid=plan.size)
-        skipped = found.done
-        if not self._retry_failed:
-            skipped.update(found.failed)
+        reporter = Reporter(
+            ready,
+            progress,
+            self._clock,
+            earlier_s=_earlier_s(ready.order.folder),
+            grid=plan.size,
+            budget=budget_for(ready, price, found.usage, lock),
+        )
         stopped = None
-        if next(plan.pending(skipped, limit), None) is not None:
-            stopped = await self._ask(ready, plan, lock, reporter, plan.pending(skipped, limit))
+        if wanted.count:
+            self._notice(crash_line(ready.order.settings, ready.order.most_in_flight))
+            if warning := room_line(ready.order.folder.path, plan, wanted.count):
+                self._notice(warning)
+            stopped = await self._ask(ready, lineage, lock, reporter, wanted.indices())
+        self._again = [index for index in self._again if index not in progress.given_up]  # each is asked again once
         return reporter.final(stopped)
 
     def _tell_what_is_there(self, ready: Ready, plan: Plan, lock: RunLock, found: Recovered) -> None:
@@ -145,15 +231,22 @@ class Session:
             notice(f"{found.duplicates} rows are there twice: the first of each counts.")
         if lock.frontier:
             total = plan.within(ready.order.settings.limit)
-            again = min(lock.frontier, total) - len(found.done) - len(found.failed)
+            sent = min(lock.frontier, total)
+            again = sent - found.done.count(sent) - found.failed.count(sent)
             asked = f"; asking {again} again that were asked and have no answer" if again > 0 else ""
-            notice(f"{folder}: {len(found.done)} of {total} are done{asked}.")
+            notice(f"{folder}: {found.done.count(total)} of {total} are done{asked}.")
 
     async def _ask(
-        self, ready: Ready, plan: Plan, lock: RunLock, reporter: Reporter, indices: Iterator[int]
+        self, ready: Ready, lineage: Lineage, lock: RunLock, reporter: Reporter, indices: Iterator[int]
     ) -> Stopped | None:
-        folder, settings = ready.order.folder, ready.order.settings
+        plan, folder, settings = lineage.plan, ready.order.folder, ready.order.settings
         record_event(folder, "started", at=self._clock.wall(), settings=asdict(settings), model=ready.model)
+        journal = JournalWriter(
+            folder,
+            durability=settings.durability,
+            first_segment=lineage.eras[-1].first_segment,
+            on_durable=lock.vouch,
+        )
         stopped: Stopped | None
         try:
             with shared_ledger(ready, self._clock, self._notice) as ledger:
@@ -162,26 +255,37 @@ class Session:
                     self._engine = engine = Engine(
                         plan,
                         endpoint,
-                        JournalWriter(folder),
-                        gate=gate_for(ready, self._clock, ledger),
+                        journal,
+                        gate=gate_for(ready, self._clock, ledger, budget=reporter.budget),
                         clock=self._clock,
                         progress=reporter.progress,
                         concurrency=ready.order.most_in_flight,
                         triage=Triage(max_attempts=settings.max_attempts),
-                        deadline=Deadline(min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s),
+                        deadline=Deadline(
+                            min(settings.min_timeout_s, settings.timeout_s),
+                            settings.timeout_s,
+                            row_s=settings.row_timeout_s,
+                            run_s=settings.run_timeout_s,
+                        ),
                         on_sent=lock.sent,
                         on_tick=lambda: reporter.tick(self._report, lock.publish, self._record),
                     )
-                    await engine.run(indices)
+                    with self._steering.steers(engine, endpoint):
+                        await engine.run(indices)
                     stopped = engine.stopped
         except DiskError as error:
             stopped = Stopped("parked", error.message, error.fix)
         except asyncio.CancelledError:
             cancelled = Stopped("interrupted", "cancelled from outside")
+            if journal.lost is not None:
+                cancelled = Stopped("interrupted", journal.lost.message, journal.lost.fix)
+                self._notice(f"{journal.lost.message}. What to do: {journal.lost.fix}.")
             record_event(folder, "stopped", at=self._clock.wall(), **reporter.summary(cancelled))
             raise
         finally:
             self._engine = None
+            if reporter.budget is not None:
+                reporter.budget.keep()
         record_event(folder, "stopped", at=self._clock.wall(), **reporter.summary(stopped))
         return stopped
 
@@ -194,7 +298,14 @@ def _earlier_s(folder: RunFolder) -> float:
 def _locked(folder: RunFolder, clock: Clock) -> Iterator[RunLock]:
     existed = folder.path.exists()
     folder.create()
-    lock = RunLock.acquire(folder, clock.wall().isoformat())
+    try:
+        lock = RunLock.acquire(folder, clock.wall().isoformat())
+    except DiskError:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.lock.unlink()
+                folder.path.rmdir()
+        raise
     try:
         if lock.left_behind:
             record_event(folder, "died", at=clock.wall(), **lock.left_behind)

@@ -1,0 +1,179 @@
+"""`plan`: what a run would keep, ask and cost, before anything is sent."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from herogen_async.cli.settings_options import as_words, takes_settings
+from herogen_async.cli.shell import JsonOption, out, print_json, say
+
+if TYPE_CHECKING:
+    from herogen_async.plan import Estimate
+    from herogen_async.session.outlook import Outlook, Wish
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog="Example: herogen-async plan heroes.yaml superhero")(plan)
+
+
+@takes_settings(of_a_run=False)
+def plan(
+    spec: Annotated[
+        str | None,
+        typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in one. A RUN alone: what it has left."),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run that was begun: what of it would be kept, new and stale."),
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="As for `run`; left out, the run's.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="completions|chat", help="As for `run`.", show_default="the spec's")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As for `run`; left out, the spec's, or else the run's.")] = None,
+    json: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
+    from herogen_async.session.outlook import Wish, outlook
+
+    if run is None and spec is not None and _is_run(spec):
+        spec, run = None, spec
+    wish = Wish(base_url, endpoint, model)
+    found = outlook(spec, run, wish=wish, settings=settings)
+    step, *others = next_steps(found, spec, wish, settings)
+    if json:
+        print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})
+        return
+    for line in lines(found):
+        out(line)
+    say(f"Next: {step}")
+    for other in others:
+        say(f"Or, to ask the stale again: {other}")
+
+
+def lines(found: Outlook) -> Iterator[str]:
+    """The outlook, in words."""
+    from herogen_async.session.changes import in_words
+    from herogen_async.view.text import counted
+
+    grid, repeats = found.plan.grid, found.plan.repeats
+    axes = " x ".join(f"{length:,} {name}" for name, _, _, length in grid.axes)
+    each = f", {repeats:,} answers each" if repeats > 1 else ""
+    yield f"{found.plan.spec.name}: {axes} = {counted(grid.size, 'cell')}{each}: {counted(found.plan.size, 'task')}."
+    yield f"Asked: {found.model or 'the one model it serves'}, at {found.base_url or 'this machine'}."
+    limit = found.settings.limit
+    if limit is not None and limit < found.plan.size:
+        yield f"Within the limit, the first {counted(limit, 'task')}:"
+    if found.changes:
+        yield f"Changed since: {in_words(found.changes)}."
+    kept = found.kept
+    if kept is not None:
+        yield f"Kept: {counted(kept.kept, 'answer')}, at no cost."
+    yield f"New: {_share(found, found.new)}."
+    if found.stale.requests:
+        when = "only --regenerate-stale asks them again" if found.may_keep_stale else "they are asked again"
+        yield f"Stale, of an earlier prompt, model or sampling; {when}: {_share(found, found.stale)}."
+    if kept is not None and kept.failed:
+        yield f"Given up: {counted(kept.failed, 'task')}; only `herogen-async retry` asks again."
+    if kept is not None and kept.found.unused:
+        yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of cells that are no more."
+    yield _price(found)
+
+
+def _share(found: Outlook, estimated: Estimate) -> str:
+    """`4 requests, some 44 prompt tokens, at most 200 answer tokens, some 12.0 s, at most 0.01 USD`."""
+    from herogen_async.view.text import counted
+
+    if not estimated.requests:
+        return "nothing"
+    answers = _both(estimated.answer_tokens, estimated.answer_tokens_most, lambda tokens: f"{tokens:,}")
+    parts = [counted(estimated.requests, "request"), f"some {estimated.prompt_tokens:,} prompt tokens"]
+    parts.append(f"{answers} answer tokens" if answers else "answer tokens without a limit")
+    return ", ".join([*parts, _time(estimated), _cost(found, estimated)])
+
+
+def _time(estimated: Estimate) -> str:
+    from herogen_async.view.text import duration
+
+    if estimated.at_least_s is None:
+        return "time unknown"
+    return f"{'some' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
+
+
+def _cost(found: Outlook, estimated: Estimate) -> str:
+    from herogen_async.admission import in_usd
+
+    return _both(*found.usd(estimated), in_usd) or "cost unknown"
+
+
+def _both(likely: Any, most: Any, shown: Any) -> str:
+    """What it was so far, and the most there can be; empty where neither is known."""
+    if likely is None:
+        return "" if most is None else f"at most {shown(most)}"
+    return f"some {shown(likely)}" + ("" if most is None else f" (at most {shown(most)})")
+
+
+def _price(found: Outlook) -> str:
+    if found.price is None:
+        return "Price: unknown; --price IN,OUT tells it, in USD for a million tokens of prompt and of answer."
+    rates = f"{found.price.input_usd:.10g} / {found.price.output_usd:.10g} USD a million tokens of prompt / answer"
+    return f"Price: {rates} ({found.price.source})."
+
+
+def next_steps(found: Outlook, spec: str | None, wish: Wish, settings: Mapping[str, Any]) -> list[str]:
+    """The command that does what was planned; where stale answers would stay, also the one that asks them again.
+
+    `settings` are those that were given.
+    """
+    from herogen_async.journal import Settings
+
+    of_folder = found.folder is not None and spec is None  # planned with its settings, which `run` would not take up
+    usual = asdict(Settings())
+    held = {name: value for name, value in asdict(found.settings).items() if of_folder and value != usual[name]}
+    asking = [*_run_command(found, spec), *as_words({**held, **settings}), *found.flags]
+    step = asking
+    if found.folder is not None and spec is None and not found.changes and wish.base_url is None:
+        step = ["herogen-async", "resume", found.folder.argument, *as_words(settings)]
+    steps = [step]
+    if found.stale.requests and found.may_keep_stale:
+        steps.append([*asking, "--regenerate-stale"])
+    return [" ".join(words) for words in steps]
+
+
+def _run_command(found: Outlook, spec: str | None) -> list[str]:
+    """`run` with all that it would not find out by itself."""
+    from herogen_async.spec import Spec
+
+    words = ["herogen-async", "run"]
+    if spec is not None:
+        words.append(shlex.quote(spec))
+    elif found.folder is not None and found.plan.spec != Spec.builtin():
+        words.append("SPEC")  # a run doesn't know the file that its spec came from
+    if found.folder is not None:
+        words += ["--run", found.folder.argument]
+    wish = found.wish
+    for flag, value in (("--base-url", wish.base_url), ("--endpoint", wish.endpoint), ("--model", wish.model)):
+        if value is not None:
+            words += [flag, shlex.quote(value)]
+    return words
+
+
+def _is_run(text: str) -> bool:
+    """Whether the one argument is no spec but a run."""
+    from herogen_async.errors import InputError
+    from herogen_async.journal import find_run
+
+    if Path(text).is_file():
+        return False
+    try:
+        return find_run(text).manifest.exists()
+    except InputError:
+        return False
