@@ -20,7 +20,7 @@ class Clock(Protocol):
         ...
 
     def wall(self) -> datetime:
-        """The time of day in UTC, for records; never used in a decision."""
+        """The time of day in UTC: for records, and to wake at a time of day. Never for how long something takes."""
         ...
 
     def busy_s(self) -> float:

@@ -43,3 +43,11 @@ class Endpoint(Protocol):
     async def complete(self, request: Request) -> Completion:
         """Ask once, without retrying. Raises an `EndpointError` for everything that can go wrong with one call."""
         ...
+
+
+class Resizable(Endpoint, Protocol):
+    """A place that answers, and can be asked more at once than it was opened for."""
+
+    def resize(self, concurrency: int) -> None:
+        """From now on up to `concurrency` calls are in flight."""
+        ...

@@ -82,6 +82,11 @@ class OpenAICompatible:
                 raise
         return await self._send(request)
 
+    def resize(self, concurrency: int) -> None:
+        """From now on up to `concurrency` calls are in flight."""
+        self._concurrency = concurrency
+        self._transport.resize(concurrency)
+
     async def models(self) -> list[str]:
         """The names of the models that the server says it serves. Raises an EndpointError."""
         answer = await self.models_raw()
@@ -151,10 +156,16 @@ class OpenAICompatible:
         self._call = call
 
 
-def choose_transport(call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor) -> Transport:
-    """The event loop's own transport for plain HTTP without a proxy, the Rust one for everything else."""
-    chosen = PlainTransport if _is_plain_and_direct(call.url) else RustTransport
-    return chosen(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
+def choose_transport(
+    call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
+) -> Transport:
+    """The event loop's own transport for plain HTTP without a proxy, the Rust one for everything else.
+
+    `resends`: what may have been sent may be sent once more, see `PlainTransport`; the Rust one never does.
+    """
+    if _is_plain_and_direct(call.url):
+        return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
+    return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
 
 
 def _is_plain_and_direct(url: str) -> bool:

@@ -11,18 +11,21 @@ import math
 import re
 import socket
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
 
+from herogen_async.endpoint.answer_headers import AnswerHeaders
 from herogen_async.endpoint.redact import Redactor
 from herogen_async.endpoint.sdk_call import BuiltCall
 from herogen_async.endpoint.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
 from herogen_async.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
 
 HEAD_LIMIT = 64 << 10  # bytes of an answer that are no body: hyper's and nginx's order of magnitude
+A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
+LATE_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
 _OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -30,9 +33,14 @@ _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
 
 
 class PlainTransport:
-    """A `Transport` for one http:// origin, reached directly. Idle connections are a stack: the warmest goes first."""
+    """A `Transport` for one http:// origin, reached directly. Idle connections are a stack: the warmest goes first.
 
-    def __init__(self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor) -> None:
+    `resends`: see `exchange`; without, it is left to the caller, who counts what each sending may cost.
+    """
+
+    def __init__(
+        self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
+    ) -> None:
         parts = urlsplit(call.url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{call.url!r} is no http:// URL")
@@ -44,6 +52,7 @@ class PlainTransport:
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._redact = redact
+        self._resends = resends
         self._loop = asyncio.get_running_loop()
         self._deadlines = _Deadlines(self._loop)
         self._idle: list[_Connection] = []
@@ -68,7 +77,7 @@ class PlainTransport:
             try:
                 return await self._ask(reused, message, deadline, timeout_s)
             except ConnectionFailed:
-                if reused.answered or self._loop.time() - now > REUSE_RACE_S:
+                if not self._resends or reused.answered or self._loop.time() - now > REUSE_RACE_S:
                     raise
         try:
             fresh = await self._connect(deadline, timeout_s)
@@ -76,6 +85,12 @@ class PlainTransport:
             failed.sent = reused is not None
             raise
         return await self._ask(fresh, message, deadline, timeout_s)
+
+    def resize(self, concurrency: int) -> None:
+        """Keep at most `concurrency` idle connections from now on."""
+        self._concurrency = concurrency
+        while len(self._idle) > concurrency:
+            self._idle.pop(0).transport.abort()
 
     async def close(self) -> None:
         """Close every connection, and wait until they are."""
@@ -115,20 +130,23 @@ class PlainTransport:
         """A fresh connection. Raises ConnectionFailed, or RequestTimeout when the deadline is before the connect's."""
         if self._closed is not None:
             raise ConnectionFailed("the endpoint was closed")
-        remaining = deadline - self._loop.time()
+        due = min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)
+        limit = asyncio.timeout(None)
+        timer = self._loop.call_at(due, _lapse, limit, due)
         try:
-            async with asyncio.timeout(min(CONNECT_TIMEOUT_S, remaining)) as limit:
-                _, connection = await self._loop.create_connection(
-                    lambda: _Connection(self._open.add, self._lost), *self._address
-                )
+            async with limit:
+                fresh = partial(_Connection, self._open.add, self._lost)
+                _, connection = await self._loop.create_connection(fresh, *self._address)
         except (OSError, UnicodeError) as error:
             if not limit.expired():
                 said = self._redact.excerpt(str(error) or type(error).__name__)
-            elif remaining <= CONNECT_TIMEOUT_S:
+            elif due == deadline:
                 raise RequestTimeout(f"no whole answer within {timeout_s:g} s: not even connected") from None
             else:
                 said = f"not within {CONNECT_TIMEOUT_S:g} s"
             raise ConnectionFailed(f"no connection to {self._url}: {said}") from None
+        finally:
+            timer.cancel()
         return connection
 
     def _lost(self, connection: _Connection) -> None:
@@ -179,6 +197,10 @@ class _Deadlines:
 
     def _expire(self) -> None:
         now = self._loop.time() + 0.001  # timers are rounded to milliseconds
+        if now - self._due > LATE_S:
+            # The process was stopped, or the loop blocked: what came meanwhile is in the sockets, and is read first.
+            self._arm(now + LATE_S / 2)
+            return
         for waiter, (deadline, timeout_s) in self._waiting.items():
             if deadline <= now and not waiter.done():
                 waiter.set_exception(RequestTimeout(f"no whole answer within {timeout_s:g} s"))
@@ -309,7 +331,7 @@ class _Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            headers = _Headers(self._headers)
+            headers = AnswerHeaders(self._headers)
             waiter.set_result(Answer(self._parser.get_status_code(), headers.get, body, headers.names))
         self._begin()
 
@@ -330,36 +352,18 @@ class _Connection(asyncio.Protocol):
         """Of an answer that goes on."""
         if self._bodiless > HEAD_LIMIT:
             self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
-        elif self._head_done and int(_Headers(self._headers).get("content-length") or 0) > BODY_LIMIT:
+        elif self._head_done and int(AnswerHeaders(self._headers).get("content-length") or 0) > BODY_LIMIT:
             self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
 
     def _ends_with_the_connection(self) -> bool:
-        header = _Headers(self._headers).get
+        header = AnswerHeaders(self._headers).get
         return header("content-length") is None and not (header("transfer-encoding") or "").lower().endswith("chunked")
 
 
-@lru_cache(maxsize=256)  # the same few are looked for in every answer
-def _key(name: str) -> bytes:
-    return name.lower().encode("latin-1")
-
-
-class _Headers:
-    """Headers as they came; the first of several with one name counts."""
-
-    __slots__ = ("_by_name", "_raw")
-
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-        self._by_name: dict[bytes, bytes] | None = None
-
-    def get(self, name: str) -> str | None:
-        if self._by_name is None:
-            self._by_name = {name.lower(): value for name, value in reversed(self._raw)}
-        value = self._by_name.get(_key(name))
-        return None if value is None else value.decode("latin-1").strip()
-
-    def names(self) -> tuple[bytes, ...]:
-        return tuple([name for name, _ in self._raw])
+def _lapse(limit: asyncio.Timeout, due: float) -> None:
+    """End a connect at `due`. Later, it was the loop that was blocked: what came meanwhile is heard first."""
+    now = asyncio.get_running_loop().time()
+    limit.reschedule(now + A_MOMENT_S if now - due > A_MOMENT_S else now)
 
 
 def _rendered(headers: dict[str, str]) -> bytes:

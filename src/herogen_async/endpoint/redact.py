@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_HIDDEN = "[hidden]"
+HIDDEN = "[hidden]"
 # What keys look like, also the half-starred ones that servers echo back: "Incorrect API key provided: sk-ab****yz".
 _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|key|pk|gsk|nvapi|hf)[-_][A-Za-z0-9_*\-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 _MESSAGE_LIMIT = 500  # characters of a server's text that are worth keeping
@@ -21,8 +21,8 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         for secret in self.secrets:
-            text = text.replace(secret, _HIDDEN)
-        return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, text)
+            text = text.replace(secret, HIDDEN)
+        return _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
 
     def excerpt(self, text: str) -> str:
         """The beginning of `text` on one line, redacted first: a secret is never cut in half by the limit."""

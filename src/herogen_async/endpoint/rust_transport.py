@@ -1,4 +1,8 @@
-"""`Transport` over pyreqwest: HTTP/1.1 and 2, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own."""
+"""`Transport` over pyreqwest: HTTP/1.1 and 2, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own.
+
+A call that is cancelled goes on over there until its own timeout, and keeps its connection meanwhile: pyreqwest aborts
+nothing. So its `max_connections` is not used: calls that were cut off would take the places of those that come after.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,10 @@ class RustTransport:
         self._url = call.url
         self._timeout_s = timeout_s
         self._redact = redact
+        self._call = call
+        self._concurrency = concurrency
         self._client = _client(call, concurrency, timeout_s)
+        self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
     async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
         """Ask once: see `Transport.exchange`."""
@@ -48,9 +55,17 @@ class RustTransport:
             raise self._translated(error, timeout_s) from None
         return Answer(response.status, header, said, lambda: tuple(response.headers))
 
+    def resize(self, concurrency: int) -> None:
+        """Keep at most `concurrency` idle connections from now on; a smaller number frees none at once."""
+        if concurrency > self._concurrency:
+            self._concurrency = concurrency
+            self._before.append(self._client)
+            self._client = _client(self._call, concurrency, self._timeout_s)
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        for client in (self._client, *self._before):
+            await client.close()
 
     def _translated(self, error: PyreqwestError, timeout_s: float) -> EndpointError:
         # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
@@ -69,7 +84,6 @@ def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
     builder = (
         ClientBuilder()
         .default_headers(call.headers)
-        .max_connections(concurrency + 1)
         .pool_max_idle_per_host(concurrency)
         .pool_idle_timeout(timedelta(seconds=IDLE_S))
         .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from herogen_async.endpoint.redact import HIDDEN, Redactor
 from herogen_async.errors import InputError
 
 OPENAI_URL = "https://api.openai.com/v1"
 EMBEDDED = "embedded"
+
+_hide = Redactor()
 
 ApiKey = str | Callable[[], Awaitable[str]]
 
@@ -107,11 +111,23 @@ def _checked(url: str) -> str:
         parts, port_is_fine = urlsplit(""), False
     is_clean = url.isprintable() and " " not in url and "\\" not in url
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or not is_clean:
-        raise InputError(f"{url!r} is no base URL", fix="give one like http://127.0.0.1:8000/v1")
+        raise InputError(f"{_shown(url)!r} is no base URL", fix="give one like http://127.0.0.1:8000/v1")
     if any(mark in url for mark in "@?#"):
-        shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
         raise InputError(
-            f"the base URL for {shown!r} holds more than an address",
+            f"the base URL {_shown(url)!r} holds more than an address",
             fix="leave out user, password, ? and #: a key belongs in OPENAI_API_KEY, the URL is kept in the run folder",
         )
     return url.rstrip("/")
+
+
+def _shown(url: str) -> str:
+    """`url` without what may be secret in it: what stands before an @, or after ? or #."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        scheme, rest = "", url
+    secret, at, place = rest.rpartition("@")
+    if "?" in secret or "#" in secret:  # the @ is part of a query, or the ? of a password
+        return f"{_hide(scheme)}{mark}{HIDDEN}"
+    address = re.split("[?#]", place, maxsplit=1)
+    more = place[len(address[0]) :][:1]
+    return _hide(f"{scheme}{mark}{HIDDEN + at if at else ''}{address[0]}{more}{HIDDEN if more else ''}")

@@ -52,6 +52,7 @@ class _Meaning:
     codes: str = ""
     params: Container[str] = ()
     words: tuple[int, str] | None = None
+    renews: bool = False
 
     def fits(self, status: int, said: _Said) -> bool:
         if status in self.statuses or said.param in self.params:
@@ -112,6 +113,7 @@ _MEANINGS = (
         EndpointRefused,
         "the day's limit is used up: resume when it is renewed",
         words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
+        renews=True,
     ),
     # `slow_down` comes as a 503, too: the pace is wrong, not the server.
     _Meaning(RateLimited, statuses={429}, codes="slow_down"),
@@ -139,7 +141,7 @@ def completion_from(
         text=text,
         finish_reason=_word(choice.get("finish_reason")),
         model=_string(data.get("model")),
-        usage=_counts(data.get("usage")),
+        usage=_usage(data.get("usage")),
         request_id=request_id_from(header) or _string(data.get("id")),
         readings=readings,
     )
@@ -149,18 +151,22 @@ def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) ->
     """The error that a non-answer means. A 200 may hold one, with its status as the code: OpenRouter's way."""
     said = _server_words(body)
     in_disguise = status < 300 and 400 <= (said.number or 0) < 600
-    kind, fix = _classify(said.number or status if in_disguise else status, said)
+    meant = said.number or status if in_disguise else status
+    meaning = _meaning(meant, said)
     code = redact.excerpt(_code(said) or "") or None
-    error = kind(
+    error = meaning.error(
         f"HTTP {status}{f' ({code})' if code else ''}: {redact.excerpt(said.message) or 'no message'}",
         status=status,
         code=code,
         request_id=request_id_from(header),
-        fix=fix,
+        fix=meaning.fix,
     )
-    if isinstance(error, RateLimited | ServerFault):
+    if isinstance(error, EndpointRefused):
+        error.renews = meaning.renews
+        error.may_be_row = meant == 403 or (meant == 404 and not _names_the_model(said))
+    if isinstance(error, RateLimited | ServerFault | EndpointRefused):
         error.retry_after_s = retry_after_s(header)
-    if isinstance(error, RateLimited) and error.retry_after_s is None:
+    if isinstance(error, RateLimited | EndpointRefused) and error.retry_after_s is None:
         error.retry_after_s = _wait_in(body)
     return error
 
@@ -190,9 +196,12 @@ def request_id_from(header: Header) -> str | None:
     return next((value for name in _REQUEST_ID_HEADERS if (value := header(name))), None)
 
 
-def _classify(status: int, said: _Said) -> tuple[type[EndpointError], str | None]:
-    meaning = next((meaning for meaning in _MEANINGS if meaning.fits(status, said)), _Meaning(RowRefused))
-    return meaning.error, meaning.fix
+def _meaning(status: int, said: _Said) -> _Meaning:
+    return next((meaning for meaning in _MEANINGS if meaning.fits(status, said)), _Meaning(RowRefused))
+
+
+def _names_the_model(said: _Said) -> bool:
+    return said.code == "model_not_found" or said.param == "model" or bool(re.search(r"(?i)\bmodel\b", said.message))
 
 
 def _server_words(body: bytes) -> _Said:
@@ -247,6 +256,17 @@ def _without_text(
         request_id=request_id,
         fix=f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
     )
+
+
+def _usage(usage: Any) -> dict[str, Any]:
+    """The counts; the prompt tokens that were cached stand beside the others, since they have a price of their own."""
+    counts = _counts(usage)
+    cached = counts.get("prompt_cache_hit_tokens")  # DeepSeek's word
+    if isinstance(details := counts.get("prompt_tokens_details"), dict):
+        cached = details.get("cached_tokens", cached)
+    if type(cached) is int and cached > 0 and "prompt_tokens" in counts:
+        counts["cached_tokens"] = cached
+    return counts
 
 
 def _counts(usage: Any, *, with_details: bool = True) -> dict[str, Any]:

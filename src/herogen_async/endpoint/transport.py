@@ -38,6 +38,10 @@ class Transport(Protocol):
         """
         ...
 
+    def resize(self, concurrency: int) -> None:
+        """Keep at most `concurrency` idle connections from now on."""
+        ...
+
     async def close(self) -> None:
         """Close every connection."""
         ...
