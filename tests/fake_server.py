@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import struct
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +35,8 @@ class Asked:
 class Reply:
     """What to answer; `cut` sends only that many bytes of the body and drops the connection, `reset` sends none.
 
-    `hang` sends nothing, with `cut` that much, and then falls silent.
+    `hang` sends nothing, with `cut` that much, and then falls silent. `drip_s` sends a byte of the body each time that
+    so many seconds passed, `endless` the body again and again. `twice`: the whole answer, and then once more.
     """
 
     body: dict[str, Any] | bytes = b""
@@ -43,6 +47,9 @@ class Reply:
     reset: bool = False
     hang: bool = False
     chunked: bool = False
+    drip_s: float = 0.0
+    endless: bool = False
+    twice: bool = False
 
 
 def answer(asked: Asked, text: str | None = None, *, finish_reason: str = "stop", delay_s: float = 0.0) -> Reply:
@@ -75,9 +82,15 @@ def error(status: int, code: str | None = None, message: str = "no", **headers: 
 class FakeServer:
     """`with FakeServer(behaviour) as server:` answers at `server.url`; `behaviour` maps a request to a reply."""
 
-    def __init__(self, behaviour: Callable[[Asked], Reply] = answer, models: tuple[str, ...] = ("m",)) -> None:
+    def __init__(
+        self, behaviour: Callable[[Asked], Reply] = answer, models: tuple[str, ...] = ("m",), *, port: int = 0
+    ) -> None:
         self.behaviour = behaviour
         self.models = models
+        self.at_connect: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
+        self.streamed = 0  # bytes of endless bodies that somebody took
+        self._port = port
+        self._readers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self.asked: list[Asked] = []
         self.listed: list[dict[str, str]] = []  # the headers of every GET
         self.listing: Reply | None = None  # instead of `models`
@@ -110,7 +123,7 @@ class FakeServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, backlog=1024)
         self._port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stop.wait()
@@ -123,14 +136,19 @@ class FakeServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._readers[writer] = reader
         self.connections += 1
         try:
+            if self.at_connect is not None:
+                await self.at_connect(reader, writer)
+                return
             while await self._exchange(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
+            del self._readers[writer]
             writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -153,20 +171,46 @@ class FakeServer:
             self.in_flight -= 1
 
     async def _reply(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
+        reader = self._readers[writer]
         if reply.hang and reply.cut is None:
-            await asyncio.Event().wait()
+            await reader.read()  # until the other side has enough
         if reply.delay_s:
             await asyncio.sleep(reply.delay_s)
-        if reply.reset:
+        if reply.reset or reader.at_eof():
+            reset(writer)
             return False
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         length = {"transfer-encoding": "chunked"} if reply.chunked else {"content-length": str(len(body))}
-        headers = {"content-type": "application/json", **reply.headers, **length}
+        headers = {"content-type": "application/json", **reply.headers, **({} if reply.endless else length)}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if reply.chunked:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-        writer.write(f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode() + body[: reply.cut])
+        whole = f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode()
+        if reply.drip_s or reply.endless:
+            await self._trickle(writer, whole, reply)
+            return False
+        writer.write((whole + body[: reply.cut]) * (1 + reply.twice))
         await writer.drain()
         if reply.hang:
-            await asyncio.Event().wait()
+            await reader.read()
         return reply.cut is None
+
+    async def _trickle(self, writer: asyncio.StreamWriter, head: bytes, reply: Reply) -> None:
+        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        writer.write(head)
+        while reply.endless:
+            writer.write(body)
+            await writer.drain()
+            self.streamed += len(body)
+        for byte in body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(reply.drip_s)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a RST, as a process that was killed or a firewall does."""
+    with contextlib.suppress(OSError):  # it is gone already
+        opened: socket.socket = writer.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

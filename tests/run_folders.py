@@ -51,10 +51,11 @@ class WrittenRun:
         plan = changes.pop("plan", self.plan)
         return row_line(plan.task(index), completion, attempts=1, latency_ms=12.34, at=AT)
 
-    def failure(self, index: int, kind: str, message: str = "no") -> bytes:
+    def failure(self, index: int, kind: str, message: str = "no", **more: Any) -> bytes:
         """The failures' line of one task."""
-        attempt = {"kind": kind, "message": message, "status": 500, "request_id": None}
-        return failure_line(self.plan.task(index), [attempt], at=AT)
+        quarantined = more.pop("quarantined", None)
+        attempt = {"kind": kind, "message": message, "status": 500, "request_id": None, **more}
+        return failure_line(self.plan.task(index), [attempt], at=AT, quarantined=quarantined)
 
     def write(self, lines: Iterable[bytes], segment: int = 0) -> None:
         """Append answers to a segment."""

@@ -1,15 +1,21 @@
-"""What tests of whole runs share: a small spec, the command as a child process, and the check of a finished grid."""
+"""What tests of whole runs share: a small spec, the command, and the check of a finished grid."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from herogen_async.cli import main
 from herogen_async.journal import RunFolder, read_rows
 from herogen_async.spec import Spec
 
@@ -47,7 +53,30 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def herogen(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command to its end, in this process: one of its own would cost a second to start and to end."""
+    assert threading.current_thread() is threading.main_thread(), "elsewhere take herogen_child"
+    words, out, err = command(*arguments), io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["herogen-async", *words[3:]])
+        patch.setattr(sys.modules["__main__"], "__package__", None)  # else the program is called `python -m pytest`
+        for name in NO_KEYS:
+            patch.delenv(name, raising=False)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = ended.value.code or 0
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def herogen_child(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end as a child process."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=100, check=False
     )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,3 +234,22 @@ def test_more_requests_at_once_than_files_are_refused_before_anything_is_asked(t
         )
         assert "InputError: so many requests at once need 154 open files, and this process may have 100" in ran.stderr
         assert 0 == len(server.asked)
+
+
+@pytest.mark.parametrize("options", [{"budget": 1.0}, {"extendd": True}, {"bogus": 1}])
+def test_an_option_that_there_is_not_is_refused_and_not_ignored(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="is no option") as caught:
+        herogen_async.run(small_spec(), run=tmp_path / "r", **options)
+    assert "valid: " in (caught.value.fix or "")
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"concurrency": 2.5}, {"limit": 2.5}, {"limit": True}, {"rpm": "10"}, {"budget_usd": "3"}, {"price": 3}]
+)
+def test_a_setting_of_the_wrong_type_is_refused_before_a_manifest_keeps_it(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError):
+        herogen_async.run(small_spec(), run=tmp_path / "r", base_url="http://127.0.0.1:9/v1", model="m", **options)
+    assert not (tmp_path / "r").exists()

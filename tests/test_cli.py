@@ -18,9 +18,7 @@ import pytest
 
 from fake_server import Asked, FakeServer, Reply, answer, error
 from herogen_async.journal import RunFolder, read_rows
-from runs import assert_exact_grid, command, environment, herogen, last_json, small_spec, write_spec
-
-pytestmark = pytest.mark.slow  # each starts the real command
+from runs import assert_exact_grid, command, environment, herogen, herogen_child, last_json, small_spec, write_spec
 
 
 def assert_sentence(stderr: str, *words: str) -> None:
@@ -55,8 +53,9 @@ def test_a_wrong_spec_is_a_sentence_with_file_and_line_and_exit_code_2(tmp_path:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
-    result = herogen("run", "nothing.yaml", "--json", cwd=tmp_path)
+    result = herogen_child("run", "nothing.yaml", "--json", cwd=tmp_path)
     assert 2 == result.returncode
     assert_sentence(result.stderr, "nothing.yaml")
     assert "nothing.yaml" in last_json(result.stdout)["error"]
@@ -70,6 +69,7 @@ def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
         (("--base-url", "https://api.example.com/v1", "--model", "m"), ("OPENAI_API_KEY is not set",)),
         (("--base-url", "http://127.0.0.1:1/v1", "--concurrency", "0"), ("concurrency",)),
         (("--base-url", "http://127.0.0.1:1/v1", "--rpm", "-3"), ("rpm",)),
+        (("--base-url", "http://127.0.0.1:1/v1", "--durability", "never"), ("'never'", "'periodic'")),
         (("--base-url", "http://127.0.0.1:1/v1", "--endpoint", "embeddings"), ("'embeddings'", "'chat'")),
         (("--base-url", "http://127.0.0.1:1/v1", "--run", "../../x y"), ()),
         (("--base-url", "http://127.0.0.1:1/v1"), ("can't say which models",)),
@@ -94,11 +94,13 @@ def test_hosted_completions_are_refused_before_anything_is_sent(tmp_path: Path) 
     assert_sentence(result.stderr, "no model at api.openai.com serves completions", "--endpoint chat")
 
 
+@pytest.mark.slow
 def test_a_refused_connection_parks_the_run(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        result = herogen("run", write_spec(tmp_path, small_spec()), "--base-url", url, "--model", "m", cwd=tmp_path)
+        run = ("run", write_spec(tmp_path, small_spec()), "--base-url", url, "--model", "m")
+        result = herogen_child(*run, cwd=tmp_path)
     assert 3 == result.returncode, result.stderr
     assert "Why: no connection to" in result.stdout
     assert "Next: herogen-async resume small" == result.stderr.splitlines()[-1]
@@ -115,7 +117,9 @@ PARKING = {
 
 
 @pytest.mark.parametrize("fault", PARKING)
-def test_p13_what_a_person_must_mend_parks_the_run_and_leaks_no_key(tmp_path: Path, fault: str) -> None:
+def test_p13_what_a_person_must_mend_parks_the_run_and_leaks_no_key(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: str
+) -> None:
     reply, advice = PARKING[fault]
     key = "sk-canary-0123456789"
     spec = small_spec()
@@ -133,6 +137,7 @@ def test_p13_what_a_person_must_mend_parks_the_run_and_leaks_no_key(tmp_path: Pa
     assert_exact_grid(tmp_path / "runs" / "small", spec)
     written = b"".join(path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
     assert key not in written.decode() + result.stdout + result.stderr + resumed.stdout + resumed.stderr
+    assert key not in "".join(capfd.readouterr())  # what came past Python's own streams
 
 
 def test_rows_given_up_are_exit_code_1_and_retry_asks_them_again(tmp_path: Path) -> None:
@@ -150,7 +155,7 @@ def test_rows_given_up_are_exit_code_1_and_retry_asks_them_again(tmp_path: Path)
         again = herogen(*run, cwd=tmp_path)
         assert (1, asked) == (again.returncode, len(server.asked))  # given up is given up
         shown = herogen("errors", "small", cwd=tmp_path)
-        assert shown.stdout.startswith("refused: 4\n")
+        assert shown.stdout.startswith("refused: 4; HTTP 400 (4)\n")
         assert "not that" in shown.stdout
         server.behaviour = answer
         retried = herogen("retry", "small", cwd=tmp_path)
@@ -287,12 +292,13 @@ def test_status_tells_what_the_contract_names(tmp_path: Path) -> None:
     assert "done" == report["state"]
 
 
+@pytest.mark.slow
 def test_status_of_a_running_run_sees_what_is_in_flight(tmp_path: Path) -> None:
     seen: list[dict[str, object]] = []
 
     def behaviour(asked: Asked) -> Reply:
         if asked.number == 12:
-            seen.append(last_json(herogen("status", "small", "--json", cwd=tmp_path).stdout))
+            seen.append(last_json(herogen_child("status", "small", "--json", cwd=tmp_path).stdout))
         return answer(asked)
 
     with FakeServer(behaviour) as server:
@@ -362,13 +368,23 @@ def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -
     assert "attributes" in schema["properties"]
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line_of_stdout_and_all_else_goes_to_stderr(tmp_path: Path) -> None:
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m", "--json")
-        result = herogen(*run, cwd=tmp_path)
+        result = herogen_child(*run, cwd=tmp_path)
     assert 1 == len(result.stdout.splitlines())
     assert (20, "done") == (last_json(result.stdout)["done"], last_json(result.stdout)["state"])
     assert "Next: herogen-async assemble small" == result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("line", [("run", "--bogus", "--json"), ("status", "--json"), ("nocommand", "--json")])
+def test_a_command_line_that_can_not_be_read_prints_an_object_for_scripts_too(
+    tmp_path: Path, line: tuple[str, ...]
+) -> None:
+    result = herogen(*line, cwd=tmp_path)
+    assert (2, "usage") == (result.returncode, last_json(result.stdout)["kind"])
+    assert result.stderr
 
 
 def test_a_grid_of_a_trillion_cells_starts_at_once(tmp_path: Path) -> None:
@@ -381,8 +397,9 @@ def test_a_grid_of_a_trillion_cells_starts_at_once(tmp_path: Path) -> None:
     assert 5 == len(list(read_rows(RunFolder(tmp_path / "runs" / "small"))))
 
 
+@pytest.mark.slow
 def test_every_command_has_a_help_with_an_example() -> None:
-    top = herogen("--help", cwd=Path.cwd()).stdout
+    top = herogen_child("--help", cwd=Path.cwd()).stdout
     names = ("init", "run", "resume", "retry", "status", "errors", "export", "assemble")
     for name in names:
         assert f"  {name} " in top
@@ -413,6 +430,7 @@ def test_the_next_command_is_one_that_works_wherever_the_run_lies(tmp_path: Path
     assert 0 == herogen(*following, cwd=tmp_path / "here").returncode
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_was_asked_says_so(tmp_path: Path) -> None:
     with FakeServer() as server:
         server.listing = Reply(hang=True)
@@ -430,6 +448,7 @@ def test_ctrl_c_before_anything_was_asked_says_so(tmp_path: Path) -> None:
     assert "interrupted" == last_json(out)["kind"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_no_run(tmp_path: Path) -> None:
     """`herogen-async run 2>&1 | head -1`: the answers are what counts."""
     with FakeServer(lambda asked: answer(asked, delay_s=0.01)) as server:

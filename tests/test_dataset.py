@@ -103,8 +103,8 @@ def test_failures_are_the_latest_of_each_unanswered_task_most_frequent_kind_firs
     run.fail([run.failure(4, "server"), run.failure(1, "refused"), other.failure(6, "timeout")])
     run.write([run.answer(4, "answered later")])
     (group,) = failures(tmp_path)
-    assert (group.kind, group.count, group.example["index"]) == ("refused", 3, 2)
-    assert group.as_dict()["example"]["message"] == "bad words"
+    assert (group.kind, group.count, group.examples[0]["index"]) == ("refused", 3, 2)
+    assert group.as_dict()["examples"][0]["message"] == "bad words"
     run.fail([run.failure(2, "server"), run.failure(5, "server"), run.failure(6, "server")])
     assert [(each.kind, each.count) for each in failures(tmp_path)] == [("server", 3), ("refused", 2)]
 

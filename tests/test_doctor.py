@@ -374,7 +374,6 @@ def test_only_limits_of_a_minute_or_less_become_a_runs_and_the_tightest_counts()
     assert {"--rpm": 500.0, "--tpm": 1000.0} == minute_limits(readings)
 
 
-@pytest.mark.slow
 def test_the_command_prints_a_listing_and_exits_with_0_where_a_run_can_go_on_and_2_where_not(tmp_path: Path) -> None:
     with FakeServer() as server:
         fine = herogen("doctor", "--base-url", server.url, cwd=tmp_path, OPENAI_API_KEY=KEY)

@@ -20,6 +20,7 @@ from herogen_async.dataset import export
 from herogen_async.errors import InputError
 from herogen_async.spec import Spec
 from run_folders import WrittenRun
+from runs import herogen
 
 HAZARDS = [
     'a "quoted", comma; semicolon',
@@ -196,9 +197,8 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(tmp_path: Path) -> Non
         assert process.stderr.read() == b""
 
 
-@pytest.mark.slow
 def test_json_and_a_table_do_not_share_standard_output(tmp_path: Path) -> None:
     WrittenRun(tmp_path)
-    done = command("export", f"{tmp_path}/", "--out", "-", "--json")
+    done = herogen("export", f"{tmp_path}/", "--out", "-", "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert b"both want standard output" in done.stderr
+    assert "both want standard output" in done.stderr

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from herogen_async import plan as plan_module
 from herogen_async.plan import IndexSet, Plan, Task
+from herogen_async.plan import index_set as pages
 from herogen_async.spec import Spec
 
 DEMO: dict[str, Any] = {
@@ -161,7 +161,7 @@ operations = st.lists(st.tuples(st.sampled_from(["add", "update"]), st.sets(indi
 @given(operations, st.integers(0, 100))
 def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan_module, "_PAGE_BITS", 16)
+        patch.setattr(pages, "_PAGE_BITS", 16)
         ours, plain = IndexSet(), set[int]()
         for name, members in operations:
             if name == "update":

@@ -151,6 +151,25 @@ def test_a_base_url_that_holds_more_than_an_address_is_refused_without_showing_i
     assert "secret" not in f"{raised.value} {raised.value.fix}"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("user:secretpw12@host/v1", "'[hidden]@host/v1'"),
+        ("https://user:secretpw12@host:99999/v1", "'https://[hidden]@host:99999/v1'"),
+        ("http:/sk-verysecret123@x", "'[hidden]@x'"),
+        ("sk-verysecret123", "'[hidden]'"),
+        ("host/v1?key=secret", "'host/v1?[hidden]'"),
+        ("host/v1?mail=a@b&key=secret", "'[hidden]'"),
+        ("https://me:secret@one.example:8443/v1", "'https://[hidden]@one.example:8443/v1'"),
+    ],
+)
+def test_a_mistyped_base_url_is_shown_without_its_secrets_and_else_whole(url: str, shown: str) -> None:
+    with pytest.raises(InputError) as raised:
+        chosen(url, KEY)
+    assert shown in raised.value.message
+    assert "secret" not in f"{raised.value} {raised.value.fix}"
+
+
 def test_a_server_never_shows_its_key() -> None:
     server = choose_server(None, None, KEY)
     assert "sk-one" not in f"{server} {server!r}"

