@@ -257,6 +257,7 @@ def test_the_command_takes_a_budget_and_a_price_and_parks_with_code_3(tmp_path: 
         ended = herogen("run", spec, *where, "--price", PRICE, "--budget", "0.0005", cwd=tmp_path)
         assert 3 == ended.returncode
         assert "--budget" in last_json(ended.stdout)["fix"]
+        assert "herogen-async resume r --budget 0.001" == last_json(ended.stdout)["next"]
         ended = herogen("resume", "r", "--budget", "1", "--json", cwd=tmp_path)
     assert 0 == ended.returncode
     assert pytest.approx(20 * usd(10, 20)) == last_json(ended.stdout)["cost"]

@@ -177,6 +177,8 @@ def next_step(report: RunReport) -> str:
     name = RunFolder(Path(report.run)).argument
     if report.state == "running":
         return f"herogen-async status {name}"
+    if report.state == "parked" and report.budget is not None and (report.reason or "").startswith("the budget"):
+        return f"herogen-async resume {name} --budget {2 * report.budget:g}"  # with the same one it would park again
     if report.pending:
         return f"herogen-async resume {name}"
     if report.failed:
