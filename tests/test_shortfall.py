@@ -6,7 +6,6 @@ from pathlib import Path
 
 import herogen_async
 from fake_server import FakeServer
-from herogen_async.inspection.shortfall import shortfalls
 from herogen_async.journal import Known, Mark, RunFolder, RunLock
 from herogen_async.session import Watch
 from runs import assert_exact_grid, small_spec
@@ -20,9 +19,9 @@ def test_what_a_run_syncs_while_it_is_looked_at_is_no_shortfall(tmp_path: Path) 
     known = Known(folder)
     folder.segment(0).write_bytes(b"x" * 300)
     lock.vouch(Mark(0, 300, 0))
-    assert [] == shortfalls(folder, known)
+    assert [] == known.shortfalls()
     lock.vouch(Mark(0, 400, 0))
-    assert [(folder.segment(0), 400, 300)] == shortfalls(folder, Known(folder))
+    assert [(folder.segment(0), 400, 300)] == Known(folder).shortfalls()
     lock.release()
 
 

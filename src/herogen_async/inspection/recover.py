@@ -10,7 +10,6 @@ from typing import Any
 from herogen_async.clock import Clock, MonotonicClock
 from herogen_async.errors import DamageError, RunFolderError, RunInUse, SpecError
 from herogen_async.inspection.findings import MOST_LISTED
-from herogen_async.inspection.shortfall import shortfalls
 from herogen_async.journal import (
     Known,
     Manifest,
@@ -97,7 +96,7 @@ def recover(
     found = fold(target, lineage)
     remains = [each for each in copied.remains if each.index is None or each.index not in found.done]
     gone = [f"{damage.place} is missing." for damage in known.missing() if not known.is_accepted(damage)]
-    gone += [f"{path} was cut off: {size - held:,} bytes are gone." for path, size, held in shortfalls(source, known)]
+    gone += [f"{path} was cut off: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
     answered = IndexSet()
     answered.update(found.done)
     answered.update(found.failed)

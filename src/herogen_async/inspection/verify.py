@@ -16,7 +16,6 @@ from herogen_async.clock import Clock, MonotonicClock
 from herogen_async.errors import DamageError, HerogenError
 from herogen_async.inspection.findings import Findings, Verdict
 from herogen_async.inspection.shape import FAILURE, ROW
-from herogen_async.inspection.shortfall import shortfalls
 from herogen_async.journal import (
     Damage,
     Fold,
@@ -203,7 +202,7 @@ class _Inspection:
             if known.ends and not self._is_held:
                 self._findings.told("lock", "it tells nothing of what was durable", self._folder.lock)
             return
-        for path, size, held in shortfalls(self._folder, known):
+        for path, size, held in known.shortfalls():
             message = f"{size:,} bytes of it were durable and {held:,} are there: {size - held:,} are gone"
             self._findings.damaged("shorter", message, path)
 

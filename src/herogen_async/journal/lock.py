@@ -25,8 +25,8 @@ from zlib import crc32
 
 from herogen_async import codec
 from herogen_async.errors import DiskError, RunFolderError, RunInUse
+from herogen_async.journal.disk import REAL
 from herogen_async.journal.layout import RunFolder
-from herogen_async.journal.publish import sync_folder
 from herogen_async.journal.store import Mark
 
 _HOLDER = slice(0, 511)
@@ -89,7 +89,7 @@ class RunLock:
         """Make the page durable as it is. Once a session: then a power cut leaves some mark, if an old one."""
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
-            sync_folder(folder.path)
+            REAL.sync_names(folder.path)
 
     def charge(self, microdollars: int) -> None:
         """A call that brings no answer may cost so much; less than nothing, when it did bring one."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from herogen_async.journal.disk import REAL
 from herogen_async.journal.layout import RunFolder
 
 
@@ -27,7 +28,7 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    REAL.sync_names(path.parent)
 
 
 def publish(path: Path, data: bytes) -> None:
@@ -49,7 +50,7 @@ def begin_segment(folder: RunFolder, number: int) -> None:
     path = folder.segment(number)
     if number and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
-        sync_folder(folder.path)
+        REAL.sync_names(folder.path)
 
 
 def spill(name: str, lines: list[bytes]) -> Path | None:
@@ -64,12 +65,3 @@ def spill(name: str, lines: list[bytes]) -> Path | None:
             os.fsync(file.fileno())
         return Path(place)
     return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

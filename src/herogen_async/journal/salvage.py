@@ -26,7 +26,6 @@ from herogen_async.journal.events import read_events, record_event
 from herogen_async.journal.layout import RunFolder, segment_number
 from herogen_async.journal.lock import RunLock, read_lock
 from herogen_async.journal.manifest import Manifest, write_manifest
-from herogen_async.journal.publish import sync_folder
 from herogen_async.journal.repair import saving_files
 from herogen_async.journal.scan import Damage, Known, Line, record_of, scan
 from herogen_async.journal.store import Mark
@@ -89,7 +88,7 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
                 )
             record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
             write_manifest(target, manifest)
-            sync_folder(target.path.parent)
+            REAL.sync_names(target.path.parent)
         finally:
             lock.release()
     except OSError as error:

@@ -101,6 +101,16 @@ class Known:
         self._accepted = {(damage.path.name, damage.offset, damage.size) for damage in agreed}
         self._sound: dict[Path, int] = {}
 
+    def shortfalls(self) -> list[tuple[Path, int, int]]:
+        """(file, bytes that were durable, bytes that are there) of each that is too short: somebody cut it off."""
+        if self.mark is None:
+            return []
+        durable = (
+            (self._folder.segment(self.mark.segment), self.mark.rows),
+            (self._folder.failures, self.mark.failures),
+        )
+        return [(path, size, held) for path, size in durable if (held := self.ends.get(path, 0)) < size]
+
     def segments(self) -> list[Path]:
         """The journal's files when reading began. DamageError when one is missing before the last."""
         for damage in self.missing():

@@ -15,6 +15,7 @@ from herogen_async.engine import Deadline, Engine, Progress, Stopped, allow_open
 from herogen_async.errors import DiskError
 from herogen_async.journal import (
     JournalWriter,
+    Known,
     Recovered,
     RunFolder,
     RunLock,
@@ -150,24 +151,16 @@ class Session:
     def _record(self, event: str, **what: Any) -> None:
         record_event(self._order.folder, event, at=self._clock.wall(), **what)
 
-    def _tell_shortfall(self, folder: RunFolder, lock: RunLock) -> None:
-        """A file that holds less than was durable was cut by somebody: no crash does that."""
-        if lock.mark is None:
-            return
-        for path, durable in (
-            (folder.segment(lock.mark.segment), lock.mark.rows),
-            (folder.failures, lock.mark.failures),
-        ):
-            held = path.stat().st_size if path.exists() else 0
-            if held < durable:
-                self._notice(
-                    f"{path.name} is {durable - held:,} bytes shorter than it was: something has cut it off. What is "
-                    "missing is asked again; if there is a copy, stop now and put it back."
-                )
-                self._record("cut_off", file=path.name, bytes=durable - held)
+    def _tell_shortfall(self, folder: RunFolder) -> None:
+        for path, durable, held in Known(folder, ()).shortfalls():
+            self._notice(
+                f"{path.name} is {durable - held:,} bytes shorter than it was: something has cut it off. What is "
+                "missing is asked again; if there is a copy, stop now and put it back."
+            )
+            self._record("cut_off", file=path.name, bytes=durable - held)
 
     def _repair(self, folder: RunFolder, lock: RunLock) -> None:
-        self._tell_shortfall(folder, lock)
+        self._tell_shortfall(folder)
         try:
             repaired, mark = repair_tails(folder, self._clock.wall(), lock.mark)
         except DiskError:
