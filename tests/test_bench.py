@@ -393,9 +393,10 @@ def test_the_virtual_command_prints_the_answer_and_its_json(tmp_path: Path, caps
 
 def test_the_pictures_are_drawn_where_matplotlib_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    from herogen_async import charts
     from herogen_async.bench import plots
 
-    monkeypatch.setattr(plots, "_DPI", 20)  # of pictures that nobody looks at
+    monkeypatch.setattr(charts, "_DPI", 20)  # of pictures that nobody looks at
     refused = measured(64, 50.0, "gate", refused=7, refused_pct=1.5)
     found = plots.draw(sweep(measured(16, 30.0), refused, measured("auto", 40.0)))
     assert ["binding.png", "latency.png", "refusals.png", "throughput.png"] == sorted(found)
@@ -404,9 +405,10 @@ def test_the_pictures_are_drawn_where_matplotlib_is(monkeypatch: pytest.MonkeyPa
 
 def test_pictures_can_be_drawn_of_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    from herogen_async import charts
     from herogen_async.bench import plots
 
-    monkeypatch.setattr(plots, "_DPI", 20)  # of a picture that nobody looks at
+    monkeypatch.setattr(charts, "_DPI", 20)  # of a picture that nobody looks at
     found = plots.draw(sweep(measured(16, 0.0, latency_ms={}, permitted_per_s=None, moments=())))
     assert "refusals.png" not in found
 

@@ -5,22 +5,20 @@ One message a picture. The colours are Okabe and Ito's, which people with any co
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from statistics import linear_regression
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.bench.records import Bench, Measured, Setting
 from herogen_async.bench.words import concurrency_text
+from herogen_async.charts import COLOURS, GREY, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NO_MATPLOTLIB = "No plots: matplotlib is not installed. To get them: pip install 'herogen-async[plot]'"
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-_GREY, _INK = "#8C8C8C", "#333333"
 # What is waited for, in words: always the same colour, whichever of them a bench has.
 _BINDING = {
     "requests": ("#0072B2", "the requests limit"),
@@ -32,28 +30,9 @@ _BINDING = {
     "cpu": ("#009E73", "this process"),
     "tail": ("#BDBDBD", "the last answers"),
 }
-_DARK = ("#0072B2", "#D55E00", "#009E73", _GREY)
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E3E3E3",
-    "legend.frameon": False,
-    "figure.titlesize": 13,
-    "figure.titleweight": "bold",
-}
+_DARK = ("#0072B2", "#D55E00", "#009E73", GREY)
 _PANEL = (5.4, 3.5)  # inches
 _COLUMNS = 2
-_DPI = 130
 _BAR = 0.36  # inches a cell takes
 _RATE_OVER_S = 1.0  # answers come in bursts: what is shorter than that is no rate
 # The sizes keep marks visible that lie on each other.
@@ -62,8 +41,6 @@ _QUANTILES = (("p99", "#D55E00", "^", 10), ("p95", "#E69F00", "s", 7), ("p50", "
 
 def draw(bench: Bench) -> dict[str, bytes]:
     """The pictures as PNG, by file name; none of refusals where there were none. Raises ImportError."""
-    from matplotlib import rc_context  # noqa: PLC0415 - an extra, and half a second
-
     pictures: list[tuple[str, Callable[[Bench], Figure]]] = [
         ("throughput.png", _throughput),
         ("latency.png", _latency),
@@ -71,13 +48,7 @@ def draw(bench: Bench) -> dict[str, bytes]:
     ]
     if any(each.refused for each in bench.measured):
         pictures.append(("refusals.png", _refusals))
-    found = {}
-    with rc_context(_STYLE):
-        for name, picture in pictures:
-            file = io.BytesIO()
-            picture(bench).savefig(file, format="png", dpi=_DPI)
-            found[name] = file.getvalue()
-    return found
+    return {name: png(partial(picture, bench)) for name, picture in pictures}
 
 
 def _throughput(bench: Bench) -> Figure:
@@ -135,7 +106,7 @@ def _binding(bench: Bench) -> Figure:
     starts = [0.0] * len(bench.measured)
     for what in shown:
         widths = [each.binding_shares.get(what, 0.0) for each in bench.measured]
-        colour, words = _BINDING.get(what, (_GREY, what))
+        colour, words = _BINDING.get(what, (GREY, what))
         axes.barh(range(len(widths)), widths, left=starts, color=colour, label=words, height=0.7)
         for place, (start, width) in enumerate(zip(starts, widths, strict=True)):
             if width >= 9:
@@ -223,4 +194,4 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _colours(cells: Iterable[Measured]) -> list[str]:
-    return [_COLOURS[number % len(_COLOURS)] for number, _ in enumerate(cells)]
+    return [COLOURS[number % len(COLOURS)] for number, _ in enumerate(cells)]

@@ -257,7 +257,8 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: b
 
 def _write(folder: Path, found: Bench) -> None:
     """bench.json, and plots where they can be drawn."""
-    from herogen_async.bench.plots import NO_MATPLOTLIB, draw
+    from herogen_async.bench.plots import draw
+    from herogen_async.charts import NO_MATPLOTLIB
     from herogen_async.codec import dumps
     from herogen_async.journal import publish
 
