@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,14 @@ def anyio_backend() -> str:
 def own_limits(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests share no rate limits with each other's processes, nor with real runs on this machine."""
     os.environ["HEROGEN_LIMITS_DIR"] = str(tmp_path_factory.mktemp("limits"))
+
+
+@pytest.fixture(autouse=True)
+def signals_are_left_alone() -> Iterator[None]:
+    """A handler that stays would take the signals of later tests."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
 @pytest.fixture

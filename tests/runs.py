@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from herogen_async.cli import main
 from herogen_async.journal import RunFolder, read_rows
@@ -52,6 +54,9 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "herogen_async", *map(str, arguments)]
 
 
+COMMAND_TREE = functools.cache(typer.main.get_command)  # it takes 0.2 s, and is the same each time
+
+
 def herogen(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, in this process: one of its own would cost a second to start and to end."""
     assert threading.current_thread() is threading.main_thread(), "elsewhere take herogen_child"
@@ -63,6 +68,7 @@ def herogen(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.Complet
     ):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["herogen-async", *words[3:]])
+        patch.setattr(typer.main, "get_command", COMMAND_TREE)
         patch.setattr(sys.modules["__main__"], "__package__", None)  # else the program is called `python -m pytest`
         for name in NO_KEYS:
             patch.delenv(name, raising=False)

@@ -52,8 +52,13 @@ def serve_until_signal(
         import uvloop  # noqa: PLC0415 - not every platform has it
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(stand())
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(stand())
+    finally:  # also of a start that failed: uvloop's handlers outlive their loop, and would take signals for nobody
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _allow_clients() -> None:
