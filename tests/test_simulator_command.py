@@ -44,17 +44,38 @@ def ask(url: str, prompt: str) -> Any:
         return json.load(answer)
 
 
+def tune(url: str) -> Any:
+    """A job of ten rows that are prompts and completions, as it stands a moment later."""
+    rows = b'{"prompt": "a", "completion": "b"}\n' * 10
+    parts = (b'"purpose"\r\n\r\nfine-tune', b'"file"; filename="a"\r\n\r\n' + rows)
+    form = b"".join(b"--b\r\ncontent-disposition: form-data; name=" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/files", form, kind), timeout=30) as answer:
+        asked = json.dumps({"model": "m", "training_file": json.load(answer)["id"]}).encode()
+    with urllib.request.urlopen(f"{url}/fine_tuning/jobs", asked, timeout=30) as answer:
+        job = json.load(answer)["id"]
+    with urllib.request.urlopen(f"{url}/fine_tuning/jobs/{job}", timeout=30) as answer:
+        return json.load(answer)
+
+
+_TUNING = ("--queue-s", "0", "--train-s", "0", "--accepts", "messages", "--job-fault", "upload_unavailable=1")
+
+
 @pytest.mark.slow
 def test_it_serves_until_a_signal_and_ends_well() -> None:
-    with simulating("--json", "--rpm", "100", "--latency-ms", "5", "--seed", "3") as child:
+    with simulating("--json", "--rpm", "100", "--latency-ms", "5", "--seed", "3", *_TUNING) as child:
         assert child.stdout is not None
         url = json.loads(child.stdout.readline())["url"]
         assert ask(url, "a") == ask(url, "a") | {"id": "req_00000001", "created": ask(url, "b")["created"]}
+        with pytest.raises(urllib.request.HTTPError, match="503"):
+            tune(url)
+        assert "invalid_file_format" == tune(url)["error"]["code"]
         child.send_signal(signal.SIGTERM)
         told, noise = child.communicate(timeout=30)
     assert 0 == child.returncode
     last = json.loads(told.splitlines()[-1])
     assert (url, 3, 1) == (last["url"], last["stats"]["answered"], last["stats"]["doubles"])
+    assert ({"upload_unavailable": 1}, 1) == (last["stats"]["job_faults"], last["stats"]["jobs_created"])
     assert f"Next: herogen-async run --base-url {url}" in noise
     assert "Traceback" not in noise
 
@@ -101,6 +122,12 @@ def test_an_input_that_can_not_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch
         ({"fault": ["500=lots"]}, "'500=lots'"),
         ({"fault": ["fire=0.1"]}, "'fire'"),
         ({"fault": ["500=0.6", "500=0.6"]}, "1.2"),
+        ({"queue_s": -1.0}, "-1"),
+        ({"train_s": float("nan")}, "nan"),
+        ({"accepts": "poems"}, "'poems'"),
+        ({"job_fault": ["fire"]}, "'fire'"),
+        ({"job_fault": ["create_500=often"]}, "'create_500=often'"),
+        ({"job_fault": ["create_500=0"]}, "0"),
         ({"port": 99_999}, "99999"),
         ({"host": "192.0.2.1"}, "192.0.2.1"),
     ],

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Example: herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01; "
-    "then herogen-async run --base-url http://127.0.0.1:8000/v1. GET /stats tells what it counted, POST /stats/reset "
+    "then herogen-async run --base-url http://127.0.0.1:8000/v1. It takes files and fine-tuning jobs, too. "
+    "GET /stats tells what it counted, POST /stats/reset "
     'counts anew, POST /control with {"slots": 16} changes the slots.'
 )
 
@@ -57,6 +58,24 @@ def simulate(
             "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage.",
         ),
     ] = None,
+    queue_s: Annotated[
+        float, typer.Option(help="Seconds that a fine-tuning job is validated and queued before it runs.")
+    ] = 0.2,
+    train_s: Annotated[float, typer.Option(help="Seconds that a fine-tuning job runs.")] = 1.0,
+    accepts: Annotated[
+        str,
+        typer.Option(metavar="ROWS", help="What training rows may be: messages, prompt-completion, both."),
+    ] = "both",
+    job_fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=N]",
+            help="What goes wrong with uploads and jobs, the first N times or each time, may be given again: "
+            "upload_unavailable, upload_500, upload_reset, upload_slow, not_available, create_unavailable, "
+            "create_500, create_reset, create_slow, bad_file, training_fails. A 500, a reset and a slow answer come "
+            "after the file was kept or the job started.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers and faults.")] = 0,
     model: Annotated[
         str | None, typer.Option(help="The only model that is served.", show_default="any name is served")
@@ -66,8 +85,8 @@ def simulate(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Serve an OpenAI-compatible API with true limits, latencies and faults, until Ctrl-C."""
-    from herogen_async.simulator import Latency, Policy
+    """Serve an OpenAI-compatible API with true limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
+    from herogen_async.simulator import Latency, Policy, Tuning
 
     policy = Policy(
         rpm=rpm,
@@ -80,6 +99,7 @@ def simulate(
         jitter_ms=jitter_ms,
         faults=_faults(fault or []),
         seed=seed,
+        tuning=Tuning(queue_s=queue_s, train_s=train_s, accepts=accepts, faults=_job_faults(job_fault or [])),
     )
     _serve(policy, json=json, host=host, port=port, model=model, until_eof=until_eof)
 
@@ -95,6 +115,18 @@ def _faults(given: list[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"--fault {text!r} is no NAME=SHARE", fix="e.g. --fault 500=0.01") from None
     return shares
+
+
+def _job_faults(given: list[str]) -> dict[str, int | None]:
+    from herogen_async.errors import InputError
+
+    counts: dict[str, int | None] = {}
+    for text in given:
+        name, equals, count = text.partition("=")
+        if equals and not count.isdecimal():
+            raise InputError(f"--job-fault {text!r} is no NAME or NAME=N", fix="e.g. --job-fault create_reset=1")
+        counts[name] = int(count) if equals else None
+    return counts
 
 
 def _serve(policy: Policy, *, json: bool, **where: Any) -> None:
@@ -122,5 +154,8 @@ def _summary(stats: Stats) -> str:
     parts = [f"{count(stats['requests'])} requests", f"{count(stats['answered'])} answered"]
     parts += [f"{count(number)} refused for {name}" for name, number in stats["refused"].items()]
     parts += [f"{count(number)} {name}" for name, number in stats["faults"].items()]
+    parts += [f"{count(stats['files_created'])} files"] if stats["files_created"] else []
+    parts += [f"{count(stats['jobs_created'])} jobs"] if stats["jobs_created"] else []
+    parts += [f"{count(number)} {name}" for name, number in stats["job_faults"].items()]
     parts += [f"{count(stats['doubles'])} prompts answered more than once"] if stats["doubles"] else []
     return ", ".join([*parts, f"at most {count(stats['in_flight_peak'])} in flight"])

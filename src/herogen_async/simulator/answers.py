@@ -32,6 +32,7 @@ class Question(NamedTuple):
 
     text: bytes
     max_tokens: int | None = None
+    voice: bytes = b""  # the tuned model that is asked: it answers otherwise than the others do
 
     @property
     def tokens(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from herogen_async.simulator.faults import Refusal
 
 # The API's own default for /completions; a chat answer ends when it ends.
 COMPLETIONS_MAX_TOKENS = 16
+TUNED = "ft:"  # a tuned model's name begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,14 @@ class Unreadable(Exception):
         self.refusal = refusal
 
 
-def read_question(body: bytes, *, chat: bool, model: str | None) -> Asked:
-    """The question in `body`; `model` is the only one served, None: any. Raises Unreadable."""
+def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Callable[[str], bool]) -> Asked:
+    """The question in `body`; `model` is the only one served beside the tuned ones, None: any. Raises Unreadable."""
     data = read_object(body)
     asked_model = data.get("model")
     if not isinstance(asked_model, str) or not asked_model:
         raise _wrong("model", "must be the name of a model", asked_model)
-    if model is not None and asked_model != model:
+    tuned = asked_model.startswith(TUNED)
+    if not is_tuned(asked_model) if tuned else model not in (None, asked_model):
         raise Unreadable(unknown_model(asked_model, model))
     if data.get("n") not in (None, 1):
         raise _wrong("n", "must be 1: this server gives one answer", data["n"])
@@ -48,7 +51,9 @@ def read_question(body: bytes, *, chat: bool, model: str | None) -> Asked:
     if options is not None and not (stream and isinstance(options, dict)):
         raise _wrong("stream_options", "must be an object, and stream true", options)
     return Asked(
-        question=Question(text.encode("utf-8", "replace"), _max_tokens(data, chat)),
+        question=Question(
+            text.encode("utf-8", "replace"), _max_tokens(data, chat), asked_model.encode() if tuned else b""
+        ),
         chat=chat,
         model=asked_model,
         stream=stream,
@@ -83,9 +88,10 @@ def bad_request(message: str, *, status: int = 400, code: str | None = None, par
     return Refusal(status, "invalid_request_error", code, message, param)
 
 
-def unknown_model(asked: str, served: str) -> Refusal:
-    """404 for a model that is not served."""
-    message = f"The model {asked!r} does not exist: this server serves {served!r}."
+def unknown_model(asked: str, served: str | None) -> Refusal:
+    """404 for a model that is not served; `served` is, None: any but a tuned one that was not tuned here."""
+    message = f"The model {asked!r} does not exist"
+    message += f": this server serves {served!r}." if served is not None else ": it was not tuned here."
     return bad_request(message, status=404, code="model_not_found", param="model")
 
 

@@ -6,8 +6,8 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
 
@@ -20,7 +20,8 @@ BODY_LIMIT = 8 << 20  # bytes of a request; the longest prompts of any model are
 HEAD_LIMIT = 64 << 10
 _LINGER_S = 5.0  # for a client that sends a whole body before it reads
 PIPELINED = 16  # requests that one connection may have sent ahead; more are left in its socket
-_READ_LENGTHS = {len("content-length"), len("expect")}  # two headers matter here, and clients send fifteen
+_KEPT = {b"content-type", b"idempotency-key"}  # for those who answer
+_READ_LENGTHS = {len("content-length"), len("expect"), *map(len, _KEPT)}  # the few that matter; clients send fifteen
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _LINGER_NOT = struct.pack("ii", 1, 0)  # closed with this, the kernel sends a reset and no end
 
@@ -35,6 +36,8 @@ class HttpRequest:
     keep_alive: bool
     old: bool = False
     refused: int | None = None
+    query: str = ""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class Handler(Protocol):
@@ -49,17 +52,23 @@ Abandon = Callable[[], None]  # called when the client went away before its answ
 class Connection(asyncio.Protocol):
     """One client's connection. `handler` gets each request when the one before it is finished.
 
-    `made` and `lost` hear of its beginning and its end.
+    `made` and `lost` hear of its beginning and its end; `room` says how large a body may be that goes to a URL.
     """
 
     def __init__(
-        self, handler: Handler, made: Callable[[Connection], None], lost: Callable[[Connection], None]
+        self,
+        handler: Handler,
+        made: Callable[[Connection], None],
+        lost: Callable[[Connection], None],
+        room: Callable[[bytes], int],
     ) -> None:
         self._handler = handler
         self._made = made
         self._lost = lost
+        self._room = room
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
+        self._kept: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._size = 0  # bytes since the request began
         self._asked: deque[HttpRequest] = deque()
@@ -150,6 +159,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
+        self._kept = {}
         self._parts = []
 
     def on_url(self, part: bytes) -> None:
@@ -159,8 +169,11 @@ class Connection(asyncio.Protocol):
         if len(name) not in _READ_LENGTHS:
             return
         name = name.lower()
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT:
-            self._refuse(413)
+        if name in _KEPT:
+            self._kept[name] = value
+        elif name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT:
+            if int(value) > self._room(self._url):
+                self._refuse(413)
         elif name == b"expect" and value.lower() == b"100-continue" and not self._broken and self._at_work is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -168,7 +181,7 @@ class Connection(asyncio.Protocol):
         if self._broken:
             return
         self._parts.append(part)
-        if self._size > BODY_LIMIT + HEAD_LIMIT:
+        if self._size > BODY_LIMIT + HEAD_LIMIT and self._size > self._room(self._url) + HEAD_LIMIT:
             self._refuse(413)
 
     def on_message_complete(self) -> None:
@@ -178,13 +191,16 @@ class Connection(asyncio.Protocol):
         self._parts = []
         self._size = 0
         old = self._parser.get_http_version() == "1.0"
+        path, _, query = self._url.partition(b"?")
         self._queue(
             HttpRequest(
                 method=self._parser.get_method().decode("latin-1"),
-                path=self._url.split(b"?", 1)[0].decode("latin-1"),
+                path=path.decode("latin-1"),
                 body=body,
                 keep_alive=self._parser.should_keep_alive() and not old,
                 old=old,
+                query=query.decode("latin-1"),
+                headers=self._kept,
             )
         )
 
@@ -221,7 +237,7 @@ class Connection(asyncio.Protocol):
     def _answer_refused(self, status: int) -> None:
         why = {
             400: "This is no HTTP/1.1 request.",
-            413: f"The body is larger than {BODY_LIMIT >> 20} MiB.",
+            413: f"The body is larger than {self._room(self._url) / (1 << 20):.4g} MiB.",
             431: f"The headers are larger than {HEAD_LIMIT >> 10} KiB.",
         }
         body = error_body(bad_request(why[status], status=status))

@@ -35,6 +35,24 @@ FAULTS: dict[str, str] = {
     "no_usage": "a sound answer without usage",
 }
 
+SLOW_ANSWER_S = 2.0  # longer than a test's deadline, shorter than a person's patience
+
+# What goes wrong with uploads and fine-tuning jobs. Those that "were kept" and "started" are what a client must never
+# repeat blindly.
+JOB_FAULTS: dict[str, str] = {
+    "upload_unavailable": "503 to an upload, of which nothing is kept",
+    "upload_500": "500 to an upload, which was kept",
+    "upload_reset": "an upload was kept, and the connection is reset instead of an answer",
+    "upload_slow": f"an upload was kept, and the answer takes {SLOW_ANSWER_S:g} s",
+    "not_available": "403 training_not_available to a new job",
+    "create_unavailable": "503 to a new job, which is not started",
+    "create_500": "500 to a new job, which was started",
+    "create_reset": "a job was started, and the connection is reset instead of an answer",
+    "create_slow": f"a job was started, and the answer takes {SLOW_ANSWER_S:g} s",
+    "bad_file": "a job fails while its files are validated",
+    "training_fails": "a job fails half-way through its training",
+}
+
 # Told at once: they cost the server no work and take no slot.
 AT_ONCE = {
     "slow_down": Refusal(503, "server_error", "slow_down", "Requests grow too fast. Slow down, then ramp up again."),
@@ -44,6 +62,16 @@ AT_ONCE = {
     ),
 }
 AT_WORK = {"500": Refusal(500, "server_error", None, "The server failed while it worked on this request.")}
+JOB_REFUSALS = {  # nothing was kept or started
+    "upload_unavailable": AT_ONCE["overloaded"],
+    "create_unavailable": AT_ONCE["overloaded"],
+    "not_available": Refusal(
+        403,
+        "invalid_request_error",
+        "training_not_available",
+        "Fine-tuning is not available to this organization: no new jobs can be created.",
+    ),
+}
 UNTOLD = ("reset", "cut", "hang")  # nothing that a client could parse
 SPOILT = ("html", "broken_json", "wrong_shape")  # a 200 that is no answer
 

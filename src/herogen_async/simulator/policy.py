@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from herogen_async.errors import InputError
-from herogen_async.simulator.faults import FAULTS
+from herogen_async.simulator.faults import FAULTS, JOB_FAULTS
 
 ENFORCEMENTS = ("bucket-minute", "bucket-second", "window-second", "sliding-minute", "window-minute")
 CHARGES = ("reserved", "used")
 DIALECTS = ("openai", "azure", "anthropic", "none", "silent")
+MESSAGES, PROMPT_COMPLETION, BOTH = "messages", "prompt-completion", "both"
+ACCEPTS = (BOTH, MESSAGES, PROMPT_COMPLETION)  # what the rows of a training file may be
 RETRY_STYLES = ("seconds", "ms", "date", "text")
 
 # What is outside means nothing, and would overflow a date, an exponent or a hash's key in the middle of a request.
@@ -19,6 +21,8 @@ LEAST_LIMIT, MOST_LIMIT = 0.001, 1e15
 MOST_MS = 86_400_000.0  # a day
 MOST_SIGMA = 10.0  # the median times or by 20,000, for one in three
 MOST_SEED = 2**63 - 1
+MOST_S = 86_400.0  # a day
+FILE_LIMIT = 512 << 20  # bytes of a file in one request, as the API has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,31 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """How uploads and fine-tuning jobs go. Raises InputError for values that mean nothing.
+
+    A job is validated and queued for `queue_s`, and trains for `train_s`. `accepts` is what rows may be. `faults`: what
+    goes wrong, by the names in `faults.JOB_FAULTS`, the first so many times; None: each time. `file_limit` is in bytes.
+    """
+
+    queue_s: float = 0.2
+    train_s: float = 1.0
+    accepts: str = BOTH
+    faults: Mapping[str, int | None] = field(default_factory=dict)
+    file_limit: int = FILE_LIMIT
+
+    def __post_init__(self) -> None:
+        _within("queue seconds", self.queue_s, 0, MOST_S)
+        _within("train seconds", self.train_s, 0, MOST_S)
+        _one_of("accepts", self.accepts, ACCEPTS)
+        _within("file limit", self.file_limit, 1, FILE_LIMIT)
+        for name, count in self.faults.items():
+            _one_of("job fault", name, JOB_FAULTS)
+            if count is not None:
+                _at_least(f"how often the job fault {name} happens", count, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How a server behaves. Raises InputError for values that mean nothing.
 
@@ -75,6 +104,7 @@ class Policy:
     `dialect`. At most `slots` requests are worked on at once, the others wait in their order; None: any number.
     `faults` are shares of the requests that pass the limits, by the names in `faults.FAULTS`. A request reaches the
     limiter 0 to `jitter_ms` late. Equal `seed`s give equal answers and faults.
+    `tuning` is for uploads and fine-tuning jobs, which no limit and no latency holds up.
     """
 
     rpm: float | None = None
@@ -94,6 +124,7 @@ class Policy:
     jitter_ms: float = 0.0
     seed: int = 0
     answers: Answers = field(default_factory=Answers)
+    tuning: Tuning = field(default_factory=Tuning)
 
     def __post_init__(self) -> None:
         for name in ("rpm", "tpm", "rpd", "input_tpm", "output_tpm"):

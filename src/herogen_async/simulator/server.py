@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from herogen_async import codec
 from herogen_async.clock import Clock, MonotonicClock
 from herogen_async.errors import InputError
-from herogen_async.simulator.asking import Unreadable, bad_request, read_question, read_slots, unknown_model
+from herogen_async.simulator.asking import TUNED, Unreadable, bad_request, read_question, read_slots, unknown_model
 from herogen_async.simulator.bodies import error_body, model_card
 from herogen_async.simulator.connection import Abandon, Connection, HttpRequest
 from herogen_async.simulator.dialect import http_date
@@ -22,6 +22,8 @@ from herogen_async.simulator.faults import Refusal
 from herogen_async.simulator.policy import Policy
 from herogen_async.simulator.simulation import Simulation
 from herogen_async.simulator.tally import Stats
+from herogen_async.simulator.tuning import TuningService
+from herogen_async.simulator.tuning_routes import TuningRoutes
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 4096  # clients that connect all at once; the kernel's own limit may be lower
@@ -45,6 +47,9 @@ class SimulatedServer:
         self._date_until = -math.inf
         self._model = model
         self._count = 0
+        self._tuning = TuningRoutes(
+            TuningService(policy, model, self.simulation.tally.tuning), self._since_1970(), self.next_name
+        )
         self._routes: dict[tuple[str, str], Callable[[HttpRequest, Connection], Abandon | None]] = {
             ("POST", "/v1/completions"): self._complete,
             ("POST", "/v1/chat/completions"): self._complete,
@@ -82,7 +87,7 @@ class SimulatedServer:
 
     def connect(self) -> Connection:
         """A new client's protocol."""
-        return Connection(self.handle, self._made, self._lost)
+        return Connection(self.handle, self._made, self._lost, self._tuning.room)
 
     async def close(self) -> None:
         """Break all connections, and wait until they are."""
@@ -94,7 +99,7 @@ class SimulatedServer:
 
     def handle(self, request: HttpRequest, connection: Connection) -> Abandon | None:
         """Answer a request; what is returned stops it."""
-        route = self._routes.get((request.method, request.path), self._no_route)
+        route = self._routes.get((request.method, request.path)) or self._tuning.find(request) or self._no_route
         if request.method == "GET" and request.path.startswith(_ONE_MODEL) and request.path != _ONE_MODEL:
             route = self._one_model
         try:
@@ -104,18 +109,21 @@ class SimulatedServer:
             return None
 
     def _complete(self, request: HttpRequest, connection: Connection) -> Abandon:
-        asked = read_question(request.body, chat=request.path == "/v1/chat/completions", model=self._model)
+        asked = read_question(
+            request.body, chat=request.path == "/v1/chat/completions", model=self._model, is_tuned=self._tuning.is_tuned
+        )
         exchange = Exchange(asked, connection, self, old=request.old)
         exchange.begin()
         return exchange.abandon
 
     def _models(self, request: HttpRequest, connection: Connection) -> None:
         del request
-        _tell(connection, {"object": "list", "data": [self._card(self._model or "simulated")]})
+        names = [self._model or "simulated", *self._tuning.models()]
+        _tell(connection, {"object": "list", "data": [self._card(name) for name in names]})
 
     def _one_model(self, request: HttpRequest, connection: Connection) -> None:
         name = unquote(request.path.removeprefix(_ONE_MODEL))
-        if self._model is not None and name != self._model:
+        if not self._tuning.is_tuned(name) if name.startswith(TUNED) else self._model not in (None, name):
             raise Unreadable(unknown_model(name, self._model))
         _tell(connection, self._card(name))
 
@@ -137,6 +145,7 @@ class SimulatedServer:
         methods = sorted(method for method, path in self._routes if path == request.path)
         if request.path.startswith(_ONE_MODEL) and request.method != "GET":
             methods = ["GET"]
+        methods = methods or self._tuning.methods(request.path)
         if methods:
             allowed = ", ".join(methods)
             message = f"{request.path} takes {allowed}, not {request.method}."
@@ -154,6 +163,12 @@ class SimulatedServer:
         self._connections.discard(connection)
         if self._closed is not None and not self._connections and not self._closed.done():
             self._closed.set_result(None)
+
+    def _since_1970(self) -> Callable[[], float]:
+        """The time of day, by the clock that never goes back."""
+        clock = self.clock
+        start_s = clock.wall().timestamp() - clock.now()
+        return lambda: start_s + clock.now()
 
     def _card(self, name: str) -> dict[str, Any]:
         return model_card(name, int(self.clock.wall().timestamp()))

@@ -122,11 +122,12 @@ class Simulation:
 
     def _admitted(self, verdict: Verdict, question: Question) -> Fate:
         policy = self.policy
-        drawn = draws(policy.seed, question.text)
+        text = question.voice + question.text if question.voice else question.text
+        drawn = draws(policy.seed, text)
         told = answer(question, policy.answers, drawn[:4])
         turn = self._turns.get(told.identity, 0)
         self._turns[told.identity] = turn + 1
-        first, second, third, _ = (drawn if turn == 0 else draws(policy.seed, question.text, turn))[4:]
+        first, second, third, _ = (drawn if turn == 0 else draws(policy.seed, text, turn))[4:]
         fault = self._fault(uniform(first)) if self._fault_shares else None
         if fault is not None:
             self.tally.faults[fault] += 1

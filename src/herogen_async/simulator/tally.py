@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TypedDict
 
+from herogen_async.simulator.faults import JOB_FAULTS
+
 
 class Stats(TypedDict):
     """The statistics, as `/stats` answers them. Times are seconds on the server's monotonic clock.
 
     `answered` are sound answers, given whole; `doubles` are prompts that were answered more than once; `abandoned` are
     requests whose client went away or gave up before their end. `refused` counts by the limit in the way, `faults` by
-    name. `accepted_per_s` and `refused_per_s` hold a number for each second since the first arrival.
+    name. `accepted_per_s` and `refused_per_s` hold a number for each second since the first arrival. What begins with
+    `files`, `uploads` and `job` is of fine-tuning, `job_faults` by name; `repeated_keys` are requests whose idempotency
+    key was answered before.
     """
 
     requests: int
@@ -29,6 +33,15 @@ class Stats(TypedDict):
     refused_per_s: list[int]
     prompt_tokens: int
     completion_tokens: int
+    files_created: int
+    files_deleted: int
+    uploads_created: int
+    jobs_created: int
+    job_cancels: int
+    job_pauses: int
+    job_resumes: int
+    repeated_keys: int
+    job_faults: dict[str, int]
 
 
 class Tally:
@@ -36,11 +49,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.tuning: Counter[str] = Counter()  # what was done to files and jobs, and what went wrong with them
         self.begin()
 
     def begin(self) -> None:
         """Count from here on; what is in flight stays so."""
         self.faults: Counter[str] = Counter()
+        self.tuning.clear()
         self.abandoned = 0
         self._requests = 0
         self._in_flight_peak = self.in_flight
@@ -107,4 +122,13 @@ class Tally:
             answered=answered[0],
             prompt_tokens=answered[1],
             completion_tokens=answered[2],
+            files_created=self.tuning["files_created"],
+            files_deleted=self.tuning["files_deleted"],
+            uploads_created=self.tuning["uploads_created"],
+            jobs_created=self.tuning["jobs_created"],
+            job_cancels=self.tuning["job_cancels"],
+            job_pauses=self.tuning["job_pauses"],
+            job_resumes=self.tuning["job_resumes"],
+            repeated_keys=self.tuning["repeated_keys"],
+            job_faults={name: count for name, count in self.tuning.items() if name in JOB_FAULTS},
         )
