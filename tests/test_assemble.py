@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import random
+import sys
 from pathlib import Path
 
 import orjson
@@ -16,6 +18,12 @@ from herogen_async.spec import Spec
 from run_folders import WrittenRun
 
 SENTENCES = '\n\nA luminous figure.\n\nShe said: "No", and left, é \U0001f9b8.'
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the quality room's, and cost a second a report."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
 def pairs(assembled: Assembled) -> list[tuple[str, str]]:
@@ -45,11 +53,22 @@ def test_the_jsonl_is_the_csv_by_the_recipe(tmp_path: Path) -> None:
     lines = [orjson.loads(line) for line in assembled.jsonl.read_bytes().split(b"\n")[:-1]]
     assert [{"prompt": f"{prompt} ->", "completion": f" {text} END"} for prompt, text in rows] == lines
     assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == [
+        "README.md",
+        "axolotl.yaml",
+        "dataset_info.json",
         "prepared_data.csv",
         "prepared_data_prepared.jsonl",
+        "quality",
         "recipe.json",
+        "trl.yaml",
     ]
-    assert assembled.warnings == []
+
+
+def test_nothing_is_warned_of_where_nothing_is_found(tmp_path: Path) -> None:
+    words = [f"{a}{b}" for a in "bdfgklmnpr" for b in "aeiou"]  # 50 syllables
+    chance = random.Random(1)
+    written_run(tmp_path, *((" ".join(chance.choices(words, k=60)) + ".", "stop") for _ in range(294)))
+    assert [] == assemble(tmp_path).warnings
 
 
 def test_the_recipe_says_how_the_files_were_made_and_which_files(tmp_path: Path) -> None:
@@ -61,8 +80,8 @@ def test_the_recipe_says_how_the_files_were_made_and_which_files(tmp_path: Path)
     assert (recipe["spec"], recipe["model"]) == ("superhero", "model-1")
     assert run.plan.generation_fingerprint == recipe["generation_fingerprint"]
     assert {
-        path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for path in (assembled.csv, assembled.jsonl)
+        path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": 2, "role": role}
+        for path, role in ((assembled.csv, "pairs"), (assembled.jsonl, "all"))
     } == recipe["files"]
     assert tuple(recipe["counts"][name] for name in ("rows", "written", "trimmed")) == (2, 2, 1)
 
@@ -83,8 +102,8 @@ def test_answers_that_did_not_stop_are_dropped_and_named(tmp_path: Path) -> None
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path)
     assert completions(assembled) == ["Whole."]
-    assert assembled.cut_off == {"length": 3, "content_filter": 1, "no reason given": 1}
-    assert (assembled.rows, assembled.written, assembled.empty, assembled.trimmed) == (8, 1, 2, 0)
+    assert assembled.count.cut_off == {"length": 3, "content_filter": 1, "no reason given": 1}
+    assert (assembled.rows, assembled.written, assembled.count.empty, assembled.count.trimmed) == (8, 1, 2, 0)
     assert any("5 (length 3, content_filter 1, no reason given 1)" in line for line in assembled.lines())
 
 
@@ -92,7 +111,12 @@ def test_trim_cuts_those_to_their_last_full_sentence(tmp_path: Path) -> None:
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path, truncated="trim")
     assert completions(assembled) == ["Whole.", "First.", "Ends well.", "Filtered.", "Unknown."]
-    assert (assembled.trimmed, assembled.no_full_sentence, assembled.empty, assembled.cut_off) == (3, 1, 2, {})
+    assert (
+        assembled.count.trimmed,
+        assembled.count.no_full_sentence,
+        assembled.count.empty,
+        assembled.count.cut_off,
+    ) == (3, 1, 2, {})
 
 
 def test_keep_takes_them_as_they_are_and_says_so(tmp_path: Path) -> None:
@@ -117,7 +141,7 @@ def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) ->
     run = WrittenRun(tmp_path, spec)
     run.write([run.answer(0, "THE END of it."), run.answer(1, "ENDING at its very beginning.")])
     assembled = assemble(tmp_path)
-    assert (assembled.written, assembled.separator_inside, assembled.ending_inside) == (2, 1, 2)
+    assert (assembled.written, assembled.count.separator_inside, assembled.count.ending_inside) == (2, 1, 2)
     words = "\n".join(assembled.warnings)
     assert "1 prompts hold the separator ' ->'" in words
     assert "2 completions hold the ending ' END'" in words
@@ -138,7 +162,7 @@ def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None
     run.write(run.answer(index, "Hero.") for index in range(20))
     run.fail([run.failure(30, "refused"), run.failure(3, "server")])
     assembled = assemble(tmp_path)
-    assert (assembled.failed, assembled.pending) == (1, 273)
+    assert (assembled.state.failed, assembled.state.pending) == (1, 273)
     words = "\n".join(assembled.warnings)
     assert f"273 answers are pending: herogen-async resume {tmp_path}" in words
     assert f"herogen-async errors {tmp_path}" in words
@@ -148,7 +172,7 @@ def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None
 def test_a_run_with_more_answers_than_its_limit_is_finished(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, settings=Settings(limit=5))
     run.write(run.answer(index, "Hero.") for index in range(20))
-    assert assemble(tmp_path).pending == 0
+    assert assemble(tmp_path).state.pending == 0
 
 
 def test_a_run_below_runs_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,5 +216,5 @@ def test_as_dict_is_plain_json(tmp_path: Path) -> None:
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path)
     plain = orjson.loads(orjson.dumps(assembled.as_dict()))
-    assert {"cut_off": assembled.cut_off, "empty": 2, "no_full_sentence": 0} == plain["left_out"]
+    assert {"cut_off": assembled.count.cut_off, "empty": 2, "no_full_sentence": 0, "dropped": {}} == plain["left_out"]
     assert (str(assembled.jsonl), assembled.next) == (plain["jsonl"], plain["next"])

@@ -123,7 +123,7 @@ def test_an_unknown_format_lists_the_valid_ones(tmp_path: Path) -> None:
     WrittenRun(tmp_path)
     with pytest.raises(InputError, match="'xml'") as caught:
         export(tmp_path, format="xml")
-    assert caught.value.fix == "valid: csv, jsonl"
+    assert caught.value.fix == "valid: csv, jsonl, parquet"
 
 
 def test_an_export_may_go_anywhere_but_over_a_runs_own_files(tmp_path: Path) -> None:

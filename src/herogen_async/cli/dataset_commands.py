@@ -13,12 +13,14 @@ from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, p
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command(epilog="Example: herogen-async export superhero --format csv --out heroes.csv")(export)
-    app.command(epilog="Example: herogen-async assemble superhero --truncated trim")(assemble)
+    app.command(epilog="Example: herogen-async assemble superhero --split 0.1 --drop duplicate,refused")(assemble)
 
 
 def export(
     run: RunArgument,
-    file_format: Annotated[str, typer.Option("--format", metavar="csv|jsonl", help="The file's format.")] = "csv",
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="csv|jsonl|parquet", help="The file's format.")
+    ] = "csv",
     out_file: Annotated[
         Path | None,
         typer.Option(
@@ -53,9 +55,23 @@ def export(
 
 def assemble(
     run: RunArgument,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to write.", show_default="RUN/dataset")
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="prompt-completion, messages, alpaca, sharegpt, text, dpo or parquet: what the trainer reads.",
+        ),
+    ] = "prompt-completion",
+    split: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Keep this share of the cells for validation, e.g. 0.1: each attribute's values in proportion, all "
+            "answers of a cell on one side.",
+        ),
     ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which cells: the same seed chooses the same ones.")] = 0,
     truncated: Annotated[
         str,
         typer.Option(
@@ -63,12 +79,39 @@ def assemble(
             help="Answers that did not stop by themselves: leave out, cut to their last full sentence, or keep.",
         ),
     ] = "drop",
+    drop: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND,...",
+            help="Leave these answers out: refused, duplicate, near-duplicate, looping, language, length (outliers).",
+        ),
+    ] = "",
+    ranking: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For dpo: a score for each answer, larger is better; CSV or JSON lines with key or index, and score.",
+        ),
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to write.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the fine-tune files: prepared_data.csv and prepared_data_prepared.jsonl."""
+    """Write a data set to fine-tune on, with its checks, its card and a start for each trainer."""
     from herogen_async import dataset
 
-    assembled = dataset.assemble(run, out=out_folder, truncated=truncated)
+    assembled = dataset.assemble(
+        run,
+        format=file_format,
+        split=split,
+        seed=seed,
+        truncated=truncated,
+        drop=[kind for word in drop.split(",") if (kind := word.strip())],
+        ranking=ranking,
+        out=out_folder,
+    )
     if json:
         print_json(assembled.as_dict())
         return

@@ -1,167 +1,320 @@
-"""The fine-tune files of a run: pairs as CSV, the same pairs with separator and ending as JSONL, and their recipe."""
+"""A run's answers as a data set: rows -> pairs -> checks -> sides -> files of one format, their card and their stubs.
+
+The rows are read twice, once to look at them and once to write them, so that none has to be held.
+"""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from herogen_async import codec
-from herogen_async.dataset.assembled import Assembled
+from herogen_async.dataset import former
+from herogen_async.dataset.assembled import DROPPABLE, PAIRS, Assembled, DataFile, RunState
+from herogen_async.dataset.card import card
 from herogen_async.dataset.destination import derived_file
 from herogen_async.dataset.failures import latest_failures
-from herogen_async.dataset.recipe import (
-    CUT_OFF,
-    EMPTY,
-    ENDING,
-    LEAD,
-    NO_SENTENCE,
-    SEPARATOR,
-    STOPPED,
-    TRUNCATED,
-    LeftOut,
-    Pair,
-    pair_of,
-)
+from herogen_async.dataset.formats import FORMATS, Format, Writer
+from herogen_async.dataset.formats.pairs import PairsTable
+from herogen_async.dataset.hashed_file import HashedFile
+from herogen_async.dataset.items import Count, Item, candidates, is_shortened, without
+from herogen_async.dataset.ranking import HOW, Compared, Ranking, best_and_worst
+from herogen_async.dataset.recipe import DPO, PROMPT_COMPLETION, STOPPED, TRUNCATED, Recipe
 from herogen_async.dataset.rows import RunRows
-from herogen_async.dataset.table import CsvTable
+from herogen_async.dataset.split import ALL, TRAIN, VALID, Balance, Split
+from herogen_async.dataset.trainers import Folder, stubs
 from herogen_async.errors import InputError
 from herogen_async.journal import is_held
+from herogen_async.quality import Example, Inspector, Quality, report_files
+from herogen_async.spec.problem import nearest
 
 CSV = "prepared_data.csv"
-JSONL = "prepared_data_prepared.jsonl"
-RECIPE = "recipe.json"
+QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for, checked."""
+
+    format: Format
+    truncated: str
+    drop: tuple[str, ...]
+    split: Split | None
+    ranking: Ranking | None
+
+    def side(self, item: Item, repeats: int) -> str:
+        return ALL if self.split is None else self.split.side(item.index // repeats)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        return (ALL,) if self.split is None else (TRAIN, VALID)
+
+    @property
+    def data_names(self) -> list[str]:
+        pairs = [CSV] if self.format.name == PROMPT_COMPLETION else []
+        return [*(self.format.file_name(side) for side in self.sides), *pairs]
 
 
 def assemble(
-    run: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None, truncated: str = "drop"
+    run: str | os.PathLike[str],
+    *,
+    format: str = PROMPT_COMPLETION,  # noqa: A002 - the option's own name
+    split: float | None = None,
+    seed: int = 0,
+    truncated: str = "drop",
+    drop: Sequence[str] = (),
+    ranking: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Assembled:
-    """Write the fine-tune files of `run` to the folder `out`, by default the run's own dataset folder.
+    """Write the data set of `run` to the folder `out`, by default the run's own dataset folder; of any format but the
+    default one, a folder in it that bears the format's name.
 
-    `truncated` says what becomes of answers whose finish_reason is not `stop`: `drop` leaves them out, `trim` cuts
-    them to their last full sentence, `keep` takes them as they are. Empty answers are always left out, equal rows
-    always kept. Each file appears whole or not at all, the recipe last.
-    Raises InputError (a wrong mode or place, a run without rows), RunFolderError, DamageError, DiskError.
+    `split` is the share of the cells that are kept for validation, chosen by `seed`. `truncated` says what becomes of
+    answers whose finish_reason is not `stop`: `drop` leaves them out, `trim` cuts them to their last full sentence,
+    `keep` takes them as they are. `drop` names kinds of findings (DROPPABLE) whose rows are left out; empty answers
+    always are. `ranking` is a file of scores, which `dpo` needs. Each file appears whole or not at all, the recipe
+    right after the rows; a trainer's file that was changed since it was made stays as it is. Raises InputError (a wrong
+    choice or place, a run without rows, a side without rows), RunFolderError, DamageError, DiskError.
     """
-    if truncated not in TRUNCATED:
-        raise InputError(f"{truncated!r} is no way to treat truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
+    chosen = _checked(format, truncated=truncated, drop=drop, ranking=ranking)
     rows = RunRows(run)
     if not len(rows):
         raise InputError(
             f"there is no answer in {str(rows.folder.path)!r} yet: nothing was written",
             fix=f"get some with: herogen-async resume {rows.folder.argument}",
         )
-    folder = rows.folder.dataset if out is None else Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder", fix="name a folder with --out: three files go in it")
-    count = _Count()
-    with ExitStack() as files:
-        csv = _HashedFile(files.enter_context(derived_file(folder / CSV)))
-        jsonl = _HashedFile(files.enter_context(derived_file(folder / JSONL)))
-        _write_pairs(rows, truncated, count, csv=csv, jsonl=jsonl)
-    assembled = _assembled(rows, folder, truncated, count)
-    with derived_file(assembled.recipe) as file:
-        file.write(codec.dumps_pretty(_recipe(rows, assembled, {CSV: csv.sha256, JSONL: jsonl.sha256})))
+    order = _Order(
+        chosen,
+        truncated,
+        tuple(dict.fromkeys(drop)),
+        None if split is None else Split(rows.plan.grid, split, seed),
+        None if ranking is None else Ranking(ranking),
+    )
+    own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
+    folder = own if out is None else Path(out)
+    former.require_place(folder, () if out is None else order.data_names)
+    count = Count()
+    how = Recipe.of(format, rows.spec)
+    quality = _inspected(rows, order, how, count)
+    writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
+    compared = Compared() if format == DPO else None
+    writing.write(_chosen(rows, order, quality, count, compared))
+    assembled = Assembled(
+        how=how,
+        folder=folder,
+        files=writing.files,
+        truncated=truncated,
+        drop=order.drop,
+        state=_state(rows),
+        count=count,
+        quality=quality,
+        balance=writing.balance,
+        compared=compared,
+    )
+    former.forget(folder, [file.path.name for file in assembled.files], format)
+    return _with_companions(rows, assembled, writing, seed)
+
+
+def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object) -> Format:
+    if name not in FORMATS:
+        raise InputError(f"{name!r} is no format of a data set", fix=nearest(name, tuple(FORMATS)))
+    if truncated not in TRUNCATED:
+        raise InputError(f"{truncated!r} is no way to treat truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
+    for kind in drop:
+        if kind not in DROPPABLE:
+            raise InputError(f"{kind!r} is nothing to drop", fix=nearest(kind, DROPPABLE))
+    if name == DPO and ranking is None:
+        raise InputError("dpo needs to know which answers of a cell are better: --ranking FILE", fix=HOW)
+    if name != DPO and ranking is not None:
+        raise InputError(f"--ranking is for --format dpo, and not for {name}", fix="leave it away, or add --format dpo")
+    return FORMATS[name]
+
+
+def _inspected(rows: RunRows, order: _Order, how: Recipe, count: Count) -> Quality:
+    inspector = Inspector(
+        rows.spec.attributes,
+        rows.plan.repeats,
+        separator=how.separator,
+        lead=how.lead,
+        ending=how.ending,
+        left_out=order.drop,
+    )
+    for item in candidates(rows, order.truncated, count):
+        row = item.row
+        whole = not is_shortened(item)
+        inspector.add(
+            Example(
+                number=item.index,
+                cell=row["cell"],
+                repeat=row["repeat"],
+                prompt=item.pair.prompt,
+                completion=item.pair.completion,
+                finish_reason=STOPPED if order.truncated == "trim" else row["finish_reason"],  # it is whole now
+                completion_tokens=_answer_tokens(item) if whole else None,
+                prompt_tokens=None,  # what is taught is the sub-prompt, and that was never sent
+            )
+        )
+    return inspector.finish()
+
+
+def _chosen(rows: RunRows, order: _Order, quality: Quality, count: Count, compared: Compared | None) -> Iterator[Item]:
+    dropped: set[int] = set()
+    for number, kinds in quality.flagged.items():
+        kind = next((kind for kind in order.drop if kind in kinds), None)
+        if kind is not None:
+            dropped.add(number)
+            count.dropped[kind] += 1
+    items = without(candidates(rows, order.truncated), dropped)
+    if compared is not None and order.ranking is not None:
+        return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
+    return items
+
+
+class _Writing:
+    """The data files of one data set, written in one pass; they appear together, when both sides have rows."""
+
+    def __init__(self, folder: Path, order: _Order, how: Recipe, count: Count, *, repeats: int) -> None:
+        self.files: tuple[DataFile, ...] = ()
+        self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
+        self.first: Item | None = None
+        self.longest = 0
+        self._folder = folder
+        self._order = order
+        self._how = how
+        self._count = count
+        self._repeats = repeats
+
+    def write(self, items: Iterable[Item]) -> None:
+        """Write all of them."""
+        order = self._order
+        with ExitStack() as opened:
+            sinks = {side: self._open(opened, order.format.file_name(side), side) for side in order.sides}
+            pairs = None
+            if order.format.name == PROMPT_COMPLETION:
+                pairs = self._open(opened, CSV, PAIRS)
+            for item in items:
+                side = order.side(item, self._repeats)
+                self._note(item, side)
+                sinks[side].add(item)
+                if pairs is not None:
+                    pairs.add(item)
+            if self.balance is not None and self._count.written:
+                self.balance.require_both()
+            every = [*sinks.values(), *([] if pairs is None else [pairs])]
+            for sink in every:
+                sink.close()
+        self.files = tuple(sink.data_file() for sink in every)
+
+    def _note(self, item: Item, side: str) -> None:
+        self._count.take(item)
+        self.first = self.first or item
+        # Bytes, not characters: a byte is at most a token, three are about one.
+        answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
+        size = max(len(pair.completion.encode()) for pair in answers) + len(item.pair.prompt.encode())
+        self.longest = max(self.longest, size // 3 + 16, (_answer_tokens(item) or 0) + len(item.pair.prompt) // 3 + 16)
+        if self.balance is not None:
+            self.balance.add(item.index // self._repeats, item.row["cell"], side)
+
+    def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
+        path = self._folder / name
+        file = HashedFile(opened.enter_context(derived_file(path)))
+        writer = PairsTable(file) if role == PAIRS else self._order.format.writer(file, self._how)
+        return _Sink(path, role, file, writer)
+
+
+class _Sink:
+    """One data file that is being written."""
+
+    def __init__(self, path: Path, role: str, file: HashedFile, writer: Writer) -> None:
+        self._path = path
+        self._role = role
+        self._file = file
+        self._writer = writer
+        self._rows = 0
+
+    def add(self, item: Item) -> None:
+        self._writer.add(item)
+        self._rows += 1
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.flush()  # a full disk is told before the first of the files appears
+
+    def data_file(self) -> DataFile:
+        return DataFile(self._path, self._role, self._rows, self._file.sha256, self._file.size)
+
+
+def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, seed: int) -> Assembled:
+    """Write all that stands beside the rows: first the recipe, without which nobody knows whose files these are, the
+    large pictures last.
+    """
+    folder, how = assembled.folder, assembled.how
+    stub = Folder(
+        name=rows.spec.name,
+        place=folder.resolve().name,
+        format=how.format,
+        train=assembled.data.name,
+        valid=None if assembled.valid is None else assembled.valid.name,
+        max_tokens=_room(writing.longest),
+        seed=seed,
+    )
+    assembled = replace(assembled, changed=former.changed_stubs(folder))
+    example = None if writing.first is None else former.first_row(assembled.data)
+    report = {f"{QUALITY}/{name}": data for name, data in report_files(assembled.quality, rows.spec.name)}
+    pictures = [name for name in report if name.endswith(".png")]
+    files = {
+        former.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),
+        former.CARD: card(assembled, rows.manifest, rows.spec, example=example, pictures=pictures),
+        **{name: data for name, data in stubs(stub) if name not in assembled.changed},
+        **report,
+    }
+    for name, content in files.items():
+        with derived_file(folder / name) as file:
+            file.write(content)
+    former.forget_stubs(folder, files)
     return assembled
 
 
-def _assembled(rows: RunRows, folder: Path, truncated: str, count: _Count) -> Assembled:
+def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
+    """What `query` must know to ask the tuned model as it was taught, and which files it was taught from."""
+    return {
+        "schema_version": 1,
+        **assembled.how.as_dict(),
+        "truncated": assembled.truncated,
+        "drop": list(assembled.drop),
+        "counts": assembled.counts(),
+        "split": None if assembled.balance is None else assembled.balance.as_dict(),
+        "compared": None if assembled.compared is None else assembled.compared.as_dict(),
+        "spec": rows.spec.name,
+        "model": rows.manifest.model,
+        "generation_fingerprint": rows.manifest.generation_fingerprint,
+        "files": {file.path.name: file.as_dict() for file in assembled.files},
+    }
+
+
+def _state(rows: RunRows) -> RunState:
     failed = len(latest_failures(rows))
     total = max(rows.plan.within(rows.manifest.settings.limit), len(rows) + failed)
-    return Assembled(
-        run=rows.folder.argument,
-        csv=folder / CSV,
-        jsonl=folder / JSONL,
-        recipe=folder / RECIPE,
-        truncated=truncated,
+    return RunState(
+        argument=rows.folder.argument,
+        dataset=rows.folder.dataset,
         rows=len(rows),
-        written=count.written,
-        trimmed=count.trimmed,
-        cut_off=dict(count.cut_off.most_common()),
-        empty=count.empty,
-        no_full_sentence=count.no_full_sentence,
-        not_stopped=count.not_stopped,
-        separator_inside=count.separator_inside,
-        ending_inside=count.ending_inside,
         failed=failed,
         pending=total - len(rows) - failed,
         running=is_held(rows.folder),
     )
 
 
-@dataclass(slots=True)
-class _Count:
-    written: int = 0
-    trimmed: int = 0
-    separator_inside: int = 0
-    ending_inside: int = 0
-    empty: int = 0
-    no_full_sentence: int = 0
-    not_stopped: int = 0
-    cut_off: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: dict[str, Any], made: Pair | LeftOut) -> None:
-        if isinstance(made, LeftOut):
-            self.empty += made.reason == EMPTY
-            self.no_full_sentence += made.reason == NO_SENTENCE
-            if made.reason == CUT_OFF:
-                self.cut_off[_word(row["finish_reason"])] += 1
-            return
-        self.written += 1
-        self.not_stopped += row["finish_reason"] != STOPPED
-        self.trimmed += len(made.completion) < len(row["response_txt"].strip())
-        self.separator_inside += made.holds_separator
-        self.ending_inside += made.holds_ending
+def _answer_tokens(item: Item) -> int | None:
+    """As the server counted them, None where it told no number."""
+    told = (item.row["usage"] or {}).get("completion_tokens")
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
 
 
-class _HashedFile:
-    """A file to write, and the fingerprint of what was written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = sha256()
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-
-def _write_pairs(rows: RunRows, truncated: str, count: _Count, *, csv: _HashedFile, jsonl: _HashedFile) -> None:
-    table = CsvTable(csv.write)
-    table.row(("prompt", "completion"))
-    for row in rows:
-        made = pair_of(row, truncated)
-        count.add(row, made)
-        if isinstance(made, Pair):
-            table.row((made.prompt, made.completion))
-            jsonl.write(made.fine_tune_line())
-
-
-def _word(finish_reason: object) -> str:
-    """Why an answer ended, for a table: the server's own word; servers know few and short ones."""
-    return "no reason given" if finish_reason is None else str(finish_reason)[:40]
-
-
-def _recipe(rows: RunRows, assembled: Assembled, hashes: dict[str, str]) -> dict[str, Any]:
-    """What `query` must know to ask the tuned model as it was taught."""
-    return {
-        "schema_version": 1,
-        "separator": SEPARATOR,
-        "lead": LEAD,
-        "ending": ENDING,
-        "sub_prompt": rows.spec.sub_prompt,
-        "truncated": assembled.truncated,
-        "counts": assembled.counts(),
-        "spec": rows.spec.name,
-        "model": rows.manifest.model,
-        "generation_fingerprint": rows.manifest.generation_fingerprint,
-        "files": {name: {"sha256": value} for name, value in hashes.items()},
-    }
+def _room(longest: int) -> int:
+    """The next power of two, which is what trainers and their users write."""
+    return max(256, 1 << (longest - 1).bit_length()) if longest else 256

@@ -27,7 +27,7 @@ def derived_file(path: Path) -> Iterator[BinaryIO]:
         message = f"{str(path)!r} can't be written: {error.strerror or error}"
         if error.errno in _FULL_OR_FAILING:
             raise DiskError(
-                message, fix="make room, or choose another place with --out; nothing was changed"
+                message, fix="make room, or choose another place with --out; this file is as it was before"
             ) from error
         raise InputError(message, fix="choose another place with --out") from error
 
