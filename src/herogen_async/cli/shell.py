@@ -42,13 +42,17 @@ class Printed:
     json = False
 
 
+# Characters that JSON lets stand, and at which readers end a line or terminals move.
+_ESCAPED = {number: f"\\u{number:04x}" for number in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+
+
 def print_json(value: Any) -> None:
-    """The result for a script."""
+    """The result for a script, on one line however lines are told apart."""
     from herogen_async.codec import dumps
 
     Printed.json = True
     with contextlib.suppress(OSError, ValueError):
-        print(dumps(value).decode(), flush=True)
+        print(dumps(value).decode().translate(_ESCAPED), flush=True)
 
 
 def print_error(error: HerogenError) -> None:

@@ -1,0 +1,141 @@
+"""`prepare`: any file of prompts and completions, made fit for a fine-tune."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from herogen_async.cli.shell import JsonOption, out, print_json, say
+
+if TYPE_CHECKING:
+    from herogen_async.errors import InputError
+    from herogen_async.prepare import Prepared
+
+WRONG_INPUT = 1  # the legacy tool's own code, which scripts that call it rely on; every other command says 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog="Example: herogen-async prepare -f prepared_data.csv -q")(prepare)
+
+
+def prepare(
+    file: Annotated[
+        Path, typer.Option("--file", "-f", metavar="FILE", help="A .csv, .tsv, .xlsx, .json, .jsonl or .txt file.")
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Accept all that is recommended, ask nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check a file of prompts and completions, and write what a fine-tune needs beside it.
+
+    Without -q it asks before each fix that is recommended; Enter means yes. Exit code 1 where the file can't be used.
+    """
+    from herogen_async.errors import InputError
+    from herogen_async.prepare import prepare as prepare_file
+
+    line = say if json else out
+    try:
+        prepared = prepare_file(file, ask=_yes(line) if quiet else _asked(line), tell=line)
+    except InputError as error:
+        _refuse(error, file, json)
+        raise typer.Exit(WRONG_INPUT) from None
+    if json:
+        print_json(as_dict(prepared))
+        return
+    for each in lines(prepared):
+        out(each)
+    say(f"Next: {next_step(prepared)}")
+
+
+def _refuse(error: InputError, file: Path, json: bool) -> None:
+    """Say why, to a script in the shape that it expects."""
+    say(f"error: {error.message}")
+    if error.fix:
+        say(f"  fix: {error.fix}")
+    if json:
+        nothing: dict[str, Any] = {"actions": [], "prompt_indicator": None, "stop": None, "outputs": []}
+        print_json({"error": error.message, "kind": error.kind, "fix": error.fix, "file": str(file), **nothing})
+
+
+def _yes(line: Callable[[str], None]) -> Callable[[str], bool]:
+    def ask(question: str) -> bool:
+        line(question)
+        return True
+
+    return ask
+
+
+def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
+    """A question to the person; anything but n or no is a yes. To the legacy tool no is a yes too."""
+    from herogen_async.errors import InputError
+
+    def ask(question: str) -> bool:
+        line(f"{question} [Y/n]")
+        answer = sys.stdin.readline() if sys.stdin else ""
+        if not answer:
+            raise InputError(
+                f"standard input ended before this was answered: {question!r}; nothing was written",
+                fix="answer every question, or accept all that is recommended with -q",
+            )
+        return answer.strip().lower() not in ("n", "no")
+
+    return ask
+
+
+def lines(prepared: Prepared) -> Iterator[str]:
+    """What came of it, and how a model that is tuned on it is asked."""
+    from herogen_async.view.text import counted
+
+    if prepared.outputs:
+        yield f"{counted(prepared.rows_written, 'row')} -> {' and '.join(map(str, prepared.outputs))}"
+        if not prepared.rows_written:
+            yield "warning: no row is left: there is nothing to train on."
+    elif prepared.nothing_to_fix:
+        yield "Nothing to fix: the file can be used as it is, and no other was written."
+    else:
+        yield "Nothing was written."
+        return
+    if prepared.prompt_indicator:
+        yield f"Ask the tuned model with prompts that end with {prepared.prompt_indicator!r}."
+    if prepared.stop:
+        yield f"Let it stop at {prepared.stop!r}."
+
+
+def next_step(prepared: Prepared) -> str:
+    """The command that goes on."""
+    again = f"herogen-async prepare -f {shlex.quote(str(prepared.file))} -q"
+    if prepared.outputs and not prepared.rows_written:
+        return f"give it rows that can be kept, then {again}"
+    if prepared.outputs:
+        training, *validation = (shlex.quote(str(output)) for output in prepared.outputs)
+        return " ".join(["herogen-async finetune", training, *(f"--validation {each}" for each in validation)])
+    if prepared.nothing_to_fix:
+        return f"herogen-async finetune {shlex.quote(str(prepared.file))}"
+    return again
+
+
+def as_dict(prepared: Prepared) -> dict[str, Any]:
+    """The same for a script."""
+    from herogen_async import prepare as room
+
+    return {
+        "file": str(prepared.file),
+        "format": prepared.format,
+        "rows": prepared.rows,
+        "rows_written": prepared.rows_written,
+        "task": prepared.task,
+        "actions": [action.as_dict() for action in prepared.actions],
+        "declined": list(prepared.declined),
+        "prompt_indicator": prepared.prompt_indicator,
+        "stop": prepared.stop,
+        "outputs": [str(output) for output in prepared.outputs],
+        "advice": prepared.told(room.ADVICE),
+        "warnings": prepared.told(room.WARNING),
+        "mended": [{"code": note.code, "text": note.text} for note in prepared.notes if note.kind == room.MENDED],
+        "next": next_step(prepared),
+    }
