@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from herogen_async.admission import estimate_tokens
 from herogen_async.endpoint import Completion, Request, Resizable
-from herogen_async.endpoint.embedded import DESCRIPTION, EmbeddedServer, OnProgress, Progress, Weights, ensure_weights
+from herogen_async.endpoint.embedded import DESCRIPTION, EmbeddedServer, Progress, Weights, weights_in_thread
 from herogen_async.endpoint.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.endpoint.target import Server
 from herogen_async.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
@@ -34,7 +32,7 @@ class Ready:
 async def find_model(order: Order, on_notice: Callable[[str], None], on_weights: Callable[[Progress], None]) -> Ready:
     """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
     if order.server is None:
-        weights = await _weights(order.weights, on_weights)
+        weights = await weights_in_thread(order.weights, on_weights)
         if order.pinned is not None and order.pinned != weights.sha256:
             raise InputError(
                 f"this run was made with other weights than {str(weights.path)!r}",
@@ -105,22 +103,6 @@ def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible
         # What may have been charged is asked again by the engine alone, which reserves its worst case anew.
         transport_for=partial(choose_transport, resends=order.settings.budget_usd is None),
     )
-
-
-async def _weights(choice: str | None, on_weights: OnProgress) -> Weights:
-    """The weights, made ready in a thread; a cancel ends the thread's work at its next sign of life."""
-    cancelled = threading.Event()
-
-    def on_progress(progress: Progress) -> None:
-        if cancelled.is_set():
-            raise LocalModelError("stopped while the weights were made ready")
-        on_weights(progress)
-
-    try:
-        return await asyncio.to_thread(ensure_weights, choice, on_progress)
-    except asyncio.CancelledError:
-        cancelled.set()
-        raise
 
 
 async def _only_model(order: Order, server: Server) -> str:

@@ -5,10 +5,11 @@ The child speaks OpenAI's HTTP, so that the rest of the package sees nothing but
 
 from __future__ import annotations
 
+from .adapter_file import BASE, TUNED
 from .fetch import SMOLLM2, WeightsSource
 from .process import EmbeddedServer
 from .progress import OnProgress, Progress
-from .weights import Weights, cached_weights, ensure_weights
+from .weights import Weights, cached_weights, ensure_weights, weights_in_thread
 
 DESCRIPTION = (
     "The embedded model is a 135-million-parameter model for trying the whole loop, not for a product's data; "
@@ -16,8 +17,10 @@ DESCRIPTION = (
 )
 
 __all__ = [
+    "BASE",
     "DESCRIPTION",
     "SMOLLM2",
+    "TUNED",
     "EmbeddedServer",
     "OnProgress",
     "Progress",
@@ -25,4 +28,5 @@ __all__ = [
     "WeightsSource",
     "cached_weights",
     "ensure_weights",
+    "weights_in_thread",
 ]

@@ -24,6 +24,7 @@ from typing import IO, Any, Self
 
 from herogen_async.errors import LocalModelError
 
+from .adapter_file import require_adapter
 from .surroundings import without_keys
 from .weights import Weights
 
@@ -42,11 +43,19 @@ class EmbeddedServer:
     """`async with EmbeddedServer(weights) as server:` serves `weights` at `server.base_url` until the block ends.
 
     `slots` answers are generated at once; each may use `context_tokens` of prompt and answer together (rounded up;
-    cut to what the model can take, and then `note` says so). Raises LocalModelError when it can't start.
+    cut to what the model can take, and then `note` says so). With an `adapter` (GGUF) it serves the tuned model and the
+    weights as they are at once: a request says which by `"lora": TUNED` or `BASE`, and gets the tuned one when it says
+    nothing. Raises LocalModelError when it can't start.
     """
 
     def __init__(
-        self, weights: Weights, *, slots: int = 16, context_tokens: int = 512, threads: int | None = None
+        self,
+        weights: Weights,
+        *,
+        slots: int = 16,
+        context_tokens: int = 512,
+        threads: int | None = None,
+        adapter: Path | None = None,
     ) -> None:
         self.model = weights.name
         self.slots = slots
@@ -54,7 +63,8 @@ class EmbeddedServer:
         self.threads = threads or free_cores()
         self.base_url = ""
         self.api_key = ""
-        self._path = weights.path
+        self._weights = weights
+        self._adapter = adapter
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -75,10 +85,12 @@ class EmbeddedServer:
         self._bound_log()
 
     async def __aenter__(self) -> Self:
-        if not self._path.is_file():
+        if not self._weights.path.is_file():
             raise LocalModelError(
-                f"the model {str(self._path)!r} is not there any more", fix="run again: it is fetched anew"
+                f"the model {str(self._weights.path)!r} is not there any more", fix="run again: it is fetched anew"
             )
+        if self._adapter is not None:
+            require_adapter(self._adapter, self._weights)
         try:
             self._start()
             self.base_url = await self._address() + "/v1"
@@ -116,7 +128,8 @@ class EmbeddedServer:
             start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group
         )
         config = {
-            "model": str(self._path),
+            "model": str(self._weights.path),
+            "adapter": self._adapter and str(self._adapter),
             "alias": self.model,
             "api_key": self.api_key,
             "slots": self.slots,
@@ -150,10 +163,15 @@ class EmbeddedServer:
         if "error" in answer:
             why = self._last_lines() or answer["error"]
             raise LocalModelError(
-                f"the embedded model's server can't load {str(self._path)!r}: {why!r}",
+                f"the embedded model's server can't load {self._loaded}: {why!r}",
                 fix="give a whole .gguf file that llama.cpp can read, or leave it out for the built-in model",
             )
         raise LocalModelError(_obituary(code, self._last_lines()), fix=_advice(code))
+
+    @property
+    def _loaded(self) -> str:
+        beside = f" with the adapter {str(self._adapter)!r}" if self._adapter else ""
+        return f"{str(self._weights.path)!r}{beside}"
 
     async def _output(self) -> bytes:
         """The next bytes of the child's standard output; empty when it closed, that is when the child ended."""

@@ -47,6 +47,8 @@ def _serve(config: dict[str, Any]) -> Any:
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = config["model"]
+    if config["adapter"]:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(config["adapter"], 1.0)]
     params.model_alias = {config["alias"]}
     params.api_keys = [config["api_key"]]  # any page in a browser here could call it otherwise
     params.hostnames = ["127.0.0.1"]

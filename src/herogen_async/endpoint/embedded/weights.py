@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -67,6 +68,22 @@ def ensure_weights(choice: str | None, on_progress: OnProgress, *, source: Weigh
         return _own_weights(Path(choice).expanduser(), on_progress)
     with _disk_errors_told():
         return _cached(source, on_progress) or _fetched_once(source, on_progress)
+
+
+async def weights_in_thread(choice: str | None, on_progress: OnProgress) -> Weights:
+    """`ensure_weights` beside the event loop; a cancel ends the thread's work at its next sign of life."""
+    cancelled = threading.Event()
+
+    def watched(progress: Progress) -> None:
+        if cancelled.is_set():
+            raise LocalModelError("stopped while the weights were made ready")
+        on_progress(progress)
+
+    try:
+        return await asyncio.to_thread(ensure_weights, choice, watched)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
 
 
 def cached_weights(source: WeightsSource = SMOLLM2) -> Weights | None:
