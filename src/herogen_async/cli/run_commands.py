@@ -218,7 +218,7 @@ def _display() -> Iterator[Watch]:
     from herogen_async.cli.weights_bar import weights_bar
     from herogen_async.session import Watch
 
-    console = _terminal()
+    console = terminal()
     if console is None:
         from herogen_async.view import PlainView
 
@@ -231,7 +231,7 @@ def _display() -> Iterator[Watch]:
         yield Watch(on_report=panel, on_notice=panel.notice, on_weights=on_weights)
 
 
-def _terminal() -> Console | None:
+def terminal() -> Console | None:
     """Where a panel can be drawn; None where standard error is no terminal, or one that can't move its cursor."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None

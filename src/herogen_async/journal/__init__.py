@@ -22,11 +22,13 @@ from herogen_async.journal.scan import (
     read_rows,
     scan,
 )
+from herogen_async.journal.steps import STEPS, StepLog, next_numbered, numbered_folders, read_steps
 from herogen_async.journal.store import Mark
 from herogen_async.journal.writer import Journal, JournalWriter, Written
 
 __all__ = [
     "RUNS",
+    "STEPS",
     "Damage",
     "Earlier",
     "Fold",
@@ -43,6 +45,7 @@ __all__ = [
     "RunLock",
     "Salvaged",
     "Settings",
+    "StepLog",
     "TornTail",
     "Written",
     "accept_damage",
@@ -55,6 +58,8 @@ __all__ = [
     "find_run",
     "is_held",
     "last_segment",
+    "next_numbered",
+    "numbered_folders",
     "package_versions",
     "publish",
     "publishing",
@@ -64,6 +69,7 @@ __all__ = [
     "read_manifest",
     "read_remains",
     "read_rows",
+    "read_steps",
     "record_event",
     "recover",
     "repair_tails",

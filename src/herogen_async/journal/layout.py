@@ -10,6 +10,7 @@ runs/<run>/
   lock              held with flock by the writing process
   control           the socket of `ctl`, there while the run is being worked on
   dataset/          derived, rebuildable at any time
+  finetune/         001/, 002/, ...: a fine-tune each, its steps and what came of it; not derived
 ```
 Folders are made 0700 and files 0600: answers may be anybody's business, but that is for the owner to decide.
 """

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -15,32 +11,15 @@ from rich.text import Text
 from herogen_async.report import RunReport
 from herogen_async.view.failures import straggler_lines
 from herogen_async.view.plain import BINDS, cost_text, errors_text, limits_text
+from herogen_async.view.redrawn import Redrawn
 from herogen_async.view.text import count, duration, moment, rate, sanitize
 
 
-class LivePanel:
-    """Use as a context manager; call it with a report, and `notice` for lines above it."""
+class LivePanel(Redrawn[RunReport]):
+    """The panel on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, refresh_per_second=5, transient=True)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
-
-    def __call__(self, report: RunReport) -> None:
-        # Room for the terminal's own `^C`: in the last column it would wrap, and leave a torn panel behind.
-        self._live.update(draw(report, self._console.width - 4))
-
-    def notice(self, line: str) -> None:
-        """A line that stays, above the panel."""
-        self._live.console.print(Text(sanitize(line)))
+        super().__init__(console, draw)
 
 
 def draw(report: RunReport, width: int | None = None) -> RenderableType:
