@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,12 +13,14 @@ from herogen_async.limits import Reading
 class Request:
     """One question. Model and sampling are the endpoint's: they are the same for a whole run.
 
-    `timeout_s` is how long the whole answer may take; None: as long as the endpoint was made for.
+    `timeout_s` is how long the whole answer may take; None: as long as the endpoint was made for. `body` is what this
+    one question sends instead of what the endpoint does, or besides it.
     """
 
     prompt: str
     system: str | None = None
     timeout_s: float | None = None
+    body: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,12 +137,13 @@ class OpenAICompatible:
         return self.read(await self.ask_raw(request))
 
     def _payload(self, request: Request) -> dict[str, Any]:
+        body = self._body if request.body is None else {**self._body, **request.body}
         if not self._chat:
-            return {**self._body, "prompt": request.prompt}
+            return {**body, "prompt": request.prompt}
         messages = [{"role": "user", "content": request.prompt}]
         if request.system is not None:
             messages.insert(0, {"role": "system", "content": request.system})
-        return {**self._body, "messages": messages}
+        return {**body, "messages": messages}
 
     async def _build_call(self, *, starting: bool = False) -> None:
         call = await build_call(self._server, self._path, self._timeout_s, starting=starting)

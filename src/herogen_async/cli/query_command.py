@@ -1,0 +1,236 @@
+"""`query`: ask a tuned model."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from herogen_async.cli.shell import out, print_error, print_json, say
+
+if TYPE_CHECKING:
+    from herogen_async.query import Answer, Asking, Reply, Target
+
+_EPILOG = (
+    'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes may be given as flags: '
+    "--age 40 --gender woman --power Healing. Many questions come by standard input, one a line, or as JSON lines "
+    "with a prompt or the attributes. With --json every line of stdout is one JSON object, an answer each."
+)
+_PARKED = 3
+_OPTIONS = (
+    *("base-url", "endpoint", "samples", "seed", "max-tokens", "temperature"),
+    *("compare", "chat", "concurrency", "json"),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(epilog=_EPILOG, context_settings={"ignore_unknown_options": True})(query)
+
+
+def query(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="A run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf.",
+        ),
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUESTION ...]", help="What to ask; left out, standard input.", show_default=False),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="The server to ask.", show_default="where the model was made")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="as the model was taught"),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Answers to each question.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="The first answer's seed; each further sample has the next one.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="The longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; 1: as it was learned.")] = 0.7,
+    compare: Annotated[str | None, typer.Option(metavar="base", help="Put the untuned model's answers beside.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="A small playground: question after question.")] = False,
+    concurrency: Annotated[int, typer.Option(help="How many questions are in flight at most.")] = 16,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each answer as one JSON object, on a line of its own.")
+    ] = False,
+) -> None:
+    """Ask a tuned model as it was taught: the separator and the stop of its data set are added."""
+    from herogen_async.errors import EndpointRefused, InputError
+    from herogen_async.query import Asking, find_target, question_from, split_flags
+
+    if compare not in (None, "base"):
+        raise InputError(f"--compare can't be {compare!r}", fix="--compare base")
+    how = Asking(samples, temperature, max_tokens, seed, compare is not None, concurrency)
+    how.check()
+    prompts, flags = split_flags(words or [], _OPTIONS)
+    target = find_target(model, os.environ, base_url=base_url, endpoint=endpoint)
+    if flags:
+        prompts.append(question_from(flags, target.recipe, _OPTIONS))
+    try:
+        if chat:
+            _require_no_questions(prompts, json)
+            from herogen_async.cli.playground import play
+
+            play(target, how)
+            return
+        failed = _ask(target, how, prompts, json=json, again=_again(model, base_url, endpoint))
+    except EndpointRefused as refused:
+        print_error(refused)
+        raise typer.Exit(_PARKED) from None
+    if failed:
+        raise typer.Exit(1)
+
+
+def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: str) -> int:
+    """Ask and print; returns how many were not answered."""
+    import asyncio
+
+    from herogen_async.cli.waiting import waiting
+    from herogen_async.clock import MonotonicClock
+    from herogen_async.query import connected, each, questions_of
+
+    stream = None if prompts else _standard_input(target)
+    printer = _Printer(how, several=stream is not None or len(prompts) * how.samples > 1, json=json)
+
+    async def work() -> None:
+        with waiting(f"asking {target.model.name}") as wait:
+            printer.before = wait.end
+            ready = connected(
+                target,
+                how,
+                MonotonicClock(),
+                prompts=prompts or None,
+                on_weights=wait.on_weights,
+                on_notice=say,
+            )
+            async with ready as oracle:
+                asked: AsyncIterator[str] = each(prompts) if stream is None else questions_of(stream, target.recipe)
+                await oracle.ask(asked, how, printer)
+
+    asyncio.run(work())
+    if not json:
+        say(f"Next: {again} --chat")
+    return printer.failed
+
+
+class _Printer:
+    """Prints replies: their texts alone on standard output, all that is said of them on standard error."""
+
+    def __init__(self, how: Asking, *, several: bool, json: bool) -> None:
+        self.failed = 0
+        self.before: Callable[[], None] = lambda: None
+        self._how = how
+        self._several = several
+        self._json = json
+
+    def __call__(self, reply: Reply) -> None:
+        self.before()
+        self._print(reply)
+        if _reader_is_gone():
+            from herogen_async.errors import Interrupted
+
+            raise Interrupted("nobody reads standard output any more: nothing more is asked")
+
+    def _print(self, reply: Reply) -> None:
+        self.failed += reply.error is not None or reply.base_error is not None
+        if self._json:
+            print_json(reply.as_dict())
+            return
+        if self._several or self._how.compare:
+            sample = f"  ({reply.sample} of {self._how.samples})" if self._how.samples > 1 else ""
+            say(f"— {reply.prompt}{sample}")
+        if self._how.compare:
+            for line in compared(reply):
+                out(line)
+        elif reply.answer is not None:
+            out(reply.answer.text)
+        for error in (reply.error, reply.base_error):
+            if error is not None:
+                print_error(error)
+        if reply.answer is not None and not self._how.compare and (note := ending_note(reply.answer)):
+            say(f"  ({note}; a larger --max-tokens lets it go on)")
+
+
+def _reader_is_gone() -> bool:
+    """Whether the program that standard output goes to has ended, as `head` does: answers would cost for nothing."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError, ValueError):
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def compared(reply: Reply) -> list[str]:
+    """The tuned model's answer and the base's, for the terminal that there is."""
+    import shutil
+
+    from herogen_async.view.beside import beside
+
+    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout is not None and sys.stdout.isatty() else 80
+    return beside(_part("tuned", reply.answer), _part("base", reply.base), width)
+
+
+def ending_note(answer: Answer) -> str | None:
+    """What to say of an answer that did not stop by itself."""
+    if answer.stopped:
+        return None
+    tokens = answer.usage.get("completion_tokens")
+    return f"cut off after {tokens} tokens" if tokens else f"cut off: {answer.finish_reason or 'no reason given'}"
+
+
+def _part(side: str, answer: Answer | None) -> tuple[str, str]:
+    if answer is None:
+        return side, "(no answer)"
+    note = ending_note(answer) or "stopped by itself"
+    return f"{side} · {answer.model} · {note}", answer.text
+
+
+def _standard_input(target: Target) -> Iterable[str]:
+    from herogen_async.errors import InputError
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("nothing was asked", fix=f"give a question: {example(target)}; or --chat")
+    try:
+        # A descriptor of its own: the thread that reads it may be in the middle of it when the program ends.
+        return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8", errors="replace")
+    except (OSError, ValueError, io.UnsupportedOperation):
+        return sys.stdin
+
+
+def example(target: Target) -> str:
+    """A question of the kind that the model was taught, as one types it."""
+    from herogen_async.query import question_from
+
+    recipe = target.recipe
+    if recipe.sub_prompt is None or not all(recipe.attributes.values()):
+        return '"40, woman, Healing"'
+    return f'"{question_from({name: values[0] for name, values in recipe.attributes.items()}, recipe)}"'
+
+
+def _require_no_questions(prompts: list[str], json: bool) -> None:
+    from herogen_async.errors import InputError
+
+    if prompts or json:
+        raise InputError("--chat asks for its questions itself", fix="leave the question and --json out")
+
+
+def _again(model: str, base_url: str | None, endpoint: str | None) -> str:
+    """The command that asks the same model."""
+    import shlex
+
+    options = {"--base-url": base_url, "--endpoint": endpoint}
+    return shlex.join(
+        ["herogen-async", "query", model, *(word for each in options.items() if each[1] for word in each if word)]
+    )
