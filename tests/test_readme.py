@@ -53,7 +53,10 @@ def simulating(line: str) -> Iterator[str]:
 
 
 def run_all(commands: list[str], server: FakeServer, folder: Path) -> None:
-    """Run them in the README's order, against a server on this machine that stands in for those that it names."""
+    """Run them in the README's order, against a server on this machine that stands in for those that it names.
+
+    A simulated service does what the local trainer would need minutes for.
+    """
     simulated = ""
     # Less is waited for than a person would: less latency, and a cell of half a second instead of ten.
     quicker = {
@@ -62,6 +65,9 @@ def run_all(commands: list[str], server: FakeServer, folder: Path) -> None:
         "--out bench": "--out bench --seconds 0.5",
     }
     with contextlib.ExitStack() as stack:
+        if any("--backend local" in line for line in commands):
+            tuner = stack.enter_context(simulating("herogen-async simulate --queue-s 0 --train-s 0"))
+            quicker["--backend local"] = f"--base-url {tuner} --model m --format prompt-completion"
         for line in commands:
             assert line.startswith("herogen-async ")
             text = line.replace("http://127.0.0.1:8000/v1", server.url).replace(SIMULATED, simulated)
@@ -82,8 +88,10 @@ def test_the_commands_of_a_run_do_as_it_says(tmp_path: Path) -> None:
     assert len(commands) > 8
     with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
         run_all(["herogen-async run", *commands], server, tmp_path)
-        prepared = (tmp_path / "runs/superhero/dataset/prepared_data_prepared.jsonl").read_text().splitlines()
-        assert 294 == len(prepared)
+        dataset = tmp_path / "runs/superhero/dataset"
+        prepared = (dataset / "prepared_data_prepared_train.jsonl").read_text().splitlines()
+        held_out = (dataset / "prepared_data_prepared_valid.jsonl").read_text().splitlines()
+        assert 294 == sum(len(lines) for lines in (prepared, held_out))
         assert prepared[0].startswith('{"prompt":"18, man, invisibility ->","completion":" A hero.')
         assert prepared[0].endswith(' END"}')
         assert (tmp_path / "heroes.csv").exists()
