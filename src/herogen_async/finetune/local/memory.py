@@ -25,8 +25,8 @@ _KEPT_VOCABULARY = 3  # the scores of every word: as they are, their softmax, an
 _SPARE = 1.1  # estimates are off by a tenth; being killed by the system costs more than a smaller batch
 
 _START_S = 45.0  # imports and dequantising, on a processor that is free
-# Of the embedded model's own training on two AVX-512 cores: 14.5 s a step of 8 rows. On a faster machine of the same kind
-# it was 6 s: better a forecast that is too long.
+# Of the embedded model's own training on two AVX-512 cores: 14.5 s a step of 8 rows. A faster machine of the same kind
+# needed 6: better a forecast that is too long.
 _FLOP_PER_CORE_S = 45e9
 _FLOP_A_PARAMETER = {LORA: 4, FULL: 6}  # forward and back; frozen weights need no gradient of their own
 
