@@ -15,6 +15,7 @@ ROOMS = (
     "limits",
     "errors",
     "clock",
+    "loops",
     "codec",
     "spec",
     "grid",

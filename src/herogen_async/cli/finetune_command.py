@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -152,15 +153,15 @@ def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -
 
 def _again(target: str, settings: dict[str, Any]) -> str:
     said = {name.replace("_", "-"): str(value) for name, value in settings.items() if value is not None}
-    options = "".join(f" --{name} {_quoted(value)}" for name, value in said.items())
-    return f"herogen-async finetune {_quoted(target)}{options}"
+    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in said.items())
+    return f"herogen-async finetune {shlex.quote(target)}{options}"
 
 
 def _next(outcome: Outcome, target: str, settings: dict[str, Any]) -> str:
     from herogen_async.finetune import settings_of
 
     if outcome.tuned is not None:
-        return f'herogen-async query {_quoted(target)} "..."'
+        return f'herogen-async query {shlex.quote(target)} "..."'
     if outcome.status in ("failed", "cancelled"):
         # One that is new takes nothing from the one before it: without its options it would be tuned elsewhere.
         return f"{_again(target, {**settings_of(outcome.folder), 'validation': settings['validation']})} --new"
@@ -189,12 +190,6 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     say("The tuned model is recorded all the same.")
     code = _PARKED if isinstance(failed, EndpointError) else failed.exit_code
     return {"error": failed.message, "kind": failed.kind, "fix": failed.fix}, code
-
-
-def _quoted(target: str) -> str:
-    import shlex
-
-    return shlex.quote(target)
 
 
 @contextlib.contextmanager

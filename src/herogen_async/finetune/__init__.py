@@ -7,11 +7,9 @@ earlier one ended, however it ended; nothing that costs is asked for twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -24,6 +22,7 @@ from herogen_async.finetune.outcome import Outcome
 from herogen_async.finetune.records import TunedModel
 from herogen_async.finetune.tuned import find_tuned, last_finetune
 from herogen_async.finetune.watching import Tuning
+from herogen_async.loops import handling
 
 __all__ = [
     "FinetuneOptions",
@@ -103,32 +102,20 @@ def finetune(target: _Path, **options: Unpack[FinetuneOptions]) -> Outcome:
 
 
 def _detachable(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner() as runner, _signals(runner.get_loop()):
-        return runner.run(work)
-
-
-@contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP end the work, whoever took them before; a second Ctrl-C does not wait for it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    presses: list[int] = []
+    with asyncio.Runner() as runner:
+        loop, presses = runner.get_loop(), 0
 
-    def detach(number: int) -> None:
-        presses.append(number)
-        if presses.count(signal.SIGINT) > 1:
-            raise KeyboardInterrupt
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
+        def detach() -> None:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
 
-    for number in numbers:
-        loop.add_signal_handler(number, detach, number)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+        def pressed() -> None:
+            nonlocal presses
+            presses += 1
+            if presses > 1:
+                raise KeyboardInterrupt
+            detach()
+
+        with handling(loop, {signal.SIGINT: pressed, signal.SIGTERM: detach, signal.SIGHUP: detach}):
+            return runner.run(work)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
-from collections.abc import Iterator
 
 from herogen_async.engine import tuned_for_throughput
 from herogen_async.errors import Interrupted
+from herogen_async.loops import handling, quickest_loop
 from herogen_async.report import RunReport
 from herogen_async.session.session import Session
 
@@ -36,14 +35,10 @@ class _Runner:
         self._presses = 0
 
     def run(self) -> RunReport:
-        factory = None
-        with contextlib.suppress(ImportError):
-            import uvloop  # noqa: PLC0415 - not every platform has it
-
-            factory = uvloop.new_event_loop
-        with tuned_for_throughput(), asyncio.Runner(loop_factory=factory) as runner:
+        with tuned_for_throughput(), asyncio.Runner(loop_factory=quickest_loop) as runner:
             self.loop = runner.get_loop()
-            with self._signals(self.loop):
+            handlers = {signal.SIGINT: self.pressed, **dict.fromkeys(_DRAIN, self.session.stop)}
+            with handling(self.loop, handlers):
                 try:
                     return runner.run(self.session.run())
                 except (asyncio.CancelledError, KeyboardInterrupt):
@@ -53,22 +48,6 @@ class _Runner:
         """One Ctrl-C, on the loop."""
         self._presses += 1
         (self.session.stop if self._presses == 1 else self.session.cancel)()
-
-    @contextlib.contextmanager
-    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # a thread gets no signals
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_DRAIN)}
-        loop.add_signal_handler(signal.SIGINT, self.pressed)
-        for number in _DRAIN:
-            loop.add_signal_handler(number, self.session.stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
 
 
 def _run_in_thread(session: Session) -> RunReport:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from herogen_async.errors import InputError
+from herogen_async.loops import handling, quickest_loop
 from herogen_async.simulator.policy import Policy
 from herogen_async.simulator.server import LOOPBACK, serve
 from herogen_async.simulator.tally import Stats
@@ -37,28 +38,19 @@ def serve_until_signal(
     _allow_clients()
 
     async def stand() -> tuple[str, Stats]:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stopped.set)
         if until_eof:
-            _watch_input(loop, stopped)
+            _watch_input(asyncio.get_running_loop(), stopped)
         async with serve(policy, port=port, host=host, model=model) as server:
             started(server.url)
             await stopped.wait()
             return server.url, server.stats()
 
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not every platform has it
-
-        factory = uvloop.new_event_loop
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(stand())
-    finally:  # also of a start that failed: uvloop's handlers outlive their loop, and would take signals for nobody
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    stopped = asyncio.Event()
+    with (
+        asyncio.Runner(loop_factory=quickest_loop) as runner,
+        handling(runner.get_loop(), dict.fromkeys(_SIGNALS, stopped.set)),
+    ):
+        return runner.run(stand())
 
 
 def _allow_clients() -> None:

@@ -28,6 +28,7 @@ from typing import Any
 from herogen_async import codec
 from herogen_async.errors import DiskError, RunInUse
 from herogen_async.finetune.records import INTERRUPTED, SUCCEEDED, Checkpoint, JobState
+from herogen_async.journal import RunFolder, is_held
 
 from . import eventlog
 
@@ -125,17 +126,7 @@ def holder_of(folder: TuneFolder) -> dict[str, Any]:
 
 def is_training(folder: TuneFolder) -> bool:
     """Whether a trainer lives."""
-    try:
-        descriptor = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_held(RunFolder(folder.path))
 
 
 @dataclass(slots=True)
