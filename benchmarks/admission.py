@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from herogen_async.admission import Admission, Outcome, Ticket, TokenEstimate, Used
-from herogen_async.clock import MonotonicClock
-from herogen_async.engine import Gate
-from herogen_async.limits import Limits, Reading
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.limits import Limits, Reading
+from herogen_async.generation.engine import Gate
+from herogen_async.generation.limits import Admission, Outcome, Ticket, TokenEstimate, Used
 
 RPM = 100_000.0
 SIZE = 400  # bytes of a prompt

@@ -26,8 +26,9 @@ from typing import Any
 
 import openai  # noqa: F401 - loaded now: in the middle of seven runs it would stop them all for half a second
 
-from herogen_async import Spec, arun
-from herogen_async.simulator import Answers, Latency, Policy, serve
+from herogen_async.generation.session import arun
+from herogen_async.lab.simulator import Answers, Latency, Policy, serve
+from herogen_async.specs.spec import Spec
 
 KINDS = ("bucket-minute", "bucket-second", "window-second", "sliding-minute", "window-minute")
 AT_ONCE = 7  # on a machine with two cores, where the server needs one of them

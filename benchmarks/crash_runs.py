@@ -23,12 +23,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import herogen_async
-from fake_server import Asked, FakeServer, Reply, answer, error
-from herogen_async.engine.engine import Engine
-from herogen_async.errors import HerogenError
-from herogen_async.journal import Line, RunFolder, Written, scan
-from herogen_async.spec import Spec
-from runs import NO_KEYS, assert_exact_grid, small_spec
+from herogen_async.core.errors import HerogenError
+from herogen_async.generation.engine.engine import Engine
+from herogen_async.generation.journal import Line, Written, scan
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.specs.spec import Spec
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.runs import NO_KEYS, assert_exact_grid, small_spec
 
 TRACEBACK = 70  # exit code of a child that ended with an exception that is none of this package's
 _HISTORY = 1 << 17  # bytes of the page that hold (acknowledged, when), 16 each, over and over

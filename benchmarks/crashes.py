@@ -23,7 +23,7 @@ from random import SystemRandom
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from crash_harness import Scenario, Violation
+from support.crash_harness import Scenario, Violation
 
 CHUNK = 500  # scenarios: a second of work
 

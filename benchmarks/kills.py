@@ -37,7 +37,7 @@ from zlib import crc32
 import crash_runs
 import measure
 from crash_runs import Child, Page, Shape
-from herogen_async.journal.writer import BATCH_LINES
+from herogen_async.generation.journal.write.writer import BATCH_LINES
 
 RANDOM = Shape(values=15, repeats=4)
 SHORT = Shape(values=2, repeats=2, concurrency=2, durability="power")

@@ -37,8 +37,8 @@ from typing import Any
 import crash_runs
 import measure
 from crash_runs import Child, Ended, Page, Shape
-from herogen_async.errors import HerogenError
-from herogen_async.journal.writer import SYNC_LINES
+from herogen_async.core.errors import HerogenError
+from herogen_async.generation.journal.write.store import SYNC_LINES
 
 CUTS_A_RUN = 4
 # MB of an image, and what makes it; xfs and btrfs take no smaller ones. Mount options of the copy: its twin is mounted.

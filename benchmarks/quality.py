@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from herogen_async.quality import Example, Inspector
+from herogen_async.data.quality import Example, Inspector
 
 WORDS = [
     f"{start}{middle}{end}"

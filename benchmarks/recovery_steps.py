@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import grids
-from herogen_async.endpoint import Completion
-from herogen_async.journal import Manifest, RunFolder, RunLock, read_manifest, row_line, write_manifest
-from herogen_async.journal import recover as fold
-from herogen_async.journal.store import Batch, Store
-from herogen_async.plan import Plan
-from herogen_async.spec import Spec
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.journal import recover as fold
+from herogen_async.generation.journal import row_line
+from herogen_async.generation.journal.write.store import Batch, Store
+from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, read_manifest, write_manifest
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.spec import Spec
 
 
 def write(run: Path, rows: int, tasks: int, base_url: str) -> dict[str, Any]:

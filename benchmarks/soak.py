@@ -27,7 +27,7 @@ from typing import Any
 
 import herogen_async
 import measure
-from herogen_async.spec import Spec
+from herogen_async.specs.spec import Spec
 
 HEROGEN = [sys.executable, "-m", "herogen_async"]
 FAULTS = ["500=0.02", "overloaded=0.01", "reset=0.01", "cut=0.01", "hang=0.002", "html=0.005", "no_usage=0.02"]

@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from fake_server import FakeServer, answer
-from runs import assert_exact_grid, command, environment, last_json, small_spec, write_spec
+from support.fake_server import FakeServer, answer
+from support.runs import assert_exact_grid, command, environment, last_json, small_spec, write_spec
 
 SPEC = small_spec(values=20, repeats=10)
 

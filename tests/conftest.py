@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from herogen_async.endpoint.embedded import Weights, cached_weights
-from herogen_async.errors import LocalModelError
+from herogen_async.core.errors import LocalModelError
+from herogen_async.generation.endpoint.embedded import Weights, cached_weights
 
 # A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
 settings.register_profile("loaded", deadline=None, max_examples=50)

@@ -12,18 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from herogen_async.report import RunReport
-    from herogen_async.session import Watch, aresume, arun, resume, run, status
-    from herogen_async.spec import Sampling, Spec
+    from herogen_async.generation.report import RunReport
+    from herogen_async.generation.session import Watch, aresume, arun, resume, run, status
+    from herogen_async.specs.spec import Sampling, Spec
 
 __all__ = ["RunReport", "Sampling", "Spec", "Watch", "aresume", "arun", "resume", "run", "status"]
 
 # Imported at the first use: `import herogen_async` and `herogen-async --help` stay instant.
 _HOME = {
-    "RunReport": "report",
-    "Sampling": "spec",
-    "Spec": "spec",
-    **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "session"),
+    "RunReport": "generation.report",
+    "Sampling": "specs.spec",
+    "Spec": "specs.spec",
+    **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),
 }
 
 

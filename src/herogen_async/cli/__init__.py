@@ -12,16 +12,16 @@ from herogen_async.cli import (
     dataset_commands,
     doctor_command,
     finetune_command,
+    init_command,
     plan_command,
     prepare_command,
     query_command,
     run_commands,
     simulate_command,
-    start_commands,
     verify_command,
 )
 from herogen_async.cli.shell import Printed, print_error, print_json
-from herogen_async.errors import HerogenError
+from herogen_async.core.errors import HerogenError
 
 app = typer.Typer(
     name="herogen-async",
@@ -34,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for module in (
-    start_commands,
+    init_command,
     plan_command,
     run_commands,
     ctl_command,

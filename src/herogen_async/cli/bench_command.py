@@ -11,11 +11,11 @@ import typer
 
 from herogen_async.cli.settings_options import concurrency_from
 from herogen_async.cli.shell import JsonOption, out, print_json, say
-from herogen_async.errors import InputError
+from herogen_async.core.errors import InputError
 
 if TYPE_CHECKING:
-    from herogen_async.bench import Bench, Cell, Measured, Simulated
-    from herogen_async.spec import Spec
+    from herogen_async.lab.bench import Bench, Cell, Measured, Simulated
+    from herogen_async.specs.spec import Spec
 
 _EPILOG = (
     "Example: herogen-async bench --rpm 3000 --latency-ms 800 --concurrency 16 --concurrency 64 --concurrency auto "
@@ -95,8 +95,8 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure which concurrency is enough: real runs against a simulated server, or against yours."""
-    from herogen_async.bench import Endpoint, Simulated, cells_of
-    from herogen_async.session.order import read_spec
+    from herogen_async.generation.session.run_request import read_spec
+    from herogen_async.lab.bench import Endpoint, Simulated, cells_of
 
     _check_together(virtual=virtual, base_url=base_url, rows=rows, limit=limit, own=(model, endpoint))
     if base_url is not None:
@@ -146,7 +146,7 @@ def _check_simulated(**options: object) -> None:
 
 def _check_folder(folder: Path) -> None:
     """InputError where nothing can be written: said before anything is measured."""
-    from herogen_async.journal.publish import require_room
+    from herogen_async.generation.run_folder.publish import require_room
 
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,9 +169,9 @@ def _measure(
     folder: Path | None,
     json: bool,
 ) -> None:
-    from herogen_async.bench import Endpoint, bench_endpoint, bench_simulated
-    from herogen_async.bench.words import HEADINGS, advice_lines, run_command, several, tables
-    from herogen_async.view.text import duration, rate
+    from herogen_async.core.units import duration, rate
+    from herogen_async.lab.bench import Endpoint, bench_endpoint, bench_simulated
+    from herogen_async.lab.bench.summary import HEADINGS, advice_lines, run_command, several, tables
 
     def on_cell(number: int, measured: Measured | None) -> None:
         if measured is not None:
@@ -210,11 +210,11 @@ def _foresee(
     folder: Path | None,
     json: bool,
 ) -> None:
-    from herogen_async.bench import foresee, raises
-    from herogen_async.bench.words import OUTLOOK_HEADINGS, best_raise, outlook_lines, outlook_rows
-    from herogen_async.codec import dumps
-    from herogen_async.grid import Grid
-    from herogen_async.journal import publish
+    from herogen_async.core.codec import dumps
+    from herogen_async.generation.run_folder import publish
+    from herogen_async.lab.bench import foresee, raises
+    from herogen_async.lab.bench.summary import OUTLOOK_HEADINGS, best_raise, outlook_lines, outlook_rows
+    from herogen_async.specs.sources.grid import Grid
 
     wanted = Grid(spec.attributes).size * spec.repeats if rows is None else rows
     outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
@@ -241,7 +241,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: b
     """A table on a terminal, columns of text elsewhere."""
     stream = sys.stderr if json else sys.stdout
     if stream is None or not stream.isatty():
-        from herogen_async.bench.words import plain_table
+        from herogen_async.lab.bench.summary import plain_table
 
         for line in plain_table(headings, rows):
             (say if json else out)(line)
@@ -257,10 +257,10 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: b
 
 def _write(folder: Path, found: Bench) -> None:
     """bench.json, and plots where they can be drawn."""
-    from herogen_async.bench.plots import draw
-    from herogen_async.charts import NO_MATPLOTLIB
-    from herogen_async.codec import dumps
-    from herogen_async.journal import publish
+    from herogen_async.core.codec import dumps
+    from herogen_async.data.charts import NO_MATPLOTLIB
+    from herogen_async.generation.run_folder import publish
+    from herogen_async.lab.bench.plots import draw
 
     publish(folder / "bench.json", dumps(found.as_dict()) + b"\n")
     written = ["bench.json"]

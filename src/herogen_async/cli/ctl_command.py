@@ -9,10 +9,10 @@ import typer
 
 from herogen_async.cli.settings_options import concurrency_from
 from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
-from herogen_async.errors import InputError
+from herogen_async.core.errors import InputError
 
 if TYPE_CHECKING:
-    from herogen_async.control import Command
+    from herogen_async.generation.control import Command
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +39,8 @@ def ctl(
     json: JsonOption = False,
 ) -> None:
     """Control a run that is at work, from another terminal. What is set also holds when it is resumed."""
-    from herogen_async.control import ask
-    from herogen_async.journal import existing_run
+    from herogen_async.generation.control import ask
+    from herogen_async.generation.run_folder import existing_run
 
     command = command_from(do, settings or [])
     folder = existing_run(run)
@@ -55,8 +55,8 @@ def ctl(
 
 def command_from(do: str, settings: list[str]) -> Command:
     """What was typed. Raises InputError."""
-    from herogen_async.control import ACTIONS, Command
-    from herogen_async.spec.problem import nearest
+    from herogen_async.core.likeness import nearest
+    from herogen_async.generation.control import ACTIONS, Command
 
     if do not in ACTIONS:
         raise InputError(f"{do!r} is nothing that a run can be told", fix=nearest(do, ACTIONS))
@@ -73,8 +73,8 @@ def command_from(do: str, settings: list[str]) -> Command:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    from herogen_async.control import SETTABLE
-    from herogen_async.spec.problem import nearest
+    from herogen_async.core.likeness import nearest
+    from herogen_async.generation.control import SETTABLE
 
     name, equals, value = text.partition("=")
     name = name.strip().lower().replace("-", "_")

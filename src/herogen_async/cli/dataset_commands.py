@@ -36,8 +36,8 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the answers as one table, in the grid's order."""
-    from herogen_async import dataset
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
+    from herogen_async.data import dataset
 
     to_stdout = str(out_file) == "-"
     if json and to_stdout:
@@ -100,7 +100,7 @@ def assemble(
     json: JsonOption = False,
 ) -> None:
     """Write a data set to fine-tune on, with its checks, its card and a start for each trainer."""
-    from herogen_async import dataset
+    from herogen_async.data import dataset
 
     assembled = dataset.assemble(
         run,

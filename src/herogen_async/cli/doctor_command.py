@@ -36,8 +36,8 @@ def doctor(
     import os
     from pathlib import Path
 
-    from herogen_async.clock import MonotonicClock
-    from herogen_async.doctor import diagnose, lines
+    from herogen_async.core.clock import MonotonicClock
+    from herogen_async.lab.doctor import diagnose, lines
 
     diagnosis = asyncio.run(
         diagnose(

@@ -13,7 +13,7 @@ import typer
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.finetune import Outcome, TunedModel, TuneWatch
+    from herogen_async.tune.finetune import Outcome, TunedModel, TuneWatch
 
 _EPILOG = (
     "Example: herogen-async finetune superhero --backend local --epochs 2. "
@@ -129,8 +129,8 @@ def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -
     from dataclasses import replace
 
     from herogen_async.cli.shell import print_error
-    from herogen_async.errors import EndpointError, Interrupted
-    from herogen_async.finetune import finetune as tune
+    from herogen_async.core.errors import EndpointError, Interrupted
+    from herogen_async.tune.finetune import finetune as tune
 
     # With all that was said: nothing may be written down yet that it could be taken from.
     again = _again(target, settings)
@@ -158,7 +158,7 @@ def _again(target: str, settings: dict[str, Any]) -> str:
 
 
 def _next(outcome: Outcome, target: str, settings: dict[str, Any]) -> str:
-    from herogen_async.finetune import settings_of
+    from herogen_async.tune.finetune import settings_of
 
     if outcome.tuned is not None:
         return f'herogen-async query {shlex.quote(target)} "..."'
@@ -170,8 +170,8 @@ def _next(outcome: Outcome, target: str, settings: dict[str, Any]) -> str:
 
 def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     """The evaluation, and the exit code; what went wrong with it takes nothing from the model, which is kept."""
-    from herogen_async.errors import EndpointError, HerogenError, Interrupted
-    from herogen_async.evaluation import evaluate_tuned
+    from herogen_async.core.errors import EndpointError, HerogenError, Interrupted
+    from herogen_async.tune.evaluation import evaluate_tuned
 
     failed: HerogenError
     try:
@@ -195,18 +195,18 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
 @contextlib.contextmanager
 def _display() -> Iterator[TuneWatch]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
+    from herogen_async.cli.download_progress import weights_bar
     from herogen_async.cli.run_commands import terminal
-    from herogen_async.cli.weights_bar import weights_bar
-    from herogen_async.finetune import TuneWatch
+    from herogen_async.tune.finetune import TuneWatch
 
     console = terminal()
     if console is None:
-        from herogen_async.view.tuning import PlainTuning
+        from herogen_async.view.terminal.finetune_view import PlainTuning
 
         with weights_bar(None) as on_weights:
             yield TuneWatch(on_notice=say, on_tuning=PlainTuning(say), on_weights=on_weights)
         return
-    from herogen_async.view.tuning import TuningPanel
+    from herogen_async.view.terminal.finetune_view import TuningPanel
 
     with weights_bar(console) as on_weights, TuningPanel(console) as panel:
         yield TuneWatch(on_notice=panel.notice, on_tuning=panel, on_weights=on_weights)

@@ -14,8 +14,8 @@ from herogen_async.cli.settings_options import as_words, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.plan import Estimate
-    from herogen_async.session.outlook import Outlook, Wish
+    from herogen_async.generation.session.forecast import Outlook, Wish
+    from herogen_async.specs.plan import Estimate
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def plan(
     **settings: Any,
 ) -> None:
     """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
-    from herogen_async.session.outlook import Wish, outlook
+    from herogen_async.generation.session.forecast import Wish, outlook
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
@@ -61,8 +61,8 @@ def plan(
 
 def lines(found: Outlook) -> Iterator[str]:
     """The outlook, in words."""
-    from herogen_async.session.changes import in_words
-    from herogen_async.view.text import counted
+    from herogen_async.core.units import counted
+    from herogen_async.generation.session.changes import in_words
 
     grid, repeats = found.plan.grid, found.plan.repeats
     axes = " x ".join(f"{length:,} {name}" for name, _, _, length in grid.axes)
@@ -90,7 +90,7 @@ def lines(found: Outlook) -> Iterator[str]:
 
 def _share(found: Outlook, estimated: Estimate) -> str:
     """`4 requests, some 44 prompt tokens, at most 200 answer tokens, some 12.0 s, at most 0.01 USD`."""
-    from herogen_async.view.text import counted
+    from herogen_async.core.units import counted
 
     if not estimated.requests:
         return "nothing"
@@ -101,7 +101,7 @@ def _share(found: Outlook, estimated: Estimate) -> str:
 
 
 def _time(estimated: Estimate) -> str:
-    from herogen_async.view.text import duration
+    from herogen_async.core.units import duration
 
     if estimated.at_least_s is None:
         return "time unknown"
@@ -109,7 +109,7 @@ def _time(estimated: Estimate) -> str:
 
 
 def _cost(found: Outlook, estimated: Estimate) -> str:
-    from herogen_async.admission import in_usd
+    from herogen_async.generation.limits import in_usd
 
     return _both(*found.usd(estimated), in_usd) or "cost unknown"
 
@@ -133,7 +133,7 @@ def next_steps(found: Outlook, spec: str | None, wish: Wish, settings: Mapping[s
 
     `settings` are those that were given.
     """
-    from herogen_async.journal import Settings
+    from herogen_async.generation.settings import Settings
 
     of_folder = found.folder is not None and spec is None  # planned with its settings, which `run` would not take up
     usual = asdict(Settings())
@@ -150,7 +150,7 @@ def next_steps(found: Outlook, spec: str | None, wish: Wish, settings: Mapping[s
 
 def _run_command(found: Outlook, spec: str | None) -> list[str]:
     """`run` with all that it would not find out by itself."""
-    from herogen_async.spec import Spec
+    from herogen_async.specs.spec import Spec
 
     words = ["herogen-async", "run"]
     if spec is not None:
@@ -168,8 +168,8 @@ def _run_command(found: Outlook, spec: str | None) -> list[str]:
 
 def _is_run(text: str) -> bool:
     """Whether the one argument is no spec but a run."""
-    from herogen_async.errors import InputError
-    from herogen_async.journal import find_run
+    from herogen_async.core.errors import InputError
+    from herogen_async.generation.run_folder import find_run
 
     if Path(text).is_file():
         return False

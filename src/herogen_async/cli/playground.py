@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from herogen_async.cli.query_command import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, say
-from herogen_async.cli.waiting import Waiting, waiting
-from herogen_async.errors import EndpointRefused, InputError
+from herogen_async.cli.spinner import Waiting, waiting
+from herogen_async.core.errors import EndpointRefused, InputError
 
 if TYPE_CHECKING:
-    from herogen_async.query import Asking, Oracle, Reply, Target
+    from herogen_async.tune.query import Asking, Oracle, Reply, Target
 
 _SLOTS = 4  # a person asks one question at a time, with a few samples: fewer slots answer sooner
 _LONGEST_TOKENS = 1024  # of an answer: the embedded server's room is settled when it starts
@@ -37,8 +37,8 @@ class _Left(Exception):
 
 def play(target: Target, how: Asking) -> None:
     """Ask what is typed until the person leaves. Raises LocalModelError or EndpointRefused where it can't begin."""
-    from herogen_async.clock import MonotonicClock
-    from herogen_async.query import connected
+    from herogen_async.core.clock import MonotonicClock
+    from herogen_async.tune.query import connected
 
     # Room for the longest answer, and for what may be compared later.
     opening = replace(how, max_tokens=max(how.max_tokens, _LONGEST_TOKENS), concurrency=min(how.concurrency, _SLOTS))
@@ -84,7 +84,7 @@ class _Playground:
             self._ask(question)
 
     def _ask(self, question: str) -> None:
-        from herogen_async.query import each
+        from herogen_async.tune.query import each
 
         try:
             with waiting("thinking; Ctrl-C stops it") as wait:
@@ -127,8 +127,8 @@ class _Playground:
 
     def _by_attributes(self) -> str | None:
         """The question about a cell whose values are asked for one by one; Enter takes the value in brackets."""
-        from herogen_async.query import question_from
-        from herogen_async.spec.template import Template
+        from herogen_async.specs.spec.template import Template
+        from herogen_async.tune.query import question_from
 
         recipe = self._target.recipe
         if recipe.sub_prompt is None:

@@ -13,8 +13,8 @@ import typer
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.errors import InputError
-    from herogen_async.prepare import Prepared
+    from herogen_async.core.errors import InputError
+    from herogen_async.data.prepare import Prepared
 
 WRONG_INPUT = 1  # the legacy tool's own code, which scripts that call it rely on; every other command says 2
 
@@ -35,8 +35,8 @@ def prepare(
 
     Without -q it asks before each fix that is recommended; Enter means yes. Exit code 1 where the file can't be used.
     """
-    from herogen_async.errors import InputError
-    from herogen_async.prepare import prepare as prepare_file
+    from herogen_async.core.errors import InputError
+    from herogen_async.data.prepare import prepare as prepare_file
 
     line = say if json else out
     try:
@@ -72,7 +72,7 @@ def _yes(line: Callable[[str], None]) -> Callable[[str], bool]:
 
 def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
     """A question to the person; anything but n or no is a yes. To the legacy tool no is a yes too."""
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
 
     def ask(question: str) -> bool:
         line(f"{question} [Y/n]")
@@ -89,7 +89,7 @@ def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
 
 def lines(prepared: Prepared) -> Iterator[str]:
     """What came of it, and how a model that is tuned on it is asked."""
-    from herogen_async.view.text import counted
+    from herogen_async.core.units import counted
 
     if prepared.outputs:
         yield f"{counted(prepared.rows_written, 'row')} -> {' and '.join(map(str, prepared.outputs))}"
@@ -121,7 +121,7 @@ def next_step(prepared: Prepared) -> str:
 
 def as_dict(prepared: Prepared) -> dict[str, Any]:
     """The same for a script."""
-    from herogen_async import prepare as room
+    from herogen_async.data import prepare as room
 
     return {
         "file": str(prepared.file),

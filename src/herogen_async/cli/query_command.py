@@ -14,7 +14,7 @@ import typer
 from herogen_async.cli.shell import out, print_error, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.query import Answer, Asking, Reply, Target
+    from herogen_async.tune.query import Answer, Asking, Reply, Target
 
 _EPILOG = (
     'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes may be given as flags: '
@@ -66,8 +66,8 @@ def query(
     ] = False,
 ) -> None:
     """Ask a tuned model as it was taught: the separator and the stop of its data set are added."""
-    from herogen_async.errors import EndpointRefused, InputError
-    from herogen_async.query import Asking, find_target, question_from, split_flags
+    from herogen_async.core.errors import EndpointRefused, InputError
+    from herogen_async.tune.query import Asking, find_target, question_from, split_flags
 
     if compare not in (None, "base"):
         raise InputError(f"--compare can't be {compare!r}", fix="--compare base")
@@ -96,9 +96,9 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
     """Ask and print; returns how many were not answered."""
     import asyncio
 
-    from herogen_async.cli.waiting import waiting
-    from herogen_async.clock import MonotonicClock
-    from herogen_async.query import connected, each, questions_of
+    from herogen_async.cli.spinner import waiting
+    from herogen_async.core.clock import MonotonicClock
+    from herogen_async.tune.query import connected, each, questions_of
 
     stream = None if prompts else _standard_input(target)
     printer = _Printer(how, several=stream is not None or len(prompts) * how.samples > 1, json=json)
@@ -138,7 +138,7 @@ class _Printer:
         self.before()
         self._print(reply)
         if _reader_is_gone():
-            from herogen_async.errors import Interrupted
+            from herogen_async.core.errors import Interrupted
 
             raise Interrupted("nobody reads standard output any more: nothing more is asked")
 
@@ -176,7 +176,7 @@ def compared(reply: Reply) -> list[str]:
     """The tuned model's answer and the base's, for the terminal that there is."""
     import shutil
 
-    from herogen_async.view.beside import beside
+    from herogen_async.view.terminal.side_by_side import beside
 
     width = shutil.get_terminal_size((80, 24)).columns if sys.stdout is not None and sys.stdout.isatty() else 80
     return beside(_part("tuned", reply.answer), _part("base", reply.base), width)
@@ -198,7 +198,7 @@ def _part(side: str, answer: Answer | None) -> tuple[str, str]:
 
 
 def _standard_input(target: Target) -> Iterable[str]:
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
 
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("nothing was asked", fix=f"give a question: {example(target)}; or --chat")
@@ -211,7 +211,7 @@ def _standard_input(target: Target) -> Iterable[str]:
 
 def example(target: Target) -> str:
     """A question of the kind that the model was taught, as one types it."""
-    from herogen_async.query import question_from
+    from herogen_async.tune.query import question_from
 
     recipe = target.recipe
     if recipe.sub_prompt is None or not all(recipe.attributes.values()):
@@ -220,7 +220,7 @@ def example(target: Target) -> str:
 
 
 def _require_no_questions(prompts: list[str], json: bool) -> None:
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
 
     if prompts or json:
         raise InputError("--chat asks for its questions itself", fix="leave the question and --json out")

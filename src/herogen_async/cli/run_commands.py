@@ -16,8 +16,8 @@ from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, p
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from herogen_async.report import RunReport
-    from herogen_async.session import Watch
+    from herogen_async.generation.report import RunReport
+    from herogen_async.generation.session import Watch
 
 
 WaitOption = Annotated[
@@ -81,7 +81,7 @@ def run(
     **settings: Any,
 ) -> None:
     """Run a spec, or go on with it: the same command again resumes."""
-    from herogen_async import session
+    from herogen_async.generation import session
 
     _drive(
         lambda watch: session.run(
@@ -132,8 +132,8 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     """What a run is, also while it runs."""
     from dataclasses import replace
 
-    from herogen_async import session
-    from herogen_async.view import summary_lines
+    from herogen_async.generation import session
+    from herogen_async.view.terminal import summary_lines
 
     report = session.status(run)
     report = replace(report, next=next_step(report))
@@ -152,8 +152,8 @@ def errors(
     json: JsonOption = False,
 ) -> None:
     """The rows that were given up, by class, with examples."""
-    from herogen_async import dataset
-    from herogen_async.view import failure_lines
+    from herogen_async.data import dataset
+    from herogen_async.view.terminal import failure_lines
 
     found = dataset.failures(run, kind)
     if json:
@@ -172,7 +172,7 @@ def errors(
 
 def next_step(report: RunReport) -> str:
     """The command that a person wants next."""
-    from herogen_async.journal import RunFolder
+    from herogen_async.generation.run_folder import RunFolder
 
     name = RunFolder(Path(report.run)).argument
     if report.state == "running":
@@ -189,7 +189,7 @@ def next_step(report: RunReport) -> str:
 
 
 def _resume(run: str, json: bool, **options: Any) -> None:
-    from herogen_async import session
+    from herogen_async.generation import session
 
     _drive(lambda watch: session.resume(run, watch=watch, **options), json)
 
@@ -198,7 +198,7 @@ def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
     """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
-    from herogen_async.view import summary_lines
+    from herogen_async.view.terminal import summary_lines
 
     with _display() as watch:
         report = start(watch)
@@ -215,17 +215,17 @@ def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
 @contextlib.contextmanager
 def _display() -> Iterator[Watch]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
-    from herogen_async.cli.weights_bar import weights_bar
-    from herogen_async.session import Watch
+    from herogen_async.cli.download_progress import weights_bar
+    from herogen_async.generation.session import Watch
 
     console = terminal()
     if console is None:
-        from herogen_async.view import PlainView
+        from herogen_async.view.terminal import PlainView
 
         with weights_bar(None) as on_weights:
             yield Watch(on_report=PlainView(say), on_notice=say, on_weights=on_weights)
         return
-    from herogen_async.view.panel import LivePanel
+    from herogen_async.view.terminal.panel import LivePanel
 
     with weights_bar(console) as on_weights, LivePanel(console) as panel:
         yield Watch(on_report=panel, on_notice=panel.notice, on_weights=on_weights)

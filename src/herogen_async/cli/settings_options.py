@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from herogen_async.errors import InputError
+from herogen_async.core.errors import InputError
 
 
 def concurrency_from(text: str) -> int | Literal["auto"]:

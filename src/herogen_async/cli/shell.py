@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from herogen_async.errors import HerogenError
+from herogen_async.core.errors import HerogenError
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
@@ -30,7 +30,7 @@ def out(line: str) -> None:
 
 def _print(line: str, stream: TextIO | None) -> None:
     """What comes from a server or a model can't move the cursor; a reader that went away ends no run."""
-    from herogen_async.view.text import sanitize
+    from herogen_async.view.terminal.sanitize import sanitize
 
     with contextlib.suppress(OSError, ValueError):
         print(sanitize(line), file=stream, flush=True)
@@ -48,7 +48,7 @@ _ESCAPED = {number: f"\\u{number:04x}" for number in (*range(0x7F, 0xA0), 0x2028
 
 def print_json(value: Any) -> None:
     """The result for a script, on one line however lines are told apart."""
-    from herogen_async.codec import dumps
+    from herogen_async.core.codec import dumps
 
     Printed.json = True
     with contextlib.suppress(OSError, ValueError):
@@ -66,6 +66,6 @@ def print_error(error: HerogenError) -> None:
 
 def as_argument(run: str) -> str:
     """A RUN as it is typed: a run's name, or its path, quoted."""
-    from herogen_async.journal import find_run
+    from herogen_async.generation.run_folder import find_run
 
     return find_run(run).argument

@@ -9,7 +9,7 @@ import typer
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.simulator import Policy, Stats
+    from herogen_async.lab.simulator import Policy, Stats
 
 _EPILOG = (
     "Example: herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01; "
@@ -86,7 +86,7 @@ def simulate(
     json: JsonOption = False,
 ) -> None:
     """Serve an OpenAI-compatible API with true limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
-    from herogen_async.simulator import Latency, Policy, Tuning
+    from herogen_async.lab.simulator import Latency, Policy, Tuning
 
     policy = Policy(
         rpm=rpm,
@@ -105,7 +105,7 @@ def simulate(
 
 
 def _faults(given: list[str]) -> dict[str, float]:
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
 
     shares: dict[str, float] = {}
     for text in given:
@@ -118,7 +118,7 @@ def _faults(given: list[str]) -> dict[str, float]:
 
 
 def _job_faults(given: list[str]) -> dict[str, int | None]:
-    from herogen_async.errors import InputError
+    from herogen_async.core.errors import InputError
 
     counts: dict[str, int | None] = {}
     for text in given:
@@ -131,7 +131,7 @@ def _job_faults(given: list[str]) -> dict[str, int | None]:
 
 def _serve(policy: Policy, *, json: bool, **where: Any) -> None:
     """Serve until a signal; the URL is the first line, the statistics are the last."""
-    from herogen_async.simulator import serve_until_signal
+    from herogen_async.lab.simulator import serve_until_signal
 
     def started(url: str) -> None:
         if json:
@@ -149,7 +149,7 @@ def _serve(policy: Policy, *, json: bool, **where: Any) -> None:
 
 
 def _summary(stats: Stats) -> str:
-    from herogen_async.view.text import count
+    from herogen_async.core.units import count
 
     parts = [f"{count(stats['requests'])} requests", f"{count(stats['answered'])} answered"]
     parts += [f"{count(number)} refused for {name}" for name, number in stats["refused"].items()]

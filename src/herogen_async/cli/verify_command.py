@@ -17,9 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def verify(run: RunArgument, json: JsonOption = False) -> None:
     """Check every line of a run, also while it runs. Exit code 4 for damage; nothing is changed."""
-    from herogen_async import inspection
+    from herogen_async.generation.journal import verify
 
-    verdict = inspection.verify(run)
+    verdict = verify.verify(run)
     if json:
         print_json(verdict.as_dict())
     else:
@@ -39,9 +39,9 @@ def recover(
     json: JsonOption = False,
 ) -> None:
     """Copy the sound rows of a damaged run to a new one. Exit code 4 when something was lost; RUN is not changed."""
-    from herogen_async import inspection
+    from herogen_async.generation.journal import verify
 
-    recovery = inspection.recover(run, to)
+    recovery = verify.recover(run, to)
     if json:
         print_json(recovery.as_dict())
     else:

@@ -1,0 +1,54 @@
+"""`init`: a spec to begin with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from herogen_async.cli.shell import out, print_json, say
+from herogen_async.core.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command(epilog="Example: herogen-async init heroes.yaml && herogen-async run heroes.yaml --limit 8")(init)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the spec.")] = Path("superhero.yaml"),
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec instead.")] = False,
+) -> None:
+    """Write a commented copy of the built-in spec, to make your own from."""
+    if schema:
+        from herogen_async.specs.spec import Spec
+
+        print_json(Spec.json_schema())
+        return
+    from importlib.resources import files
+
+    text = files("herogen_async.specs.spec").joinpath("superhero.yaml").read_text(encoding="utf-8")
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(_named(text, file.stem))
+    except FileExistsError:
+        raise InputError(f"{str(file)!r} is there already", fix="name another file, it is never overwritten") from None
+    except OSError as error:
+        raise InputError(f"{str(file)!r} can't be written: {error.strerror}", fix="name another file") from error
+    out(str(file))
+    say(f"Next: edit it, then: herogen-async run {shlex.quote(str(file))} --limit 8")
+
+
+def _named(text: str, name: str) -> str:
+    """The spec under the file's own name, so that its runs don't share a folder with the built-in one's.
+
+    Quoted: `12` and `null` are names of files, and no text in YAML.
+    """
+    import re
+
+    from herogen_async.specs.spec.check import NAME
+
+    own = name if NAME.fullmatch(name) else "heroes"
+    return re.sub(r"^name: \S+", f"name: '{own}'", text, count=1, flags=re.MULTILINE)

@@ -1,0 +1,53 @@
+"""That something is going on, said on a terminal until there is something to read."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from herogen_async.generation.endpoint.embedded import Progress
+
+
+class Waiting:
+    """A turning sign on standard error; none where that is no terminal."""
+
+    def __init__(self, words: str, stack: contextlib.ExitStack) -> None:
+        from herogen_async.cli.download_progress import weights_bar
+        from herogen_async.view.terminal.sanitize import sanitize
+
+        self._status: Status | None = None
+        console = None
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.text import Text
+
+            console = Console(stderr=True)
+            if console.is_dumb_terminal:
+                console = None
+            else:
+                self._status = console.status(Text(f"{sanitize(words)} ..."))  # `ft:m:` is no emoji
+                self._status.start()
+        self._bar = stack.enter_context(weights_bar(console))
+        stack.callback(self.end)
+
+    def end(self) -> None:
+        """There is something to read."""
+        if self._status is not None:
+            self._status.stop()
+
+    def on_weights(self, progress: Progress) -> None:
+        """The weights are being fetched: that has a bar of its own."""
+        self.end()
+        self._bar(progress)
+
+
+@contextlib.contextmanager
+def waiting(words: str) -> Iterator[Waiting]:
+    """`words` and a turning sign, until the block ends or `end` is called."""
+    with contextlib.ExitStack() as stack:
+        yield Waiting(words, stack)

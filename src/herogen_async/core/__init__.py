@@ -1,0 +1,1 @@
+"""What every other wing stands on: errors, time, event loops, JSON lines, limits, units."""

@@ -1,0 +1,199 @@
+"""Every error this package raises, split by whose fault it is.
+
+```
+HerogenError
+├── InputError                 the user's input is wrong                       exit code 2
+│   ├── SpecError              ... in a spec: file, line, value, fix
+│   ├── RunFolderError         ... the run folder: absent, of another version, of another spec, unwritable
+│   └── RunInUse               ... another process writes this run
+├── Interrupted                stopped before anything was asked                exit code 130
+├── LocalModelError            this machine can't run the embedded model        exit code 2
+├── DiskError                  the journal can't be written                     exit code 3
+├── DamageError                a journal is damaged in the middle               exit code 4
+└── EndpointError              one call went wrong
+    ├── RetryableError         another try may help
+    │   ├── ConnectionFailed   refused, reset, name not found, TLS
+    │   ├── RequestTimeout     no answer before the deadline
+    │   ├── RateLimited        429, `slow_down`: too fast; never uses up an attempt
+    │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
+    │   └── BadAnswer          a 200 whose body is not what was asked for
+    ├── RowRefused             this row's content is refused: give the row up
+    ├── RowDeadline            all attempts of a row took too long: give the row up
+    ├── InternalFault          a mistake of this program met this row: give the row up, tell it
+    └── EndpointRefused        no row can succeed: park the run
+```
+
+A class's `kind` is its name in tables, in `failures.jsonl` and in `--json`; it never changes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from herogen_async.core.limits import Reading
+
+
+class HerogenError(Exception):
+    """Base of all; `str(error)` is a sentence for a person, `fix` says what to do about it."""
+
+    kind: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
+class InputError(HerogenError):
+    """The user's input is wrong; nothing was sent and nothing was written."""
+
+    kind = "input"
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A spec is wrong. `file` and `line` (1-based) say where, when they are known."""
+
+    kind = "spec"
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, fix: str | None = None
+    ) -> None:
+        where = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+        super().__init__(where + message, fix=fix)
+        self.file = file
+        self.line = line
+
+
+class RunFolderError(InputError):
+    """A run folder is absent, unwritable, of another version, or holds rows of another spec."""
+
+    kind = "run_folder"
+
+
+class RunInUse(InputError):
+    """Another process holds the run's lock."""
+
+    kind = "run_in_use"
+
+
+class Interrupted(HerogenError):
+    """Stopped by a person before anything was asked; what is told later stands in the report."""
+
+    kind = "interrupted"
+    exit_code = 130
+
+
+class LocalModelError(HerogenError):
+    """This machine can't run the embedded model; `fix` holds the one command that helps."""
+
+    kind = "local_model"
+    exit_code = 2
+
+
+class DiskError(HerogenError):
+    """The journal can't be written: disk full, read-only, or failing."""
+
+    kind = "disk"
+    exit_code = 3
+
+
+class DamageError(HerogenError):
+    """A journal is damaged before its last line; the message names file, line and byte."""
+
+    kind = "damage"
+    exit_code = 4
+
+
+class EndpointError(HerogenError):
+    """One call went wrong. `status` is the HTTP status, `code` the server's own word, when there are any.
+
+    `readings` is what the answer's headers say about the server's limits.
+    """
+
+    kind = "endpoint"
+    readings: tuple[Reading, ...] = ()
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class RetryableError(EndpointError):
+    """Another try may help. `retry_after_s` is what the server asked for, in seconds."""
+
+    kind = "retryable"
+    retry_after_s: float | None = None
+
+
+class ConnectionFailed(RetryableError):
+    """Refused, reset, name not found, TLS failed. `sent` is False when the request surely never left."""
+
+    kind = "connection"
+    sent: bool = True
+
+
+class RequestTimeout(RetryableError):
+    """No whole answer before the request's deadline."""
+
+    kind = "timeout"
+
+
+class RateLimited(RetryableError):
+    """429 for going too fast. It pauses admission and never uses up an attempt."""
+
+    kind = "rate_limit"
+
+
+class ServerFault(RetryableError):
+    """408, 409, 424, 425, 499 or 5xx: the server's trouble, not the row's."""
+
+    kind = "server"
+
+
+class BadAnswer(RetryableError):
+    """A 200 whose body is not what was asked for: HTML, broken JSON, no choices."""
+
+    kind = "bad_answer"
+
+
+class RowRefused(EndpointError):
+    """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up."""
+
+    kind = "refused"
+
+
+class RowDeadline(EndpointError):
+    """All attempts of this row together took longer than a row may: it is given up."""
+
+    kind = "deadline"
+
+
+class InternalFault(EndpointError):
+    """A mistake of this program met this row: it is given up and told, the rows in flight beside it are kept."""
+
+    kind = "internal"
+
+
+class EndpointRefused(EndpointError):
+    """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL.
+
+    `may_be_row`: a 403 or 404 that does not say what it is about; a firewall may have met one prompt. `renews`: a limit
+    that comes back by itself, in `retry_after_s` seconds where the server says so.
+    """
+
+    kind = "endpoint_refused"
+    may_be_row: bool = False
+    renews: bool = False
+    retry_after_s: float | None = None

@@ -1,0 +1,27 @@
+"""From a journal to files: the rows in the grid's order, one table of them, the fine-tune files, what failed."""
+
+from herogen_async.data.dataset.assemble.assemble import assemble
+from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile
+from herogen_async.data.dataset.export.export import FORMATS as EXPORT_FORMATS
+from herogen_async.data.dataset.export.export import Exported, export
+from herogen_async.data.dataset.failures import FailureGroup, failures
+from herogen_async.data.dataset.formats import FORMATS
+from herogen_async.data.dataset.recipe import TRUNCATED
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.sentences import trim_to_sentence
+
+__all__ = [
+    "DROPPABLE",
+    "EXPORT_FORMATS",
+    "FORMATS",
+    "TRUNCATED",
+    "Assembled",
+    "DataFile",
+    "Exported",
+    "FailureGroup",
+    "RunRows",
+    "assemble",
+    "export",
+    "failures",
+    "trim_to_sentence",
+]

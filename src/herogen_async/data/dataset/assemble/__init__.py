@@ -1,0 +1,1 @@
+"""The folder of a data set: its files, card, trainer configurations and report."""

@@ -1,0 +1,320 @@
+"""A run's answers as a data set: rows -> pairs -> checks -> sides -> files of one format, their card and their stubs.
+
+The rows are read twice, once to look at them and once to write them, so that none has to be held.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.data.dataset.assemble import previous_folder
+from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile, RunState
+from herogen_async.data.dataset.assemble.card import card
+from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
+from herogen_async.data.dataset.examples import Count, Item, candidates, is_shortened, without
+from herogen_async.data.dataset.failures import latest_failures
+from herogen_async.data.dataset.formats import FORMATS, Format, Writer
+from herogen_async.data.dataset.formats.pairs import PairsTable
+from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.output_paths import derived_file
+from herogen_async.data.dataset.ranking import HOW, Compared, Ranking, best_and_worst
+from herogen_async.data.dataset.recipe import DPO, PROMPT_COMPLETION, STOPPED, TRUNCATED, Recipe
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
+from herogen_async.data.quality import Example, Inspector, Quality, report_files
+from herogen_async.generation.run_folder import is_held
+
+CSV = "prepared_data.csv"
+QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for, checked."""
+
+    format: Format
+    truncated: str
+    drop: tuple[str, ...]
+    split: Split | None
+    ranking: Ranking | None
+
+    def side(self, item: Item, repeats: int) -> str:
+        return ALL if self.split is None else self.split.side(item.index // repeats)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        return (ALL,) if self.split is None else (TRAIN, VALID)
+
+    @property
+    def data_names(self) -> list[str]:
+        pairs = [CSV] if self.format.name == PROMPT_COMPLETION else []
+        return [*(self.format.file_name(side) for side in self.sides), *pairs]
+
+
+def assemble(
+    run: str | os.PathLike[str],
+    *,
+    format: str = PROMPT_COMPLETION,  # noqa: A002 - the option's own name
+    split: float | None = None,
+    seed: int = 0,
+    truncated: str = "drop",
+    drop: Sequence[str] = (),
+    ranking: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Assembled:
+    """Write the data set of `run` to the folder `out`, by default the run's own dataset folder; of any format but the
+    default one, a folder in it that bears the format's name.
+
+    `split` is the share of the cells that are kept for validation, chosen by `seed`. `truncated` says what becomes of
+    answers whose finish_reason is not `stop`: `drop` leaves them out, `trim` cuts them to their last full sentence,
+    `keep` takes them as they are. `drop` names kinds of findings (DROPPABLE) whose rows are left out; empty answers
+    always are. `ranking` is a file of scores, which `dpo` needs. Each file appears whole or not at all, the recipe
+    right after the rows; a trainer's file that was changed since it was made stays as it is. Raises InputError (a wrong
+    choice or place, a run without rows, a side without rows), RunFolderError, DamageError, DiskError.
+    """
+    chosen = _checked(format, truncated=truncated, drop=drop, ranking=ranking)
+    rows = RunRows(run)
+    if not len(rows):
+        raise InputError(
+            f"there is no answer in {str(rows.folder.path)!r} yet: nothing was written",
+            fix=f"get some with: herogen-async resume {rows.folder.argument}",
+        )
+    order = _Order(
+        chosen,
+        truncated,
+        tuple(dict.fromkeys(drop)),
+        None if split is None else Split(rows.plan.grid, split, seed),
+        None if ranking is None else Ranking(ranking),
+    )
+    own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
+    folder = own if out is None else Path(out)
+    previous_folder.require_place(folder, () if out is None else order.data_names)
+    count = Count()
+    how = Recipe.of(format, rows.spec)
+    quality = _inspected(rows, order, how, count)
+    writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
+    compared = Compared() if format == DPO else None
+    writing.write(_chosen(rows, order, quality, count, compared))
+    assembled = Assembled(
+        how=how,
+        folder=folder,
+        files=writing.files,
+        truncated=truncated,
+        drop=order.drop,
+        state=_state(rows),
+        count=count,
+        quality=quality,
+        balance=writing.balance,
+        compared=compared,
+    )
+    previous_folder.forget(folder, [file.path.name for file in assembled.files], format)
+    return _with_companions(rows, assembled, writing, seed)
+
+
+def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object) -> Format:
+    if name not in FORMATS:
+        raise InputError(f"{name!r} is no format of a data set", fix=nearest(name, tuple(FORMATS)))
+    if truncated not in TRUNCATED:
+        raise InputError(f"{truncated!r} is no way to treat truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
+    for kind in drop:
+        if kind not in DROPPABLE:
+            raise InputError(f"{kind!r} is nothing to drop", fix=nearest(kind, DROPPABLE))
+    if name == DPO and ranking is None:
+        raise InputError("dpo needs to know which answers of a cell are better: --ranking FILE", fix=HOW)
+    if name != DPO and ranking is not None:
+        raise InputError(f"--ranking is for --format dpo, and not for {name}", fix="leave it away, or add --format dpo")
+    return FORMATS[name]
+
+
+def _inspected(rows: RunRows, order: _Order, how: Recipe, count: Count) -> Quality:
+    inspector = Inspector(
+        rows.spec.attributes,
+        rows.plan.repeats,
+        separator=how.separator,
+        lead=how.lead,
+        ending=how.ending,
+        left_out=order.drop,
+    )
+    for item in candidates(rows, order.truncated, count):
+        row = item.row
+        whole = not is_shortened(item)
+        inspector.add(
+            Example(
+                number=item.index,
+                cell=row["cell"],
+                repeat=row["repeat"],
+                prompt=item.pair.prompt,
+                completion=item.pair.completion,
+                finish_reason=STOPPED if order.truncated == "trim" else row["finish_reason"],  # it is whole now
+                completion_tokens=_answer_tokens(item) if whole else None,
+                prompt_tokens=None,  # what is taught is the sub-prompt, and that was never sent
+            )
+        )
+    return inspector.finish()
+
+
+def _chosen(rows: RunRows, order: _Order, quality: Quality, count: Count, compared: Compared | None) -> Iterator[Item]:
+    dropped: set[int] = set()
+    for number, kinds in quality.flagged.items():
+        kind = next((kind for kind in order.drop if kind in kinds), None)
+        if kind is not None:
+            dropped.add(number)
+            count.dropped[kind] += 1
+    items = without(candidates(rows, order.truncated), dropped)
+    if compared is not None and order.ranking is not None:
+        return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
+    return items
+
+
+class _Writing:
+    """The data files of one data set, written in one pass; they appear together, when both sides have rows."""
+
+    def __init__(self, folder: Path, order: _Order, how: Recipe, count: Count, *, repeats: int) -> None:
+        self.files: tuple[DataFile, ...] = ()
+        self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
+        self.first: Item | None = None
+        self.longest = 0
+        self._folder = folder
+        self._order = order
+        self._how = how
+        self._count = count
+        self._repeats = repeats
+
+    def write(self, items: Iterable[Item]) -> None:
+        """Write all of them."""
+        order = self._order
+        with ExitStack() as opened:
+            sinks = {side: self._open(opened, order.format.file_name(side), side) for side in order.sides}
+            pairs = None
+            if order.format.name == PROMPT_COMPLETION:
+                pairs = self._open(opened, CSV, PAIRS)
+            for item in items:
+                side = order.side(item, self._repeats)
+                self._note(item, side)
+                sinks[side].add(item)
+                if pairs is not None:
+                    pairs.add(item)
+            if self.balance is not None and self._count.written:
+                self.balance.require_both()
+            every = [*sinks.values(), *([] if pairs is None else [pairs])]
+            for sink in every:
+                sink.close()
+        self.files = tuple(sink.data_file() for sink in every)
+
+    def _note(self, item: Item, side: str) -> None:
+        self._count.take(item)
+        self.first = self.first or item
+        # Bytes, not characters: a byte is at most a token, three are about one.
+        answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
+        size = max(len(pair.completion.encode()) for pair in answers) + len(item.pair.prompt.encode())
+        self.longest = max(self.longest, size // 3 + 16, (_answer_tokens(item) or 0) + len(item.pair.prompt) // 3 + 16)
+        if self.balance is not None:
+            self.balance.add(item.index // self._repeats, item.row["cell"], side)
+
+    def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
+        path = self._folder / name
+        file = HashedFile(opened.enter_context(derived_file(path)))
+        writer = PairsTable(file) if role == PAIRS else self._order.format.writer(file, self._how)
+        return _Sink(path, role, file, writer)
+
+
+class _Sink:
+    """One data file that is being written."""
+
+    def __init__(self, path: Path, role: str, file: HashedFile, writer: Writer) -> None:
+        self._path = path
+        self._role = role
+        self._file = file
+        self._writer = writer
+        self._rows = 0
+
+    def add(self, item: Item) -> None:
+        self._writer.add(item)
+        self._rows += 1
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.flush()  # a full disk is told before the first of the files appears
+
+    def data_file(self) -> DataFile:
+        return DataFile(self._path, self._role, self._rows, self._file.sha256, self._file.size)
+
+
+def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, seed: int) -> Assembled:
+    """Write all that stands beside the rows: first the recipe, without which nobody knows whose files these are, the
+    large pictures last.
+    """
+    folder, how = assembled.folder, assembled.how
+    stub = Folder(
+        name=rows.spec.name,
+        place=folder.resolve().name,
+        format=how.format,
+        train=assembled.data.name,
+        valid=None if assembled.valid is None else assembled.valid.name,
+        max_tokens=_room(writing.longest),
+        seed=seed,
+    )
+    assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
+    example = None if writing.first is None else previous_folder.first_row(assembled.data)
+    report = {f"{QUALITY}/{name}": data for name, data in report_files(assembled.quality, rows.spec.name)}
+    pictures = [name for name in report if name.endswith(".png")]
+    files = {
+        previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),
+        previous_folder.CARD: card(assembled, rows.manifest, rows.spec, example=example, pictures=pictures),
+        **{name: data for name, data in stubs(stub) if name not in assembled.changed},
+        **report,
+    }
+    for name, content in files.items():
+        with derived_file(folder / name) as file:
+            file.write(content)
+    previous_folder.forget_stubs(folder, files)
+    return assembled
+
+
+def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
+    """What `query` must know to ask the tuned model as it was taught, and which files it was taught from."""
+    return {
+        "schema_version": 1,
+        **assembled.how.as_dict(),
+        "truncated": assembled.truncated,
+        "drop": list(assembled.drop),
+        "counts": assembled.counts(),
+        "split": None if assembled.balance is None else assembled.balance.as_dict(),
+        "compared": None if assembled.compared is None else assembled.compared.as_dict(),
+        "spec": rows.spec.name,
+        "model": rows.manifest.model,
+        "generation_fingerprint": rows.manifest.generation_fingerprint,
+        "files": {file.path.name: file.as_dict() for file in assembled.files},
+    }
+
+
+def _state(rows: RunRows) -> RunState:
+    failed = len(latest_failures(rows))
+    total = max(rows.plan.within(rows.manifest.settings.limit), len(rows) + failed)
+    return RunState(
+        argument=rows.folder.argument,
+        dataset=rows.folder.dataset,
+        rows=len(rows),
+        failed=failed,
+        pending=total - len(rows) - failed,
+        running=is_held(rows.folder),
+    )
+
+
+def _answer_tokens(item: Item) -> int | None:
+    """As the server counted them, None where it told no number."""
+    told = (item.row["usage"] or {}).get("completion_tokens")
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
+
+
+def _room(longest: int) -> int:
+    """The next power of two, which is what trainers and their users write."""
+    return max(256, 1 << (longest - 1).bit_length()) if longest else 256

@@ -1,0 +1,230 @@
+"""The card of a data set: a README.md for people, with the front matter by which `datasets` finds its files.
+
+Whatever a model or a person wrote stands in it escaped or fenced, and never in the front matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.data.dataset.assemble import trainer_configs
+from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
+from herogen_async.data.dataset.assemble.markdown_escape import block, inline
+from herogen_async.data.dataset.formats import FORMATS
+from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
+from herogen_async.data.dataset.split import VALID
+from herogen_async.generation.run_folder import Manifest
+from herogen_async.specs.spec import Spec
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_VALUES_SHOWN = 12
+_HF_SPLIT = {VALID: "validation"}  # as `datasets` and its users call it; every other side is `train`
+
+
+def card(
+    assembled: Assembled,
+    manifest: Manifest,
+    spec: Spec,
+    *,
+    example: Mapping[str, Any] | None,
+    pictures: Sequence[str],
+) -> bytes:
+    """The page. `example` is a row of the data set as its file has it, None when there is none to show; `pictures` are
+    those of the quality report, by their paths in the folder.
+    """
+    parts = [
+        *_front_matter(assembled, spec),
+        *_head(assembled, manifest, spec),
+        *_files(assembled),
+        *_example(example),
+        *_spec(spec, manifest),
+        *_figures(assembled),
+        *_findings(assembled),
+        *(f"![{Path(picture).stem}]({picture})\n" for picture in pictures),
+        *_loading(assembled),
+        *_asking(assembled),
+    ]
+    return "\n".join((*parts, "")).encode()
+
+
+def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
+    written = assembled.written
+    yield "---"
+    yield f"pretty_name: {codec.dumps(spec.name).decode()}"
+    yield f"size_categories: [{next((words for most, words in _SIZES if written < most), 'n>1M')}]"
+    yield "task_categories: [text-generation]"
+    yield "tags: [synthetic, herogen-async]"
+    yield "configs:"
+    yield "- config_name: default"
+    yield "  data_files:"
+    for file in _to_load(assembled):
+        yield f"  - split: {_HF_SPLIT.get(file.role, 'train')}"
+        yield f"    path: {file.path.name}"
+    yield "---"
+
+
+def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]:
+    what = "pairs of a better and a worse answer" if assembled.how.format == DPO else "answers"
+    yield ""
+    yield f"# {inline(spec.name)}"
+    yield ""
+    yield (
+        f"{assembled.written:,} {what} by the model {inline(manifest.model)}, made with "
+        f"herogen-async for fine-tuning. Format: "
+        f"`{assembled.how.format}`, {FORMATS[assembled.how.format].says}."
+    )
+    yield ""
+    for warning in assembled.warnings:
+        yield f"> **Warning:** {inline(warning, 400)}.\n"
+
+
+def _files(assembled: Assembled) -> Iterator[str]:
+    yield "## Files"
+    yield ""
+    yield "| file | what it is | rows |"
+    yield "|---|---|---:|"
+    says = {
+        PAIRS: "prompts and completions without their marks, for people",
+        VALID: "to validate on: cells that are not in the training file",
+    }
+    for file in assembled.files:
+        yield f"| `{file.path.name}` | {says.get(file.role, 'to train on')} | {file.rows:,} |"
+    yield "| `recipe.json` | how the rows were made, and the files' SHA-256 | |"
+    if trainer_configs.takes_trl(assembled.how.format):
+        yield f"| `{trainer_configs.TRL}` | a start for TRL: `{trainer_configs.command(assembled.how.format)}` | |"
+    yield f"| `{trainer_configs.AXOLOTL}` | a start for axolotl: `axolotl train {trainer_configs.AXOLOTL}` | |"
+    hint = trainer_configs.llama_factory_hint(assembled.how.format)
+    yield f"| `{trainer_configs.LLAMA_FACTORY}` | for LLaMA-Factory: `dataset_dir` is this folder, {hint} | |"
+    yield "| `quality/` | what was checked: a report with pictures, and every finding by row | |"
+    yield ""
+
+
+def _example(example: Mapping[str, Any] | None) -> Iterator[str]:
+    if example is not None:
+        yield "The first row:"
+        yield ""
+        yield block(codec.dumps_pretty(dict(example)).decode().rstrip())
+        yield ""
+
+
+def _spec(spec: Spec, manifest: Manifest) -> Iterator[str]:
+    yield "## How it was made"
+    yield ""
+    yield "The prompt that was sent:"
+    yield ""
+    yield block(spec.prompt)
+    yield ""
+    if spec.system:
+        yield "with this system message, which is in no row: the tuned model is to answer so without being told:"
+        yield ""
+        yield block(spec.system)
+        yield ""
+    yield "The question that is taught in its place:"
+    yield ""
+    yield block(spec.sub_prompt)
+    yield ""
+    yield "| attribute | values |"
+    yield "|---|---|"
+    for name, values in spec.attributes.items():
+        shown = ", ".join(inline(value, 40) for value in values[:_VALUES_SHOWN])
+        more = f" and {len(values) - _VALUES_SHOWN:,} more" if len(values) > _VALUES_SHOWN else ""
+        yield f"| {inline(name)} | {shown}{more} |"
+    yield ""
+    sampling = ", ".join(f"{inline(name)} {inline(value)}" for name, value in spec.sampling.as_sent().items())
+    yield (
+        f"Answers wanted of each cell: {spec.repeats:,}. Model: {inline(manifest.model)}, "
+        f"endpoint {inline(manifest.endpoint)}. Sampling: {sampling or 'as the server has it'}. "
+        f"Generation fingerprint: `{manifest.generation_fingerprint}`."
+    )
+    yield ""
+
+
+def _figures(assembled: Assembled) -> Iterator[str]:
+    coverage, tokens = assembled.quality.coverage, assembled.quality.tokens
+    yield "## Figures"
+    yield ""
+    yield f"- Answers: {assembled.rows:,}; rows here: {assembled.written:,}."
+    for line in assembled.left_out():
+        yield f"- {inline(line, 400)}"
+    for part in (assembled.compared, assembled.balance):
+        if part is not None:
+            yield f"- {inline(part.line(), 1000)}"
+    yield (
+        f"- Cells of the grid: {coverage.cells:,}, of them {coverage.empty:,} without a row; rows a cell: "
+        f"{coverage.fewest:,} to {coverage.most:,}."
+    )
+    estimated = f", those of {tokens.estimated:,} rows estimated" if tokens.estimated else ""
+    yield f"- Tokens of the answers: {tokens.completion:,}{estimated}."
+    yield ""
+    if assembled.quality.lengths:
+        yield "| length of an answer | least | 5 % | half | 95 % | most | mean |"
+        yield "|---|---:|---:|---:|---:|---:|---:|"
+        for name, each in assembled.quality.lengths.items():
+            cells = (each.least, each.p05, each.p50, each.p95, each.most)
+            yield f"| {name} | " + " | ".join(f"{cell:,}" for cell in cells) + f" | {each.mean:,.1f} |"
+        yield ""
+
+
+def _findings(assembled: Assembled) -> Iterator[str]:
+    yield "## What was checked"
+    yield ""
+    for finding in assembled.quality.findings:
+        left_out = assembled.count.dropped[finding.kind]
+        done = f"; {left_out:,} left out" if left_out else "; left in"
+        yield f"- {finding.kind}: {finding.rows:,} ({finding.meaning}){done}"
+    if not assembled.quality.findings:
+        yield "Nothing was found of what the checks know."
+    if assembled.quality.undone:
+        yield ""
+        yield f"{assembled.quality.undone_sentence}."
+    yield ""
+
+
+def _loading(assembled: Assembled) -> Iterator[str]:
+    first = assembled.data.name
+    reader = (
+        f'pd.read_parquet("{first}")' if assembled.how.format == PARQUET else f'pd.read_json("{first}", lines=True)'
+    )
+    yield "## How to load it"
+    yield ""
+    yield "```python"
+    yield "import datasets"
+    yield ""
+    yield 'datasets.load_dataset("path/to/this/folder")'
+    yield ""
+    yield "import pandas as pd"
+    yield ""
+    yield reader
+    yield "```"
+    yield ""
+
+
+def _asking(assembled: Assembled) -> Iterator[str]:
+    how = assembled.how
+    yield "## How to ask a model that was tuned on it"
+    yield ""
+    if how.format in CONVERSATIONS:
+        yield "Send the question alone as the user's message; the model's own chat template does the rest."
+    else:
+        yield "Send the question with the separator after it, and stop at the ending; the answer is what lies between:"
+        yield ""
+        yield "| separator | lead | ending (`stop`) |"
+        yield "|---|---|---|"
+        yield (
+            "| "
+            + " | ".join(f"`{codec.dumps(mark).decode()}`" for mark in (how.separator, how.lead, how.ending))
+            + " |"
+        )
+    yield ""
+    yield "The question is made like this:"
+    yield ""
+    yield block(how.sub_prompt or "")
+    yield ""
+    yield '`herogen-async query RUN "…"` does all of it.'
+
+
+def _to_load(assembled: Assembled) -> list[DataFile]:
+    return [file for file in assembled.files if file.role != PAIRS and file.rows]

@@ -1,0 +1,174 @@
+"""Ready stubs for trainers: what each wants to read to train on the folder, for the formats that it takes.
+
+Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `ModelConfig`), axolotl's `schemas/datasets.py` of
+July 2026, LLaMA-Factory's `data/README.md` of August 2026. Paths are relative to the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.data.dataset.recipe import ALPACA, DPO, MESSAGES, PARQUET, PROMPT_COMPLETION, SHAREGPT, TEXT
+
+TRL, AXOLOTL, LLAMA_FACTORY = "trl.yaml", "axolotl.yaml", "dataset_info.json"
+NAMES = (TRL, AXOLOTL, LLAMA_FACTORY)
+
+# Small enough for a laptop; the completion formats start from the base model, whose habits no chat template hides.
+_BASE, _CHAT = "HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct"
+_LORA_RATE = "0.0002"  # ten times a full fine-tune's, as adapters want; written so that every YAML reads a number
+_DPO_RATE = "0.000005"
+_SEAL = b"# Change it as you like: assembling again leaves a changed file as it is. As made: "
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a stub is made for. `train` and `valid` are file names; any row fits in `max_tokens`.
+
+    `name` is the data set's, `place` the folder's own.
+    """
+
+    name: str
+    place: str
+    format: str
+    train: str
+    valid: str | None
+    max_tokens: int
+    seed: int
+
+
+def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
+    """(file name, content) of each stub whose trainer takes this format."""
+    if takes_trl(folder.format):
+        yield TRL, _sealed(_trl(folder))
+    yield AXOLOTL, _sealed(_axolotl(folder))
+    yield LLAMA_FACTORY, codec.dumps_pretty(_llama_factory(folder))
+
+
+def is_changed(name: str, content: bytes) -> bool:
+    """Whether the stub `name` is no longer as it was made. Only YAML tells: JSON has no place for the seal, and asks
+    nobody to put a model in.
+    """
+    made, _, told = content.rpartition(_SEAL)
+    return name != LLAMA_FACTORY and bool(content) and told.strip() != _digest(made)
+
+
+def _sealed(text: str) -> bytes:
+    made = text.encode()
+    return made + _SEAL + _digest(made) + b"\n"
+
+
+def _digest(made: bytes) -> bytes:
+    return blake2b(made, digest_size=6).hexdigest().encode()
+
+
+def takes_trl(folder_format: str) -> bool:
+    """TRL reads sharegpt's `from` and `value`, but chat templates know no `human` and no `gpt`."""
+    return folder_format not in (ALPACA, SHAREGPT)
+
+
+def command(folder_format: str) -> str:
+    """What trains with TRL's stub, in the folder."""
+    return f"trl {'dpo' if folder_format == DPO else 'sft'} --config {TRL}"
+
+
+def _trl(folder: Folder) -> str:
+    loss = {
+        PROMPT_COMPLETION: "completion_only_loss: true  # the prompt is given, not learned\n",
+        PARQUET: "completion_only_loss: true  # the prompt is given, not learned\n",
+        MESSAGES: "assistant_only_loss: false  # true where the chat template marks the assistant's turns\n",
+        TEXT: "dataset_text_field: text\n",
+        DPO: "beta: 0.1  # how far from the first model it may go\n",
+    }[folder.format]
+    splits = "dataset_train_split: train\n"
+    if folder.valid:
+        splits += "dataset_test_split: validation\neval_strategy: epoch\n"
+    return (
+        f"# TRL. In this folder: {command(folder.format)}; without a GPU add --use_cpu true\n"
+        "# The folder's README.md tells `datasets` which files are which split; it takes no bare dot for a folder.\n"
+        f"model_name_or_path: {_model(folder)}  # the model to tune: put yours here\n"
+        f"dataset_name: {codec.dumps(f'../{folder.place}').decode()}\n{splits}{loss}"
+        f"max_length: {folder.max_tokens}  # tokens; the longest row fits, by estimate\n"
+        "use_peft: true\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_modules: [all-linear]\n"
+        f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
+        "lr_scheduler_type: cosine\nnum_train_epochs: 3\n"
+        "per_device_train_batch_size: 4\ngradient_accumulation_steps: 4\n"
+        f"logging_steps: 5\nsave_strategy: epoch\nseed: {folder.seed}\noutput_dir: tuned\n"
+    )
+
+
+def _axolotl(folder: Folder) -> str:
+    valid = ""
+    if folder.valid:
+        valid = "test_datasets:\n" + _axolotl_data(folder, folder.valid) + "evals_per_epoch: 1\n"
+    return (
+        "# axolotl. In this folder: axolotl train axolotl.yaml\n"
+        f"base_model: {_model(folder)}  # the model to tune: put yours here\n"
+        + ("rl: dpo\nrl_beta: 0.1\n" if folder.format == DPO else "train_on_inputs: false\n")
+        + f"datasets:\n{_axolotl_data(folder, folder.train)}{valid}val_set_size: 0\n"
+        f"sequence_len: {folder.max_tokens}  # tokens; the longest row fits, by estimate\n"
+        "adapter: lora\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_linear: true\n"
+        f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
+        "optimizer: adamw_torch\nlr_scheduler: cosine\nnum_epochs: 3\n"
+        "micro_batch_size: 4\ngradient_accumulation_steps: 4\n"
+        f"bf16: auto\nlogging_steps: 5\nsaves_per_epoch: 1\nseed: {folder.seed}\noutput_dir: tuned\n"
+    )
+
+
+def _axolotl_data(folder: Folder, file: str) -> str:
+    kind = {
+        MESSAGES: "type: chat_template\n    field_messages: messages\n",
+        SHAREGPT: "type: chat_template\n    field_messages: conversations\n"
+        "    message_property_mappings:\n      role: from\n      content: value\n",
+        ALPACA: "type: alpaca\n",
+        TEXT: "type: completion\n    field: text\n",
+        DPO: "type:\n      field_prompt: prompt\n      field_chosen: chosen\n      field_rejected: rejected\n"
+        '      prompt_format: "{prompt}"\n      chosen_format: "{chosen}"\n      rejected_format: "{rejected}"\n',
+    }.get(
+        folder.format,
+        "type:\n      field_instruction: prompt\n      field_output: completion\n"
+        '      format: "{instruction}"\n      no_input_format: "{instruction}"\n',
+    )
+    ds_type = "parquet" if folder.format == PARQUET else "json"
+    return f"  - path: {file}\n    ds_type: {ds_type}\n    split: train\n    {kind}"
+
+
+def _llama_factory(folder: Folder) -> dict[str, dict[str, Any]]:
+    shapes: dict[str, dict[str, Any]] = {
+        MESSAGES: {
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": {
+                "role_tag": "role",
+                "content_tag": "content",
+                "user_tag": "user",
+                "assistant_tag": "assistant",
+                "system_tag": "system",
+            },
+        },
+        SHAREGPT: {"formatting": "sharegpt", "columns": {"messages": "conversations"}},
+        ALPACA: {"columns": {"prompt": "instruction", "query": "input", "response": "output"}},
+        TEXT: {"columns": {"prompt": "text"}},
+        DPO: {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}},
+    }
+    shape = shapes.get(folder.format, {"columns": {"prompt": "prompt", "response": "completion"}})
+    described = {folder.name: {"file_name": folder.train, **shape}}
+    if folder.valid:
+        described[f"{folder.name}_valid"] = {"file_name": folder.valid, **shape}
+    return described
+
+
+def llama_factory_hint(folder_format: str) -> str:
+    """What to set beside `dataset_info.json`, so that LLaMA-Factory teaches the rows as they are."""
+    if folder_format in (MESSAGES, ALPACA, SHAREGPT):
+        return "`template` is your model's"
+    if folder_format == TEXT:
+        return "`stage: pt`"
+    return "`template: empty`, as the rows carry their own marks"
+
+
+def _model(folder: Folder) -> str:
+    return _CHAT if folder.format in (MESSAGES, ALPACA, SHAREGPT) else _BASE

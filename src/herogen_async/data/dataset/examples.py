@@ -1,0 +1,85 @@
+"""What goes into a data set: the rows of a run that give a pair, in the grid's order, and why the others don't."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from herogen_async.data.dataset.recipe import CUT_OFF, EMPTY, NO_SENTENCE, STOPPED, Pair, pair_of
+from herogen_async.data.dataset.rows import RunRows
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of a data set: the pair, the run's row that it is made of, and the worse answer where they are ranked."""
+
+    pair: Pair
+    row: dict[str, Any]
+    rejected: Pair | None = None
+
+    @property
+    def index(self) -> int:
+        """Of the task in the run's plan."""
+        index: int = self.row["index"]
+        return index
+
+
+@dataclass(slots=True)
+class Count:
+    """Of the rows of a run: `written` gave a row of the data set, the others were left out for the reason named.
+
+    Of those written, `not_stopped` did not stop by themselves, `trimmed` were shortened for it. `dropped` are those
+    left out by request, each under the first kind that it has.
+    """
+
+    written: int = 0
+    trimmed: int = 0
+    separator_inside: int = 0
+    ending_inside: int = 0
+    empty: int = 0
+    no_full_sentence: int = 0
+    not_stopped: int = 0
+    cut_off: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, row: dict[str, Any], reason: str) -> None:
+        """One row that gives no pair."""
+        self.empty += reason == EMPTY
+        self.no_full_sentence += reason == NO_SENTENCE
+        if reason == CUT_OFF:
+            self.cut_off[_word(row["finish_reason"])] += 1
+
+    def take(self, item: Item) -> None:
+        """One row of the data set."""
+        self.written += 1
+        self.not_stopped += item.row["finish_reason"] != STOPPED
+        self.trimmed += is_shortened(item)
+        self.separator_inside += item.pair.holds_separator
+        self.ending_inside += item.pair.holds_ending
+
+
+def candidates(rows: RunRows, truncated: str, count: Count | None = None) -> Iterator[Item]:
+    """The rows that give a pair; what the others lack is counted in `count`."""
+    for row in rows:
+        made = pair_of(row, truncated)
+        if isinstance(made, Pair):
+            yield Item(made, row)
+        elif count is not None:
+            count.leave_out(row, made.reason)
+
+
+def is_shortened(item: Item) -> bool:
+    """Whether the pair holds less than what was answered."""
+    return len(item.pair.completion) < len(item.row["response_txt"].strip())
+
+
+def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:
+    """`items` less those whose index is among `numbers`."""
+    return (item for item in items if item.index not in numbers)
+
+
+def _word(finish_reason: object) -> str:
+    """Why an answer ended, for a table: the server's own word; servers know few and short ones."""
+    return "no reason given" if finish_reason is None else str(finish_reason)[:40]

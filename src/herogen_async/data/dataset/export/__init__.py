@@ -1,0 +1,1 @@
+"""All answers of a run as one table: CSV, JSON lines or Parquet."""

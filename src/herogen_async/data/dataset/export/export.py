@@ -1,0 +1,141 @@
+"""All answers of a run as one table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from herogen_async.core import codec
+from herogen_async.core.errors import DiskError, InputError
+from herogen_async.data.dataset.export.csv import CsvTable, guarded
+from herogen_async.data.dataset.export.parquet import (
+    MOMENT,
+    REAL,
+    USAGE,
+    WHOLE,
+    WORDS,
+    ParquetTable,
+    attribute_columns,
+    usage_cells,
+)
+from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.output_paths import derived_file
+from herogen_async.data.dataset.rows import RunRows
+
+FORMATS = ("csv", "jsonl", "parquet")
+STDOUT = Path("-")
+
+_TEXTS = ("prompt", "sub_prompt", "response_txt", "finish_reason")
+_COLUMNS = (*_TEXTS, "repeat", "index", "key", "model", *USAGE, "request_id", "attempts", "latency_ms", "created_at")
+_KINDS = {
+    **dict.fromkeys(("repeat", "index", "attempts", *USAGE), WHOLE),
+    "latency_ms": REAL,
+    "created_at": MOMENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """`rows` rows stand in `file`, which is `-` for standard output."""
+
+    file: Path
+    rows: int
+
+
+def export(
+    run: str | os.PathLike[str],
+    *,
+    format: str = "csv",  # noqa: A002 - the option's own name
+    out: str | os.PathLike[str] | None = None,
+    raw_csv: bool = False,
+) -> Exported:
+    """Write every answer of `run`, in the grid's order, to `out`: a file, `-` for standard output, or the run's own
+    dataset folder.
+
+    CSV: the attributes, then prompt, answer and the rest; a cell that a spreadsheet would run as a formula gets a `'`
+    before it, unless `raw_csv`. JSONL: the journal's rows without their checksums. Parquet: the CSV's columns, typed,
+    nothing guarded; it needs pyarrow. The file appears whole or not at all.
+    Raises InputError, RunFolderError, DamageError, DiskError.
+    """
+    if format not in FORMATS:
+        raise InputError(f"{format!r} is no format of an export", fix=f"valid: {', '.join(FORMATS)}")
+    rows = RunRows(run)
+    if format == "csv":
+        written = _csv_writer(rows, raw=raw_csv)
+    else:
+        written = _jsonl_writer(rows) if format == "jsonl" else _parquet_writer(rows)
+    if out is not None and Path(out) == STDOUT:
+        return Exported(STDOUT, _to_stdout(written))
+    path = rows.folder.dataset / f"rows.{format}" if out is None else Path(out)
+    with derived_file(path) as file:
+        count = written(file)
+    return Exported(path, count)
+
+
+def _to_stdout(written: Callable[[BinaryIO], int]) -> int:
+    try:
+        sys.stdout.flush()
+        count = written(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has seen enough (`| head`)
+        raise
+    except OSError as error:
+        raise DiskError(f"standard output can't be written: {error.strerror}", fix="make room, or use --out") from error
+    return count
+
+
+def _jsonl_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
+    def write(file: BinaryIO) -> int:
+        count = 0
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
+            file.write(codec.dumps(row) + b"\n")
+        return count
+
+    return write
+
+
+def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
+    guard = (lambda text: text) if raw else guarded
+    attributes = tuple(rows.spec.attributes)
+
+    def write(file: BinaryIO) -> int:
+        table, count = CsvTable(file.write), 0
+        table.row((*attributes, *_COLUMNS))
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
+            table.row(_cells(row, guard))
+        return count
+
+    return write
+
+
+def _parquet_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
+    others = [(name, _KINDS.get(name, WORDS)) for name in _COLUMNS]
+
+    def write(file: BinaryIO) -> int:
+        columns = (*attribute_columns(rows.spec.attributes, _COLUMNS), *others)
+        table, count = ParquetTable(HashedFile(file), columns), 0
+        for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
+            table.row(_cells(row, lambda cell: cell))
+        table.close()
+        return count
+
+    return write
+
+
+def _cells(row: dict[str, Any], guard: Callable[[object], object]) -> Iterator[object]:
+    yield from map(guard, row["cell"].values())
+    for name in _TEXTS:
+        yield guard(row[name])
+    yield row["repeat"]
+    yield row["index"]
+    yield row["key"]
+    yield guard(row["model"])
+    yield from map(guard, usage_cells(row))
+    yield guard(row["request_id"])
+    yield row["attempts"]
+    yield row["latency_ms"]
+    yield row["created_at"]

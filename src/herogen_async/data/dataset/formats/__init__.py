@@ -1,0 +1,62 @@
+"""The formats of a data set: how its rows look, in which files, and which columns trainers find there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from herogen_async.data.dataset.formats import json_lines
+from herogen_async.data.dataset.formats.json_lines import JsonLines
+from herogen_async.data.dataset.formats.parquet_dataset import TypedTable
+from herogen_async.data.dataset.formats.writer import Writer
+from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.recipe import ALPACA, DPO, MESSAGES, PARQUET, PROMPT_COMPLETION, SHAREGPT, TEXT, Recipe
+from herogen_async.data.dataset.split import ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`says` is a row in words. `writer` writes one file of it."""
+
+    name: str
+    stem: str
+    suffix: str
+    says: str
+    writer: Callable[[HashedFile, Recipe], Writer]
+
+    def file_name(self, side: str) -> str:
+        """Of the data file with the rows of this side."""
+        return f"{self.stem}{self.suffix}" if side == ALL else f"{self.stem}_{side}{self.suffix}"
+
+
+def _lines(name: str, line: json_lines.Line, says: str, stem: str | None = None) -> Format:
+    return Format(name, stem or name, ".jsonl", says, partial(JsonLines, line=line))
+
+
+_ALL = (
+    _lines(
+        PROMPT_COMPLETION,
+        json_lines.prompt_completion,
+        "`prompt` and `completion`, with separator, lead and ending",
+        stem="prepared_data_prepared",  # the legacy tool's name
+    ),
+    _lines(MESSAGES, json_lines.messages, "`messages`: a user's turn and the assistant's, each `role` and `content`"),
+    _lines(ALPACA, json_lines.alpaca, "`instruction`, an empty `input`, `output`"),
+    _lines(
+        SHAREGPT, json_lines.sharegpt, "`conversations`: a turn `from` human and one from gpt, each with its `value`"
+    ),
+    _lines(TEXT, json_lines.text, "`text`: prompt, separator, lead, completion and ending in one"),
+    _lines(DPO, json_lines.preference, "`prompt`, the better answer as `chosen`, the worse one as `rejected`"),
+    Format(
+        PARQUET,
+        "data",
+        ".parquet",
+        "`prompt` and `completion` with separator, lead and ending; the attributes; repeat, finish_reason, model, the "
+        "numbers of usage, key",
+        TypedTable,
+    ),
+)
+FORMATS = {each.name: each for each in _ALL}
+
+__all__ = ["FORMATS", "Format", "Writer"]

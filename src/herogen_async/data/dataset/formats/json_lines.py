@@ -1,0 +1,69 @@
+"""The formats that are JSON lines: a row of the data set, one object with the keys that its trainers read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.data.dataset.examples import Item
+from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.recipe import Recipe
+
+Line = Callable[[Recipe, Item], dict[str, Any]]
+
+
+class JsonLines:
+    """A file of lines, each made by `line`."""
+
+    def __init__(self, file: HashedFile, recipe: Recipe, line: Line) -> None:
+        self._file = file
+        self._recipe = recipe
+        self._line = line
+
+    def add(self, item: Item) -> None:
+        """Write one row."""
+        self._file.write(codec.dumps(self._line(self._recipe, item)) + b"\n")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def prompt_completion(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """TRL's columns, and those of the hosted fine-tunes of old."""
+    prompt, completion = recipe.taught(item.pair)
+    return {"prompt": prompt, "completion": completion}
+
+
+def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """OpenAI's and TRL's chat rows.
+
+    The spec's `system` is not in them: it is how the answers were got, as the long prompt is. The tuned model is to
+    give them without being told, and is asked without it.
+    """
+    question, answer = recipe.taught(item.pair)
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+def alpaca(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """Stanford Alpaca's columns."""
+    question, answer = recipe.taught(item.pair)
+    return {"instruction": question, "input": "", "output": answer}
+
+
+def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """ShareGPT's turns."""
+    question, answer = recipe.taught(item.pair)
+    return {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
+
+
+def text(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """Question and answer as one text, for trainers that go on with pretraining."""
+    return {"text": "".join(recipe.taught(item.pair))}
+
+
+def preference(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """TRL's DPO columns. The marks are those of prompt-completion: a model that was tuned on that goes on with this."""
+    assert item.rejected is not None
+    prompt, chosen = recipe.taught(item.pair)
+    return {"prompt": prompt, "chosen": chosen, "rejected": recipe.taught(item.rejected)[1]}

@@ -1,0 +1,22 @@
+"""The pairs as CSV, without their marks: for people, and for tools that take any table."""
+
+from __future__ import annotations
+
+from herogen_async.data.dataset.examples import Item
+from herogen_async.data.dataset.export.csv import CsvTable
+from herogen_async.data.dataset.hashed_file import HashedFile
+
+
+class PairsTable:
+    """`prompt,completion`, a header first."""
+
+    def __init__(self, file: HashedFile) -> None:
+        self._table = CsvTable(file.write)
+        self._table.row(("prompt", "completion"))
+
+    def add(self, item: Item) -> None:
+        """Write one row."""
+        self._table.row((item.pair.prompt, item.pair.completion))
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,154 @@
+"""Which of a cell's answers is better: scores from a file, and the best against the worst of each cell."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TextIO
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.examples import Item
+
+HOW = (
+    "make one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score`, "
+    "larger is better"
+)
+_SHAPE = "each row needs a `key` or an `index`, and a number as `score`; an answer has one score"
+
+
+@dataclass(slots=True)
+class Compared:
+    """What became of the cells: `pairs` gave one, `single` have fewer than two scored answers, `ties` no worse one.
+
+    `unscored` answers have no score; `unknown` scores belong to no answer that could be taken.
+    """
+
+    pairs: int = 0
+    single: int = 0
+    ties: int = 0
+    unscored: int = 0
+    unknown: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain JSON-able data."""
+        return {name: getattr(self, name) for name in ("pairs", "single", "ties", "unscored", "unknown")}
+
+    def line(self) -> str:
+        """The same for people."""
+        return (
+            f"Cells: {self.pairs:,} gave a pair; left out: {self.single:,} with fewer than two scored answers, "
+            f"{self.ties:,} without a worse one; {self.unscored:,} answers have no score, "
+            f"{self.unknown:,} scores no answer."
+        )
+
+
+class Ranking:
+    """The scores in a file: CSV with a header, or JSON lines. A hundred bytes of memory a score.
+
+    Raises InputError naming the line that is wrong, and when there is no score at all.
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        self._scores: dict[str | int, float] = {}
+        path = Path(file)
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                self._read(path, lines)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"the ranking {str(path)!r} can't be read: {reason}", fix=HOW) from error
+        if not self._scores:
+            raise InputError(f"there is no score in {str(path)!r}", fix=HOW)
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def score(self, row: Mapping[str, Any]) -> float | None:
+        """Of this row of the run; None where the file has none."""
+        found = self._scores.get(row["key"])
+        return self._scores.get(row["index"]) if found is None else found
+
+    def _read(self, path: Path, lines: TextIO) -> None:
+        for number, record in _records(path, lines):
+            name, score = _name(record), _number(record.get("score"))
+            if record.get("score") in (None, ""):
+                continue  # an export in which a person scored some answers and left the others open
+            if name is None or score is None:
+                raise InputError(f"{str(path)!r}, line {number}: {str(record)[:120]!r} is no score", fix=_SHAPE)
+            if self._scores.setdefault(name, score) != score:
+                raise InputError(f"{str(path)!r}, line {number}: {name!r} has another score before", fix=_SHAPE)
+
+
+def best_and_worst(items: Iterable[Item], ranking: Ranking, *, repeats: int, compared: Compared) -> Iterator[Item]:
+    """Of each cell the best answer, with the worst one as its `rejected`; of equal scores the first answer counts.
+
+    `items` come in the grid's order, `repeats` tasks a cell. Raises InputError at their end when no answer is scored:
+    then the ranking is of another run.
+    """
+    used = 0
+    for _, cell in groupby(items, key=lambda item: item.index // repeats):
+        best: tuple[float, Item] | None = None
+        worst: tuple[float, Item] | None = None
+        scored = 0
+        for item in cell:
+            score = ranking.score(item.row)
+            if score is None:
+                compared.unscored += 1
+                continue
+            scored += 1
+            best = (score, item) if best is None or score > best[0] else best
+            worst = (score, item) if worst is None or score < worst[0] else worst
+        used += scored
+        if best is None or worst is None or scored < 2:
+            compared.single += 1
+        elif best[0] == worst[0] or best[1].pair == worst[1].pair:
+            compared.ties += 1
+        else:
+            compared.pairs += 1
+            yield replace(best[1], rejected=worst[1].pair)
+    compared.unknown = len(ranking) - used
+    if not used:
+        raise InputError(f"none of the {len(ranking):,} scores is of an answer that could be taken", fix=HOW)
+
+
+def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    first = lines.read(1)
+    lines.seek(0)
+    if first != "{":
+        table = csv.DictReader(lines)
+        yield from ((table.line_num, row) for row in table)
+        return
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = codec.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise InputError(f"{str(path)!r}, line {number} is no JSON object", fix=_SHAPE)
+        yield number, record
+
+
+def _name(record: Mapping[str, Any]) -> str | int | None:
+    key = record.get("key")
+    if isinstance(key, str) and key:
+        return key
+    index = _number(record.get("index"))
+    return None if index is None or index != int(index) else int(index)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

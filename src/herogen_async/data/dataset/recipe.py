@@ -1,0 +1,126 @@
+"""How a fine-tune pair is made of a row: separator, lead, ending, and what becomes of answers that were cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from herogen_async.data.dataset.sentences import trim_to_sentence
+from herogen_async.specs.spec import Spec
+
+TRUNCATED = ("drop", "trim", "keep")
+STOPPED = "stop"  # the finish_reason of an answer that the model ended itself
+
+SEPARATOR = " ->"  # after every prompt: where the question ends
+LEAD = " "  # before every completion: tokenizers join a space to the word after it
+ENDING = " END"  # after every completion: what the tuned model is told to stop at
+
+PROMPT_COMPLETION = "prompt-completion"
+MESSAGES = "messages"
+ALPACA = "alpaca"
+SHAREGPT = "sharegpt"
+TEXT = "text"
+DPO = "dpo"
+PARQUET = "parquet"
+# Their trainers put question and answer into the model's own chat template, which says where each ends.
+CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT)
+
+CUT_OFF = "cut off"
+EMPTY = "empty"
+NO_SENTENCE = "no full sentence"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the rows of a data set were made, so that a model tuned on it is asked as it was taught.
+
+    `format` is the data set's. In CONVERSATIONS the question is a user's message and nothing is added to it: separator,
+    lead and ending are "". `sub_prompt` is the template of the question and `attributes` its names with the values of
+    the grid; None and empty where the data set was made elsewhere.
+    """
+
+    format: str = PROMPT_COMPLETION
+    separator: str = SEPARATOR
+    lead: str = LEAD
+    ending: str = ENDING
+    sub_prompt: str | None = None
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, file_format: str, spec: Spec) -> Recipe:
+        """How a data set of this format is made from the answers to `spec`."""
+        marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
+        return cls(file_format, **marks, sub_prompt=spec.sub_prompt, attributes=spec.attributes)
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Recipe:
+        """The recipe in `recipe.json`, or in a record of it; what is not there is as in `prompt-completion`."""
+        told = {name: known[name] for name in ("format", "separator", "lead", "ending", "sub_prompt") if name in known}
+        attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
+        return cls(**told, attributes=attributes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {
+            "format": self.format,
+            "separator": self.separator,
+            "lead": self.lead,
+            "ending": self.ending,
+            "sub_prompt": self.sub_prompt,
+            "attributes": {name: list(values) for name, values in self.attributes.items()},
+        }
+
+    def taught(self, pair: Pair) -> tuple[str, str]:
+        """Question and answer as they stand in the data set, with their marks."""
+        return pair.prompt + self.separator, self.lead + pair.completion + self.ending
+
+    def question(self, text: str) -> str:
+        """What is sent for the prompt `text`; a separator that is there already is not added again."""
+        text = text.rstrip(" ") if self.separator.startswith(" ") else text
+        return text if self.separator and text.endswith(self.separator) else text + self.separator
+
+    def answer(self, text: str) -> str:
+        """The completion in a model's output: without the lead, and without the ending and what comes after it."""
+        if self.ending:
+            text = text.partition(self.ending)[0]
+        return text.removeprefix(self.lead)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and its answer, without marks: one line of the CSV."""
+
+    prompt: str
+    completion: str
+
+    @property
+    def holds_separator(self) -> bool:
+        """Whether the prompt seems to end before its end."""
+        return SEPARATOR in self.prompt
+
+    @property
+    def holds_ending(self) -> bool:
+        """Whether a tuned model that learns this stops before the completion's end."""
+        return ENDING in LEAD + self.completion
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that gives no pair; `reason` is CUT_OFF, EMPTY or NO_SENTENCE."""
+
+    reason: str
+
+
+def pair_of(row: dict[str, Any], truncated: str) -> Pair | LeftOut:
+    """The pair of `row`, whose answer is treated as `truncated` says where it did not stop by itself."""
+    answer = row["response_txt"].strip()
+    if not answer:
+        return LeftOut(EMPTY)
+    if row["finish_reason"] != STOPPED and truncated != "keep":
+        if truncated == "drop":
+            return LeftOut(CUT_OFF)
+        answer = trim_to_sentence(answer)
+        if not answer:
+            return LeftOut(NO_SENTENCE)
+    return Pair(row["sub_prompt"], answer)

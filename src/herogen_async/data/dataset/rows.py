@@ -1,0 +1,105 @@
+"""The rows of a run in the grid's order, whatever the order they were written in.
+
+- each task's answer is there once, the first one written (P6); of several generations' answers the newest;
+- a row whose key is not the one that its plan has at its index belongs to another run: counted, left out;
+- a row that was made before the grid was changed is in its new place; one of another generation is left out;
+- memory: eight bytes a row, for the place where it lies; the rows themselves stay on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from herogen_async.core import codec
+from herogen_async.generation.journal import Known, Line
+from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
+from herogen_async.specs.spec import Template
+
+_PAGE = 1024  # tasks: 8 KiB, so that even rows scattered over a huge grid cost no more than they do on disk
+_SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
+
+
+class RunRows:
+    """What the run in `run` holds now, in the grid's order; rows that are written from now on are not in it.
+
+    Reads the whole journal once, checksums included; each iteration reads it again. Raises RunFolderError when there
+    is no run, DamageError when its journal is damaged.
+    """
+
+    def __init__(self, run: str | os.PathLike[str]) -> None:
+        self.folder: RunFolder = existing_run(run)
+        self.manifest = read_manifest(self.folder)
+        self.spec = self.manifest.resolved_spec()
+        self.lineage = self.manifest.lineage()
+        self.plan = self.lineage.plan
+        self.doubles = 0
+        self.foreign = 0
+        self._count = 0
+        self._segments: list[Path] = []
+        self._pages: dict[int, array[int]] = {}
+        self._find()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, index: object) -> bool:
+        """Whether the task at `index` has an answer."""
+        if not isinstance(index, int):
+            return False
+        page = self._pages.get(index // _PAGE)
+        return page is not None and page[index % _PAGE] != 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Each row as it was written, without its checksum; `sub_prompt` as the manifest's spec has it today.
+
+        A sub-prompt was never sent: it may be changed in the manifest, and no answer has to be bought again.
+        """
+        sub_prompt = Template(self.spec.sub_prompt)
+        with ExitStack() as stack:
+            files: list[BinaryIO] = [stack.enter_context(path.open("rb")) for path in self._segments]
+            for index, segment, offset in self._places():
+                files[segment].seek(offset)
+                row: dict[str, Any] = codec.loads(files[segment].readline())
+                del row["crc"]
+                row["index"] = index
+                row["cell"] = self.plan.grid.cell(index // self.plan.repeats)
+                row["sub_prompt"] = sub_prompt.render(row["cell"])
+                yield row
+
+    def _find(self) -> None:
+        known = Known(self.folder)
+        for path in sorted(known.segments(), key=lambda path: self.lineage.precedence(segment_number(path))):
+            self._segments.append(path)
+            self._find_in(known.sound(path), self.lineage.era(segment_number(path)))
+
+    def _find_in(self, lines: Iterator[Line], era: int) -> None:
+        lineage = self.lineage
+        for line in lines:
+            if not lineage.eras[era].plan.owns(line.record):
+                self.foreign += 1
+                continue
+            index = lineage.place(era, line.record["index"])
+            if index is not None and lineage.counts(era):
+                self._put(index, (len(self._segments) - 1) * _SEGMENT + line.offset)
+
+    def _put(self, index: int, place: int) -> None:
+        page = self._pages.get(index // _PAGE)
+        if page is None:
+            page = self._pages[index // _PAGE] = array("Q", bytes(8 * _PAGE))
+        if page[index % _PAGE]:
+            self.doubles += 1
+            return
+        page[index % _PAGE] = place + 1  # 0 is: no answer
+        self._count += 1
+
+    def _places(self) -> Iterator[tuple[int, int, int]]:
+        """(index, number of the segment, byte in it) of each row, by index."""
+        for number in sorted(self._pages):
+            for slot, place in enumerate(self._pages[number]):
+                if place:
+                    yield number * _PAGE + slot, *divmod(place - 1, _SEGMENT)

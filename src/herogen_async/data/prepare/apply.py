@@ -1,0 +1,136 @@
+"""The two phases: what is necessary is done at once, what is recommended when all has been looked at, and is wanted.
+
+A recommended fix is worked out on the table as it stood at its validator's turn, before any recommended fix, and done
+in the same order: the separator that is added is one that occurs in no prompt, also when the prompts lose their
+beginning afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from herogen_async.data.dataset.recipe import Recipe
+from herogen_async.data.prepare.common_affixes import (
+    ENDINGS,
+    SEPARATORS,
+    ending_in,
+    separator_in,
+    shared_tail,
+    strictly,
+)
+from herogen_async.data.prepare.phrasing import shown
+from herogen_async.data.prepare.records import MENDED, NECESSARY, Action, Note, Reading, Remediation, Table
+from herogen_async.data.prepare.separators import ENDING_ADDED, SEPARATOR_ADDED
+from herogen_async.data.prepare.task_type import CLASSIFICATION, task_of
+from herogen_async.data.prepare.validators import VALIDATORS
+
+Ask = Callable[[str], bool]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the validators found: the table with what is necessary done, and all fixes in order."""
+
+    table: Table
+    notes: tuple[Note, ...]
+    remediations: tuple[Remediation, ...]
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The fixes that were done or are offered."""
+        return tuple(each.action for each in self.remediations if each.action)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedied:
+    """The table as it will be written; `done` are the actions that were taken, `declined` what was not wanted."""
+
+    table: Table
+    done: tuple[Action, ...]
+    declined: tuple[str, ...]
+
+    def added(self, action: str) -> str:
+        """What `action` put to every row; "" where it wasn't done."""
+        return next((str(each.value) for each in self.done if each.action == action), "")
+
+
+def analyse(reading: Reading) -> Analysis:
+    """Run the validators in order. Raises InputError where one of them says that the data can't be used."""
+    table = reading.table
+    notes = list(reading.notes)
+    remediations = []
+    if reading.converted:
+        action = Action(NECESSARY, "convert_format", reading.converted)
+        remediations.append(Remediation(action=action, does="Write it as JSON lines"))
+    for validate in VALIDATORS:
+        found = validate(table)
+        notes += found.notes
+        if found.action is None:
+            continue
+        remediations.append(found)
+        if found.action.kind == NECESSARY and found.fix:
+            table = found.fix(table)
+    return Analysis(table, tuple(notes), tuple(remediations))
+
+
+def remedy(analysis: Analysis, ask: Ask, tell: Tell) -> Remedied:
+    """Do what is recommended and wanted: `ask` says whether, `tell` hears what is done anyway."""
+    table = analysis.table
+    done, declined = [], []
+    for each in analysis.remediations:
+        assert each.action is not None
+        if each.action.kind == NECESSARY:
+            tell(f"necessary: {each.does}.")
+            done.append(each.action)
+        elif ask(f"recommended: {each.does}."):
+            assert each.fix is not None
+            table = each.fix(table)
+            done.append(each.action)
+        else:
+            declined.append(each.action.action)
+    return Remedied(table, tuple(done), tuple(declined))
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How a model that is tuned on a table is asked; "" where nothing is added."""
+
+    indicator: str
+    stop: str
+    notes: tuple[Note, ...]
+
+
+def marks_of(remedied: Remedied) -> Marks:
+    """The separator and the ending that were added to all rows, or else what the rows share as they are."""
+    labels = task_of(remedied.table) == CLASSIFICATION
+    prompts, completions = remedied.table.prompts, remedied.table.completions
+    indicator = remedied.added(SEPARATOR_ADDED) or separator_in(prompts, labels=labels)
+    stop = remedied.added(ENDING_ADDED) or ending_in(completions, labels=labels)
+    found = (_shared_more(prompts, indicator, "separator"), _shared_more(completions, stop, "ending"))
+    return Marks(indicator, stop, tuple(note for note in found if note))
+
+
+_A = {"separator": "a separator", "ending": "an ending"}
+
+
+def _shared_more(texts: Sequence[str], mark: str, what: str) -> Note | None:
+    """A note where the texts happen to share more than their mark."""
+    tail = shared_tail(texts)
+    if tail == mark:
+        return None
+    if len(texts) == 1:
+        text = f"Of an only row nothing is shared: only what is known as {_A[what]} counts as one."
+        return Note(MENDED, text, "one_row")
+    told = f"The {what} is {shown(mark)}" if mark else f"There is no {what}"
+    return Note(MENDED, f"{told}: that all rows end with {shown(tail)} is an accident.", f"{what}_core")
+
+
+def recipe_of(table: Table) -> Recipe:
+    """The recipe of the rows of `table`, of which nothing else is known."""
+    prompts, completions = table.prompts, table.completions
+    separator = strictly(separator_in(prompts), SEPARATORS, prompts) if any(prompts) else ""
+    ending = strictly(ending_in(completions, labels=True), ENDINGS, completions)
+    lead = " " if completions and all(text.startswith(" ") for text in completions) else ""
+    return Recipe(separator=separator, lead=lead, ending=ending)

@@ -1,0 +1,31 @@
+"""How texts and rows of a file are shown in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from herogen_async.core.errors import InputError
+
+_LONGEST_SHOWN = 60  # characters of a text from the file: enough to know it by
+_MOST_PLACES = 5
+
+
+def shown(text: str) -> str:
+    """`text` quoted, line ends as `\\n`, and not all of a long one."""
+    return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r} ..."
+
+
+def places(numbers: Sequence[int]) -> str:
+    """`Row 3`, `Rows 3, 4 and 9`, `Rows 1, 2, 3, 4, 5 and 1,200 more`."""
+    if len(numbers) == 1:
+        return f"Row {numbers[0]:,}"
+    listed = [f"{number:,}" for number in numbers[:_MOST_PLACES]]
+    if len(numbers) > _MOST_PLACES:
+        listed.append(f"{len(numbers) - _MOST_PLACES:,} more")
+    return f"Rows {', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def refuse_identical(texts: Sequence[str], what: str, fix: str) -> None:
+    """InputError when there are several texts and all are equal: there is nothing to learn from them."""
+    if len(texts) > 1 and all(each == texts[0] for each in texts):
+        raise InputError(f"all {what} are the same: {shown(texts[0])}", fix=fix)

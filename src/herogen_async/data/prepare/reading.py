@@ -1,0 +1,113 @@
+"""From a file to a table of text: which reader by its name's ending, and what can't be read as a clear sentence."""
+
+from __future__ import annotations
+
+import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from herogen_async.core.errors import InputError
+from herogen_async.data.prepare import delimited, json_rows, workbook
+from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, Note, Reading, Table
+from herogen_async.data.prepare.text_lines import text_lines
+
+FORMATS = ("csv", "tsv", "xlsx", "json", "jsonl", "txt")
+
+
+def read_table(path: Path) -> Reading:
+    """Read `path`. Raises InputError where it is no file, of no known format, or not what its name says."""
+    ending = path.suffix[1:].lower()
+    _require_file(path)
+    read = _READERS.get(ending)
+    if read is None:
+        said = f"ends with {path.suffix!r}" if path.suffix else "has no ending"
+        raise InputError(
+            f"{path.name!r} {said}, so its format is not known",
+            fix=f"call it what it is: {', '.join('.' + each for each in FORMATS)}",
+        )
+    try:
+        reading = read(path)
+        return _with_mark_told(path, reading) if ending in ("txt", "json", "jsonl") else reading
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from None
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} can't be read: {error.strerror or error}", fix="see that you may read it"
+        ) from error
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
+    with path.open("rb") as file:
+        other = "UTF-16" if file.read(2) in (BOM_UTF16_BE, BOM_UTF16_LE) else "WINDOWS-1252"
+    return InputError(
+        f"{path.name!r} is not in UTF-8: byte {error.object[error.start]:#04x} can't be read",
+        fix=f"save it as UTF-8, e.g. with: iconv -f {other} -t UTF-8 FILE > NEWFILE",
+    )
+
+
+def _with_mark_told(path: Path, reading: Reading) -> Reading:
+    """A note on a byte order mark, which the legacy tool takes for a part of the first line."""
+    with path.open("rb") as file:
+        if file.read(len(BOM_UTF8)) != BOM_UTF8:
+            return reading
+    note = Note(MENDED, "The byte order mark at the file's beginning is no part of its text.", "byte_order_mark")
+    return replace(reading, notes=(*reading.notes, note))
+
+
+def _require_file(path: Path) -> None:
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+        readable = not is_file or os.access(path, os.R_OK)
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that can't be entered
+        raise InputError(f"{str(path)!r} can't be read: {error}", fix="name a file") from error
+    if is_folder:
+        raise InputError(f"{str(path)!r} is a folder", fix="name a file in it")
+    if not is_file:
+        raise InputError(f"there is no file {str(path)!r}", fix="check its name, and the folder you are in")
+    if not readable:
+        raise InputError(f"{str(path)!r} can't be read: permission denied", fix="see that you may read it")
+
+
+def _csv(path: Path) -> Reading:
+    return _delimited(path, ",", "CSV")
+
+
+def _tsv(path: Path) -> Reading:
+    return _delimited(path, "\t", "TSV")
+
+
+def _delimited(path: Path, delimiter: str, name: str) -> Reading:
+    table, notes = delimited.read(path, delimiter)
+    return Reading(table, name, name, notes)
+
+
+def _xlsx(path: Path) -> Reading:
+    table, notes = workbook.read(path)
+    return Reading(table, "XLSX", "XLSX", notes)
+
+
+def _txt(path: Path) -> Reading:
+    """Each line is a completion, as is what follows the last line's end, even when that is nothing."""
+    lines = list(_whole_lines(path))
+    table = Table.of((PROMPT, COMPLETION), ([""] * len(lines), lines))
+    return Reading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."),))
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    line = "\n"  # an empty file is one empty line
+    for line in text_lines(path, newline=None):
+        yield line.removesuffix("\n")
+    if line.endswith("\n"):
+        yield ""
+
+
+_READERS: dict[str, Callable[[Path], Reading]] = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "xlsx": _xlsx,
+    "txt": _txt,
+    "json": json_rows.read_json,
+    "jsonl": json_rows.read_lines,
+}

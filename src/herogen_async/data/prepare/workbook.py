@@ -1,0 +1,51 @@
+"""XLSX: the first sheet, its first row the names of the columns, every cell as the text that it stands for."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
+
+from herogen_async.core.errors import InputError
+from herogen_async.data.prepare.delimited import column_names, words_for_nothing
+from herogen_async.data.prepare.phrasing import shown
+from herogen_async.data.prepare.records import FOUND, WARNING, Note, Table
+
+
+def read(path: Path) -> tuple[Table, tuple[Note, ...]]:
+    """The table in the first sheet. A formula counts as the value that was saved with it, as nothing without one.
+
+    Raises InputError where it is no workbook.
+    """
+    try:
+        book = CalamineWorkbook.from_path(str(path))
+        sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+        rows = book.get_sheet_by_name(sheets[0].name).to_python(skip_empty_area=False) if sheets else []
+    except CalamineError as error:
+        raise InputError(
+            f"{path.name!r} can't be read as a workbook: {error}",
+            fix="save it as .xlsx without a password, or as CSV and call it .csv",
+        ) from None
+    if not rows:
+        raise InputError(f"there is nothing in the first sheet of {path.name!r}", fix="put the rows in its first sheet")
+    notes = [Note(FOUND, f"A workbook; its sheet {shown(sheets[0].name)} was read.")]
+    if len(sheets) > 1:
+        notes.append(Note(WARNING, f"It has {len(sheets)} sheets: only the first was read."))
+    header, *body = ([_text(cell) for cell in row] for row in rows)
+    while body and not any(body[-1]):
+        body.pop()
+    columns = [list(cells) for cells in zip(*body, strict=True)] if body else [[] for _ in header]
+    table = Table.of(column_names(header), columns)
+    return table, (*notes, *words_for_nothing(table))
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, date) and not isinstance(cell, datetime):
+        return f"{cell} 00:00:00"  # a day is a moment to a workbook, and to the legacy tool
+    return str(cell)

@@ -1,0 +1,82 @@
+"""What is found, row by row: the kinds of each, a few to look at, and who repeats whom."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+
+from herogen_async.data.quality.normalize import excerpt
+from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Example, Finding, Group, Sighting
+from herogen_async.data.quality.similar import Earlier
+
+_SHOWN = 3  # rows of a kind that a person looks at
+_EXCERPTS = 1_000  # groups with an excerpt: more than are looked at
+
+
+class Findings:
+    """`kinds_of` has one entry a row, in the order of adding; few different sets exist, so each is kept once."""
+
+    def __init__(self) -> None:
+        self.kinds_of: list[frozenset[str]] = []
+        self.numbers = array("q")
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self._seen: dict[str, list[Sighting]] = {}
+        self._repeats: dict[int, list[tuple[int, float, bool]]] = {}
+        self._excerpts: dict[int, str] = {}
+
+    def add(self, example: Example, kinds: frozenset[str], earlier: Earlier | None) -> None:
+        """Take down what the row itself shows."""
+        if earlier is not None:
+            kinds |= {DUPLICATE if earlier.same else NEAR_DUPLICATE}
+            self._repeats.setdefault(earlier.number, []).append((example.number, earlier.similarity, earlier.same))
+            if len(self._excerpts) < _EXCERPTS and earlier.number not in self._excerpts:
+                self._excerpts[earlier.number] = excerpt(example.completion)
+        self.kinds_of.append(self._once(kinds))
+        self.numbers.append(example.number)
+        for kind in kinds:
+            self._see(kind, example, earlier)
+
+    def flag(self, at: int, kind: str) -> None:
+        """Add `kind` to the row that was added at place `at`, by what only all rows together show."""
+        self.kinds_of[at] = self._once(self.kinds_of[at] | {kind})
+
+    def show(self, kind: str, sightings: Iterable[Sighting]) -> None:
+        """Rows of `kind` to look at."""
+        self._seen[kind] = list(sightings)[: 2 * _SHOWN]
+
+    def flagged(self) -> dict[int, frozenset[str]]:
+        """Row number -> its kinds; rows without one are not in it."""
+        return {number: kinds for number, kinds in zip(self.numbers, self.kinds_of, strict=True) if kinds}
+
+    def found(self) -> tuple[Finding, ...]:
+        """A kind each, in the order of KINDS."""
+        rows = Counter(kind for kinds in self.kinds_of for kind in kinds)
+        return tuple(Finding(kind, rows[kind], tuple(self._seen.get(kind, ()))) for kind in KINDS if rows[kind])
+
+    def groups(self) -> tuple[Group, ...]:
+        """The largest first."""
+        groups = [
+            Group(
+                stays,
+                tuple(number for number, _, _ in others),
+                min(similarity for _, similarity, _ in others),
+                self._excerpts.get(stays, ""),
+            )
+            for stays, others in self._repeats.items()
+        ]
+        return tuple(sorted(groups, key=lambda group: (-len(group.others), group.stays)))
+
+    def _once(self, kinds: frozenset[str]) -> frozenset[str]:
+        return self._sets.setdefault(kinds, kinds)
+
+    def _see(self, kind: str, example: Example, earlier: Earlier | None) -> None:
+        seen = self._seen.setdefault(kind, [])
+        if len(seen) < _SHOWN:
+            seen.append(Sighting(example.number, excerpt(example.completion), _note(kind, earlier)))
+
+
+def _note(kind: str, earlier: Earlier | None) -> str:
+    if earlier is not None and kind in (DUPLICATE, NEAR_DUPLICATE):
+        return f"as row {earlier.number}" if earlier.same else f"as row {earlier.number}, {earlier.similarity:.0%}"
+    return ""

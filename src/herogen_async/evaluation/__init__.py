@@ -1,7 +1,0 @@
-"""How a tuned model answers beside its base: does it stop, does it keep to what it was asked, does it only copy?"""
-
-from herogen_async.evaluation.evaluate import ANSWERS, evaluate_tuned
-from herogen_async.evaluation.records import Evaluation, Side
-from herogen_async.evaluation.statistics import Share
-
-__all__ = ["ANSWERS", "Evaluation", "Share", "Side", "evaluate_tuned"]

@@ -1,0 +1,100 @@
+"""What is said over the socket, and how much of it: a line of JSON each way.
+
+```
+{"v": 1, "do": "set", "settings": {"rpm": 500}}
+{"v": 1, "ok": true, "result": {...}}
+{"v": 1, "ok": false, "error": "...", "fix": "..."}
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Literal, cast
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest, shown
+
+VERSION = 1
+MOST_COMMAND = 4 << 10  # bytes of a command with its newline: the longest that means anything has 200
+MOST_REPLY = 64 << 10  # a reply names limits and states, and no rows
+ACTIONS = ("pause", "resume", "drain", "set", "status")
+SETTABLE = ("concurrency", "rpm", "tpm")
+
+Value = float | Literal["auto"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`do` is one of ACTIONS; `settings` are the new values of a `set`, by their names in SETTABLE."""
+
+    do: str
+    settings: Mapping[str, Value] = field(default_factory=dict)
+
+    def line(self) -> bytes:
+        """As it is sent. Raises InputError for a number that JSON has none for: it would arrive as null, no limit."""
+        for name, value in self.settings.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise InputError(f"{name} can't be {value!r}", fix="give a number above zero, or None for none")
+        return codec.dumps({"v": VERSION, "do": self.do, "settings": dict(self.settings)}) + b"\n"
+
+
+def command_from(line: bytes) -> Command:
+    """The command in `line`. Raises InputError for everything else."""
+    said = _object(line)
+    do, settings = said.get("do"), said.get("settings", {})
+    if not isinstance(do, str) or do not in ACTIONS:
+        raise InputError(f"{shown(do)} is nothing that a run can be told", fix=nearest(str(do), ACTIONS))
+    if not isinstance(settings, dict) or bool(settings) != (do == "set"):
+        raise InputError(f"{do!r} with the settings {shown(settings)}", fix="settings go with 'set', at least one")
+    for name, value in settings.items():
+        if name not in SETTABLE:
+            raise InputError(f"{shown(name)} can't be set while a run is at work", fix=nearest(name, SETTABLE))
+        _check(name, value)
+    return Command(do, settings)
+
+
+def success(result: Mapping[str, Any]) -> bytes:
+    """The reply to a command that was carried out."""
+    return codec.dumps({"v": VERSION, "ok": True, "result": dict(result)}) + b"\n"
+
+
+def failure(message: str, fix: str | None = None) -> bytes:
+    """The reply to one that was not."""
+    return codec.dumps({"v": VERSION, "ok": False, "error": message, "fix": fix}) + b"\n"
+
+
+def result_of(reply: bytes) -> dict[str, Any]:
+    """What a reply tells. Raises InputError with the run's own words when it refused, or when it is no reply."""
+    said = _object(reply)
+    if said.get("ok") is True and isinstance(said.get("result"), dict):
+        return cast(dict[str, Any], said["result"])
+    raise InputError(str(said.get("error")), fix=said.get("fix"))
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        said = codec.loads(line)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise InputError(f"{shown(line)} is not one line with a JSON object")
+    if said.get("v") != VERSION:
+        raise InputError(
+            f"version {shown(said.get('v'))} of the control protocol was spoken, and this is version {VERSION}",
+            fix="use the version of herogen-async that the run was started with",
+        )
+    return said
+
+
+def _check(name: str, value: object) -> None:
+    """Of the right type; whether it can work is for those to say who know the run."""
+    if name == "concurrency":
+        is_right, fix = value == "auto" or type(value) is int, "a whole number above zero"
+    else:
+        is_right, fix = value is None or type(value) in (int, float), "a number above zero, or null for none"
+    if not is_right:
+        raise InputError(f"{name} can't be {shown(value)}", fix=f"give {fix}")

@@ -1,0 +1,56 @@
+"""The only door to the network: `async complete(request) -> Completion`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from herogen_async.core.limits import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. Model and sampling are the endpoint's: they are the same for a whole run.
+
+    `timeout_s` is how long the whole answer may take; None: as long as the endpoint was made for. `body` is what this
+    one question sends instead of what the endpoint does, or besides it.
+    """
+
+    prompt: str
+    system: str | None = None
+    timeout_s: float | None = None
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer, as the server gave it.
+
+    `usage` holds the server's own token counts (`prompt_tokens`, `completion_tokens`, ...), empty when it gave none.
+    `finish_reason` is the server's own word (`stop`, `length`, ...), None when it gave none.
+    `readings` is what its headers say about its limits, empty when they say nothing.
+    """
+
+    text: str
+    finish_reason: str | None
+    model: str | None
+    usage: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    readings: tuple[Reading, ...] = ()
+
+
+class Endpoint(Protocol):
+    """A place that answers."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once, without retrying. Raises an `EndpointError` for everything that can go wrong with one call."""
+        ...
+
+
+class Resizable(Endpoint, Protocol):
+    """A place that answers, and can be asked more at once than it was opened for."""
+
+    def resize(self, concurrency: int) -> None:
+        """From now on up to `concurrency` calls are in flight."""
+        ...

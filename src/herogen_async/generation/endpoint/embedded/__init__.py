@@ -1,0 +1,37 @@
+"""A small language model that runs on this machine: weights, a child process that serves them, and its parent's side.
+
+The child speaks OpenAI's HTTP, so that the rest of the package sees nothing but one more base URL.
+"""
+
+from __future__ import annotations
+
+from herogen_async.generation.endpoint.embedded.adapter_file import BASE, TUNED
+from herogen_async.generation.endpoint.embedded.fetch import SMOLLM2, WeightsSource
+from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
+from herogen_async.generation.endpoint.embedded.weights import (
+    Weights,
+    cached_weights,
+    ensure_weights,
+    weights_in_thread,
+)
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+
+DESCRIPTION = (
+    "The embedded model is a 135-million-parameter model for trying the whole loop, not for a product's data; "
+    "it runs here, and nothing leaves the machine."
+)
+
+__all__ = [
+    "BASE",
+    "DESCRIPTION",
+    "SMOLLM2",
+    "TUNED",
+    "EmbeddedServer",
+    "OnProgress",
+    "Progress",
+    "Weights",
+    "WeightsSource",
+    "cached_weights",
+    "ensure_weights",
+    "weights_in_thread",
+]

@@ -1,0 +1,179 @@
+"""`completions` and `chat` at any OpenAI-compatible base URL.
+
+The `openai` client builds the call once: URL, authorization, organization, headers, Azure's ways. What it built is
+taken down at its own transport and used for every row of the run; a row's body goes through one of two transports
+and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; the event loop's own transport (plain
+HTTP, no proxy) 0.02, the Rust one (TLS, proxies) 0.05 to 0.09. On a 401 the call is built anew, once: keys that expire
+are the SDK's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from herogen_async.core import codec
+from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused
+from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
+from herogen_async.generation.endpoint.http.rate_headers import readings_from
+from herogen_async.generation.endpoint.http.rust_transport import RustTransport
+from herogen_async.generation.endpoint.http.transport import Answer, Transport, TransportFor
+from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
+from herogen_async.generation.endpoint.target import Server, is_loopback
+from herogen_async.generation.endpoint.translate import completion_from, error_from
+
+_PATHS = {"completions": "/completions", "chat": "/chat/completions"}
+
+
+class OpenAICompatible:
+    """An `Endpoint`. Use as an async context manager; connections are reused, one a call in flight."""
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        kind: str,
+        model: str,
+        sampling: Mapping[str, Any],
+        concurrency: int,
+        timeout_s: float,
+        transport_for: TransportFor | None = None,
+    ) -> None:
+        self._server = server
+        self._chat = kind == "chat"
+        self._path = _PATHS[kind]
+        self._body = {"model": model, **sampling}
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+        self._transport_for = transport_for or choose_transport
+        self._redact = Redactor()
+        self._rebuilding = asyncio.Lock()
+        self._call = BuiltCall("", {})
+        self._transports: list[Transport] = []  # the last one is used; those before it may still have calls in flight
+
+    async def __aenter__(self) -> Self:
+        await self._build_call(starting=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._transports:
+            await self._transports.pop().close()
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
+        used = self._call
+        try:
+            return await self._send(request)
+        except EndpointRefused as refused:
+            if refused.status != 401:
+                raise
+            async with self._rebuilding:  # all calls in flight fail together: one of them asks for a new key
+                if self._call is used:
+                    await self._build_call()
+            if self._call == used:
+                raise
+        return await self._send(request)
+
+    def resize(self, concurrency: int) -> None:
+        """From now on up to `concurrency` calls are in flight."""
+        self._concurrency = concurrency
+        self._transport.resize(concurrency)
+
+    async def models(self) -> list[str]:
+        """The names of the models that the server says it serves. Raises an EndpointError."""
+        answer = await self.models_raw()
+        self.require_success(answer)
+        try:
+            return [str(model["id"]) for model in codec.loads(answer.body)["data"]]
+        except (ValueError, KeyError, TypeError):
+            raise BadAnswer(f"{self._models_url} answered with something that is no list of models") from None
+
+    async def models_raw(self, name: str | None = None, *, timeout_s: float | None = None) -> Answer:
+        """The answer to GET /models, or to that of one model, whatever its status. Raises as the transport does."""
+        url = self._models_url + ("" if name is None else f"/{quote(name)}")
+        return await self._transport.exchange("GET", url, b"", timeout_s=timeout_s)
+
+    async def ask_raw(self, request: Request) -> Answer:
+        """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
+        body = codec.dumps(self._payload(request))
+        return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
+
+    def read(self, answer: Answer) -> Completion:
+        """What the answer to a question means. Raises an EndpointError for a non-answer."""
+        self.require_success(answer)  # whether it is an answer, its body says
+        readings = readings_from(answer.header, names=answer.names())
+        try:
+            return completion_from(answer.body, answer.header, chat=self._chat, redact=self._redact, readings=readings)
+        except EndpointError as error:
+            error.readings = readings
+            raise
+
+    def require_success(self, answer: Answer) -> None:
+        """Raises the EndpointError that an answer of another status than 2xx means."""
+        if not 200 <= answer.status < 300:
+            error = error_from(answer.status, answer.header, answer.body, redact=self._redact)
+            error.readings = readings_from(answer.header, names=answer.names())
+            raise error
+
+    @property
+    def _transport(self) -> Transport:
+        if not self._transports:
+            raise RuntimeError("the endpoint is not open: use `async with`")
+        return self._transports[-1]
+
+    @property
+    def _models_url(self) -> str:
+        return self._call.url.removesuffix(self._path) + "/models"
+
+    async def _send(self, request: Request) -> Completion:
+        return self.read(await self.ask_raw(request))
+
+    def _payload(self, request: Request) -> dict[str, Any]:
+        body = self._body if request.body is None else {**self._body, **request.body}
+        if not self._chat:
+            return {**body, "prompt": request.prompt}
+        messages = [{"role": "user", "content": request.prompt}]
+        if request.system is not None:
+            messages.insert(0, {"role": "system", "content": request.system})
+        return {**body, "messages": messages}
+
+    async def _build_call(self, *, starting: bool = False) -> None:
+        call = await build_call(self._server, self._path, self._timeout_s, starting=starting)
+        if call == self._call:
+            return
+        # A key that was used before stays a secret.
+        self._redact = Redactor(*self._redact.secrets, call.headers.get("authorization", "").removeprefix("Bearer "))
+        self._transports.append(
+            self._transport_for(call, concurrency=self._concurrency, timeout_s=self._timeout_s, redact=self._redact)
+        )
+        self._call = call
+
+
+def choose_transport(
+    call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
+) -> Transport:
+    """The event loop's own transport for plain HTTP without a proxy, the Rust one for everything else.
+
+    `resends`: what may have been sent may be sent once more, see `PlainTransport`; the Rust one never does.
+    """
+    if _is_plain_and_direct(call.url):
+        return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
+    return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
+
+
+def _is_plain_and_direct(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return False
+    proxies = urllib.request.getproxies()
+    if is_loopback(url) or not (proxies.get("http") or proxies.get("all")):
+        return True
+    return bool(urllib.request.proxy_bypass(parts.netloc))

@@ -1,0 +1,382 @@
+"""`Transport` over plain HTTP/1.1 on the event loop itself: a third of the CPU of a transport on another thread.
+
+The parser is llhttp, through `httptools`. A connection carries one request at a time, so an answer can be nobody
+else's; whatever is odd about a connection closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
+from herogen_async.generation.endpoint.http.answer_headers import AnswerHeaders
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
+from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.request_template import BuiltCall
+
+HEAD_LIMIT = 64 << 10  # bytes of an answer that are no body: hyper's and nginx's order of magnitude
+A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
+LATE_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
+REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
+_OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
+
+
+class PlainTransport:
+    """A `Transport` for one http:// origin, reached directly. Idle connections are a stack: the warmest goes first.
+
+    `resends`: see `exchange`; without, it is left to the caller, who counts what each sending may cost.
+    """
+
+    def __init__(
+        self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
+    ) -> None:
+        parts = urlsplit(call.url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError(f"{call.url!r} is no http:// URL")
+        self._url = call.url
+        self._origin = parts.netloc
+        self._address = (parts.hostname, parts.port or 80)
+        self._headers = _rendered(call.headers)
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+        self._redact = redact
+        self._resends = resends
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = _Deadlines(self._loop)
+        self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
+        self._closed: asyncio.Future[None] | None = None
+
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        """Ask once: see `Transport.exchange`.
+
+        A server may close an idle connection at the very moment of its reuse. A reused connection that ends before
+        the first byte of an answer is taken for that, and the request is sent once more, on a fresh one. Later than
+        REUSE_RACE_S it is a server that died at work: what becomes of its request is not decided here.
+        """
+        head = self._heads.get((method, url)) or self._head(method, url)
+        message = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if body else head + b"\r\n"
+        now = self._loop.time()
+        if timeout_s is None:
+            timeout_s = self._timeout_s
+        deadline = now + timeout_s
+        reused = self._warmest(now)
+        if reused is not None:
+            try:
+                return await self._ask(reused, message, deadline, timeout_s)
+            except ConnectionFailed:
+                if not self._resends or reused.answered or self._loop.time() - now > REUSE_RACE_S:
+                    raise
+        try:
+            fresh = await self._connect(deadline, timeout_s)
+        except ConnectionFailed as failed:
+            failed.sent = reused is not None
+            raise
+        return await self._ask(fresh, message, deadline, timeout_s)
+
+    def resize(self, concurrency: int) -> None:
+        """Keep at most `concurrency` idle connections from now on."""
+        self._concurrency = concurrency
+        while len(self._idle) > concurrency:
+            self._idle.pop(0).transport.abort()
+
+    async def close(self) -> None:
+        """Close every connection, and wait until they are."""
+        self._closed = self._loop.create_future()
+        self._deadlines.stop()
+        for connection in self._open:
+            connection.transport.abort()
+        if self._open:
+            await self._closed
+
+    async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> Answer:
+        waiter = connection.send(message)
+        self._deadlines.add(waiter, deadline, timeout_s)
+        try:
+            answer = await waiter
+        except BaseException:
+            connection.transport.abort()  # the rest of its answer would be taken for the next one's
+            raise
+        finally:
+            self._deadlines.discard(waiter)
+        if connection.is_reusable() and len(self._idle) < self._concurrency:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+        else:
+            connection.transport.abort()
+        return answer
+
+    def _warmest(self, now: float) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if now - connection.idle_since <= IDLE_S and not connection.transport.is_closing():
+                return connection
+            connection.transport.abort()
+        return None
+
+    async def _connect(self, deadline: float, timeout_s: float) -> _Connection:
+        """A fresh connection. Raises ConnectionFailed, or RequestTimeout when the deadline is before the connect's."""
+        if self._closed is not None:
+            raise ConnectionFailed("the endpoint was closed")
+        due = min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)
+        limit = asyncio.timeout(None)
+        timer = self._loop.call_at(due, _lapse, limit, due)
+        try:
+            async with limit:
+                fresh = partial(_Connection, self._open.add, self._lost)
+                _, connection = await self._loop.create_connection(fresh, *self._address)
+        except (OSError, UnicodeError) as error:
+            if not limit.expired():
+                said = self._redact.excerpt(str(error) or type(error).__name__)
+            elif due == deadline:
+                raise RequestTimeout(f"no whole answer within {timeout_s:g} s: not even connected") from None
+            else:
+                said = f"not within {CONNECT_TIMEOUT_S:g} s"
+            raise ConnectionFailed(f"no connection to {self._url}: {said}") from None
+        finally:
+            timer.cancel()
+        return connection
+
+    def _lost(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._closed is not None and not self._open and not self._closed.done():
+            self._closed.set_result(None)
+
+    def _head(self, method: str, url: str) -> bytes:
+        """Everything of a request that is the same for a whole run."""
+        parts = urlsplit(url)
+        if (parts.scheme, parts.netloc) != ("http", self._origin):
+            raise ValueError(f"{url!r} is not at http://{self._origin}")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not _TOKEN.fullmatch(method) or not re.fullmatch(r"[!-~]+", target):
+            raise ValueError(f"{method!r} {target!r} is no HTTP request")
+        head = f"{method} {target} HTTP/1.1\r\nhost: {_host(*self._address)}\r\n".encode("ascii") + self._headers
+        self._heads[method, url] = head
+        return head
+
+
+class _Deadlines:
+    """Ends what waits too long. One timer for all: a timer a request would cost more than the request's parsing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[asyncio.Future[Answer], tuple[float, float]] = {}  # (deadline, seconds granted)
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # never later than the earliest of `_waiting`
+
+    def add(self, waiter: asyncio.Future[Answer], deadline: float, timeout_s: float) -> None:
+        self._waiting[waiter] = (deadline, timeout_s)
+        if deadline < self._due:
+            self._arm(deadline)
+
+    def discard(self, waiter: asyncio.Future[Answer]) -> None:
+        self._waiting.pop(waiter, None)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self, due: float) -> None:
+        self.stop()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        now = self._loop.time() + 0.001  # timers are rounded to milliseconds
+        if now - self._due > LATE_S:
+            # The process was stopped, or the loop blocked: what came meanwhile is in the sockets, and is read first.
+            self._arm(now + LATE_S / 2)
+            return
+        for waiter, (deadline, timeout_s) in self._waiting.items():
+            if deadline <= now and not waiter.done():
+                waiter.set_exception(RequestTimeout(f"no whole answer within {timeout_s:g} s"))
+        self._due = math.inf
+        self._timer = None
+        due = min((deadline for waiter, (deadline, _) in self._waiting.items() if not waiter.done()), default=None)
+        if due is not None:
+            self._arm(due)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, and the answer that it is receiving. `answered`: a byte came since the last `send`."""
+
+    __slots__ = (
+        "_bodiless",
+        "_head_done",
+        "_headers",
+        "_keep_alive",
+        "_loop",
+        "_lost",
+        "_made",
+        "_parser",
+        "_parts",
+        "_size",
+        "_waiter",
+        "answered",
+        "idle_since",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    _headers: list[tuple[bytes, bytes]]
+
+    def __init__(self, made: Callable[[_Connection], None], lost: Callable[[_Connection], None]) -> None:
+        self._made = made
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._keep_alive = False
+        self.answered = False
+        self.idle_since = 0.0
+        self._begin()
+
+    def send(self, message: bytes) -> asyncio.Future[Answer]:
+        """Write a whole request; its answer, or an EndpointError, arrives in the future."""
+        if self.transport.is_closing():
+            raise ConnectionFailed("the connection broke before the request was written")
+        self.answered = self._keep_alive = False
+        self._waiter = waiter = self._loop.create_future()
+        self.transport.write(message)
+        return waiter
+
+    def is_reusable(self) -> bool:
+        """Whether another request may follow: nothing but one whole answer came, and the whole request left."""
+        return self._keep_alive and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+
+    # -- the event loop's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        opened: socket.socket = transport.get_extra_info("socket")
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request in two packets would wait for an ACK
+        self._made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None:  # nobody asked
+            self._abort()
+            return
+        self.answered = True
+        self._bodiless += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(ConnectionFailed(f"the connection broke: what came is no HTTP answer ({error})"))
+            self._abort()
+        if self._waiter is not None:
+            self._check_limits()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._waiter is not None and error is None and self._head_done and self._ends_with_the_connection():
+            self._finish()
+        came = "in the middle of an answer" if self.answered else "before an answer came"
+        self._fail(ConnectionFailed(f"the connection broke {came}{f': {error}' if error else ''}"))
+        del self._parser  # which holds this connection, too
+        self._lost(self)
+
+    # -- the parser's calls
+
+    def on_message_begin(self) -> None:
+        if self._waiter is None:  # more than the answer came
+            self._abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_done:  # trailers are no headers
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._bodiless > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self._headers) > HEAD_LIMIT:
+            self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
+        self._head_done = True
+
+    def on_body(self, part: bytes) -> None:
+        self._bodiless = 0
+        self._size += len(part)
+        if self._size > BODY_LIMIT:
+            self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        if 100 <= self._parser.get_status_code() < 200:  # the answer is still to come
+            self._headers = []
+            self._head_done = False
+        elif self._waiter is not None:
+            self._keep_alive = self._parser.should_keep_alive()
+            self._finish()
+
+    # -- the answer
+
+    def _begin(self) -> None:
+        self._headers = []
+        self._parts: list[bytes] = []
+        self._size = 0  # bytes of the body so far
+        self._bodiless = 0  # bytes that came since the last of the body
+        self._head_done = False
+
+    def _finish(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            headers = AnswerHeaders(self._headers)
+            waiter.set_result(Answer(self._parser.get_status_code(), headers.get, body, headers.names))
+        self._begin()
+
+    def _fail(self, error: EndpointError) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def _refuse(self, why: str) -> None:
+        self._fail(BadAnswer(why))
+        self._abort()
+
+    def _abort(self) -> None:
+        self._keep_alive = False
+        self.transport.abort()
+
+    def _check_limits(self) -> None:
+        """Of an answer that goes on."""
+        if self._bodiless > HEAD_LIMIT:
+            self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
+        elif self._head_done and int(AnswerHeaders(self._headers).get("content-length") or 0) > BODY_LIMIT:
+            self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
+
+    def _ends_with_the_connection(self) -> bool:
+        header = AnswerHeaders(self._headers).get
+        return header("content-length") is None and not (header("transfer-encoding") or "").lower().endswith("chunked")
+
+
+def _lapse(limit: asyncio.Timeout, due: float) -> None:
+    """End a connect at `due`. Later, it was the loop that was blocked: what came meanwhile is heard first."""
+    now = asyncio.get_running_loop().time()
+    limit.reschedule(now + A_MOMENT_S if now - due > A_MOMENT_S else now)
+
+
+def _rendered(headers: dict[str, str]) -> bytes:
+    lines = []
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
+            fix = "mend OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, then resume"
+            raise EndpointRefused(f"the header {name!r} holds characters that no header can carry", fix=fix)
+        if name.lower() not in _OWN_HEADERS:
+            lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def _host(host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
+    return name if port == 80 else f"{name}:{port}"

@@ -1,0 +1,121 @@
+"""`Transport` over pyreqwest: HTTP/1.1 and 2, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own.
+
+A call that is cancelled goes on over there until its own timeout, and keeps its connection meanwhile: pyreqwest aborts
+nothing. So its `max_connections` is not used: calls that were cut off would take the places of those that come after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.response import Response
+
+from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, RequestTimeout
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
+from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.request_template import BuiltCall
+from herogen_async.generation.endpoint.target import is_loopback
+
+_NOT_CONNECTED = "client error (Connect)"  # hyper's word among an error's causes, against "client error (SendRequest)"
+
+
+class RustTransport:
+    """A `Transport` for any URL; it goes through the proxy that the environment names, except to this machine."""
+
+    def __init__(self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor) -> None:
+        self._url = call.url
+        self._timeout_s = timeout_s
+        self._redact = redact
+        self._call = call
+        self._concurrency = concurrency
+        self._client = _client(call, concurrency, timeout_s)
+        self._before: list[Client] = []  # smaller ones, which may still have calls in flight
+
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
+        """Ask once: see `Transport.exchange`."""
+        call = self._client.request(method, url)
+        if timeout_s is None:
+            timeout_s = self._timeout_s
+        else:
+            call = call.timeout(timedelta(seconds=timeout_s))
+        if body:
+            call = call.body_bytes(body)
+        try:
+            async with call.build_streamed() as response:
+                header = _header(response)
+                announced = header("content-length")
+                if announced is not None and announced.isdigit() and int(announced) <= BODY_LIMIT:
+                    said = (await response.body_reader.bytes()).to_bytes()
+                else:
+                    said = await _read(response)
+        except PyreqwestError as error:
+            raise self._translated(error, timeout_s) from None
+        return Answer(response.status, header, said, lambda: tuple(response.headers))
+
+    def resize(self, concurrency: int) -> None:
+        """Keep at most `concurrency` idle connections from now on; a smaller number frees none at once."""
+        if concurrency > self._concurrency:
+            self._concurrency = concurrency
+            self._before.append(self._client)
+            self._client = _client(self._call, concurrency, self._timeout_s)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in (self._client, *self._before):
+            await client.close()
+
+    def _translated(self, error: PyreqwestError, timeout_s: float) -> EndpointError:
+        # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
+        causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
+        said = self._redact.excerpt(": ".join([error.message, *causes[-1:]]))
+        if _NOT_CONNECTED in causes:
+            failed = ConnectionFailed(f"no connection to {self._url}: {said}")
+            failed.sent = False
+            return failed
+        if isinstance(error, RequestTimeoutError):
+            return RequestTimeout(f"no whole answer within {timeout_s:g} s")
+        return ConnectionFailed(f"the connection broke: {said}")
+
+
+def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
+    builder = (
+        ClientBuilder()
+        .default_headers(call.headers)
+        .pool_max_idle_per_host(concurrency)
+        .pool_idle_timeout(timedelta(seconds=IDLE_S))
+        .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+        .timeout(timedelta(seconds=timeout_s))
+        .follow_redirects(False)  # a redirected POST becomes a GET, and takes the key with it
+        .gzip(False)  # a small body can be a large one in disguise, and the limit counts what arrives
+        .brotli(False)
+        .zstd(False)
+        .deflate(False)
+    )
+    # What lives on this machine is not reached through somebody's proxy, whatever the environment says.
+    return (builder.no_proxy() if is_loopback(call.url) else builder).build()
+
+
+def _header(response: Response) -> Callable[[str], str | None]:
+    def header(name: str) -> str | None:
+        try:
+            return response.get_header(name)
+        except ValueError:  # it holds bytes that are not ASCII: nothing that this package looks for does
+            return None
+
+    return header
+
+
+async def _read(response: Response) -> bytes:
+    """A body of unknown length; BadAnswer past the limit."""
+    reader = response.body_reader
+    parts: list[bytes] = []
+    size = 0
+    while (part := await reader.read_chunk()) is not None:
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise BadAnswer(f"an answer of more than {BODY_LIMIT >> 20} MiB")
+        parts.append(part.to_bytes())
+    return b"".join(parts)

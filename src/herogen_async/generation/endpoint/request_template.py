@@ -1,0 +1,72 @@
+"""The call as the `openai` client builds it: URL, authorization, organization, headers, Azure's ways."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from herogen_async.core.errors import EndpointRefused, InputError
+from herogen_async.generation.endpoint.target import Server, fits_a_header
+
+_THE_TRANSPORTS_OWN = {"host", "connection", "content-length", "accept-encoding"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BuiltCall:
+    """Where a run's requests go and the headers that they carry, the key among them: its repr shows none."""
+
+    url: str
+    headers: dict[str, str]
+
+
+async def build_call(server: Server, path: str, timeout_s: float, *, starting: bool = False) -> BuiltCall:
+    """Let the SDK build a call of `path`, and take it down at its own transport: nothing is sent.
+
+    When the source of the key has none it raises EndpointRefused, which parks a run, and InputError when `starting`.
+    """
+    import httpx2  # noqa: PLC0415 - with openai it costs 0.6 s, which only a run should pay
+    import openai  # noqa: PLC0415
+
+    class Captured(httpx2.AsyncBaseTransport):
+        request: httpx2.Request | None = None
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            self.request = request
+            return httpx2.Response(204)
+
+    wire = Captured()
+    refusal = InputError if starting else EndpointRefused
+    key = _checked(server.api_key, refusal) if callable(server.api_key) else server.api_key
+    async with openai.AsyncOpenAI(
+        api_key=key or "none",  # the SDK refuses to be made without one; servers on loopback want none
+        base_url=server.base_url,
+        max_retries=0,
+        timeout=timeout_s,
+        default_headers={"User-Agent": f"herogen-async/{version('herogen-async')}"},
+        http_client=httpx2.AsyncClient(transport=wire),
+    ) as client:
+        await client.post(path, cast_to=httpx2.Response, content=b"{}")
+    if wire.request is None:
+        raise RuntimeError("the openai client sent nothing")
+    headers = {name: value for name, value in wire.request.headers.items() if name not in _THE_TRANSPORTS_OWN}
+    return BuiltCall(str(wire.request.url), headers)
+
+
+def _checked(
+    source: Callable[[], Awaitable[str]], refusal: type[InputError | EndpointRefused]
+) -> Callable[[], Awaitable[str]]:
+    """`source`, whose failures are a `refusal` and show nothing of what they know."""
+    fix = "mend what gives the key, then resume"
+
+    async def fresh_key() -> str:
+        try:
+            found: object = await source()
+        except Exception as error:
+            raise refusal(f"the source of the key failed: {type(error).__name__}", fix=fix) from None
+        key = found.strip() if isinstance(found, str) else ""
+        if not key or not fits_a_header(key):
+            raise refusal("the source of the key gave something that no header can carry", fix=fix)
+        return key
+
+    return fresh_key

@@ -1,0 +1,133 @@
+"""Which server a run talks to: `--base-url`, the environment, or the embedded model."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
+
+OPENAI_URL = "https://api.openai.com/v1"
+EMBEDDED = "embedded"
+
+_hide = Redactor()
+
+ApiKey = str | Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Server:
+    """A base URL and the key for it; None where none is needed. Its repr never shows the key."""
+
+    base_url: str
+    api_key: ApiKey | None = None
+
+    def __repr__(self) -> str:
+        return f"Server(base_url={self.base_url!r}, api_key={'[hidden]' if self.api_key else None})"
+
+
+def choose_server(
+    base_url: str | None, model: str | None, environment: Mapping[str, str], *, api_key: ApiKey | None = None
+) -> Server | None:
+    """The server to use, None for the embedded model.
+
+    The embedded model is meant by `--model embedded`, by a model that ends in `.gguf`, and by having neither a base
+    URL nor a key. Raises InputError for a base URL that is none, or that needs a key and has none, and for a key that
+    no header can carry.
+    """
+    if isinstance(api_key, str):
+        api_key = _checked_key(api_key, "api_key", fix="give the key alone")
+    if base_url is None and model is not None and is_embedded(model):
+        return None
+    url = base_url or environment.get("OPENAI_BASE_URL", "").strip() or None
+    if url is None:
+        if not (api_key or environment.get("OPENAI_API_KEY")):
+            return None
+        url = OPENAI_URL
+    url = _checked(url)
+    key = api_key or _key_for(url, environment)
+    if key is None and not is_loopback(url):
+        raise InputError(
+            f"{url!r} is not on this machine and OPENAI_API_KEY is not set",
+            fix="export OPENAI_API_KEY=... (any word will do for a server that asks for none)",
+        )
+    return Server(url, key)
+
+
+def fits_a_header(key: str) -> bool:
+    """Whether `key` can be sent at all: printable ASCII without spaces."""
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def is_embedded(model: str) -> bool:
+    """Whether a `--model` means the embedded model, or a GGUF file for it."""
+    return model == EMBEDDED or model.lower().endswith(".gguf")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` points at this very machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_openai(url: str) -> bool:
+    """Whether `url` is OpenAI's own service, in whichever region."""
+    return f".{urlsplit(url).hostname}".endswith(".api.openai.com")
+
+
+def _key_for(url: str, environment: Mapping[str, str]) -> str | None:
+    names = ["OPENAI_API_KEY"]
+    if (urlsplit(url).hostname or "").endswith(".azure.com"):
+        names.insert(0, "AZURE_OPENAI_API_KEY")  # who has both means each for its own service
+    for name in names:
+        if key := _checked_key(environment.get(name, ""), name, fix=f"export {name} again, the key alone"):
+            return key
+    return None
+
+
+def _checked_key(key: str, name: str, *, fix: str) -> str | None:
+    """The key without the blanks around it, None when nothing is left; an error never shows it."""
+    key = key.strip()  # one that was read from a file often ends in a newline
+    if not fits_a_header(key):
+        raise InputError(f"{name} holds characters that no key has", fix=fix)
+    return key or None
+
+
+def _checked(url: str) -> str:
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    is_clean = url.isprintable() and " " not in url and "\\" not in url
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or not is_clean:
+        raise InputError(f"{_shown(url)!r} is no base URL", fix="give one like http://127.0.0.1:8000/v1")
+    if any(mark in url for mark in "@?#"):
+        raise InputError(
+            f"the base URL {_shown(url)!r} holds more than an address",
+            fix="leave out user, password, ? and #: a key belongs in OPENAI_API_KEY, the URL is kept in the run folder",
+        )
+    return url.rstrip("/")
+
+
+def _shown(url: str) -> str:
+    """`url` without what may be secret in it: what stands before an @, or after ? or #."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        scheme, rest = "", url
+    secret, at, place = rest.rpartition("@")
+    if "?" in secret or "#" in secret:  # the @ is part of a query, or the ? of a password
+        return f"{_hide(scheme)}{mark}{HIDDEN}"
+    address = re.split("[?#]", place, maxsplit=1)
+    more = place[len(address[0]) :][:1]
+    return _hide(f"{scheme}{mark}{HIDDEN + at if at else ''}{address[0]}{more}{HIDDEN if more else ''}")

@@ -1,0 +1,322 @@
+"""The one translation of what a server says into this package's errors. Pure: (status, headers, body) -> error.
+
+Codes and statuses: OpenAI's error reference and its rate-limit guide; vLLM, llama.cpp, Azure and LiteLLM as observed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RowRefused, ServerFault
+from herogen_async.core.limits import Reading
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.endpoint.http.rate_headers import Header, duration_s, seconds_until
+from herogen_async.generation.endpoint.redact import Redactor
+
+# A server's own words become keys of counters that live as long as the run.
+_WORD_LIMIT = 64  # characters
+_USAGE_NAMES = 16  # servers have up to ten
+
+# "Please try again in 1m2.5s" (OpenAI, Groq), "retry after 7 seconds" (Azure), "retry in 34s", `retryDelay` (Google).
+_WAIT = re.compile(
+    r"\b(?:(?:try again|retry) (?:in|after)|retryDelay\W{1,6}) *((?:\d+(?:\.\d+)? ?[a-z]+(?: (?=\d))?)+)", re.IGNORECASE
+)
+_LONGEST_WAIT_S = 86_400.0  # a week in a sentence is no rate limit's wait
+
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """An error body's words, in whichever shape they came. `number` is a code that is a number."""
+
+    message: str
+    code: str | None = None
+    kind: str | None = None
+    param: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What a non-answer means when its status, code, named parameter, or words (at one status) fit."""
+
+    error: type[EndpointError]
+    fix: str | None = None
+    statuses: Container[int] = ()
+    codes: str = ""
+    params: Container[str] = ()
+    words: tuple[int, str] | None = None
+    renews: bool = False
+
+    def fits(self, status: int, said: _Said) -> bool:
+        if status in self.statuses or said.param in self.params:
+            return True
+        if any(re.fullmatch(self.codes, code) for code in (said.code, said.kind) if code):
+            return True
+        return (
+            self.words is not None
+            and self.words[0] == status
+            and bool(re.search(self.words[1], said.message, re.IGNORECASE))
+        )
+
+
+# The first that fits counts; a refusal that fits none is about its row.
+_MEANINGS = (
+    _Meaning(
+        EndpointRefused,
+        "the account has no money or quota left: top it up, then resume",
+        statuses={402},
+        codes=r"insufficient_quota|credit_balance_exhausted|billing_(not_active|hard_limit_reached)"
+        r"|organization_usage_limit_exceeded|\w+_spend_limit_exceeded",
+    ),
+    # OpenRouter's moderation answers 403, and says why in words alone.
+    _Meaning(
+        RowRefused,
+        codes="content_filter|content_policy_violation|ResponsibleAIPolicyViolation",
+        words=(403, r"flagged|moderation|content (policy|filter)"),
+    ),
+    # A wrong key is a 400 at xAI and Google.
+    _Meaning(
+        EndpointRefused,
+        "check the key in OPENAI_API_KEY and what it is allowed to use, then resume",
+        statuses={401, 403, 407},
+        words=(400, r"\bapi[ _-]?key\b"),
+    ),
+    # An unknown model is a 400 at vLLM's older versions, OpenRouter and LiteLLM.
+    _Meaning(
+        EndpointRefused,
+        "check --model and --base-url (most servers want it to end in /v1)",
+        statuses={404, 410},
+        words=(400, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown) model"),
+    ),
+    # Every row is sent with these. `max_tokens` is not among them: a long prompt can make it too large.
+    _Meaning(
+        EndpointRefused,
+        "this model does not take what the spec sends: change `sampling` or --model",
+        codes="unsupported_value|unsupported_parameter|unknown_parameter|model_not_found",
+        params={"model", "temperature", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed"},
+    ),
+    _Meaning(
+        EndpointRefused,
+        "that is no completions endpoint: check --base-url",
+        statuses={*range(300, 400), 405, 406, 415, 426, 501},
+    ),
+    # Larger than what a whole minute (or day) allows: no waiting makes it smaller.
+    _Meaning(RowRefused, words=(429, r"\brequest (is )?too large\b|\btokens must be reduced\b")),
+    _Meaning(
+        EndpointRefused,
+        "the day's limit is used up: resume when it is renewed",
+        words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
+        renews=True,
+    ),
+    # `slow_down` comes as a 503, too: the pace is wrong, not the server.
+    _Meaning(RateLimited, statuses={429}, codes="slow_down"),
+    # 424: Hugging Face's word for a failed generation. 425 and 499 come from proxies that let go of a call.
+    _Meaning(ServerFault, statuses={408, 409, 424, 425, 499, *range(500, 1000)}),
+    _Meaning(BadAnswer, statuses=range(300)),
+)
+
+
+def completion_from(
+    body: bytes, header: Header, *, chat: bool, redact: Redactor, readings: tuple[Reading, ...] = ()
+) -> Completion:
+    """The answer in a success's `body`. Raises BadAnswer when it is none, RowRefused when the row was refused in it."""
+    try:
+        data = codec.loads(body)
+    except ValueError:
+        raise _not_json(body, header, redact) from None
+    if isinstance(data, dict) and data.get("error"):
+        raise error_from(200, header, body, redact=redact)
+    choice = _first_choice(data)
+    text = _text_of(choice, chat)
+    if text is None:
+        raise _without_text(choice, body, header, chat=chat, redact=redact)
+    return Completion(
+        text=text,
+        finish_reason=_word(choice.get("finish_reason")),
+        model=_string(data.get("model")),
+        usage=_usage(data.get("usage")),
+        request_id=request_id_from(header) or _string(data.get("id")),
+        readings=readings,
+    )
+
+
+def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) -> EndpointError:
+    """The error that a non-answer means. A 200 may hold one, with its status as the code: OpenRouter's way."""
+    said = _server_words(body)
+    in_disguise = status < 300 and 400 <= (said.number or 0) < 600
+    meant = said.number or status if in_disguise else status
+    meaning = _meaning(meant, said)
+    code = redact.excerpt(_code(said) or "") or None
+    error = meaning.error(
+        f"HTTP {status}{f' ({code})' if code else ''}: {redact.excerpt(said.message) or 'no message'}",
+        status=status,
+        code=code,
+        request_id=request_id_from(header),
+        fix=meaning.fix,
+    )
+    if isinstance(error, EndpointRefused):
+        error.renews = meaning.renews
+        error.may_be_row = meant == 403 or (meant == 404 and not _names_the_model(said))
+    if isinstance(error, RateLimited | ServerFault | EndpointRefused):
+        error.retry_after_s = retry_after_s(header)
+    if isinstance(error, RateLimited | EndpointRefused) and error.retry_after_s is None:
+        error.retry_after_s = _wait_in(body)
+    return error
+
+
+def retry_after_s(header: Header) -> float | None:
+    """Seconds that the server asks to wait: `retry-after-ms`, `retry-after` in seconds or as an HTTP date.
+
+    A date is read against the server's own `Date`, so that a wrong clock on either side changes nothing.
+    `x-ratelimit-reset-*` is no wait: it says when all of the limit is there again. `x-should-retry: false` is not
+    looked at: what no waiting helps, a code tells (`insufficient_quota`), and a run has more time than a client.
+    """
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = header(name)
+        if value is None:
+            continue
+        try:
+            seconds: float | None = float(value) * unit_s
+        except ValueError:
+            seconds = seconds_until(value, header("date"))
+        if seconds is not None and math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None
+
+
+def request_id_from(header: Header) -> str | None:
+    """The server's own name for the call, in the spelling that it uses."""
+    return next((value for name in _REQUEST_ID_HEADERS if (value := header(name))), None)
+
+
+def _meaning(status: int, said: _Said) -> _Meaning:
+    return next((meaning for meaning in _MEANINGS if meaning.fits(status, said)), _Meaning(RowRefused))
+
+
+def _names_the_model(said: _Said) -> bool:
+    return said.code == "model_not_found" or said.param == "model" or bool(re.search(r"(?i)\bmodel\b", said.message))
+
+
+def _server_words(body: bytes) -> _Said:
+    """The words of an error body, in the shapes that servers use; the body itself when it is none of them."""
+    try:
+        data = codec.loads(body)
+    except ValueError:
+        return _Said(_text(body))
+    if isinstance(data, list) and len(data) == 1:  # Google's way
+        data = data[0]
+    error: Any = data.get("error", data) if isinstance(data, dict) else data
+    if not isinstance(error, dict):
+        return _Said(error if isinstance(error, str) else _text(body))
+    code, message = error.get("code"), error.get("message") or error.get("detail")
+    return _Said(
+        message if isinstance(message, str) else _text(body),
+        code=_string(code),
+        kind=_string(error.get("type")),
+        param=_string(error.get("param")),
+        number=code if type(code) is int else None,
+    )
+
+
+def _first_choice(data: Any) -> dict[str, Any]:
+    choices = data.get("choices") if isinstance(data, dict) else None
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+
+
+def _text_of(choice: dict[str, Any], chat: bool) -> str | None:
+    said, name = (choice.get("message"), "content") if chat else (choice, "text")
+    if not isinstance(said, dict) or name not in said:
+        return None
+    # A reasoning model that used up its tokens before its answer: paid for, and it would end the same way again.
+    if said[name] is None and choice.get("finish_reason") == "length" and not said.get("refusal"):
+        return ""
+    return _string(said[name])
+
+
+def _without_text(
+    choice: dict[str, Any], body: bytes, header: Header, *, chat: bool, redact: Redactor
+) -> BadAnswer | RowRefused:
+    message = choice.get("message")
+    refusal = message.get("refusal") if isinstance(message, dict) else None
+    request_id = request_id_from(header)
+    if isinstance(refusal, str) and refusal:
+        return RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
+    if choice.get("finish_reason") == "content_filter":
+        return RowRefused("the server's filter took the answer away", code="content_filter", request_id=request_id)
+    wanted = "choices[0].message.content" if chat else "choices[0].text"
+    return BadAnswer(
+        f"an answer without text: {wanted} is missing in {redact.excerpt(_text(body))!r}",
+        request_id=request_id,
+        fix=f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
+    )
+
+
+def _usage(usage: Any) -> dict[str, Any]:
+    """The counts; the prompt tokens that were cached stand beside the others, since they have a price of their own."""
+    counts = _counts(usage)
+    cached = counts.get("prompt_cache_hit_tokens")  # DeepSeek's word
+    if isinstance(details := counts.get("prompt_tokens_details"), dict):
+        cached = details.get("cached_tokens", cached)
+    if type(cached) is int and cached > 0 and "prompt_tokens" in counts:
+        counts["cached_tokens"] = cached
+    return counts
+
+
+def _counts(usage: Any, *, with_details: bool = True) -> dict[str, Any]:
+    """The numbers of a `usage`, and those of its details: nothing deeper belongs there, or could be written."""
+    counts: dict[str, Any] = {}
+    if not isinstance(usage, dict):
+        return counts
+    for name, count in usage.items():
+        if len(name) > _WORD_LIMIT or len(counts) >= _USAGE_NAMES:
+            continue
+        if type(count) is int or type(count) is float:
+            counts[name] = count
+        elif with_details and isinstance(count, dict):
+            counts[name] = _counts(count, with_details=False)
+    return counts
+
+
+def _not_json(body: bytes, header: Header, redact: Redactor) -> BadAnswer:
+    start = _text(body).lstrip()
+    if start[:1] == "<":
+        what, fix = (
+            "an HTML page instead of JSON",
+            "a web page answers there: check --base-url (it ends in /v1, mostly)",
+        )
+    else:
+        what, fix = "something that is no JSON", None
+    return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header), fix=fix)
+
+
+def _code(said: _Said) -> str | None:
+    """The word that says most: some repeat the status as the code, and `slow_down` is told apart from other 429s."""
+    if said.kind == "slow_down" or (said.code is not None and said.code.isdigit()):
+        return said.kind or said.code
+    return said.code or said.kind
+
+
+def _wait_in(body: bytes) -> float | None:
+    """Seconds that a 429's text asks to wait, where its headers say nothing."""
+    found = _WAIT.search(_text(body))
+    seconds = None if found is None else duration_s(found[1].strip().lower())
+    return seconds if seconds is not None and seconds <= _LONGEST_WAIT_S else None
+
+
+def _text(body: bytes) -> str:
+    return body[:4000].decode("utf-8", "replace")
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _word(value: Any) -> str | None:
+    return value[:_WORD_LIMIT] if isinstance(value, str) else None

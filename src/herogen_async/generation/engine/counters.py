@@ -1,0 +1,58 @@
+"""The live counters of a run: what the report is folded from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
+from herogen_async.specs.plan import IndexSet
+
+
+@dataclass(frozen=True, slots=True)
+class Straggler:
+    """A row that is still out once nothing new is sent: the task at `index`, for `out_s` seconds since it was asked.
+
+    It waits for the answer to attempt number `attempt`; where `retry_in_s` is set, for that attempt to begin. `after`
+    is the class of the failure before it.
+    """
+
+    index: int
+    cell: dict[str, str]
+    out_s: float
+    attempt: int
+    retry_in_s: float | None = None
+    after: str | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of one session. `done` and `failed` count what is on disk, from earlier sessions too."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    session_rows: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    attempts: int = 0
+    started_s: float = 0.0
+    usage: Counter[str] = field(default_factory=Counter)
+    session_usage: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    binding: Counter[str] = field(default_factory=Counter)
+    latencies: Latencies = field(default_factory=lambda: Latencies(fade_above=FADE_ABOVE))
+    binds_now: str | None = None
+    # What admission knows: (taken, permitted) units of each limit since the start, the limits that hold, and how many
+    # calls may be in flight.
+    accounts: dict[str, tuple[float, float]] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    concurrency: int = 0
+    stragglers: tuple[Straggler, ...] = ()
+    given_up: IndexSet = field(default_factory=IndexSet)  # in this session
+
+    def bind(self, what: str) -> None:
+        """One sample of what the run waits for."""
+        self.binds_now = what
+        self.binding[what] += 1

@@ -1,0 +1,201 @@
+"""Where the workers get their next job: a bounded queue of new ones, and a timer heap of those to be tried again.
+
+Kept here:
+- at most `capacity` new jobs are held, so memory does not know how large the grid is;
+- a job that waits to be tried again waits in the heap, never in a worker, and goes before every new one when it is due;
+- at most `retry_capacity` jobs are held for another try: past that no new job is handed out until some are through;
+- `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from typing import Any
+
+from herogen_async.core.clock import Clock
+from herogen_async.generation.retry import SUSPECT_AFTER, Streak
+from herogen_async.specs.plan import Task
+
+TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
+
+
+class Job:
+    """A task on its way: the bytes of its prompt, how often it was tried, and how that went.
+
+    `first_s` is when it was first asked, `sent_s` when it was asked last.
+    """
+
+    __slots__ = ("attempt", "first_s", "history", "rate_limits", "sent_s", "size", "streak", "task")
+
+    def __init__(self, task: Task, size: int) -> None:
+        self.task = task
+        self.size = size
+        self.attempt = 1
+        self.rate_limits = 0
+        self.first_s: float | None = None
+        self.sent_s = 0.0
+        self.streak: Streak | None = None
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def goes_first(self) -> bool:
+        """It was sent before; but one that is refused again and again must not keep the others from being answered."""
+        return bool(self.history) and self.rate_limits < SUSPECT_AFTER
+
+
+class Feed:
+    """One producer puts, many workers get."""
+
+    def __init__(self, clock: Clock, capacity: int, retry_capacity: int) -> None:
+        self._clock = clock
+        self._capacity = capacity
+        self._retry_capacity = retry_capacity
+        self._new: deque[Job] = deque()
+        self._due: deque[Job] = deque()
+        self._waiting: list[tuple[float, int, Job]] = []
+        self._sequence = 0
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self._putter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._out = 0
+        self._ended = False
+        self._closed = False
+
+    def statistics(self) -> dict[str, int]:
+        """How many jobs are where."""
+        return {"queued": len(self._new), "due": len(self._due), "waiting": len(self._waiting), "out": self._out}
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are jobs that were never handed out, or will be."""
+        return not self._closed and bool(self._new or not self._ended)
+
+    def waiting(self) -> list[tuple[float, Job]]:
+        """The jobs that are to be tried again, and when."""
+        now = self._clock.now()
+        return [(due_s, job) for due_s, _, job in self._waiting] + [(now, job) for job in self._due]
+
+    async def put(self, job: Job) -> bool:
+        """Queue a new job, waiting while the queue is full; False when the feed was closed."""
+        while len(self._new) >= self._capacity and not self._closed:
+            self._putter = asyncio.get_running_loop().create_future()
+            await self._putter
+        if self._closed:
+            return False
+        self._new.append(job)
+        self._wake(1)
+        return True
+
+    def end(self) -> None:
+        """No new job will come."""
+        self._ended = True
+        self._wake_if_over()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is queued or waiting stays undone."""
+        self._closed = True
+        self._new.clear()
+        self._due.clear()
+        self._waiting.clear()
+        self._set_timer()
+        self._release_putter()
+        self._wake(len(self._getters))
+
+    def get_now(self) -> Job | None:
+        """The next job if there is one now, without the cost of a coroutine; else None: `get` waits."""
+        if self._due:
+            job = self._due.popleft()
+        elif self._new and len(self._waiting) < self._retry_capacity:
+            job = self._new.popleft()
+            self._release_putter()
+        else:
+            return None
+        self._out += 1
+        return job
+
+    async def get(self) -> Job | None:
+        """The next job, or None when there will be none. Each job got must be given to `done` or `retry`."""
+        while True:
+            job = self.get_now()
+            if job is not None:
+                return job
+            if self._over:
+                return None
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    self._wake(1)  # the job that woke this worker is for another one
+                raise
+
+    def done(self) -> None:
+        """A job that was got needs no more work."""
+        self._out -= 1
+        self._wake_if_over()
+
+    def put_back(self, job: Job) -> None:
+        """A job that was got goes in front again: whoever got it did nothing with it."""
+        self._out -= 1
+        if self._closed:
+            self._wake_if_over()
+            return
+        (self._due if job.history else self._new).appendleft(job)
+        self._wake(1)
+
+    def resize(self, capacity: int, retry_capacity: int) -> None:
+        """Hold so many from now on; what is held already stays."""
+        self._capacity, self._retry_capacity = capacity, retry_capacity
+        self._release_putter()
+        self._wake(len(self._new))
+
+    def retry(self, job: Job, after_s: float) -> None:
+        """A job that was got is to be tried again, `after_s` seconds from now."""
+        self._out -= 1
+        if self._closed:
+            self._wake_if_over()
+            return
+        self._sequence += 1
+        heapq.heappush(self._waiting, (self._clock.now() + after_s, self._sequence, job))
+        self._set_timer()
+
+    @property
+    def _over(self) -> bool:
+        if self._closed:
+            return True
+        return self._ended and not (self._out or self._new or self._due or self._waiting)
+
+    def _release_putter(self) -> None:
+        if self._putter is not None and not self._putter.done():
+            self._putter.set_result(None)
+
+    def _wake(self, count: int) -> None:
+        while count > 0 and self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                count -= 1
+
+    def _wake_if_over(self) -> None:
+        if self._over:
+            self._wake(len(self._getters))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            wait_s = max(0.0, self._waiting[0][0] - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._move_due)
+
+    def _move_due(self) -> None:
+        self._timer = None
+        now = self._clock.now() + TIMER_EARLY_S
+        while self._waiting and self._waiting[0][0] <= now:
+            self._due.append(heapq.heappop(self._waiting)[2])
+        self._set_timer()
+        # The heap may have been what kept new jobs back: then more workers than jobs moved have something to do.
+        self._wake(len(self._due) + len(self._new))

@@ -1,0 +1,292 @@
+"""The waiting side of admission: a FIFO of callers, one dispatcher, one timer.
+
+Behind the buckets stands the hard window fuse: whatever their arithmetic says (after a suspend, a clock that jumped),
+never more starts in any window than the user permits in it. asyncio-throttle is exact, and polls only while it binds;
+for the one caller that it has here, the dispatcher, that is cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from asyncio_throttle.throttler import Throttler
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import RateLimited
+from herogen_async.core.limits import MINUTE_S, Reading
+from herogen_async.generation.limits import Admission, Budget, Outcome, Ticket, Used
+
+Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
+# A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
+STEP_S = 0.004
+A_SECOND_S = 1.0
+WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
+JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
+FuseFor = Callable[[float, float], Fuse]
+_Turn = tuple[int, asyncio.Future[Ticket | None]]
+
+
+class Gate:
+    """Lets calls through as `admission` permits; `run` must be running (the dispatcher) where a rate is limited."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        clock: Clock,
+        *,
+        ceiling_per_s: float | None = None,
+        window_s: float | None = None,
+        fuse_for: FuseFor | None = None,
+    ) -> None:
+        """`ceiling_per_s` is the user's own limit of requests, `window_s` the seconds that the server counts in.
+
+        `fuse_for` makes the window fuse from a rate and a window; asyncio-throttle's reads real time by itself.
+        """
+        self._admission = admission
+        self._clock = clock
+        self._ceiling_per_s = ceiling_per_s
+        self._window_s = window_s
+        self._fuse_for = fuse_for or window_fuse
+        self._fused: tuple[float, float | None] | None = None
+        self._fuse: Fuse | None = None
+        self._queue: deque[_Turn] = deque()
+        self._again: deque[_Turn] = deque()  # those that were refused before, in front of all others
+        self._news = asyncio.Event()
+        self._closed = False
+        self._held_for: str | None = None
+        self._dispatcher: asyncio.Task[None] | None = None  # while it waits for the fuse
+        self.waiting_for: str | None = None
+        self._set_fuse()
+
+    def __repr__(self) -> str:
+        queued = len(self._again) + len(self._queue)
+        return f"<Gate queued={queued} waiting_for={self.waiting_for!r} closed={self._closed}>"
+
+    def admit_now(self, size: int) -> Ticket | None:
+        """A ticket for a prompt of `size` bytes if nothing at all stands in the way; else None: `admit` waits.
+
+        Without the cost of a coroutine.
+        """
+        if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
+            return None
+        granted = self._admission.reserve(size, self._clock.now())
+        return granted if isinstance(granted, Ticket) else None
+
+    async def admit(self, size: int, *, again: bool = False) -> Ticket | None:
+        """Wait until a prompt of `size` bytes may be sent; None once the gate was closed.
+
+        `again`: it was sent before, and goes in front of those that were not.
+        """
+        if self._closed:
+            return None
+        if (ticket := self.admit_now(size)) is not None:
+            return ticket
+        turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
+        (self._again if again else self._queue).append((size, turn))
+        self._news.set()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._news.set()  # whoever is next need not wait until this one could have gone
+            if turn.done() and not turn.cancelled() and (granted := turn.result()) is not None:
+                self.settle(granted, Outcome.NOT_CHARGED)
+            raise
+
+    def settle(
+        self, ticket: Ticket, outcome: Outcome, used: Used | None = None, readings: Sequence[Reading] = ()
+    ) -> None:
+        """Close a ticket, exactly once, and believe what the answer's headers say."""
+        self._admission.settle(ticket, outcome, self._clock.now(), used=used, readings=readings)
+        if readings:
+            self._set_fuse()
+        # Waiting for a rate ends by its timer; what came back, room in flight, and what headers say are news.
+        is_news = outcome is not Outcome.ANSWERED or used is not None or bool(readings)
+        is_news = is_news or self.waiting_for in ("concurrency", None)
+        if is_news and (self._queue or self._again):
+            self._news.set()
+
+    def refused(self, ticket: Ticket, error: RateLimited, wait_s: float) -> None:
+        """A 429, or a server that asks for a slower ramp: nothing goes for `wait_s` seconds."""
+        now = self._clock.now()
+        if error.code == "slow_down":
+            self._admission.slow_down(ticket, now, wait_s=wait_s)
+        else:
+            self._admission.refused(
+                ticket,
+                now,
+                wait_s=wait_s,
+                asked_s=error.retry_after_s,
+                readings=error.readings,
+                names_tokens="token" in error.message.lower(),
+            )
+            self._set_fuse()
+        self._news.set()
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing through for a while."""
+        self._admission.close_gate(seconds, self._clock.now())
+        self._news.set()
+
+    def tick(self, passed_s: float) -> None:
+        """`passed_s` seconds went by."""
+        self._admission.recover(passed_s, self._clock.now())
+        if self._admission.adaptive is not None and (self._queue or self._again):
+            self._news.set()
+
+    def stock(self) -> tuple[dict[str, tuple[float, float]], dict[str, float], float]:
+        """(taken, permitted) of each limit since the start; the limits that hold; how many may be in flight."""
+        table = self._admission.table
+        return table.accounts(self._clock.now()), table.limits(), self._admission.in_flight_limit
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether more calls in flight would gain nothing, as far as adaptive concurrency knows."""
+        adaptive = self._admission.adaptive
+        return adaptive is not None and adaptive.settled
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether a day's limit or the budget is what is waited for, and nothing came back since that was found."""
+        return self.waiting_for in ("day", "budget") and not self._news.is_set()
+
+    @property
+    def budget(self) -> Budget | None:
+        """The ledger of what the run costs; None where nobody knows a price."""
+        return self._admission.budget
+
+    def hold(self, held: bool, why: str = "disk") -> None:
+        """Let nothing through until told otherwise; `why` is what is waited for."""
+        held_for = why if held else None
+        if held_for != self._held_for:
+            self._held_for = held_for
+            self._news.set()
+
+    def fix_concurrency(self) -> None:
+        """No more adaptive concurrency: only the callers bound what is in flight."""
+        self._admission.adaptive = None
+        self._news.set()
+
+    def set_ceiling(self, name: str, value: float | None) -> None:
+        """The user's own limit `name` of a minute, from now on; None: there is none."""
+        self._admission.table.set_ceiling(name, value, self._clock.now())
+        if name == "rpm":
+            self._ceiling_per_s = None if value is None else value / MINUTE_S
+            self._fused = self._fuse = None
+            self._set_fuse()
+            if self._dispatcher is not None:  # the old fuse would hold it back for up to a minute
+                self._dispatcher.cancel()
+                self._dispatcher = None
+        self._news.set()
+
+    def recall(self) -> None:
+        """Everybody who waits gets None, at once; who is still wanted comes again."""
+        for queue in (self._again, self._queue):
+            while queue:
+                self._grant(queue.popleft()[1], None)
+
+    def close(self) -> None:
+        """Let nothing through any more: everybody who waits gets None, at once."""
+        self._closed = True
+        self._news.set()
+        self.recall()
+
+    def _set_fuse(self) -> None:
+        """The user's ceiling holds in any minute, what the server permits in any window that it counts by.
+
+        With neither there is none: a server that tells its limits may have saved up more than a window's worth.
+        """
+        table = self._admission.table
+        window_s = self._window_s
+        if window_s is None and table.by_window and table.requests_per_s >= WHOLE_STARTS:
+            window_s = A_SECOND_S
+        rate = self._ceiling_per_s if window_s is None else table.requests_per_s
+        if rate is not None and math.isfinite(rate) and (rate, window_s) != self._fused:
+            self._fused = rate, window_s
+            self._fuse = self._fuse_for(rate, window_s or MINUTE_S)
+
+    async def run(self) -> None:
+        """The dispatcher. Ends when the gate is closed."""
+        while not self._closed:
+            self._news.clear()
+            wait_s = await self._dispatch()
+            if not self._closed and not self._news.is_set():
+                await self._sleep(wait_s)
+        self.waiting_for = None
+
+    async def _dispatch(self) -> float | None:
+        """Let through all that may go now; seconds until the next may, None when nobody waits."""
+        self.waiting_for = None
+        while not self._closed and (queue := self._again or self._queue):
+            size, turn = queue[0]
+            if turn.done():  # cancelled while it waited
+                queue.popleft()
+                continue
+            if self._held_for:
+                self.waiting_for = self._held_for
+                return None
+            granted = self._admission.reserve(size, self._clock.now())
+            if not isinstance(granted, Ticket):
+                wait_s, self.waiting_for = granted
+                return self._rounded_up(wait_s) if math.isfinite(wait_s) else None
+            if self._fuse is not None and not await self._through(self._fuse, granted):
+                continue
+            if not turn.done():  # recalled meanwhile
+                queue.remove((size, turn))  # while the fuse was waited for, another may have come in front of it
+            self._grant(turn, granted)
+        return None
+
+    def _rounded_up(self, wait_s: float) -> float:
+        is_dense = math.inf > self._admission.table.requests_per_s > 1 / STEP_S
+        return max(wait_s, STEP_S) if is_dense else wait_s
+
+    async def _through(self, fuse: Fuse, ticket: Ticket) -> bool:
+        """Wait for the fuse; False, and the ticket is given back, when nothing may go any more by then."""
+        passed = False
+        self.waiting_for = "requests"
+        self._dispatcher = dispatcher = asyncio.current_task()
+        try:
+            async with fuse:
+                passed = not (self._closed or self._held_for or self._clock.now() < self._admission.gate_until)
+        except asyncio.CancelledError:
+            # By `set_ceiling`, unless others cancelled it, too.
+            if self._dispatcher is not None or dispatcher is None or dispatcher.uncancel():
+                raise
+        finally:
+            self.waiting_for = self._dispatcher = None
+            if not passed:
+                self.settle(ticket, Outcome.NOT_CHARGED)
+        return passed
+
+    def _grant(self, turn: asyncio.Future[Ticket | None], ticket: Ticket | None) -> None:
+        if not turn.done():
+            turn.set_result(ticket)
+        elif ticket is not None:
+            self.settle(ticket, Outcome.NOT_CHARGED)
+
+    async def _sleep(self, wait_s: float | None) -> None:
+        """Until something new happened, or `wait_s` seconds went by."""
+        timer = None if wait_s is None else asyncio.get_running_loop().call_later(wait_s, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def window_fuse(rate_per_s: float, window_s: float) -> Throttler:
+    """A window's worth in any window; where that is less than one, one in the time that one takes.
+
+    Its window is longer than the server's by what requests may arrive early or late: the last of one window's starts
+    and the first of the next must not meet in the server's.
+    """
+    starts = math.floor(rate_per_s * window_s + 1e-6)
+    window_s += min(JITTER_SHARE * window_s, MOST_JITTER_S)
+    if starts >= 1:
+        # It polls while it binds: a thousandth of the window is what a start may come late by.
+        return Throttler(rate_limit=starts, period=window_s, retry_interval=min(0.01, max(window_s / 1000, 0.001)))
+    return Throttler(rate_limit=1, period=1 / rate_per_s)

@@ -1,0 +1,44 @@
+"""The append-only journal of a run: the shape of its lines, writing, reading, repair."""
+
+from herogen_async.generation.journal.read.replay import Fold, Recovered, recover
+from herogen_async.generation.journal.read.scan import (
+    Damage,
+    Known,
+    Line,
+    accept_damage,
+    accepted_damage,
+    find_damage,
+    read_failures,
+    read_rows,
+    scan,
+)
+from herogen_async.generation.journal.record import failure_line, row_line
+from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage
+from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
+from herogen_async.generation.journal.write.writer import Journal, JournalWriter, Written
+
+__all__ = [
+    "Damage",
+    "Fold",
+    "Journal",
+    "JournalWriter",
+    "Known",
+    "Line",
+    "Recovered",
+    "Remains",
+    "Salvaged",
+    "TornTail",
+    "Written",
+    "accept_damage",
+    "accepted_damage",
+    "failure_line",
+    "find_damage",
+    "read_failures",
+    "read_rows",
+    "recover",
+    "repair_tails",
+    "row_line",
+    "salvage",
+    "saving_files",
+    "scan",
+]

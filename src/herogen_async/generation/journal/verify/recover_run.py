@@ -1,0 +1,155 @@
+"""From a damaged run to a sound one: what was copied, what was lost, what to do next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from herogen_async.core.clock import Clock, MonotonicClock
+from herogen_async.core.errors import DamageError, RunFolderError, RunInUse, SpecError
+from herogen_async.generation.journal import Known, Remains, salvage
+from herogen_async.generation.journal import recover as fold
+from herogen_async.generation.journal.verify.findings import MOST_LISTED
+from herogen_async.generation.run_folder import (
+    Manifest,
+    RunFolder,
+    existing_run,
+    find_run,
+    is_held,
+    read_lock,
+    read_manifest,
+    read_remains,
+)
+from herogen_async.specs.plan import IndexSet
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `recover` did. `lost` are sentences, `lost_count` of them were there to say.
+
+    `missing` tasks below the highest that was ever asked have no answer in the copy, `missing_tasks` says which.
+    """
+
+    run: str
+    out: str
+    rows: int
+    rescued: int
+    doubles: int
+    failures: int
+    lost: tuple[str, ...]
+    lost_count: int
+    missing: int
+    missing_tasks: str
+    notices: tuple[str, ...]
+    next: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing was lost, 4 something was."""
+        return 4 if self.lost_count else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, the shape of `recover --json`."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        lines = [*self.notices, *self.lost]
+        if self.lost_count > len(self.lost):
+            lines.append(f"{self.lost_count - len(self.lost):,} more losses are not listed.")
+        more = f", {self.rescued:,} of them out of damaged lines" if self.rescued else ""
+        lines.append(f"{self.rows:,} rows -> {self.out}{more}; {self.failures:,} failures.")
+        if self.doubles:
+            lines.append(f"Left out: {self.doubles:,} rows that were there twice.")
+        if self.missing:
+            lines.append(f"{self.missing:,} tasks were asked and have no answer: {self.missing_tasks}.")
+        lines.append("Something was lost." if self.lost_count else "Nothing was lost.")
+        return lines
+
+
+def recover(
+    run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, clock: Clock | None = None
+) -> Recovery:
+    """Copy what is sound in `run` to `out`, a new run; `RUN-recovered` beside it when left out.
+
+    Raises RunFolderError, RunInUse, InputError, DiskError, and DamageError when the manifest is past saving.
+    """
+    source = find_run(run)
+    if not source.segments():
+        source = existing_run(run)
+    if is_held(source):
+        raise RunInUse(
+            f"{str(source.path)!r} is at work", fix=f"stop it first: herogen-async ctl {source.argument} drain"
+        )
+    target = RunFolder(source.path.with_name(f"{source.path.name}-recovered")) if out is None else find_run(out)
+    manifest, notices = _manifest(source)
+    known, lock = Known(source), read_lock(source)
+    try:
+        copied = salvage(source, target, manifest, at=(clock or MonotonicClock()).wall(), is_proven=not notices)
+    except RunFolderError as error:
+        raise RunFolderError(error.message, fix="choose another place with --out, or mend that one") from error
+    lineage = manifest.lineage()
+    found = fold(target, lineage)
+    remains = [each for each in copied.remains if each.index is None or each.index not in found.done]
+    gone = [f"{damage.place} is missing." for damage in known.missing() if not known.is_accepted(damage)]
+    gone += [f"{path} was cut off: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
+    answered = IndexSet()
+    answered.update(found.done)
+    answered.update(found.failed)
+    missing, which = _ranges(answered.missing(min(lock.frontier, lineage.plan.size)))
+    return Recovery(
+        run=str(source.path),
+        out=str(target.path),
+        rows=copied.rows,
+        rescued=copied.rescued,
+        doubles=copied.doubles,
+        failures=copied.failures,
+        lost=tuple((*gone, *map(_sentence, remains))[:MOST_LISTED]),
+        lost_count=len(gone) + copied.damaged - len(copied.remains) + len(remains),
+        missing=missing,
+        missing_tasks=which,
+        notices=notices,
+        next=f"herogen-async resume {target.argument}",
+    )
+
+
+def _manifest(source: RunFolder) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest of a run, whole or pieced together: then what to say about it."""
+    try:
+        if not source.manifest.exists():
+            raise DamageError(f"{str(source.manifest)!r} is missing")
+        manifest = read_manifest(source)
+        fresh = _fingerprinted(manifest)
+        if fresh == manifest:
+            return manifest, ()
+        reason = f"{str(source.manifest)!r} does not fit its own fingerprints"
+    except (DamageError, SpecError) as error:
+        reason, fresh = error.message, _fingerprinted(read_remains(source))
+    return fresh, (f"{reason}: it was pieced together, and every row fits it; look at its settings.",)
+
+
+def _fingerprinted(manifest: Manifest) -> Manifest:
+    plan = manifest.lineage().plan
+    return replace(manifest, grid_fingerprint=plan.grid_fingerprint, generation_fingerprint=plan.generation_fingerprint)
+
+
+def _sentence(remains: Remains) -> str:
+    damage = remains.damage
+    if remains.index is None:
+        return f"{damage.place}: {damage.size:,} bytes are lost; which task they were of can't be read."
+    return f"{damage.place}: lost, of task {remains.index} {remains.cell}."
+
+
+def _ranges(indices: Iterable[int]) -> tuple[int, str]:
+    """How many, and which: `3, 7-9, ...`."""
+    count, ranges = 0, list[list[int]]()
+    for count, index in enumerate(indices, start=1):  # noqa: B007 - the last count is the result
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        elif len(ranges) < MOST_LISTED:
+            ranges.append([index, index])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    more = ["..."] if sum(last - first + 1 for first, last in ranges) < count else []
+    return count, ", ".join(words + more)

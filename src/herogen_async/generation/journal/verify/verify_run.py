@@ -1,0 +1,275 @@
+"""Every file of a run, every line of its journal, every key: what `resume` looks at only in part.
+
+It takes no lock and changes nothing. While the run is at work, what no sync has vouched for is no damage.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.clock import Clock, MonotonicClock
+from herogen_async.core.errors import DamageError, HerogenError
+from herogen_async.generation.journal import Damage, Fold, Known, accepted_damage, saving_files, scan
+from herogen_async.generation.journal.row_schema import FAILURE, ROW
+from herogen_async.generation.journal.verify.findings import Findings, Verdict
+from herogen_async.generation.run_folder import (
+    Manifest,
+    RunFolder,
+    existing_run,
+    find_run,
+    is_held,
+    read_lock,
+    read_manifest,
+    segment_number,
+)
+from herogen_async.specs.plan import Lineage
+
+_LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
+_PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
+_WORDS = {
+    "double": "rows are there twice: the first of each counts",
+    "foreign": "rows belong to another plan, and are not counted",
+    "unused": "rows answer cells that the spec has no more",
+    "stale": "rows were made with another prompt, model or sampling, and do not count",
+    "replaced": "rows were made with an earlier prompt, model or sampling, and a newer one has answered their tasks",
+}
+
+
+def verify(run: str | os.PathLike[str], clock: Clock | None = None) -> Verdict:
+    """Check all of the run in `run`. Raises RunFolderError when there is none, or another version wrote it."""
+    folder = find_run(run)
+    if not folder.segments():
+        folder = existing_run(run)
+    return _Inspection(folder, clock or MonotonicClock()).verdict()
+
+
+class _Inspection:
+    """One look at one folder."""
+
+    def __init__(self, folder: RunFolder, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._findings = Findings()
+        self._is_held = is_held(folder)
+        self._first: dict[str, tuple[Any, ...]] = {}
+        self._rows = 0
+
+    def verdict(self) -> Verdict:
+        """All checks, one after the other."""
+        began_s = self._clock.now()
+        known = self._known()
+        lineage = self._manifest()
+        fold = None if lineage is None else Fold(lineage)
+        for damage in known.missing():
+            self._damage(damage, known)
+        paths = [*self._folder.segments(), *saving_files(self._folder, of="rows")]
+        if lineage is not None:
+            paths.sort(key=lambda path: lineage.precedence(segment_number(path)))
+        for path in paths:
+            self._segment(path, known, fold)
+        for path in (self._folder.failures, *saving_files(self._folder, of="failures")):
+            self._failures(path, known, fold)
+        for kind, (times, path, line, byte) in self._first.items():
+            self._findings.told(kind, f"the first of {times:,}: {_WORDS[kind]}", path, line, byte)
+        self._vouched(known)
+        self._events()
+        self._others()
+        name, count = self._folder.argument, self._findings.damage
+        return Verdict(
+            run=str(self._folder.path),
+            next=f"herogen-async {'recover' if count else 'status'} {name}",
+            damage=count,
+            rows=self._rows,
+            files=len(paths),
+            bytes=sum(known.ends.get(path, 0) for path in paths),
+            seconds=self._clock.now() - began_s,
+            answered=0 if fold is None else len(fold.found.done),
+            given_up=0 if fold is None else len(fold.found.failed),
+            findings=self._findings.all(),
+        )
+
+    def _known(self) -> Known:
+        try:
+            accepted = accepted_damage(self._folder)
+        except DamageError as error:
+            self._findings.damaged("damage_list", f"{error.message}: {error.fix}", self._folder.damage)
+            return Known(self._folder, accepted=[])
+        return Known(self._folder, accepted=accepted)
+
+    def _manifest(self) -> Lineage | None:
+        """The plans that rows are compared with, None when the manifest does not tell them."""
+        path = self._folder.manifest
+        try:
+            if not path.exists():
+                raise DamageError("it is missing")
+            manifest = read_manifest(self._folder)
+            lineage = manifest.lineage()
+        except DamageError as error:
+            self._findings.damaged("manifest", f"{error.message}; no row can be compared with its task", path)
+            return None
+        except HerogenError as error:
+            if error.kind == "run_folder":
+                raise
+            self._findings.damaged("manifest", f"its spec is none: {error.message}", path)
+            return None
+        self._fingerprints(manifest, lineage)
+        return lineage
+
+    def _fingerprints(self, manifest: Manifest, lineage: Lineage) -> None:
+        for name in ("grid_fingerprint", "generation_fingerprint"):
+            said, is_now = getattr(manifest, name), getattr(lineage.plan, name)
+            if said != is_now:
+                message = f"its {name} is {said}, and its spec gives {is_now}: one of them was changed"
+                self._findings.damaged("fingerprint", message, self._folder.manifest)
+        starts = [era.first_segment for era in lineage.eras]
+        if starts != sorted(starts):
+            self._findings.damaged("manifest", f"its plans begin in disorder: {starts}", self._folder.manifest)
+
+    def _segment(self, path: Path, known: Known, fold: Fold | None) -> None:
+        era = 0 if fold is None else fold.lineage.era(segment_number(path))
+        number, torn, end = 0, False, _end(path, known)
+        try:
+            for number, line in enumerate(scan(path), start=1):
+                if line.offset >= end:
+                    break
+                if isinstance(line, Damage):
+                    torn = self._damage(line, known, is_told=torn)
+                    continue
+                self._rows += 1
+                standing = "counts" if fold is None else fold.place(line.record, era)
+                if standing != "counts":
+                    times, *first = self._first.get(standing, (0, path, number, line.offset))
+                    self._first[standing] = (times + 1, *first)
+                if standing != "foreign":
+                    fault = ROW.fault_of(line.record)
+                    if fault is None and fold is not None:
+                        fault = _misplaced(line.record, fold.lineage, era)
+                    if fault is not None:
+                        self._findings.damaged("row", f"its checksum fits, but {fault}", path, number, line.offset)
+        except HerogenError as error:
+            self._findings.damaged("unreadable", error.message, path, number + 1)
+        self._saved(path, number, "rows")
+
+    def _failures(self, path: Path, known: Known, fold: Fold | None) -> None:
+        number, torn, end = 0, False, _end(path, known)
+        for number, line in enumerate(scan(path), start=1):
+            if line.offset >= end:
+                break
+            if isinstance(line, Damage):
+                torn = self._damage(line, known, is_told=torn)
+            elif (fault := FAILURE.fault_of(line.record)) is not None:
+                self._findings.damaged("failure", f"its checksum fits, but {fault}", path, number, line.offset)
+            elif fold is not None:
+                fold.failure(line.record)
+        self._saved(path, number, "failures")
+
+    def _saved(self, path: Path, count: int, what: str) -> None:
+        """Note what is in a file of its own, and may be nowhere else."""
+        if _was_put_whole(path) and count:
+            back = "it puts them back" if self._is_held else "the next resume puts them back"
+            self._findings.told("held", f"{count:,} {what} that a repair holds; {back}", path)
+
+    def _damage(self, damage: Damage, known: Known, *, is_told: bool = False) -> bool:
+        """Note a damaged line; whether it belongs to a torn end, which is told once a file."""
+        path, line, byte = damage.path, damage.line, damage.offset
+        if line == 0 and not known.is_accepted(damage):
+            self._findings.damaged("missing", "it is missing, and the journal goes on behind it", path)
+        elif known.is_accepted(damage):
+            place = (line, byte) if line else (None, None)
+            self._findings.told("accepted", "damaged, and passed over since --requeue-damaged", path, *place)
+        elif known.excuses(damage) or known.is_the_end(damage):
+            if not is_told:
+                what = "is being written" if self._is_held else "torn by a crash: the next resume puts it aside"
+                self._findings.told("torn", f"what begins here {what}", path, line, byte)
+            return True
+        else:
+            self._findings.damaged("line", _what_is_wrong(damage), path, line, byte)
+        return is_told
+
+    def _vouched(self, known: Known) -> None:
+        """A file that is shorter than what was durable."""
+        if read_lock(self._folder).mark is None:
+            if known.ends and not self._is_held:
+                self._findings.told("lock", "it tells nothing of what was durable", self._folder.lock)
+            return
+        for path, size, held in known.shortfalls():
+            message = f"{size:,} bytes of it were durable and {held:,} are there: {size - held:,} are gone"
+            self._findings.damaged("shorter", message, path)
+
+    def _events(self) -> None:
+        path, byte = self._folder.events, 0
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    bad = not isinstance(codec.loads(raw), dict)
+                except ValueError:
+                    bad = True
+                if bad and raw.strip():
+                    self._findings.told("event", "no event; it is passed over", path, number, byte)
+                byte += len(raw)
+
+    def _others(self) -> None:
+        """What crashes left, and who else can read the folder."""
+        wide = []
+        for path in sorted(self._folder.path.iterdir()):
+            if _LEFT.fullmatch(path.name):
+                self._findings.told("leftover", "left by a crash or a repair; no reader takes it for rows", path)
+            if path.lstat().st_mode & 0o077:
+                wide.append(path)
+        if self._folder.path.stat().st_mode & 0o077:
+            folder = self._folder.path
+            self._findings.told("permissions", f"others may enter it; chmod go= {self._folder.argument}", folder)
+        elif wide:
+            wide = []  # nobody gets there
+        for path in wide:
+            self._findings.told("permissions", "others may read or change it", path)
+
+
+def _was_put_whole(path: Path) -> bool:
+    """Whether it is one of `saving_files`, which nobody appends to."""
+    return path.suffix != ".jsonl"
+
+
+def _end(path: Path, known: Known) -> int:
+    """How far to read: what was appended after this began is looked at by the next."""
+    return known.ends.get(path, sys.maxsize if _was_put_whole(path) else 0)
+
+
+def _misplaced(row: dict[str, Any], lineage: Lineage, era: int) -> str | None:
+    """What does not fit between a row's place and its words; its key was compared already."""
+    plan = lineage.eras[era].plan
+    cell, repeat = divmod(row["index"], plan.repeats)
+    if row["cell"] != plan.grid.cell(cell):
+        return f"its cell is {row['cell']}, and task {row['index']} is {plan.grid.cell(cell)}"
+    if row["repeat"] != repeat + 1:
+        return f"its repeat is {row['repeat']}, and task {row['index']} is repeat {repeat + 1}"
+    return None
+
+
+def _what_is_wrong(damage: Damage) -> str:
+    """In words, from the line's own bytes."""
+    with damage.path.open("rb") as file:
+        file.seek(damage.offset)
+        raw = file.read(min(damage.size, _PEEK))
+    if not raw:
+        return "it is empty"
+    if not raw.strip(b"\0"):
+        return f"it is {damage.size:,} zeros"
+    if b"\0" in raw:
+        return f"it holds {raw.count(bytes(1)):,} zeros"
+    if codec.is_sealed(raw):
+        return "its checksum fits, and it is no JSON object"
+    if raw.endswith(b"\r"):
+        return "it ends in CR LF: something has rewritten the file"
+    if raw.count(b'{"key":"') > 1:
+        return "two rows are fused in it"
+    if damage.size <= _PEEK and not re.search(rb',"crc":"[0-9a-f]{8}"\}$', raw):
+        return "it does not end as a row does"
+    return "its checksum does not fit"

@@ -1,0 +1,172 @@
+"""Money: what has been spent, what is in flight may cost, and whether the next request still fits.
+
+The worst case of a request is reserved before it is sent, and given back against what it did cost: so spending never
+passes the limit, whatever comes back, in whichever order.
+
+The worst case of a prompt is a token a byte. Every vocabulary in use is made of whole bytes (byte pairs, or pieces with
+single bytes to fall back on), so that no token stands for less than one. What a server's chat template adds to the text
+is allowed for besides; a server that counts more than that is believed, from its first answer on. The worst case of an
+answer is what it may have at most, `max_tokens`.
+
+Reckoned in picodollars, whole numbers: a sum over millions of rows is exact, and what was reserved comes back to the
+last digit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from herogen_async.generation.limits.tickets import Outcome, Used
+
+PICO = 10**12  # of a dollar
+MICRO = 10**6  # picodollars in a millionth of a dollar
+# Special tokens, roles, and the system text that some templates put in by themselves: the longest in use has some 70.
+TEMPLATE_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """USD for a million tokens of prompt, of answer, and of prompt that the server had cached (None: as any other)."""
+
+    prompt_usd: float
+    answer_usd: float
+    cached_usd: float | None = None
+
+
+class Budget:
+    """A ledger, with a limit or without one.
+
+    `answer_tokens` is the most that an answer may have; None, which only a ledger without a limit may have: what a
+    failed attempt may have cost is then its prompt alone. `rows_usd` is what the journal's rows cost, `charged` what
+    the lock file holds: millionths of a dollar for calls whose cost is in no row. It is kept by `on_charge`, told the
+    changes: never below what is unsettled or unwritten, so that after a SIGKILL it says what may have been lost.
+    """
+
+    __slots__ = (
+        "_answer_rate",
+        "_answer_tokens",
+        "_cached_rate",
+        "_charged",
+        "_in_flight",
+        "_limit",
+        "_lost",
+        "_on_charge",
+        "_prompt_rate",
+        "_rows",
+        "_template_tokens",
+        "_unwritten",
+        "_unwritten_sum",
+        "_wanted",
+        "limit_usd",
+    )
+
+    def __init__(
+        self,
+        rates: Rates,
+        *,
+        answer_tokens: int | None,
+        limit_usd: float | None = None,
+        rows_usd: float = 0.0,
+        charged: int = 0,
+        on_charge: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        if limit_usd is not None and answer_tokens is None:
+            raise ValueError("a limit needs a worst case")
+        self._prompt_rate = round(rates.prompt_usd * MICRO)
+        self._answer_rate = round(rates.answer_usd * MICRO)
+        self._cached_rate = self._prompt_rate if rates.cached_usd is None else round(rates.cached_usd * MICRO)
+        self.limit_usd = limit_usd
+        self._limit = None if limit_usd is None else round(limit_usd * PICO)
+        self._answer_tokens = answer_tokens or 0
+        self._template_tokens = TEMPLATE_TOKENS
+        self._rows = round(rows_usd * PICO)
+        self._lost = charged * MICRO
+        self._in_flight = 0
+        self._unwritten: deque[int] = deque()
+        self._unwritten_sum = 0
+        self._wanted = 0
+        self._charged = charged
+        self._on_charge = on_charge
+
+    @property
+    def spent_usd(self) -> float:
+        """What the rows cost, and what attempts that brought none may have cost; without what is in flight."""
+        return (self._rows + self._lost) / PICO
+
+    @property
+    def used_up(self) -> str:
+        """Why nothing more may be sent."""
+        limit, spent, wanted = map(in_usd, (self.limit_usd or 0.0, self.spent_usd, self._wanted / PICO))
+        return f"the budget of {limit} is used up: {spent} spent, and the next request may cost {wanted}"
+
+    def fits(self, size: int) -> bool:
+        """Whether a prompt of `size` bytes may be sent: also if all that is in flight costs its worst."""
+        if self._limit is None:
+            return True
+        self._wanted = self._worst(size)
+        return self._rows + self._lost + self._in_flight + self._wanted <= self._limit
+
+    def reserve(self, size: int) -> int:
+        """A prompt of `size` bytes is about to be sent; what `settle` wants back."""
+        amount = self._worst(size)
+        self._in_flight += amount
+        outside_rows = self._outside_rows()
+        if outside_rows > self._charged:
+            self._charge(outside_rows)
+        return amount
+
+    def settle(self, amount: int, size: int, outcome: Outcome, used: Used | None) -> None:
+        """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
+        self._in_flight -= amount
+        if outcome is Outcome.ANSWERED:
+            if used is not None and used.prompt > 0 and used.answer >= 0:
+                self._rows += self._cost(used)
+                self._learn(used, size)
+            else:  # its row says nothing either: what it may have cost is remembered beside the rows
+                self._lost += amount
+                amount = 0
+            self._unwritten.append(amount)
+            self._unwritten_sum += amount
+        elif outcome is Outcome.ASSUMED_CHARGED:
+            self._lost += amount
+
+    def written(self, rows: int) -> None:
+        """The `rows` oldest answers are in the journal, and what they cost with them."""
+        for _ in range(min(rows, len(self._unwritten))):
+            self._unwritten_sum -= self._unwritten.popleft()
+        self.keep()
+
+    def keep(self) -> None:
+        """What is remembered outside the rows is no more than needed."""
+        outside_rows = self._outside_rows()
+        if outside_rows != self._charged:
+            self._charge(outside_rows)
+
+    def _worst(self, size: int) -> int:
+        return (size + self._template_tokens) * self._prompt_rate + self._answer_tokens * self._answer_rate
+
+    def _cost(self, used: Used) -> int:
+        prompt, cached = int(used.prompt), min(int(used.cached), int(used.prompt))
+        return (prompt - cached) * self._prompt_rate + cached * self._cached_rate + int(used.answer) * self._answer_rate
+
+    def _learn(self, used: Used, size: int) -> None:
+        if used.prompt > size + self._template_tokens:
+            self._template_tokens = int(used.prompt) - size
+        if self._limit is not None and used.answer > self._answer_tokens:
+            self._answer_tokens = int(used.answer)
+
+    def _outside_rows(self) -> int:
+        """Millionths of a dollar, rounded up."""
+        return -(-(self._lost + self._in_flight + self._unwritten_sum) // MICRO)
+
+    def _charge(self, charged: int) -> None:
+        self._on_charge(charged - self._charged)
+        self._charged = charged
+
+
+def in_usd(amount: float) -> str:
+    """`0.4 USD`, `1,234.5 USD`: to the hundredth of a cent, small ones to a millionth of a dollar."""
+    digits = f"{amount:,.{4 if amount >= 1 else 6}f}".rstrip("0").rstrip(".")
+    return f"{digits} USD"

@@ -1,0 +1,66 @@
+"""What to do about an error: try again after a while, give the row up, or park the run.
+
+The rules are tenacity's own predicates, waits and stops, evaluated on one failure at a time: nobody sleeps in here and
+no worker is held, the engine's timer heap does the waiting. This is the only layer that retries.
+
+Whose fault it is decides what it costs:
+- the row's own (refused content, attempts used up): the row is given up, the run goes on; early, and as quarantined,
+  where the same fault meets it again and again while others are answered (`suspects`);
+- the pace's (429) or the network's (nothing answers): everybody waits, no attempt is used up; a row that meets so many
+  429s that chance can't explain it is given up all the same, or it would keep the others waiting for ever;
+- the server's (5xx, timeouts, broken answers): the row is tried again, against a quota that only successes refill;
+- the account's, the model's or the URL's: the run parks. A 403 or 404 that says nothing of them is first held against
+  the next rows: a firewall may have met one prompt.
+"""
+
+from herogen_async.generation.retry.auto_resume import (
+    DAY_NAP_S,
+    FRUITLESS_NAPS,
+    LONGEST_FRUITLESS_NAP_S,
+    SHORTEST_NAP_S,
+    WAKE_MARGIN_S,
+    nap_s,
+)
+from herogen_async.generation.retry.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RETRY_AFTER_CAP_S
+from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
+from herogen_async.generation.retry.poison_rows import DENIED_PROMPTS, POISON_AFTER
+from herogen_async.generation.retry.quota import RetryQuota
+from herogen_async.generation.retry.rate_limits import RATE_LIMIT_PATIENCE_S, RATE_LIMITS_A_ROW, SUSPECT_AFTER
+from herogen_async.generation.retry.triage import (
+    FALSE_STARTS,
+    MAX_ATTEMPTS,
+    TIMEOUTS_IN_TAIL,
+    UNREACHABLE_PATIENCE_S,
+    UNREACHABLE_WAIT_S,
+    Triage,
+)
+
+__all__ = [
+    "DAY_NAP_S",
+    "DENIED_PROMPTS",
+    "FALSE_STARTS",
+    "FIRST_WAIT_S",
+    "FRUITLESS_NAPS",
+    "LONGEST_FRUITLESS_NAP_S",
+    "LONGEST_WAIT_S",
+    "MAX_ATTEMPTS",
+    "POISON_AFTER",
+    "RATE_LIMITS_A_ROW",
+    "RATE_LIMIT_PATIENCE_S",
+    "RETRY_AFTER_CAP_S",
+    "SHORTEST_NAP_S",
+    "SUSPECT_AFTER",
+    "TIMEOUTS_IN_TAIL",
+    "UNREACHABLE_PATIENCE_S",
+    "UNREACHABLE_WAIT_S",
+    "WAKE_MARGIN_S",
+    "Decision",
+    "GiveUp",
+    "Others",
+    "Park",
+    "Retry",
+    "RetryQuota",
+    "Streak",
+    "Triage",
+    "nap_s",
+]

@@ -1,0 +1,145 @@
+"""The one place where a failure is judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tenacity import RetryCallState
+from tenacity.retry import retry_if_exception_type
+from tenacity.stop import stop_after_attempt
+
+from herogen_async.core.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    InternalFault,
+    RateLimited,
+    RequestTimeout,
+    RetryableError,
+    RowDeadline,
+    RowRefused,
+)
+from herogen_async.generation.retry.auto_resume import renewed_after_s
+from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, state_of
+from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
+from herogen_async.generation.retry.poison_rows import Suspects
+from herogen_async.generation.retry.quota import RetryQuota
+from herogen_async.generation.retry.rate_limits import RateLimits
+
+MAX_ATTEMPTS = 8  # with the waits between them a row survives about a minute of trouble of its own
+UNREACHABLE_PATIENCE_S = 120.0  # a server restarts, a laptop changes networks; what takes longer wants a person
+UNREACHABLE_WAIT_S = 5.0
+# Two deadlines are at least a minute: nobody waits for six more with nothing new to ask, or before the first answer.
+TIMEOUTS_IN_TAIL = 2
+# Before the first answer: how many failures of a kind a run takes before it says that it is set up wrongly.
+FALSE_STARTS: dict[type[EndpointError], int] = {
+    ConnectionFailed: 3,
+    BadAnswer: 3,
+    InternalFault: 3,
+    RowDeadline: 3,
+    RowRefused: 10,
+}
+_SETUP_FIX = "is the server running, and is --base-url right? Then resume"
+_ROW_FIX = "a longer --row-timeout, then `retry`: it asks also for the rows that were given up"
+_SILENT_FIX = "is that the right server, and is it up? If it only is slow: a longer --timeout. Then resume"
+_MANY = Others()
+
+_retryable = retry_if_exception_type(RetryableError)
+
+
+class Triage:
+    """Judges the failures of one run, in the light of what the run has seen so far."""
+
+    def __init__(self, *, max_attempts: int = MAX_ATTEMPTS) -> None:
+        self.max_attempts = max_attempts
+        self.quota = RetryQuota()
+        self._stop = stop_after_attempt(max_attempts)
+        self._rate_limits = RateLimits()
+        self._suspects = Suspects()
+        self._opening: Counter[str] = Counter()
+        self._unreachable_since: float | None = None
+
+    def answered(self, sent_s: float = float("-inf")) -> None:
+        """A call was answered; it was sent at `sent_s`."""
+        self._unreachable_since = None
+        self._rate_limits.answered()
+        self._suspects.answered(sent_s)
+        self.quota.earn()
+
+    def look_anew(self) -> None:
+        """The run was paused: how long nothing was answered starts from here."""
+        self._unreachable_since = None
+        self._rate_limits.look_anew()
+
+    def judge(
+        self,
+        error: EndpointError,
+        attempt: int,
+        now: float,
+        *,
+        rate_limits: int = 0,
+        streak: Streak | None = None,
+        others: Others = _MANY,
+    ) -> Decision:
+        """The decision about a row whose attempt number `attempt` (from 1) ended in `error`, at `now` seconds.
+
+        `rate_limits` is how many 429s the row has met so far, this one included; they are no attempts. `streak` is the
+        row's own, and kept up to date in here.
+        """
+        streak = streak or Streak()
+        if isinstance(error, EndpointRefused):
+            if not error.may_be_row:
+                return Park(error.message, error.fix, renewed_after_s(error))
+            return self._suspects.denied(error, streak, now, others=others, is_last=attempt >= self.max_attempts)
+        if not self._suspects.answers and (parked := self._false_start(error)):
+            return parked
+        if isinstance(error, ConnectionFailed) and not error.sent:
+            return self._unreachable_again(error, now)
+        if not isinstance(error, RowDeadline):
+            self._unreachable_since = None  # whatever it said, something is there
+        if isinstance(error, RateLimited):
+            return self._rate_limits.judge(error, now, rate_limits)
+        return self._row_failed(error, state_of(error, attempt), now, streak=streak, others=others)
+
+    def _false_start(self, error: EndpointError) -> Park | None:
+        """A run that never had an answer is parked after a few failures of a kind: something is set up wrongly."""
+        allowed = FALSE_STARTS.get(type(error))
+        if allowed is None:
+            return None
+        self._opening[error.kind] += 1
+        if self._opening[error.kind] < allowed:
+            return None
+        return Park(error.message, error.fix or (_ROW_FIX if isinstance(error, RowDeadline) else _SETUP_FIX))
+
+    def _row_failed(
+        self, error: EndpointError, state: RetryCallState, now: float, *, streak: Streak, others: Others
+    ) -> Decision:
+        """The server's trouble, the row's own, or a row whose time is up: that one may be the server's, too."""
+        is_retryable = _retryable(state)
+        if not is_retryable and not isinstance(error, RowDeadline):
+            return GiveUp()
+        poison = self._suspects.failed(error, streak, now) if is_retryable else None
+        if poison and not self._stop(state):
+            return GiveUp(poison)
+        if not self.quota.spend():
+            return Park(
+                f"most answers fail, the last one so: {error.message}", error.fix or "mend the server, then resume"
+            )
+        hangs = isinstance(error, RequestTimeout) and streak.times >= TIMEOUTS_IN_TAIL
+        if hangs and not self._suspects.answers:
+            return Park(f"nothing was answered yet: {error.message}", error.fix or _SILENT_FIX)
+        asked_s = asked_for(state)
+        if not is_retryable or (hangs and not others.new) or self._stop(state):
+            return GiveUp()
+        return Retry(max(backoff(state), asked_s), pause_s=asked_s)
+
+    def _unreachable_again(self, error: ConnectionFailed, now: float) -> Decision:
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        gone_s = now - self._unreachable_since
+        if gone_s > UNREACHABLE_PATIENCE_S:
+            return Park(f"nothing answers any more, for {gone_s:.0f} s: {error.message}", "when it is back: resume")
+        # A quarter more each time, by the clock: the calls that fail together count once.
+        wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)
+        return Retry(wait_s, counts=False, pause_s=wait_s)

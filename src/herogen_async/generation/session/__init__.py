@@ -1,0 +1,214 @@
+"""Run, resume and look at runs: what the command line is a thin shell of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from typing import Literal, TypedDict, Unpack
+
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.journal import recover
+from herogen_async.generation.report import RunReport, folded_report
+from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
+from herogen_async.generation.session.costs import spent
+from herogen_async.generation.session.reporter import wake_in_s
+from herogen_async.generation.session.run_request import Consent, Order, changed_settings, new_order, order_from
+from herogen_async.generation.session.session import Session, Watch
+from herogen_async.generation.session.session_history import fold_history
+from herogen_async.generation.session.sync_runner import run_to_end
+from herogen_async.generation.settings import Durability, Settings
+from herogen_async.specs.spec import Spec
+
+__all__ = ["ResumeOptions", "RunOptions", "Session", "Watch", "aresume", "arun", "resume", "run", "status"]
+
+Path = str | os.PathLike[str]
+_SETTINGS = tuple(field.name for field in fields(Settings))
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The settings of a run, those of `journal.Settings`; each may be left out.
+
+    `concurrency` is how many requests are in flight at most, 16 when left out; with `auto` it is found out. `rpm`,
+    `tpm`, `input_tpm`, `output_tpm` are requests and tokens a minute, `rpd` and `tpd` a day: ceilings, whatever the
+    server says. `window_s` is for servers that count by windows of so many seconds. `limit` takes only the first tasks
+    of the grid. A request may take `timeout_s`, and less when the others are fast, but never less than `min_timeout_s`.
+    `durability` is what an answer has survived when it is counted as done: `process`, `periodic` or `power`.
+    A row may take `row_timeout_s` with all its attempts, then it is given up; a session asks for `run_timeout_s`, then
+    it parks. `budget_usd` is what the run may cost at most, over all its sessions; `price` is `IN,OUT`, USD for a
+    million tokens of prompt and of answer, for where no price is known or another one is paid.
+    """
+
+    concurrency: int | Literal["auto"] | None
+    rpm: float | None
+    tpm: float | None
+    input_tpm: float | None
+    output_tpm: float | None
+    rpd: float | None
+    tpd: float | None
+    window_s: float | None
+    limit: int | None
+    timeout_s: float | None
+    min_timeout_s: float | None
+    durability: Durability | None
+    row_timeout_s: float | None
+    run_timeout_s: float | None
+    budget_usd: float | None
+    price: str | None
+
+
+class RunOptions(SettingsOptions, total=False):
+    """The options of `run` and `arun`; each may be left out.
+
+    `run` is a folder, or a name below `runs/`: the spec's name when left out. With no `base_url` and no key (`api_key`
+    or OPENAI_API_KEY) the embedded model answers. `endpoint` is `completions` or `chat`. `wait`: where it parks and
+    knows when it can go on, it sleeps till then. `requeue_damaged`: where a line is damaged it is passed over, and what
+    it held is asked again. `watch` is told how it goes.
+
+    Where the folder's rows were made with another spec, it is refused: `extend` asks what is new, and keeps all that is
+    there; `regenerate_stale` asks again what was made with another prompt, model or sampling.
+    """
+
+    run: Path | None
+    base_url: str | None
+    endpoint: str | None
+    model: str | None
+    api_key: ApiKey | None
+    extend: bool
+    regenerate_stale: bool
+    wait: bool
+    requeue_damaged: bool
+    watch: Watch | None
+
+
+class ResumeOptions(SettingsOptions, total=False):
+    """The options of `resume` and `aresume`: what is left out stays as the run's folder has it.
+
+    `retry_failed` asks also for the tasks that were given up; for those of some classes, where it names them. The rest
+    as in RunOptions.
+    """
+
+    retry_failed: bool | Collection[str]
+    api_key: ApiKey | None
+    wait: bool
+    requeue_damaged: bool
+    watch: Watch | None
+
+
+async def arun(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -> RunReport:
+    """Run `spec` (a Spec, a file, None for the built-in one), or go on with it where its folder holds answers already.
+
+    Returns when all is answered or given up, or when it was stopped or parked: `report.state` says which. It leaves
+    the process's signals alone; cancelled, it drops what is in flight and keeps all that came back. Raises InputError,
+    LocalModelError, DiskError, DamageError.
+    """
+    return await _new_session(spec, options).run()
+
+
+async def aresume(run: Path, **options: Unpack[ResumeOptions]) -> RunReport:
+    """Go on with the run in `run`, as its folder says, but for the options that are given. Raises as `arun`."""
+    return await _old_session(run, options).run()
+
+
+def run(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -> RunReport:
+    """`arun`, for code that is not async. Ctrl-C stops it gently; a notebook's running loop is no obstacle.
+
+    Raises also Interrupted, when it was stopped before anything was asked.
+    """
+    return run_to_end(_new_session(spec, options))
+
+
+def resume(run: Path, **options: Unpack[ResumeOptions]) -> RunReport:
+    """`aresume`, for code that is not async; stopped as `run` is."""
+    return run_to_end(_old_session(run, options))
+
+
+def status(run: Path) -> RunReport:
+    """What the run in `run` is, also while another process works on it. Raises RunFolderError, DamageError."""
+    folder = existing_run(run)
+    manifest = read_manifest(folder)
+    lineage = manifest.lineage()
+    plan = lineage.plan
+    held, lock = is_held(folder), read_lock(folder)
+    events = list(read_events(folder))
+    if lock.live and not held:
+        events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
+    found = recover(folder, lineage)
+    report = folded_report(
+        {
+            "run": str(folder.path),
+            "grid": plan.size,
+            "model": manifest.model,
+            "endpoint": manifest.endpoint,
+            "base_url": manifest.base_url,
+            "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, MonotonicClock().wall()),
+            "budget": manifest.settings.budget_usd,
+        },
+        found,
+        total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
+        sessions=fold_history(events),
+        live={"in_flight": 0, **lock.live} if held else {},
+    )
+    return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()))
+
+
+def _new_session(spec: Spec | Path | None, options: RunOptions) -> Session:
+    _check_names(options, RunOptions)
+    order = new_order(
+        spec,
+        run=options.get("run"),
+        base_url=options.get("base_url"),
+        endpoint=options.get("endpoint"),
+        model=options.get("model"),
+        api_key=options.get("api_key"),
+        timeout_s=options.get("timeout_s"),
+        settings=changed_settings(Settings(), {name: options.get(name) for name in _SETTINGS}),
+    )
+    order = replace(order, settings=_with_held_money(order))
+    consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
+    return Session(
+        replace(order, consent=consent),
+        options.get("watch") or Watch(),
+        wait=options.get("wait", False),
+        requeue_damaged=options.get("requeue_damaged", False),
+    )
+
+
+def _check_names(options: Mapping[str, object], known: type) -> None:
+    """InputError for an option that there isn't: a budget that nobody reads would be no budget."""
+    names = sorted(known.__annotations__)
+    for name in options:
+        if name not in names:
+            raise InputError(f"{name!r} is no option", fix=nearest(name, names))
+
+
+def _with_held_money(order: Order) -> Settings:
+    """A run that has a budget keeps it, and its price for the same model, when it is started again without them."""
+    if not order.folder.manifest.exists():
+        return order.settings
+    manifest = read_manifest(order.folder)
+    held, settings = manifest.settings, order.settings
+    same_model = order.model in (None, manifest.model)
+    return replace(
+        settings,
+        budget_usd=held.budget_usd if settings.budget_usd is None else settings.budget_usd,
+        price=held.price if settings.price is None and same_model else settings.price,
+    )
+
+
+def _old_session(run: Path, options: ResumeOptions) -> Session:
+    _check_names(options, ResumeOptions)
+    folder = existing_run(run)
+    manifest = read_manifest(folder)
+    changes = {name: options.get(name) for name in _SETTINGS}
+    order = order_from(manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key"))
+    return Session(
+        order,
+        options.get("watch") or Watch(),
+        retry_failed=options.get("retry_failed", False),
+        wait=options.get("wait", False),
+        requeue_damaged=options.get("requeue_damaged", False),
+    )

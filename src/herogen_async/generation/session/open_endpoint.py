@@ -1,0 +1,130 @@
+"""From an order to an endpoint that answers: which model it is, and the embedded server's life."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
+from herogen_async.generation.endpoint import Completion, Request, Resizable
+from herogen_async.generation.endpoint.embedded import DESCRIPTION, EmbeddedServer, Progress, Weights, weights_in_thread
+from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
+from herogen_async.generation.endpoint.target import Server
+from herogen_async.generation.limits import estimate_tokens
+from herogen_async.generation.run_folder import read_manifest
+from herogen_async.generation.session.run_request import MOST_SLOTS, Order
+from herogen_async.specs.plan import Plan
+
+UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An order whose model is known, and the embedded model's weights where it is that."""
+
+    order: Order
+    model: str
+    weights: Weights | None = None
+
+
+async def find_model(order: Order, on_notice: Callable[[str], None], on_weights: Callable[[Progress], None]) -> Ready:
+    """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
+    if order.server is None:
+        weights = await weights_in_thread(order.weights, on_weights)
+        if order.pinned is not None and order.pinned != weights.sha256:
+            raise InputError(
+                f"this run was made with other weights than {str(weights.path)!r}",
+                fix="put the old file back, or start a new run with --run NAME",
+            )
+        on_notice(DESCRIPTION)
+        return Ready(order, weights.name, weights)
+    if order.model is not None:
+        return Ready(order, order.model)
+    if order.folder.manifest.exists():
+        return Ready(order, read_manifest(order.folder).model)
+    model = await _only_model(order, order.server)
+    on_notice(f"{order.server.base_url} serves one model, {model!r}: using it.")
+    return Ready(replace(order, model=model), model)
+
+
+@contextlib.asynccontextmanager
+async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
+    """The endpoint of a run, open; the embedded server is started for it and ended after it."""
+    if ready.weights is None:
+        async with _client(ready.order, ready.model, ready.order.server) as endpoint:
+            yield endpoint
+        return
+    embedded = EmbeddedServer(
+        ready.weights,
+        slots=min(ready.order.most_in_flight, MOST_SLOTS),
+        context_tokens=_context_tokens(plan),
+    )
+    if embedded.note:
+        on_notice(embedded.note)
+    async with embedded as server:
+        client = _client(ready.order, ready.model, Server(server.base_url, server.api_key))
+        async with client as endpoint:
+            yield _Watched(endpoint, server)
+
+
+class _Watched:
+    """Tells a dead embedded server from a lost connection: it won't come back by waiting."""
+
+    def __init__(self, endpoint: Resizable, server: EmbeddedServer) -> None:
+        self._endpoint = endpoint
+        self._server = server
+
+    async def complete(self, request: Request) -> Completion:
+        try:
+            return await self._endpoint.complete(request)
+        except ConnectionFailed:
+            try:
+                self._server.check()
+            except LocalModelError as gone:
+                raise EndpointRefused(gone.message, fix=gone.fix or "resume starts it anew") from None
+            raise
+
+    def resize(self, concurrency: int) -> None:
+        self._endpoint.resize(concurrency)
+
+
+def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible:
+    if server is None:
+        raise RuntimeError("an order without weights has a server")
+    return OpenAICompatible(
+        server,
+        kind=order.endpoint,
+        model=model,
+        sampling=order.spec.sampling.as_sent(),
+        concurrency=order.most_in_flight,
+        timeout_s=order.settings.timeout_s,
+        # What may have been charged is asked again by the engine alone, which reserves its worst case anew.
+        transport_for=partial(choose_transport, resends=order.settings.budget_usd is None),
+    )
+
+
+async def _only_model(order: Order, server: Server) -> str:
+    try:
+        async with _client(order, "", server) as endpoint:
+            models = await endpoint.models()
+    except EndpointError as error:
+        raise InputError(
+            f"{server.base_url} can't say which models it serves: {error.message}",
+            fix=error.fix or "start the server, mend --base-url, or name the model with --model",
+        ) from error
+    if len(models) == 1:
+        return models[0]
+    served = ", ".join(models[:20]) or "none"
+    raise InputError(f"no model was named, and {server.base_url} serves {served}", fix="--model NAME")
+
+
+def _context_tokens(plan: Plan) -> int:
+    """Tokens a slot needs for the longest prompt of the grid and its answer."""
+    spec = plan.spec
+    longest = {name: max(values, key=len) for name, values in spec.attributes.items()}
+    prompt = plan.task(plan.grid.index(longest) * plan.repeats)
+    limit = spec.sampling.max_completion_tokens or spec.sampling.max_tokens or UNLIMITED_ANSWER
+    # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
+    return 2 * estimate_tokens(prompt.prompt + (prompt.system or ""), 1) + limit

@@ -1,0 +1,44 @@
+"""What a session says before it asks: what a crash would cost, and whether the disk has room for the answers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Plan
+
+ROW_BYTES = 420  # of a row's own: names, key, times, usage, checksum
+TOKEN_BYTES = 4
+UNLIMITED_BYTES = 4000  # of an answer whose length nothing limits
+SAMPLED = 16  # tasks, spread over the plan
+
+
+def crash_line(settings: Settings, most_in_flight: int) -> str:
+    """What a kill and a power cut would cost at most."""
+    power = {
+        "power": "and so would a power cut",
+        "periodic": "a power cut also the last 256 rows at most",
+        "process": "a power cut all that the system has not written to the disk by itself (--durability process)",
+    }[settings.durability]
+    return f"If it is killed, at most {most_in_flight} calls in flight and 4 ms of answers are asked again, {power}."
+
+
+def row_bytes(plan: Plan) -> float:
+    """About how many bytes the journal's line of one task of `plan` takes, at most."""
+    step = max(1, plan.size // SAMPLED)
+    tasks = [plan.task(index) for index in range(0, plan.size, step)][:SAMPLED]
+    asked = sum(len(task.prompt) + 2 * len(task.sub_prompt) for task in tasks) / len(tasks)
+    limit = plan.spec.sampling.max_tokens
+    return asked + ROW_BYTES + (UNLIMITED_BYTES if limit is None else TOKEN_BYTES * limit)
+
+
+def room_line(folder: Path, plan: Plan, rows: int) -> str | None:
+    """A warning when `rows` more answers may not fit on the disk of `folder`."""
+    wanted, free = rows * row_bytes(plan), shutil.disk_usage(folder).free
+    if wanted <= free:
+        return None
+    return (
+        f"{rows:,} answers may take {wanted / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free where {str(folder)!r} lies: "
+        "when the disk is full the run parks, and nothing is lost."
+    )

@@ -1,0 +1,160 @@
+"""From the counters of a session to its reports: live, for `status`, and the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.clock import Clock
+from herogen_async.generation.engine import Progress, Stopped, Straggler
+from herogen_async.generation.limits import Budget
+from herogen_async.generation.report import Pace, RunReport, live_report, session_summary
+from herogen_async.generation.session.open_endpoint import Ready
+
+REPORT_TICKS = 2  # engine ticks between two live reports: five a second
+PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
+CONCURRENCY_CHANGE = 0.25  # a smaller step of the adaptive concurrency is not worth an event
+_PUBLISHED = (
+    "in_flight",
+    "elapsed_s",
+    "rows_per_s",
+    "tokens_per_s",
+    "permitted_pct",
+    "binding",
+    "binding_shares",
+    "limits",
+    "concurrency",
+    "latency_ms",
+    "retries",
+    "errors",
+    "eta_s",
+    "cost",
+)
+LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past it fewer stragglers are told
+
+
+class Reporter:
+    """Reports on `progress`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all.
+
+    `budget` knows what it costs; None where nobody knows.
+    """
+
+    def __init__(
+        self,
+        ready: Ready,
+        progress: Progress,
+        clock: Clock,
+        *,
+        earlier_s: float,
+        grid: int,
+        budget: Budget | None = None,
+    ) -> None:
+        self.progress = progress
+        self.budget = budget
+        self._ready = ready
+        self._clock = clock
+        self._earlier_s = earlier_s
+        self._grid = grid
+        self._pace = Pace()
+        self._ticks = 0
+        self._limits: dict[str, float] = {}
+        self._concurrency = 0
+        self._is_paused = False
+
+    def tick(
+        self,
+        on_report: Callable[[RunReport], None],
+        publish: Callable[[dict[str, Any]], None],
+        record: Callable[..., None],
+    ) -> None:
+        """Called by the engine ten times a second; `record` is told what changed: limits, concurrency, pauses."""
+        self._ticks += 1
+        if self._ticks % REPORT_TICKS:
+            return
+        report = self._live()
+        on_report(report)
+        if self._ticks % PUBLISH_TICKS == 0:
+            figures = {name: getattr(report, name) for name in _PUBLISHED}
+            publish(_fitting({**figures, "session_s": report.elapsed_s - self._earlier_s}, report.stragglers))
+            self._record_changes(report, record)
+
+    def _record_changes(self, report: RunReport, record: Callable[..., None]) -> None:
+        if report.limits != self._limits:
+            self._limits = report.limits
+            record("limits", **report.limits)
+        concurrency = report.concurrency or 0
+        if abs(concurrency - self._concurrency) > CONCURRENCY_CHANGE * self._concurrency:
+            self._concurrency = concurrency
+            record("concurrency", limit=concurrency)
+        is_paused = report.binding == "gate"
+        if is_paused and not self._is_paused:
+            record("paused", refused=report.errors.get("rate_limit", 0))
+        self._is_paused = is_paused
+
+    def summary(self, stopped: Stopped | None) -> dict[str, Any]:
+        """What the session's last event keeps."""
+        figures = session_summary(self.progress, now=self._clock.now())
+        pending = self.progress.total - self.progress.done - self.progress.failed
+        if stopped is None or (stopped.state == "interrupted" and not pending):
+            return {**figures, "state": self._finished}
+        wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
+        return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
+
+    def final(self, stopped: Stopped | None) -> RunReport:
+        """The last report: rates over the whole session."""
+        summary = self.summary(stopped)
+        return replace(
+            self._live(),
+            state=summary["state"],
+            in_flight=0,
+            eta_s=None,
+            rows_per_s=summary["rows_per_s"],
+            tokens_per_s=summary["tokens_per_s"],
+            binding=summary["binding"],
+            permitted_pct=summary["permitted_pct"],
+            stragglers=(),
+            reason=summary.get("reason"),
+            fix=summary.get("fix"),
+            wake_at=summary.get("wake_at"),
+            wake_in_s=wake_in_s(summary.get("wake_at"), self._clock),
+        )
+
+    @property
+    def _finished(self) -> str:
+        return "failed_rows" if self.progress.failed else "done"
+
+    def _live(self) -> RunReport:
+        order = self._ready.order
+        return live_report(
+            {
+                "run": str(order.folder.path),
+                "grid": self._grid,
+                "model": self._ready.model,
+                "endpoint": order.endpoint,
+                "base_url": None if order.server is None else order.server.base_url,
+                "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
+                "budget": None if self.budget is None else self.budget.limit_usd,
+            },
+            self.progress,
+            self._pace,
+            now=self._clock.now(),
+            earlier_s=self._earlier_s,
+        )
+
+
+def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:
+    """Seconds until `wake_at`, below zero when it is past; None where it is not known."""
+    return None if wake_at is None else (datetime.fromisoformat(wake_at) - clock.wall()).total_seconds()
+
+
+def _fitting(figures: dict[str, Any], stragglers: tuple[Straggler, ...]) -> dict[str, Any]:
+    """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them."""
+    if not stragglers:
+        return figures
+    told = [asdict(each) for each in stragglers]
+    while told and len(codec.dumps({**figures, "stragglers": told})) > LIVE_BYTES:
+        told.pop()
+    return {**figures, "stragglers": told}

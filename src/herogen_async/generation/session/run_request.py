@@ -1,0 +1,177 @@
+"""What a run is to be, settled before anything is sent: spec, server, model, folder, settings.
+
+An order comes from a caller's wishes (`new_order`) or from a manifest (`order_from`); `Session` can't tell which.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
+from herogen_async.generation.prices import price_by_hand
+from herogen_async.generation.run_folder import Manifest, RunFolder, find_run
+from herogen_async.generation.settings import Durability, Settings
+from herogen_async.specs.spec import Spec
+
+# What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
+# 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.
+EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
+MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
+OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes, control
+MOST_IN_FLIGHT = 1024  # that `auto` ever tries; a single server rarely has more slots
+EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agrees to where a run was made with another spec.
+
+    `extend`: what is new is asked, and answers of another prompt, model or sampling stay. `regenerate_stale`: those
+    are asked again.
+    """
+
+    extend: bool = False
+    regenerate_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
+
+    `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
+    was made with.
+    """
+
+    spec: Spec
+    endpoint: str
+    model: str | None
+    server: Server | None
+    weights: str | None
+    folder: RunFolder
+    settings: Settings
+    notices: tuple[str, ...] = ()
+    pinned: str | None = None
+    consent: Consent = Consent()
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many calls a run may ever have in flight: what is set, or what `auto` may grow to."""
+        if self.settings.concurrency != "auto":
+            return self.settings.concurrency
+        if self.server is None:
+            return MOST_SLOTS
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return MOST_IN_FLIGHT if hard == resource.RLIM_INFINITY else max(1, min(MOST_IN_FLIGHT, hard // 2))
+
+
+def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
+    """The spec that an argument means; None is the built-in one. Raises SpecError."""
+    if spec is None:
+        return Spec.builtin()
+    return spec if isinstance(spec, Spec) else Spec.load(spec)
+
+
+def new_order(
+    spec: Spec | str | os.PathLike[str] | None,
+    *,
+    run: str | os.PathLike[str] | None,
+    base_url: str | None,
+    endpoint: str | None,
+    model: str | None,
+    api_key: ApiKey | None,
+    timeout_s: float | None,
+    settings: Settings,
+) -> Order:
+    """An order from a caller's wishes. Raises InputError."""
+    check_settings(settings)
+    if endpoint not in (None, "completions", "chat"):
+        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    wanted = read_spec(spec)
+    model = model or wanted.model
+    server = choose_server(base_url, model, os.environ, api_key=api_key)
+    kind = endpoint or wanted.endpoint
+    order = Order(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
+    if server is None:
+        return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
+    if kind == "completions" and is_openai(server.base_url):
+        raise InputError(
+            "no model at api.openai.com serves completions any more",
+            fix="--endpoint chat --model NAME; or another --base-url; or --model embedded for the embedded model",
+        )
+    if model is None and is_openai(server.base_url):
+        raise InputError("no model was named", fix="--model NAME, or `model:` in the spec")
+    if model is not None and is_embedded(model):
+        raise InputError(f"{model!r} is the embedded model, and a base URL was given too", fix="leave one of them out")
+    return order
+
+
+def order_from(manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None) -> Order:
+    """The order that a manifest holds. Raises InputError when its key is not at hand."""
+    check_settings(settings)
+    spec = manifest.resolved_spec()
+    if manifest.base_url is None:
+        held = manifest.weights or {}
+        order = Order(spec, manifest.endpoint, manifest.model, None, held.get("file", EMBEDDED), folder, settings)
+        return replace(order, pinned=held.get("sha256"))
+    server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
+    return Order(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+
+
+def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`settings` with those of `changes` that are not None."""
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_settings(settings: Settings) -> None:
+    """InputError for a setting that can't work."""
+    wrong = {
+        "concurrency": settings.concurrency != "auto" and not _counts(settings.concurrency, most=100_000),
+        "max_attempts": not _counts(settings.max_attempts),
+        "limit": settings.limit is not None and not _counts(settings.limit),
+    }
+    timeouts = ("timeout_s", "min_timeout_s", "row_timeout_s", "run_timeout_s")
+    for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "tpd", "window_s", "budget_usd", *timeouts):
+        value = getattr(settings, name)
+        wrong[name] = value is not None and not (type(value) in (int, float) and 0 < value < float("inf"))
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            shown = name.removesuffix("_s").removesuffix("_usd").replace("_", "-")
+            raise InputError(f"{shown} can't be {getattr(settings, name)!r}", fix="give a number above zero")
+    if settings.durability not in get_args(Durability):
+        valid = ", ".join(map(repr, get_args(Durability)))
+        raise InputError(f"durability can't be {settings.durability!r}", fix=f"valid: {valid}")
+    if settings.price is not None:
+        price_by_hand(str(settings.price))
+
+
+def _counts(value: object, *, most: float = float("inf")) -> bool:
+    """Whether it is a whole number from 1 on. Python's callers may give anything, and the manifest keeps it."""
+    return type(value) is int and 1 <= value <= most
+
+
+def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None) -> Order:
+    """`order` for the embedded model: no server, time enough, and for the built-in spec the profile."""
+    model, settings = order.model, order.settings
+    if model is not None and not is_embedded(model):
+        raise InputError(
+            f"the model {model!r} was named, and no server to ask for it",
+            fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
+        )
+    if timeout_s is None:
+        settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S, min_timeout_s=EMBEDDED_TIMEOUT_S)
+    own_file = os.environ.get("HEROGEN_MODEL") if model is None else model
+    weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
+    order = replace(order, model=None, weights=weights, settings=settings)
+    if not is_builtin:
+        return order
+    kind = endpoint or "chat"
+    spec = order.spec.replace(endpoint=kind, sampling={**order.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
+    shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())
+    notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
+    return replace(order, spec=spec, endpoint=kind, notices=(notice,))

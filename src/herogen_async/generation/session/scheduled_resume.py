@@ -1,0 +1,67 @@
+"""A parked run that knows when it can go on, and sleeps till then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from herogen_async.core.clock import Clock
+from herogen_async.generation.report import RunReport
+from herogen_async.generation.retry import nap_s
+
+LOOK_S = 30.0  # how often it looks at the time of day, and is looked at; a laptop that was shut wakes it that late
+
+
+class Nap:
+    """The sleeps of one run; `end` wakes it for good."""
+
+    def __init__(self, clock: Clock, on_notice: Callable[[str], None], on_report: Callable[[RunReport], None]) -> None:
+        self.ended = False
+        self._clock = clock
+        self._notice = on_notice
+        self._report = on_report
+        self._alarm: asyncio.Event | None = None
+        self._fruitless = -1
+        self._done = -1
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._alarm is not None
+
+    def end(self) -> None:
+        """Sleep no more, and don't go on either."""
+        self.ended = True
+        if self._alarm is not None:
+            self._alarm.set()
+
+    async def until_it_can_go_on(self, parked: RunReport, publish: Callable[[dict[str, Any]], None]) -> bool:
+        """Sleep till `parked` can go on; False, at once where no time is known, when it stays parked."""
+        self._fruitless = self._fruitless + 1 if parked.done == self._done else 0
+        self._done = parked.done
+        seconds = nap_s(parked.wake_in_s, self._fruitless)
+        if seconds is None:
+            if self._fruitless:
+                self._notice(f"It slept {self._fruitless} times and nothing was answered: it stays parked.")
+            else:
+                self._notice("Nobody says when it could go on, so there is nothing that --wait could wait for.")
+            return False
+        until = self._clock.wall() + timedelta(seconds=seconds)
+        asleep = replace(parked, wake_at=until.isoformat(), wake_in_s=seconds)
+        publish({"reason": asleep.reason, "wake_at": asleep.wake_at, "elapsed_s": asleep.elapsed_s})
+        self._alarm = asyncio.Event()
+        try:
+            return await self._sleep(asleep, until, self._alarm)
+        finally:
+            self._alarm = None
+
+    async def _sleep(self, asleep: RunReport, until: datetime, alarm: asyncio.Event) -> bool:
+        while (left_s := (until - self._clock.wall()).total_seconds()) > 0:
+            self._report(replace(asleep, wake_in_s=left_s))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(alarm.wait(), min(left_s, LOOK_S))
+                return False
+        return True

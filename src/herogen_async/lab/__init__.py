@@ -1,0 +1,1 @@
+"""Measuring and trying out: a simulated server, benchmarks, the doctor."""

@@ -1,0 +1,36 @@
+"""How fast can it go? Cells of a sweep measured with real runs, and grids foretold in virtual time.
+
+```
+cells_of(concurrency, rpm=..., tpm=..., latency_ms=...) -> cells            every combination, checked
+bench_simulated(spec, cells, simulated, ...) -> Bench                       a simulator and a run for each cell
+bench_endpoint(spec, cells, endpoint, ...) -> Bench                         ... against a server that is there
+foresee(spec, rows, cell, simulated) -> Outlook, raises(...) -> [Raise]     the same engine in virtual time
+```
+"""
+
+from herogen_async.lab.bench.driver import bench_endpoint, bench_simulated
+from herogen_async.lab.bench.grid_forecast import Outlook, Raise
+from herogen_async.lab.bench.measure import Endpoint
+from herogen_async.lab.bench.recommend import recommend
+from herogen_async.lab.bench.records import Advice, Bench, Cell, Measured, Moment, Setting
+from herogen_async.lab.bench.sweep import Simulated, cells_of
+from herogen_async.lab.bench.virtual_time import foresee, raises
+
+__all__ = [
+    "Advice",
+    "Bench",
+    "Cell",
+    "Endpoint",
+    "Measured",
+    "Moment",
+    "Outlook",
+    "Raise",
+    "Setting",
+    "Simulated",
+    "bench_endpoint",
+    "bench_simulated",
+    "cells_of",
+    "foresee",
+    "raises",
+    "recommend",
+]

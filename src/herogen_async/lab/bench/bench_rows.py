@@ -1,0 +1,39 @@
+"""The rows that a bench asks for: a spec's own, more of them where its grid is too small. Pure."""
+
+from __future__ import annotations
+
+from math import prod
+
+from herogen_async.core.errors import InputError
+from herogen_async.specs.spec import Spec
+
+_ROUND = "bench_round"
+MOST_REPEATS = 1_000_000  # that a spec may have
+
+
+def varied(spec: Spec, rows: int) -> Spec:
+    """`spec` with at least `rows` tasks: the grid again and again, each time with a number at the prompt's end.
+
+    Equal prompts would all get answers of one length from a simulated server.
+    """
+    rounds = -(-rows // _size(spec))
+    if rounds <= 1:
+        return spec
+    numbers = [str(number) for number in range(1, rounds + 1)]
+    return spec.replace(
+        attributes={_ROUND: numbers, **spec.attributes}, prompt=f"{spec.prompt}\n({{{_ROUND}}})", name="bench"
+    )
+
+
+def repeated(spec: Spec, rows: int) -> Spec:
+    """`spec` with at least `rows` tasks, and its own prompts: more answers of each cell. Raises InputError."""
+    if rows <= _size(spec):
+        return spec
+    repeats = -(-rows * spec.repeats // _size(spec))
+    if repeats > MOST_REPEATS:
+        raise InputError(f"{rows:,} rows are too many for this spec's grid", fix="a smaller --limit")
+    return spec.replace(repeats=repeats)
+
+
+def _size(spec: Spec) -> int:
+    return prod(len(values) for values in spec.attributes.values()) * spec.repeats

@@ -1,0 +1,125 @@
+"""The sweep itself: cell after cell, each with a server and a run of its own, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from herogen_async.core.errors import InputError
+from herogen_async.generation.settings import Settings
+from herogen_async.lab.bench.bench_rows import repeated, varied
+from herogen_async.lab.bench.measure import Endpoint, measure, order_for
+from herogen_async.lab.bench.recommend import recommend
+from herogen_async.lab.bench.records import Bench, Cell, Measured
+from herogen_async.lab.bench.server_process import serving
+from herogen_async.lab.bench.signals import all_as_ctrl_c, signals_later
+from herogen_async.lab.bench.sweep import Simulated, check_cell
+from herogen_async.specs.spec import Spec
+
+# Distinct prompts for a simulated server: more than a cell of an hour could ask, and made in a moment.
+ROWS = 5_000_000
+_LIMITS = "HEROGEN_LIMITS_DIR"
+
+OnCell = Callable[[int, Measured | None], None]  # the cell's number from 1; None when it begins
+
+
+def bench_simulated(
+    spec: Spec, cells: Sequence[Cell], simulated: Simulated, *, seconds: float, limit: int | None, on_cell: OnCell
+) -> Bench:
+    """Measure `cells` against the simulator, at most `seconds` and `limit` rows each; `on_cell` is told of each.
+
+    Ctrl-C ends it early, and what was measured by then is returned. Raises InputError, ServerFailed.
+    """
+    check_cell(seconds, limit)
+    for cell in cells:
+        simulated.policy(cell.setting)
+    many = varied(spec, ROWS)
+    # The simulator charges a request's largest answer, whatever comes of it.
+    row_tokens = spec.sampling.max_completion_tokens or spec.sampling.max_tokens
+
+    def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
+        settings = replace(simulated.settings(cell), limit=limit)
+        with serving(cell.setting, simulated) as url, _own_limits(folder):
+            order = order_for(many, Endpoint(url, "simulated"), settings, folder / "run")
+            return measure(cell, order, seconds, row_tokens=row_tokens)
+
+    return _sweep(cells, one, on_cell, {"simulated": asdict(simulated), "seconds": seconds, "limit": limit})
+
+
+def bench_endpoint(
+    spec: Spec, cells: Sequence[Cell], endpoint: Endpoint, *, seconds: float, limit: int | None, on_cell: OnCell
+) -> Bench:
+    """Measure `cells` against a server that is there, as `bench_simulated`; the limits are ceilings of the runs.
+
+    It costs what the server takes for `limit` rows a cell. Raises InputError, also without a limit.
+    """
+    check_cell(seconds, limit)
+    if limit is None:
+        raise InputError(
+            f"a bench of {endpoint.base_url!r} may cost money, and no limit was given",
+            fix="--limit N: so many rows for each cell at most",
+        )
+    many = repeated(spec, limit)
+
+    def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
+        settings = Settings(concurrency=cell.concurrency, rpm=cell.setting.rpm, tpm=cell.setting.tpm, limit=limit)
+        return measure(cell, order_for(many, endpoint, settings, folder / "run"), seconds)
+
+    return _sweep(cells, one, on_cell, {"base_url": endpoint.base_url, "seconds": seconds, "limit": limit})
+
+
+def _sweep(
+    cells: Sequence[Cell],
+    one: Callable[[Cell, Path], tuple[Measured | None, bool]],
+    on_cell: OnCell,
+    server: dict[str, object],
+) -> Bench:
+    measured: list[Measured] = []
+    interrupted = False
+    try:
+        with all_as_ctrl_c():
+            for number, cell in enumerate(cells, start=1):
+                on_cell(number, None)
+                with _scratch() as folder:
+                    found, interrupted = one(cell, folder)
+                if found is not None and (found.rows or not interrupted):
+                    measured.append(found)
+                    on_cell(number, found)
+                if interrupted:
+                    break
+    except KeyboardInterrupt:  # between two runs, which take it themselves
+        interrupted = True
+    return Bench(tuple(measured), recommend(measured), server, len(cells), interrupted)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, whatever happens."""
+    folder = None
+    try:
+        with signals_later():
+            folder = Path(tempfile.mkdtemp(prefix="herogen-sweep-"))
+        yield folder
+    finally:
+        if folder is not None:
+            with signals_later():
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _own_limits(folder: Path) -> Iterator[None]:
+    """Limits are shared by address: a simulated server's would stay as a file, for an address that never comes back."""
+    before = os.environ.get(_LIMITS)
+    os.environ[_LIMITS] = str(folder / "limits")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_LIMITS]
+        else:
+            os.environ[_LIMITS] = before

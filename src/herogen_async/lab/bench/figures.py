@@ -1,0 +1,117 @@
+"""From the samples of a cell to its figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, linear_regression
+
+from herogen_async.core.limits import MINUTE_S
+from herogen_async.generation.report import RunReport
+from herogen_async.lab.bench.records import Cell, Measured, Moment, Setting
+
+_PER_S = {"minute": 1 / MINUTE_S, "second": 1.0}  # what counts over longer may be spent at once
+
+
+def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None) -> Moment:
+    """The sample that a live report is; `row_tokens` as in `permitted_per_s`."""
+    return Moment(
+        at_s=round(report.elapsed_s, 3),
+        rows=report.done,
+        permitted=_permitted_so_far(report, setting, row_tokens),
+        in_flight=report.in_flight,
+        refused=report.errors.get("rate_limit", 0),
+        concurrency=report.concurrency,
+        binding=report.binding,
+    )
+
+
+def measured_from(
+    cell: Cell, moments: Sequence[Moment], live: RunReport, final: RunReport, *, row_tokens: int | None = None
+) -> Measured:
+    """The figures of a cell. `live` is the last report before it was stopped, `final` the one after that.
+
+    What is waited for and what is permitted is taken from `live`: at the end there is only the tail.
+    """
+    answered, ended = final.done + final.failed, sum(final.errors.values())
+    refused = final.errors.get("rate_limit", 0)
+    rate = steady_rate([(each.at_s, each.rows) for each in moments])
+    late = [each for each in moments if each.at_s >= live.elapsed_s / 2]
+    shares = {what: share for what, share in live.binding_shares.items() if share}
+    return Measured(
+        cell=cell,
+        seconds=round(live.elapsed_s, 3),
+        rows=final.done,
+        rows_per_s=round(final.done / max(final.elapsed_s, 1e-9) if rate is None else rate, 3),
+        permitted_pct=_permitted_pct(live, cell.setting, rate, row_tokens),
+        permitted_per_s=permitted_per_s(live, cell.setting, row_tokens),
+        refused=refused,
+        refused_pct=round(100 * refused / (answered + ended), 2) if answered + ended else 0.0,
+        retries=final.retries,
+        given_up=final.failed,
+        latency_ms=dict(final.latency_ms),
+        in_flight=round(fmean(each.in_flight for each in late), 1) if late else 0.0,
+        reached=live.concurrency,
+        binding=next(iter(shares), None),
+        binding_shares=shares,
+        moments=tuple(moments),
+    )
+
+
+def steady_rate(points: Sequence[tuple[float, int]]) -> float | None:
+    """Rows a second in the second half of `points` (seconds, rows so far), None where too little came in it.
+
+    It is the slope of the line through the samples that brought rows. Answers come in batches where all calls take the
+    same time: samples between two batches would only say how long ago the last one was.
+    """
+    if not points:
+        return None
+    half = points[-1][0] / 2
+    steps = [
+        (at, rows) for (at, rows), (_, before) in zip(points[1:], points, strict=False) if rows > before and at >= half
+    ]
+    if len(steps) < 2:
+        return None
+    return linear_regression(*zip(*steps, strict=True)).slope
+
+
+def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None = None) -> float | None:
+    """The permitted rate in rows a second, None where no limit is known; by those set and those told.
+
+    Tokens a minute are rows a minute by what a row is charged: `row_tokens`, or what the taken share says.
+    """
+    rates = [
+        value * _PER_S[per]
+        for name, value in report.limits.items()
+        if name.startswith("requests") and (per := name.partition("_per_")[2]) in _PER_S
+    ]
+    if setting.rpm is not None:
+        rates.append(setting.rpm / MINUTE_S)
+    if setting.tpm is not None and row_tokens is not None:
+        rates.append(setting.tpm / MINUTE_S / row_tokens)
+    elif _counts_tokens(report, setting):
+        return _by_share(report)
+    return min(rates) if rates else None
+
+
+def _by_share(report: RunReport) -> float | None:
+    if not report.permitted_pct or not report.elapsed_s:
+        return None
+    taken = report.done + report.failed + report.in_flight
+    return round(taken * 100 / report.permitted_pct / report.elapsed_s, 3)
+
+
+def _permitted_pct(live: RunReport, setting: Setting, rows_per_s: float | None, row_tokens: int | None) -> float | None:
+    """The share of the permitted rate, of the same time as `rows_per_s` where the rate is known in rows."""
+    permitted = permitted_per_s(live, setting, row_tokens)
+    if rows_per_s is None or permitted is None or (row_tokens is None and _counts_tokens(live, setting)):
+        return live.permitted_pct
+    return round(100 * rows_per_s / permitted, 1)
+
+
+def _permitted_so_far(report: RunReport, setting: Setting, row_tokens: int | None) -> float | None:
+    per_s = permitted_per_s(report, setting, row_tokens)
+    return None if per_s is None else round(per_s * report.elapsed_s, 1)
+
+
+def _counts_tokens(report: RunReport, setting: Setting) -> bool:
+    return setting.tpm is not None or any("tokens" in name for name in report.limits)

@@ -1,0 +1,132 @@
+"""How long a grid takes and what a raise would buy, from the first of its answers in virtual time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from herogen_async.lab.bench.records import Cell, number
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What virtual time brought: when each answer came, in seconds and ascending, and what was waited for.
+
+    `is_whole`: all rows were answered. `most_per_s` is what each limit permits in the long run, in rows a second.
+    """
+
+    answered_s: tuple[float, ...]
+    is_whole: bool
+    peak_in_flight: int
+    refused: int
+    binding_shares: dict[str, float]
+    most_per_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How long `rows` rows take with a cell's limits, latency and concurrency.
+
+    `simulated` rows were answered in virtual time; where that is fewer than `rows`, the rest follows from their
+    steady `rows_per_s`. `binding` is what is waited for before the last answers, None where nothing is.
+    """
+
+    cell: Cell
+    rows: int
+    duration_s: float
+    rows_per_s: float
+    simulated: int
+    refused: int
+    peak_in_flight: int
+    binding: str | None
+    binding_shares: dict[str, float]
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether only the first rows were simulated."""
+        return self.simulated < self.rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {**asdict(self), "cell": self.cell.as_dict(), "is_extrapolated": self.is_extrapolated}
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """What a change would buy: `what` is a sentence's part, `saved_s` less than zero where it costs time."""
+
+    what: str
+    outlook: Outlook
+    saved_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {"what": self.what, "saved_s": self.saved_s, **self.outlook.as_dict()}
+
+
+def outlook_from(cell: Cell, rows: int, seen: Seen) -> Outlook:
+    """The outlook for `rows` rows. Raises ValueError when nothing was answered."""
+    times = seen.answered_s
+    if not times:
+        raise ValueError("no answer came in virtual time")
+    binding = next((what for what in seen.binding_shares if what != "tail"), None)
+    if seen.is_whole:
+        duration_s, rows_per_s = times[-1], len(times) / max(times[-1], 1e-9)
+    else:
+        rows_per_s = steady_rate(times, seen.peak_in_flight)
+        for limit, most_per_s in seen.most_per_s.items():  # a burst in the first rows promises nothing for the rest
+            if most_per_s < rows_per_s:
+                rows_per_s, binding = most_per_s, limit
+        duration_s = times[-1] + (rows - len(times)) / rows_per_s
+    return Outlook(
+        cell=cell,
+        rows=rows,
+        duration_s=round(duration_s, 3),
+        rows_per_s=round(rows_per_s, 3),
+        simulated=len(times),
+        refused=seen.refused,
+        peak_in_flight=seen.peak_in_flight,
+        binding=binding,
+        binding_shares=seen.binding_shares,
+    )
+
+
+def steady_rate(answered_s: Sequence[float], in_flight: int) -> float:
+    """Answers a second at the end of `answered_s`, of at most half of them.
+
+    It is taken over a multiple of what is in flight: where all calls take the same time, answers come in rounds of so
+    many, and a part of a round says nothing.
+    """
+    count = len(answered_s)
+    rounds = max(count // 2 // max(in_flight, 1), 1) * in_flight
+    for span in (rounds, count - 1):
+        if 0 < span < count and answered_s[-1 - span] < answered_s[-1]:
+            return span / (answered_s[-1] - answered_s[-1 - span])
+    return count / max(answered_s[-1], 1e-9)
+
+
+def changes(outlook: Outlook) -> list[tuple[str, Cell | None]]:
+    """The raises worth a look, with the cell that each makes; None where it can't change anything.
+
+    Twice the concurrency does nothing where what there is was never all in use.
+    """
+    cell, setting = outlook.cell, outlook.cell.setting
+    found: list[tuple[str, Cell | None]] = []
+    if setting.rpm is not None:
+        found.append((f"{number(2 * setting.rpm)} requests a minute", _with(cell, rpm=2 * setting.rpm)))
+    if setting.tpm is not None:
+        found.append((f"{number(2 * setting.tpm)} tokens a minute", _with(cell, tpm=2 * setting.tpm)))
+    if cell.concurrency != "auto":
+        more = replace(cell, concurrency=2 * cell.concurrency)
+        in_use = outlook.peak_in_flight >= cell.concurrency
+        found.append((f"a concurrency of {2 * cell.concurrency:,}", more if in_use else None))
+    if setting.latency_ms:
+        found.append(
+            (f"a latency of {number(setting.latency_ms / 2)} ms", _with(cell, latency_ms=setting.latency_ms / 2))
+        )
+    return found
+
+
+def _with(cell: Cell, **change: float) -> Cell:
+    return replace(cell, setting=replace(cell.setting, **change))

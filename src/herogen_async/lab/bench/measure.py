@@ -1,0 +1,97 @@
+"""One cell, measured: a real run into a folder that is thrown away, stopped when its time is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from herogen_async.core.errors import InputError, Interrupted
+from herogen_async.generation.report import RunReport
+from herogen_async.generation.session.run_request import Order, new_order
+from herogen_async.generation.session.session import Session, Watch
+from herogen_async.generation.session.sync_runner import run_to_end
+from herogen_async.generation.settings import Settings
+from herogen_async.lab.bench.figures import measured_from, moment_of
+from herogen_async.lab.bench.records import Cell, Measured, Moment
+from herogen_async.specs.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What to ask: a base URL, and the model and the route there; None is as for a run."""
+
+    base_url: str
+    model: str | None = None
+    route: str | None = None
+
+
+def order_for(spec: Spec, endpoint: Endpoint, settings: Settings, folder: Path) -> Order:
+    """The order of a cell's run. Raises InputError."""
+    return new_order(
+        spec,
+        run=folder,
+        base_url=endpoint.base_url,
+        endpoint=endpoint.route,
+        model=endpoint.model,
+        api_key=None,
+        timeout_s=None,
+        settings=settings,
+    )
+
+
+def measure(cell: Cell, order: Order, seconds: float, *, row_tokens: int | None = None) -> tuple[Measured | None, bool]:
+    """The figures of `cell`, and whether a person stopped it; None when nothing had been seen by then.
+
+    `row_tokens` is what the server charges for a row, where that is known. It ends after `seconds`, or with the last
+    row of the order. Raises InputError when the endpoint can't be measured.
+    """
+    samples = _Samples(cell, seconds, row_tokens)
+    session = samples.session = _StoppableSession(order, Watch(on_report=samples))
+    try:
+        final = run_to_end(session)
+    except Interrupted:
+        return None, True
+    if final.state == "parked":
+        url = "" if order.server is None else f" --base-url {order.server.base_url}"
+        raise InputError(f"this can't be measured: {final.reason}", fix=f"herogen-async doctor{url} says what is wrong")
+    if samples.last is None:
+        samples.last = final  # over before the first report
+    if not samples.is_over and not session.is_stopped:
+        samples.keep(final)
+    assert samples.last is not None
+    return measured_from(cell, samples.moments, samples.last, final, row_tokens=row_tokens), session.is_stopped
+
+
+class _StoppableSession(Session):
+    """Asked to stop it drops what is in flight: nobody wants these answers."""
+
+    is_stopped = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        self.cancel()
+
+
+class _Samples:
+    """Keeps what the live reports say, and ends the session when its time is up."""
+
+    def __init__(self, cell: Cell, seconds: float, row_tokens: int | None) -> None:
+        self.session: Session | None = None
+        self.moments: list[Moment] = []
+        self.last: RunReport | None = None
+        self.is_over = False
+        self._setting = cell.setting
+        self._seconds = seconds
+        self._row_tokens = row_tokens
+
+    def __call__(self, report: RunReport) -> None:
+        if self.is_over:  # what comes now is the tail
+            return
+        self.last = report
+        self.keep(report)
+        if report.elapsed_s >= self._seconds and self.session is not None:
+            self.is_over = True
+            self.session.cancel()
+
+    def keep(self, report: RunReport) -> None:
+        self.moments.append(moment_of(report, self._setting, self._row_tokens))

@@ -1,0 +1,165 @@
+"""A bench in words: the table, what it says, and the next command. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from herogen_async.core.units import count, duration, rate
+from herogen_async.lab.bench.grid_forecast import Outlook, Raise
+from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
+from herogen_async.view.terminal.plain import BINDS
+
+HEADINGS = ("concurrency", "rows/s", "permitted", "429s", "p50/p95/p99 ms", "in flight", "bound by")
+OUTLOOK_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "bound by", "simulated")
+_LITTLE_S = 0.005  # of what a change saves: less is rounding
+_LITTLE = 0.01  # ... or a hundredth of the whole
+
+
+def tables(measured: Sequence[Measured]) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """For each setting its name and a line of texts a cell, under HEADINGS: 80 columns hold it."""
+    found: dict[Setting, list[tuple[str, ...]]] = {}
+    for each in measured:
+        found.setdefault(each.cell.setting, []).append(_row(each))
+    return [(setting.text, rows) for setting, rows in found.items()]
+
+
+def _row(each: Measured) -> tuple[str, ...]:
+    latencies = "/".join(f"{milliseconds:.0f}" for milliseconds in each.latency_ms.values())
+    return (
+        concurrency_text(each),
+        rate(each.rows_per_s),
+        "-" if each.permitted_pct is None else f"{each.permitted_pct:.1f} %",
+        f"{count(each.refused)} ({each.refused_pct:.0f} %)" if each.refused else "0",
+        latencies or "-",
+        f"{each.in_flight:,.0f}",
+        each.binding or "-",
+    )
+
+
+def concurrency_text(each: Measured) -> str:
+    """`64`, or what `auto` came to: `auto (61)`."""
+    if each.cell.concurrency != "auto":
+        return str(each.cell.concurrency)
+    return f"auto ({each.reached})" if each.reached else "auto"
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns two blanks apart, for where there is no terminal."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in (headings, *rows)
+    ]
+
+
+def advice_lines(bench: Bench) -> list[str]:
+    """What each setting's cells say, in sentences."""
+    lines = [line for advice in bench.advice for line in _sentences(advice)]
+    if bench.interrupted:
+        lines.insert(0, f"Interrupted: {len(bench.measured)} of {bench.planned} cells were measured.")
+    return lines
+
+
+def run_command(bench: Bench, run: Sequence[str]) -> str:
+    """The run that the last advice means; `run` is its beginning, up to which server."""
+    if not bench.advice:
+        return "the same command again"
+    advice = bench.advice[-1]
+    wanted = "auto" if advice.concurrency is None else str(advice.concurrency)
+    return shlex.join([*run, *_limits(advice.setting), "--concurrency", wanted])
+
+
+def outlook_rows(outlooks: Sequence[Outlook]) -> list[tuple[str, ...]]:
+    """A line of texts a cell, under OUTLOOK_HEADINGS."""
+    return [
+        (
+            each.cell.setting.text,
+            str(each.cell.concurrency),
+            duration(each.duration_s),
+            rate(each.rows_per_s),
+            each.binding or "-",
+            f"the first {count(each.simulated)}" if each.is_extrapolated else "all",
+        )
+        for each in outlooks
+    ]
+
+
+def outlook_lines(outlook: Outlook, raises: Sequence[Raise]) -> list[str]:
+    """How long it takes, what binds, and what each raise would buy."""
+    head = f"{count(outlook.rows)} rows take {duration(outlook.duration_s)} with {outlook.cell.text}"
+    lines = [f"{head} ({rate(outlook.rows_per_s)} rows/s; {_known(outlook)})."]
+    if outlook.binding is not None:
+        lines.append(f"Bound by: {BINDS.get(outlook.binding, outlook.binding)}.")
+    if outlook.refused:
+        lines.append(f"{several(outlook.refused, 'request')} would be refused (429) and sent again.")
+    return lines + [_raise_text(outlook, each) for each in raises]
+
+
+def best_raise(outlook: Outlook, raises: Sequence[Raise], run: Sequence[str]) -> str:
+    """The run that goes with the outlook; with more calls in flight where those save time, for they cost nothing."""
+    better = (each for each in raises if each.outlook.cell.setting == outlook.cell.setting and _saves(outlook, each))
+    cell = next((each.outlook.cell for each in better), outlook.cell)
+    return shlex.join([*run, *_limits(cell.setting), "--concurrency", str(cell.concurrency)])
+
+
+def several(number: int, what: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
+def _saves(outlook: Outlook, each: Raise) -> bool:
+    return each.saved_s > _little_s(outlook)
+
+
+def _little_s(outlook: Outlook) -> float:
+    return max(_LITTLE_S, _LITTLE * outlook.duration_s)
+
+
+def _raise_text(outlook: Outlook, each: Raise) -> str:
+    if abs(each.saved_s) <= _little_s(outlook):
+        return f"With {each.what}: {duration(each.outlook.duration_s)}, the same."
+    word = "less" if each.saved_s > 0 else "more"
+    takes, change = duration(each.outlook.duration_s), duration(abs(each.saved_s))
+    return f"With {each.what}: {takes}, {change} {word}."
+
+
+def _known(outlook: Outlook) -> str:
+    if not outlook.is_extrapolated:
+        return "all of them in virtual time"
+    return f"extrapolated from the first {count(outlook.simulated)} in virtual time"
+
+
+def _sentences(advice: Advice) -> list[str]:
+    where = f"{advice.setting.text}:"
+    share = "" if advice.permitted_pct is None else f", {advice.permitted_pct:.1f} % of the permitted rate"
+    reached = f"{rate(advice.rows_per_s)} rows/s{share}"
+    if not advice.best_rows_per_s:
+        return [f"{where} no answer came in time. Give a cell more --seconds than two answers take."]
+    if advice.concurrency is None:
+        return [f"{where} auto came to {_auto_in_flight(advice)} in flight and {reached}.{_limit_text(advice)}"]
+    if advice.is_edge:
+        more = f"{where} {count(advice.concurrency)} in flight, the most that was tried, brought {reached}."
+        lines = [f"{more} More would bring more: try --concurrency {2 * advice.concurrency}."]
+    else:
+        lines = [f"{where} --concurrency {advice.concurrency} is enough: {reached}.{_limit_text(advice)}"]
+    if advice.auto is not None:
+        pct = 100 * advice.auto.rows_per_s / advice.best_rows_per_s
+        came = f"{_auto_in_flight(advice)} in flight and {rate(advice.auto.rows_per_s)} rows/s"
+        lines.append(f"{where} auto came to {came} in {duration(advice.auto.seconds)}, {pct:.0f} % of the best.")
+    return lines
+
+
+def _limit_text(advice: Advice) -> str:
+    if advice.limit_binds:
+        return " The limit binds: more calls in flight gain nothing, a higher limit would."
+    return " More calls in flight gain nothing."
+
+
+def _auto_in_flight(advice: Advice) -> str:
+    return "?" if advice.auto is None or advice.auto.reached is None else count(advice.auto.reached)
+
+
+def _limits(setting: Setting) -> list[str]:
+    given = (("--rpm", setting.rpm), ("--tpm", setting.tpm))
+    return [text for name, value in given if value is not None for text in (name, f"{value:g}")]

@@ -1,0 +1,73 @@
+"""A sweep's cells and settings, checked before anything is started. Pure but for the checks it borrows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from herogen_async.core.errors import InputError
+from herogen_async.generation.session.run_request import check_settings
+from herogen_async.generation.settings import Settings
+from herogen_async.lab.bench.records import Cell, Concurrency, Setting
+from herogen_async.lab.simulator import Latency, Policy
+
+MOST_SECONDS = 3600.0  # of a cell: longer is a run, not a measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """How the simulated server is in all cells of a sweep, besides limits and latency. `untold`: the run is not told
+    the limits, and learns them from headers and refusals.
+    """
+
+    enforce: str = "bucket-second"
+    headers: str = "openai"
+    slots: int | None = None
+    untold: bool = False
+
+    def policy(self, setting: Setting, **more: Any) -> Policy:
+        """The server of one setting. Raises InputError."""
+        return Policy(
+            rpm=setting.rpm,
+            tpm=setting.tpm,
+            enforce=self.enforce,
+            headers=self.headers,
+            slots=self.slots,
+            latency=Latency(ms=setting.latency_ms or 0.0),
+            **more,
+        )
+
+    def settings(self, cell: Cell) -> Settings:
+        """How the run of a cell is paced."""
+        told = Setting() if self.untold else cell.setting
+        return Settings(concurrency=cell.concurrency, rpm=told.rpm, tpm=told.tpm)
+
+
+def cells_of(
+    concurrency: Sequence[Concurrency],
+    *,
+    rpm: Sequence[float] = (),
+    tpm: Sequence[float] = (),
+    latency_ms: Sequence[float | None] = (None,),
+) -> tuple[Cell, ...]:
+    """Every combination, each once; without limits where none is given. Raises InputError for values that can't be."""
+    settings = [
+        Setting(*values)
+        for values in product(dict.fromkeys(rpm) or (None,), dict.fromkeys(tpm) or (None,), dict.fromkeys(latency_ms))
+    ]
+    cells = tuple(Cell(number, setting) for setting in settings for number in dict.fromkeys(concurrency))
+    if not cells:
+        raise InputError("there is nothing to sweep", fix="e.g. --concurrency 16 --concurrency 64 --latency-ms 800")
+    for cell in cells:
+        check_settings(Settings(concurrency=cell.concurrency, rpm=cell.setting.rpm, tpm=cell.setting.tpm))
+    return cells
+
+
+def check_cell(seconds: float, limit: int | None) -> None:
+    """InputError for a time that a cell can't take, or rows that it can't have."""
+    check_settings(Settings(limit=limit))
+    if not (math.isfinite(seconds) and 0 < seconds <= MOST_SECONDS):
+        raise InputError(f"a cell can't take {seconds!r} seconds", fix=f"above 0, and at most {MOST_SECONDS:g}")

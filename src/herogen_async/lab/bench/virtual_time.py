@@ -1,0 +1,222 @@
+"""A grid in virtual time: the engine, gate and admission of a real run, against the simulator, without a network.
+
+A small grid is asked whole. Of a larger one only the first rows are: as many as it takes for the rate to be steady.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from herogen_async.core.clock import Clock, VirtualClock, run_virtual
+from herogen_async.core.errors import InputError
+from herogen_async.core.limits import MINUTE_S
+from herogen_async.generation.endpoint.target import Server
+from herogen_async.generation.engine import Engine, Progress
+from herogen_async.generation.journal import Written
+from herogen_async.generation.report import shares_of
+from herogen_async.generation.retry import Triage
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.session.build_gate import gate_for
+from herogen_async.generation.session.open_endpoint import Ready
+from herogen_async.generation.session.run_request import MOST_IN_FLIGHT, Order
+from herogen_async.lab.bench.bench_rows import varied
+from herogen_async.lab.bench.grid_forecast import Outlook, Raise, Seen, changes, outlook_from
+from herogen_async.lab.bench.records import Cell, Setting
+from herogen_async.lab.bench.sweep import Simulated
+from herogen_async.lab.simulator import VirtualEndpoint
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.spec import Spec
+
+WHOLE_ROWS = 1000  # up to that the whole grid is asked, a quarter of a second of work
+FEWEST_ROWS = 400  # of a larger grid, and ...
+ROUNDS = 4  # ... so many answers for each call in flight: two to warm up, two to measure
+FEWEST_OF_AUTO = 4000  # it takes some thousand answers to find out how many calls in flight are worth having
+# The share of a minute that a server has saved up, where the rest of a run is reckoned from its beginning: a whole one
+# would be spent long before the end, with none at all the very first request is refused.
+SAVED = 2 / 60
+BATCH_S = 0.001  # answers that come together are let come together
+# In virtual time, besides ten latencies: hours in which next to nothing happens are work for nothing.
+MOST_S, MOST_LATENCIES = 2 * MINUTE_S, 10.0
+_MODEL = "simulated"
+
+
+def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> Outlook:
+    """How long `rows` rows of `spec` take. Raises InputError."""
+    if rows < 1:
+        raise InputError(f"{rows} rows can't be asked for", fix="give --rows a number above zero")
+    setting = cell.setting
+    if setting.rpm is None and setting.tpm is None and not setting.latency_ms:
+        raise InputError(
+            "with neither a limit nor a latency everything takes no time", fix="give --latency-ms, --rpm or --tpm"
+        )
+    if rows <= WHOLE_ROWS:
+        seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=1.0)
+        if seen.is_whole:
+            return outlook_from(cell, rows, seen)
+    seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=_saved(spec, cell.setting, simulated))
+    if not seen.answered_s:
+        raise InputError(
+            f"nothing is answered in {MOST_S / 60:.0f} minutes with {cell.text}",
+            fix="give larger limits, or a smaller latency",
+        )
+    return outlook_from(cell, rows, seen)
+
+
+def raises(spec: Spec, outlook: Outlook, simulated: Simulated) -> list[Raise]:
+    """What twice of each limit, twice the concurrency and half the latency would buy. Raises InputError."""
+    found = []
+    for what, cell in changes(outlook):
+        other = outlook if cell is None else foresee(spec, outlook.rows, cell, simulated)
+        found.append(Raise(what, other, round(outlook.duration_s - other.duration_s, 3)))
+    return found
+
+
+def _saved(spec: Spec, setting: Setting, simulated: Simulated) -> float:
+    """SAVED, or the share that the very first row takes: no real server refuses that one."""
+    periods = MINUTE_S if simulated.enforce.endswith("-second") else 1.0
+    needs = ((1, setting.rpm), (_most_tokens(spec), setting.tpm))
+    return min(1.0, max(SAVED, *(periods * need / limit for need, limit in needs if limit is not None), 0.0))
+
+
+def _most_tokens(spec: Spec) -> int:
+    return spec.sampling.max_completion_tokens or spec.sampling.max_tokens or 0
+
+
+class _Rehearsal:
+    """One run in virtual time."""
+
+    def __init__(self, spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> None:
+        self._rows = rows
+        self._cell = cell
+        self._simulated = simulated
+        auto = cell.concurrency == "auto"
+        self._fewest = FEWEST_OF_AUTO if auto else FEWEST_ROWS
+        most = self._fewest + (ROUNDS + 2) * (MOST_IN_FLIGHT if auto else int(cell.concurrency))
+        self._spec = varied(spec, min(rows, max(most, WHOLE_ROWS)))
+        self._answered_s: list[float] = []
+        self._peak = 0
+        self._progress = Progress(total=rows)
+
+    def seen(self, *, saved: float) -> Seen:
+        """Run it; `saved` is the share of a minute that the server has saved up at the start."""
+        was_on = gc.isenabled()
+        gc.disable()  # half a second of short-lived objects: to look for cycles takes a fifth of it
+        try:
+            return run_virtual(self._run(saved))
+        finally:
+            if was_on:
+                gc.enable()
+
+    async def _run(self, saved: float) -> Seen:
+        clock, progress, order = VirtualClock(), self._progress, self._order()
+        settings, most_tokens = self._cell.setting, _most_tokens(self._spec)
+        plan = Plan(self._spec, endpoint=order.endpoint, model=_MODEL)
+        engine = Engine(
+            plan,
+            VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens or None),
+            Memory(lambda: self._answered(clock.now(), engine)),
+            gate=gate_for(Ready(order, _MODEL), clock, None, fuse_for=partial(VirtualFuse, clock)),
+            clock=clock,
+            progress=progress,
+            concurrency=order.most_in_flight,
+            triage=Triage(),
+        )
+        patience_s = MOST_S + MOST_LATENCIES * (settings.latency_ms or 0.0) / 1000
+        asyncio.get_running_loop().call_later(patience_s, engine.cancel)
+        await engine.run(range(min(self._rows, plan.size)))
+        return Seen(
+            answered_s=tuple(self._answered_s),
+            is_whole=len(self._answered_s) >= self._rows,
+            peak_in_flight=self._peak,
+            refused=progress.errors["rate_limit"],
+            binding_shares=shares_of(
+                Counter({what: count for what, count in progress.binding.items() if what != "cpu"})
+            ),
+            most_per_s=self._most_per_s(most_tokens),
+        )
+
+    def _answered(self, now: float, engine: Engine) -> None:
+        self._answered_s.append(now)
+        self._peak = max(self._peak, self._progress.in_flight)
+        enough = max(self._fewest, ROUNDS * self._peak)
+        if self._rows > WHOLE_ROWS and len(self._answered_s) == enough:
+            asyncio.get_running_loop().call_later(BATCH_S, engine.cancel)
+
+    def _order(self) -> Order:
+        return Order(
+            spec=self._spec,
+            endpoint=self._spec.endpoint,
+            model=_MODEL,
+            server=Server("http://127.0.0.1/v1"),  # never asked
+            weights=None,
+            folder=RunFolder(Path()),  # never written
+            settings=self._simulated.settings(self._cell),
+        )
+
+    def _most_per_s(self, most_tokens: int) -> dict[str, float]:
+        """Rows a second that each limit permits in the long run."""
+        setting, rows = self._cell.setting, max(len(self._answered_s), 1)
+        found = {} if setting.rpm is None else {"requests": setting.rpm / MINUTE_S}
+        if setting.tpm is not None:
+            # What the simulator charges on arrival, for good.
+            charge = max(most_tokens, self._progress.session_usage["prompt_tokens"] / rows, 1)
+            found["tokens"] = setting.tpm / MINUTE_S / charge
+        return found
+
+
+class Memory:
+    """A journal that keeps nothing: each row is acknowledged at once."""
+
+    full = False
+
+    def __init__(self, on_row: Callable[[], None]) -> None:
+        self.on_written: Callable[[Written], None] = lambda _: None
+        self.on_trouble: Callable[[OSError | None], None] = lambda _: None
+        self._on_row = on_row
+        self._finished = asyncio.Event()
+
+    async def open(self) -> None:
+        pass
+
+    def row(self, line: bytes) -> None:
+        del line
+        self._on_row()
+        self.on_written(Written(1, 0))
+
+    def failure(self, line: bytes) -> None:
+        del line
+        self.on_written(Written(0, 1))
+
+    async def run(self) -> None:
+        await self._finished.wait()
+
+    def finish(self) -> None:
+        self._finished.set()
+
+
+class VirtualFuse:
+    """The window fuse on the loop's own time: never more than a window's worth of starts in any window."""
+
+    def __init__(self, clock: Clock, rate_per_s: float, window_s: float) -> None:
+        self._clock = clock
+        self._starts = max(math.floor(rate_per_s * window_s + 1e-6), 1)
+        self._window_s = max(window_s, 1 / rate_per_s)
+        self._log: deque[float] = deque()
+
+    async def __aenter__(self) -> None:
+        while len(self._log) >= self._starts:
+            left_s = self._log[0] + self._window_s - self._clock.now()
+            if left_s <= 0:
+                self._log.popleft()
+            else:
+                await asyncio.sleep(left_s)
+        self._log.append(self._clock.now())
+
+    async def __aexit__(self, *error: object) -> None:
+        del error

@@ -1,0 +1,47 @@
+"""What this machine and an endpoint are: what a person wants to know before a run, for one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.target import choose_server
+from herogen_async.lab.doctor.advice import run_command
+from herogen_async.lab.doctor.diagnosis import Diagnosis, Finding, Machine, Route, Seen, ServedModel
+from herogen_async.lab.doctor.embedded_check import look_at_embedded
+from herogen_async.lab.doctor.listing import lines
+from herogen_async.lab.doctor.machine import look_at_machine
+from herogen_async.lab.doctor.probe import Probe
+
+__all__ = ["Diagnosis", "Finding", "Machine", "Route", "Seen", "ServedModel", "diagnose", "lines"]
+
+
+async def diagnose(
+    base_url: str | None,
+    model: str | None,
+    *,
+    endpoint: str | None,
+    environment: Mapping[str, str],
+    folder: Path,
+    clock: Clock,
+) -> Diagnosis:
+    """Look at this machine (its disk at `folder`) and at the endpoint that `run` would choose.
+
+    Whatever fails is a finding. Raises InputError for an `endpoint` that is none.
+    """
+    if endpoint not in (None, "completions", "chat"):
+        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    machine, findings = look_at_machine(environment, folder, clock)
+    try:
+        server = choose_server(base_url, model, environment)
+    except InputError as error:
+        findings.append(Finding(error.message, error.fix, blocks=True))
+        return Diagnosis(machine, None, tuple(findings))
+    if server is None:
+        findings += look_at_embedded(model, environment, machine)
+        return Diagnosis(machine, None, tuple(findings), "herogen-async run --limit 8")
+    probe = Probe(server, model, clock)
+    seen = await probe.look(endpoint, environment)
+    return Diagnosis(machine, seen, (*findings, *probe.findings), run_command(seen))

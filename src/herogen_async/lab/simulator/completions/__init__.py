@@ -1,0 +1,1 @@
+"""What the simulated server answers to prompts."""

@@ -1,0 +1,76 @@
+"""The questions as the simulation sees them, and its answers: a word is a token, and all follows from the seed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from herogen_async.lab.simulator.policy import Answers
+from herogen_async.lab.simulator.seeded_random import lognormal
+
+BYTES_A_TOKEN = 4  # English text under the common vocabularies
+
+_TALE = """\
+She learned early that power is mostly patience. In the city they speak of a quiet figure who mends what others break.
+Rain never touched her coat, and nobody asked why. He keeps a ledger of every promise, and reads it aloud at dawn.
+Strangers trusted that voice before they knew the face. By night the rooftops belong to someone who counts each light.
+The gift came with a price: every rescue costs one small memory. Friends call it stubbornness, enemies call it fate.
+When the bridge fell silent, only one pair of hands held the cables. There is a workshop below the station, full of
+clocks that disagree. Courage, the old teacher said, is a habit and not a mood. They still leave the window open, in
+case the shadow wants to come home. No medal was ever accepted, but every letter was answered. Even the sea seemed to
+wait for the next decision. A scar above the left eye tells the story that nobody prints. In the end the mask was the
+smallest part of the disguise.
+"""
+_WORDS = _TALE.split()
+_STARTS = [0] + [place + 1 for place, word in enumerate(_WORDS[:-1]) if word.endswith(".")]
+_RING_WORDS = 10_000  # longer answers are made word by word
+_RING = " ".join(_WORDS * (_RING_WORDS // len(_WORDS) + 1)) + " "
+_PLACES = [0] + [place + 1 for place, letter in enumerate(_RING) if letter == " "]  # where each word begins
+
+
+class Question(NamedTuple):
+    """What was asked: all of the prompt's text, and at most how many tokens the answer may have."""
+
+    text: bytes
+    max_tokens: int | None = None
+    voice: bytes = b""  # the tuned model that is asked: it answers otherwise than the others do
+
+    @property
+    def tokens(self) -> int:
+        """The prompt's size, as the server counts it."""
+        return -(-len(self.text) // BYTES_A_TOKEN)
+
+
+class SimulatedAnswer(NamedTuple):
+    """A text with its usage and the word for why it ended. `identity` is the question's own number, of 64 bits."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str
+    identity: int
+
+
+def answer(question: Question, lengths: Answers, drawn: tuple[int, ...]) -> SimulatedAnswer:
+    """The one answer to `question`, from four numbers `drawn` for it. Its second word names the question."""
+    identity, place, first, second = drawn
+    wanted = max(2, round(lognormal(lengths.tokens, lengths.sigma, first, second)))
+    most = lengths.most if question.max_tokens is None else question.max_tokens
+    count = wanted if wanted <= most else most
+    text = _tale(_STARTS[place % len(_STARTS)], count, identity)
+    if wanted > most:
+        return SimulatedAnswer(text, question.tokens, count, "length", identity)
+    if text[-1] != ".":
+        text = text.rstrip(",:") + "."
+    return SimulatedAnswer(text, question.tokens, count, "stop", identity)
+
+
+def _tale(start: int, count: int, identity: int) -> str:
+    """`count` words, the first two of which name the question."""
+    if count < 2:
+        return "Tale"
+    told = count - 2
+    if start + told < len(_PLACES):
+        text = _RING[_PLACES[start] : _PLACES[start + told]]
+    else:
+        text = " ".join(_WORDS[(start + place) % len(_WORDS)] for place in range(told))
+    return f"Tale {identity & 0xFFFFFFFF:08x}: {text}".rstrip()

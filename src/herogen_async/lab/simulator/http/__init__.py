@@ -1,0 +1,1 @@
+"""The simulated server over HTTP: connections, routes, exchanges."""

@@ -1,8 +1,0 @@
-"""What is to be asked: every task of a spec, which of them are still to do, and where they go when it changes."""
-
-from herogen_async.plan.index_set import IndexSet
-from herogen_async.plan.lineage import Era, Lineage
-from herogen_async.plan.outlook import Estimate, Estimator, Observed, mean_prompt_tokens
-from herogen_async.plan.tasks import Plan, Task
-
-__all__ = ["Era", "Estimate", "Estimator", "IndexSet", "Lineage", "Observed", "Plan", "Task", "mean_prompt_tokens"]

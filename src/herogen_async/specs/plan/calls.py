@@ -1,0 +1,84 @@
+"""Every task of a spec, by its place in the grid. The grid is never held: a task is computed when it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from herogen_async.core.codec import canonical, fingerprint
+from herogen_async.specs.plan.index_set import IndexSet
+from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.spec import Spec, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One answer wanted. `key` is its identity, `index` its place in the plan, `repeat` counts from 1."""
+
+    key: str
+    index: int
+    cell: dict[str, str]
+    repeat: int
+    prompt: str
+    system: str | None
+    sub_prompt: str
+
+
+class Plan:
+    """The tasks of `spec`, in order: cells as the grid has them, the repeats of a cell side by side.
+
+    A key is a hash of (canonical cell, repeat, generation fingerprint): it depends on what is asked and of whom, and
+    not on the task's place, so that it survives new values, another order and another name of the spec.
+    """
+
+    def __init__(self, spec: Spec, *, endpoint: str, model: str) -> None:
+        self.spec = spec
+        self.grid = Grid(spec.attributes)
+        self.repeats = spec.repeats
+        self.size = self.grid.size * spec.repeats
+        self.grid_fingerprint = fingerprint([list(spec.attributes.items()), spec.repeats])
+        self.generation_fingerprint = spec.generation_fingerprint(endpoint, model)
+        self._prompt = Template(spec.prompt)
+        self._system = None if spec.system is None else Template(spec.system)
+        self._sub_prompt = Template(spec.sub_prompt)
+        self._hash = hashlib.blake2b(self.generation_fingerprint.encode(), digest_size=16)
+
+    def task(self, index: int) -> Task:
+        """The task at `index`, 0 <= index < size."""
+        cell_index, repeat = divmod(index, self.repeats)
+        cell = self.grid.cell(cell_index)
+        return Task(
+            self._key(cell, repeat + 1),
+            index,
+            cell,
+            repeat + 1,
+            self._prompt.render(cell),
+            None if self._system is None else self._system.render(cell),
+            self._sub_prompt.render(cell),
+        )
+
+    def key(self, index: int) -> str:
+        """The key of the task at `index`, 32 hexadecimal digits."""
+        cell_index, repeat = divmod(index, self.repeats)
+        return self._key(self.grid.cell(cell_index), repeat + 1)
+
+    def owns(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record of a journal, row or failure, is about the very task that is at its index here."""
+        index = record.get("index")
+        return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
+
+    def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
+        """The indices of the first `limit` tasks (all, when None) that are not in `done`, ascending."""
+        return done.missing(self.within(limit))
+
+    def within(self, limit: int | None) -> int:
+        """How many tasks a run with this `limit` has in all."""
+        return self.size if limit is None else min(limit, self.size)
+
+    def _key(self, cell: dict[str, str], repeat: int) -> str:
+        digest = self._hash.copy()
+        digest.update(b"%d" % repeat)
+        digest.update(canonical(cell))
+        return digest.hexdigest()

@@ -1,0 +1,247 @@
+"""What a spec's content must satisfy, beyond the types of its fields: pure functions of plain data to problems.
+
+They look at whatever part of the data has the right shape and stay silent about the rest, so that one reading of a
+broken spec finds all its mistakes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import SpecError
+from herogen_async.core.likeness import MAX_SHOWN, nearest, shown, shown_key
+from herogen_async.specs.spec.problem import Path, Problem
+from herogen_async.specs.spec.template import Template
+
+MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` stop being readable far earlier
+MAX_VALUES = 1_000_000  # of one attribute: they are held in memory
+MAX_TEXT_BYTES = 1 << 20  # of a template or a value: far past every model's context
+MAX_NAME = 80  # as a run's name; it becomes a folder's
+
+ROW_COLUMNS = frozenset(
+    {
+        *("key", "index", "cell", "repeat", "prompt", "sub_prompt", "response_txt", "finish_reason", "model", "usage"),
+        *("request_id", "attempts", "latency_ms", "created_at", "crc"),
+        *("prompt_tokens", "completion_tokens", "total_tokens"),
+    }
+)
+ENGINE_PARAMETERS = {
+    "model": "it is the spec's own `model`",
+    "prompt": "the engine fills it from the grid",
+    "messages": "the engine fills it from the grid",
+    "stream": "answers are read whole",
+    "n": "use `repeats`: each answer is a row of its own",
+}
+
+NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder's
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FORBIDDEN = re.compile(f"{_CONTROL.pattern}|{_SURROGATE.pattern}")
+
+
+def unknown_keys(data: Mapping[Any, Any], valid: Iterable[str]) -> list[Problem]:
+    """The keys of `data` that are not `valid`, each with the nearest that is."""
+    names = list(valid)
+    unknown = (str(key) for key in data if key not in names)
+    return [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in islice(unknown, MAX_SHOWN + 1)]
+
+
+def spec_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """The mistakes in a whole spec, types of plain fields aside."""
+    return [
+        *(_name_problems(data["name"]) if isinstance(data.get("name"), str) else ()),
+        *(attribute_problems(data["attributes"]) if "attributes" in data else ()),
+        *_text_problems(data),
+        *_template_problems(data),
+        *_endpoint_problems(data),
+    ]
+
+
+def sampling_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """The mistakes in sampling parameters, types and ranges aside."""
+    problems: list[Problem] = []
+    if data.get("max_tokens") is not None and data.get("max_completion_tokens") is not None:
+        problems.append(Problem(("max_completion_tokens",), "max_tokens is set as well", "keep one of the two"))
+    stops = data.get("stop")
+    for stop in (stops,) if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else ():
+        if isinstance(stop, str):
+            problems += [Problem(("stop",), *fault) for fault in _text_faults(stop, blank_ok=True)]
+            if not stop:
+                problems.append(Problem(("stop",), "a stop of '' would end each answer at once", "leave it out"))
+    extra = data.get("extra")
+    return [*problems, *_extra_problems(extra)] if isinstance(extra, Mapping) else problems
+
+
+def attribute_problems(attributes: object) -> list[Problem]:
+    """The mistakes in `attributes`: names, lists, values."""
+    if not isinstance(attributes, Mapping):
+        return [
+            Problem(
+                ("attributes",),
+                f"{shown(attributes)} is not a mapping of names to lists",
+                "write e.g. `attributes: {age: ['18', '20'], gender: [man, woman]}`",
+            )
+        ]
+    if not attributes:
+        return [Problem(("attributes",), "holds no attribute", "add one, e.g. `age: ['18', '20']`")]
+    problems: list[Problem] = []
+    if len(attributes) > MAX_ATTRIBUTES:
+        message = f"holds {len(attributes)} attributes, more than {MAX_ATTRIBUTES}"
+        problems.append(Problem(("attributes",), message, "merge some of them"))
+    for name, values in attributes.items():
+        problems += _attribute_name_problems(name)
+        problems += _values_problems(str(name), values)
+    return problems
+
+
+def _name_problems(name: str) -> list[Problem]:
+    if NAME.fullmatch(name):
+        return []
+    usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".").strip("-")[:MAX_NAME] or "superhero"
+    message = f"{shown(name)} is no file name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and no leading dot"
+    return [Problem(("name",), message, f"write e.g. `name: {usable}`")]
+
+
+def _attribute_name_problems(name: object) -> Iterator[Problem]:
+    path: Path = ("attributes", str(name))
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > MAX_NAME:
+        usable = re.sub(r"\W+", "_", str(name)).strip("_")[:MAX_NAME]
+        usable = usable if usable.isidentifier() else f"a_{usable}"
+        yield Problem(path, f"{shown(name)} is no name that a template can hold", f"call it e.g. {usable!r}")
+    elif name in ROW_COLUMNS:
+        yield Problem(path, f"{name!r} is a column of every row already", f"call it e.g. {'the_' + name!r}")
+
+
+def _values_problems(name: str, values: object) -> list[Problem]:
+    path: Path = ("attributes", name)
+    if not isinstance(values, list | tuple | range):
+        example = f"write `{shown_key(name)}: [first, second]`"
+        return [Problem(path, f"{shown(values)} is not a list of values", example)]
+    if not values:
+        return [Problem(path, "the list is empty: the grid would be too", "add a value, or drop the attribute")]
+    if len(values) > MAX_VALUES:
+        return [Problem(path, f"{len(values)} values are more than {MAX_VALUES}", "split the spec in several")]
+    if _surely_good(values):
+        return []
+    problems: list[Problem] = []
+    first_at: dict[object, int] = {}
+    for position, value in enumerate(values):
+        faults = list(_value_faults(value))
+        text = str(value) if type(value) is int else value
+        if not faults and first_at.setdefault(text, position) != position:
+            faults = [(f"{shown(value)} is in the list twice", "keep one of the two; use `repeats` for more answers")]
+        problems += [Problem((*path, position), *fault) for fault in faults]
+        if len(problems) > MAX_SHOWN:
+            break
+    return problems
+
+
+def _surely_good(values: Sequence[object]) -> bool:
+    """A fast yes for the common case; a million values pass in a fraction of a second."""
+    texts = [value for value in values if type(value) is str]
+    return (
+        len(texts) == len(values) == len(set(texts))
+        and all(map(str.strip, texts))
+        and max(map(len, texts)) * 4 <= MAX_TEXT_BYTES
+        and not _FORBIDDEN.search("".join(texts))
+    )
+
+
+def _value_faults(value: object) -> Iterable[tuple[str, str]]:
+    if value is None:
+        return [("an empty value", "write the text, or quote it if you mean the word: 'null'")]
+    if isinstance(value, str):
+        return _text_faults(value)
+    if type(value) is int:
+        return []
+    fix = "write one text an item" if isinstance(value, list | tuple | Mapping) else f"quote it: {str(value)!r}"
+    return [(f"{shown(value)} is not text", fix)]
+
+
+def _text_faults(text: str, *, blank_ok: bool = False) -> Iterator[tuple[str, str]]:
+    if not text.strip() and not blank_ok:
+        yield f"{shown(text)} is blank", "write a text that can be seen"
+    if found := _CONTROL.search(text):
+        yield f"control character {found.group()!r} in {shown(text)}", "take it out"
+    if _SURROGATE.search(text):
+        yield f"half a character (a lone surrogate) in {shown(text)}", "write the whole character"
+    elif len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
+        yield f"a text of {len(text.encode())} bytes, more than {MAX_TEXT_BYTES}", "shorten it"
+
+
+def _text_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("prompt", "sub_prompt", "system", "model"):
+        if isinstance(text := data.get(key), str):
+            for fault in _text_faults(text):
+                yield Problem((key,), *fault)
+
+
+def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    attributes = data.get("attributes")
+    known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
+    names: dict[str, tuple[str, ...]] = {}
+    broken = False
+    for key in ("prompt", "system", "sub_prompt"):
+        if isinstance(text := data.get(key), str) and text.strip():
+            try:
+                names[key] = Template(text).names
+            except SpecError as error:
+                broken = True
+                yield Problem((key,), error.message, error.fix or "")
+    for key, placeholders in names.items():
+        unknown = (name for name in placeholders if known and name not in known)
+        for name in islice(unknown, MAX_SHOWN + 1):
+            yield Problem((key,), f"'{{{name}}}' is no attribute", nearest(name, known))
+    if "prompt" in names and not broken:
+        yield from _unused(known, {*names["prompt"], *names.get("system", ())})
+
+
+def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:
+    for name in known:
+        if name not in used and name.isidentifier():
+            fix = f"write {{{name}}} where it belongs, or drop the attribute: its cells would ask the same thing"
+            yield Problem(("attributes", name), f"{shown(name)} is used in neither prompt nor system", fix)
+
+
+def _endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    if data.get("endpoint", "completions") != "completions":
+        return
+    if data.get("system") is not None:
+        fix = "write `endpoint: chat`, or move this text into the prompt"
+        yield Problem(("system",), f"{shown(data['system'])}: endpoint 'completions' takes no system text", fix)
+    sampling = data.get("sampling")
+    limit = sampling.get("max_completion_tokens") if isinstance(sampling, Mapping) else None
+    if limit is not None:
+        fix = f"write `max_tokens: {limit}`, or `endpoint: chat`"
+        yield Problem(("sampling", "max_completion_tokens"), "endpoint 'completions' does not know it", fix)
+
+
+def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
+    for key, value in extra.items():
+        path: Path = ("extra", str(key))
+        if key in ENGINE_PARAMETERS:
+            yield Problem(path, f"{key!r} is not yours to set here", ENGINE_PARAMETERS[key])
+        elif not isinstance(key, str) or not _is_json({key: value}):
+            fix = "use text, numbers, true, false, null, lists and mappings"
+            yield Problem(path, f"{shown(value)} can't be sent as JSON", fix)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return not _SURROGATE.search(value)
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_json(key) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_json(item) for item in value)
+    try:
+        codec.canonical(value)
+    except TypeError:  # no JSON type, or an integer past 64 bits
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""YAML to nodes, from the parser's events: no object is ever built from a tag, and no alias grows into a bomb."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from herogen_async.core.likeness import shown
+from herogen_async.specs.spec.node import MAX_DEPTH, Listing, Mapping, Node, Scalar, fail
+
+MAX_ALIASED = 10_000  # nodes that aliases stand for, all told: "billion laughs" ends here
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # of surrogates: one character, as JSON writes it
+_CORE = "tag:yaml.org,2002:"
+_TAGS = {"!", *(_CORE + kind for kind in ("str", "int", "float", "bool", "null", "seq", "map"))}
+
+# (what the parser says, what we say, the fix); the first that fits
+_WORDS = (
+    ("'\\t'", "a tab where YAML wants spaces", "indent with spaces"),
+    ("cannot start any token", "this character can't start a text", "put the text in quotes"),
+    (
+        "mapping values are not allowed",
+        "a second ':' on the line, or a wrong indentation",
+        "quote texts that hold ': '",
+    ),
+    ("unexpected end of stream", "a quote is opened and never closed", "close the quote"),
+    ("but got '<stream end>'", "a bracket is opened and never closed", "close the bracket"),
+    ("expected ',' or", "a ',' or a closing bracket is missing", "close the bracket, or quote the text before it"),
+    ("could not find expected ':'", "a key without its ':'", "write `key: value`, with a space after the colon"),
+    ("expected <block end>", "this line is indented unlike its neighbours", "line it up with them"),
+    ("unknown escape character", "an unknown backslash escape", "double the backslash, or use single quotes"),
+    ("undefined tag handle", "a custom tag is not safe", "take the tag out"),
+)
+
+
+def read_yaml(text: str) -> Node | None:
+    """The only document in `text`, None when it holds none. TextError when it is no safe YAML 1.2."""
+    builder = _Builder()
+    try:
+        for event in _events(text):
+            builder.take(event)
+    except ReaderError as broken:
+        line = text.count("\n", 0, broken.position) + 1
+        found = text[broken.position : broken.position + 1]
+        fail(line, f"character {found!r} is not allowed in YAML", "take it out")
+    except MarkedYAMLError as broken:
+        _fail_at(broken, text.splitlines())
+    except (YAMLError, UnicodeError, ValueError) as broken:
+        fail(builder.line, f"the YAML after this line can't be read ({type(broken).__name__})", "check its escapes")
+    return builder.root
+
+
+def _events(text: str) -> Iterator[Any]:
+    yaml: Any = YAML(typ="safe", pure=True)
+    events: Iterator[Any] = yaml.parse(text)
+    return events
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: Listing | Mapping
+    anchor: str | None
+    key: Scalar | None = None
+
+
+class _Builder:
+    """Nodes from events, without recursion. An alias shares the node that it stands for."""
+
+    def __init__(self) -> None:
+        self.root: Node | None = None
+        self.line = 1
+        self._documents = 0
+        self._open: list[_Open] = []
+        self._anchors: dict[str, Node] = {}
+        self._aliased = 0
+
+    def take(self, event: Any) -> None:
+        self.line = event.start_mark.line + 1
+        if isinstance(event, DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                fail(self.line, "a second document starts here ('---')", "keep one spec a file")
+        elif isinstance(event, AliasEvent):
+            self._alias(event.anchor)
+        elif isinstance(event, ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, SequenceStartEvent | MappingStartEvent):
+            self._start(event)
+        elif isinstance(event, SequenceEndEvent | MappingEndEvent):
+            ended = self._open.pop()
+            self._place(ended.node, ended.anchor)
+
+    def _scalar(self, event: Any) -> None:
+        tag = self._safe_tag(event)
+        plain = event.implicit[0] if tag is None else tag not in ("!", _CORE + "str")
+        text = _PAIR.sub(lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), event.value)
+        self._place(Scalar(text, plain, self.line), event.anchor)
+
+    def _start(self, event: Any) -> None:
+        self._safe_tag(event)
+        if len(self._open) >= MAX_DEPTH:
+            fail(self.line, f"nested more than {MAX_DEPTH} levels deep", "flatten it")
+        node = Mapping([], self.line) if isinstance(event, MappingStartEvent) else Listing([], self.line)
+        self._open.append(_Open(node, event.anchor))
+
+    def _alias(self, anchor: str) -> None:
+        node = self._anchors.get(anchor)
+        if node is None:
+            fail(
+                self.line, f"the alias '*{anchor}' stands for nothing above it", f"mark a value with '&{anchor}' first"
+            )
+        self._aliased += _size(node)
+        if self._aliased > MAX_ALIASED:
+            fail(self.line, f"aliases such as '*{anchor}' stand for more than {MAX_ALIASED} pieces", "write them out")
+        self._place(node, None)
+
+    def _place(self, node: Node, anchor: str | None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._open:
+            self.root = node
+            return
+        around = self._open[-1]
+        if isinstance(around.node, Listing):
+            around.node.items.append(node)
+        elif around.key is not None:
+            around.node.pairs.append((around.key, node))
+            around.key = None
+        elif isinstance(node, Scalar):
+            around.key = Scalar(node.text, node.plain, self.line)
+        else:
+            fail(node.line, "a list or mapping stands where a key belongs", "use a plain name as the key")
+
+    def _safe_tag(self, event: Any) -> str | None:
+        tag = None if event.tag is None else str(event.tag)
+        if tag is not None and tag not in _TAGS:
+            fail(
+                self.line,
+                f"the tag {shown(tag)} is not safe: a spec holds text, numbers, lists, mappings",
+                "take it out",
+            )
+        return tag
+
+
+def _size(node: Node) -> int:
+    """How many nodes `node` stands for. At most what was written plus MAX_ALIASED: deeper bombs never get here."""
+    if isinstance(node, Scalar):
+        return 1
+    return 1 + sum(map(_size, node.items if isinstance(node, Listing) else (item for _, item in node.pairs)))
+
+
+def _fail_at(broken: MarkedYAMLError, lines: list[str]) -> NoReturn:
+    opened = "stream" in (broken.problem or "")  # what is never closed is mended where it was opened
+    mark = (opened and broken.context_mark) or broken.problem_mark or broken.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    said = broken.problem or ""
+    message, fix = next(
+        ((ours, fix) for theirs, ours, fix in _WORDS if theirs in said),
+        ("the YAML can't be read here", "check quotes, brackets and indentation, here and on the line before"),
+    )
+    here = lines[line] if line < len(lines) else ""
+    fail(line + 1, f"broken YAML at column {column + 1}: {message}: {shown(here)}", fix)

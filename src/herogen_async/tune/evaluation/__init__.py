@@ -1,0 +1,7 @@
+"""How a tuned model answers beside its base: does it stop, does it keep to what it was asked, does it only copy?"""
+
+from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
+from herogen_async.tune.evaluation.records import Evaluation, Side
+from herogen_async.tune.evaluation.statistics import Share
+
+__all__ = ["ANSWERS", "Evaluation", "Share", "Side", "evaluate_tuned"]

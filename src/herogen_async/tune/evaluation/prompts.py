@@ -1,0 +1,128 @@
+"""What the models are asked: questions that were held out of the training, or else cells of the grid."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.recipe import Recipe
+from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.spec.template import Template
+from herogen_async.tune.finetune.records import TunedModel
+from herogen_async.tune.query import question_from, question_of_row
+
+HELD_OUT, GRID, TRAINING = "held-out questions", "cells of the grid", "questions of the training data"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question without its separator, and the cell that it is about; empty where that can't be told."""
+
+    prompt: str
+    cell: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """`asked` as often as answers are wanted: the same question again where there are fewer. `source` says whence."""
+
+    asked: tuple[Asked, ...]
+    source: str
+
+    @property
+    def different(self) -> int:
+        return len({each.prompt for each in self.asked})
+
+
+def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
+    """`answers` questions, drawn by `seed`. Raises InputError where there is nothing to ask."""
+    rng = random.Random(seed)  # noqa: S311 - to be repeatable, not to be secret
+    recipe = tuned.recipe
+    source, prompts = HELD_OUT, _prompts_in(tuned.held_out, recipe)
+    if not prompts and recipe.sub_prompt is not None and recipe.attributes:
+        return Questions(_repeated(list(_cells(recipe, answers, rng)), answers), GRID)
+    if not prompts:
+        source, prompts = TRAINING, _prompts_in(tuned.training, recipe)
+    if not prompts:
+        raise InputError(
+            f"there is nothing to ask {tuned.name!r}: no held-out rows, and its questions' template is not recorded",
+            fix="assemble with --split 0.1, and tune on that",
+        )
+    rng.shuffle(prompts)
+    cells = _CellReader(recipe)
+    return Questions(_repeated([Asked(prompt, cells.read(prompt)) for prompt in prompts], answers), source)
+
+
+def completions_in(file: Path | None, recipe: Recipe) -> Iterator[str]:
+    """The answers that a fine-tune file teaches."""
+    for row in _rows_in(file):
+        answer = row.get("completion")
+        if answer is None and isinstance(messages := row.get("messages"), list) and messages:
+            answer = messages[-1].get("content")
+        if isinstance(answer, str):
+            yield recipe.answer(answer)
+
+
+def _prompts_in(file: Path | None, recipe: Recipe) -> list[str]:
+    """The different questions of a fine-tune file, in its order, without their separator."""
+    return list(dict.fromkeys(question_of_row(row, recipe).removesuffix(recipe.separator) for row in _rows_in(file)))
+
+
+def _rows_in(file: Path | None) -> Iterator[dict[str, Any]]:
+    if file is None or not file.is_file():
+        return
+    with file.open("rb") as lines:
+        for line in lines:
+            if line.strip() and isinstance(row := codec.loads(line), dict):
+                yield row
+
+
+def _cells(recipe: Recipe, answers: int, rng: random.Random) -> Iterable[Asked]:
+    grid = Grid(recipe.attributes)
+    for index in rng.sample(range(grid.size), min(answers, grid.size)):
+        cell = grid.cell(index)
+        names = Template(recipe.sub_prompt or "").names
+        asked = {name: cell[name] for name in names if name in cell}
+        yield Asked(question_from(asked, recipe), asked)
+
+
+def _repeated(asked: list[Asked], answers: int) -> tuple[Asked, ...]:
+    return tuple(asked[number % len(asked)] for number in range(answers))
+
+
+class _CellReader:
+    """Reads a question backwards: which values its template was filled with."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._pattern: re.Pattern[str] | None = None
+        if recipe.sub_prompt is None:
+            return
+        template = Template(recipe.sub_prompt)
+        # A mark that no text has stands for each value, so that what is between them can be told from it.
+        marks = {name: f"\0{number}\0" for number, name in enumerate(template.names)}
+        parts = re.split("\0(\\d+)\0", template.render(marks))
+        seen: set[str] = set()
+        pattern = ""
+        for place, part in enumerate(parts):
+            if place % 2 == 0:
+                pattern += re.escape(part)
+                continue
+            name = template.names[int(part)]
+            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{_values(recipe.attributes.get(name, ()))})"
+            seen.add(name)
+        self._pattern = re.compile(pattern, re.DOTALL)
+
+    def read(self, prompt: str) -> dict[str, str]:
+        found = None if self._pattern is None else self._pattern.fullmatch(prompt.strip())
+        return {} if found is None else found.groupdict()
+
+
+def _values(known: Iterable[str]) -> str:
+    """Known values first, the longest of them before its own beginning; else anything."""
+    return "|".join([*(re.escape(each) for each in sorted(known, key=len, reverse=True)), ".+?"])

@@ -1,0 +1,168 @@
+"""The rows of a fine-tune file, looked at before anything is sent: their shape, their number, their separator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.assemble.assembly_report import FEWEST_ROWS
+from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
+
+FORMATS = (PROMPT_COMPLETION, MESSAGES)
+DPO = "dpo"
+JSON_LINES = (".jsonl", ".ndjson")
+_SHOWN = 5  # line numbers in a sentence
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a file of rows is. `doubles` rows are the same as one before them."""
+
+    file: Path
+    rows: int
+    size: int
+    sha256: str
+    doubles: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the log keeps of it, but for its place."""
+        return {"rows": self.rows, "bytes": self.size, "sha256": self.sha256}
+
+
+@dataclass(slots=True)
+class _Found:
+    rows: int = 0
+    size: int = 0
+    hash: Any = field(default_factory=sha256)
+    seen: Counter[bytes] = field(default_factory=Counter)
+    wrong: dict[str, list[int]] = field(default_factory=dict)
+
+
+def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS) -> Rows:
+    """What is in `file`. Raises InputError, naming lines, for what a fine-tune would be refused or spoiled by."""
+    found, problem = _Found(), _problem_for(recipe, method)
+    for number, line in enumerate(_lines(file), start=1):
+        found.size += len(line)
+        found.hash.update(line)
+        if not line.strip():
+            continue
+        found.rows += 1
+        found.seen[blake2b(line, digest_size=8).digest()] += 1
+        if (wrong := _wrong_with(line, problem)) is not None:
+            found.wrong.setdefault(wrong, []).append(number)
+    _refuse(file, found, recipe, fewest)
+    return Rows(file, found.rows, found.size, found.hash.hexdigest(), found.rows - len(found.seen))
+
+
+def holds_pairs(file: Path) -> bool:
+    """Whether the first row of `file` is a prompt and a completion, and no messages nor answers to choose from."""
+    first = next(_lines(file), b"")
+    return not any(name in first for name in (b'"messages"', b'"non_preferred_output"'))
+
+
+def pairs_in(file: Path) -> Iterator[tuple[str, str]]:
+    """The prompts and completions of `file`, as far as they are some."""
+    for line in _lines(file):
+        try:
+            row = codec.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("prompt"), str) and isinstance(row.get("completion"), str):
+            yield row["prompt"], row["completion"]
+
+
+def is_gone(target: str) -> bool:
+    """Whether `target` names a file of rows that is not there."""
+    file = Path(target)
+    return file.suffix.lower() in JSON_LINES and not file.is_file()
+
+
+def fingerprint_of(file: Path) -> str:
+    """The SHA-256 of a file."""
+    known = sha256()
+    for line in _lines(file):
+        known.update(line)
+    return known.hexdigest()
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as content:
+            yield from content
+    except OSError as error:
+        raise InputError(f"{str(file)!r} can't be read: {error.strerror}", fix="check the path") from error
+
+
+def _refuse(file: Path, found: _Found, recipe: Recipe, fewest: int) -> None:
+    if not found.rows:
+        raise InputError(f"{str(file)!r} holds no rows", fix="assemble the run first, or name another file")
+    for what, lines in found.wrong.items():
+        shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
+        raise InputError(
+            f"{str(file)!r}: {what}, in {len(lines):,} of {found.rows:,} rows (line {shown})", fix=_fix(what, recipe)
+        )
+    if found.rows < fewest:
+        raise InputError(
+            f"{str(file)!r} holds {found.rows} rows: fine-tuning takes {fewest} at least",
+            fix="get more answers (herogen-async resume RUN), or keep the ones that were cut off: "
+            "herogen-async assemble RUN --truncated trim",
+        )
+
+
+def _fix(what: str, recipe: Recipe) -> str:
+    if "separator" in what:
+        return f"each prompt ends with {recipe.separator!r}: herogen-async prepare -f FILE adds it"
+    return "make rows of one kind with: herogen-async prepare -f FILE"
+
+
+def _wrong_with(line: bytes, problem: Callable[[dict[str, Any]], str | None]) -> str | None:
+    try:
+        row = codec.loads(line)
+    except ValueError:
+        return "no JSON"
+    return problem(row) if isinstance(row, dict) else "no JSON object"
+
+
+def _problem_for(recipe: Recipe, method: str | None) -> Callable[[dict[str, Any]], str | None]:
+    if method == DPO:
+        return _preference_problem
+    if recipe.format == MESSAGES:
+        return _messages_problem
+    return lambda row: _pair_problem(row, recipe.separator)
+
+
+def _pair_problem(row: dict[str, Any], separator: str) -> str | None:
+    for name in ("prompt", "completion"):
+        if not isinstance(row.get(name), str):
+            return f"no text in {name!r}"
+    if not row["completion"].strip():
+        return "an empty 'completion'"
+    if separator and not row["prompt"].endswith(separator):
+        return f"a prompt without the separator {separator!r} at its end"
+    return None
+
+
+def _messages_problem(row: dict[str, Any]) -> str | None:
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return "no list in 'messages'"
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            return f"a message whose 'role' is none of {', '.join(_ROLES)}"
+    last = messages[-1]
+    if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not last["content"].strip():
+        return "messages that do not end with an assistant's text"
+    return None
+
+
+def _preference_problem(row: dict[str, Any]) -> str | None:
+    names = ("input", "preferred_output", "non_preferred_output")
+    missing = [name for name in names if not row.get(name)]
+    return f"no {', '.join(map(repr, missing))}, which the method 'dpo' wants" if missing else None

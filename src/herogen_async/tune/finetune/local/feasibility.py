@@ -1,0 +1,215 @@
+"""Whether a local fine-tune can succeed, looked at before anything is written; and how long and large it will be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core import codec
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION
+from herogen_async.generation.endpoint.embedded.process import free_cores
+from herogen_async.tune.finetune.local import memory
+from herogen_async.tune.finetune.local.base_model import LocalModel
+from herogen_async.tune.finetune.records import TuneOrder
+
+FEWEST_ROWS = 10
+LONGEST_TOKENS = 2048  # a longer row is cut: its activations would take more than most machines have
+KEPT_CHECKPOINTS = 3
+FORMATS = (PROMPT_COMPLETION, MESSAGES)
+
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors", "gguf", "numpy")
+_BYTES_A_TOKEN = 4.0  # English text has 4.3, so that the longest row is over-estimated; the trainer counts
+_TEMPLATE_TOKENS = 8
+_PADDING = 1.25  # the rows of a batch are as long as its longest
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is trained; what the order leaves open is as it was measured to work with the embedded model."""
+
+    method: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+    @classmethod
+    def of(cls, order: TuneOrder) -> Settings:
+        """Raises InputError for what can't be trained."""
+        method = order.method or memory.LORA
+        if method not in memory.METHODS:
+            raise InputError(f"{method!r} is no method of training here: valid are lora, full", fix="--method lora")
+        return cls(
+            method=method,
+            epochs=_positive("epochs", order.epochs, 1),  # one teaches the embedded model its task on 294 rows
+            batch_size=_positive("batch_size", order.batch_size, 8),
+            learning_rate=_rate(order.learning_rate, 5e-4 if method == memory.LORA else 5e-5),
+            seed=17 if order.seed is None else order.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a file of rows comes to. Tokens are estimated from the text."""
+
+    count: int
+    tokens: int
+    longest_tokens: int
+
+
+def require_packages(packages: tuple[str, ...] = _PACKAGES) -> None:
+    """Raises InputError when the packages of the `[train]` extra are not installed."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"training on this machine needs packages that are not installed: {', '.join(missing)}",
+            fix="pip install 'herogen-async[train]' (on Linux pip's plain torch brings several GB of CUDA packages: "
+            "without a GPU, install torch's CPU build first, from the index that torch's own page names)",
+        )
+
+
+def count_rows(path: Path, form: str) -> Rows:
+    """Raises InputError for a row that can't be trained on, with its line."""
+    count = tokens = longest = 0
+    for number, row in _rows(path):
+        size = _TEMPLATE_TOKENS + math.ceil(len(_text(path, number, row, form).encode()) / _BYTES_A_TOKEN)
+        count, tokens, longest = count + 1, tokens + size, max(longest, size)
+    return Rows(count, tokens, longest)
+
+
+def look(order: TuneOrder, model: LocalModel, folder: Path) -> list[str]:
+    """What a person should know before `order` is trained. Raises InputError when it can't succeed here."""
+    settings = Settings.of(order)
+    if order.recipe.format not in FORMATS:
+        raise InputError(
+            f"rows of the format {order.recipe.format!r} can't be trained on here: valid are {', '.join(FORMATS)}",
+            fix=f"assemble them as {PROMPT_COMPLETION}",
+        )
+    rows = count_rows(order.training, order.recipe.format)
+    if rows.count < FEWEST_ROWS:
+        raise InputError(
+            f"{str(order.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_ROWS}",
+            fix="generate more rows first",
+        )
+    if order.validation is not None:
+        count_rows(order.validation, order.recipe.format)
+    if model.shape is None:
+        return [f"How much memory {model.name} takes can't be told from its files."]
+    _require_disk(model.shape, settings.method, folder)
+    said = [_memory(model, model.shape, settings, rows)]
+    if not gpu_is_used():
+        cores = free_cores()
+        tokens = int(rows.tokens * settings.epochs * _PADDING)
+        needed = memory.duration_s(model.shape, settings.method, tokens=tokens, cores=cores)
+        said.append(
+            f"About {_minutes(needed)} on {cores} {'core' if cores == 1 else 'cores'} for {rows.count} rows "
+            f"x {settings.epochs}."
+        )
+    return said
+
+
+def gpu_is_used() -> bool:
+    """Whether training will run on an NVIDIA GPU, as far as can be seen without torch."""
+    try:
+        build = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return not build.endswith("+cpu") and memory.gpu_free_bytes() is not None
+
+
+def longest_row(longest_tokens: int, context_tokens: int | None) -> int:
+    """How many tokens of a row are learned from."""
+    return min(longest_tokens, context_tokens or LONGEST_TOKENS, LONGEST_TOKENS)
+
+
+def too_little(name: str, needed: int, tokens: int, free: int) -> tuple[str, str]:
+    """The sentence for a model that does not fit, and what helps."""
+    return (
+        f"training {name} takes about {_gb(needed)} even with one row of {tokens} tokens at a time, and "
+        f"{_gb(free)} are free",
+        "close other programs, tune a smaller model, or use shorter rows",
+    )
+
+
+def _memory(model: LocalModel, shape: memory.Shape, settings: Settings, rows: Rows) -> str:
+    tokens = longest_row(rows.longest_tokens, shape.context_tokens)
+    free = (memory.gpu_free_bytes() if gpu_is_used() else None) or memory.free_bytes()
+    batch = memory.fitting_batch(shape, settings.method, batch=settings.batch_size, tokens=tokens, free=free)
+    if not batch:
+        message, fix = too_little(model.name, memory.peak_bytes(shape, settings.method, 1, tokens), tokens, free)
+        raise InputError(message, fix=fix)
+    peak = memory.peak_bytes(shape, settings.method, batch, tokens)
+    said = f"It takes up to {_gb(peak)} of memory; {_gb(free)} are free."
+    if batch < settings.batch_size:
+        said += f" So {batch} of a batch's {settings.batch_size} rows are computed at once; the result is the same."
+    return said
+
+
+def _require_disk(shape: memory.Shape, method: str, folder: Path) -> None:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    needed, free = memory.disk_bytes(shape, method, KEPT_CHECKPOINTS), shutil.disk_usage(there).free
+    if free < needed:
+        raise InputError(
+            f"the checkpoints and the result take about {_gb(needed)}, and {_gb(free)} are free on the disk of "
+            f"{str(there)!r}",
+            fix="free some space, or keep the data set on a larger disk",
+        )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, codec.loads(line)
+    except OSError as error:
+        raise InputError(f"can't read {str(path)!r}: {error.strerror}", fix="give an assembled data set") from error
+    except ValueError as error:
+        raise InputError(f"{path}:{number}: this line is no JSON", fix="assemble the data set again") from error
+
+
+def _text(path: Path, number: int, row: Any, form: str) -> str:
+    try:
+        if form == PROMPT_COMPLETION:
+            return str(row["prompt"] + row["completion"])
+        answer = row["messages"][-1]
+        if answer["role"] == "assistant" and len(row["messages"]) > 1:
+            return "".join(message["role"] + message["content"] for message in row["messages"])
+    except (KeyError, TypeError, IndexError):
+        pass
+    wanted = "prompt and completion" if form == PROMPT_COMPLETION else "messages, the last one of the assistant"
+    raise InputError(f"{path}:{number}: this row has no {wanted}", fix=f"assemble the data set again as {form}")
+
+
+def _positive(name: str, wanted: int | None, default: int) -> int:
+    if wanted is None:
+        return default
+    if wanted < 1:
+        raise InputError(f"{name} {wanted!r} is too few", fix=f"--{name.replace('_', '-')} {default}")
+    return wanted
+
+
+def _rate(wanted: float | None, default: float) -> float:
+    if wanted is None:
+        return default
+    if not 0 < wanted < 1:
+        raise InputError(f"the learning rate {wanted!r} is out of range: it is between 0 and 1", fix=f"{default} works")
+    return wanted
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _minutes(needed_s: float) -> str:
+    minutes = max(1, round(needed_s / 60))
+    if minutes >= 120:
+        return f"{minutes / 60:.0f} hours"
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"

@@ -1,0 +1,44 @@
+"""What a model answered: the completion alone, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from herogen_async.data.dataset.recipe import STOPPED, Recipe
+from herogen_async.generation.endpoint import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`text` is the completion without lead and ending. `stopped`: the model ended it itself.
+
+    `finish_reason` is the server's own word. `sample` counts from 1.
+    """
+
+    prompt: str
+    text: str
+    finish_reason: str | None
+    stopped: bool
+    model: str
+    sample: int = 1
+    usage: dict[str, Any] = field(default_factory=dict)
+    latency_ms: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {
+            "prompt": self.prompt,
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "stopped": self.stopped,
+            "model": self.model,
+            "sample": self.sample,
+            "usage": self.usage,
+            "latency_ms": self.latency_ms,
+        }
+
+
+def has_stopped(completion: Completion, recipe: Recipe) -> bool:
+    """Whether the model ended by itself: the server says so, or the ending is there and the server ignored it."""
+    return completion.finish_reason == STOPPED or bool(recipe.ending and recipe.ending in completion.text)

@@ -1,0 +1,55 @@
+"""Rows in trouble, in words: those that are still out, and those that were given up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from herogen_async.core.units import count, duration
+from herogen_async.generation.engine import Straggler
+from herogen_async.generation.report import RunReport
+from herogen_async.view.terminal.sanitize import sanitize
+
+MESSAGE_SHOWN = 300  # characters: servers answer with whole web pages
+
+
+def straggler_lines(report: RunReport) -> list[str]:
+    """Which rows a run still waits for and why, once nothing new is sent; a line each, at most a handful."""
+    if not report.stragglers:
+        return []
+    head = f"still out: {count(report.pending)} {'row' if report.pending == 1 else 'rows'}"
+    more = report.pending > len(report.stragglers)
+    return [head + (", the oldest of them:" if more else ":"), *map(_straggler, report.stragglers)]
+
+
+def failure_lines(group: Mapping[str, Any]) -> list[str]:
+    """One class of `errors`: how many rows, with which statuses, and examples."""
+    head = f"{group['kind']}: {count(group['count'])}"
+    if group["quarantined"]:
+        head += f", {count(group['quarantined'])} of them quarantined"
+    answered = {status: many for status, many in group["statuses"].items() if status != "none"}
+    if answered:
+        head += "; HTTP " + ", ".join(f"{sanitize(status)} ({count(many)})" for status, many in answered.items())
+    lines = [head]
+    for example in group["examples"]:
+        asked = f", request {example['request_id']}" if example.get("request_id") else ""
+        attempts = f", {example['attempts']} attempts" if (example.get("attempts") or 0) > 1 else ""
+        lines.append(sanitize(f"  task {example['index']} ({cell_text(example['cell'])}){asked}{attempts}"))
+        lines.append("    " + sanitize(str(example["message"]).replace("\n", " "))[:MESSAGE_SHOWN])
+        if example.get("reason"):
+            lines.append("    quarantined: " + sanitize(str(example["reason"])))
+    return lines
+
+
+def cell_text(cell: Mapping[str, Any]) -> str:
+    """`age 30, gender man`, in one line."""
+    return sanitize(", ".join(f"{name} {value}" for name, value in cell.items()).replace("\n", " "))
+
+
+def _straggler(row: Straggler) -> str:
+    after = "" if row.after is None else f", after {row.after}"
+    if row.retry_in_s is None:
+        waits = f"attempt {row.attempt} waits for the answer{after}"
+    else:
+        waits = f"attempt {row.attempt} begins in {duration(row.retry_in_s)}{after}"
+    return f"task {row.index} ({cell_text(row.cell)}): out for {duration(row.out_s)}, {waits}"

@@ -1,0 +1,153 @@
+"""Plain lines: for logs, pipes and people who like them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from herogen_async.core.units import count, duration, moment, rate
+from herogen_async.generation.limits import in_usd
+from herogen_async.generation.report import RunReport
+from herogen_async.view.terminal.failure_lines import straggler_lines
+from herogen_async.view.terminal.sanitize import sanitize
+
+LINE_EVERY_S = 5.0
+TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
+# What each word of `binding` means to a person.
+BINDS = {
+    "requests": "the requests a minute that are permitted",
+    "tokens": "the tokens a minute that are permitted",
+    "input_tokens": "the prompt tokens a minute that are permitted",
+    "output_tokens": "the answer tokens a minute that are permitted",
+    "day": "the day's limit",
+    "budget": "the budget: what is in flight may use up the rest",
+    "gate": "a pause that the server asked for",
+    "concurrency": "the concurrency: as many calls are in flight as may be",
+    "endpoint": "the endpoint: more calls in flight would gain nothing",
+    "paused": "a pause by ctl, until it is told to resume",
+    "retries": "rows that wait to be tried again",
+    "disk": "the disk",
+    "cpu": "this process",
+    "tail": "the last answers",
+}
+
+
+class PlainView:
+    """A line every few seconds of a run's own time, one for the first row, and some for those that are out last."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._next_s = 0.0
+        self._tail_s = 0.0
+
+    def __call__(self, report: RunReport) -> None:
+        if report.elapsed_s >= self._next_s:
+            self._next_s = report.elapsed_s + LINE_EVERY_S
+            self._write(live_line(report))
+            if report.stragglers and report.elapsed_s >= self._tail_s:
+                self._tail_s = report.elapsed_s + TAIL_EVERY_S
+                for line in straggler_lines(report):
+                    self._write(f"  {line}")
+
+
+def live_line(report: RunReport) -> str:
+    """One line that says where a run is."""
+    parts = [
+        f"{count(report.done)}/{count(report.total)} done",
+        f"{rate(report.rows_per_s)} rows/s",
+        f"{rate(report.tokens_per_s)} tokens/s",
+        f"{report.in_flight} in flight",
+    ]
+    if report.failed:
+        parts.append(f"{count(report.failed)} given up")
+    if report.retries:
+        parts.append(f"{count(report.retries)} retries ({errors_text(report)})")
+    if report.eta_s is not None:
+        parts.append(f"{duration(report.eta_s)} to go")
+    if report.permitted_pct is not None:
+        parts.append(f"{report.permitted_pct:.0f} % of the permitted rate")
+    if report.cost is not None:
+        parts.append(cost_text(report))
+    if report.binding:
+        parts.append(f"bound by {report.binding}")
+    return ", ".join(parts)
+
+
+def errors_text(report: RunReport) -> str:
+    """`server 3, timeout 1`, the most frequent first."""
+    return ", ".join(f"{kind} {count(many)}" for kind, many in sorted(report.errors.items(), key=lambda kv: -kv[1]))
+
+
+def summary_lines(report: RunReport) -> list[str]:
+    """What a run came to, in a few lines."""
+    words = {
+        "done": "Done",
+        "failed_rows": "Done, with rows given up",
+        "interrupted": "Interrupted",
+        "parked": "Parked",
+        "running": "Running",
+        "stopped": "Stopped",
+    }
+    head = f"{words[report.state]}: {count(report.done)} of {count(report.total)} rows"
+    if report.total < report.grid:
+        head += f" (the first {count(report.total)} of {count(report.grid)})"
+    if report.failed:
+        head += f", {count(report.failed)} given up"
+    if report.elapsed_s:
+        head += f", in {duration(report.elapsed_s)}"
+    if report.rows_per_s:
+        head += f" ({rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s)"
+    lines = [head + "."]
+    if report.reason and report.state in ("parked", "stopped"):
+        lines.append(f"Why: {_sentence(report.reason)}")
+    if report.fix and report.state in ("parked", "stopped"):
+        lines.append(f"What to do: {_sentence(report.fix)}")
+    if report.wake_at is not None:
+        lines.append(wake_line(report.wake_at, report))
+    lines += straggler_lines(report)
+    if report.cost is not None:
+        lines.append(f"Cost: {cost_text(report)}.")
+    if report.finish_reasons:
+        ends = sorted(report.finish_reasons.items(), key=lambda kv: -kv[1])
+        lines.append("Answers ended by: " + ", ".join(f"{sanitize(word)} {count(many)}" for word, many in ends) + ".")
+    if report.retries:
+        lines.append(f"Retries: {count(report.retries)} ({errors_text(report)}).")
+    if report.binding:
+        lines.append(f"Bound by: {binding_text(report)}.")
+    if report.permitted_pct is not None:
+        lines.append(f"Reached {report.permitted_pct:.1f} % of the permitted rate ({limits_text(report)}).")
+    return lines
+
+
+def _sentence(text: str) -> str:
+    """With one full stop at its end; a server's own words may bring theirs."""
+    return sanitize(text).rstrip(". ") + "."
+
+
+def wake_line(wake_at: str, report: RunReport) -> str:
+    """When a parked run can go on, or when one that sleeps will."""
+    when = moment(wake_at, report.wake_in_s)
+    return (
+        f"It sleeps until {when}." if report.state == "running" else f"It can go on at {when}; --wait sleeps till then."
+    )
+
+
+def cost_text(report: RunReport) -> str:
+    """`1.25 USD of 5 USD`; of a report whose cost is known."""
+    limit = "" if report.budget is None else f" of {in_usd(report.budget)}"
+    return in_usd(report.cost or 0.0) + limit
+
+
+def binding_text(report: RunReport) -> str:
+    """What binds, in words, and for how much of the time."""
+    what = report.binding or ""
+    share = report.binding_shares.get(what)
+    return BINDS.get(what, what) + (f" ({share:.0f} % of the time)" if share is not None else "")
+
+
+def limits_text(report: RunReport) -> str:
+    """`requests 3,000 a minute, tokens 90,000 a minute`."""
+    parts = []
+    for name, value in report.limits.items():
+        resource, _, per = name.partition("_per_")
+        parts.append(f"{resource.replace('_', ' ')} {count(round(value))} a {per.replace('_', ' ')}")
+    return ", ".join(parts)

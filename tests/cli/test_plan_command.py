@@ -1,0 +1,231 @@
+"""`plan`: what a run would keep, ask and cost, before anything is written or sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from herogen_async.cli.plan_command import lines
+from herogen_async.core.errors import InputError, RunFolderError
+from herogen_async.core.limits import Limits
+from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
+from herogen_async.generation.session.forecast import Outlook, Wish, outlook
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
+from herogen_async.specs.spec import Spec
+from support.run_folders import AT, MODEL, WrittenRun
+from support.runs import herogen, last_json, small_spec, write_spec
+
+OLD = small_spec(values=2)  # 8 tasks
+MORE = OLD.replace(attributes={"age": ["21", "5", "20"], "gender": ["woman", "man"]})  # 12
+
+
+def look(spec: Spec | None, run: Path | None, *, wish: Wish | None = None, **settings: Any) -> Outlook:
+    return outlook(spec, run, wish=wish or Wish(), settings=settings)
+
+
+def counts(found: Outlook) -> tuple[int, int, int, int, int]:
+    """kept, new, stale, failed, unused"""
+    told = found.as_dict()
+    return told["kept"], told["new"]["requests"], told["stale"]["requests"], told["failed"], told["unused"]
+
+
+def next_of(*arguments: str | Path) -> str:
+    """The command that `plan` says is next."""
+    return str(last_json(herogen("plan", *arguments, "--json", cwd=Path.cwd()).stdout)["next"])
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> WrittenRun:
+    """Five of eight tasks are answered, one was given up."""
+    run = WrittenRun(tmp_path / "r", OLD)
+    run.write(run.answer(index, "a hero") for index in range(5))
+    run.fail([run.failure(6, "refused")])
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEROGEN_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# -- what would be kept --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "told", "changed"),
+    [
+        (OLD, (5, 2, 0, 1, 0), ""),
+        (OLD.replace(name="another", sub_prompt="{age}"), (5, 2, 0, 1, 0), ""),
+        (MORE, (5, 6, 0, 1, 0), "the attributes ('age' has 1 more)"),
+        (OLD.replace(repeats=1), (3, 0, 0, 1, 2), "the repeats (2 to 1)"),
+        (MORE.replace(prompt="{age}{gender}"), (0, 7, 5, 0, 0), "'age' has 1 more), the prompt"),
+        (OLD.replace(model="other"), (0, 3, 5, 0, 0), f"the model ({MODEL!r} to 'other')"),
+    ],
+    ids=["nothing", "not sent", "a value", "fewer repeats", "prompt and a value", "model"],
+)
+def test_p7_plan_says_what_is_kept_new_and_stale(
+    begun: WrittenRun, spec: Spec, told: tuple[int, ...], changed: str
+) -> None:
+    found = look(spec, begun.path)
+    assert told == counts(found)
+    assert changed in ", ".join(found.changes)
+    assert bool(changed) == bool(found.changes) == ("--extend" in found.flags)
+
+
+def test_p7_plan_writes_nothing_sends_nothing_and_needs_no_key(begun: WrittenRun, tmp_path: Path) -> None:
+    write_manifest(begun.folder, replace(read_manifest(begun.folder), base_url="https://api.example.com/v1"))
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in begun.path.iterdir()}
+    file = write_spec(tmp_path, MORE)
+    planned = herogen("plan", file, begun.path, cwd=tmp_path)
+    assert 0 == planned.returncode, planned.stderr
+    for line in ("= 6 cells, 2 answers each: 12 tasks.", "Kept: 5 answers", "New: 6 requests", "Given up: 1 task;"):
+        assert line in planned.stdout
+    asked = f"--run {begun.path} --base-url https://api.example.com/v1 --model {MODEL}"
+    assert f"Next: herogen-async run {file} {asked} --extend\n" in planned.stderr
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in begun.path.iterdir()}
+
+
+def test_a_run_alone_is_planned_as_it_would_be_resumed(begun: WrittenRun, tmp_path: Path) -> None:
+    planned = herogen("plan", begun.path, "--json", cwd=tmp_path)
+    told = last_json(planned.stdout)
+    assert (5, 2, 8, MODEL) == (told["kept"], told["new"]["requests"], told["tasks"], told["model"])
+    assert (f"herogen-async resume {begun.path}", None) == (told["next"], told["next_asking_stale"])
+
+
+def test_the_next_command_says_all_that_was_planned_with(begun: WrittenRun, tmp_path: Path) -> None:
+    given = ["--limit", "6", "--concurrency", "auto", "--rpm", "1234567", "--window", "0.5s", "--price", "1,10"]
+    given += ["--budget", "2.5"]
+    words = "--limit 6 --price 1,10"
+    write_manifest(begun.folder, replace(read_manifest(begun.folder), settings=Settings(limit=7)))
+    assert " --model other --limit 7 --extend" in next_of(begun.path, "--model", "other")
+    assert f"herogen-async resume {begun.path} {words}" == next_of(begun.path, "--price", "1,10", "--limit", "6")
+    command = next_of(write_spec(tmp_path, OLD), begun.path, *given)
+    rest = "--concurrency auto --rpm 1234567 --window 0.5 --limit 6 --budget 2.5 --price 1,10"
+    assert command.endswith(f" --base-url http://127.0.0.1:1/v1 --model {MODEL} {rest}")
+    assert "herogen-async run --model embedded --limit 3" == next_of("--model", "embedded", "--limit", "3")
+
+
+def test_a_run_of_the_embedded_model_is_gone_on_with_by_its_own_weights(begun: WrittenRun, tmp_path: Path) -> None:
+    held = read_manifest(begun.folder)
+    write_manifest(begun.folder, replace(held, base_url=None, weights={"file": "/a b.gguf", "sha256": "0" * 64}))
+    assert next_of(write_spec(tmp_path, MORE), begun.path).endswith("--model '/a b.gguf' --extend")
+
+
+def test_where_answers_are_stale_the_command_that_asks_them_again_is_offered_too(
+    begun: WrittenRun, tmp_path: Path
+) -> None:
+    file = write_spec(tmp_path, OLD.replace(prompt="{age}{gender}"))
+    told = last_json(herogen("plan", file, begun.path, "--json", cwd=tmp_path).stdout)
+    assert told["next"].endswith("--extend")
+    assert f"{told['next']} --regenerate-stale" == told["next_asking_stale"]
+    said = herogen("plan", file, begun.path, cwd=tmp_path).stderr
+    assert f"Or, to ask the stale again: {told['next_asking_stale']}" in said
+
+
+def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:
+    with pytest.raises(InputError, match="'bogus' is no endpoint"):
+        look(None, begun.path, wish=Wish(endpoint="bogus"))
+
+
+def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
+    one = Spec(name="s", attributes={"a": ["1"]}, prompt="{a}")
+    told = "\n".join(lines(look(one, None, limit=1)))
+    assert "= 1 cell: 1 task." in told
+    assert "New: 1 request, " in told
+
+
+def test_a_limit_counts_only_the_first_tasks(begun: WrittenRun) -> None:
+    assert (5, 1, 0, 1, 0) == counts(look(OLD, begun.path, limit=6))
+    assert 3 == look(OLD, None, limit=3).new.requests
+
+
+@pytest.mark.parametrize("was_embedded", [True, False])
+def test_p7_a_server_and_the_embedded_model_are_not_one_run(begun: WrittenRun, was_embedded: bool) -> None:
+    wish = Wish(model="embedded")
+    if was_embedded:
+        wish = Wish("http://127.0.0.1:1/v1", model=MODEL)
+        held = read_manifest(begun.folder)
+        write_manifest(begun.folder, replace(held, base_url=None, weights={"file": "embedded", "sha256": "0" * 64}))
+        assert (5, 2, 0, 1, 0) == counts(look(OLD, begun.path))
+    with pytest.raises(RunFolderError, match="the weights changed"):
+        look(OLD, begun.path, wish=wish)
+
+
+def test_a_grid_of_a_million_million_cells_is_planned_without_walking_it(tmp_path: Path) -> None:
+    thousand = [str(number) for number in range(1000)]
+    spec = Spec(name="s", attributes=dict.fromkeys("abcd", thousand), prompt="{a} {b} {c} {d}")
+    run = WrittenRun(tmp_path, spec)
+    run.write([run.answer(10**11, "x")])
+    more = spec.replace(attributes={**dict.fromkeys("abc", thousand), "d": [*thousand, "more"]}, repeats=2)
+    assert (1, 2 * 1001 * 10**9 - 1, 0, 0, 0) == counts(look(more, tmp_path))
+
+
+# -- what it would take --------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_estimated_time_and_price_stay_unknown_where_nobody_knows_them() -> None:
+    told = look(OLD, None, wish=Wish("http://127.0.0.1:1/v1")).as_dict()
+    assert {
+        "requests": 8,
+        "prompt_tokens": 120,  # a quarter of 28 bytes, and 8, of each of 8
+        "answer_tokens_most": 400,
+        "answer_tokens": None,
+        "at_least_s": None,
+        "time_is_known": False,
+        "usd": None,
+        "usd_most": None,
+    } == told["new"]
+    assert (None, None, None) == (told["price"], told["model"], told["run"])
+
+
+def test_what_a_run_observed_is_used_and_a_price_by_hand(begun: WrittenRun) -> None:
+    record_event(begun.folder, "stopped", at=AT, latency_ms={"p50": 2000.0}, concurrency=2)
+    found = look(MORE, begun.path, price="1,10", concurrency=3, rpm=600.0)
+    assert (66, 300, 4.0, True) == (
+        found.new.answer_tokens,
+        found.new.answer_tokens_most,
+        found.new.at_least_s,
+        found.new.time_is_known,
+    )
+    prompt = found.new.prompt_tokens
+    assert found.usd(found.new) == pytest.approx(((prompt + 660) / 1e6, (prompt + 3000) / 1e6))
+    assert 12.0 == look(MORE, begun.path, rpm=30.0).new.at_least_s, "a limit that takes longer than the latency"
+    assert 6.0 == look(MORE, begun.path, concurrency="auto").new.at_least_s, "as many in flight as it had found out"
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        (Limits(rpm=60), 100.0),
+        (Limits(tpm=600), 300.0),
+        (Limits(rpm=60, tpm=600), 300.0),
+        (Limits(input_tpm=600), 100.0),
+        (Limits(output_tpm=600), 200.0),
+        (Limits(rpd=100), 86_400.0),
+        (Limits(tpd=3000), 86_400.0),
+        (Limits(), None),
+    ],
+    ids=str,
+)
+def test_the_limit_that_takes_longest_says_how_long_it_takes(limits: Limits, seconds: float | None) -> None:
+    estimator = Estimator(10.0, 20, Observed(), limits, 16)
+    assert Estimate(100, 1000, 2000, None, seconds, False) == estimator.of(100)
+
+
+def test_an_answer_is_never_taken_for_longer_than_it_may_be() -> None:
+    assert 200 == Estimator(10.0, 20, Observed(answer_tokens=50.0), Limits(), None).of(10).answer_tokens
+    assert 500 == Estimator(10.0, None, Observed(answer_tokens=50.0), Limits(), None).of(10).answer_tokens
+
+
+def test_a_sample_of_a_large_grid_has_the_mean_of_all_of_it() -> None:
+    """The last attribute alone decides, with a period that a sample of equal steps would meet again and again."""
+    values = ["x" * (1 + number) for number in range(100)]
+    attributes = {"a": [str(n) for n in range(1000)], "b": values}
+    plan = Plan(Spec(name="s", attributes=attributes, prompt="{b}{a}"), endpoint="completions", model="m")
+    exact = 50.5 + sum(len(str(n)) for n in range(1000)) / 1000
+    assert mean_prompt_tokens(plan, lambda text: float(len(text))) == pytest.approx(exact, rel=0.01)

@@ -1,0 +1,220 @@
+"""The fine-tune files: the CSV's rows by the recipe, nothing cut off unless asked for, everything left out named."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset import Assembled, assemble
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.spec import Spec
+from support.run_folders import WrittenRun
+
+SENTENCES = '\n\nA luminous figure.\n\nShe said: "No", and left, é \U0001f9b8.'
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the quality room's, and cost a second a report."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def pairs(assembled: Assembled) -> list[tuple[str, str]]:
+    with assembled.csv.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file, strict=True)
+    assert header == ["prompt", "completion"]
+    return [(prompt, completion) for prompt, completion in rows]
+
+
+def completions(assembled: Assembled) -> list[str]:
+    return [completion for _, completion in pairs(assembled)]
+
+
+def written_run(path: Path, *answers: tuple[str, str | None]) -> WrittenRun:
+    """A run that is finished with these answers."""
+    run = WrittenRun(path, settings=Settings(limit=len(answers)))
+    run.write(run.answer(index, text, reason) for index, (text, reason) in enumerate(answers))
+    return run
+
+
+def test_the_jsonl_is_the_csv_by_the_recipe(tmp_path: Path) -> None:
+    written_run(tmp_path, *((f"{SENTENCES} {number}\r!  \n", "stop") for number in range(294)))
+    assembled = assemble(tmp_path)
+    assert 294 == assembled.written == assembled.rows
+    rows = pairs(assembled)
+    assert ("18, man, invisibility", f"{SENTENCES} 0\r!".strip()) == rows[0]
+    lines = [orjson.loads(line) for line in assembled.jsonl.read_bytes().split(b"\n")[:-1]]
+    assert [{"prompt": f"{prompt} ->", "completion": f" {text} END"} for prompt, text in rows] == lines
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == [
+        "README.md",
+        "axolotl.yaml",
+        "dataset_info.json",
+        "prepared_data.csv",
+        "prepared_data_prepared.jsonl",
+        "quality",
+        "recipe.json",
+        "trl.yaml",
+    ]
+
+
+def test_nothing_is_warned_of_where_nothing_is_found(tmp_path: Path) -> None:
+    words = [f"{a}{b}" for a in "bdfgklmnpr" for b in "aeiou"]  # 50 syllables
+    chance = random.Random(1)
+    written_run(tmp_path, *((" ".join(chance.choices(words, k=60)) + ".", "stop") for _ in range(294)))
+    assert [] == assemble(tmp_path).warnings
+
+
+def test_the_recipe_says_how_the_files_were_made_and_which_files(tmp_path: Path) -> None:
+    run = written_run(tmp_path / "run", ("One. Tw", "length"), ("Done.", "stop"))
+    assembled = assemble(run.path, out=tmp_path / "out", truncated="trim")
+    assert tmp_path / "out" / "recipe.json" == assembled.recipe
+    recipe = orjson.loads(assembled.recipe.read_bytes())
+    assert tuple(recipe[name] for name in ("separator", "lead", "ending", "truncated")) == (" ->", " ", " END", "trim")
+    assert (recipe["spec"], recipe["model"]) == ("superhero", "model-1")
+    assert run.plan.generation_fingerprint == recipe["generation_fingerprint"]
+    assert {
+        path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": 2, "role": role}
+        for path, role in ((assembled.csv, "pairs"), (assembled.jsonl, "all"))
+    } == recipe["files"]
+    assert tuple(recipe["counts"][name] for name in ("rows", "written", "trimmed")) == (2, 2, 1)
+
+
+CUT_OFF = (
+    ("Whole.", "stop"),
+    ("First. Secon", "length"),
+    ("Ends well.", "length"),
+    ("no sentence here", "length"),
+    ("Filtered. Here", "content_filter"),
+    ("Unknown. Why", None),
+    (" \n ", "stop"),
+    ("", "length"),
+)
+
+
+def test_answers_that_did_not_stop_are_dropped_and_named(tmp_path: Path) -> None:
+    written_run(tmp_path, *CUT_OFF)
+    assembled = assemble(tmp_path)
+    assert completions(assembled) == ["Whole."]
+    assert assembled.count.cut_off == {"length": 3, "content_filter": 1, "no reason given": 1}
+    assert (assembled.rows, assembled.written, assembled.count.empty, assembled.count.trimmed) == (8, 1, 2, 0)
+    assert any("5 (length 3, content_filter 1, no reason given 1)" in line for line in assembled.lines())
+
+
+def test_trim_cuts_those_to_their_last_full_sentence(tmp_path: Path) -> None:
+    written_run(tmp_path, *CUT_OFF)
+    assembled = assemble(tmp_path, truncated="trim")
+    assert completions(assembled) == ["Whole.", "First.", "Ends well.", "Filtered.", "Unknown."]
+    assert (
+        assembled.count.trimmed,
+        assembled.count.no_full_sentence,
+        assembled.count.empty,
+        assembled.count.cut_off,
+    ) == (3, 1, 2, {})
+
+
+def test_keep_takes_them_as_they_are_and_says_so(tmp_path: Path) -> None:
+    written_run(tmp_path, *CUT_OFF)
+    assembled = assemble(tmp_path, truncated="keep")
+    assert [text for text, _ in CUT_OFF[:6]] == completions(assembled)
+    assert any("5 completions did not stop" in warning for warning in assembled.warnings)
+
+
+def test_duplicates_are_kept(tmp_path: Path) -> None:
+    written_run(tmp_path, *[("Same.", "stop")] * 3)
+    assert pairs(assemble(tmp_path)) == [("18, man, invisibility", "Same.")] * 3
+
+
+def test_text_that_would_run_in_a_spreadsheet_or_move_a_cursor_stays_data(tmp_path: Path) -> None:
+    written_run(tmp_path, ("=1+1", "stop"), ("\x1b[31mred", "stop"))
+    assert completions(assemble(tmp_path)) == ["=1+1", "\x1b[31mred"]
+
+
+def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) -> None:
+    spec = Spec(name="arrows", attributes={"a": ["x -> y", "z"]}, prompt="{a}", sub_prompt="{a}")
+    run = WrittenRun(tmp_path, spec)
+    run.write([run.answer(0, "THE END of it."), run.answer(1, "ENDING at its very beginning.")])
+    assembled = assemble(tmp_path)
+    assert (assembled.written, assembled.count.separator_inside, assembled.count.ending_inside) == (2, 1, 2)
+    words = "\n".join(assembled.warnings)
+    assert "1 prompts hold the separator ' ->'" in words
+    assert "2 completions hold the ending ' END'" in words
+    assert "2 rows are fewer than 10" in words
+
+
+def test_when_nothing_is_left_the_next_step_is_to_trim(tmp_path: Path) -> None:
+    written_run(tmp_path / "a run", ("Long. And", "length"))
+    assembled = assemble(tmp_path / "a run")
+    assert assembled.written == 0
+    assert "nothing is left: the files are empty" in assembled.warnings
+    assert f"herogen-async assemble '{tmp_path}/a run' --truncated trim" == assembled.next
+    assert assemble(tmp_path / "a run", truncated="trim").written == 1
+
+
+def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.write(run.answer(index, "Hero.") for index in range(20))
+    run.fail([run.failure(30, "refused"), run.failure(3, "server")])
+    assembled = assemble(tmp_path)
+    assert (assembled.state.failed, assembled.state.pending) == (1, 273)
+    words = "\n".join(assembled.warnings)
+    assert f"273 answers are pending: herogen-async resume {tmp_path}" in words
+    assert f"herogen-async errors {tmp_path}" in words
+    assert assembled.next.startswith(f"herogen-async resume {tmp_path}")
+
+
+def test_a_run_with_more_answers_than_its_limit_is_finished(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path, settings=Settings(limit=5))
+    run.write(run.answer(index, "Hero.") for index in range(20))
+    assert assemble(tmp_path).state.pending == 0
+
+
+def test_a_run_below_runs_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written_run(Path("runs/heroes"), ("Long. And", "length"))
+    assert assemble("heroes").next == "herogen-async assemble heroes --truncated trim"
+
+
+def test_without_any_answer_nothing_is_written(tmp_path: Path) -> None:
+    WrittenRun(tmp_path)
+    with pytest.raises(InputError, match="nothing was written") as caught:
+        assemble(tmp_path)
+    assert f"get some with: herogen-async resume {tmp_path}" == caught.value.fix
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_wrong_mode_lists_the_valid_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'cut'") as caught:
+        assemble(tmp_path, truncated="cut")
+    assert caught.value.fix == "valid: drop, trim, keep"
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    written_run(tmp_path / "run", ("Hero.", "stop"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="no folder"):
+        assemble(tmp_path / "run", out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
+    run = written_run(tmp_path / "run", *((f"Hero {number}.", "stop") for number in range(12)))
+    first, second = assemble(run.path, out=tmp_path / "1"), assemble(run.path, out=tmp_path / "2")
+    for one, other in zip(
+        (first.csv, first.jsonl, first.recipe), (second.csv, second.jsonl, second.recipe), strict=True
+    ):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_as_dict_is_plain_json(tmp_path: Path) -> None:
+    written_run(tmp_path, *CUT_OFF)
+    assembled = assemble(tmp_path)
+    plain = orjson.loads(orjson.dumps(assembled.as_dict()))
+    assert {"cut_off": assembled.count.cut_off, "empty": 2, "no_full_sentence": 0, "dropped": {}} == plain["left_out"]
+    assert (str(assembled.jsonl), assembled.next) == (plain["jsonl"], plain["next"])

@@ -1,0 +1,148 @@
+"""The assembled files, read by the tools that they are for. Slow imports: a test a tool, all of its formats at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from herogen_async.data.dataset import Assembled, assemble, export
+from herogen_async.data.dataset.formats import FORMATS
+from herogen_async.generation.settings import Settings
+from support.run_folders import WrittenRun
+from support.runs import small_spec
+
+HAZARD = 'Hero "0", \u2028 two\nlines; <b>bold</b> | --- \U0001f9b8 é.'
+DPO = "dpo"
+
+
+@pytest.fixture
+def assembled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Assembled]:
+    """Makes a data set of the same twenty answers, in a folder of its own."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # no pictures: they cost a second a data set
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    run = WrittenRun(tmp_path / "run", small_spec(), settings=Settings(limit=20))
+    run.write(
+        run.answer(index, HAZARD if index == 0 else f"Hero {index} is {'very ' * index}brave.") for index in range(20)
+    )
+    ranking = tmp_path / "scores.csv"
+    ranking.write_text("index,score\n" + "".join(f"{index},{index}\n" for index in range(20)))
+
+    def make(name: str, **choice: Any) -> Assembled:
+        more: dict[str, Any] = {"ranking": ranking} if name == DPO else {}
+        return assemble(run.path, format=name, out=tmp_path / f"{name} {len(choice)}", **more, **choice)
+
+    return make
+
+
+def loaded(folder: Path | str, cache: Path) -> Any:
+    datasets = pytest.importorskip("datasets")
+    return datasets.load_dataset(str(folder), cache_dir=str(cache))
+
+
+def test_datasets_loads_each_folder_with_its_splits_and_nothing_besides(
+    tmp_path: Path, assembled: Callable[..., Assembled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FORMATS:
+        made = assembled(name, split=0.2)
+        found = loaded(made.folder, tmp_path / "cache")
+        assert ["train", "validation"] == list(found), name
+        assert made.written == len(found["train"]) + len(found["validation"]), name
+        assert made.files[0].rows == len(found["train"])
+    whole = loaded(assembled("prompt-completion").folder, tmp_path / "cache")
+    assert (["train"], 20) == (list(whole), len(whole["train"]))
+    made = assembled("messages")
+    monkeypatch.chdir(made.folder)  # where TRL's stub is used
+    stub = YAML(typ="safe").load(made.folder / "trl.yaml")
+    assert 20 == len(loaded(stub["dataset_name"], tmp_path / "cache")["train"])
+    assert {"prompt": "20, man ->", "completion": f" {HAZARD} END"} == whole["train"][0]
+
+
+def test_pandas_reads_lines_pairs_and_tables(assembled: Callable[..., Assembled], tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    made = assembled("prompt-completion")
+    lines, pairs = pandas.read_json(made.data, lines=True), pandas.read_csv(made.csv)
+    assert (f" {HAZARD} END", HAZARD) == (lines.completion[0], pairs.completion[0])
+    table = pandas.read_parquet(assembled("parquet").data)
+    assert list(lines.completion) == list(table.completion)
+    assert ["int64"] * 2 == [str(table[name].dtype) for name in ("repeat", "completion_tokens")]
+    exported = pandas.read_parquet(export(tmp_path / "run", format="parquet").file)
+    assert [HAZARD, "20", 1, 12.3] == [exported[name][0] for name in ("response_txt", "age", "repeat", "latency_ms")]
+    assert "UTC" == str(exported.created_at.dt.tz)
+
+
+def test_duckdb_reads_lines_and_tables(assembled: Callable[..., Assembled], tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    export(tmp_path / "run", format="parquet")
+    with duckdb.connect() as database:
+        for made in (assembled("messages"), assembled("parquet"), assembled("dpo")):
+            count = database.execute(f"select count(*) from '{made.data}'").fetchone()
+            assert (made.written,) == count
+        rows = database.execute(
+            f"select age, count(*), sum(completion_tokens) from '{tmp_path / 'run' / 'dataset' / 'rows.parquet'}' "
+            "where gender = 'man' group by age order by age limit 1"
+        ).fetchall()
+    assert [("20", 2, 22)] == rows
+
+
+def tiny_model(texts: list[str]) -> tuple[Any, Any]:
+    """A model of a few thousand weights and a tokenizer of these texts' words; nothing is downloaded."""
+    import tokenizers
+    import transformers
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Split(" ", "merged_with_next")
+    trainer = tokenizers.trainers.WordLevelTrainer(special_tokens=["<unk>", "<end>"])
+    words.train_from_iterator(texts, trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", eos_token="<end>", pad_token="<end>"
+    )
+    tokenizer.chat_template = "{% for message in messages %}{{ message.role }}: {{ message.content }} {% endfor %}"
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    return transformers.LlamaForCausalLM(config), tokenizer
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.filterwarnings("default")  # torch's and its friends' own
+def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+    trl = pytest.importorskip("trl")
+    pytest.importorskip("torch")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("prompt-completion", "messages", "text", "parquet", "dpo"):
+        made = assembled(name, split=0.2)
+        stub = YAML(typ="safe").load(made.folder / "trl.yaml")
+        config, trainer = (trl.DPOConfig, trl.DPOTrainer) if name == DPO else (trl.SFTConfig, trl.SFTTrainer)
+        known = {
+            field.name for kind in (config, trl.ModelConfig, trl.ScriptArguments) for field in dataclasses.fields(kind)
+        }
+        assert set() == set(stub) - known, name
+        assert "all-linear" == trl.ModelConfig(lora_target_modules=stub["lora_target_modules"]).lora_target_modules
+        if name not in ("messages", "parquet", DPO):
+            continue  # the others have the columns of one of these, or one column
+        rows = loaded(made.folder, tmp_path / "cache")
+        model, tokenizer = tiny_model([str(value) for row in rows["train"] for value in row.values()])
+        own = {field.name for field in dataclasses.fields(config)}
+        settings = {key: value for key, value in stub.items() if key in own} | {"output_dir": str(tmp_path / "tuned")}
+        prepared = trainer(
+            model=model,
+            **({"ref_model": copy.deepcopy(model)} if name == DPO else {}),
+            args=config(**settings, use_cpu=True, bf16=False),
+            train_dataset=rows["train"],
+            eval_dataset=rows["validation"],
+            processing_class=tokenizer,
+        ).train_dataset
+        assert made.files[0].rows == len(prepared), name
+        columns = set(prepared.column_names)
+        assert {"prompt_ids", "chosen_ids", "rejected_ids"} <= columns if name == DPO else "input_ids" in columns

@@ -1,0 +1,204 @@
+"""The table of all answers: every reader gets back what the model wrote, and no spreadsheet runs it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset import export
+from herogen_async.specs.spec import Spec
+from support.run_folders import WrittenRun
+from support.runs import herogen
+
+HAZARDS = [
+    'a "quoted", comma; semicolon',
+    "two\nlines\r\nand a lone \r return",
+    "\n\nleading lines",
+    " spaces ",
+    "\ufeffmark \u2028 \x00 \x1b[31m \U0001f9b8 ü",
+    "",
+    '"',
+    "it's",
+]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def test_columns_are_the_attributes_then_question_and_answer_then_the_rest(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.write([run.answer(1, "hero"), run.answer(0, "heroine", None)])
+    exported = export(tmp_path)
+    assert (tmp_path / "dataset" / "rows.csv", 2) == (exported.file, exported.rows)
+    first, second = read(exported.file)
+    assert list(first) == [
+        *("age", "gender", "power", "prompt", "sub_prompt", "response_txt", "finish_reason", "repeat", "index", "key"),
+        *("model", "prompt_tokens", "completion_tokens", "total_tokens", "request_id", "attempts", "latency_ms"),
+        "created_at",
+    ]
+    assert tuple(
+        first[name]
+        for name in (
+            *("response_txt", "finish_reason", "repeat", "index", "prompt_tokens", "completion_tokens"),
+            *("total_tokens", "attempts", "latency_ms"),
+        )
+    ) == ("heroine", "", "1", "0", "7", "11", "18", "1", "12.3")
+    assert tuple(second[name] for name in ("age", "gender", "sub_prompt", "repeat")) == (
+        "18",
+        "man",
+        "18, man, invisibility",
+        "2",
+    )
+    assert run.plan.key(1) == second["key"]
+
+
+def test_every_answer_survives_the_csv(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.write(run.answer(index, text) for index, text in enumerate(HAZARDS))
+    assert [row["response_txt"] for row in read(export(tmp_path).file)] == HAZARDS
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5))
+def test_any_text_survives_the_raw_csv(tmp_path: Path, answers: list[str]) -> None:
+    run = WrittenRun(tmp_path)
+    run.folder.segment(0).unlink(missing_ok=True)
+    run.write(run.answer(index, text) for index, text in enumerate(answers))
+    assert answers == [row["response_txt"] for row in read(export(tmp_path, raw_csv=True).file)]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+def test_p14_a_cell_that_a_spreadsheet_would_run_is_quoted_unless_raw(tmp_path: Path, text: str) -> None:
+    spec = Spec(name="formulas", attributes={"a": [text.strip()]}, prompt="{a}", sub_prompt="{a}")
+    run = WrittenRun(tmp_path, spec)
+    run.write([run.answer(0, text, text, model=text, request_id=text)])
+    (row,) = read(export(tmp_path).file)
+    assert {f"'{text}"} == {row[name] for name in ("response_txt", "finish_reason", "model", "request_id")}
+    assert {f"'{text.strip()}"} == {row[name] for name in ("a", "prompt", "sub_prompt")}
+    (row,) = read(export(tmp_path, raw_csv=True).file)
+    assert text == row["response_txt"] == row["model"]
+
+
+@pytest.mark.parametrize("text", ["-5", "+5", "-3.25", "a=b", " =1", "'quoted'"])
+def test_what_no_spreadsheet_runs_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    run = WrittenRun(tmp_path)
+    run.write([run.answer(0, text)])
+    assert [text] == [row["response_txt"] for row in read(export(tmp_path).file)]
+
+
+def test_jsonl_holds_the_rows_without_their_checksum(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.write(run.answer(index, text) for index, text in reversed(list(enumerate(HAZARDS))))
+    exported = export(tmp_path, format="jsonl")
+    assert tmp_path / "dataset" / "rows.jsonl" == exported.file
+    rows = [orjson.loads(line) for line in exported.file.read_bytes().split(b"\n")[:-1]]
+    assert [row["response_txt"] for row in rows] == HAZARDS
+    expected: dict[str, Any] = orjson.loads(run.answer(0, HAZARDS[0]))
+    del expected["crc"]
+    assert expected == rows[0]
+
+
+def test_a_run_without_answers_gives_a_table_without_rows(tmp_path: Path) -> None:
+    WrittenRun(tmp_path)
+    assert export(tmp_path).rows == 0
+    assert len((tmp_path / "dataset" / "rows.csv").read_bytes().splitlines()) == 1
+    assert export(tmp_path, format="jsonl").rows == 0
+
+
+def test_an_unknown_format_lists_the_valid_ones(tmp_path: Path) -> None:
+    WrittenRun(tmp_path)
+    with pytest.raises(InputError, match="'xml'") as caught:
+        export(tmp_path, format="xml")
+    assert caught.value.fix == "valid: csv, jsonl, parquet"
+
+
+def test_an_export_may_go_anywhere_but_over_a_runs_own_files(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "run")
+    run.write([run.answer(0, "paid for")])
+    before = run.folder.segment(0).read_bytes()
+    assert export(run.path, out=tmp_path / "new" / "heroes.csv").rows == 1
+    assert export(run.path, out=run.path / "heroes.csv").rows == 1
+    (tmp_path / "link.csv").symlink_to(run.folder.segment(0))
+    own = [run.folder.segment(0), run.folder.segment(1), run.folder.manifest, run.folder.failures, run.folder.lock]
+    for path in (*own, tmp_path / "link.csv"):
+        with pytest.raises(InputError, match="own file"):
+            export(run.path, out=path)
+    assert before == run.folder.segment(0).read_bytes()
+
+
+def places(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    yield tmp_path, "is a folder"
+    yield tmp_path / "pipe", "no regular file"
+    yield tmp_path / "file" / "x.csv", "can't be written"
+    yield tmp_path / ("n" * 300), "can't be written"
+
+
+def test_a_place_that_is_none_for_a_file_is_named(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "run")
+    run.write([run.answer(0, "a")])
+    for place, words in places(tmp_path):
+        with pytest.raises(InputError, match=words) as caught:
+            export(run.path, out=place)
+        assert caught.value.fix
+    assert (tmp_path / "file").read_text() == "mine"
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_permission_is_named(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "run")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="Permission denied"):
+        export(run.path, out=tmp_path / "closed" / "x.csv")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "herogen_async", *arguments], capture_output=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_name", ["csv", "jsonl"])
+def test_out_dash_puts_only_the_table_on_standard_output(tmp_path: Path, format_name: str) -> None:
+    run = WrittenRun(tmp_path)
+    run.write(run.answer(index, text) for index, text in enumerate(HAZARDS))
+    done = command("export", f"{tmp_path}/", "--format", format_name, "--out", "-")
+    assert (0, f"{len(HAZARDS)} rows\n".encode()) == (done.returncode, done.stderr)
+    assert export(tmp_path, format=format_name).file.read_bytes() == done.stdout
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough_hears_no_complaint(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.write(run.answer(index, "x" * 10_000) for index in range(200))
+    arguments = [sys.executable, "-m", "herogen_async", "export", f"{tmp_path}/", "--out", "-"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_json_and_a_table_do_not_share_standard_output(tmp_path: Path) -> None:
+    WrittenRun(tmp_path)
+    done = herogen("export", f"{tmp_path}/", "--out", "-", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "both want standard output" in done.stderr

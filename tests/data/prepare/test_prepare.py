@@ -1,0 +1,335 @@
+"""`prepare`: what it reads, what it refuses in a sentence, and what holds for whatever file it is given."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.recipe import Recipe
+from herogen_async.data.prepare import inferred_recipe, prepare
+from herogen_async.data.prepare.apply import Analysis, analyse, marks_of, remedy
+from herogen_async.data.prepare.common_affixes import (
+    ENDINGS,
+    SEPARATORS,
+    ending_in,
+    separator_in,
+    shared_head,
+    shared_tail,
+)
+from herogen_async.data.prepare.letter_case import is_mostly_upper, lowered
+from herogen_async.data.prepare.records import Reading, Table
+from herogen_async.data.prepare.split import shuffled, split
+from support.places import BENCHMARKS
+from support.prepare_runs import csv_of, prepared
+
+TEXT = st.text(alphabet=st.sampled_from("ab A.\n>-# END0x"), max_size=12)
+few = settings(max_examples=25)  # each is a dozen validators
+PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=12)
+
+
+def analysed(rows: list[tuple[str, str]]) -> Analysis:
+    columns = [prompt for prompt, _ in rows], [completion for _, completion in rows]
+    return analyse(Reading(Table.of(("prompt", "completion"), columns), "CSV", "CSV"))
+
+
+@few
+@given(PAIRS)
+def test_what_comes_out_can_be_trained_on_or_the_reason_is_said(rows: list[tuple[str, str]]) -> None:
+    """No completion is empty, each begins with a space, and the advised marks end every row and none earlier."""
+    try:
+        remedied = remedy(analysed(rows), lambda _: True, lambda _: None)
+    except InputError:
+        assert (
+            len({prompt for prompt, _ in rows}) == 1 or len({completion for _, completion in rows if completion}) == 1
+        )
+        return
+    table, marks = remedied.table, marks_of(remedied)
+    assert all(text.startswith(" ") and text != " " for text in table.completions if text.strip())
+    assert all(prompt.endswith(marks.indicator) for prompt in table.prompts)
+    for text in table.completions:
+        assert text.endswith(marks.stop)
+
+
+@few
+@given(PAIRS)
+def test_no_fix_that_is_declined_changes_a_row(rows: list[tuple[str, str]]) -> None:
+    try:
+        analysis = analysed(rows)
+    except InputError:
+        return
+    kept = [pair for pair in rows if pair[1]]
+    table = remedy(analysis, lambda _: False, lambda _: None).table
+    assert kept == list(zip(table.prompts, table.completions, strict=True))
+
+
+@few
+@given(PAIRS)
+def test_a_second_time_no_mark_is_added_again(rows: list[tuple[str, str]]) -> None:
+    try:
+        once = remedy(analysed(rows), lambda _: True, lambda _: None)
+        again = analysed(list(zip(once.table.prompts, once.table.completions, strict=True)))
+    except InputError:
+        return
+    added = {action.action for action in once.done} & {"prompt_separator"}
+    assert not added & {action.action for action in again.actions} or len(once.table) < 2
+
+
+@few
+@given(st.lists(TEXT, min_size=1, max_size=6))
+def test_shared_ends_are_the_longest_there_are(texts: list[str]) -> None:
+    assert os.path.commonprefix(texts) == shared_head(texts)  # noqa: RUF071 - by character is what is meant
+    assert os.path.commonprefix([text[::-1] for text in texts])[::-1] == shared_tail(texts)  # noqa: RUF071
+
+
+@few
+@given(st.lists(st.text(max_size=8), max_size=80))
+def test_capitals_are_counted_as_they_are_one_by_one(texts: list[str]) -> None:
+    if any("0x" in text or "0X" in text for text in texts):
+        return
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    expected = sum(map(str.isupper, letters)) * 2 > sum(map(str.islower, letters))
+    assert expected == is_mostly_upper(texts)
+
+
+@few
+@given(st.integers(0, 300))
+def test_a_split_loses_no_row_and_doubles_none(size: int) -> None:
+    cells = [str(number) for number in range(size)]
+    train, valid = split(Table.of(("prompt", "completion"), (cells, cells)))
+    assert sorted(cells) == sorted([*train.prompts, *valid.prompts])
+    assert int(size * 0.8) == len(train)
+
+
+def test_the_shuffle_is_numpys() -> None:
+    """`numpy.random.RandomState(42).permutation(10)`, and the first of 5,000."""
+    assert [8, 1, 5, 0, 7, 2, 9, 4, 3, 6] == shuffled(10)
+    assert [1501, 2586, 2653, 1055, 705] == shuffled(5000)[:5]
+
+
+def test_past_5000_rows_only_1000_are_held_out() -> None:
+    cells = [str(number) for number in range(6000)]
+    train, valid = split(Table.of(("prompt", "completion"), (cells, cells)))
+    assert (5000, 1000) == (len(train), len(valid))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        (["18, man, flight", "20, woman, flight"], ""),
+        (["flight", "teleport"], ""),
+        (["a person, flight", "the other, flight"], ""),
+        (["18, man, flight ->", "20, woman, flight ->"], " ->"),
+        (["a?", "b?"], "?"),
+        (["city?", "fly?"], "?"),
+        (["->", "a ->"], "->"),
+        (["a\n\nAnswer:\n", "b\n\nAnswer:\n"], "\n\nAnswer:\n"),
+        (["a\n\n###\n\n", "b\n\n###\n\n"], "\n\n###\n\n"),
+        (["only ->"], " ->"),
+        (["only"], ""),
+    ],
+)
+def test_a_separator_is_told_from_an_accident(prompts: list[str], expected: str) -> None:
+    assert expected == separator_in(prompts)
+
+
+@pytest.mark.parametrize(
+    ("completions", "expected"),
+    [
+        ([" good", " bad"], ""),
+        ([" One. Two.", " Three. Four."], ""),
+        ([" One.", " Two."], "."),
+        ([" One. END", " Two. END"], ". END"),
+        ([" a hero END", " the hero END"], " END"),
+        ([" one END", " END of two END"], " END"),
+        ([" END", " two END"], " END"),
+        ([" oneSTOP", " anotherSTOP"], "STOP"),
+        ([" NAUTO", " PLUTO"], ""),
+        ([" one ###", " ### of two ###"], " ###"),
+        ([" one! No!", " two!"], ""),
+        ([" one ok", " ok: two ok"], ""),
+        ([" x\nok.", " y\nok."], "\nok."),
+        ([" A hero. END"], " END"),
+        ([" A hero"], ""),
+    ],
+)
+def test_an_ending_is_told_from_an_accident(completions: list[str], expected: str) -> None:
+    assert expected == ending_in(completions)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("a ->", " A hero. END"), ("b ->", " B hero. END")], Recipe()),
+        ([("a ->", " A hero. END")], Recipe()),
+        ([("18, man, flight ->", " x END"), ("20, man, flight ->", " y END")], Recipe()),
+        ([("a\n\n###\n\n", "x\n"), ("b\n\n###\n\n", "y\n")], Recipe(separator="\n\n###\n\n", lead="", ending="\n")),
+        ([("18, man", "tag 1"), ("20, woman", "tag 2")], Recipe(separator="", lead="", ending="")),
+        ([("q1 ->", " good"), ("q2 ->", " good")], Recipe(ending="")),
+        ([("", " one"), ("", " two")], Recipe(separator="", ending="")),
+        ([("a =>", " big hero"), ("b =>", " small hero")], Recipe(separator=" =>", ending="")),
+        ([], Recipe(separator="", lead="", ending="")),
+    ],
+)
+def test_the_recipe_is_read_from_the_rows(rows: list[tuple[str, str]], expected: Recipe) -> None:
+    assert expected == inferred_recipe(iter(rows))
+
+
+@few
+@given(
+    st.sampled_from(SEPARATORS),
+    st.sampled_from(ENDINGS),
+    st.lists(st.text("abc ", min_size=1), min_size=2, unique=True),
+)
+def test_the_recipe_of_rows_that_were_prepared_is_what_was_added(separator: str, ending: str, texts: list[str]) -> None:
+    texts = [text.strip() + "abc"[number % 3] for number, text in enumerate(texts)] + ["xa", "xb", "xc"]
+    recipe = inferred_recipe((text + separator, " " + text + ending) for text in texts)
+    assert (separator, ending) == (recipe.separator, recipe.ending)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0x1F TRUE", "0x1F true"), ("A0X1f", "a0x1f"), ("At 0XAB!", "at 0XAB!"), ("ÉCOLE", "école")]
+)
+def test_lower_case_leaves_hexadecimal_numbers_alone(text: str, expected: str) -> None:
+    assert expected == lowered(text)
+
+
+def workbook(*sheets: Any) -> bytes:
+    """An XLSX file."""
+    content: bytes = importlib.import_module("prepare_files").workbook(*sheets)
+    return content
+
+
+def test_a_workbook_gives_the_text_that_its_cells_stand_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers without a point, days as moments, a formula as its saved value, an error as nothing."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    raw = importlib.import_module("prepare_files").Raw
+    file = tmp_path / "d.XLSX"
+    cells = [
+        [7.0, "a word"],
+        [1.5, True],
+        [raw('s="1"><v>45000</v>'), raw("><f>1+1</f><v>2</v>")],
+        ["formula", raw("><f>1+1</f>")],
+        ["NA", "N/A"],
+    ]
+    file.write_bytes(workbook([["prompt", "completion"], *cells], [["other"], ["x"]]))
+    made = prepared(file)
+    assert [("7 ->", " a word\n"), ("1.5 ->", " true\n"), ("2023-03-15 00:00:00 ->", " 2\n"), ("na ->", " n/a\n")] == [
+        (row["prompt"].lower(), row["completion"].lower()) for row in made.rows
+    ]
+    assert ["It has 2 sheets: only the first was read."] == made.told["warnings"]
+
+
+def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
+    file = csv_of(tmp_path, "0,a,b,c,d", "1,e,f,g,h", header=",prompt,prompt,completion,")
+    assert ["Unnamed: 0", "prompt.1", "Unnamed: 4"] == prepared(file).told["actions"][1]["value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.csv", None, "there is no file"),
+        ("empty.csv", b"", "is empty"),
+        ("empty.jsonl", b"", "no row"),
+        ("a.docx", b"x", "format is not known"),
+        ("noending", b"x", "has no ending"),
+        ("latin.csv", "prompt,completion\na,café\n".encode("latin-1"), "WINDOWS-1252"),
+        ("wide.csv", "prompt,completion\na,b\n".encode("utf-16"), "iconv -f UTF-16"),
+        ("nul.csv", b"prompt,completion\na\0,b\n", "NUL byte (line 2)"),
+        ("open.csv", b'prompt,completion\na,"b\n', "inside a quoted cell"),
+        ("ragged.csv", b"prompt,completion\na,b,c\n", "has 3 cells"),
+        ("no.xlsx", b"PK\x03\x04nothing", "as a workbook"),
+        ("bad.jsonl", b'{"prompt":"a","completion":"b"}\n{bad\n', "line 2"),
+        ("bad.json", b'{"a":', "is no JSON"),
+        ("list.json", b"[1]", "no object but a number"),
+        ("deep.json", b"[" * 100_000, "nested too deeply"),
+        ("other.jsonl", b'{"messages":[]}', "no column 'prompt'"),
+        ("same.csv", b"prompt,completion\na,b\na,c\n", "all prompts are the same"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(
+    name: str, content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    """Exit code 1, as the legacy tool's; one error, one fix, and nothing written."""
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    made = prepared(file)
+    assert 1 == made.exit_code
+    assert words in made.said
+    assert [1, 1] == [made.said.count("error: "), made.said.count("fix: ")]
+    assert ([], None, []) == (made.told["actions"], made.told["stop"], made.told["outputs"])
+    assert content is None or [file] == list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert "is a folder" in prepared(tmp_path).said
+
+
+def test_a_place_that_cannot_be_written_is_said_and_nothing_is_left_there(tmp_path: Path) -> None:
+    file = tmp_path / ("n" * 248 + ".csv")  # its result's name would be longer than a name may be
+    file.write_text("prompt,completion\na,b c\nd,e f\n")
+    made = prepared(file)
+    assert (1, [file]) == (made.exit_code, list(tmp_path.iterdir()))
+    assert "copy the file to a folder where you may write" in made.said
+
+
+def test_no_answer_is_no_yes(tmp_path: Path) -> None:
+    """Questions that nobody can answer end it with a sentence; nothing is written."""
+    file = csv_of(tmp_path, "a,b c", "d,e f")
+    made = prepared(file, answers="y\n")
+    assert (1, [file]) == (made.exit_code, list(tmp_path.iterdir()))
+    assert "-q" in made.said
+
+
+def test_enter_is_yes_and_no_is_no(tmp_path: Path) -> None:
+    made = prepared(csv_of(tmp_path, "a,b c", "d,e f"), answers="\nno\nN\n\n")
+    assert ["completion_ending", "completion_leading_space"] == made.told["declined"]
+    assert [{"prompt": "a ->", "completion": "b c"}, {"prompt": "d ->", "completion": "e f"}] == made.rows
+
+
+def test_text_from_the_file_moves_no_cursor(tmp_path: Path) -> None:
+    """P14: also where a message quotes it."""
+    made = prepared(csv_of(tmp_path, "\x1b[2Ja->\x1b,b c", "\x1b[2Jx->\x1b,e f"))
+    assert "\x1b" not in made.said
+
+
+def test_the_object_for_scripts_is_one_line_whatever_the_file_holds(tmp_path: Path) -> None:
+    """Else a script that splits stdout in lines, as Python does, finds the half of it."""
+    made = prepared(csv_of(tmp_path, "a,Hero\u2028\x85\x9b1Jb c", "d,Hero\u2028\x85\x9b1Je f"))
+    assert "Hero\u2028\x85\x9b1J" == made.told["actions"][2]["value"]
+
+
+def test_a_cell_of_a_megabyte_is_read(tmp_path: Path) -> None:
+    made = prepared(csv_of(tmp_path, f"a,{'x y ' * 250_000}", "b,short one"))
+    assert {"kind": "recommended", "action": "drop_long", "value": 1} == made.told["actions"][1]
+
+
+def test_the_object_for_scripts_says_all(tmp_path: Path) -> None:
+    file = csv_of(tmp_path, "a,b c", "d,e f")
+    told = prepared(file).told
+    expected = ["actions", "advice", "declined", "file", "format", "mended", "next", "outputs", "prompt_indicator"]
+    assert [*expected, "rows", "rows_written", "stop", "task", "warnings"] == sorted(told)
+    output = tmp_path / "data_prepared.jsonl"
+    assert (f"herogen-async finetune {output}", [str(output)]) == (told["next"], told["outputs"])
+    assert ("CSV", 2, "conditional generation") == (told["format"], told["rows"], told["task"])
+
+
+def test_labels_are_parted_and_the_next_step_names_both_files(tmp_path: Path) -> None:
+    made = prepared(csv_of(tmp_path, *(f"q{number},{('good', 'bad')[number % 2]}" for number in range(20))))
+    train, valid = made.told["outputs"]
+    assert f"herogen-async finetune {train} --validation {valid}" == made.told["next"]
+    assert (16, 4) == tuple(len(Path(output).read_text().splitlines()) for output in (train, valid))
+
+
+def test_from_python_the_recipe_comes_with_the_result(tmp_path: Path) -> None:
+    made = prepare(csv_of(tmp_path, "a,b c", "d,e f"))
+    assert Recipe(ending="\n") == made.recipe
+    assert {"prompt": "a ->", "completion": " b c\n"} == json.loads(made.outputs[0].read_text().splitlines()[0])

@@ -1,0 +1,156 @@
+"""The report of an inspection: a page that runs nothing, figures, and pictures that can be drawn."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+
+import pytest
+
+from herogen_async.data.quality import Quality, report_files
+from support.quality_examples import ENGLISH, GERMAN, example, inspected, of, text
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+EVIL = '<script>alert("1")</script> ]]> " onerror=alert(1) \' </title><img src=x> &amp; \x1b[2J \u202e'
+
+
+class Page(HTMLParser):
+    """The tags, and the text outside the style."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def flawed() -> Quality:
+    """A row of each kind, with text that a page could run."""
+    usual = [example(number, f"{ENGLISH.format(number * 7919)} {text(number)}") for number in range(21)]
+    evil = f"{EVIL} {text(70)}"
+    odd = [
+        example(30, evil, finish_reason='"><script>'),
+        example(31, evil, cell={"n": EVIL}),
+        example(32, evil + " more"),
+        example(33, EVIL, prompt="a -> b"),
+        example(34, ""),
+        example(35, "I'm sorry, but I can't help with that."),
+        example(36, f"{GERMAN} {GERMAN}"),
+        example(37, f"{EVIL} " * 60 + " END END"),
+    ]
+    return inspected(usual + odd, separator=" ->", lead=" ", ending=" END")
+
+
+def files_of(quality: Quality, title: str = "heroes") -> dict[str, bytes]:
+    return dict(report_files(quality, title))
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    assert png.startswith(SIGNATURE)
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def test_p14_a_models_text_stays_text_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = Page(files_of(flawed(), title=EVIL)["report.html"].decode())
+    assert set() == {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "link", "a"}
+    assert [] == [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert '<script>alert("1")</script> ]]>' in page.text
+    assert {"\x1b", "\u202e"} & set(page.text[page.text.index("What was found") :]) == set()
+
+
+def test_without_matplotlib_the_report_has_no_pictures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    files = files_of(of(text(1), text(2)))
+    assert ["quality.json", "report.html"] == list(files)
+    assert b"pip install &#x27;herogen-async[plot]&#x27;" in files["report.html"]
+
+
+def test_the_figures_name_every_flagged_row_and_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    told = json.loads(files_of(flawed())["quality.json"])
+    found = {finding["kind"]: finding["rows"] for finding in told["findings"]}
+    assert {"empty", "cut", "refused", "duplicate", "near-duplicate", "language", "length", "looping"} <= set(found)
+    assert {"separator-inside": 1, "ending-inside": 1} == {kind: found[kind] for kind in found if "inside" in kind}
+    assert ["cut"] == [kind for kind in told["flagged"]["30"] if kind == "cut"]
+    assert sum(found.values()) == sum(len(kinds) for kinds in told["flagged"].values())
+
+
+def test_the_page_holds_its_pictures_loads_nothing_and_forbids_scripts() -> None:
+    pytest.importorskip("matplotlib")
+    files = files_of(flawed())
+    names = ["coverage.png", "lengths.png", "duplication.png"]
+    assert names == [name for name in files if name.endswith(".png")]
+    assert all(width > 600 and height > 300 for width, height in (size_of(files[name]) for name in names))
+    page = Page(files["report.html"].decode())
+    policies = [told.get("content") for _, told in page.tags if told.get("http-equiv") == "Content-Security-Policy"]
+    assert ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"] == policies
+    sources = [str(told["src"]) for tag, told in page.tags if tag == "img"]
+    assert 3 == len(sources)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+GRIDS: dict[str, tuple[Mapping[str, Sequence[str]], dict[int, int]]] = {
+    "one attribute, values with mathtext and letters that no font has": (
+        {"mood $x_": ["$a$", "\u559c\u3073", "x" * 80, "\n"]},
+        {0: 3, 1: 40},
+    ),
+    "two": ({"a": ["1", "2"], "b": ["one", "two", "three"]}, {1: 2, 4: 1}),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_the_coverage_of_any_grid_is_drawn(grid: tuple[Mapping[str, Sequence[str]], dict[int, int]]) -> None:
+    pytest.importorskip("matplotlib")
+    from herogen_async.data.charts.quality_charts import coverage
+
+    attributes, by_cell = grid
+    width, height = size_of(coverage(attributes, by_cell, repeats=2))
+    assert 600 < width < 2600
+    assert 200 < height < 2600
+
+
+def test_a_map_of_two_attributes_among_more_holds_the_mean_of_the_cells_in_a_square() -> None:
+    pytest.importorskip("numpy")
+    from herogen_async.data.charts.maps import grid_maps
+
+    attributes = {"a": ["1", "2"], "b": ["1", "2"], "c": ["1", "2"], "d": ["1", "2"]}
+    maps, averaged = grid_maps(attributes, {0: 4, 15: 1})
+    assert averaged
+    assert {(("a", "b"), 1.0, 0.25)} <= {((each.y, each.x), each.rows[0, 0], each.rows[1, 1]) for each in maps}
+
+
+def test_three_attributes_with_few_values_in_one_are_a_map_for_each_of_these() -> None:
+    pytest.importorskip("numpy")
+    from herogen_async.data.charts.maps import grid_maps
+
+    maps, averaged = grid_maps(
+        {"age": ["1", "2", "3"], "sex": ["m", "f"], "city": ["New York", "Oslo", "Rome"]}, {4: 5}
+    )
+    assert not averaged
+    assert ["sex: m", "sex: f"] == [each.title for each in maps]
+    assert ("city", "age", 5.0) == (maps[1].y, maps[1].x, maps[1].rows[1, 0])
+    assert 5.0 == sum(each.rows.sum() for each in maps)
+
+
+def test_a_map_of_a_million_cells_is_joined_to_squares_that_can_be_seen_and_keeps_the_mean() -> None:
+    pytest.importorskip("numpy")
+    from herogen_async.data.charts.maps import grid_maps
+
+    names = [str(each) for each in range(1000)]
+    (joined,), averaged = grid_maps({"a": names, "b": names}, dict.fromkeys(range(0, 1_000_000, 2), 1))
+    assert averaged
+    assert (120, 120) == joined.rows.shape
+    assert (120, "0") == (len(joined.y_values), joined.y_values[0])
+    assert 0.4 < joined.rows.min() < joined.rows.max() < 0.6

@@ -1,0 +1,513 @@
+"""`ctl`: whole runs that are controlled through the socket in their folder, by its owner, while they work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import herogen_async
+from herogen_async import cli
+from herogen_async.cli.ctl_command import command_from
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.codec import loads
+from herogen_async.core.errors import InputError, RunFolderError
+from herogen_async.generation.control import Command, ask, controlled
+from herogen_async.generation.control import server as server_side
+from herogen_async.generation.control.protocol import MOST_COMMAND
+from herogen_async.generation.control.socket_path import LONGEST_ADDRESS
+from herogen_async.generation.endpoint import Request
+from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
+from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
+from herogen_async.generation.endpoint.http.rust_transport import RustTransport
+from herogen_async.generation.endpoint.http.transport import TransportFor
+from herogen_async.generation.endpoint.target import Server
+from herogen_async.generation.report import RunReport
+from herogen_async.generation.run_folder import RunFolder, RunLock, read_events, read_manifest
+from herogen_async.generation.session import Watch
+from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.scheduled_resume import Nap
+from herogen_async.generation.session.steering import Steering
+from herogen_async.generation.settings import Settings
+from support.fake_server import Asked, FakeServer, Reply, answer
+from support.runs import assert_exact_grid, last_json, small_spec
+
+SPEC = small_spec(values=20)  # 80 tasks
+LONG = small_spec(values=200)  # 800 tasks: not over before it is drained
+BAD_NUMBERS = ("nan", "inf", "1e999", "0", "-1", "1_000")
+SOON_S = 50.0  # what is waited for comes in milliseconds; on a loaded machine much later
+
+
+def slow(asked: Asked) -> Reply:
+    return answer(asked, delay_s=0.03)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+@dataclass
+class Running:
+    """A run at work, as a test sees it."""
+
+    folder: RunFolder
+    server: FakeServer
+    notices: list[str]
+    reports: list[RunReport]
+    told: list[str] = field(default_factory=list)
+
+    async def ctl(self, do: str, **settings: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(ask, self.folder, Command(do, settings))
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SOON_S):
+            while not happened():
+                await asyncio.sleep(0.005)
+
+    async def some_reports(self, count: int = 2) -> list[RunReport]:
+        """The next reports: a fifth of a second each."""
+        seen = len(self.reports)
+        await self.until(lambda: len(self.reports) >= seen + count)
+        return self.reports[seen:]
+
+    def controlled(self) -> list[tuple[str, Any, Any]]:
+        events = [event for event in read_events(self.folder) if event["event"] == "controlled"]
+        assert all("at" in event for event in events)
+        return [(event["what"], event["old"], event["new"]) for event in events]
+
+
+def controlling(
+    path: Path,
+    control: Callable[[Running], Awaitable[None]],
+    behaviour: Callable[[Asked], Reply] = slow,
+    **options: Any,
+) -> tuple[Running, RunReport]:
+    """A run of SPEC in `path` that is controlled as soon as it has asked something."""
+
+    async def main(server: FakeServer) -> tuple[Running, RunReport]:
+        reports: list[RunReport] = []
+        notices: list[str] = []
+        watch = Watch(on_report=reports.append, on_notice=notices.append)
+        started = {"spec": SPEC, "base_url": server.url, "model": "m", "watch": watch, **options}
+        task = asyncio.ensure_future(herogen_async.arun(run=path, **started))
+        running = Running(RunFolder(path), server, notices, reports)
+        try:
+            await running.until(lambda: len(server.asked) >= 4 or task.done())
+            if not task.done():
+                await control(running)
+            report = await task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert {asyncio.current_task()} == asyncio.all_tasks(), "a task leaked"
+        return running, report
+
+    with FakeServer(behaviour) as server:
+        running, report = asyncio.run(main(server))
+    assert not running.folder.control.exists()
+    return running, report
+
+
+def test_pause_stops_the_sending_and_resume_goes_on(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        assert ("paused", 4) == ((status := await run.ctl("pause"))["state"], status["concurrency"])
+        assert "paused" == (await run.ctl("pause"))["state"]  # twice is once
+        await run.until(lambda: run.server.in_flight == 0)
+        asked = len(run.server.asked)
+        assert [("paused", None)] * 2 == [(report.binding, report.eta_s) for report in await run.some_reports()]
+        status = await run.ctl("status")
+        assert ("paused", asked, 0, 80) == (status["state"], status["done"], status["in_flight"], status["total"])
+        assert asked == len(run.server.asked)
+        assert "running" == (await run.ctl("resume"))["state"]
+        assert "running" == (await run.ctl("resume"))["state"]
+
+    run, report = controlling(tmp_path / "r", control, concurrency=4)
+    assert (80, "done") == (report.done, report.state)
+    assert_exact_grid(tmp_path / "r", SPEC)
+    assert [("paused", False, True), ("paused", True, False)] == run.controlled()
+    assert 2 == sum("by ctl" in notice for notice in run.notices)
+
+
+def test_concurrency_is_more_at_once_and_less_soon_and_stays_for_the_next_session(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        assert 2 == run.server.most_in_flight
+        assert 24 == (await run.ctl("set", concurrency=24))["concurrency"]
+        await run.until(lambda: run.server.in_flight > 12)
+        await run.ctl("set", concurrency=3)
+        run.server.most_in_flight = 0
+        await run.until(lambda: run.server.in_flight <= 3)
+        run.server.most_in_flight = 0
+        await run.until(lambda: len(run.server.asked) >= 60)
+        assert 3 == run.server.most_in_flight
+        assert 3 == (await run.some_reports(1))[0].concurrency
+        await run.ctl("drain")
+
+    run, report = controlling(tmp_path / "r", control, concurrency=2, spec=LONG)
+    assert ("interrupted", "drained by ctl") == (report.state, report.reason)
+    assert [("concurrency", 2, 24), ("concurrency", 24, 3), ("draining", False, True)] == run.controlled()
+    assert 3 == read_manifest(run.folder).settings.concurrency
+
+
+def test_a_concurrency_that_was_to_be_found_out_can_be_fixed(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        assert "auto" == (await run.ctl("set", concurrency="auto"))["concurrency"]
+        await run.ctl("set", concurrency=2)
+        await run.until(lambda: run.server.in_flight <= 2)
+        run.server.most_in_flight = 0
+        asked = len(run.server.asked)
+        await run.until(lambda: len(run.server.asked) >= asked + 10)
+        assert 2 == run.server.most_in_flight
+        await run.ctl("drain")
+
+    run, _ = controlling(tmp_path / "r", control, concurrency="auto", spec=LONG)
+    assert [("concurrency", "auto", 2), ("draining", False, True)] == run.controlled()
+
+
+def test_a_drained_run_ends_at_once_also_paused_and_can_be_resumed_to_the_exact_grid(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        await run.ctl("pause")
+        assert "draining" == (await run.ctl("drain"))["state"]
+
+    run, report = controlling(tmp_path / "r", control, concurrency=4)
+    assert ("interrupted", 130) == (report.state, report.exit_code)
+    assert len(run.server.asked) == report.done < 80
+    with FakeServer() as server:
+        manifest = tmp_path / "r" / "manifest.json"
+        manifest.write_bytes(manifest.read_bytes().replace(run.server.url.encode(), server.url.encode()))
+        assert (80, "done") == ((whole := herogen_async.resume(tmp_path / "r")).done, whole.state)
+        assert 80 - report.done == len(server.asked)
+    assert_exact_grid(tmp_path / "r", SPEC)
+
+
+def test_a_limit_that_is_set_holds_at_once_is_lifted_at_once_and_is_kept(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        await run.ctl("set", rpm=60.0, tpm=1e6)
+        await run.until(lambda: run.server.in_flight == 0)
+        asked = len(run.server.asked)
+        report = (await run.some_reports(3))[-1]
+        assert {"requests_per_minute": 60, "tokens_per_minute": 1e6} == report.limits
+        assert ("requests", True) == (report.binding, len(run.server.asked) - asked <= 5)
+        assert 60 == read_manifest(run.folder).settings.rpm
+        await run.ctl("set", rpm=None, concurrency=16)
+
+    run, report = controlling(tmp_path / "r", control, concurrency=4)
+    assert "done" == report.state
+    kept = read_manifest(run.folder).settings
+    assert (None, 1e6, 16) == (kept.rpm, kept.tpm, kept.concurrency)
+    assert [("rpm", None, 60), ("tpm", None, 1e6), ("rpm", 60, None), ("concurrency", 4, 16)] == run.controlled()
+
+
+NOT_TO_BE_SET: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"concurrency": 0}, "concurrency can't be 0"),
+    ({"concurrency": 10**9}, "concurrency can't be 1000000000"),
+    ({"concurrency": 90_000, "rpm": -1.0}, "rpm can't be -1.0"),
+    ({"concurrency": "auto"}, "concurrency=auto is for a run's start"),
+    ({"rpm": "many"}, "rpm can't be 'many'"),
+    ({"rpn": 5}, "'rpn' can't be set"),
+)
+
+
+def test_what_can_t_be_set_is_refused_whole_and_changes_nothing(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        for settings, error in NOT_TO_BE_SET:
+            with pytest.raises(InputError, match=error):
+                await run.ctl("set", **settings)
+        status = await run.ctl("status")
+        assert (16, None) == (status["concurrency"], status["rpm"])
+        await run.ctl("drain")
+        with pytest.raises(InputError, match="is ending") as ending:
+            await run.ctl("pause")
+        assert "resume" in (ending.value.fix or "")
+
+    run, _ = controlling(tmp_path / "r", control, lambda asked: answer(asked, delay_s=0.5), concurrency=16)
+    assert [("draining", False, True)] == run.controlled()
+
+
+def test_only_the_owner_can_open_the_socket(tmp_path: Path) -> None:
+    async def control(run: Running) -> None:
+        found = run.folder.control.stat()
+        assert stat.S_ISSOCK(found.st_mode)
+        assert (0o600, 0o700) == (stat.S_IMODE(found.st_mode), stat.S_IMODE(run.folder.path.stat().st_mode))
+        await run.ctl("drain")
+
+    controlling(tmp_path / "r", control)
+
+
+def test_a_run_deep_in_folders_is_controlled_as_well(tmp_path: Path) -> None:
+    deep = tmp_path / "/".join(["d" * 60] * 4)
+
+    async def control(run: Running) -> None:
+        assert len(str(run.folder.control)) > LONGEST_ADDRESS
+        assert "draining" == (await run.ctl("drain"))["state"]
+
+    controlling(deep, control)
+
+
+def test_what_a_killed_process_left_is_replaced_and_of_no_use_before(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "r")
+
+    async def control(run: Running) -> None:
+        await run.ctl("drain")
+
+    controlling(folder.path, control)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder.control))
+        left.listen()
+    with pytest.raises(RunFolderError, match="no process is at work") as nobody:
+        ask(folder, Command("status"))
+    assert f"go on with it: herogen-async resume {folder.argument}" == nobody.value.fix
+    controlling(folder.path, control)
+
+
+def test_a_folder_that_takes_no_socket_costs_a_sentence_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "r" / "control").mkdir(parents=True)
+    notices: list[str] = []
+    with FakeServer() as server:
+        watch = Watch(on_notice=notices.append)
+        report = herogen_async.run(SPEC, run=tmp_path / "r", base_url=server.url, model="m", watch=watch)
+    assert "done" == report.state
+    assert 1 == sum("can't be controlled" in notice for notice in notices)
+    (tmp_path / "r" / "control").rmdir()
+
+
+def test_who_is_at_work_but_can_t_be_controlled_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "r")
+    folder.create()
+    lock = RunLock.acquire(folder, "now")
+    try:
+        with pytest.raises(RunFolderError, match=f"process {os.getpid()} on .* can't be controlled now"):
+            ask(folder, Command("pause"))
+    finally:
+        lock.release()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport_for", [RustTransport, PlainTransport])
+async def test_an_endpoint_that_was_opened_for_one_call_carries_eight_after_its_resize(
+    transport_for: TransportFor,
+) -> None:
+    with FakeServer(lambda asked: answer(asked, delay_s=0.2)) as server:
+        client = OpenAICompatible(
+            Server(server.url, "none"),
+            kind="completions",
+            model="m",
+            sampling={},
+            concurrency=1,
+            timeout_s=SOON_S,
+            transport_for=transport_for,
+        )
+        async with client as endpoint:
+            await endpoint.complete(Request("first"))
+            endpoint.resize(8)
+            for _ in range(2):
+                await asyncio.gather(*(endpoint.complete(Request("more")) for _ in range(8)))
+        assert 8 == server.most_in_flight
+        assert server.connections <= 9
+
+
+def an_order(folder: RunFolder) -> Order:
+    return Order(SPEC, "chat", "m", None, "embedded", folder, Settings())
+
+
+def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) -> None:
+    """The embedded model still starts."""
+    steering = Steering(an_order(RunFolder(tmp_path)), MonotonicClock(), lambda _: None)
+    assert "not asking" == steering.answer(Command("status"))["state"]
+    with pytest.raises(InputError, match="asks nothing yet") as early:
+        steering.answer(Command("pause"))
+    assert "try again in a moment" == early.value.fix
+
+
+@pytest.mark.anyio
+async def test_a_run_that_sleeps_till_it_can_go_on_is_ended_by_drain_and_nothing_else(folder: RunFolder) -> None:
+    nap = Nap(MonotonicClock(), lambda _: None, lambda _: None)
+    steering = Steering(an_order(folder), MonotonicClock(), lambda _: None, nap)
+    parked = RunReport(run="r", state="parked", total=9, done=1, failed=0, pending=8, wake_in_s=3600.0)
+    goes_on = asyncio.ensure_future(nap.until_it_can_go_on(parked, lambda _: None))
+    await asyncio.sleep(0)
+    assert "asleep" == steering.answer(Command("status"))["state"]
+    with pytest.raises(InputError, match="asleep until it can go on"):
+        steering.answer(Command("set", {"rpm": 5.0}))
+    steering.answer(Command("drain"))
+    assert not await goes_on
+
+
+# -- the socket itself -----------------------------------------------------------------------------------------------
+
+
+async def raw(folder: RunFolder, said: bytes) -> dict[str, Any]:
+    """The reply to `said`, after which the connection is closed."""
+    reader, writer = await asyncio.open_unix_connection(str(folder.control))
+    writer.write(said)
+    try:
+        async with asyncio.timeout(SOON_S):
+            reply = await reader.readline()
+            assert b"" == await reader.read()
+    finally:
+        writer.close()
+    value = loads(reply)
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"\n", "is not one line with a JSON object"),
+        (b"\xff\xfe{\n", "is not one line with a JSON object"),
+        (b"[1]\n", "is not one line with a JSON object"),
+        (b"[" * 2000 + b"\n", "is not one line with a JSON object"),
+        (b"{}\n", "version None of the control protocol"),
+        (b'{"v":2,"do":"pause"}\n', "version 2 of the control protocol"),
+        (b'{"v":1}\n', "None is nothing that a run can be told"),
+        (b'{"v":1,"do":"purse"}\n', "'purse' is nothing that a run can be told"),
+        (b'{"v":1,"do":["pause"]}\n', "is nothing that a run can be told"),
+        (b'{"v":1,"do":"pause","settings":{"rpm":1}}\n', "'pause' with the settings"),
+        (b'{"v":1,"do":"set"}\n', "'set' with the settings"),
+        (b'{"v":1,"do":"set","settings":{"rpm":true}}\n', "rpm can't be True"),
+        (b'{"v":1,"do":"set","settings":{"concurrency":2.5}}\n', "concurrency can't be 2.5"),
+        (b"x" * MOST_COMMAND, f"at most {MOST_COMMAND} bytes"),
+        (b"x" * (1 << 20), f"at most {MOST_COMMAND} bytes"),
+        (b'{"v":1,"do":"drain"}\n', "boom"),
+        (b'{"v":1,"do":"status"}\n', "ZeroDivisionError, a mistake of this program"),
+    ],
+)
+@pytest.mark.anyio
+async def test_whatever_is_said_is_answered_with_an_error_line(folder: RunFolder, said: bytes, error: str) -> None:
+    done: list[Command] = []
+
+    def carry_out(command: Command) -> dict[str, Any]:
+        if command.do == "drain":
+            raise InputError("boom")
+        if command.do == "status":
+            raise ZeroDivisionError
+        done.append(command)
+        return {"done": True}
+
+    async with controlled(folder, carry_out, pytest.fail):
+        try:
+            reply = await raw(folder, said)
+        except ConnectionError:  # it had not read all of a flood when it closed
+            assert len(said) > 1 << 16
+        else:
+            assert (False, True) == (reply["ok"], error in reply["error"]), reply
+        assert [] == done
+        assert {"v": 1, "ok": True, "result": {"done": True}} == await raw(folder, b'{"v":1,"do":"pause"}\n{"v":1')
+        assert [Command("pause")] == done
+
+
+@pytest.mark.anyio
+async def test_clients_that_hang_are_sent_away_and_hold_nobody_up(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_side, "PATIENCE_S", 0.05)
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
+    async with controlled(folder, lambda _: {}, pytest.fail):
+        mute = [await asyncio.open_unix_connection(str(folder.control)) for _ in range(server_side.MOST_CLIENTS)]
+        assert "are talking to this run" in (await raw(folder, b""))["error"]
+        for reader, _ in mute:
+            assert b"no whole command" in await reader.readline()
+        assert (await raw(folder, b'{"v":1,"do":"pause"}\n'))["ok"]
+        half = await asyncio.open_unix_connection(str(folder.control))
+        half[1].write(b'{"v":1')
+        half[1].write_eof()
+        assert b"broke off" in await half[0].readline()
+        mute.append(await asyncio.open_unix_connection(str(folder.control)))
+    assert b"" == await mute[-1][0].read()  # the end waits for nobody
+    for _, writer in [*mute, half]:
+        writer.close()
+    await asyncio.sleep(0)
+    assert not folder.control.exists()
+    if before:
+        assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.anyio
+async def test_a_run_that_gives_no_reply_is_told_so(folder: RunFolder) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(folder.control))
+        stopped.listen()
+        with pytest.raises(RunFolderError, match=r"gave no reply within 0\.05 s"):
+            ask(folder, Command("pause"), timeout_s=0.05)
+
+
+@pytest.mark.anyio
+async def test_a_file_of_that_name_that_is_no_socket_is_left_alone(folder: RunFolder) -> None:
+    folder.control.write_text("mine")
+    told: list[str] = []
+    async with controlled(folder, lambda _: {}, told.append):
+        assert 1 == len(told)
+    assert "mine" == folder.control.read_text()
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -> None:
+    """As `run` has it: on uvloop where there is one."""
+    reports: list[RunReport] = []
+    with FakeServer(slow) as server:
+        watch = Watch(on_report=reports.append)
+        work = threading.Thread(
+            target=lambda: reports.append(
+                herogen_async.run(LONG, run=tmp_path / "r", base_url=server.url, model="m", concurrency=2, watch=watch)
+            )
+        )
+        work.start()
+        while len(server.asked) < 4:
+            work.join(0.005)
+
+        def ctl(*arguments: str) -> str:
+            result = CliRunner().invoke(cli.app, ["ctl", str(tmp_path / "r"), *arguments], catch_exceptions=False)
+            assert 0 == result.exit_code
+            return result.stdout
+
+        assert "paused" == last_json(ctl("pause", "--json"))["state"]
+        assert "Set: concurrency 8, rpm 60,000, tpm none." in ctl("set", "concurrency=8", "rpm=60000")
+        assert ": paused, " in ctl("status")
+        assert ": running, " in ctl("resume")
+        assert ": draining, " in ctl("drain")
+        work.join(SOON_S)
+    assert "interrupted" == reports[-1].state
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong", "fix"),
+    [
+        (("pasue",), "'pasue' is nothing", "did you mean 'pause'?"),
+        (("set",), "set what?", "e.g. set"),
+        (("pause", "rpm=5"), "pause takes no 'rpm=5'", "settings go with set"),
+        (("set", "rmp=5"), "'rmp' can't be set", "did you mean 'rpm'?"),
+        (("set", "rpm"), "'rpm' sets nothing", "rpm=VALUE"),
+        (("set", "rpm=fast"), "rpm can't be 'fast'", "a number above zero, or none"),
+        (("set", "rpm=5", "RPM=none"), "rpm is given twice", "one of them"),
+        *[(("set", f"tpm={value}"), "tpm can't be", "above zero, or none") for value in BAD_NUMBERS],
+        (("set", "concurrency=none"), "'none' is no concurrency", "or auto"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_would_be_right(typed: tuple[str, ...], wrong: str, fix: str) -> None:
+    with pytest.raises(InputError, match=wrong.replace("?", r"\?")) as error:
+        command_from(typed[0], list(typed[1:]))
+    assert fix in (error.value.fix or "")
+
+
+def test_a_command_is_read_as_it_is_typed() -> None:
+    assert Command("set", {"concurrency": 32, "rpm": 500.0, "tpm": None}) == command_from(
+        "set", ["concurrency=32", "RPM=500", "tpm=none"]
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_would_send_as_no_limit_is_not_sent(value: float) -> None:
+    with pytest.raises(InputError, match="rpm can't be"):
+        Command("set", {"rpm": value}).line()

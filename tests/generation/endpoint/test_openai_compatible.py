@@ -1,0 +1,587 @@
+"""The client, against a real server on this machine, with everything that goes wrong on a network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import importlib
+import json
+import socket
+import traceback
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from herogen_async.core.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    InputError,
+    RateLimited,
+    RequestTimeout,
+    RowRefused,
+    ServerFault,
+)
+from herogen_async.core.limits import Reading
+from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
+from herogen_async.generation.endpoint.http.rust_transport import RustTransport
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, TransportFor
+from herogen_async.generation.endpoint.target import ApiKey, Server
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+
+pytestmark = pytest.mark.anyio
+
+KEY = "canary-7f3a9c1e-b2d4"
+CHOSEN: TransportFor | None = None  # each test runs with the client's own choice, then with the Rust transport
+PATIENCE_S = 10.0  # for what is answered at once
+SHORT_S = 0.1  # for what is never answered
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sdk() -> None:
+    """Half a second of imports that is no test's own."""
+    importlib.import_module("openai")
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK reads its own names, the transport the proxies'."""
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True, params=[None, RustTransport], ids=["chosen", "rust"])
+def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is promised is promised whichever way it travels."""
+    monkeypatch.setitem(globals(), "CHOSEN", request.param)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+@asynccontextmanager
+async def client(
+    server: FakeServer | str,
+    *,
+    kind: str = "completions",
+    key: ApiKey | None = KEY,
+    sampling: Mapping[str, Any] | None = None,
+    concurrency: int = 4,
+    timeout_s: float = PATIENCE_S,
+) -> AsyncIterator[OpenAICompatible]:
+    url = server if isinstance(server, str) else server.url
+    endpoint = OpenAICompatible(
+        Server(url, key),
+        kind=kind,
+        model="m",
+        sampling=sampling or {},
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+        transport_for=CHOSEN,
+    )
+    async with endpoint:
+        yield endpoint
+
+
+async def asked(server: FakeServer | str, reply: Reply | None = None, **settings: Any) -> Completion:
+    """One question, answered with `reply`."""
+    if reply is not None:
+        assert isinstance(server, FakeServer)
+        server.behaviour = lambda asked: reply
+    async with client(server, **settings) as endpoint:
+        return await endpoint.complete(Request("hello"))
+
+
+async def failure(server: FakeServer | str, reply: Reply | None = None, **settings: Any) -> EndpointError:
+    with pytest.raises(EndpointError) as raised:
+        await asked(server, reply, **settings)
+    assert KEY not in everything_about(raised.value)
+    return raised.value
+
+
+def everything_about(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+
+
+def keys_used(server: FakeServer) -> list[str]:
+    return [asked.headers["authorization"].removeprefix("Bearer ") for asked in server.asked]
+
+
+# -- what is sent ----------------------------------------------------------------------------------------------
+
+
+async def test_a_completions_call_sends_the_model_the_prompt_and_the_sampling_and_nothing_else(
+    server: FakeServer,
+) -> None:
+    async with client(server, sampling={"temperature": 0.5, "stop": ["\n"], "min_p": 0.1}) as endpoint:
+        await endpoint.complete(Request("Wer bist Du? 😀"))
+    (sent,) = server.asked
+    assert "/v1/completions" == sent.path
+    assert {
+        "model": "m",
+        "prompt": "Wer bist Du? 😀",
+        "temperature": 0.5,
+        "stop": ["\n"],
+        "min_p": 0.1,
+    } == sent.body
+
+
+@pytest.mark.parametrize("system", [None, "Be brief.", ""])
+async def test_a_chat_call_sends_the_prompt_as_a_message_after_the_system_message(
+    server: FakeServer, system: str | None
+) -> None:
+    async with client(server, kind="chat", sampling={"max_completion_tokens": 9}) as endpoint:
+        await endpoint.complete(Request("Who?", system))
+    (sent,) = server.asked
+    first = [] if system is None else [{"role": "system", "content": system}]
+    assert "/v1/chat/completions" == sent.path
+    assert {
+        "model": "m",
+        "messages": [*first, {"role": "user", "content": "Who?"}],
+        "max_completion_tokens": 9,
+    } == sent.body
+
+
+async def test_an_answer_comes_back_whole(server: FakeServer) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+    assert Completion("An answer to: hello", "stop", "m", usage, "req-0") == await asked(server)
+    assert Completion("An answer to: hello", "stop", "m", usage, "req-1") == await asked(server, kind="chat")
+
+
+async def test_every_call_carries_the_key_as_the_sdk_writes_it_and_a_name(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    async with client(server) as endpoint:
+        await endpoint.complete(Request("a"))
+        await endpoint.complete(Request("b"))
+        await endpoint.models()
+    for headers in [*(asked.headers for asked in server.asked), *server.listed]:
+        assert f"Bearer {KEY}" == headers["authorization"]
+        assert "org-1" == headers["openai-organization"]
+        assert headers["user-agent"].startswith("herogen-async/")
+    assert {"application/json"} == {asked.headers["content-type"] for asked in server.asked}
+
+
+async def test_no_two_calls_can_be_taken_for_one(server: FakeServer) -> None:
+    """Headers are built once a run: a key of idempotency among them would make the first answer everybody's."""
+    await asked(server)
+    assert not [name for name in server.asked[0].headers if "idempot" in name]
+
+
+async def test_a_server_that_wants_no_key_is_asked_without_a_secret(server: FakeServer) -> None:
+    await asked(server, key=None)
+    assert ["none"] == keys_used(server)
+
+
+async def test_text_that_is_no_unicode_is_asked_all_the_same(server: FakeServer) -> None:
+    async with client(server) as endpoint:
+        await endpoint.complete(Request("a\ud800b"))
+    assert "a\ufffdb" == server.asked[0].prompt
+
+
+async def test_connections_are_reused_and_never_more_than_the_calls_in_flight(server: FakeServer) -> None:
+    async with client(server, concurrency=4) as endpoint:
+
+        async def worker(number: int) -> None:
+            for turn in range(10):
+                prompt = f"{number}/{turn}"
+                assert f"An answer to: {prompt}" == (await endpoint.complete(Request(prompt))).text
+
+        await asyncio.gather(*(worker(number) for number in range(4)))
+    assert 40 == len(server.prompts())
+    assert server.connections <= 4
+
+
+async def test_a_server_on_this_machine_is_not_reached_through_a_proxy(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert "An answer to: hello" == (await asked(server)).text
+
+
+async def test_an_endpoint_that_is_not_open_says_so() -> None:
+    endpoint = OpenAICompatible(
+        Server("http://127.0.0.1:9/v1"), kind="chat", model="m", sampling={}, concurrency=1, timeout_s=1
+    )
+    with pytest.raises(RuntimeError, match="async with"):
+        await endpoint.complete(Request("x"))
+
+
+# -- what goes wrong on the way --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [Reply(hang=True), Reply(b'{"choices":[]}', hang=True, cut=0), Reply(b'{"choices":[]}', hang=True, cut=5)],
+    ids=["nothing", "headers alone", "a part of the body"],
+)
+async def test_a_server_that_falls_silent_is_left_at_the_deadline(server: FakeServer, silent: Reply) -> None:
+    failed = await failure(server, silent, timeout_s=SHORT_S)
+    assert isinstance(failed, RequestTimeout)
+    assert "0.1 s" in failed.message
+
+
+@pytest.mark.slow
+async def test_a_call_that_ran_out_of_time_takes_no_other_one_with_it(server: FakeServer) -> None:
+    server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
+    async with client(server, timeout_s=0.5, concurrency=2) as endpoint:
+        slow = asyncio.create_task(endpoint.complete(Request("slow")))
+        for number in range(5):
+            await endpoint.complete(Request(str(number)))
+        with pytest.raises(RequestTimeout):
+            await slow
+        await endpoint.complete(Request("again"))
+
+
+async def test_a_cancelled_call_ends_at_once_and_the_next_one_is_answered(server: FakeServer) -> None:
+    server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
+    async with client(server, concurrency=1) as endpoint:
+        slow = asyncio.create_task(endpoint.complete(Request("slow")))
+        while not server.asked:
+            await asyncio.sleep(0.001)
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert "An answer to: hello" == (await endpoint.complete(Request("hello"))).text
+
+
+async def test_a_connection_that_is_dropped_instead_of_an_answer_was_used(server: FakeServer) -> None:
+    failed = await failure(server, Reply(reset=True))
+    assert isinstance(failed, ConnectionFailed)
+    assert failed.sent
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("cut", [0, 1, 30])
+async def test_a_body_that_was_cut_short_is_no_answer(server: FakeServer, cut: int, chunked: bool) -> None:
+    whole = answer(Asked("/v1/completions", {}, {"prompt": "x"}, 0))
+    failed = await failure(server, Reply(whole.body, cut=cut, chunked=chunked))
+    assert isinstance(failed, ConnectionFailed)
+    assert failed.sent
+
+
+async def test_a_connection_that_the_server_closed_between_two_calls_is_opened_anew(server: FakeServer) -> None:
+    server.behaviour = lambda asked: Reply(answer(asked).body, cut=1 << 30)  # whole, then closed unannounced
+    async with client(server, concurrency=1) as endpoint:
+        answers = 0
+        for _ in range(100):
+            with contextlib.suppress(ConnectionFailed):  # when it is closed at the very moment of its reuse
+                await endpoint.complete(Request("hello"))
+                answers += 1
+    assert answers > 0
+    assert server.connections >= answers
+
+
+async def test_a_port_where_nobody_listens_is_a_failure_that_was_never_sent() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    failed = await failure(f"http://127.0.0.1:{port}/v1")
+    assert isinstance(failed, ConnectionFailed)
+    assert not failed.sent
+    assert f"http://127.0.0.1:{port}/v1" in failed.message
+
+
+async def test_a_name_that_does_not_exist_is_a_failure_that_was_never_sent() -> None:
+    """Names below .invalid exist nowhere: RFC 6761."""
+    failed = await failure("http://nobody.invalid/v1")
+    assert isinstance(failed, ConnectionFailed)
+    assert not failed.sent
+
+
+@asynccontextmanager
+async def babbler(said: bytes) -> AsyncIterator[str]:
+    """The address of something that says `said` to everybody, and then goes."""
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+async def test_tls_with_a_server_that_speaks_none_is_a_failure_that_was_never_sent() -> None:
+    async with babbler(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        failed = await failure(f"https://{address}")
+    assert isinstance(failed, ConnectionFailed)
+    assert not failed.sent
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-le", b""])
+async def test_a_head_that_is_no_whole_one_is_a_broken_connection_that_was_used(said: bytes) -> None:
+    async with babbler(said) as address:
+        failed = await failure(f"http://{address}")
+    assert isinstance(failed, ConnectionFailed)
+    assert failed.sent
+
+
+async def test_a_deadline_that_may_have_passed_before_the_request_left_is_not_taken_for_unsent() -> None:
+    """Nobody accepts: the kernel shakes hands for a few, the rest wait."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(listener.getsockname())
+        failed = await failure(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", timeout_s=SHORT_S)
+    assert isinstance(failed, RequestTimeout)
+
+
+# -- what the server answers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_answer_up_to_the_limit_is_taken_and_one_past_it_is_not(server: FakeServer, chunked: bool) -> None:
+    frame = json.dumps({"choices": [{"text": ""}]}).encode()
+    body = frame.replace(b'""', b'"%b"' % (b"x" * (BODY_LIMIT - len(frame))))
+    assert BODY_LIMIT == len(body)
+    assert BODY_LIMIT - len(frame) == len((await asked(server, Reply(body, chunked=chunked))).text)
+    failed = await failure(server, Reply(body + b" ", chunked=chunked))
+    assert isinstance(failed, BadAnswer)
+    assert "8 MiB" in failed.message
+
+
+async def test_a_small_body_that_unpacks_to_a_large_one_is_not_unpacked(server: FakeServer) -> None:
+    bomb = gzip.compress(b" " * (BODY_LIMIT + 1), compresslevel=1)
+    failed = await failure(server, Reply(bomb, headers={"content-encoding": "gzip"}))
+    assert isinstance(failed, BadAnswer)
+    assert "accept-encoding" not in server.asked[0].headers or "gzip" not in server.asked[0].headers["accept-encoding"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(server: FakeServer, status: int) -> None:
+    with FakeServer() as elsewhere:
+        failed = await failure(server, Reply(status=status, headers={"location": f"{elsewhere.url}/completions"}))
+        assert isinstance(failed, EndpointRefused)
+        assert not elsewhere.asked
+        assert not elsewhere.listed
+
+
+@pytest.mark.parametrize("status", [200, 201, 203])
+async def test_any_success_with_an_answer_in_it_is_one(server: FakeServer, status: int) -> None:
+    body = answer(Asked("/v1/completions", {}, {"prompt": "x"}, 0)).body
+    assert "An answer to: x" == (await asked(server, Reply(body, status=status))).text
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "retry-after", "x-other", "content-type"])
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_header_that_is_not_ascii_kills_nothing(name: str, status: int) -> None:
+    body = json.dumps({"choices": [{"text": "fine"}]}).encode()
+    head = b"HTTP/1.1 %d X\r\n%b: caf\xc3\xa9\r\ncontent-length: %d\r\n\r\n" % (status, name.encode(), len(body))
+    async with babbler(head + body) as address:
+        if status == 200:
+            assert "fine" == (await asked(f"http://{address}")).text
+        else:
+            assert isinstance(await failure(f"http://{address}"), ServerFault)
+
+
+@pytest.mark.parametrize("status", [202, 204, 206])
+async def test_a_success_without_an_answer_is_a_bad_one(server: FakeServer, status: int) -> None:
+    assert isinstance(await failure(server, Reply(status=status)), BadAnswer)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (error(429, "rate_limit_exceeded", retry_after="7"), RateLimited),
+        (error(503, None, retry_after="7"), ServerFault),
+        (error(429, "insufficient_quota"), EndpointRefused),
+        (Reply(b"<html>", status=502), ServerFault),
+    ],
+)
+async def test_an_error_is_what_its_status_and_words_mean(
+    server: FakeServer, reply: Reply, kind: type[EndpointError]
+) -> None:
+    failed = await failure(server, reply)
+    assert kind is type(failed)
+    assert reply.status == failed.status
+    if isinstance(failed, RateLimited | ServerFault):
+        assert (7.0 if reply.headers else None) == failed.retry_after_s
+
+
+LIMITS = {
+    "x-ratelimit-limit-requests": "500",
+    "x-ratelimit-remaining-requests": "499",
+    "x-ratelimit-reset-requests": "120ms",
+}
+
+
+@pytest.mark.parametrize("limits", [LIMITS, {name.title(): value for name, value in LIMITS.items()}, {}])
+async def test_what_headers_say_about_limits_comes_with_the_answer(server: FakeServer, limits: dict[str, str]) -> None:
+    server.behaviour = lambda asked: replace(answer(asked), headers=limits)
+    expected = (Reading("requests", 500.0, 499.0, 0.12),) if limits else ()
+    assert expected == (await asked(server)).readings
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(error(status, None) for status in (400, 401, 404, 429, 500, 503)),
+        Reply(b"<html>"),
+        Reply({"error": {"code": 429, "message": "slow down"}}),
+        Reply({"choices": [{"message": {"refusal": "no"}}]}),
+    ],
+)
+async def test_what_headers_say_about_limits_comes_with_every_error(server: FakeServer, reply: Reply) -> None:
+    failed = await failure(server, replace(reply, headers=LIMITS), kind="chat")
+    assert (Reading("requests", 500.0, 499.0, 0.12),) == failed.readings
+
+
+async def test_a_broken_connection_says_nothing_about_limits(server: FakeServer) -> None:
+    assert () == (await failure(server, Reply(reset=True))).readings
+
+
+@pytest.mark.parametrize("timeout_s", [SHORT_S, 0.25])
+async def test_a_request_may_have_a_deadline_of_its_own_and_the_error_names_it(
+    server: FakeServer, timeout_s: float
+) -> None:
+    server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
+    async with client(server) as endpoint:
+        await endpoint.complete(Request("first"))  # the next one goes over its connection
+        with pytest.raises(RequestTimeout, match=rf"within {timeout_s:g} s"):
+            await endpoint.complete(Request("slow", timeout_s=timeout_s))
+        assert "An answer to: last" == (await endpoint.complete(Request("last"))).text
+
+
+async def test_a_deadline_of_a_requests_own_may_be_later_than_the_endpoints(server: FakeServer) -> None:
+    server.behaviour = lambda asked: answer(asked, delay_s=0.3)
+    async with client(server, timeout_s=SHORT_S) as endpoint:
+        assert "An answer to: a" == (await endpoint.complete(Request("a", timeout_s=PATIENCE_S))).text
+        with pytest.raises(RequestTimeout, match=rf"within {SHORT_S:g} s"):
+            await endpoint.complete(Request("b"))
+
+
+# -- keys ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: can****d4."])
+async def test_a_refused_key_is_shown_nowhere(server: FakeServer, said: str) -> None:
+    failed = await failure(server, error(401, "invalid_api_key", said))  # which looks for the key everywhere
+    assert isinstance(failed, EndpointRefused)
+    assert "OPENAI_API_KEY" in (failed.fix or "")
+    assert 1 == len(server.asked)  # the same key again would change nothing
+
+
+async def test_an_open_endpoint_shows_no_key(server: FakeServer) -> None:
+    async with client(server) as endpoint:
+        assert KEY not in f"{endpoint!r} {endpoint}"
+
+
+class Keys:
+    """A source of keys: `first`, then another one each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def __call__(self) -> str:
+        await asyncio.sleep(0)
+        self.given += 1
+        return f"{KEY}-{self.given}"
+
+
+def accepting(key: str) -> Any:
+    def behaviour(asked: Asked) -> Reply:
+        right = asked.headers["authorization"] == f"Bearer {key}"
+        return answer(asked) if right else error(401, None, f"expired: {asked.headers['authorization']}")
+
+    return behaviour
+
+
+async def test_a_key_that_expired_is_asked_for_anew_and_the_call_made_once_more(server: FakeServer) -> None:
+    async with client(server, key=Keys()) as endpoint:
+        await endpoint.complete(Request("a"))
+        server.behaviour = accepting(f"{KEY}-2")
+        assert "An answer to: b" == (await endpoint.complete(Request("b"))).text
+        await endpoint.complete(Request("c"))
+    assert [f"{KEY}-{number}" for number in (1, 1, 2, 2)] == keys_used(server)
+
+
+async def test_calls_that_find_their_key_expired_together_ask_for_one_new_one(server: FakeServer) -> None:
+    keys = Keys()
+    server.behaviour = accepting(f"{KEY}-2")
+    async with client(server, key=keys, concurrency=16) as endpoint:
+        await asyncio.gather(*(endpoint.complete(Request(str(number))) for number in range(16)))
+    assert 2 == keys.given
+    assert len(server.asked) <= 32
+
+
+async def test_a_new_key_that_is_refused_too_is_the_end_and_neither_is_shown(server: FakeServer) -> None:
+    server.behaviour = lambda asked: error(401, None, f"expired: {KEY}-1")
+    failed = await failure(server, key=Keys())
+    assert isinstance(failed, EndpointRefused)
+    assert [f"{KEY}-1", f"{KEY}-2"] == keys_used(server)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "w\u00f6rd"])
+async def test_a_source_of_keys_that_gives_none_at_the_start_is_wrong_input(server: FakeServer, key: str) -> None:
+    async def source() -> str:
+        return key
+
+    with pytest.raises(InputError) as caught:
+        await failure(server, key=source)
+    assert key not in everything_about(caught.value)
+
+
+async def test_a_source_of_keys_that_fails_at_the_start_is_wrong_input_and_shows_nothing(server: FakeServer) -> None:
+    async def broken() -> str:
+        raise OSError(f"no token for {KEY}")
+
+    with pytest.raises(InputError, match="OSError") as caught:
+        await failure(server, key=broken)
+    assert KEY not in everything_about(caught.value)
+    assert not server.asked
+
+
+# -- models ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_models_that_a_server_serves_are_listed_by_name() -> None:
+    with FakeServer(models=("a", "b/c")) as server:
+        async with client(server, kind="chat") as endpoint:
+            assert ["a", "b/c"] == await endpoint.models()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data":7}', b'{"data":[{"name":"x"}]}', b'{"data":["x"]}'])
+async def test_a_list_of_models_that_is_none_is_a_bad_answer(server: FakeServer, body: bytes) -> None:
+    server.listing = Reply(body)
+    async with client(server) as endpoint:
+        with pytest.raises(BadAnswer, match="/v1/models"):
+            await endpoint.models()
+
+
+async def test_a_server_that_lists_no_models_says_what_it_says(server: FakeServer) -> None:
+    server.listing = error(404)
+    async with client(server) as endpoint:
+        with pytest.raises(EndpointRefused, match="404"):
+            await endpoint.models()
+
+
+async def test_raw_answers_are_given_whatever_their_status_and_read_as_usual(server: FakeServer) -> None:
+    server.listing = error(418)
+    async with client(server) as endpoint:
+        assert 418 == (await endpoint.models_raw()).status
+        assert 404 == (await endpoint.models_raw("one of them")).status
+        raw = await endpoint.ask_raw(Request("a"))
+        assert b"x-request-id" in {name if isinstance(name, bytes) else name.encode() for name in raw.names()}
+        assert "An answer to: a" == endpoint.read(raw).text
+        with pytest.raises(RowRefused, match="418"):
+            endpoint.read(await endpoint.models_raw())

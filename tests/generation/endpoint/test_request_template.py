@@ -1,0 +1,47 @@
+"""The call that the SDK builds: a source of the key that fails says so, and nothing of what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from herogen_async.core.errors import EndpointRefused, HerogenError, InputError
+from herogen_async.generation.endpoint.request_template import build_call
+from herogen_async.generation.endpoint.target import Server
+
+pytestmark = pytest.mark.anyio
+
+
+def source_of(found: object) -> Callable[[], Awaitable[str]]:
+    """A source that gives `found`, or raises it."""
+
+    async def key() -> str:
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[return-value]
+
+    return key
+
+
+@pytest.mark.parametrize(
+    "found", [OSError("sk-secret"), "sk-secret\nX-Evil: 1", "sk-secret sk-two", "sk-secret…", "", " \n", 7, None]
+)
+@pytest.mark.parametrize(("starting", "kind", "code"), [(True, InputError, 2), (False, EndpointRefused, None)])
+async def test_a_key_that_cannot_be_had_is_the_users_to_mend_at_the_start_and_parks_a_run_later(
+    found: object, starting: bool, kind: type[HerogenError], code: int | None
+) -> None:
+    server = Server("http://127.0.0.1:1/v1", source_of(found))
+    with pytest.raises(HerogenError, match="the source of the key") as raised:
+        await build_call(server, "/completions", 5.0, starting=starting)
+    error = raised.value
+    assert kind is type(error)
+    assert code in (None, error.exit_code)
+    assert error.fix is not None
+    assert "sk-secret" not in f"{error!r} {error.fix}"
+
+
+async def test_a_key_from_a_source_loses_the_newline_of_its_file() -> None:
+    call = await build_call(Server("http://127.0.0.1:1/v1", source_of("sk-one\n")), "/completions", 5.0)
+    assert "Bearer sk-one" == call.headers["authorization"]
+    assert "http://127.0.0.1:1/v1/completions" == call.url

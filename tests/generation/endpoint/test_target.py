@@ -1,0 +1,186 @@
+"""Which server a run talks to, and with which key."""
+
+from __future__ import annotations
+
+import pytest
+
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.target import OPENAI_URL, choose_server, is_embedded, is_loopback, is_openai
+
+KEY = {"OPENAI_API_KEY": "sk-one"}
+AZURE = "https://mine.openai.azure.com/openai/v1"
+
+
+def chosen(base_url: str | None, environment: dict[str, str], model: str | None = None) -> tuple[str, object] | None:
+    server = choose_server(base_url, model, environment)
+    return None if server is None else (server.base_url, server.api_key)
+
+
+def test_with_neither_url_nor_key_it_is_the_embedded_model() -> None:
+    assert chosen(None, {}) is None
+    assert chosen(None, {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}) is None
+
+
+@pytest.mark.parametrize("model", ["embedded", "/some/where/x.gguf", "X.GGUF"])
+def test_the_embedded_model_can_be_asked_for_whatever_the_environment_says(model: str) -> None:
+    assert chosen(None, {**KEY, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, model) is None
+
+
+def test_a_base_url_that_was_given_wins_over_a_model_that_looks_embedded() -> None:
+    assert ("http://127.0.0.1:1/v1", None) == chosen("http://127.0.0.1:1/v1", {}, "x.gguf")
+
+
+def test_a_key_alone_means_openai() -> None:
+    assert (OPENAI_URL, "sk-one") == chosen(None, KEY)
+
+
+def test_the_url_of_the_environment_is_used_where_none_is_given() -> None:
+    environment = {**KEY, "OPENAI_BASE_URL": "https://one.example/v1"}
+    assert ("https://one.example/v1", "sk-one") == chosen(None, environment)
+    assert ("https://two.example/v1", "sk-one") == chosen("https://two.example/v1", environment)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "LOCALHOST"])
+def test_a_server_on_this_machine_needs_no_key(host: str) -> None:
+    assert (f"http://{host}:8000/v1", None) == chosen(f"http://{host}:8000/v1", {})
+    assert is_loopback(f"http://{host}:8000/v1")
+
+
+@pytest.mark.parametrize("host", ["localhost.example.org", "127.0.0.1.example.org", "192.168.0.7", "[2001:db8::1]"])
+def test_any_other_server_needs_a_key(host: str) -> None:
+    assert not is_loopback(f"http://{host}/v1")
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not set") as raised:
+        chosen(f"http://{host}/v1", {})
+    assert raised.value.fix is not None
+
+
+def test_a_key_that_was_given_wins_over_the_environment() -> None:
+    server = choose_server("https://one.example/v1", None, KEY, api_key="mine")
+    assert server is not None
+    assert "mine" == server.api_key
+
+
+def test_a_key_that_was_given_is_checked_like_the_environments() -> None:
+    server = choose_server("https://one.example/v1", None, {}, api_key=" mine\r\n")
+    assert server is not None
+    assert "mine" == server.api_key
+    for key in ("sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"):
+        with pytest.raises(InputError, match="api_key holds characters") as raised:
+            choose_server("https://one.example/v1", None, {}, api_key=key)
+        assert "sk-o" not in f"{raised.value} {raised.value.fix}"
+
+
+@pytest.mark.parametrize("key", ["", " \n"])
+def test_a_blank_key_that_was_given_is_none(key: str) -> None:
+    server = choose_server("https://one.example/v1", None, KEY, api_key=key)
+    assert server is not None
+    assert "sk-one" == server.api_key
+    assert choose_server(None, None, {}, api_key=key) is None
+
+
+def test_each_of_two_services_gets_its_own_key() -> None:
+    both = {**KEY, "AZURE_OPENAI_API_KEY": "azure-one"}
+    assert (AZURE, "azure-one") == chosen(AZURE, both)
+    assert (AZURE, "azure-one") == chosen(AZURE, {"AZURE_OPENAI_API_KEY": "azure-one"})
+    assert (AZURE, "sk-one") == chosen(AZURE, KEY)
+    assert ("https://one.example/v1", "sk-one") == chosen("https://one.example/v1", both)
+
+
+@pytest.mark.parametrize("host", ["azure.com.evil.example", "notazure.com", "evil.example"])
+def test_azures_key_is_for_azure_alone(host: str) -> None:
+    with pytest.raises(InputError):
+        chosen(f"https://{host}/v1", {"AZURE_OPENAI_API_KEY": "azure-one"})
+
+
+def test_a_key_loses_the_newline_of_the_file_that_it_came_from() -> None:
+    assert (OPENAI_URL, "sk-one") == chosen(None, {"OPENAI_API_KEY": "sk-one\r\n"})
+
+
+@pytest.mark.parametrize("key", ["sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(InputError, match="OPENAI_API_KEY holds characters") as raised:
+        chosen(None, {"OPENAI_API_KEY": key})
+    assert "sk-o" not in f"{raised.value} {raised.value.fix}"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/", " http://127.0.0.1:1/v1// "])
+def test_a_base_url_has_no_slash_at_its_end(url: str) -> None:
+    assert ("http://127.0.0.1:1/v1", None) == chosen(url, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8000/v1",
+        "localhost",
+        "ftp://127.0.0.1/v1",
+        "file:///etc/passwd",
+        "http://",
+        "http:///v1",
+        "http://127.0.0.1:0/v1",
+        "http://127.0.0.1:99999/v1",
+        "http://127.0.0.1:x/v1",
+        "http://[::1/v1",
+        "http://127.0.0.1/v1\nx",
+        "http://127.0.0.1/v 1",
+        "http://127.0.0.1\\@evil.example/v1",
+        "",
+    ],
+)
+def test_what_is_no_base_url_is_named_and_answered_with_an_example(url: str) -> None:
+    with pytest.raises(InputError) as raised:
+        chosen(url or " ", KEY)
+    assert raised.value.fix is not None
+    assert "http://127.0.0.1:8000/v1" in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:secret@one.example/v1",
+        "https://secret@one.example/v1",
+        "https://@one.example/v1",
+        "https://one.example/v1?key=secret",
+        "https://one.example/v1?",
+        "https://one.example/v1#secret",
+    ],
+)
+def test_a_base_url_that_holds_more_than_an_address_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(InputError, match="more than an address") as raised:
+        chosen(url, KEY)
+    assert "secret" not in f"{raised.value} {raised.value.fix}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("user:secretpw12@host/v1", "'[hidden]@host/v1'"),
+        ("https://user:secretpw12@host:99999/v1", "'https://[hidden]@host:99999/v1'"),
+        ("http:/sk-verysecret123@x", "'[hidden]@x'"),
+        ("sk-verysecret123", "'[hidden]'"),
+        ("host/v1?key=secret", "'host/v1?[hidden]'"),
+        ("host/v1?mail=a@b&key=secret", "'[hidden]'"),
+        ("https://me:secret@one.example:8443/v1", "'https://[hidden]@one.example:8443/v1'"),
+    ],
+)
+def test_a_mistyped_base_url_is_shown_without_its_secrets_and_else_whole(url: str, shown: str) -> None:
+    with pytest.raises(InputError) as raised:
+        chosen(url, KEY)
+    assert shown in raised.value.message
+    assert "secret" not in f"{raised.value} {raised.value.fix}"
+
+
+def test_a_server_never_shows_its_key() -> None:
+    server = choose_server(None, None, KEY)
+    assert "sk-one" not in f"{server} {server!r}"
+
+
+def test_openai_is_told_from_those_that_sound_like_it() -> None:
+    assert is_openai(OPENAI_URL)
+    assert is_openai("https://eu.api.openai.com/v1")
+    assert not is_openai("https://api.openai.com.example/v1")
+    assert not is_openai("https://evilapi.openai.com.example/v1")
+
+
+def test_gguf_files_are_for_the_embedded_server() -> None:
+    assert [True, True, False] == [is_embedded(model) for model in ("embedded", "a/b.GGUF", "gpt-4.1")]

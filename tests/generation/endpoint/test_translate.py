@@ -1,0 +1,610 @@
+"""What a server says, and the error or answer that it means."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from herogen_async.core import codec
+from herogen_async.core.errors import (
+    BadAnswer,
+    EndpointError,
+    EndpointRefused,
+    RateLimited,
+    RetryableError,
+    RowRefused,
+    ServerFault,
+)
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.translate import completion_from, error_from, retry_after_s
+
+KEY = "canary+7f3a9c1e/b2d4=="
+REDACT = Redactor(KEY)
+
+
+def openai_error(code: object, message: str = "no", kind: object = None, param: object = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def raised_by(status: int, body: object, headers: Mapping[str, str] | None = None) -> EndpointError:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return error_from(status, (headers or {}).get, raw, redact=REDACT)
+
+
+def answered(body: object, *, chat: bool = False, headers: Mapping[str, str] | None = None) -> Completion:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return completion_from(raw, (headers or {}).get, chat=chat, redact=REDACT)
+
+
+# -- errors ----------------------------------------------------------------------------------------------------
+
+BY_STATUS: list[tuple[int, type[EndpointError]]] = [
+    *((status, ServerFault) for status in (408, 409, 424, 425, 499, 500, 502, 503, 504, 507, 520, 524, 529, 599)),
+    (429, RateLimited),
+    *((status, RowRefused) for status in (400, 413, 422)),
+    *((status, EndpointRefused) for status in (401, 402, 403, 404, 405, 406, 407, 410, 415, 501)),
+    *((status, EndpointRefused) for status in (301, 302, 303, 307, 308)),
+]
+
+
+@pytest.mark.parametrize(("status", "kind"), BY_STATUS)
+@pytest.mark.parametrize(
+    "body", [openai_error(None), b"", b"<html>nginx</html>", b"null", b"[]", b'{"error":{}}', b'"x"']
+)
+def test_a_status_alone_says_whose_fault_it_is(status: int, kind: type[EndpointError], body: object) -> None:
+    error = raised_by(status, body)
+    assert kind is type(error)
+    assert status == error.status
+    assert str(status) in error.message
+
+
+BY_WORDS: list[tuple[str, int, object, type[EndpointError]]] = [
+    # no money left: the run parks
+    ("openai: no quota", 429, openai_error("insufficient_quota", kind="insufficient_quota"), EndpointRefused),
+    ("openai: no quota, by its type", 429, openai_error(None, kind="insufficient_quota"), EndpointRefused),
+    ("a code beside the type that counts", 429, openai_error("limit", kind="insufficient_quota"), EndpointRefused),
+    ("openai: a project's limit", 429, openai_error("project_spend_limit_exceeded"), EndpointRefused),
+    ("openai: an organization's limit", 429, openai_error("organization_usage_limit_exceeded"), EndpointRefused),
+    ("openai: a hard limit", 400, openai_error("billing_hard_limit_reached"), EndpointRefused),
+    ("openai: no more credits", 429, openai_error("credit_balance_exhausted"), EndpointRefused),
+    ("deepseek: no balance", 402, openai_error("invalid_request_error", "Insufficient Balance"), EndpointRefused),
+    # the day is over: the run parks
+    (
+        "openai: requests per day",
+        429,
+        openai_error("rate_limit_exceeded", "Rate limit reached for m on requests per day (RPD): Limit 200, Used 200."),
+        EndpointRefused,
+    ),
+    # larger than what a minute allows: it will never fit, the row is given up
+    (
+        "openai: one request too large",
+        429,
+        openai_error(
+            "rate_limit_exceeded",
+            "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested 45000. The "
+            "input or output tokens must be reduced in order to run successfully.",
+            "tokens",
+        ),
+        RowRefused,
+    ),
+    (
+        "openai: one request too large for a day",
+        429,
+        openai_error("rate_limit_exceeded", "Request too large for m on tokens per day (TPD): Limit 10, Requested 11."),
+        RowRefused,
+    ),
+    ("groq: the same", 413, openai_error("rate_limit_exceeded", "Request too large for model `m`"), RowRefused),
+    ("openrouter: a day", 429, openai_error(429, "Rate limit exceeded: free-models-per-day"), EndpointRefused),
+    # too fast: everybody waits
+    ("openai: tokens per min", 429, openai_error("rate_limit_exceeded", "on tokens per min (TPM)"), RateLimited),
+    ("azure: a number as text", 429, openai_error("429", "Please retry after 5 seconds."), RateLimited),
+    ("openai: ramp up slowly", 429, openai_error("slow_down"), RateLimited),
+    ("tgi: overloaded", 429, {"error": "Model is overloaded", "error_type": "overloaded"}, RateLimited),
+    ("google: in a list", 429, [openai_error(429, "Resource exhausted")], RateLimited),
+    # the server's trouble: it is tried again
+    ("openai: overloaded", 503, openai_error("server_is_overloaded"), ServerFault),
+    (
+        "anthropic: overloaded",
+        529,
+        {"type": "error", "error": {"type": "overloaded_error", "message": "x"}},
+        ServerFault,
+    ),
+    ("tgi: generation failed", 424, {"error": "Request failed during generation"}, ServerFault),
+    ("llama.cpp: still loading", 503, openai_error(503, "Loading model", kind="unavailable_error"), ServerFault),
+    # the row's own: it is given up
+    (
+        "azure: content filter",
+        400,
+        openai_error("content_filter", "The response was filtered", param="prompt"),
+        RowRefused,
+    ),
+    ("openai: content policy", 400, openai_error("content_policy_violation"), RowRefused),
+    ("a content filter with another status", 403, openai_error("content_filter"), RowRefused),
+    (
+        "openrouter: moderation",
+        403,
+        openai_error(403, "x requires moderation on y. Your input was flagged for violence"),
+        RowRefused,
+    ),
+    (
+        "openai: too long",
+        400,
+        openai_error("context_length_exceeded", "maximum context length", param="messages"),
+        RowRefused,
+    ),
+    (
+        "vllm: too long",
+        400,
+        {"object": "error", "message": "This model's maximum context length is 64 tokens.", "code": 400},
+        RowRefused,
+    ),
+    (
+        "vllm: this prompt leaves too little",
+        400,
+        openai_error(400, "'max_tokens' is too large: 500", param="max_tokens"),
+        RowRefused,
+    ),
+    (
+        "llama.cpp: too long",
+        400,
+        openai_error(400, "exceeds the context size", "exceed_context_size_error"),
+        RowRefused,
+    ),
+    ("ollama: words alone", 400, {"error": "prompt too long"}, RowRefused),
+    ("fastapi: a list of details", 422, {"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]}, RowRefused),
+    ("a prompt about models", 400, openai_error(None, f"bad text: a model {'x' * 120} not found"), RowRefused),
+    # the key: the run parks
+    ("openai: wrong key", 401, openai_error("invalid_api_key"), EndpointRefused),
+    (
+        "xai: wrong key",
+        400,
+        {"code": "Client specified an invalid argument", "error": "Incorrect API key provided"},
+        EndpointRefused,
+    ),
+    ("google: wrong key", 400, [openai_error(400, "API key not valid. Please pass a valid API key.")], EndpointRefused),
+    ("openai: the wrong country", 403, openai_error("unsupported_country_region_territory"), EndpointRefused),
+    ("cloudflare", 403, b"<!DOCTYPE html><title>Attention Required!</title>", EndpointRefused),
+    # the model or the URL: the run parks
+    ("openai: no such model", 404, openai_error("model_not_found"), EndpointRefused),
+    ("azure: no such deployment", 404, openai_error("DeploymentNotFound"), EndpointRefused),
+    (
+        "vllm: no such model",
+        404,
+        {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404},
+        EndpointRefused,
+    ),
+    ("older vllm: no such model", 400, openai_error(400, "The model `x` does not exist."), EndpointRefused),
+    ("ollama: no such model", 404, {"error": "model 'x' not found"}, EndpointRefused),
+    ("openrouter: no such model", 400, openai_error(400, "the model x/y is not a valid model ID"), EndpointRefused),
+    ("litellm: no such model", 400, {"error": {"message": "Invalid model name passed in model=x"}}, EndpointRefused),
+    ("nvidia: the model's end", 410, {"status": 410, "title": "Gone", "detail": "end of life"}, EndpointRefused),
+    ("fastapi: no such path", 404, {"detail": "Not Found"}, EndpointRefused),
+    # what the spec sends with every row: the run parks
+    ("openai: a parameter", 400, openai_error("unsupported_parameter", param="max_tokens"), EndpointRefused),
+    ("openai: a value", 400, openai_error("unsupported_value", param="temperature"), EndpointRefused),
+    ("openai: out of range", 400, openai_error("decimal_above_max_value", param="temperature"), EndpointRefused),
+    (
+        "vllm: out of range",
+        400,
+        openai_error(400, "top_p must be in (0, 1]", "BadRequestError", "top_p"),
+        EndpointRefused,
+    ),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), [row[1:] for row in BY_WORDS], ids=[row[0] for row in BY_WORDS])
+def test_the_servers_words_say_whose_fault_it_is(status: int, body: object, kind: type[EndpointError]) -> None:
+    error = raised_by(status, body)
+    assert kind is type(error), error.message
+    assert (kind is EndpointRefused) == (error.fix is not None)
+
+
+IN_A_SUCCESS: list[tuple[str, object, type[EndpointError]]] = [
+    ("openrouter: rate", openai_error(429, "slow down"), RateLimited),
+    ("openrouter: upstream", openai_error(502, "Provider returned error"), ServerFault),
+    ("openrouter: no credits", openai_error(402, "Insufficient credits"), EndpointRefused),
+    ("no quota", openai_error("insufficient_quota"), EndpointRefused),
+    ("content filter", openai_error("content_filter"), RowRefused),
+    ("words alone", {"error": "boom"}, BadAnswer),
+    ("a strange number", openai_error(7), BadAnswer),
+    ("a number that is true", openai_error(True), BadAnswer),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), [row[1:] for row in IN_A_SUCCESS], ids=[row[0] for row in IN_A_SUCCESS])
+def test_an_error_in_a_success_means_what_it_says(body: object, kind: type[EndpointError]) -> None:
+    with pytest.raises(EndpointError) as raised:
+        answered(body)
+    assert kind is type(raised.value)
+
+
+def test_an_error_says_status_code_message_and_request() -> None:
+    error = raised_by(503, openai_error("overloaded", "try\n later"), {"x-request-id": "req-1"})
+    assert "HTTP 503 (overloaded): try later" == str(error)
+    assert (503, "overloaded", "req-1") == (error.status, error.code, error.request_id)
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "request-id", "apim-request-id"])
+def test_the_request_is_known_by_the_servers_own_name(header: str) -> None:
+    assert "abc" == raised_by(500, b"", {header: "abc"}).request_id
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai_error("x", f"Incorrect API key provided: {KEY}"),
+        openai_error(KEY, "x", kind=KEY),
+        {"error": KEY},
+        {"detail": KEY},
+        {"message": KEY},
+        KEY.encode(),
+        [KEY],
+        f"<html>{KEY}</html>".encode(),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_a_key_that_the_server_echoes_is_hidden(status: int, body: object) -> None:
+    error = raised_by(status, body)
+    assert KEY not in f"{error!r} {error.message} {error.code}"
+    if status == 200:
+        for chat in (False, True):
+            with pytest.raises(EndpointError) as raised:
+                answered(body, chat=chat)
+            assert KEY not in f"{raised.value!r} {raised.value.message} {raised.value.code}"
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(raised_by(400, openai_error("c" * 9000, "m" * 100_000)).message) < 1100
+
+
+# -- how long to wait ------------------------------------------------------------------------------------------
+
+NOW = "Sun, 22 Nov 2026 10:00:00 GMT"
+WAITS: list[tuple[dict[str, str], float | None]] = [
+    ({}, None),
+    ({"retry-after": "7"}, 7.0),
+    ({"retry-after": "0.5"}, 0.5),
+    ({"retry-after": " 3 "}, 3.0),
+    ({"retry-after": "0"}, 0.0),
+    ({"retry-after": "-5"}, 0.0),
+    ({"retry-after": "1e300"}, 1e300),
+    ({"retry-after": "inf"}, None),
+    ({"retry-after": "-inf"}, None),
+    ({"retry-after": "nan"}, None),
+    ({"retry-after": "1e999"}, None),
+    ({"retry-after": ""}, None),
+    ({"retry-after": "soon"}, None),
+    ({"retry-after": "7 s"}, None),
+    ({"retry-after-ms": "1500"}, 1.5),
+    ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+    ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+    ({"retry-after-ms": "inf", "retry-after": "9"}, 9.0),
+    ({"retry-after": "Sun, 22 Nov 2026 10:01:30 GMT", "date": NOW}, 90.0),
+    ({"retry-after": "Sun, 22 Nov 2026 11:01:30 +0100", "date": NOW}, 90.0),
+    ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT", "date": NOW}, 0.0),
+    ({"retry-after": "Sun, 22 Nov 2026 10:01:30 GMT"}, None),  # whose clock?
+    ({"retry-after": "Sun, 22 Nov 2026 10:01:30 GMT", "date": "noon"}, None),
+    ({"retry-after": "Sun, 22 Nov 2026 10:01:30 -0000", "date": NOW}, None),  # a time of no zone
+    ({"retry-after": "Sun, 22 Nov 99999 10:01:30 GMT", "date": NOW}, None),
+    ({"retry-after": "Sun, 99999999999999999999 Nov 2026 10:01:30 GMT", "date": NOW}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), WAITS)
+def test_a_wait_is_read_in_seconds_milliseconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    assert seconds == retry_after_s(headers.get)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,30} Nov \d{1,9} \d{1,25}:\d\d:\d\d ([+-]\d{1,9}|GMT)"))
+@example("9" * 400)
+def test_no_wait_is_negative_infinite_or_a_crash(value: str) -> None:
+    for name in ("retry-after", "retry-after-ms"):
+        seconds = retry_after_s({name: value, "date": NOW}.get)
+        assert seconds is None or 0 <= seconds < math.inf
+
+
+WAITS_IN_TEXT: list[tuple[str, float | None]] = [
+    ("Rate limit reached for m on tokens per min (TPM): Limit 9, Used 9. Please try again in 1.2s. Visit x.", 1.2),
+    ("Please try again in 350ms.", 0.35),
+    ("Please try again in 1m30s.", 90.0),
+    ("Please try again in 6m0s. Visit https://x to learn more.", 360.0),
+    ("Try again in 20 seconds", 20.0),
+    ("retry after 7 seconds", 7.0),
+    ("have exceeded call rate limit. Please retry after 1 second. Please go here: x", 1.0),
+    ("Quota exceeded, limit: 2\nPlease retry in 34.074824224s.", 34.074824224),
+    ("Try again in 1 minute 30 seconds.", 90.0),
+    ("Please try again later.", None),
+    ("Please try again in a minute", None),
+    ("Try again in 99 parsecs", None),
+    ("Try again in 400 days", None),
+    ("We retry in 5 places", None),
+    ("Limit 5s, Used 7s", None),
+    ("try again in 9" + "9" * 3000 + "s", None),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), WAITS_IN_TEXT)
+def test_the_wait_that_a_429s_text_names_counts_where_no_header_names_one(text: str, seconds: float | None) -> None:
+    body = openai_error("rate_limit_exceeded", text)
+    error = raised_by(429, body)
+    assert isinstance(error, RateLimited)
+    assert (seconds if seconds is None else pytest.approx(seconds)) == error.retry_after_s
+    told = raised_by(429, body, {"retry-after": "7"})
+    assert isinstance(told, RateLimited)
+    assert 7.0 == told.retry_after_s
+
+
+@pytest.mark.parametrize("delay", ["30s", "30.0s"])
+def test_googles_delay_stands_in_the_details(delay: str) -> None:
+    body = {"error": {"code": 429, "message": "Exhausted.", "details": [{"@type": "RetryInfo", "retryDelay": delay}]}}
+    error = raised_by(429, body)
+    assert isinstance(error, RateLimited)
+    assert 30.0 == error.retry_after_s
+
+
+def test_when_a_limit_is_whole_again_is_no_wait() -> None:
+    error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-ratelimit-reset-tokens": "6m0s"})
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_s is None
+
+
+def test_a_429_that_the_server_would_not_have_retried_is_too_fast_all_the_same() -> None:
+    error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-should-retry": "false", "retry-after": "3"})
+    assert isinstance(error, RateLimited)
+    assert 3.0 == error.retry_after_s
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai_error("slow_down"),
+        openai_error(None, kind="slow_down"),
+        openai_error("503", kind="slow_down"),
+        openai_error(429, kind="slow_down"),
+        openai_error("rate_limit_exceeded", kind="slow_down"),
+        openai_error("slow_down", kind="rate_limit_error"),
+    ],
+)
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, RateLimited)])
+def test_slow_down_is_found_as_the_errors_code(status: int, kind: type[EndpointError], body: object) -> None:
+    error = raised_by(status, body)
+    assert kind is type(error)
+    assert "slow_down" == error.code
+
+
+@pytest.mark.parametrize(("status", "kept"), [(429, 7.0), (500, 7.0), (503, 7.0), (529, 7.0)])
+def test_the_wait_travels_with_the_error(status: int, kept: float | None) -> None:
+    error = raised_by(status, b"", {"retry-after": "7"})
+    assert isinstance(error, RetryableError)
+    assert kept == error.retry_after_s
+
+
+# -- answers ---------------------------------------------------------------------------------------------------
+
+
+def completion(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "cmpl-1",
+        "model": "m",
+        "choices": [{"index": 0, "text": "hello", "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        **changes,
+    }
+
+
+def chat(content: object, finish_reason: object = "stop", **message: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "content": content, **message}
+    return completion(choices=[{"message": said, "finish_reason": finish_reason}])
+
+
+def test_an_answer_is_taken_as_the_server_gave_it() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert Completion("hello", "stop", "m", usage, "cmpl-1") == answered(completion())
+    assert Completion("hi", "length", "m", usage, "cmpl-1") == answered(chat("hi", "length"), chat=True)
+
+
+def test_the_headers_request_id_wins_over_the_bodys() -> None:
+    assert "req-1" == answered(completion(), headers={"x-request-id": "req-1"}).request_id
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "eos", "tool_calls", "a new word"])
+def test_whatever_word_it_ended_with_an_answer_with_text_is_kept(reason: str) -> None:
+    assert ("hi", reason) == (answered(chat("hi", reason), chat=True).text, reason)
+
+
+@pytest.mark.parametrize("text", ["", "\x00", "\x1b[31m", "a\u2028b", "=cmd()", "😀", "x" * 1_000_000])
+def test_an_answers_text_is_data(text: str) -> None:
+    assert text == answered(chat(text), chat=True).text
+
+
+def test_text_that_is_no_unicode_is_kept_with_its_bad_places_marked() -> None:
+    assert "a\ufffdb" == answered(rb'{"choices":[{"text":"a\ud800b"}]}').text
+    assert "a\ufffdb" == answered(b'{"choices":[{"text":"a\xffb"}]}').text
+
+
+@pytest.mark.parametrize("missing", ["id", "model", "usage"])
+@pytest.mark.parametrize("value", [None, 7, [], "absent", True])
+def test_what_is_missing_or_wrong_beside_the_text_is_left_out(missing: str, value: object) -> None:
+    body = completion()
+    if value == "absent":
+        del body[missing]
+    else:
+        body[missing] = value
+    got = answered(body)
+    assert "hello" == got.text
+    assert {"id": got.request_id, "model": got.model, "usage": got.usage}[missing] in (None, {})
+
+
+def test_usage_keeps_its_numbers_and_those_of_its_details_and_nothing_else() -> None:
+    usage = {
+        "total_tokens": 3,
+        "cost": 0.5,
+        "none": None,
+        "word": "x" * 10_000,
+        "yes": True,
+        "prompt_tokens_details": {"cached_tokens": 2, "audio": None, "deep": {"deeper": 1}},
+        "list": [1],
+    }
+    kept = {"total_tokens": 3, "cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
+    assert kept == answered(completion(usage=usage)).usage
+
+
+def test_a_servers_words_stay_few_and_short_as_they_are_counted_for_a_whole_run() -> None:
+    many: dict[str, Any] = {"total_tokens": 3, "n" * 64: 1, "n" * 65: 1}
+    many |= {f"name-{number}": number for number in range(100)}
+    got = answered(completion(usage=many)).usage
+    assert (3, 1, 16) == (got["total_tokens"], got["n" * 64], len(got))
+    assert "n" * 65 not in got
+    details = {f"details-{number}": many for number in range(100)} | {"d" * 65: many}
+    nested = answered(completion(usage={"total_tokens": 3, **details})).usage
+    assert 16 == len(nested)
+    assert 16 == len(nested["details-0"])
+    assert "d" * 65 not in nested
+    assert "r" * 64 == answered(chat("hi", "r" * 1000), chat=True).finish_reason
+
+
+def test_a_usage_that_could_not_be_written_again_is_no_crash() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(600):
+        deep = {"d": deep}
+    got = answered(json.dumps(completion(usage={"deep": deep, "huge": 10**30})).encode())
+    codec.dumps(got.usage)
+    lone = json.dumps(completion(usage={"huge": 10**30}, model="\ud800")).encode()
+    codec.dumps(answered(lone).usage)
+
+
+NO_TEXT: list[tuple[str, object, bool]] = [
+    ("empty", {}, False),
+    ("null", None, False),
+    ("a list", [], False),
+    ("a number", 7, False),
+    ("a word", "hello", True),
+    ("no choices", {"choices": None}, False),
+    ("empty choices", {"choices": []}, True),
+    ("choices of another kind", {"choices": {"0": {"text": "x"}}}, False),
+    ("a choice of another kind", {"choices": ["x"]}, True),
+    ("null text", completion(choices=[{"text": None, "finish_reason": "stop"}]), False),
+    ("text of another kind", completion(choices=[{"text": 7}]), False),
+    ("null content", chat(None), True),
+    ("content of another kind", chat([{"type": "image"}]), True),
+    ("tool calls", chat(None, "tool_calls", tool_calls=[{"id": "x"}]), True),
+    ("no message", completion(choices=[{"message": None}]), True),
+    ("a completion's answer to a chat", completion(), True),
+    ("a chat's answer to a completion", chat("x", "length"), False),
+    ("a chunk of a stream", {"choices": [{"delta": {"content": "x"}}]}, True),
+]
+
+
+@pytest.mark.parametrize(("body", "is_chat"), [row[1:] for row in NO_TEXT], ids=[row[0] for row in NO_TEXT])
+def test_a_success_of_the_wrong_shape_is_a_bad_answer_that_names_what_is_missing(body: object, is_chat: bool) -> None:
+    with pytest.raises(BadAnswer, match="choices") as raised:
+        answered(body, chat=is_chat)
+    assert "--endpoint" in (raised.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"{", b"data: {}\n\n", b'{"choices":[{"text":"cut', b"[" * 50_000, b"\x1f\x8b\x08"]
+)
+def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes) -> None:
+    with pytest.raises(BadAnswer, match="no JSON"):
+        answered(body)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\n  <!DOCTYPE html>", b"<?xml?>"])
+def test_a_web_page_is_named_as_one(body: bytes) -> None:
+    with pytest.raises(BadAnswer, match="HTML page") as raised:
+        answered(body)
+    assert "--base-url" in (raised.value.fix or "")
+
+
+def test_a_refusal_is_the_rows_own_and_not_paid_for_again() -> None:
+    with pytest.raises(RowRefused, match="I can't help") as raised:
+        answered(chat(None, refusal="I can't help with that."), chat=True)
+    assert "refusal" == raised.value.code
+
+
+@pytest.mark.parametrize("is_chat", [False, True])
+def test_an_answer_that_the_filter_took_away_is_not_paid_for_again(is_chat: bool) -> None:
+    body = chat(None, "content_filter") if is_chat else completion(choices=[{"finish_reason": "content_filter"}])
+    with pytest.raises(RowRefused) as raised:
+        answered(body, chat=is_chat)
+    assert "content_filter" == raised.value.code
+
+
+def test_a_model_that_used_up_its_tokens_before_it_answered_gave_an_empty_answer() -> None:
+    got = answered(chat(None, "length", reasoning_content="hm"), chat=True)
+    assert ("", "length") == (got.text, got.finish_reason)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "choices", "message", "content", "text", "code", "type", "usage", "param", "detail"]
+            ),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(json_values, st.booleans(), st.sampled_from([200, 302, 400, 403, 429, 500]))
+@example(b"\x80", True, 200)
+def test_whatever_a_server_sends_is_an_answer_or_an_endpoint_error(body: object, is_chat: bool, status: int) -> None:
+    assert isinstance(raised_by(status, body), EndpointError)
+    with contextlib.suppress(EndpointError):
+        assert isinstance(answered(body, chat=is_chat).text, str)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "may_be_row"),
+    [
+        (403, "<html>blocked by the firewall</html>", True),
+        (403, openai_error(None, "forbidden"), True),
+        (404, {"detail": "Not Found"}, True),
+        (404, openai_error("model_not_found"), False),
+        (404, openai_error(404, "The model `m` does not exist.", "NotFoundError"), False),
+        (401, openai_error("invalid_api_key"), False),
+        (402, openai_error(None), False),
+        (429, openai_error("insufficient_quota"), False),
+        (410, openai_error(None), False),
+    ],
+)
+def test_a_403_or_404_that_names_neither_key_nor_model_may_be_about_its_prompt_alone(
+    status: int, body: object, may_be_row: bool
+) -> None:
+    refused = raised_by(status, body)
+    assert isinstance(refused, EndpointRefused)
+    assert may_be_row == refused.may_be_row
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "after_s"),
+    [
+        ("Limit 200 requests per day. Please try again in 5h", {}, 18_000),
+        ("GenerateRequestsPerDayPerProject", {"retry-after": "7200"}, 7200),
+        ("the daily quota is used up", {}, None),
+    ],
+)
+def test_a_days_limit_renews_itself_and_money_does_not(
+    message: str, headers: dict[str, str], after_s: float | None
+) -> None:
+    refused = raised_by(429, openai_error("rate_limit_exceeded", message), headers)
+    assert isinstance(refused, EndpointRefused)
+    assert (True, after_s) == (refused.renews, refused.retry_after_s)
+    money = raised_by(429, openai_error("insufficient_quota", message), headers)
+    assert isinstance(money, EndpointRefused)
+    assert not money.renews

@@ -1,0 +1,92 @@
+"""`--concurrency auto` on a server that queues and never refuses: the engine finds its slots, and follows them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.generation.engine import Engine, Gate, Progress
+from herogen_async.generation.limits import Admission
+from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
+from herogen_async.generation.retry import Triage
+from herogen_async.lab.bench.virtual_time import Memory
+from herogen_async.lab.simulator import Latency, Policy, VirtualEndpoint
+from herogen_async.specs.plan import Plan
+from support.runs import small_spec
+
+SERVICE_S = 0.5
+SLOTS, LATER_SLOTS = 8, 16
+CHANGE_S = 60.0
+FOUND_S = 30.0  # after the start, and after the change
+END_S = 120.0
+
+
+@dataclass
+class Seen:
+    """Rows done and limit in force at some moments, in seconds."""
+
+    done: dict[float, int] = field(default_factory=dict)
+    limit: dict[float, float] = field(default_factory=dict)
+    binding: str | None = None
+
+    def rate(self, first_s: float, last_s: float) -> float:
+        return (self.done[last_s] - self.done[first_s]) / (last_s - first_s)
+
+
+def seen_with(concurrency: int | None, sigma: float, seed: int = 1) -> Seen:
+    """A run with so many in flight; None: as many as adaptive concurrency finds."""
+
+    async def main() -> Seen:
+        clock = VirtualClock()
+        plan = Plan(small_spec(values=500, repeats=100), endpoint="completions", model="m")
+        endpoint = VirtualEndpoint(
+            Policy(slots=SLOTS, latency=Latency(ms=1000 * SERVICE_S, sigma=sigma), headers="silent", seed=seed), clock
+        )
+        admission = Admission(clock.now(), adaptive=AdaptiveConcurrency(largest=256) if concurrency is None else None)
+        progress, seen = Progress(total=plan.size), Seen()
+        engine = Engine(
+            plan,
+            endpoint,
+            Memory(lambda: None),
+            gate=Gate(admission, clock),
+            clock=clock,
+            progress=progress,
+            concurrency=concurrency or 256,
+            triage=Triage(),
+        )
+
+        def note() -> None:
+            at = float(round(clock.now()))
+            seen.done[at] = progress.done
+            seen.limit[at] = admission.in_flight_limit
+
+        loop = asyncio.get_running_loop()
+        for at in (FOUND_S, CHANGE_S, CHANGE_S + FOUND_S, END_S):
+            loop.call_at(at, note)
+        loop.call_at(CHANGE_S, endpoint.set_slots, LATER_SLOTS)
+        loop.call_at(END_S, engine.cancel)
+        await engine.run(range(plan.size))
+        seen.binding = progress.binding.most_common(1)[0][0]
+        return seen
+
+    return run_virtual(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sigma", [0.0, 0.4])
+def test_it_is_as_fast_as_the_best_fixed_concurrency_without_queueing_and_follows_a_change_within_half_a_minute(
+    sigma: float,
+) -> None:
+    sweep = [
+        seen_with(concurrency, sigma) for concurrency in (SLOTS, LATER_SLOTS)
+    ]  # the best two: fewer idle, more only queue
+    auto = seen_with(None, sigma)
+    for first_s, last_s, slots in ((FOUND_S, CHANGE_S, SLOTS), (CHANGE_S + FOUND_S, END_S, LATER_SLOTS)):
+        best = max(fixed.rate(first_s, last_s) for fixed in sweep)
+        assert auto.rate(first_s, last_s) > 0.9 * best
+        # What waits beyond the slots waits for less than one service time.
+        assert auto.limit[last_s] < 2 * slots
+    assert "endpoint" == auto.binding

@@ -1,0 +1,305 @@
+"""The feed: every job is got once, comes back when it is due, and nobody is left waiting. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.generation.engine.feed import TIMER_EARLY_S, Feed, Job
+from herogen_async.specs.plan import Task
+
+
+def job(index: int) -> Job:
+    return Job(Task(f"{index:032x}", index, {"a": "x"}, 1, "p", None, "s"), 0)
+
+
+def feed(capacity: int = 10, retry_capacity: int = 10) -> Feed:
+    return Feed(VirtualClock(), capacity, retry_capacity)
+
+
+def index_of(job: Job | None) -> int | None:
+    return None if job is None else job.task.index
+
+
+async def turns() -> None:
+    """Let all that can go on now go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+NOTHING_LEFT = {"queued": 0, "due": 0, "waiting": 0, "out": 0}
+
+
+@pytest.mark.parametrize(("tries", "rate_limits", "first"), [(0, 0, False), (1, 0, True), (4, 4, True), (5, 5, False)])
+def test_what_is_tried_again_goes_first_unless_it_is_refused_again_and_again(
+    tries: int, rate_limits: int, first: bool
+) -> None:
+    tried = job(0)
+    tried.history = [{}] * tries
+    tried.rate_limits = rate_limits
+    assert first == tried.goes_first
+
+
+def test_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
+    async def main() -> list[int | None]:
+        jobs = feed()
+        for index in range(5):
+            assert await jobs.put(job(index))
+        return [index_of(await jobs.get()) for _ in range(5)]
+
+    assert [0, 1, 2, 3, 4] == run_virtual(main())
+
+
+def test_no_more_than_the_capacity_is_held_and_the_producer_waits() -> None:
+    async def main() -> None:
+        jobs = feed(capacity=2)
+
+        async def produce() -> None:
+            for index in range(10):
+                await jobs.put(job(index))
+
+        producer = asyncio.create_task(produce())
+        for taken in range(10):
+            await turns()
+            assert min(2, 10 - taken) == jobs.statistics()["queued"]
+            assert taken == index_of(await jobs.get())
+        await producer
+
+    run_virtual(main())
+
+
+def test_a_job_to_be_tried_again_comes_back_when_it_is_due_and_before_every_new_one() -> None:
+    async def main() -> None:
+        jobs = feed()
+        await jobs.put(job(0))
+        first = await jobs.get()
+        assert first is not None
+        jobs.retry(first, 5)
+        for index in (1, 2, 3):
+            await jobs.put(job(index))
+        assert 1 == index_of(await jobs.get())
+        await asyncio.sleep(4.9)
+        assert 2 == index_of(await jobs.get())
+        await asyncio.sleep(0.2)
+        assert 0 == index_of(await jobs.get())
+        assert 3 == index_of(await jobs.get())
+
+    run_virtual(main())
+
+
+def test_retries_come_back_in_the_order_of_their_times() -> None:
+    async def main() -> list[tuple[int | None, float]]:
+        jobs = feed()
+        for index in range(4):
+            await jobs.put(job(index))
+        for after_s in (30, 10, 20, 10):
+            got = await jobs.get()
+            assert got is not None
+            jobs.retry(got, after_s)
+        return [(index_of(await jobs.get()), VirtualClock().now()) for _ in range(4)]
+
+    assert [(1, 10.0), (3, 10.0), (2, 20.0), (0, 30.0)] == run_virtual(main())
+
+
+def test_with_the_heap_full_no_new_job_is_handed_out_until_one_is_due() -> None:
+    async def main() -> None:
+        jobs = feed(retry_capacity=1)
+        await jobs.put(job(0))
+        first = await jobs.get()
+        assert first is not None
+        jobs.retry(first, 50)
+        await jobs.put(job(1))
+        await jobs.put(job(2))
+        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+        await asyncio.sleep(49)
+        assert not any(worker.done() for worker in workers)
+        assert {0, 1, 2} == {index_of(got) for got in await asyncio.gather(*workers)}
+        assert pytest.approx(50) == VirtualClock().now()
+        assert {"queued": 0, "due": 0, "waiting": 0, "out": 3} == jobs.statistics()
+
+    run_virtual(main())
+
+
+def test_workers_end_once_nothing_is_queued_waiting_or_in_a_workers_hands() -> None:
+    async def main() -> None:
+        jobs = feed()
+        await jobs.put(job(0))
+        got = await jobs.get()
+        assert got is not None
+        others = [asyncio.create_task(jobs.get()) for _ in range(5)]
+        jobs.end()
+        await asyncio.sleep(100)
+        assert not any(other.done() for other in others)  # the job in hand may come back
+        jobs.retry(got, 10)
+        await asyncio.sleep(11)
+        assert [0] == [index_of(other.result()) for other in others if other.done()]
+        jobs.done()
+        assert Counter([0, None, None, None, None]) == Counter(map(index_of, await asyncio.gather(*others)))
+        assert await jobs.get() is None
+
+    run_virtual(main())
+
+
+def test_a_feed_that_ends_empty_releases_who_waits() -> None:
+    async def main() -> list[Job | None]:
+        jobs = feed()
+        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+        await turns()
+        jobs.end()
+        return list(await asyncio.gather(*workers))
+
+    assert [None, None, None] == run_virtual(main())
+
+
+def test_close_releases_the_producer_and_every_worker_and_forgets_what_was_not_done() -> None:
+    async def main() -> None:
+        jobs = feed(capacity=1, retry_capacity=1)
+        await jobs.put(job(0))
+        got = await jobs.get()
+        assert got is not None
+        await jobs.put(job(1))
+        in_hand = await jobs.get()
+        assert in_hand is not None
+        jobs.retry(got, 1000)
+        await jobs.put(job(2))
+        producer = asyncio.create_task(jobs.put(job(3)))
+        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+        await turns()
+        jobs.close()
+        assert [None] * 3 == await asyncio.gather(*workers)
+        assert not await producer
+        assert not await jobs.put(job(4))
+        assert await jobs.get() is None
+        jobs.retry(in_hand, 1)
+        assert NOTHING_LEFT == jobs.statistics()
+        assert 0 == VirtualClock().now()
+
+    run_virtual(main())
+
+
+def test_a_job_whose_worker_was_cancelled_before_it_could_take_it_goes_to_another_one() -> None:
+    async def main() -> None:
+        jobs = feed()
+        first, second = asyncio.create_task(jobs.get()), asyncio.create_task(jobs.get())
+        await turns()
+        await jobs.put(job(0))
+        first.cancel()
+        assert 0 == index_of(await second)
+
+    run_virtual(main())
+
+
+# -- all of it at once -----------------------------------------------------------------------------------------
+
+
+class Works:
+    """A producer and workers that take random times, fail at random, are cancelled at random, and what was seen."""
+
+    def __init__(self, seed: int, capacity: int, retry_capacity: int) -> None:
+        self.random = random.Random(seed)
+        self.feed = feed(capacity, retry_capacity)
+        self.capacity = capacity
+        self.finished: Counter[int] = Counter()
+        self.in_hand: set[int] = set()
+        self.due_at: dict[int, float] = {}
+        self.put = 0
+        self.got_after_close = 0
+        self.closed = False
+
+    async def produce(self, jobs: int) -> None:
+        for index in range(jobs):
+            if not await self.feed.put(job(index)):
+                return
+            self.put += 1
+            assert self.feed.statistics()["queued"] <= self.capacity
+            if self.random.random() < 0.2:
+                await asyncio.sleep(self.random.expovariate(2))
+        self.feed.end()
+
+    async def work(self) -> None:
+        while (got := await self.feed.get()) is not None:
+            self.got_after_close += self.closed
+            index = got.task.index
+            assert index not in self.in_hand, "got twice"
+            assert not self.finished[index], "got again though it was done"
+            assert VirtualClock().now() + TIMER_EARLY_S >= self.due_at.pop(index, 0.0), "got before it was due"
+            self.in_hand.add(index)
+            if self.random.random() < 0.8:
+                await asyncio.sleep(self.random.expovariate(3))
+            self.in_hand.remove(index)
+            if self.random.random() < 0.4:
+                after_s = self.random.choice((0.0, 0.0, self.random.expovariate(1), 5.0))
+                self.due_at[index] = VirtualClock().now() + after_s
+                self.feed.retry(got, after_s)
+            else:
+                self.finished[index] += 1
+                self.feed.done()
+
+    async def impatient(self) -> None:
+        """Workers that come for a job and leave before they have one."""
+        while True:
+            waiting = asyncio.create_task(self.feed.get())
+            await asyncio.sleep(self.random.choice((0.0, self.random.expovariate(0.5))))
+            if not waiting.done():
+                waiting.cancel()
+            (got,) = await asyncio.gather(waiting, return_exceptions=True)
+            if isinstance(got, Job):
+                self.due_at.pop(got.task.index, None)
+                self.feed.retry(got, 0)
+            elif got is None:
+                return
+
+    def close(self) -> None:
+        self.closed = True
+        self.feed.close()
+
+    async def run(self, jobs: int, workers: int, *, close_at_s: float | None = None) -> None:
+        if close_at_s is not None:
+            asyncio.get_running_loop().call_later(close_at_s, self.close)
+        async with asyncio.timeout(100_000), asyncio.TaskGroup() as group:
+            group.create_task(self.produce(jobs))
+            for _ in range(workers):
+                group.create_task(self.work())
+            for _ in range(2):
+                group.create_task(self.impatient())
+
+
+capacities = st.tuples(st.integers(1, 4), st.integers(1, 4))
+crews = st.tuples(st.integers(0, 30), st.integers(1, 6))  # jobs and workers
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), capacities, crews)
+def test_every_job_is_finished_exactly_once_and_then_everybody_goes_home(
+    seed: int, capacities: tuple[int, int], crew: tuple[int, int]
+) -> None:
+    async def main() -> Works:
+        works = Works(seed, *capacities)
+        await works.run(*crew)
+        return works
+
+    works = run_virtual(main())
+    assert dict.fromkeys(range(crew[0]), 1) == works.finished
+    assert NOTHING_LEFT == works.feed.statistics()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), capacities, crews, st.floats(0, 10))
+def test_closed_at_any_moment_it_releases_everybody_and_hands_out_nothing_more(
+    seed: int, capacities: tuple[int, int], crew: tuple[int, int], close_at_s: float
+) -> None:
+    async def main() -> Works:
+        works = Works(seed, *capacities)
+        await works.run(*crew, close_at_s=close_at_s)
+        return works
+
+    works = run_virtual(main())
+    assert 0 == works.got_after_close
+    assert NOTHING_LEFT == works.feed.statistics()
+    assert set(works.finished.values()) <= {0, 1}

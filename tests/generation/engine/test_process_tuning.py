@@ -1,0 +1,33 @@
+"""What a run changes in its process is put back."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import pytest
+
+from herogen_async.generation.engine import tuned_for_throughput
+
+
+def test_the_settings_hold_inside_and_are_as_before_outside() -> None:
+    before = (gc.get_threshold(), gc.get_freeze_count())
+    with tuned_for_throughput():
+        assert gc.get_threshold()[0] > before[0][0]
+    assert before == (gc.get_threshold(), gc.get_freeze_count())
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no such scheduling policy")
+def test_the_thread_s_scheduling_is_put_back_after_an_error() -> None:
+    before = os.sched_getscheduler(0)
+    inside = []
+
+    def failing() -> None:
+        with tuned_for_throughput():
+            inside.append(os.sched_getscheduler(0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert [os.SCHED_BATCH] == inside
+    assert before == os.sched_getscheduler(0)

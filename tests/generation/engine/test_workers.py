@@ -1,0 +1,377 @@
+"""An engine that is controlled while it runs, under a virtual clock: pauses, more and fewer workers, other limits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from test_engine import MemoryJournal, Scripted, one_second
+
+from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.core.errors import ConnectionFailed, EndpointRefused, ServerFault
+from herogen_async.core.limits import Limits, Reading
+from herogen_async.generation.control import Command
+from herogen_async.generation.engine import Deadline, Engine, Gate, Progress
+from herogen_async.generation.engine.feed import Feed, Job
+from herogen_async.generation.limits import Admission, Ticket
+from herogen_async.generation.limits.bucket_table import BucketTable
+from herogen_async.generation.retry import Triage
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.steering import Steering
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Plan
+from support.runs import small_spec
+from support.virtual_runs import virtual_fuse_for
+
+Script = Callable[[str, int], Awaitable[None]]
+Seen = list[tuple[int, int]]
+
+
+class Rig:
+    """An engine on `tasks` tasks of a second each, and what it did by when."""
+
+    def __init__(
+        self,
+        script: Script = one_second,
+        *,
+        tasks: int = 20,
+        concurrency: int = 4,
+        rpm: float | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.plan = Plan(small_spec(values=tasks // 2, repeats=1), endpoint="completions", model="m")
+        self.endpoint, self.journal = Scripted(script), MemoryJournal()
+        self.admission = Admission(self.clock.now(), Limits(rpm=rpm))
+        ceiling_per_s = None if rpm is None else rpm / 60
+        self.progress = Progress(total=self.plan.size)
+        self.engine = Engine(
+            self.plan,
+            self.endpoint,
+            self.journal,
+            gate=Gate(self.admission, self.clock, ceiling_per_s=ceiling_per_s, fuse_for=virtual_fuse_for(self.clock)),
+            clock=self.clock,
+            progress=self.progress,
+            concurrency=concurrency,
+            triage=Triage(),
+            deadline=deadline,
+        )
+
+    async def run(self, *at: tuple[float, Callable[[], object]]) -> float:
+        """Run to the end, with what happens at which second; the seconds that it took."""
+        loop = asyncio.get_running_loop()
+        for after_s, happens in at:
+            loop.call_later(after_s, happens)
+        await self.engine.run(range(self.plan.size))
+        assert 0 == self.admission.outstanding, "a ticket leaked"
+        assert 0 == self.progress.in_flight
+        assert 1 == len(asyncio.all_tasks()), "a task leaked"
+        return self.clock.now()
+
+    def look(self, into: Seen) -> Callable[[], None]:
+        """Take down (requests so far, in flight)."""
+        return lambda: into.append((self.endpoint.asked.total(), self.endpoint.in_flight))
+
+    def assert_whole(self) -> None:
+        assert self.plan.size == len(self.journal.rows) == len(set(self.journal.rows))
+        assert {1} == set(self.endpoint.asked.values())
+
+
+def test_a_paused_run_sends_nothing_and_keeps_what_comes_home_and_goes_on_where_it_was() -> None:
+    async def main() -> None:
+        rig, seen, bound = Rig(), Seen(), []
+        took_s = await rig.run(
+            (0.5, lambda: rig.engine.pause(True)),
+            (0.9, lambda: bound.append(rig.progress.binds_now)),
+            (10.0, rig.look(seen)),
+            (10.5, lambda: rig.engine.pause(False)),
+        )
+        assert [(4, 0)] == seen
+        assert ["paused"] == bound
+        assert 14.5 == pytest.approx(took_s)
+        rig.assert_whole()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel", "park"])
+def test_a_paused_run_can_be_ended(end: str) -> None:
+    async def script(_prompt: str, _attempt: int) -> None:
+        await asyncio.sleep(1)
+        if end == "park":
+            raise EndpointRefused("no such model", status=404)
+
+    async def main() -> None:
+        rig = Rig(script)
+        ends = {"stop": lambda: rig.engine.stop("interrupted", "enough"), "cancel": rig.engine.cancel}
+        took_s = await rig.run((0.2, lambda: rig.engine.pause(True)), (0.5, ends.get(end, lambda: None)))
+        assert rig.engine.stopped is not None
+        assert 4 == rig.endpoint.asked.total()
+        assert {"stop": 1.0, "cancel": 0.5, "park": 1.0}[end] == pytest.approx(took_s)
+
+    run_virtual(main())
+
+
+def test_a_row_that_waits_to_be_tried_again_waits_out_a_pause() -> None:
+    async def script(prompt: str, attempt: int) -> None:
+        await asyncio.sleep(1)
+        if attempt == 1:
+            raise ServerFault("busy", status=503)
+
+    async def main() -> None:
+        rig, seen = Rig(script, tasks=2), Seen()
+        await rig.run(
+            (0.5, lambda: rig.engine.pause(True)), (50.0, rig.look(seen)), (50.0, lambda: rig.engine.pause(False))
+        )
+        assert [(2, 0)] == seen
+        assert 2 == len(rig.journal.rows)
+
+    run_virtual(main())
+
+
+def test_what_was_before_a_pause_does_not_count_towards_what_nobody_answers() -> None:
+    """A server is restarted meanwhile: not there at the pause, nor in the first seconds after it."""
+
+    async def main() -> None:
+        clock = VirtualClock()
+
+        async def script(_prompt: str, _attempt: int) -> None:
+            await asyncio.sleep(1)
+            if 3 < clock.now() < 20 or 500 < clock.now() < 505:
+                gone = ConnectionFailed("refused")
+                gone.sent = False
+                raise gone
+
+        rig = Rig(script, tasks=40)
+        await rig.run((6.0, lambda: rig.engine.pause(True)), (501.0, lambda: rig.engine.pause(False)))
+        assert rig.engine.stopped is None
+        assert 40 == len(rig.journal.rows)
+
+    run_virtual(main())
+
+
+def test_the_time_of_a_row_that_waits_out_a_pause_begins_again() -> None:
+    async def script(_prompt: str, attempt: int) -> None:
+        await asyncio.sleep(1)
+        if attempt == 1:
+            raise ServerFault("busy", status=503)
+
+    async def main() -> None:
+        rig = Rig(script, tasks=4, deadline=Deadline(60, 60, row_s=60))
+        await rig.run((0.5, lambda: rig.engine.pause(True)), (500.0, lambda: rig.engine.pause(False)))
+        assert (4, 0) == (len(rig.journal.rows), len(rig.journal.failures))
+
+    run_virtual(main())
+
+
+def test_more_concurrency_is_in_flight_at_once() -> None:
+    async def main() -> None:
+        rig, seen = Rig(), Seen()
+        took_s = await rig.run((1.5, lambda: rig.engine.resize(12)), (1.6, rig.look(seen)))
+        assert [(16, 12)] == seen  # 4 that are done, 4 in flight, 8 more
+        assert 12 == rig.progress.concurrency
+        assert 3.0 == pytest.approx(took_s)
+        rig.assert_whole()
+
+    run_virtual(main())
+
+
+def test_less_concurrency_holds_as_soon_as_what_was_in_flight_is_home() -> None:
+    async def main() -> None:
+        rig, seen = Rig(concurrency=8), Seen()
+        took_s = await rig.run(
+            (0.5, lambda: rig.engine.resize(2)), *((second + 0.5, rig.look(seen)) for second in range(1, 6))
+        )
+        assert [(10, 2), (12, 2), (14, 2), (16, 2), (18, 2)] == seen
+        assert 2 == rig.progress.concurrency
+        assert 7.0 == pytest.approx(took_s)
+        rig.assert_whole()
+
+    run_virtual(main())
+
+
+def test_less_and_more_concurrency_again_lose_and_double_nothing() -> None:
+    async def main() -> None:
+        rig = Rig(tasks=200, concurrency=8)
+        sizes = [1, 16, 3, 2, 9, 1, 1, 40, 5, 64]
+        await rig.run(*((0.3 + 0.7 * turn, partial(rig.engine.resize, size)) for turn, size in enumerate(sizes)))
+        assert 40 <= rig.endpoint.most_in_flight <= 64
+        rig.assert_whole()
+
+    run_virtual(main())
+
+
+def test_those_who_wait_for_a_rate_are_not_sent_once_they_are_too_many() -> None:
+    """Forty wait for 60 requests a minute that take 30 s each; with one worker left, one is in flight at a time."""
+
+    async def slow(_prompt: str, _attempt: int) -> None:
+        await asyncio.sleep(30)
+
+    async def main() -> None:
+        rig, seen = Rig(slow, tasks=50, concurrency=40, rpm=60), Seen()
+        await rig.run(
+            (4.5, lambda: rig.engine.resize(1)),
+            (29.0, rig.look(seen)),
+            (50.0, rig.look(seen)),
+            (100.0, rig.look(seen)),
+            (101.0, rig.engine.cancel),
+        )
+        assert [(5, 5), (6, 1), (8, 1)] == seen
+
+    run_virtual(main())
+
+
+def test_a_grown_crew_after_the_work_is_over_starts_nothing() -> None:
+    async def main() -> None:
+        rig = Rig(tasks=2)
+        await rig.run((1.0, lambda: rig.engine.resize(500)))
+        rig.engine.resize(1000)
+        rig.assert_whole()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("first", "then", "at_20_s"), [(600.0, 60.0, 110), (60.0, 600.0, 110), (None, 60.0, 111)])
+def test_another_ceiling_holds_at_once(first: float | None, then: float, at_20_s: int) -> None:
+    """Ten seconds of the first, ten of the other."""
+
+    async def main() -> None:
+        rig, seen = Rig(tasks=2000, concurrency=10, rpm=first), Seen()
+        await rig.run(
+            (10.0, lambda: rig.engine.set_ceiling("rpm", then)), (20.0, rig.look(seen)), (20.0, rig.engine.cancel)
+        )
+        assert at_20_s == pytest.approx(seen[0][0], abs=3)
+        assert {"requests_per_minute": then} == rig.progress.limits
+
+    run_virtual(main())
+
+
+def test_a_ceiling_that_is_lifted_binds_no_more() -> None:
+    async def main() -> None:
+        rig = Rig(tasks=200, concurrency=10, rpm=60)
+        took_s = await rig.run((10.0, lambda: rig.engine.set_ceiling("rpm", None)))
+        assert 10 + (200 - 10) / 10 == pytest.approx(took_s, abs=2)
+        assert {} == rig.progress.limits
+
+    run_virtual(main())
+
+
+class Resized(Scripted):
+    """An endpoint that takes down what it is resized to."""
+
+    def __init__(self) -> None:
+        super().__init__(one_second)
+        self.sizes: list[int] = []
+
+    def resize(self, concurrency: int) -> None:
+        self.sizes.append(concurrency)
+
+
+def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        rig, endpoint, notices = Rig(), Resized(), list[str]()
+        order = Order(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))
+        steering = Steering(order, rig.clock, notices.append)
+        with steering.steers(rig.engine, endpoint):
+            command = Command("set", {"concurrency": 12})
+            took_s = await rig.run((1.5, partial(steering.answer, command)))
+        assert [12] == endpoint.sizes
+        assert 3.0 == pytest.approx(took_s)
+        assert ["concurrency is 12 from now on", "Only this session has it"] == [line.split(",")[0] for line in notices]
+        assert 12 == steering.settings.concurrency
+
+    run_virtual(main())
+
+
+def test_a_feed_that_may_hold_more_takes_it_at_once() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        plan = Plan(small_spec(), endpoint="completions", model="m")
+        feed = Feed(clock, 1, 1)
+        assert await feed.put(Job(plan.task(0), 1))
+        second = asyncio.ensure_future(feed.put(Job(plan.task(1), 1)))
+        await asyncio.sleep(1)
+        assert not second.done()
+        feed.resize(2, 2)
+        assert await second
+        # One job waits to be tried again: with room for two, a new one is handed out all the same.
+        job = await feed.get()
+        assert job is not None
+        feed.resize(2, 1)
+        feed.retry(job, 100.0)
+        waiting = asyncio.ensure_future(feed.get())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        feed.resize(2, 2)
+        assert await waiting is not None
+        assert 2.0 == clock.now()
+
+    run_virtual(main())
+
+
+class Shut:
+    """A fuse that lets nothing through."""
+
+    async def __aenter__(self) -> None:
+        await asyncio.Event().wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+class Open(Shut):
+    async def __aenter__(self) -> None:
+        return None
+
+
+def test_who_waits_for_the_old_ceiling_s_fuse_goes_by_the_new_one() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        admission = Admission(clock.now(), Limits(rpm=60))
+        gate = Gate(
+            admission, clock, ceiling_per_s=1.0, fuse_for=lambda rate, _window: Shut() if rate == 1.0 else Open()
+        )
+        dispatcher = asyncio.ensure_future(gate.run())
+        caller = asyncio.ensure_future(gate.admit(10))
+        await asyncio.sleep(30)
+        assert not caller.done()
+        gate.set_ceiling("rpm", 600)
+        assert isinstance(await caller, Ticket)
+        assert 30.0 == pytest.approx(clock.now(), abs=0.2)
+        # ... and the dispatcher can still be ended while it waits for a fuse.
+        gate.set_ceiling("rpm", 60)
+        late = asyncio.ensure_future(gate.admit(10))
+        await asyncio.sleep(30)
+        gate.set_ceiling("rpm", 61)
+        dispatcher.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dispatcher
+        late.cancel()
+        assert 1 == admission.outstanding
+
+    run_virtual(main())
+
+
+def test_without_a_ceiling_what_the_server_tells_holds_again() -> None:
+    table = BucketTable(Limits(), 0.0, by_window=False)
+    table.learn(Reading("requests", 600.0, 600.0, 60.0, 60.0), (0, 0, 0), 0.0, 0.0)
+    assert 10.0 == table.requests_per_s
+    table.set_ceiling("rpm", 60.0, 1.0)
+    assert 1.0 == table.requests_per_s
+    table.learn(Reading("requests", 1200.0, 600.0, 60.0, 60.0), (0, 0, 0), 2.0, 2.0)
+    assert 1.0 == table.requests_per_s
+    table.set_ceiling("rpm", 6000.0, 3.0)
+    assert 20.0 == table.requests_per_s
+    table.set_ceiling("rpm", None, 4.0)
+    assert 20.0 == table.requests_per_s
+    table.set_ceiling("tpm", 6.0, 4.0)
+    assert table.counts_tokens
+    table.set_ceiling("tpm", None, 4.0)
+    assert not table.counts_tokens
+    assert {"requests_per_minute": 1200.0} == table.limits()
+    assert math.isfinite(table.requests_per_s)

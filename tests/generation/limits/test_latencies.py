@@ -1,0 +1,110 @@
+"""Latencies: quantiles from buckets, and the deadline that follows."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herogen_async.generation.limits.latencies import LONGEST_S, RESOLUTION, SHORTEST_S, Latencies
+
+
+def filled(*seconds: float, fade_above: int | None = None) -> Latencies:
+    latencies = Latencies(fade_above=fade_above)
+    for each in seconds:
+        latencies.add(each)
+    return latencies
+
+
+def test_before_the_first_call_nothing_is_known() -> None:
+    latencies = Latencies()
+    assert (0, None, None) == (latencies.count, latencies.mean, latencies.quantile(0.5))
+
+
+@given(st.lists(st.floats(SHORTEST_S, LONGEST_S), min_size=1, max_size=200), st.floats(0, 1))
+def test_a_quantile_is_that_of_the_sorted_calls_within_the_resolution(seconds: list[float], q: float) -> None:
+    wanted = sorted(seconds)[min(int(q * len(seconds)), len(seconds) - 1)]
+    found = filled(*seconds).quantile(q)
+    assert found is not None
+    rounding = q * len(seconds) % 1 in (0.0, 1.0) or math.isclose(q * len(seconds), round(q * len(seconds)))
+    neighbour = sorted(seconds)[max(0, min(round(q * len(seconds)), len(seconds)) - 1)] if rounding else wanted
+    assert min(wanted, neighbour) / (1 + RESOLUTION) <= found <= max(wanted, neighbour) * (1 + RESOLUTION)
+
+
+def test_the_mean_is_exact() -> None:
+    assert pytest.approx(2.5) == filled(1.0, 2.0, 3.0, 4.0).mean
+
+
+@pytest.mark.parametrize("odd", [0.0, -5.0, float("nan"), float("inf"), 1e9, 1e-9, LONGEST_S, SHORTEST_S])
+def test_any_number_is_counted_at_an_edge_and_breaks_nothing(odd: float) -> None:
+    latencies = filled(odd)
+    found = latencies.quantile(0.5)
+    assert found is not None
+    assert 1 == latencies.count
+    assert SHORTEST_S <= found <= LONGEST_S
+    assert latencies.mean is not None
+    assert SHORTEST_S <= latencies.mean <= LONGEST_S
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, float("nan")])
+def test_a_quantile_outside_0_to_1_is_refused(q: float) -> None:
+    with pytest.raises(ValueError, match=repr(q)):
+        filled(1.0).quantile(q)
+
+
+def test_fading_follows_a_server_that_got_slower_and_not_fading_remembers() -> None:
+    calls = [0.1] * 10_000 + [5.0] * 4_000
+    assert pytest.approx(0.1, rel=RESOLUTION) == filled(*calls).quantile(0.5)
+    assert pytest.approx(5.0, rel=RESOLUTION) == filled(*calls, fade_above=2_000).quantile(0.5)
+
+
+def test_what_is_remembered_stays_bounded_and_keeps_its_rare_slow_calls() -> None:
+    rng = random.Random(1)
+    latencies = filled(*(60.0 if rng.random() < 0.02 else 1.0 for _ in range(20_000)), fade_above=4_000)
+    assert 2_000 <= latencies.count <= 4_000
+    assert pytest.approx(60.0, rel=RESOLUTION) == latencies.quantile(0.99)
+    assert latencies.mean is not None
+    assert pytest.approx(1 + 59 * 0.02, rel=0.2) == latencies.mean
+
+
+def test_fade_above_one_call_is_refused() -> None:
+    with pytest.raises(ValueError, match="fade_above must be at least 2"):
+        Latencies(fade_above=1)
+
+
+def test_the_deadline_is_the_ceiling_up_to_the_50th_call_and_then_four_times_p99() -> None:
+    latencies = filled(*[10.0] * 49)
+    assert 600.0 == latencies.deadline_s(30.0, 600.0)
+    latencies.add(10.0)
+    assert pytest.approx(40.0, rel=RESOLUTION) == latencies.deadline_s(30.0, 600.0)
+
+
+def test_the_deadline_stays_within_floor_and_ceiling() -> None:
+    assert 30.0 == filled(*[0.1] * 100).deadline_s(30.0, 600.0)
+    assert 600.0 == filled(*[300.0] * 100).deadline_s(30.0, 600.0)
+
+
+def test_calls_added_with_the_deadline_they_hit_pull_it_up() -> None:
+    """A server 20 times slower than before: all time out, until the deadline is past what it takes."""
+    latencies = filled(*[10.0] * 4_000, fade_above=4_000)
+    cut_off = 0
+    while (deadline_s := latencies.deadline_s(30.0, 3600.0)) < 200.0:
+        latencies.add(deadline_s)
+        cut_off += 1
+    assert 0 < cut_off < 200
+
+
+def test_adding_costs_well_under_a_microsecond() -> None:
+    """Best of several, with room for a busy machine: it guards against a search or a sort, not a slow minute."""
+    latencies = Latencies(fade_above=4_000)
+    costs_s = []
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(10_000):
+            latencies.add(1.7)
+        costs_s.append((time.process_time() - start) / 10_000)
+    assert min(costs_s) < 2e-6

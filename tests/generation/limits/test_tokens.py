@@ -1,0 +1,77 @@
+"""Token estimates: from bytes, corrected by what servers count, and never led astray by one odd count."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herogen_async.generation.limits import TokenEstimate, byte_size, estimate_tokens
+
+
+@settings(max_examples=30)
+@given(st.text(), st.integers(1, 10_000))
+def test_the_estimate_covers_the_answer_and_grows_with_the_text(text: str, max_tokens: int) -> None:
+    assert max_tokens < estimate_tokens(text, max_tokens) <= estimate_tokens(text + "x", max_tokens)
+    assert estimate_tokens(text, None) == estimate_tokens(text, 16)
+
+
+def test_the_estimate_takes_text_that_is_no_unicode() -> None:
+    assert 16 + 8 + 1 == estimate_tokens("\ud800", None)
+
+
+def test_bytes_are_counted_as_they_are_sent() -> None:
+    assert 6 == byte_size("日本")
+
+
+@pytest.mark.parametrize("bytes_a_token", [2.0, 3.0, 8.0])
+def test_after_a_few_hundred_prompts_the_estimate_is_what_the_server_counts(bytes_a_token: float) -> None:
+    estimate = TokenEstimate(100)
+    for number in range(500):
+        size = 400 + number % 7 * 100
+        estimate.observed(size, size / bytes_a_token)
+    assert pytest.approx(700 / bytes_a_token, rel=0.06) == estimate.prompt(700)
+
+
+def test_the_first_few_counts_move_the_estimate_a_little() -> None:
+    estimate = TokenEstimate(100)
+    before = estimate.prompt(400)
+    estimate.observed(400, 200)
+    assert before < estimate.prompt(400) < before * 1.1
+
+
+def test_the_estimate_follows_other_prompts_than_those_of_the_first_hour() -> None:
+    estimate = TokenEstimate(100)
+    for _ in range(10_000):
+        estimate.observed(1000, 250)
+    for _ in range(10_000):
+        estimate.observed(1000, 500)
+    assert pytest.approx(500, rel=0.05) == estimate.prompt(1000)
+
+
+@pytest.mark.parametrize("count", [10.0**30, float("inf")])
+def test_a_count_that_can_not_be_does_not_stall_the_run(count: float) -> None:
+    estimate = TokenEstimate(100)
+    for _ in range(100):
+        estimate.observed(400, 100)
+    estimate.observed(400, count)
+    assert estimate.prompt(400) < 200
+
+
+@pytest.mark.parametrize("count", [0.0, -5.0])
+def test_a_server_that_counts_no_prompt_tokens_says_nothing_about_them(count: float) -> None:
+    """Some tell the total alone: a prompt that costs nothing would be believed for all that follow."""
+    estimate = TokenEstimate(100)
+    before = estimate.prompt(400)
+    for _ in range(1000):
+        estimate.observed(400, count)
+    assert before == estimate.prompt(400)
+
+
+def test_a_prompt_of_nothing_costs_its_template() -> None:
+    estimate = TokenEstimate(None)
+    assert 8 == estimate.prompt(0)
+    estimate.observed(400, 100)
+    assert 8 == estimate.prompt(0)
+    estimate.observed(0, 12)
+    assert estimate.prompt(0) > 0

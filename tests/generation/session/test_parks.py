@@ -1,0 +1,330 @@
+"""A run parks instead of dying: each cause with its reason, what to do, the command that goes on, and exit code 3."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import herogen_async
+from herogen_async.cli import app
+from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
+from herogen_async.core.errors import EndpointRefused, RateLimited
+from herogen_async.core.limits import DAY_S, Reading
+from herogen_async.generation.report import RunReport
+from herogen_async.generation.retry import (
+    FRUITLESS_NAPS,
+    LONGEST_FRUITLESS_NAP_S,
+    RATE_LIMIT_PATIENCE_S,
+    SHORTEST_NAP_S,
+    WAKE_MARGIN_S,
+    Park,
+    Retry,
+    Triage,
+    nap_s,
+)
+from herogen_async.generation.session import Session, Watch, scheduled_resume
+from herogen_async.generation.session.run_request import new_order
+from herogen_async.generation.settings import Settings
+from herogen_async.view.terminal import summary_lines
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.runs import NO_KEYS, assert_exact_grid, small_spec, write_spec
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """Why a run parks: what the server says, words of the reason and of what to do."""
+
+    reply: Reply
+    reason: str
+    fix: str
+
+
+CASES = {
+    "a bad key": Case(error(401, "invalid_api_key", "Incorrect API key provided"), "HTTP 401", "check the key"),
+    "no permission for anything": Case(error(403, None, "forbidden"), "HTTP 403", "check the key"),
+    "an empty balance": Case(error(402, None, "Insufficient balance"), "HTTP 402", "top it up"),
+    "a used-up quota": Case(
+        error(429, "insufficient_quota", "You exceeded your quota"), "insufficient_quota", "top it up"
+    ),
+    "a spending limit": Case(error(429, "project_spend_limit_exceeded", "limit"), "spend_limit_exceeded", "top it up"),
+    "a daily quota": Case(
+        error(429, "rate_limit_exceeded", "Limit 200 requests per day. Please try again in 5h"),
+        "per day",
+        "when it is renewed",
+    ),
+    "an unknown model": Case(error(404, "model_not_found", "The model `m` does not exist"), "HTTP 404", "--model"),
+    "a wrong URL": Case(error(404, None, "Not Found"), "HTTP 404", "--base-url"),
+}
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in NO_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_no_row_can_pass_parks_with_reason_fix_command_and_exit_code_3(case: Case, in_folder: Path) -> None:
+    with FakeServer(lambda asked: answer(asked) if asked.number < 6 else case.reply) as server:
+        run = ["run", str(write_spec(in_folder, small_spec(values=20))), "--base-url", server.url, "--model", "m"]
+        result = CliRunner().invoke(app, [*run, "--concurrency", "16"])
+    assert 3 == result.exit_code, result.output
+    assert f"Parked: {6} of 80 rows" in result.output
+    why, what = (next(line for line in result.output.splitlines() if line.startswith(word)) for word in ("Why", "What"))
+    assert case.reason in why
+    assert case.fix in what
+    assert "Next: herogen-async resume small" in result.output
+    assert "given up" not in result.output
+
+
+def test_a_network_that_is_gone_parks_after_its_patience(in_folder: Path) -> None:
+    """Nobody listens there: a run that never had an answer says so after three tries."""
+    with FakeServer() as server:
+        url = server.url
+    report = herogen_async.run(small_spec(), base_url=url, model="m")
+    assert ("parked", 3, 20) == (report.state, report.exit_code, report.pending)
+    assert "is --base-url right?" in (report.fix or "")
+
+
+def test_a_daily_quota_says_when_it_can_go_on_also_later(in_folder: Path) -> None:
+    case = CASES["a daily quota"]
+    with FakeServer(lambda asked: case.reply) as server:
+        report = herogen_async.run(small_spec(), base_url=server.url, model="m")
+    assert report.wake_at is not None
+    assert report.wake_in_s == pytest.approx(5 * HOUR_S, abs=5)
+    at = f"{datetime.fromisoformat(report.wake_at).astimezone():%H:%M}"
+    (line,) = [line for line in summary_lines(report) if line.startswith(f"It can go on at {at} (in ")]
+    assert line.endswith("--wait sleeps till then.")
+    later = herogen_async.status("small")
+    assert (report.wake_at, report.reason, "parked") == (later.wake_at, later.reason, later.state)
+    assert later.wake_in_s is not None
+    assert later.wake_in_s < 5 * HOUR_S
+
+
+# -- when it can go on ---------------------------------------------------------------------------------------------
+
+
+def renewed(**what: Any) -> EndpointRefused:
+    refused = EndpointRefused("HTTP 429: the limit of this day")
+    refused.renews = what.get("renews", True)
+    refused.retry_after_s = what.get("retry_after_s")
+    refused.readings = what.get("readings", ())
+    return refused
+
+
+EMPTY_DAY = Reading("requests", limit=200, remaining=0, reset_s=7200, window_s=DAY_S)
+EMPTY_MINUTE = Reading("requests", limit=20, remaining=0, reset_s=30, window_s=60)
+FULL_DAY = Reading("tokens", limit=2e6, remaining=1e6, reset_s=40_000, window_s=DAY_S)
+
+
+@pytest.mark.parametrize(
+    ("what", "after_s"),
+    [
+        ({"retry_after_s": 5 * HOUR_S}, 5 * HOUR_S),
+        ({"readings": (EMPTY_DAY, EMPTY_MINUTE, FULL_DAY)}, 7200),
+        ({"readings": (EMPTY_DAY,), "retry_after_s": 34.0}, 7200),
+        ({"readings": (EMPTY_MINUTE, FULL_DAY)}, None),
+        ({"retry_after_s": 1e9}, None),
+        ({}, None),
+        ({"retry_after_s": 5 * HOUR_S, "renews": False}, None),  # money does not come back by itself
+    ],
+)
+def test_a_park_knows_when_it_can_go_on_where_the_server_says_so(what: dict[str, Any], after_s: float | None) -> None:
+    decision = Triage().judge(renewed(**what), 1, 0.0)
+    assert isinstance(decision, Park)
+    assert after_s == decision.wake_after_s
+
+
+def test_a_429_that_asks_for_hours_is_asked_once_more_and_then_parks_till_then() -> None:
+    triage = Triage()
+    triage.answered()
+    refused = RateLimited("HTTP 429: 5-hour limit reached")
+    refused.retry_after_s = 4 * HOUR_S
+    first = triage.judge(refused, 1, 0.0, rate_limits=1)
+    assert isinstance(first, Retry)
+    assert 60 <= first.pause_s < 100
+    parked = triage.judge(refused, 1, first.pause_s, rate_limits=2)
+    assert isinstance(parked, Park)
+    assert 4 * HOUR_S == parked.wake_after_s
+    assert RATE_LIMIT_PATIENCE_S < 4 * HOUR_S
+
+
+def test_a_nap_is_as_long_as_it_is_told_and_never_so_short_that_a_restart_is_all_it_does() -> None:
+    assert 5 * HOUR_S + WAKE_MARGIN_S == nap_s(5 * HOUR_S, 0)
+    assert SHORTEST_NAP_S == nap_s(34.0, 0)
+    assert None is nap_s(None, 0)
+
+
+def test_naps_that_bring_nothing_get_longer_and_end_after_more_than_a_day() -> None:
+    naps = [nap_s(34.0, fruitless) for fruitless in range(FRUITLESS_NAPS + 1)]
+    assert None is naps.pop()
+    seconds = [nap for nap in naps if nap is not None]
+    assert sorted(seconds) == seconds
+    assert LONGEST_FRUITLESS_NAP_S == seconds[-1]
+    assert sum(seconds) > DAY_S
+
+
+# -- sleeping ------------------------------------------------------------------------------------------------------
+
+PARKED = RunReport("runs/x", "parked", total=9, done=3, failed=0, pending=6, wake_in_s=2 * HOUR_S, reason="a day")
+
+
+class Sleeper:
+    """A nap in virtual time, and all that it told."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.notices: list[str] = []
+        self.reports: list[RunReport] = []
+        self.published: list[dict[str, Any]] = []
+        self.nap = scheduled_resume.Nap(self.clock, self.notices.append, self.reports.append)
+
+    async def sleep(self, parked: RunReport = PARKED) -> tuple[bool, float]:
+        """Whether it goes on, and how long it slept."""
+        began_s = self.clock.now()
+        goes_on = await self.nap.until_it_can_go_on(parked, self.published.append)
+        return goes_on, self.clock.now() - began_s
+
+
+def test_a_parked_run_sleeps_until_it_can_go_on_and_shows_until_when() -> None:
+    async def main() -> None:
+        sleeper = Sleeper()
+        goes_on, slept_s = await sleeper.sleep()
+        assert goes_on
+        assert pytest.approx(2 * HOUR_S + WAKE_MARGIN_S) == slept_s
+        left = [report.wake_in_s or 0 for report in sleeper.reports]
+        assert sorted(left, reverse=True) == left
+        assert "a day" == sleeper.published[0]["reason"]
+        assert "2026-01-01T02:00:05+00:00" == sleeper.published[0]["wake_at"]
+
+    run_virtual(main())
+
+
+def test_a_sleep_ends_at_once_when_it_is_told_to() -> None:
+    async def main() -> None:
+        sleeper = Sleeper()
+        asyncio.get_running_loop().call_later(100, sleeper.nap.end)
+        goes_on, slept_s = await sleeper.sleep()
+        assert not goes_on
+        assert pytest.approx(100) == slept_s
+        assert sleeper.nap.ended
+
+    run_virtual(main())
+
+
+def test_where_nobody_says_when_it_could_go_on_it_says_so_and_stays_parked() -> None:
+    async def main() -> None:
+        sleeper = Sleeper()
+        assert (False, 0) == await sleeper.sleep(RunReport("x", "parked", 9, 3, 0, 6))
+        assert "nothing that --wait could wait for" in sleeper.notices[0]
+
+    run_virtual(main())
+
+
+def test_sleeps_that_bring_no_answer_end_with_a_park(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduled_resume, "LOOK_S", 3600.0)
+
+    async def main() -> None:
+        sleeper = Sleeper()
+        naps = 0
+        while (await sleeper.sleep())[0]:
+            naps += 1
+        assert FRUITLESS_NAPS == naps
+        assert "nothing was answered" in sleeper.notices[-1]
+
+    run_virtual(main())
+
+
+class HastyClock(MonotonicClock):
+    """An hour of the day goes by in 4 ms."""
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=1e6 * self.now())
+
+
+class Night:
+    """A server with a daily quota of six, and a run that meets it with --wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scheduled_resume, "LOOK_S", 0.001)
+        self.sleeps = 0
+        self.session: Session | None = None
+        self.spec = small_spec()
+
+    def reply(self, asked: Asked) -> Reply:
+        return answer(asked) if asked.number < 6 or self.sleeps else CASES["a daily quota"].reply
+
+    def run(self, url: str, *, retry_failed: bool = False) -> RunReport:
+        order = new_order(
+            self.spec,
+            run=None,
+            base_url=url,
+            endpoint=None,
+            model="m",
+            api_key=None,
+            timeout_s=None,
+            settings=Settings(concurrency=1),
+        )
+        watch = Watch(on_report=self.told)
+        self.session = Session(order, watch, wait=True, retry_failed=retry_failed, clock=HastyClock())
+        return asyncio.run(self.session.run())
+
+    def told(self, report: RunReport) -> None:
+        self.sleeps += report.wake_at is not None
+
+
+def test_with_wait_a_run_sleeps_till_the_quota_is_renewed_and_goes_on_in_the_same_process(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(monkeypatch)
+    with FakeServer(night.reply) as server:
+        report = night.run(server.url)
+        assert ("done", 20, 0) == (report.state, report.done, report.exit_code)
+        assert night.sleeps > 0
+        assert 21 == len(server.asked)  # the one that was refused is asked again, and no other
+    assert_exact_grid(in_folder / "runs" / "small", night.spec)
+
+
+def test_ctrl_c_ends_the_sleep_with_130_and_the_run_can_be_resumed(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(monkeypatch)
+
+    def pressed(report: RunReport) -> None:
+        if report.wake_at is not None and night.session is not None:
+            night.session.stop()
+
+    night.told = pressed  # type: ignore[method-assign]
+    with FakeServer(night.reply) as server:
+        report = night.run(server.url)
+        assert ("interrupted", 6, 130) == (report.state, report.done, report.exit_code)
+        assert "the day's limit" in (herogen_async.status("small").fix or "")
+        server.behaviour = answer
+        assert 0 == herogen_async.resume("small").exit_code
+    assert_exact_grid(in_folder / "runs" / "small", night.spec)
+
+
+def test_with_wait_a_retry_asks_for_a_row_once_and_not_again_after_each_sleep(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(monkeypatch)
+
+    def behaviour(asked: Asked) -> Reply:
+        return error(400, "invalid_prompt") if "a 20-year-old man" in asked.prompt else night.reply(asked)
+
+    with FakeServer(lambda asked: answer(asked) if "woman" in asked.prompt else behaviour(asked)) as server:
+        herogen_async.run(night.spec, base_url=server.url, model="m", limit=4, concurrency=1)
+        server.behaviour = behaviour
+        report = night.run(server.url, retry_failed=True)
+        assert ("failed_rows", 18, 2) == (report.state, report.done, report.failed)
+        assert 4 == server.prompts()["Describe a 20-year-old man."]  # two repeats, twice

@@ -1,0 +1,48 @@
+"""What a session says before it asks: what a crash would cost, and whether there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import herogen_async
+from herogen_async.generation.session import Watch
+from herogen_async.generation.session.preflight import crash_line, room_line, row_bytes
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Plan
+from support.fake_server import FakeServer
+from support.runs import small_spec
+
+
+@pytest.mark.parametrize(
+    ("durability", "said"),
+    [("power", "so would a power cut"), ("periodic", "the last 256 rows at most"), ("process", "--durability process")],
+)
+def test_p10_the_worst_case_of_a_crash_is_said_for_every_durability(durability: str, said: str) -> None:
+    line = crash_line(Settings(durability=durability), 16)  # type: ignore[arg-type]
+    assert "at most 16 calls in flight" in line
+    assert said in line
+
+
+def test_p10_a_run_says_at_its_start_what_a_kill_would_cost(tmp_path: Path) -> None:
+    notices: list[str] = []
+    with FakeServer() as server:
+        herogen_async.run(
+            small_spec(values=1),
+            run=tmp_path / "r",
+            base_url=server.url,
+            model="m",
+            concurrency=7,
+            watch=Watch(on_notice=notices.append),
+        )
+    assert ["at most 7 calls in flight" in line for line in notices].count(True) == 1
+
+
+def test_p9_a_disk_that_may_be_too_small_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    plan = Plan(small_spec(values=100), endpoint="completions", model="m")
+    assert room_line(tmp_path, plan, 1) is None
+    line = room_line(tmp_path, plan, 10**13)
+    assert line is not None
+    assert "10,000,000,000,000 answers may take" in line
+    assert 500 < row_bytes(plan) < 1000, "50 tokens of answer, a short prompt, and the row's own names"

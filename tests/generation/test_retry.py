@@ -1,0 +1,296 @@
+"""The retry policy: which failure costs what."""
+
+from __future__ import annotations
+
+import pytest
+
+from herogen_async.core.errors import (
+    BadAnswer,
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    RateLimited,
+    RequestTimeout,
+    RetryableError,
+    RowDeadline,
+    RowRefused,
+    ServerFault,
+)
+from herogen_async.generation.retry import (
+    FALSE_STARTS,
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    MAX_ATTEMPTS,
+    RATE_LIMIT_PATIENCE_S,
+    RATE_LIMITS_A_ROW,
+    RETRY_AFTER_CAP_S,
+    UNREACHABLE_PATIENCE_S,
+    UNREACHABLE_WAIT_S,
+    GiveUp,
+    Park,
+    Retry,
+    RetryQuota,
+    Triage,
+)
+
+
+def after_an_answer(max_attempts: int = MAX_ATTEMPTS) -> Triage:
+    triage = Triage(max_attempts=max_attempts)
+    triage.answered()
+    return triage
+
+
+def asking_for(error: RetryableError, seconds: float | None) -> RetryableError:
+    error.retry_after_s = seconds
+    return error
+
+
+def unsent() -> ConnectionFailed:
+    error = ConnectionFailed("refused")
+    error.sent = False
+    return error
+
+
+def retried(triage: Triage, error: EndpointError, attempt: int = 1, now: float = 0.0) -> Retry:
+    decision = triage.judge(error, attempt, now)
+    assert isinstance(decision, Retry), decision
+    return decision
+
+
+@pytest.mark.parametrize("error", [RequestTimeout("x"), ServerFault("x"), BadAnswer("x"), ConnectionFailed("x")])
+def test_the_servers_trouble_is_tried_again_and_costs_an_attempt(error: RetryableError) -> None:
+    decision = retried(after_an_answer(), error)
+    assert decision.counts
+    assert 0 == decision.pause_s
+
+
+@pytest.mark.parametrize("error", [RateLimited("x"), unsent()])
+def test_the_paces_and_the_networks_trouble_pauses_everybody_and_costs_no_attempt(error: RetryableError) -> None:
+    """I6."""
+    decision = retried(after_an_answer(), error, attempt=MAX_ATTEMPTS + 5)
+    assert not decision.counts
+    assert decision.pause_s > 0
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_refused_row_is_given_up_and_the_run_goes_on(answered: bool) -> None:
+    triage = after_an_answer() if answered else Triage()
+    assert GiveUp() == triage.judge(RowRefused("x"), 1, 0.0)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_no_row_can_pass_parks_the_run_at_once_with_its_reason_and_fix(answered: bool) -> None:
+    triage = after_an_answer() if answered else Triage()
+    assert Park("bad key", "mend it") == triage.judge(EndpointRefused("bad key", fix="mend it"), 1, 0.0)
+
+
+def test_an_error_of_no_known_kind_gives_its_row_up() -> None:
+    assert GiveUp() == after_an_answer().judge(EndpointError("x"), 1, 0.0)
+
+
+@pytest.mark.parametrize("most", [1, 3, MAX_ATTEMPTS])
+def test_a_row_is_given_up_after_its_last_attempt(most: int) -> None:
+    triage = after_an_answer(most)
+    decisions = [triage.judge(ServerFault("x"), attempt, 0.0) for attempt in range(1, most + 1)]
+    assert all(isinstance(decision, Retry) for decision in decisions[:-1])
+    assert GiveUp() == decisions[-1]
+
+
+@pytest.mark.parametrize("attempt", range(1, MAX_ATTEMPTS))
+def test_waits_are_spread_over_the_whole_of_a_doubling_range(attempt: int) -> None:
+    """Full jitter: uniform from 0 to min(longest, first x 2^(attempt - 1))."""
+    most = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
+    waits = [retried(after_an_answer(), ServerFault("x"), attempt).after_s for _ in range(400)]
+    assert all(0 <= wait <= most for wait in waits)
+    assert min(waits) < 0.1 * most
+    assert max(waits) > 0.9 * most
+    assert 0.4 * most < sum(waits) / len(waits) < 0.6 * most
+
+
+@pytest.mark.parametrize("error", [RateLimited("x"), ServerFault("x")])
+@pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (1e9, RETRY_AFTER_CAP_S), (RETRY_AFTER_CAP_S, 60.0)])
+def test_what_the_server_asks_for_is_the_least_wait_of_everybody_up_to_a_cap(
+    error: RetryableError, asked: float, least: float
+) -> None:
+    decision = retried(after_an_answer(), asking_for(error, asked))
+    assert (least, least) == (decision.after_s, decision.pause_s)
+
+
+@pytest.mark.parametrize("asked", [0.0, None])
+def test_a_429_that_asks_for_no_wait_still_makes_one(asked: float | None) -> None:
+    assert retried(after_an_answer(), asking_for(RateLimited("x"), asked)).pause_s > 0
+
+
+def test_a_server_that_keeps_saying_429_without_a_time_is_asked_more_and_more_rarely() -> None:
+    """Ten minutes of it, 16 calls in flight: each round of refusals is one refusal, and waits grow to the longest."""
+    triage = after_an_answer()
+    now, rounds = 0.0, 0
+    while now < 600:
+        now += max(retried(triage, RateLimited("x"), now=now).pause_s for _ in range(16))
+        rounds += 1
+    assert rounds < 50
+    triage.answered()
+    assert retried(triage, RateLimited("x"), now=now).pause_s <= FIRST_WAIT_S
+
+
+def test_a_hundred_calls_that_are_refused_at_once_count_as_one() -> None:
+    triage = after_an_answer()
+    waits = [retried(triage, RateLimited("x"), now=0.0).after_s for _ in range(100)]
+    assert max(waits) <= FIRST_WAIT_S
+
+
+def test_429s_never_empty_the_quota_and_never_park() -> None:
+    triage = after_an_answer()
+    for number in range(5000):
+        retried(triage, RateLimited("x"), now=number / 10)
+    assert RetryQuota.SIZE == triage.quota.left
+
+
+def test_a_server_that_only_fails_empties_the_quota_and_parks_the_run() -> None:
+    triage = after_an_answer()
+    allowed = RetryQuota.SIZE // RetryQuota.RETRY_COST
+    for _ in range(allowed):
+        retried(triage, ServerFault("x"))
+    decision = triage.judge(ServerFault("boom"), 1, 0.0)
+    assert isinstance(decision, Park)
+    assert "boom" in decision.reason
+    assert decision.fix
+
+
+def test_one_failure_in_twenty_never_empties_the_quota() -> None:
+    triage = after_an_answer()
+    for _ in range(2000):
+        retried(triage, ServerFault("x"))
+        for _ in range(19):
+            triage.answered()
+    assert triage.quota.left > RetryQuota.SIZE / 2
+
+
+def test_successes_never_save_up_more_than_the_quota() -> None:
+    quota = RetryQuota()
+    for _ in range(10):
+        quota.earn()
+    assert RetryQuota.SIZE == quota.left
+
+
+@pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
+def test_a_run_that_never_had_an_answer_parks_after_a_few_failures_of_a_kind(
+    kind: type[EndpointError], allowed: int
+) -> None:
+    triage = Triage()
+    for _ in range(allowed - 1):
+        assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
+    decision = triage.judge(kind("nobody home"), 1, 0.0)
+    assert isinstance(decision, Park)
+    assert "nobody home" == decision.reason
+    assert decision.fix
+
+
+def test_a_row_timeout_shorter_than_the_answers_is_told_to_be_longer() -> None:
+    triage = Triage()
+    decisions = [triage.judge(RowDeadline("no answer within 1 s"), 1, 0.0) for _ in range(FALSE_STARTS[RowDeadline])]
+    assert isinstance(decisions[-1], Park)
+    assert "a longer --row-timeout, then `retry`" in (decisions[-1].fix or "")
+
+
+@pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
+def test_after_the_first_answer_the_same_failures_park_nothing(kind: type[EndpointError], allowed: int) -> None:
+    triage = after_an_answer()
+    for _ in range(allowed + 5):
+        assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
+
+
+def test_a_server_that_is_gone_is_waited_for_with_growing_pauses_and_then_the_run_parks() -> None:
+    triage = after_an_answer()
+    now, pauses = 0.0, []
+    while isinstance(decision := triage.judge(unsent(), 1, now), Retry):
+        pauses.append(decision.pause_s)
+        now += decision.pause_s
+    assert isinstance(decision, Park)
+    assert "nothing answers" in decision.reason
+    assert UNREACHABLE_PATIENCE_S < now <= UNREACHABLE_PATIENCE_S + UNREACHABLE_WAIT_S
+    assert sorted(pauses) == pauses
+    assert (FIRST_WAIT_S, UNREACHABLE_WAIT_S) == (pauses[0], pauses[-1])
+
+
+def test_a_thousand_calls_that_find_nobody_at_once_count_as_one() -> None:
+    triage = after_an_answer()
+    assert {FIRST_WAIT_S} == {retried(triage, unsent(), now=1.0).pause_s for _ in range(10_000)}
+
+
+@pytest.mark.parametrize("sign", [ServerFault("x"), RateLimited("x"), RequestTimeout("x"), ConnectionFailed("reset")])
+def test_any_sign_of_life_starts_the_patience_anew(sign: EndpointError) -> None:
+    triage = after_an_answer()
+    retried(triage, unsent(), now=0.0)
+    triage.judge(sign, 1, UNREACHABLE_PATIENCE_S - 1)
+    retried(triage, unsent(), now=UNREACHABLE_PATIENCE_S + 1)
+
+
+def test_being_unreachable_costs_neither_attempts_nor_quota() -> None:
+    triage = after_an_answer()
+    for _ in range(1000):
+        assert not retried(triage, unsent()).counts
+    assert RetryQuota.SIZE == triage.quota.left
+
+
+def times_limited(triage: Triage, *, others: int, refused_too: int = 0, most: int = 1000) -> int | None:
+    """How many 429s a row is told to meet until it is given up, when `others` are answered after each of them."""
+    for met in range(1, most + 1):
+        for _ in range(refused_too):
+            retried(triage, RateLimited("x"), now=float(met))
+        decision = triage.judge(RateLimited("x"), 1, float(met), rate_limits=met)
+        if isinstance(decision, GiveUp):
+            return met
+        assert isinstance(decision, Retry)
+        for _ in range(others):
+            triage.answered()
+    return None
+
+
+@pytest.mark.parametrize(("others", "after"), [(15, RATE_LIMITS_A_ROW), (2, RATE_LIMITS_A_ROW), (1, 30)])
+def test_a_row_that_always_gets_429_while_others_are_answered_is_given_up(others: int, after: int) -> None:
+    assert after == times_limited(after_an_answer(), others=others)
+
+
+def test_i6_a_row_is_not_given_up_for_429s_that_all_rows_get() -> None:
+    """Sixteen calls at a time and room for one: a row meets more than a hundred of them by bad luck alone."""
+    met = times_limited(after_an_answer(), others=1, refused_too=14)
+    assert met is not None
+    assert met > 250
+
+
+def test_a_time_of_many_429s_fades_from_the_judgement_of_rows() -> None:
+    triage = after_an_answer()
+    for number in range(10_000):
+        retried(triage, RateLimited("x"), now=number / 10)
+    for _ in range(100_000):
+        triage.answered()
+    assert RATE_LIMITS_A_ROW == times_limited(triage, others=15)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_i6_a_server_that_says_nothing_but_429_is_waited_for_far_longer_than_ten_minutes_and_then_parks(
+    answered: bool,
+) -> None:
+    triage = after_an_answer() if answered else Triage()
+    now, met = 50.0, 0
+    while now <= 50 + RATE_LIMIT_PATIENCE_S:
+        met += 1
+        decision = triage.judge(RateLimited("slow down"), 1, now, rate_limits=met)
+        assert isinstance(decision, Retry)
+        assert not decision.counts
+        now += decision.pause_s
+    assert now > 50 + 2 * 600
+    parked = triage.judge(RateLimited("slow down"), 1, now, rate_limits=met + 1)
+    assert isinstance(parked, Park)
+    assert "429" in parked.reason
+    assert "slow down" in parked.reason
+    assert parked.fix is not None
+
+
+def test_one_answer_starts_the_patience_with_429s_anew() -> None:
+    triage = after_an_answer()
+    retried(triage, RateLimited("x"), now=0.0)
+    triage.answered()
+    retried(triage, RateLimited("x"), now=RATE_LIMIT_PATIENCE_S + 1)
+    retried(triage, RateLimited("x"), now=2 * RATE_LIMIT_PATIENCE_S)

@@ -1,0 +1,152 @@
+"""The README is true: every command in it is run, and the commands and outputs it shows are those that there are."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.fake_server import FakeServer, answer
+from support.places import ROOT
+from support.runs import command, environment, herogen
+
+README = (ROOT / "README.md").read_text()
+SHELL = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+AT_THE_LIMIT = [block for block in SHELL if block in README.partition("## At the limit")[2].partition("\n## ")[0]]
+SIMULATED = "http://127.0.0.1:8123/v1"
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def after_marker(marker: str) -> str:
+    found = re.search(rf"^<!-- {marker} -->\n```sh\n(.*)\n```$", README, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_the_two_commands_are_those_that_ci_runs() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "$(command_after main-job)" in ci
+    assert "$(command_after test-suite)" in ci
+    assert [after_marker("main-job"), after_marker("test-suite")] == SHELL[:2]
+    assert after_marker("main-job").endswith("&& .venv/bin/herogen-async run")
+    assert after_marker("test-suite").endswith("&& .venv/bin/pytest")
+
+
+@contextlib.contextmanager
+def simulating(line: str) -> Iterator[str]:
+    """The URL of the server that a command starts, until the end of the block."""
+    words = command(*shlex.split(line)[1:])
+    with subprocess.Popen(
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            yield child.stdout.readline().strip()
+        finally:
+            child.terminate()
+
+
+def run_all(commands: list[str], server: FakeServer, folder: Path) -> None:
+    """Run them in the README's order, against a server on this machine that stands in for those that it names.
+
+    A simulated service does what the local trainer would need minutes for.
+    """
+    simulated = ""
+    # Less is waited for than a person would: less latency, and a cell of half a second instead of ten.
+    quicker = {
+        "--rpm 500 ": "--rpm 5000 ",
+        "--latency-ms 800": "--latency-ms 80",
+        "--out bench": "--out bench --seconds 0.5",
+    }
+    with contextlib.ExitStack() as stack:
+        if any("--backend local" in line for line in commands):
+            tuner = stack.enter_context(simulating("herogen-async simulate --queue-s 0 --train-s 0"))
+            quicker["--backend local"] = f"--base-url {tuner} --model m --format prompt-completion"
+        for line in commands:
+            assert line.startswith("herogen-async ")
+            text = line.replace("http://127.0.0.1:8000/v1", server.url).replace(SIMULATED, simulated)
+            for slow, quick in quicker.items():
+                text = text.replace(slow, quick)
+            if line.startswith("herogen-async simulate "):
+                simulated = stack.enter_context(simulating(text.replace("--port 8123", "--port 0")))
+                continue
+            words = shlex.split(text)[1:]
+            done = herogen(*words, cwd=folder, OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000")
+            assert 0 == done.returncode, (line, done.stderr)
+            assert "Next: " in done.stderr, line
+
+
+@pytest.mark.slow
+def test_the_commands_of_a_run_do_as_it_says(tmp_path: Path) -> None:
+    commands = [line for block in SHELL[2:] if block not in AT_THE_LIMIT for line in block.splitlines()]
+    assert len(commands) > 8
+    with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
+        run_all(["herogen-async run", *commands], server, tmp_path)
+        dataset = tmp_path / "runs/superhero/dataset"
+        prepared = (dataset / "prepared_data_prepared_train.jsonl").read_text().splitlines()
+        held_out = (dataset / "prepared_data_prepared_valid.jsonl").read_text().splitlines()
+        assert 294 == sum(len(lines) for lines in (prepared, held_out))
+        assert prepared[0].startswith('{"prompt":"18, man, invisibility ->","completion":" A hero.')
+        assert prepared[0].endswith(' END"}')
+        assert (tmp_path / "heroes.csv").exists()
+        for block in PYTHON:
+            script = block.replace("http://127.0.0.1:8000/v1", server.url)
+            env = environment(OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test-0000")
+            ran = subprocess.run(
+                [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+            )
+            assert 0 == ran.returncode, ran.stderr
+            assert ran.stdout.startswith("done 8 ")
+
+
+@pytest.mark.slow
+def test_the_commands_at_the_limit_do_as_it_says(tmp_path: Path) -> None:
+    commands = [line for block in AT_THE_LIMIT for line in block.splitlines()]
+    assert len(commands) > 5
+    with FakeServer() as server:
+        run_all(["herogen-async init heroes.yaml", *commands], server, tmp_path)
+    assert (tmp_path / "bench" / "bench.json").exists()
+
+
+def test_every_command_is_documented() -> None:
+    from herogen_async.cli import app
+
+    commands = (ROOT / "docs" / "commands.md").read_text()
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    assert names
+    assert [] == [name for name in names if f"## {name}\n" not in commands]
+
+
+def test_the_help_texts_in_the_docs_are_the_real_ones() -> None:
+    """Regenerate them with: python tests/test_readme.py"""
+    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
+
+
+def commands_page() -> str:
+    """docs/commands.md, from the commands themselves."""
+    from herogen_async.cli import app
+
+    parts = [
+        "# Commands\n",
+        "What `--help` says, of every command. A RUN is a folder's path, or a name below `runs/`.",
+        "With `--json` the last line of stdout is one JSON object and all else goes to stderr.",
+        "Exit codes: 0 done; 1 done, but some rows were given up; 2 the input is wrong; 3 parked, resumable;",
+        "4 damage found; 130 interrupted, resumable.",
+    ]
+    for each in app.registered_commands:
+        assert each.callback is not None
+        name = each.callback.__name__
+        shown = herogen(name, "--help", cwd=ROOT, COLUMNS="110").stdout
+        text = "\n".join(line.rstrip() for line in shown.strip().splitlines())
+        parts.append(f"\n## {name}\n\n```text\n{text}\n```")
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "commands.md").write_text(commands_page())

@@ -1,0 +1,85 @@
+"""What a model or a server writes is data: it moves no cursor, runs in no spreadsheet and names no file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from herogen_async.generation.journal import read_rows
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.specs.spec import Spec
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.runs import herogen, last_json, write_spec
+
+EVIL = {
+    "a title and a screen wiped": "\x1b]0;owned\x07\x1b[2J\x1b[1;1H",
+    "a link": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
+    "C1 controls": "\x9b31m\x9d0;x\x9c\x90q\x9c",
+    "another direction": "\u202etxt.exe\u2066\u2069\u200f",
+    "a formula": "=cmd|' /C calc'!A0",
+    "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "a path": "../../../../etc/passwd",
+    "NUL": "a\x00b",
+    "carriage returns": "done\r\rerror: all is lost\x08\x08",
+    "markup": "[bold red]x[/bold red][link=http://evil.example]y[/link]",
+}
+OBEYED = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"} | set(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+)
+
+
+SPEC = Spec(
+    name="foreign",
+    attributes={"word": [*EVIL, "../../x", "=1+1", "<b>"], "ends": ["well", "badly"]},
+    prompt="Say {word}, {ends}",
+    sub_prompt="{word}",
+)
+
+
+def text_for(prompt: str) -> str:
+    return EVIL.get(prompt.removeprefix("Say ").rpartition(",")[0], "sound")
+
+
+def behaviour(asked: Asked) -> Reply:
+    evil = text_for(asked.prompt)
+    if asked.prompt.endswith("badly"):
+        return error(400, evil, evil)
+    return answer(asked, evil, finish_reason=evil)
+
+
+def test_p14_foreign_text_is_harmless_on_every_screen(tmp_path: Path) -> None:
+    with FakeServer(behaviour, models=("".join(EVIL.values()),)) as server:
+        shown = [herogen("run", write_spec(tmp_path, SPEC), "--base-url", server.url, cwd=tmp_path)]
+    assert 1 == shown[0].returncode, shown[0].stderr
+    words = ("status", "errors", "export", "assemble")
+    shown += [herogen(word, "foreign", cwd=tmp_path) for word in words]
+    assert [0] * 4 == [each.returncode for each in shown[1:]], [each.stderr for each in shown]
+    for each in shown:
+        assert not OBEYED & set(each.stdout + each.stderr)
+    for word in words[:2]:
+        said = herogen(word, "foreign", "--json", cwd=tmp_path)
+        assert last_json(said.stdout)
+        assert not OBEYED & set(said.stderr)
+        assert not {"\x1b", "\x00", "\r", "\x07"} & set(said.stdout)  # JSON escapes them
+
+
+def test_p14_foreign_text_is_kept_runs_in_no_spreadsheet_and_names_no_file(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "foreign"
+    with FakeServer(behaviour) as server:
+        ran = herogen("run", write_spec(tmp_path, SPEC), "--base-url", server.url, "--model", "m", cwd=tmp_path)
+    assert 1 == ran.returncode, ran.stderr
+    for word in ("export", "assemble"):
+        assert 0 == herogen(word, "foreign", cwd=tmp_path).returncode
+    kept = {line.record["prompt"]: line.record["response_txt"] for line in read_rows(RunFolder(run))}
+    assert kept == {prompt: text_for(prompt) for prompt in kept}
+    with (run / "dataset" / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    assert len(EVIL) + 3 == len(rows) == len(kept)
+    for row in rows:
+        assert not [cell for cell in row.values() if cell[:1] in ("=", "+", "@", "\t", "\r")]
+    assert set(EVIL.values()) <= {row["response_txt"].removeprefix("'") for row in rows}
+    known = {"manifest.json", "rows-00000.jsonl", "failures.jsonl", "events.jsonl", "lock", "dataset"}
+    assert known == {path.name for path in run.iterdir()}
+    assert {"foreign.json", "runs"} == {path.name for path in tmp_path.iterdir()}
+    names = {path.name for path in (run / "dataset").rglob("*") if path.is_file()}
+    assert all(name.isascii() and name.isprintable() and not set(name) & set("/<>=|") for name in names), names

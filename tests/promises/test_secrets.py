@@ -1,0 +1,114 @@
+"""A key that a server throws back in every way it can is in no file, on no screen and in no traceback."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from herogen_async.cli import main
+from herogen_async.generation.session import session
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.runs import herogen, last_json, small_spec, write_spec
+
+KEY = "canary+7f3a9c1e/b2d4=="  # looks like nothing in particular: only who knows it can hide it
+SPEC = small_spec(values=4, repeats=1)
+ECHOES = {"x-request-id": f"req-{KEY}", "retry-after": "0.01", "www-authenticate": f"Bearer {KEY}", "server": KEY}
+
+
+def assert_nowhere(folder: Path, *shown: str) -> None:
+    """The key is in nothing that was `shown`, and in no file and no file's name below `folder`."""
+    for path in (each for place in (folder, Path(os.environ["HEROGEN_LIMITS_DIR"])) for each in place.rglob("*")):
+        assert KEY not in str(path)
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+    assert not [text for text in shown if KEY in text]
+
+
+def echoing(asked: Asked) -> Reply:
+    """Every kind of failure once, each with the key in its message, its code and its headers."""
+    said = f"Incorrect API key provided: {KEY}. Bearer {KEY} '{KEY}' ...{KEY}"
+    kinds = [(500, "server_error"), (429, "rate_limit_exceeded"), (400, f"invalid_{KEY}"), (418, KEY), (503, None)]
+    if asked.number < len(kinds):
+        status, code = kinds[asked.number]
+        return Reply({"error": {"message": said, "type": KEY, "code": code, "param": KEY}}, status, ECHOES)
+    if asked.number == 5:
+        return Reply(f"<html>{said}</html>".encode(), 502, ECHOES)
+    if asked.number == 6:
+        return Reply({"error": {"message": said}}, 200, ECHOES)
+    if asked.number > 10:
+        return error(401, "invalid_api_key", said)
+    sound = answer(asked)
+    return Reply(sound.body, headers=ECHOES)
+
+
+def test_p13_a_key_that_every_kind_of_answer_echoes_is_kept_and_shown_nowhere(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with FakeServer(echoing) as server:
+        run = ("run", write_spec(tmp_path, SPEC), "--base-url", server.url, "--model", "m", "--concurrency", "1")
+        first = herogen(*run, "--json", cwd=tmp_path, OPENAI_API_KEY=KEY)
+        assert f"Bearer {KEY}" == server.asked[-1].headers["authorization"]
+    assert 3 == first.returncode, first.stderr
+    assert "[hidden]" in last_json(first.stdout)["reason"]
+    shown = [first.stdout, first.stderr]
+    for words in (("status", "small"), ("errors", "small"), ("errors", "small", "--json"), ("export", "small")):
+        looked = herogen(*words, cwd=tmp_path, OPENAI_API_KEY=KEY)
+        assert 0 == looked.returncode, looked.stderr
+        shown += [looked.stdout, looked.stderr]
+    assert "[hidden]" in "".join(shown[2:])
+    assert_nowhere(tmp_path, *shown, *capfd.readouterr())
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_p13_a_wrong_address_that_holds_the_key_is_told_without_it(tmp_path: Path, options: tuple[str, ...]) -> None:
+    spec = write_spec(tmp_path, SPEC)
+    urls = (f"http://x:{quote(KEY, safe='')}@127.0.0.1:1/v1", f"http://127.0.0.1:1/v1?api_key={quote(KEY, safe='')}")
+    for url in urls:
+        told = herogen("run", spec, "--base-url", url, "--model", "m", *options, cwd=tmp_path, OPENAI_API_KEY=KEY)
+        assert 2 == told.returncode
+        assert quote(KEY, safe="") not in told.stdout + told.stderr
+        assert_nowhere(tmp_path, told.stdout, told.stderr)
+
+
+def broken(*_: object) -> None:
+    raise RuntimeError("a mistake of this program")
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda patch: patch.setattr(session, "find_model", broken),
+        lambda patch: patch.setattr(session, "recover", broken),
+        lambda patch: patch.setattr(session, "gate_for", broken),
+    ],
+    ids=["find_model", "recover", "gate_for"],
+)
+def test_p13_no_traceback_shows_the_key_not_even_one_that_prints_variables(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    breaks: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    breaks(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with FakeServer() as server:
+        words = ["run", str(write_spec(tmp_path, SPEC)), "--base-url", server.url, "--model", "m", "--json"]
+        monkeypatch.setattr(sys, "argv", ["herogen-async", *words])
+        with pytest.raises((RuntimeError, TypeError)) as caught:
+            main()
+    sys.excepthook(caught.type, caught.value, caught.tb)
+    wordy = traceback.TracebackException(caught.type, caught.value, caught.tb, capture_locals=True)
+    ours = [frame for frame in wordy.stack if "herogen_async" in frame.filename]
+    assert ours
+    wordy.stack = traceback.StackSummary.from_list(ours)
+    assert_nowhere(tmp_path, *capfd.readouterr(), *wordy.format())
+    encoded = base64.b64encode(KEY.encode()).decode()
+    assert encoded not in "".join(wordy.format())

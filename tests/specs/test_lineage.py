@@ -1,0 +1,81 @@
+"""P7: where the tasks of an earlier plan are in the current one, and which of several answers counts."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herogen_async.specs.plan import Era, IndexSet, Lineage, Plan
+from herogen_async.specs.spec import Spec
+
+VALUES = ("a", "b", "c", "d")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """One to three attributes with some values in some order, some repeats, one of two prompts."""
+    names = draw(st.lists(st.sampled_from("xyz"), min_size=1, unique=True))
+    values = {name: draw(st.lists(st.sampled_from(VALUES), min_size=1, unique=True)) for name in names}
+    prompt = draw(st.sampled_from(["", "!"])) + "".join(f"{{{name}}}" for name in sorted(names))
+    spec = Spec(name="s", attributes=values, repeats=draw(st.integers(1, 3)), prompt=prompt)
+    return Plan(spec, endpoint="completions", model="m")
+
+
+def questions(plan: Plan) -> list[tuple[frozenset[tuple[str, str]], int]]:
+    tasks = [plan.task(index) for index in range(plan.size)]
+    return [(frozenset(task.cell.items()), task.repeat) for task in tasks]
+
+
+@settings(max_examples=60)
+@given(plans(), plans())
+def test_p7_a_task_s_place_in_another_plan_is_that_of_its_cell_and_repeat(old: Plan, new: Plan) -> None:
+    lineage = Lineage(new, [Era(old)], first_segment=1)
+    places = {question: index for index, question in enumerate(questions(new))}
+    assert [places.get(question) for question in questions(old)] == [lineage.place(0, i) for i in range(old.size)]
+    assert list(range(new.size)) == [lineage.place(1, index) for index in range(new.size)]
+    # A failure names its task by index and key, and not its era.
+    for index, question in enumerate(questions(old)):
+        place = None if lineage.is_stale(0) else places.get(question)
+        assert place == lineage.index_of({"index": index, "key": old.key(index)})
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(plans(), st.integers(1, 3)), min_size=1, max_size=5), st.data())
+def test_p7_of_two_segments_the_one_of_the_newer_generation_comes_first(
+    lived: list[tuple[Plan, int]], data: st.DataObject
+) -> None:
+    """Each plan, and how many segments were written under it."""
+    eras: list[Era] = []
+    written: list[str] = []
+    for plan, segments in lived:
+        eras.append(Era(plan, len(written)))
+        written += [plan.generation_fingerprint] * segments
+    *earlier, last = eras
+    lineage = Lineage(last.plan, earlier, first_segment=last.first_segment)
+    order = sorted(range(len(written)), key=lineage.precedence)
+    newest_first = list(dict.fromkeys(reversed(written)))
+    assert sorted(range(len(written)), key=lambda each: (newest_first.index(written[each]), each)) == order
+    one = data.draw(st.sampled_from(order))
+    assert lineage.is_stale(lineage.era(one)) == (written[one] != written[-1])
+    assert lineage.counts(lineage.era(one)) == (written[one] == written[-1])
+
+
+def test_p7_a_plan_of_a_million_million_cells_is_compared_at_once() -> None:
+    thousand = [str(number) for number in range(1000)]
+    spec = Spec(name="s", attributes=dict.fromkeys("abcd", thousand), prompt="{a}{b}{c}{d}")
+    more = spec.replace(attributes={"d": [*thousand, "x"], "c": thousand, "b": thousand, "a": thousand})
+    old, new = (Plan(each, endpoint="completions", model="m") for each in (spec, more))
+    lineage = Lineage(new, [Era(old)], first_segment=1)
+    place = lineage.place(0, 123_456_789_000)
+    assert place is not None
+    assert old.key(123_456_789_000) == new.key(place)
+
+
+@given(st.sets(st.integers(0, 300_000), max_size=20), st.integers(0, 300_000))
+@settings(max_examples=30)
+def test_the_members_below_a_place_are_counted_without_walking_there(members: set[int], stop: int) -> None:
+    found = IndexSet()
+    for each in members:
+        found.add(each)
+    assert sum(each < stop for each in members) == found.count(stop)
+    assert len(members) == found.count(10**18)

@@ -1,0 +1,209 @@
+"""The plan: every task of a spec by its index, under a key that only the question decides."""
+
+from __future__ import annotations
+
+import tracemalloc
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herogen_async.specs.plan import IndexSet, Plan, Task
+from herogen_async.specs.plan import index_set as pages
+from herogen_async.specs.spec import Spec
+
+DEMO: dict[str, Any] = {
+    "name": "demo",
+    "attributes": {"age": ["18", "20"], "gender": ["man", "woman"]},
+    "repeats": 2,
+    "prompt": "A {age}-year-old {gender}.",
+    "sampling": {"max_tokens": 50},
+}
+PAGE = 1 << 16
+
+
+def plan_of(*, endpoint: str = "completions", model: str = "m", **changes: Any) -> Plan:
+    return Plan(Spec(**{**DEMO, "endpoint": endpoint, **changes}), endpoint=endpoint, model=model)
+
+
+def keys_by_question(plan: Plan) -> dict[tuple[tuple[tuple[str, str], ...], int], str]:
+    tasks = [plan.task(index) for index in range(plan.size)]
+    return {(tuple(sorted(task.cell.items())), task.repeat): task.key for task in tasks}
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_the_same_in_every_version() -> None:
+    """A key that changed would make every run on every disk start anew: these values may never be edited."""
+    builtin = Plan(Spec.builtin(), endpoint="completions", model="babbage-002")
+    assert "00f90f7603cd6238c5a1450aae7f7be8" == builtin.key(0)
+    assert "27fe4c99ee7a0e67e50fd3151aca2a7f" == builtin.key(293)
+    assert "9e6c5717205d64eec9039a736f811463" == builtin.generation_fingerprint
+    assert "ecc0c60b7666d46f5d539fe6c8990631" == builtin.grid_fingerprint
+    assert "de30d7776ad07baa8ebd5dc2d274c592" == plan_of().key(7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attributes": {"gender": ["man", "woman"], "age": ["18", "20"]}},
+        {"attributes": {"age": ["20", "5", "18"], "gender": ["woman", "man", "child"]}},
+        {"repeats": 7},
+        {"name": "another"},
+        {"sub_prompt": "{gender}"},
+    ],
+    ids=["attribute order", "more values", "more repeats", "name", "sub_prompt"],
+)
+def test_a_key_survives_what_does_not_change_the_question(changes: dict[str, Any]) -> None:
+    before, after = keys_by_question(plan_of()), keys_by_question(plan_of(**changes))
+    assert before == {question: after[question] for question in before}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "n"},
+        {"endpoint": "chat"},
+        {"prompt": "A {age}-year-old {gender}!"},
+        {"endpoint": "chat", "system": "Be brief."},
+        {"sampling": {"max_tokens": 51}},
+        {"sampling": {"max_tokens": 50, "extra": {"top_k": 3}}},
+        {"attributes": {"years": ["18", "20"], "gender": ["man", "woman"]}, "prompt": "A {years}-year-old {gender}."},
+    ],
+    ids=["model", "endpoint", "prompt", "system", "sampling", "extra sampling", "attribute name"],
+)
+def test_another_question_has_another_key(changes: dict[str, Any]) -> None:
+    before, after = plan_of(), plan_of(**changes)
+    assert set() == {before.key(index) for index in range(8)} & {after.key(index) for index in range(8)}
+
+
+def test_every_task_has_a_key_of_its_own() -> None:
+    builtin = Plan(Spec.builtin(), endpoint="chat", model="m")
+    keys = {builtin.key(index) for index in range(builtin.size)}
+    assert 294 == builtin.size == len(keys)
+    assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in keys)
+
+
+def test_the_grid_fingerprint_knows_the_order_because_an_index_depends_on_it() -> None:
+    turned = plan_of(attributes={"gender": ["man", "woman"], "age": ["18", "20"]})
+    assert plan_of().grid_fingerprint != turned.grid_fingerprint
+    assert plan_of().grid_fingerprint != plan_of(repeats=3).grid_fingerprint
+    assert plan_of().grid_fingerprint == plan_of(prompt="{age}{gender}", name="another").grid_fingerprint
+
+
+# -- tasks ---------------------------------------------------------------------------------------------------------
+
+
+def test_tasks_come_cell_by_cell_with_a_cells_repeats_side_by_side() -> None:
+    plan = plan_of()
+    tasks = [plan.task(index) for index in range(plan.size)]
+    assert list(range(8)) == [task.index for task in tasks]
+    assert [1, 2] * 4 == [task.repeat for task in tasks]
+    assert ["18 man"] * 2 + ["18 woman"] * 2 + ["20 man"] * 2 + ["20 woman"] * 2 == [
+        " ".join(task.cell.values()) for task in tasks
+    ]
+    assert [plan.key(index) for index in range(8)] == [task.key for task in tasks]
+
+
+def test_a_task_is_rendered_whole() -> None:
+    plan = plan_of(endpoint="chat", system="You know every {gender}.")
+    assert plan.task(5) == Task(
+        key=plan.key(5),
+        index=5,
+        cell={"age": "20", "gender": "man"},
+        repeat=2,
+        prompt="A 20-year-old man.",
+        system="You know every man.",
+        sub_prompt="20, man",
+    )
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_there_is_no_task_outside_the_plan(index: int) -> None:
+    with pytest.raises(IndexError):
+        plan_of().task(index)
+
+
+# -- pending -------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_of_a_million_million_tasks_starts_at_once_and_its_pending_tasks_are_found_one_by_one() -> None:
+    thousand = [str(number) for number in range(1000)]
+    plan = plan_of(attributes=dict.fromkeys("abcd", thousand), prompt="{a}{b}{c}{d}", sampling={}, repeats=1_000_000)
+    assert 10**18 == plan.size
+    done = IndexSet()
+    for index in (0, 1, 3, 10**12):
+        done.add(index)
+    assert [2, 4, 5] == list(islice(plan.pending(done), 3))
+    last = plan.task(10**18 - 1)
+    assert (1_000_000, "999999999999") == (last.repeat, last.prompt)
+
+
+def test_a_limit_means_the_first_tasks_of_the_plan_and_counts_those_that_are_done() -> None:
+    plan, done = plan_of(), IndexSet()
+    done.add(1)
+    done.add(6)
+    assert [0, 2] == list(plan.pending(done, 3))
+    assert [0, 2, 3, 4, 5, 7] == list(plan.pending(done)) == list(plan.pending(done, 100))
+    assert (3, 8, 8) == (plan.within(3), plan.within(None), plan.within(100))
+
+
+# -- IndexSet ------------------------------------------------------------------------------------------------------
+
+indices = st.integers(0, 70)  # over pages of 16 bits: five of them
+operations = st.lists(st.tuples(st.sampled_from(["add", "update"]), st.sets(indices, max_size=20)))
+
+
+@settings(max_examples=40)
+@given(operations, st.integers(0, 100))
+def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "_PAGE_BITS", 16)
+        ours, plain = IndexSet(), set[int]()
+        for name, members in operations:
+            if name == "update":
+                ours.update(index_set(members))
+                plain |= members
+                continue
+            for index in sorted(members):
+                assert (index not in plain) == ours.add(index)
+                plain.add(index)
+        assert len(plain) == len(ours)
+        assert plain == {index for index in range(100) if index in ours}
+        assert [index for index in range(stop) if index not in plain] == list(ours.missing(stop))
+
+
+def index_set(members: set[int]) -> IndexSet:
+    made = IndexSet()
+    for index in members:
+        made.add(index)
+    return made
+
+
+def test_what_is_missing_is_found_across_the_border_of_a_page() -> None:
+    found = index_set({PAGE - 3, PAGE - 1, PAGE, PAGE + 2, 3 * PAGE})
+    missing = [index for index in found.missing(PAGE + 4) if index > PAGE - 5]
+    assert [PAGE - 4, PAGE - 2, PAGE + 1, PAGE + 3] == missing
+    assert 3 * PAGE in found
+    assert 2 * PAGE not in found
+
+
+def test_update_leaves_the_other_set_as_it_was() -> None:
+    one, other = index_set({1, PAGE}), index_set({2})
+    one.update(other)
+    one.add(5)
+    assert [2] == [index for index in range(10) if index in other]
+    assert (4, 1) == (len(one), len(other))
+
+
+def test_memory_follows_the_members_not_their_size() -> None:
+    tracemalloc.start()
+    try:
+        far = index_set({10**18, 10**15, 0})
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024
+    finally:
+        tracemalloc.stop()
+    assert 3 == len(far)

@@ -1,0 +1,1 @@
+"""What tests share: servers, disks, models and runs to test with."""

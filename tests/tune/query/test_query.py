@@ -1,0 +1,352 @@
+"""`query`: a tuned model is asked as it was taught, and what comes out is its completion and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import typer
+
+from herogen_async.cli.query_command import query
+from herogen_async.cli.shell import print_error
+from herogen_async.cli.spinner import waiting
+from herogen_async.core.errors import HerogenError, InputError
+from herogen_async.data.dataset.recipe import MESSAGES, Recipe
+from herogen_async.generation.endpoint.embedded import Weights
+from herogen_async.tune.query import question_from, question_of_line, split_flags
+from herogen_async.view.terminal.side_by_side import beside
+from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.runs import NO_KEYS, herogen, last_json
+from support.tuned_models import HEROES, taught, tuned_model
+
+
+def says(text: str, finish_reason: str = "stop") -> Any:
+    return lambda asked: answer(asked, text, finish_reason=finish_reason)
+
+
+def query_here(folder: Path, *words: str, **options: Any) -> CompletedProcess[str]:
+    """The command's function alone: to read a command line takes typer a tenth of a second."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for name in NO_KEYS:
+            patch.delenv(name, raising=False)
+        try:
+            query(words[0], list(words[1:]), **options)
+        except typer.Exit as ended:
+            code = ended.exit_code
+        except HerogenError as failed:
+            print_error(failed)
+            code = failed.exit_code
+    return CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def asked_with(server: FakeServer, name: str) -> list[Any]:
+    return [asked.body.get(name) for asked in server.asked]
+
+
+TEXTS = {
+    " A hero.": "A hero.",
+    "  A hero.": " A hero.",
+    "A hero.": "A hero.",
+    " A hero.\n": "A hero.\n",
+    " A\n\nhero. END and more, as the stop was ignored": "A\n\nhero.",
+    " A hero. ENDLESS": "A hero.",
+    " END": "",
+    "": "",
+}
+
+
+def test_standard_output_is_exactly_the_completion_and_a_newline(tmp_path: Path) -> None:
+    sent = list(TEXTS)
+    with FakeServer(lambda asked: answer(asked, sent[int(asked.prompt[0])])) as server:
+        tuned_model(tmp_path, server.url)
+        for number, text in enumerate(TEXTS.values()):
+            result = query_here(tmp_path, "heroes", str(number))
+            assert (0, text + "\n") == (result.returncode, result.stdout), result.stderr
+            assert "Next: herogen-async query heroes --chat" in result.stderr
+
+
+def test_a_models_name_is_shown_as_it_is_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with waiting("asking ft:m:org::[red]1"):
+        pass
+    assert "asking ft:m:org::[red]1 ..." in terminal.getvalue()
+
+
+def test_of_two_models_the_one_that_is_gone_is_named(tmp_path: Path) -> None:
+    missing = error(404, "model_not_found", "no such model")
+    with FakeServer(lambda _: missing, ("ft-hero",)) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "a", compare="base")
+    assert 3 == result.returncode
+    assert "the server does not know 'base-1' any more" in result.stderr
+
+
+def test_the_next_step_asks_the_same_model_at_the_same_server(tmp_path: Path) -> None:
+    with FakeServer(says(" x")) as server:
+        result = query_here(tmp_path, "some model", "hi", base_url=server.url, endpoint="chat")
+    assert f"Next: herogen-async query 'some model' --base-url {server.url} --endpoint chat --chat\n" in result.stderr
+
+
+def test_an_attribute_with_the_name_of_an_option_is_given_as_json(tmp_path: Path) -> None:
+    recipe = Recipe(sub_prompt="{seed}, {model}", attributes={"seed": ("oak", "elm"), "model": ("a", "b")})
+    with FakeServer(says(" x")) as server:
+        tuned_model(tmp_path, server.url, recipe)
+        result = query_here(tmp_path, "heroes", "--model", "a")
+        assert 2 == result.returncode
+        assert '--seed is an option of this command: give JSON by standard input, {"seed": ...}' in result.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO('{"seed": "oak", "model": "a"}\n'))
+            assert 0 == query_here(tmp_path, "heroes").returncode
+    assert {"oak, a ->": 1} == server.prompts()
+
+
+def test_separator_and_stop_are_added_and_never_twice(tmp_path: Path) -> None:
+    with FakeServer(says(" x")) as server:
+        tuned_model(tmp_path, server.url)
+        query_here(tmp_path, "heroes", *["40, woman, Healing", "40, woman, Healing ->", "40, woman, Healing -> "])
+    assert {"/v1/completions"} == {asked.path for asked in server.asked}
+    sent = {"model": "ft-hero", "temperature": 0.7, "max_tokens": 256, "stop": [" END"]}
+    assert [{**sent, "prompt": "40, woman, Healing ->"}] * 3 == [asked.body for asked in server.asked]
+
+
+def test_a_model_that_was_taught_messages_is_asked_in_chat_and_nothing_is_added(tmp_path: Path) -> None:
+    recipe = Recipe(MESSAGES, separator="", lead="", ending="", sub_prompt="{age}", attributes={"age": ("18",)})
+    with FakeServer(says(" A hero. END")) as server:
+        tuned_model(tmp_path, server.url, recipe)
+        result = query_here(tmp_path, "heroes", "--age", "40")
+    assert " A hero. END\n" == result.stdout
+    (asked,) = server.asked
+    assert "/v1/chat/completions" == asked.path
+    assert [{"role": "user", "content": "40"}] == asked.body["messages"]
+    assert "stop" not in asked.body
+
+
+def test_attributes_are_taken_as_flags_also_values_that_the_grid_never_had(tmp_path: Path) -> None:
+    with FakeServer(says(" x")) as server:
+        tuned_model(tmp_path, server.url)
+        words = ("--power", "seeing -5 degrees", "--age=101", "--samples", "1", "--gender", "robot")
+        assert 0 == herogen("query", "heroes", *words, cwd=tmp_path).returncode
+    assert {"101, robot, seeing -5 degrees ->": 1} == server.prompts()
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "told"),
+    [
+        ("--age 40 --gendre woman --power x", {}, ("'gendre'", "did you mean --gender?")),
+        ("--age 40 --power x", {}, ("gender is missing", "--gender VALUE, e.g. man, woman")),
+        ("--age 40", {}, ("gender and power are missing",)),
+        ("--age 40 --age 50", {}, ("--age is given twice",)),
+        ("--age", {}, ("--age has no value",)),
+        ("--temprature 0.3", {}, ("'temprature'", "did you mean --temperature?")),
+        ("hi", {"samples": 0}, ("--samples can't be 0",)),
+        ("hi", {"temperature": -1.0}, ("--temperature can't be -1",)),
+        ("hi", {"compare": "tuned"}, ("'tuned'", "--compare base")),
+        ("hi", {"endpoint": "telepathy"}, ("'telepathy'", "'completions' or 'chat'")),
+        ("hi", {"chat": True}, ("--chat asks for its questions itself",)),
+    ],
+)
+def test_wrong_words_are_told_in_a_sentence(
+    tmp_path: Path, words: str, options: dict[str, Any], told: tuple[str, ...]
+) -> None:
+    tuned_model(tmp_path, "http://127.0.0.1:9/v1")
+    result = query_here(tmp_path, "heroes", *shlex.split(words), **options)
+    assert (2, "") == (result.returncode, result.stdout)
+    for each in told:
+        assert each in result.stderr
+
+
+def test_a_run_without_a_fine_tune_says_the_command(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "empty").mkdir(parents=True)
+    result = herogen("query", "empty", "hi", cwd=tmp_path, OPENAI_API_KEY="k")
+    assert 2 == result.returncode
+    assert "herogen-async finetune" in result.stderr
+
+
+def test_a_missing_key_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    tuned_model(tmp_path, "https://models.example/v1")
+    result = query_here(tmp_path, "heroes", "hi")
+    assert 2 == result.returncode
+    assert "OPENAI_API_KEY is not set" in result.stderr
+
+
+def test_a_model_that_is_gone_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+    gone = error(404, "model_not_found", "The model 'ft-hero' does not exist")
+    with FakeServer(lambda _: gone, models=("ft-other", "base-1")) as server:
+        tuned_model(tmp_path, server.url)
+        result = herogen("query", "ft-hero", "hi", "--json", cwd=tmp_path)
+    assert 3 == result.returncode
+    assert 1 == len(server.asked)
+    told = last_json(result.stdout)
+    assert "does not know 'ft-hero' any more" in told["error"]
+    assert "served there: 'ft-other', 'base-1'" == told["fix"]
+
+
+def test_any_model_of_a_server_is_asked_by_its_name(tmp_path: Path) -> None:
+    with FakeServer(says(" x")) as server:
+        assert 0 == query_here(tmp_path, "other", "hi", base_url=server.url).returncode
+        chat = query_here(tmp_path, "other", "hi", base_url=server.url, endpoint="chat")
+    assert " x\n" == chat.stdout
+    assert ["other", "other"] == asked_with(server, "model")
+    assert ["hi ->", "hi"] == [asked.prompt for asked in server.asked]
+
+
+def test_samples_have_seeds_of_their_own_and_come_in_order(tmp_path: Path) -> None:
+    with FakeServer(lambda asked: answer(asked, f" seed {asked.body['seed']}")) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "a", "b", samples=2, seed=7)
+    assert "seed 7\nseed 8\nseed 7\nseed 8\n" == result.stdout
+    for header in ("— a  (1 of 2)", "— b  (2 of 2)"):
+        assert header in result.stderr
+
+
+def test_json_is_an_object_an_answer_and_says_whether_the_model_stopped(tmp_path: Path) -> None:
+    replies = [says(" one", "length"), says(" two END but the stop was ignored", "length"), says(" three")]
+    with FakeServer(lambda asked: replies[int(asked.prompt[0])](asked)) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "0", "1", "2", json=True)
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [("0", "one", False), ("1", "two", True), ("2", "three", True)] == [
+        (each["prompt"], each["text"], each["stopped"]) for each in told
+    ]
+    assert ("length", "ft-hero", 1, 20) == (
+        told[0]["finish_reason"],
+        told[0]["model"],
+        told[0]["sample"],
+        told[0]["usage"]["completion_tokens"],
+    )
+    assert told[0]["latency_ms"] >= 0
+
+
+def test_an_answer_that_was_cut_off_is_told_beside_it(tmp_path: Path) -> None:
+    with FakeServer(says(" one", "length")) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "x")
+    assert "one\n" == result.stdout
+    assert "cut off after 20 tokens; a larger --max-tokens" in result.stderr
+
+
+def test_one_refused_question_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    def behaviour(asked: Asked) -> Reply:
+        return error(400, "content_filter", "no") if asked.prompt.startswith("bad") else answer(asked, " fine")
+
+    with FakeServer(behaviour) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "a", "bad", "b", json=True)
+    assert 1 == result.returncode
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert ["a", "bad", "b"] == [each["prompt"] for each in told]
+    assert ["fine", None, "fine"] == [each.get("text") for each in told]
+    assert "refused" == told[1]["kind"]
+
+
+@pytest.mark.parametrize("failure", [error(503), error(429, retry_after="0")])
+def test_what_passes_is_tried_again(tmp_path: Path, failure: Reply) -> None:
+    with FakeServer(lambda asked: answer(asked, " fine") if asked.number else failure) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "a")
+    assert (0, "fine\n", 2) == (result.returncode, result.stdout, len(server.asked))
+
+
+def test_the_untuned_model_is_put_beside(tmp_path: Path) -> None:
+    with FakeServer(taught) as server:
+        tuned_model(tmp_path, server.url)
+        words = ("query", "heroes", "--age", "40", "--gender", "woman", "--power", "flight", "--compare", "base")
+        shown = herogen(*words, cwd=tmp_path)
+        told = last_json(herogen(*words, "--json", cwd=tmp_path).stdout)
+    assert ["ft-hero", "base-1"] * 2 == asked_with(server, "model")
+    assert shown.stdout.index("40-year-old woman") < shown.stdout.index("2019-01-01")
+    for title in ("tuned · ft-hero · stopped by itself", "base · base-1 · cut off after 20 tokens"):
+        assert title in shown.stdout
+    assert "A 40-year-old woman with the gift of flight, number None." == told["text"]
+    assert ("base-1", False) == (told["base"]["model"], told["base"]["stopped"])
+
+
+def test_what_was_answered_is_shown_where_the_base_can_not_be_asked(tmp_path: Path) -> None:
+    def behaviour(asked: Asked) -> Reply:
+        return answer(asked, " fine") if asked.body["model"] == "ft-hero" else error(404, "model_not_found", "model?")
+
+    with FakeServer(behaviour) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "a", compare="base")
+    assert 3 == result.returncode
+    assert "fine" in result.stdout
+    assert "does not know 'ft-hero' or 'base-1' any more" in result.stderr
+
+
+def test_two_texts_stand_side_by_side_where_there_is_room_and_else_one_under_the_other() -> None:
+    left, right = ("tuned", "one two three four five six seven eight nine ten " * 3), ("base", "漢字" * 40)
+    wide = beside(left, right, 100)
+    assert all("│" in line for line in wide)
+    assert max(len(line) for line in wide) <= 100
+    assert ["tuned", "base"] == [part.strip() for part in wide[0].split("│")]
+    narrow = beside(left, right, 60)
+    assert narrow.index("tuned") < narrow.index("") < narrow.index("base")
+    assert not any("│" in line for line in narrow)
+    assert "\x1b" not in "".join(beside(("t", "\x1b[2J"), right, 100))
+
+
+def test_flags_are_told_from_questions() -> None:
+    assert (["a b", "-5", "-- x"], {"hair_colour": "red", "age": "-1"}) == split_flags(
+        ["a b", "--hair-colour", "red", "-5", "--age=-1", "-- x"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "question"),
+    [
+        ("40, woman, Healing\r\n", "40, woman, Healing"),
+        ("  {x} is no JSON of its own line\n"[2:].replace("{x}", "x"), "x is no JSON of its own line"),
+        ('{"prompt": "40, woman ->", "completion": " x END"}', "40, woman ->"),
+        ('{"age": 40, "gender": "woman", "power": "flight"}\n', "40, woman, flight"),
+        ('{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}', "u"),
+    ],
+)
+def test_a_line_of_standard_input_is_a_question(line: str, question: str) -> None:
+    assert question == question_of_line(line, HEROES, "line 1")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{broken", "line 3 begins like JSON"),
+        ('{"age": 40}', "line 3: gender and power are missing"),
+        ('{"prompt": ["x"]}', "'prompt' can't be \\['x'\\]"),
+        ('{"messages": []}', "no user's message"),
+        ('{"age": 40, "gender": "man", "power": "x", "hat": "red"}', "'hat' is no attribute"),
+    ],
+)
+def test_a_line_that_is_no_question_is_named(line: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        question_of_line(line, HEROES, "line 3")
+
+
+def test_attributes_need_a_recorded_template() -> None:
+    with pytest.raises(InputError, match="not recorded"):
+        question_from({"age": "40"}, Recipe())
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+def test_the_embedded_model_is_asked_with_nothing_but_this_machine(tmp_path: Path, weights: Weights) -> None:
+    result = query_here(tmp_path, "embedded", "40, woman, Healing", "18, man", max_tokens=4, samples=2, json=True)
+    assert 0 == result.returncode, result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [("40, woman, Healing", 1), ("40, woman, Healing", 2), ("18, man", 1), ("18, man", 2)] == [
+        (each["prompt"], each["sample"]) for each in told
+    ]
+    assert all(0 < each["usage"]["completion_tokens"] <= 4 for each in told)

@@ -1,0 +1,282 @@
+"""Many questions: in the order of the input, a bounded number at once, and nothing that was answered is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from herogen_async.cli.query_command import query
+from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.core.errors import (
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    InputError,
+    Interrupted,
+    RateLimited,
+    ServerFault,
+)
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.engine.fanout import AHEAD, Fanout, Outcome
+from herogen_async.tune.query import questions_of
+from herogen_async.tune.query.stdin_questions import _AHEAD
+from support.fake_server import Asked, FakeServer, Reply, answer
+from support.runs import herogen
+from support.tuned_models import HEROES, tuned_model
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+def said(number: int) -> Completion:
+    return Completion(str(number), "stop", "m")
+
+
+def test_answers_come_in_the_order_of_the_questions_and_never_too_many_are_held() -> None:
+    """The first question takes as long as a hundred others."""
+    flying, held, taken, seen = 0, 0, 0, []
+
+    async def ask(number: int) -> Completion:
+        nonlocal flying
+        flying += 1
+        seen.append(flying)
+        await asyncio.sleep(100 if number == 0 else 1)
+        flying -= 1
+        return said(number)
+
+    async def questions() -> AsyncIterator[int]:
+        nonlocal held, taken
+        for number in range(200):
+            taken += 1
+            held = max(held, taken - len(outcomes))
+            yield number
+
+    outcomes: list[int] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=8)
+    run_virtual(fanout.run(questions(), lambda outcome: outcomes.append(outcome.question)))
+    assert list(range(200)) == outcomes
+    assert 8 == max(seen)
+    assert held <= 8 * AHEAD + 1
+
+
+def test_a_question_that_waits_for_its_next_try_holds_no_place() -> None:
+    tries: dict[int, int] = {}
+
+    async def ask(number: int) -> Completion:
+        tries[number] = tries.get(number, 0) + 1
+        if number == 0 and tries[0] < 3:
+            raise ServerFault("no", status=500)
+        await asyncio.sleep(0.001)
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
+    run_virtual(fanout.run(numbers(4), outcomes.append))
+    assert [0, 1, 2, 3] == [outcome.question for outcome in outcomes]
+    assert {0: 3, 1: 1, 2: 1, 3: 1} == tries
+
+
+def test_a_429_makes_all_wait_and_costs_no_attempt() -> None:
+    """More 429s than a question has attempts, and a fault of the server's after them."""
+    times: list[float] = []
+
+    async def ask(number: int) -> Completion:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) <= 12:
+            limited = RateLimited("slow", status=429)
+            limited.retry_after_s = 5.0
+            raise limited
+        if len(times) == 13:
+            raise ServerFault("no", status=500)
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
+    run_virtual(fanout.run(numbers(1), outcomes.append))
+    assert [None] == [outcome.error for outcome in outcomes]
+    assert 14 == len(times)
+
+
+def test_while_the_server_wants_a_pause_nobody_asks() -> None:
+    times: list[float] = []
+
+    async def ask(number: int) -> Completion:
+        times.append(asyncio.get_running_loop().time())
+        if number == 0 and len(times) == 1:
+            limited = RateLimited("slow", status=429)
+            limited.retry_after_s = 5.0
+            raise limited
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
+    run_virtual(fanout.run(numbers(4), outcomes.append))
+    assert 5 == len(times)
+    assert not [each for each in times[1:] if each < 5]
+
+
+def test_when_nothing_can_be_answered_it_ends_and_what_was_answered_is_handed_on() -> None:
+    async def ask(number: int) -> Completion:
+        await asyncio.sleep(0.5 if number == 5 else 7 - number)
+        if number == 5:
+            raise EndpointRefused("no such model", status=404, code="model_not_found")
+        return said(number)
+
+    async def questions() -> AsyncIterator[int]:
+        async for number in numbers(7):
+            yield number
+        await asyncio.sleep(1e6)  # a pipe that nobody writes to any more
+
+    outcomes: list[Outcome[int]] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=8)
+
+    async def work() -> float:
+        with pytest.raises(EndpointRefused, match="no such model"):
+            await fanout.run(questions(), outcomes.append)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(work()) < 10
+    assert [0, 1, 2, 3, 4, 6] == [outcome.question for outcome in outcomes]
+
+
+def test_a_server_that_is_not_there_is_told_soon() -> None:
+    calls = 0
+
+    async def ask(number: int) -> Completion:
+        nonlocal calls
+        calls += 1
+        failed = ConnectionFailed("refused")
+        failed.sent = False
+        raise failed
+
+    def ignore(outcome: Outcome[int]) -> None:
+        raise AssertionError(outcome)
+
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=16)
+    with pytest.raises(EndpointRefused):
+        run_virtual(fanout.run(numbers(1), ignore))
+    assert 3 == calls
+
+
+def test_a_given_up_question_keeps_its_place() -> None:
+    async def ask(number: int) -> Completion:
+        if number == 1:
+            raise EndpointError("never")
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=2)
+    run_virtual(fanout.run(numbers(3), outcomes.append))
+    assert [False, True, False] == [outcome.error is not None for outcome in outcomes]
+
+
+def test_lines_are_read_no_further_ahead_than_they_are_asked() -> None:
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield f"line {read}\n"
+
+    async def work() -> list[str]:
+        taken = []
+        async for question in questions_of(endless(), HEROES):
+            taken.append(question)
+            if len(taken) == 1000:
+                break
+        return taken
+
+    assert [f"line {number}" for number in range(1, 1001)] == asyncio.run(work())
+    assert read <= 1000 + _AHEAD + 2
+
+
+def test_a_stream_that_breaks_ends_the_questions_with_what_it_said() -> None:
+    """A terminal that is gone raises in the thread that reads; the questions before it are asked."""
+
+    def broken() -> Iterator[str]:
+        yield "one\n"
+        raise OSError("Input/output error")
+
+    taken: list[str] = []
+
+    async def work() -> None:
+        async with asyncio.timeout(10):
+            async for question in questions_of(broken(), HEROES):
+                taken.append(question)
+
+    with pytest.raises(InputError, match="standard input can't be read: Input/output error"):
+        asyncio.run(work())
+    assert ["one"] == taken
+
+
+def test_a_thousand_lines_come_back_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{number}, woman, flight" for number in range(1000)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n".join(lines) + "\n"))
+    with FakeServer(lambda asked: answer(asked, f" {asked.prompt}")) as server:
+        tuned_model(tmp_path, server.url)
+        result = herogen("query", "heroes", "--json", cwd=tmp_path)
+    assert 0 == result.returncode, result.stderr
+    assert lines == [json.loads(line)["prompt"] for line in result.stdout.splitlines()]
+    assert server.most_in_flight <= 16
+
+
+def test_when_nobody_reads_the_answers_any_more_nothing_more_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = io.TextIOWrapper(os.fdopen(writer, "wb", 0), write_through=True)
+    with FakeServer(lambda asked: answer(asked, " x")) as server, out:
+        tuned_model(tmp_path, server.url)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.stdin", io.StringIO("one\n" * 1000))
+        monkeypatch.setattr("sys.stdout", out)
+        with pytest.raises(Interrupted, match="nobody reads"):
+            query("heroes")
+        monkeypatch.undo()
+        assert len(server.asked) <= 16 * AHEAD + 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("one\n{broken\nthree\n", "line 2 of standard input begins like JSON"),
+        ("", "standard input is empty"),
+        ("\n  \n", "standard input is empty"),
+    ],
+)
+def test_bad_input_is_told_and_what_came_before_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    with FakeServer(lambda asked: answer(asked, " fine")) as server:
+        tuned_model(tmp_path, server.url)
+        result = herogen("query", "heroes", cwd=tmp_path)
+    assert (2, "fine\n" if given.strip() else "") == (result.returncode, result.stdout)
+    assert told in result.stderr
+
+
+def test_p14_what_a_model_says_moves_no_cursor(tmp_path: Path) -> None:
+    evil = " \x1b[2J\x9b31m\u202etxt\r"
+
+    def behaviour(asked: Asked) -> Reply:
+        return answer(asked, evil)
+
+    with FakeServer(behaviour) as server:
+        tuned_model(tmp_path, server.url)
+        shown = [
+            herogen("query", "heroes", "a", cwd=tmp_path),
+            herogen("query", "heroes", "a", "--compare", "base", cwd=tmp_path),
+        ]
+    for each in shown:
+        assert 0 == each.returncode
+        assert not set("\x1b\x9b\u202e\r") & set(each.stdout + each.stderr)
