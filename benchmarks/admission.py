@@ -19,7 +19,7 @@ from pathlib import Path
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.engine import Gate
-from herogen_async.generation.limits import Admission, Outcome, Ticket, TokenEstimate, Used
+from herogen_async.generation.limits import Admission, Charge, Ticket, TokenEstimate, Used
 
 RPM = 100_000.0
 SIZE = 400  # bytes of a prompt
@@ -52,7 +52,7 @@ def arithmetic(tasks: int, limits: Limits, readings: tuple[Reading, ...]) -> flo
         open_tickets.append(granted)
         if len(open_tickets) == 100:
             for ticket in open_tickets:
-                admission.settle(ticket, Outcome.ANSWERED, now, used=USED, readings=readings)
+                admission.settle(ticket, Charge.ANSWERED, now, used=USED, readings=readings)
             open_tickets.clear()
     return time.process_time() - started
 
@@ -72,7 +72,7 @@ def waiting(tasks: int, queued: int) -> float:
         async def caller() -> None:
             nonlocal left, used_s
             while (ticket := await gate.admit(SIZE)) is not None:
-                gate.settle(ticket, Outcome.ANSWERED, USED)
+                gate.settle(ticket, Charge.ANSWERED, USED)
                 left -= 1
                 if not left:
                     used_s = time.process_time() - started

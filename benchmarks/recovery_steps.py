@@ -16,7 +16,7 @@ from typing import Any
 
 import grids
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.journal import recover as fold
+from herogen_async.generation.journal import replay as fold
 from herogen_async.generation.journal import row_line
 from herogen_async.generation.journal.write.store import Batch, Store
 from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, read_manifest, write_manifest
@@ -44,7 +44,7 @@ def write(run: Path, rows: int, tasks: int, base_url: str) -> dict[str, Any]:
         batch = Batch()
         for index in range(first, min(first + 1000, rows)):
             completion = Completion(text, "stop", "m", {**usage, "total_tokens": 193 + index % 400}, f"req_{index:x}")
-            batch.rows.append(row_line(plan.task(index), completion, attempts=1, latency_ms=12.3, at=at))
+            batch.rows.append(row_line(plan.call(index), completion, attempts=1, latency_ms=12.3, at=at))
         store.write(batch)
         if store.is_segment_full:
             store.roll()

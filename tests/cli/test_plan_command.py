@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from herogen_async.cli.plan_command import lines
+from herogen_async.cli.plan_command import plan_lines
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
-from herogen_async.generation.session.forecast import Outlook, Wish, outlook
+from herogen_async.generation.session.forecast import Forecast, ServerChoice, forecast
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.spec import Spec
@@ -23,11 +23,11 @@ OLD = small_spec(values=2)  # 8 tasks
 MORE = OLD.replace(attributes={"age": ["21", "5", "20"], "gender": ["woman", "man"]})  # 12
 
 
-def look(spec: Spec | None, run: Path | None, *, wish: Wish | None = None, **settings: Any) -> Outlook:
-    return outlook(spec, run, wish=wish or Wish(), settings=settings)
+def look(spec: Spec | None, run: Path | None, *, wish: ServerChoice | None = None, **settings: Any) -> Forecast:
+    return forecast(spec, run, wish=wish or ServerChoice(), settings=settings)
 
 
-def counts(found: Outlook) -> tuple[int, int, int, int, int]:
+def counts(found: Forecast) -> tuple[int, int, int, int, int]:
     """kept, new, stale, failed, unused"""
     told = found.as_dict()
     return told["kept"], told["new"]["requests"], told["stale"]["requests"], told["failed"], told["unused"]
@@ -129,12 +129,12 @@ def test_where_answers_are_stale_the_command_that_asks_them_again_is_offered_too
 
 def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:
     with pytest.raises(InputError, match="'bogus' is no endpoint"):
-        look(None, begun.path, wish=Wish(endpoint="bogus"))
+        look(None, begun.path, wish=ServerChoice(endpoint="bogus"))
 
 
 def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
     one = Spec(name="s", attributes={"a": ["1"]}, prompt="{a}")
-    told = "\n".join(lines(look(one, None, limit=1)))
+    told = "\n".join(plan_lines(look(one, None, limit=1)))
     assert "= 1 cell: 1 task." in told
     assert "New: 1 request, " in told
 
@@ -146,9 +146,9 @@ def test_a_limit_counts_only_the_first_tasks(begun: WrittenRun) -> None:
 
 @pytest.mark.parametrize("was_embedded", [True, False])
 def test_p7_a_server_and_the_embedded_model_are_not_one_run(begun: WrittenRun, was_embedded: bool) -> None:
-    wish = Wish(model="embedded")
+    wish = ServerChoice(model="embedded")
     if was_embedded:
-        wish = Wish("http://127.0.0.1:1/v1", model=MODEL)
+        wish = ServerChoice("http://127.0.0.1:1/v1", model=MODEL)
         held = read_manifest(begun.folder)
         write_manifest(begun.folder, replace(held, base_url=None, weights={"file": "embedded", "sha256": "0" * 64}))
         assert (5, 2, 0, 1, 0) == counts(look(OLD, begun.path))
@@ -169,7 +169,7 @@ def test_a_grid_of_a_million_million_cells_is_planned_without_walking_it(tmp_pat
 
 
 def test_tokens_are_estimated_time_and_price_stay_unknown_where_nobody_knows_them() -> None:
-    told = look(OLD, None, wish=Wish("http://127.0.0.1:1/v1")).as_dict()
+    told = look(OLD, None, wish=ServerChoice("http://127.0.0.1:1/v1")).as_dict()
     assert {
         "requests": 8,
         "prompt_tokens": 120,  # a quarter of 28 bytes, and 8, of each of 8

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from herogen_async.generation.journal import Recovered
-from herogen_async.generation.report import MOST_WORDS, folded_report
+from herogen_async.generation.report import MOST_WORDS_SHOWN, folded_report
 
 
 def test_of_a_servers_many_words_the_most_frequent_are_reported() -> None:
@@ -15,7 +15,7 @@ def test_of_a_servers_many_words_the_most_frequent_are_reported() -> None:
     found = Recovered(usage=words, finish_reasons=words)
     report = folded_report({"run": "r"}, found, total=0, sessions={}, live={})
     for told in (report.usage, report.finish_reasons):
-        assert dict(words.most_common(MOST_WORDS)) == told
+        assert dict(words.most_common(MOST_WORDS_SHOWN)) == told
 
 
 @pytest.mark.parametrize("state", ["done", "failed_rows"])

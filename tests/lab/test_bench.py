@@ -23,8 +23,8 @@ from herogen_async.generation.report import RunReport
 from herogen_async.lab.bench import (
     Bench,
     Cell,
-    Endpoint,
     Measured,
+    MeasuredEndpoint,
     Moment,
     Setting,
     Simulated,
@@ -37,16 +37,16 @@ from herogen_async.lab.bench import (
 )
 from herogen_async.lab.bench.bench_rows import repeated, varied
 from herogen_async.lab.bench.figures import measured_from, moment_of, permitted_per_s, steady_rate
-from herogen_async.lab.bench.grid_forecast import Seen, changes, outlook_from
+from herogen_async.lab.bench.grid_forecast import FirstAnswers, changes, outlook_from
 from herogen_async.lab.bench.server_process import _arguments
 from herogen_async.lab.bench.signals import all_as_ctrl_c, signals_later
 from herogen_async.lab.bench.summary import (
     HEADINGS,
     advice_lines,
+    bench_run_command,
     best_raise,
     outlook_lines,
     plain_table,
-    run_command,
     tables,
 )
 from herogen_async.lab.bench.virtual_time import VirtualFuse
@@ -149,7 +149,7 @@ def test_options_that_mean_nothing_are_a_sentence_with_a_fix_before_anything_is_
 def test_a_grid_that_is_too_small_is_asked_again_with_other_prompts() -> None:
     spec = small_spec(values=2, repeats=1)
     plan = Plan(varied(spec, 10), endpoint="completions", model="m")
-    assert 12 == plan.size == len({plan.task(index).prompt for index in range(plan.size)})
+    assert 12 == plan.size == len({plan.call(index).prompt for index in range(plan.size)})
     assert spec is varied(spec, 4)
 
 
@@ -157,7 +157,7 @@ def test_a_server_that_is_there_is_asked_the_specs_own_prompts() -> None:
     spec = small_spec(values=2, repeats=1)
     plan = Plan(repeated(spec, 10), endpoint="completions", model="m")
     assert 12 == plan.size
-    assert {"Describe a 20-year-old man.", "Describe a 21-year-old woman."} <= {plan.task(i).prompt for i in range(12)}
+    assert {"Describe a 20-year-old man.", "Describe a 21-year-old woman."} <= {plan.call(i).prompt for i in range(12)}
     with pytest.raises(InputError, match="too many"):
         repeated(spec, 10**8)
 
@@ -224,7 +224,7 @@ def test_the_smallest_concurrency_within_two_percent_of_the_best_is_enough() -> 
     assert "--concurrency 32 is enough: 49.2 rows/s, 98.4 % of the permitted rate" in enough
     assert "The limit binds" in enough
     assert "auto came to 31 in flight and 40.0 rows/s in 10.0 s, 80 % of the best." in auto
-    assert "herogen-async run --rpm 3000 --concurrency 32" == run_command(found, RUN)
+    assert "herogen-async run --rpm 3000 --concurrency 32" == bench_run_command(found, RUN)
 
 
 def test_the_largest_that_was_tried_is_not_called_enough_when_it_is_what_binds() -> None:
@@ -247,7 +247,7 @@ def test_auto_alone_is_advised_as_auto() -> None:
     found = sweep(measured("auto", 40.0, "endpoint"))
     assert found.advice[0].concurrency is None
     assert "auto came to 31 in flight and 40.0 rows/s" in advice_lines(found)[0]
-    assert run_command(found, [*RUN, "--base-url", "http://h/v1"]).endswith(
+    assert bench_run_command(found, [*RUN, "--base-url", "http://h/v1"]).endswith(
         "--base-url http://h/v1 --rpm 3000 --concurrency auto"
     )
 
@@ -259,7 +259,7 @@ def test_a_cell_without_answers_says_to_give_it_more_time() -> None:
 def test_an_interrupted_sweep_says_how_far_it_came() -> None:
     found = replace(sweep(measured(8, 10.0)), planned=4, interrupted=True)
     assert "Interrupted: 1 of 4 cells were measured." == advice_lines(found)[0]
-    assert "the same command again" == run_command(replace(found, advice=()), RUN)
+    assert "the same command again" == bench_run_command(replace(found, advice=()), RUN)
 
 
 def test_the_shape_of_the_json_holds_every_figure_and_is_plain() -> None:
@@ -353,12 +353,12 @@ def test_a_raise_buys_what_it_buys() -> None:
 
 
 def test_twice_a_concurrency_that_was_never_in_use_is_not_even_tried() -> None:
-    outlook = outlook_from(Cell(64, SETTING), 10, Seen((1.0, 2.0), True, 5, 0, {"requests": 100.0}))
+    outlook = outlook_from(Cell(64, SETTING), 10, FirstAnswers((1.0, 2.0), True, 5, 0, {"requests": 100.0}))
     assert {"a concurrency of 128": None} == {what: cell for what, cell in changes(outlook) if cell is None}
 
 
 def test_what_is_waited_for_is_not_the_tail_and_a_burst_is_no_promise() -> None:
-    seen = Seen(tuple(float(i) for i in range(1, 101)), False, 4, 0, {"tail": 60.0, "concurrency": 40.0})
+    seen = FirstAnswers(tuple(float(i) for i in range(1, 101)), False, 4, 0, {"tail": 60.0, "concurrency": 40.0})
     assert "concurrency" == outlook_from(Cell(4, SETTING), 1000, seen).binding
     capped = outlook_from(Cell(4, SETTING), 1000, replace(seen, most_per_s={"requests": 0.5}))
     assert ("requests", 100 + 900 / 0.5) == (capped.binding, capped.duration_s)
@@ -398,7 +398,7 @@ def test_the_pictures_are_drawn_where_matplotlib_is(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(charts, "_DPI", 20)  # of pictures that nobody looks at
     refused = measured(64, 50.0, "gate", refused=7, refused_pct=1.5)
-    found = plots.draw(sweep(measured(16, 30.0), refused, measured("auto", 40.0)))
+    found = plots.draw_bench(sweep(measured(16, 30.0), refused, measured("auto", 40.0)))
     assert ["binding.png", "latency.png", "refusals.png", "throughput.png"] == sorted(found)
     assert {b"\x89PNG"} == {data[:4] for data in found.values()}
 
@@ -409,7 +409,7 @@ def test_pictures_can_be_drawn_of_next_to_nothing(monkeypatch: pytest.MonkeyPatc
     from herogen_async.lab.bench import plots
 
     monkeypatch.setattr(charts, "_DPI", 20)  # of a picture that nobody looks at
-    found = plots.draw(sweep(measured(16, 0.0, latency_ms={}, permitted_per_s=None, moments=())))
+    found = plots.draw_bench(sweep(measured(16, 0.0, latency_ms={}, permitted_per_s=None, moments=())))
     assert "refusals.png" not in found
 
 
@@ -532,12 +532,14 @@ def test_an_endpoint_is_measured_up_to_its_limit_and_a_dead_one_is_a_sentence(tm
 
     (cell,) = cells_of([8])
     with serving(Setting(latency_ms=20.0), Simulated()) as url:
-        found = bench_endpoint(small_spec(), [cell], Endpoint(url, "m"), seconds=5.0, limit=40, on_cell=lambda *_: None)
+        found = bench_endpoint(
+            small_spec(), [cell], MeasuredEndpoint(url, "m"), seconds=5.0, limit=40, on_cell=lambda *_: None
+        )
     (each,) = found.measured
     assert (40, None, {"base_url": url, "seconds": 5.0, "limit": 40}) == (each.rows, each.permitted_pct, found.server)
     assert each.seconds < 2.0
     with pytest.raises(InputError, match="can't be measured") as caught:
-        bench_endpoint(small_spec(), [cell], Endpoint(url, "m"), seconds=5.0, limit=4, on_cell=lambda *_: None)
+        bench_endpoint(small_spec(), [cell], MeasuredEndpoint(url, "m"), seconds=5.0, limit=4, on_cell=lambda *_: None)
     assert f"doctor --base-url {url}" in str(caught.value.fix)
 
 

@@ -16,8 +16,8 @@ import pytest
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
 from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
-from herogen_async.generation.endpoint.http.transport import Answer
-from herogen_async.lab.doctor import Diagnosis, ServedModel, diagnose, lines, probe
+from herogen_async.generation.endpoint.http.transport import HttpResponse
+from herogen_async.lab.doctor import Diagnosis, ServedModel, diagnose, diagnosis_lines, probe
 from herogen_async.lab.doctor.advice import minute_limits
 from herogen_async.lab.doctor.model_list import models_in
 from herogen_async.lab.doctor.software import software_from
@@ -54,7 +54,7 @@ def diagnosed(
     diagnosis = asyncio.run(
         diagnose(url, model, endpoint=endpoint, environment=given, folder=folder, clock=MonotonicClock())
     )
-    shown = json.dumps(diagnosis.as_dict()) + "\n".join(lines(diagnosis)) + repr(diagnosis)
+    shown = json.dumps(diagnosis.as_dict()) + "\n".join(diagnosis_lines(diagnosis)) + repr(diagnosis)
     assert KEY not in shown
     assert [] == list(folder.iterdir())
     for finding in diagnosis.findings:
@@ -66,7 +66,7 @@ def listing(diagnosis: Diagnosis) -> dict[str, str]:
     """The rows by name; a row without a name belongs to the one before."""
     rows: dict[str, str] = {}
     name = ""
-    for line in lines(diagnosis):
+    for line in diagnosis_lines(diagnosis):
         if line.startswith("  ") and not line.startswith("  fix"):
             name = line[2:16].strip() or name
             rows[name] = f"{rows[name]}; {line[17:]}" if line[2:16].strip() == "" else line[17:]
@@ -358,7 +358,7 @@ def test_lists_of_models_are_read_in_the_shapes_that_servers_use(body: bytes) ->
 def test_the_servers_software_is_told_where_something_tells(
     expected: str | None, url: str, headers: dict[str, str], owner: str | None
 ) -> None:
-    answers = [Answer(200, headers.get, b"", lambda: tuple(headers))]
+    answers = [HttpResponse(200, headers.get, b"", lambda: tuple(headers))]
     assert expected == software_from(url, answers, [owner] if owner else [])
 
 

@@ -22,7 +22,7 @@ from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.lab.simulator import Answers, Latency, Policy, SimulatedServer, VirtualEndpoint, serve
 from herogen_async.lab.simulator.faults import FAULTS
-from herogen_async.lab.simulator.http.connection import BODY_LIMIT, HEAD_LIMIT, PIPELINED
+from herogen_async.lab.simulator.http.connection import PIPELINED, REQUEST_BODY_LIMIT, REQUEST_HEAD_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -345,9 +345,9 @@ async def test_prompts_and_messages_may_come_in_every_shape_that_means_one_text(
 async def test_a_body_too_large_is_a_413_for_a_client_that_sends_before_it_reads(chunked: bool) -> None:
     async with served() as (_, client):
         block = b"x" * (1 << 20)
-        length = "transfer-encoding: chunked" if chunked else f"content-length: {BODY_LIMIT + len(block)}"
+        length = "transfer-encoding: chunked" if chunked else f"content-length: {REQUEST_BODY_LIMIT + len(block)}"
         client.send_raw(f"POST {COMPLETIONS} HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n".encode())
-        for _ in range((BODY_LIMIT >> 20) + 1):
+        for _ in range((REQUEST_BODY_LIMIT >> 20) + 1):
             client.send_raw(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
             await client.writer.drain()
         answer = await client.read()
@@ -361,7 +361,7 @@ async def test_a_body_too_large_is_a_413_for_a_client_that_sends_before_it_reads
         (b"hello\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * HEAD_LIMIT, 431),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * REQUEST_HEAD_LIMIT, 431),
         (b"POST /v1/completions HTTP/1.1\r\ncontent-length: -5\r\n\r\n", 400),
     ],
 )

@@ -19,7 +19,7 @@ from herogen_async.core.errors import RunFolderError
 from herogen_async.data import dataset
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.journal import recover, repair_tails
+from herogen_async.generation.journal import repair_tails, replay
 from herogen_async.generation.run_folder import (
     RunFolder,
     RunLock,
@@ -29,7 +29,7 @@ from herogen_async.generation.run_folder import (
     write_manifest,
 )
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Consent, Order
+from herogen_async.generation.session.run_request import Consent, RunRequest
 from herogen_async.generation.session.spec_change import agree
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
@@ -88,7 +88,7 @@ def question(cell: dict[str, str], repeat: int) -> tuple[frozenset[tuple[str, st
 def wanted(spec: Spec) -> dict[tuple[frozenset[tuple[str, str]], int], str]:
     """Every task of `spec` and its prompt."""
     plan = Plan(spec, endpoint="completions", model="m")
-    tasks = [plan.task(index) for index in range(plan.size)]
+    tasks = [plan.call(index) for index in range(plan.size)]
     return {question(task.cell, task.repeat): task.prompt for task in tasks}
 
 
@@ -147,7 +147,7 @@ def test_p7_other_weights_of_the_embedded_model_are_refused_whatever_is_agreed_t
     run = WrittenRun(tmp_path, OLD)
     weights = {"file": "embedded", "sha256": held}
     write_manifest(run.folder, replace(read_manifest(run.folder), base_url=None, weights=weights))
-    order = Order(OLD, "completions", "model-1", None, "embedded", run.folder, Settings())
+    order = RunRequest(OLD, "completions", "model-1", None, "embedded", run.folder, Settings())
     order = replace(order, consent=Consent(extend=True, regenerate_stale=True))
     if now is None:
         order = replace(order, server=Server("http://127.0.0.1:1/v1"))
@@ -271,7 +271,7 @@ def test_p7_of_three_generations_the_newest_answer_counts_everywhere(tmp_path: P
 def agree_and_die(runs: Runs, spec: Spec, steps: int) -> None:
     """The first `steps` of a change: forget what was sent, repair, write the manifest. Then the process is gone."""
     folder = runs.folder
-    order = Order(spec, "completions", "m", Server(runs.server.url), None, folder, Settings())
+    order = RunRequest(spec, "completions", "m", Server(runs.server.url), None, folder, Settings())
     order = replace(order, consent=Consent(extend=True))
     lock = RunLock.acquire(folder, NOON.isoformat())
     agreement = agree(Ready(order, "m"), Plan(spec, endpoint="completions", model="m"), NOON)
@@ -373,7 +373,7 @@ def test_p7_a_journal_of_several_plans_reads_as_a_dictionary_would(
             written[spec.prompt] = written.pop(spec.prompt, [])
             for each, index in enumerate(indices):
                 if index < plan.size:
-                    task, text = plan.task(index), f"era {number} row {each}"
+                    task, text = plan.call(index), f"era {number} row {each}"
                     run.write([run.answer(index, text, plan=plan)], segment)
                     written[spec.prompt].append(question(task.cell, task.repeat))
                     answers.setdefault(question(task.cell, task.repeat), text)
@@ -387,9 +387,9 @@ def test_p7_a_journal_of_several_plans_reads_as_a_dictionary_would(
         rows = {question(row["cell"], row["repeat"]): row["response_txt"] for row in RunRows(run.path)}
         assert counted == rows
         lineage = read_manifest(run.folder).lineage()
-        found = recover(run.folder, lineage)
+        found = replay(run.folder, lineage)
         assert (len(counted), 0) == (len(found.done), found.foreign)
-        placed = {lineage.plan.task(index).index for index in range(lineage.plan.size) if index in found.done}
+        placed = {lineage.plan.call(index).index for index in range(lineage.plan.size) if index in found.done}
         assert placed == {row["index"] for row in RunRows(run.path)}
         assert len(stale.keys() - current.keys()) == len(found.stale)
         newer: set[Any] = set()

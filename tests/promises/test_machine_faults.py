@@ -18,7 +18,7 @@ import herogen_async
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.run_request import new_order
+from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.session.session import Session, Watch
 from herogen_async.generation.settings import Settings
 from support.fake_server import Asked, FakeServer, Reply, answer
@@ -42,7 +42,7 @@ class SteppingClock(MonotonicClock):
 
 def test_a_wall_clock_that_jumps_changes_nothing_but_the_dates(tmp_path: Path) -> None:
     with FakeServer(lambda asked: answer(asked, delay_s=0.002)) as server:
-        order = new_order(
+        order = new_request(
             SPEC,
             run=tmp_path / "r",
             base_url=server.url,

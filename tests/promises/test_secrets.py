@@ -85,10 +85,10 @@ def broken(*_: object) -> None:
     "breaks",
     [
         lambda patch: patch.setattr(session, "find_model", broken),
-        lambda patch: patch.setattr(session, "recover", broken),
+        lambda patch: patch.setattr(session, "replay", broken),
         lambda patch: patch.setattr(session, "gate_for", broken),
     ],
-    ids=["find_model", "recover", "gate_for"],
+    ids=["find_model", "replay", "gate_for"],
 )
 def test_p13_no_traceback_shows_the_key_not_even_one_that_prints_variables(
     tmp_path: Path,

@@ -22,7 +22,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 def questions(plan: Plan) -> list[tuple[frozenset[tuple[str, str]], int]]:
-    tasks = [plan.task(index) for index in range(plan.size)]
+    tasks = [plan.call(index) for index in range(plan.size)]
     return [(frozenset(task.cell.items()), task.repeat) for task in tasks]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from herogen_async.specs.plan import IndexSet, Plan, Task
+from herogen_async.specs.plan import Call, IndexSet, Plan
 from herogen_async.specs.plan import index_set as pages
 from herogen_async.specs.spec import Spec
 
@@ -29,7 +29,7 @@ def plan_of(*, endpoint: str = "completions", model: str = "m", **changes: Any) 
 
 
 def keys_by_question(plan: Plan) -> dict[tuple[tuple[tuple[str, str], ...], int], str]:
-    tasks = [plan.task(index) for index in range(plan.size)]
+    tasks = [plan.call(index) for index in range(plan.size)]
     return {(tuple(sorted(task.cell.items())), task.repeat): task.key for task in tasks}
 
 
@@ -99,7 +99,7 @@ def test_the_grid_fingerprint_knows_the_order_because_an_index_depends_on_it() -
 
 def test_tasks_come_cell_by_cell_with_a_cells_repeats_side_by_side() -> None:
     plan = plan_of()
-    tasks = [plan.task(index) for index in range(plan.size)]
+    tasks = [plan.call(index) for index in range(plan.size)]
     assert list(range(8)) == [task.index for task in tasks]
     assert [1, 2] * 4 == [task.repeat for task in tasks]
     assert ["18 man"] * 2 + ["18 woman"] * 2 + ["20 man"] * 2 + ["20 woman"] * 2 == [
@@ -110,7 +110,7 @@ def test_tasks_come_cell_by_cell_with_a_cells_repeats_side_by_side() -> None:
 
 def test_a_task_is_rendered_whole() -> None:
     plan = plan_of(endpoint="chat", system="You know every {gender}.")
-    assert plan.task(5) == Task(
+    assert plan.call(5) == Call(
         key=plan.key(5),
         index=5,
         cell={"age": "20", "gender": "man"},
@@ -124,7 +124,7 @@ def test_a_task_is_rendered_whole() -> None:
 @pytest.mark.parametrize("index", [-1, 8])
 def test_there_is_no_task_outside_the_plan(index: int) -> None:
     with pytest.raises(IndexError):
-        plan_of().task(index)
+        plan_of().call(index)
 
 
 # -- pending -------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_a_plan_of_a_million_million_tasks_starts_at_once_and_its_pending_tasks_
     for index in (0, 1, 3, 10**12):
         done.add(index)
     assert [2, 4, 5] == list(islice(plan.pending(done), 3))
-    last = plan.task(10**18 - 1)
+    last = plan.call(10**18 - 1)
     assert (1_000_000, "999999999999") == (last.repeat, last.prompt)
 
 

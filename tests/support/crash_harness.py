@@ -30,7 +30,7 @@ from random import Random
 from herogen_async.core.codec import sealed_line
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.journal.repair import tail_repair
-from herogen_async.generation.journal.write.store import Acknowledged, Batch, Count, Store
+from herogen_async.generation.journal.write.store import Acknowledged, Batch, LineCount, Store
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.generation.run_folder.mark import Mark
 from herogen_async.generation.settings import Durability
@@ -234,8 +234,8 @@ class Session:
         self._random = scenario.random
         self._disk = scenario.disk
         self._given: dict[str, list[Key]] = {"row": [], "failure": []}  # in the order of writing
-        self._told = Count()
-        self._written = Count()  # the store's own
+        self._told = LineCount()
+        self._written = LineCount()  # the store's own
         self._refused = False  # a sync was, and is not healed yet
         self._gave_up = False
 

@@ -21,7 +21,7 @@ STEPS = 3
 
 def train(folder: Any, log: Any, stop: Any) -> dict[str, Any]:
     from herogen_async.tune.finetune.local.job_folder import checkpoints_of
-    from herogen_async.tune.finetune.local.trainer_run import Refused, Stopped
+    from herogen_async.tune.finetune.local.trainer_run import Refused, TrainingStopped
 
     does = folder.read_config()["suffix"]
     print("the fake trainer", does, flush=True)
@@ -39,7 +39,7 @@ def train(folder: Any, log: Any, stop: Any) -> dict[str, Any]:
             keep(folder, log, step)
             while not stop.asked:
                 threading.Event().wait(0.01)
-            raise Stopped
+            raise TrainingStopped
     keep(folder, log, STEPS)
     return {"steps": STEPS, "device": "none"}
 
@@ -56,9 +56,9 @@ def main() -> None:
     name = "herogen_async.tune.finetune.local.training"
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].train = train  # type: ignore[attr-defined]
-    from herogen_async.tune.finetune.local.trainer_run import run
+    from herogen_async.tune.finetune.local.trainer_run import run_trainer
 
-    run(Path(sys.argv[1]), int(sys.argv[2]))
+    run_trainer(Path(sys.argv[1]), int(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from herogen_async.generation.journal import read_failures, read_rows
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.session import Session, Watch
-from herogen_async.generation.session.run_request import new_order
+from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import assert_exact_grid, small_spec
@@ -136,7 +136,7 @@ def ask(
         loop = asyncio.get_running_loop()
         assert isinstance(loop, HastyLoop)
         clock = HastyClock(loop)
-        order = new_order(
+        order = new_request(
             SPEC,
             run=folder,
             base_url=url,

@@ -51,13 +51,13 @@ class WrittenRun:
         usage = {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18}
         completion = Completion(text, finish_reason, changes.pop("model", MODEL), usage, changes.pop("request_id", "r"))
         plan = changes.pop("plan", self.plan)
-        return row_line(plan.task(index), completion, attempts=1, latency_ms=12.34, at=AT)
+        return row_line(plan.call(index), completion, attempts=1, latency_ms=12.34, at=AT)
 
     def failure(self, index: int, kind: str, message: str = "no", **more: Any) -> bytes:
         """The failures' line of one task."""
         quarantined = more.pop("quarantined", None)
         attempt = {"kind": kind, "message": message, "status": 500, "request_id": None, **more}
-        return failure_line(self.plan.task(index), [attempt], at=AT, quarantined=quarantined)
+        return failure_line(self.plan.call(index), [attempt], at=AT, quarantined=quarantined)
 
     def write(self, lines: Iterable[bytes], segment: int = 0) -> None:
         """Append answers to a segment."""

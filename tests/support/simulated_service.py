@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from herogen_async.lab.simulator import Policy, SimulatedServer, Stats, Tuning, serve
+from herogen_async.lab.simulator import Policy, SimulatedServer, Stats, TuningPolicy, serve
 
 
 def stats_of(server: SimulatedServer) -> Stats:
@@ -29,7 +29,7 @@ def simulated(
     loop = asyncio.new_event_loop()
     ended = asyncio.Event()
 
-    how = Tuning(**{"queue_s": 0.0, "train_s": 0.0, **tuning})
+    how = TuningPolicy(**{"queue_s": 0.0, "train_s": 0.0, **tuning})
     policy = Policy(tuning=how, faults=answer_faults)
 
     async def work() -> None:

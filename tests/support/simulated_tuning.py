@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from herogen_async.core.clock import MonotonicClock
-from herogen_async.lab.simulator import Policy, SimulatedServer, Tuning, serve
+from herogen_async.lab.simulator import Policy, SimulatedServer, TuningPolicy, serve
 
 QUEUE_S, TRAIN_S = 10.0, 100.0
 MESSAGES = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada."}]}
@@ -65,7 +65,7 @@ async def service(model: str | None = None, **tuning: Any) -> AsyncIterator[Serv
     import openai
 
     clock = HandClock()
-    policy = Policy(tuning=Tuning(**{"queue_s": QUEUE_S, "train_s": TRAIN_S, **tuning}))
+    policy = Policy(tuning=TuningPolicy(**{"queue_s": QUEUE_S, "train_s": TRAIN_S, **tuning}))
     async with (
         serve(policy, model=model, clock=clock) as server,
         httpx2.AsyncClient(verify=False) as plain,  # no certificates: to read them would take most of a test's time

@@ -10,7 +10,7 @@ from pathlib import Path
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, HerogenError, RequestTimeout
 from herogen_async.generation.endpoint.fine_tuning import size_of
 from herogen_async.generation.run_folder.disk import RealDisk
-from herogen_async.tune.finetune.records import CANCELLED, SUCCEEDED, Checkpoint, JobEvent, JobState, TuneOrder
+from herogen_async.tune.finetune.records import CANCELLED, SUCCEEDED, Checkpoint, JobEvent, JobState, TuneRequest
 
 NAME = "openai"
 
@@ -63,7 +63,7 @@ class FakeBackend:
         self._service = service
         self._power = power or Power()
 
-    async def check(self, order: TuneOrder) -> list[str]:
+    async def check(self, order: TuneRequest) -> list[str]:
         self._power.step()
         return []
 
@@ -84,7 +84,7 @@ class FakeBackend:
         ]
         return found[0] if found else None
 
-    async def create(self, order: TuneOrder, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         def arrive(at: float) -> str:
             job_id = f"job-{len(self._service.jobs) + 1}"
             self._service.jobs[job_id] = (tag, files["training"], at)

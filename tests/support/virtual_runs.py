@@ -13,7 +13,7 @@ from typing import Any
 from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Endpoint
-from herogen_async.generation.engine import Deadline, Engine, Gate, Progress, Stopped
+from herogen_async.generation.engine import Counters, Deadline, Engine, Gate, Stopped
 from herogen_async.generation.engine.gate import window_fuse
 from herogen_async.generation.limits import Admission, TokenEstimate
 from herogen_async.generation.retry import Triage
@@ -92,7 +92,7 @@ class Finished:
 
     took_s: float
     admission: Admission
-    progress: Progress
+    progress: Counters
     stopped: Stopped | None
     stats: Stats
 
@@ -162,7 +162,7 @@ async def _run(endpoint: Endpoint, setting: Setting, clock: Clock) -> Callable[[
         window_s=setting.window_s,
         fuse_for=virtual_fuse_for(clock),
     )
-    progress = Progress(total=setting.rows or plan.size)
+    progress = Counters(total=setting.rows or plan.size)
     engine = Engine(
         plan,
         endpoint,

@@ -15,17 +15,17 @@ from herogen_async.generation.endpoint import fine_tuning
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.intents import StepLog
 from herogen_async.lab.simulator import Policy, serve
-from herogen_async.lab.simulator import Tuning as Simulated
+from herogen_async.lab.simulator import TuningPolicy as Simulated
 from herogen_async.tune.finetune.chain_state import MODEL
 from herogen_async.tune.finetune.hosted import HostedBackend, job_body
-from herogen_async.tune.finetune.job_watch import Story, Tuning
+from herogen_async.tune.finetune.job_watch import Story, TuningProgress
 from herogen_async.tune.finetune.model_registry import find_tuned, last_finetune, model_step
-from herogen_async.tune.finetune.records import JobEvent, TunedModel, TuneOrder
-from herogen_async.view.terminal.finetune_view import PlainTuning, draw, sparkline
+from herogen_async.tune.finetune.records import JobEvent, TunedModel, TuneRequest
+from herogen_async.view.terminal.finetune_view import PlainTuning, draw_tuning, sparkline
 from support.fake_server import FakeServer, error
 
 POINTS = tuple({"step": float(n), "total_steps": 20.0, "train_loss": 3.0 - n / 10} for n in range(1, 11))
-MOMENT = Tuning(
+MOMENT = TuningProgress(
     name="runs/heroes/finetune/001",
     backend="openai",
     model="m",
@@ -40,7 +40,7 @@ MOMENT = Tuning(
 
 def test_the_panel_shows_how_far_it_is_the_losses_and_the_last_events() -> None:
     screen = StringIO()
-    Console(file=screen, width=96, color_system=None).print(draw(MOMENT, 92))
+    Console(file=screen, width=96, color_system=None).print(draw_tuning(MOMENT, 92))
     shown = screen.getvalue()
     for what in ("10 / 20  50 %", "training", "loss 2", "held-out loss 2.25", "to go 12.0 s", "begun", "job-1", "█"):
         assert what in shown
@@ -111,11 +111,11 @@ def test_a_model_is_found_by_its_file_its_folder_and_its_name_and_the_run_may_ha
 
 
 def test_only_what_was_set_is_sent() -> None:
-    order = TuneOrder("openai", "m", Path("rows.jsonl"), Recipe())
+    order = TuneRequest("openai", "m", Path("rows.jsonl"), Recipe())
     assert {"model": "m", "training_file": "f", "metadata": {"herogen": "tag"}} == job_body(
         order, {"training": "f"}, "tag"
     )
-    more = TuneOrder("openai", "m", Path("rows.jsonl"), Recipe(), epochs=2, method="supervised", suffix="s")
+    more = TuneRequest("openai", "m", Path("rows.jsonl"), Recipe(), epochs=2, method="supervised", suffix="s")
     body = job_body(more, {"training": "f", "validation": "v"}, "tag")
     assert ("v", "s") == (body["validation_file"], body["suffix"])
     assert {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}} == body["method"]
@@ -142,7 +142,7 @@ async def test_a_service_without_events_checkpoints_and_models_is_watched_all_th
         async with HostedBackend(Server(server.url)) as backend:
             assert [] == await backend.events("job-1")
             assert [] == await backend.checkpoints("job-1")
-            assert [] == await backend.check(TuneOrder("openai", "m", Path("rows.jsonl"), Recipe("messages")))
+            assert [] == await backend.check(TuneRequest("openai", "m", Path("rows.jsonl"), Recipe("messages")))
 
 
 @pytest.mark.anyio
@@ -153,6 +153,6 @@ async def test_p13_a_key_that_the_service_echoes_is_hidden_in_what_is_kept(tmp_p
         serve(Policy(tuning=Simulated(train_s=600.0))) as server,
         HostedBackend(Server(server.url, key)) as backend,
     ):
-        order = TuneOrder("openai", "m", tmp_path / "rows.jsonl", Recipe("messages"), suffix=key)
+        order = TuneRequest("openai", "m", tmp_path / "rows.jsonl", Recipe("messages"), suffix=key)
         files = {"training": await backend.upload(order.training, "rows.jsonl")}
         assert key not in str(await backend.create(order, files, "tag"))

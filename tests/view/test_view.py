@@ -18,7 +18,7 @@ from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal import PlainView, sanitize, summary_lines
 from herogen_async.view.terminal.failure_lines import straggler_lines
-from herogen_async.view.terminal.panel import LivePanel, draw
+from herogen_async.view.terminal.panel import LivePanel, draw_report
 from herogen_async.view.terminal.plain import live_line
 
 RUNNING = RunReport(
@@ -45,7 +45,7 @@ RUNNING = RunReport(
 
 def drawn(report: RunReport) -> str:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    console.print(draw(report))
+    console.print(draw_report(report))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

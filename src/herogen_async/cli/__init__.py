@@ -50,7 +50,7 @@ for module in (
     module.register(app)
 
 
-USAGE = 2  # typer's own exit code for a command line that it can't read
+USAGE_ERROR = 2  # typer's own exit code for a command line that it can't read
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as ended:
-        if ended.code == USAGE and "--json" in sys.argv and not Printed.json:  # it was said on stderr only
+        if ended.code == USAGE_ERROR and "--json" in sys.argv and not Printed.json:  # it was said on stderr only
             print_json({"error": "the command line is wrong", "kind": "usage", "fix": "see standard error"})
         raise
     except HerogenError as error:

@@ -96,7 +96,7 @@ def bench(
 ) -> None:
     """Measure which concurrency is enough: real runs against a simulated server, or against yours."""
     from herogen_async.generation.session.run_request import read_spec
-    from herogen_async.lab.bench import Endpoint, Simulated, cells_of
+    from herogen_async.lab.bench import MeasuredEndpoint, Simulated, cells_of
 
     _check_together(virtual=virtual, base_url=base_url, rows=rows, limit=limit, own=(model, endpoint))
     if base_url is not None:
@@ -118,7 +118,7 @@ def bench(
     if virtual:
         _foresee(wanted, rows, cells, simulated, run, folder=out_folder, json=json)
         return
-    target = None if base_url is None else Endpoint(base_url, model, endpoint)
+    target = None if base_url is None else MeasuredEndpoint(base_url, model, endpoint)
     _measure(wanted, cells, simulated, target, run, seconds=seconds, limit=limit, folder=out_folder, json=json)
 
 
@@ -170,8 +170,8 @@ def _measure(
     json: bool,
 ) -> None:
     from herogen_async.core.units import duration, rate
-    from herogen_async.lab.bench import Endpoint, bench_endpoint, bench_simulated
-    from herogen_async.lab.bench.summary import HEADINGS, advice_lines, run_command, several, tables
+    from herogen_async.lab.bench import MeasuredEndpoint, bench_endpoint, bench_simulated
+    from herogen_async.lab.bench.summary import HEADINGS, advice_lines, bench_run_command, several, tables
 
     def on_cell(number: int, measured: Measured | None) -> None:
         if measured is not None:
@@ -179,7 +179,7 @@ def _measure(
         elif number == 1:
             say(f"{several(len(cells), 'cell')} of {duration(seconds)} at most.")
 
-    if isinstance(target, Endpoint):
+    if isinstance(target, MeasuredEndpoint):
         found = bench_endpoint(spec, cells, target, seconds=seconds, limit=limit, on_cell=on_cell)
         run += ["--base-url", target.base_url]
         run += ["--model", target.model] if target.model else []
@@ -193,7 +193,7 @@ def _measure(
         (say if json else out)(line)
     if folder is not None:
         _write(folder, found)
-    say(f"Next: {run_command(found, run)}")
+    say(f"Next: {bench_run_command(found, run)}")
     if json:
         print_json(found.as_dict())
     if found.interrupted:
@@ -260,13 +260,13 @@ def _write(folder: Path, found: Bench) -> None:
     from herogen_async.core.codec import dumps
     from herogen_async.data.charts import NO_MATPLOTLIB
     from herogen_async.generation.run_folder import publish
-    from herogen_async.lab.bench.plots import draw
+    from herogen_async.lab.bench.plots import draw_bench
 
     publish(folder / "bench.json", dumps(found.as_dict()) + b"\n")
     written = ["bench.json"]
     if found.measured:
         try:
-            pictures = draw(found)
+            pictures = draw_bench(found)
         except ImportError:
             say(NO_MATPLOTLIB)
         else:

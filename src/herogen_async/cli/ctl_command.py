@@ -42,7 +42,7 @@ def ctl(
     from herogen_async.generation.control import ask
     from herogen_async.generation.run_folder import existing_run
 
-    command = command_from(do, settings or [])
+    command = command_of_words(do, settings or [])
     folder = existing_run(run)
     status = ask(folder, command)
     if json:
@@ -53,7 +53,7 @@ def ctl(
     say(f"Next: {_next_step(status, folder.argument)}")
 
 
-def command_from(do: str, settings: list[str]) -> Command:
+def command_of_words(do: str, settings: list[str]) -> Command:
     """What was typed. Raises InputError."""
     from herogen_async.core.likeness import nearest
     from herogen_async.generation.control import ACTIONS, Command

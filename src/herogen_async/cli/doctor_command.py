@@ -37,7 +37,7 @@ def doctor(
     from pathlib import Path
 
     from herogen_async.core.clock import MonotonicClock
-    from herogen_async.lab.doctor import diagnose, lines
+    from herogen_async.lab.doctor import diagnose, diagnosis_lines
 
     diagnosis = asyncio.run(
         diagnose(
@@ -49,7 +49,7 @@ def doctor(
             clock=MonotonicClock(),
         )
     )
-    for line in lines(diagnosis):
+    for line in diagnosis_lines(diagnosis):
         (say if json else out)(line)
     say(f"Next: {diagnosis.next}")
     if json:

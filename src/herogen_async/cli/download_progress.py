@@ -11,7 +11,7 @@ from herogen_async.cli.shell import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from herogen_async.generation.endpoint.embedded import Progress
+    from herogen_async.generation.endpoint.embedded import WeightsProgress
 
 PHASES = {
     "waiting": "Waiting for another process that fetches the weights",
@@ -22,7 +22,7 @@ PHASES = {
 
 
 @contextlib.contextmanager
-def weights_bar(console: Console | None) -> Iterator[Callable[[Progress], None]]:
+def weights_bar(console: Console | None) -> Iterator[Callable[[WeightsProgress], None]]:
     """A callback for the weights' progress; it draws nothing when the weights are there already."""
     if console is None:
         yield _PhaseLines()
@@ -35,7 +35,7 @@ class _PhaseLines:
     def __init__(self) -> None:
         self._phase = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: WeightsProgress) -> None:
         if progress.phase != self._phase:
             self._phase = progress.phase
             say(f"{PHASES[progress.phase]} ({progress.total_bytes / 1e6:.0f} MB) ...")
@@ -47,7 +47,7 @@ class _Bar:
         self._stack = stack
         self._phase = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: WeightsProgress) -> None:
         if progress.phase != self._phase:
             self._phase = progress.phase
             self._begin(progress)
@@ -55,7 +55,7 @@ class _Bar:
         if progress.done_bytes >= progress.total_bytes:
             self._stack.close()
 
-    def _begin(self, progress: Progress) -> None:
+    def _begin(self, progress: WeightsProgress) -> None:
         from rich import progress as rich_progress
 
         self._stack.close()

@@ -13,7 +13,7 @@ import typer
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.tune.finetune import Outcome, TunedModel, TuneWatch
+    from herogen_async.tune.finetune import FinetuneResult, TunedModel, TuneWatch
 
 _EPILOG = (
     "Example: herogen-async finetune superhero --backend local --epochs 2. "
@@ -124,7 +124,7 @@ def finetune(
         raise typer.Exit(code)
 
 
-def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -> Outcome:
+def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -> FinetuneResult:
     """The outcome; a service out of reach, or one that refuses the key, parks."""
     from dataclasses import replace
 
@@ -157,7 +157,7 @@ def _again(target: str, settings: dict[str, Any]) -> str:
     return f"herogen-async finetune {shlex.quote(target)}{options}"
 
 
-def _next(outcome: Outcome, target: str, settings: dict[str, Any]) -> str:
+def _next(outcome: FinetuneResult, target: str, settings: dict[str, Any]) -> str:
     from herogen_async.tune.finetune import settings_of
 
     if outcome.tuned is not None:

@@ -14,7 +14,7 @@ from herogen_async.cli.settings_options import as_words, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.generation.session.forecast import Outlook, Wish
+    from herogen_async.generation.session.forecast import Forecast, ServerChoice
     from herogen_async.specs.plan import Estimate
 
 
@@ -42,24 +42,24 @@ def plan(
     **settings: Any,
 ) -> None:
     """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
-    from herogen_async.generation.session.forecast import Wish, outlook
+    from herogen_async.generation.session.forecast import ServerChoice, forecast
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
-    wish = Wish(base_url, endpoint, model)
-    found = outlook(spec, run, wish=wish, settings=settings)
+    wish = ServerChoice(base_url, endpoint, model)
+    found = forecast(spec, run, wish=wish, settings=settings)
     step, *others = next_steps(found, spec, wish, settings)
     if json:
         print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})
         return
-    for line in lines(found):
+    for line in plan_lines(found):
         out(line)
     say(f"Next: {step}")
     for other in others:
         say(f"Or, to ask the stale again: {other}")
 
 
-def lines(found: Outlook) -> Iterator[str]:
+def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words."""
     from herogen_async.core.units import counted
     from herogen_async.generation.session.changes import in_words
@@ -88,7 +88,7 @@ def lines(found: Outlook) -> Iterator[str]:
     yield _price(found)
 
 
-def _share(found: Outlook, estimated: Estimate) -> str:
+def _share(found: Forecast, estimated: Estimate) -> str:
     """`4 requests, some 44 prompt tokens, at most 200 answer tokens, some 12.0 s, at most 0.01 USD`."""
     from herogen_async.core.units import counted
 
@@ -108,7 +108,7 @@ def _time(estimated: Estimate) -> str:
     return f"{'some' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
 
 
-def _cost(found: Outlook, estimated: Estimate) -> str:
+def _cost(found: Forecast, estimated: Estimate) -> str:
     from herogen_async.generation.limits import in_usd
 
     return _both(*found.usd(estimated), in_usd) or "cost unknown"
@@ -121,14 +121,14 @@ def _both(likely: Any, most: Any, shown: Any) -> str:
     return f"some {shown(likely)}" + ("" if most is None else f" (at most {shown(most)})")
 
 
-def _price(found: Outlook) -> str:
+def _price(found: Forecast) -> str:
     if found.price is None:
         return "Price: unknown; --price IN,OUT tells it, in USD for a million tokens of prompt and of answer."
     rates = f"{found.price.input_usd:.10g} / {found.price.output_usd:.10g} USD a million tokens of prompt / answer"
     return f"Price: {rates} ({found.price.source})."
 
 
-def next_steps(found: Outlook, spec: str | None, wish: Wish, settings: Mapping[str, Any]) -> list[str]:
+def next_steps(found: Forecast, spec: str | None, wish: ServerChoice, settings: Mapping[str, Any]) -> list[str]:
     """The command that does what was planned; where stale answers would stay, also the one that asks them again.
 
     `settings` are those that were given.
@@ -148,7 +148,7 @@ def next_steps(found: Outlook, spec: str | None, wish: Wish, settings: Mapping[s
     return [" ".join(words) for words in steps]
 
 
-def _run_command(found: Outlook, spec: str | None) -> list[str]:
+def _run_command(found: Forecast, spec: str | None) -> list[str]:
     """`run` with all that it would not find out by itself."""
     from herogen_async.specs.spec import Spec
 

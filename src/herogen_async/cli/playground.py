@@ -17,7 +17,7 @@ from herogen_async.cli.spinner import Waiting, waiting
 from herogen_async.core.errors import EndpointRefused, InputError
 
 if TYPE_CHECKING:
-    from herogen_async.tune.query import Asking, Oracle, Reply, Target
+    from herogen_async.tune.query import Asking, ModelSession, Reply, Target
 
 _SLOTS = 4  # a person asks one question at a time, with a few samples: fewer slots answer sooner
 _LONGEST_TOKENS = 1024  # of an answer: the embedded server's room is settled when it starts
@@ -38,20 +38,20 @@ class _Left(Exception):
 def play(target: Target, how: Asking) -> None:
     """Ask what is typed until the person leaves. Raises LocalModelError or EndpointRefused where it can't begin."""
     from herogen_async.core.clock import MonotonicClock
-    from herogen_async.tune.query import connected
+    from herogen_async.tune.query import open_model
 
     # Room for the longest answer, and for what may be compared later.
     opening = replace(how, max_tokens=max(how.max_tokens, _LONGEST_TOKENS), concurrency=min(how.concurrency, _SLOTS))
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         with waiting(f"starting {target.model.name}") as wait:
-            ready = connected(target, opening, MonotonicClock(), on_weights=wait.on_weights, on_notice=say)
+            ready = open_model(target, opening, MonotonicClock(), on_weights=wait.on_weights, on_notice=say)
             oracle = runner.run(ready.__aenter__())
         stack.callback(lambda: runner.run(ready.__aexit__(None, None, None)))
         _Playground(oracle, replace(how, concurrency=opening.concurrency), runner).run()
 
 
 class _Playground:
-    def __init__(self, oracle: Oracle, how: Asking, runner: asyncio.Runner) -> None:
+    def __init__(self, oracle: ModelSession, how: Asking, runner: asyncio.Runner) -> None:
         self._oracle = oracle
         self._target = oracle.target
         self._how = how

@@ -47,9 +47,9 @@ def prepare(
     if json:
         print_json(as_dict(prepared))
         return
-    for each in lines(prepared):
+    for each in prepare_lines(prepared):
         out(each)
-    say(f"Next: {next_step(prepared)}")
+    say(f"Next: {prepare_next_step(prepared)}")
 
 
 def _refuse(error: InputError, file: Path, json: bool) -> None:
@@ -87,7 +87,7 @@ def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
     return ask
 
 
-def lines(prepared: Prepared) -> Iterator[str]:
+def prepare_lines(prepared: Prepared) -> Iterator[str]:
     """What came of it, and how a model that is tuned on it is asked."""
     from herogen_async.core.units import counted
 
@@ -106,7 +106,7 @@ def lines(prepared: Prepared) -> Iterator[str]:
         yield f"Let it stop at {prepared.stop!r}."
 
 
-def next_step(prepared: Prepared) -> str:
+def prepare_next_step(prepared: Prepared) -> str:
     """The command that goes on."""
     again = f"herogen-async prepare -f {shlex.quote(str(prepared.file))} -q"
     if prepared.outputs and not prepared.rows_written:
@@ -137,5 +137,5 @@ def as_dict(prepared: Prepared) -> dict[str, Any]:
         "advice": prepared.told(room.ADVICE),
         "warnings": prepared.told(room.WARNING),
         "mended": [{"code": note.code, "text": note.text} for note in prepared.notes if note.kind == room.MENDED],
-        "next": next_step(prepared),
+        "next": prepare_next_step(prepared),
     }

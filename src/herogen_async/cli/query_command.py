@@ -98,7 +98,7 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
 
     from herogen_async.cli.spinner import waiting
     from herogen_async.core.clock import MonotonicClock
-    from herogen_async.tune.query import connected, each, questions_of
+    from herogen_async.tune.query import each, open_model, questions_of
 
     stream = None if prompts else _standard_input(target)
     printer = _Printer(how, several=stream is not None or len(prompts) * how.samples > 1, json=json)
@@ -106,7 +106,7 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
     async def work() -> None:
         with waiting(f"asking {target.model.name}") as wait:
             printer.before = wait.end
-            ready = connected(
+            ready = open_model(
                 target,
                 how,
                 MonotonicClock(),

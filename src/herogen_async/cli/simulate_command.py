@@ -86,7 +86,7 @@ def simulate(
     json: JsonOption = False,
 ) -> None:
     """Serve an OpenAI-compatible API with true limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
-    from herogen_async.lab.simulator import Latency, Policy, Tuning
+    from herogen_async.lab.simulator import Latency, Policy, TuningPolicy
 
     policy = Policy(
         rpm=rpm,
@@ -99,7 +99,7 @@ def simulate(
         jitter_ms=jitter_ms,
         faults=_faults(fault or []),
         seed=seed,
-        tuning=Tuning(queue_s=queue_s, train_s=train_s, accepts=accepts, faults=_job_faults(job_fault or [])),
+        tuning=TuningPolicy(queue_s=queue_s, train_s=train_s, accepts=accepts, faults=_job_faults(job_fault or [])),
     )
     _serve(policy, json=json, host=host, port=port, model=model, until_eof=until_eof)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from herogen_async.generation.endpoint.embedded import Progress
+    from herogen_async.generation.endpoint.embedded import WeightsProgress
 
 
 class Waiting:
@@ -40,7 +40,7 @@ class Waiting:
         if self._status is not None:
             self._status.stop()
 
-    def on_weights(self, progress: Progress) -> None:
+    def on_weights(self, progress: WeightsProgress) -> None:
         """The weights are being fetched: that has a bar of its own."""
         self.end()
         self._bar(progress)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from herogen_async.generation.engine import Progress, Straggler
+from herogen_async.generation.engine import Counters, Straggler
 from herogen_async.generation.journal import Recovered
 
 RATE_WINDOW_S = 10.0
 PERMITTED_WINDOW_S = 60.0
-MOST_WORDS = 64  # of the server's own words a report lists the most frequent
+MOST_WORDS_SHOWN = 64  # of the server's own words a report lists the most frequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,14 @@ class RunReport:
         return {"failed_rows": 1, "parked": 3, "interrupted": 130}.get(self.state, 0)
 
 
-class Pace:
+class RateWindow:
     """How fast it goes now, from samples of the counters."""
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, int, int]] = []
         self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
 
-    def sample(self, progress: Progress, now: float) -> tuple[float, float]:
+    def sample(self, progress: Counters, now: float) -> tuple[float, float]:
         """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
         tokens = progress.session_usage["completion_tokens"]
         if not self._samples:
@@ -96,7 +96,7 @@ class Pace:
         seconds = max(now - since, 1e-9)
         return (progress.session_rows - rows) / seconds, (tokens - counted) / seconds
 
-    def permitted_pct(self, progress: Progress, now: float) -> float | None:
+    def permitted_pct(self, progress: Counters, now: float) -> float | None:
         """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""
         if not self._accounts or now >= self._accounts[-1][0] + 1.0:
             self._accounts.append((now, progress.accounts))
@@ -117,7 +117,9 @@ def permitted_pct(
     return round(100 * max(shares), 1) if shares else None
 
 
-def live_report(head: Mapping[str, Any], progress: Progress, pace: Pace, *, now: float, earlier_s: float) -> RunReport:
+def live_report(
+    head: Mapping[str, Any], progress: Counters, pace: RateWindow, *, now: float, earlier_s: float
+) -> RunReport:
     """The report of a running session; `head` holds the run's name, model, endpoint and base URL."""
     rows_per_s, tokens_per_s = pace.sample(progress, now)
     elapsed_s = now - progress.started_s
@@ -148,7 +150,7 @@ def live_report(head: Mapping[str, Any], progress: Progress, pace: Pace, *, now:
     )
 
 
-def session_summary(progress: Progress, *, now: float) -> dict[str, Any]:
+def session_summary(progress: Counters, *, now: float) -> dict[str, Any]:
     """What the `stopped` event keeps of a session, so that `status` can tell it later."""
     elapsed_s = max(now - progress.started_s, 1e-9)
     return {
@@ -221,11 +223,11 @@ def shares_of(samples: Counter[str]) -> dict[str, float]:
     return {what: round(100 * count / samples.total(), 1) for what, count in samples.most_common()}
 
 
-def latency_quantiles(progress: Progress) -> dict[str, float]:
+def latency_quantiles(progress: Counters) -> dict[str, float]:
     """Milliseconds that an answer took; empty before the first one."""
     found = {name: progress.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
     return {name: round(1000 * seconds, 1) for name, seconds in found.items() if seconds is not None}
 
 
 def _listed(counter: Counter[str]) -> dict[str, int]:
-    return dict(counter) if len(counter) <= MOST_WORDS else dict(counter.most_common(MOST_WORDS))
+    return dict(counter) if len(counter) <= MOST_WORDS_SHOWN else dict(counter.most_common(MOST_WORDS_SHOWN))

@@ -86,7 +86,7 @@ def test_retry_of_some_classes_asks_for_those_rows_and_leaves_the_others_given_u
         plan = Plan(spec, endpoint="completions", model="m")
         latest = {"kind": "server", "message": "no", "status": 500, "request_id": None}
         with Path("runs/small/failures.jsonl").open("ab") as file:
-            file.writelines(failure_line(plan.task(index), [latest], at=AT) for index in (4, 5))
+            file.writelines(failure_line(plan.call(index), [latest], at=AT) for index in (4, 5))
         server.behaviour = answer
         server.asked.clear()
         again = herogen("retry", "small", "--class", "server", "--json")

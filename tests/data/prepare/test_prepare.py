@@ -25,7 +25,7 @@ from herogen_async.data.prepare.common_affixes import (
     shared_tail,
 )
 from herogen_async.data.prepare.letter_case import is_mostly_upper, lowered
-from herogen_async.data.prepare.records import Reading, Table
+from herogen_async.data.prepare.records import FileReading, Table
 from herogen_async.data.prepare.split import shuffled, split
 from support.places import BENCHMARKS
 from support.prepare_runs import csv_of, prepared
@@ -37,7 +37,7 @@ PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=12)
 
 def analysed(rows: list[tuple[str, str]]) -> Analysis:
     columns = [prompt for prompt, _ in rows], [completion for _, completion in rows]
-    return analyse(Reading(Table.of(("prompt", "completion"), columns), "CSV", "CSV"))
+    return analyse(FileReading(Table.of(("prompt", "completion"), columns), "CSV", "CSV"))
 
 
 @few

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import herogen_async
 from herogen_async import cli
-from herogen_async.cli.ctl_command import command_from
+from herogen_async.cli.ctl_command import command_of_words
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.codec import loads
 from herogen_async.core.errors import InputError, RunFolderError
@@ -34,8 +34,8 @@ from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_events, read_manifest
 from herogen_async.generation.session import Watch
-from herogen_async.generation.session.run_request import Order
-from herogen_async.generation.session.scheduled_resume import Nap
+from herogen_async.generation.session.run_request import RunRequest
+from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
 from support.fake_server import Asked, FakeServer, Reply, answer
@@ -315,8 +315,8 @@ async def test_an_endpoint_that_was_opened_for_one_call_carries_eight_after_its_
         assert server.connections <= 9
 
 
-def an_order(folder: RunFolder) -> Order:
-    return Order(SPEC, "chat", "m", None, "embedded", folder, Settings())
+def an_order(folder: RunFolder) -> RunRequest:
+    return RunRequest(SPEC, "chat", "m", None, "embedded", folder, Settings())
 
 
 def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) ->
 
 @pytest.mark.anyio
 async def test_a_run_that_sleeps_till_it_can_go_on_is_ended_by_drain_and_nothing_else(folder: RunFolder) -> None:
-    nap = Nap(MonotonicClock(), lambda _: None, lambda _: None)
+    nap = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
     steering = Steering(an_order(folder), MonotonicClock(), lambda _: None, nap)
     parked = RunReport(run="r", state="parked", total=9, done=1, failed=0, pending=8, wake_in_s=3600.0)
     goes_on = asyncio.ensure_future(nap.until_it_can_go_on(parked, lambda _: None))
@@ -410,7 +410,7 @@ async def test_whatever_is_said_is_answered_with_an_error_line(folder: RunFolder
 async def test_clients_that_hang_are_sent_away_and_hold_nobody_up(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_side, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(server_side, "COMMAND_TIMEOUT_S", 0.05)
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
     async with controlled(folder, lambda _: {}, pytest.fail):
         mute = [await asyncio.open_unix_connection(str(folder.control)) for _ in range(server_side.MOST_CLIENTS)]
@@ -497,12 +497,12 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
 )
 def test_a_mistyped_command_is_told_what_would_be_right(typed: tuple[str, ...], wrong: str, fix: str) -> None:
     with pytest.raises(InputError, match=wrong.replace("?", r"\?")) as error:
-        command_from(typed[0], list(typed[1:]))
+        command_of_words(typed[0], list(typed[1:]))
     assert fix in (error.value.fix or "")
 
 
 def test_a_command_is_read_as_it_is_typed() -> None:
-    assert Command("set", {"concurrency": 32, "rpm": 500.0, "tpm": None}) == command_from(
+    assert Command("set", {"concurrency": 32, "rpm": 500.0, "tpm": None}) == command_of_words(
         "set", ["concurrency=32", "RPM=500", "tpm=none"]
     )
 

@@ -15,7 +15,7 @@ from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError
 from herogen_async.generation.endpoint.http.openai_compatible import choose_transport
 from herogen_async.generation.endpoint.http.plain_transport import HEAD_LIMIT, PlainTransport
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
-from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, Answer
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 
@@ -78,7 +78,7 @@ class Scripted:
 @asynccontextmanager
 async def talking(
     *scripts: Script, stay: bool = False, pieces: int = 1 << 30, timeout_s: float = 10.0, concurrency: int = 4
-) -> AsyncIterator[tuple[Scripted, Callable[..., Coroutine[Any, Any, Answer]]]]:
+) -> AsyncIterator[tuple[Scripted, Callable[..., Coroutine[Any, Any, HttpResponse]]]]:
     """(the server, a function that asks it once)"""
     scripted = Scripted(list(scripts), stay=stay, pieces=pieces)
     async with await asyncio.start_server(scripted.serve, "127.0.0.1", 0) as server:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
 from herogen_async.generation.endpoint.http.rate_headers import (
-    LONGEST_S,
+    LONGEST_WINDOW_S,
     MOST,
     duration_s,
     readings_from,
@@ -351,5 +351,7 @@ def test_whatever_a_server_sends_nothing_is_raised_and_every_reading_can_be_beli
             assert reading.limit is not None or reading.remaining is not None
             assert reading.limit is None or 0 < reading.limit <= MOST
             assert reading.remaining is None or 0 <= reading.remaining <= (reading.limit or MOST)
-            assert reading.reset_s is None or (0 <= reading.reset_s <= LONGEST_S and math.isfinite(reading.reset_s))
-            assert reading.window_s is None or 0 < reading.window_s <= LONGEST_S
+            assert reading.reset_s is None or (
+                0 <= reading.reset_s <= LONGEST_WINDOW_S and math.isfinite(reading.reset_s)
+            )
+            assert reading.window_s is None or 0 < reading.window_s <= LONGEST_WINDOW_S

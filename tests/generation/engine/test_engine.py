@@ -22,7 +22,7 @@ from herogen_async.core.errors import (
 )
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.engine import Deadline, Engine, Gate, Progress
+from herogen_async.generation.engine import Counters, Deadline, Engine, Gate
 from herogen_async.generation.journal import Written
 from herogen_async.generation.limits import Admission, TokenEstimate
 from herogen_async.generation.retry import Triage
@@ -105,7 +105,7 @@ class Rig:
         self.plan = Plan(small_spec(values=values, repeats=1), endpoint="completions", model="m")
         self.endpoint = Scripted(script)
         self.journal = MemoryJournal()
-        self.progress = Progress(total=self.plan.size)
+        self.progress = Counters(total=self.plan.size)
         self.admission = Admission(self.clock.now(), limits)
         self.engine = Engine(
             self.plan,
@@ -198,7 +198,7 @@ def test_retries_are_interleaved_and_not_left_for_the_end() -> None:
 
         rig = Rig(script, values=50, concurrency=2)
         await rig.run()
-        first = rig.plan.task(0).prompt
+        first = rig.plan.call(0).prompt
         again = [place for place, prompt in enumerate(rig.endpoint.order) if prompt == first]
         assert 2 == len(again)
         assert again[1] < 10  # of 101 calls
@@ -439,7 +439,7 @@ def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
             MemoryJournal(),
             gate=Gate(Admission(clock.now(), Limits(rpm=4)), clock, ceiling_per_s=4 / 60),
             clock=clock,
-            progress=Progress(total=plan.size),
+            progress=Counters(total=plan.size),
             concurrency=4,
             triage=Triage(),
         )
@@ -456,7 +456,7 @@ def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
         clock = VirtualClock()
         plan = Plan(small_spec(values=60, repeats=1), endpoint="completions", model="m")
         journal, endpoint = MemoryJournal(), Scripted(one_second)
-        progress = Progress(total=plan.size)
+        progress = Counters(total=plan.size)
         engine = Engine(
             plan,
             endpoint,

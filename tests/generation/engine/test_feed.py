@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.clock import VirtualClock, run_virtual
-from herogen_async.generation.engine.feed import TIMER_EARLY_S, Feed, Job
-from herogen_async.specs.plan import Task
+from herogen_async.generation.engine.feed import TIMER_EARLY_S, Feed, PendingCall
+from herogen_async.specs.plan import Call
 
 
-def job(index: int) -> Job:
-    return Job(Task(f"{index:032x}", index, {"a": "x"}, 1, "p", None, "s"), 0)
+def job(index: int) -> PendingCall:
+    return PendingCall(Call(f"{index:032x}", index, {"a": "x"}, 1, "p", None, "s"), 0)
 
 
 def feed(capacity: int = 10, retry_capacity: int = 10) -> Feed:
     return Feed(VirtualClock(), capacity, retry_capacity)
 
 
-def index_of(job: Job | None) -> int | None:
-    return None if job is None else job.task.index
+def index_of(job: PendingCall | None) -> int | None:
+    return None if job is None else job.call.index
 
 
 async def turns() -> None:
@@ -147,7 +147,7 @@ def test_workers_end_once_nothing_is_queued_waiting_or_in_a_workers_hands() -> N
 
 
 def test_a_feed_that_ends_empty_releases_who_waits() -> None:
-    async def main() -> list[Job | None]:
+    async def main() -> list[PendingCall | None]:
         jobs = feed()
         workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
         await turns()
@@ -225,7 +225,7 @@ class Works:
     async def work(self) -> None:
         while (got := await self.feed.get()) is not None:
             self.got_after_close += self.closed
-            index = got.task.index
+            index = got.call.index
             assert index not in self.in_hand, "got twice"
             assert not self.finished[index], "got again though it was done"
             assert VirtualClock().now() + TIMER_EARLY_S >= self.due_at.pop(index, 0.0), "got before it was due"
@@ -249,8 +249,8 @@ class Works:
             if not waiting.done():
                 waiting.cancel()
             (got,) = await asyncio.gather(waiting, return_exceptions=True)
-            if isinstance(got, Job):
-                self.due_at.pop(got.task.index, None)
+            if isinstance(got, PendingCall):
+                self.due_at.pop(got.call.index, None)
                 self.feed.retry(got, 0)
             elif got is None:
                 return

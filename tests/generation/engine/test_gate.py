@@ -19,7 +19,7 @@ from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.engine.gate import Gate, window_fuse
-from herogen_async.generation.limits import Admission, Outcome, Ticket, Used
+from herogen_async.generation.limits import Admission, Charge, Ticket, Used
 from support.virtual_runs import SizeIsTokens, VirtualFuse
 
 NO_FUSE = nullcontext()  # the real one reads real time by itself
@@ -182,7 +182,7 @@ def test_a_refusal_closes_the_gate_for_everybody_and_its_own_row_goes_first() ->
             error.retry_after_s = 5.0
             await asyncio.sleep(1)
             gate.refused(ticket, error, 5.0)
-            gate.settle(ticket, Outcome.NOT_CHARGED)
+            gate.settle(ticket, Charge.NOT_CHARGED)
 
             async def caller(name: str, again: bool) -> None:
                 await gate.admit(1, again=again)
@@ -251,7 +251,7 @@ def test_what_is_given_back_lets_the_next_one_through_at_once() -> None:
             waiting = asyncio.create_task(gate.admit(1))
             await turns()
             assert "requests" == gate.waiting_for
-            gate.settle(ticket, Outcome.NOT_CHARGED)
+            gate.settle(ticket, Charge.NOT_CHARGED)
             await waiting
             assert 0 == VirtualClock().now()
 
@@ -421,7 +421,7 @@ def test_the_fuse_holds_the_users_ceiling_and_where_windows_are_known_what_the_s
         gate = Gate(admission, clock, ceiling_per_s=ceiling, window_s=window_s, fuse_for=fuse_for)
         ticket = admission.reserve(1, clock.now())
         assert isinstance(ticket, Ticket)
-        gate.settle(ticket, Outcome.ANSWERED, None, [] if told is None else [Reading("requests", told * 60, 1.0)])
+        gate.settle(ticket, Charge.ANSWERED, None, [] if told is None else [Reading("requests", told * 60, 1.0)])
 
     run_virtual(main())
     assert fuse == (made[-1] if made else None)
@@ -478,7 +478,7 @@ class Crowd:
             await asyncio.sleep(self.random.expovariate(1))
         finally:
             used = self.random.choice((None, 0, 3, 400))
-            gate.settle(ticket, self.random.choice(list(Outcome)), None if used is None else Used(0, used))
+            gate.settle(ticket, self.random.choice(list(Charge)), None if used is None else Used(0, used))
 
     async def pauses(self) -> None:
         while True:

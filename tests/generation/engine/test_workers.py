@@ -15,13 +15,13 @@ from herogen_async.core.clock import VirtualClock, run_virtual
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, ServerFault
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.control import Command
-from herogen_async.generation.engine import Deadline, Engine, Gate, Progress
-from herogen_async.generation.engine.feed import Feed, Job
+from herogen_async.generation.engine import Counters, Deadline, Engine, Gate
+from herogen_async.generation.engine.feed import Feed, PendingCall
 from herogen_async.generation.limits import Admission, Ticket
 from herogen_async.generation.limits.bucket_table import BucketTable
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
@@ -49,7 +49,7 @@ class Rig:
         self.endpoint, self.journal = Scripted(script), MemoryJournal()
         self.admission = Admission(self.clock.now(), Limits(rpm=rpm))
         ceiling_per_s = None if rpm is None else rpm / 60
-        self.progress = Progress(total=self.plan.size)
+        self.progress = Counters(total=self.plan.size)
         self.engine = Engine(
             self.plan,
             self.endpoint,
@@ -275,7 +275,7 @@ class Resized(Scripted):
 def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp_path: Path) -> None:
     async def main() -> None:
         rig, endpoint, notices = Rig(), Resized(), list[str]()
-        order = Order(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))
+        order = RunRequest(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))
         steering = Steering(order, rig.clock, notices.append)
         with steering.steers(rig.engine, endpoint):
             command = Command("set", {"concurrency": 12})
@@ -293,8 +293,8 @@ def test_a_feed_that_may_hold_more_takes_it_at_once() -> None:
         clock = VirtualClock()
         plan = Plan(small_spec(), endpoint="completions", model="m")
         feed = Feed(clock, 1, 1)
-        assert await feed.put(Job(plan.task(0), 1))
-        second = asyncio.ensure_future(feed.put(Job(plan.task(1), 1)))
+        assert await feed.put(PendingCall(plan.call(0), 1))
+        second = asyncio.ensure_future(feed.put(PendingCall(plan.call(1), 1)))
         await asyncio.sleep(1)
         assert not second.done()
         feed.resize(2, 2)

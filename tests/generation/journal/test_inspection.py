@@ -1,4 +1,4 @@
-"""`verify` says what is wrong and where, `recover` copies all that is sound, `--requeue-damaged` asks for the rest."""
+"""`verify` says what is wrong and where, `replay` copies all that is sound, `--requeue-damaged` asks for the rest."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from herogen_async.generation.journal import (
     accepted_damage,
     find_damage,
     read_rows,
-    recover,
     repair_tails,
+    replay,
     verify,
 )
-from herogen_async.generation.journal.verify import Finding, Verdict
+from herogen_async.generation.journal.verify import JournalFinding, Verdict
 from herogen_async.generation.run_folder import (
-    Earlier,
+    EarlierPlan,
     Mark,
     RunFolder,
     RunLock,
@@ -80,7 +80,7 @@ def damage_of(verdict: Verdict) -> list[tuple[str, int | None, int | None]]:
     return [(Path(each.file or "").name, each.line, each.byte) for each in verdict.findings if each.is_damage]
 
 
-def told(verdict: Verdict) -> list[Finding]:
+def told(verdict: Verdict) -> list[JournalFinding]:
     return [each for each in verdict.findings if not each.is_damage]
 
 
@@ -127,11 +127,11 @@ def test_p2_one_flipped_bit_anywhere_is_found_at_its_line_and_no_resume_passes_o
         if position == len(whole) - 1:
             assert [(str(path), 6, byte)] == [(e.file, e.line, e.byte) for e in told(verify.verify("r"))]
             [torn], _ = repair_tails(run.folder, AT, read_lock(run.folder).mark)
-            assert (len(data) - byte, 5) == (torn.cut, len(recover(run.folder, lineage).done))
+            assert (len(data) - byte, 5) == (torn.cut, len(replay(run.folder, lineage).done))
             continue
         assert [(line, byte)] == [(damage.line, damage.offset) for damage in find_damage(run.folder)]
         with pytest.raises(DamageError, match=re.escape(f"{path}: line {line} (byte {byte}) is damaged")):
-            recover(run.folder, lineage)
+            replay(run.folder, lineage)
         if position % 200 == 0 or whole[position] == ord("\n"):
             assert [(path.name, line, byte)] == damage_of(verify.verify("r"))
 
@@ -352,7 +352,7 @@ def test_rows_of_earlier_plans_are_verified_and_copied_under_their_own(run: Writ
     other = bigger.replace(prompt="Tell of a {age}-year-old {gender}.")
     manifest = read_manifest(run.folder)
     eras = [manifest.spec, bigger.as_dict()]
-    earlier = [Earlier(spec, "completions", MODEL, number) for number, spec in enumerate(eras)]
+    earlier = [EarlierPlan(spec, "completions", MODEL, number) for number, spec in enumerate(eras)]
     plans = [Plan(spec, endpoint="completions", model=MODEL) for spec in (SPEC, bigger, other)]
     changed = replace(
         manifest,
@@ -448,8 +448,8 @@ def test_p1_lines_that_a_killed_repair_holds_are_told_and_recovered_as_the_next_
     assert run.failure(5, "refused") in existing_run("r-recovered").failures.read_bytes()
     repair_tails(run.folder, AT, read_lock(run.folder).mark)
     lineage = read_manifest(run.folder).lineage()
-    copy = recover(existing_run("r-recovered"), lineage)
-    assert 6 == len(copy.done) == len(recover(run.folder, lineage).done)
+    copy = replay(existing_run("r-recovered"), lineage)
+    assert 6 == len(copy.done) == len(replay(run.folder, lineage).done)
 
 
 def test_rows_that_a_repair_holds_are_recovered_under_the_plan_that_they_were_written_under(run: WrittenRun) -> None:
@@ -459,7 +459,7 @@ def test_rows_that_a_repair_holds_are_recovered_under_the_plan_that_they_were_wr
     changed = replace(
         manifest,
         spec=bigger.as_dict(),
-        earlier=[Earlier(manifest.spec, "completions", MODEL, 0)],
+        earlier=[EarlierPlan(manifest.spec, "completions", MODEL, 0)],
         first_segment=1,
         grid_fingerprint=plan.grid_fingerprint,
     )

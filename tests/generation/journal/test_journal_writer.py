@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused write is tried again without a pause."""
-    monkeypatch.setattr(writer, "RETRY_S", 0.001)
+    monkeypatch.setattr(writer, "DISK_RETRY_S", 0.001)
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from herogen_async.generation.journal import (
     failure_line,
     read_failures,
     read_rows,
-    recover,
     repair_tails,
+    replay,
     row_line,
 )
-from herogen_async.generation.journal.read import replay
+from herogen_async.generation.journal.read import replay as replaying
 from herogen_async.generation.journal.read.replay import MOST_WORDS
 from herogen_async.generation.journal.repair import tail_repair
 from herogen_async.generation.journal.repair.tail_repair import TORN_LINES
@@ -64,12 +64,12 @@ def small_row(index: int, **more: Any) -> bytes:
 
 def full_row(index: int, text: str = "a hero") -> bytes:
     completion = Completion(text, "stop", "m", {"prompt_tokens": 2, "completion_tokens": 3})
-    return row_line(PLAN.task(index), completion, attempts=1, latency_ms=12.34, at=NOON)
+    return row_line(PLAN.call(index), completion, attempts=1, latency_ms=12.34, at=NOON)
 
 
 def failed_row(index: int, kind: str = "refused") -> bytes:
     attempt = {"kind": kind, "message": "no", "status": 400, "request_id": None}
-    return failure_line(PLAN.task(index), [attempt], at=NOON)
+    return failure_line(PLAN.call(index), [attempt], at=NOON)
 
 
 def content(folder: RunFolder) -> dict[str, bytes]:
@@ -90,7 +90,7 @@ def vouch_for_all(folder: RunFolder) -> None:
 
 
 def done(folder: RunFolder) -> list[int]:
-    found = recover(folder, Lineage(PLAN)).done
+    found = replay(folder, Lineage(PLAN)).done
     return [index for index in range(PLAN.size) if index in found]
 
 
@@ -150,7 +150,7 @@ async def test_p3_torn_failures_are_cut_like_rows(folder: RunFolder) -> None:
         repaired(folder)
         await append(folder, failures=(failed_row(9),))
         assert b"".join(lines[:kept]) + failed_row(9) == folder.failures.read_bytes()
-        assert kept + 1 == len(recover(folder, Lineage(PLAN)).failed)
+        assert kept + 1 == len(replay(folder, Lineage(PLAN)).failed)
 
 
 def test_p3_torn_events_are_never_fused_with_later_ones(folder: RunFolder) -> None:
@@ -262,7 +262,7 @@ def test_a_flipped_bit_is_damage_named_by_file_line_and_byte_and_nothing_is_chan
     byte = DAMAGED[:position].rfind(b"\n") + 1
     assert [] == repaired(folder)
     with pytest.raises(DamageError) as caught:
-        recover(folder, Lineage(PLAN))
+        replay(folder, Lineage(PLAN))
     assert f"{path}: line {line} (byte {byte}) is damaged" in caught.value.message
     assert before == content(folder)
 
@@ -278,7 +278,7 @@ def test_damage_is_told_after_the_sound_rows_before_it(folder: RunFolder) -> Non
 def test_damage_in_failures_is_named_too(folder: RunFolder) -> None:
     folder.failures.write_bytes(failed_row(0) + b"x\n" + failed_row(1))
     with pytest.raises(DamageError, match=r"failures\.jsonl: line 2"):
-        recover(folder, Lineage(PLAN))
+        replay(folder, Lineage(PLAN))
 
 
 @pytest.mark.parametrize("last", [None, b"", small_row(4)], ids=["missing", "empty", "whole"])
@@ -294,28 +294,28 @@ def test_a_torn_tail_is_fine_only_in_the_last_segment_since_the_others_were_sync
     before = content(folder)
     assert [] == repaired(folder)
     with pytest.raises(DamageError, match=r"rows-00000\.jsonl: line 2"):
-        recover(folder, Lineage(PLAN))
+        replay(folder, Lineage(PLAN))
     assert before == content(folder)
 
 
 def test_a_journal_that_cannot_be_opened_is_an_error_for_a_person(folder: RunFolder) -> None:
     folder.segment(0).mkdir()
     with pytest.raises(RunFolderError, match=r"rows-00000\.jsonl' can't be read"):
-        recover(folder, Lineage(PLAN))
+        replay(folder, Lineage(PLAN))
 
 
 # -- the fold ------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_without_a_journal_has_nothing_done(folder: RunFolder) -> None:
-    found = recover(folder, Lineage(PLAN))
+    found = replay(folder, Lineage(PLAN))
     assert (0, 0, 0, 0) == (len(found.done), len(found.failed), found.duplicates, found.foreign)
     assert [] == list(folder.path.iterdir())
 
 
 def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
     rewrite(folder, full_row(3) + full_row(4) + full_row(3, "another") + full_row(3))
-    found = recover(folder, Lineage(PLAN))
+    found = replay(folder, Lineage(PLAN))
     assert (2, 2) == (len(found.done), found.duplicates)
     assert {"prompt_tokens": 8, "completion_tokens": 12} == dict(found.usage), "all four were paid for"
     assert {"stop": 2} == dict(found.finish_reasons)
@@ -327,9 +327,9 @@ def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
 def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list[int]) -> None:
     data = b"".join(map(full_row, indices))
     rewrite(folder, data)
-    once = recover(folder, Lineage(PLAN))
+    once = replay(folder, Lineage(PLAN))
     folder.segment(1).write_bytes(data)
-    twice = recover(folder, Lineage(PLAN))
+    twice = replay(folder, Lineage(PLAN))
     assert sorted(set(indices)) == done(folder)
     assert (once.usage + once.usage, once.finish_reasons) == (twice.usage, twice.finish_reasons)
     assert 2 * len(indices) - len(set(indices)) == twice.duplicates
@@ -350,7 +350,7 @@ def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list
 def test_a_row_of_another_plan_is_counted_and_not_used(folder: RunFolder, record: dict[str, Any]) -> None:
     rewrite(folder, codec.sealed_line(record) + small_row(1))
     folder.failures.write_bytes(codec.sealed_line({"kind": "refused", **record}))
-    found = recover(folder, Lineage(PLAN))
+    found = replay(folder, Lineage(PLAN))
     assert (1, 1, 0) == (found.foreign, len(found.done), len(found.failed))
 
 
@@ -364,7 +364,7 @@ def test_events_that_cannot_be_read_are_an_error_for_a_person(folder: RunFolder)
 def test_a_server_that_never_says_the_same_word_twice_does_not_fill_the_memory(folder: RunFolder) -> None:
     rows = [small_row(n, finish_reason=f"word-{n}", usage={f"tokens-{n}": 2}) for n in range(PLAN.size)]
     rewrite(folder, b"".join(rows))
-    found = recover(folder, Lineage(PLAN))
+    found = replay(folder, Lineage(PLAN))
     for counter, all_of_them in ((found.finish_reasons, PLAN.size), (found.usage, 2 * PLAN.size)):
         assert MOST_WORDS == len(counter)
         assert all_of_them == counter.total()
@@ -374,7 +374,7 @@ def test_a_task_counts_as_failed_until_it_is_answered(folder: RunFolder) -> None
     folder.failures.write_bytes(failed_row(1) + failed_row(2, "timeout") + failed_row(2) + failed_row(3))
     rewrite_rows = small_row(1) + small_row(5)
     folder.segment(0).write_bytes(rewrite_rows)
-    found = recover(folder, Lineage(PLAN))
+    found = replay(folder, Lineage(PLAN))
     assert [2, 3] == [index for index in range(10) if index in found.failed]
     assert [1, 2, 2, 3] == [record["index"] for record in read_failures(folder)]
 
@@ -412,7 +412,7 @@ OLD = (
 def line_of(kind: str, plan: Plan, index: int) -> bytes:
     """A line of a journal, usual or not."""
     index %= plan.size
-    task, odd = plan.task(index), ODD_USAGE[index % len(ODD_USAGE)]
+    task, odd = plan.call(index), ODD_USAGE[index % len(ODD_USAGE)]
     completion = Completion("a hero", "stop", "m", {**TOLD, "completion_tokens": index}, "req")
     row = row_line(task, completion, attempts=1, latency_ms=1.0, at=NOON)
     record = codec.loads(row)
@@ -445,7 +445,7 @@ UNSOUND = ("rewritten", "flipped", "digit", "torn", "empty")
 def told_by(folder: RunFolder, lineage: Lineage) -> object:
     """All that a fold says, or its error."""
     try:
-        found = recover(folder, lineage)
+        found = replay(folder, lineage)
     except DamageError as error:
         return error.message
     sets = [[index for index in range(100) if index in each] for each in (found.done, found.failed, found.stale)]
@@ -483,9 +483,9 @@ def test_folding_a_block_at_a_time_says_what_folding_line_by_line_says(
         folder.segment(number).write_bytes(b"".join(lines))
     by_line = told_by(folder, lineage)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay, "EXACT_BYTES", 0)
-        patch.setattr(replay, "KEYS_EVERY", 1)
-        patch.setattr(replay, "BLOCK_BYTES", block_bytes)
+        patch.setattr(replaying, "EXACT_BYTES", 0)
+        patch.setattr(replaying, "KEYS_EVERY", 1)
+        patch.setattr(replaying, "BLOCK_BYTES", block_bytes)
         assert by_line == told_by(folder, lineage)
 
 
@@ -493,8 +493,8 @@ def test_of_a_long_journal_a_sample_of_the_keys_is_compared(folder: RunFolder, m
     """Another run's file is found: of that every row is wrong."""
     other = Plan(PLAN.spec, endpoint="completions", model="another")
     rewrite(folder, b"".join(line_of("row", other, index) for index in range(100)))
-    monkeypatch.setattr(replay, "EXACT_BYTES", 0)
-    found = recover(folder, Lineage(PLAN))
+    monkeypatch.setattr(replaying, "EXACT_BYTES", 0)
+    found = replay(folder, Lineage(PLAN))
     assert (100, 0) == (found.foreign, len(found.done))
 
 
@@ -528,7 +528,7 @@ MANY = 20_000
 def many_rows(plan: Plan) -> Iterator[bytes]:
     completion = Completion("a hero of a few words " * 20, "stop", "m", {"total_tokens": 1})
     for index in range(MANY):
-        yield row_line(plan.task(index), completion, attempts=1, latency_ms=1.0, at=NOON)
+        yield row_line(plan.call(index), completion, attempts=1, latency_ms=1.0, at=NOON)
 
 
 @pytest.mark.slow
@@ -543,7 +543,7 @@ def test_a_long_journal_is_folded_in_the_memory_of_a_few_rows(folder: RunFolder)
     assert folder.segment(0).stat().st_size > 10_000_000
     tracemalloc.start()
     try:
-        found = recover(folder, Lineage(plan))
+        found = replay(folder, Lineage(plan))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()

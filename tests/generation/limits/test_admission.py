@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.limits import DAY_S, Limits, Reading
-from herogen_async.generation.limits import Admission, Bucket, Outcome, Ticket, Used, Wait
+from herogen_async.generation.limits import Admission, Bucket, Charge, Ticket, Used, Wait
 from support.virtual_runs import SizeIsTokens
 
 SLACK = 1e-6  # floats
@@ -109,14 +109,14 @@ class Trace:
             used = None if share is None else share * ticket.tokens
             before = self._boosts()
             self.admission.settle(
-                ticket, Outcome.ANSWERED, self.now, used=None if used is None else Used(used, 0), readings=readings
+                ticket, Charge.ANSWERED, self.now, used=None if used is None else Used(used, 0), readings=readings
             )
             back = ticket.tokens - used if used is not None and self.admission.refunds else 0.0
             self._note((0.0, -back), before)
 
     def do_lose(self, which: int) -> None:
         if (ticket := self._pick(which)) is not None:
-            self.admission.settle(ticket, Outcome.ASSUMED_CHARGED, self.now)
+            self.admission.settle(ticket, Charge.ASSUMED_CHARGED, self.now)
 
     def do_refuse(self, value: tuple[int, float, bool, bool]) -> None:
         which, wait_s, asked, names_tokens = value
@@ -127,7 +127,7 @@ class Trace:
                 ticket, self.now, wait_s=wait_s, asked_s=wait_s if asked else None, names_tokens=names_tokens
             )
             before = self._boosts()
-            self.admission.settle(ticket, Outcome.NOT_CHARGED, self.now)
+            self.admission.settle(ticket, Charge.NOT_CHARGED, self.now)
             self._note((-1.0, -ticket.tokens), before)
 
     def _pick(self, which: int) -> Ticket | None:
@@ -254,7 +254,7 @@ def test_what_the_server_charged_is_at_most_the_burst_and_the_rate_whatever_was_
             share: float = data.draw(st.floats(0, 1))
             ticket = tickets.pop(which)
             used = ticket.tokens * share
-            admission.settle(ticket, Outcome.ANSWERED, now, used=Used(0, used))
+            admission.settle(ticket, Charge.ANSWERED, now, used=Used(0, used))
             charged += used
     charged += sum(ticket.tokens for ticket in tickets)
     assert charged <= burst + tpm / 60 * now + SLACK * burst
@@ -331,8 +331,8 @@ def test_after_a_stop_of_any_length_only_a_burst_is_caught_up(stop_s: float, boo
     assert at_once(admission, stop_s + 0.1) <= 4 + 40 * 0.1 * (4 if boost else 0)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.NOT_CHARGED, Outcome.ANSWERED])
-def test_what_comes_back_to_a_full_bucket_is_not_saved_up(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Charge.NOT_CHARGED, Charge.ANSWERED])
+def test_what_comes_back_to_a_full_bucket_is_not_saved_up(outcome: Charge) -> None:
     """I1: however many answers come in one moment."""
     admission = admission_of(tpm=6000)
     tickets = [reserved(admission, 12, float(second)) for second in range(10)]
@@ -385,7 +385,7 @@ def test_a_bucket_of_tokens_holds_two_of_the_needs_that_come_or_else_what_comes_
             back_at = coming_back[0][0] if coming_back else float("inf")
             now = min(now + granted.wait_s, back_at)
             if now == back_at:
-                admission.settle(coming_back.pop(0)[1], Outcome.ANSWERED, now, used=Used(10, 0))
+                admission.settle(coming_back.pop(0)[1], Charge.ANSWERED, now, used=Used(10, 0))
     assert pytest.approx(6000, rel=0.05) == used
 
 
@@ -499,10 +499,10 @@ def test_a_refusal_for_tokens_that_nobody_counts_lowers_the_requests(
     """Else all that wait would be sent at once after each pause, and be refused."""
     admission = admission_of(**limits)
     for number in range(20):
-        admission.settle(reserved(admission, 5, number / 10), Outcome.ANSWERED, number / 10 + 0.01)
+        admission.settle(reserved(admission, 5, number / 10), Charge.ANSWERED, number / 10 + 0.01)
     refused = reserved(admission, 5, 2.0)
     admission.refused(refused, 2.1, wait_s=1.0, names_tokens=True, readings=readings)
-    admission.settle(refused, Outcome.NOT_CHARGED, 2.1, readings=readings)
+    admission.settle(refused, Charge.NOT_CHARGED, 2.1, readings=readings)
     assert is_slower == (admission.pace.bucket is not None)
 
 
@@ -512,11 +512,11 @@ def test_a_refusal_for_tokens_ends_the_refunds(names_tokens: bool, left: float) 
     admission = admission_of(rpm=6000, tpm=60_000)
     ticket, other = reserved(admission, 50, 0.0), reserved(admission, 50, 0.02)
     admission.refused(ticket, 0.03, wait_s=0.0, names_tokens=names_tokens)
-    admission.settle(ticket, Outcome.ASSUMED_CHARGED, 0.03)
+    admission.settle(ticket, Charge.ASSUMED_CHARGED, 0.03)
     tokens = bucket_of(admission, "tokens")
     tokens.refill(0.03)
     tokens.level = 150
-    admission.settle(other, Outcome.ANSWERED, 0.03, used=Used(0, 0))
+    admission.settle(other, Charge.ANSWERED, 0.03, used=Used(0, 0))
     assert left == tokens.level
 
 
@@ -524,7 +524,7 @@ def test_with_refunds_ended_an_answer_that_cost_more_than_was_reserved_is_still_
     admission = admission_of(rpm=6000, tpm=60_000)
     ticket = reserved(admission, 50, 0.0)
     admission.refunds = False
-    admission.settle(ticket, Outcome.ANSWERED, 0.0, used=Used(60, 30))
+    admission.settle(ticket, Charge.ANSWERED, 0.0, used=Used(60, 30))
     assert 250 - 90 == bucket_of(admission, "tokens").level
 
 
@@ -534,17 +534,17 @@ def test_with_refunds_ended_an_answer_that_cost_more_than_was_reserved_is_still_
 @pytest.mark.parametrize(
     ("outcome", "used", "requests", "tokens"),
     [
-        (Outcome.ANSWERED, 30, 0, 220),  # 20 too many were reserved
-        (Outcome.ANSWERED, 80, 0, 170),  # 30 more are owed
-        (Outcome.ANSWERED, None, 0, 200),
-        (Outcome.NOT_CHARGED, None, 1, 250),
-        (Outcome.ASSUMED_CHARGED, None, 0, 200),
-        (Outcome.ANSWERED, -500, 0, 250),  # a count that can't be: nobody gets more back than was taken
-        (Outcome.ANSWERED, 10**30, 0, 250 - 60_000),  # a minute's worth is the most that is believed
+        (Charge.ANSWERED, 30, 0, 220),  # 20 too many were reserved
+        (Charge.ANSWERED, 80, 0, 170),  # 30 more are owed
+        (Charge.ANSWERED, None, 0, 200),
+        (Charge.NOT_CHARGED, None, 1, 250),
+        (Charge.ASSUMED_CHARGED, None, 0, 200),
+        (Charge.ANSWERED, -500, 0, 250),  # a count that can't be: nobody gets more back than was taken
+        (Charge.ANSWERED, 10**30, 0, 250 - 60_000),  # a minute's worth is the most that is believed
     ],
 )
 def test_a_settled_call_gives_back_or_owes_by_its_outcome(
-    outcome: Outcome, used: float | None, requests: float, tokens: float
+    outcome: Charge, used: float | None, requests: float, tokens: float
 ) -> None:
     admission = admission_of(rpm=6000, tpm=60_000)
     ticket = reserved(admission, 50, 0.0)
@@ -552,9 +552,9 @@ def test_a_settled_call_gives_back_or_owes_by_its_outcome(
     assert (requests, tokens, 0) == (*levels(admission), admission.outstanding)
 
 
-@pytest.mark.parametrize("first", list(Outcome))
-@pytest.mark.parametrize("second", list(Outcome))
-def test_a_ticket_is_settled_once(first: Outcome, second: Outcome) -> None:
+@pytest.mark.parametrize("first", list(Charge))
+@pytest.mark.parametrize("second", list(Charge))
+def test_a_ticket_is_settled_once(first: Charge, second: Charge) -> None:
     """I2."""
     admission = admission_of(rpm=600, tpm=600)
     ticket = reserved(admission, 2, 0.0)
@@ -576,11 +576,11 @@ def test_on_a_ramp_as_many_are_in_flight_as_were_answered_and_sixteen_until_a_li
     admission = Admission(0.0, ramp=True)
     tickets = [reserved(admission, 1, 0.0) for _ in range(16)]
     assert (float("inf"), "concurrency") == waits(admission, 1, 0.0)
-    admission.settle(tickets.pop(), Outcome.ANSWERED, 1.0)
+    admission.settle(tickets.pop(), Charge.ANSWERED, 1.0)
     reserved(admission, 1, 1.0)
     reserved(admission, 1, 1.0)
     assert "concurrency" == waits(admission, 1, 1.0).why
-    admission.settle(tickets.pop(), Outcome.ANSWERED, 2.0, readings=[Reading("requests", 6000, 5000)])
+    admission.settle(tickets.pop(), Charge.ANSWERED, 2.0, readings=[Reading("requests", 6000, 5000)])
     assert float("inf") == admission.in_flight_limit
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.limits import Limits, Reading
-from herogen_async.generation.limits import Admission, LedgerBusy, Outcome, Ticket, Used, Wait
+from herogen_async.generation.limits import Admission, Charge, LedgerBusy, Ticket, Used, Wait
 from support.virtual_runs import SizeIsTokens
 
 SLACK = 1e-6
@@ -100,7 +100,7 @@ def test_what_all_have_reserved_is_in_the_ledger_less_what_came_back(turns: list
         for number in range(times):
             granted = admissions[who].reserve(size, now)
             if isinstance(granted, Ticket) and number % 3 == 0:
-                admissions[who].settle(granted, Outcome.NOT_CHARGED, now)
+                admissions[who].settle(granted, Charge.NOT_CHARGED, now)
             elif isinstance(granted, Ticket):
                 requests, tokens = requests + 1, tokens + size
         assert not ledger.held
@@ -128,7 +128,7 @@ def test_the_gate_of_one_holds_for_the_other_and_no_longer_than_it_says() -> Non
     one, other = sharing(MemoryLedger(), rpm=6000)
     ticket = reserved(one, 0, 0.0)
     one.refused(ticket, 1.0, wait_s=5.0, asked_s=5.0)
-    one.settle(ticket, Outcome.NOT_CHARGED, 1.0)
+    one.settle(ticket, Charge.NOT_CHARGED, 1.0)
     wait_s, why = waits(other, 0, 2.0)
     assert "gate" == why
     assert pytest.approx(4.0) == wait_s
@@ -151,7 +151,7 @@ def test_what_was_not_to_be_saved_up_inside_a_gate_is_saved_up_by_nobody() -> No
     one, other = sharing(MemoryLedger(), rpm=60_000)
     ticket = reserved(one, 0, 0.0)
     one.refused(ticket, 0.2, wait_s=0.7, asked_s=0.7)
-    one.settle(ticket, Outcome.ANSWERED, 0.2)
+    one.settle(ticket, Charge.ANSWERED, 0.2)
     went = 0
     while isinstance(other.reserve(0, 0.9), Ticket) or isinstance(one.reserve(0, 0.9), Ticket):
         went += 1
@@ -162,7 +162,7 @@ def test_tokens_that_one_gets_back_are_there_for_the_other() -> None:
     one, other = sharing(MemoryLedger(), rpm=60_000, tpm=6000)
     ticket = reserved(one, 12, 0.0)
     assert "tokens" == waits(other, 20, 0.01).why
-    one.settle(ticket, Outcome.ANSWERED, 0.02, used=Used(2, 0))
+    one.settle(ticket, Charge.ANSWERED, 0.02, used=Used(2, 0))
     reserved(other, 20, 0.03)
 
 
@@ -171,7 +171,7 @@ def test_what_headers_told_one_that_is_left_holds_for_the_other() -> None:
     one, other = sharing(MemoryLedger(), tpm=60_000)
     reserved(other, 1, 0.0)
     ticket = reserved(one, 1, 0.01)
-    one.settle(ticket, Outcome.ANSWERED, 0.02, readings=[Reading("tokens", 60_000, 0.0)])
+    one.settle(ticket, Charge.ANSWERED, 0.02, readings=[Reading("tokens", 60_000, 0.0)])
     assert "tokens" == waits(other, 200, 0.03).why
 
 
@@ -183,7 +183,7 @@ def test_who_finds_the_ledger_busy_waits_a_moment_and_after_a_second_goes_on_alo
     for now in (0.0, 0.5, 0.99):
         assert (0.01, "ledger") == waits(one, 0, now)
     ticket = reserved(one, 0, 1.0)
-    one.settle(ticket, Outcome.ANSWERED, 1.5)
+    one.settle(ticket, Charge.ANSWERED, 1.5)
     ledger.busy = False
     reserved(one, 0, 2.0)
     ledger.busy = True
@@ -198,7 +198,7 @@ def test_a_refusal_while_the_ledger_is_busy_closes_ones_own_gate_at_once_and_the
     one.refused(ticket, 1.0, wait_s=5.0, asked_s=5.0)
     assert "gate" == waits(one, 0, 1.5).why
     ledger.busy = False
-    one.settle(ticket, Outcome.NOT_CHARGED, 2.0)
+    one.settle(ticket, Charge.NOT_CHARGED, 2.0)
     assert "gate" == waits(other, 0, 2.5).why
 
 
@@ -221,7 +221,7 @@ def test_who_waits_for_what_another_owes_looks_again_soon() -> None:
     assert 0 < waits(large, 3_000_000, 0.0).wait_s < 1
     ticket = reserved(large, 3_000_000, 1.0)
     assert (1.0, "tokens") == waits(small, 2, 1.1)
-    large.settle(ticket, Outcome.ANSWERED, 1.5, used=Used(0, 0))
+    large.settle(ticket, Charge.ANSWERED, 1.5, used=Used(0, 0))
     reserved(small, 2, 2.1)
 
 
@@ -232,7 +232,7 @@ def test_numbers_that_are_none_in_a_ledger_stop_nobody(nonsense: float) -> None:
     (one,) = sharing(ledger, 1, rpm=6000, tpm=6000)
     for number in range(5):
         ticket = reserved(one, 1, 1.0 + number)
-        one.settle(ticket, Outcome.ANSWERED, 1.5 + number, readings=[Reading("tokens", 6000, 3000)])
+        one.settle(ticket, Charge.ANSWERED, 1.5 + number, readings=[Reading("tokens", 6000, 3000)])
         assert ledger.kept is not None
         assert all(math.isfinite(value) for value in ledger.kept[1][:5])
 
@@ -252,7 +252,7 @@ def test_a_ledger_is_let_go_of_whatever_was_asked() -> None:
     assert not ledger.held
     one.refused(ticket, 0.0, wait_s=1.0)
     assert not ledger.held
-    one.settle(ticket, Outcome.NOT_CHARGED, 0.0)
+    one.settle(ticket, Charge.NOT_CHARGED, 0.0)
     assert not ledger.held
     waits(one, 1, 0.5)
     assert not ledger.held

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herogen_async.generation.limits import Admission, Budget, Outcome, Rates, Ticket, Used, Wait, in_usd
+from herogen_async.generation.limits import Admission, Budget, Charge, Rates, Ticket, Used, Wait, in_usd
 from herogen_async.generation.limits.budget import TEMPLATE_TOKENS
 
 RATES = Rates(prompt_usd=0.4, answer_usd=1.6)
@@ -60,20 +60,20 @@ class Provider:
         prompt, answer = self.chance.randint(1, size + TEMPLATE_TOKENS), self.chance.randint(0, MOST)
         match self.chance.randrange(5):
             case 0:
-                budget.settle(amount, size, Outcome.NOT_CHARGED, None)
+                budget.settle(amount, size, Charge.NOT_CHARGED, None)
             case 1:
-                budget.settle(amount, size, Outcome.REFUSED, None)
+                budget.settle(amount, size, Charge.REFUSED, None)
             case 2:
                 self.billed += worst_usd(size)
-                budget.settle(amount, size, Outcome.ASSUMED_CHARGED, None)
+                budget.settle(amount, size, Charge.ASSUMED_CHARGED, None)
             case 3:
                 self.billed += worst_usd(size)
                 self.unwritten.append(0.0)  # its row says nothing
-                budget.settle(amount, size, Outcome.ANSWERED, None)
+                budget.settle(amount, size, Charge.ANSWERED, None)
             case _:
                 self.billed += usd(prompt, answer)
                 self.unwritten.append(usd(prompt, answer))
-                budget.settle(amount, size, Outcome.ANSWERED, Used(prompt, answer))
+                budget.settle(amount, size, Charge.ANSWERED, Used(prompt, answer))
 
     def writes(self, budget: Budget) -> None:
         """The journal writes some of what it has, the oldest first."""
@@ -126,7 +126,7 @@ def test_at_the_end_the_page_holds_what_no_row_tells_and_no_more(seed: int) -> N
 def test_all_of_a_budget_is_used_but_for_less_than_one_requests_worst_case() -> None:
     budget = make(0.01)
     while budget.fits(100):
-        budget.settle(budget.reserve(100), 100, Outcome.ANSWERED, Used(25, 20))
+        budget.settle(budget.reserve(100), 100, Charge.ANSWERED, Used(25, 20))
     assert 0.01 - worst_usd(100) < budget.spent_usd <= 0.01
     spent = in_usd(budget.spent_usd)
     assert f"the budget of 0.01 USD is used up: {spent} spent, and the next request may cost 0.000171 USD" == (
@@ -136,22 +136,22 @@ def test_all_of_a_budget_is_used_but_for_less_than_one_requests_worst_case() -> 
 
 def test_what_a_server_counts_beyond_the_bound_is_believed_from_then_on() -> None:
     budget = make(1.0)
-    budget.settle(budget.reserve(100), 100, Outcome.ANSWERED, Used(5_000, 80))
+    budget.settle(budget.reserve(100), 100, Charge.ANSWERED, Used(5_000, 80))
     before = budget.spent_usd
-    budget.settle(budget.reserve(200), 200, Outcome.ASSUMED_CHARGED, None)
+    budget.settle(budget.reserve(200), 200, Charge.ASSUMED_CHARGED, None)
     assert pytest.approx(usd(5_100, 80)) == budget.spent_usd - before
 
 
 @pytest.mark.parametrize("used", [None, Used(0, 30), Used(-5, 3), Used(10, -1)])
 def test_a_row_whose_usage_is_missing_or_senseless_costs_its_worst_case(used: Used | None) -> None:
     budget = make(1.0)
-    budget.settle(budget.reserve(100), 100, Outcome.ANSWERED, used)
+    budget.settle(budget.reserve(100), 100, Charge.ANSWERED, used)
     assert pytest.approx(worst_usd(100)) == budget.spent_usd
 
 
 def test_cached_prompt_tokens_have_their_own_price() -> None:
     budget = Budget(Rates(0.4, 1.6, cached_usd=0.1), answer_tokens=MOST)
-    budget.settle(budget.reserve(5000), 5000, Outcome.ANSWERED, Used(1000, 10, cached=600))
+    budget.settle(budget.reserve(5000), 5000, Charge.ANSWERED, Used(1000, 10, cached=600))
     assert pytest.approx((400 * 0.4 + 600 * 0.1 + 10 * 1.6) / 1e6) == budget.spent_usd
 
 
@@ -166,9 +166,9 @@ def test_admission_reserves_the_worst_case_and_waits_for_what_comes_back() -> No
     assert Wait(float("inf"), "budget") == admission.reserve(100, 0.0)
     assert isinstance(first, Ticket)
     assert isinstance(second, Ticket)
-    admission.settle(first, Outcome.ASSUMED_CHARGED, 1.0)
+    admission.settle(first, Charge.ASSUMED_CHARGED, 1.0)
     assert "budget" == admission.reserve(100, 1.0)[1]  # type: ignore[index]
-    admission.settle(second, Outcome.REFUSED, 1.0)
+    admission.settle(second, Charge.REFUSED, 1.0)
     assert isinstance(admission.reserve(100, 1.0), Ticket)
 
 

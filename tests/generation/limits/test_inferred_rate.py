@@ -6,29 +6,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from herogen_async.generation.limits.inferred_rate import GROWTH, SLOW_DOWN, Pace
+from herogen_async.generation.limits.inferred_rate import GROWTH, SLOW_DOWN, InferredRate
 
 
-def sending(pace: Pace, per_s: float, seconds: float, start_s: float = 0.0) -> float:
+def sending(pace: InferredRate, per_s: float, seconds: float, start_s: float = 0.0) -> float:
     """`per_s` requests a second, evenly; when it ends."""
     for number in range(int(per_s * seconds)):
         pace.sent(start_s + number / per_s)
     return start_s + seconds
 
 
-def rate(pace: Pace) -> float:
+def rate(pace: InferredRate) -> float:
     assert pace.bucket is not None
     return pace.bucket.rate_per_s
 
 
 def test_before_the_first_refusal_nothing_is_paced() -> None:
-    pace = Pace()
+    pace = InferredRate()
     pace.grow(sending(pace, 100, 5))
     assert pace.bucket is None
 
 
 def test_who_counts_by_the_second_took_what_was_accepted_just_before() -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 50, 30)
     pace.refused(now - 0.5, 1.0, now)
     assert 0.9 * 50 < rate(pace) <= 50
@@ -37,14 +37,14 @@ def test_who_counts_by_the_second_took_what_was_accepted_just_before() -> None:
 @pytest.mark.parametrize("asked_s", [20.0, 60.0])
 def test_who_counts_by_the_minute_takes_what_it_accepted_in_the_last_one(asked_s: float) -> None:
     """A minute's worth, spent in a third of it."""
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 150, 20)
     pace.refused(now - 0.5, asked_s, now)
     assert pytest.approx(0.98 * 50, rel=0.02) == rate(pace)
 
 
 def test_between_two_refusals_a_bucket_was_empty_twice_so_that_is_its_rate() -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 80, 20)
     pace.refused(now - 0.1, None, now)
     now = sending(pace, 50, 15, now + 0.1)
@@ -53,7 +53,7 @@ def test_between_two_refusals_a_bucket_was_empty_twice_so_that_is_its_rate() -> 
 
 
 def test_the_refusals_of_one_episode_say_one_thing() -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 50, 10)
     pace.refused(now - 0.2, 1.0, now)
     first = rate(pace)
@@ -65,7 +65,7 @@ def test_the_refusals_of_one_episode_say_one_thing() -> None:
 
 
 def test_it_goes_half_of_the_way_back_in_seconds_and_beyond_in_a_minute() -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 50, 30)
     pace.refused(now - 0.5, 1.0, now)
     base = rate(pace)
@@ -87,7 +87,7 @@ def test_whatever_is_refused_the_rate_stays_one_that_goes_on(
     episodes: list[tuple[float, int, float | None]], back_s: float
 ) -> None:
     """I8 too: a clock that was set back changes nothing about that."""
-    pace = Pace()
+    pace = InferredRate()
     now = 1000.0
     for pause_s, count, asked_s in episodes:
         for _ in range(count):
@@ -100,7 +100,7 @@ def test_whatever_is_refused_the_rate_stays_one_that_goes_on(
 
 
 def test_a_slower_ramp_starts_lower_and_is_dropped_when_it_is_back_where_it_was() -> None:
-    pace = Pace()
+    pace = InferredRate()
     pace.slow_down(0.0, 100.0, 1.0)
     assert pytest.approx(SLOW_DOWN * 100) == rate(pace)
     dropped_s = 0
@@ -112,7 +112,7 @@ def test_a_slower_ramp_starts_lower_and_is_dropped_when_it_is_back_where_it_was(
 
 
 def test_a_slower_ramp_of_a_rate_that_is_not_known_starts_from_what_was_sent() -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 200, 10)
     pace.slow_down(now - 0.1, None, now)
     assert pytest.approx(SLOW_DOWN * 200, rel=0.1) == rate(pace)
@@ -121,7 +121,7 @@ def test_a_slower_ramp_of_a_rate_that_is_not_known_starts_from_what_was_sent() -
 @pytest.mark.parametrize("asked_s", [None, 1.0, 50.0])
 def test_who_refuses_before_it_accepted_anything_says_nothing_of_a_rate(asked_s: float | None) -> None:
     """Another has used up what there was: a minute later all of it may be there."""
-    pace = Pace()
+    pace = InferredRate()
     for number in range(10):
         pace.sent(60.0 * number)
         pace.refused(60.0 * number, asked_s, 60.0 * number + 0.1)
@@ -130,7 +130,7 @@ def test_who_refuses_before_it_accepted_anything_says_nothing_of_a_rate(asked_s:
 
 @pytest.mark.parametrize("asked_s", [1.0, 50.0])
 def test_refusals_with_nothing_accepted_between_them_are_one_and_the_same(asked_s: float) -> None:
-    pace = Pace()
+    pace = InferredRate()
     now = sending(pace, 50, 60)
     pace.refused(now - 0.1, asked_s, now)
     found = rate(pace)

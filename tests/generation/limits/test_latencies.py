@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herogen_async.generation.limits.latencies import LONGEST_S, RESOLUTION, SHORTEST_S, Latencies
+from herogen_async.generation.limits.latencies import LONGEST_CALL_S, RESOLUTION, SHORTEST_S, Latencies
 
 
 def filled(*seconds: float, fade_above: int | None = None) -> Latencies:
@@ -25,7 +25,7 @@ def test_before_the_first_call_nothing_is_known() -> None:
     assert (0, None, None) == (latencies.count, latencies.mean, latencies.quantile(0.5))
 
 
-@given(st.lists(st.floats(SHORTEST_S, LONGEST_S), min_size=1, max_size=200), st.floats(0, 1))
+@given(st.lists(st.floats(SHORTEST_S, LONGEST_CALL_S), min_size=1, max_size=200), st.floats(0, 1))
 def test_a_quantile_is_that_of_the_sorted_calls_within_the_resolution(seconds: list[float], q: float) -> None:
     wanted = sorted(seconds)[min(int(q * len(seconds)), len(seconds) - 1)]
     found = filled(*seconds).quantile(q)
@@ -39,15 +39,15 @@ def test_the_mean_is_exact() -> None:
     assert pytest.approx(2.5) == filled(1.0, 2.0, 3.0, 4.0).mean
 
 
-@pytest.mark.parametrize("odd", [0.0, -5.0, float("nan"), float("inf"), 1e9, 1e-9, LONGEST_S, SHORTEST_S])
+@pytest.mark.parametrize("odd", [0.0, -5.0, float("nan"), float("inf"), 1e9, 1e-9, LONGEST_CALL_S, SHORTEST_S])
 def test_any_number_is_counted_at_an_edge_and_breaks_nothing(odd: float) -> None:
     latencies = filled(odd)
     found = latencies.quantile(0.5)
     assert found is not None
     assert 1 == latencies.count
-    assert SHORTEST_S <= found <= LONGEST_S
+    assert SHORTEST_S <= found <= LONGEST_CALL_S
     assert latencies.mean is not None
-    assert SHORTEST_S <= latencies.mean <= LONGEST_S
+    assert SHORTEST_S <= latencies.mean <= LONGEST_CALL_S
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, float("nan")])

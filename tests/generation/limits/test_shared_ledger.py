@@ -25,15 +25,15 @@ from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
 from herogen_async.generation.limits.shared import SharedLedger, limits_folder, open_ledger
 from herogen_async.generation.limits.shared.ledger_path import ledger_name
 from herogen_async.generation.limits.shared.ledger_record import (
-    LATE_S,
     MOST_BYTES,
     MOST_VALUES,
+    STALE_READING_S,
     UNKNOWN_BOOT,
     packed,
     this_boot,
     unpacked,
 )
-from herogen_async.generation.limits.shared.shared_ledger import LOOK_S, RETRY_WAITS_S
+from herogen_async.generation.limits.shared.shared_ledger import FILE_CHECK_S, RETRY_WAITS_S
 
 DEADLINE_S = 60.0
 URL, KEY, MODEL = "https://api.example.test/v1", "sk-very-secret-0123456789", "some-model"
@@ -270,10 +270,10 @@ def test_who_read_the_clock_before_another_wrote_gets_nothing_and_takes_no_time_
 
 
 def test_who_was_stopped_for_long_before_the_lock_is_late_and_no_reboot(ledger: SharedLedger, another: Open) -> None:
-    write(another(), (1.0,), 1000.0 + 10 * LATE_S)
+    write(another(), (1.0,), 1000.0 + 10 * STALE_READING_S)
     assert (0.0, (1.0,)) == ledger.acquire(1000.0)
     ledger.release((2.0,), 1000.0)
-    assert (1.0, (2.0,)) == read(another(), 1001.0 + 10 * LATE_S)
+    assert (1.0, (2.0,)) == read(another(), 1001.0 + 10 * STALE_READING_S)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_who_was_stopped_for_long_before_the_lock_is_late_and_no_reboot(ledger: 
     [
         (1002.0, 3600.0, 2.0),  # a suspend, a step, or a boot that has lasted longer: never too much
         (999.9, 0.0, 0.0),  # late
-        (1000.0 - LATE_S, 300.0, 300.0),  # a reboot
+        (1000.0 - STALE_READING_S, 300.0, 300.0),  # a reboot
         (5.0, 300.0, 300.0),
         (5.0, -300.0, 0.0),
     ],
@@ -547,20 +547,20 @@ def test_after_its_file_was_removed_all_meet_again_within_a_second(
         path.parent.rmdir()
     if gone == "replaced":
         path.touch()
-    assert (0.5, (2.0,)) == read(ledger, 1000.0 + LOOK_S / 2)
-    assert read(ledger, 1000.0 + LOOK_S) is None
-    write(ledger, (3.0,), 1000.0 + LOOK_S)
-    assert (0.0, (3.0,)) == read(old, 1000.0 + LOOK_S)
-    assert (0.0, (3.0,)) == read(another(), 1000.0 + LOOK_S)
+    assert (0.5, (2.0,)) == read(ledger, 1000.0 + FILE_CHECK_S / 2)
+    assert read(ledger, 1000.0 + FILE_CHECK_S) is None
+    write(ledger, (3.0,), 1000.0 + FILE_CHECK_S)
+    assert (0.0, (3.0,)) == read(old, 1000.0 + FILE_CHECK_S)
+    assert (0.0, (3.0,)) == read(another(), 1000.0 + FILE_CHECK_S)
 
 
 def test_while_it_is_held_a_removed_file_is_kept(path: Path, ledger: SharedLedger) -> None:
     ledger.acquire(1000.0)
     path.unlink()
     with pytest.raises(LedgerBusy, match="by this process already"):
-        ledger.acquire(1000.0 + 2 * LOOK_S)
+        ledger.acquire(1000.0 + 2 * FILE_CHECK_S)
     ledger.release((1.0,), 1000.0)
-    assert read(ledger, 1000.0 + 4 * LOOK_S) is None
+    assert read(ledger, 1000.0 + 4 * FILE_CHECK_S) is None
 
 
 def test_a_place_that_was_lost_is_an_oserror_until_it_is_back(path: Path, ledger: SharedLedger) -> None:

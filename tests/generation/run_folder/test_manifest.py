@@ -21,7 +21,7 @@ from herogen_async.generation.run_folder import (
     write_manifest,
 )
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.generation.session.spec_change import agree as agreed
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
@@ -61,7 +61,7 @@ def manifest_of(spec: Spec = DEMO, **changes: Any) -> Manifest:
 
 def agree(folder: RunFolder, spec: Spec = DEMO, *, model: str = "m", **settings: Any) -> None:
     server = Server("http://127.0.0.1:1/v1", CANARY)
-    order = Order(spec, "completions", model, server, None, folder, Settings(**settings))
+    order = RunRequest(spec, "completions", model, server, None, folder, Settings(**settings))
     agreed(Ready(order, model), Plan(spec, endpoint="completions", model=model), NOON).conclude()
 
 

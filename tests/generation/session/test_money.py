@@ -20,7 +20,7 @@ from herogen_async.generation.run_folder import RunFolder, read_lock
 from herogen_async.generation.session import Watch
 from herogen_async.generation.session.costs import longest_prompt, most_answer_tokens, price_for
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import new_order
+from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
 from herogen_async.view.terminal import summary_lines
@@ -267,7 +267,7 @@ def test_the_command_takes_a_budget_and_a_price_and_parks_with_code_3(tmp_path: 
 
 def ready_for(**sampling: object) -> Ready:
     spec = small_spec(endpoint="chat", sampling={"max_tokens": MOST, **sampling})
-    order = new_order(
+    order = new_request(
         spec,
         run=None,
         base_url="https://api.openai.com/v1",
@@ -298,7 +298,7 @@ def test_the_tries_of_a_best_of_may_cost_as_many_answers() -> None:
 def test_the_longest_prompt_bounds_every_other() -> None:
     spec = small_spec(values=9)
     plan = Plan(spec, endpoint="chat", model="m")
-    assert max(len(plan.task(index).prompt) for index in range(plan.size)) == longest_prompt(plan)
+    assert max(len(plan.call(index).prompt) for index in range(plan.size)) == longest_prompt(plan)
 
 
 def test_a_run_that_is_started_again_without_its_budget_keeps_it(tmp_path: Path) -> None:

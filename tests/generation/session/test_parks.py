@@ -29,7 +29,7 @@ from herogen_async.generation.retry import (
     nap_s,
 )
 from herogen_async.generation.session import Session, Watch, scheduled_resume
-from herogen_async.generation.session.run_request import new_order
+from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from herogen_async.view.terminal import summary_lines
 from support.fake_server import Asked, FakeServer, Reply, answer, error
@@ -187,7 +187,7 @@ class Sleeper:
         self.notices: list[str] = []
         self.reports: list[RunReport] = []
         self.published: list[dict[str, Any]] = []
-        self.nap = scheduled_resume.Nap(self.clock, self.notices.append, self.reports.append)
+        self.nap = scheduled_resume.ScheduledResume(self.clock, self.notices.append, self.reports.append)
 
     async def sleep(self, parked: RunReport = PARKED) -> tuple[bool, float]:
         """Whether it goes on, and how long it slept."""
@@ -232,7 +232,7 @@ def test_where_nobody_says_when_it_could_go_on_it_says_so_and_stays_parked() -> 
 
 
 def test_sleeps_that_bring_no_answer_end_with_a_park(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduled_resume, "LOOK_S", 3600.0)
+    monkeypatch.setattr(scheduled_resume, "WAKE_CHECK_S", 3600.0)
 
     async def main() -> None:
         sleeper = Sleeper()
@@ -256,7 +256,7 @@ class Night:
     """A server with a daily quota of six, and a run that meets it with --wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scheduled_resume, "LOOK_S", 0.001)
+        monkeypatch.setattr(scheduled_resume, "WAKE_CHECK_S", 0.001)
         self.sleeps = 0
         self.session: Session | None = None
         self.spec = small_spec()
@@ -265,7 +265,7 @@ class Night:
         return answer(asked) if asked.number < 6 or self.sleeps else CASES["a daily quota"].reply
 
     def run(self, url: str, *, retry_failed: bool = False) -> RunReport:
-        order = new_order(
+        order = new_request(
             self.spec,
             run=None,
             base_url=url,

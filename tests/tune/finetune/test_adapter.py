@@ -12,7 +12,7 @@ import pytest
 from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded import EmbeddedServer, Weights
 from herogen_async.generation.endpoint.embedded.adapter_file import origin_of, require_adapter
-from herogen_async.generation.endpoint.embedded.gguf_header import Header, read_header
+from herogen_async.generation.endpoint.embedded.gguf_header import GgufHeader, read_header
 from herogen_async.tune.finetune.local.adapter import convert_adapter
 
 gguf = pytest.importorskip("gguf", reason="needs the [local] extra")
@@ -32,12 +32,12 @@ OUTPUTS = {
 WEIGHTS = Weights(Path("base.gguf"), "base", "a" * 64)
 
 
-def base(architecture: str = "llama") -> Header:
+def base(architecture: str = "llama") -> GgufHeader:
     """A model of one layer."""
     tensors = {f"blk.0.{name}.weight": (inputs, outputs) for name, inputs, outputs in OUTPUTS.values()}
     told = {"attention.head_count": HEADS, "attention.head_count_kv": KV_HEADS, "block_count": 1}
     metadata = {f"{architecture}.{name}": value for name, value in told.items()}
-    return Header({"general.architecture": architecture, **metadata}, tensors)
+    return GgufHeader({"general.architecture": architecture, **metadata}, tensors)
 
 
 def peft_folder(folder: Path, *, hidden: int = HIDDEN, extra: str | None = None) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from herogen_async.core.errors import (
 from herogen_async.generation.intents import StepLog, read_steps
 from herogen_async.tune.finetune.chain import Told
 from herogen_async.tune.finetune.job_request import Wanted
-from herogen_async.tune.finetune.launch import Launch, TuneWatch, Wish
+from herogen_async.tune.finetune.launch import Launch, LaunchOptions, TuneWatch
 from herogen_async.tune.finetune.model_registry import find_tuned
-from herogen_async.tune.finetune.outcome import Outcome
+from herogen_async.tune.finetune.outcome import FinetuneResult
 from herogen_async.tune.finetune.records import FAILED, Checkpoint, JobEvent, JobState
 from support.tuning_backend import FakeBackend, Killed, MortalDisk, Power, Service
 
@@ -58,7 +58,7 @@ def launch(
         str(rows), backend="openai", model=wish.pop("model", "m"), base_url="http://127.0.0.1:1/v1", **settings
     )
     return Launch(
-        Wish(wanted, **wish),
+        LaunchOptions(wanted, **wish),
         TuneWatch(on_notice=(said if said is not None else []).append),
         clock=VirtualClock(),
         environment={},
@@ -67,11 +67,11 @@ def launch(
     )
 
 
-def tune(rows: Path, service: Service, power: Power | None = None, **wish: Any) -> Outcome:
+def tune(rows: Path, service: Service, power: Power | None = None, **wish: Any) -> FinetuneResult:
     return run_virtual(launch(rows, service, power, **wish).run())
 
 
-def assert_done_once(rows: Path, service: Service, outcome: Outcome) -> None:
+def assert_done_once(rows: Path, service: Service, outcome: FinetuneResult) -> None:
     assert 0 == outcome.exit_code
     assert (2, 1) == (len(service.files), len(service.jobs))
     assert "ft:tuned" == find_tuned(str(rows)).name

@@ -35,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> No
     """No waiting for the pace of a real service; a picture takes most of a test's time, and one is enough."""
     monkeypatch.setattr("herogen_async.generation.endpoint.fine_tuning._CALLS_A_S", 1000)
     if "curve" not in request.node.name:
-        monkeypatch.setattr("herogen_async.tune.finetune.loss_curve.draw", lambda *_: b"")
+        monkeypatch.setattr("herogen_async.tune.finetune.loss_curve.draw_loss", lambda *_: b"")
 
 
 @pytest.fixture

@@ -22,17 +22,17 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError, RunInUse
 from herogen_async.data.dataset.recipe import MESSAGES, Recipe
 from herogen_async.tune.finetune.local import LocalBackend, event_log, feasibility, memory
-from herogen_async.tune.finetune.local.base_model import LocalModel, find_model
+from herogen_async.tune.finetune.local.base_model import LocalModel, find_base_model
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, drop_unfinished, holder_of, is_training, take_lock
 from herogen_async.tune.finetune.local.trainer_run import explained
-from herogen_async.tune.finetune.records import JobState, TuneOrder
+from herogen_async.tune.finetune.records import JobState, TuneRequest
 from support.fake_trainer import STEPS
 from support.places import TESTS
 
 FAKE = TESTS / "support" / "fake_trainer.py"
 TAG = "tune-1"
 DEADLINE_S = 30.0
-SMOLLM = memory.Shape(134_515_008, 30, 576, 1536, 49152, 9, 3, 8192)
+SMOLLM = memory.ModelShape(134_515_008, 30, 576, 1536, 49152, 9, 3, 8192)
 FILES = {"training": "rows.jsonl"}
 
 pytestmark = pytest.mark.anyio
@@ -57,16 +57,16 @@ def model_folder(path: Path) -> Path:
     return path
 
 
-def order(tmp_path: Path, does: str = "learns", **changed: Any) -> TuneOrder:
+def order(tmp_path: Path, does: str = "learns", **changed: Any) -> TuneRequest:
     path = tmp_path / "rows.jsonl"
     if not path.exists():
         path.write_text('{"prompt": "a ->", "completion": " b END"}\n' * 12)
         model_folder(tmp_path / "model")
-    known = TuneOrder("local", str(tmp_path / "model"), path, Recipe(), suffix=does)
+    known = TuneRequest("local", str(tmp_path / "model"), path, Recipe(), suffix=does)
     return replace(known, **changed)
 
 
-async def begun(backend: LocalBackend, what: TuneOrder) -> JobState:
+async def begun(backend: LocalBackend, what: TuneRequest) -> JobState:
     await backend.upload(what.training, "rows.jsonl")
     return await backend.create(what, FILES, TAG)
 
@@ -296,7 +296,9 @@ def test_what_only_half_fitted_on_the_disk_is_taken_back(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     log.append("message", "three")
     log.close()
-    assert ["one", "three"] == [record["message"] for _, record in event_log.read_lines(tmp_path / "events.jsonl")]
+    assert ["one", "three"] == [
+        record["message"] for _, record in event_log.read_event_lines(tmp_path / "events.jsonl")
+    ]
 
 
 def test_checkpoints_that_were_not_finished_go_and_the_others_stay(folder: TuneFolder) -> None:
@@ -335,7 +337,7 @@ def test_a_size_that_is_none_is_not_reckoned_with(tmp_path: Path, changed: dict[
     model = model_folder(tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | changed))
-    assert None is find_model(str(model), lambda _: None).shape
+    assert None is find_base_model(str(model), lambda _: None).shape
 
 
 def test_weights_without_their_sizes_are_refused(tmp_path: Path) -> None:
@@ -344,7 +346,7 @@ def test_weights_without_their_sizes_are_refused(tmp_path: Path) -> None:
     pair = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(llama)) + llama
     weights.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + pair)
     with pytest.raises(InputError, match="doesn't say how large"):
-        find_model(str(weights), lambda _: None)
+        find_base_model(str(weights), lambda _: None)
 
 
 class TestWhatIsLookedAtFirst:
@@ -416,7 +418,7 @@ class TestWhatIsLookedAtFirst:
         talk = [{"role": "user", "content": "x" * 30}, {"role": "assistant", "content": "y" * 27}]
         path = tmp_path / "talks.jsonl"
         path.write_text(json.dumps({"messages": talk}) + "\n")
-        assert feasibility.Rows(1, 26, 26) == feasibility.count_rows(path, MESSAGES)
+        assert feasibility.MeasuredRows(1, 26, 26) == feasibility.count_rows(path, MESSAGES)
 
     @pytest.mark.parametrize(
         ("removed", "said"),
@@ -428,12 +430,12 @@ class TestWhatIsLookedAtFirst:
     )
     def test_a_folder_that_is_no_whole_model_says_what_it_lacks(self, tmp_path: Path, removed: str, said: str) -> None:
         path = model_folder(tmp_path / "m")
-        assert 9 == getattr(find_model(str(path), lambda _: None).shape, "vocabulary", 0)
+        assert 9 == getattr(find_base_model(str(path), lambda _: None).shape, "vocabulary", 0)
         (path / removed).unlink()
         with pytest.raises(InputError, match=said):
-            find_model(str(path), lambda _: None)
+            find_base_model(str(path), lambda _: None)
         with pytest.raises(InputError, match="no such folder"):
-            find_model(str(tmp_path / "gone"), lambda _: None)
+            find_base_model(str(tmp_path / "gone"), lambda _: None)
 
     def test_memory_grows_with_rows_and_tokens_and_full_training_takes_more(self) -> None:
         one = memory.peak_bytes(SMOLLM, "lora", 1, 192)

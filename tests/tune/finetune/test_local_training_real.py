@@ -18,7 +18,7 @@ from herogen_async.generation.endpoint.embedded import BASE, TUNED, EmbeddedServ
 from herogen_async.tune.finetune.local import LocalBackend
 from herogen_async.tune.finetune.local.feasibility import require_packages
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, holder_of, is_training
-from herogen_async.tune.finetune.records import INTERRUPTED, JobState, TuneOrder
+from herogen_async.tune.finetune.records import INTERRUPTED, JobState, TuneRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -59,7 +59,7 @@ def hero_rows(count: int) -> list[dict[str, str]]:
     ]
 
 
-async def begun(backend: LocalBackend, order: TuneOrder) -> JobState:
+async def begun(backend: LocalBackend, order: TuneRequest) -> JobState:
     await backend.check(order)
     files = {"training": await backend.upload(order.training, "train.jsonl")}
     if order.validation is not None:
@@ -85,7 +85,7 @@ async def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint_and_th
 
     rows = hero_rows(48)
     model = tiny_llama(tmp_path / "tiny", [row["prompt"] + row["completion"] for row in rows])
-    order = TuneOrder(
+    order = TuneRequest(
         "local",
         str(model),
         written(tmp_path / "rows.jsonl", rows),
@@ -128,7 +128,7 @@ async def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint_and_th
 async def test_the_embedded_model_is_trained_and_answers_with_and_without_its_adapter(
     tmp_path: Path, weights: Weights
 ) -> None:
-    order = TuneOrder(
+    order = TuneRequest(
         "local",
         "embedded",
         written(tmp_path / "rows.jsonl", hero_rows(10)),

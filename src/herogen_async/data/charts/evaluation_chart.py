@@ -28,7 +28,7 @@ class Bar:
     base: tuple[float, float, float] | None = None
 
 
-def draw(bars: Sequence[Bar], *, title: str) -> bytes:
+def draw_evaluation(bars: Sequence[Bar], *, title: str) -> bytes:
     """The picture as PNG. Raises ImportError without matplotlib."""
     return png(partial(_figure, bars, title))
 

@@ -1,4 +1,4 @@
-"""The loss of a fine-tune over its steps. Needs matplotlib, the [plot] extra: `draw` raises ImportError without it."""
+"""The loss of a fine-tune over its steps. Needs matplotlib, the [plot] extra: ImportError without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKED = 60  # points that are drawn one by one; more are a line
 _SMOOTH = 0.1  # the share of the steps that the smoothed line is a mean of
 
 
-def draw(points: Sequence[Mapping[str, float]], title: str) -> bytes:
+def draw_loss(points: Sequence[Mapping[str, float]], title: str) -> bytes:
     """The picture as PNG: the training loss and, where it was measured, the validation loss. Raises ImportError."""
     return png(partial(_picture, points, title))
 

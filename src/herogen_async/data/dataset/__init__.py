@@ -2,7 +2,7 @@
 
 from herogen_async.data.dataset.assemble.assemble import assemble
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile
-from herogen_async.data.dataset.export.export import FORMATS as EXPORT_FORMATS
+from herogen_async.data.dataset.export.export import EXPORT_FORMATS as EXPORT_FORMATS
 from herogen_async.data.dataset.export.export import Exported, export
 from herogen_async.data.dataset.failures import FailureGroup, failures
 from herogen_async.data.dataset.formats import FORMATS

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from herogen_async.data.dataset.recipe import CUT_OFF, EMPTY, NO_SENTENCE, STOPPED, Pair, pair_of
+from herogen_async.data.dataset.recipe import CUT_OFF, EMPTY_ANSWER, NO_SENTENCE, STOPPED, Pair, pair_of
 from herogen_async.data.dataset.rows import RunRows
 
 
@@ -27,7 +27,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Count:
+class ExampleCount:
     """Of the rows of a run: `written` gave a row of the data set, the others were left out for the reason named.
 
     Of those written, `not_stopped` did not stop by themselves, `trimmed` were shortened for it. `dropped` are those
@@ -46,7 +46,7 @@ class Count:
 
     def leave_out(self, row: dict[str, Any], reason: str) -> None:
         """One row that gives no pair."""
-        self.empty += reason == EMPTY
+        self.empty += reason == EMPTY_ANSWER
         self.no_full_sentence += reason == NO_SENTENCE
         if reason == CUT_OFF:
             self.cut_off[_word(row["finish_reason"])] += 1
@@ -60,7 +60,7 @@ class Count:
         self.ending_inside += item.pair.holds_ending
 
 
-def candidates(rows: RunRows, truncated: str, count: Count | None = None) -> Iterator[Item]:
+def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None) -> Iterator[Item]:
     """The rows that give a pair; what the others lack is counted in `count`."""
     for row in rows:
         made = pair_of(row, truncated)

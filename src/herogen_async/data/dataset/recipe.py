@@ -27,7 +27,7 @@ PARQUET = "parquet"
 CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT)
 
 CUT_OFF = "cut off"
-EMPTY = "empty"
+EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
 
 
@@ -116,7 +116,7 @@ def pair_of(row: dict[str, Any], truncated: str) -> Pair | LeftOut:
     """The pair of `row`, whose answer is treated as `truncated` says where it did not stop by itself."""
     answer = row["response_txt"].strip()
     if not answer:
-        return LeftOut(EMPTY)
+        return LeftOut(EMPTY_ANSWER)
     if row["finish_reason"] != STOPPED and truncated != "keep":
         if truncated == "drop":
             return LeftOut(CUT_OFF)

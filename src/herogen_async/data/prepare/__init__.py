@@ -9,7 +9,7 @@ from pathlib import Path
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.data.prepare.apply import Analysis, Ask, Marks, Remedied, Tell, analyse, marks_of, recipe_of, remedy
 from herogen_async.data.prepare.output import write
-from herogen_async.data.prepare.reading import FORMATS, read_table
+from herogen_async.data.prepare.reading import READABLE_FORMATS, read_table
 from herogen_async.data.prepare.records import (
     ADVICE,
     COMPLETION,
@@ -19,18 +19,18 @@ from herogen_async.data.prepare.records import (
     RECOMMENDED,
     WARNING,
     Action,
+    FileReading,
     Note,
     Prepared,
-    Reading,
     Table,
 )
 from herogen_async.data.prepare.task_type import CLASSIFICATION, task_of
 
 __all__ = [
     "ADVICE",
-    "FORMATS",
     "FOUND",
     "MENDED",
+    "READABLE_FORMATS",
     "WARNING",
     "Action",
     "Note",
@@ -88,7 +88,7 @@ def inferred_recipe(rows: Iterable[tuple[str, str]]) -> Recipe:
 
 def _prepared(
     path: Path,
-    reading: Reading,
+    reading: FileReading,
     analysis: Analysis,
     remedied: Remedied,
     *,

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.phrasing import shown
+from herogen_async.data.prepare.phrasing import excerpt
 from herogen_async.data.prepare.records import COMPLETION, MENDED, PROMPT, Note, Table
 from herogen_async.data.prepare.text_lines import text_lines
 
@@ -28,7 +28,7 @@ _TAKEN_FOR_NOTHING = frozenset(
 )
 
 
-def read(path: Path, delimiter: str) -> tuple[Table, tuple[Note, ...]]:
+def read_delimited(path: Path, delimiter: str) -> tuple[Table, tuple[Note, ...]]:
     """The table in `path`, whose first line names the columns. Raises InputError, UnicodeDecodeError."""
     rows = _rows(path, delimiter)
     _, header = next(rows, (0, None))
@@ -70,7 +70,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     finally:
         csv.field_size_limit(before)
     raise InputError(
-        f"{path.name!r} ends inside a quoted cell, which began with {shown(row[-1][:200].rstrip(_END))}",
+        f"{path.name!r} ends inside a quoted cell, which began with {excerpt(row[-1][:200].rstrip(_END))}",
         fix="close the quote; a quote inside a quoted cell is written twice",
     )
 

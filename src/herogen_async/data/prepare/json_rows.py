@@ -10,7 +10,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, Note, Reading, Table
+from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, FileReading, Note, Table
 from herogen_async.data.prepare.text_lines import not_text
 
 _NAME = "JSON"
@@ -18,15 +18,15 @@ _KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "nul
 _ROWS_FIX = 'write a line for each row: {"prompt": "...", "completion": "..."}'
 
 
-def read_lines(path: Path) -> Reading:
+def read_jsonl(path: Path) -> FileReading:
     """A `.jsonl` file. One that is an array on one line is taken as JSON, which is a fix of its own."""
     rows = _parsed_lines(path)
     first = list(islice(rows, 2))
     if len(first) == 1 and _is_whole(first[0][1]):
         table, notes = _table(path, [(1, row) for row in _whole(path, first[0][1])])
-        return Reading(table, "JSONL", _NAME, (Note(FOUND, "The file is JSON, not JSON lines."), *notes))
+        return FileReading(table, "JSONL", _NAME, (Note(FOUND, "The file is JSON, not JSON lines."), *notes))
     table, notes = _table(path, (each for part in (first, rows) for each in part))
-    return Reading(table, "JSONL", None, (*notes, *_alone(table)))
+    return FileReading(table, "JSONL", None, (*notes, *_alone(table)))
 
 
 def _alone(table: Table) -> tuple[Note, ...]:
@@ -34,7 +34,7 @@ def _alone(table: Table) -> tuple[Note, ...]:
     return (Note(MENDED, "One line is enough to be read.", "one_row"),) if len(table) == 1 else ()
 
 
-def read_json(path: Path) -> Reading:
+def read_json_rows(path: Path) -> FileReading:
     """A `.json` file. One that is JSON lines is a fix of its own."""
     content = path.read_bytes().removeprefix(BOM_UTF8)
     try:
@@ -48,10 +48,10 @@ def read_json(path: Path) -> Reading:
     else:
         table, notes = _table(path, [(1, value)])
         notes = (*notes, *_alone(table))
-    return Reading(table, _NAME, None, notes)
+    return FileReading(table, _NAME, None, notes)
 
 
-def _lines_in_json(path: Path, whole_error: ValueError) -> Reading:
+def _lines_in_json(path: Path, whole_error: ValueError) -> FileReading:
     try:
         table, notes = _table(path, _parsed_lines(path))
     except InputError as error:
@@ -59,7 +59,7 @@ def _lines_in_json(path: Path, whole_error: ValueError) -> Reading:
             raise
         raise InputError(f"{path.name!r} is no JSON: {whole_error}", fix=_ROWS_FIX) from None
     note = Note(FOUND, "The file is JSON lines, not JSON.")
-    return Reading(table, _NAME, _NAME, (note, *notes))
+    return FileReading(table, _NAME, _NAME, (note, *notes))
 
 
 def _parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.prepare import delimited, json_rows, workbook
-from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, Note, Reading, Table
+from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, FileReading, Note, Table
 from herogen_async.data.prepare.text_lines import text_lines
 
-FORMATS = ("csv", "tsv", "xlsx", "json", "jsonl", "txt")
+READABLE_FORMATS = ("csv", "tsv", "xlsx", "json", "jsonl", "txt")
 
 
-def read_table(path: Path) -> Reading:
+def read_table(path: Path) -> FileReading:
     """Read `path`. Raises InputError where it is no file, of no known format, or not what its name says."""
     ending = path.suffix[1:].lower()
     _require_file(path)
@@ -25,7 +25,7 @@ def read_table(path: Path) -> Reading:
         said = f"ends with {path.suffix!r}" if path.suffix else "has no ending"
         raise InputError(
             f"{path.name!r} {said}, so its format is not known",
-            fix=f"call it what it is: {', '.join('.' + each for each in FORMATS)}",
+            fix=f"call it what it is: {', '.join('.' + each for each in READABLE_FORMATS)}",
         )
     try:
         reading = read(path)
@@ -47,7 +47,7 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
     )
 
 
-def _with_mark_told(path: Path, reading: Reading) -> Reading:
+def _with_mark_told(path: Path, reading: FileReading) -> FileReading:
     """A note on a byte order mark, which the legacy tool takes for a part of the first line."""
     with path.open("rb") as file:
         if file.read(len(BOM_UTF8)) != BOM_UTF8:
@@ -70,29 +70,29 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{str(path)!r} can't be read: permission denied", fix="see that you may read it")
 
 
-def _csv(path: Path) -> Reading:
+def _csv(path: Path) -> FileReading:
     return _delimited(path, ",", "CSV")
 
 
-def _tsv(path: Path) -> Reading:
+def _tsv(path: Path) -> FileReading:
     return _delimited(path, "\t", "TSV")
 
 
-def _delimited(path: Path, delimiter: str, name: str) -> Reading:
-    table, notes = delimited.read(path, delimiter)
-    return Reading(table, name, name, notes)
+def _delimited(path: Path, delimiter: str, name: str) -> FileReading:
+    table, notes = delimited.read_delimited(path, delimiter)
+    return FileReading(table, name, name, notes)
 
 
-def _xlsx(path: Path) -> Reading:
-    table, notes = workbook.read(path)
-    return Reading(table, "XLSX", "XLSX", notes)
+def _xlsx(path: Path) -> FileReading:
+    table, notes = workbook.read_workbook(path)
+    return FileReading(table, "XLSX", "XLSX", notes)
 
 
-def _txt(path: Path) -> Reading:
+def _txt(path: Path) -> FileReading:
     """Each line is a completion, as is what follows the last line's end, even when that is nothing."""
     lines = list(_whole_lines(path))
     table = Table.of((PROMPT, COMPLETION), ([""] * len(lines), lines))
-    return Reading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."),))
+    return FileReading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."),))
 
 
 def _whole_lines(path: Path) -> Iterator[str]:
@@ -103,11 +103,11 @@ def _whole_lines(path: Path) -> Iterator[str]:
         yield ""
 
 
-_READERS: dict[str, Callable[[Path], Reading]] = {
+_READERS: dict[str, Callable[[Path], FileReading]] = {
     "csv": _csv,
     "tsv": _tsv,
     "xlsx": _xlsx,
     "txt": _txt,
-    "json": json_rows.read_json,
-    "jsonl": json_rows.read_lines,
+    "json": json_rows.read_json_rows,
+    "jsonl": json_rows.read_jsonl,
 }

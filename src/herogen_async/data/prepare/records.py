@@ -98,7 +98,7 @@ class Remediation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileReading:
     """A file as it was read. `converted` is the format's name where turning it into JSON lines is a fix of its own."""
 
     table: Table

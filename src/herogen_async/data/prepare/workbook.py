@@ -10,11 +10,11 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.prepare.delimited import column_names, words_for_nothing
-from herogen_async.data.prepare.phrasing import shown
+from herogen_async.data.prepare.phrasing import excerpt
 from herogen_async.data.prepare.records import FOUND, WARNING, Note, Table
 
 
-def read(path: Path) -> tuple[Table, tuple[Note, ...]]:
+def read_workbook(path: Path) -> tuple[Table, tuple[Note, ...]]:
     """The table in the first sheet. A formula counts as the value that was saved with it, as nothing without one.
 
     Raises InputError where it is no workbook.
@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[Table, tuple[Note, ...]]:
         ) from None
     if not rows:
         raise InputError(f"there is nothing in the first sheet of {path.name!r}", fix="put the rows in its first sheet")
-    notes = [Note(FOUND, f"A workbook; its sheet {shown(sheets[0].name)} was read.")]
+    notes = [Note(FOUND, f"A workbook; its sheet {excerpt(sheets[0].name)} was read.")]
     if len(sheets) > 1:
         notes.append(Note(WARNING, f"It has {len(sheets)} sheets: only the first was read."))
     header, *body = ([_text(cell) for cell in row] for row in rows)

@@ -5,7 +5,16 @@ for finding near-duplicates.
 """
 
 from herogen_async.data.quality.inspector import Inspector
-from herogen_async.data.quality.records import KINDS, Coverage, Example, Finding, Group, Quantiles, Sighting, Tokens
+from herogen_async.data.quality.records import (
+    KINDS,
+    Coverage,
+    Example,
+    Finding,
+    Group,
+    Quantiles,
+    Sighting,
+    TokenCounts,
+)
 from herogen_async.data.quality.report_files import report_files
 from herogen_async.data.quality.result import Quality
 
@@ -19,6 +28,6 @@ __all__ = [
     "Quality",
     "Quantiles",
     "Sighting",
-    "Tokens",
+    "TokenCounts",
     "report_files",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from herogen_async.data.quality.normalize import excerpt
 from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Example, Finding, Group, Sighting
-from herogen_async.data.quality.similar import Earlier
+from herogen_async.data.quality.similar import EarlierAnswer
 
 _SHOWN = 3  # rows of a kind that a person looks at
 _EXCERPTS = 1_000  # groups with an excerpt: more than are looked at
@@ -25,7 +25,7 @@ class Findings:
         self._repeats: dict[int, list[tuple[int, float, bool]]] = {}
         self._excerpts: dict[int, str] = {}
 
-    def add(self, example: Example, kinds: frozenset[str], earlier: Earlier | None) -> None:
+    def add(self, example: Example, kinds: frozenset[str], earlier: EarlierAnswer | None) -> None:
         """Take down what the row itself shows."""
         if earlier is not None:
             kinds |= {DUPLICATE if earlier.same else NEAR_DUPLICATE}
@@ -70,13 +70,13 @@ class Findings:
     def _once(self, kinds: frozenset[str]) -> frozenset[str]:
         return self._sets.setdefault(kinds, kinds)
 
-    def _see(self, kind: str, example: Example, earlier: Earlier | None) -> None:
+    def _see(self, kind: str, example: Example, earlier: EarlierAnswer | None) -> None:
         seen = self._seen.setdefault(kind, [])
         if len(seen) < _SHOWN:
             seen.append(Sighting(example.number, excerpt(example.completion), _note(kind, earlier)))
 
 
-def _note(kind: str, earlier: Earlier | None) -> str:
+def _note(kind: str, earlier: EarlierAnswer | None) -> str:
     if earlier is not None and kind in (DUPLICATE, NEAR_DUPLICATE):
         return f"as row {earlier.number}" if earlier.same else f"as row {earlier.number}, {earlier.similarity:.0%}"
     return ""

@@ -22,7 +22,7 @@ from herogen_async.data.quality.records import (
     REFUSED,
     SEPARATOR_INSIDE,
     Example,
-    Shape,
+    ReportFigures,
     Sighting,
 )
 from herogen_async.data.quality.refusals import REFUSING_REASONS, refuses
@@ -101,7 +101,7 @@ class Inspector:
             groups=self._findings.groups(),
             languages=self._languages.count(),
             undone=self._undone(),
-            shape=Shape(self._words_by_fate(), usual, self._similar.nearest()),
+            shape=ReportFigures(self._words_by_fate(), usual, self._similar.nearest()),
         )
 
     def _told(self, example: Example) -> set[str]:

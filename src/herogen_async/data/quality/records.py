@@ -88,7 +88,7 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenCounts:
     """Tokens of the kept rows. Of `estimated` completions and `estimated_prompts` prompts no usage was known: a token
     is four bytes of their texts.
     """
@@ -132,7 +132,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ReportFigures:
     """What the pictures are drawn from.
 
     `words`: words -> rows, apart for the usual ones (`usual`), cut ones (`cut`), length outliers (`outlier`), and the

@@ -14,8 +14,8 @@ from herogen_async.data.quality.records import (
     Finding,
     Group,
     Quantiles,
-    Shape,
-    Tokens,
+    ReportFigures,
+    TokenCounts,
 )
 
 FEWEST_EXAMPLES = 10  # fine-tuning services refuse less
@@ -39,12 +39,12 @@ class Quality:
     flagged: Mapping[int, frozenset[str]]
     findings: tuple[Finding, ...]
     lengths: Mapping[str, Quantiles]
-    tokens: Tokens
+    tokens: TokenCounts
     coverage: Coverage
     groups: tuple[Group, ...]
     languages: Mapping[str, int]
     undone: tuple[str, ...]
-    shape: Shape
+    shape: ReportFigures
 
     def count(self, kind: str) -> int:
         """Rows flagged with `kind`."""

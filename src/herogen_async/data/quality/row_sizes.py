@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 
 from herogen_async.data.quality.lengths import quantiles
-from herogen_async.data.quality.records import Example, Quantiles, Tokens
+from herogen_async.data.quality.records import Example, Quantiles, TokenCounts
 from herogen_async.generation.limits.tokens import BYTES_A_TOKEN, byte_size
 
 
@@ -39,9 +39,9 @@ class Sizes:
             if (spread := quantiles(values[at] for at in kept)) is not None
         }
 
-    def tokens_of(self, kept: Sequence[int]) -> Tokens:
+    def tokens_of(self, kept: Sequence[int]) -> TokenCounts:
         """Of the rows at the places `kept`."""
-        return Tokens(
+        return TokenCounts(
             prompt=sum(self._prompt_tokens[at] for at in kept),
             completion=sum(self._completion_tokens[at] for at in kept),
             estimated=sum(self._estimated[at] for at in kept),

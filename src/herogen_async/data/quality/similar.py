@@ -30,7 +30,7 @@ _COMPARED = 500  # rows of the picture: 125,000 pairs, a third of a second
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierAnswer:
     """The row that stays and that a later one repeats: word for word (`same`), or nearly."""
 
     number: int
@@ -53,7 +53,7 @@ class Similar:
         self._rensa = rensa
         self._bands = rensa.RMinHashLSH(threshold=THRESHOLD, num_perm=_PERMUTATIONS, num_bands=_BANDS)
 
-    def earlier(self, number: int, prompt: str, text: str, words: list[str], *, stays: bool) -> Earlier | None:
+    def earlier(self, number: int, prompt: str, text: str, words: list[str], *, stays: bool) -> EarlierAnswer | None:
         """What `text` repeats, in normal form; `words` are its words.
 
         Where that is nothing the row itself stays from now on, unless `stays` is false.
@@ -62,7 +62,7 @@ class Similar:
         key = blake2b((f"{prompt}\0{text}" if short else text).encode("utf-8", "replace"), digest_size=16).digest()
         same = self._same.get(key)
         if same is not None:
-            return Earlier(same, 1.0, same=True)
+            return EarlierAnswer(same, 1.0, same=True)
         sketch = None
         if self.near and not short:
             sketch = self._sketch(words)
@@ -93,11 +93,11 @@ class Similar:
         sketch.update([" ".join(three) for three in zip(*(words[start:] for start in range(_SHINGLE)), strict=False)])
         return sketch
 
-    def _near(self, sketch: RMinHash) -> Earlier | None:
+    def _near(self, sketch: RMinHash) -> EarlierAnswer | None:
         """The likest of the rows that stay, the first of equals, if it is like enough."""
-        likest: Earlier | None = None
+        likest: EarlierAnswer | None = None
         for number in sorted(self._bands.query(sketch)):
             similarity = self._sketches[number].jaccard(sketch)
             if similarity >= THRESHOLD and (likest is None or similarity > likest.similarity):
-                likest = Earlier(number, similarity, same=False)
+                likest = EarlierAnswer(number, similarity, same=False)
         return likest

@@ -10,10 +10,10 @@ from herogen_async.generation.control.protocol import MOST_REPLY, Command, resul
 from herogen_async.generation.control.socket_path import address
 from herogen_async.generation.run_folder import RunFolder, is_held, read_lock
 
-PATIENCE_S = 10.0  # a run that is busy syncing a slow disk, or with a hundred thousand tasks, answers within that
+REPLY_TIMEOUT_S = 10.0  # a run that is busy syncing a slow disk, or with a hundred thousand tasks, answers within that
 
 
-def ask(folder: RunFolder, command: Command, *, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
+def ask(folder: RunFolder, command: Command, *, timeout_s: float = REPLY_TIMEOUT_S) -> dict[str, Any]:
     """What the run in `folder` replies to `command`; blocks for `timeout_s` seconds at most between two signs of life.
 
     Raises InputError with the run's reason when it refuses, RunFolderError when nobody can be asked.

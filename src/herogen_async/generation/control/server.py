@@ -13,15 +13,15 @@ from herogen_async.generation.control.protocol import MOST_COMMAND, Command, com
 from herogen_async.generation.control.socket_path import bound_socket
 from herogen_async.generation.run_folder import RunFolder
 
-PATIENCE_S = 5.0  # for the line; a client of ours needs a millisecond
-RETRY_S = 1.0
+COMMAND_TIMEOUT_S = 5.0  # for the line; a client of ours needs a millisecond
+SOCKET_RETRY_S = 1.0
 MOST_CLIENTS = 8  # at once; each holds a descriptor of the run's
 
-Answer = Callable[[Command], Mapping[str, Any]]
+CommandReply = Callable[[Command], Mapping[str, Any]]
 
 
 @contextlib.asynccontextmanager
-async def controlled(folder: RunFolder, answer: Answer, on_notice: Callable[[str], None]) -> AsyncIterator[None]:
+async def controlled(folder: RunFolder, answer: CommandReply, on_notice: Callable[[str], None]) -> AsyncIterator[None]:
     """Let the run in `folder` be controlled while the block lasts. For the holder of the run's lock.
 
     `answer` carries a command out, on the loop's thread, and says what to reply; a HerogenError that it raises is the
@@ -46,7 +46,7 @@ async def controlled(folder: RunFolder, answer: Answer, on_notice: Callable[[str
 class _Door:
     """The socket, and the clients that there are. On bare sockets: a transport of the loop's takes turns to close."""
 
-    def __init__(self, listener: socket.socket, answer: Answer) -> None:
+    def __init__(self, listener: socket.socket, answer: CommandReply) -> None:
         self.loop = asyncio.get_running_loop()
         self._answer = answer
         self._listener = listener
@@ -87,7 +87,7 @@ class _Door:
             return
         except OSError:  # no descriptor is left for it: asked at once again, it would be the same
             self.loop.remove_reader(self._listener)
-            self._retry = self.loop.call_later(RETRY_S, self._open)
+            self._retry = self.loop.call_later(SOCKET_RETRY_S, self._open)
             return
         client = _Client(connection, self)
         self._clients.add(client)
@@ -104,8 +104,8 @@ class _Client:
         self._said = b""
         connection.setblocking(False)
         door.loop.add_reader(connection, self._read)
-        late = failure(f"no whole command within {PATIENCE_S:g} s")
-        self._timer = door.loop.call_later(PATIENCE_S, self.reply, late)
+        late = failure(f"no whole command within {COMMAND_TIMEOUT_S:g} s")
+        self._timer = door.loop.call_later(COMMAND_TIMEOUT_S, self.reply, late)
 
     def reply(self, line: bytes) -> None:
         """Say it and close. The kernel's buffer takes more than the longest reply: nobody is waited for."""

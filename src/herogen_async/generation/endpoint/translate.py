@@ -15,7 +15,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RowRefused, ServerFault
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.endpoint.http.rate_headers import Header, duration_s, seconds_until
+from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
 from herogen_async.generation.endpoint.redact import Redactor
 
 # A server's own words become keys of counters that live as long as the run.
@@ -124,7 +124,7 @@ _MEANINGS = (
 
 
 def completion_from(
-    body: bytes, header: Header, *, chat: bool, redact: Redactor, readings: tuple[Reading, ...] = ()
+    body: bytes, header: HeaderLookup, *, chat: bool, redact: Redactor, readings: tuple[Reading, ...] = ()
 ) -> Completion:
     """The answer in a success's `body`. Raises BadAnswer when it is none, RowRefused when the row was refused in it."""
     try:
@@ -147,7 +147,7 @@ def completion_from(
     )
 
 
-def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) -> EndpointError:
+def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redactor) -> EndpointError:
     """The error that a non-answer means. A 200 may hold one, with its status as the code: OpenRouter's way."""
     said = _server_words(body)
     in_disguise = status < 300 and 400 <= (said.number or 0) < 600
@@ -171,7 +171,7 @@ def error_from(status: int, header: Header, body: bytes, *, redact: Redactor) ->
     return error
 
 
-def retry_after_s(header: Header) -> float | None:
+def retry_after_s(header: HeaderLookup) -> float | None:
     """Seconds that the server asks to wait: `retry-after-ms`, `retry-after` in seconds or as an HTTP date.
 
     A date is read against the server's own `Date`, so that a wrong clock on either side changes nothing.
@@ -191,7 +191,7 @@ def retry_after_s(header: Header) -> float | None:
     return None
 
 
-def request_id_from(header: Header) -> str | None:
+def request_id_from(header: HeaderLookup) -> str | None:
     """The server's own name for the call, in the spelling that it uses."""
     return next((value for name in _REQUEST_ID_HEADERS if (value := header(name))), None)
 
@@ -241,7 +241,7 @@ def _text_of(choice: dict[str, Any], chat: bool) -> str | None:
 
 
 def _without_text(
-    choice: dict[str, Any], body: bytes, header: Header, *, chat: bool, redact: Redactor
+    choice: dict[str, Any], body: bytes, header: HeaderLookup, *, chat: bool, redact: Redactor
 ) -> BadAnswer | RowRefused:
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
@@ -284,7 +284,7 @@ def _counts(usage: Any, *, with_details: bool = True) -> dict[str, Any]:
     return counts
 
 
-def _not_json(body: bytes, header: Header, redact: Redactor) -> BadAnswer:
+def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:
     start = _text(body).lstrip()
     if start[:1] == "<":
         what, fix = (

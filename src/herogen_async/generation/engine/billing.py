@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, RateLimited, RowRefused
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.limits import Outcome, Used
+from herogen_async.generation.limits import Charge, Used
 
 # Looked at, and so paid for at some: Azure bills the prompt of a 400 that its filter answers.
 _FILTERS = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 
 
-def outcome_of(error: EndpointError) -> Outcome:
+def outcome_of(error: EndpointError) -> Charge:
     """What became of a call that failed.
 
     A refusal with a status of its own (400, 401, 404, 413, ...) came before any work was done; whatever else may have
@@ -18,9 +18,9 @@ def outcome_of(error: EndpointError) -> Outcome:
     is none or that the model refuses.
     """
     if isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent):
-        return Outcome.NOT_CHARGED
+        return Charge.NOT_CHARGED
     is_refused = isinstance(error, EndpointRefused | RowRefused) and 300 <= (error.status or 0) < 500
-    return Outcome.REFUSED if is_refused and error.code not in _FILTERS else Outcome.ASSUMED_CHARGED
+    return Charge.REFUSED if is_refused and error.code not in _FILTERS else Charge.ASSUMED_CHARGED
 
 
 def used_of(completion: Completion) -> Used | None:

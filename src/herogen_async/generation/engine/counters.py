@@ -26,7 +26,7 @@ class Straggler:
 
 
 @dataclass(slots=True)
-class Progress:
+class Counters:
     """Counts of one session. `done` and `failed` count what is on disk, from earlier sessions too."""
 
     total: int

@@ -1,7 +1,7 @@
 """producer -> bounded queue -> workers -> journal: the only room that starts tasks.
 
 ```
-_produce   plan.task(index) for every pending index  -> feed        waits while the queue is full
+_produce   plan.call(index) for every pending index  -> feed        waits while the queue is full
 _work x N  feed -> gate -> endpoint -> journal
 gate.run   the dispatcher of admission                              waits while the journal is full, or refused
 journal.run   batches to the disk; a row counts as done when it says so
@@ -25,13 +25,13 @@ from herogen_async.core.errors import DiskError, EndpointError, InternalFault, R
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion, Endpoint
 from herogen_async.generation.engine.billing import outcome_of, used_of
-from herogen_async.generation.engine.counters import Progress
-from herogen_async.generation.engine.feed import Feed, Job
+from herogen_async.generation.engine.counters import Counters
+from herogen_async.generation.engine.feed import Feed, PendingCall
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Calls, Deadline
-from herogen_async.generation.engine.workers import Crew
+from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
-from herogen_async.generation.limits import Outcome, Ticket, byte_size
+from herogen_async.generation.limits import Charge, Ticket, byte_size
 from herogen_async.generation.retry import DAY_NAP_S, Others, Park, Retry, Streak, Triage
 from herogen_async.specs.plan import Plan
 
@@ -68,7 +68,7 @@ class Engine:
         *,
         gate: Gate,
         clock: Clock,
-        progress: Progress,
+        progress: Counters,
         concurrency: int,
         triage: Triage,
         deadline: Deadline | None = None,
@@ -85,7 +85,7 @@ class Engine:
         self._on_tick = on_tick
         self._gate = gate
         self._feed = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
-        self._crew = Crew(concurrency, self._work)
+        self._crew = Workers(concurrency, self._work)
         self._calls = Calls(endpoint, clock, self._crew, deadline)
         self._paused = False
         self._disk_patience: asyncio.TimerHandle | None = None
@@ -162,8 +162,8 @@ class Engine:
 
     async def _produce(self, indices: Iterable[int]) -> None:
         for count, index in enumerate(indices, start=1):
-            task = self._plan.task(index)
-            if not await self._feed.put(Job(task, byte_size(task.prompt) + byte_size(task.system or ""))):
+            task = self._plan.call(index)
+            if not await self._feed.put(PendingCall(task, byte_size(task.prompt) + byte_size(task.system or ""))):
                 return
             if count % TASKS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -179,17 +179,17 @@ class Engine:
                 self._feed.put_back(job)
             elif job.history and (late := self._calls.overdue(job, self._clock.now())):
                 self._failed(job, ticket, late)
-                self._gate.settle(ticket, Outcome.NOT_CHARGED)
+                self._gate.settle(ticket, Charge.NOT_CHARGED)
             else:
                 await self._attempt(job, ticket, worker)
 
-    async def _attempt(self, job: Job, ticket: Ticket, worker: int) -> None:
+    async def _attempt(self, job: PendingCall, ticket: Ticket, worker: int) -> None:
         """One call, settled exactly once whatever happens; its job goes to the journal or back to the feed."""
-        self._on_sent(job.task.index)
+        self._on_sent(job.call.index)
         self.progress.in_flight += 1
         self.progress.attempts += 1
         started_s = self._clock.now()
-        outcome, used = Outcome.ASSUMED_CHARGED, None
+        outcome, used = Charge.ASSUMED_CHARGED, None
         readings: tuple[Reading, ...] = ()
         try:
             completion = await self._calls.complete(job, worker, started_s)
@@ -206,15 +206,15 @@ class Engine:
             self._feed.done()
             raise
         else:
-            outcome, used, readings = Outcome.ANSWERED, used_of(completion), completion.readings
+            outcome, used, readings = Charge.ANSWERED, used_of(completion), completion.readings
             self._answered(job, completion, self._clock.now() - started_s)
         finally:
             self.progress.in_flight -= 1
             self._gate.settle(ticket, outcome, used, readings)
 
-    def _answered(self, job: Job, completion: Completion, latency_s: float) -> None:
+    def _answered(self, job: PendingCall, completion: Completion, latency_s: float) -> None:
         # To the journal before anything else: whatever is derived from an answer can fail, the answer is paid for.
-        line = row_line(job.task, completion, attempts=job.attempt, latency_ms=latency_s * 1000, at=self._clock.wall())
+        line = row_line(job.call, completion, attempts=job.attempt, latency_ms=latency_s * 1000, at=self._clock.wall())
         self._journal.row(line)
         self._hold()
         self._feed.done()
@@ -227,10 +227,10 @@ class Engine:
                 progress.usage[name] += count
                 progress.session_usage[name] += count
 
-    def _failed(self, job: Job, ticket: Ticket, error: EndpointError) -> None:
+    def _failed(self, job: PendingCall, ticket: Ticket, error: EndpointError) -> None:
         self.progress.errors[error.kind] += 1
         job.rate_limits += isinstance(error, RateLimited)
-        job.streak = job.streak or Streak(hash((job.task.prompt, job.task.system)))
+        job.streak = job.streak or Streak(hash((job.call.prompt, job.call.system)))
         job.history.append(
             {
                 "kind": error.kind,
@@ -252,11 +252,11 @@ class Engine:
             self._feed.done()
         else:
             at, why = self._clock.wall(), decision.quarantined
-            self._journal.failure(failure_line(job.task, job.history, at=at, quarantined=why))
-            self.progress.given_up.add(job.task.index)
+            self._journal.failure(failure_line(job.call, job.history, at=at, quarantined=why))
+            self.progress.given_up.add(job.call.index)
             self._feed.done()
 
-    def _ask_again(self, job: Job, ticket: Ticket, error: EndpointError, decision: Retry) -> None:
+    def _ask_again(self, job: PendingCall, ticket: Ticket, error: EndpointError, decision: Retry) -> None:
         if decision.pause_s > 0:
             if isinstance(error, RateLimited):
                 self._gate.refused(ticket, error, decision.pause_s)

@@ -16,21 +16,21 @@ from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.retry import SUSPECT_AFTER, Streak
-from herogen_async.specs.plan import Task
+from herogen_async.specs.plan import Call
 
 TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
 
 
-class Job:
+class PendingCall:
     """A task on its way: the bytes of its prompt, how often it was tried, and how that went.
 
     `first_s` is when it was first asked, `sent_s` when it was asked last.
     """
 
-    __slots__ = ("attempt", "first_s", "history", "rate_limits", "sent_s", "size", "streak", "task")
+    __slots__ = ("attempt", "call", "first_s", "history", "rate_limits", "sent_s", "size", "streak")
 
-    def __init__(self, task: Task, size: int) -> None:
-        self.task = task
+    def __init__(self, call: Call, size: int) -> None:
+        self.call = call
         self.size = size
         self.attempt = 1
         self.rate_limits = 0
@@ -52,9 +52,9 @@ class Feed:
         self._clock = clock
         self._capacity = capacity
         self._retry_capacity = retry_capacity
-        self._new: deque[Job] = deque()
-        self._due: deque[Job] = deque()
-        self._waiting: list[tuple[float, int, Job]] = []
+        self._new: deque[PendingCall] = deque()
+        self._due: deque[PendingCall] = deque()
+        self._waiting: list[tuple[float, int, PendingCall]] = []
         self._sequence = 0
         self._getters: deque[asyncio.Future[None]] = deque()
         self._putter: asyncio.Future[None] | None = None
@@ -72,12 +72,12 @@ class Feed:
         """Whether there are jobs that were never handed out, or will be."""
         return not self._closed and bool(self._new or not self._ended)
 
-    def waiting(self) -> list[tuple[float, Job]]:
+    def waiting(self) -> list[tuple[float, PendingCall]]:
         """The jobs that are to be tried again, and when."""
         now = self._clock.now()
         return [(due_s, job) for due_s, _, job in self._waiting] + [(now, job) for job in self._due]
 
-    async def put(self, job: Job) -> bool:
+    async def put(self, job: PendingCall) -> bool:
         """Queue a new job, waiting while the queue is full; False when the feed was closed."""
         while len(self._new) >= self._capacity and not self._closed:
             self._putter = asyncio.get_running_loop().create_future()
@@ -103,7 +103,7 @@ class Feed:
         self._release_putter()
         self._wake(len(self._getters))
 
-    def get_now(self) -> Job | None:
+    def get_now(self) -> PendingCall | None:
         """The next job if there is one now, without the cost of a coroutine; else None: `get` waits."""
         if self._due:
             job = self._due.popleft()
@@ -115,7 +115,7 @@ class Feed:
         self._out += 1
         return job
 
-    async def get(self) -> Job | None:
+    async def get(self) -> PendingCall | None:
         """The next job, or None when there will be none. Each job got must be given to `done` or `retry`."""
         while True:
             job = self.get_now()
@@ -137,7 +137,7 @@ class Feed:
         self._out -= 1
         self._wake_if_over()
 
-    def put_back(self, job: Job) -> None:
+    def put_back(self, job: PendingCall) -> None:
         """A job that was got goes in front again: whoever got it did nothing with it."""
         self._out -= 1
         if self._closed:
@@ -152,7 +152,7 @@ class Feed:
         self._release_putter()
         self._wake(len(self._new))
 
-    def retry(self, job: Job, after_s: float) -> None:
+    def retry(self, job: PendingCall, after_s: float) -> None:
         """A job that was got is to be tried again, `after_s` seconds from now."""
         self._out -= 1
         if self._closed:

@@ -19,7 +19,7 @@ from asyncio_throttle.throttler import Throttler
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import MINUTE_S, Reading
-from herogen_async.generation.limits import Admission, Budget, Outcome, Ticket, Used
+from herogen_async.generation.limits import Admission, Budget, Charge, Ticket, Used
 
 Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
@@ -94,18 +94,18 @@ class Gate:
         except asyncio.CancelledError:
             self._news.set()  # whoever is next need not wait until this one could have gone
             if turn.done() and not turn.cancelled() and (granted := turn.result()) is not None:
-                self.settle(granted, Outcome.NOT_CHARGED)
+                self.settle(granted, Charge.NOT_CHARGED)
             raise
 
     def settle(
-        self, ticket: Ticket, outcome: Outcome, used: Used | None = None, readings: Sequence[Reading] = ()
+        self, ticket: Ticket, outcome: Charge, used: Used | None = None, readings: Sequence[Reading] = ()
     ) -> None:
         """Close a ticket, exactly once, and believe what the answer's headers say."""
         self._admission.settle(ticket, outcome, self._clock.now(), used=used, readings=readings)
         if readings:
             self._set_fuse()
         # Waiting for a rate ends by its timer; what came back, room in flight, and what headers say are news.
-        is_news = outcome is not Outcome.ANSWERED or used is not None or bool(readings)
+        is_news = outcome is not Charge.ANSWERED or used is not None or bool(readings)
         is_news = is_news or self.waiting_for in ("concurrency", None)
         if is_news and (self._queue or self._again):
             self._news.set()
@@ -259,14 +259,14 @@ class Gate:
         finally:
             self.waiting_for = self._dispatcher = None
             if not passed:
-                self.settle(ticket, Outcome.NOT_CHARGED)
+                self.settle(ticket, Charge.NOT_CHARGED)
         return passed
 
     def _grant(self, turn: asyncio.Future[Ticket | None], ticket: Ticket | None) -> None:
         if not turn.done():
             turn.set_result(ticket)
         elif ticket is not None:
-            self.settle(ticket, Outcome.NOT_CHARGED)
+            self.settle(ticket, Charge.NOT_CHARGED)
 
     async def _sleep(self, wait_s: float | None) -> None:
         """Until something new happened, or `wait_s` seconds went by."""

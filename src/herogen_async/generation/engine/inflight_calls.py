@@ -11,8 +11,8 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, RequestTimeout, RowDeadline
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
 from herogen_async.generation.engine.counters import Straggler
-from herogen_async.generation.engine.feed import Job
-from herogen_async.generation.engine.workers import Crew
+from herogen_async.generation.engine.feed import PendingCall
+from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.limits.latencies import Latencies
 
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
@@ -40,24 +40,24 @@ class Calls:
     too, and asyncio's own timeout would cost more than admission does.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, crew: Crew, deadline: Deadline | None) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock, crew: Workers, deadline: Deadline | None) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._crew = crew
         self._deadline = deadline
         self._row_s = None if deadline is None else deadline.row_s
         self._anew_s = float("-inf")
-        self._flying: dict[int, Job] = {}  # what each worker asks for, the oldest call first
+        self._flying: dict[int, PendingCall] = {}  # what each worker asks for, the oldest call first
         self._cut: dict[int, EndpointError] = {}  # whose call is being cut off, and why
 
-    async def complete(self, job: Job, worker: int, started_s: float) -> Completion:
+    async def complete(self, job: PendingCall, worker: int, started_s: float) -> Completion:
         """Ask, until `cut_off` loses patience. Raises EndpointError."""
         job.sent_s = started_s
         if job.first_s is None:
             job.first_s = started_s
         self._flying[worker] = job
         try:
-            return await self._endpoint.complete(Request(job.task.prompt, job.task.system))
+            return await self._endpoint.complete(Request(job.call.prompt, job.call.system))
         except asyncio.CancelledError:
             if worker in self._cut and self._crew[worker].cancelling() == 1:  # else it is cancelled by others, too
                 raise self._cut[worker] from None
@@ -82,7 +82,7 @@ class Calls:
             elif late := self.overdue(job, now):
                 self._end(worker, late)
 
-    def overdue(self, job: Job, at: float) -> RowDeadline | None:
+    def overdue(self, job: PendingCall, at: float) -> RowDeadline | None:
         """Why `job` is given up, if its row's time is up at `at`."""
         if self._row_s is None or job.first_s is None or at - max(job.first_s, self._anew_s) < self._row_s:
             return None
@@ -97,7 +97,7 @@ class Calls:
         """Whether the session's time is up."""
         return self._deadline is not None and self._deadline.run_s is not None and session_s >= self._deadline.run_s
 
-    def stragglers(self, waiting: Iterable[tuple[float, Job]], now: float) -> tuple[Straggler, ...]:
+    def stragglers(self, waiting: Iterable[tuple[float, PendingCall]], now: float) -> tuple[Straggler, ...]:
         """The rows that are out for the longest; `waiting` are those that will be asked again, and when."""
         flying = [(job, None) for job in self._flying.values()]
         out = [*flying, *((job, max(due_s - now, 0.0)) for due_s, job in waiting)]
@@ -110,10 +110,10 @@ class Calls:
             self._crew[worker].cancel()
 
 
-def _straggler(job: Job, retry_in_s: float | None, now: float) -> Straggler:
+def _straggler(job: PendingCall, retry_in_s: float | None, now: float) -> Straggler:
     return Straggler(
-        index=job.task.index,
-        cell={name: value[:VALUE_SHOWN] for name, value in job.task.cell.items()},
+        index=job.call.index,
+        cell={name: value[:VALUE_SHOWN] for name, value in job.call.cell.items()},
         out_s=round(now - (now if job.first_s is None else job.first_s), 1),
         attempt=job.attempt,
         retry_in_s=None if retry_in_s is None else round(retry_in_s, 1),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-class Crew:
+class Workers:
     """At most `size` workers, numbered from 0. `work(number)` is a worker's life: it ends, job in hand finished, as
     soon as its number is not below `size`.
     """

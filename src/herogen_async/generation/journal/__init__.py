@@ -1,6 +1,6 @@
 """The append-only journal of a run: the shape of its lines, writing, reading, repair."""
 
-from herogen_async.generation.journal.read.replay import Fold, Recovered, recover
+from herogen_async.generation.journal.read.replay import Fold, Recovered, replay
 from herogen_async.generation.journal.read.scan import (
     Damage,
     Known,
@@ -35,8 +35,8 @@ __all__ = [
     "find_damage",
     "read_failures",
     "read_rows",
-    "recover",
     "repair_tails",
+    "replay",
     "row_line",
     "salvage",
     "saving_files",

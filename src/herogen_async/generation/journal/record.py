@@ -7,12 +7,12 @@ from typing import Any
 
 from herogen_async.core.codec import sealed_line
 from herogen_async.generation.endpoint import Completion
-from herogen_async.specs.plan import Task
+from herogen_async.specs.plan import Call
 
 ATTEMPTS_KEPT = 32  # of a failure's history: rate limits don't count as attempts and may be many
 
 
-def row_line(task: Task, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
+def row_line(task: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
     """The journal line of an answer. `key` and `index` come first and `crc` last: both are found without parsing."""
     return sealed_line(
         {
@@ -34,7 +34,7 @@ def row_line(task: Task, completion: Completion, *, attempts: int, latency_ms: f
     )
 
 
-def failure_line(task: Task, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
+def failure_line(task: Call, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
     """The journal line of a task that was given up; `attempts` is its history, the last one the reason.
 
     `quarantined` is why it was not tried as often as others: it alone meets that.

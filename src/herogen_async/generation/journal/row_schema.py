@@ -10,7 +10,7 @@ _TEXT, _MAYBE_TEXT, _NUMBER = (str,), (str, type(None)), (int, float)
 _OF_A_TASK = {"key": _TEXT, "index": (int,), "cell": (dict,), "repeat": (int,), "created_at": _TEXT}
 
 
-class Shape:
+class RecordSchema:
     """Keys and the types that their values may have."""
 
     def __init__(self, types: Mapping[str, tuple[type, ...]]) -> None:
@@ -33,7 +33,7 @@ class Shape:
         return None if record["repeat"] >= 1 else f"'repeat' is {record['repeat']}, and counts from 1"
 
 
-ROW = Shape(
+ROW = RecordSchema(
     {
         **_OF_A_TASK,
         "prompt": _TEXT,
@@ -47,7 +47,7 @@ ROW = Shape(
         "latency_ms": _NUMBER,
     }
 )
-FAILURE = Shape(
+FAILURE = RecordSchema(
     {
         **_OF_A_TASK,
         "kind": _TEXT,

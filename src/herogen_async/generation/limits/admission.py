@@ -17,9 +17,9 @@ from typing import Protocol
 from herogen_async.core.limits import DAY_S, Limits, Reading
 from herogen_async.generation.limits.bucket_table import VALUES, BucketTable
 from herogen_async.generation.limits.budget import Budget
-from herogen_async.generation.limits.inferred_rate import Pace
+from herogen_async.generation.limits.inferred_rate import InferredRate
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
-from herogen_async.generation.limits.tickets import Outcome, Ticket, Used, Wait
+from herogen_async.generation.limits.tickets import Charge, Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import SHORTEST_WAIT_S
 from herogen_async.generation.limits.tokens import TokenEstimate
 
@@ -77,7 +77,7 @@ class Admission:
         budget: Budget | None = None,
     ) -> None:
         self.table = BucketTable(limits or Limits(), now, by_window=window_s is not None)
-        self.pace = Pace()
+        self.pace = InferredRate()
         self.tokens = estimate or TokenEstimate(None)
         self.adaptive = adaptive
         self.budget = budget
@@ -156,7 +156,7 @@ class Admission:
     def settle(
         self,
         ticket: Ticket,
-        outcome: Outcome,
+        outcome: Charge,
         now: float,
         *,
         used: Used | None = None,
@@ -171,15 +171,15 @@ class Admission:
             if ticket.refused:
                 self.adaptive.refused(now, now - ticket.at)
             else:
-                self.adaptive.finished(now - ticket.at, now, ok=outcome is Outcome.ANSWERED)
-        if outcome is Outcome.ANSWERED:
+                self.adaptive.finished(now - ticket.at, now, ok=outcome is Charge.ANSWERED)
+        if outcome is Charge.ANSWERED:
             self._in_flight += 1
         if self.budget is not None:
             self.budget.settle(ticket.worst, ticket.size, outcome, used)
         if used is not None:
             self.tokens.observed(ticket.size, used.prompt)
-        says_more = bool(readings) and (now >= self._learn_again or outcome is not Outcome.ANSWERED)
-        if says_more or (self.table.buckets and (outcome is Outcome.NOT_CHARGED or self.table.counts_tokens)):
+        says_more = bool(readings) and (now >= self._learn_again or outcome is not Charge.ANSWERED)
+        if says_more or (self.table.buckets and (outcome is Charge.NOT_CHARGED or self.table.counts_tokens)):
             self._enter(now)
             self._give_back(ticket, outcome, used, now)
             if says_more:
@@ -188,10 +188,10 @@ class Admission:
                     self.table.learn(reading, ticket.sent, ticket.at, now)
             self._leave(now)
 
-    def _give_back(self, ticket: Ticket, outcome: Outcome, used: Used | None, now: float) -> None:
-        if outcome is Outcome.NOT_CHARGED:
+    def _give_back(self, ticket: Ticket, outcome: Charge, used: Used | None, now: float) -> None:
+        if outcome is Charge.NOT_CHARGED:
             self.table.give_back(1.0, ticket.prompt, ticket.answer, now)
-        elif outcome is Outcome.ANSWERED and used is not None:
+        elif outcome is Charge.ANSWERED and used is not None:
             prompt, answer = self.table.believable(ticket, used)
             # Who never refunds still charges for more than was reserved.
             if self.refunds or prompt + answer > ticket.tokens:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from herogen_async.generation.limits.tickets import Outcome, Used
+from herogen_async.generation.limits.tickets import Charge, Used
 
 PICO = 10**12  # of a dollar
 MICRO = 10**6  # picodollars in a millionth of a dollar
@@ -117,10 +117,10 @@ class Budget:
             self._charge(outside_rows)
         return amount
 
-    def settle(self, amount: int, size: int, outcome: Outcome, used: Used | None) -> None:
+    def settle(self, amount: int, size: int, outcome: Charge, used: Used | None) -> None:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
         self._in_flight -= amount
-        if outcome is Outcome.ANSWERED:
+        if outcome is Charge.ANSWERED:
             if used is not None and used.prompt > 0 and used.answer >= 0:
                 self._rows += self._cost(used)
                 self._learn(used, size)
@@ -129,7 +129,7 @@ class Budget:
                 amount = 0
             self._unwritten.append(amount)
             self._unwritten_sum += amount
-        elif outcome is Outcome.ASSUMED_CHARGED:
+        elif outcome is Charge.ASSUMED_CHARGED:
             self._lost += amount
 
     def written(self, rows: int) -> None:

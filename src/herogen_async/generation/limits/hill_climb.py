@@ -37,7 +37,7 @@ LONGEST_JUMP = (0.125, 4.0)  # a window of failures, or one odd one, must not ta
 QUEUED = 1.3  # latency over that without a queue: from here on it is worth looking below
 HOLDS = 2  # windows between trials once settled: a new server is noticed in one of them, a knee that rose in a trial
 LOOK_DOWN_QUEUED, LOOK_DOWN = 3, 8  # every so many trials go down: where no queue is seen that costs throughput
-CUT = 0.8  # of the limit: a rate limit's edge is found by a step from below, so a little less is enough
+CONCURRENCY_CUT = 0.8  # of the limit: a rate limit's edge is found by a step from below, so a little less is enough
 CEILING = 0.95  # of the limit that was refused: below it until all is calm
 RELAX = 1.05  # small: a ceiling that is still there is met by a few calls, and not by a quarter of them
 
@@ -169,7 +169,7 @@ class Climb:
     def cut(self) -> None:
         """The server refused at this limit: fewer, and not as many again for a while."""
         self.reach.refused(self.limit)
-        self.level = max(self.reach.smallest, min(int(self.limit * CUT), self.level))
+        self.level = max(self.reach.smallest, min(int(self.limit * CONCURRENCY_CUT), self.level))
         self._step, self.flat = FRESH_STEP, False
         self.forget()
 

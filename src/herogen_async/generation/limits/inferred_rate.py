@@ -14,7 +14,7 @@ from herogen_async.generation.limits.token_bucket import Bucket
 
 SHORT_WAIT_S = 2.0  # a server that counts by the minute asks for longer
 BACK_OFF = 0.98  # of a rate that was measured
-CUT = 0.5  # of one that was not, as long as none was
+RATE_CUT = 0.5  # of one that was not, as long as none was
 NUDGE = 0.95  # of one that was measured and is refused again soon: it was a little too much
 SLOW_DOWN = 0.7
 SURE_S = 10.0  # between two refusals, for a measurement ...
@@ -26,11 +26,11 @@ HALF_S = 7.0
 GROWTH = 0.043
 DOUBLES_S = 30.0
 SLOWEST_PER_S = 1 / 60
-BURST_S = 0.05
+INFERRED_BURST_S = 0.05
 MINUTE = 60
 
 
-class Pace:
+class InferredRate:
     """The inferred rate; `bucket` is None as long as nothing refused. Times and rates in seconds."""
 
     __slots__ = (
@@ -92,7 +92,7 @@ class Pace:
             # nothing of a rate, another has used up what there was.
             self._last = now
             if self.bucket is not None and wait_s is None:  # nor does it say for how long: ask more and more rarely
-                self._restart(CUT * self.bucket.rate_per_s, self._top, now)
+                self._restart(RATE_CUT * self.bucket.rate_per_s, self._top, now)
             return
         measured = self._measured(is_long, now)
         if measured is not None:
@@ -100,10 +100,10 @@ class Pace:
             self._restart(BACK_OFF * measured[0], measured[1], now)
         elif self.bucket is None:
             rate = self._recent(1, now)
-            self._restart(CUT * rate, rate, now)
+            self._restart(RATE_CUT * rate, rate, now)
         else:
             rate = self.bucket.rate_per_s
-            self._restart((NUDGE if self._is_measured else CUT) * rate, rate, now)
+            self._restart((NUDGE if self._is_measured else RATE_CUT) * rate, rate, now)
         # After a long wait the server is no longer empty: what is accepted is measured from the wait's end on.
         self._since = now + min(wait_s or 0.0, MINUTE) if is_long else now
         self._interval = 0.0
@@ -125,7 +125,7 @@ class Pace:
     def _restart(self, base: float, top: float, now: float) -> None:
         self._base, self._top, self._last = max(base, SLOWEST_PER_S), max(top, SLOWEST_PER_S), now
         # What is saved up during a pause is a guess of what the server has, times a guess of its rate: little.
-        bucket = self.bucket = Bucket(self._base, now, burst=1.0 + self._base * BURST_S)
+        bucket = self.bucket = Bucket(self._base, now, burst=1.0 + self._base * INFERRED_BURST_S)
         bucket.level = 0.0
 
     def _measured(self, is_long: bool, now: float) -> tuple[float, float] | None:

@@ -6,11 +6,11 @@ from itertools import accumulate
 from math import exp, log
 
 SHORTEST_S = 0.001  # below a millisecond nothing is decided by it
-LONGEST_S = 3600.0  # no call is waited for longer
+LONGEST_CALL_S = 3600.0  # no call is waited for longer
 RESOLUTION = 0.045  # a bucket's width: finer than any decision, and 337 of them span a millisecond to an hour
 
 _A_BUCKET = log(1 + RESOLUTION)
-_BUCKETS = int(log(LONGEST_S / SHORTEST_S) / _A_BUCKET) + 1
+_BUCKETS = int(log(LONGEST_CALL_S / SHORTEST_S) / _A_BUCKET) + 1
 _SCALE = 1 / _A_BUCKET
 _SHIFT = -log(SHORTEST_S) * _SCALE
 
@@ -40,8 +40,8 @@ class Latencies:
         """Count one call. A clock that went backwards (or no number at all) counts as the shortest."""
         if not seconds > SHORTEST_S:
             seconds = SHORTEST_S
-        elif seconds > LONGEST_S:
-            seconds = LONGEST_S
+        elif seconds > LONGEST_CALL_S:
+            seconds = LONGEST_CALL_S
         self._counts[int(log(seconds) * _SCALE + _SHIFT)] += 1.0
         self._sum_s += seconds
         self._weight += 1.0
@@ -73,8 +73,8 @@ class Latencies:
         wanted = min(q * self._weight, self._weight * (1 - 1e-9))
         for index, reached in enumerate(accumulate(self._counts)):
             if reached > wanted:
-                return min(SHORTEST_S * exp((index + 0.5) * _A_BUCKET), LONGEST_S)
-        return LONGEST_S
+                return min(SHORTEST_S * exp((index + 0.5) * _A_BUCKET), LONGEST_CALL_S)
+        return LONGEST_CALL_S
 
     def deadline_s(self, floor_s: float, ceiling_s: float) -> float:
         """How long a call may take: 4 x p99 seen, within `floor_s` and `ceiling_s`; the ceiling up to the 50th call.

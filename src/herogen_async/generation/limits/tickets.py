@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Outcome(Enum):
+class Charge(Enum):
     """What became of a reserved call, as far as the server's own count goes."""
 
     ANSWERED = "answered"  # charged for what it used

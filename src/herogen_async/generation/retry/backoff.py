@@ -22,7 +22,7 @@ def _server_asked_for(error: BaseException) -> float:
 asked_for = wait_exception(_server_asked_for)
 
 
-def state_of(error: EndpointError, attempt: int) -> RetryCallState:
+def retry_state(error: EndpointError, attempt: int) -> RetryCallState:
     """What tenacity's rules look at: attempt number `attempt` ended in `error`."""
     state = RetryCallState(retry_object=Retrying(), fn=None, args=(), kwargs={})
     state.attempt_number = attempt

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from herogen_async.core.errors import RateLimited
 from herogen_async.generation.retry.auto_resume import LONGEST_WAKE_S
-from herogen_async.generation.retry.backoff import RETRY_AFTER_CAP_S, asked_for, backoff, state_of
+from herogen_async.generation.retry.backoff import RETRY_AFTER_CAP_S, asked_for, backoff, retry_state
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Park, Retry
 
 RATE_LIMIT_PATIENCE_S = 1800.0  # of nothing but 429: every window that a server counts by the minute is long over
@@ -59,7 +59,7 @@ class RateLimits:
         )
         if now >= self._limited_until and not is_strange:
             self._limited += 1
-        state = state_of(error, max(self._limited, 1))
+        state = retry_state(error, max(self._limited, 1))
         wait_s = max(backoff(state), asked_for(state))
         if is_strange:
             return Retry(wait_s, counts=False)

@@ -21,7 +21,7 @@ from herogen_async.core.errors import (
     RowRefused,
 )
 from herogen_async.generation.retry.auto_resume import renewed_after_s
-from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, state_of
+from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, retry_state
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
 from herogen_async.generation.retry.poison_rows import Suspects
 from herogen_async.generation.retry.quota import RetryQuota
@@ -100,7 +100,7 @@ class Triage:
             self._unreachable_since = None  # whatever it said, something is there
         if isinstance(error, RateLimited):
             return self._rate_limits.judge(error, now, rate_limits)
-        return self._row_failed(error, state_of(error, attempt), now, streak=streak, others=others)
+        return self._row_failed(error, retry_state(error, attempt), now, streak=streak, others=others)
 
     def _false_start(self, error: EndpointError) -> Park | None:
         """A run that never had an answer is parked after a few failures of a kind: something is set up wrongly."""

@@ -11,7 +11,7 @@ from herogen_async.generation.run_folder.layout import (
 )
 from herogen_async.generation.run_folder.lock import LockFile, RunLock, is_held, read_lock
 from herogen_async.generation.run_folder.manifest import (
-    Earlier,
+    EarlierPlan,
     Manifest,
     package_versions,
     read_manifest,
@@ -23,7 +23,7 @@ from herogen_async.generation.run_folder.publish import begin_segment, publish, 
 
 __all__ = [
     "RUNS",
-    "Earlier",
+    "EarlierPlan",
     "LockFile",
     "Manifest",
     "Mark",

@@ -25,7 +25,7 @@ _version_of = cache(version)  # it reads a file, and what is installed stays so 
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierPlan:
     """What a run was before its spec or its model was changed: segments from `first_segment` on were written so."""
 
     spec: dict[str, Any]
@@ -56,7 +56,7 @@ class Manifest:
     weights: dict[str, str] | None = None
     settings: Settings = field(default_factory=Settings)
     versions: dict[str, str] = field(default_factory=dict)
-    earlier: list[Earlier] = field(default_factory=list)
+    earlier: list[EarlierPlan] = field(default_factory=list)
     first_segment: int = 0
     keeps_stale: bool = False
     schema_version: int = SCHEMA_VERSION
@@ -84,7 +84,7 @@ class Manifest:
         earlier, first_segment = self.earlier, self.first_segment
         if not self.asks_as(fresh):
             if next_segment > first_segment:
-                earlier = [*earlier, Earlier(self.spec, self.endpoint, self.model, first_segment)]
+                earlier = [*earlier, EarlierPlan(self.spec, self.endpoint, self.model, first_segment)]
             first_segment = next_segment
         return replace(
             fresh,

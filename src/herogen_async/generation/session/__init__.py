@@ -11,12 +11,18 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.generation.journal import recover
+from herogen_async.generation.journal import replay
 from herogen_async.generation.report import RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
 from herogen_async.generation.session.costs import spent
 from herogen_async.generation.session.reporter import wake_in_s
-from herogen_async.generation.session.run_request import Consent, Order, changed_settings, new_order, order_from
+from herogen_async.generation.session.run_request import (
+    Consent,
+    RunRequest,
+    changed_settings,
+    new_request,
+    request_of_manifest,
+)
 from herogen_async.generation.session.session import Session, Watch
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.sync_runner import run_to_end
@@ -25,7 +31,7 @@ from herogen_async.specs.spec import Spec
 
 __all__ = ["ResumeOptions", "RunOptions", "Session", "Watch", "aresume", "arun", "resume", "run", "status"]
 
-Path = str | os.PathLike[str]
+RunPath = str | os.PathLike[str]
 _SETTINGS = tuple(field.name for field in fields(Settings))
 
 
@@ -72,7 +78,7 @@ class RunOptions(SettingsOptions, total=False):
     there; `regenerate_stale` asks again what was made with another prompt, model or sampling.
     """
 
-    run: Path | None
+    run: RunPath | None
     base_url: str | None
     endpoint: str | None
     model: str | None
@@ -98,7 +104,7 @@ class ResumeOptions(SettingsOptions, total=False):
     watch: Watch | None
 
 
-async def arun(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -> RunReport:
+async def arun(spec: Spec | RunPath | None = None, **options: Unpack[RunOptions]) -> RunReport:
     """Run `spec` (a Spec, a file, None for the built-in one), or go on with it where its folder holds answers already.
 
     Returns when all is answered or given up, or when it was stopped or parked: `report.state` says which. It leaves
@@ -108,12 +114,12 @@ async def arun(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -
     return await _new_session(spec, options).run()
 
 
-async def aresume(run: Path, **options: Unpack[ResumeOptions]) -> RunReport:
+async def aresume(run: RunPath, **options: Unpack[ResumeOptions]) -> RunReport:
     """Go on with the run in `run`, as its folder says, but for the options that are given. Raises as `arun`."""
     return await _old_session(run, options).run()
 
 
-def run(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -> RunReport:
+def run(spec: Spec | RunPath | None = None, **options: Unpack[RunOptions]) -> RunReport:
     """`arun`, for code that is not async. Ctrl-C stops it gently; a notebook's running loop is no obstacle.
 
     Raises also Interrupted, when it was stopped before anything was asked.
@@ -121,12 +127,12 @@ def run(spec: Spec | Path | None = None, **options: Unpack[RunOptions]) -> RunRe
     return run_to_end(_new_session(spec, options))
 
 
-def resume(run: Path, **options: Unpack[ResumeOptions]) -> RunReport:
+def resume(run: RunPath, **options: Unpack[ResumeOptions]) -> RunReport:
     """`aresume`, for code that is not async; stopped as `run` is."""
     return run_to_end(_old_session(run, options))
 
 
-def status(run: Path) -> RunReport:
+def status(run: RunPath) -> RunReport:
     """What the run in `run` is, also while another process works on it. Raises RunFolderError, DamageError."""
     folder = existing_run(run)
     manifest = read_manifest(folder)
@@ -136,7 +142,7 @@ def status(run: Path) -> RunReport:
     events = list(read_events(folder))
     if lock.live and not held:
         events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
-    found = recover(folder, lineage)
+    found = replay(folder, lineage)
     report = folded_report(
         {
             "run": str(folder.path),
@@ -155,9 +161,9 @@ def status(run: Path) -> RunReport:
     return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()))
 
 
-def _new_session(spec: Spec | Path | None, options: RunOptions) -> Session:
+def _new_session(spec: Spec | RunPath | None, options: RunOptions) -> Session:
     _check_names(options, RunOptions)
-    order = new_order(
+    order = new_request(
         spec,
         run=options.get("run"),
         base_url=options.get("base_url"),
@@ -185,7 +191,7 @@ def _check_names(options: Mapping[str, object], known: type) -> None:
             raise InputError(f"{name!r} is no option", fix=nearest(name, names))
 
 
-def _with_held_money(order: Order) -> Settings:
+def _with_held_money(order: RunRequest) -> Settings:
     """A run that has a budget keeps it, and its price for the same model, when it is started again without them."""
     if not order.folder.manifest.exists():
         return order.settings
@@ -199,12 +205,14 @@ def _with_held_money(order: Order) -> Settings:
     )
 
 
-def _old_session(run: Path, options: ResumeOptions) -> Session:
+def _old_session(run: RunPath, options: ResumeOptions) -> Session:
     _check_names(options, ResumeOptions)
     folder = existing_run(run)
     manifest = read_manifest(folder)
     changes = {name: options.get(name) for name in _SETTINGS}
-    order = order_from(manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key"))
+    order = request_of_manifest(
+        manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key")
+    )
     return Session(
         order,
         options.get("watch") or Watch(),

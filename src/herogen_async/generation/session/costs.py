@@ -12,12 +12,12 @@ from herogen_async.generation.limits import Budget, Rates, byte_size, in_usd
 from herogen_async.generation.prices import BY_HAND, Price, cost, price_of
 from herogen_async.generation.run_folder import LockFile, Manifest, RunLock
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Sampling
 
 
-def check_budget(order: Order) -> None:
+def check_budget(order: RunRequest) -> None:
     """InputError where a budget can't be kept, as far as that is known before anything is asked or fetched."""
     settings = order.settings
     if settings.budget_usd is None:
@@ -106,5 +106,5 @@ def _price(plan: Plan, model: str, base_url: str | None, by_hand: str | None, at
 def longest_prompt(plan: Plan) -> int:
     """Bytes of the longest prompt of the grid, system text and all: no fewer than its tokens."""
     longest = {name: max(values, key=byte_size) for name, values in plan.spec.attributes.items()}
-    task = plan.task(plan.grid.index(longest) * plan.repeats)
+    task = plan.call(plan.grid.index(longest) * plan.repeats)
     return byte_size(task.prompt) + byte_size(task.system or "")

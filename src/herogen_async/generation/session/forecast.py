@@ -17,7 +17,13 @@ from herogen_async.generation.run_folder import Manifest, RunFolder, existing_ru
 from herogen_async.generation.session.changes import differences
 from herogen_async.generation.session.costs import most_answer_tokens, price_for
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Order, changed_settings, check_settings, new_order, read_spec
+from herogen_async.generation.session.run_request import (
+    RunRequest,
+    changed_settings,
+    check_settings,
+    new_request,
+    read_spec,
+)
 from herogen_async.generation.session.spec_change import Kept, after, kept_by, manifest_of, refuse_other_weights
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
@@ -27,7 +33,7 @@ _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ServerChoice:
     """Whom to ask; what is None is as `run` would have it, and with a run's folder as that has it."""
 
     base_url: str | None = None
@@ -36,7 +42,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Forecast:
     """What is to be asked, and what it takes. `kept` is None where there is no run yet.
 
     `new` and `stale` are the tasks within the settings' limit that have no answer, or one of another generation alone.
@@ -54,7 +60,7 @@ class Outlook:
     changes: tuple[str, ...] = ()
     kept: Kept | None = None
     keeps_stale: bool = False
-    wish: Wish = Wish()
+    wish: ServerChoice = ServerChoice()
 
     def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
         """USD that it would cost as answers were so far, and at most; None where that is not known."""
@@ -98,13 +104,13 @@ class Outlook:
         return {**asdict(estimated), "usd": usd, "usd_most": usd_most}
 
 
-def outlook(
+def forecast(
     spec: Spec | str | os.PathLike[str] | None,
     run: str | os.PathLike[str] | None,
     *,
-    wish: Wish,
+    wish: ServerChoice,
     settings: Mapping[str, Any],
-) -> Outlook:
+) -> Forecast:
     """What `run SPEC --run RUN` would do, or for a run alone `resume RUN`; nothing is written, nothing sent.
 
     Raises InputError, RunFolderError, DamageError.
@@ -132,9 +138,11 @@ def outlook(
     )
 
 
-def _fresh_order(spec: Spec | str | os.PathLike[str] | None, wish: Wish, settings: Mapping[str, Any]) -> Order:
+def _fresh_order(
+    spec: Spec | str | os.PathLike[str] | None, wish: ServerChoice, settings: Mapping[str, Any]
+) -> RunRequest:
     url = wish.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
-    return new_order(
+    return new_request(
         spec,
         run=None,
         base_url=url,
@@ -151,7 +159,7 @@ def _ready_to_go_on(
     held: Manifest,
     folder: RunFolder,
     *,
-    wish: Wish,
+    wish: ServerChoice,
     settings: Mapping[str, Any],
 ) -> Ready:
     """As the run has it, but for the spec, if there is one, and for what is wished."""
@@ -159,7 +167,7 @@ def _ready_to_go_on(
     wanted = held.resolved_spec() if own else read_spec(spec)
     model = wish.model or (None if own else wanted.model) or held.model
     url = wish.base_url or (None if is_embedded(model) else held.base_url)
-    order = Order(
+    order = RunRequest(
         wanted,
         wish.endpoint or (held.endpoint if own else wanted.endpoint),
         model,
@@ -172,10 +180,10 @@ def _ready_to_go_on(
     return Ready(order, model)
 
 
-def _wish_of(ready: Ready, wish: Wish) -> Wish:
+def _wish_of(ready: Ready, wish: ServerChoice) -> ServerChoice:
     """All that `run` takes from the spec and the environment, and never from a folder, where the spec has it not."""
     order, spec = ready.order, ready.order.spec
-    return Wish(
+    return ServerChoice(
         None if order.server is None else order.server.base_url,
         order.endpoint if order.endpoint != spec.endpoint else None,
         wish.model or order.weights or (ready.model if ready.model != spec.model else None),
@@ -186,7 +194,7 @@ def _plan_of(ready: Ready) -> Plan:
     return Plan(ready.order.spec, endpoint=ready.order.endpoint, model=ready.model)
 
 
-def _estimated(ready: Ready, at: datetime, kept: Kept | None = None) -> Outlook:
+def _estimated(ready: Ready, at: datetime, kept: Kept | None = None) -> Forecast:
     plan, order = _plan_of(ready), ready.order
     settings, last = order.settings, _last_figures(order.folder) if kept else {}
     tokens = TokenEstimate(None)
@@ -200,7 +208,7 @@ def _estimated(ready: Ready, at: datetime, kept: Kept | None = None) -> Outlook:
     within = plan.within(settings.limit)
     stale = 0 if kept is None else kept.stale_set.count(within)
     there = 0 if kept is None else kept.found.done.count(within) + kept.found.failed.count(within)
-    return Outlook(
+    return Forecast(
         plan,
         ready.model,
         None if order.server is None else order.server.base_url,

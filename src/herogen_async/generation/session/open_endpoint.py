@@ -9,12 +9,18 @@ from functools import partial
 
 from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
 from herogen_async.generation.endpoint import Completion, Request, Resizable
-from herogen_async.generation.endpoint.embedded import DESCRIPTION, EmbeddedServer, Progress, Weights, weights_in_thread
+from herogen_async.generation.endpoint.embedded import (
+    DESCRIPTION,
+    EmbeddedServer,
+    Weights,
+    WeightsProgress,
+    weights_in_thread,
+)
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.run_folder import read_manifest
-from herogen_async.generation.session.run_request import MOST_SLOTS, Order
+from herogen_async.generation.session.run_request import MOST_SLOTS, RunRequest
 from herogen_async.specs.plan import Plan
 
 UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
@@ -24,12 +30,14 @@ UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets 
 class Ready:
     """An order whose model is known, and the embedded model's weights where it is that."""
 
-    order: Order
+    order: RunRequest
     model: str
     weights: Weights | None = None
 
 
-async def find_model(order: Order, on_notice: Callable[[str], None], on_weights: Callable[[Progress], None]) -> Ready:
+async def find_model(
+    order: RunRequest, on_notice: Callable[[str], None], on_weights: Callable[[WeightsProgress], None]
+) -> Ready:
     """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
     if order.server is None:
         weights = await weights_in_thread(order.weights, on_weights)
@@ -50,7 +58,7 @@ async def find_model(order: Order, on_notice: Callable[[str], None], on_weights:
 
 
 @contextlib.asynccontextmanager
-async def connected(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
+async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
     """The endpoint of a run, open; the embedded server is started for it and ended after it."""
     if ready.weights is None:
         async with _client(ready.order, ready.model, ready.order.server) as endpoint:
@@ -90,7 +98,7 @@ class _Watched:
         self._endpoint.resize(concurrency)
 
 
-def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible:
+def _client(order: RunRequest, model: str, server: Server | None) -> OpenAICompatible:
     if server is None:
         raise RuntimeError("an order without weights has a server")
     return OpenAICompatible(
@@ -105,7 +113,7 @@ def _client(order: Order, model: str, server: Server | None) -> OpenAICompatible
     )
 
 
-async def _only_model(order: Order, server: Server) -> str:
+async def _only_model(order: RunRequest, server: Server) -> str:
     try:
         async with _client(order, "", server) as endpoint:
             models = await endpoint.models()
@@ -124,7 +132,7 @@ def _context_tokens(plan: Plan) -> int:
     """Tokens a slot needs for the longest prompt of the grid and its answer."""
     spec = plan.spec
     longest = {name: max(values, key=len) for name, values in spec.attributes.items()}
-    prompt = plan.task(plan.grid.index(longest) * plan.repeats)
+    prompt = plan.call(plan.grid.index(longest) * plan.repeats)
     limit = spec.sampling.max_completion_tokens or spec.sampling.max_tokens or UNLIMITED_ANSWER
     # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
     return 2 * estimate_tokens(prompt.prompt + (prompt.system or ""), 1) + limit

@@ -11,7 +11,7 @@ from herogen_async.specs.plan import Plan
 ROW_BYTES = 420  # of a row's own: names, key, times, usage, checksum
 TOKEN_BYTES = 4
 UNLIMITED_BYTES = 4000  # of an answer whose length nothing limits
-SAMPLED = 16  # tasks, spread over the plan
+SAMPLED_FOR_ROOM = 16  # tasks, spread over the plan
 
 
 def crash_line(settings: Settings, most_in_flight: int) -> str:
@@ -26,8 +26,8 @@ def crash_line(settings: Settings, most_in_flight: int) -> str:
 
 def row_bytes(plan: Plan) -> float:
     """About how many bytes the journal's line of one task of `plan` takes, at most."""
-    step = max(1, plan.size // SAMPLED)
-    tasks = [plan.task(index) for index in range(0, plan.size, step)][:SAMPLED]
+    step = max(1, plan.size // SAMPLED_FOR_ROOM)
+    tasks = [plan.call(index) for index in range(0, plan.size, step)][:SAMPLED_FOR_ROOM]
     asked = sum(len(task.prompt) + 2 * len(task.sub_prompt) for task in tasks) / len(tasks)
     limit = plan.spec.sampling.max_tokens
     return asked + ROW_BYTES + (UNLIMITED_BYTES if limit is None else TOKEN_BYTES * limit)

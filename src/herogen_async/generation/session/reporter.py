@@ -9,9 +9,9 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock
-from herogen_async.generation.engine import Progress, Stopped, Straggler
+from herogen_async.generation.engine import Counters, Stopped, Straggler
 from herogen_async.generation.limits import Budget
-from herogen_async.generation.report import Pace, RunReport, live_report, session_summary
+from herogen_async.generation.report import RateWindow, RunReport, live_report, session_summary
 from herogen_async.generation.session.open_endpoint import Ready
 
 REPORT_TICKS = 2  # engine ticks between two live reports: five a second
@@ -45,7 +45,7 @@ class Reporter:
     def __init__(
         self,
         ready: Ready,
-        progress: Progress,
+        progress: Counters,
         clock: Clock,
         *,
         earlier_s: float,
@@ -58,7 +58,7 @@ class Reporter:
         self._clock = clock
         self._earlier_s = earlier_s
         self._grid = grid
-        self._pace = Pace()
+        self._pace = RateWindow()
         self._ticks = 0
         self._limits: dict[str, float] = {}
         self._concurrency = 0

@@ -1,6 +1,6 @@
 """What a run is to be, settled before anything is sent: spec, server, model, folder, settings.
 
-An order comes from a caller's wishes (`new_order`) or from a manifest (`order_from`); `Session` can't tell which.
+A request comes from a caller (`new_request`) or from a manifest (`request_of_manifest`); `Session` can't tell which.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
@@ -77,7 +77,7 @@ def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
     return spec if isinstance(spec, Spec) else Spec.load(spec)
 
 
-def new_order(
+def new_request(
     spec: Spec | str | os.PathLike[str] | None,
     *,
     run: str | os.PathLike[str] | None,
@@ -87,7 +87,7 @@ def new_order(
     api_key: ApiKey | None,
     timeout_s: float | None,
     settings: Settings,
-) -> Order:
+) -> RunRequest:
     """An order from a caller's wishes. Raises InputError."""
     check_settings(settings)
     if endpoint not in (None, "completions", "chat"):
@@ -96,7 +96,7 @@ def new_order(
     model = model or wanted.model
     server = choose_server(base_url, model, os.environ, api_key=api_key)
     kind = endpoint or wanted.endpoint
-    order = Order(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
+    order = RunRequest(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
     if server is None:
         return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
     if kind == "completions" and is_openai(server.base_url):
@@ -111,16 +111,18 @@ def new_order(
     return order
 
 
-def order_from(manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None) -> Order:
+def request_of_manifest(
+    manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None
+) -> RunRequest:
     """The order that a manifest holds. Raises InputError when its key is not at hand."""
     check_settings(settings)
     spec = manifest.resolved_spec()
     if manifest.base_url is None:
         held = manifest.weights or {}
-        order = Order(spec, manifest.endpoint, manifest.model, None, held.get("file", EMBEDDED), folder, settings)
+        order = RunRequest(spec, manifest.endpoint, manifest.model, None, held.get("file", EMBEDDED), folder, settings)
         return replace(order, pinned=held.get("sha256"))
     server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
-    return Order(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+    return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
 
 
 def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -155,7 +157,9 @@ def _counts(value: object, *, most: float = float("inf")) -> bool:
     return type(value) is int and 1 <= value <= most
 
 
-def _embedded_order(order: Order, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None) -> Order:
+def _embedded_order(
+    order: RunRequest, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None
+) -> RunRequest:
     """`order` for the embedded model: no server, time enough, and for the built-in spec the profile."""
     model, settings = order.model, order.settings
     if model is not None and not is_embedded(model):

@@ -13,10 +13,12 @@ from herogen_async.core.clock import Clock
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.retry import nap_s
 
-LOOK_S = 30.0  # how often it looks at the time of day, and is looked at; a laptop that was shut wakes it that late
+WAKE_CHECK_S = (
+    30.0  # how often it looks at the time of day, and is looked at; a laptop that was shut wakes it that late
+)
 
 
-class Nap:
+class ScheduledResume:
     """The sleeps of one run; `end` wakes it for good."""
 
     def __init__(self, clock: Clock, on_notice: Callable[[str], None], on_report: Callable[[RunReport], None]) -> None:
@@ -62,6 +64,6 @@ class Nap:
         while (left_s := (until - self._clock.wall()).total_seconds()) > 0:
             self._report(replace(asleep, wake_in_s=left_s))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(alarm.wait(), min(left_s, LOOK_S))
+                await asyncio.wait_for(alarm.wait(), min(left_s, WAKE_CHECK_S))
                 return False
         return True

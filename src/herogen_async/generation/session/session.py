@@ -12,8 +12,8 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.control import controlled
 from herogen_async.generation.endpoint.embedded import OnProgress
-from herogen_async.generation.engine import Deadline, Engine, Progress, Stopped, allow_open_files
-from herogen_async.generation.journal import JournalWriter, Known, Recovered, recover, repair_tails
+from herogen_async.generation.engine import Counters, Deadline, Engine, Stopped, allow_open_files
+from herogen_async.generation.journal import JournalWriter, Known, Recovered, repair_tails, replay
 from herogen_async.generation.prices import Price
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.retry import Triage
@@ -21,11 +21,11 @@ from herogen_async.generation.run_folder import RunFolder, RunLock, read_events,
 from herogen_async.generation.session.accept_damage import requeue_damaged
 from herogen_async.generation.session.build_gate import gate_for, shared_ledger
 from herogen_async.generation.session.costs import book_repricing, budget_for, check_budget, price_for, price_notice
-from herogen_async.generation.session.open_endpoint import Ready, connected, find_model
+from herogen_async.generation.session.open_endpoint import Ready, find_model, open_endpoint
 from herogen_async.generation.session.preflight import crash_line, room_line
 from herogen_async.generation.session.reporter import Reporter
-from herogen_async.generation.session.run_request import OTHER_FILES, Order
-from herogen_async.generation.session.scheduled_resume import Nap
+from herogen_async.generation.session.run_request import OTHER_FILES, RunRequest
+from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.selection import chosen, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.spec_change import Agreement, Kept, agree, kept_by, told
@@ -47,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        order: Order,
+        order: RunRequest,
         watch: Watch,
         *,
         retry_failed: bool | Collection[str] = False,
@@ -62,7 +62,7 @@ class Session:
         self._again: list[int] | None = None
         self._requeue_damaged = requeue_damaged
         self._clock = clock or MonotonicClock()
-        self._nap = Nap(self._clock, self._notice, self._report) if wait else None
+        self._nap = ScheduledResume(self._clock, self._notice, self._report) if wait else None
         self._steering = Steering(order, self._clock, self._notice, self._nap)
         self._task: asyncio.Task[object] | None = None
         self._engine: Engine | None = None
@@ -90,12 +90,12 @@ class Session:
                 self._tell_change(agreement, kept_by(ready.order.folder, manifest))
             lineage = manifest.lineage()
             async with controlled(ready.order.folder, self._steering.answer, self._notice):
-                nap, found = self._nap, recover(ready.order.folder, lineage)
+                nap, found = self._nap, replay(ready.order.folder, lineage)
                 book_repricing(agreement.held, price, found.usage, lock, self._clock.wall())
                 report = await self._go_on(ready, lineage, lock, found, price)
                 while report.state == "parked" and nap and await nap.until_it_can_go_on(report, lock.publish):
                     ready = replace(ready, order=replace(ready.order, settings=self._steering.settings))
-                    report = await self._go_on(ready, lineage, lock, recover(ready.order.folder, lineage), price)
+                    report = await self._go_on(ready, lineage, lock, replay(ready.order.folder, lineage), price)
             if self._nap is not None and self._nap.ended:
                 report = replace(report, state="interrupted")
         if self._watch_error is not None:
@@ -182,7 +182,7 @@ class Session:
         if self._again is None:
             self._again = chosen(ready.order.folder, lineage, found, self._retry_failed)
         wanted = to_ask(plan, found, self._again, limit)
-        progress = Progress(
+        progress = Counters(
             total=len(wanted.skipped) + wanted.count,
             done=len(found.done),
             failed=len(wanted.skipped) - len(found.done),
@@ -234,7 +234,7 @@ class Session:
         stopped: Stopped | None
         try:
             with shared_ledger(ready, self._clock, self._notice) as ledger:
-                async with connected(ready, plan, self._notice) as endpoint:
+                async with open_endpoint(ready, plan, self._notice) as endpoint:
                     reporter.progress.started_s = self._clock.now()
                     self._engine = engine = Engine(
                         plan,

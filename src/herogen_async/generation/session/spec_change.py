@@ -7,7 +7,7 @@ from datetime import datetime
 
 from herogen_async.core.errors import DiskError, RunFolderError
 from herogen_async.generation.endpoint.target import EMBEDDED
-from herogen_async.generation.journal import Recovered, recover
+from herogen_async.generation.journal import Recovered, replay
 from herogen_async.generation.run_folder import (
     Manifest,
     RunFolder,
@@ -19,7 +19,7 @@ from herogen_async.generation.run_folder import (
 )
 from herogen_async.generation.session.changes import differences, in_words
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Order
+from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.specs.plan import IndexSet, Plan
 
 
@@ -163,12 +163,12 @@ def after(folder: RunFolder, held: Manifest, fresh: Manifest) -> Manifest:
 def kept_by(folder: RunFolder, manifest: Manifest) -> Kept:
     """What `folder` holds of the tasks of `manifest`. Raises DamageError."""
     lineage = replace(manifest, keeps_stale=False).lineage()
-    found = recover(folder, lineage)
+    found = replay(folder, lineage)
     stale = found.stale.minus(found.failed)  # a task that was asked again and given up is no longer to be asked
     return Kept(lineage.plan, found, stale)
 
 
-def _consents(order: Order, held: Manifest, fresh: Manifest) -> bool:
+def _consents(order: RunRequest, held: Manifest, fresh: Manifest) -> bool:
     """New cells are agreed to by `extend`; another generation by that, or by asking anew what it makes stale."""
     consent = order.consent
     if consent.extend:

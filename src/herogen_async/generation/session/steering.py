@@ -13,15 +13,17 @@ from herogen_async.generation.control import Command
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine, allow_open_files
 from herogen_async.generation.run_folder import RunFolder, read_manifest, record_event, write_manifest
-from herogen_async.generation.session.run_request import OTHER_FILES, Order, check_settings
-from herogen_async.generation.session.scheduled_resume import Nap
+from herogen_async.generation.session.run_request import OTHER_FILES, RunRequest, check_settings
+from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.settings import Settings
 
 
 class Steering:
     """Carries out commands for one session: `answer` is what `control.controlled` wants."""
 
-    def __init__(self, order: Order, clock: Clock, on_notice: Callable[[str], None], nap: Nap | None = None) -> None:
+    def __init__(
+        self, order: RunRequest, clock: Clock, on_notice: Callable[[str], None], nap: ScheduledResume | None = None
+    ) -> None:
         self.settings = order.settings  # those that hold
         self._folder = order.folder
         self._nap = nap

@@ -9,8 +9,8 @@ foresee(spec, rows, cell, simulated) -> Outlook, raises(...) -> [Raise]     the 
 """
 
 from herogen_async.lab.bench.driver import bench_endpoint, bench_simulated
-from herogen_async.lab.bench.grid_forecast import Outlook, Raise
-from herogen_async.lab.bench.measure import Endpoint
+from herogen_async.lab.bench.grid_forecast import GridForecast, Raise
+from herogen_async.lab.bench.measure import MeasuredEndpoint
 from herogen_async.lab.bench.recommend import recommend
 from herogen_async.lab.bench.records import Advice, Bench, Cell, Measured, Moment, Setting
 from herogen_async.lab.bench.sweep import Simulated, cells_of
@@ -20,10 +20,10 @@ __all__ = [
     "Advice",
     "Bench",
     "Cell",
-    "Endpoint",
+    "GridForecast",
     "Measured",
+    "MeasuredEndpoint",
     "Moment",
-    "Outlook",
     "Raise",
     "Setting",
     "Simulated",

@@ -13,7 +13,7 @@ from pathlib import Path
 from herogen_async.core.errors import InputError
 from herogen_async.generation.settings import Settings
 from herogen_async.lab.bench.bench_rows import repeated, varied
-from herogen_async.lab.bench.measure import Endpoint, measure, order_for
+from herogen_async.lab.bench.measure import MeasuredEndpoint, measure, order_for
 from herogen_async.lab.bench.recommend import recommend
 from herogen_async.lab.bench.records import Bench, Cell, Measured
 from herogen_async.lab.bench.server_process import serving
@@ -45,14 +45,14 @@ def bench_simulated(
     def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
         settings = replace(simulated.settings(cell), limit=limit)
         with serving(cell.setting, simulated) as url, _own_limits(folder):
-            order = order_for(many, Endpoint(url, "simulated"), settings, folder / "run")
+            order = order_for(many, MeasuredEndpoint(url, "simulated"), settings, folder / "run")
             return measure(cell, order, seconds, row_tokens=row_tokens)
 
     return _sweep(cells, one, on_cell, {"simulated": asdict(simulated), "seconds": seconds, "limit": limit})
 
 
 def bench_endpoint(
-    spec: Spec, cells: Sequence[Cell], endpoint: Endpoint, *, seconds: float, limit: int | None, on_cell: OnCell
+    spec: Spec, cells: Sequence[Cell], endpoint: MeasuredEndpoint, *, seconds: float, limit: int | None, on_cell: OnCell
 ) -> Bench:
     """Measure `cells` against a server that is there, as `bench_simulated`; the limits are ceilings of the runs.
 

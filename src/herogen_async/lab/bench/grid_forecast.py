@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from herogen_async.lab.bench.records import Cell, number
+from herogen_async.lab.bench.records import Cell, plain_number
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FirstAnswers:
     """What virtual time brought: when each answer came, in seconds and ascending, and what was waited for.
 
     `is_whole`: all rows were answered. `most_per_s` is what each limit permits in the long run, in rows a second.
@@ -25,7 +25,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class GridForecast:
     """How long `rows` rows take with a cell's limits, latency and concurrency.
 
     `simulated` rows were answered in virtual time; where that is fewer than `rows`, the rest follows from their
@@ -57,7 +57,7 @@ class Raise:
     """What a change would buy: `what` is a sentence's part, `saved_s` less than zero where it costs time."""
 
     what: str
-    outlook: Outlook
+    outlook: GridForecast
     saved_s: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Raise:
         return {"what": self.what, "saved_s": self.saved_s, **self.outlook.as_dict()}
 
 
-def outlook_from(cell: Cell, rows: int, seen: Seen) -> Outlook:
+def outlook_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
     """The outlook for `rows` rows. Raises ValueError when nothing was answered."""
     times = seen.answered_s
     if not times:
@@ -74,12 +74,12 @@ def outlook_from(cell: Cell, rows: int, seen: Seen) -> Outlook:
     if seen.is_whole:
         duration_s, rows_per_s = times[-1], len(times) / max(times[-1], 1e-9)
     else:
-        rows_per_s = steady_rate(times, seen.peak_in_flight)
+        rows_per_s = rate_in_flight(times, seen.peak_in_flight)
         for limit, most_per_s in seen.most_per_s.items():  # a burst in the first rows promises nothing for the rest
             if most_per_s < rows_per_s:
                 rows_per_s, binding = most_per_s, limit
         duration_s = times[-1] + (rows - len(times)) / rows_per_s
-    return Outlook(
+    return GridForecast(
         cell=cell,
         rows=rows,
         duration_s=round(duration_s, 3),
@@ -92,7 +92,7 @@ def outlook_from(cell: Cell, rows: int, seen: Seen) -> Outlook:
     )
 
 
-def steady_rate(answered_s: Sequence[float], in_flight: int) -> float:
+def rate_in_flight(answered_s: Sequence[float], in_flight: int) -> float:
     """Answers a second at the end of `answered_s`, of at most half of them.
 
     It is taken over a multiple of what is in flight: where all calls take the same time, answers come in rounds of so
@@ -106,7 +106,7 @@ def steady_rate(answered_s: Sequence[float], in_flight: int) -> float:
     return count / max(answered_s[-1], 1e-9)
 
 
-def changes(outlook: Outlook) -> list[tuple[str, Cell | None]]:
+def changes(outlook: GridForecast) -> list[tuple[str, Cell | None]]:
     """The raises worth a look, with the cell that each makes; None where it can't change anything.
 
     Twice the concurrency does nothing where what there is was never all in use.
@@ -114,16 +114,16 @@ def changes(outlook: Outlook) -> list[tuple[str, Cell | None]]:
     cell, setting = outlook.cell, outlook.cell.setting
     found: list[tuple[str, Cell | None]] = []
     if setting.rpm is not None:
-        found.append((f"{number(2 * setting.rpm)} requests a minute", _with(cell, rpm=2 * setting.rpm)))
+        found.append((f"{plain_number(2 * setting.rpm)} requests a minute", _with(cell, rpm=2 * setting.rpm)))
     if setting.tpm is not None:
-        found.append((f"{number(2 * setting.tpm)} tokens a minute", _with(cell, tpm=2 * setting.tpm)))
+        found.append((f"{plain_number(2 * setting.tpm)} tokens a minute", _with(cell, tpm=2 * setting.tpm)))
     if cell.concurrency != "auto":
         more = replace(cell, concurrency=2 * cell.concurrency)
         in_use = outlook.peak_in_flight >= cell.concurrency
         found.append((f"a concurrency of {2 * cell.concurrency:,}", more if in_use else None))
     if setting.latency_ms:
         found.append(
-            (f"a latency of {number(setting.latency_ms / 2)} ms", _with(cell, latency_ms=setting.latency_ms / 2))
+            (f"a latency of {plain_number(setting.latency_ms / 2)} ms", _with(cell, latency_ms=setting.latency_ms / 2))
         )
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError, Interrupted
 from herogen_async.generation.report import RunReport
-from herogen_async.generation.session.run_request import Order, new_order
+from herogen_async.generation.session.run_request import RunRequest, new_request
 from herogen_async.generation.session.session import Session, Watch
 from herogen_async.generation.session.sync_runner import run_to_end
 from herogen_async.generation.settings import Settings
@@ -17,7 +17,7 @@ from herogen_async.specs.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class MeasuredEndpoint:
     """What to ask: a base URL, and the model and the route there; None is as for a run."""
 
     base_url: str
@@ -25,9 +25,9 @@ class Endpoint:
     route: str | None = None
 
 
-def order_for(spec: Spec, endpoint: Endpoint, settings: Settings, folder: Path) -> Order:
+def order_for(spec: Spec, endpoint: MeasuredEndpoint, settings: Settings, folder: Path) -> RunRequest:
     """The order of a cell's run. Raises InputError."""
-    return new_order(
+    return new_request(
         spec,
         run=folder,
         base_url=endpoint.base_url,
@@ -39,7 +39,9 @@ def order_for(spec: Spec, endpoint: Endpoint, settings: Settings, folder: Path) 
     )
 
 
-def measure(cell: Cell, order: Order, seconds: float, *, row_tokens: int | None = None) -> tuple[Measured | None, bool]:
+def measure(
+    cell: Cell, order: RunRequest, seconds: float, *, row_tokens: int | None = None
+) -> tuple[Measured | None, bool]:
     """The figures of `cell`, and whether a person stopped it; None when nothing had been seen by then.
 
     `row_tokens` is what the server charges for a row, where that is known. It ends after `seconds`, or with the last

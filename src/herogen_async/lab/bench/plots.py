@@ -1,4 +1,4 @@
-"""A bench in pictures. Needs matplotlib, the [plot] extra: `draw` raises ImportError without it.
+"""A bench in pictures. Needs matplotlib, the [plot] extra: `draw_bench` raises ImportError without it.
 
 One message a picture. The colours are Okabe and Ito's, which people with any colour vision tell apart.
 """
@@ -39,7 +39,7 @@ _RATE_OVER_S = 1.0  # answers come in bursts: what is shorter than that is no ra
 _QUANTILES = (("p99", "#D55E00", "^", 10), ("p95", "#E69F00", "s", 7), ("p50", "#0072B2", "o", 5))
 
 
-def draw(bench: Bench) -> dict[str, bytes]:
+def draw_bench(bench: Bench) -> dict[str, bytes]:
     """The pictures as PNG, by file name; none of refusals where there were none. Raises ImportError."""
     pictures: list[tuple[str, Callable[[Bench], Figure]]] = [
         ("throughput.png", _throughput),
@@ -188,7 +188,7 @@ def _bars(bench: Bench, title: str) -> tuple[Figure, Axes]:
 
 
 def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - as in `draw`
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as in `draw_bench`
 
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 Concurrency = int | Literal["auto"]
 
 
-def number(value: float) -> str:
+def plain_number(value: float) -> str:
     """`3,000`, `0.5`: in full, without a point where none is needed."""
     return f"{value:,.0f}" if value == round(value) else f"{value:,}"
 
@@ -28,9 +28,11 @@ class Setting:
     def text(self) -> str:
         """`3,000 rpm, 800 ms`; `no limit` where nothing is limited."""
         limits = [
-            f"{number(value)} {name}" for name, value in (("rpm", self.rpm), ("tpm", self.tpm)) if value is not None
+            f"{plain_number(value)} {name}"
+            for name, value in (("rpm", self.rpm), ("tpm", self.tpm))
+            if value is not None
         ]
-        latency = [] if self.latency_ms is None else [f"{number(self.latency_ms)} ms"]
+        latency = [] if self.latency_ms is None else [f"{plain_number(self.latency_ms)} ms"]
         return ", ".join([*(limits or ["no limit"]), *latency])
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from herogen_async.core.units import count, duration, rate
-from herogen_async.lab.bench.grid_forecast import Outlook, Raise
+from herogen_async.lab.bench.grid_forecast import GridForecast, Raise
 from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
 from herogen_async.view.terminal.plain import BINDS
 
@@ -61,7 +61,7 @@ def advice_lines(bench: Bench) -> list[str]:
     return lines
 
 
-def run_command(bench: Bench, run: Sequence[str]) -> str:
+def bench_run_command(bench: Bench, run: Sequence[str]) -> str:
     """The run that the last advice means; `run` is its beginning, up to which server."""
     if not bench.advice:
         return "the same command again"
@@ -70,7 +70,7 @@ def run_command(bench: Bench, run: Sequence[str]) -> str:
     return shlex.join([*run, *_limits(advice.setting), "--concurrency", wanted])
 
 
-def outlook_rows(outlooks: Sequence[Outlook]) -> list[tuple[str, ...]]:
+def outlook_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
     """A line of texts a cell, under OUTLOOK_HEADINGS."""
     return [
         (
@@ -85,7 +85,7 @@ def outlook_rows(outlooks: Sequence[Outlook]) -> list[tuple[str, ...]]:
     ]
 
 
-def outlook_lines(outlook: Outlook, raises: Sequence[Raise]) -> list[str]:
+def outlook_lines(outlook: GridForecast, raises: Sequence[Raise]) -> list[str]:
     """How long it takes, what binds, and what each raise would buy."""
     head = f"{count(outlook.rows)} rows take {duration(outlook.duration_s)} with {outlook.cell.text}"
     lines = [f"{head} ({rate(outlook.rows_per_s)} rows/s; {_known(outlook)})."]
@@ -96,7 +96,7 @@ def outlook_lines(outlook: Outlook, raises: Sequence[Raise]) -> list[str]:
     return lines + [_raise_text(outlook, each) for each in raises]
 
 
-def best_raise(outlook: Outlook, raises: Sequence[Raise], run: Sequence[str]) -> str:
+def best_raise(outlook: GridForecast, raises: Sequence[Raise], run: Sequence[str]) -> str:
     """The run that goes with the outlook; with more calls in flight where those save time, for they cost nothing."""
     better = (each for each in raises if each.outlook.cell.setting == outlook.cell.setting and _saves(outlook, each))
     cell = next((each.outlook.cell for each in better), outlook.cell)
@@ -108,15 +108,15 @@ def several(number: int, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
-def _saves(outlook: Outlook, each: Raise) -> bool:
+def _saves(outlook: GridForecast, each: Raise) -> bool:
     return each.saved_s > _little_s(outlook)
 
 
-def _little_s(outlook: Outlook) -> float:
+def _little_s(outlook: GridForecast) -> float:
     return max(_LITTLE_S, _LITTLE * outlook.duration_s)
 
 
-def _raise_text(outlook: Outlook, each: Raise) -> str:
+def _raise_text(outlook: GridForecast, each: Raise) -> str:
     if abs(each.saved_s) <= _little_s(outlook):
         return f"With {each.what}: {duration(each.outlook.duration_s)}, the same."
     word = "less" if each.saved_s > 0 else "more"
@@ -124,7 +124,7 @@ def _raise_text(outlook: Outlook, each: Raise) -> str:
     return f"With {each.what}: {takes}, {change} {word}."
 
 
-def _known(outlook: Outlook) -> str:
+def _known(outlook: GridForecast) -> str:
     if not outlook.is_extrapolated:
         return "all of them in virtual time"
     return f"extrapolated from the first {count(outlook.simulated)} in virtual time"

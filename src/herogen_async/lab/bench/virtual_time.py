@@ -17,16 +17,16 @@ from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.errors import InputError
 from herogen_async.core.limits import MINUTE_S
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.engine import Engine, Progress
+from herogen_async.generation.engine import Counters, Engine
 from herogen_async.generation.journal import Written
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import MOST_IN_FLIGHT, Order
+from herogen_async.generation.session.run_request import MOST_IN_FLIGHT, RunRequest
 from herogen_async.lab.bench.bench_rows import varied
-from herogen_async.lab.bench.grid_forecast import Outlook, Raise, Seen, changes, outlook_from
+from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, outlook_from
 from herogen_async.lab.bench.records import Cell, Setting
 from herogen_async.lab.bench.sweep import Simulated
 from herogen_async.lab.simulator import VirtualEndpoint
@@ -34,19 +34,19 @@ from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 
 WHOLE_ROWS = 1000  # up to that the whole grid is asked, a quarter of a second of work
-FEWEST_ROWS = 400  # of a larger grid, and ...
+FEWEST_SIMULATED_ROWS = 400  # of a larger grid, and ...
 ROUNDS = 4  # ... so many answers for each call in flight: two to warm up, two to measure
 FEWEST_OF_AUTO = 4000  # it takes some thousand answers to find out how many calls in flight are worth having
 # The share of a minute that a server has saved up, where the rest of a run is reckoned from its beginning: a whole one
 # would be spent long before the end, with none at all the very first request is refused.
 SAVED = 2 / 60
-BATCH_S = 0.001  # answers that come together are let come together
+ANSWERS_TOGETHER_S = 0.001  # answers that come together are let come together
 # In virtual time, besides ten latencies: hours in which next to nothing happens are work for nothing.
 MOST_S, MOST_LATENCIES = 2 * MINUTE_S, 10.0
 _MODEL = "simulated"
 
 
-def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> Outlook:
+def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> GridForecast:
     """How long `rows` rows of `spec` take. Raises InputError."""
     if rows < 1:
         raise InputError(f"{rows} rows can't be asked for", fix="give --rows a number above zero")
@@ -68,7 +68,7 @@ def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> Outlook:
     return outlook_from(cell, rows, seen)
 
 
-def raises(spec: Spec, outlook: Outlook, simulated: Simulated) -> list[Raise]:
+def raises(spec: Spec, outlook: GridForecast, simulated: Simulated) -> list[Raise]:
     """What twice of each limit, twice the concurrency and half the latency would buy. Raises InputError."""
     found = []
     for what, cell in changes(outlook):
@@ -96,14 +96,14 @@ class _Rehearsal:
         self._cell = cell
         self._simulated = simulated
         auto = cell.concurrency == "auto"
-        self._fewest = FEWEST_OF_AUTO if auto else FEWEST_ROWS
+        self._fewest = FEWEST_OF_AUTO if auto else FEWEST_SIMULATED_ROWS
         most = self._fewest + (ROUNDS + 2) * (MOST_IN_FLIGHT if auto else int(cell.concurrency))
         self._spec = varied(spec, min(rows, max(most, WHOLE_ROWS)))
         self._answered_s: list[float] = []
         self._peak = 0
-        self._progress = Progress(total=rows)
+        self._progress = Counters(total=rows)
 
-    def seen(self, *, saved: float) -> Seen:
+    def seen(self, *, saved: float) -> FirstAnswers:
         """Run it; `saved` is the share of a minute that the server has saved up at the start."""
         was_on = gc.isenabled()
         gc.disable()  # half a second of short-lived objects: to look for cycles takes a fifth of it
@@ -113,7 +113,7 @@ class _Rehearsal:
             if was_on:
                 gc.enable()
 
-    async def _run(self, saved: float) -> Seen:
+    async def _run(self, saved: float) -> FirstAnswers:
         clock, progress, order = VirtualClock(), self._progress, self._order()
         settings, most_tokens = self._cell.setting, _most_tokens(self._spec)
         plan = Plan(self._spec, endpoint=order.endpoint, model=_MODEL)
@@ -130,7 +130,7 @@ class _Rehearsal:
         patience_s = MOST_S + MOST_LATENCIES * (settings.latency_ms or 0.0) / 1000
         asyncio.get_running_loop().call_later(patience_s, engine.cancel)
         await engine.run(range(min(self._rows, plan.size)))
-        return Seen(
+        return FirstAnswers(
             answered_s=tuple(self._answered_s),
             is_whole=len(self._answered_s) >= self._rows,
             peak_in_flight=self._peak,
@@ -146,10 +146,10 @@ class _Rehearsal:
         self._peak = max(self._peak, self._progress.in_flight)
         enough = max(self._fewest, ROUNDS * self._peak)
         if self._rows > WHOLE_ROWS and len(self._answered_s) == enough:
-            asyncio.get_running_loop().call_later(BATCH_S, engine.cancel)
+            asyncio.get_running_loop().call_later(ANSWERS_TOGETHER_S, engine.cancel)
 
-    def _order(self) -> Order:
-        return Order(
+    def _order(self) -> RunRequest:
+        return RunRequest(
             spec=self._spec,
             endpoint=self._spec.endpoint,
             model=_MODEL,

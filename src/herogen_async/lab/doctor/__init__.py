@@ -8,14 +8,14 @@ from pathlib import Path
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import choose_server
-from herogen_async.lab.doctor.advice import run_command
-from herogen_async.lab.doctor.diagnosis import Diagnosis, Finding, Machine, Route, Seen, ServedModel
+from herogen_async.lab.doctor.advice import suggested_run
+from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine, Route, ServedModel
 from herogen_async.lab.doctor.embedded_check import look_at_embedded
-from herogen_async.lab.doctor.listing import lines
+from herogen_async.lab.doctor.listing import diagnosis_lines
 from herogen_async.lab.doctor.machine import look_at_machine
 from herogen_async.lab.doctor.probe import Probe
 
-__all__ = ["Diagnosis", "Finding", "Machine", "Route", "Seen", "ServedModel", "diagnose", "lines"]
+__all__ = ["Check", "Diagnosis", "EndpointSeen", "Machine", "Route", "ServedModel", "diagnose", "diagnosis_lines"]
 
 
 async def diagnose(
@@ -37,11 +37,11 @@ async def diagnose(
     try:
         server = choose_server(base_url, model, environment)
     except InputError as error:
-        findings.append(Finding(error.message, error.fix, blocks=True))
+        findings.append(Check(error.message, error.fix, blocks=True))
         return Diagnosis(machine, None, tuple(findings))
     if server is None:
         findings += look_at_embedded(model, environment, machine)
         return Diagnosis(machine, None, tuple(findings), "herogen-async run --limit 8")
     probe = Probe(server, model, clock)
     seen = await probe.look(endpoint, environment)
-    return Diagnosis(machine, seen, (*findings, *probe.findings), run_command(seen))
+    return Diagnosis(machine, seen, (*findings, *probe.findings), suggested_run(seen))

@@ -7,12 +7,12 @@ import shlex
 from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint.target import is_openai
 from herogen_async.generation.limits.window_inference import WindowGuess
-from herogen_async.lab.doctor.diagnosis import Seen
+from herogen_async.lab.doctor.diagnosis import EndpointSeen
 
 _OPTIONS = {"requests": "--rpm", "tokens": "--tpm"}
 
 
-def run_command(seen: Seen) -> str:
+def suggested_run(seen: EndpointSeen) -> str:
     """The command to type next."""
     parts = ["herogen-async", "run", "--limit", "8"]
     if not (is_openai(seen.base_url) and seen.key):

@@ -9,7 +9,7 @@ from herogen_async.core.limits import Reading
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """Something that a person should know, as a sentence, and what to do about it; `blocks`: a run can't go on."""
 
     what: str
@@ -58,7 +58,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EndpointSeen:
     """An endpoint. `key` is the name of the variable that held the key; `models` is None where they are not listed.
 
     `model` is the one that was asked, None where none could be. `requests` is how many questions that cost.
@@ -82,8 +82,8 @@ class Diagnosis:
     """`endpoint` is None for the embedded model, and where none could be chosen. `run` is the run that can go on."""
 
     machine: Machine
-    endpoint: Seen | None
-    findings: tuple[Finding, ...]
+    endpoint: EndpointSeen | None
+    findings: tuple[Check, ...]
     run: str | None = None
 
     @property

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
 from herogen_async.core.units import count, duration
 from herogen_async.lab.doctor.advice import window_of
-from herogen_async.lab.doctor.diagnosis import Diagnosis, Machine, Seen
+from herogen_async.lab.doctor.diagnosis import Diagnosis, EndpointSeen, Machine
 
 _WIDTH = 14
 _MOST_NAMES = 8
 _WINDOWS = {1.0: "second", MINUTE_S: "minute", 3600.0: "hour", DAY_S: "day", 30 * DAY_S: "month"}
 
 
-def lines(diagnosis: Diagnosis) -> Iterator[str]:
+def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
     """What there is, then what is wrong with it."""
     yield "This machine"
     yield from (_row(*pair) for pair in _machine(diagnosis.machine))
@@ -45,7 +45,7 @@ def _machine(machine: Machine) -> Iterator[tuple[str, str]]:
     yield "keys", ", ".join(machine.keys) or "none"
 
 
-def _endpoint(seen: Seen) -> Iterator[tuple[str, str]]:
+def _endpoint(seen: EndpointSeen) -> Iterator[tuple[str, str]]:
     yield "base URL", f"{seen.base_url} ({'TLS' if seen.secure else 'plain HTTP'})"
     yield "key", f"from {seen.key}" if seen.key else "none"
     yield "reachable", "yes" if seen.reachable else "no"
@@ -68,7 +68,7 @@ def _endpoint(seen: Seen) -> Iterator[tuple[str, str]]:
     )
 
 
-def _models(seen: Seen) -> str:
+def _models(seen: EndpointSeen) -> str:
     if seen.models is None:
         return "not listed"
     names = [model.name + (f" (ends: {model.ends})" if model.ends else "") for model in seen.models]

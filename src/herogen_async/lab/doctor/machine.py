@@ -16,7 +16,7 @@ from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded import cached_weights
 from herogen_async.generation.run_folder import RUNS
 from herogen_async.generation.run_folder.publish import require_room
-from herogen_async.lab.doctor.diagnosis import Finding, Machine
+from herogen_async.lab.doctor.diagnosis import Check, Machine
 
 KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 EXTRAS = {"local": ("xllamacpp", "gguf", "platformdirs"), "plot": ("matplotlib",)}
@@ -26,9 +26,9 @@ _TRIES = 3  # the first one may pay for a disk that slept
 _SMALL = 4096  # bytes, a block of most disks
 
 
-def look_at_machine(environment: Mapping[str, str], folder: Path, clock: Clock) -> tuple[Machine, list[Finding]]:
+def look_at_machine(environment: Mapping[str, str], folder: Path, clock: Clock) -> tuple[Machine, list[Check]]:
     """What this machine is, and what is wrong with it; `folder` is where a run would have its `runs`."""
-    findings: list[Finding] = []
+    findings: list[Check] = []
     disk = folder / RUNS if (folder / RUNS).is_dir() else folder
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     machine = Machine(
@@ -57,16 +57,16 @@ def _is_there(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _weights(findings: list[Finding]) -> str | None:
+def _weights(findings: list[Check]) -> str | None:
     try:
         weights = cached_weights() if all(map(_is_there, EXTRAS["local"])) else None
     except LocalModelError as error:
-        findings.append(Finding(error.message, error.fix))
+        findings.append(Check(error.message, error.fix))
         return None
     return None if weights is None else str(weights.path)
 
 
-def _fsync_ms(disk: Path, clock: Clock, findings: list[Finding]) -> float | None:
+def _fsync_ms(disk: Path, clock: Clock, findings: list[Check]) -> float | None:
     times_ms = []
     try:
         for _ in range(_TRIES):
@@ -75,10 +75,10 @@ def _fsync_ms(disk: Path, clock: Clock, findings: list[Finding]) -> float | None
             times_ms.append(1000 * (clock.now() - start))
     except OSError as error:
         what = f"{str(disk)!r} takes no file: {error.strerror or error}"
-        findings.append(Finding(what, "work in another folder, or free some space", blocks=True))
+        findings.append(Check(what, "work in another folder, or free some space", blocks=True))
         return None
     median_ms = statistics.median(times_ms)
     if median_ms > SLOW_FSYNC_MS:
         what = f"the disk of {str(disk)!r} is slow: it takes {median_ms:.0f} ms to make a write durable"
-        findings.append(Finding(what, "a folder on a local disk, for runs of many answers a second"))
+        findings.append(Check(what, "a folder on a local disk, for runs of many answers a second"))
     return median_ms

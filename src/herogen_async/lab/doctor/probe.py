@@ -13,10 +13,10 @@ from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
-from herogen_async.generation.endpoint.http.transport import Answer
+from herogen_async.generation.endpoint.http.transport import HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.target import Server, is_openai
-from herogen_async.lab.doctor.diagnosis import Finding, Route, Seen, ServedModel
+from herogen_async.lab.doctor.diagnosis import Check, EndpointSeen, Route, ServedModel
 from herogen_async.lab.doctor.machine import KEYS
 from herogen_async.lab.doctor.model_list import model_in, models_in
 from herogen_async.lab.doctor.software import software_from
@@ -33,19 +33,19 @@ class Probe:
     """Looks at one endpoint, one request after the other. `findings` is what a person should know of it."""
 
     def __init__(self, server: Server, model: str | None, clock: Clock) -> None:
-        self.findings: list[Finding] = []
+        self.findings: list[Check] = []
         self._server = server
         self._model = model
         self._clock = clock
         self._clean = Redactor(server.api_key if isinstance(server.api_key, str) else None).excerpt
-        self._answers: list[Answer] = []
+        self._answers: list[HttpResponse] = []
         self._errors: list[EndpointError] = []
 
-    async def look(self, endpoint: str | None, environment: Mapping[str, str]) -> Seen:
+    async def look(self, endpoint: str | None, environment: Mapping[str, str]) -> EndpointSeen:
         """All that can be seen. `endpoint` is the route to ask; None: each that the server may have."""
         url = self._server.base_url
         key = next((name for name in KEYS if environment.get(name, "").strip() == self._server.api_key), None)
-        seen = Seen(url, url.startswith("https:"), key)
+        seen = EndpointSeen(url, url.startswith("https:"), key)
         kinds = (endpoint,) if endpoint else ("chat",) if is_openai(url) else ("completions", "chat")
         try:
             seen = await self._list(seen)
@@ -65,7 +65,7 @@ class Probe:
 
     # -- models
 
-    async def _list(self, seen: Seen) -> Seen:
+    async def _list(self, seen: EndpointSeen) -> EndpointSeen:
         async with self._client("chat", {}) as client:
             start = self._clock.now()
             answer = await client.models_raw(timeout_s=LIST_TIMEOUT_S)
@@ -92,28 +92,28 @@ class Probe:
             if path_is_bare
             else "check --base-url, or name the model: --model NAME"
         )
-        self.findings.append(Finding(what, fix))
+        self.findings.append(Check(what, fix))
 
-    async def _choose(self, seen: Seen) -> Seen:
+    async def _choose(self, seen: EndpointSeen) -> EndpointSeen:
         """The model to ask: the one that was named, or the only one that is served; and its date of shutdown."""
         served = seen.models or ()
         name = self._model or (served[0].name if len(served) == 1 else None)
         if name is None:
             if served:
                 what = f"{len(served)} models are served and none was named, so none was asked"
-                self.findings.append(Finding(what, f"--model {served[0].name}, for example"))
+                self.findings.append(Check(what, f"--model {served[0].name}, for example"))
             elif seen.models is not None:
-                self.findings.append(Finding("the server serves no model", "load one", blocks=True))
+                self.findings.append(Check("the server serves no model", "load one", blocks=True))
             return seen
         model = next((model for model in served if model.name == name), None)
         if served and model is None:
             shown = ", ".join(each.name for each in served[:5])
-            self.findings.append(Finding(f"the server does not list {name!r}, but {shown}", "check --model"))
+            self.findings.append(Check(f"the server does not list {name!r}, but {shown}", "check --model"))
         if model is not None and model.ends is None:
             model = await self._details(model)
         if model is not None and model.ends is not None:
             what = f"the server says that {name!r} ends: {model.ends}"
-            self.findings.append(Finding(what, "choose a model that stays, or finish before"))
+            self.findings.append(Check(what, "choose a model that stays, or finish before"))
         self._model = name
         models = tuple(model if model is not None and each.name == name else each for each in served)
         return replace(seen, model=name, models=models if seen.models is not None else None)
@@ -129,7 +129,7 @@ class Probe:
 
     # -- routes
 
-    async def _ask(self, seen: Seen, kind: str) -> Seen:
+    async def _ask(self, seen: EndpointSeen, kind: str) -> EndpointSeen:
         route, refused = await self._once(kind, _ONE_TOKEN)
         spent = 1
         if refused is not None and "max_completion_tokens" in refused.message:
@@ -153,7 +153,7 @@ class Probe:
 
     # -- what it comes to
 
-    def _conclude(self, seen: Seen) -> None:
+    def _conclude(self, seen: EndpointSeen) -> None:
         """A route that does not answer is nothing to tell of while another one does."""
         if self._is_blocked() or any(route.answers for route in seen.routes):
             return
@@ -162,12 +162,12 @@ class Probe:
             self._find(told, blocks=not isinstance(told, RateLimited))
         elif not seen.models:
             what = "nothing that was asked had a sound answer"
-            self.findings.append(Finding(what, "check --base-url (most servers want it to end in /v1)", blocks=True))
+            self.findings.append(Check(what, "check --base-url (most servers want it to end in /v1)", blocks=True))
 
     def _find(self, error: EndpointError, *, blocks: bool) -> None:
         reached = error.status is not None or isinstance(error, BadAnswer | RequestTimeout)
         fix = error.fix or ("the server's log may say why" if reached else "start the server, or mend --base-url")
-        self.findings.append(Finding(error.message, fix.replace(", then resume", ""), blocks))
+        self.findings.append(Check(error.message, fix.replace(", then resume", ""), blocks))
 
     def _is_blocked(self) -> bool:
         return any(finding.blocks for finding in self.findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from herogen_async.generation.endpoint.http.transport import Answer
+from herogen_async.generation.endpoint.http.transport import HttpResponse
 
 _HOSTS = {
     "openai.com": "OpenAI",
@@ -38,7 +38,7 @@ _OWNERS = {
 _SAYS_NOTHING = {"uvicorn", "nginx", "cloudflare", "hypercorn", "gunicorn", "envoy", "istio-envoy"}
 
 
-def software_from(base_url: str, answers: Iterable[Answer], owners: Iterable[str]) -> str | None:
+def software_from(base_url: str, answers: Iterable[HttpResponse], owners: Iterable[str]) -> str | None:
     """The server's name; None where nothing tells."""
     host = f".{urlsplit(base_url).hostname}"
     if told := next((name for end, name in _HOSTS.items() if host.endswith(f".{end}")), None):

@@ -3,19 +3,19 @@
 from herogen_async.lab.simulator.completions.virtual import VirtualEndpoint
 from herogen_async.lab.simulator.http.serve_until_signal import serve_until_signal
 from herogen_async.lab.simulator.http.server import SimulatedServer, serve
-from herogen_async.lab.simulator.limits.limiter import Limiter, Verdict
-from herogen_async.lab.simulator.policy import Answers, Latency, Policy, Tuning
+from herogen_async.lab.simulator.limits.limiter import LimitDecision, Limiter
+from herogen_async.lab.simulator.policy import Answers, Latency, Policy, TuningPolicy
 from herogen_async.lab.simulator.tally import Stats
 
 __all__ = [
     "Answers",
     "Latency",
+    "LimitDecision",
     "Limiter",
     "Policy",
     "SimulatedServer",
     "Stats",
-    "Tuning",
-    "Verdict",
+    "TuningPolicy",
     "VirtualEndpoint",
     "serve",
     "serve_until_signal",

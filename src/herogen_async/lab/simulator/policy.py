@@ -61,7 +61,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class TuningPolicy:
     """How uploads and fine-tuning jobs go. Raises InputError for values that mean nothing.
 
     A job is validated and queued for `queue_s`, and trains for `train_s`. `accepts` is what rows may be. `faults`: what
@@ -124,7 +124,7 @@ class Policy:
     jitter_ms: float = 0.0
     seed: int = 0
     answers: Answers = field(default_factory=Answers)
-    tuning: Tuning = field(default_factory=Tuning)
+    tuning: TuningPolicy = field(default_factory=TuningPolicy)
 
     def __post_init__(self) -> None:
         for name in ("rpm", "tpm", "rpd", "input_tpm", "output_tpm"):

@@ -1,8 +1,8 @@
 """What is to be asked: every task of a spec, which of them are still to do, and where they go when it changes."""
 
-from herogen_async.specs.plan.calls import Plan, Task
+from herogen_async.specs.plan.calls import Call, Plan
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.lineage import Era, Lineage
 
-__all__ = ["Era", "Estimate", "Estimator", "IndexSet", "Lineage", "Observed", "Plan", "Task", "mean_prompt_tokens"]
+__all__ = ["Call", "Era", "Estimate", "Estimator", "IndexSet", "Lineage", "Observed", "Plan", "mean_prompt_tokens"]

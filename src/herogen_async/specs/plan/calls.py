@@ -14,7 +14,7 @@ from herogen_async.specs.spec import Spec, Template
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Call:
     """One answer wanted. `key` is its identity, `index` its place in the plan, `repeat` counts from 1."""
 
     key: str
@@ -45,11 +45,11 @@ class Plan:
         self._sub_prompt = Template(spec.sub_prompt)
         self._hash = hashlib.blake2b(self.generation_fingerprint.encode(), digest_size=16)
 
-    def task(self, index: int) -> Task:
+    def call(self, index: int) -> Call:
         """The task at `index`, 0 <= index < size."""
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.grid.cell(cell_index)
-        return Task(
+        return Call(
             self._key(cell, repeat + 1),
             index,
             cell,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from herogen_async.core.limits import DAY_S, MINUTE_S, Limits
-from herogen_async.specs.plan.calls import Plan, Task
+from herogen_async.specs.plan.calls import Call, Plan
 
-SAMPLED = 1000  # tasks: the mean of a prompt's length to a per cent or so, in 10 ms
+SAMPLED_PROMPTS = 1000  # tasks: the mean of a prompt's length to a per cent or so, in 10 ms
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples are spread evenly, and with no stride
 
 
@@ -90,13 +90,13 @@ class Estimator:
                 yield amount / limit * window_s
 
 
-def sample(plan: Plan, count: int = SAMPLED) -> Iterator[Task]:
+def sample(plan: Plan, count: int = SAMPLED_PROMPTS) -> Iterator[Call]:
     """Tasks from all over the grid: all of them, where there are no more than `count`."""
     if plan.size <= count:
-        yield from map(plan.task, range(plan.size))
+        yield from map(plan.call, range(plan.size))
         return
     for number in range(count):
-        yield plan.task((number * _GOLDEN % 2**64) * plan.size >> 64)
+        yield plan.call((number * _GOLDEN % 2**64) * plan.size >> 64)
 
 
 def mean_prompt_tokens(plan: Plan, tokens: Callable[[str], float]) -> float:

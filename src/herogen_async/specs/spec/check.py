@@ -15,7 +15,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, nearest, shown, shown_key
-from herogen_async.specs.spec.problem import Path, Problem
+from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
 
 MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` stop being readable far earlier
@@ -108,7 +108,7 @@ def _name_problems(name: str) -> list[Problem]:
 
 
 def _attribute_name_problems(name: object) -> Iterator[Problem]:
-    path: Path = ("attributes", str(name))
+    path: KeyPath = ("attributes", str(name))
     if not isinstance(name, str) or not name.isidentifier() or len(name) > MAX_NAME:
         usable = re.sub(r"\W+", "_", str(name)).strip("_")[:MAX_NAME]
         usable = usable if usable.isidentifier() else f"a_{usable}"
@@ -118,7 +118,7 @@ def _attribute_name_problems(name: object) -> Iterator[Problem]:
 
 
 def _values_problems(name: str, values: object) -> list[Problem]:
-    path: Path = ("attributes", name)
+    path: KeyPath = ("attributes", name)
     if not isinstance(values, list | tuple | range):
         example = f"write `{shown_key(name)}: [first, second]`"
         return [Problem(path, f"{shown(values)} is not a list of values", example)]
@@ -223,7 +223,7 @@ def _endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
     for key, value in extra.items():
-        path: Path = ("extra", str(key))
+        path: KeyPath = ("extra", str(key))
         if key in ENGINE_PARAMETERS:
             yield Problem(path, f"{key!r} is not yours to set here", ENGINE_PARAMETERS[key])
         elif not isinstance(key, str) or not _is_json({key: value}):

@@ -12,7 +12,7 @@ from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import shown
 from herogen_async.specs.spec.json_text import read_json
 from herogen_async.specs.spec.node import Mapping, Node, TextError, data_of, fail, line_of
-from herogen_async.specs.spec.problem import InvalidSpecError, Path, Problem
+from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Problem
 
 MAX_FILE_BYTES = 16 << 20  # a million short values as JSON, some seconds to read
 MAX_YAML_BYTES = 4 << 20  # as long to read as those: YAML's parser is pure Python
@@ -26,7 +26,7 @@ class Source:
     root: Node | None = None
     problems: tuple[Problem, ...] = ()
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         return None if self.root is None else line_of(self.root, path)
 
 

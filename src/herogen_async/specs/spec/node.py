@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from herogen_async.core.likeness import shown
-from herogen_async.specs.spec.problem import Path, Problem
+from herogen_async.specs.spec.problem import KeyPath, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def data_of(root: Mapping) -> tuple[dict[str, Any], list[Problem]]:
     return data, problems
 
 
-def line_of(root: Node, path: Path) -> int:
+def line_of(root: Node, path: KeyPath) -> int:
     """The line of what stands at `path`: a key's own line, a list item's, else that of the nearest thing around it."""
     node, line = root, root.line
     for part in path:
@@ -106,7 +106,7 @@ def line_of(root: Node, path: Path) -> int:
     return line
 
 
-def _plain(node: Node, path: Path, verbatim: bool, problems: list[Problem]) -> Any:
+def _plain(node: Node, path: KeyPath, verbatim: bool, problems: list[Problem]) -> Any:
     if isinstance(node, Scalar):
         if not node.plain:
             return node.text
@@ -121,7 +121,7 @@ def _plain(node: Node, path: Path, verbatim: bool, problems: list[Problem]) -> A
     return plain
 
 
-def _duplicates(node: Mapping, path: Path) -> Iterator[Problem]:
+def _duplicates(node: Mapping, path: KeyPath) -> Iterator[Problem]:
     first: dict[str, Scalar] = {}
     for key, _ in node.pairs:
         if first.setdefault(key.text, key) is not key:

@@ -9,14 +9,14 @@ from typing import Protocol
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, shown_key
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong at `path`, and what to do about it. `line` (1-based) is set where the path can't tell it."""
 
-    path: Path
+    path: KeyPath
     message: str
     fix: str
     line: int | None = None
@@ -34,7 +34,7 @@ class Place(Protocol):
         """The file's name as the user gave it."""
         ...
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """The 1-based line of what stands at `path`, or of the nearest thing that holds it."""
         ...
 
@@ -45,7 +45,7 @@ class Nowhere:
 
     file: str | None = None
 
-    def line(self, path: Path) -> int | None:  # noqa: ARG002 - the protocol's shape
+    def line(self, path: KeyPath) -> int | None:  # noqa: ARG002 - the protocol's shape
         return None
 
 
@@ -79,7 +79,7 @@ def _located_sentence(file: str | None, line: int | None, problem: Problem) -> s
     return f"{where}{_sentence(problem)} ({problem.fix})"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """`("attributes", "age", 2)` as `attributes.age[2]`; list positions are 0-based, as in the Python API."""
     words = [f"[{part}]" if isinstance(part, int) else f".{shown_key(part)}" for part in path]
     return "".join(words).removeprefix(".")

@@ -12,7 +12,7 @@ from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
 from herogen_async.data.charts import NO_MATPLOTLIB
-from herogen_async.data.charts.evaluation_chart import Bar, draw
+from herogen_async.data.charts.evaluation_chart import Bar, draw_evaluation
 from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.run_folder import publish
 from herogen_async.tune.evaluation.prompts import Questions, choose, completions_in
@@ -21,7 +21,7 @@ from herogen_async.tune.evaluation.scoring import Answered, score
 from herogen_async.tune.evaluation.statistics import Copies
 from herogen_async.tune.finetune.model_registry import without_changed_rows
 from herogen_async.tune.finetune.records import TunedModel
-from herogen_async.tune.query import Asking, Oracle, Reply, Target, connected, each, target_of
+from herogen_async.tune.query import Asking, ModelSession, Reply, Target, each, open_model, target_of
 
 ANSWERS = 32  # of each model: on two cores about a minute; a share is then known to 15 points or so
 FOLDER = "evaluation"
@@ -74,7 +74,7 @@ async def _ask_both(
     """One model after the other: the embedded server answers no two of them in one batch."""
     both = _Both()
     prompts = [asked.prompt for asked in questions.asked]
-    async with connected(
+    async with open_model(
         target, how, MonotonicClock(), prompts=prompts, on_weights=on_weights, on_notice=say
     ) as oracle:
         await _ask(oracle, questions, how, both.tuned, on_reply=_Progress("tuned", both, say, len(prompts)))
@@ -108,7 +108,12 @@ class _Progress:
 
 
 async def _ask(
-    oracle: Oracle, questions: Questions, how: Asking, answered: list[Answered], *, on_reply: Callable[[Reply], None]
+    oracle: ModelSession,
+    questions: Questions,
+    how: Asking,
+    answered: list[Answered],
+    *,
+    on_reply: Callable[[Reply], None],
 ) -> None:
     """Fill `answered`. Each question has a seed of its own, so that the same one is answered in another way again."""
     last: EndpointError | None = None
@@ -149,7 +154,7 @@ def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) 
     publish(folder / "answers.jsonl", b"".join(_answer_lines(both)))
     drawn = None
     with suppress(ImportError):
-        drawn = draw(_bars(evaluation), title="Answers of the tuned model and of its base")
+        drawn = draw_evaluation(_bars(evaluation), title="Answers of the tuned model and of its base")
         publish(folder / _PICTURE, drawn)
     if drawn is None:
         notes.append(NO_MATPLOTLIB)

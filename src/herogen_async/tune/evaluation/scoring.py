@@ -9,7 +9,7 @@ from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.tune.evaluation.mentions import kept
 from herogen_async.tune.evaluation.prompts import Asked
 from herogen_async.tune.evaluation.records import COPIED, DISTINCT, KEEPS_CELL, STOPS, Side
-from herogen_async.tune.evaluation.statistics import Copies, Share, distinct, words_of
+from herogen_async.tune.evaluation.statistics import Copies, Share, answer_words, distinct
 from herogen_async.tune.query import Answer
 
 Answered = tuple[Asked, Answer]
@@ -24,14 +24,14 @@ def score(answered: Sequence[Answered], model: str, recipe: Recipe, copies: Copi
     shares = {STOPS: Share(sum(answer.stopped for _, answer in answered), len(texts))}
     if kept_by:
         shares[KEEPS_CELL] = Share(sum(all(each.values()) for each in kept_by), len(kept_by))
-    shares[DISTINCT] = Share(len({" ".join(words_of(text)) for text in texts}), len(texts))
+    shares[DISTINCT] = Share(len({" ".join(answer_words(text)) for text in texts}), len(texts))
     if copies is not None:
         shares[COPIED] = Share(sum(map(copies.has, texts)), len(texts))
     return Side(
         model=model,
         shares=shares,
         keeps=keeps,
-        words=median(len(words_of(text)) for text in texts),
+        words=median(len(answer_words(text)) for text in texts),
         distinct={f"distinct-{length}": _rounded(distinct(texts, length)) for length in (1, 2)},
         copied_overlap=None if copies is None else round(mean(map(copies.overlap, texts)), 4),
         loss=loss,

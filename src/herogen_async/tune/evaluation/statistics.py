@@ -47,14 +47,14 @@ class Share:
         }
 
 
-def words_of(text: str) -> list[str]:
+def answer_words(text: str) -> list[str]:
     """The words of `text`, in small letters."""
     return _WORD.findall(text.lower())
 
 
 def distinct(texts: Iterable[str], length: int) -> float | None:
     """Of all runs of `length` words in `texts` the share of different ones (distinct-n, Li et al. 2016); None: none."""
-    runs = list(chain.from_iterable(_runs(words_of(text), length) for text in texts))
+    runs = list(chain.from_iterable(_runs(answer_words(text), length) for text in texts))
     return len(set(runs)) / len(runs) if runs else None
 
 
@@ -65,14 +65,14 @@ class Copies:
         self._runs: set[int] = set()  # hashes: some ten million words fit in memory
         self._short: set[tuple[str, ...]] = set()
         for text in taught:
-            words = words_of(text)
+            words = answer_words(text)
             self._runs.update(map(hash, _runs(words, RUN_WORDS)))
             if len(words) < RUN_WORDS:
                 self._short.add(tuple(words))
 
     def overlap(self, text: str) -> float:
         """The share of the runs of `text` that stand in the training data."""
-        words = words_of(text)
+        words = answer_words(text)
         if len(words) < RUN_WORDS:
             return float(bool(words) and tuple(words) in self._short)
         runs = _runs(words, RUN_WORDS)

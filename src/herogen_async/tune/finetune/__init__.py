@@ -18,18 +18,18 @@ from herogen_async.core.event_loop import handling
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.tune.finetune.chain import Told
 from herogen_async.tune.finetune.job_request import Wanted, settings_of
-from herogen_async.tune.finetune.job_watch import Tuning
-from herogen_async.tune.finetune.launch import Launch, TuneWatch, Wish
+from herogen_async.tune.finetune.job_watch import TuningProgress
+from herogen_async.tune.finetune.launch import Launch, LaunchOptions, TuneWatch
 from herogen_async.tune.finetune.model_registry import find_tuned, last_finetune
-from herogen_async.tune.finetune.outcome import Outcome
+from herogen_async.tune.finetune.outcome import FinetuneResult
 from herogen_async.tune.finetune.records import TunedModel
 
 __all__ = [
     "FinetuneOptions",
-    "Outcome",
+    "FinetuneResult",
     "TuneWatch",
     "TunedModel",
-    "Tuning",
+    "TuningProgress",
     "afinetune",
     "find_tuned",
     "finetune",
@@ -72,7 +72,7 @@ class FinetuneOptions(TypedDict, total=False):
     watch: TuneWatch | None
 
 
-async def afinetune(target: _Path, **options: Unpack[FinetuneOptions]) -> Outcome:
+async def afinetune(target: _Path, **options: Unpack[FinetuneOptions]) -> FinetuneResult:
     """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or go on with it; how it stands at the end.
 
     Cancelled, it leaves the job alone. Raises InputError, LocalModelError, EndpointError, DiskError, DamageError.
@@ -83,11 +83,11 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneOptions]) -> Outcom
     new, api_key, watches = known.pop("new", False), known.pop("api_key", None), known.pop("watch_job", None)
     validation = known.pop("validation", None)
     wanted = Wanted(os.fspath(target), validation=None if validation is None else Path(validation), **known)
-    launch = Launch(Wish(wanted, new=new, watch=watches, told=told, api_key=api_key), watch)
+    launch = Launch(LaunchOptions(wanted, new=new, watch=watches, told=told, api_key=api_key), watch)
     return await (launch.cancel() if cancels else launch.run())
 
 
-def finetune(target: _Path, **options: Unpack[FinetuneOptions]) -> Outcome:
+def finetune(target: _Path, **options: Unpack[FinetuneOptions]) -> FinetuneResult:
     """`afinetune`, for code that is not async.
 
     Ctrl-C, SIGTERM and SIGHUP detach: the job goes on, and the same call attaches again. Then it raises Interrupted.

@@ -28,7 +28,7 @@ from herogen_async.generation.endpoint.fine_tuning import size_of
 from herogen_async.generation.intents import StepLog
 from herogen_async.tune.finetune.chain_state import CLOSED, CREATE, INTENT, OVER, RESULT, Steps, fold, upload_of
 from herogen_async.tune.finetune.job_result import over_step
-from herogen_async.tune.finetune.records import Backend, Checkpoint, JobState, TuneOrder
+from herogen_async.tune.finetune.records import Backend, Checkpoint, JobState, TuneRequest
 
 # Between looks, seconds. A small call that was cut off is at a service, or lost, within a second or two; a service may
 # list what it has just taken in a little later.
@@ -78,7 +78,7 @@ class Chain:
         """What is known so far."""
         return fold(self._log.records)
 
-    async def start(self, order: TuneOrder, tag: str) -> str:
+    async def start(self, order: TuneRequest, tag: str) -> str:
         """The job's id, after all that has not been done for it yet is done."""
         if self._told != NOTHING_TOLD and self.steps.open is None:
             raise InputError(
@@ -89,7 +89,7 @@ class Chain:
                 await self._done(self._upload(role, file, f"{tag}-{role}.jsonl"))
         return await self._done(self._create(order, tag))
 
-    async def found(self, order: TuneOrder, tag: str) -> str | None:
+    async def found(self, order: TuneRequest, tag: str) -> str | None:
         """The job's id, without starting one: also of one that was started by a call whose answer was lost."""
         if self.steps.open == CREATE:
             await self._settled(self._create(order, tag))
@@ -112,7 +112,7 @@ class Chain:
 
         return _Call(upload_of(role), lambda: self._backend.upload(file, name), find, f"a file named {name!r}")
 
-    def _create(self, order: TuneOrder, tag: str) -> _Call:
+    def _create(self, order: TuneRequest, tag: str) -> _Call:
         async def act() -> str:
             return (await self._backend.create(order, self.steps.files, tag)).job_id
 

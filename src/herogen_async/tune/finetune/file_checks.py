@@ -14,15 +14,15 @@ from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.assemble.assembly_report import FEWEST_ROWS
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 
-FORMATS = (PROMPT_COMPLETION, MESSAGES)
-DPO = "dpo"
+TRAINABLE_FORMATS = (PROMPT_COMPLETION, MESSAGES)
+DPO_METHOD = "dpo"
 JSON_LINES = (".jsonl", ".ndjson")
 _SHOWN = 5  # line numbers in a sentence
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class CheckedRows:
     """What a file of rows is. `doubles` rows are the same as one before them."""
 
     file: Path
@@ -45,7 +45,7 @@ class _Found:
     wrong: dict[str, list[int]] = field(default_factory=dict)
 
 
-def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS) -> Rows:
+def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS) -> CheckedRows:
     """What is in `file`. Raises InputError, naming lines, for what a fine-tune would be refused or spoiled by."""
     found, problem = _Found(), _problem_for(recipe, method)
     for number, line in enumerate(_lines(file), start=1):
@@ -58,7 +58,7 @@ def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewes
         if (wrong := _wrong_with(line, problem)) is not None:
             found.wrong.setdefault(wrong, []).append(number)
     _refuse(file, found, recipe, fewest)
-    return Rows(file, found.rows, found.size, found.hash.hexdigest(), found.rows - len(found.seen))
+    return CheckedRows(file, found.rows, found.size, found.hash.hexdigest(), found.rows - len(found.seen))
 
 
 def holds_pairs(file: Path) -> bool:
@@ -131,7 +131,7 @@ def _wrong_with(line: bytes, problem: Callable[[dict[str, Any]], str | None]) ->
 
 
 def _problem_for(recipe: Recipe, method: str | None) -> Callable[[dict[str, Any]], str | None]:
-    if method == DPO:
+    if method == DPO_METHOD:
         return _preference_problem
     if recipe.format == MESSAGES:
         return _messages_problem

@@ -11,10 +11,10 @@ from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.data.dataset.recipe import PROMPT_COMPLETION
 from herogen_async.generation.endpoint.fine_tuning import FineTuningService
 from herogen_async.generation.endpoint.target import Server, is_openai
-from herogen_async.tune.finetune.file_checks import DPO
-from herogen_async.tune.finetune.records import CANCELLED, FAILED, OPENAI, Checkpoint, JobEvent, JobState, TuneOrder
+from herogen_async.tune.finetune.file_checks import DPO_METHOD
+from herogen_async.tune.finetune.records import CANCELLED, FAILED, OPENAI, Checkpoint, JobEvent, JobState, TuneRequest
 
-METHODS = ("supervised", DPO)
+HOSTED_METHODS = ("supervised", DPO_METHOD)
 LONGEST_SUFFIX = 64  # characters, OpenAI's
 _TAG = "herogen"  # the key in a job's metadata
 # In events and checkpoints -> here. `full_valid_loss` is over the whole file, `valid_loss` over one batch of it.
@@ -46,10 +46,12 @@ class HostedBackend:
     async def __aexit__(self, *ends: object) -> None:
         await self._service.__aexit__(*ends)
 
-    async def check(self, order: TuneOrder) -> list[str]:
-        if order.method not in (None, *METHODS):
-            raise InputError(f"{order.method!r} is no method of this backend", fix=f"valid: {', '.join(METHODS)}")
-        is_pairs = order.recipe.format == PROMPT_COMPLETION and order.method != DPO
+    async def check(self, order: TuneRequest) -> list[str]:
+        if order.method not in (None, *HOSTED_METHODS):
+            raise InputError(
+                f"{order.method!r} is no method of this backend", fix=f"valid: {', '.join(HOSTED_METHODS)}"
+            )
+        is_pairs = order.recipe.format == PROMPT_COMPLETION and order.method != DPO_METHOD
         if is_openai(self._service.base_url):
             if is_pairs:
                 raise InputError(
@@ -81,7 +83,7 @@ class HostedBackend:
                 return str(each["id"])
         return None
 
-    async def create(self, order: TuneOrder, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         return _state(await self._service.create(job_body(order, files, tag), tag))
 
     async def find_job(self, files: Mapping[str, str], tag: str) -> JobState | None:
@@ -128,7 +130,7 @@ def _none_where_there_is_no_list() -> Iterator[None]:
             raise
 
 
-def job_body(order: TuneOrder, files: Mapping[str, str], tag: str) -> dict[str, Any]:
+def job_body(order: TuneRequest, files: Mapping[str, str], tag: str) -> dict[str, Any]:
     """What `create` sends; what is not set is not sent, so that each service does what it does by itself."""
     hyperparameters = {
         "n_epochs": order.epochs,

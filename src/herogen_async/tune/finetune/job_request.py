@@ -13,9 +13,9 @@ from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded
 from herogen_async.generation.intents import numbered_folders, read_steps
 from herogen_async.tune.finetune.chain_state import Steps, fold
-from herogen_async.tune.finetune.file_checks import Rows
+from herogen_async.tune.finetune.file_checks import CheckedRows
 from herogen_async.tune.finetune.hosted import LONGEST_SUFFIX
-from herogen_async.tune.finetune.records import BACKENDS, LOCAL, OPENAI, TuneOrder
+from herogen_async.tune.finetune.records import BACKENDS, LOCAL, OPENAI, TuneRequest
 from herogen_async.tune.finetune.training_files import Data
 
 # What tells two fine-tunes of the same rows apart.
@@ -146,7 +146,7 @@ def server_for(base_url: str | None, environment: Mapping[str, str], api_key: Ap
     return server
 
 
-def new_order(wanted: Wanted, backend: str, data: Data, base_url: str | None) -> TuneOrder:
+def new_tune_request(wanted: Wanted, backend: str, data: Data, base_url: str | None) -> TuneRequest:
     """The order of a fine-tune that begins. Raises InputError when no model is named and there is no default."""
     model = wanted.model or (EMBEDDED if backend == LOCAL else None)
     if model is None:
@@ -156,7 +156,7 @@ def new_order(wanted: Wanted, backend: str, data: Data, base_url: str | None) ->
     settings = {
         name: getattr(wanted, name) for name in SETTINGS if name not in ("backend", "model", "base_url", "format")
     }
-    return TuneOrder(
+    return TuneRequest(
         backend=backend,
         model=model,
         training=data.training,
@@ -172,7 +172,7 @@ def merged(wanted: Wanted, settings: Mapping[str, Any]) -> Wanted:
     return replace(wanted, **{name: value for name, value in settings.items() if getattr(wanted, name) is None})
 
 
-def order_step(order: TuneOrder, rows: Mapping[str, Rows], tag: str, folder: Path) -> dict[str, Any]:
+def order_step(order: TuneRequest, rows: Mapping[str, CheckedRows], tag: str, folder: Path) -> dict[str, Any]:
     """`order` as a step of its log; paths are kept from the folder on."""
     settings = {name: getattr(order, name) for name in SETTINGS if name != "format"}
     files = {role: {"path": os.path.relpath(each.file, folder), **each.as_dict()} for role, each in rows.items()}
@@ -184,12 +184,12 @@ def order_step(order: TuneOrder, rows: Mapping[str, Rows], tag: str, folder: Pat
     }
 
 
-def held_order(held: Held) -> TuneOrder:
+def held_order(held: Held) -> TuneRequest:
     """The order of a fine-tune that is there, as it was given."""
     step = held.steps.order or {}
     paths = {role: Path(os.path.normpath(held.folder / each["path"])) for role, each in step["files"].items()}
     settings = {name: value for name, value in held.settings.items() if name != "format"}
-    return TuneOrder(
+    return TuneRequest(
         training=paths["training"],
         validation=paths.get("validation"),
         recipe=Recipe.from_dict(step["recipe"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.tune.finetune.chain_state import Steps
-from herogen_async.tune.finetune.records import LOCAL, SUCCEEDED, Checkpoint, JobState, TunedModel, TuneOrder
+from herogen_async.tune.finetune.records import LOCAL, SUCCEEDED, Checkpoint, JobState, TunedModel, TuneRequest
 
 # In a backend's own record -> as `metrics` has it; the last value of the events where the record holds none.
 _METRICS = {"train_loss": "train_loss", "valid_loss": "eval_loss", "base_valid_loss": "base_eval_loss"}
@@ -28,7 +28,7 @@ def cost_of(job: JobState) -> dict[str, float]:
     return {ours: job.detail[name] for name, ours in _COST.items() if isinstance(job.detail.get(name), int | float)}
 
 
-def tuned_model(order: TuneOrder, job: JobState, folder: Path, metrics: Mapping[str, float]) -> TunedModel | None:
+def tuned_model(order: TuneRequest, job: JobState, folder: Path, metrics: Mapping[str, float]) -> TunedModel | None:
     """The model that `job` made, None when it made none."""
     if job.status != SUCCEEDED or job.model is None:
         return None

@@ -13,13 +13,13 @@ from herogen_async.tune.finetune.records import INTERRUPTED, LOCAL, Backend, Job
 
 FIRST_S = 1.0  # after news the next is often near: a step of a small job takes about as long
 GROWS = 1.4  # with every look that brought none
-LONGEST_S = 15.0  # hours of training: nobody waits for a line, and a service counts the calls
+LONGEST_POLL_S = 15.0  # hours of training: nobody waits for a line, and a service counts the calls
 LOCAL_LONGEST_S = 1.0  # a look at this machine's own trainer costs less than a millisecond
 UNREACHABLE_S = 120.0  # a service restarts, a laptop changes its network; what takes longer wants a person
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class TuningProgress:
     """A fine-tune at one moment, to be drawn.
 
     `phase` is a word for what is being done; `points` are the metrics so far, oldest first, each with its `step`
@@ -90,7 +90,7 @@ class JobWatch:
         clock: Clock,
         about: Mapping[str, Any],
         *,
-        on_tuning: Callable[[Tuning], None],
+        on_tuning: Callable[[TuningProgress], None],
         notice: Callable[[str], None],
     ) -> None:
         self.story = Story()
@@ -115,7 +115,7 @@ class JobWatch:
                 if self._clock.now() - lost_at >= UNREACHABLE_S:
                     raise
                 self._notice(f"{error.message}; looking again")
-                nap_s = min(nap_s * GROWS, LONGEST_S)
+                nap_s = min(nap_s * GROWS, LONGEST_POLL_S)
             else:
                 lost_at, fresh = None, await self.catch_up(job_id)
                 self._show(job, self._clock.now() - began)
@@ -145,7 +145,7 @@ class JobWatch:
     def _show(self, job: JobState, elapsed_s: float) -> None:
         to_go_s = self._to_go_s(job)
         self._on_tuning(
-            Tuning(
+            TuningProgress(
                 phase=job.status,
                 job_id=job.job_id,
                 points=tuple(self.story.points),
@@ -164,4 +164,4 @@ class JobWatch:
 
     @property
     def _longest_s(self) -> float:
-        return LOCAL_LONGEST_S if self._backend.name == LOCAL else LONGEST_S
+        return LOCAL_LONGEST_S if self._backend.name == LOCAL else LONGEST_POLL_S

@@ -19,7 +19,7 @@ from herogen_async.generation.run_folder import existing_run
 from herogen_async.generation.run_folder.disk import REAL, Disk
 from herogen_async.tune.finetune.chain import NOTHING_TOLD, Chain, Told
 from herogen_async.tune.finetune.chain_state import ORDER
-from herogen_async.tune.finetune.file_checks import JSON_LINES, Rows, checked_rows, fingerprint_of, is_gone
+from herogen_async.tune.finetune.file_checks import JSON_LINES, CheckedRows, checked_rows, fingerprint_of, is_gone
 from herogen_async.tune.finetune.hosted import HostedBackend
 from herogen_async.tune.finetune.job_request import (
     Held,
@@ -29,16 +29,24 @@ from herogen_async.tune.finetune.job_request import (
     held_for,
     held_order,
     merged,
-    new_order,
+    new_tune_request,
     order_step,
     server_for,
 )
 from herogen_async.tune.finetune.job_result import checkpoints_in, cost_of, job_in, metrics_of, tuned_model
-from herogen_async.tune.finetune.job_watch import JobWatch, Tuning
+from herogen_async.tune.finetune.job_watch import JobWatch, TuningProgress
 from herogen_async.tune.finetune.loss_curve import write_curve
 from herogen_async.tune.finetune.model_registry import finetunes_of, model_step, tuned_in
-from herogen_async.tune.finetune.outcome import NOT_STARTED, Outcome
-from herogen_async.tune.finetune.records import CANCELLED, INTERRUPTED, OPENAI, Backend, Checkpoint, JobState, TuneOrder
+from herogen_async.tune.finetune.outcome import NOT_STARTED, FinetuneResult
+from herogen_async.tune.finetune.records import (
+    CANCELLED,
+    INTERRUPTED,
+    OPENAI,
+    Backend,
+    Checkpoint,
+    JobState,
+    TuneRequest,
+)
 from herogen_async.tune.finetune.training_files import Data, find_data, format_for, format_of
 
 _CANCEL_LOOKS = 60  # a trainer saves a checkpoint before it ends: a minute
@@ -49,12 +57,12 @@ class TuneWatch:
     """Who wants to know what. `on_weights` is called from a thread, the others on the event loop."""
 
     on_notice: Callable[[str], None] = lambda _: None
-    on_tuning: Callable[[Tuning], None] = lambda _: None
+    on_tuning: Callable[[TuningProgress], None] = lambda _: None
     on_weights: OnProgress = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LaunchOptions:
     """What is to be done with a fine-tune. `watch` None: as a new one is, to its end."""
 
     wanted: Wanted
@@ -69,7 +77,7 @@ class Launch:
 
     def __init__(
         self,
-        wish: Wish,
+        wish: LaunchOptions,
         watch: TuneWatch,
         *,
         clock: Clock | None = None,
@@ -88,7 +96,7 @@ class Launch:
         # Before it is looked what is there: whoever begins in between gets the same one, and its lock decides.
         self._next = next_numbered(self._parent)
 
-    async def run(self) -> Outcome:
+    async def run(self) -> FinetuneResult:
         """Start it, or go on with it. Raises InputError, LocalModelError, EndpointError, DiskError, DamageError."""
         self._wish.wanted.check()
         held = None if self._wish.new else held_for(self._parent, self._wish.wanted)
@@ -106,7 +114,7 @@ class Launch:
         async with self._backend(order, held.folder) as backend:
             return await self._carry(order, held.tag, held.folder, backend)
 
-    async def cancel(self) -> Outcome:
+    async def cancel(self) -> FinetuneResult:
         """End the job of the latest fine-tune that is asked for, or find out that there is none."""
         held = held_for(self._parent, self._wish.wanted)
         if held is None:
@@ -143,7 +151,7 @@ class Launch:
             job = await backend.job(job_id)
         return job
 
-    async def _begin(self, held: Held | None = None, data: Data | None = None) -> Outcome:
+    async def _begin(self, held: Held | None = None, data: Data | None = None) -> FinetuneResult:
         """A new fine-tune; or the one that is `held`, which a service refused, with the settings as they are now."""
         wanted, server = self._wish.wanted, None
         if held is not None:
@@ -163,7 +171,7 @@ class Launch:
                 f"the rows of {wanted.target!r} are {data.recipe.format}, not {wanted.format}",
                 fix="leave --format away",
             )
-        order = new_order(wanted, name, data, server.base_url if server else wanted.base_url)
+        order = new_tune_request(wanted, name, data, server.base_url if server else wanted.base_url)
         rows = self._rows(order)
         folder = self._next if held is None else held.folder
         async with self._backend(order, folder) as backend:
@@ -174,8 +182,8 @@ class Launch:
             return await self._carry(order, tag, folder, backend, step)
 
     async def _carry(
-        self, order: TuneOrder, tag: str, folder: Path, backend: Backend, step: dict[str, Any] | None = None
-    ) -> Outcome:
+        self, order: TuneRequest, tag: str, folder: Path, backend: Backend, step: dict[str, Any] | None = None
+    ) -> FinetuneResult:
         """Under the lock: all that is not done yet."""
         with StepLog.open(folder, self._clock.wall(), self._disk) as log:
             chain = Chain(log, backend, self._clock, notice=self._watch.on_notice, told=self._wish.told)
@@ -196,8 +204,8 @@ class Launch:
             return await self._concluded(chain, order, folder, backend=backend, job=job)
 
     async def _concluded(
-        self, chain: Chain, order: TuneOrder, folder: Path, *, backend: Backend, job: JobState, as_asked: bool = False
-    ) -> Outcome:
+        self, chain: Chain, order: TuneRequest, folder: Path, *, backend: Backend, job: JobState, as_asked: bool = False
+    ) -> FinetuneResult:
         """Watch the job to its end and write down what it came to."""
         watch = self._job_watch(backend, order.model, str(folder))
         job = await watch.until_over(job.job_id)
@@ -224,7 +232,7 @@ class Launch:
             self._watch.on_notice(f"{error.message}; the checkpoints can't be listed")
             return ()
 
-    def _told_again(self, held: Held) -> Outcome:
+    def _told_again(self, held: Held) -> FinetuneResult:
         """Of a fine-tune that is over: as it was written down. Nothing is asked."""
         job, order = job_in(held.steps), held_order(held)
         if self._wish.told != NOTHING_TOLD:
@@ -241,8 +249,8 @@ class Launch:
             files=files,
         )
 
-    def _outcome(self, folder: Path, order: TuneOrder, job: JobState, *, as_asked: bool = False) -> Outcome:
-        return Outcome(
+    def _outcome(self, folder: Path, order: TuneRequest, job: JobState, *, as_asked: bool = False) -> FinetuneResult:
+        return FinetuneResult(
             target=self._wish.wanted.target,
             folder=folder,
             backend=order.backend,
@@ -288,7 +296,7 @@ class Launch:
             fix=f"put the file back to go on with it, or start another on it as it is now with --new.{more}",
         )
 
-    def _rows(self, order: TuneOrder) -> dict[str, Rows]:
+    def _rows(self, order: TuneRequest) -> dict[str, CheckedRows]:
         """The rows of the order's files, looked at. Raises InputError."""
         rows = {"training": checked_rows(order.training, order.recipe, method=order.method)}
         if order.validation is not None:
@@ -306,7 +314,7 @@ class Launch:
         return JobWatch(backend, self._clock, about, on_tuning=self._watch.on_tuning, notice=self._watch.on_notice)
 
     @asynccontextmanager
-    async def _backend(self, order: TuneOrder, folder: Path) -> AsyncIterator[Backend]:
+    async def _backend(self, order: TuneRequest, folder: Path) -> AsyncIterator[Backend]:
         if self._given_backend is not None:
             yield self._given_backend
         elif order.backend == OPENAI:
@@ -319,7 +327,7 @@ class Launch:
             yield LocalBackend(folder, on_progress=self._watch.on_weights)
 
 
-def _with_files(order: TuneOrder, data: Data) -> TuneOrder:
+def _with_files(order: TuneRequest, data: Data) -> TuneRequest:
     """`order` with its files where they are now: the same bytes, perhaps in another place."""
     return replace(order, training=data.training, validation=data.validation)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from herogen_async.data.charts import NO_MATPLOTLIB
-from herogen_async.data.charts.loss_chart import draw
+from herogen_async.data.charts.loss_chart import draw_loss
 from herogen_async.generation.run_folder import publish
 
 COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "mean_token_accuracy")
@@ -22,7 +22,7 @@ def write_curve(
     table = folder / "loss.csv"
     publish(table, _table(known))
     try:
-        picture = draw(known, title)
+        picture = draw_loss(known, title)
     except ImportError:
         notice(NO_MATPLOTLIB)
         return [table]

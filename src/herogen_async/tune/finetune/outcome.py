@@ -13,7 +13,7 @@ GOING, NOT_STARTED = "running", "not started"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FinetuneResult:
     """`status` is the job's last known word. `as_asked`: it ended as this command was told to end it.
 
     `next` is a command. `cost` is what the backend says of the work that was done, plain numbers.

@@ -20,7 +20,7 @@ INTERRUPTED = "interrupted"  # a local trainer that was killed: `revive` goes on
 
 
 @dataclass(frozen=True, slots=True)
-class TuneOrder:
+class TuneRequest:
     """What is to be trained, on what. None is: what the backend does by itself.
 
     `training` and `validation` are JSON lines as `recipe` says. `model` is the model to tune as the backend names it
@@ -120,7 +120,7 @@ class Backend(Protocol):
 
     name: str
 
-    async def check(self, order: TuneOrder) -> list[str]:
+    async def check(self, order: TuneRequest) -> list[str]:
         """Look, before anything is written or paid, whether `order` can succeed here; what a person should know."""
         ...
 
@@ -134,7 +134,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def create(self, order: TuneOrder, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         """Start the job on `files` (`training`, `validation` -> id). `tag` is unique to this fine-tune."""
         ...
 

@@ -13,7 +13,7 @@ from herogen_async.data import dataset
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.data.prepare import inferred_recipe
 from herogen_async.generation.run_folder import RunFolder, existing_run
-from herogen_async.tune.finetune.file_checks import FORMATS, JSON_LINES, holds_pairs, pairs_in
+from herogen_async.tune.finetune.file_checks import JSON_LINES, TRAINABLE_FORMATS, holds_pairs, pairs_in
 from herogen_async.tune.finetune.records import OPENAI
 
 _RECIPE = "recipe.json"
@@ -43,8 +43,8 @@ def find_data(target: str, file_format: str, *, validation: Path | None = None, 
     if Path(target).is_file():
         return _of_file(Path(target), validation)
     _require_run(target)
-    if file_format not in FORMATS:
-        raise InputError(f"{file_format!r} is no format to fine-tune on", fix=f"valid: {', '.join(FORMATS)}")
+    if file_format not in TRAINABLE_FORMATS:
+        raise InputError(f"{file_format!r} is no format to fine-tune on", fix=f"valid: {', '.join(TRAINABLE_FORMATS)}")
     folder = existing_run(target)
     place = _place(folder, file_format)
     notices: tuple[str, ...] = ()

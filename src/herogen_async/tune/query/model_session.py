@@ -91,8 +91,8 @@ class Reply:
         return told if base is None else {**told, "base": base}
 
 
-class Oracle:
-    """A target whose server is open; made by `connected`."""
+class ModelSession:
+    """A target whose server is open; made by `open_model`."""
 
     def __init__(self, target: Target, endpoint: OpenAICompatible, server: EmbeddedServer | None, clock: Clock) -> None:
         self.target = target
@@ -123,10 +123,10 @@ class Oracle:
         finally:
             pairing.flush()
 
-    def of_base(self) -> Oracle:
+    def of_base(self) -> ModelSession:
         """The same server, asked for the model that the target was tuned from."""
         base = self.target.base or self.target.model
-        return Oracle(replace(self.target, model=base, base=None), self._endpoint, self._server, self._clock)
+        return ModelSession(replace(self.target, model=base, base=None), self._endpoint, self._server, self._clock)
 
     def _models(self, how: Asking) -> list[Model]:
         if not how.compare:
@@ -234,7 +234,7 @@ async def _questions(prompts: AsyncIterator[str], samples: int, models: list[Mod
 
 
 @contextlib.asynccontextmanager
-async def connected(
+async def open_model(
     target: Target,
     how: Asking,
     clock: Clock,
@@ -242,14 +242,14 @@ async def connected(
     prompts: list[str] | None = None,
     on_weights: OnProgress = lambda _: None,
     on_notice: Callable[[str], None] = lambda _: None,
-) -> AsyncIterator[Oracle]:
+) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
     `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError.
     """
     if target.server is not None:
         async with _client(target, target.server, how, TIMEOUT_S) as endpoint:
-            yield Oracle(target, endpoint, None, clock)
+            yield ModelSession(target, endpoint, None, clock)
         return
     weights = await weights_in_thread(target.weights, on_weights)
     wanted = how.concurrency if prompts is None else len(prompts) * how.samples * (1 + how.compare)
@@ -264,7 +264,7 @@ async def connected(
     async with embedded as server:
         local = Server(server.base_url, server.api_key)
         async with _client(target, local, how, EMBEDDED_TIMEOUT_S) as endpoint:
-            yield Oracle(target, endpoint, server, clock)
+            yield ModelSession(target, endpoint, server, clock)
 
 
 def _client(target: Target, server: Server, how: Asking, timeout_s: float) -> OpenAICompatible:

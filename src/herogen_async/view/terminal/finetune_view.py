@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from herogen_async.core.units import count, duration
-from herogen_async.tune.finetune.job_watch import Tuning
+from herogen_async.tune.finetune.job_watch import TuningProgress
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.sanitize import sanitize
 
@@ -23,11 +23,11 @@ _EVENTS = 4
 _WORDS = {"validating_files": "the service looks at the files", "queued": "queued", "running": "training"}
 
 
-class TuningPanel(Redrawn[Tuning]):
+class TuningPanel(Redrawn[TuningProgress]):
     """The panel on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console, draw)
+        super().__init__(console, draw_tuning)
 
 
 class PlainTuning:
@@ -39,24 +39,24 @@ class PlainTuning:
         self._told: set[str] = set()
         self._next_s = 0.0
 
-    def __call__(self, tuning: Tuning) -> None:
+    def __call__(self, tuning: TuningProgress) -> None:
         for event in tuning.events:
             if event.event_id not in self._told:
                 self._told.add(event.event_id)
                 self._write(f"  {event.message}")
         if tuning.phase != self._phase or (tuning.points and tuning.elapsed_s >= self._next_s):
             self._phase, self._next_s = tuning.phase, tuning.elapsed_s + _LINE_EVERY_S
-            self._write(live_line(tuning))
+            self._write(tuning_line(tuning))
 
 
-def live_line(tuning: Tuning) -> str:
+def tuning_line(tuning: TuningProgress) -> str:
     """One line that says where a fine-tune is."""
     parts = [_WORDS.get(tuning.phase, tuning.phase.replace("_", " "))]
     parts += [f"{name} {value}" for name, value in _figures(tuning)]
     return ", ".join(parts)
 
 
-def draw(tuning: Tuning, width: int) -> RenderableType:
+def draw_tuning(tuning: TuningProgress, width: int) -> RenderableType:
     """The panel of one moment, `width` columns wide."""
     latest = tuning.latest
     step, total = latest.get("step", 0.0), latest.get("total_steps", 0.0)
@@ -84,7 +84,7 @@ def draw(tuning: Tuning, width: int) -> RenderableType:
     )
 
 
-def _figures(tuning: Tuning) -> list[tuple[str, str]]:
+def _figures(tuning: TuningProgress) -> list[tuple[str, str]]:
     latest = tuning.latest
     known: list[tuple[str, str]] = []
     if latest.get("total_steps") and "step" in latest:

@@ -20,10 +20,10 @@ class LivePanel(Redrawn[RunReport]):
     """The panel on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console, draw)
+        super().__init__(console, draw_report)
 
 
-def draw(report: RunReport, width: int | None = None) -> RenderableType:
+def draw_report(report: RunReport, width: int | None = None) -> RenderableType:
     """The panel of one moment, `width` columns wide."""
     percent = 100 * (report.done + report.failed) / report.total if report.total else 100.0
     bar = Table.grid(padding=(0, 1), expand=True)

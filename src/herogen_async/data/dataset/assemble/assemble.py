@@ -19,7 +19,7 @@ from herogen_async.data.dataset.assemble import previous_folder
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile, RunState
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
-from herogen_async.data.dataset.examples import Count, Item, candidates, is_shortened, without
+from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, without
 from herogen_async.data.dataset.failures import latest_failures
 from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
@@ -97,7 +97,7 @@ def assemble(
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
     folder = own if out is None else Path(out)
     previous_folder.require_place(folder, () if out is None else order.data_names)
-    count = Count()
+    count = ExampleCount()
     how = Recipe.of(format, rows.spec)
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
@@ -134,7 +134,7 @@ def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object)
     return FORMATS[name]
 
 
-def _inspected(rows: RunRows, order: _Order, how: Recipe, count: Count) -> Quality:
+def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -> Quality:
     inspector = Inspector(
         rows.spec.attributes,
         rows.plan.repeats,
@@ -161,7 +161,9 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: Count) -> Quali
     return inspector.finish()
 
 
-def _chosen(rows: RunRows, order: _Order, quality: Quality, count: Count, compared: Compared | None) -> Iterator[Item]:
+def _chosen(
+    rows: RunRows, order: _Order, quality: Quality, count: ExampleCount, compared: Compared | None
+) -> Iterator[Item]:
     dropped: set[int] = set()
     for number, kinds in quality.flagged.items():
         kind = next((kind for kind in order.drop if kind in kinds), None)
@@ -177,7 +179,7 @@ def _chosen(rows: RunRows, order: _Order, quality: Quality, count: Count, compar
 class _Writing:
     """The data files of one data set, written in one pass; they appear together, when both sides have rows."""
 
-    def __init__(self, folder: Path, order: _Order, how: Recipe, count: Count, *, repeats: int) -> None:
+    def __init__(self, folder: Path, order: _Order, how: Recipe, count: ExampleCount, *, repeats: int) -> None:
         self.files: tuple[DataFile, ...] = ()
         self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
         self.first: Item | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
-from herogen_async.data.dataset.examples import Count
+from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.data.dataset.split import VALID, Balance
@@ -71,7 +71,7 @@ class Assembled:
     truncated: str
     drop: tuple[str, ...]
     state: RunState
-    count: Count
+    count: ExampleCount
     quality: Quality
     balance: Balance | None = None
     compared: Compared | None = None

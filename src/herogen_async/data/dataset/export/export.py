@@ -15,7 +15,7 @@ from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.export.parquet import (
     MOMENT,
     REAL,
-    USAGE,
+    USAGE_COLUMNS,
     WHOLE,
     WORDS,
     ParquetTable,
@@ -26,13 +26,24 @@ from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.rows import RunRows
 
-FORMATS = ("csv", "jsonl", "parquet")
+EXPORT_FORMATS = ("csv", "jsonl", "parquet")
 STDOUT = Path("-")
 
 _TEXTS = ("prompt", "sub_prompt", "response_txt", "finish_reason")
-_COLUMNS = (*_TEXTS, "repeat", "index", "key", "model", *USAGE, "request_id", "attempts", "latency_ms", "created_at")
+_COLUMNS = (
+    *_TEXTS,
+    "repeat",
+    "index",
+    "key",
+    "model",
+    *USAGE_COLUMNS,
+    "request_id",
+    "attempts",
+    "latency_ms",
+    "created_at",
+)
 _KINDS = {
-    **dict.fromkeys(("repeat", "index", "attempts", *USAGE), WHOLE),
+    **dict.fromkeys(("repeat", "index", "attempts", *USAGE_COLUMNS), WHOLE),
     "latency_ms": REAL,
     "created_at": MOMENT,
 }
@@ -61,8 +72,8 @@ def export(
     nothing guarded; it needs pyarrow. The file appears whole or not at all.
     Raises InputError, RunFolderError, DamageError, DiskError.
     """
-    if format not in FORMATS:
-        raise InputError(f"{format!r} is no format of an export", fix=f"valid: {', '.join(FORMATS)}")
+    if format not in EXPORT_FORMATS:
+        raise InputError(f"{format!r} is no format of an export", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
     rows = RunRows(run)
     if format == "csv":
         written = _csv_writer(rows, raw=raw_csv)

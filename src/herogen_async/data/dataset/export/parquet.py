@@ -14,7 +14,7 @@ Columns = Sequence[tuple[str, str]]  # name, and one of the kinds above
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
 _GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost them more than they spare
 _WHOLE = range(-(2**63), 2**63)
-USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
+USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class ParquetTable:
@@ -80,7 +80,7 @@ def attribute_columns(attributes: Iterable[str], others: Collection[str]) -> lis
 def usage_cells(row: Mapping[str, Any]) -> list[object]:
     """The numbers of a row's `usage`, None for each that its server did not tell."""
     usage = row["usage"] or {}
-    return [usage.get(name) for name in USAGE]
+    return [usage.get(name) for name in USAGE_COLUMNS]
 
 
 def _typed(kind: str, cell: Any) -> object:

@@ -30,7 +30,7 @@ class Format:
         return f"{self.stem}{self.suffix}" if side == ALL else f"{self.stem}_{side}{self.suffix}"
 
 
-def _lines(name: str, line: json_lines.Line, says: str, stem: str | None = None) -> Format:
+def _lines(name: str, line: json_lines.RowFormatter, says: str, stem: str | None = None) -> Format:
     return Format(name, stem or name, ".jsonl", says, partial(JsonLines, line=line))
 
 

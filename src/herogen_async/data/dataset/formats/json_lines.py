@@ -10,13 +10,13 @@ from herogen_async.data.dataset.examples import Item
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.recipe import Recipe
 
-Line = Callable[[Recipe, Item], dict[str, Any]]
+RowFormatter = Callable[[Recipe, Item], dict[str, Any]]
 
 
 class JsonLines:
     """A file of lines, each made by `line`."""
 
-    def __init__(self, file: HashedFile, recipe: Recipe, line: Line) -> None:
+    def __init__(self, file: HashedFile, recipe: Recipe, line: RowFormatter) -> None:
         self._file = file
         self._recipe = recipe
         self._line = line

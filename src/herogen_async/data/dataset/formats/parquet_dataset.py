@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from herogen_async.data.dataset.examples import Item
 from herogen_async.data.dataset.export.parquet import (
-    USAGE,
+    USAGE_COLUMNS,
     WHOLE,
     WORDS,
     Columns,
@@ -20,7 +20,7 @@ _KNOWN = (
     ("repeat", WHOLE),
     ("finish_reason", WORDS),
     ("model", WORDS),
-    *((name, WHOLE) for name in USAGE),
+    *((name, WHOLE) for name in USAGE_COLUMNS),
     ("key", WORDS),
 )
 

@@ -14,7 +14,7 @@ from herogen_async.generation.endpoint.embedded.weights import (
     ensure_weights,
     weights_in_thread,
 )
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 DESCRIPTION = (
     "The embedded model is a 135-million-parameter model for trying the whole loop, not for a product's data; "
@@ -28,8 +28,8 @@ __all__ = [
     "TUNED",
     "EmbeddedServer",
     "OnProgress",
-    "Progress",
     "Weights",
+    "WeightsProgress",
     "WeightsSource",
     "cached_weights",
     "ensure_weights",

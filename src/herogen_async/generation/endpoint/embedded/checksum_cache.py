@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from herogen_async.core import codec
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 _CHUNK_BYTES = 1 << 20
 
@@ -36,7 +36,7 @@ def hash_file(path: Path, on_progress: OnProgress) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             done += len(chunk)
-            on_progress(Progress("verifying", done, total))
+            on_progress(WeightsProgress("verifying", done, total))
     return digest.hexdigest()
 
 
@@ -67,10 +67,10 @@ def write_seal(path: Path, seal: Seal) -> None:
     """Store `seal` at `path`, whole or not at all."""
     temp = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temp.write_bytes(codec.dumps_pretty(asdict(seal)))
-    publish(temp, path)
+    replace_file(temp, path)
 
 
-def publish(temp: Path, path: Path) -> None:
+def replace_file(temp: Path, path: Path) -> None:
     """Give a finished file its name: synced before, so that no crash leaves a half one under it."""
     _sync(temp)
     temp.replace(path)

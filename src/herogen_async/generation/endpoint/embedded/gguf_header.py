@@ -20,7 +20,7 @@ _VERSIONS = (2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class GgufHeader:
     """`metadata` holds numbers and texts, and of an array its length. `tensors` has each one's shape, fastest first."""
 
     metadata: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Header:
         return self.metadata.get(f"{self.metadata.get('general.architecture')}.{name}")
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> GgufHeader:
     """Raises ValueError when the file is no whole GGUF header, OSError when it can't be read."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
@@ -54,7 +54,7 @@ class _Reading:
         self._data = data
         self._at = len(MAGIC)
 
-    def header(self) -> Header:
+    def header(self) -> GgufHeader:
         version = self._scalar("I")
         if version not in _VERSIONS:
             raise KeyError(f"version {version}")
@@ -63,7 +63,7 @@ class _Reading:
         for _ in range(pairs):
             name = self._text()
             metadata[name] = self._value(self._scalar("I"))
-        return Header(metadata, dict(self._tensor() for _ in range(tensors)))
+        return GgufHeader(metadata, dict(self._tensor() for _ in range(tensors)))
 
     def _scalar(self, code: str) -> Any:
         (value,) = struct.unpack_from("<" + code, self._data, self._at)

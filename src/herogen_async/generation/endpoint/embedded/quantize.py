@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 
 def requantise(original: Path, target: Path, on_progress: OnProgress) -> None:
@@ -17,7 +17,7 @@ def requantise(original: Path, target: Path, on_progress: OnProgress) -> None:
 
     q4_1, q8_0 = gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q8_0
     total = original.stat().st_size
-    on_progress(Progress("requantising", 0, total))
+    on_progress(WeightsProgress("requantising", 0, total))
     reader = gguf.GGUFReader(original)
     writer = _writer_like(gguf, reader, target)
     done = int(reader.data_offset)
@@ -29,7 +29,7 @@ def requantise(original: Path, target: Path, on_progress: OnProgress) -> None:
             else:
                 writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             done += int(tensor.n_bytes)
-            on_progress(Progress("requantising", min(done, total), total))
+            on_progress(WeightsProgress("requantising", min(done, total), total))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

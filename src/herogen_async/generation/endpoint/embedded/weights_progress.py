@@ -10,7 +10,7 @@ Phase: TypeAlias = Literal["waiting", "fetching", "verifying", "requantising"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class WeightsProgress:
     """`done_bytes` of `total_bytes` in one phase; `waiting` is for another process that fetches the same weights."""
 
     phase: Phase
@@ -18,5 +18,5 @@ class Progress:
     total_bytes: int
 
 
-OnProgress: TypeAlias = Callable[[Progress], None]
+OnProgress: TypeAlias = Callable[[WeightsProgress], None]
 """Called several times a second from the thread that works; an exception raised in it stops the work cleanly."""

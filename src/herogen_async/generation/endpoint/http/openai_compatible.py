@@ -22,7 +22,7 @@ from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
-from herogen_async.generation.endpoint.http.transport import Answer, Transport, TransportFor
+from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
 from herogen_async.generation.endpoint.target import Server, is_loopback
@@ -96,17 +96,17 @@ class OpenAICompatible:
         except (ValueError, KeyError, TypeError):
             raise BadAnswer(f"{self._models_url} answered with something that is no list of models") from None
 
-    async def models_raw(self, name: str | None = None, *, timeout_s: float | None = None) -> Answer:
+    async def models_raw(self, name: str | None = None, *, timeout_s: float | None = None) -> HttpResponse:
         """The answer to GET /models, or to that of one model, whatever its status. Raises as the transport does."""
         url = self._models_url + ("" if name is None else f"/{quote(name)}")
         return await self._transport.exchange("GET", url, b"", timeout_s=timeout_s)
 
-    async def ask_raw(self, request: Request) -> Answer:
+    async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
         body = codec.dumps(self._payload(request))
         return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
 
-    def read(self, answer: Answer) -> Completion:
+    def read(self, answer: HttpResponse) -> Completion:
         """What the answer to a question means. Raises an EndpointError for a non-answer."""
         self.require_success(answer)  # whether it is an answer, its body says
         readings = readings_from(answer.header, names=answer.names())
@@ -116,7 +116,7 @@ class OpenAICompatible:
             error.readings = readings
             raise
 
-    def require_success(self, answer: Answer) -> None:
+    def require_success(self, answer: HttpResponse) -> None:
         """Raises the EndpointError that an answer of another status than 2xx means."""
         if not 200 <= answer.status < 300:
             error = error_from(answer.status, answer.header, answer.body, redact=self._redact)

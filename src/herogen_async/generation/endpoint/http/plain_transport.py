@@ -19,13 +19,13 @@ import httptools
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
 from herogen_async.generation.endpoint.http.answer_headers import AnswerHeaders
-from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 
 HEAD_LIMIT = 64 << 10  # bytes of an answer that are no body: hyper's and nginx's order of magnitude
 A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
-LATE_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
+LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
 _OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -59,7 +59,7 @@ class PlainTransport:
         self._open: set[_Connection] = set()
         self._closed: asyncio.Future[None] | None = None
 
-    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once: see `Transport.exchange`.
 
         A server may close an idle connection at the very moment of its reuse. A reused connection that ends before
@@ -101,7 +101,7 @@ class PlainTransport:
         if self._open:
             await self._closed
 
-    async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> Answer:
+    async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> HttpResponse:
         waiter = connection.send(message)
         self._deadlines.add(waiter, deadline, timeout_s)
         try:
@@ -174,16 +174,16 @@ class _Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[asyncio.Future[Answer], tuple[float, float]] = {}  # (deadline, seconds granted)
+        self._waiting: dict[asyncio.Future[HttpResponse], tuple[float, float]] = {}  # (deadline, seconds granted)
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # never later than the earliest of `_waiting`
 
-    def add(self, waiter: asyncio.Future[Answer], deadline: float, timeout_s: float) -> None:
+    def add(self, waiter: asyncio.Future[HttpResponse], deadline: float, timeout_s: float) -> None:
         self._waiting[waiter] = (deadline, timeout_s)
         if deadline < self._due:
             self._arm(deadline)
 
-    def discard(self, waiter: asyncio.Future[Answer]) -> None:
+    def discard(self, waiter: asyncio.Future[HttpResponse]) -> None:
         self._waiting.pop(waiter, None)
 
     def stop(self) -> None:
@@ -197,9 +197,9 @@ class _Deadlines:
 
     def _expire(self) -> None:
         now = self._loop.time() + 0.001  # timers are rounded to milliseconds
-        if now - self._due > LATE_S:
+        if now - self._due > LATE_TIMER_S:
             # The process was stopped, or the loop blocked: what came meanwhile is in the sockets, and is read first.
-            self._arm(now + LATE_S / 2)
+            self._arm(now + LATE_TIMER_S / 2)
             return
         for waiter, (deadline, timeout_s) in self._waiting.items():
             if deadline <= now and not waiter.done():
@@ -239,13 +239,13 @@ class _Connection(asyncio.Protocol):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[HttpResponse] | None = None
         self._keep_alive = False
         self.answered = False
         self.idle_since = 0.0
         self._begin()
 
-    def send(self, message: bytes) -> asyncio.Future[Answer]:
+    def send(self, message: bytes) -> asyncio.Future[HttpResponse]:
         """Write a whole request; its answer, or an EndpointError, arrives in the future."""
         if self.transport.is_closing():
             raise ConnectionFailed("the connection broke before the request was written")
@@ -332,7 +332,7 @@ class _Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             headers = AnswerHeaders(self._headers)
-            waiter.set_result(Answer(self._parser.get_status_code(), headers.get, body, headers.names))
+            waiter.set_result(HttpResponse(self._parser.get_status_code(), headers.get, body, headers.names))
         self._begin()
 
     def _fail(self, error: EndpointError) -> None:

@@ -27,11 +27,11 @@ from functools import lru_cache
 
 from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
 
-Header = Callable[[str], str | None]
+HeaderLookup = Callable[[str], str | None]
 Names = tuple[str, ...] | tuple[bytes, ...]
 
 MOST = 1e15  # above any real limit; "no limit" is sent as the largest integer there is
-LONGEST_S = 32 * DAY_S  # the longest window in use is a month
+LONGEST_WINDOW_S = 32 * DAY_S  # the longest window in use is a month
 STALE_S = 60.0  # a reset that is that long past is none: the server's own clock can't be so wrong about itself
 
 _EPOCH_S = 1e9  # above it (September 2001) a number is no duration but an instant
@@ -82,7 +82,9 @@ class _Plan:
     draft: bool
 
 
-def readings_from(header: Header, now_date: str | None = None, *, names: Names | None = None) -> tuple[Reading, ...]:
+def readings_from(
+    header: HeaderLookup, now_date: str | None = None, *, names: Names | None = None
+) -> tuple[Reading, ...]:
     """What an answer's headers say about limits; never raises.
 
     `header` finds a value by its lower-case name. `now_date` is the server's own time as an HTTP date, by default its
@@ -113,7 +115,7 @@ def seconds_until(instant: str, server_date: str | None) -> float | None:
     return None if then is None or now is None else (then - now).total_seconds()
 
 
-def _read(plan: _Plan, header: Header, now_date: str | None) -> tuple[Reading, ...]:
+def _read(plan: _Plan, header: HeaderLookup, now_date: str | None) -> tuple[Reading, ...]:
     readings = list(_draft_readings(header)) if plan.draft else []
     for group in plan.groups:
         reading = _reading(group, header, now_date)
@@ -122,7 +124,7 @@ def _read(plan: _Plan, header: Header, now_date: str | None) -> tuple[Reading, .
     return tuple(readings)
 
 
-def _reading(group: _Group, header: Header, now_date: str | None) -> Reading | None:
+def _reading(group: _Group, header: HeaderLookup, now_date: str | None) -> Reading | None:
     limit, window_s = None, group.window_s
     if group.limit:
         said = header(group.limit) or ""
@@ -167,17 +169,17 @@ def _limit_with_policy(text: str, policies: str) -> tuple[float | None, float | 
     return limit, _plain_seconds(next((window for window in windows if window), "")) if limit is not None else None
 
 
-def _seconds(text: str, header: Header, now_date: str | None) -> float | None:
+def _seconds(text: str, header: HeaderLookup, now_date: str | None) -> float | None:
     """The seconds that a duration, a number of seconds or an instant means."""
     if text[-1:] in "smhd":
         seconds = _short_s(text) if "m" not in text[:-2] else duration_s(text)
-        return seconds if seconds is not None and 0.0 <= seconds <= LONGEST_S else None
+        return seconds if seconds is not None and 0.0 <= seconds <= LONGEST_WINDOW_S else None
     try:
         number = float(text)
     except ValueError:
         return _within(seconds_until(text, now_date or header("date")))
     if number < _EPOCH_S:
-        return number if 0.0 <= number <= LONGEST_S else None
+        return number if 0.0 <= number <= LONGEST_WINDOW_S else None
     now = _moment(now_date or header("date") or "")
     return None if now is None else _within(number / (1000 if number >= _EPOCH_MS else 1) - now.timestamp())
 
@@ -194,11 +196,11 @@ def _short_s(text: str) -> float | None:
 
 def _plain_seconds(text: str) -> float | None:
     number = _count(text)
-    return number if number is not None and number <= LONGEST_S else None
+    return number if number is not None and number <= LONGEST_WINDOW_S else None
 
 
 def _within(seconds: float | None) -> float | None:
-    return None if seconds is None or not -STALE_S <= seconds <= LONGEST_S else max(0.0, seconds)
+    return None if seconds is None or not -STALE_S <= seconds <= LONGEST_WINDOW_S else max(0.0, seconds)
 
 
 @lru_cache(maxsize=16)  # a server's `Date` is the same for a second, and costs 10 us to read
@@ -290,7 +292,7 @@ def _items(text: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name, parameters
 
 
-def _draft_readings(header: Header) -> Iterator[Reading]:
+def _draft_readings(header: HeaderLookup) -> Iterator[Reading]:
     policies, said = dict(_items(header(_POLICY) or "")), header(_DRAFT) or ""
     states = {name: state for name, state in _items(said) if "r" in state}
     if not states and (pairs := dict(_PAIR.findall(said.lower()))):

@@ -14,7 +14,7 @@ from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.response import Response
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, RequestTimeout
-from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, Answer
+from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 from herogen_async.generation.endpoint.target import is_loopback
@@ -34,7 +34,7 @@ class RustTransport:
         self._client = _client(call, concurrency, timeout_s)
         self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
-    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once: see `Transport.exchange`."""
         call = self._client.request(method, url)
         if timeout_s is None:
@@ -53,7 +53,7 @@ class RustTransport:
                     said = await _read(response)
         except PyreqwestError as error:
             raise self._translated(error, timeout_s) from None
-        return Answer(response.status, header, said, lambda: tuple(response.headers))
+        return HttpResponse(response.status, header, said, lambda: tuple(response.headers))
 
     def resize(self, concurrency: int) -> None:
         """Keep at most `concurrency` idle connections from now on; a smaller number frees none at once."""

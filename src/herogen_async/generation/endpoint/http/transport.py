@@ -15,7 +15,7 @@ IDLE_S = 300.0  # longer than any pause of a paced run: each reconnect would cos
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpResponse:
     """A whole HTTP answer. `header` finds a value by its name in any case; None where there is none.
 
     `names` are the names of all its headers, in any case and order.
@@ -30,7 +30,7 @@ class Answer:
 class Transport(Protocol):
     """Carries the requests of one built call, with its headers, over connections that are reused."""
 
-    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> Answer:
+    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once, for `timeout_s` at most, connecting included; None: for as long as this transport allows.
 
         Raises ConnectionFailed (`sent` is False only when the request surely never left),

@@ -69,7 +69,7 @@ class Recovered:
     finish_reasons: Counter[str] = field(default_factory=Counter)
 
 
-def recover(folder: RunFolder, lineage: Lineage) -> Recovered:
+def replay(folder: RunFolder, lineage: Lineage) -> Recovered:
     """Fold the whole journal of `folder`. Raises DamageError. Memory: a bit a task, whatever the size of the rows."""
     known = Known(folder)
     fold = Fold(lineage)

@@ -31,7 +31,7 @@ from herogen_async.generation.run_folder.manifest import Manifest, write_manifes
 from herogen_async.generation.run_folder.mark import Mark
 from herogen_async.specs.plan import IndexSet, Lineage
 
-MOST_LISTED = 10_000  # damaged lines: a file that is all wrong does not fill the memory
+MOST_DAMAGE_LISTED = 10_000  # damaged lines: a file that is all wrong does not fill the memory
 _BATCH_BYTES = 1 << 20
 _MOST_BYTES = 1 << 26  # of a damaged line that are looked into
 _ROW = re.compile(rb'\{"key":"[^\n]*?,"crc":"[0-9a-f]{8}"\}')
@@ -170,7 +170,7 @@ class _Copy:
         if self._known.excuses(damage) or self._known.is_the_end(damage):
             return  # torn, and never counted as done; or given up by a person
         self.done.damaged += 1
-        if len(self.done.remains) < MOST_LISTED:
+        if len(self.done.remains) < MOST_DAMAGE_LISTED:
             index = _task_of(raw, self.lineage, era)
             plan = self.lineage.plan
             cell = None if index is None else plan.grid.cell(index // plan.repeats)

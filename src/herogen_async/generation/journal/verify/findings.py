@@ -11,7 +11,7 @@ MOST_LISTED = 50  # of a kind: a file that is all wrong does not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class JournalFinding:
     """One sentence. `line` counts from 1, `byte` from 0; None where there is no such place."""
 
     kind: str
@@ -22,36 +22,36 @@ class Finding:
     byte: int | None = None
 
 
-class Findings:
+class JournalFindings:
     """Collects them: all are counted, and the first MOST_LISTED of a kind are listed."""
 
     def __init__(self) -> None:
-        self.listed: list[Finding] = []
+        self.listed: list[JournalFinding] = []
         self.counts: Counter[str] = Counter()
         self.damage = 0
 
     def damaged(self, kind: str, message: str, file: Path, line: int | None = None, byte: int | None = None) -> None:
         """Something that is not as it was written."""
         self.damage += 1
-        self._note(Finding(kind, True, _place(file, line, byte) + message, str(file), line, byte))
+        self._note(JournalFinding(kind, True, _place(file, line, byte) + message, str(file), line, byte))
 
     def told(
         self, kind: str, message: str, file: Path | None = None, line: int | None = None, byte: int | None = None
     ) -> None:
         """Something that a person may want to know, and that is no damage."""
         place = "" if file is None else _place(file, line, byte)
-        self._note(Finding(kind, False, place + message, None if file is None else str(file), line, byte))
+        self._note(JournalFinding(kind, False, place + message, None if file is None else str(file), line, byte))
 
-    def all(self) -> tuple[Finding, ...]:
+    def all(self) -> tuple[JournalFinding, ...]:
         """What is listed, damage first, and what is not."""
         more = [
-            Finding(kind, False, f"{count - MOST_LISTED:,} more of the kind {kind!r} are not listed")
+            JournalFinding(kind, False, f"{count - MOST_LISTED:,} more of the kind {kind!r} are not listed")
             for kind, count in self.counts.items()
             if count > MOST_LISTED
         ]
         return tuple(sorted(self.listed, key=lambda finding: not finding.is_damage)) + tuple(more)
 
-    def _note(self, finding: Finding) -> None:
+    def _note(self, finding: JournalFinding) -> None:
         self.counts[finding.kind] += 1
         if self.counts[finding.kind] <= MOST_LISTED:
             self.listed.append(finding)
@@ -73,7 +73,7 @@ class Verdict:
     seconds: float
     answered: int = 0
     given_up: int = 0
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[JournalFinding, ...] = field(default=())
 
     @property
     def exit_code(self) -> int:

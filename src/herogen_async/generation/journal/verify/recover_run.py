@@ -10,7 +10,7 @@ from typing import Any
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, RunFolderError, RunInUse, SpecError
 from herogen_async.generation.journal import Known, Remains, salvage
-from herogen_async.generation.journal import recover as fold
+from herogen_async.generation.journal import replay as fold
 from herogen_async.generation.journal.verify.findings import MOST_LISTED
 from herogen_async.generation.run_folder import (
     Manifest,

@@ -16,7 +16,7 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, HerogenError
 from herogen_async.generation.journal import Damage, Fold, Known, accepted_damage, saving_files, scan
 from herogen_async.generation.journal.row_schema import FAILURE, ROW
-from herogen_async.generation.journal.verify.findings import Findings, Verdict
+from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.run_folder import (
     Manifest,
     RunFolder,
@@ -54,7 +54,7 @@ class _Inspection:
     def __init__(self, folder: RunFolder, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
-        self._findings = Findings()
+        self._findings = JournalFindings()
         self._is_held = is_held(folder)
         self._first: dict[str, tuple[Any, ...]] = {}
         self._rows = 0

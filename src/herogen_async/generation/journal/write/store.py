@@ -32,7 +32,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Count:
+class LineCount:
     """Lines of a session."""
 
     rows: int = 0
@@ -55,8 +55,8 @@ class Store:
         first_segment: int = 0,
         keeps: bool = True,
     ) -> None:
-        self.written = Count()
-        self.synced = Count()
+        self.written = LineCount()
+        self.synced = LineCount()
         self._folder = folder
         self._disk = disk
         self._segment_bytes = segment_bytes
@@ -83,7 +83,7 @@ class Store:
 
     def sync(self) -> None:
         """Make durable what was written before the call. After an OSError only `heal` can."""
-        written = Count(self.written.rows, self.written.failures)
+        written = LineCount(self.written.rows, self.written.failures)
         self._rows.sync()
         self._failures.sync()
         if not self.needs_healing:
@@ -149,9 +149,9 @@ class Acknowledged:
         self._store = store
         self._durability = durability
         self._ahead = ahead
-        self._told = Count()
+        self._told = LineCount()
 
-    def more(self, *, sync_is_late: bool = False) -> Count:
+    def more(self, *, sync_is_late: bool = False) -> LineCount:
         """What may be told now and was not yet. `sync_is_late`: a sync takes longer than it may, or was refused."""
         written, synced, told = self._store.written, self._store.synced, self._told
         ahead = self._ahead
@@ -159,7 +159,7 @@ class Acknowledged:
             ahead = written.rows + written.failures
         elif self._durability == "power" or sync_is_late:
             ahead = 0
-        fresh = Count(
+        fresh = LineCount(
             max(min(written.rows, synced.rows + ahead) - told.rows, 0),
             max(min(written.failures, synced.failures + ahead) - told.failures, 0),
         )

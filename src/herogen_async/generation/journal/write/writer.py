@@ -35,7 +35,7 @@ BATCH_LINES = 256
 BACKLOG_LINES = 256  # unwritten, besides what is in flight: then nothing more is asked. It bounds what a kill takes
 UNSYNCED_LINES = 4096  # written, and kept until a sync vouches for them: then nothing more is asked either
 SYNC_S = 0.025  # until a sync begins, and again until it should have ended: together P2's 50 ms
-RETRY_S = 0.5  # between two tries on a disk that refuses
+DISK_RETRY_S = 0.5  # between two tries on a disk that refuses
 FINAL_TRIES = 6  # once no more lines come: three seconds, then the truth
 
 _write = wrap(Store.write)
@@ -198,7 +198,7 @@ class JournalWriter:
             await _heal(self._store, executor=self._thread)
         except OSError as again:
             self.on_trouble(again)
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(DISK_RETRY_S)
             self._wake.set()
             return False
         self._syncs.healed()
@@ -226,7 +226,7 @@ class JournalWriter:
                 tries_left -= self._finished
                 if tries_left <= 0:
                     raise self._lost(error) from error
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(DISK_RETRY_S)
         if refused:
             self.on_trouble(None)
         self._note_writes()

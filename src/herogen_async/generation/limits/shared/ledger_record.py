@@ -13,8 +13,8 @@ How much time has passed, by (boot, monotonic, wall):
 3. Another boot, or another machine that sees the same folder: its monotonic clock means nothing here, so the
    difference of the wall clocks, and nothing when that is negative.
 4. A system that does not tell its boots apart (macOS): taken for the same boot, unless the monotonic clock is more than
-   `LATE_S` before the record. A boot whose clock is already past the record's has lasted longer than the difference
-   says, so this counts too little as well, never too much.
+   `STALE_READING_S` before the record. A boot whose clock is already past the record's has lasted longer than the
+   difference says, so this counts too little as well, never too much.
 
 To count too little costs the waiting for a bucket to fill; to count too much would be paid with 429s.
 """
@@ -28,7 +28,7 @@ from struct import Struct
 from zlib import crc32
 
 MOST_VALUES = 64  # a dozen buckets with a handful of numbers each; a record stays far below a page
-LATE_S = 60.0  # longer than a process that runs waits between reading its clock and taking the lock
+STALE_READING_S = 60.0  # longer than a process that runs waits between reading its clock and taking the lock
 UNKNOWN_BOOT = 0
 
 _MAGIC = b"hglim\x01"  # the last byte is the version of the layout
@@ -66,7 +66,7 @@ def unpacked(data: bytes) -> Record | None:
 
 def of_one_boot(before: Record, boot: int, now_s: float) -> bool:
     """Whether the record's monotonic clock is the one that says `now_s`: rules 1, 2 and 4."""
-    return boot == before[0] and (boot != UNKNOWN_BOOT or now_s > before[1] - LATE_S)
+    return boot == before[0] and (boot != UNKNOWN_BOOT or now_s > before[1] - STALE_READING_S)
 
 
 @cache

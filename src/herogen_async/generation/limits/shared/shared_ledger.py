@@ -28,7 +28,7 @@ from herogen_async.generation.limits.shared.private_file import open_private
 # A holder needs some 10 us; who still holds it after the first waits is off its core. Below 2 ms together, with the
 # 60 us that Linux adds to each: the event loop stands still meanwhile.
 RETRY_WAITS_S = (0.00002, 0.00005, 0.0001, 0.0002, 0.0004, 0.0006)
-LOOK_S = 1.0  # for so long two files may be in use after a person removed one; a look costs as much as an acquire
+FILE_CHECK_S = 1.0  # for so long two files may be in use after a person removed one; a look costs as much as an acquire
 
 _NEVER_S = float("-inf")
 _TAKE = LOCK_EX | LOCK_NB
@@ -75,7 +75,7 @@ class SharedLedger:
         `now` is in seconds, of the clock's `now()`. Raises LedgerBusy when somebody kept the lock for 2 ms, OSError
         when the file can't be read or locked any more; nothing is held then.
         """
-        if not 0.0 <= now - self._looked_s < LOOK_S or self._forks != _forks:
+        if not 0.0 <= now - self._looked_s < FILE_CHECK_S or self._forks != _forks:
             self._look(now)
         if self._held:
             raise LedgerBusy(f"{str(self.path)!r} is held by this process already")

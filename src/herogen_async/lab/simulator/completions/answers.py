@@ -7,7 +7,7 @@ from typing import NamedTuple
 from herogen_async.lab.simulator.policy import Answers
 from herogen_async.lab.simulator.seeded_random import lognormal
 
-BYTES_A_TOKEN = 4  # English text under the common vocabularies
+SIMULATED_BYTES_A_TOKEN = 4  # English text under the common vocabularies
 
 _TALE = """\
 She learned early that power is mostly patience. In the city they speak of a quiet figure who mends what others break.
@@ -37,7 +37,7 @@ class Question(NamedTuple):
     @property
     def tokens(self) -> int:
         """The prompt's size, as the server counts it."""
-        return -(-len(self.text) // BYTES_A_TOKEN)
+        return -(-len(self.text) // SIMULATED_BYTES_A_TOKEN)
 
 
 class SimulatedAnswer(NamedTuple):

@@ -12,11 +12,11 @@ from herogen_async.lab.simulator.faults import Refusal
 
 # The API's own default for /completions; a chat answer ends when it ends.
 COMPLETIONS_MAX_TOKENS = 16
-TUNED = "ft:"  # a tuned model's name begins so
+TUNED_PREFIX = "ft:"  # a tuned model's name begins so
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """One request for an answer, as the server reads it."""
 
     question: Question
@@ -34,13 +34,13 @@ class Unreadable(Exception):
         self.refusal = refusal
 
 
-def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Callable[[str], bool]) -> Asked:
+def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Callable[[str], bool]) -> ParsedRequest:
     """The question in `body`; `model` is the only one served beside the tuned ones, None: any. Raises Unreadable."""
     data = read_object(body)
     asked_model = data.get("model")
     if not isinstance(asked_model, str) or not asked_model:
         raise _wrong("model", "must be the name of a model", asked_model)
-    tuned = asked_model.startswith(TUNED)
+    tuned = asked_model.startswith(TUNED_PREFIX)
     if not is_tuned(asked_model) if tuned else model not in (None, asked_model):
         raise Unreadable(unknown_model(asked_model, model))
     if data.get("n") not in (None, 1):
@@ -50,7 +50,7 @@ def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Calla
     options = data.get("stream_options")
     if options is not None and not (stream and isinstance(options, dict)):
         raise _wrong("stream_options", "must be an object, and stream true", options)
-    return Asked(
+    return ParsedRequest(
         question=Question(
             text.encode("utf-8", "replace"), _max_tokens(data, chat), asked_model.encode() if tuned else b""
         ),

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from herogen_async.core.limits import Reading
 from herogen_async.lab.simulator.completions.answers import Question, SimulatedAnswer, answer
 from herogen_async.lab.simulator.faults import AT_ONCE, FAULTS, SPOILT, Refusal
-from herogen_async.lab.simulator.limits.dialect import go_duration, number, told_wait_s
-from herogen_async.lab.simulator.limits.limiter import Limiter, Verdict
+from herogen_async.lab.simulator.limits.dialect import go_duration, header_number, told_wait_s
+from herogen_async.lab.simulator.limits.limiter import LimitDecision, Limiter
 from herogen_async.lab.simulator.limits.slots import Slots
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.seeded_random import draws, lognormal, uniform
@@ -37,7 +37,7 @@ class Fate(NamedTuple):
     headers name it, `verdict` has the exact one.
     """
 
-    verdict: Verdict
+    verdict: LimitDecision
     refusal: Refusal | None = None
     retry_after_s: float | None = None
     fault: str | None = None
@@ -120,7 +120,7 @@ class Simulation:
         self.tally.begin()
         self.slots.queued_peak = self.slots.queued
 
-    def _admitted(self, verdict: Verdict, question: Question) -> Fate:
+    def _admitted(self, verdict: LimitDecision, question: Question) -> Fate:
         policy = self.policy
         text = question.voice + question.text if question.voice else question.text
         drawn = draws(policy.seed, text)
@@ -145,11 +145,11 @@ class Simulation:
         return None
 
 
-def _limit_refusal(dialect: str, verdict: Verdict) -> Refusal:
+def _limit_refusal(dialect: str, verdict: LimitDecision) -> Refusal:
     """The 429 for a verdict that refuses."""
     refused_by = verdict.refused_by or ""
     kind = "requests" if refused_by.startswith("requests") else "tokens"
-    about = f"on {_LIMIT_NAMES[refused_by]}: Limit {number(verdict.limit)}, Requested {verdict.need:.0f}."
+    about = f"on {_LIMIT_NAMES[refused_by]}: Limit {header_number(verdict.limit)}, Requested {verdict.need:.0f}."
     if not math.isfinite(verdict.wait_s):
         message = f"Request too large {about} It never fits: a shorter prompt or fewer max_tokens would."
     elif dialect == "silent":

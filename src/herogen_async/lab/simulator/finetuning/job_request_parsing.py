@@ -33,7 +33,7 @@ _KNOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class JobOrder:
+class JobRequest:
     """A job as it was asked for. A hyperparameter that is missing is for the server to choose."""
 
     model: str
@@ -46,7 +46,7 @@ class JobOrder:
     metadata: dict[str, str] | None = None
 
 
-def read_order(body: bytes) -> JobOrder:
+def read_order(body: bytes) -> JobRequest:
     """The order in `body`. Raises Unreadable."""
     data = read_object(body)
     for name in data:
@@ -55,7 +55,7 @@ def read_order(body: bytes) -> JobOrder:
     if data.get("integrations"):
         raise _bad("This server has no integrations.", "invalid_value", "integrations")
     method, hyperparameters = _method(data)
-    return JobOrder(
+    return JobRequest(
         model=_text(data, "model"),
         training_file=_text(data, "training_file"),
         validation_file=_text(data, "validation_file") if data.get("validation_file") is not None else None,

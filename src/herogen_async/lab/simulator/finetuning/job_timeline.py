@@ -11,10 +11,10 @@ from herogen_async.lab.simulator.seeded_random import draws, uniform
 
 VALIDATING, QUEUED, RUNNING = "validating_files", "queued", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-OVER = (SUCCEEDED, FAILED, CANCELLED)
+ENDED_STATES = (SUCCEEDED, FAILED, CANCELLED)
 
 MOST_METRICS = 1000  # events with a loss: a longer job tells of every second step, or every third
-KEPT_CHECKPOINTS = 3  # those of the last epochs
+SIMULATED_CHECKPOINTS = 3  # those of the last epochs
 _EPOCHS = 3  # what "auto" is
 _AUTO_BATCHES = 500  # "auto" makes about so many batches an epoch
 _FIRST_LOSS, _LAST_LOSS = 2.8, 0.9
@@ -35,7 +35,7 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JobTimeline:
     """All that decides a job's life.
 
     `model` is the name of what comes out, `first` the model that was tuned, or from which the tuned one came that is
@@ -86,7 +86,7 @@ def auto_batch_size(examples: int) -> int:
     return min(256, max(1, examples // _AUTO_BATCHES))
 
 
-def life(plan: Plan) -> Iterator[Happening]:
+def life(plan: JobTimeline) -> Iterator[Happening]:
     """Everything that happens to the job, if nobody interferes; times never decrease."""
     yield Happening(0.0, f"Created fine-tuning job: {plan.job_id}")
     yield Happening(0.0, "Validating the training file", VALIDATING)
@@ -107,7 +107,7 @@ def life(plan: Plan) -> Iterator[Happening]:
     yield Happening(ended_s, "The job has successfully completed", SUCCEEDED)
 
 
-def metrics_at(plan: Plan, step: int) -> Metrics:
+def metrics_at(plan: JobTimeline, step: int) -> Metrics:
     """What is measured at `step`, of 1 to `plan.steps`."""
     first, second, third, *_ = draws(plan.seed, b"step %d" % step)
     loss = _loss(step / plan.steps) * (1 + _NOISE * (2 * uniform(first) - 1))
@@ -123,7 +123,7 @@ def metrics_at(plan: Plan, step: int) -> Metrics:
     return measured
 
 
-def result_rows(plan: Plan) -> str:
+def result_rows(plan: JobTimeline) -> str:
     """The results file: a line a step that was told, as CSV."""
     columns = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     lines = [",".join(columns)]
@@ -133,7 +133,7 @@ def result_rows(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _training(plan: Plan, last: int) -> Iterator[Happening]:
+def _training(plan: JobTimeline, last: int) -> Iterator[Happening]:
     for step in _told_steps(plan, last):
         at_s = plan.queue_s + plan.train_s * step / plan.steps
         measured = metrics_at(plan, step)
@@ -146,12 +146,12 @@ def _training(plan: Plan, last: int) -> Iterator[Happening]:
             measured["full_valid_loss"] = measured["valid_loss"]
             measured["full_valid_mean_token_accuracy"] = measured["valid_mean_token_accuracy"]
         yield Happening(at_s, message, metrics=measured)
-        if ends_epoch and step // plan.steps_an_epoch > plan.epochs - KEPT_CHECKPOINTS:
+        if ends_epoch and step // plan.steps_an_epoch > plan.epochs - SIMULATED_CHECKPOINTS:
             kept = {name: value for name, value in measured.items() if name != "total_steps"}
             yield Happening(at_s, f"Checkpoint created at step {step}", checkpoint=kept)
 
 
-def _told_steps(plan: Plan, last: int) -> Iterator[int]:
+def _told_steps(plan: JobTimeline, last: int) -> Iterator[int]:
     """Every so many steps, and the last of every epoch."""
     paces = (-(-plan.steps // MOST_METRICS), plan.steps_an_epoch)
     return iter(sorted({*range(1, last + 1)[:1], *(step for pace in paces for step in range(pace, last + 1, pace))}))

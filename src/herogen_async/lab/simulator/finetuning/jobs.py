@@ -7,16 +7,16 @@ from typing import Any
 
 from herogen_async.lab.simulator.completions.request_parsing import Unreadable, bad_request
 from herogen_async.lab.simulator.faults import Refusal
-from herogen_async.lab.simulator.finetuning.job_request_parsing import JobOrder
+from herogen_async.lab.simulator.finetuning.job_request_parsing import JobRequest
 from herogen_async.lab.simulator.finetuning.job_timeline import (
     CANCELLED,
-    OVER,
+    ENDED_STATES,
     SUCCEEDED,
     VALIDATING,
     Happening,
     JobError,
+    JobTimeline,
     Metrics,
-    Plan,
     life,
     result_rows,
 )
@@ -26,7 +26,7 @@ PAUSED = "paused"  # a word that the SDK's own list of statuses lacks, and that 
 MOST_JOBS = 1000  # each holds up to a thousand events
 
 
-class Job:
+class SimulatedJob:
     """One job: what it is asked for, and what happened so far. `advance` it before it is looked at."""
 
     __slots__ = (
@@ -44,7 +44,7 @@ class Job:
         "status",
     )
 
-    def __init__(self, order: JobOrder, plan: Plan, now: float) -> None:
+    def __init__(self, order: JobRequest, plan: JobTimeline, now: float) -> None:
         self.order = order
         self.plan = plan
         self.created_s = now
@@ -61,7 +61,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Nothing more will happen to it."""
-        return self.status in OVER
+        return self.status in ENDED_STATES
 
     @property
     def is_paused(self) -> bool:
@@ -151,9 +151,9 @@ class Jobs:
     """All jobs, oldest first, and the models that came out of them."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._going: dict[str, Job] = {}
-        self._models: dict[str, Job] = {}
+        self._jobs: dict[str, SimulatedJob] = {}
+        self._going: dict[str, SimulatedJob] = {}
+        self._models: dict[str, SimulatedJob] = {}
         self.results: dict[str, str] = {}  # of jobs that succeeded since they were last taken away: id -> CSV
 
     def advance(self, now: float) -> None:
@@ -166,18 +166,18 @@ class Jobs:
                 if job.status == SUCCEEDED:
                     self.results[job_id] = result_rows(job.plan)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: SimulatedJob) -> None:
         """A new job. Raises Unreadable when there are too many."""
         if len(self._jobs) >= MOST_JOBS:
             message = f"This server keeps {MOST_JOBS} jobs, and has that many."
             raise Unreadable(Refusal(429, "requests", "rate_limit_exceeded", message))
         self._jobs[job.plan.job_id] = self._going[job.plan.job_id] = job
 
-    def newest_first(self) -> list[Job]:
+    def newest_first(self) -> list[SimulatedJob]:
         """All of them."""
         return list(reversed(self._jobs.values()))
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> SimulatedJob:
         """The job. Raises Unreadable."""
         job = self._jobs.get(job_id)
         if job is None:
@@ -185,17 +185,17 @@ class Jobs:
             raise Unreadable(bad_request(message, status=404, code="fine_tune_not_found", param="fine_tune_id"))
         return job
 
-    def models(self) -> dict[str, Job]:
+    def models(self) -> dict[str, SimulatedJob]:
         """The models that were tuned here, by name."""
         return self._models
 
-    def cancel(self, job_id: str, now: float) -> Job:
+    def cancel(self, job_id: str, now: float) -> SimulatedJob:
         """End a job. Raises Unreadable when it is over."""
         job = self._unfinished(job_id, "cancelled")
         job.cancel(now)
         return job
 
-    def pause(self, job_id: str, now: float) -> Job:
+    def pause(self, job_id: str, now: float) -> SimulatedJob:
         """Let a job rest. Raises Unreadable when it is over, or rests."""
         job = self._unfinished(job_id, "paused")
         if job.is_paused:
@@ -203,7 +203,7 @@ class Jobs:
         job.pause(now)
         return job
 
-    def resume(self, job_id: str, now: float) -> Job:
+    def resume(self, job_id: str, now: float) -> SimulatedJob:
         """Let a job go on. Raises Unreadable when it does not rest."""
         job = self._unfinished(job_id, "resumed")
         if not job.is_paused:
@@ -211,14 +211,14 @@ class Jobs:
         job.resume(now)
         return job
 
-    def _unfinished(self, job_id: str, done: str) -> Job:
+    def _unfinished(self, job_id: str, done: str) -> SimulatedJob:
         job = self.get(job_id)
         if job.is_over:
             raise _wrong_state(job_id, f"has already {job.status}" if job.status != CANCELLED else "is cancelled", done)
         return job
 
 
-def job_record(job: Job) -> dict[str, Any]:
+def job_record(job: SimulatedJob) -> dict[str, Any]:
     """The job as the API tells it."""
     order, plan = job.order, job.plan
     succeeded = job.status == SUCCEEDED

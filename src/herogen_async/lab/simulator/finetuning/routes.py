@@ -13,11 +13,11 @@ from herogen_async.core import codec
 from herogen_async.lab.simulator.completions.request_parsing import Unreadable, bad_request
 from herogen_async.lab.simulator.completions.responses import error_body
 from herogen_async.lab.simulator.faults import AT_WORK, JOB_REFUSALS, SLOW_ANSWER_S
-from herogen_async.lab.simulator.finetuning.service import Answer, TuningService
+from herogen_async.lab.simulator.finetuning.service import ApiResponse, TuningService
 from herogen_async.lab.simulator.finetuning.uploads import PART_LIMIT
-from herogen_async.lab.simulator.http.connection import BODY_LIMIT, Abandon, Connection, HttpRequest
+from herogen_async.lab.simulator.http.connection import REQUEST_BODY_LIMIT, Abandon, Connection, HttpRequest
 
-Route = Callable[[HttpRequest, float], Answer]
+RouteHandler = Callable[[HttpRequest, float], ApiResponse]
 
 _PLACES = {"files": 1, "uploads": 1, "fine_tuning": 2}  # where a path that begins so has its name
 _JSON, _BYTES = "application/json", "application/octet-stream"
@@ -44,7 +44,7 @@ class TuningRoutes:
         self._now = now
         self._next_name = next_name
         self._given: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()  # key -> (the request's digest, answer)
-        self._routes: dict[tuple[str, str], Route] = {
+        self._routes: dict[tuple[str, str], RouteHandler] = {
             ("POST", "files"): service.create_file,
             ("GET", "files"): service.list_files,
             ("GET", "files/*"): service.get_file,
@@ -85,7 +85,7 @@ class TuningRoutes:
             return self.service.files.limit + _FORM_ROOM
         if path.startswith(b"/v1/uploads/") and path.endswith(b"/parts"):
             return PART_LIMIT + _FORM_ROOM
-        return BODY_LIMIT
+        return REQUEST_BODY_LIMIT
 
     def find(self, request: HttpRequest) -> Callable[[HttpRequest, Connection], Abandon | None] | None:
         """Who answers the request, None: nobody here."""
@@ -94,7 +94,7 @@ class TuningRoutes:
             return None
         return lambda request, connection: self._answer(route, request, connection)
 
-    def _answer(self, route: Route, request: HttpRequest, connection: Connection) -> Abandon | None:
+    def _answer(self, route: RouteHandler, request: HttpRequest, connection: Connection) -> Abandon | None:
         now, name = self._now(), route.__name__
         self.service.advance(now)
         key = request.headers.get(b"idempotency-key", b"") if request.method == "POST" else b""

@@ -7,18 +7,18 @@ from typing import Any
 
 from herogen_async.lab.simulator.completions.request_parsing import Unreadable, bad_request, read_object
 from herogen_async.lab.simulator.finetuning.files import FINE_TUNE, RESULTS, Files, StoredFile, check_purpose
-from herogen_async.lab.simulator.finetuning.job_request_parsing import JobOrder, read_order
-from herogen_async.lab.simulator.finetuning.job_timeline import JobError, Plan, auto_batch_size, auto_epochs
-from herogen_async.lab.simulator.finetuning.jobs import Job, Jobs, job_record, result_file_id
+from herogen_async.lab.simulator.finetuning.job_request_parsing import JobRequest, read_order
+from herogen_async.lab.simulator.finetuning.job_timeline import JobError, JobTimeline, auto_batch_size, auto_epochs
+from herogen_async.lab.simulator.finetuning.jobs import Jobs, SimulatedJob, job_record, result_file_id
 from herogen_async.lab.simulator.finetuning.paging import page, read_query
 from herogen_async.lab.simulator.finetuning.training_rows import BadRows, Examples, read_examples
 from herogen_async.lab.simulator.finetuning.upload_forms import Form, read_form
-from herogen_async.lab.simulator.finetuning.uploads import CANCELLED, COMPLETED, Uploads, assemble
+from herogen_async.lab.simulator.finetuning.uploads import CANCELLED, COMPLETED, Uploads, joined_parts
 from herogen_async.lab.simulator.http.connection import HttpRequest
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.seeded_random import draws
 
-Answer = dict[str, Any] | bytes  # bytes: a file's content
+ApiResponse = dict[str, Any] | bytes  # bytes: a file's content
 _NO_EXAMPLES = Examples(0, 0)
 _ID_SIZE = 16
 
@@ -56,7 +56,7 @@ class TuningService:
 
     # -- files
 
-    def create_file(self, request: HttpRequest, now: float) -> Answer:
+    def create_file(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/files."""
         form = _form(request, "file")
         name, content = form.files["file"]
@@ -71,7 +71,7 @@ class TuningService:
         self.counted["files_created"] += 1
         return file.record()
 
-    def list_files(self, request: HttpRequest, now: float) -> Answer:
+    def list_files(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/files: newest first, unless `order` says otherwise."""
         del now
         query = read_query(request.query)
@@ -82,17 +82,17 @@ class TuningService:
         records = [file.record() for file in self.files.listed(query.get("purpose"))]
         return page(records if order == "asc" else records[::-1], query, usual=10_000, most=10_000)
 
-    def get_file(self, request: HttpRequest, now: float) -> Answer:
+    def get_file(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/files/ID."""
         del now
         return self.files.get(_name(request, 1)).record()
 
-    def file_content(self, request: HttpRequest, now: float) -> Answer:
+    def file_content(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/files/ID/content."""
         del now
         return self.files.get(_name(request, 1)).content
 
-    def delete_file(self, request: HttpRequest, now: float) -> Answer:
+    def delete_file(self, request: HttpRequest, now: float) -> ApiResponse:
         """DELETE /v1/files/ID."""
         del now
         file_id = _name(request, 1)
@@ -102,13 +102,13 @@ class TuningService:
 
     # -- uploads
 
-    def create_upload(self, request: HttpRequest, now: float) -> Answer:
+    def create_upload(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/uploads."""
         upload = self.uploads.create(read_object(request.body), f"upload_{self._id('upload')}", now)
         self.counted["uploads_created"] += 1
         return upload.record()
 
-    def add_part(self, request: HttpRequest, now: float) -> Answer:
+    def add_part(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/uploads/ID/parts."""
         upload = self.uploads.pending(_name(request, 1), now)
         _, content = _form(request, "data").files["data"]
@@ -116,14 +116,14 @@ class TuningService:
         self.uploads.add_part(upload, part_id, content)
         return {"object": "upload.part", "id": part_id, "created_at": int(now), "upload_id": upload.upload_id}
 
-    def complete_upload(self, request: HttpRequest, now: float) -> Answer:
+    def complete_upload(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/uploads/ID/complete."""
         upload = self.uploads.pending(_name(request, 1), now)
-        upload.file = self._keep(upload.filename, assemble(upload, read_object(request.body)), upload.purpose, now)
+        upload.file = self._keep(upload.filename, joined_parts(upload, read_object(request.body)), upload.purpose, now)
         upload.end(COMPLETED)
         return upload.record()
 
-    def cancel_upload(self, request: HttpRequest, now: float) -> Answer:
+    def cancel_upload(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/uploads/ID/cancel."""
         upload = self.uploads.pending(_name(request, 1), now)
         upload.end(CANCELLED)
@@ -131,54 +131,54 @@ class TuningService:
 
     # -- jobs
 
-    def create_job(self, request: HttpRequest, now: float) -> Answer:
+    def create_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs."""
         order = read_order(request.body)
         if not self._can_tune(order.model):
             message = f"Model {order.model[:100]} is not available for fine-tuning or does not exist."
             raise Unreadable(bad_request(message, code="model_not_available", param="model"))
         plan = self._plan(order, f"ftjob-{self._id('job')}")
-        self.jobs.add(job := Job(order, plan, now))
+        self.jobs.add(job := SimulatedJob(order, plan, now))
         self.counted["jobs_created"] += 1
         return job_record(job)
 
-    def list_jobs(self, request: HttpRequest, now: float) -> Answer:
+    def list_jobs(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs: newest first, filtered by `metadata[key]=value`."""
         del now
         query = read_query(request.query)
         records = [job_record(job) for job in self.jobs.newest_first() if _matches(job, query)]
         return page(records, query, usual=20, most=100)
 
-    def get_job(self, request: HttpRequest, now: float) -> Answer:
+    def get_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs/ID."""
         del now
         return job_record(self.jobs.get(_name(request, 2)))
 
-    def cancel_job(self, request: HttpRequest, now: float) -> Answer:
+    def cancel_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs/ID/cancel."""
         job = self.jobs.cancel(_name(request, 2), now)
         self.counted["job_cancels"] += 1
         return job_record(job)
 
-    def pause_job(self, request: HttpRequest, now: float) -> Answer:
+    def pause_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs/ID/pause."""
         job = self.jobs.pause(_name(request, 2), now)
         self.counted["job_pauses"] += 1
         return job_record(job)
 
-    def resume_job(self, request: HttpRequest, now: float) -> Answer:
+    def resume_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs/ID/resume."""
         job = self.jobs.resume(_name(request, 2), now)
         self.counted["job_resumes"] += 1
         return job_record(job)
 
-    def job_events(self, request: HttpRequest, now: float) -> Answer:
+    def job_events(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs/ID/events: newest first."""
         del now
         job = self.jobs.get(_name(request, 2))
         return page(job.events[::-1], read_query(request.query), usual=20, most=100)
 
-    def job_checkpoints(self, request: HttpRequest, now: float) -> Answer:
+    def job_checkpoints(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs/ID/checkpoints: newest first."""
         del now
         job = self.jobs.get(_name(request, 2))
@@ -189,7 +189,7 @@ class TuningService:
             return model in self.jobs.models()
         return self._model in (None, model)
 
-    def _plan(self, order: JobOrder, job_id: str) -> Plan:
+    def _plan(self, order: JobRequest, job_id: str) -> JobTimeline:
         examples, bad_file = self._examples(order)
         if bad_file is None and self.meets("bad_file"):
             bad_file = JobError("invalid_training_file", "The training file can't be used.", "training_file")
@@ -198,7 +198,7 @@ class TuningService:
         tuned_before = self.jobs.models().get(order.model)
         first = order.model if tuned_before is None else tuned_before.plan.first
         tuning = self.policy.tuning
-        return Plan(
+        return JobTimeline(
             job_id=job_id,
             first=first,
             model=f"ft:{first}:simulated:{order.suffix or ''}:{job_id.removeprefix('ftjob-')[:8]}",
@@ -213,7 +213,7 @@ class TuningService:
             fails=bad_file is None and self.meets("training_fails") is not None,
         )
 
-    def _examples(self, order: JobOrder) -> tuple[Examples, JobError | None]:
+    def _examples(self, order: JobRequest) -> tuple[Examples, JobError | None]:
         """The training examples, and what the validation of the files will find. Raises Unreadable."""
         ranked, accepts = order.method == "dpo", self.policy.tuning.accepts
         contents = {"training_file": self._content(order.training_file, "training_file")}
@@ -255,7 +255,7 @@ def _name(request: HttpRequest, place: int) -> str:
     return request.path.removeprefix("/v1/").split("/")[place]
 
 
-def _matches(job: Job, query: dict[str, str]) -> bool:
+def _matches(job: SimulatedJob, query: dict[str, str]) -> bool:
     """Whether the job is one of those that the metadata of a list's query names."""
     given = job.order.metadata
     if query.get("metadata") == "null":

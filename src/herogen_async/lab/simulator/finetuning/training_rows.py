@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from herogen_async.core import codec
-from herogen_async.lab.simulator.completions.answers import BYTES_A_TOKEN
+from herogen_async.lab.simulator.completions.answers import SIMULATED_BYTES_A_TOKEN
 from herogen_async.lab.simulator.policy import BOTH, MESSAGES, PROMPT_COMPLETION
 
 LEAST_EXAMPLES = 10
@@ -37,7 +37,7 @@ def read_examples(content: bytes, *, accepts: str, ranked: bool, least: int = LE
         if wrong:
             raise BadRows("invalid_file_format", f"Invalid file format. Line {number}: {wrong}")
         count += 1
-        tokens += -(-len(line) // BYTES_A_TOKEN)
+        tokens += -(-len(line) // SIMULATED_BYTES_A_TOKEN)
     if count < least:
         examples = f"{count} example{'' if count == 1 else 's'}"
         raise BadRows("invalid_n_examples", f"The file has {examples}, and must have at least {least}.")

@@ -89,7 +89,7 @@ class Uploads:
         upload.parts[part_id] = content
 
 
-def assemble(upload: Upload, data: dict[str, Any]) -> bytes:
+def joined_parts(upload: Upload, data: dict[str, Any]) -> bytes:
     """The whole file, from its parts in the order that `data` names. Raises Unreadable."""
     part_ids = data.get("part_ids")
     known = isinstance(part_ids, list) and all(isinstance(each, str) and each in upload.parts for each in part_ids)

@@ -16,8 +16,8 @@ import httptools
 from herogen_async.lab.simulator.completions.request_parsing import bad_request
 from herogen_async.lab.simulator.completions.responses import error_body
 
-BODY_LIMIT = 8 << 20  # bytes of a request; the longest prompts of any model are shorter
-HEAD_LIMIT = 64 << 10
+REQUEST_BODY_LIMIT = 8 << 20  # bytes of a request; the longest prompts of any model are shorter
+REQUEST_HEAD_LIMIT = 64 << 10
 _LINGER_S = 5.0  # for a client that sends a whole body before it reads
 PIPELINED = 16  # requests that one connection may have sent ahead; more are left in its socket
 _KEPT = {b"content-type", b"idempotency-key"}  # for those who answer
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._refuse(400)  # the request was taken as an ordinary one; what follows can't be
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._size > HEAD_LIMIT and not self._parts and not self._broken:
+        if self._size > REQUEST_HEAD_LIMIT and not self._parts and not self._broken:
             self._refuse(431)
         if len(self._asked) > PIPELINED:
             self._transport.pause_reading()
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in _KEPT:
             self._kept[name] = value
-        elif name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT:
+        elif name == b"content-length" and value.isdigit() and int(value) > REQUEST_BODY_LIMIT:
             if int(value) > self._room(self._url):
                 self._refuse(413)
         elif name == b"expect" and value.lower() == b"100-continue" and not self._broken and self._at_work is None:
@@ -181,7 +181,10 @@ class Connection(asyncio.Protocol):
         if self._broken:
             return
         self._parts.append(part)
-        if self._size > BODY_LIMIT + HEAD_LIMIT and self._size > self._room(self._url) + HEAD_LIMIT:
+        if (
+            self._size > REQUEST_BODY_LIMIT + REQUEST_HEAD_LIMIT
+            and self._size > self._room(self._url) + REQUEST_HEAD_LIMIT
+        ):
             self._refuse(413)
 
     def on_message_complete(self) -> None:
@@ -238,7 +241,7 @@ class Connection(asyncio.Protocol):
         why = {
             400: "This is no HTTP/1.1 request.",
             413: f"The body is larger than {self._room(self._url) / (1 << 20):.4g} MiB.",
-            431: f"The headers are larger than {HEAD_LIMIT >> 10} KiB.",
+            431: f"The headers are larger than {REQUEST_HEAD_LIMIT >> 10} KiB.",
         }
         body = error_body(bad_request(why[status], status=status))
         self.respond(status, "content-type: application/json\r\n", body)

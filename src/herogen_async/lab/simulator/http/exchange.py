@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from herogen_async.core.clock import Clock
-from herogen_async.lab.simulator.completions.request_parsing import Asked
+from herogen_async.lab.simulator.completions.request_parsing import ParsedRequest
 from herogen_async.lab.simulator.completions.responses import (
     Label,
     completion_body,
@@ -43,7 +43,7 @@ class Exchange:
 
     _fate: Fate
 
-    def __init__(self, asked: Asked, connection: Connection, server: Surroundings, *, old: bool) -> None:
+    def __init__(self, asked: ParsedRequest, connection: Connection, server: Surroundings, *, old: bool) -> None:
         self._asked = asked
         self._connection = connection
         self._server = server

@@ -14,7 +14,7 @@ from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError
 from herogen_async.lab.simulator.completions.request_parsing import (
-    TUNED,
+    TUNED_PREFIX,
     Unreadable,
     bad_request,
     read_question,
@@ -130,7 +130,7 @@ class SimulatedServer:
 
     def _one_model(self, request: HttpRequest, connection: Connection) -> None:
         name = unquote(request.path.removeprefix(_ONE_MODEL))
-        if not self._tuning.is_tuned(name) if name.startswith(TUNED) else self._model not in (None, name):
+        if not self._tuning.is_tuned(name) if name.startswith(TUNED_PREFIX) else self._model not in (None, name):
             raise Unreadable(unknown_model(name, self._model))
         _tell(connection, self._card(name))
 

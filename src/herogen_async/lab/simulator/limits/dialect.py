@@ -55,9 +55,11 @@ def _limit_lines(dialect: str, resource: str, limit: float | None) -> str:
     name = resource.replace("_", "-")
     if dialect == "anthropic":
         start = f"anthropic-ratelimit-{name}"
-        return f"{start}-limit: {number(limit)}\r\n{start}-remaining: %d\r\n{start}-reset: %s\r\n"
+        return f"{start}-limit: {header_number(limit)}\r\n{start}-remaining: %d\r\n{start}-reset: %s\r\n"
     start = "x-ratelimit"
-    return f"{start}-limit-{name}: {number(limit)}\r\n{start}-remaining-{name}: %d\r\n{start}-reset-{name}: %s\r\n"
+    return (
+        f"{start}-limit-{name}: {header_number(limit)}\r\n{start}-remaining-{name}: %d\r\n{start}-reset-{name}: %s\r\n"
+    )
 
 
 def retry_headers(dialect: str, style: str, wait_s: float, wall: datetime) -> str:
@@ -101,6 +103,6 @@ def rounded_up(seconds: float, parts: int) -> float:
     return math.ceil(seconds * parts - ROUNDING) / parts
 
 
-def number(value: float | None) -> str:
+def header_number(value: float | None) -> str:
     """As a header has it: without a point where none is needed."""
     return f"{value:.0f}" if value is not None and float(value).is_integer() else str(value)

@@ -14,7 +14,7 @@ from herogen_async.lab.simulator.policy import Policy
 _SECOND_S = 1.0
 
 
-class Verdict(NamedTuple):
+class LimitDecision(NamedTuple):
     """What the limiter says to one request.
 
     `wait_s` is how long until this very request would be admitted if no other came: 0 when it is, inf when it is
@@ -70,7 +70,7 @@ class Limiter:
 
     def arrive(
         self, now: float, *, tokens: float = 0.0, input_tokens: float = 0.0, output_tokens: float = 0.0
-    ) -> Verdict:
+    ) -> LimitDecision:
         """Admit a request of that many tokens and charge it, or refuse it."""
         needs = (1.0, tokens, input_tokens, output_tokens)
         longest_s, blocked = 0.0, None
@@ -82,12 +82,12 @@ class Limiter:
         if blocked is not None:
             return self._refuse(now, blocked, longest_s, needs[blocked.unit])
         taken = tuple([(needs[limit.unit], limit.meter.take(now, needs[limit.unit])) for limit in self._limits])
-        return Verdict(True, readings=self.readings(now), taken=taken)
+        return LimitDecision(True, readings=self.readings(now), taken=taken)
 
     def settle(
         self,
         now: float,
-        verdict: Verdict,
+        verdict: LimitDecision,
         *,
         tokens: float = 0.0,
         input_tokens: float = 0.0,
@@ -115,10 +115,10 @@ class Limiter:
                 found[limit.resource] = Reading(limit.resource, limit.published, remaining, reset_s)
         return tuple(found.values())
 
-    def _refuse(self, now: float, blocked: _Limit, wait_s: float, need: float) -> Verdict:
+    def _refuse(self, now: float, blocked: _Limit, wait_s: float, need: float) -> LimitDecision:
         for limit in self._limits:
             limit.meter.refuse(now)
-        return Verdict(False, wait_s, blocked.name, blocked.published, need, self.readings(now))
+        return LimitDecision(False, wait_s, blocked.name, blocked.published, need, self.readings(now))
 
 
 def _meter(policy: Policy, limit: float, period_s: float, *, counts: bool) -> Meter:

@@ -14,7 +14,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.generation.endpoint.embedded import checksum_cache
 from herogen_async.generation.endpoint.embedded.adapter_file import origin_of
-from herogen_async.generation.endpoint.embedded.gguf_header import Header
+from herogen_async.generation.endpoint.embedded.gguf_header import GgufHeader
 from herogen_async.generation.run_folder.publish import publish
 
 _OUR_NAMES = {
@@ -34,7 +34,7 @@ _ROTATED_IN_PAIRS = "llama"
 _NAME = re.compile(r"\.layers\.(\d+)\.([a-z_.]+)\.lora_([AB])\.weight$")
 
 
-def convert_adapter(peft: Path, base: Header, target: Path, *, weights_sha256: str, weights_name: str) -> None:
+def convert_adapter(peft: Path, base: GgufHeader, target: Path, *, weights_sha256: str, weights_name: str) -> None:
     """Write the adapter in the folder `peft`, made on a model with the header `base`, to `target`, whole or not at all.
 
     Beside it stands for which weights it was made. Raises ValueError when the adapter is not of that model.
@@ -59,7 +59,7 @@ def _place(name: str) -> tuple[str, str]:
     return f"blk.{found[1]}.{_OUR_NAMES[found[2]]}.weight", found[3]
 
 
-def _require_fit(place: str, side: str, shape: tuple[int, ...], base: Header) -> None:
+def _require_fit(place: str, side: str, shape: tuple[int, ...], base: GgufHeader) -> None:
     """llama.cpp says less when a shape is wrong."""
     inputs, outputs = base.tensors.get(place, (0, 0))
     expected, found = (inputs, shape[1]) if side == "A" else (outputs, shape[0])
@@ -67,7 +67,7 @@ def _require_fit(place: str, side: str, shape: tuple[int, ...], base: Header) ->
         raise ValueError(f"the adapter's {place!r} has {found} {'in' if side == 'A' else 'out'}puts, not {expected}")
 
 
-def _reordered(rows: Any, place: str, base: Header) -> Any:
+def _reordered(rows: Any, place: str, base: GgufHeader) -> Any:
     if base.metadata["general.architecture"] != _ROTATED_IN_PAIRS:
         return rows
     if place.endswith("attn_q.weight"):
@@ -98,4 +98,4 @@ def _write(target: Path, tensors: dict[str, Any], architecture: str, alpha: floa
         writer.write_tensors_to_file()
     finally:
         writer.close()
-    checksum_cache.publish(unfinished, target)
+    checksum_cache.replace_file(unfinished, target)

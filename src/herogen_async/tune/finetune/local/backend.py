@@ -28,9 +28,9 @@ from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
 from herogen_async.generation.run_folder.publish import publish, publishing
 from herogen_async.tune.finetune.local import event_log, feasibility, job_folder
-from herogen_async.tune.finetune.local.base_model import find_model
+from herogen_async.tune.finetune.local.base_model import find_base_model
 from herogen_async.tune.finetune.local.job_folder import TuneFolder
-from herogen_async.tune.finetune.records import CANCELLED, LOCAL, Checkpoint, JobEvent, JobState, TuneOrder
+from herogen_async.tune.finetune.records import CANCELLED, LOCAL, Checkpoint, JobEvent, JobState, TuneRequest
 
 TRAINER = Path(__file__).with_name("trainer.py")
 
@@ -73,10 +73,10 @@ class LocalBackend:
     def __repr__(self) -> str:
         return f"<LocalBackend in {str(self._folder.path)!r}>"
 
-    async def check(self, order: TuneOrder) -> list[str]:
+    async def check(self, order: TuneRequest) -> list[str]:
         feasibility.require_packages()
-        feasibility.Settings.of(order)
-        model = await asyncio.to_thread(find_model, order.model, self._on_progress)
+        feasibility.TrainingSettings.of(order)
+        model = await asyncio.to_thread(find_base_model, order.model, self._on_progress)
         return await asyncio.to_thread(feasibility.look, order, model, self._folder.path)
 
     async def upload(self, file: Path, name: str) -> str:
@@ -89,11 +89,11 @@ class LocalBackend:
         place = self._data(name)
         return name if place.is_file() and place.stat().st_size == size else None
 
-    async def create(self, order: TuneOrder, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         if self._folder.config.exists():
             raise InputError(f"a fine-tune was begun in {str(self._folder.path)!r} already", fix="go on with that one")
-        settings = feasibility.Settings.of(order)
-        model = await asyncio.to_thread(find_model, order.model, self._on_progress)
+        settings = feasibility.TrainingSettings.of(order)
+        model = await asyncio.to_thread(find_base_model, order.model, self._on_progress)
         config = {
             "version": 1,
             "tag": tag,
@@ -114,14 +114,14 @@ class LocalBackend:
 
     async def find_job(self, files: Mapping[str, str], tag: str) -> JobState | None:  # noqa: ARG002 - the protocol's
         config = self._folder.read_config()
-        return None if config is None or config["tag"] != tag else job_folder.state_of(self._folder, config)
+        return None if config is None or config["tag"] != tag else job_folder.job_state(self._folder, config)
 
     async def job(self, job_id: str) -> JobState:
-        return job_folder.state_of(self._folder, self._config(job_id))
+        return job_folder.job_state(self._folder, self._config(job_id))
 
     async def events(self, job_id: str, after: str | None = None) -> list[JobEvent]:
         self._config(job_id)
-        lines = event_log.read_lines(self._folder.events, int(after or 0))
+        lines = event_log.read_event_lines(self._folder.events, int(after or 0))
         return [event_log.as_event(end, record) for end, record in lines]
 
     async def checkpoints(self, job_id: str) -> list[Checkpoint]:
@@ -130,7 +130,7 @@ class LocalBackend:
 
     async def revive(self, job_id: str) -> JobState:
         config = self._config(job_id)
-        state = job_folder.state_of(self._folder, config)
+        state = job_folder.job_state(self._folder, config)
         return state if state.is_over else self._started(config)
 
     async def cancel(self, job_id: str) -> JobState:
@@ -142,10 +142,10 @@ class LocalBackend:
                 while job_folder.is_training(self._folder):
                     told = told or self._tell_to_stop()
                     await asyncio.sleep(_LOOK_S)
-        state = job_folder.state_of(self._folder, config)
+        state = job_folder.job_state(self._folder, config)
         if not state.is_over and not job_folder.is_training(self._folder):
             self._mark_cancelled()
-            state = job_folder.state_of(self._folder, config)
+            state = job_folder.job_state(self._folder, config)
         return state
 
     def _data(self, name: str) -> Path:
@@ -181,7 +181,7 @@ class LocalBackend:
                 f"the trainer could not be started: it ended with exit code {child.returncode}",
                 fix=f"read {str(self._folder.log)!r}",
             )
-        return job_folder.state_of(self._folder, config)
+        return job_folder.job_state(self._folder, config)
 
     def _tell_to_stop(self) -> bool:
         """Whether the living trainer could be told: it has signed its lock, and lives on this machine."""

@@ -9,9 +9,9 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.embedded import OnProgress, ensure_weights
-from herogen_async.generation.endpoint.embedded.gguf_header import Header, read_header
+from herogen_async.generation.endpoint.embedded.gguf_header import GgufHeader, read_header
 from herogen_async.tune.finetune.local.adapter import ARCHITECTURES
-from herogen_async.tune.finetune.local.memory import Shape
+from herogen_async.tune.finetune.local.memory import ModelShape
 
 GGUF, FOLDER = "gguf", "folder"
 _FIX = "--model embedded, a .gguf file, or a folder with a transformers model (config.json, its weights, its tokenizer)"
@@ -26,13 +26,13 @@ class LocalModel:
     path: Path
     name: str
     sha256: str
-    shape: Shape | None
+    shape: ModelShape | None
 
     def as_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "path": str(self.path), "name": self.name, "sha256": self.sha256}
 
 
-def find_model(choice: str, on_progress: OnProgress) -> LocalModel:
+def find_base_model(choice: str, on_progress: OnProgress) -> LocalModel:
     """The model that `choice` means; the embedded one is fetched at its first use. It blocks.
 
     Raises InputError when there is none, or none that can be trained here; LocalModelError as `ensure_weights` does.
@@ -59,11 +59,11 @@ def find_model(choice: str, on_progress: OnProgress) -> LocalModel:
     return LocalModel(GGUF, weights.path, weights.name, weights.sha256, shape)
 
 
-def shape_of(header: Header) -> Shape | None:
+def shape_of(header: GgufHeader) -> ModelShape | None:
     """The size of the model in a GGUF file; None when it doesn't say."""
     told = header.of_architecture
     heads = told("attention.head_count")
-    shape = Shape(
+    shape = ModelShape(
         parameters=header.parameters,
         layers=told("block_count"),
         hidden=told("embedding_length"),
@@ -76,7 +76,7 @@ def shape_of(header: Header) -> Shape | None:
     return shape if _is_whole(shape) else None
 
 
-def _is_whole(shape: Shape) -> bool:
+def _is_whole(shape: ModelShape) -> bool:
     sizes = [size for name, size in asdict(shape).items() if name != "context_tokens" or size is not None]
     return all(isinstance(size, int) and size > 0 for size in sizes)
 
@@ -104,7 +104,7 @@ def _lacking(path: Path) -> str:
     return "" if names & set(_TOKENIZERS) else "tokenizer"
 
 
-def _shape_in(config: dict[str, Any]) -> Shape | None:
+def _shape_in(config: dict[str, Any]) -> ModelShape | None:
     try:
         layers, hidden = config["num_hidden_layers"], config["hidden_size"]
         forward, vocabulary, heads = config["intermediate_size"], config["vocab_size"], config["num_attention_heads"]
@@ -115,7 +115,7 @@ def _shape_in(config: dict[str, Any]) -> Shape | None:
         return None
     a_layer = 2 * hidden * hidden + 2 * hidden * (hidden * kv_heads // heads) + 3 * hidden * forward
     tables = 1 if config.get("tie_word_embeddings") else 2
-    return Shape(
+    return ModelShape(
         parameters=layers * a_layer + tables * vocabulary * hidden,
         layers=layers,
         hidden=hidden,

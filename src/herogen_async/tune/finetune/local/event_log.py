@@ -46,7 +46,7 @@ class EventLog:
         os.close(self._descriptor)
 
 
-def read_lines(path: Path, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_event_lines(path: Path, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """(where its line ends, the record) of every whole event from byte `after` on; nothing when there is no file."""
     try:
         with path.open("rb") as file:

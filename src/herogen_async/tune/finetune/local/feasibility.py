@@ -17,12 +17,12 @@ from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION
 from herogen_async.generation.endpoint.embedded.process import free_cores
 from herogen_async.tune.finetune.local import memory
 from herogen_async.tune.finetune.local.base_model import LocalModel
-from herogen_async.tune.finetune.records import TuneOrder
+from herogen_async.tune.finetune.records import TuneRequest
 
-FEWEST_ROWS = 10
+FEWEST_LOCAL_ROWS = 10
 LONGEST_TOKENS = 2048  # a longer row is cut: its activations would take more than most machines have
 KEPT_CHECKPOINTS = 3
-FORMATS = (PROMPT_COMPLETION, MESSAGES)
+LOCAL_FORMATS = (PROMPT_COMPLETION, MESSAGES)
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors", "gguf", "numpy")
 _BYTES_A_TOKEN = 4.0  # English text has 4.3, so that the longest row is over-estimated; the trainer counts
@@ -31,7 +31,7 @@ _PADDING = 1.25  # the rows of a batch are as long as its longest
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """How a model is trained; what the order leaves open is as it was measured to work with the embedded model."""
 
     method: str
@@ -41,10 +41,10 @@ class Settings:
     seed: int
 
     @classmethod
-    def of(cls, order: TuneOrder) -> Settings:
+    def of(cls, order: TuneRequest) -> TrainingSettings:
         """Raises InputError for what can't be trained."""
         method = order.method or memory.LORA
-        if method not in memory.METHODS:
+        if method not in memory.LOCAL_METHODS:
             raise InputError(f"{method!r} is no method of training here: valid are lora, full", fix="--method lora")
         return cls(
             method=method,
@@ -56,7 +56,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class MeasuredRows:
     """What a file of rows comes to. Tokens are estimated from the text."""
 
     count: int
@@ -75,27 +75,28 @@ def require_packages(packages: tuple[str, ...] = _PACKAGES) -> None:
         )
 
 
-def count_rows(path: Path, form: str) -> Rows:
+def count_rows(path: Path, form: str) -> MeasuredRows:
     """Raises InputError for a row that can't be trained on, with its line."""
     count = tokens = longest = 0
     for number, row in _rows(path):
         size = _TEMPLATE_TOKENS + math.ceil(len(_text(path, number, row, form).encode()) / _BYTES_A_TOKEN)
         count, tokens, longest = count + 1, tokens + size, max(longest, size)
-    return Rows(count, tokens, longest)
+    return MeasuredRows(count, tokens, longest)
 
 
-def look(order: TuneOrder, model: LocalModel, folder: Path) -> list[str]:
+def look(order: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
     """What a person should know before `order` is trained. Raises InputError when it can't succeed here."""
-    settings = Settings.of(order)
-    if order.recipe.format not in FORMATS:
+    settings = TrainingSettings.of(order)
+    if order.recipe.format not in LOCAL_FORMATS:
         raise InputError(
-            f"rows of the format {order.recipe.format!r} can't be trained on here: valid are {', '.join(FORMATS)}",
+            f"this machine can't train on rows of the format {order.recipe.format!r}: "
+            f"valid are {', '.join(LOCAL_FORMATS)}",
             fix=f"assemble them as {PROMPT_COMPLETION}",
         )
     rows = count_rows(order.training, order.recipe.format)
-    if rows.count < FEWEST_ROWS:
+    if rows.count < FEWEST_LOCAL_ROWS:
         raise InputError(
-            f"{str(order.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_ROWS}",
+            f"{str(order.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_LOCAL_ROWS}",
             fix="generate more rows first",
         )
     if order.validation is not None:
@@ -107,7 +108,7 @@ def look(order: TuneOrder, model: LocalModel, folder: Path) -> list[str]:
     if not gpu_is_used():
         cores = free_cores()
         tokens = int(rows.tokens * settings.epochs * _PADDING)
-        needed = memory.duration_s(model.shape, settings.method, tokens=tokens, cores=cores)
+        needed = memory.training_time_s(model.shape, settings.method, tokens=tokens, cores=cores)
         said.append(
             f"About {_minutes(needed)} on {cores} {'core' if cores == 1 else 'cores'} for {rows.count} rows "
             f"x {settings.epochs}."
@@ -138,7 +139,7 @@ def too_little(name: str, needed: int, tokens: int, free: int) -> tuple[str, str
     )
 
 
-def _memory(model: LocalModel, shape: memory.Shape, settings: Settings, rows: Rows) -> str:
+def _memory(model: LocalModel, shape: memory.ModelShape, settings: TrainingSettings, rows: MeasuredRows) -> str:
     tokens = longest_row(rows.longest_tokens, shape.context_tokens)
     free = (memory.gpu_free_bytes() if gpu_is_used() else None) or memory.free_bytes()
     batch = memory.fitting_batch(shape, settings.method, batch=settings.batch_size, tokens=tokens, free=free)
@@ -152,7 +153,7 @@ def _memory(model: LocalModel, shape: memory.Shape, settings: Settings, rows: Ro
     return said
 
 
-def _require_disk(shape: memory.Shape, method: str, folder: Path) -> None:
+def _require_disk(shape: memory.ModelShape, method: str, folder: Path) -> None:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     needed, free = memory.disk_bytes(shape, method, KEPT_CHECKPOINTS), shutil.disk_usage(there).free
     if free < needed:

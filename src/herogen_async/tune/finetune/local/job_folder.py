@@ -149,7 +149,7 @@ class _Told:
                 self.known[name] = metrics[name]
 
 
-def state_of(folder: TuneFolder, config: dict[str, Any]) -> JobState:
+def job_state(folder: TuneFolder, config: dict[str, Any]) -> JobState:
     """How the job of `config` stands.
 
     The lock is looked at before the events: a trainer that ends in between has then written its end. While one lives,
@@ -157,7 +157,7 @@ def state_of(folder: TuneFolder, config: dict[str, Any]) -> JobState:
     """
     alive = is_training(folder)
     told = _Told()
-    for _, record in event_log.read_lines(folder.events):
+    for _, record in event_log.read_event_lines(folder.events):
         told.take(record)
     detail = _described(folder, config) | told.known | {"log": str(folder.log)}
     if told.end is not None and not (alive and told.end["status"] == INTERRUPTED):
@@ -210,7 +210,7 @@ def checkpoints_of(folder: TuneFolder) -> list[Checkpoint]:
     """Those that were finished and are still kept, oldest first, with what was measured at their step."""
     measured: dict[int, dict[str, float]] = {}
     steps = set()
-    for _, record in event_log.read_lines(folder.events):
+    for _, record in event_log.read_event_lines(folder.events):
         if record["kind"] == event_log.CHECKPOINT:
             steps.add(int(record["step"]))
         elif record["kind"] == event_log.METRICS:

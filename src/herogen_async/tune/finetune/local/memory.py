@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LORA, FULL = "lora", "full"
-METHODS = (LORA, FULL)
+LOCAL_METHODS = (LORA, FULL)
 
 RANK = 16
 # Bytes. Fitted to runs of the embedded model with torch 2.13, transformers 5.23 and trl 1.16 on a processor, in 32-bit
@@ -32,7 +32,7 @@ _FLOP_A_PARAMETER = {LORA: 4, FULL: 6}  # forward and back; frozen weights need 
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A model's size. `context_tokens` is the most that it takes, None when its files don't say."""
 
     parameters: int
@@ -55,7 +55,7 @@ class Shape:
         return self.lora_parameters if method == LORA else self.parameters
 
 
-def peak_bytes(shape: Shape, method: str, batch: int, tokens: int) -> int:
+def peak_bytes(shape: ModelShape, method: str, batch: int, tokens: int) -> int:
     """What training takes at most, for `batch` rows of `tokens` tokens at once."""
     fixed = _LIBRARIES + shape.parameters * _FLOAT + shape.trained(method) * (_ADAM + _FLOAT * (method == LORA))
     a_layer = _KEPT_HIDDEN * shape.hidden + _KEPT_FORWARD * shape.feed_forward
@@ -63,7 +63,7 @@ def peak_bytes(shape: Shape, method: str, batch: int, tokens: int) -> int:
     return int(fixed + batch * tokens * a_token * _FLOAT)
 
 
-def fitting_batch(shape: Shape, method: str, *, batch: int, tokens: int, free: int) -> int:
+def fitting_batch(shape: ModelShape, method: str, *, batch: int, tokens: int, free: int) -> int:
     """The most rows at once, of those that divide `batch`, that fit into `free` bytes; 0 when not even one does.
 
     The rest of a batch follows before the weights move (gradient accumulation), so that the result is the same.
@@ -72,12 +72,12 @@ def fitting_batch(shape: Shape, method: str, *, batch: int, tokens: int, free: i
     return next((size for size in sizes if peak_bytes(shape, method, size, tokens) * _SPARE <= free), 0)
 
 
-def duration_s(shape: Shape, method: str, *, tokens: int, cores: int) -> float:
+def training_time_s(shape: ModelShape, method: str, *, tokens: int, cores: int) -> float:
     """About how long `tokens` tokens, padding and repeats included, take on `cores` cores of a processor."""
     return _START_S + tokens * shape.parameters * _FLOP_A_PARAMETER[method] / (_FLOP_PER_CORE_S * cores)
 
 
-def disk_bytes(shape: Shape, method: str, kept: int) -> int:
+def disk_bytes(shape: ModelShape, method: str, kept: int) -> int:
     """What `kept` checkpoints and the result take: weights and two moments each."""
     return int(shape.trained(method) * _FLOAT * (3 * (kept + 1) + 2))
 

@@ -19,9 +19,9 @@ def detach() -> None:
 def main() -> None:
     """Detach, and train."""
     detach()
-    from herogen_async.tune.finetune.local.trainer_run import run  # noqa: PLC0415 - half a second that its parent need not wait
+    from herogen_async.tune.finetune.local.trainer_run import run_trainer  # noqa: PLC0415 - half a second that its parent need not wait
 
-    run(Path(sys.argv[1]), int(sys.argv[2]))
+    run_trainer(Path(sys.argv[1]), int(sys.argv[2]))
 
 
 if __name__ == "__main__":

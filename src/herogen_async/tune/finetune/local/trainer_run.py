@@ -28,7 +28,7 @@ _SAID_CHARS = 500
 _FULL_BYTES = 1 << 16  # free; torch's writer doesn't say what it lacks, so the disk is asked
 
 
-class Stopped(BaseException):  # no library may take it for an error of its own
+class TrainingStopped(BaseException):  # no library may take it for an error of its own
     """Cancelled."""
 
 
@@ -50,10 +50,10 @@ class Stop:
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
         if not self.gently:
-            raise Stopped
+            raise TrainingStopped
 
 
-def run(path: Path, lock: int) -> None:
+def run_trainer(path: Path, lock: int) -> None:
     """Train what config.json in `path` says, as the holder of `lock`."""
     folder = TuneFolder(path)
     os.set_inheritable(lock, False)
@@ -68,7 +68,7 @@ def run(path: Path, lock: int) -> None:
         sign_lock(lock)
         detail = _train(folder, log, stop) | {"seconds": round(clock.now() - begun_s, 1)}
         log.append(event_log.END, "The model is trained.", durable=True, status=SUCCEEDED, detail=detail)
-    except Stopped:
+    except TrainingStopped:
         log.append(event_log.END, "Cancelled.", durable=True, status=CANCELLED)
     except Exception as error:  # whatever it is, it is told
         status, said, fix = explained(error, folder.log)

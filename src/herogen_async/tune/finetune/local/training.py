@@ -33,7 +33,7 @@ from herogen_async.tune.finetune.local.base_model import FOLDER, GGUF
 from herogen_async.tune.finetune.local.event_log import EventLog
 from herogen_async.tune.finetune.local.feasibility import KEPT_CHECKPOINTS, longest_row, too_little
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, checkpoints_of, drop_unfinished
-from herogen_async.tune.finetune.local.trainer_run import Refused, Stop, Stopped
+from herogen_async.tune.finetune.local.trainer_run import Refused, Stop, TrainingStopped
 
 _ALPHA = 32
 _WARM_UP_STEPS = 5
@@ -76,7 +76,7 @@ def train(folder: TuneFolder, log: EventLog, stop: Stop) -> dict[str, Any]:
     if not stop.asked:
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     if stop.asked:
-        raise Stopped
+        raise TrainingStopped
     stop.gently = False
     return _kept(trainer, folder, config) | {
         "device": device,
@@ -155,8 +155,8 @@ def _length(config: dict[str, Any], tokenizer: Any, rows: list[dict[str, Any]], 
     return most
 
 
-def _shape(config: dict[str, Any]) -> memory.Shape | None:
-    return None if config["shape"] is None else memory.Shape(**config["shape"])
+def _shape(config: dict[str, Any]) -> memory.ModelShape | None:
+    return None if config["shape"] is None else memory.ModelShape(**config["shape"])
 
 
 def _batch(config: dict[str, Any], length: int, free: int, log: EventLog) -> int:
