@@ -21,7 +21,8 @@ from typing import Any
 
 import grids
 import measure
-from throughput import Run, System, note, run_once, spec_file
+from systems import Run, System, run_once, spec_file
+from throughput import note
 
 DURABILITIES = ("process", "periodic", "power")
 FIRST, *OTHERS = DURABILITIES

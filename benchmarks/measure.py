@@ -162,10 +162,22 @@ def ours() -> list[str]:
     return [sys.executable, "-m", "herogen_async"]
 
 
-def our_run(spec: Path, run: Path, server: FastServer, *, concurrency: int = 64) -> list[str]:
-    """The command that generates `spec` into the folder `run`."""
+def our_run(
+    spec: Path, run: Path, server: FastServer, *, concurrency: int = 64, tool: Sequence[str] | None = None
+) -> list[str]:
+    """The command that generates `spec` into the folder `run`; `tool` is another copy than the installed one."""
     target = ["--base-url", server.url, "--model", "m", "--endpoint", "completions"]
-    return [*ours(), "run", str(spec), "--run", str(run), *target, "--concurrency", str(concurrency), "--json"]
+    return [
+        *(tool or ours()),
+        "run",
+        str(spec),
+        "--run",
+        str(run),
+        *target,
+        "--concurrency",
+        str(concurrency),
+        "--json",
+    ]
 
 
 def our_rows(run: Path) -> int:

@@ -1,9 +1,12 @@
 """Rows persisted a second, CPU and memory a row: herogen-async beside a peer, whole processes, interleaved.
 
     python benchmarks/throughput.py [--rows 20000] [--peer flexllm] [--rounds 3] [--json FILE]
+    python benchmarks/throughput.py --against REV [--rows 50000] [--pairs 15] [--least 0.97] [--json FILE]
 
 A fresh fast server for each run has one core, the client the other; 64 requests in flight; results on disk. Each round
 is a short and a long run of every system: their difference is the cost of a row with start-up taken out.
+
+With `--against` the working tree is compared with a git revision, in pairs; exit code 1 when it is slower.
 """
 
 from __future__ import annotations
@@ -17,17 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import against
 import grids
 import measure
+import paired
+from systems import CONCURRENCY, OURS, Run, System, ours_system, run_once
 
-CONCURRENCY = 64
 PEER_REQUIREMENT = "flexllm==0.17.*"
-OURS = "herogen-async"
 
 CAVEATS = (
     "Loopback, plain HTTP, a server that costs nothing: real endpoints are slower, and then the endpoint binds.",
@@ -39,64 +43,6 @@ CAVEATS = (
     "openai-sdk is the naive script (semaphore, gather, append), not a product; it gets a tenth of the rows.",
     "Whole-process figures hold start-up, so they depend on the number of rows; steady and marginal ones do not.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """One thing that is measured. `command(rows, folder, server)` starts it, `persisted(folder)` counts its rows."""
-
-    name: str
-    command: Callable[[int, Path, measure.FastServer], list[str]]
-    persisted: Callable[[Path], int]
-    python: str
-    packages: tuple[str, ...]
-    share: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One whole process. Rates are rows a second; `steady` is the server's view between first and last request."""
-
-    system: str
-    delay_ms: float
-    round: int
-    rows: int
-    persisted: int
-    failed: int
-    requests: int
-    doubled: int
-    steady_rows_per_s: float
-    client_rows_per_s: float
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
-    first_request_s: float
-    server_busy_pct: float
-    in_flight_peak: int
-    connections: int
-
-    def problems(self) -> list[str]:
-        """What makes this run's figures worthless."""
-        where = f"{self.system}, {self.delay_ms:g} ms, {self.rows} rows"
-        found = []
-        if self.persisted != self.rows:
-            found.append(f"{where}: {self.persisted} rows on disk")
-        if self.failed:
-            found.append(f"{where}: {self.failed} rows failed")
-        if self.requests != self.rows or self.doubled:
-            found.append(f"{where}: the server saw {self.requests} requests, {self.doubled} of them doubled")
-        return found
-
-
-def ours_system() -> System:
-    """This project's command line, as a user starts it."""
-    return System(
-        name=OURS,
-        command=lambda rows, folder, server: measure.our_run(spec_file(rows, folder), folder / "run", server),
-        persisted=lambda folder: measure.our_rows(folder / "run"),
-        python=sys.executable,
-        packages=("herogen-async", "pyreqwest", "openai", "orjson", "uvloop"),
-    )
 
 
 def peer_system(name: str, peer_python: str | None) -> System:
@@ -135,13 +81,6 @@ def flexllm_python() -> Path:
     return python
 
 
-def spec_file(rows: int, folder: Path) -> Path:
-    path = folder.parent / f"spec-{rows}.json"
-    if not path.exists():
-        grids.write_spec(rows, path)
-    return path
-
-
 def prompts_file(rows: int, folder: Path) -> Path:
     path = folder.parent / f"prompts-{rows}.jsonl"
     if not path.exists():
@@ -151,37 +90,6 @@ def prompts_file(rows: int, folder: Path) -> Path:
 
 def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_number: int) -> Run:
-    """One process of `system` against a fresh server."""
-    folder = work / "current"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with measure.fast_server(delay_ms) as server:
-        command = system.command(rows, folder, server)
-        usage = measure.run_child(command, log=work / "child")
-        seen = server.statistics()
-    span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
-    return Run(
-        system=system.name,
-        delay_ms=delay_ms,
-        round=round_number,
-        rows=rows,
-        persisted=system.persisted(folder),
-        failed=int(usage.last_line.get("failed", 0)),
-        requests=int(seen["requests"]),
-        doubled=int(seen["doubled"]),
-        steady_rows_per_s=(seen["requests"] - 1) / span_s,
-        client_rows_per_s=float(usage.last_line.get("rows_per_s") or 0.0),
-        wall_s=usage.wall_s,
-        cpu_s=usage.cpu_s,
-        peak_mb=usage.peak_mb,
-        first_request_s=seen["first_at"] - usage.started_at,
-        server_busy_pct=100 * seen["cpu_s"] / span_s,
-        in_flight_peak=int(seen["in_flight_peak"]),
-        connections=int(seen["connections"]),
-    )
 
 
 def measure_all(systems: Sequence[System], work: Path, options: argparse.Namespace) -> list[Run]:
@@ -308,7 +216,7 @@ def show(result: dict[str, Any]) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000, help="rows of the long run; the short one has a tenth")
+    parser.add_argument("--rows", type=int, help="rows of the long run (default 20,000; --against: 50,000)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, nargs="+", default=[0.0, 20.0], help="server delays (default 0 20)")
     parser.add_argument(
@@ -318,38 +226,56 @@ def parse() -> argparse.Namespace:
         help="repeatable; default: flexllm and openai-sdk",
     )
     parser.add_argument("--peer-python", help="a Python that has flexllm, instead of the environment made on first use")
+    parser.add_argument("--against", metavar="REV", help="compare the working tree with this git revision, at 0 ms")
+    parser.add_argument("--pairs", type=int, default=15, help="--against: runs of either side (default 15)")
+    parser.add_argument(
+        "--least", type=float, default=paired.LEAST, help="--against: the least median ratio of CPU (default 0.97)"
+    )
+    parser.add_argument(
+        "--reach", type=float, default=paired.REACH, help="--against: where its interval has to reach (default 1)"
+    )
     parser.add_argument("--skip-ours", action="store_true", help="measure the peers alone")
     parser.add_argument(
         "--dir", type=Path, help="where results are written while measuring (default: a temporary folder)"
     )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
+    options.rows = options.rows or (against.ROWS if options.against else 20_000)
     try:
-        for divisor in (1, 10, 100):
+        for divisor in (1, 10) if options.against else (1, 10, 100):
             grids.attributes(options.rows // divisor)
     except ValueError as error:
         parser.error(f"--rows {options.rows}: {error}")
+    if options.against and (options.peer or options.skip_ours):
+        parser.error("--against compares two versions of herogen-async; fix: leave --peer and --skip-ours out")
+    if options.pairs < 1:
+        parser.error(f"--pairs {options.pairs}: at least 1")
     return options
+
+
+def compare_with_peers(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """The report of all systems."""
+    peers = [name for name in options.peer or ["flexllm", "openai-sdk"] if name != "none"]
+    systems = [] if options.skip_ours else [ours_system()]
+    systems += [peer_system(name, options.peer_python) for name in peers]
+    return report(measure_all(systems, work, options), systems, options)
 
 
 def main() -> None:
     options = parse()
     options.machine = measure.machine()
-    peers = [name for name in options.peer or ["flexllm", "openai-sdk"] if name != "none"]
-    systems = [] if options.skip_ours else [ours_system()]
-    systems += [peer_system(name, options.peer_python) for name in peers]
+    compare, present = (against.compare, against.show) if options.against else (compare_with_peers, show)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="herogen-bench-", dir=options.dir) as folder:
         try:
-            runs = measure_all(systems, Path(folder), options)
-        except measure.ChildFailedError as failure:
+            result = compare(options, Path(folder))
+        except (measure.ChildFailedError, against.WrongRevisionError) as failure:
             raise SystemExit(str(failure)) from failure
-    result = report(runs, systems, options)
-    show(result)
+    present(result)
     note(f"took {time.monotonic() - started:.0f} s")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
-    if result["problems"]:
+    if result["problems"] or result.get("shortfalls"):
         raise SystemExit(1)
 
 
