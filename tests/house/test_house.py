@@ -19,6 +19,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "settings",
         "limits",
         "endpoint",
+        "observer",
         "prices",
         "retry",
         "run_folder",

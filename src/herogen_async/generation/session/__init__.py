@@ -12,6 +12,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.journal import replay
+from herogen_async.generation.observer import SILENT
 from herogen_async.generation.report import RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
 from herogen_async.generation.session.costs import spent
@@ -23,13 +24,25 @@ from herogen_async.generation.session.run_request import (
     new_request,
     request_of_manifest,
 )
-from herogen_async.generation.session.session import Session, Watch
+from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.sync_runner import run_to_end
+from herogen_async.generation.session.watch import RunObserver, Watch
 from herogen_async.generation.settings import Durability, Settings
 from herogen_async.specs.spec import Spec
 
-__all__ = ["ResumeOptions", "RunOptions", "Session", "Watch", "aresume", "arun", "resume", "run", "status"]
+__all__ = [
+    "ResumeOptions",
+    "RunObserver",
+    "RunOptions",
+    "Session",
+    "Watch",
+    "aresume",
+    "arun",
+    "resume",
+    "run",
+    "status",
+]
 
 RunPath = str | os.PathLike[str]
 _SETTINGS = tuple(field.name for field in fields(Settings))
@@ -87,7 +100,7 @@ class RunOptions(SettingsOptions, total=False):
     regenerate_stale: bool
     wait: bool
     requeue_damaged: bool
-    watch: Watch | None
+    watch: RunObserver | None
 
 
 class ResumeOptions(SettingsOptions, total=False):
@@ -101,7 +114,7 @@ class ResumeOptions(SettingsOptions, total=False):
     api_key: ApiKey | None
     wait: bool
     requeue_damaged: bool
-    watch: Watch | None
+    watch: RunObserver | None
 
 
 async def arun(spec: Spec | RunPath | None = None, **options: Unpack[RunOptions]) -> RunReport:
@@ -177,7 +190,7 @@ def _new_session(spec: Spec | RunPath | None, options: RunOptions) -> Session:
     consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
     return Session(
         replace(order, consent=consent),
-        options.get("watch") or Watch(),
+        options.get("watch") or SILENT,
         wait=options.get("wait", False),
         requeue_damaged=options.get("requeue_damaged", False),
     )
@@ -215,7 +228,7 @@ def _old_session(run: RunPath, options: ResumeOptions) -> Session:
     )
     return Session(
         order,
-        options.get("watch") or Watch(),
+        options.get("watch") or SILENT,
         retry_failed=options.get("retry_failed", False),
         wait=options.get("wait", False),
         requeue_damaged=options.get("requeue_damaged", False),

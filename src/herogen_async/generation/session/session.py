@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.control import controlled
-from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.engine import Counters, Deadline, Engine, Stopped, allow_open_files
 from herogen_async.generation.journal import JournalWriter, Known, Recovered, repair_tails, replay
 from herogen_async.generation.prices import Price
@@ -30,16 +29,8 @@ from herogen_async.generation.session.selection import chosen, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.spec_change import Agreement, Kept, agree, kept_by, told
 from herogen_async.generation.session.steering import Steering
+from herogen_async.generation.session.watch import RunObserver
 from herogen_async.specs.plan import Lineage, Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who wants to know what. `on_weights` is called from a thread, the others on the event loop."""
-
-    on_report: Callable[[RunReport], None] = lambda _: None
-    on_notice: Callable[[str], None] = lambda _: None
-    on_weights: OnProgress = lambda _: None
 
 
 class Session:
@@ -48,7 +39,7 @@ class Session:
     def __init__(
         self,
         order: RunRequest,
-        watch: Watch,
+        watch: RunObserver,
         *,
         retry_failed: bool | Collection[str] = False,
         wait: bool = False,
@@ -76,7 +67,7 @@ class Session:
         for notice in self._order.notices:
             self._notice(notice)
         allow_open_files(self._order.most_in_flight + OTHER_FILES)
-        ready = await find_model(self._order, self._notice, self._watch.on_weights)
+        ready = await find_model(self._order, self._notice, self._watch.weights)
         plan = Plan(ready.order.spec, endpoint=ready.order.endpoint, model=ready.model)
         if (price := price_for(ready, plan, self._clock.wall())) is not None:
             self._notice(price_notice(ready.model, price, ready.order.settings.budget_usd))
@@ -123,10 +114,10 @@ class Session:
             self._task.cancel()
 
     def _report(self, report: RunReport) -> None:
-        self._tell(lambda: self._watch.on_report(report))
+        self._tell(lambda: self._watch.state(report))
 
     def _notice(self, line: str) -> None:
-        self._tell(lambda: self._watch.on_notice(line))
+        self._tell(lambda: self._watch.notice(line))
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """A display that fails drains the run, and costs no answer; its first error is raised at the end."""

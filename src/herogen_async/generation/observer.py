@@ -1,0 +1,69 @@
+"""Who is told how work goes on: a run, a fine-tune, questions to a model. One way for all of them.
+
+1. Nobody waits for an observer: its methods are called on the event loop's thread and return at once. `weights` alone
+   is called from a thread of its own.
+2. A row pays nothing for an observer that does not want to hear of single calls: see `hears_calls`.
+3. What an observer raises never costs an answer that is paid for: whoever tells it keeps its first error, stops
+   telling, and raises it at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from herogen_async.core.errors import EndpointError
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
+
+Record_contra = TypeVar("Record_contra", contravariant=True)
+Report_contra = TypeVar("Report_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One attempt of the call at `index` is over, `latency_s` after it was sent; `attempt` counts from 1.
+
+    Either `completion` or `error` is set; neither where the attempt was dropped.
+    """
+
+    index: int
+    attempt: int
+    latency_s: float
+    completion: Completion | None = None
+    error: EndpointError | None = None
+
+
+class Observer(Generic[Record_contra, Report_contra]):
+    """Inherit from it and write the methods that are wanted; those that are left out do nothing.
+
+    `Record` is what is known when a call has ended (an `AttemptEnded` of a run, a `Reply` of a query), `Report` is one
+    moment of the whole (a `RunReport`, a `TuningProgress`).
+    """
+
+    __slots__ = ()
+
+    def call_started(self, index: int, /) -> None:
+        """An attempt of the call at `index` is about to be sent."""
+
+    def call_ended(self, record: Record_contra, /) -> None:
+        """What became of it."""
+
+    def state(self, report: Report_contra, /) -> None:
+        """How it stands, a few times a second at most."""
+
+    def notice(self, line: str, /) -> None:
+        """A sentence for a person to read."""
+
+    def weights(self, progress: WeightsProgress, /) -> None:
+        """How far the embedded model's weights are. Called from a thread; an error raised here ends the fetch."""
+
+
+SILENT: Observer[object, object] = Observer()  # nobody is told
+
+
+def hears_calls(observer: Observer[Record_contra, Report_contra]) -> bool:
+    """Whether `observer` does anything with single calls; on the hot path nobody is told who would not listen."""
+    return any(
+        getattr(type(observer), name, None) is not getattr(Observer, name) for name in ("call_started", "call_ended")
+    )
