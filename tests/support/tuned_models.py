@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.data.dataset.recipe import Recipe
-from herogen_async.generation.intents.intent_log import StepLog
+from herogen_async.generation.intents.intent_log import IntentLog
 from herogen_async.tune.finetune.model_registry import model_step
 from herogen_async.tune.finetune.records import OPENAI, TunedModel
 from support.fake_server import Asked, Reply, answer
@@ -24,7 +24,7 @@ def tuned_model(folder: Path, url: str | None, recipe: Recipe = HEROES, **more: 
     """`ft-hero`, tuned from `base-1`, recorded as the fine-tune 001 of the run `heroes` below `folder`."""
     place = folder / "runs" / "heroes" / "finetune" / "001"
     tuned = TunedModel("ft-hero", OPENAI, "base-1", recipe, place, base_url=url, **more)
-    with StepLog.open(place, datetime(2026, 11, 1, tzinfo=UTC)) as log:
+    with IntentLog.open(place, datetime(2026, 11, 1, tzinfo=UTC)) as log:
         log.append(model_step(tuned))
     return tuned
 

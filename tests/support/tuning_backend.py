@@ -9,31 +9,10 @@ from pathlib import Path
 
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, HerogenError, RequestTimeout
 from herogen_async.generation.endpoint.fine_tuning import size_of
-from herogen_async.generation.run_folder.disk import RealDisk
 from herogen_async.tune.finetune.records import CANCELLED, SUCCEEDED, Checkpoint, JobEvent, JobState, TuneRequest
+from support.mortal_process import Power
 
 NAME = "openai"
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Power:
-    """Counts what a process does, and ends it at its step `ends_at`."""
-
-    ends_at: int | None = None
-    steps: int = 0
-    is_off: bool = False
-
-    def step(self) -> None:
-        if self.is_off:
-            raise OSError("the process is gone")
-        self.steps += 1
-        if self.steps == self.ends_at:
-            self.is_off = True
-            raise Killed
 
 
 @dataclass
@@ -141,31 +120,6 @@ class FakeBackend:
         self._power.step()
         if not self._service.lists:
             raise EndpointRefused("HTTP 404: no such path", status=404)
-
-
-class MortalDisk(RealDisk):
-    """The real disk, for a process with `power`; a write may be torn by its end."""
-
-    def __init__(self, power: Power) -> None:
-        self._power = power
-
-    def write(self, file: int, data: bytes | memoryview, offset: int) -> int:
-        self._power.step()
-        try:
-            self._power.step()
-        except Killed:
-            super().write(file, data[: len(data) // 2], offset)
-            raise
-        return super().write(file, data, offset)
-
-    def sync(self, file: int) -> None:
-        self._power.step()
-        super().sync(file)
-        self._power.step()
-
-    def cut(self, file: int, size: int) -> None:
-        self._power.step()
-        super().cut(file, size)
 
 
 def _now() -> float:

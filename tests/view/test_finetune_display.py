@@ -13,14 +13,14 @@ from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint import fine_tuning
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.intents import StepLog
+from herogen_async.generation.intents import IntentLog
 from herogen_async.lab.simulator import Policy, serve
 from herogen_async.lab.simulator import TuningPolicy as Simulated
-from herogen_async.tune.finetune.chain_state import MODEL
 from herogen_async.tune.finetune.hosted import HostedBackend, job_body
-from herogen_async.tune.finetune.job_watch import Story, TuningProgress
+from herogen_async.tune.finetune.log_steps import MODEL
 from herogen_async.tune.finetune.model_registry import find_tuned, last_finetune, model_step
 from herogen_async.tune.finetune.records import JobEvent, TunedModel, TuneRequest
+from herogen_async.tune.finetune.tuning_progress import TuningProgress, TuningStory
 from herogen_async.view.terminal.finetune_view import PlainTuning, draw_tuning, sparkline
 from support.fake_server import FakeServer, error
 
@@ -63,14 +63,14 @@ def test_a_curve_is_as_wide_as_it_may_be_and_falls_as_its_values_do() -> None:
     assert "▁" == sparkline([1.0], 5)
 
 
-def test_what_is_to_go_follows_the_pace_of_the_steps_and_no_event_counts_twice() -> None:
-    story = Story()
+def test_the_time_left_follows_the_pace_of_the_steps() -> None:
+    """What is left is told from the seconds that the steps so far took."""
+    story = TuningStory("001", "openai", "m")
     told = [
         JobEvent(str(n), 10.0 * n, "", kind="metrics", metrics={"step": float(n), "total_steps": 10.0})
         for n in range(1, 4)
     ]
-    assert 3 == len(story.add(told))
-    assert [] == story.add(told)
+    story.add(told)
     assert 70.0 == story.to_go_s(0.0)
     assert 65.0 == story.to_go_s(5.0)
 
@@ -80,7 +80,7 @@ def tuned(folder: Path, name: str) -> TunedModel:
     model = TunedModel(
         name, "openai", "m", Recipe(attributes={"age": ("20",)}), folder, training=folder.parent.parent / "rows.jsonl"
     )
-    with StepLog.open(folder, VirtualClock._epoch) as log:
+    with IntentLog.open(folder, VirtualClock._epoch) as log:
         log.append({"step": "order", "tag": "t", "settings": {}, "files": {}})
         log.append({**model_step(model), "step": MODEL})
     return model
@@ -94,7 +94,7 @@ def test_a_model_is_found_by_its_file_its_folder_and_its_name_and_the_run_may_ha
     place = Path("rows.finetune")
     tuned(place / "001", "ft:one")
     two = tuned(place / "002", "ft:two")
-    with StepLog.open(place / "003", VirtualClock._epoch) as log:  # one that made nothing yet
+    with IntentLog.open(place / "003", VirtualClock._epoch) as log:  # one that made nothing yet
         log.append({"step": "order", "tag": "t", "settings": {}, "files": {}})
     assert ["ft:two", "ft:two", "ft:one", "ft:one"] == [
         find_tuned(word).name for word in ("rows.jsonl", "rows.finetune", "rows.finetune/001", "ft:one")

@@ -11,7 +11,7 @@ import pytest
 
 from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.data.dataset.recipe import Recipe
-from herogen_async.generation.intents import StepLog
+from herogen_async.generation.intents import IntentLog
 from herogen_async.tune.evaluation import Evaluation, Share, evaluate_tuned
 from herogen_async.tune.evaluation.mentions import kept, names
 from herogen_async.tune.evaluation.prompts import Asked as Question
@@ -163,7 +163,7 @@ def test_rows_that_are_no_longer_those_of_the_tuning_are_not_looked_at_and_it_is
     told = {role: {"sha256": fingerprint_of(file)} for role, file in files.items()}
     with FakeServer(taught) as server:
         tuned = tuned_model(tmp_path, server.url, training=files["training"], held_out=files["validation"])
-        with StepLog.open(tuned.folder, datetime(2026, 11, 1, tzinfo=UTC)) as log:
+        with IntentLog.open(tuned.folder, datetime(2026, 11, 1, tzinfo=UTC)) as log:
             log.append({"step": "order", "files": told})
         assert (tuned, []) == without_changed_rows(tuned)
         rows_file(files["validation"], [("18, man, flight", "A hero.")])

@@ -22,14 +22,14 @@ from herogen_async.core.errors import (
     RunInUse,
     ServerFault,
 )
-from herogen_async.generation.intents import StepLog, read_steps
-from herogen_async.tune.finetune.chain import Told
+from herogen_async.generation.intents import IntentLog, Resolution, read_steps
 from herogen_async.tune.finetune.job_request import Wanted
 from herogen_async.tune.finetune.launch import Launch, LaunchOptions, TuneWatch
 from herogen_async.tune.finetune.model_registry import find_tuned
 from herogen_async.tune.finetune.outcome import FinetuneResult
 from herogen_async.tune.finetune.records import FAILED, Checkpoint, JobEvent, JobState
-from support.tuning_backend import FakeBackend, Killed, MortalDisk, Power, Service
+from support.mortal_process import Killed, MortalDisk, Power
+from support.tuning_backend import FakeBackend, Service
 
 
 def write_rows(path: Path, *, first: int = 0, count: int = 10) -> Path:
@@ -154,7 +154,7 @@ def test_where_a_service_cannot_tell_a_person_looks_and_says_which_it_is(rows: P
     assert "--resend" in (refused.value.fix or "")
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
-    assert_done_once(rows, service, tune(rows, service, told=Told(adopt="job-1")))
+    assert_done_once(rows, service, tune(rows, service, resolution=Resolution(adopt="job-1")))
 
 
 def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
@@ -170,7 +170,7 @@ def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
     for job_id, refuses in (("job-l", True), ("job-1", False)):
-        begun = launch(rows, service, told=Told(adopt=job_id))
+        begun = launch(rows, service, resolution=Resolution(adopt=job_id))
         begun._given_backend = Strict(service)
         if refuses:
             with pytest.raises(InputError, match="there is no job 'job-l'"):
@@ -232,7 +232,7 @@ def test_resend_asks_again_what_a_person_knows_did_not_arrive(rows: Path) -> Non
     service = Service(loses={"create": ["call"]}, lists=False)
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
-    assert_done_once(rows, service, tune(rows, service, told=Told(resend=True)))
+    assert_done_once(rows, service, tune(rows, service, resolution=Resolution(resend=True)))
 
 
 def test_a_service_that_never_answers_is_given_up_with_what_it_said(rows: Path) -> None:
@@ -326,24 +326,5 @@ def test_a_service_that_is_away_is_waited_for_and_not_for_ever(rows: Path, times
 def test_p8_a_second_command_names_the_one_that_holds_the_chain(rows: Path) -> None:
     tune(rows, Service(over_after=10**6), watch=False)
     folder = rows.with_name("rows.finetune") / "001"
-    with StepLog.open(folder, VirtualClock._epoch), pytest.raises(RunInUse, match="in use by process"):
+    with IntentLog.open(folder, VirtualClock._epoch), pytest.raises(RunInUse, match="in use by process"):
         tune(rows, Service())
-
-
-def test_p3_a_torn_step_is_put_aside_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    at = VirtualClock._epoch
-    with StepLog.open(tmp_path, at) as log:
-        log.append({"step": "order"})
-        log.append({"step": "intent"})
-    file = tmp_path / "steps.jsonl"
-    whole = file.read_bytes()
-    first = whole.index(b"\n") + 1
-    for cut in range(first, len(whole), 7):
-        file.write_bytes(whole[:cut])
-        with StepLog.open(tmp_path, at) as log:
-            assert ["order"] == [step["step"] for step in log.records]
-            log.append({"step": "next"})
-        assert ["order", "next"] == [step["step"] for step in read_steps(tmp_path)]
-    file.write_bytes(b"x" + whole)
-    with pytest.raises(DamageError, match="line 1, at byte 0"):
-        StepLog.open(tmp_path, at)

@@ -98,8 +98,8 @@ def test_a_run_is_assembled_as_messages_and_its_recipe_is_kept(server: Simulated
 def test_an_answer_that_the_service_loses_costs_nothing_twice(
     rows: Path, faults: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("LOOKS_S", "TRIES_S"):
-        monkeypatch.setattr(f"herogen_async.tune.finetune.chain.{name}", (0.0, 0.1))
+    for name in ("LOOKS_S", "ATTEMPTS_S"):
+        monkeypatch.setattr(f"herogen_async.generation.intents.chain.{name}", (0.0, 0.1))
     with simulated(faults=dict.fromkeys(faults, 1)) as server:
         ended = tune(server, rows, cwd=rows.parent)
         assert (0, (1, 1)) == (ended.returncode, counts(server)), ended.stderr
@@ -156,7 +156,7 @@ def test_a_first_try_that_reaches_nobody_names_the_whole_command(
 ) -> None:
     """Without its options the same file would be tuned elsewhere; and a wrong address may be mended."""
     monkeypatch.setattr("herogen_async.generation.endpoint.fine_tuning._LOOKS", 1)
-    monkeypatch.setattr("herogen_async.tune.finetune.chain.TRIES_S", (0.0,))
+    monkeypatch.setattr("herogen_async.generation.intents.chain.ATTEMPTS_S", (0.0,))
     gone = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
     ended = herogen("finetune", str(rows), *gone, cwd=rows.parent)
     assert 3 == ended.returncode

@@ -98,7 +98,7 @@ class TestWithARealChild:
     ) -> None:
         for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"):
             monkeypatch.setenv(name, "canary")
-        assert "running" == (await begun(backend, order(tmp_path))).status
+        assert (await begun(backend, order(tmp_path))).status in ("running", "succeeded")  # it may be over by now
         state = await until(backend, "succeeded", "failed", "interrupted")
 
         assert ("succeeded", None) == (state.status, state.error)

@@ -24,7 +24,7 @@ STEPS = "steps.jsonl"
 _NUMBERED = re.compile(r"\d{3,}")
 
 
-class StepLog:
+class IntentLog:
     """The log in one folder. Use as a context manager: the lock is let go at its end."""
 
     def __init__(self, folder: Path, lock: RunLock, file: AppendFile, records: list[dict[str, Any]]) -> None:
@@ -32,15 +32,16 @@ class StepLog:
         self.records = records
         self._lock = lock
         self._file = file
+        self._failed: DiskError | None = None
 
     @classmethod
-    def open(cls, folder: Path, at: datetime, disk: Disk = REAL) -> StepLog:
+    def open(cls, folder: Path, at: datetime, disk: Disk = REAL) -> IntentLog:
         """Take the lock of `folder`, make the log where there is none, and put a torn end aside.
 
         Raises RunInUse naming the holder, DamageError, DiskError.
         """
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(folder, disk)
         except OSError as error:
             raise _refused(folder, error) from error
         lock = _locked(folder, at)
@@ -64,12 +65,18 @@ class StepLog:
         self._lock.release()
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a step, durably. Raises DiskError; then whether it is there is unknown until the log is opened again."""
+        """Add a step, durably. Raises DiskError; then whether it is there is unknown until the log is opened again.
+
+        So nothing is added after it: an intent would be taken for durable, and its call made, on a disk that isn't.
+        """
+        if self._failed is not None:
+            raise self._failed
         try:
             self._file.append(codec.sealed_line(record))
             self._file.sync()
         except OSError as error:
-            raise _refused(self._file.path, error) from error
+            self._failed = _refused(self._file.path, error)
+            raise self._failed from error
         self.records.append(record)
 
 
@@ -101,6 +108,14 @@ def next_numbered(parent: Path) -> Path:
     """The folder after the last that holds steps: two that ask at once get the same one, and its lock decides."""
     last = max((int(path.name) for path in numbered_folders(parent)), default=0)
     return parent / f"{last + 1:03d}"
+
+
+def _make(folder: Path, disk: Disk) -> None:
+    """Make `folder` and what is missing above it, durably: a log is gone where a power cut takes its folder away."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in missing:
+        disk.sync_names(each.parent)
 
 
 def _locked(folder: Path, at: datetime) -> RunLock:
@@ -138,7 +153,7 @@ def _sound(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
             if number < len(lines):
                 raise DamageError(
                     f"{str(path)!r} is damaged in line {number}, at byte {end}: what was asked there can't be told",
-                    fix="look at the service which files and jobs are there, then start another fine-tune with --new",
+                    fix="look at the service for what was made there, and start over with --new",
                 )
             return records, end
         records.append(codec.loads(line))
@@ -149,5 +164,5 @@ def _sound(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
 def _refused(path: Path, error: OSError) -> DiskError:
     return DiskError(
         f"{str(path)!r} can't be written: {error.strerror or os.strerror(error.errno or 0)}",
-        fix="make room or mend the disk, then the same command again: nothing that was asked is asked twice",
+        fix="free some space or mend the disk; nothing that was asked is asked twice",
     )

@@ -16,13 +16,13 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from herogen_async.core.errors import Interrupted
 from herogen_async.core.event_loop import handling
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.tune.finetune.chain import Told
+from herogen_async.generation.intents import Resolution
 from herogen_async.tune.finetune.job_request import Wanted, settings_of
-from herogen_async.tune.finetune.job_watch import TuningProgress
 from herogen_async.tune.finetune.launch import Launch, LaunchOptions, TuneWatch
 from herogen_async.tune.finetune.model_registry import find_tuned, last_finetune
 from herogen_async.tune.finetune.outcome import FinetuneResult
 from herogen_async.tune.finetune.records import TunedModel
+from herogen_async.tune.finetune.tuning_progress import TuningProgress
 
 __all__ = [
     "FinetuneOptions",
@@ -78,12 +78,12 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneOptions]) -> Finetu
     Cancelled, it leaves the job alone. Raises InputError, LocalModelError, EndpointError, DiskError, DamageError.
     """
     known: dict[str, Any] = dict(options)
-    told = Told(known.pop("resend", False), known.pop("adopt", None))
+    resolution = Resolution(known.pop("resend", False), known.pop("adopt", None))
     watch, cancels = known.pop("watch", None) or TuneWatch(), known.pop("cancel", False)
     new, api_key, watches = known.pop("new", False), known.pop("api_key", None), known.pop("watch_job", None)
     validation = known.pop("validation", None)
     wanted = Wanted(os.fspath(target), validation=None if validation is None else Path(validation), **known)
-    launch = Launch(LaunchOptions(wanted, new=new, watch=watches, told=told, api_key=api_key), watch)
+    launch = Launch(LaunchOptions(wanted, new=new, watch=watches, resolution=resolution, api_key=api_key), watch)
     return await (launch.cancel() if cancels else launch.run())
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded
-from herogen_async.generation.intents import numbered_folders, read_steps
-from herogen_async.tune.finetune.chain_state import Steps, fold
+from herogen_async.generation.intents import ChainState, fold, numbered_folders, read_steps
 from herogen_async.tune.finetune.file_checks import CheckedRows
 from herogen_async.tune.finetune.hosted import LONGEST_SUFFIX
+from herogen_async.tune.finetune.log_steps import CREATE, MODEL, OVER, files_in
 from herogen_async.tune.finetune.records import BACKENDS, LOCAL, OPENAI, TuneRequest
 from herogen_async.tune.finetune.training_files import Data
 
@@ -77,16 +77,34 @@ class Held:
     """A fine-tune that is there already. `amended`: the service refused it as it was, and it is tried as it is now."""
 
     folder: Path
-    steps: Steps
+    state: ChainState
     amended: bool = False
 
     @property
+    def request(self) -> Mapping[str, Any]:
+        """The step that it begins with."""
+        return self.state.request or {}
+
+    @property
     def settings(self) -> dict[str, Any]:
-        return dict((self.steps.order or {})["settings"])
+        return dict(self.request["settings"])
 
     @property
     def tag(self) -> str:
-        return str((self.steps.order or {})["tag"])
+        return str(self.request["tag"])
+
+    @property
+    def job_id(self) -> str | None:
+        return self.state.results.get(CREATE)
+
+    @property
+    def over(self) -> Mapping[str, Any] | None:
+        """How its job ended; None while it has not."""
+        return self.state.facts.get(OVER)
+
+    @property
+    def has_model(self) -> bool:
+        return MODEL in self.state.facts
 
 
 def held_for(parent: Path, wanted: Wanted) -> Held | None:
@@ -97,7 +115,7 @@ def held_for(parent: Path, wanted: Wanted) -> Held | None:
     latest: Held | None = None
     for folder in reversed(numbered_folders(parent)):
         each = Held(folder, fold(read_steps(folder)))
-        if each.steps.order is None:
+        if each.state.request is None:
             continue
         if not _differences(wanted, each):
             return each
@@ -105,7 +123,7 @@ def held_for(parent: Path, wanted: Wanted) -> Held | None:
     if latest is None:
         return None
     differ = _differences(wanted, latest)
-    if latest.steps.refused and not latest.steps.job_id and not _of_no_use(latest, differ):
+    if latest.state.refused and not latest.job_id and not _of_no_use(latest, differ):
         return replace(latest, amended=True)
     said = "; ".join(
         f"{name} {new!r}, it has {'none of its own' if old is None else repr(old)}"
@@ -186,7 +204,7 @@ def order_step(order: TuneRequest, rows: Mapping[str, CheckedRows], tag: str, fo
 
 def held_order(held: Held) -> TuneRequest:
     """The order of a fine-tune that is there, as it was given."""
-    step = held.steps.order or {}
+    step = held.request
     paths = {role: Path(os.path.normpath(held.folder / each["path"])) for role, each in step["files"].items()}
     settings = {name: value for name, value in held.settings.items() if name != "format"}
     return TuneRequest(
@@ -199,14 +217,14 @@ def held_order(held: Held) -> TuneRequest:
 
 def changed_files(held: Held, found: Mapping[str, str]) -> list[str]:
     """What is no longer as it was when the fine-tune began; `found` is the SHA-256 of each role's file now."""
-    told: Mapping[str, Mapping[str, Any]] = (held.steps.order or {})["files"]
+    told: Mapping[str, Mapping[str, Any]] = held.request["files"]
     sentences = []
     for role in sorted(told.keys() | found.keys()):
         before, now = told.get(role, {}).get("sha256"), found.get(role)
         if before is None or now is None:
             sentences.append(f"the {role} file is {'new' if before is None else 'gone'}")
         elif before != now:
-            done = "uploaded" if role in held.steps.files else "checked"
+            done = "uploaded" if role in files_in(held.state.results) else "checked"
             sentences.append(
                 f"the {role} file has changed since it was {done} (sha256 {before[:12]}..., now {now[:12]}...)"
             )
@@ -215,7 +233,7 @@ def changed_files(held: Held, found: Mapping[str, str]) -> list[str]:
 
 def _of_no_use(held: Held, differ: Mapping[str, Any]) -> bool:
     """Whether what was done for `held` can't serve an order that differs so: files are at one service, for good."""
-    elsewhere = {"backend", "format"} | ({"base_url"} if held.steps.results else set())
+    elsewhere = {"backend", "format"} | ({"base_url"} if held.state.results else set())
     return not elsewhere.isdisjoint(differ)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from herogen_async.tune.finetune.chain_state import Steps
 from herogen_async.tune.finetune.records import LOCAL, SUCCEEDED, Checkpoint, JobState, TunedModel, TuneRequest
 
 # In a backend's own record -> as `metrics` has it; the last value of the events where the record holds none.
@@ -66,9 +65,8 @@ def over_step(job: JobState, checkpoints: Sequence[Checkpoint], metrics: Mapping
     }
 
 
-def job_in(steps: Steps) -> JobState:
-    """The job as it was when it ended."""
-    over = steps.over or {}
+def job_in(over: Mapping[str, Any]) -> JobState:
+    """The job as it was when it ended, from that step of its log."""
     return JobState(
         over.get("job_id", ""),
         over.get("status", ""),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,20 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import EndpointError, InputError, RunInUse
 from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.generation.intents import StepLog, next_numbered, numbered_folders
+from herogen_async.generation.intents import (
+    FIRST_S,
+    LONGEST_S,
+    REQUEST,
+    UNRESOLVED,
+    Chain,
+    IntentLog,
+    JobWatch,
+    Resolution,
+    next_numbered,
+    numbered_folders,
+)
 from herogen_async.generation.run_folder import existing_run
 from herogen_async.generation.run_folder.disk import REAL, Disk
-from herogen_async.tune.finetune.chain import NOTHING_TOLD, Chain, Told
-from herogen_async.tune.finetune.chain_state import ORDER
 from herogen_async.tune.finetune.file_checks import JSON_LINES, CheckedRows, checked_rows, fingerprint_of, is_gone
 from herogen_async.tune.finetune.hosted import HostedBackend
 from herogen_async.tune.finetune.job_request import (
@@ -33,22 +44,27 @@ from herogen_async.tune.finetune.job_request import (
     order_step,
     server_for,
 )
-from herogen_async.tune.finetune.job_result import checkpoints_in, cost_of, job_in, metrics_of, tuned_model
-from herogen_async.tune.finetune.job_watch import JobWatch, TuningProgress
+from herogen_async.tune.finetune.job_result import checkpoints_in, cost_of, job_in, metrics_of, over_step, tuned_model
+from herogen_async.tune.finetune.log_steps import CREATE, MODEL, OVER
 from herogen_async.tune.finetune.loss_curve import write_curve
 from herogen_async.tune.finetune.model_registry import finetunes_of, model_step, tuned_in
 from herogen_async.tune.finetune.outcome import NOT_STARTED, FinetuneResult
 from herogen_async.tune.finetune.records import (
     CANCELLED,
     INTERRUPTED,
+    LOCAL,
     OPENAI,
     Backend,
     Checkpoint,
+    JobEvent,
     JobState,
     TuneRequest,
 )
 from herogen_async.tune.finetune.training_files import Data, find_data, format_for, format_of
+from herogen_async.tune.finetune.tuning_calls import create_call, tuning_calls
+from herogen_async.tune.finetune.tuning_progress import TuningProgress, TuningStory
 
+LOCAL_LONGEST_S = 1.0  # between looks at this machine's own trainer: one costs less than a millisecond
 _CANCEL_LOOKS = 60  # a trainer saves a checkpoint before it ends: a minute
 
 
@@ -68,7 +84,7 @@ class LaunchOptions:
     wanted: Wanted
     new: bool = False
     watch: bool | None = None
-    told: Told = NOTHING_TOLD
+    resolution: Resolution = UNRESOLVED
     api_key: ApiKey | None = None
 
 
@@ -104,12 +120,12 @@ class Launch:
             return await self._begin()
         data = self._data(merged(self._wish.wanted, held.settings), held)
         self._refuse_changes(held, data)
-        if held.steps.model is not None or (held.steps.over is not None and not held.steps.over.get("model")):
+        if held.has_model or (held.over is not None and not held.over.get("model")):
             return self._told_again(held)
         if held.amended and data is not None:
             return await self._begin(held, data)
         order = held_order(held) if data is None else _with_files(held_order(held), data)
-        if held.steps.job_id is None and data is not None:
+        if held.job_id is None and data is not None:
             self._rows(order)
         async with self._backend(order, held.folder) as backend:
             return await self._carry(order, held.tag, held.folder, backend)
@@ -121,12 +137,13 @@ class Launch:
             raise InputError(f"there is no fine-tune of {self._wish.wanted.target!r}", fix="nothing to cancel")
         order = held_order(held)
         async with self._backend(order, held.folder) as backend:
-            with StepLog.open(held.folder, self._clock.wall(), self._disk) as log:
-                chain = Chain(log, backend, self._clock, notice=self._watch.on_notice, told=self._wish.told)
-                job_id = await chain.found(order, held.tag)
+            with IntentLog.open(held.folder, self._clock.wall(), self._disk) as log:
+                chain = self._chain(log)
+                create = create_call(backend, order, held.tag)
+                job_id = await chain.settle(create)
                 if job_id is None:
                     job = JobState("", CANCELLED, fix="start another with --new")
-                    chain.over(job, ())
+                    _record_over(chain, job)
                     self._watch.on_notice("No job was started, so there was nothing to pay.")
                     return self._outcome(held.folder, order, job, as_asked=True)
                 job = await backend.job(job_id)
@@ -143,11 +160,10 @@ class Launch:
             job = await backend.job(job_id)
             if not job.is_over:
                 raise
-        watch = self._job_watch(backend, "", "")
         for _ in range(_CANCEL_LOOKS):
             if job.is_over:
                 break
-            await watch.nap()
+            await asyncio.sleep(FIRST_S)
             job = await backend.job(job_id)
         return job
 
@@ -185,15 +201,16 @@ class Launch:
         self, order: TuneRequest, tag: str, folder: Path, backend: Backend, step: dict[str, Any] | None = None
     ) -> FinetuneResult:
         """Under the lock: all that is not done yet."""
-        with StepLog.open(folder, self._clock.wall(), self._disk) as log:
-            chain = Chain(log, backend, self._clock, notice=self._watch.on_notice, told=self._wish.told)
+        with IntentLog.open(folder, self._clock.wall(), self._disk) as log:
+            chain = self._chain(log)
             if step is not None:
-                if chain.steps.order is not None and chain.steps.order["tag"] != tag:
+                there = chain.state.request
+                if there is not None and there["tag"] != tag:
                     raise RunInUse(
                         f"another command has just begun a fine-tune in {str(folder)!r}", fix="the same command again"
                     )
-                chain.record(ORDER, **step)
-            job_id = await chain.start(order, tag)
+                chain.record(REQUEST, **step)
+            job_id = (await chain.run(tuning_calls(backend, order, tag)))[CREATE]
             self._watch.on_notice(f"Job {job_id} on {order.base_url or 'this machine'}, kept in {folder}")
             job = await backend.job(job_id)
             if job.status == INTERRUPTED:
@@ -207,16 +224,20 @@ class Launch:
         self, chain: Chain, order: TuneRequest, folder: Path, *, backend: Backend, job: JobState, as_asked: bool = False
     ) -> FinetuneResult:
         """Watch the job to its end and write down what it came to."""
-        watch = self._job_watch(backend, order.model, str(folder))
-        job = await watch.until_over(job.job_id)
+        story = TuningStory(str(folder), backend.name, order.model)
+
+        def seen(looked: JobState, fresh: Sequence[JobEvent], elapsed_s: float) -> None:
+            self._watch.on_tuning(story.progress(looked, fresh, elapsed_s, self._clock))
+
+        job = await self._job_watch(backend, job.job_id).until_still(seen)
         if not job.is_over:
             return self._outcome(folder, order, job)
         checkpoints = await self._checkpoints(backend, job)
-        points = watch.story.points
+        points = story.points
         files = write_curve(folder, points, f"{order.model}, {folder}", self._watch.on_notice)
-        chain.over(job, checkpoints, metrics_of(job, points))
+        _record_over(chain, job, checkpoints, metrics_of(job, points))
         tuned = tuned_model(order, job, folder, metrics_of(job, points))
-        if tuned is not None and chain.steps.model is None:
+        if tuned is not None and MODEL not in chain.state.facts:
             known = model_step(tuned)
             chain.record(known.pop("step"), **known)
         outcome = self._outcome(folder, order, job, as_asked=as_asked)
@@ -234,13 +255,13 @@ class Launch:
 
     def _told_again(self, held: Held) -> FinetuneResult:
         """Of a fine-tune that is over: as it was written down. Nothing is asked."""
-        job, order = job_in(held.steps), held_order(held)
-        if self._wish.told != NOTHING_TOLD:
-            raise InputError("this fine-tune is over: nothing to resend or adopt", fix="leave --resend/--adopt away")
+        over = held.over or {}
+        job, order = job_in(over), held_order(held)
+        if self._wish.resolution != UNRESOLVED:
+            raise InputError("this fine-tune is over: nothing to resend or adopt", fix="remove --resend/--adopt")
         outcome = self._outcome(held.folder, order, job)
         tuned = tuned_in(held.folder)
         files = tuple(file for name in ("loss.csv", "loss.png") if (file := held.folder / name).is_file())
-        over = held.steps.over or {}
         return replace(
             outcome,
             tuned=tuned,
@@ -269,7 +290,7 @@ class Launch:
         if held is not None and validation is None and Path(wanted.target).is_file():
             validation = held_order(held).validation
             validation = validation if validation is not None and validation.is_file() else None
-        has_job = held is not None and held.steps.job_id is not None
+        has_job = held is not None and held.job_id is not None
         if has_job and is_gone(wanted.target):
             self._watch.on_notice(f"{wanted.target!r} is gone; the job goes on with what it was given.")
             return None
@@ -286,11 +307,11 @@ class Launch:
         if not changed:
             return
         said = " and ".join(changed)
-        goes_on = held.steps.job_id is not None and held.steps.model is None
+        goes_on = held.job_id is not None and not held.has_model
         if goes_on and self._wish.watch:
             self._watch.on_notice(f"Note: {said}; the job goes on with what it was given.")
             return
-        more = f" Job {held.steps.job_id} is not touched: --watch goes on watching it." if goes_on else ""
+        more = f" Job {held.job_id} is not touched: --watch goes on watching it." if goes_on else ""
         raise InputError(
             f"{said}: {str(held.folder)!r} was begun with what was there before",
             fix=f"put the file back to go on with it, or start another on it as it is now with --new.{more}",
@@ -309,9 +330,18 @@ class Launch:
             self._watch.on_notice(f"Note: {doubles:,} rows are the same as another")
         return rows
 
-    def _job_watch(self, backend: Backend, model: str, name: str) -> JobWatch:
-        about = {"name": name, "backend": backend.name, "model": model}
-        return JobWatch(backend, self._clock, about, on_tuning=self._watch.on_tuning, notice=self._watch.on_notice)
+    def _chain(self, log: IntentLog) -> Chain:
+        return Chain(log, self._clock, notice=self._watch.on_notice, resolution=self._wish.resolution)
+
+    def _job_watch(self, backend: Backend, job_id: str) -> JobWatch[JobState, JobEvent]:
+        longest_s = LOCAL_LONGEST_S if backend.name == LOCAL else LONGEST_S
+        return JobWatch(
+            partial(backend.job, job_id),
+            partial(backend.events, job_id),
+            clock=self._clock,
+            notice=self._watch.on_notice,
+            longest_s=longest_s,
+        )
 
     @asynccontextmanager
     async def _backend(self, order: TuneRequest, folder: Path) -> AsyncIterator[Backend]:
@@ -325,6 +355,14 @@ class Launch:
             from herogen_async.tune.finetune.local import LocalBackend  # noqa: PLC0415 - for this backend alone
 
             yield LocalBackend(folder, on_progress=self._watch.on_weights)
+
+
+def _record_over(
+    chain: Chain, job: JobState, checkpoints: Sequence[Checkpoint] = (), metrics: Mapping[str, float] | None = None
+) -> None:
+    """Write down how the job ended, once."""
+    if OVER not in chain.state.facts:
+        chain.record(OVER, **over_step(job, checkpoints, metrics or {}))
 
 
 def _with_files(order: TuneRequest, data: Data) -> TuneRequest:

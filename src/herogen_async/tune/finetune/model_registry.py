@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from herogen_async.core.errors import DamageError, InputError, RunFolderError
 from herogen_async.data.dataset.recipe import Recipe
-from herogen_async.generation.intents import STEPS, numbered_folders, read_steps
+from herogen_async.generation.intents import STEPS, fold, numbered_folders, read_steps
 from herogen_async.generation.run_folder import RUNS, RunFolder, find_run
-from herogen_async.tune.finetune.chain_state import MODEL, fold
 from herogen_async.tune.finetune.file_checks import fingerprint_of, is_gone
+from herogen_async.tune.finetune.log_steps import MODEL
 from herogen_async.tune.finetune.records import TunedModel
 
 SUFFIX = ".finetune"  # the folder beside a FILE
@@ -57,13 +57,13 @@ def last_finetune(folder: Path) -> TunedModel | None:
 
 def tuned_in(folder: Path) -> TunedModel | None:
     """The model that the fine-tune in `folder` made; None as long as it has made none."""
-    model = fold(read_steps(folder)).model
+    model = fold(read_steps(folder)).facts.get(MODEL)
     return None if model is None else _tuned(model, folder)
 
 
 def without_changed_rows(tuned: TunedModel) -> tuple[TunedModel, list[str]]:
     """`tuned` without the files that are no longer what it was tuned with, and a sentence for each."""
-    told = (fold(read_steps(tuned.folder)).order or {}).get("files", {})
+    told = (fold(read_steps(tuned.folder)).request or {}).get("files", {})
     notes: list[str] = []
     left_out: dict[str, Any] = {}
     for role, name in (("training", "training"), ("validation", "held_out")):
@@ -126,7 +126,7 @@ def _everywhere() -> Iterator[TunedModel]:
                 yield tuned
 
 
-def _tuned(step: dict[str, Any], folder: Path) -> TunedModel:
+def _tuned(step: Mapping[str, Any], folder: Path) -> TunedModel:
     known = {each.name: step[each.name] for each in fields(TunedModel) if each.name in step}
     known["recipe"] = Recipe.from_dict(known["recipe"])
     known |= {name: None if known.get(name) is None else _found(known[name], folder) for name in _PATHS}

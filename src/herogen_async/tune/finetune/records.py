@@ -61,6 +61,11 @@ class JobState:
     def is_over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.is_over or self.status == INTERRUPTED
+
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:

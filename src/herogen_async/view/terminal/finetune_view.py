@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from herogen_async.core.units import count, duration
-from herogen_async.tune.finetune.job_watch import TuningProgress
+from herogen_async.tune.finetune.tuning_progress import TuningProgress
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.sanitize import sanitize
 
