@@ -205,6 +205,6 @@ def _note_acknowledged(page: Page) -> None:
 
     def told(engine: Engine, written: Written) -> None:
         tell(engine, written)
-        page.acknowledge(engine.progress.done)
+        page.acknowledge(engine.counters.done)
 
     Engine._written = told  # type: ignore[method-assign]

@@ -150,7 +150,7 @@ def test_requests_and_tokens_may_bind_in_turn(charge: str) -> None:
         Setting(Limits(rpm=rpm, tpm=tpm), rows=1200, max_tokens=16, spec=_alternating(), phase_s=PHASES_S[0]),
     )
     shortest_s = 600 * 60 / rpm + (run.stats["prompt_tokens"] - 600 * 6) * 60 / tpm
-    assert 1200 == run.progress.done
+    assert 1200 == run.counters.done
     assert run.took_s <= shortest_s / 0.98
     assert run.refused_share <= 0.002
     assert min(run.bound_share("requests"), run.bound_share("tokens")) >= 0.2
@@ -203,7 +203,7 @@ def test_294_rows_of_three_seconds_take_eight_and_a_half_where_the_server_has_a_
     run = run_against(policy, Setting(limits, rows=294))
     assert run.took_s <= 8.5
     assert run.refused <= 1
-    assert 294 == run.progress.done
+    assert 294 == run.counters.done
 
 
 def test_16_workers_would_take_the_same_294_rows_a_minute() -> None:
@@ -238,7 +238,7 @@ def test_ten_minutes_of_nothing_but_429_cost_no_row_and_no_attempt(asks_s: float
     """I6: a single attempt is all that a row has here."""
     server = Shut(VirtualClock(), shut_s=shut_s, open_s=600.0, asks_s=asks_s)
     run = run_with(lambda clock: server, Setting(rows=400, concurrency=64, max_attempts=1), server.open.stats)
-    assert (400, 0, None) == (run.progress.done, run.progress.failed, run.stopped)
+    assert (400, 0, None) == (run.counters.done, run.counters.failed, run.stopped)
     assert 400 == run.stats["answered"]
     assert run.took_s < 900
     assert len(server.refused_at) < 1000  # it knocks, it doesn't hammer
@@ -264,7 +264,7 @@ def test_what_was_refused_has_all_of_its_attempts_still() -> None:
     """I6: of two attempts one is left after three refusals and a failure."""
     server = Grudging(VirtualClock())
     run = run_with(lambda clock: server, Setting(rows=20, max_attempts=2), server.open.stats)
-    assert (20, 0, None) == (run.progress.done, run.progress.failed, run.stopped)
+    assert (20, 0, None) == (run.counters.done, run.counters.failed, run.stopped)
 
 
 @pytest.mark.parametrize("concurrency", [16, 512])
@@ -275,7 +275,7 @@ def test_a_server_that_only_fails_parks_the_run_with_the_reason(concurrency: int
     assert "parked" == run.stopped.state
     assert "most answers fail, the last one so: HTTP 500" in run.stopped.reason
     assert run.stopped.fix is not None
-    assert 0 == run.progress.failed
+    assert 0 == run.counters.failed
 
 
 @pytest.mark.slow
@@ -285,7 +285,7 @@ def test_a_server_with_faults_of_every_kind_answers_all_rows_in_not_much_more_th
         return run_against(Policy(faults=faults, latency=Latency(ms=50)), setting)
 
     sound, faulty = at({}), at({"500": 0.05, "reset": 0.01, "hang": 0.005})
-    assert (1000, 0, None) == (faulty.progress.done, faulty.progress.failed, faulty.stopped)
+    assert (1000, 0, None) == (faulty.counters.done, faulty.counters.failed, faulty.stopped)
     assert {"500", "reset", "hang"} == set(faulty.stats["faults"])
     assert faulty.took_s <= 3 * sound.took_s
 

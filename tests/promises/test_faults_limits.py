@@ -16,7 +16,7 @@ from herogen_async.core.clock import Clock, VirtualClock
 from herogen_async.core.errors import ConnectionFailed
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.engine import Deadline, engine
+from herogen_async.generation.engine import Deadline, ticker
 from herogen_async.lab.simulator import Latency, Policy, VirtualEndpoint
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.fault_runs import SPEC, SPEED, Trouble, ask, heal
@@ -127,7 +127,7 @@ class Sample:
 def test_eight_hours_of_usual_trouble_leave_tasks_timers_and_every_container_as_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "TICK_S", 3.0)  # nothing here needs ten looks a second, and they are most of the work
+    monkeypatch.setattr(ticker, "TICK_S", 3.0)  # nothing here needs ten looks a second, and they are most of the work
     samples: list[Sample] = []
     weather = Weather(VirtualClock())
 
@@ -145,7 +145,7 @@ def test_eight_hours_of_usual_trouble_leave_tasks_timers_and_every_container_as_
         gc.unfreeze()
     assert run.stopped is not None
     assert "cancelled" == run.stopped.reason
-    assert run.progress.done > 0.8 * 8 * 60 * 8
+    assert run.counters.done > 0.8 * 8 * 60 * 8
     first, *later = samples[1:]
     for sample in later:
         assert sample.tasks <= 16 + 6

@@ -15,7 +15,7 @@ import pytest
 import herogen_async
 from herogen_async.core.errors import Interrupted
 from herogen_async.generation.endpoint.http.transport import CONNECT_TIMEOUT_S
-from herogen_async.generation.engine import engine
+from herogen_async.generation.engine import ticker
 from herogen_async.generation.session import Watch
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.fault_runs import SPEC, SPEED, HastyClock, HastyLoop, ask, heal
@@ -53,7 +53,7 @@ def test_a_process_that_was_stopped_for_a_minute_takes_the_answers_that_came_mea
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To it, SIGSTOP is a minute that goes by in an instant, longer than the deadline of the calls in flight."""
-    monkeypatch.setattr(engine, "TICK_S", 1e-6)  # it is stopped at the worst moment: right before it looks at deadlines
+    monkeypatch.setattr(ticker, "TICK_S", 1e-6)  # it is stopped at the worst moment: right before it looks at deadlines
     in_flight: list[int] = []
 
     async def stop(loop: HastyLoop, clock: HastyClock) -> None:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Endpoint
-from herogen_async.generation.engine import Counters, Deadline, Engine, Gate, Stopped
-from herogen_async.generation.engine.gate import window_fuse
+from herogen_async.generation.engine import Counters, Deadline, Stopped
 from herogen_async.generation.limits import Admission, TokenEstimate
-from herogen_async.generation.retry import Triage
-from herogen_async.lab.bench.virtual_time import Memory
 from herogen_async.lab.simulator.completions.virtual import VirtualEndpoint
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.tally import Stats
-from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
+from support.engine_rig import Rig
 from support.runs import small_spec
 
 KINDS = ("bucket-minute", "bucket-second", "window-second", "sliding-minute", "window-minute")
@@ -37,36 +32,6 @@ class SizeIsTokens(TokenEstimate):
 
     def prompt(self, size: int) -> float:
         return float(size)
-
-
-class VirtualFuse:
-    """asyncio-throttle's promise on a given clock: never more than `starts` in any `window_s`."""
-
-    def __init__(self, starts: int, window_s: float, clock: Clock) -> None:
-        self._starts = starts
-        self._window_s = window_s
-        self._now = clock.now
-        self._log: deque[float] = deque(maxlen=starts)
-
-    async def __aenter__(self) -> None:
-        while len(self._log) == self._starts and (left_s := self._log[0] + self._window_s - self._now()) > 0:
-            await asyncio.sleep(max(left_s, 1e-6))
-        self._log.append(self._now())
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-
-def virtual_fuse_for(clock: Clock) -> Callable[[float, float], VirtualFuse]:
-    """What a gate takes as `fuse_for`: the real fuse's numbers, on `clock`."""
-
-    def fuse_for(rate_per_s: float, window_s: float) -> VirtualFuse:
-        real = window_fuse(rate_per_s, window_s)
-        return VirtualFuse(int(real.rate_limit), float(real.period), clock)
-
-    return fuse_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +57,7 @@ class Finished:
 
     took_s: float
     admission: Admission
-    progress: Counters
+    counters: Counters
     stopped: Stopped | None
     stats: Stats
 
@@ -110,7 +75,7 @@ class Finished:
 
     def bound_share(self, what: str) -> float:
         """The share of the run that waited for `what`."""
-        return self.progress.binding[what] / max(sum(self.progress.binding.values()), 1)
+        return self.counters.binding[what] / max(sum(self.counters.binding.values()), 1)
 
 
 def run_against(policy: Policy, setting: Setting) -> Finished:
@@ -150,38 +115,23 @@ def _seeded(setting: Setting, main: Callable[[], Any]) -> Finished:
 
 
 async def _run(endpoint: Endpoint, setting: Setting, clock: Clock) -> Callable[[Stats], Finished]:
-    plan = Plan(setting.spec or _spec(setting), endpoint="completions", model="m")
-    limits, started_s = setting.limits, clock.now()
-    admission = Admission(
-        started_s, limits, estimate=TokenEstimate(setting.max_tokens), ramp=True, window_s=setting.window_s
-    )
-    gate = Gate(
-        admission,
-        clock,
-        ceiling_per_s=None if limits.rpm is None else limits.rpm / 60,
-        window_s=setting.window_s,
-        fuse_for=virtual_fuse_for(clock),
-    )
-    progress = Counters(total=setting.rows or plan.size)
-    engine = Engine(
-        plan,
-        endpoint,
-        Memory(lambda: None),
-        gate=gate,
-        clock=clock,
-        progress=progress,
+    rig = Rig(
+        endpoint=endpoint,
+        spec=setting.spec or _spec(setting),
         concurrency=setting.concurrency,
-        triage=Triage(max_attempts=setting.max_attempts),
+        max_attempts=setting.max_attempts,
         deadline=setting.deadline,
+        limits=setting.limits,
+        window_s=setting.window_s,
+        estimate=TokenEstimate(setting.max_tokens),
+        ramp=True,
+        clock=clock,
+        keeps_rows=False,
     )
-    loop = asyncio.get_running_loop()
-    for after_s, happens in setting.at:
-        loop.call_later(after_s, happens)
-    if setting.rows is None:
-        loop.call_later(setting.seconds, engine.cancel)
-    await engine.run(range(progress.total))
-    assert 0 == admission.outstanding, "a ticket leaked"
-    return lambda stats: Finished(clock.now() - started_s, admission, progress, engine.stopped, stats)
+    rig.counters.total = setting.rows or rig.plan.size
+    end = () if setting.rows is not None else ((setting.seconds, rig.engine.cancel),)
+    took_s = await rig.run(*setting.at, *end)
+    return lambda stats: Finished(took_s, rig.admission, rig.counters, rig.engine.stopped, stats)
 
 
 def _spec(setting: Setting) -> Spec:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 import pytest
 
 from herogen_async.core.clock import VirtualClock, run_virtual
-from herogen_async.generation.engine import Counters, Engine, Gate
-from herogen_async.generation.limits import Admission
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
-from herogen_async.generation.retry import Triage
-from herogen_async.lab.bench.virtual_time import Memory
 from herogen_async.lab.simulator import Latency, Policy, VirtualEndpoint
-from herogen_async.specs.plan import Plan
+from support.engine_rig import Rig
 from support.runs import small_spec
 
 SERVICE_S = 0.5
@@ -41,35 +36,26 @@ def seen_with(concurrency: int | None, sigma: float, seed: int = 1) -> Seen:
 
     async def main() -> Seen:
         clock = VirtualClock()
-        plan = Plan(small_spec(values=500, repeats=100), endpoint="completions", model="m")
         endpoint = VirtualEndpoint(
             Policy(slots=SLOTS, latency=Latency(ms=1000 * SERVICE_S, sigma=sigma), headers="silent", seed=seed), clock
         )
-        admission = Admission(clock.now(), adaptive=AdaptiveConcurrency(largest=256) if concurrency is None else None)
-        progress, seen = Counters(total=plan.size), Seen()
-        engine = Engine(
-            plan,
-            endpoint,
-            Memory(lambda: None),
-            gate=Gate(admission, clock),
-            clock=clock,
-            progress=progress,
+        seen = Seen()
+        rig = Rig(
+            endpoint=endpoint,
+            spec=small_spec(values=500, repeats=100),
             concurrency=concurrency or 256,
-            triage=Triage(),
+            adaptive=AdaptiveConcurrency(largest=256) if concurrency is None else None,
+            keeps_rows=False,
         )
 
         def note() -> None:
             at = float(round(clock.now()))
-            seen.done[at] = progress.done
-            seen.limit[at] = admission.in_flight_limit
+            seen.done[at] = rig.counters.done
+            seen.limit[at] = rig.admission.in_flight_limit
 
-        loop = asyncio.get_running_loop()
-        for at in (FOUND_S, CHANGE_S, CHANGE_S + FOUND_S, END_S):
-            loop.call_at(at, note)
-        loop.call_at(CHANGE_S, endpoint.set_slots, LATER_SLOTS)
-        loop.call_at(END_S, engine.cancel)
-        await engine.run(range(plan.size))
-        seen.binding = progress.binding.most_common(1)[0][0]
+        notes = [(at, note) for at in (FOUND_S, CHANGE_S, CHANGE_S + FOUND_S, END_S)]
+        await rig.run(*notes, (CHANGE_S, lambda: endpoint.set_slots(LATER_SLOTS)), (END_S, rig.engine.cancel))
+        seen.binding = rig.counters.binding.most_common(1)[0][0]
         return seen
 
     return run_virtual(main())

@@ -6,15 +6,14 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from test_engine import Rig
-
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
 from herogen_async.core.errors import ConnectionFailed, RateLimited, ServerFault
 from herogen_async.generation.engine import Deadline, Straggler
-from herogen_async.generation.engine.inflight_calls import STRAGGLERS
+from herogen_async.generation.engine.engine import STRAGGLERS
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_lock
 from herogen_async.generation.session.reporter import _fitting
+from support.engine_rig import Rig
 
 CALLS = Deadline(floor_s=30.0, ceiling_s=60.0)
 
@@ -38,7 +37,7 @@ def test_a_row_is_given_up_when_all_its_attempts_together_took_too_long_with_its
         assert "no answer within the 10 s that a row may take" in failure["message"]
         assert {"server", "deadline"} == {attempt["kind"] for attempt in failure["attempts"]}
         assert took_s < 10.5
-        assert (19, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (19, 1, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -72,7 +71,7 @@ def test_a_row_whose_next_try_would_come_too_late_is_given_up_without_waiting_fo
 
         rig = Rig(script, concurrency=20, deadline=replace(CALLS, row_s=20.0))
         assert await rig.run() < 2
-        assert (19, 1) == (rig.progress.done, rig.progress.failed)
+        assert (19, 1) == (rig.counters.done, rig.counters.failed)
         assert loads(rig.journal.failures[0])["message"].endswith("may take, in 1 attempt")
 
     run_virtual(main())
@@ -92,7 +91,7 @@ def test_a_row_whose_time_ran_out_before_a_closed_gate_is_not_asked_again() -> N
 
         rig = Rig(script, values=10, concurrency=2, deadline=replace(CALLS, row_s=20.0))
         await rig.run()
-        assert (20, True) == (rig.progress.done + rig.progress.failed, rig.progress.failed >= 2)
+        assert (20, True) == (rig.counters.done + rig.counters.failed, rig.counters.failed >= 2)
         assert {1} == set(rig.endpoint.asked.values())
 
     run_virtual(main())
@@ -106,7 +105,7 @@ def test_a_server_that_never_answers_gives_up_three_rows_at_most_and_parks() -> 
         rig = Rig(script, values=500, deadline=replace(CALLS, row_s=10.0))
         assert await rig.run() < 21
         assert rig.engine.stopped is not None
-        assert rig.progress.failed < 3
+        assert rig.counters.failed < 3
 
     run_virtual(main())
 
@@ -116,10 +115,10 @@ def test_when_a_sessions_time_is_up_it_finishes_what_is_in_flight_and_parks() ->
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(4)
 
-        rig = Rig(script, values=200, deadline=replace(CALLS, run_s=10.0))
+        rig = Rig(script, values=200, deadline=CALLS, run_s=10.0)
         assert 11.9 < await rig.run() < 12.2
         assert rig.engine.stopped is not None
-        assert ("parked", 12) == (rig.engine.stopped.state, rig.progress.done)
+        assert ("parked", 12) == (rig.engine.stopped.state, rig.counters.done)
         assert "time is up" in rig.engine.stopped.reason
         assert "resume" in (rig.engine.stopped.fix or "")
 
@@ -131,10 +130,10 @@ def test_after_a_sessions_time_calls_that_hang_get_one_deadline_and_are_asked_ag
         async def script(prompt: str, attempt: int) -> None:
             await (hang() if rig.clock.now() > 9 else asyncio.sleep(1))
 
-        rig = Rig(script, values=200, deadline=replace(CALLS, run_s=10.0))
+        rig = Rig(script, values=200, deadline=CALLS, run_s=10.0)
         assert await rig.run() < 10 + CALLS.ceiling_s + 0.5
         assert rig.engine.stopped is not None
-        assert ("parked", 0) == (rig.engine.stopped.state, rig.progress.failed)
+        assert ("parked", 0) == (rig.engine.stopped.state, rig.counters.failed)
 
     run_virtual(main())
 
@@ -145,9 +144,8 @@ def test_a_drain_never_waits_longer_than_one_deadline() -> None:
             await hang()
 
         rig = Rig(script, deadline=replace(CALLS, ceiling_s=30.0))
-        asyncio.get_running_loop().call_later(5, rig.engine.stop, "interrupted", "ctrl-c")
-        assert await rig.run() < 30.5
-        assert 0 == rig.progress.failed
+        assert await rig.run((5, lambda: rig.engine.stop("interrupted", "ctrl-c"))) < 30.5
+        assert 0 == rig.counters.failed
 
     run_virtual(main())
 
@@ -168,12 +166,12 @@ def test_once_nothing_new_is_sent_the_rows_that_are_out_for_the_longest_are_told
         rig = Rig(script, deadline=CALLS)
 
         def look(second: int) -> None:
-            seen[second] = rig.progress.stragglers
+            seen[second] = rig.counters.stragglers
 
         for second in (1, 7):
             asyncio.get_running_loop().call_later(second, look, second)
         await rig.run()
-        assert () == rig.progress.stragglers
+        assert () == rig.counters.stragglers
 
     run_virtual(main())
     assert () == seen[1]
@@ -218,7 +216,7 @@ def test_a_network_that_is_gone_for_two_minutes_parks_the_run_and_gives_no_row_u
         rig = Rig(script, values=100, deadline=CALLS)
         assert 125 < await rig.run() < 140
         assert rig.engine.stopped is not None
-        assert ("parked", 0) == (rig.engine.stopped.state, rig.progress.failed)
+        assert ("parked", 0) == (rig.engine.stopped.state, rig.counters.failed)
         assert "nothing answers any more" in rig.engine.stopped.reason
         assert "resume" in (rig.engine.stopped.fix or "")
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
+from herogen_async.core.clock import MonotonicClock, run_virtual
 from herogen_async.core.codec import loads
 from herogen_async.core.errors import (
     BadAnswer,
@@ -21,117 +19,9 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.core.limits import Limits
-from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.engine import Counters, Deadline, Engine, Gate
-from herogen_async.generation.journal import Written
-from herogen_async.generation.limits import Admission, TokenEstimate
-from herogen_async.generation.retry import Triage
-from herogen_async.specs.plan import Plan
-from support.runs import small_spec
-
-
-class MemoryJournal:
-    """A journal without a disk: a line is written the moment it comes."""
-
-    def __init__(self) -> None:
-        self.rows: list[bytes] = []
-        self.failures: list[bytes] = []
-        self.on_written: Callable[[Written], None] = lambda _: None
-        self.on_trouble: Callable[[OSError | None], None] = lambda _: None
-        self.on_row: Callable[[], None] = lambda: None
-        self.full = False
-        self._finished = asyncio.Event()
-
-    async def open(self) -> None:
-        pass
-
-    def row(self, line: bytes) -> None:
-        self.rows.append(line)
-        self.on_row()
-        self.on_written(Written(1, 0))
-
-    def failure(self, line: bytes) -> None:
-        self.failures.append(line)
-        self.on_written(Written(0, 1))
-
-    def make_room(self) -> None:
-        self.full = False
-        self.on_written(Written(0, 0))
-
-    async def run(self) -> None:
-        await self._finished.wait()
-
-    def finish(self) -> None:
-        self._finished.set()
-
-
-class Scripted:
-    """An endpoint that does what a function says; it counts what is asked and what is in flight."""
-
-    def __init__(self, script: Callable[[str, int], Awaitable[None]]) -> None:
-        self._script = script
-        self.asked: Counter[str] = Counter()
-        self.order: list[str] = []
-        self.in_flight = 0
-        self.most_in_flight = 0
-        self.usage = {"total_tokens": 30}
-
-    async def complete(self, request: Request) -> Completion:
-        self.asked[request.prompt] += 1
-        self.order.append(request.prompt)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            await self._script(request.prompt, self.asked[request.prompt])
-        finally:
-            self.in_flight -= 1
-        return Completion(f"An answer to: {request.prompt}", "stop", "m", dict(self.usage), "r")
-
-
-class Rig:
-    """An engine on a small plan, with everything observable."""
-
-    def __init__(
-        self,
-        script: Callable[[str, int], Awaitable[None]],
-        *,
-        values: int = 10,
-        concurrency: int = 4,
-        max_attempts: int = 8,
-        deadline: Deadline | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        self.clock = VirtualClock()
-        self.plan = Plan(small_spec(values=values, repeats=1), endpoint="completions", model="m")
-        self.endpoint = Scripted(script)
-        self.journal = MemoryJournal()
-        self.progress = Counters(total=self.plan.size)
-        self.admission = Admission(self.clock.now(), limits)
-        self.engine = Engine(
-            self.plan,
-            self.endpoint,
-            self.journal,
-            gate=Gate(self.admission, self.clock),
-            clock=self.clock,
-            progress=self.progress,
-            concurrency=concurrency,
-            triage=Triage(max_attempts=max_attempts),
-            deadline=deadline,
-        )
-
-    async def run(self) -> float:
-        """Run to the end; the virtual seconds that it took."""
-        await self.engine.run(range(self.plan.size))
-        assert 0 == self.admission.outstanding, "a ticket leaked"
-        assert 0 == self.progress.in_flight
-        return self.clock.now()
-
-    def keys(self) -> list[str]:
-        return [loads(line)["key"] for line in self.journal.rows]
-
-
-async def one_second(prompt: str, attempt: int) -> None:
-    await asyncio.sleep(1)
+from herogen_async.generation.engine import Deadline
+from herogen_async.generation.limits import TokenEstimate
+from support.engine_rig import Rig, one_second
 
 
 def test_every_task_is_asked_once_and_journaled_once() -> None:
@@ -139,7 +29,7 @@ def test_every_task_is_asked_once_and_journaled_once() -> None:
         rig = Rig(one_second)
         await rig.run()
         assert {rig.plan.key(index) for index in range(20)} == set(rig.keys())
-        assert 20 == len(rig.keys()) == sum(rig.endpoint.asked.values()) == rig.progress.done
+        assert 20 == len(rig.keys()) == sum(rig.endpoint.asked.values()) == rig.counters.done
 
     run_virtual(main())
 
@@ -184,7 +74,7 @@ def test_a_retry_waits_in_the_heap_while_its_worker_goes_on() -> None:
         took_s = await rig.run()
         assert pytest.approx(21, abs=1.0) == took_s  # 21 calls of a second, with no wait between them
         assert 20 == len(set(rig.keys()))
-        assert {"server": 1} == dict(rig.progress.errors)
+        assert {"server": 1} == dict(rig.counters.errors)
 
     run_virtual(main())
 
@@ -218,7 +108,7 @@ def test_p11_a_bad_row_is_given_up_with_its_history_and_the_run_ends() -> None:
         rig = Rig(script, max_attempts=3)
         await rig.run()
         assert rig.engine.stopped is None
-        assert (18, 2) == (rig.progress.done, rig.progress.failed)
+        assert (18, 2) == (rig.counters.done, rig.counters.failed)
         failures = {failure["kind"]: failure for failure in map(loads, rig.journal.failures)}
         assert ["r1", "r2", "r3"] == [each["request_id"] for each in failures["server"]["attempts"]]
         assert 1 == len(failures["refused"]["attempts"])
@@ -241,8 +131,8 @@ def test_a_rate_limit_pauses_everybody_and_uses_up_no_attempt() -> None:
 
         rig = Rig(script, max_attempts=1, concurrency=4)
         await rig.run()
-        assert 20 == rig.progress.done
-        assert 0 == rig.progress.failed
+        assert 20 == rig.counters.done
+        assert 0 == rig.counters.failed
         # Four in flight at each of the pauses' ends, and nothing between.
         assert [] == [at for at in sent_at if 0.2 < at < 10.0 or 10.4 < at < 20.0]
 
@@ -273,7 +163,7 @@ def test_what_no_row_can_survive_parks_the_run_with_the_reason(error: EndpointEr
             rig.engine.stopped.reason,
             rig.engine.stopped.fix,
         )
-        assert 0 == rig.progress.failed
+        assert 0 == rig.counters.failed
         assert sum(rig.endpoint.asked.values()) <= 12  # what was in flight, and no more
 
     run_virtual(main())
@@ -307,7 +197,7 @@ def test_a_server_that_is_away_for_a_minute_costs_no_row() -> None:
         rig = Rig(script, values=20, max_attempts=2)
         took_s = await rig.run()
         assert rig.engine.stopped is None
-        assert (40, 0) == (rig.progress.done, rig.progress.failed)
+        assert (40, 0) == (rig.counters.done, rig.counters.failed)
         assert took_s < 75
         assert sum(rig.endpoint.asked.values()) < 140  # it knocks, it doesn't hammer
 
@@ -317,8 +207,7 @@ def test_a_server_that_is_away_for_a_minute_costs_no_row() -> None:
 def test_a_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
     async def main() -> None:
         rig = Rig(one_second, values=50)
-        asyncio.get_running_loop().call_later(2.5, rig.engine.stop, "interrupted", "ctrl-c")
-        assert pytest.approx(3.0, abs=0.2) == await rig.run()
+        assert pytest.approx(3.0, abs=0.2) == await rig.run((2.5, lambda: rig.engine.stop("interrupted", "ctrl-c")))
         assert 12 == sum(rig.endpoint.asked.values()) == len(rig.journal.rows)
 
     run_virtual(main())
@@ -327,8 +216,7 @@ def test_a_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
 def test_a_cancel_drops_what_is_in_flight() -> None:
     async def main() -> None:
         rig = Rig(one_second, values=50)
-        asyncio.get_running_loop().call_later(2.5, rig.engine.cancel)
-        assert pytest.approx(2.5, abs=0.2) == await rig.run()
+        assert pytest.approx(2.5, abs=0.2) == await rig.run((2.5, rig.engine.cancel))
         assert 8 == len(rig.journal.rows)
 
     run_virtual(main())
@@ -343,8 +231,7 @@ def test_a_stop_reaches_those_who_wait_for_a_retry_or_at_the_gate() -> None:
             raise error
 
         rig = Rig(script)
-        asyncio.get_running_loop().call_later(5, rig.engine.stop, "interrupted", "ctrl-c")
-        assert await rig.run() < 5.5
+        assert await rig.run((5, lambda: rig.engine.stop("interrupted", "ctrl-c"))) < 5.5
 
     run_virtual(main())
 
@@ -363,7 +250,7 @@ def test_a_full_journal_holds_the_sending_back() -> None:
         await rig.run()
         assert rig.endpoint.asked.total() == 100
         assert [] == [at for at in sent_at if 0.1 < at < 9.9]
-        assert rig.progress.binding["disk"] > 0
+        assert rig.counters.binding["disk"] > 0
 
     run_virtual(main())
 
@@ -372,8 +259,7 @@ def test_a_refusing_disk_stops_the_sending_and_parks_after_a_while() -> None:
     async def main() -> None:
         rig = Rig(one_second, values=50)
         refused = OSError(28, "No space left on device")
-        asyncio.get_running_loop().call_later(2.5, lambda: rig.journal.on_trouble(refused))
-        took_s = await rig.run()
+        took_s = await rig.run((2.5, lambda: rig.journal.on_trouble(refused)))
         assert rig.engine.stopped is not None
         assert "No space left on device" in rig.engine.stopped.reason
         assert 12 == rig.endpoint.asked.total()  # what was in flight when the disk refused came back
@@ -385,12 +271,10 @@ def test_a_refusing_disk_stops_the_sending_and_parks_after_a_while() -> None:
 def test_a_disk_that_takes_again_lets_the_run_go_on() -> None:
     async def main() -> None:
         rig = Rig(one_second)
-        loop = asyncio.get_running_loop()
-        loop.call_later(1.5, lambda: rig.journal.on_trouble(OSError(28, "No space left on device")))
-        loop.call_later(11.5, lambda: rig.journal.on_trouble(None))
-        await rig.run()
+        refused = OSError(28, "No space left on device")
+        await rig.run((1.5, lambda: rig.journal.on_trouble(refused)), (11.5, lambda: rig.journal.on_trouble(None)))
         assert rig.engine.stopped is None
-        assert 20 == rig.progress.done
+        assert 20 == rig.counters.done
 
     run_virtual(main())
 
@@ -404,7 +288,7 @@ def test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told() -> None:
 
         rig = Rig(script)
         await rig.run()
-        assert (19, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (19, 1, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
         failure = loads(rig.journal.failures[0])
         assert "internal" == failure["kind"]
         assert "ZeroDivisionError in test_engine.py" in failure["message"]
@@ -431,47 +315,19 @@ def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
     """At four a minute the next may go in 15 s, and the fuse polls the real clock meanwhile."""
 
     async def main() -> float:
-        plan = Plan(small_spec(), endpoint="completions", model="m")
-        clock = MonotonicClock()
-        engine = Engine(
-            plan,
-            Scripted(one_second),
-            MemoryJournal(),
-            gate=Gate(Admission(clock.now(), Limits(rpm=4)), clock, ceiling_per_s=4 / 60),
-            clock=clock,
-            progress=Counters(total=plan.size),
-            concurrency=4,
-            triage=Triage(),
-        )
-        started_s = clock.now()
-        asyncio.get_running_loop().call_later(0.05, engine.stop, "interrupted", "ctrl-c")
-        await engine.run(range(plan.size))
-        return clock.now() - started_s
+        rig = Rig(limits=Limits(rpm=4), clock=MonotonicClock())
+        return await rig.run((0.05, lambda: rig.engine.stop("interrupted", "ctrl-c")))
 
     assert asyncio.run(main()) < 5  # the one call in flight takes one
 
 
 def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
     async def main() -> None:
-        clock = VirtualClock()
-        plan = Plan(small_spec(values=60, repeats=1), endpoint="completions", model="m")
-        journal, endpoint = MemoryJournal(), Scripted(one_second)
-        progress = Counters(total=plan.size)
-        engine = Engine(
-            plan,
-            endpoint,
-            journal,
-            gate=Gate(Admission(clock.now(), Limits(tpm=60 * 120), estimate=TokenEstimate(50)), clock),
-            clock=clock,
-            progress=progress,
-            concurrency=64,
-            triage=Triage(),
-        )
-        await engine.run(range(plan.size))
-        assert 120 == progress.done
+        rig = Rig(values=60, concurrency=64, limits=Limits(tpm=60 * 120), estimate=TokenEstimate(50))
         # 66 tokens are reserved and 30 used and given back: between one and four requests a second.
-        assert 25 < clock.now() < 70
-        assert "tokens" == progress.binding.most_common(1)[0][0]
+        assert 25 < await rig.run() < 70
+        assert 120 == rig.counters.done
+        assert "tokens" == rig.counters.binding.most_common(1)[0][0]
 
     run_virtual(main())
 
@@ -485,7 +341,7 @@ def test_p11_a_row_that_only_it_is_rate_limited_for_is_given_up_while_the_others
 
         rig = Rig(script, values=400)
         await rig.run()
-        assert (799, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (799, 1, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -508,7 +364,7 @@ def test_rows_that_only_they_are_rate_limited_for_do_not_keep_the_others_waiting
         answered_s: list[float] = []
         rig.journal.on_row = lambda: answered_s.append(rig.clock.now())
         await rig.run()
-        assert (797, 3, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (797, 3, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
         assert answered_s[-1] < 250  # 20 waits of 20 seconds are 400
 
     run_virtual(main())
@@ -523,7 +379,7 @@ def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
 
         rig = Rig(script, values=200, max_attempts=1)
         await rig.run()
-        assert (400, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (400, 0, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -539,8 +395,8 @@ def test_a_call_that_hangs_is_cut_off_by_what_the_others_took_also_when_it_was_t
 
         rig = Rig(script, values=100, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
         assert await rig.run() < 10
-        assert (200, 0) == (rig.progress.done, rig.progress.failed)
-        assert {"timeout": 1} == rig.progress.errors
+        assert (200, 0) == (rig.counters.done, rig.counters.failed)
+        assert {"timeout": 1} == rig.counters.errors
 
     run_virtual(main())
 
@@ -558,7 +414,7 @@ def test_a_call_that_is_cut_off_may_take_its_time_to_end() -> None:
 
         rig = Rig(script, values=100, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
         assert await rig.run() < 10
-        assert (200, 0, {"timeout": 1}) == (rig.progress.done, rig.progress.failed, rig.progress.errors)
+        assert (200, 0, {"timeout": 1}) == (rig.counters.done, rig.counters.failed, rig.counters.errors)
 
     run_virtual(main())
 
@@ -570,8 +426,8 @@ def test_no_call_is_cut_off_before_the_floor_that_the_user_set() -> None:
 
         rig = Rig(script, values=100, deadline=Deadline(floor_s=30.0, ceiling_s=600.0))
         await rig.run()
-        assert (200, 0) == (rig.progress.done, rig.progress.failed)
-        assert {} == rig.progress.errors
+        assert (200, 0) == (rig.counters.done, rig.counters.failed)
+        assert {} == rig.counters.errors
 
     run_virtual(main())
 
@@ -583,7 +439,7 @@ def test_a_server_that_became_slower_pulls_the_deadline_up_and_loses_no_row() ->
 
         rig = Rig(script, values=400, deadline=Deadline(floor_s=0.5, ceiling_s=600.0))
         await rig.run()
-        assert (800, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (800, 0, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -592,7 +448,7 @@ def test_a_days_limit_that_is_used_up_parks_the_run() -> None:
     async def main() -> None:
         rig = Rig(one_second, values=10, limits=Limits(rpd=12))
         await rig.run()
-        assert 12 == rig.progress.done
+        assert 12 == rig.counters.done
         assert rig.engine.stopped is not None
         assert "parked" == rig.engine.stopped.state
         assert "the day's limit is used up" in rig.engine.stopped.reason
@@ -607,7 +463,7 @@ def test_tokens_that_are_only_reserved_do_not_use_up_a_days_limit() -> None:
         rig = Rig(one_second, values=10, concurrency=8, limits=Limits(tpd=100))  # 24 reserved a call, 20 of them back
         rig.endpoint.usage = {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
         await rig.run()
-        assert (20, None) == (rig.progress.done, rig.engine.stopped)
+        assert (20, None) == (rig.counters.done, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -621,8 +477,8 @@ def test_a_server_that_asks_for_a_slower_ramp_gets_it_at_the_cost_of_no_attempt(
 
         rig = Rig(script, values=400, max_attempts=1, concurrency=8)
         await rig.run()
-        assert (800, 0, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
-        assert rig.progress.errors["rate_limit"] < 100
+        assert (800, 0, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
+        assert rig.counters.errors["rate_limit"] < 100
 
     run_virtual(main())
 
@@ -638,7 +494,6 @@ def test_a_cancel_that_meets_a_call_which_is_being_cut_off_ends_the_run_all_the_
             await asyncio.sleep(0.1)
 
         rig = Rig(script, values=400, deadline=Deadline(floor_s=1.0, ceiling_s=600.0))
-        asyncio.get_running_loop().call_later(2.0, rig.engine.cancel)
-        return await rig.run()
+        return await rig.run((2.0, rig.engine.cancel))
 
     assert run_virtual(main()) < 10

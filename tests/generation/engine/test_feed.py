@@ -1,4 +1,4 @@
-"""The feed: every job is got once, comes back when it is due, and nobody is left waiting. In virtual time."""
+"""The feed: every call is got once, comes back when it is due, and nobody is left waiting. In virtual time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.generation.endpoint import Request
 from herogen_async.generation.engine.feed import TIMER_EARLY_S, Feed, PendingCall
-from herogen_async.specs.plan import Call
 
 
-def job(index: int) -> PendingCall:
-    return PendingCall(Call(f"{index:032x}", index, {"a": "x"}, 1, "p", None, "s"), 0)
+def pending(index: int) -> PendingCall[int]:
+    return PendingCall(index, Request("p"), 0)
 
 
-def feed(capacity: int = 10, retry_capacity: int = 10) -> Feed:
+def feed(capacity: int = 10, retry_capacity: int = 10) -> Feed[int]:
     return Feed(VirtualClock(), capacity, retry_capacity)
 
 
-def index_of(job: PendingCall | None) -> int | None:
-    return None if job is None else job.call.index
+def index_of(pending: PendingCall[int] | None) -> int | None:
+    return None if pending is None else pending.call
 
 
 async def turns() -> None:
@@ -40,7 +40,7 @@ NOTHING_LEFT = {"queued": 0, "due": 0, "waiting": 0, "out": 0}
 def test_what_is_tried_again_goes_first_unless_it_is_refused_again_and_again(
     tries: int, rate_limits: int, first: bool
 ) -> None:
-    tried = job(0)
+    tried = pending(0)
     tried.history = [{}] * tries
     tried.rate_limits = rate_limits
     assert first == tried.goes_first
@@ -48,27 +48,27 @@ def test_what_is_tried_again_goes_first_unless_it_is_refused_again_and_again(
 
 def test_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
     async def main() -> list[int | None]:
-        jobs = feed()
+        calls = feed()
         for index in range(5):
-            assert await jobs.put(job(index))
-        return [index_of(await jobs.get()) for _ in range(5)]
+            assert await calls.put(pending(index))
+        return [index_of(await calls.get()) for _ in range(5)]
 
     assert [0, 1, 2, 3, 4] == run_virtual(main())
 
 
 def test_no_more_than_the_capacity_is_held_and_the_producer_waits() -> None:
     async def main() -> None:
-        jobs = feed(capacity=2)
+        calls = feed(capacity=2)
 
         async def produce() -> None:
             for index in range(10):
-                await jobs.put(job(index))
+                await calls.put(pending(index))
 
         producer = asyncio.create_task(produce())
         for taken in range(10):
             await turns()
-            assert min(2, 10 - taken) == jobs.statistics()["queued"]
-            assert taken == index_of(await jobs.get())
+            assert min(2, 10 - taken) == calls.statistics()["queued"]
+            assert taken == index_of(await calls.get())
         await producer
 
     run_virtual(main())
@@ -76,82 +76,82 @@ def test_no_more_than_the_capacity_is_held_and_the_producer_waits() -> None:
 
 def test_a_job_to_be_tried_again_comes_back_when_it_is_due_and_before_every_new_one() -> None:
     async def main() -> None:
-        jobs = feed()
-        await jobs.put(job(0))
-        first = await jobs.get()
+        calls = feed()
+        await calls.put(pending(0))
+        first = await calls.get()
         assert first is not None
-        jobs.retry(first, 5)
+        calls.retry(first, 5)
         for index in (1, 2, 3):
-            await jobs.put(job(index))
-        assert 1 == index_of(await jobs.get())
+            await calls.put(pending(index))
+        assert 1 == index_of(await calls.get())
         await asyncio.sleep(4.9)
-        assert 2 == index_of(await jobs.get())
+        assert 2 == index_of(await calls.get())
         await asyncio.sleep(0.2)
-        assert 0 == index_of(await jobs.get())
-        assert 3 == index_of(await jobs.get())
+        assert 0 == index_of(await calls.get())
+        assert 3 == index_of(await calls.get())
 
     run_virtual(main())
 
 
 def test_retries_come_back_in_the_order_of_their_times() -> None:
     async def main() -> list[tuple[int | None, float]]:
-        jobs = feed()
+        calls = feed()
         for index in range(4):
-            await jobs.put(job(index))
+            await calls.put(pending(index))
         for after_s in (30, 10, 20, 10):
-            got = await jobs.get()
+            got = await calls.get()
             assert got is not None
-            jobs.retry(got, after_s)
-        return [(index_of(await jobs.get()), VirtualClock().now()) for _ in range(4)]
+            calls.retry(got, after_s)
+        return [(index_of(await calls.get()), VirtualClock().now()) for _ in range(4)]
 
     assert [(1, 10.0), (3, 10.0), (2, 20.0), (0, 30.0)] == run_virtual(main())
 
 
 def test_with_the_heap_full_no_new_job_is_handed_out_until_one_is_due() -> None:
     async def main() -> None:
-        jobs = feed(retry_capacity=1)
-        await jobs.put(job(0))
-        first = await jobs.get()
+        calls = feed(retry_capacity=1)
+        await calls.put(pending(0))
+        first = await calls.get()
         assert first is not None
-        jobs.retry(first, 50)
-        await jobs.put(job(1))
-        await jobs.put(job(2))
-        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+        calls.retry(first, 50)
+        await calls.put(pending(1))
+        await calls.put(pending(2))
+        workers = [asyncio.create_task(calls.get()) for _ in range(3)]
         await asyncio.sleep(49)
         assert not any(worker.done() for worker in workers)
         assert {0, 1, 2} == {index_of(got) for got in await asyncio.gather(*workers)}
         assert pytest.approx(50) == VirtualClock().now()
-        assert {"queued": 0, "due": 0, "waiting": 0, "out": 3} == jobs.statistics()
+        assert {"queued": 0, "due": 0, "waiting": 0, "out": 3} == calls.statistics()
 
     run_virtual(main())
 
 
 def test_workers_end_once_nothing_is_queued_waiting_or_in_a_workers_hands() -> None:
     async def main() -> None:
-        jobs = feed()
-        await jobs.put(job(0))
-        got = await jobs.get()
+        calls = feed()
+        await calls.put(pending(0))
+        got = await calls.get()
         assert got is not None
-        others = [asyncio.create_task(jobs.get()) for _ in range(5)]
-        jobs.end()
+        others = [asyncio.create_task(calls.get()) for _ in range(5)]
+        calls.end()
         await asyncio.sleep(100)
-        assert not any(other.done() for other in others)  # the job in hand may come back
-        jobs.retry(got, 10)
+        assert not any(other.done() for other in others)  # the pending in hand may come back
+        calls.retry(got, 10)
         await asyncio.sleep(11)
         assert [0] == [index_of(other.result()) for other in others if other.done()]
-        jobs.done()
+        calls.done()
         assert Counter([0, None, None, None, None]) == Counter(map(index_of, await asyncio.gather(*others)))
-        assert await jobs.get() is None
+        assert await calls.get() is None
 
     run_virtual(main())
 
 
 def test_a_feed_that_ends_empty_releases_who_waits() -> None:
-    async def main() -> list[PendingCall | None]:
-        jobs = feed()
-        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+    async def main() -> list[PendingCall[int] | None]:
+        calls = feed()
+        workers = [asyncio.create_task(calls.get()) for _ in range(3)]
         await turns()
-        jobs.end()
+        calls.end()
         return list(await asyncio.gather(*workers))
 
     assert [None, None, None] == run_virtual(main())
@@ -159,25 +159,25 @@ def test_a_feed_that_ends_empty_releases_who_waits() -> None:
 
 def test_close_releases_the_producer_and_every_worker_and_forgets_what_was_not_done() -> None:
     async def main() -> None:
-        jobs = feed(capacity=1, retry_capacity=1)
-        await jobs.put(job(0))
-        got = await jobs.get()
+        calls = feed(capacity=1, retry_capacity=1)
+        await calls.put(pending(0))
+        got = await calls.get()
         assert got is not None
-        await jobs.put(job(1))
-        in_hand = await jobs.get()
+        await calls.put(pending(1))
+        in_hand = await calls.get()
         assert in_hand is not None
-        jobs.retry(got, 1000)
-        await jobs.put(job(2))
-        producer = asyncio.create_task(jobs.put(job(3)))
-        workers = [asyncio.create_task(jobs.get()) for _ in range(3)]
+        calls.retry(got, 1000)
+        await calls.put(pending(2))
+        producer = asyncio.create_task(calls.put(pending(3)))
+        workers = [asyncio.create_task(calls.get()) for _ in range(3)]
         await turns()
-        jobs.close()
+        calls.close()
         assert [None] * 3 == await asyncio.gather(*workers)
         assert not await producer
-        assert not await jobs.put(job(4))
-        assert await jobs.get() is None
-        jobs.retry(in_hand, 1)
-        assert NOTHING_LEFT == jobs.statistics()
+        assert not await calls.put(pending(4))
+        assert await calls.get() is None
+        calls.retry(in_hand, 1)
+        assert NOTHING_LEFT == calls.statistics()
         assert 0 == VirtualClock().now()
 
     run_virtual(main())
@@ -185,10 +185,10 @@ def test_close_releases_the_producer_and_every_worker_and_forgets_what_was_not_d
 
 def test_a_job_whose_worker_was_cancelled_before_it_could_take_it_goes_to_another_one() -> None:
     async def main() -> None:
-        jobs = feed()
-        first, second = asyncio.create_task(jobs.get()), asyncio.create_task(jobs.get())
+        calls = feed()
+        first, second = asyncio.create_task(calls.get()), asyncio.create_task(calls.get())
         await turns()
-        await jobs.put(job(0))
+        await calls.put(pending(0))
         first.cancel()
         assert 0 == index_of(await second)
 
@@ -212,9 +212,9 @@ class Works:
         self.got_after_close = 0
         self.closed = False
 
-    async def produce(self, jobs: int) -> None:
-        for index in range(jobs):
-            if not await self.feed.put(job(index)):
+    async def produce(self, calls: int) -> None:
+        for index in range(calls):
+            if not await self.feed.put(pending(index)):
                 return
             self.put += 1
             assert self.feed.statistics()["queued"] <= self.capacity
@@ -225,7 +225,7 @@ class Works:
     async def work(self) -> None:
         while (got := await self.feed.get()) is not None:
             self.got_after_close += self.closed
-            index = got.call.index
+            index = got.call
             assert index not in self.in_hand, "got twice"
             assert not self.finished[index], "got again though it was done"
             assert VirtualClock().now() + TIMER_EARLY_S >= self.due_at.pop(index, 0.0), "got before it was due"
@@ -242,7 +242,7 @@ class Works:
                 self.feed.done()
 
     async def impatient(self) -> None:
-        """Workers that come for a job and leave before they have one."""
+        """Workers that come for a pending and leave before they have one."""
         while True:
             waiting = asyncio.create_task(self.feed.get())
             await asyncio.sleep(self.random.choice((0.0, self.random.expovariate(0.5))))
@@ -250,7 +250,7 @@ class Works:
                 waiting.cancel()
             (got,) = await asyncio.gather(waiting, return_exceptions=True)
             if isinstance(got, PendingCall):
-                self.due_at.pop(got.call.index, None)
+                self.due_at.pop(got.call, None)
                 self.feed.retry(got, 0)
             elif got is None:
                 return
@@ -259,11 +259,11 @@ class Works:
         self.closed = True
         self.feed.close()
 
-    async def run(self, jobs: int, workers: int, *, close_at_s: float | None = None) -> None:
+    async def run(self, calls: int, workers: int, *, close_at_s: float | None = None) -> None:
         if close_at_s is not None:
             asyncio.get_running_loop().call_later(close_at_s, self.close)
         async with asyncio.timeout(100_000), asyncio.TaskGroup() as group:
-            group.create_task(self.produce(jobs))
+            group.create_task(self.produce(calls))
             for _ in range(workers):
                 group.create_task(self.work())
             for _ in range(2):
@@ -271,7 +271,7 @@ class Works:
 
 
 capacities = st.tuples(st.integers(1, 4), st.integers(1, 4))
-crews = st.tuples(st.integers(0, 30), st.integers(1, 6))  # jobs and workers
+crews = st.tuples(st.integers(0, 30), st.integers(1, 6))  # calls and workers
 
 
 @settings(max_examples=20, deadline=None)

@@ -20,7 +20,8 @@ from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.engine.gate import Gate, window_fuse
 from herogen_async.generation.limits import Admission, Charge, Ticket, Used
-from support.virtual_runs import SizeIsTokens, VirtualFuse
+from support.engine_rig import VirtualFuse
+from support.virtual_runs import SizeIsTokens
 
 NO_FUSE = nullcontext()  # the real one reads real time by itself
 

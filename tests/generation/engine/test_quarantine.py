@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
-from test_engine import Rig
 
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
@@ -33,6 +32,7 @@ from herogen_async.generation.retry import (
     Streak,
     Triage,
 )
+from support.engine_rig import Rig, Script
 
 NOBODY = Others(in_flight=0, new=False)
 
@@ -166,8 +166,6 @@ def test_a_refusal_that_names_the_account_or_the_model_parks_at_once() -> None:
 
 # -- whole runs, in virtual time -----------------------------------------------------------------------------------
 
-Script = Callable[[str, int], Awaitable[None]]
-
 
 def rig_of(script: Callable[[Rig], Script], **options: object) -> Rig:
     """A rig whose script knows it."""
@@ -198,7 +196,7 @@ def test_p11_poison_among_good_rows_is_quarantined_with_its_reason_after_k_attem
         assert failure["quarantined"] is True
         assert POISON_AFTER <= attempts <= 7
         assert failure["reason"].startswith(f"server {attempts} times in a row, while ")
-        assert (1999, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (1999, 1, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
 
     run_virtual(main())
 
@@ -217,7 +215,7 @@ def test_p11_half_a_minute_of_trouble_for_all_quarantines_nobody(failing_share: 
 
         rig = Rig(script, values=int(45 / latency_s * 4), concurrency=8)
         await rig.run()
-        assert rig.progress.errors["server"] > 5
+        assert rig.counters.errors["server"] > 5
         assert [] == quarantined(rig)
 
     run_virtual(main())
@@ -234,7 +232,7 @@ def test_a_firewall_that_denies_one_prompt_costs_that_prompt_alone() -> None:
 
         rig = Rig(script, values=40, concurrency=8)
         await rig.run()
-        assert (79, 1, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (79, 1, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
         (failure,) = quarantined(rig)
         assert ("endpoint_refused", 403) == (failure["kind"], failure["status"])
 
@@ -254,8 +252,8 @@ def test_a_key_that_is_revoked_in_mid_run_parks_it_and_gives_no_row_up(concurren
         rig = Rig(script, values=200, concurrency=concurrency)
         await rig.run()
         assert rig.engine.stopped is not None
-        assert ("parked", 0) == (rig.engine.stopped.state, rig.progress.failed)
-        assert rig.endpoint.asked.total() < rig.progress.done + concurrency + 2 * DENIED_PROMPTS + 1
+        assert ("parked", 0) == (rig.engine.stopped.state, rig.counters.failed)
+        assert rig.endpoint.asked.total() < rig.counters.done + concurrency + 2 * DENIED_PROMPTS + 1
 
     run_virtual(main())
 
@@ -287,7 +285,7 @@ def test_p11_a_row_that_always_hangs_is_quarantined_and_keeps_nobody() -> None:
         await rig.run()
         (failure,) = quarantined(rig)
         assert ("timeout", POISON_AFTER) == (failure["kind"], len(failure["attempts"]))  # type: ignore[arg-type]
-        assert (799, 1) == (rig.progress.done, rig.progress.failed)
+        assert (799, 1) == (rig.counters.done, rig.counters.failed)
 
     run_virtual(main())
 
@@ -301,7 +299,7 @@ def test_a_tail_of_hanging_rows_ends_within_two_deadlines() -> None:
         last_s: list[float] = []
         rig.journal.on_row = lambda: last_s.append(rig.clock.now())
         took_s = await rig.run()
-        assert (192, 8, None) == (rig.progress.done, rig.progress.failed, rig.engine.stopped)
+        assert (192, 8, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
         assert took_s - last_s[-1] < 2 * HANGING.floor_s + 2
 
     run_virtual(main())

@@ -4,82 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from test_engine import MemoryJournal, Scripted, one_second
 
 from herogen_async.core.clock import VirtualClock, run_virtual
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, ServerFault
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.control import Command
-from herogen_async.generation.engine import Counters, Deadline, Engine, Gate
+from herogen_async.generation.endpoint import Request
+from herogen_async.generation.engine import Deadline, Gate
 from herogen_async.generation.engine.feed import Feed, PendingCall
 from herogen_async.generation.limits import Admission, Ticket
 from herogen_async.generation.limits.bucket_table import BucketTable
-from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
-from herogen_async.specs.plan import Plan
+from support.engine_rig import Rig, Scripted, Seen, one_second
 from support.runs import small_spec
-from support.virtual_runs import virtual_fuse_for
-
-Script = Callable[[str, int], Awaitable[None]]
-Seen = list[tuple[int, int]]
-
-
-class Rig:
-    """An engine on `tasks` tasks of a second each, and what it did by when."""
-
-    def __init__(
-        self,
-        script: Script = one_second,
-        *,
-        tasks: int = 20,
-        concurrency: int = 4,
-        rpm: float | None = None,
-        deadline: Deadline | None = None,
-    ) -> None:
-        self.clock = VirtualClock()
-        self.plan = Plan(small_spec(values=tasks // 2, repeats=1), endpoint="completions", model="m")
-        self.endpoint, self.journal = Scripted(script), MemoryJournal()
-        self.admission = Admission(self.clock.now(), Limits(rpm=rpm))
-        ceiling_per_s = None if rpm is None else rpm / 60
-        self.progress = Counters(total=self.plan.size)
-        self.engine = Engine(
-            self.plan,
-            self.endpoint,
-            self.journal,
-            gate=Gate(self.admission, self.clock, ceiling_per_s=ceiling_per_s, fuse_for=virtual_fuse_for(self.clock)),
-            clock=self.clock,
-            progress=self.progress,
-            concurrency=concurrency,
-            triage=Triage(),
-            deadline=deadline,
-        )
-
-    async def run(self, *at: tuple[float, Callable[[], object]]) -> float:
-        """Run to the end, with what happens at which second; the seconds that it took."""
-        loop = asyncio.get_running_loop()
-        for after_s, happens in at:
-            loop.call_later(after_s, happens)
-        await self.engine.run(range(self.plan.size))
-        assert 0 == self.admission.outstanding, "a ticket leaked"
-        assert 0 == self.progress.in_flight
-        assert 1 == len(asyncio.all_tasks()), "a task leaked"
-        return self.clock.now()
-
-    def look(self, into: Seen) -> Callable[[], None]:
-        """Take down (requests so far, in flight)."""
-        return lambda: into.append((self.endpoint.asked.total(), self.endpoint.in_flight))
-
-    def assert_whole(self) -> None:
-        assert self.plan.size == len(self.journal.rows) == len(set(self.journal.rows))
-        assert {1} == set(self.endpoint.asked.values())
 
 
 def test_a_paused_run_sends_nothing_and_keeps_what_comes_home_and_goes_on_where_it_was() -> None:
@@ -87,7 +31,7 @@ def test_a_paused_run_sends_nothing_and_keeps_what_comes_home_and_goes_on_where_
         rig, seen, bound = Rig(), Seen(), []
         took_s = await rig.run(
             (0.5, lambda: rig.engine.pause(True)),
-            (0.9, lambda: bound.append(rig.progress.binds_now)),
+            (0.9, lambda: bound.append(rig.counters.binds_now)),
             (10.0, rig.look(seen)),
             (10.5, lambda: rig.engine.pause(False)),
         )
@@ -124,7 +68,7 @@ def test_a_row_that_waits_to_be_tried_again_waits_out_a_pause() -> None:
             raise ServerFault("busy", status=503)
 
     async def main() -> None:
-        rig, seen = Rig(script, tasks=2), Seen()
+        rig, seen = Rig(script, values=1), Seen()
         await rig.run(
             (0.5, lambda: rig.engine.pause(True)), (50.0, rig.look(seen)), (50.0, lambda: rig.engine.pause(False))
         )
@@ -147,7 +91,7 @@ def test_what_was_before_a_pause_does_not_count_towards_what_nobody_answers() ->
                 gone.sent = False
                 raise gone
 
-        rig = Rig(script, tasks=40)
+        rig = Rig(script, values=20)
         await rig.run((6.0, lambda: rig.engine.pause(True)), (501.0, lambda: rig.engine.pause(False)))
         assert rig.engine.stopped is None
         assert 40 == len(rig.journal.rows)
@@ -162,7 +106,7 @@ def test_the_time_of_a_row_that_waits_out_a_pause_begins_again() -> None:
             raise ServerFault("busy", status=503)
 
     async def main() -> None:
-        rig = Rig(script, tasks=4, deadline=Deadline(60, 60, row_s=60))
+        rig = Rig(script, values=2, deadline=Deadline(60, 60, row_s=60))
         await rig.run((0.5, lambda: rig.engine.pause(True)), (500.0, lambda: rig.engine.pause(False)))
         assert (4, 0) == (len(rig.journal.rows), len(rig.journal.failures))
 
@@ -174,7 +118,7 @@ def test_more_concurrency_is_in_flight_at_once() -> None:
         rig, seen = Rig(), Seen()
         took_s = await rig.run((1.5, lambda: rig.engine.resize(12)), (1.6, rig.look(seen)))
         assert [(16, 12)] == seen  # 4 that are done, 4 in flight, 8 more
-        assert 12 == rig.progress.concurrency
+        assert 12 == rig.counters.concurrency
         assert 3.0 == pytest.approx(took_s)
         rig.assert_whole()
 
@@ -188,7 +132,7 @@ def test_less_concurrency_holds_as_soon_as_what_was_in_flight_is_home() -> None:
             (0.5, lambda: rig.engine.resize(2)), *((second + 0.5, rig.look(seen)) for second in range(1, 6))
         )
         assert [(10, 2), (12, 2), (14, 2), (16, 2), (18, 2)] == seen
-        assert 2 == rig.progress.concurrency
+        assert 2 == rig.counters.concurrency
         assert 7.0 == pytest.approx(took_s)
         rig.assert_whole()
 
@@ -197,7 +141,7 @@ def test_less_concurrency_holds_as_soon_as_what_was_in_flight_is_home() -> None:
 
 def test_less_and_more_concurrency_again_lose_and_double_nothing() -> None:
     async def main() -> None:
-        rig = Rig(tasks=200, concurrency=8)
+        rig = Rig(values=100, concurrency=8)
         sizes = [1, 16, 3, 2, 9, 1, 1, 40, 5, 64]
         await rig.run(*((0.3 + 0.7 * turn, partial(rig.engine.resize, size)) for turn, size in enumerate(sizes)))
         assert 40 <= rig.endpoint.most_in_flight <= 64
@@ -213,7 +157,7 @@ def test_those_who_wait_for_a_rate_are_not_sent_once_they_are_too_many() -> None
         await asyncio.sleep(30)
 
     async def main() -> None:
-        rig, seen = Rig(slow, tasks=50, concurrency=40, rpm=60), Seen()
+        rig, seen = Rig(slow, values=25, concurrency=40, limits=Limits(rpm=60)), Seen()
         await rig.run(
             (4.5, lambda: rig.engine.resize(1)),
             (29.0, rig.look(seen)),
@@ -228,7 +172,7 @@ def test_those_who_wait_for_a_rate_are_not_sent_once_they_are_too_many() -> None
 
 def test_a_grown_crew_after_the_work_is_over_starts_nothing() -> None:
     async def main() -> None:
-        rig = Rig(tasks=2)
+        rig = Rig(values=1)
         await rig.run((1.0, lambda: rig.engine.resize(500)))
         rig.engine.resize(1000)
         rig.assert_whole()
@@ -241,22 +185,22 @@ def test_another_ceiling_holds_at_once(first: float | None, then: float, at_20_s
     """Ten seconds of the first, ten of the other."""
 
     async def main() -> None:
-        rig, seen = Rig(tasks=2000, concurrency=10, rpm=first), Seen()
+        rig, seen = Rig(values=1000, concurrency=10, limits=Limits(rpm=first)), Seen()
         await rig.run(
             (10.0, lambda: rig.engine.set_ceiling("rpm", then)), (20.0, rig.look(seen)), (20.0, rig.engine.cancel)
         )
         assert at_20_s == pytest.approx(seen[0][0], abs=3)
-        assert {"requests_per_minute": then} == rig.progress.limits
+        assert {"requests_per_minute": then} == rig.counters.limits
 
     run_virtual(main())
 
 
 def test_a_ceiling_that_is_lifted_binds_no_more() -> None:
     async def main() -> None:
-        rig = Rig(tasks=200, concurrency=10, rpm=60)
+        rig = Rig(values=100, concurrency=10, limits=Limits(rpm=60))
         took_s = await rig.run((10.0, lambda: rig.engine.set_ceiling("rpm", None)))
         assert 10 + (200 - 10) / 10 == pytest.approx(took_s, abs=2)
-        assert {} == rig.progress.limits
+        assert {} == rig.counters.limits
 
     run_virtual(main())
 
@@ -291,19 +235,18 @@ def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp
 def test_a_feed_that_may_hold_more_takes_it_at_once() -> None:
     async def main() -> None:
         clock = VirtualClock()
-        plan = Plan(small_spec(), endpoint="completions", model="m")
-        feed = Feed(clock, 1, 1)
-        assert await feed.put(PendingCall(plan.call(0), 1))
-        second = asyncio.ensure_future(feed.put(PendingCall(plan.call(1), 1)))
+        feed: Feed[int] = Feed(clock, 1, 1)
+        assert await feed.put(PendingCall(0, Request("p"), 1))
+        second = asyncio.ensure_future(feed.put(PendingCall(1, Request("p"), 1)))
         await asyncio.sleep(1)
         assert not second.done()
         feed.resize(2, 2)
         assert await second
-        # One job waits to be tried again: with room for two, a new one is handed out all the same.
-        job = await feed.get()
-        assert job is not None
+        # One call waits to be tried again: with room for two, a new one is handed out all the same.
+        pending = await feed.get()
+        assert pending is not None
         feed.resize(2, 1)
-        feed.retry(job, 100.0)
+        feed.retry(pending, 100.0)
         waiting = asyncio.ensure_future(feed.get())
         await asyncio.sleep(1)
         assert not waiting.done()

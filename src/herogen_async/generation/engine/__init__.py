@@ -1,9 +1,21 @@
-"""Producer, queue, worker pool, retry heap, shutdown: the only room that starts tasks."""
+"""Producer, lane (feed, workers, gate, calls), journal side, shutdown: the only room that starts tasks."""
 
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.engine import Engine, Stopped
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Deadline
+from herogen_async.generation.engine.lane import Lane, Sink
 from herogen_async.generation.engine.process_tuning import allow_open_files, tuned_for_throughput
 
-__all__ = ["Counters", "Deadline", "Engine", "Gate", "Stopped", "Straggler", "allow_open_files", "tuned_for_throughput"]
+__all__ = [
+    "Counters",
+    "Deadline",
+    "Engine",
+    "Gate",
+    "Lane",
+    "Sink",
+    "Stopped",
+    "Straggler",
+    "allow_open_files",
+    "tuned_for_throughput",
+]

@@ -1,10 +1,16 @@
-"""Where the workers get their next job: a bounded queue of new ones, and a timer heap of those to be tried again.
+"""Where the workers get their next call: a bounded queue of new ones, and a timer heap of those to be tried again.
 
 Kept here:
-- at most `capacity` new jobs are held, so memory does not know how large the grid is;
-- a job that waits to be tried again waits in the heap, never in a worker, and goes before every new one when it is due;
-- at most `retry_capacity` jobs are held for another try: past that no new job is handed out until some are through;
-- `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
+1. At most `capacity` new calls are held, so memory does not know how large the grid is.
+2. A call that waits to be tried again waits in the heap, never in a worker, and goes before every new one when due.
+3. At most `retry_capacity` calls are held for another try: past that no new call is handed out until some are through.
+   Without that bound a server that fails for a while would draw the whole grid into the heap.
+4. `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
+5. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
+   and 4 rests on it. While one is out the feed is not over, since it may come back as a retry.
+
+All of it runs on the loop's thread, and no method awaits between reading and writing: `put` and `get` wait in a future
+and look again when it is set, so a wake-up too many costs a look, and one too few would hang a worker for good.
 """
 
 from __future__ import annotations
@@ -12,25 +18,29 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from herogen_async.core.clock import Clock
+from herogen_async.generation.endpoint import Request
 from herogen_async.generation.retry import SUSPECT_AFTER, Streak
-from herogen_async.specs.plan import Call
 
 TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
 
+C = TypeVar("C")
 
-class PendingCall:
-    """A task on its way: the bytes of its prompt, how often it was tried, and how that went.
 
-    `first_s` is when it was first asked, `sent_s` when it was asked last.
+class PendingCall(Generic[C]):
+    """A call on its way: what it is for, what is sent, how often it was tried, and how that went.
+
+    `call` is the caller's own, and nothing in the lane looks into it. `size` is that of the prompt in bytes. `first_s`
+    is when it was first asked, `sent_s` when it was asked last. `history` is what a failure line keeps of the attempts.
     """
 
-    __slots__ = ("attempt", "call", "first_s", "history", "rate_limits", "sent_s", "size", "streak")
+    __slots__ = ("attempt", "call", "first_s", "history", "rate_limits", "request", "sent_s", "size", "streak")
 
-    def __init__(self, call: Call, size: int) -> None:
+    def __init__(self, call: C, request: Request, size: int) -> None:
         self.call = call
+        self.request = request
         self.size = size
         self.attempt = 1
         self.rate_limits = 0
@@ -45,16 +55,16 @@ class PendingCall:
         return bool(self.history) and self.rate_limits < SUSPECT_AFTER
 
 
-class Feed:
+class Feed(Generic[C]):
     """One producer puts, many workers get."""
 
     def __init__(self, clock: Clock, capacity: int, retry_capacity: int) -> None:
         self._clock = clock
         self._capacity = capacity
         self._retry_capacity = retry_capacity
-        self._new: deque[PendingCall] = deque()
-        self._due: deque[PendingCall] = deque()
-        self._waiting: list[tuple[float, int, PendingCall]] = []
+        self._new: deque[PendingCall[C]] = deque()
+        self._due: deque[PendingCall[C]] = deque()
+        self._waiting: list[tuple[float, int, PendingCall[C]]] = []
         self._sequence = 0
         self._getters: deque[asyncio.Future[None]] = deque()
         self._putter: asyncio.Future[None] | None = None
@@ -64,37 +74,37 @@ class Feed:
         self._closed = False
 
     def statistics(self) -> dict[str, int]:
-        """How many jobs are where."""
+        """How many calls are where."""
         return {"queued": len(self._new), "due": len(self._due), "waiting": len(self._waiting), "out": self._out}
 
     @property
     def has_new(self) -> bool:
-        """Whether there are jobs that were never handed out, or will be."""
+        """Whether there are calls that were never handed out, or will be."""
         return not self._closed and bool(self._new or not self._ended)
 
-    def waiting(self) -> list[tuple[float, PendingCall]]:
-        """The jobs that are to be tried again, and when."""
+    def waiting(self) -> list[tuple[float, PendingCall[C]]]:
+        """The calls that are to be tried again, and when."""
         now = self._clock.now()
-        return [(due_s, job) for due_s, _, job in self._waiting] + [(now, job) for job in self._due]
+        return [(due_s, pending) for due_s, _, pending in self._waiting] + [(now, pending) for pending in self._due]
 
-    async def put(self, job: PendingCall) -> bool:
-        """Queue a new job, waiting while the queue is full; False when the feed was closed."""
+    async def put(self, pending: PendingCall[C]) -> bool:
+        """Queue a new call, waiting while the queue is full; False when the feed was closed."""
         while len(self._new) >= self._capacity and not self._closed:
             self._putter = asyncio.get_running_loop().create_future()
             await self._putter
         if self._closed:
             return False
-        self._new.append(job)
+        self._new.append(pending)
         self._wake(1)
         return True
 
     def end(self) -> None:
-        """No new job will come."""
+        """No new call will come."""
         self._ended = True
         self._wake_if_over()
 
     def close(self) -> None:
-        """Hand out nothing more; what is queued or waiting stays undone."""
+        """Hand out nothing more; what is queued or waiting stays undone. May be called again."""
         self._closed = True
         self._new.clear()
         self._due.clear()
@@ -103,24 +113,24 @@ class Feed:
         self._release_putter()
         self._wake(len(self._getters))
 
-    def get_now(self) -> PendingCall | None:
-        """The next job if there is one now, without the cost of a coroutine; else None: `get` waits."""
+    def get_now(self) -> PendingCall[C] | None:
+        """The next call if there is one now, without the cost of a coroutine; else None: `get` waits."""
         if self._due:
-            job = self._due.popleft()
+            pending = self._due.popleft()
         elif self._new and len(self._waiting) < self._retry_capacity:
-            job = self._new.popleft()
+            pending = self._new.popleft()
             self._release_putter()
         else:
             return None
         self._out += 1
-        return job
+        return pending
 
-    async def get(self) -> PendingCall | None:
-        """The next job, or None when there will be none. Each job got must be given to `done` or `retry`."""
+    async def get(self) -> PendingCall[C] | None:
+        """The next call, or None when there will be none."""
         while True:
-            job = self.get_now()
-            if job is not None:
-                return job
+            pending = self.get_now()
+            if pending is not None:
+                return pending
             if self._over:
                 return None
             getter = asyncio.get_running_loop().create_future()
@@ -129,21 +139,21 @@ class Feed:
                 await getter
             except asyncio.CancelledError:
                 if getter.done() and not getter.cancelled():
-                    self._wake(1)  # the job that woke this worker is for another one
+                    self._wake(1)  # the call that woke this worker is for another one
                 raise
 
     def done(self) -> None:
-        """A job that was got needs no more work."""
+        """A call that was got needs no more work."""
         self._out -= 1
         self._wake_if_over()
 
-    def put_back(self, job: PendingCall) -> None:
-        """A job that was got goes in front again: whoever got it did nothing with it."""
+    def put_back(self, pending: PendingCall[C]) -> None:
+        """A call that was got goes in front again: whoever got it did nothing with it."""
         self._out -= 1
         if self._closed:
             self._wake_if_over()
             return
-        (self._due if job.history else self._new).appendleft(job)
+        (self._due if pending.history else self._new).appendleft(pending)
         self._wake(1)
 
     def resize(self, capacity: int, retry_capacity: int) -> None:
@@ -152,14 +162,14 @@ class Feed:
         self._release_putter()
         self._wake(len(self._new))
 
-    def retry(self, job: PendingCall, after_s: float) -> None:
-        """A job that was got is to be tried again, `after_s` seconds from now."""
+    def retry(self, pending: PendingCall[C], after_s: float) -> None:
+        """A call that was got is to be tried again, `after_s` seconds from now."""
         self._out -= 1
         if self._closed:
             self._wake_if_over()
             return
         self._sequence += 1
-        heapq.heappush(self._waiting, (self._clock.now() + after_s, self._sequence, job))
+        heapq.heappush(self._waiting, (self._clock.now() + after_s, self._sequence, pending))
         self._set_timer()
 
     @property
@@ -197,5 +207,5 @@ class Feed:
         while self._waiting and self._waiting[0][0] <= now:
             self._due.append(heapq.heappop(self._waiting)[2])
         self._set_timer()
-        # The heap may have been what kept new jobs back: then more workers than jobs moved have something to do.
+        # The heap may have been what kept new calls back: then more workers than calls moved have something to do.
         self._wake(len(self._due) + len(self._new))

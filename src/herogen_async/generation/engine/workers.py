@@ -1,4 +1,4 @@
-"""The workers of an engine: a task each, as many as are wanted, more or fewer of them while it runs."""
+"""The workers of a lane: a task each, as many as are wanted, more or fewer of them while it runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 
 class Workers:
-    """At most `size` workers, numbered from 0. `work(number)` is a worker's life: it ends, job in hand finished, as
-    soon as its number is not below `size`.
+    """At most `size` workers, numbered from 0.
+
+    `work(number)` is a worker's life: it ends, the call in hand finished, as soon as its number is not below `size`.
     """
 
     def __init__(self, size: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
@@ -46,5 +47,5 @@ class Workers:
 
     def _started(self, number: int) -> asyncio.Task[None]:
         if self._group is None:
-            raise RuntimeError("a crew is started in a task group first")
+            raise RuntimeError("workers are started in a task group first")
         return self._group.create_task(self._work(number), name=f"worker-{number}")

@@ -15,6 +15,7 @@ from herogen_async.generation.journal.read.scan import (
 from herogen_async.generation.journal.record import failure_line, row_line
 from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
+from herogen_async.generation.journal.write.memory import MemoryJournal
 from herogen_async.generation.journal.write.writer import Journal, JournalWriter, Written
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "JournalWriter",
     "Known",
     "Line",
+    "MemoryJournal",
     "Recovered",
     "Remains",
     "Salvaged",

@@ -11,7 +11,7 @@ from typing import Any
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.control import controlled
-from herogen_async.generation.engine import Counters, Deadline, Engine, Stopped, allow_open_files
+from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped, allow_open_files
 from herogen_async.generation.journal import JournalWriter, Known, Recovered, repair_tails, replay
 from herogen_async.generation.prices import Price
 from herogen_async.generation.report import RunReport
@@ -30,7 +30,7 @@ from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.spec_change import Agreement, Kept, agree, kept_by, told
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.session.watch import RunObserver
-from herogen_async.specs.plan import Lineage, Plan
+from herogen_async.specs.plan import Call, Lineage, Plan
 
 
 class Session:
@@ -101,7 +101,7 @@ class Session:
             self.cancel()
         elif self._engine.stopped is None:
             self._engine.stop("interrupted", "stopped by the user")
-            count = self._engine.progress.in_flight
+            count = self._engine.counters.in_flight
             self._notice(f"Stopping: waiting for the {count} answers in flight. Ctrl-C again drops them.")
 
     def cancel(self) -> None:
@@ -227,21 +227,26 @@ class Session:
             with shared_ledger(ready, self._clock, self._notice) as ledger:
                 async with open_endpoint(ready, plan, self._notice) as endpoint:
                     reporter.progress.started_s = self._clock.now()
-                    self._engine = engine = Engine(
-                        plan,
+                    lane: Lane[Call] = Lane(
                         endpoint,
-                        journal,
                         gate=gate_for(ready, self._clock, ledger, budget=reporter.budget),
                         clock=self._clock,
-                        progress=reporter.progress,
+                        counters=reporter.progress,
                         concurrency=ready.order.most_in_flight,
                         triage=Triage(max_attempts=settings.max_attempts),
                         deadline=Deadline(
                             min(settings.min_timeout_s, settings.timeout_s),
                             settings.timeout_s,
                             row_s=settings.row_timeout_s,
-                            run_s=settings.run_timeout_s,
                         ),
+                    )
+                    self._engine = engine = Engine(
+                        plan,
+                        lane,
+                        journal,
+                        clock=self._clock,
+                        counters=reporter.progress,
+                        run_s=settings.run_timeout_s,
                         on_sent=lock.sent,
                         on_tick=lambda: reporter.tick(self._report, lock.publish, self._record),
                     )

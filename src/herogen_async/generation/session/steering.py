@@ -85,14 +85,14 @@ class Steering:
             "tpm": settings.tpm,
         }
         if engine is not None:
-            progress = engine.progress
+            counters = engine.counters
             status |= {
-                "total": progress.total,
-                "done": progress.done,
-                "failed": progress.failed,
-                "in_flight": progress.in_flight,
-                "retries": progress.retries,
-                "binding": progress.binds_now,
+                "total": counters.total,
+                "done": counters.done,
+                "failed": counters.failed,
+                "in_flight": counters.in_flight,
+                "retries": counters.retries,
+                "binding": counters.binds_now,
             }
         return status
 
@@ -115,7 +115,7 @@ class Steering:
         self._record("paused", not paused, paused)
         go_on = f"herogen-async ctl {self._folder.argument} resume"
         self._notice(
-            f"Paused by ctl: nothing more is sent, {engine.progress.in_flight} answers are in flight. Go on: {go_on}"
+            f"Paused by ctl: nothing more is sent, {engine.counters.in_flight} answers are in flight. Go on: {go_on}"
             if paused
             else "Resumed by ctl."
         )
@@ -123,7 +123,7 @@ class Steering:
     def _drain(self, engine: Engine) -> None:
         engine.stop("interrupted", "drained by ctl")
         self._record("draining", False, True)
-        self._notice(f"Draining by ctl: waiting for the {engine.progress.in_flight} answers in flight.")
+        self._notice(f"Draining by ctl: waiting for the {engine.counters.in_flight} answers in flight.")
 
     def _set(self, engine: Engine, wanted: dict[str, Any]) -> None:
         """All of `wanted`, or nothing."""

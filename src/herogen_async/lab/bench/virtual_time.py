@@ -9,7 +9,6 @@ import asyncio
 import gc
 import math
 from collections import Counter, deque
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.errors import InputError
 from herogen_async.core.limits import MINUTE_S
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.engine import Counters, Engine
-from herogen_async.generation.journal import Written
+from herogen_async.generation.engine import Counters, Engine, Lane
+from herogen_async.generation.journal import MemoryJournal
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
@@ -30,7 +29,7 @@ from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Ra
 from herogen_async.lab.bench.records import Cell, Setting
 from herogen_async.lab.bench.sweep import Simulated
 from herogen_async.lab.simulator import VirtualEndpoint
-from herogen_async.specs.plan import Plan
+from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.spec import Spec
 
 WHOLE_ROWS = 1000  # up to that the whole grid is asked, a quarter of a second of work
@@ -101,7 +100,7 @@ class _Rehearsal:
         self._spec = varied(spec, min(rows, max(most, WHOLE_ROWS)))
         self._answered_s: list[float] = []
         self._peak = 0
-        self._progress = Counters(total=rows)
+        self._counters = Counters(total=rows)
 
     def seen(self, *, saved: float) -> FirstAnswers:
         """Run it; `saved` is the share of a minute that the server has saved up at the start."""
@@ -114,19 +113,19 @@ class _Rehearsal:
                 gc.enable()
 
     async def _run(self, saved: float) -> FirstAnswers:
-        clock, progress, order = VirtualClock(), self._progress, self._order()
+        clock, counters, order = VirtualClock(), self._counters, self._order()
         settings, most_tokens = self._cell.setting, _most_tokens(self._spec)
         plan = Plan(self._spec, endpoint=order.endpoint, model=_MODEL)
-        engine = Engine(
-            plan,
+        lane: Lane[Call] = Lane(
             VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens or None),
-            Memory(lambda: self._answered(clock.now(), engine)),
             gate=gate_for(Ready(order, _MODEL), clock, None, fuse_for=partial(VirtualFuse, clock)),
             clock=clock,
-            progress=progress,
+            counters=counters,
             concurrency=order.most_in_flight,
             triage=Triage(),
         )
+        journal = MemoryJournal(keeps=False, on_row=lambda: self._answered(clock.now(), engine))
+        engine = Engine(plan, lane, journal, clock=clock, counters=counters)
         patience_s = MOST_S + MOST_LATENCIES * (settings.latency_ms or 0.0) / 1000
         asyncio.get_running_loop().call_later(patience_s, engine.cancel)
         await engine.run(range(min(self._rows, plan.size)))
@@ -134,16 +133,16 @@ class _Rehearsal:
             answered_s=tuple(self._answered_s),
             is_whole=len(self._answered_s) >= self._rows,
             peak_in_flight=self._peak,
-            refused=progress.errors["rate_limit"],
+            refused=counters.errors["rate_limit"],
             binding_shares=shares_of(
-                Counter({what: count for what, count in progress.binding.items() if what != "cpu"})
+                Counter({what: count for what, count in counters.binding.items() if what != "cpu"})
             ),
             most_per_s=self._most_per_s(most_tokens),
         )
 
     def _answered(self, now: float, engine: Engine) -> None:
         self._answered_s.append(now)
-        self._peak = max(self._peak, self._progress.in_flight)
+        self._peak = max(self._peak, self._counters.in_flight)
         enough = max(self._fewest, ROUNDS * self._peak)
         if self._rows > WHOLE_ROWS and len(self._answered_s) == enough:
             asyncio.get_running_loop().call_later(ANSWERS_TOGETHER_S, engine.cancel)
@@ -165,39 +164,9 @@ class _Rehearsal:
         found = {} if setting.rpm is None else {"requests": setting.rpm / MINUTE_S}
         if setting.tpm is not None:
             # What the simulator charges on arrival, for good.
-            charge = max(most_tokens, self._progress.session_usage["prompt_tokens"] / rows, 1)
+            charge = max(most_tokens, self._counters.session_usage["prompt_tokens"] / rows, 1)
             found["tokens"] = setting.tpm / MINUTE_S / charge
         return found
-
-
-class Memory:
-    """A journal that keeps nothing: each row is acknowledged at once."""
-
-    full = False
-
-    def __init__(self, on_row: Callable[[], None]) -> None:
-        self.on_written: Callable[[Written], None] = lambda _: None
-        self.on_trouble: Callable[[OSError | None], None] = lambda _: None
-        self._on_row = on_row
-        self._finished = asyncio.Event()
-
-    async def open(self) -> None:
-        pass
-
-    def row(self, line: bytes) -> None:
-        del line
-        self._on_row()
-        self.on_written(Written(1, 0))
-
-    def failure(self, line: bytes) -> None:
-        del line
-        self.on_written(Written(0, 1))
-
-    async def run(self) -> None:
-        await self._finished.wait()
-
-    def finish(self) -> None:
-        self._finished.set()
 
 
 class VirtualFuse:

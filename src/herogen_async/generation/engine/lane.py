@@ -1,0 +1,277 @@
+"""A lane: all calls to one target, and all that only this target decides.
+
+```
+feed      what is to be asked, new or again                            bounded, so that its producer waits
+workers   one call each: feed -> gate -> endpoint -> sink
+gate      when the next may go: rates, budget, concurrency             its dispatcher is a task of the lane
+calls     what is in flight, and since when                            cut off by `tick`, when it takes too long
+triage    what a failure means: again, given up, or nobody is served   waits in the feed's heap, never in a worker
+```
+Kept here:
+1. A ticket of the gate is settled exactly once, whatever becomes of its call: else a limit leaks, for good.
+2. A call that was got from the feed is done, retried or put back exactly once: else the lane never ends, or too soon.
+3. An answer goes to the sink before anything is derived from it (P4): what is derived can fail, the answer is paid for.
+4. A call ends in the sink once, answered or failed; after `close` those that were not sent end nowhere and stay undone.
+
+A lane knows no journal and no plan: what an answer becomes is its sink's affair. An engine journals it; `ask_in_order`
+keeps it in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from pathlib import Path
+from typing import Generic, Protocol
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import EndpointError, InternalFault, RateLimited, RequestTimeout
+from herogen_async.core.limits import Reading
+from herogen_async.generation.endpoint import Completion, Endpoint
+from herogen_async.generation.engine.billing import outcome_of, used_of
+from herogen_async.generation.engine.counters import Counters
+from herogen_async.generation.engine.feed import C, Feed, PendingCall
+from herogen_async.generation.engine.gate import Gate
+from herogen_async.generation.engine.inflight_calls import Calls, Deadline
+from herogen_async.generation.engine.ticker import Tick
+from herogen_async.generation.engine.workers import Workers
+from herogen_async.generation.limits import Charge, Ticket
+from herogen_async.generation.retry import DAY_NAP_S, Others, Park, Retry, Streak, Triage
+
+QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
+RETRIES_PER_WORKER = 4
+
+
+class Sink(Protocol[C]):
+    """Where the calls of a lane end.
+
+    Its methods are called in the middle of a worker's turn: they keep what they are given, and wait for nothing.
+    """
+
+    def sending(self, pending: PendingCall[C]) -> None:
+        """`pending` is about to be sent, for the first time or again."""
+
+    def answered(self, pending: PendingCall[C], completion: Completion, latency_s: float) -> None:
+        """The answer to `pending`, before anything was derived from it."""
+
+    def failed(self, pending: PendingCall[C], error: EndpointError, quarantined: str | None) -> None:
+        """`pending` won't be answered; `error` is the last of its failures, `quarantined` why it came early."""
+
+    def parked(self, park: Park, error: EndpointError | None) -> None:
+        """Nothing more will be answered until a person acts: the lane is closed. `error` is what showed it."""
+
+
+class Lane(Generic[C]):
+    """Asks `endpoint` what its feed is given, `concurrency` calls at once. `run` may be called once."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        gate: Gate,
+        clock: Clock,
+        counters: Counters,
+        concurrency: int,
+        triage: Triage,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self.gate = gate
+        self.counters = counters
+        self.feed: Feed[C] = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
+        self._clock = clock
+        self._triage = triage
+        self._workers = Workers(concurrency, self._work)
+        self._calls: Calls[C] = Calls(endpoint, clock, self._workers, deadline)
+        self._sink: Sink[C]
+
+    async def run(self, sink: Sink[C]) -> None:
+        """Ask until the feed has ended and is empty, or until it is closed and what was in flight has come home."""
+        self._sink = sink
+        async with asyncio.TaskGroup() as group:
+            dispatcher = group.create_task(self.gate.run(), name="dispatcher")
+            try:
+                async with asyncio.TaskGroup() as working:
+                    self._workers.start(working)
+            finally:
+                self.gate.close()
+                dispatcher.cancel()  # it may be in the middle of the fuse's wait, and nobody waits for it
+
+    def close(self) -> None:
+        """Send nothing more; what is in flight is finished. May be called again."""
+        self.feed.close()
+        self.gate.close()
+
+    def cancel(self) -> None:
+        """Send nothing more, and drop what is in flight."""
+        self.close()
+        self._workers.cancel()
+
+    @property
+    def concurrency(self) -> int:
+        """How many workers are wanted."""
+        return self._workers.size
+
+    def resize(self, concurrency: int) -> None:
+        """At most so many calls in flight: more go at once, too many end as they come home. Adaptive no more."""
+        shrinks = concurrency < self._workers.size
+        self.feed.resize(concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
+        self._workers.resize(concurrency)
+        self.gate.fix_concurrency()
+        if shrinks:
+            self.gate.recall()
+
+    def look_anew(self) -> None:
+        """Nothing was asked for a while: what is reckoned from when something was last answered starts from here."""
+        self._triage.look_anew()
+        self._calls.look_anew()
+
+    # -- a call's way ------------------------------------------------------------------------------------------
+
+    async def _work(self, worker: int) -> None:
+        feed, gate, workers = self.feed, self.gate, self._workers
+        while (pending := feed.get_now() or await feed.get()) is not None:
+            if worker >= workers.size:
+                feed.put_back(pending)
+                return
+            ticket = gate.admit_now(pending.size) or await gate.admit(pending.size, again=pending.goes_first)
+            if ticket is None:
+                feed.put_back(pending)
+            elif pending.history and (late := self._calls.overdue(pending, self._clock.now())):
+                self._failed(pending, ticket, late)
+                gate.settle(ticket, Charge.NOT_CHARGED)
+            else:
+                await self._attempt(pending, ticket, worker)
+
+    async def _attempt(self, pending: PendingCall[C], ticket: Ticket, worker: int) -> None:
+        """One sending, settled exactly once whatever happens; its call goes to the sink or back to the feed."""
+        counters = self.counters
+        self._sink.sending(pending)
+        counters.in_flight += 1
+        counters.attempts += 1
+        started_s = self._clock.now()
+        outcome, used = Charge.ASSUMED_CHARGED, None
+        readings: tuple[Reading, ...] = ()
+        try:
+            completion = await self._calls.complete(pending, worker, started_s)
+        except EndpointError as error:
+            outcome, readings = outcome_of(error), error.readings
+            # A server that got slower pulls the deadline up; in the tail only the calls that hang would have it longer.
+            if isinstance(error, RequestTimeout) and self.feed.has_new:
+                counters.latencies.add(self._clock.now() - started_s)
+            self._failed(pending, ticket, error)
+        except Exception as bug:
+            # One call that trips over a mistake of ours must not take with it those that are in flight and paid for.
+            self._failed(pending, ticket, InternalFault(_where(bug)))
+        except BaseException:
+            self.feed.done()
+            raise
+        else:
+            outcome, used, readings = Charge.ANSWERED, used_of(completion), completion.readings
+            self._answered(pending, completion, self._clock.now() - started_s)
+        finally:
+            counters.in_flight -= 1
+            self.gate.settle(ticket, outcome, used, readings)
+
+    def _answered(self, pending: PendingCall[C], completion: Completion, latency_s: float) -> None:
+        self._sink.answered(pending, completion, latency_s)
+        self.feed.done()
+        self._triage.answered(pending.sent_s)
+        counters = self.counters
+        counters.latencies.add(latency_s)
+        counters.finish_reasons[completion.finish_reason or "unknown"] += 1
+        for name, count in completion.usage.items():
+            if type(count) is int:
+                counters.usage[name] += count
+                counters.session_usage[name] += count
+
+    def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
+        self.counters.errors[error.kind] += 1
+        pending.rate_limits += isinstance(error, RateLimited)
+        pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
+        pending.history.append(
+            {
+                "kind": error.kind,
+                "message": error.message,
+                "status": error.status,
+                "request_id": error.request_id,
+                "at": self._clock.wall(),
+            }
+        )
+        now = self._clock.now()
+        others = Others(max(self.counters.in_flight - 1, 0), self.feed.has_new)
+        decision = self._triage.judge(
+            error, pending.attempt, now, rate_limits=pending.rate_limits, streak=pending.streak, others=others
+        )
+        if isinstance(decision, Retry):
+            self._ask_again(pending, ticket, error, decision)
+        elif isinstance(decision, Park):
+            self._park(decision, error)
+            self.feed.done()
+        else:
+            self._sink.failed(pending, error, decision.quarantined)
+            self.feed.done()
+
+    def _ask_again(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError, decision: Retry) -> None:
+        if decision.pause_s > 0:
+            if isinstance(error, RateLimited):
+                self.gate.refused(ticket, error, decision.pause_s)
+            else:
+                self.gate.pause(decision.pause_s)
+        if late := self._calls.overdue(pending, self._clock.now() + decision.after_s):
+            self._failed(pending, ticket, late)
+            return
+        pending.attempt += decision.counts
+        self.counters.retries += 1
+        self.feed.retry(pending, decision.after_s)
+
+    def _park(self, park: Park, error: EndpointError | None) -> None:
+        self.close()
+        self._sink.parked(park, error)
+
+    # -- what goes by the clock --------------------------------------------------------------------------------
+
+    def tick(self, tick: Tick) -> None:
+        """Park where nothing may be sent any more, follow what the server does, and cut off what takes too long."""
+        if self.gate.is_used_up and not self.counters.in_flight:  # what those reserve may come back
+            self._park(self._used_up(), None)
+        self.gate.tick(tick.passed_s)  # after that look: it may be news to those who wait
+        if not tick.is_late:
+            self._calls.cut_off(tick.at_s, self.counters.latencies)
+
+    def take_stock(self) -> None:
+        """Count anew what is permitted, and how much of it was taken."""
+        self.counters.accounts, self.counters.limits, in_flight = self.gate.stock()
+        self.counters.concurrency = int(min(self._workers.size, in_flight))
+
+    def oldest(self, count: int) -> list[tuple[PendingCall[C], float | None]]:
+        """The calls that are out the longest, each with the seconds until its next attempt; None: it is in flight."""
+        return self._calls.oldest(self.feed.waiting(), count, self._clock.now())
+
+    def binding(self, is_busy: bool) -> str | None:
+        """What the lane waits for; None when it has all that it wants. `is_busy`: this process has no time to spare."""
+        waiting_for = self.gate.waiting_for
+        if waiting_for is not None and waiting_for not in ("concurrency", "ledger"):
+            return waiting_for
+        if is_busy:
+            return "cpu"
+        if waiting_for == "concurrency" or self.counters.in_flight >= self._workers.size:
+            return "endpoint" if self.gate.is_settled else "concurrency"
+        return "retries" if self.feed.statistics()["waiting"] else None
+
+    def _used_up(self) -> Park:
+        budget = self.gate.budget
+        if self.gate.waiting_for == "budget" and budget is not None:
+            return Park(budget.used_up, "resume with a higher --budget")
+        split = [(name.partition("_per_"), value) for name, value in self.counters.limits.items()]
+        long = [f"{value:,.0f} {name} a {per}" for (name, _, per), value in split if per in ("day", "month")]
+        return Park(
+            f"the day's limit is used up ({' and '.join(long)})",
+            "resume later: it comes back little by little, all of it within a day; or give a higher limit",
+            DAY_NAP_S,
+        )
+
+
+def _where(bug: Exception) -> str:
+    """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
+    frame = traceback.extract_tb(bug.__traceback__)[-1]
+    return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a mistake of this program"
