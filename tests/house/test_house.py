@@ -1,14 +1,23 @@
-"""The house rules of docs/architecture.md, read from the source: import direction, purity, doors, names."""
+"""The house rules of docs/architecture.md, read from the source: import direction, purity, names, short files."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from support.places import SOURCE
+from support.source import (
+    DETECTORS,
+    claims_to_be_pure,
+    imports,
+    place_of,
+    public_names,
+    sources,
+    uses_of,
+    within,
+)
 
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
@@ -53,45 +62,38 @@ PURE = (
 )
 NOT_PURE = ("generation/limits/shared",)  # the file through which processes share their buckets
 IMPURE_MODULES = {
+    "aiofiles",
     "asyncio",
-    "threading",
-    "time",
+    "concurrent",
+    "fcntl",
+    "httptools",
+    "io",
+    "mmap",
+    "multiprocessing",
+    "openai",
+    "os",
+    "pathlib",
+    "pyreqwest",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
     "socket",
     "subprocess",
-    "pathlib",
-    "os",
-    "io",
-    "signal",
     "tempfile",
-    "aiofiles",
-    "pyreqwest",
-    "httptools",
-    "openai",
+    "threading",
+    "time",
     "uvloop",
 }
-NETWORK_MODULES = {
-    "socket",
-    "httptools",
-    "http",
-    "urllib.request",
-    "pyreqwest",
-    "openai",
-    "httpx2",
-    "httpx",
-    "aiohttp",
-    "requests",
-}
-BANNED_NAMES = {"utils", "helpers", "manager", "processor", "base", "common", "misc"}
+BANNED_FILES = {"utils", "helpers", "manager", "processor", "base", "common", "misc"}
 LONGEST_FILE = 400
-
-
-def sources() -> list[Path]:
-    return sorted(SOURCE.rglob("*.py"))
-
-
-def place_of(path: Path) -> str:
-    """`generation/journal/record`; a package's own file is its folder."""
-    return str(path.relative_to(SOURCE).with_suffix("")).removesuffix("/__init__").removesuffix("__init__")
+# Commands are functions that typer names after what is typed; the rooms' own functions are called the same in Python.
+COMMANDS = {"assemble", "export", "finetune", "prepare", "recover", "resume", "run", "status", "verify"}
+IN_TWO_ROOMS = {
+    "main": "what a program starts with: the command line's, and those of three child processes",
+    "EMBEDDED_TIMEOUT_S": "about to stand in one table of settings",
+    "MOST_SLOTS": "about to stand in one table of settings",
+}
 
 
 def room_of(place: str) -> str | None:
@@ -101,44 +103,15 @@ def room_of(place: str) -> str | None:
     return room if room in ROOMS else None
 
 
-def within(place: str, *rooms: str) -> bool:
-    """Whether a place is one of `rooms`, or lies below one."""
-    return any(place == room or place.startswith(f"{room}/") for room in rooms)
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, absolute module) of every import, deferred ones too: hiding an arrow does not remove it."""
-    package = ("herogen_async", *path.relative_to(SOURCE).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module or "") if part)
-            if module.split(".")[0] == "herogen_async":  # a name may be a module
-                for alias in node.names:
-                    yield node.lineno, f"{module}.{alias.name}"
-            else:
-                yield node.lineno, module
-
-
-def calls(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of every call and attribute."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute):
-            yield node.lineno, ast.unparse(node)
-        elif isinstance(node, ast.Name):
-            yield node.lineno, node.id
-
-
 def test_every_file_is_in_a_room() -> None:
-    outside = {"", "__main__", *WINGS}  # the face, and the wings' own files, which hold no code
+    """Beside the face and the wings' own files, which hold no code."""
+    outside = {"", "__main__", *WINGS}
     assert set() == {place for path in sources() if room_of(place := place_of(path)) is None} - outside
 
 
 @pytest.mark.parametrize("path", sources(), ids=place_of)
 def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
+    """One direction: no import, deferred ones too, leads down the house."""
     room = room_of(place_of(path))
     if room is None:
         return
@@ -151,83 +124,67 @@ def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
     assert [] == breaches
 
 
+# -- purity
+
+
+def is_pure(path: Path) -> bool:
+    """Whether a file is held to purity: by its room, or because it says so of itself."""
+    place = place_of(path)
+    return claims_to_be_pure(path) or (within(place, *PURE) and not within(place, *NOT_PURE))
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if is_pure(path)], ids=place_of)
+def test_a_pure_file_touches_no_clock_file_task_or_network(path: Path) -> None:
+    """Neither by what it imports, nor through a door."""
+    found = [f"line {line}: {module}" for line, module in imports(path) if module.split(".")[0] in IMPURE_MODULES]
+    found += [f"line {line}: {what}" for detect in DETECTORS.values() for line, what in detect(uses_of(path))]
+    assert [] == found
+
+
 @pytest.mark.parametrize("room", PURE)
-def test_a_pure_room_touches_no_clock_file_task_or_network(room: str) -> None:
-    files = [path for path in sources() if within(place_of(path), room) and not within(place_of(path), *NOT_PURE)]
-    assert files
-    found = [
-        f"{path.name}:{line}: {module}"
-        for path in files
-        for line, module in imports(path)
-        if module.split(".")[0] in IMPURE_MODULES
-    ]
-    assert [] == found
+def test_a_room_that_is_pure_is_there(room: str) -> None:
+    """A room that was moved takes its line along."""
+    assert any(within(place_of(path), room) for path in sources())
 
 
-def test_only_clock_reads_time() -> None:
-    readings = {"time.time", "time.monotonic", "time.perf_counter", "datetime.now", "datetime.utcnow", "time.time_ns"}
-    found = [
-        f"{place_of(path)}:{line}: {name}"
-        for path in sources()
-        if place_of(path) != "core/clock"
-        for line, name in calls(path)
-        if name in readings
-    ]
-    assert [] == found
+@pytest.mark.parametrize(
+    ("docstring", "claims"),
+    [
+        ("What a server says. Pure.", True),
+        ("The chain: a pure fold over its steps.", True),
+        ("Pure: (state, now) -> wait.", True),
+        ("A sweep. Pure but for the checks it borrows.", False),
+        ("Nothing about it.", False),
+    ],
+)
+def test_a_docstring_that_claims_purity_is_seen(docstring: str, claims: bool, tmp_path: Path) -> None:
+    """So that the claim is held."""
+    path = tmp_path / "a.py"
+    path.write_text(f'"""{docstring}"""\n')
+    assert claims is claims_to_be_pure(path)
 
 
-def test_only_endpoint_and_simulator_touch_the_network() -> None:
-    local_sockets = {
-        "generation/run_folder/lock": "the host's name, for people",
-        **dict.fromkeys(
-            ("generation/control/client", "generation/control/server", "generation/control/socket_path"),
-            "a Unix socket in the run's folder",
-        ),
-    }
-    found = [
-        f"{place}:{line}: {module}"
-        for path in sources()
-        if not within(place := place_of(path), "generation/endpoint", "lab/simulator")
-        for line, module in imports(path)
-        if module in NETWORK_MODULES or module.split(".")[0] in NETWORK_MODULES
-        if module != "socket" or place not in local_sockets
-    ]
-    assert [] == found
+# -- names and sizes
 
 
-def test_only_engine_starts_tasks() -> None:
-    starters = ("create_task", "ensure_future", "gather", "TaskGroup")
-    found = [
-        f"{place_of(path)}:{line}: {name}"
-        for path in sources()
-        if not within(place_of(path), "generation/engine")
-        for line, name in calls(path)
-        if name.split(".")[-1] in starters
-    ]
-    assert [] == found
+def test_no_public_name_is_defined_in_two_rooms() -> None:
+    """A class, function or constant that others can import says by its name alone what it is."""
+    rooms = defaultdict(set)
+    for path in sources():
+        for name in public_names(path):
+            rooms[name].add(room_of(place_of(path)) or place_of(path))
+    doubled = {name: where for name, where in rooms.items() if len(where) > 1 and name not in IN_TWO_ROOMS}
+    typed = {name for name, where in doubled.items() if name in COMMANDS and "cli" in where and len(where) == 2}
+    assert {} == {name: where for name, where in doubled.items() if name not in typed}
 
 
-def test_only_journal_and_run_folder_write_run_files() -> None:
-    """Others write through `run_folder.publishing`; weights are a cache and no run file, `init` makes a new spec."""
-    allowed = (
-        "generation/run_folder",
-        "generation/journal",
-        "generation/intents",
-        "generation/endpoint/embedded",
-        "cli/init_command",
-    )
-    writing = {"write_bytes", "write_text", "mkstemp", "truncate"}
-    found = [
-        f"{place_of(path)}:{line}: {name}"
-        for path in sources()
-        if not within(place_of(path), *allowed)
-        for line, name in calls(path)
-        if name.split(".")[-1] in writing
-    ]
-    assert [] == found
+def test_public_names_are_seen() -> None:
+    """However they are defined at a file's top, and nothing below it."""
+    tree = ast.parse("A = 1\nB: int = 2\n_c = 3\nclass D:\n    E = 4\ndef f(): g = 5\nasync def h(): ...\nT = type")
+    assert ["A", "B", "D", "f", "h", "T"] == list(public_names(tree))
 
 
 def test_files_are_short_and_named_after_what_they_hold() -> None:
-    too_long = [place_of(path) for path in sources() if len(path.read_text().splitlines()) > LONGEST_FILE]
-    assert [] == too_long
-    assert set() == {path.stem for path in sources()} & BANNED_NAMES
+    """A file is read at one sitting; `utils` says nothing."""
+    assert [] == [place_of(path) for path in sources() if len(path.read_text().splitlines()) > LONGEST_FILE]
+    assert set() == {path.stem for path in sources()} & BANNED_FILES

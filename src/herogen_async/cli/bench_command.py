@@ -146,10 +146,10 @@ def _check_simulated(**options: object) -> None:
 
 def _check_folder(folder: Path) -> None:
     """InputError where nothing can be written: said before anything is measured."""
-    from herogen_async.generation.run_folder.publish import require_room
+    from herogen_async.generation.run_folder.publish import make_folder, require_room
 
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         require_room(folder)
     except OSError as error:
         raise InputError(

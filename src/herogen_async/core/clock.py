@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Clock(Protocol):
@@ -92,7 +92,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.time_s
 
 
-def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+def run_virtual(main: Coroutine[Any, Any, _T]) -> _T:
     """Run `main` on a loop whose time jumps to the next timer as soon as nothing else is ready.
 
     For code without threads and sockets: both would be overtaken by the jumps.

@@ -418,7 +418,7 @@ class TestWhatIsLookedAtFirst:
         talk = [{"role": "user", "content": "x" * 30}, {"role": "assistant", "content": "y" * 27}]
         path = tmp_path / "talks.jsonl"
         path.write_text(json.dumps({"messages": talk}) + "\n")
-        assert feasibility.MeasuredRows(1, 26, 26) == feasibility.count_rows(path, MESSAGES)
+        assert feasibility.MeasuredRows(1, 26, 26) == feasibility.measure_rows(path, MESSAGES)
 
     @pytest.mark.parametrize(
         ("removed", "said"),

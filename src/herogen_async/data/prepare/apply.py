@@ -19,7 +19,7 @@ from herogen_async.data.prepare.common_affixes import (
     shared_tail,
     strictly,
 )
-from herogen_async.data.prepare.phrasing import excerpt
+from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import MENDED, NECESSARY, Action, FileReading, Note, Remediation, Table
 from herogen_async.data.prepare.separators import ENDING_ADDED, SEPARATOR_ADDED
 from herogen_async.data.prepare.task_type import CLASSIFICATION, task_of
@@ -123,8 +123,8 @@ def _shared_more(texts: Sequence[str], mark: str, what: str) -> Note | None:
     if len(texts) == 1:
         text = f"Of an only row nothing is shared: only what is known as {_A[what]} counts as one."
         return Note(MENDED, text, "one_row")
-    told = f"The {what} is {excerpt(mark)}" if mark else f"There is no {what}"
-    return Note(MENDED, f"{told}: that all rows end with {excerpt(tail)} is an accident.", f"{what}_core")
+    told = f"The {what} is {quoted(mark)}" if mark else f"There is no {what}"
+    return Note(MENDED, f"{told}: that all rows end with {quoted(tail)} is an accident.", f"{what}_core")
 
 
 def recipe_of(table: Table) -> Recipe:

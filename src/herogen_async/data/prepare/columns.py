@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.phrasing import excerpt
+from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import (
     COMPLETION,
     FOUND,
@@ -27,13 +27,13 @@ def named_column(table: Table, column: str) -> Remediation:
         raise InputError("there is no row in the file", fix="fill it, then prepare it again")
     place = next((place for place, name in enumerate(table.names) if name.lower() == column), None)
     if place is None:
-        there = ", ".join(excerpt(name) for name in table.names[:_MOST_SHOWN])
+        there = ", ".join(quoted(name) for name in table.names[:_MOST_SHOWN])
         raise InputError(
             f"there is no column {column!r}; its columns are: {there}",
             fix="name the two columns (in JSON, the keys) 'prompt' and 'completion' in the file, then prepare it again",
         )
     return Remediation(
-        (Note(FOUND, f"The column {column!r} is called {excerpt(table.names[place])}."),),
+        (Note(FOUND, f"The column {column!r} is called {quoted(table.names[place])}."),),
         Action(NECESSARY, "rename_column", column),
         f"Call it {column!r}",
         lambda rest: Table((*rest.names[:place], column, *rest.names[place + 1 :]), rest.columns, rest.numbers),
@@ -45,13 +45,13 @@ def extra_columns(table: Table) -> Remediation:
     extra = [name for name in table.names if name not in (PROMPT, COMPLETION)]
     if not extra:
         return Remediation()
-    notes = [Note(FOUND, f"There are other columns: {', '.join(map(excerpt, extra))}.")]
+    notes = [Note(FOUND, f"There are other columns: {', '.join(map(quoted, extra))}.")]
     doubled = [name for name in extra if name.lower().rstrip(".0123456789") in (PROMPT, COMPLETION)]
     if doubled:
-        notes.append(Note(WARNING, f"{', '.join(map(excerpt, doubled))}: a column twice? Only the first is used."))
+        notes.append(Note(WARNING, f"{', '.join(map(quoted, doubled))}: a column twice? Only the first is used."))
     return Remediation(
         tuple(notes),
         Action(NECESSARY, "drop_columns", extra),
-        "Leave them out: " + ", ".join(map(excerpt, extra)),
+        "Leave them out: " + ", ".join(map(quoted, extra)),
         lambda rest: rest.only((PROMPT, COMPLETION)),
     )

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.phrasing import excerpt
+from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import COMPLETION, MENDED, PROMPT, Note, Table
 from herogen_async.data.prepare.text_lines import text_lines
 
@@ -70,7 +70,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     finally:
         csv.field_size_limit(before)
     raise InputError(
-        f"{path.name!r} ends inside a quoted cell, which began with {excerpt(row[-1][:200].rstrip(_END))}",
+        f"{path.name!r} ends inside a quoted cell, which began with {quoted(row[-1][:200].rstrip(_END))}",
         fix="close the quote; a quote inside a quoted cell is written twice",
     )
 

@@ -10,7 +10,7 @@ _LONGEST_SHOWN = 60  # characters of a text from the file: enough to know it by
 _MOST_PLACES = 5
 
 
-def excerpt(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` quoted, line ends as `\\n`, and not all of a long one."""
     return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r} ..."
 
@@ -28,4 +28,4 @@ def places(numbers: Sequence[int]) -> str:
 def refuse_identical(texts: Sequence[str], what: str, fix: str) -> None:
     """InputError when there are several texts and all are equal: there is nothing to learn from them."""
     if len(texts) > 1 and all(each == texts[0] for each in texts):
-        raise InputError(f"all {what} are the same: {excerpt(texts[0])}", fix=fix)
+        raise InputError(f"all {what} are the same: {quoted(texts[0])}", fix=fix)

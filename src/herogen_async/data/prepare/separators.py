@@ -12,7 +12,7 @@ from herogen_async.data.prepare.common_affixes import (
     separator_in,
     shared_tail,
 )
-from herogen_async.data.prepare.phrasing import excerpt, refuse_identical
+from herogen_async.data.prepare.phrasing import quoted, refuse_identical
 from herogen_async.data.prepare.records import (
     ADVICE,
     COMPLETION,
@@ -57,22 +57,22 @@ def separator(table: Table) -> Remediation:
     return Remediation(
         tuple(notes),
         Action(RECOMMENDED, SEPARATOR_ADDED, added),
-        f"Add the separator {excerpt(added)} to every prompt",
+        f"Add the separator {quoted(added)} to every prompt",
         lambda rest: rest.with_column(PROMPT, [text + added for text in rest.prompts]),
     )
 
 
 def _prompt_notes(prompts: list[str], tail: str, mark: str) -> tuple[Note, ...]:
-    notes = [Note(FOUND, f"All prompts end with {excerpt(mark)}.")]
+    notes = [Note(FOUND, f"All prompts end with {quoted(mark)}.")]
     if mark != tail and len(prompts) > 1:
-        text = f"The separator is {excerpt(mark)}, and not {excerpt(tail)}, which the prompts happen to share."
+        text = f"The separator is {quoted(mark)}, and not {quoted(tail)}, which the prompts happen to share."
         notes.append(Note(MENDED, text, "separator_core"))
     elif is_cut_word(mark, prompts):
-        notes.append(Note(WARNING, f"{excerpt(mark)} is a part of a word; a separator of its own would be clearer."))
+        notes.append(Note(WARNING, f"{quoted(mark)} is a part of a word; a separator of its own would be clearer."))
     if len(mark) > _LONG_MARK:
-        notes.append(Note(ADVICE, f"That is long; {excerpt(separator_for(prompts))} would do."))
+        notes.append(Note(ADVICE, f"That is long; {quoted(separator_for(prompts))} would do."))
     if any(mark in text[: -len(mark)] for text in prompts):
-        notes.append(Note(WARNING, f"{excerpt(mark)} also occurs inside prompts, so it doesn't mark their end well."))
+        notes.append(Note(WARNING, f"{quoted(mark)} also occurs inside prompts, so it doesn't mark their end well."))
     return tuple(notes)
 
 
@@ -93,24 +93,24 @@ def ending(table: Table) -> Remediation:
     return Remediation(
         tuple(notes),
         Action(RECOMMENDED, ENDING_ADDED, added),
-        f"Add the ending {excerpt(added)} to every completion",
+        f"Add the ending {quoted(added)} to every completion",
         lambda rest: rest.with_column(COMPLETION, [text + added for text in rest.completions]),
     )
 
 
 def _completion_notes(completions: list[str], tail: str, mark: str) -> tuple[Note, ...]:
-    notes = [Note(FOUND, f"All completions end with {excerpt(mark)}.")]
+    notes = [Note(FOUND, f"All completions end with {quoted(mark)}.")]
     if mark != tail and len(completions) > 1:
-        text = f"The ending is {excerpt(mark)}, and not {excerpt(tail)}, which the completions happen to share."
+        text = f"The ending is {quoted(mark)}, and not {quoted(tail)}, which the completions happen to share."
         notes.append(Note(MENDED, text, "ending_core"))
     if len(mark) > _LONG_MARK:
-        notes.append(Note(ADVICE, f"That is long; {excerpt(first_absent(ENDINGS, completions))} would do."))
+        notes.append(Note(ADVICE, f"That is long; {quoted(first_absent(ENDINGS, completions))} would do."))
     if occurs_inside(mark, completions):
-        notes.append(Note(WARNING, f"{excerpt(mark)} also occurs inside completions: generation will stop there."))
+        notes.append(Note(WARNING, f"{quoted(mark)} also occurs inside completions: generation will stop there."))
     return tuple(notes)
 
 
 def _accident(what: str, tail: str, mark: str, code: str) -> Note:
-    end = excerpt(tail)
+    end = quoted(tail)
     text = f"That all {what} end with {end} is taken for an accident, or occurs inside them too: it is no {mark}."
     return Note(MENDED, text, code)

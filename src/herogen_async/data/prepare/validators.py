@@ -12,7 +12,7 @@ from functools import partial
 from herogen_async.data.prepare.columns import extra_columns, named_column
 from herogen_async.data.prepare.common_affixes import shared_head
 from herogen_async.data.prepare.letter_case import holds_hex, is_mostly_upper, lowered
-from herogen_async.data.prepare.phrasing import excerpt, places
+from herogen_async.data.prepare.phrasing import places, quoted
 from herogen_async.data.prepare.records import (
     ADVICE,
     COMPLETION,
@@ -68,7 +68,7 @@ def task_guess(table: Table) -> Remediation:
     if task == CLASSIFICATION:
         notes.append(Note(ADVICE, "For labels a small model is enough, and held-out rows tell how well it does."))
         if len(set(table.completions)) == 1:
-            notes.append(Note(WARNING, f"All rows have the same label, {excerpt(table.completions[0])}."))
+            notes.append(Note(WARNING, f"All rows have the same label, {quoted(table.completions[0])}."))
     return Remediation(tuple(notes))
 
 
@@ -142,13 +142,13 @@ def prompt_head(table: Table) -> Remediation:
     head = shared_head(table.prompts)
     if not head or _all_are(table.prompts, head):
         return NOTHING
-    notes = (Note(FOUND, f"All prompts begin with {excerpt(head)}."),)
+    notes = (Note(FOUND, f"All prompts begin with {quoted(head)}."),)
     if len(head) <= LONGEST_PROMPT_HEAD:
         return Remediation(notes)
     return Remediation(
         (*notes, Note(ADVICE, "An instruction that never changes can go: the fine-tune itself teaches it.")),
         Action(RECOMMENDED, "prompt_drop_prefix", head),
-        f"Cut {excerpt(head)} off the prompts",
+        f"Cut {quoted(head)} off the prompts",
         lambda rest: rest.with_column(PROMPT, [text[len(head) :] for text in rest.prompts]),
     )
 
@@ -158,15 +158,15 @@ def completion_head(table: Table) -> Remediation:
     head = shared_head(table.completions)
     if len(head) < SHORTEST_COMPLETION_HEAD or _all_are(table.completions, head):
         return NOTHING
-    found = Note(FOUND, f"All completions begin with {excerpt(head)}.")
+    found = Note(FOUND, f"All completions begin with {quoted(head)}.")
     if any(not text[len(head) :].strip() for text in table.completions):
-        text = f"{excerpt(head)} stays: to cut it off would leave a completion with nothing in it."
+        text = f"{quoted(head)} stays: to cut it off would leave a completion with nothing in it."
         return Remediation((found, Note(MENDED, text, "empty_after_cut")))
     kept = " " if head.startswith(" ") else ""
     return Remediation(
         (found, Note(ADVICE, "What every answer begins with can be put there by the program that asks.")),
         Action(RECOMMENDED, "completion_drop_prefix", head),
-        f"Cut {excerpt(head)} off the completions",
+        f"Cut {quoted(head)} off the completions",
         lambda rest: rest.with_column(COMPLETION, [kept + text[len(head) :] for text in rest.completions]),
     )
 

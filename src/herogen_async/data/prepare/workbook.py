@@ -10,7 +10,7 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.prepare.delimited import column_names, words_for_nothing
-from herogen_async.data.prepare.phrasing import excerpt
+from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import FOUND, WARNING, Note, Table
 
 
@@ -30,7 +30,7 @@ def read_workbook(path: Path) -> tuple[Table, tuple[Note, ...]]:
         ) from None
     if not rows:
         raise InputError(f"there is nothing in the first sheet of {path.name!r}", fix="put the rows in its first sheet")
-    notes = [Note(FOUND, f"A workbook; its sheet {excerpt(sheets[0].name)} was read.")]
+    notes = [Note(FOUND, f"A workbook; its sheet {quoted(sheets[0].name)} was read.")]
     if len(sheets) > 1:
         notes.append(Note(WARNING, f"It has {len(sheets)} sheets: only the first was read."))
     header, *body = ([_text(cell) for cell in row] for row in rows)

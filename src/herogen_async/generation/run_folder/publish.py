@@ -13,10 +13,15 @@ from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.generation.run_folder.layout import RunFolder
 
 
+def make_folder(folder: Path) -> None:
+    """See to it that `folder` is there; what is made is for this user alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def publishing(path: Path) -> Iterator[BinaryIO]:
     """A file to write; it stands at `path` when the block ends well, and nothing has changed when it doesn't."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

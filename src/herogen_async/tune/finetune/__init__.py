@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _Path = str | os.PathLike[str]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class FinetuneOptions(TypedDict, total=False):
@@ -101,7 +101,7 @@ def finetune(target: _Path, **options: Unpack[FinetuneOptions]) -> FinetuneResul
         ) from None
 
 
-def _detachable(work: Coroutine[Any, Any, T]) -> T:
+def _detachable(work: Coroutine[Any, Any, _T]) -> _T:
     """Ctrl-C, SIGTERM and SIGHUP end the work, whoever took them before; a second Ctrl-C does not wait for it."""
     with asyncio.Runner() as runner:
         loop, presses = runner.get_loop(), 0

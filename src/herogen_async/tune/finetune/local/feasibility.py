@@ -75,7 +75,7 @@ def require_packages(packages: tuple[str, ...] = _PACKAGES) -> None:
         )
 
 
-def count_rows(path: Path, form: str) -> MeasuredRows:
+def measure_rows(path: Path, form: str) -> MeasuredRows:
     """Raises InputError for a row that can't be trained on, with its line."""
     count = tokens = longest = 0
     for number, row in _rows(path):
@@ -93,14 +93,14 @@ def look(order: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
             f"valid are {', '.join(LOCAL_FORMATS)}",
             fix=f"assemble them as {PROMPT_COMPLETION}",
         )
-    rows = count_rows(order.training, order.recipe.format)
+    rows = measure_rows(order.training, order.recipe.format)
     if rows.count < FEWEST_LOCAL_ROWS:
         raise InputError(
             f"{str(order.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_LOCAL_ROWS}",
             fix="generate more rows first",
         )
     if order.validation is not None:
-        count_rows(order.validation, order.recipe.format)
+        measure_rows(order.validation, order.recipe.format)
     if model.shape is None:
         return [f"How much memory {model.name} takes can't be told from its files."]
     _require_disk(model.shape, settings.method, folder)
