@@ -76,13 +76,13 @@ def test_an_index_outside_the_grid_is_an_index_error_that_says_the_valid_range(i
     ("cell", "message", "fix"),
     [
         ({"age": "18", "gender": "man"}, "no 'power'", "'invisibility'"),
-        ({"age": "18", "gendr": "man", "power": "flight"}, "'gendr' is no attribute", "did you mean 'gender'?"),
+        ({"age": "18", "gendr": "man", "power": "flight"}, "unknown attribute 'gendr'", "did you mean 'gender'?"),
         (
             {"age": "18", "gender": "man", "power": "fligth"},
-            "'fligth' is no value of 'power'",
+            "unknown value 'fligth' for 'power'",
             "did you mean 'flight'?",
         ),
-        ({"age": "19", "gender": "man", "power": "flight"}, "'19' is no value of 'age'", "'18', '20'"),
+        ({"age": "19", "gender": "man", "power": "flight"}, "unknown value '19' for 'age'", "'18', '20'"),
     ],
 )
 def test_a_cell_that_is_not_in_the_grid_is_an_input_error_with_a_fix(
@@ -95,7 +95,7 @@ def test_a_cell_that_is_not_in_the_grid_is_an_input_error_with_a_fix(
 
 
 def test_a_value_given_twice_has_no_index() -> None:
-    with pytest.raises(InputError, match="'a' holds a value twice"):
+    with pytest.raises(InputError, match="'a' has a duplicate value"):
         Grid({"a": ["x", "x"]}).index({"a": "x"})
 
 

@@ -1,4 +1,4 @@
-"""What is to be asked: every task of a spec, which of them are still to do, and where they go when it changes."""
+"""The calls of a spec: what they are, which are pending, and where each goes when the spec changes."""
 
 from herogen_async.specs.plan.calls import Call, Plan
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, mean_prompt_tokens

@@ -1,4 +1,4 @@
-"""Every task of a spec, by its place in the grid. The grid is never held: a task is computed when it is asked for."""
+"""Every call of a spec, by its place in the grid. The grid is never held in memory: a call is computed on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from herogen_async.specs.spec import Spec, Template
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One answer wanted. `key` is its identity, `index` its place in the plan, `repeat` counts from 1."""
+    """One completion wanted. `key` is its identity, `index` its place in the plan; `repeat` counts from 1."""
 
     key: str
     index: int
@@ -27,10 +27,10 @@ class Call:
 
 
 class Plan:
-    """The tasks of `spec`, in order: cells as the grid has them, the repeats of a cell side by side.
+    """The calls of `spec`, in order: cells in grid order, the repeats of a cell next to each other.
 
-    A key is a hash of (canonical cell, repeat, generation fingerprint): it depends on what is asked and of whom, and
-    not on the task's place, so that it survives new values, another order and another name of the spec.
+    A key is a hash of (canonical cell, repeat, generation fingerprint): it depends on what is asked and of which model,
+    not on the call's place, so it survives new values, another order and a renamed spec.
     """
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str) -> None:
@@ -46,7 +46,7 @@ class Plan:
         self._hash = hashlib.blake2b(self.generation_fingerprint.encode(), digest_size=16)
 
     def call(self, index: int) -> Call:
-        """The task at `index`, 0 <= index < size."""
+        """The call at `index`, 0 <= index < size."""
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.grid.cell(cell_index)
         return Call(
@@ -60,21 +60,21 @@ class Plan:
         )
 
     def key(self, index: int) -> str:
-        """The key of the task at `index`, 32 hexadecimal digits."""
+        """The key of the call at `index`: 32 hexadecimal digits."""
         cell_index, repeat = divmod(index, self.repeats)
         return self._key(self.grid.cell(cell_index), repeat + 1)
 
     def owns(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record of a journal, row or failure, is about the very task that is at its index here."""
+        """Whether a journal record (row or failure) belongs to the call at its index in this plan."""
         index = record.get("index")
         return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
 
     def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
-        """The indices of the first `limit` tasks (all, when None) that are not in `done`, ascending."""
+        """The indices not in `done` among the first `limit` calls (None: all), ascending."""
         return done.missing(self.within(limit))
 
     def within(self, limit: int | None) -> int:
-        """How many tasks a run with this `limit` has in all."""
+        """How many calls a run with this `limit` has in total."""
         return self.size if limit is None else min(limit, self.size)
 
     def _key(self, cell: dict[str, str], repeat: int) -> str:

@@ -1,4 +1,4 @@
-"""What asking so many tasks takes: requests, tokens, time. Arithmetic over a sample; the grid is never walked."""
+"""Requests, tokens and time for a number of calls. Arithmetic over a sample; the grid is never walked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from herogen_async.core.limits import DAY_S, MINUTE_S, Limits
 from herogen_async.specs.plan.calls import Call, Plan
 
-SAMPLED_PROMPTS = 1000  # tasks: the mean of a prompt's length to a per cent or so, in 10 ms
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples are spread evenly, and with no stride
+SAMPLED_PROMPTS = 1000  # calls: gives the mean prompt length to about 1 % in 10 ms
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples spread evenly, without a stride
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What earlier answers of a run took, None where that is not known: tokens of an answer, seconds of a request."""
+    """Means over a run's earlier answers, None where unknown: tokens per answer, seconds per request."""
 
     answer_tokens: float | None = None
     request_s: float | None = None
@@ -22,11 +22,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What `requests` tasks take.
+    """The cost of `requests` calls.
 
-    `answer_tokens_most` is what may come back at most, None where the spec sets no limit; `answer_tokens` is what
-    would at the rate of earlier answers, None where there are none. `at_least_s` is how long the limits make it take,
-    and, where `time_is_known`, the server's own latency; None where neither is known.
+    `answer_tokens_most` is the most that may come back, None where the spec sets no limit; `answer_tokens` extrapolates
+    from earlier answers, None where there are none. `at_least_s` is the time that the rate limits require and, if
+    `time_is_known`, the server's own latency; None where neither is known.
     """
 
     requests: int
@@ -38,16 +38,16 @@ class Estimate:
 
     @property
     def likely_answer_tokens(self) -> int | None:
-        """As observed, or else the most."""
+        """The observed value if there is one, or else the maximum."""
         return self.answer_tokens_most if self.answer_tokens is None else self.answer_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """What one task of a plan takes, for any number of them.
+    """The cost of one call of a plan, scaled to any number of them.
 
-    `prompt_tokens` is a prompt's mean; `most` is what one answer may have, None without a limit. `in_flight` is how
-    many requests there are at once, None where that is found out.
+    `prompt_tokens` is the mean per prompt; `most` is the token limit of one answer, None without one. `in_flight` is
+    the number of concurrent requests, None where it adapts.
     """
 
     prompt_tokens: float
@@ -57,7 +57,7 @@ class Estimator:
     in_flight: int | None
 
     def of(self, requests: int) -> Estimate:
-        """What `requests` tasks take."""
+        """The cost of `requests` calls."""
         prompt = round(requests * self.prompt_tokens)
         most = None if self.most is None else requests * self.most
         seen = self.observed.answer_tokens
@@ -69,13 +69,13 @@ class Estimator:
         return Estimate(requests, prompt, most, answer, max(times, default=None), latency_s is not None)
 
     def _latency_s(self, requests: int) -> float | None:
-        """By Little's law, were there no limit."""
+        """By Little's law, as if there were no rate limit."""
         if self.observed.request_s is None or self.in_flight is None:
             return None
         return requests * self.observed.request_s / self.in_flight
 
     def _times_s(self, requests: int, prompt: int, answer: int | None) -> Iterator[float]:
-        """How long each limit makes it take."""
+        """The time that each limit requires."""
         total = prompt + (answer or 0)
         limits = self.limits
         for amount, limit, window_s in (
@@ -91,7 +91,7 @@ class Estimator:
 
 
 def sample(plan: Plan, count: int = SAMPLED_PROMPTS) -> Iterator[Call]:
-    """Tasks from all over the grid: all of them, where there are no more than `count`."""
+    """`count` calls spread over the whole grid, or all of them if there are fewer."""
     if plan.size <= count:
         yield from map(plan.call, range(plan.size))
         return
@@ -100,6 +100,6 @@ def sample(plan: Plan, count: int = SAMPLED_PROMPTS) -> Iterator[Call]:
 
 
 def mean_prompt_tokens(plan: Plan, tokens: Callable[[str], float]) -> float:
-    """What a prompt of `plan`, system text and all, has on average; `tokens` estimates one."""
+    """The mean tokens per prompt of `plan`, including the system text; `tokens` estimates those of one text."""
     counts = [tokens(task.prompt + (task.system or "")) for task in sample(plan)]
     return sum(counts) / len(counts)

@@ -1,14 +1,14 @@
-"""A set of task indices: which are done, which were given up."""
+"""A set of call indices: which are done, which failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-_PAGE_BITS = 1 << 16  # 8 KiB a page: a run with rows everywhere costs one bit a task, an empty stretch nothing
+_PAGE_BITS = 1 << 16  # 8 KiB per page: one bit per call where there are rows, nothing for an empty stretch
 
 
 class IndexSet:
-    """A set of task indices in one bit each, in pages: memory follows the rows, not the grid."""
+    """A set of call indices, one bit each, in pages: memory grows with the rows, not with the grid."""
 
     __slots__ = ("_count", "_pages")
 
@@ -25,7 +25,7 @@ class IndexSet:
         return page is not None and bool(page[bit >> 3] & (1 << (bit & 7)))
 
     def add(self, index: int) -> bool:
-        """Put `index` in; False when it was there already."""
+        """Add `index`; False if it was already there."""
         number, bit = divmod(index, _PAGE_BITS)
         page = self._pages.get(number)
         if page is None:
@@ -38,7 +38,7 @@ class IndexSet:
         return True
 
     def add_all(self, indices: Sequence[int]) -> bool:
-        """Put all of `indices` in; False, and nothing is put in, when one of them was there already or comes twice."""
+        """Add all `indices`; False, with nothing added, if one was already there or comes twice."""
         pages = self._pages
         for count, index in enumerate(indices):
             bit = index % _PAGE_BITS
@@ -59,7 +59,7 @@ class IndexSet:
             self._pages[index // _PAGE_BITS][bit >> 3] &= ~(1 << (bit & 7))
 
     def update(self, other: IndexSet) -> None:
-        """Put all of `other` in."""
+        """Add all of `other`."""
         for number, page in other._pages.items():
             mine = int.from_bytes(self._pages.get(number, b""), "little")
             theirs = int.from_bytes(page, "little")
@@ -67,7 +67,7 @@ class IndexSet:
             self._count += (theirs & ~mine).bit_count()
 
     def minus(self, other: IndexSet) -> IndexSet:
-        """What is in this set and not in `other`."""
+        """The members of this set that are not in `other`."""
         left = IndexSet()
         for number, page in self._pages.items():
             mine = int.from_bytes(page, "little") & ~int.from_bytes(other._pages.get(number, b""), "little")
@@ -76,20 +76,20 @@ class IndexSet:
         return left
 
     def discard(self, index: int) -> None:
-        """Take `index` out, if it is in."""
+        """Remove `index` if it is there."""
         if index in self:
             self._take_out([index])
             self._count -= 1
 
     def count(self, stop: int) -> int:
-        """How many of the members are below `stop`."""
+        """How many members are below `stop`."""
         last, bits = divmod(stop, _PAGE_BITS)
         whole = sum(int.from_bytes(page).bit_count() for number, page in self._pages.items() if number < last)
         part = int.from_bytes(self._pages.get(last, b""), "little") & ((1 << bits) - 1)
         return whole + part.bit_count()
 
     def missing(self, stop: int) -> Iterator[int]:
-        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped whole."""
+        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped in one step."""
         index = 0
         while index < stop:
             page = self._pages.get(index // _PAGE_BITS)

@@ -1,4 +1,4 @@
-"""The plans that a run had, and where the tasks of one are in another."""
+"""The plans that a run has had, and the mapping of calls from one to another."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from herogen_async.specs.sources.grid import Grid
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """A plan, and the first segment of the journal that was written under it."""
+    """A plan, and the first journal segment written under it."""
 
     plan: Plan
     first_segment: int = 0
 
 
 class Lineage:
-    """The plans that a run had, one after the other; the last one is what is to be done now.
+    """The plans that a run has had, in order; the last one is current.
 
-    A row written under an earlier plan is an answer to the same cell and repeat of the current one, where that has
-    them. Unless the generation has changed (the prompt, the model, the sampling): then it is stale, and counts only if
-    `keeps_stale`, and where no newer generation has an answer.
+    A row written under an earlier plan counts for the same cell and repeat of the current one, if they are still there.
+    If the generation has changed (prompt, model or sampling), the row is stale: it counts only with `keeps_stale`, and
+    only where no newer generation has an answer.
     """
 
     def __init__(self, plan: Plan, earlier: Sequence[Era] = (), *, first_segment: int = 0, keeps_stale: bool = False):
@@ -35,38 +35,38 @@ class Lineage:
         self._ages = [len(self.eras) - last[era.plan.generation_fingerprint] for era in self.eras]
 
     def era(self, segment: int) -> int:
-        """The number of the era in which that segment was written."""
+        """The number of the era in which `segment` was written."""
         found = [number for number, era in enumerate(self.eras) if era.first_segment <= segment]
         return found[-1] if found else 0
 
     def precedence(self, segment: int) -> tuple[int, int]:
-        """Sorts segments so that of several answers to a task the first one counts.
+        """Sort key of segments: of several answers to a call, the first one counts.
 
-        The current generation comes before all others, a newer one before an older one; within one, as written.
+        The current generation comes first, then newer before older; within one generation, in the order written.
         """
         return self._ages[self.era(segment)], segment
 
     def is_stale(self, era: int) -> bool:
-        """Whether rows of that era answer other questions than the current plan asks."""
+        """Whether rows of that era answer other questions than the current plan's."""
         return self.eras[era].plan.generation_fingerprint != self.plan.generation_fingerprint
 
     def counts(self, era: int) -> bool:
-        """Whether rows of that era are answers."""
+        """Whether rows of that era count as answers."""
         return self.keeps_stale or not self.is_stale(era)
 
     def place(self, era: int, index: int) -> int | None:
-        """Where the task that was at `index` in that era is in the current plan; None where it is no more."""
+        """The current index of the call that was at `index` in that era; None if it no longer exists."""
         move = self._moves[era]
         return index if move is None else move(index)
 
     def moves(self, era: int) -> bool:
-        """Whether places have changed since that era."""
+        """Whether indices have changed since that era."""
         return self._moves[era] is not None
 
     def index_of(self, record: Mapping[str, Any]) -> int | None:
-        """Where the task of a failure is in the current plan, whichever era it is from.
+        """The current index of a failure's call, from whichever era.
 
-        None where the task is no more, and where another generation failed at it: that says nothing about this one.
+        None if the call no longer exists, or if another generation failed: that says nothing about this one.
         """
         for number, era in enumerate(self.eras):
             if not self.is_stale(number) and era.plan.owns(record):
@@ -75,7 +75,7 @@ class Lineage:
 
 
 class _Move:
-    """From the indices of one plan to those of another, by a table an attribute."""
+    """Maps the indices of one plan to those of another, with one table per attribute."""
 
     def __init__(self, old: Plan, new: Plan) -> None:
         self._size = old.size
@@ -96,7 +96,7 @@ class _Move:
 
 
 def _tables(old: Grid, new: Grid) -> list[tuple[int, int, list[int | None]]] | None:
-    """For each attribute of `old` its stride and length, and what each of its values adds to an index of `new`."""
+    """For each attribute of `old`: its stride, its length, and what each value adds to an index of `new`."""
     axes = {name: (values, stride) for name, values, stride, _ in new.axes}
     if set(axes) != {name for name, *_ in old.axes}:
         return None

@@ -1,8 +1,8 @@
-"""The grid of a spec: every combination of its attributes' values, computed and never stored.
+"""The grid of a spec: every combination of its attribute values, computed and never stored.
 
 G1  `index(cell(i)) == i` for every `i` below `size`, and `cell(index(c)) == c` for every cell `c`.
 G2  The order is that of `itertools.product`: attributes as the spec orders them, the last one fastest.
-G3  Starting costs nothing that grows with `size`: a grid of 10^12 cells is as ready as one of ten.
+G3  Construction cost does not grow with `size`: a grid of 10^12 cells is ready as fast as one of ten.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from herogen_async.core.errors import InputError
 
 
 class Grid:
-    """The product of `attributes`, addressable by index. `size` is exact, also past 2**63.
+    """The product of `attributes`, addressable by index. `size` is exact, even beyond 2**63.
 
-    It keeps references to the value lists and, from the first `index` on, one position table an attribute.
+    Memory: references to the value lists and, after the first `index`, one position table per attribute.
     """
 
     __slots__ = ("_positions", "axes", "size")
@@ -32,21 +32,21 @@ class Grid:
         self._positions: dict[str, dict[str, int]] = {}
 
     def cell(self, index: int) -> dict[str, str]:
-        """The cell at `index`, 0-based, attributes in the spec's order. IndexError outside `range(size)`."""
+        """The cell at `index` (0-based), attributes in the spec's order. Raises IndexError outside `range(size)`."""
         if not 0 <= index < self.size:
-            raise IndexError(f"cell {index!r} is outside this grid: valid are 0 to {self.size - 1} ({self!r})")
+            raise IndexError(f"cell {index!r} is outside the grid: valid: 0 to {self.size - 1} ({self!r})")
         return {name: values[index // stride % length] for name, values, stride, length in self.axes}
 
     def index(self, cell: Mapping[str, str]) -> int:
-        """The index of `cell`, whatever the order of its keys. InputError when the grid holds no such cell."""
+        """The index of `cell`, in any key order. Raises InputError when the grid has no such cell."""
         names = [name for name, *_ in self.axes]
         for name in cell:
             if name not in names:
-                raise InputError(f"cell {dict(cell)!r}: {name!r} is no attribute", fix=_nearest(name, names))
+                raise InputError(f"cell {dict(cell)!r}: unknown attribute {name!r}", fix=_nearest(name, names))
         index = 0
         for name, values, stride, _ in self.axes:
             if name not in cell:
-                raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=f"give it one value of {_some(values)}")
+                raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=f"give it one of {_some(values)}")
             index += stride * self._position(name, values, cell[name])
         return index
 
@@ -55,11 +55,11 @@ class Grid:
         if positions is None:
             positions = {text: position for position, text in enumerate(values)}
             if len(positions) != len(values):
-                raise InputError(f"attribute {name!r} holds a value twice", fix="keep each value once")
+                raise InputError(f"attribute {name!r} has a duplicate value", fix="keep each value once")
             self._positions[name] = positions
         position = positions.get(value)
         if position is None:
-            raise InputError(f"{value!r} is no value of {name!r}", fix=_nearest(value, values))
+            raise InputError(f"unknown value {value!r} for {name!r}", fix=_nearest(value, values))
         return position
 
     def __repr__(self) -> str:

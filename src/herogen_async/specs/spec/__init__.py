@@ -1,8 +1,8 @@
 """`Spec`: what to ask, how often, and with which sampling parameters.
 
-S1  A `Spec` that exists is valid: every way to make one checks it, and raises `SpecError` with all mistakes at once.
+S1  Every `Spec` is valid: each way to make one checks it, and raises `SpecError` with all mistakes at once.
 S2  `Spec(**spec.as_dict()) == spec`, and `as_dict()` is plain JSON.
-S3  `generation_fingerprint` changes when, and only when, what the server is asked can change.
+S3  `generation_fingerprint` changes if and only if what the server is asked can change.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampling", "Spec", "Template"]
 
-_TOKENS = 10_000_000  # far past every model's context
+_TOKENS = 10_000_000  # far beyond any model's context
 
 Penalty = Annotated[float | None, Field(ge=-2, le=2, description="a number from -2 to 2", examples=[0])]
 Tokens = Annotated[
-    int | None, Field(ge=1, le=_TOKENS, description=f"a whole number from 1 to {_TOKENS}", examples=[500])
+    int | None, Field(ge=1, le=_TOKENS, description=f"a whole number from 1 to {_TOKENS:,}", examples=[500])
 ]
 
 
 class Sampling(BaseModel):
-    """Sampling parameters under the API's own names. None means: not sent, the server's default counts."""
+    """Sampling parameters under the API's own names. None means not sent: the server's default applies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -43,9 +43,9 @@ class Sampling(BaseModel):
     top_p: float | None = Field(None, ge=0, le=1, description="a number from 0 to 1", examples=[1])
     frequency_penalty: Penalty = None
     presence_penalty: Penalty = None
-    stop: str | tuple[str, ...] | None = Field(None, description="a text or a list of texts", examples=[["END"]])
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="a whole number of 64 bits", examples=[7])
-    extra: dict[str, Any] = Field({}, description="a mapping of further parameters", examples=[{"top_k": 40}])
+    stop: str | tuple[str, ...] | None = Field(None, description="text or a list of texts", examples=[["END"]])
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="a 64-bit whole number", examples=[7])
+    extra: dict[str, Any] = Field({}, description="a mapping of additional parameters", examples=[{"top_k": 40}])
 
     def __init__(self, /, **data: Any) -> None:
         known = {
@@ -63,7 +63,7 @@ class Sampling(BaseModel):
             raise InvalidSpecError(problems, Nowhere())
 
     def as_sent(self) -> dict[str, Any]:
-        """The request's parameters: what is set, and `extra` merged in. Plain JSON."""
+        """The parameters as sent: those that are set, with `extra` merged in. Plain JSON."""
         sent = {name: value for name in Sampling.model_fields if (value := getattr(self, name)) is not None}
         extra = sent.pop("extra")
         if isinstance(sent.get("stop"), tuple):
@@ -71,13 +71,13 @@ class Sampling(BaseModel):
         return {**sent, **extra}
 
     def as_dict(self) -> dict[str, Any]:
-        """The parameters that are set, in the spec's own shape. Plain JSON."""
+        """The parameters that are set, in the spec's shape. Plain JSON."""
         own = {name: value for name, value in self.as_sent().items() if name in Sampling.model_fields}
         return {**own, "extra": dict(self.extra)} if self.extra else own
 
 
 class Spec(BaseModel):
-    """What to ask: a grid of attributes, a prompt template, sampling parameters, and how many answers of each cell."""
+    """What to ask: a grid of attributes, a prompt template, sampling parameters and the answers wanted per cell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -86,42 +86,42 @@ class Spec(BaseModel):
         description="a mapping of names to lists of values",
         examples=[{"age": ["18", "20"], "gender": ["man", "woman"]}],
     )
-    repeats: int = Field(1, ge=1, le=1_000_000, description="a whole number from 1 to 1000000", examples=[3])
+    repeats: int = Field(1, ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000", examples=[3])
     prompt: str = Field(
-        description="a text with {attribute} placeholders", examples=["Describe a {age}-year-old {gender}."]
+        description="text with {attribute} placeholders", examples=["Describe a {age}-year-old {gender}."]
     )
     sub_prompt: str = Field(
-        "", description="a text with {attribute} placeholders; left out, all of them", examples=["{age}, {gender}"]
+        "", description="text with {attribute} placeholders; default: all of them", examples=["{age}, {gender}"]
     )
-    system: str | None = Field(None, description="a text, for endpoint chat", examples=["You write for children."])
+    system: str | None = Field(None, description="text (for endpoint chat)", examples=["You write for children."])
     sampling: Sampling = Field(
         default_factory=Sampling, description="a mapping of sampling parameters", examples=[{"max_tokens": 500}]
     )
     endpoint: Literal["completions", "chat"] = Field(
         "completions", description="'completions' or 'chat'", examples=["chat"]
     )
-    model: str | None = Field(None, description="a model's name", examples=["babbage-002"])
+    model: str | None = Field(None, description="a model name", examples=["babbage-002"])
 
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The spec in a YAML or JSON file. SpecError names file, line, value and fix of every mistake."""
+        """The spec in a YAML or JSON file. Raises SpecError with file, line, value and fix of every mistake."""
         from herogen_async.specs.spec import loader  # noqa: PLC0415 - ruamel.yaml costs 40 ms, and the built-in needs none
 
         return cls._read(*loader.load(path))
 
     @classmethod
     def parse(cls, text: str | bytes, *, file: str | None = None) -> Self:
-        """The spec in `text`, YAML or JSON. `file` is what errors call it."""
+        """The spec in `text`, YAML or JSON. `file` is the name that errors use for it."""
         from herogen_async.specs.spec import loader  # noqa: PLC0415 - as in `load`
 
         return cls._read(*loader.parse(text, file=file))
 
     @classmethod
     def builtin(cls) -> Self:
-        """The superhero spec, which runs when none is given; `superhero.yaml` is its commented form."""
+        """The superhero spec, the default when none is given; `superhero.yaml` is its commented form."""
         from herogen_async.specs.spec.superhero import SUPERHERO  # noqa: PLC0415 - only this needs it
 
         return cls(**SUPERHERO)
@@ -134,11 +134,11 @@ class Spec(BaseModel):
         return file_schema(cls.model_json_schema())
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with `changes`, checked as a new spec. SpecError when they do not fit the rest."""
+        """A copy with `changes`, checked as a new spec. Raises SpecError when they do not fit the rest."""
         return type(self)(**{**self.as_dict(), **changes})
 
     def as_dict(self) -> dict[str, Any]:
-        """The resolved spec as plain JSON; sampling parameters that are not set are left out."""
+        """The resolved spec as plain JSON, without sampling parameters that are not set."""
         plain = {name: getattr(self, name) for name in Spec.model_fields}
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
@@ -146,11 +146,11 @@ class Spec(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Of the whole spec, the order of its attributes included: equal when the grids and questions are equal."""
+        """Hash of the whole spec, including the attributes' order: equal when grid and questions are equal."""
         return codec.fingerprint([self.as_dict(), list(self.attributes)])
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
-        """Of what changes an answer besides its cell: endpoint kind, model, templates, sampling as sent."""
+        """Hash of all that changes an answer besides its cell: endpoint kind, model, templates, sampling as sent."""
         return codec.fingerprint(
             {
                 "endpoint": endpoint,
@@ -203,19 +203,19 @@ def _overlap_problems(sampling: Mapping[str, Any]) -> list[Problem]:
     extra = sampling.get("extra")
     own = [key for key in extra if key in Sampling.model_fields] if isinstance(extra, Mapping) else []
     return [
-        Problem(("extra", key), f"{key!r} is a parameter of its own", f"move it up: `sampling: {{{key}: ...}}`")
+        Problem(("extra", key), f"{key!r} is a sampling parameter", f"move it up: `sampling: {{{key}: ...}}`")
         for key in own
     ]
 
 
 def _unsuspected(data: Mapping[str, Any], problems: Iterable[Problem], model: type[BaseModel]) -> dict[str, Any]:
-    """What of `data` is left for pydantic to judge: fields of `model` that no problem is known of."""
+    """The part of `data` for pydantic to check: fields of `model` with no known problem."""
     faulty = {problem.path[0] for problem in problems if problem.path}
     return {key: value for key, value in data.items() if key in model.model_fields and key not in faulty}
 
 
 def _type_problems(invalid: ValidationError, model: type[BaseModel], known: list[Problem]) -> list[Problem]:
-    """pydantic's findings in our words, less those about keys that a problem is known of; one a key."""
+    """pydantic's findings in our words, one per key, without keys that already have a known problem."""
     seen = {problem.path[0] for problem in known if problem.path}
     problems: list[Problem] = []
     for error in invalid.errors(include_url=False, include_context=False):
@@ -231,7 +231,7 @@ def _type_problem(key: str, kind: str, value: object, model: type[BaseModel]) ->
     field = model.model_fields[key]
     example = f"write e.g. `{key}: {codec.dumps((field.examples or [None])[0]).decode()}`"
     if kind == "missing":
-        return Problem((), f"the key {key!r} is missing", example)
+        return Problem((), f"missing key {key!r}", example)
     if isinstance(value, int | float) and field.annotation in (str, str | None):
         example = f"quote it: `{key}: '{value}'`"
     return Problem((key,), f"{shown(value)} is not {field.description}", example)

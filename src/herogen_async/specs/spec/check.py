@@ -1,7 +1,7 @@
-"""What a spec's content must satisfy, beyond the types of its fields: pure functions of plain data to problems.
+"""Checks of a spec's content beyond its field types: pure functions from plain data to problems.
 
-They look at whatever part of the data has the right shape and stay silent about the rest, so that one reading of a
-broken spec finds all its mistakes.
+Each checks the parts that have the right shape and ignores the rest, so one pass over a broken spec finds every
+mistake.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from herogen_async.core.likeness import MAX_SHOWN, nearest, shown, shown_key
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
 
-MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` stop being readable far earlier
-MAX_VALUES = 1_000_000  # of one attribute: they are held in memory
-MAX_TEXT_BYTES = 1 << 20  # of a template or a value: far past every model's context
-MAX_NAME = 80  # as a run's name; it becomes a folder's
+MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` become unreadable far earlier
+MAX_VALUES = 1_000_000  # per attribute: they are held in memory
+MAX_TEXT_BYTES = 1 << 20  # of a template or a value: far beyond any model's context
+MAX_NAME = 80  # same limit as a run's name, which becomes a folder name
 
 ROW_COLUMNS = frozenset(
     {
@@ -31,28 +31,28 @@ ROW_COLUMNS = frozenset(
     }
 )
 ENGINE_PARAMETERS = {
-    "model": "it is the spec's own `model`",
-    "prompt": "the engine fills it from the grid",
-    "messages": "the engine fills it from the grid",
-    "stream": "answers are read whole",
-    "n": "use `repeats`: each answer is a row of its own",
+    "model": "use the spec's own `model`",
+    "prompt": "remove it; the engine fills it from the grid",
+    "messages": "remove it; the engine fills it from the grid",
+    "stream": "remove it; answers are read whole",
+    "n": "use `repeats`; each answer becomes its own row",
 }
 
-NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder's
+NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder name
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = re.compile(f"{_CONTROL.pattern}|{_SURROGATE.pattern}")
 
 
 def unknown_keys(data: Mapping[Any, Any], valid: Iterable[str]) -> list[Problem]:
-    """The keys of `data` that are not `valid`, each with the nearest that is."""
+    """The keys of `data` that are not in `valid`, each with the nearest valid one."""
     names = list(valid)
     unknown = (str(key) for key in data if key not in names)
     return [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in islice(unknown, MAX_SHOWN + 1)]
 
 
 def spec_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """The mistakes in a whole spec, types of plain fields aside."""
+    """The mistakes in a whole spec, except the types of plain fields."""
     return [
         *(_name_problems(data["name"]) if isinstance(data.get("name"), str) else ()),
         *(attribute_problems(data["attributes"]) if "attributes" in data else ()),
@@ -63,22 +63,22 @@ def spec_problems(data: Mapping[str, Any]) -> list[Problem]:
 
 
 def sampling_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """The mistakes in sampling parameters, types and ranges aside."""
+    """The mistakes in sampling parameters, except types and ranges."""
     problems: list[Problem] = []
     if data.get("max_tokens") is not None and data.get("max_completion_tokens") is not None:
-        problems.append(Problem(("max_completion_tokens",), "max_tokens is set as well", "keep one of the two"))
+        problems.append(Problem(("max_completion_tokens",), "max_tokens is also set", "keep one of the two"))
     stops = data.get("stop")
     for stop in (stops,) if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else ():
         if isinstance(stop, str):
             problems += [Problem(("stop",), *fault) for fault in _text_faults(stop, blank_ok=True)]
             if not stop:
-                problems.append(Problem(("stop",), "a stop of '' would end each answer at once", "leave it out"))
+                problems.append(Problem(("stop",), "stop '' would end every answer immediately", "remove it"))
     extra = data.get("extra")
     return [*problems, *_extra_problems(extra)] if isinstance(extra, Mapping) else problems
 
 
 def attribute_problems(attributes: object) -> list[Problem]:
-    """The mistakes in `attributes`: names, lists, values."""
+    """The mistakes in `attributes`: names, lists and values."""
     if not isinstance(attributes, Mapping):
         return [
             Problem(
@@ -88,10 +88,10 @@ def attribute_problems(attributes: object) -> list[Problem]:
             )
         ]
     if not attributes:
-        return [Problem(("attributes",), "holds no attribute", "add one, e.g. `age: ['18', '20']`")]
+        return [Problem(("attributes",), "the mapping is empty", "add an attribute, e.g. `age: ['18', '20']`")]
     problems: list[Problem] = []
     if len(attributes) > MAX_ATTRIBUTES:
-        message = f"holds {len(attributes)} attributes, more than {MAX_ATTRIBUTES}"
+        message = f"{len(attributes)} attributes; the limit is {MAX_ATTRIBUTES}"
         problems.append(Problem(("attributes",), message, "merge some of them"))
     for name, values in attributes.items():
         problems += _attribute_name_problems(name)
@@ -103,7 +103,7 @@ def _name_problems(name: str) -> list[Problem]:
     if NAME.fullmatch(name):
         return []
     usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".").strip("-")[:MAX_NAME] or "superhero"
-    message = f"{shown(name)} is no file name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and no leading dot"
+    message = f"{shown(name)} is not a valid name: use 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and no leading dot"
     return [Problem(("name",), message, f"write e.g. `name: {usable}`")]
 
 
@@ -112,9 +112,9 @@ def _attribute_name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not name.isidentifier() or len(name) > MAX_NAME:
         usable = re.sub(r"\W+", "_", str(name)).strip("_")[:MAX_NAME]
         usable = usable if usable.isidentifier() else f"a_{usable}"
-        yield Problem(path, f"{shown(name)} is no name that a template can hold", f"call it e.g. {usable!r}")
+        yield Problem(path, f"{shown(name)} is not a valid placeholder name", f"rename it, e.g. to {usable!r}")
     elif name in ROW_COLUMNS:
-        yield Problem(path, f"{name!r} is a column of every row already", f"call it e.g. {'the_' + name!r}")
+        yield Problem(path, f"{name!r} is already a column of every row", f"rename it, e.g. to {'the_' + name!r}")
 
 
 def _values_problems(name: str, values: object) -> list[Problem]:
@@ -123,9 +123,9 @@ def _values_problems(name: str, values: object) -> list[Problem]:
         example = f"write `{shown_key(name)}: [first, second]`"
         return [Problem(path, f"{shown(values)} is not a list of values", example)]
     if not values:
-        return [Problem(path, "the list is empty: the grid would be too", "add a value, or drop the attribute")]
+        return [Problem(path, "the list is empty, so the grid would be too", "add a value, or remove the attribute")]
     if len(values) > MAX_VALUES:
-        return [Problem(path, f"{len(values)} values are more than {MAX_VALUES}", "split the spec in several")]
+        return [Problem(path, f"{len(values):,} values; the limit is {MAX_VALUES:,}", "split the spec into several")]
     if _surely_good(values):
         return []
     problems: list[Problem] = []
@@ -134,7 +134,7 @@ def _values_problems(name: str, values: object) -> list[Problem]:
         faults = list(_value_faults(value))
         text = str(value) if type(value) is int else value
         if not faults and first_at.setdefault(text, position) != position:
-            faults = [(f"{shown(value)} is in the list twice", "keep one of the two; use `repeats` for more answers")]
+            faults = [(f"{shown(value)} is listed twice", "keep one of the two; use `repeats` for more answers")]
         problems += [Problem((*path, position), *fault) for fault in faults]
         if len(problems) > MAX_SHOWN:
             break
@@ -142,7 +142,7 @@ def _values_problems(name: str, values: object) -> list[Problem]:
 
 
 def _surely_good(values: Sequence[object]) -> bool:
-    """A fast yes for the common case; a million values pass in a fraction of a second."""
+    """Fast path for the common case: a million values pass in a fraction of a second."""
     texts = [value for value in values if type(value) is str]
     return (
         len(texts) == len(values) == len(set(texts))
@@ -154,24 +154,24 @@ def _surely_good(values: Sequence[object]) -> bool:
 
 def _value_faults(value: object) -> Iterable[tuple[str, str]]:
     if value is None:
-        return [("an empty value", "write the text, or quote it if you mean the word: 'null'")]
+        return [("empty value", "write the text, or quote it if you mean the word: 'null'")]
     if isinstance(value, str):
         return _text_faults(value)
     if type(value) is int:
         return []
-    fix = "write one text an item" if isinstance(value, list | tuple | Mapping) else f"quote it: {str(value)!r}"
+    fix = "write one text per item" if isinstance(value, list | tuple | Mapping) else f"quote it: {str(value)!r}"
     return [(f"{shown(value)} is not text", fix)]
 
 
 def _text_faults(text: str, *, blank_ok: bool = False) -> Iterator[tuple[str, str]]:
     if not text.strip() and not blank_ok:
-        yield f"{shown(text)} is blank", "write a text that can be seen"
+        yield f"{shown(text)} is blank", "write visible text"
     if found := _CONTROL.search(text):
-        yield f"control character {found.group()!r} in {shown(text)}", "take it out"
+        yield f"control character {found.group()!r} in {shown(text)}", "remove it"
     if _SURROGATE.search(text):
-        yield f"half a character (a lone surrogate) in {shown(text)}", "write the whole character"
+        yield f"lone surrogate (half a character) in {shown(text)}", "write the whole character"
     elif len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
-        yield f"a text of {len(text.encode())} bytes, more than {MAX_TEXT_BYTES}", "shorten it"
+        yield f"text of {len(text.encode()):,} bytes; the limit is {MAX_TEXT_BYTES:,}", "shorten it"
 
 
 def _text_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -196,7 +196,7 @@ def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for key, placeholders in names.items():
         unknown = (name for name in placeholders if known and name not in known)
         for name in islice(unknown, MAX_SHOWN + 1):
-            yield Problem((key,), f"'{{{name}}}' is no attribute", nearest(name, known))
+            yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
     if "prompt" in names and not broken:
         yield from _unused(known, {*names["prompt"], *names.get("system", ())})
 
@@ -204,7 +204,7 @@ def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:
     for name in known:
         if name not in used and name.isidentifier():
-            fix = f"write {{{name}}} where it belongs, or drop the attribute: its cells would ask the same thing"
+            fix = f"add {{{name}}} to the prompt, or remove the attribute: its cells would all ask the same question"
             yield Problem(("attributes", name), f"{shown(name)} is used in neither prompt nor system", fix)
 
 
@@ -213,19 +213,21 @@ def _endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if data.get("system") is not None:
         fix = "write `endpoint: chat`, or move this text into the prompt"
-        yield Problem(("system",), f"{shown(data['system'])}: endpoint 'completions' takes no system text", fix)
+        yield Problem(
+            ("system",), f"{shown(data['system'])} is not sent: endpoint 'completions' takes no system text", fix
+        )
     sampling = data.get("sampling")
     limit = sampling.get("max_completion_tokens") if isinstance(sampling, Mapping) else None
     if limit is not None:
         fix = f"write `max_tokens: {limit}`, or `endpoint: chat`"
-        yield Problem(("sampling", "max_completion_tokens"), "endpoint 'completions' does not know it", fix)
+        yield Problem(("sampling", "max_completion_tokens"), "not supported by endpoint 'completions'", fix)
 
 
 def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
     for key, value in extra.items():
         path: KeyPath = ("extra", str(key))
         if key in ENGINE_PARAMETERS:
-            yield Problem(path, f"{key!r} is not yours to set here", ENGINE_PARAMETERS[key])
+            yield Problem(path, f"{key!r} can't be set in extra", ENGINE_PARAMETERS[key])
         elif not isinstance(key, str) or not _is_json({key: value}):
             fix = "use text, numbers, true, false, null, lists and mappings"
             yield Problem(path, f"{shown(value)} can't be sent as JSON", fix)
@@ -242,6 +244,6 @@ def _is_json(value: object) -> bool:
         return all(_is_json(item) for item in value)
     try:
         codec.canonical(value)
-    except TypeError:  # no JSON type, or an integer past 64 bits
+    except TypeError:  # not a JSON type, or an integer beyond 64 bits
         return False
     return True

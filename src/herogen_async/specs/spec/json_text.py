@@ -1,4 +1,4 @@
-"""JSON to nodes, with lines: the standard library's parser keeps none, and YAML's refuses some JSON (tabs)."""
+"""JSON to nodes with line numbers: the standard library's parser keeps none, and YAML's rejects some JSON (tabs)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|
 
 
 def read_json(text: str) -> Node:
-    """The value in `text`. JSONDecodeError when it is no JSON."""
+    """The value in `text`. Raises JSONDecodeError when it is not JSON."""
     reader = _Reader(text)
     node, end = reader.value(0, 0)
     if reader.skip(end) != len(text):
@@ -46,12 +46,12 @@ class _Reader:
             return self.listing(at, depth + 1) if sign == "[" else self.mapping(at, depth + 1)
         found = _PLAIN.match(self._text, at)
         if found is None:
-            raise JSONDecodeError("a value is missing", self._text, at)
+            raise JSONDecodeError("missing value", self._text, at)
         return Scalar(found.group(), True, self.line(at)), found.end()
 
     def string(self, at: int) -> tuple[Scalar, int]:
         if self._text[at : at + 1] != '"':
-            raise JSONDecodeError("a key in double quotes is missing", self._text, at)
+            raise JSONDecodeError("missing key in double quotes", self._text, at)
         text, end = scanstring(self._text, at + 1, True)
         return Scalar(text, False, self.line(at)), end
 
@@ -79,7 +79,7 @@ class _Reader:
             key, end = self.string(self.skip(end))
             end = self.skip(end)
             if self._text[end : end + 1] != ":":
-                raise JSONDecodeError("a ':' is missing after the key", self._text, end)
+                raise JSONDecodeError("missing ':' after the key", self._text, end)
             item, end = self.value(end + 1, depth)
             pairs.append((key, item))
             end = self.skip(end)
@@ -89,5 +89,5 @@ class _Reader:
 
     def comma(self, at: int, closing: str) -> int:
         if self._text[at : at + 1] != ",":
-            raise JSONDecodeError(f"a ',' or '{closing}' is missing", self._text, at)
+            raise JSONDecodeError(f"missing ',' or '{closing}'", self._text, at)
         return at + 1

@@ -1,4 +1,4 @@
-"""A spec's text to plain data and the lines that errors name. The only part of this room that opens files."""
+"""Reads a spec's text into plain data, with the lines that errors name. The only part of this room that opens files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from herogen_async.specs.spec.json_text import read_json
 from herogen_async.specs.spec.node import Mapping, Node, TextError, data_of, fail, line_of
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Problem
 
-MAX_FILE_BYTES = 16 << 20  # a million short values as JSON, some seconds to read
-MAX_YAML_BYTES = 4 << 20  # as long to read as those: YAML's parser is pure Python
+MAX_FILE_BYTES = 16 << 20  # a million short values as JSON; takes some seconds to read
+MAX_YAML_BYTES = 4 << 20  # takes as long: the YAML parser is pure Python
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a spec was read: the lines of everything in it, and the mistakes that plain data can't show."""
+    """Where a spec came from: the line of each piece, and the mistakes that plain data can't show."""
 
     file: str | None
     root: Node | None = None
@@ -31,17 +31,17 @@ class Source:
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Source]:
-    """The data in a file, and its place. SpecError when it can't be opened or read."""
+    """The data in a file, and its source. Raises SpecError when it can't be opened or parsed."""
     file = os.fspath(path)
     try:
         with FilePath(path).open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as absent:
         raise SpecError(
-            f"no spec file {file!r}", fix="check the path, or write one with `herogen-async init`"
+            f"spec file {file!r} not found", fix="check the path, or create one with `herogen-async init`"
         ) from absent
     except IsADirectoryError as folder:
-        raise SpecError(f"{file!r} is a folder", fix="name the spec file in it") from folder
+        raise SpecError(f"{file!r} is a folder", fix="give the spec file in it") from folder
     except (OSError, ValueError) as unreadable:
         reason = getattr(unreadable, "strerror", None) or str(unreadable)
         raise SpecError(f"{file!r} can't be read: {reason}", fix="check its permissions and its path") from unreadable
@@ -49,13 +49,13 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Source]:
 
 
 def parse(content: str | bytes, *, file: str | None) -> tuple[dict[str, Any], Source]:
-    """The data in a text, and its place. SpecError when it is neither safe YAML 1.2 nor JSON."""
+    """The data in a text, and its source. Raises SpecError when it is neither safe YAML 1.2 nor JSON."""
     try:
         root = _root(_decoded(content), file)
         if root is None:
-            fail(1, "the spec is empty", "write one with `herogen-async init`")
+            fail(1, "the spec is empty", "create one with `herogen-async init`")
         if not isinstance(root, Mapping):
-            fail(root.line, "a spec is a mapping of keys to values", "start with e.g. `name: superhero`")
+            fail(root.line, "a spec must be a mapping of keys to values", "start with e.g. `name: superhero`")
     except TextError as broken:
         raise InvalidSpecError([broken.problem], Source(file)) from None
     data, problems = data_of(root)
@@ -65,14 +65,14 @@ def parse(content: str | bytes, *, file: str | None) -> tuple[dict[str, Any], So
 def _decoded(content: str | bytes) -> str:
     size = len(content)
     if size > MAX_FILE_BYTES:
-        fail(1, f"more than {MAX_FILE_BYTES >> 20} MiB", "split the spec in several")
+        fail(1, f"the spec is larger than {MAX_FILE_BYTES >> 20} MiB", "split it into several")
     if isinstance(content, str):
         return content.removeprefix("\ufeff")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as broken:
         line = content.count(b"\n", 0, broken.start) + 1
-        fail(line, f"byte {content[broken.start : broken.start + 1]!r} is no UTF-8", "save the file as UTF-8")
+        fail(line, f"byte {content[broken.start : broken.start + 1]!r} is not valid UTF-8", "save the file as UTF-8")
 
 
 def _root(text: str, file: str | None) -> Node | None:
@@ -86,7 +86,9 @@ def _root(text: str, file: str | None) -> Node | None:
                 message = f"broken JSON at column {broken.colno}: {broken.msg}: {shown(''.join(here))}"
                 fail(broken.lineno, message, "check quotes, commas and brackets, here and on the line before")
     if len(text) > MAX_YAML_BYTES:
-        fail(1, f"more than {MAX_YAML_BYTES >> 20} MiB of YAML", "write it as JSON, which is read many times faster")
+        fail(
+            1, f"the YAML is larger than {MAX_YAML_BYTES >> 20} MiB", "write it as JSON, which parses many times faster"
+        )
     from herogen_async.specs.spec.yaml_text import read_yaml  # noqa: PLC0415 - ruamel.yaml costs 40 ms, and JSON needs none
 
     return read_yaml(text)

@@ -1,4 +1,4 @@
-"""A parsed file before it has types: what YAML and JSON have in common, with the line of each piece."""
+"""A parsed file before typing: the common form of YAML and JSON, with the line of each piece."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from herogen_async.specs.spec.problem import KeyPath, Problem
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text. `plain` means that it stood without quotes, so that it may mean a number or null."""
+    """A text. `plain` means unquoted, so it may be a number or null."""
 
     text: str
     plain: bool
@@ -30,14 +30,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Key and value pairs as written, duplicates included."""
+    """Key-value pairs as written, including duplicates."""
 
     pairs: list[tuple[Scalar, Node]]
     line: int
 
 
-MAX_DIGITS = 300  # longer numbers are texts: int() refuses thousands of digits, and no parameter has so many
-MAX_DEPTH = 32  # a spec needs four levels; `extra` may add some
+MAX_DIGITS = 300  # longer numbers are text: int() rejects thousands of digits, and no parameter needs so many
+MAX_DEPTH = 32  # a spec needs four levels; `extra` may add more
 
 Node = Scalar | Listing | Mapping
 
@@ -51,7 +51,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\
 
 
 class TextError(Exception):
-    """The text can't be read; `problem` says where and why."""
+    """The text can't be parsed; `problem` says where and why."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -64,7 +64,7 @@ def fail(line: int, message: str, fix: str) -> NoReturn:
 
 
 def core_value(text: str) -> str | int | float | bool | None:
-    """What a plain scalar means in YAML 1.2's core schema (section 10.3.2); in JSON it means the same."""
+    """The value of a plain scalar in YAML 1.2's core schema (section 10.3.2); JSON's is the same."""
     if text in _WORDS:
         return _WORDS[text]
     if len(text) > MAX_DIGITS:
@@ -79,8 +79,8 @@ def core_value(text: str) -> str | int | float | bool | None:
 def data_of(root: Mapping) -> tuple[dict[str, Any], list[Problem]]:
     """`root` as plain data, and its duplicate keys.
 
-    Below `attributes` an unquoted text stays as written (`1.50`, `no`, `0x1F`): it is a value for the prompt, not a
-    number. Only an unquoted null is None there too: nobody means that word by it.
+    Below `attributes`, unquoted text stays as written (`1.50`, `no`, `0x1F`): it is a value for the prompt, not a
+    number. Only an unquoted null is None there too, since nobody means the word.
     """
     data: dict[str, Any] = {}
     problems = list(_duplicates(root, ()))
@@ -90,7 +90,7 @@ def data_of(root: Mapping) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def line_of(root: Node, path: KeyPath) -> int:
-    """The line of what stands at `path`: a key's own line, a list item's, else that of the nearest thing around it."""
+    """The line of what is at `path`: the key's or list item's own line, or else its nearest parent's."""
     node, line = root, root.line
     for part in path:
         if isinstance(node, Mapping):
@@ -125,5 +125,5 @@ def _duplicates(node: Mapping, path: KeyPath) -> Iterator[Problem]:
     first: dict[str, Scalar] = {}
     for key, _ in node.pairs:
         if first.setdefault(key.text, key) is not key:
-            message = f"the key {shown(key.text)} is there twice, first on line {first[key.text].line}"
+            message = f"duplicate key {shown(key.text)}, first on line {first[key.text].line}"
             yield Problem(path, message, "keep one of the two", key.line)

@@ -1,4 +1,4 @@
-"""One mistake in a spec, and how several of them become one error."""
+"""One mistake in a spec, and one error for several mistakes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at `path`, and what to do about it. `line` (1-based) is set where the path can't tell it."""
+    """What is wrong at `path`, and how to fix it. `line` (1-based) is set where the path can't give it."""
 
     path: KeyPath
     message: str
@@ -22,7 +22,7 @@ class Problem:
     line: int | None = None
 
     def below(self, parent: str) -> Problem:
-        """The same problem, seen from the mapping that holds `parent`."""
+        """The same problem, with its path relative to the mapping that holds `parent`."""
         return Problem((parent, *self.path), self.message, self.fix, self.line)
 
 
@@ -31,17 +31,17 @@ class Place(Protocol):
 
     @property
     def file(self) -> str | None:
-        """The file's name as the user gave it."""
+        """The file name as the user gave it."""
         ...
 
     def line(self, path: KeyPath) -> int | None:
-        """The 1-based line of what stands at `path`, or of the nearest thing that holds it."""
+        """The 1-based line of what is at `path`, or of its nearest parent in the file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Nowhere:
-    """A spec that was built in Python: it has no file and no lines."""
+    """A spec built in Python: no file and no lines."""
 
     file: str | None = None
 
@@ -50,7 +50,7 @@ class Nowhere:
 
 
 class InvalidSpecError(SpecError):
-    """A SpecError that still knows its problems one by one."""
+    """A SpecError that keeps its problems as records."""
 
     def __init__(self, problems: Iterable[Problem], place: Place) -> None:
         located = [(problem.line or place.line(problem.path), problem) for problem in problems]

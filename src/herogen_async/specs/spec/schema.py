@@ -1,4 +1,4 @@
-"""The JSON Schema of a spec file, from the model's own."""
+"""The JSON Schema of a spec file, derived from the model's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from herogen_async.specs.spec import check
 
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
-    """`model_schema` as an editor should see it: what YAML adds, and limits that the model checks in code."""
+    """`model_schema` for editors: with what YAML allows, and with the limits that the model checks in code."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model_schema}
     properties = schema["properties"]
     properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
@@ -16,7 +16,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         {
             "minProperties": 1,
             "maxProperties": check.MAX_ATTRIBUTES,
-            # an unquoted 18 or yes is kept as written, so an editor must not call it a mistake
+            # an unquoted 18 or yes is kept as written, so an editor must not flag it
             "additionalProperties": {
                 "type": "array",
                 "items": {"type": ["string", "number", "boolean"]},

@@ -1,4 +1,4 @@
-"""YAML to nodes, from the parser's events: no object is ever built from a tag, and no alias grows into a bomb."""
+"""YAML to nodes, from the parser's events: no object is built from a tag, and no alias can expand without bound."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from ruamel.yaml.reader import ReaderError
 from herogen_async.core.likeness import shown
 from herogen_async.specs.spec.node import MAX_DEPTH, Listing, Mapping, Node, Scalar, fail
 
-MAX_ALIASED = 10_000  # nodes that aliases stand for, all told: "billion laughs" ends here
+MAX_ALIASED = 10_000  # nodes that all aliases together expand to: stops a "billion laughs" file
 
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # of surrogates: one character, as JSON writes it
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # a surrogate pair: one character, as JSON escapes it
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {"!", *(_CORE + kind for kind in ("str", "int", "float", "bool", "null", "seq", "map"))}
 
-# (what the parser says, what we say, the fix); the first that fits
+# (the parser's words, our message, the fix); the first match wins
 _WORDS = (
-    ("'\\t'", "a tab where YAML wants spaces", "indent with spaces"),
-    ("cannot start any token", "this character can't start a text", "put the text in quotes"),
+    ("'\\t'", "tab where YAML needs spaces", "indent with spaces"),
+    ("cannot start any token", "a value can't start with this character", "put the value in quotes"),
     (
         "mapping values are not allowed",
-        "a second ':' on the line, or a wrong indentation",
-        "quote texts that hold ': '",
+        "a second ':' on the line, or wrong indentation",
+        "quote values that contain ': '",
     ),
-    ("unexpected end of stream", "a quote is opened and never closed", "close the quote"),
-    ("but got '<stream end>'", "a bracket is opened and never closed", "close the bracket"),
-    ("expected ',' or", "a ',' or a closing bracket is missing", "close the bracket, or quote the text before it"),
-    ("could not find expected ':'", "a key without its ':'", "write `key: value`, with a space after the colon"),
-    ("expected <block end>", "this line is indented unlike its neighbours", "line it up with them"),
-    ("unknown escape character", "an unknown backslash escape", "double the backslash, or use single quotes"),
-    ("undefined tag handle", "a custom tag is not safe", "take the tag out"),
+    ("unexpected end of stream", "a quote is never closed", "close the quote"),
+    ("but got '<stream end>'", "a bracket is never closed", "close the bracket"),
+    ("expected ',' or", "missing ',' or closing bracket", "close the bracket, or quote the value before it"),
+    ("could not find expected ':'", "key without ':'", "write `key: value`, with a space after the colon"),
+    ("expected <block end>", "this line's indentation does not match its neighbours", "align it with them"),
+    ("unknown escape character", "unknown backslash escape", "double the backslash, or use single quotes"),
+    ("undefined tag handle", "custom tags are not allowed", "remove the tag"),
 )
 
 
 def read_yaml(text: str) -> Node | None:
-    """The only document in `text`, None when it holds none. TextError when it is no safe YAML 1.2."""
+    """The only document in `text`, or None when it is empty. Raises TextError when it is not safe YAML 1.2."""
     builder = _Builder()
     try:
         for event in _events(text):
@@ -57,11 +57,11 @@ def read_yaml(text: str) -> Node | None:
     except ReaderError as broken:
         line = text.count("\n", 0, broken.position) + 1
         found = text[broken.position : broken.position + 1]
-        fail(line, f"character {found!r} is not allowed in YAML", "take it out")
+        fail(line, f"character {found!r} is not allowed in YAML", "remove it")
     except MarkedYAMLError as broken:
         _fail_at(broken, text.splitlines())
     except (YAMLError, UnicodeError, ValueError) as broken:
-        fail(builder.line, f"the YAML after this line can't be read ({type(broken).__name__})", "check its escapes")
+        fail(builder.line, f"the YAML after this line can't be parsed ({type(broken).__name__})", "check its escapes")
     return builder.root
 
 
@@ -73,7 +73,7 @@ def _events(text: str) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping that is not closed yet."""
 
     node: Listing | Mapping
     anchor: str | None
@@ -81,7 +81,7 @@ class _Open:
 
 
 class _Builder:
-    """Nodes from events, without recursion. An alias shares the node that it stands for."""
+    """Builds nodes from events, without recursion. An alias shares the node it refers to."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
@@ -96,7 +96,7 @@ class _Builder:
         if isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                fail(self.line, "a second document starts here ('---')", "keep one spec a file")
+                fail(self.line, "a second document starts here ('---')", "keep one spec per file")
         elif isinstance(event, AliasEvent):
             self._alias(event.anchor)
         elif isinstance(event, ScalarEvent):
@@ -123,12 +123,10 @@ class _Builder:
     def _alias(self, anchor: str) -> None:
         node = self._anchors.get(anchor)
         if node is None:
-            fail(
-                self.line, f"the alias '*{anchor}' stands for nothing above it", f"mark a value with '&{anchor}' first"
-            )
+            fail(self.line, f"unknown alias '*{anchor}'", f"mark a value above it with '&{anchor}'")
         self._aliased += _size(node)
         if self._aliased > MAX_ALIASED:
-            fail(self.line, f"aliases such as '*{anchor}' stand for more than {MAX_ALIASED} pieces", "write them out")
+            fail(self.line, f"aliases such as '*{anchor}' expand to more than {MAX_ALIASED:,} nodes", "write them out")
         self._place(node, None)
 
     def _place(self, node: Node, anchor: str | None) -> None:
@@ -146,34 +144,34 @@ class _Builder:
         elif isinstance(node, Scalar):
             around.key = Scalar(node.text, node.plain, self.line)
         else:
-            fail(node.line, "a list or mapping stands where a key belongs", "use a plain name as the key")
+            fail(node.line, "a list or mapping can't be a key", "use a plain name as the key")
 
     def _safe_tag(self, event: Any) -> str | None:
         tag = None if event.tag is None else str(event.tag)
         if tag is not None and tag not in _TAGS:
             fail(
                 self.line,
-                f"the tag {shown(tag)} is not safe: a spec holds text, numbers, lists, mappings",
-                "take it out",
+                f"unsafe tag {shown(tag)}: a spec holds only text, numbers, lists and mappings",
+                "remove the tag",
             )
         return tag
 
 
 def _size(node: Node) -> int:
-    """How many nodes `node` stands for. At most what was written plus MAX_ALIASED: deeper bombs never get here."""
+    """How many nodes `node` expands to: at most what was written plus MAX_ALIASED, as larger ones are rejected."""
     if isinstance(node, Scalar):
         return 1
     return 1 + sum(map(_size, node.items if isinstance(node, Listing) else (item for _, item in node.pairs)))
 
 
 def _fail_at(broken: MarkedYAMLError, lines: list[str]) -> NoReturn:
-    opened = "stream" in (broken.problem or "")  # what is never closed is mended where it was opened
+    opened = "stream" in (broken.problem or "")  # what is never closed is fixed where it was opened
     mark = (opened and broken.context_mark) or broken.problem_mark or broken.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     said = broken.problem or ""
     message, fix = next(
         ((ours, fix) for theirs, ours, fix in _WORDS if theirs in said),
-        ("the YAML can't be read here", "check quotes, brackets and indentation, here and on the line before"),
+        ("invalid YAML", "check quotes, brackets and indentation, here and on the line before"),
     )
     here = lines[line] if line < len(lines) else ""
     fail(line + 1, f"broken YAML at column {column + 1}: {message}: {shown(here)}", fix)
