@@ -1,19 +1,99 @@
-"""Reports: what a folder's journal and events come to."""
+"""Reports: what a folder's journal and events come to, and that each figure is declared once."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from herogen_async.generation.engine import Counters
 from herogen_async.generation.journal import Recovered
-from herogen_async.generation.report import MOST_WORDS_SHOWN, folded_report
+from herogen_async.generation.report import (
+    MOST_WORDS_SHOWN,
+    Remembered,
+    RunReport,
+    SessionMoment,
+    folded_report,
+    kept_figures,
+    last_report,
+    live_report,
+    one_session,
+    published_figures,
+)
+
+# The keys of `--json` as release 0.1.0 prints them, in its order.
+KEYS = (
+    "run state total done failed pending grid in_flight elapsed_s rows_per_s tokens_per_s permitted_pct binding "
+    "binding_shares limits concurrency latency_ms usage cost budget retries errors finish_reasons eta_s model endpoint "
+    "base_url stragglers reason fix wake_at wake_in_s next"
+)
+# What its lock page shows of a run that is at work, and what its `stopped` event keeps, before the state.
+PUBLISHED = (
+    "in_flight elapsed_s rows_per_s tokens_per_s permitted_pct binding binding_shares limits concurrency latency_ms "
+    "retries errors eta_s cost"
+)
+KEPT = (
+    "session_s rows rows_per_s tokens_per_s permitted_pct binding binding_shares limits concurrency latency_ms retries "
+    "errors"
+)
+
+
+def _moment(**counts: Any) -> SessionMoment:
+    progress = Counters(**{"total": 10, "done": 4, "started_s": 100.0, "session_rows": 4, **counts})
+    return SessionMoment(progress, now=102.0, earlier_s=5.0, rows_per_s=3.0, tokens_per_s=30.0, permitted_pct=50.0)
+
+
+def _remembered(found: Recovered, *, total: int, **known: Any) -> Remembered:
+    return Remembered(found, total, known.get("sessions", {}), known.get("live", {}))
+
+
+def test_the_keys_of_json_are_those_of_release_0_1_0() -> None:
+    """Scripts read them by name, people by place."""
+    assert KEYS.split() == list(RunReport("r", "done").as_dict())
+    assert KEYS.split() == list(live_report({"run": "r"}, _moment(), RunReport).as_dict())
+
+
+def test_the_keys_on_disk_are_those_of_release_0_1_0() -> None:
+    """`status` of another version reads the lock's page and the events."""
+    assert PUBLISHED.split() == list(published_figures(live_report({"run": "r"}, _moment(), RunReport)))
+    assert KEPT.split() == list(kept_figures(_moment(), RunReport))
+
+
+def test_a_live_report_has_rates_of_now_and_a_last_one_of_the_session() -> None:
+    """The last minute matters while it runs; afterwards nobody asks for it."""
+    live = live_report({"run": "r"}, _moment(in_flight=2), RunReport)
+    assert (3.0, 2.0, 50.0, 2) == (live.rows_per_s, live.eta_s, live.permitted_pct, live.in_flight)
+    assert (7.0, "running") == (live.elapsed_s, live.state)
+    last = last_report({"run": "r", "state": "done"}, _moment(in_flight=2), RunReport)
+    assert (2.0, None, None, 0) == (last.rows_per_s, last.eta_s, last.permitted_pct, last.in_flight)
+
+
+@dataclass(frozen=True)
+class _Wider(RunReport):
+    """A report with one figure more."""
+
+    attempts: int = one_session(0, lambda moment: moment.progress.attempts)
+
+
+def test_a_new_figure_of_a_run_is_one_edit() -> None:
+    """One field, and it is live, published, kept, remembered, and printed."""
+    moment = _moment(attempts=6)
+    live = live_report({"run": "r"}, moment, _Wider)
+    assert (6, 6) == (live.attempts, live.as_dict()["attempts"])
+    page, event = published_figures(live), kept_figures(moment, _Wider)
+    assert (6, 6) == (page["attempts"], event["attempts"])
+    assert 6 == last_report({"run": "r", "state": "done"}, moment, _Wider).attempts
+    for known in ({"live": page}, {"sessions": {"last": event}}):
+        assert 6 == folded_report({"run": "r"}, _remembered(Recovered(), total=10, **known), _Wider).attempts
 
 
 def test_of_a_servers_many_words_the_most_frequent_are_reported() -> None:
+    """A server that invents a word an answer makes no report of a million words."""
     words = Counter({f"word-{number}": number for number in range(1, 1000)})
     found = Recovered(usage=words, finish_reasons=words)
-    report = folded_report({"run": "r"}, found, total=0, sessions={}, live={})
+    report = folded_report({"run": "r"}, _remembered(found, total=0), RunReport)
     for told in (report.usage, report.finish_reasons):
         assert dict(words.most_common(MOST_WORDS_SHOWN)) == told
 
@@ -21,5 +101,5 @@ def test_of_a_servers_many_words_the_most_frequent_are_reported() -> None:
 @pytest.mark.parametrize("state", ["done", "failed_rows"])
 def test_a_run_that_was_done_and_has_more_to_ask_now_is_stopped(state: str) -> None:
     """After `recover`, or an extension that was agreed to and not yet asked for."""
-    report = folded_report({"run": "r"}, Recovered(), total=1, sessions={"state": state}, live={})
+    report = folded_report({"run": "r"}, _remembered(Recovered(), total=1, sessions={"state": state}), RunReport)
     assert ("stopped", 1) == (report.state, report.pending)

@@ -13,7 +13,7 @@ from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.journal import replay
 from herogen_async.generation.observer import SILENT
-from herogen_async.generation.report import RunReport, folded_report
+from herogen_async.generation.report import Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
 from herogen_async.generation.session.costs import spent
 from herogen_async.generation.session.reporter import wake_in_s
@@ -166,10 +166,13 @@ def status(run: RunPath) -> RunReport:
             "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, MonotonicClock().wall()),
             "budget": manifest.settings.budget_usd,
         },
-        found,
-        total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
-        sessions=fold_history(events),
-        live={"in_flight": 0, **lock.live} if held else {},
+        Remembered(
+            found,
+            total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
+            sessions=fold_history(events),
+            live={"in_flight": 0, **lock.live} if held else {},
+        ),
+        RunReport,
     )
     return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()))
 

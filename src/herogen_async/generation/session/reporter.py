@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,28 +11,21 @@ from herogen_async.core import codec
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters, Stopped, Straggler
 from herogen_async.generation.limits import Budget
-from herogen_async.generation.report import RateWindow, RunReport, live_report, session_summary
+from herogen_async.generation.report import (
+    RateWindow,
+    RunReport,
+    SessionMoment,
+    finished_state,
+    kept_figures,
+    last_report,
+    live_report,
+    published_figures,
+)
 from herogen_async.generation.session.open_endpoint import Ready
 
 REPORT_TICKS = 2  # engine ticks between two live reports: five a second
 PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
 CONCURRENCY_CHANGE = 0.25  # a smaller step of the adaptive concurrency is not worth an event
-_PUBLISHED = (
-    "in_flight",
-    "elapsed_s",
-    "rows_per_s",
-    "tokens_per_s",
-    "permitted_pct",
-    "binding",
-    "binding_shares",
-    "limits",
-    "concurrency",
-    "latency_ms",
-    "retries",
-    "errors",
-    "eta_s",
-    "cost",
-)
 LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past it fewer stragglers are told
 
 
@@ -77,7 +70,7 @@ class Reporter:
         report = self._live()
         on_report(report)
         if self._ticks % PUBLISH_TICKS == 0:
-            figures = {name: getattr(report, name) for name in _PUBLISHED}
+            figures = published_figures(report)
             publish(_fitting({**figures, "session_s": report.elapsed_s - self._earlier_s}, report.stragglers))
             self._record_changes(report, record)
 
@@ -96,53 +89,38 @@ class Reporter:
 
     def summary(self, stopped: Stopped | None) -> dict[str, Any]:
         """What the session's last event keeps."""
-        figures = session_summary(self.progress, now=self._clock.now())
-        pending = self.progress.total - self.progress.done - self.progress.failed
-        if stopped is None or (stopped.state == "interrupted" and not pending):
-            return {**figures, "state": self._finished}
-        wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
-        return {**figures, "state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
+        return {**kept_figures(self._moment(), RunReport), **self._end(stopped)}
 
     def final(self, stopped: Stopped | None) -> RunReport:
         """The last report: rates over the whole session."""
-        summary = self.summary(stopped)
-        return replace(
-            self._live(),
-            state=summary["state"],
-            in_flight=0,
-            eta_s=None,
-            rows_per_s=summary["rows_per_s"],
-            tokens_per_s=summary["tokens_per_s"],
-            binding=summary["binding"],
-            permitted_pct=summary["permitted_pct"],
-            stragglers=(),
-            reason=summary.get("reason"),
-            fix=summary.get("fix"),
-            wake_at=summary.get("wake_at"),
-            wake_in_s=wake_in_s(summary.get("wake_at"), self._clock),
-        )
+        end = self._end(stopped)
+        wakes = {"wake_in_s": wake_in_s(end.get("wake_at"), self._clock)}
+        return last_report({**self._head(), **end, **wakes}, self._moment(), RunReport)
 
-    @property
-    def _finished(self) -> str:
-        return "failed_rows" if self.progress.failed else "done"
+    def _end(self, stopped: Stopped | None) -> dict[str, Any]:
+        pending = self.progress.total - self.progress.done - self.progress.failed
+        if stopped is None or (stopped.state == "interrupted" and not pending):
+            return {"state": finished_state(self.progress.failed)}
+        wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
+        return {"state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
 
     def _live(self) -> RunReport:
+        return live_report(self._head(), self._moment(), RunReport)
+
+    def _moment(self) -> SessionMoment:
+        return self._pace.moment(self.progress, self._clock.now(), self._earlier_s)
+
+    def _head(self) -> dict[str, Any]:
         order = self._ready.order
-        return live_report(
-            {
-                "run": str(order.folder.path),
-                "grid": self._grid,
-                "model": self._ready.model,
-                "endpoint": order.endpoint,
-                "base_url": None if order.server is None else order.server.base_url,
-                "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
-                "budget": None if self.budget is None else self.budget.limit_usd,
-            },
-            self.progress,
-            self._pace,
-            now=self._clock.now(),
-            earlier_s=self._earlier_s,
-        )
+        return {
+            "run": str(order.folder.path),
+            "grid": self._grid,
+            "model": self._ready.model,
+            "endpoint": order.endpoint,
+            "base_url": None if order.server is None else order.server.base_url,
+            "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
+            "budget": None if self.budget is None else self.budget.limit_usd,
+        }
 
 
 def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:

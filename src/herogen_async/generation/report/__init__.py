@@ -1,0 +1,50 @@
+"""A run's figures: what each is, where it comes from, and the report that they make. Pure."""
+
+from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, given, one_session
+from herogen_async.generation.report.parts import (
+    MOST_WORDS_SHOWN,
+    RunAnswers,
+    RunCounts,
+    RunEnd,
+    RunHead,
+    RunLimits,
+    RunMoney,
+    RunRates,
+    RunTarget,
+)
+from herogen_async.generation.report.rates import RateWindow, shares_of
+from herogen_async.generation.report.run_report import (
+    RunReport,
+    finished_state,
+    folded_report,
+    kept_figures,
+    last_report,
+    live_report,
+    published_figures,
+)
+
+__all__ = [
+    "MOST_WORDS_SHOWN",
+    "RateWindow",
+    "Remembered",
+    "RunAnswers",
+    "RunCounts",
+    "RunEnd",
+    "RunHead",
+    "RunLimits",
+    "RunMoney",
+    "RunRates",
+    "RunReport",
+    "RunTarget",
+    "SessionMoment",
+    "all_sessions",
+    "finished_state",
+    "folded_report",
+    "given",
+    "kept_figures",
+    "last_report",
+    "live_report",
+    "one_session",
+    "published_figures",
+    "shares_of",
+]

@@ -1,0 +1,128 @@
+"""A figure of a run: declared once, as a field of a report's part, with all the places that it comes from.
+
+```
+counters of a session --now-->     live report     --published-->  the lock's page (`status` of another process)
+counters of a session --at_end-->  last report     --kept-->       the `stopped` event
+a run's folder        --folded-->  report of `status`
+```
+A new figure is one more field: what is published, kept and folded follows from how it is declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar, cast
+
+from herogen_async.generation.engine import Counters
+from herogen_async.generation.journal import Recovered
+
+V = TypeVar("V")
+_SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMoment:
+    """What a running session's figures are read from: its counters at `now`, `earlier_s` is what sessions before took.
+
+    `rows_per_s`, `tokens_per_s` and `permitted_pct` are those of the last seconds.
+    """
+
+    progress: Counters
+    now: float
+    earlier_s: float
+    rows_per_s: float
+    tokens_per_s: float
+    permitted_pct: float | None
+
+    @property
+    def session_s(self) -> float:
+        """Seconds that the session has taken; never zero, so that a rate can be told."""
+        return max(self.now - self.progress.started_s, 1e-9)
+
+    @property
+    def pending(self) -> int:
+        """Tasks that are still to be answered or to fail."""
+        return self.progress.total - self.progress.done - self.progress.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a run's folder knows: its journal, what the events keep of its sessions, the page of one that runs now.
+
+    `live` is empty where no process works on it. `last` holds the figures of the last session, those of `live` first.
+    """
+
+    found: Recovered
+    total: int
+    sessions: Mapping[str, Any]
+    live: Mapping[str, Any]
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        return {**self.sessions.get("last", {}), **self.live}
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSource:
+    """Where a figure comes from; None where whoever makes the report gives it."""
+
+    now: Callable[[SessionMoment], Any] | None = None
+    at_end: Callable[[SessionMoment], Any] | None = None
+    folded: Callable[[Remembered], Any] | None = None
+    is_published: bool = False
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure as a report's class has it; `empty` is its value where nothing is known."""
+
+    name: str
+    source: FigureSource
+    empty: Any
+
+    def remembered(self, run: Remembered) -> Any:
+        """Its value as a folder has it."""
+        if self.source.folded is not None:
+            return self.source.folded(run)
+        value = run.last.get(self.name, self.empty)
+        return value if self.empty is None else type(self.empty)(value)
+
+
+def all_sessions(empty: V, now: Callable[[SessionMoment], V], folded: Callable[[Remembered], V]) -> V:
+    """A figure of all sessions together, that the journal knows."""
+    return cast(V, _declared(FigureSource(now, now, folded), empty))
+
+
+def one_session(
+    empty: V,
+    now: Callable[[SessionMoment], V],
+    *,
+    at_end: Callable[[SessionMoment], V] | None = None,
+    folded: Callable[[Remembered], V] | None = None,
+    is_published: bool = True,
+    is_kept: bool = True,
+) -> V:
+    """A figure of one session: published while it runs, and kept when it has ended, `at_end` where that differs.
+
+    `status` finds it where it was published or kept, unless `folded` says otherwise.
+    """
+    return cast(V, _declared(FigureSource(now, at_end or now, folded, is_published, is_kept), empty))
+
+
+def given(empty: V, *, is_published: bool = False) -> V:
+    """A figure that is neither counted nor measured: whoever makes the report knows it."""
+    return cast(V, _declared(FigureSource(is_published=is_published), empty))
+
+
+def figures(report: type) -> Iterator[Figure]:
+    """All figures of a report's class, in their order."""
+    for each in fields(report):
+        empty = each.default if each.default_factory is MISSING else each.default_factory()
+        yield Figure(each.name, each.metadata.get(_SOURCE, FigureSource()), empty)
+
+
+def _declared(source: FigureSource, empty: object) -> Any:
+    metadata = {_SOURCE: source}
+    return field(default_factory=dict, metadata=metadata) if empty == {} else field(default=empty, metadata=metadata)

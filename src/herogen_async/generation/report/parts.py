@@ -1,0 +1,156 @@
+"""The parts of a report: small frozen records, each figure in one of them and nowhere else.
+
+A report inherits them all, so `report.done` is typed, and a function may take one part; so they have no slots. The
+order of the parts, and of the figures in them, is that of `--json`.
+"""
+
+# ruff: noqa: RUF009 - what is called here makes the fields
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from herogen_async.generation.engine import Straggler
+from herogen_async.generation.report.figure import SessionMoment, all_sessions, given, one_session
+from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
+
+MOST_WORDS_SHOWN = 64  # of the server's own words a report lists the most frequent
+
+
+def _listed(counter: Counter[str]) -> dict[str, int]:
+    return dict(counter) if len(counter) <= MOST_WORDS_SHOWN else dict(counter.most_common(MOST_WORDS_SHOWN))
+
+
+def _eta_s(moment: SessionMoment) -> float | None:
+    knows = moment.rows_per_s > 0 and moment.progress.binds_now != "paused"
+    return moment.pending / moment.rows_per_s if knows else None
+
+
+@dataclass(frozen=True)
+class RunHead:
+    """Which run, and how it stands: `running`, `done`, `failed_rows`, `interrupted`, `parked` or `stopped`."""
+
+    run: str
+    state: str
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """Tasks, over all sessions. `grid` is their number without a limit."""
+
+    total: int = all_sessions(0, lambda moment: moment.progress.total, lambda run: run.total)
+    done: int = all_sessions(0, lambda moment: moment.progress.done, lambda run: len(run.found.done))
+    failed: int = all_sessions(0, lambda moment: moment.progress.failed, lambda run: len(run.found.failed))
+    pending: int = all_sessions(
+        0, lambda moment: moment.pending, lambda run: max(run.total - len(run.found.done) - len(run.found.failed), 0)
+    )
+    grid: int = given(0)
+    in_flight: int = one_session(0, lambda moment: moment.progress.in_flight, at_end=lambda _: 0, is_kept=False)
+
+
+@dataclass(frozen=True)
+class RunRates:
+    """How fast the running session is; `elapsed_s` is the time of all sessions together.
+
+    `permitted_pct` is the share of the permitted rate that was reached, over the last minute while it runs and over the
+    whole session at its end: of the limit that comes nearest, None where none is known. `binding` is what the run
+    mostly waits for, `binding_shares` the % of the time that each thing was waited for.
+    """
+
+    elapsed_s: float = one_session(
+        0.0,
+        lambda moment: moment.earlier_s + (moment.now - moment.progress.started_s),
+        folded=lambda run: float(run.live.get("elapsed_s", run.sessions.get("elapsed_s", 0.0))),
+        is_kept=False,
+    )
+    rows_per_s: float = one_session(
+        0.0,
+        lambda moment: moment.rows_per_s,
+        at_end=lambda moment: round(moment.progress.session_rows / moment.session_s, 3),
+    )
+    tokens_per_s: float = one_session(
+        0.0,
+        lambda moment: moment.tokens_per_s,
+        at_end=lambda moment: round(moment.progress.session_usage["completion_tokens"] / moment.session_s, 3),
+    )
+    permitted_pct: float | None = one_session(
+        None, lambda moment: moment.permitted_pct, at_end=lambda moment: permitted_pct(moment.progress.accounts)
+    )
+    binding: str | None = one_session(
+        None, lambda moment: moment.progress.binds_now, at_end=lambda moment: binding_of(moment.progress.binding)
+    )
+    binding_shares: dict[str, float] = one_session({}, lambda moment: shares_of(moment.progress.binding))
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """The limits that hold, given and told by the server; how many calls may be in flight; how long they take.
+
+    `latency_ms` holds `p50`, `p95` and `p99` of the last thousands of calls.
+    """
+
+    limits: dict[str, float] = one_session({}, lambda moment: dict(moment.progress.limits))
+    concurrency: int | None = one_session(None, lambda moment: moment.progress.concurrency or None)
+    latency_ms: dict[str, float] = one_session({}, lambda moment: latency_quantiles(moment.progress))
+
+
+@dataclass(frozen=True)
+class RunMoney:
+    """Tokens as the servers all_sessions them, and USD, over all sessions; unknown is None, and not zero.
+
+    `cost` has in it what attempts that brought no answer may have cost. `budget` is what it may come to.
+    """
+
+    usage: dict[str, int] = all_sessions(
+        {}, lambda moment: _listed(moment.progress.usage), lambda run: _listed(run.found.usage)
+    )
+    cost: float | None = given(None, is_published=True)
+    budget: float | None = given(None)
+
+
+@dataclass(frozen=True)
+class RunAnswers:
+    """What came back: errors by class, the servers' words for how answers ended; and in how many seconds the rest."""
+
+    retries: int = one_session(0, lambda moment: moment.progress.retries)
+    errors: dict[str, int] = one_session({}, lambda moment: dict(moment.progress.errors))
+    finish_reasons: dict[str, int] = all_sessions(
+        {}, lambda moment: _listed(moment.progress.finish_reasons), lambda run: _listed(run.found.finish_reasons)
+    )
+    eta_s: float | None = one_session(
+        None, _eta_s, at_end=lambda _: None, folded=lambda run: run.live.get("eta_s"), is_kept=False
+    )
+
+
+@dataclass(frozen=True)
+class RunTarget:
+    """Who answers."""
+
+    model: str | None = given(None)
+    endpoint: str | None = given(None)
+    base_url: str | None = given(None)
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """What it still waits for, why it stopped, and what comes next.
+
+    `stragglers` are the rows that are out for the longest, once nothing new is sent. A parked run can go on by itself
+    at `wake_at` (ISO 8601, UTC), in `wake_in_s` seconds, where that is known; one that is running and has it sleeps
+    until then. `next` is the command that a person wants next.
+    """
+
+    stragglers: tuple[Straggler, ...] = one_session(
+        (),
+        lambda moment: moment.progress.stragglers,
+        at_end=lambda _: (),
+        folded=lambda run: tuple(Straggler(**each) for each in run.live.get("stragglers", ())),
+        is_published=False,  # not with the others: the lock's page takes as many as it has room for
+        is_kept=False,
+    )
+    reason: str | None = given(None)
+    fix: str | None = given(None)
+    wake_at: str | None = given(None)
+    wake_in_s: float | None = given(None)
+    next: str | None = given(None)

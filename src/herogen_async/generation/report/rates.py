@@ -1,0 +1,73 @@
+"""How fast a run is and what it waits for, from samples of its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from herogen_async.generation.engine import Counters
+from herogen_async.generation.report.figure import SessionMoment
+
+RATE_WINDOW_S = 10.0
+PERMITTED_WINDOW_S = 60.0
+
+
+class RateWindow:
+    """How fast it is now, from samples of the counters."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, int, int]] = []
+        self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
+
+    def moment(self, progress: Counters, now: float, earlier_s: float) -> SessionMoment:
+        """All that the figures of a report are read from; called once a report."""
+        rows_per_s, tokens_per_s = self.sample(progress, now)
+        return SessionMoment(progress, now, earlier_s, rows_per_s, tokens_per_s, self.permitted_pct(progress, now))
+
+    def sample(self, progress: Counters, now: float) -> tuple[float, float]:
+        """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
+        tokens = progress.session_usage["completion_tokens"]
+        if not self._samples:
+            self._samples.append((progress.started_s, 0, 0))
+        self._samples.append((now, progress.session_rows, tokens))
+        while len(self._samples) > 2 and self._samples[1][0] < now - RATE_WINDOW_S:
+            del self._samples[0]
+        since, rows, counted = self._samples[0]
+        seconds = max(now - since, 1e-9)
+        return (progress.session_rows - rows) / seconds, (tokens - counted) / seconds
+
+    def permitted_pct(self, progress: Counters, now: float) -> float | None:
+        """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""
+        if not self._accounts or now >= self._accounts[-1][0] + 1.0:
+            self._accounts.append((now, progress.accounts))
+        while len(self._accounts) > 2 and self._accounts[1][0] < now - PERMITTED_WINDOW_S:
+            del self._accounts[0]
+        return permitted_pct(progress.accounts, self._accounts[0][1])
+
+
+def permitted_pct(
+    accounts: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]] | None = None
+) -> float | None:
+    """The share of what was permitted that was taken, since `before`, of the limit that came nearest; in percent."""
+    shares = []
+    for name, (taken, permitted) in accounts.items():
+        taken_before, permitted_before = (before or {}).get(name, (0.0, 0.0))
+        if permitted > permitted_before:
+            shares.append((taken - taken_before) / (permitted - permitted_before))
+    return round(100 * max(shares), 1) if shares else None
+
+
+def binding_of(samples: Counter[str]) -> str | None:
+    """What bound a session: what most of its samples say."""
+    return samples.most_common(1)[0][0] if samples else None
+
+
+def shares_of(samples: Counter[str]) -> dict[str, float]:
+    """What a session waited for, in % of its time, the most first."""
+    return {what: round(100 * count / samples.total(), 1) for what, count in samples.most_common()}
+
+
+def latency_quantiles(progress: Counters) -> dict[str, float]:
+    """Milliseconds that an answer took; empty before the first one."""
+    found = {name: progress.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    return {name: round(1000 * seconds, 1) for name, seconds in found.items() if seconds is not None}

@@ -1,0 +1,97 @@
+"""What a run is and was, as one record: from the counters of a session or from a folder; drawn, and printed as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from herogen_async.generation.report.figure import Remembered, SessionMoment, figures
+from herogen_async.generation.report.parts import (
+    RunAnswers,
+    RunCounts,
+    RunEnd,
+    RunHead,
+    RunLimits,
+    RunMoney,
+    RunRates,
+    RunTarget,
+)
+
+_EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
+
+
+@dataclass(frozen=True)
+class RunReport(RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunCounts, RunHead):
+    """One moment of a run. Its figures are those of its parts; of the bases, Python takes the last one's fields first.
+
+    Rates are of the running session, counts, usage and cost of all sessions together.
+    """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, the shape of `--json`."""
+        return asdict(self)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done; 1 done, but rows failed; 3 parked; 130 interrupted."""
+        return _EXIT_CODES.get(self.state, 0)
+
+
+Report = TypeVar("Report", bound=RunReport)
+
+
+def live_report(head: Mapping[str, Any], moment: SessionMoment, kind: type[Report]) -> Report:
+    """The report of a running session; `head` holds what is given: the run's name, model, endpoint, cost, ..."""
+    read = {each.name: each.source.now(moment) for each in figures(kind) if each.source.now is not None}
+    return kind(**head, **read, state="running")
+
+
+def last_report(head: Mapping[str, Any], moment: SessionMoment, kind: type[Report]) -> Report:
+    """The report of a session that has ended: rates over all of it. `head` holds also `state` and the reason."""
+    read = {each.name: each.source.at_end(moment) for each in figures(kind) if each.source.at_end is not None}
+    return kind(**head, **read)
+
+
+def published_figures(report: RunReport) -> dict[str, Any]:
+    """The figures that `status` sees while another process runs it; what is given comes last."""
+    told = [each for each in figures(type(report)) if each.source.is_published]
+    return {each.name: getattr(report, each.name) for each in sorted(told, key=lambda each: each.source.now is None)}
+
+
+def kept_figures(moment: SessionMoment, kind: type[RunReport]) -> dict[str, Any]:
+    """What the `stopped` event keeps of a session, so that `status` can tell it later."""
+    read = {
+        each.name: each.source.at_end(moment)
+        for each in figures(kind)
+        if each.source.is_kept and each.source.at_end is not None
+    }
+    return {"session_s": round(moment.session_s, 3), "rows": moment.progress.session_rows, **read}
+
+
+def folded_report(head: Mapping[str, Any], run: Remembered, kind: type[Report]) -> Report:
+    """The report of a folder."""
+    read = {each.name: each.remembered(run) for each in figures(kind) if each.source.now is not None}
+    return kind(**head, **read, state=_state_of(run), **_end_of(run))
+
+
+def finished_state(failed: int) -> str:
+    """The state of a run that has nothing left to ask."""
+    return "failed_rows" if failed else "done"
+
+
+def _state_of(run: Remembered) -> str:
+    done, failed = len(run.found.done), len(run.found.failed)
+    if run.live:
+        return "running"
+    if done + failed >= run.total:
+        return finished_state(failed)
+    stopped: str = run.sessions.get("state", "stopped")
+    # It was finished, before a recovery or an extension left more to ask.
+    return "stopped" if stopped in ("done", "failed_rows") else stopped
+
+
+def _end_of(run: Remembered) -> dict[str, Any]:
+    """Why it stopped and when it can go on; of one that sleeps, what it waits for."""
+    said = run.live or run.sessions
+    return {"reason": said.get("reason"), "fix": None if run.live else said.get("fix"), "wake_at": said.get("wake_at")}
