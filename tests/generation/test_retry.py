@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+
 import pytest
 
 from herogen_async.core.errors import (
@@ -9,6 +12,7 @@ from herogen_async.core.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
+    ParkReason,
     RateLimited,
     RequestTimeout,
     RetryableError,
@@ -32,6 +36,7 @@ from herogen_async.generation.retry import (
     RetryQuota,
     Triage,
 )
+from support.places import SOURCE
 
 
 def after_an_answer(max_attempts: int = MAX_ATTEMPTS) -> Triage:
@@ -81,7 +86,9 @@ def test_a_refused_row_is_given_up_and_the_run_goes_on(answered: bool) -> None:
 @pytest.mark.parametrize("answered", [False, True])
 def test_what_no_row_can_pass_parks_the_run_at_once_with_its_reason_and_fix(answered: bool) -> None:
     triage = after_an_answer() if answered else Triage()
-    assert Park("bad key", "mend it") == triage.judge(EndpointRefused("bad key", fix="mend it"), 1, 0.0)
+    refused = EndpointRefused("bad key", fix="mend it")
+    refused.park_reason = ParkReason.KEY_REFUSED
+    assert Park(ParkReason.KEY_REFUSED, "bad key", "mend it") == triage.judge(refused, 1, 0.0)
 
 
 def test_an_error_of_no_known_kind_gives_its_row_up() -> None:
@@ -153,7 +160,8 @@ def test_a_server_that_only_fails_empties_the_quota_and_parks_the_run() -> None:
         retried(triage, ServerFault("x"))
     decision = triage.judge(ServerFault("boom"), 1, 0.0)
     assert isinstance(decision, Park)
-    assert "boom" in decision.reason
+    assert ParkReason.RETRY_QUOTA is decision.reason
+    assert "boom" in decision.message
     assert decision.fix
 
 
@@ -182,7 +190,7 @@ def test_a_run_that_never_had_an_answer_parks_after_a_few_failures_of_a_kind(
         assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
     decision = triage.judge(kind("nobody home"), 1, 0.0)
     assert isinstance(decision, Park)
-    assert "nobody home" == decision.reason
+    assert (ParkReason.NO_ANSWER, "nobody home") == (decision.reason, decision.message)
     assert decision.fix
 
 
@@ -190,7 +198,7 @@ def test_a_row_timeout_shorter_than_the_answers_is_told_to_be_longer() -> None:
     triage = Triage()
     decisions = [triage.judge(RowDeadline("no answer within 1 s"), 1, 0.0) for _ in range(FALSE_STARTS[RowDeadline])]
     assert isinstance(decisions[-1], Park)
-    assert "a longer --row-timeout, then `retry`" in (decisions[-1].fix or "")
+    assert "a longer --row-timeout" == decisions[-1].fix
 
 
 @pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
@@ -207,7 +215,8 @@ def test_a_server_that_is_gone_is_waited_for_with_growing_pauses_and_then_the_ru
         pauses.append(decision.pause_s)
         now += decision.pause_s
     assert isinstance(decision, Park)
-    assert "nothing answers" in decision.reason
+    assert ParkReason.UNREACHABLE is decision.reason
+    assert "nothing answers" in decision.message
     assert UNREACHABLE_PATIENCE_S < now <= UNREACHABLE_PATIENCE_S + UNREACHABLE_WAIT_S
     assert sorted(pauses) == pauses
     assert (FIRST_WAIT_S, UNREACHABLE_WAIT_S) == (pauses[0], pauses[-1])
@@ -283,8 +292,9 @@ def test_i6_a_server_that_says_nothing_but_429_is_waited_for_far_longer_than_ten
     assert now > 50 + 2 * 600
     parked = triage.judge(RateLimited("slow down"), 1, now, rate_limits=met + 1)
     assert isinstance(parked, Park)
-    assert "429" in parked.reason
-    assert "slow down" in parked.reason
+    assert ParkReason.RATE_LIMITED is parked.reason
+    assert "429" in parked.message
+    assert "slow down" in parked.message
     assert parked.fix is not None
 
 
@@ -294,3 +304,20 @@ def test_one_answer_starts_the_patience_with_429s_anew() -> None:
     triage.answered()
     retried(triage, RateLimited("x"), now=RATE_LIMIT_PATIENCE_S + 1)
     retried(triage, RateLimited("x"), now=2 * RATE_LIMIT_PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "room", ["core", "generation/retry", "generation/engine", "generation/endpoint", "generation/journal"]
+)
+def test_a_fix_says_what_to_mend_and_never_what_to_run_next(room: str) -> None:
+    """The command that ends says what to run next: a fix that did would be wrong for `query` and `finetune`."""
+    texts = [
+        (path.name, node.value)
+        for path in sorted((SOURCE / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert texts
+    assert [] == [
+        each for each in texts if re.search(r"(then|and|:|later|when\b.*) resume\b|^resume\b|resume with", each[1])
+    ]

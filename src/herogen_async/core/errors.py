@@ -28,13 +28,35 @@ A class's `kind` is its name in tables, in `failures.jsonl` and in `--json`; it 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import ClassVar
 
 from herogen_async.core.limits import Reading
 
 
+class ParkReason(Enum):
+    """Why nothing more is answered until a person acts, or until time has gone by. Code decides on these alone."""
+
+    BUDGET = "the budget is used up"
+    DAY_LIMIT = "the limit of a day or a month is used up; it comes back by itself"
+    QUOTA = "the account has no money or quota left"
+    KEY_REFUSED = "the key is refused, or can't be had"
+    NOT_FOUND = "the model or the URL is not known there"
+    REQUEST_REFUSED = "what every call sends is refused"
+    SERVER_ENDED = "the embedded model's server has ended"
+    UNREACHABLE = "nothing can be reached any more"
+    NO_ANSWER = "nothing was ever answered: something is set up wrongly"
+    RATE_LIMITED = "the server refuses for too long, or asks for a long wait"
+    RETRY_QUOTA = "most calls fail"
+    DISK = "the disk takes no more"
+    SESSION_TIME = "the session's time is up"
+
+
 class HerogenError(Exception):
-    """Base of all; `str(error)` is a sentence for a person, `fix` says what to do about it."""
+    """Base of all; `str(error)` is a sentence for a person, `fix` says what to mend.
+
+    What to run next is no part of a fix: the command that ends says it.
+    """
 
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
@@ -187,13 +209,13 @@ class InternalFault(EndpointError):
 
 
 class EndpointRefused(EndpointError):
-    """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL.
+    """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL; `park_reason` is which.
 
-    `may_be_row`: a 403 or 404 that does not say what it is about; a firewall may have met one prompt. `renews`: a limit
-    that comes back by itself, in `retry_after_s` seconds where the server says so.
+    `may_be_row`: a 403 or 404 that does not say what it is about; a firewall may have met one prompt. A day's limit
+    comes back by itself, in `retry_after_s` seconds where the server says so.
     """
 
     kind = "endpoint_refused"
+    park_reason: ParkReason = ParkReason.REQUEST_REFUSED
     may_be_row: bool = False
-    renews: bool = False
     retry_after_s: float | None = None

@@ -17,6 +17,7 @@ from herogen_async.core.errors import (
     BadAnswer,
     EndpointError,
     EndpointRefused,
+    ParkReason,
     RateLimited,
     RetryableError,
     RowRefused,
@@ -604,7 +605,25 @@ def test_a_days_limit_renews_itself_and_money_does_not(
 ) -> None:
     refused = raised_by(429, openai_error("rate_limit_exceeded", message), headers)
     assert isinstance(refused, EndpointRefused)
-    assert (True, after_s) == (refused.renews, refused.retry_after_s)
+    assert (ParkReason.DAY_LIMIT, after_s) == (refused.park_reason, refused.retry_after_s)
     money = raised_by(429, openai_error("insufficient_quota", message), headers)
     assert isinstance(money, EndpointRefused)
-    assert not money.renews
+    assert ParkReason.QUOTA is money.park_reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (401, openai_error("invalid_api_key"), ParkReason.KEY_REFUSED),
+        (400, openai_error(None, "no API key"), ParkReason.KEY_REFUSED),
+        (402, b"", ParkReason.QUOTA),
+        (404, openai_error("model_not_found"), ParkReason.NOT_FOUND),
+        (405, b"", ParkReason.NOT_FOUND),
+        (400, openai_error("unsupported_parameter"), ParkReason.REQUEST_REFUSED),
+    ],
+)
+def test_what_parks_a_run_is_a_reason_that_code_can_tell(status: int, body: object, reason: ParkReason) -> None:
+    """Nobody needs to read a sentence to tell a refused key from an empty account."""
+    refused = raised_by(status, body)
+    assert isinstance(refused, EndpointRefused)
+    assert reason is refused.park_reason

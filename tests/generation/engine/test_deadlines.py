@@ -8,7 +8,7 @@ from pathlib import Path
 
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
-from herogen_async.core.errors import ConnectionFailed, RateLimited, ServerFault
+from herogen_async.core.errors import ConnectionFailed, ParkReason, RateLimited, ServerFault
 from herogen_async.generation.engine import Deadline, Straggler
 from herogen_async.generation.engine.engine import STRAGGLERS
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_lock
@@ -119,8 +119,9 @@ def test_when_a_sessions_time_is_up_it_finishes_what_is_in_flight_and_parks() ->
         assert 11.9 < await rig.run() < 12.2
         assert rig.engine.stopped is not None
         assert ("parked", 12) == (rig.engine.stopped.state, rig.counters.done)
+        assert ParkReason.SESSION_TIME is rig.engine.stopped.park_reason
         assert "time is up" in rig.engine.stopped.reason
-        assert "resume" in (rig.engine.stopped.fix or "")
+        assert "--run-timeout" in (rig.engine.stopped.fix or "")
 
     run_virtual(main())
 
@@ -144,7 +145,7 @@ def test_a_drain_never_waits_longer_than_one_deadline() -> None:
             await hang()
 
         rig = Rig(script, deadline=replace(CALLS, ceiling_s=30.0))
-        assert await rig.run((5, lambda: rig.engine.stop("interrupted", "ctrl-c"))) < 30.5
+        assert await rig.run((5, lambda: rig.engine.interrupt("ctrl-c"))) < 30.5
         assert 0 == rig.counters.failed
 
     run_virtual(main())
@@ -217,7 +218,8 @@ def test_a_network_that_is_gone_for_two_minutes_parks_the_run_and_gives_no_row_u
         assert 125 < await rig.run() < 140
         assert rig.engine.stopped is not None
         assert ("parked", 0) == (rig.engine.stopped.state, rig.counters.failed)
+        assert ParkReason.UNREACHABLE is rig.engine.stopped.park_reason
         assert "nothing answers any more" in rig.engine.stopped.reason
-        assert "resume" in (rig.engine.stopped.fix or "")
+        assert "network" in (rig.engine.stopped.fix or "")
 
     run_virtual(main())

@@ -13,6 +13,7 @@ from herogen_async.core.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
+    ParkReason,
     RateLimited,
     RequestTimeout,
     RowRefused,
@@ -207,7 +208,7 @@ def test_a_server_that_is_away_for_a_minute_costs_no_row() -> None:
 def test_a_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
     async def main() -> None:
         rig = Rig(one_second, values=50)
-        assert pytest.approx(3.0, abs=0.2) == await rig.run((2.5, lambda: rig.engine.stop("interrupted", "ctrl-c")))
+        assert pytest.approx(3.0, abs=0.2) == await rig.run((2.5, lambda: rig.engine.interrupt("ctrl-c")))
         assert 12 == sum(rig.endpoint.asked.values()) == len(rig.journal.rows)
 
     run_virtual(main())
@@ -231,7 +232,7 @@ def test_a_stop_reaches_those_who_wait_for_a_retry_or_at_the_gate() -> None:
             raise error
 
         rig = Rig(script)
-        assert await rig.run((5, lambda: rig.engine.stop("interrupted", "ctrl-c"))) < 5.5
+        assert await rig.run((5, lambda: rig.engine.interrupt("ctrl-c"))) < 5.5
 
     run_virtual(main())
 
@@ -261,6 +262,7 @@ def test_a_refusing_disk_stops_the_sending_and_parks_after_a_while() -> None:
         refused = OSError(28, "No space left on device")
         took_s = await rig.run((2.5, lambda: rig.journal.on_trouble(refused)))
         assert rig.engine.stopped is not None
+        assert ParkReason.DISK is rig.engine.stopped.park_reason
         assert "No space left on device" in rig.engine.stopped.reason
         assert 12 == rig.endpoint.asked.total()  # what was in flight when the disk refused came back
         assert 30 < took_s < 40
@@ -316,7 +318,7 @@ def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
 
     async def main() -> float:
         rig = Rig(limits=Limits(rpm=4), clock=MonotonicClock())
-        return await rig.run((0.05, lambda: rig.engine.stop("interrupted", "ctrl-c")))
+        return await rig.run((0.05, lambda: rig.engine.interrupt("ctrl-c")))
 
     assert asyncio.run(main()) < 5  # the one call in flight takes one
 
@@ -451,6 +453,7 @@ def test_a_days_limit_that_is_used_up_parks_the_run() -> None:
         assert 12 == rig.counters.done
         assert rig.engine.stopped is not None
         assert "parked" == rig.engine.stopped.state
+        assert ParkReason.DAY_LIMIT is rig.engine.stopped.park_reason
         assert "the day's limit is used up" in rig.engine.stopped.reason
 
     run_virtual(main())

@@ -15,6 +15,7 @@ from herogen_async.core.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
+    ParkReason,
     RequestTimeout,
     RetryableError,
     ServerFault,
@@ -114,6 +115,7 @@ def test_p11_where_a_tenth_of_the_calls_fails_nobody_is_quarantined() -> None:
 def denied(may_be_row: bool = True) -> EndpointRefused:
     error = EndpointRefused("HTTP 403: no", status=403, fix="check the key")
     error.may_be_row = may_be_row
+    error.park_reason = ParkReason.KEY_REFUSED
     return error
 
 
@@ -135,7 +137,7 @@ def test_when_the_next_prompts_are_denied_too_the_run_parks() -> None:
     rows = [Row(triage, denied(), payload) for payload in range(DENIED_PROMPTS)]
     decisions = [row.fails(1.0) for row in rows]
     assert all(isinstance(decision, Retry) for decision in decisions[:-1])
-    assert Park("HTTP 403: no", "check the key") == decisions[-1]
+    assert Park(ParkReason.KEY_REFUSED, "HTTP 403: no", "check the key") == decisions[-1]
 
 
 def test_the_repeats_of_one_prompt_are_one_prompt() -> None:

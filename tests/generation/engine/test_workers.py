@@ -52,7 +52,7 @@ def test_a_paused_run_can_be_ended(end: str) -> None:
 
     async def main() -> None:
         rig = Rig(script)
-        ends = {"stop": lambda: rig.engine.stop("interrupted", "enough"), "cancel": rig.engine.cancel}
+        ends = {"stop": lambda: rig.engine.interrupt("enough"), "cancel": rig.engine.cancel}
         took_s = await rig.run((0.2, lambda: rig.engine.pause(True)), (0.5, ends.get(end, lambda: None)))
         assert rig.engine.stopped is not None
         assert 4 == rig.endpoint.asked.total()

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import herogen_async
 from herogen_async.cli import app
 from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
-from herogen_async.core.errors import EndpointRefused, RateLimited
+from herogen_async.core.errors import EndpointRefused, ParkReason, RateLimited
 from herogen_async.core.limits import DAY_S, Reading
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.retry import (
@@ -116,7 +116,7 @@ def test_a_daily_quota_says_when_it_can_go_on_also_later(in_folder: Path) -> Non
 
 def renewed(**what: Any) -> EndpointRefused:
     refused = EndpointRefused("HTTP 429: the limit of this day")
-    refused.renews = what.get("renews", True)
+    refused.park_reason = what.get("park_reason", ParkReason.DAY_LIMIT)
     refused.retry_after_s = what.get("retry_after_s")
     refused.readings = what.get("readings", ())
     return refused
@@ -136,7 +136,7 @@ FULL_DAY = Reading("tokens", limit=2e6, remaining=1e6, reset_s=40_000, window_s=
         ({"readings": (EMPTY_MINUTE, FULL_DAY)}, None),
         ({"retry_after_s": 1e9}, None),
         ({}, None),
-        ({"retry_after_s": 5 * HOUR_S, "renews": False}, None),  # money does not come back by itself
+        ({"retry_after_s": 5 * HOUR_S, "park_reason": ParkReason.QUOTA}, None),  # money does not come back by itself
     ],
 )
 def test_a_park_knows_when_it_can_go_on_where_the_server_says_so(what: dict[str, Any], after_s: float | None) -> None:

@@ -253,7 +253,6 @@ def _meaning(error: EndpointError) -> EndpointError | InputError:
                 fix="choose another with --model; see its documentation",
             )
         if error.fix is not None:
-            error.fix = error.fix.replace("then resume", "then the same command again")
             error.fix = error.fix.replace("a completions endpoint", "a fine-tuning service")
     return error
 

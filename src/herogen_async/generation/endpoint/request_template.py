@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from herogen_async.core.errors import EndpointRefused, InputError
+from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
 from herogen_async.generation.endpoint.target import Server, fits_a_header
 
 _THE_TRANSPORTS_OWN = {"host", "connection", "content-length", "accept-encoding"}
@@ -57,16 +57,21 @@ def _checked(
     source: Callable[[], Awaitable[str]], refusal: type[InputError | EndpointRefused]
 ) -> Callable[[], Awaitable[str]]:
     """`source`, whose failures are a `refusal` and show nothing of what they know."""
-    fix = "mend what gives the key, then resume"
+
+    def refused(message: str) -> InputError | EndpointRefused:
+        error = refusal(message, fix="fix what gives the key")
+        if isinstance(error, EndpointRefused):
+            error.park_reason = ParkReason.KEY_REFUSED
+        return error
 
     async def fresh_key() -> str:
         try:
             found: object = await source()
         except Exception as error:
-            raise refusal(f"the source of the key failed: {type(error).__name__}", fix=fix) from None
+            raise refused(f"the source of the key failed: {type(error).__name__}") from None
         key = found.strip() if isinstance(found, str) else ""
         if not key or not fits_a_header(key):
-            raise refusal("the source of the key gave something that no header can carry", fix=fix)
+            raise refused("the source of the key gave something that no header can carry")
         return key
 
     return fresh_key

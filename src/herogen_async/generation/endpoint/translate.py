@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RowRefused, ServerFault
+from herogen_async.core.errors import (
+    BadAnswer,
+    EndpointError,
+    EndpointRefused,
+    ParkReason,
+    RateLimited,
+    RowRefused,
+    ServerFault,
+)
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
@@ -52,7 +60,7 @@ class _Meaning:
     codes: str = ""
     params: Container[str] = ()
     words: tuple[int, str] | None = None
-    renews: bool = False
+    park_reason: ParkReason = ParkReason.REQUEST_REFUSED
 
     def fits(self, status: int, said: _Said) -> bool:
         if status in self.statuses or said.param in self.params:
@@ -70,7 +78,8 @@ class _Meaning:
 _MEANINGS = (
     _Meaning(
         EndpointRefused,
-        "the account has no money or quota left: top it up, then resume",
+        "the account has no money or quota left: top it up",
+        park_reason=ParkReason.QUOTA,
         statuses={402},
         codes=r"insufficient_quota|credit_balance_exhausted|billing_(not_active|hard_limit_reached)"
         r"|organization_usage_limit_exceeded|\w+_spend_limit_exceeded",
@@ -84,7 +93,8 @@ _MEANINGS = (
     # A wrong key is a 400 at xAI and Google.
     _Meaning(
         EndpointRefused,
-        "check the key in OPENAI_API_KEY and what it is allowed to use, then resume",
+        "check the key in OPENAI_API_KEY and what it is allowed to use",
+        park_reason=ParkReason.KEY_REFUSED,
         statuses={401, 403, 407},
         words=(400, r"\bapi[ _-]?key\b"),
     ),
@@ -92,6 +102,7 @@ _MEANINGS = (
     _Meaning(
         EndpointRefused,
         "check --model and --base-url (most servers want it to end in /v1)",
+        park_reason=ParkReason.NOT_FOUND,
         statuses={404, 410},
         words=(400, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown) model"),
     ),
@@ -105,15 +116,16 @@ _MEANINGS = (
     _Meaning(
         EndpointRefused,
         "that is no completions endpoint: check --base-url",
+        park_reason=ParkReason.NOT_FOUND,
         statuses={*range(300, 400), 405, 406, 415, 426, 501},
     ),
     # Larger than what a whole minute (or day) allows: no waiting makes it smaller.
     _Meaning(RowRefused, words=(429, r"\brequest (is )?too large\b|\btokens must be reduced\b")),
     _Meaning(
         EndpointRefused,
-        "the day's limit is used up: resume when it is renewed",
+        "the day's limit is used up: it can go on when it is renewed",
+        park_reason=ParkReason.DAY_LIMIT,
         words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
-        renews=True,
     ),
     # `slow_down` comes as a 503, too: the pace is wrong, not the server.
     _Meaning(RateLimited, statuses={429}, codes="slow_down"),
@@ -162,7 +174,7 @@ def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redact
         fix=meaning.fix,
     )
     if isinstance(error, EndpointRefused):
-        error.renews = meaning.renews
+        error.park_reason = meaning.park_reason
         error.may_be_row = meant == 403 or (meant == 404 and not _names_the_model(said))
     if isinstance(error, RateLimited | ServerFault | EndpointRefused):
         error.retry_after_s = retry_after_s(header)

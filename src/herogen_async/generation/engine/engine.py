@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError
+from herogen_async.core.errors import DiskError, EndpointError, ParkReason
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
@@ -37,11 +37,14 @@ CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very ma
 DISK_PATIENCE_S = 30.0
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 VALUE_SHOWN = 40  # characters of a cell's value
+_TIME_IS_UP = Park(
+    ParkReason.SESSION_TIME, "the session's time is up", "nothing is wrong: --run-timeout gives a session more time"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why a run ended before its work was done: `interrupted` or `parked`, with the reason and the fix of a park.
+    """Why a run ended before its work was done, in a sentence: `interrupted`, or `parked` with `park_reason` and fix.
 
     `wake_at` is when it can go on by itself, where that is known.
     """
@@ -50,6 +53,7 @@ class Stopped:
     reason: str
     fix: str | None = None
     wake_at: datetime | None = None
+    park_reason: ParkReason | None = None
 
 
 class Engine:
@@ -100,17 +104,26 @@ class Engine:
         finally:
             self._cancel_patience()
 
-    def stop(self, state: str, reason: str, fix: str | None = None, *, wake_after_s: float | None = None) -> None:
-        """Send nothing more; what is in flight is finished and journaled. The first reason stays."""
-        if self.stopped is None:
-            wake_at = None if wake_after_s is None else self._clock.wall() + timedelta(seconds=wake_after_s)
-            self.stopped = Stopped(state, reason, fix, wake_at)
-        self._lane.close()
+    def interrupt(self, reason: str) -> None:
+        """Send nothing more, because a person wants it so; what is in flight is finished and journaled."""
+        self._stop(Stopped("interrupted", reason))
 
     def cancel(self) -> None:
         """Drop what is in flight."""
-        self.stop("interrupted", "cancelled")
+        self.interrupt("cancelled")
         self._lane.cancel()
+
+    def park(self, park: Park) -> None:
+        """Send nothing more, because nothing would be answered; what is in flight is finished and journaled."""
+        wakes = park.wake_after_s
+        wake_at = None if wakes is None else self._clock.wall() + timedelta(seconds=wakes)
+        self._stop(Stopped("parked", park.message, park.fix, wake_at, park.reason))
+
+    def _stop(self, stopped: Stopped) -> None:
+        """The first reason stays: what comes after it is what it led to."""
+        if self.stopped is None:
+            self.stopped = stopped
+        self._lane.close()
 
     @property
     def paused(self) -> bool:
@@ -172,7 +185,7 @@ class Engine:
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why."""
         del error
-        self.stop("parked", park.reason, park.fix, wake_after_s=park.wake_after_s)
+        self.park(park)
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
@@ -196,9 +209,9 @@ class Engine:
         if error is None:
             self._cancel_patience()
         elif self._disk_patience is None:
-            reason = f"the disk refuses to be written: {error.strerror}"
+            message = f"the disk refuses to be written: {error.strerror}"
             self._disk_patience = asyncio.get_running_loop().call_later(
-                DISK_PATIENCE_S, self.stop, "parked", reason, "make room or mend the disk, then resume"
+                DISK_PATIENCE_S, self.park, Park(ParkReason.DISK, message, "make room or mend the disk")
             )
         self._hold()
 
@@ -217,7 +230,7 @@ class Engine:
                 self._take_stock()
                 self._lane.tick(tick)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
-                    self.stop("parked", "the session's time is up", "resume; --run-timeout gives it more")
+                    self.park(_TIME_IS_UP)
                 self._on_tick()
 
     def _take_stock(self) -> None:

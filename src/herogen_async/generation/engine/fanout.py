@@ -132,4 +132,4 @@ class Fanout(Generic[Q]):
 
     def _park(self, decision: Park, error: EndpointError) -> None:
         if self._parked is None:
-            self._parked = EndpointRefused(decision.reason, status=error.status, code=error.code, fix=decision.fix)
+            self._parked = EndpointRefused(decision.message, status=error.status, code=error.code, fix=decision.fix)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Generic, Protocol
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import EndpointError, InternalFault, RateLimited, RequestTimeout
+from herogen_async.core.errors import EndpointError, InternalFault, ParkReason, RateLimited, RequestTimeout
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion, Endpoint
 from herogen_async.generation.engine.billing import outcome_of, used_of
@@ -261,12 +261,13 @@ class Lane(Generic[C]):
     def _used_up(self) -> Park:
         budget = self.gate.budget
         if self.gate.waiting_for == "budget" and budget is not None:
-            return Park(budget.used_up, "resume with a higher --budget")
+            return Park(ParkReason.BUDGET, budget.used_up, "a higher --budget")
         split = [(name.partition("_per_"), value) for name, value in self.counters.limits.items()]
         long = [f"{value:,.0f} {name} a {per}" for (name, _, per), value in split if per in ("day", "month")]
         return Park(
+            ParkReason.DAY_LIMIT,
             f"the day's limit is used up ({' and '.join(long)})",
-            "resume later: it comes back little by little, all of it within a day; or give a higher limit",
+            "wait: it comes back little by little, all of it within a day; or set a higher limit",
             DAY_NAP_S,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from herogen_async.core.errors import EndpointRefused
+from herogen_async.core.errors import EndpointRefused, ParkReason
 from herogen_async.core.limits import DAY_S, MINUTE_S
 
 LONGEST_WAKE_S = 32 * DAY_S  # what is renewed is renewed within a month; a longer wait is no wait but nonsense
@@ -28,7 +28,7 @@ def nap_s(wake_after_s: float | None, fruitless: int) -> float | None:
 
 def renewed_after_s(error: EndpointRefused) -> float | None:
     """When a limit that renews itself is there again, as far as the server says."""
-    if not error.renews:
+    if error.park_reason is not ParkReason.DAY_LIMIT:
         return None
     empty = (each.reset_s or 0.0 for each in error.readings if each.remaining is not None and each.remaining < 1)
     told = [seconds for seconds in empty if seconds > MINUTE_S]  # a minute's limit has nothing to do with it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from herogen_async.core.errors import ParkReason
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -26,9 +28,10 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """No row will be answered until a person acts: why, and what to do. `wake_after_s`: or until so much later."""
+    """No row will be answered until a person acts: why, and what to mend. `wake_after_s`: or until so much later."""
 
-    reason: str
+    reason: ParkReason
+    message: str
     fix: str | None = None
     wake_after_s: float | None = None
 

@@ -66,13 +66,13 @@ class Suspects:
         self._denied = [(payload, at) for payload, at in self._denied if at >= self._open_s]
         prompts = len({payload for payload, _ in self._denied})
         if prompts >= DENIED_PROMPTS or (prompts > DENIED_ALONE and len(self._denied) >= DENIALS):
-            return Park(error.message, error.fix)
+            return Park(error.park_reason, error.message, error.fix)
         if streak.times > 1 and self._open_s > streak.first_s:
             return GiveUp(f"denied {streak.times} times, while later calls of others were answered")
         if (others.in_flight or others.new) and not is_last:
             return Retry(min(DENIED_WAIT_S * 2 ** (streak.times - 1), LONGEST_WAIT_S))
         if not self.answers or prompts > DENIED_ALONE:
-            return Park(error.message, error.fix)
+            return Park(error.park_reason, error.message, error.fix)
         if streak.times > 1:
             return GiveUp(f"denied {streak.times} times, after {self.answers} others were answered")
         return Retry(DENIED_WAIT_S)

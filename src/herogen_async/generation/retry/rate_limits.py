@@ -6,7 +6,7 @@ it met in a row, is below one in a thousand million; and never before it met twe
 
 from __future__ import annotations
 
-from herogen_async.core.errors import RateLimited
+from herogen_async.core.errors import ParkReason, RateLimited
 from herogen_async.generation.retry.auto_resume import LONGEST_WAKE_S
 from herogen_async.generation.retry.backoff import RETRY_AFTER_CAP_S, asked_for, backoff, retry_state
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Park, Retry
@@ -80,11 +80,12 @@ def _nothing_but(error: RateLimited, limited_s: float) -> Park | None:
     """Half an hour of 429s parks; so does a minute of them, when the wait that is asked for is longer than that."""
     told_s = error.retry_after_s or 0.0
     if limited_s >= RETRY_AFTER_CAP_S and RATE_LIMIT_PATIENCE_S < told_s <= LONGEST_WAKE_S:
-        reason = f"the server asks to wait for {told_s / 3600:.1f} hours: {error.message}"
-        return Park(reason, "wait that long, then resume", told_s)
+        message = f"the server asks to wait for {told_s / 3600:.1f} hours: {error.message}"
+        return Park(ParkReason.RATE_LIMITED, message, "wait that long", told_s)
     if limited_s > RATE_LIMIT_PATIENCE_S:
         return Park(
+            ParkReason.RATE_LIMITED,
             f"nothing was answered for {limited_s / 60:.0f} minutes, it is always 429: {error.message}",
-            error.fix or "find out what the limit is, set --rpm or --tpm below it, then resume",
+            error.fix or "find out what the limit is, and set --rpm or --tpm below it",
         )
     return None

@@ -14,6 +14,7 @@ from herogen_async.core.errors import (
     EndpointError,
     EndpointRefused,
     InternalFault,
+    ParkReason,
     RateLimited,
     RequestTimeout,
     RetryableError,
@@ -40,9 +41,9 @@ FALSE_STARTS: dict[type[EndpointError], int] = {
     RowDeadline: 3,
     RowRefused: 10,
 }
-_SETUP_FIX = "is the server running, and is --base-url right? Then resume"
-_ROW_FIX = "a longer --row-timeout, then `retry`: it asks also for the rows that were given up"
-_SILENT_FIX = "is that the right server, and is it up? If it only is slow: a longer --timeout. Then resume"
+_SETUP_FIX = "is the server running, and is --base-url right?"
+_ROW_FIX = "a longer --row-timeout"
+_SILENT_FIX = "is that the right server, and is it up? If it is only slow: a longer --timeout"
 _MANY = Others()
 
 _retryable = retry_if_exception_type(RetryableError)
@@ -90,7 +91,7 @@ class Triage:
         streak = streak or Streak()
         if isinstance(error, EndpointRefused):
             if not error.may_be_row:
-                return Park(error.message, error.fix, renewed_after_s(error))
+                return Park(error.park_reason, error.message, error.fix, renewed_after_s(error))
             return self._suspects.denied(error, streak, now, others=others, is_last=attempt >= self.max_attempts)
         if not self._suspects.answers and (parked := self._false_start(error)):
             return parked
@@ -110,7 +111,8 @@ class Triage:
         self._opening[error.kind] += 1
         if self._opening[error.kind] < allowed:
             return None
-        return Park(error.message, error.fix or (_ROW_FIX if isinstance(error, RowDeadline) else _SETUP_FIX))
+        fix = error.fix or (_ROW_FIX if isinstance(error, RowDeadline) else _SETUP_FIX)
+        return Park(ParkReason.NO_ANSWER, error.message, fix)
 
     def _row_failed(
         self, error: EndpointError, state: RetryCallState, now: float, *, streak: Streak, others: Others
@@ -123,12 +125,12 @@ class Triage:
         if poison and not self._stop(state):
             return GiveUp(poison)
         if not self.quota.spend():
-            return Park(
-                f"most answers fail, the last one so: {error.message}", error.fix or "mend the server, then resume"
-            )
+            message = f"most answers fail, the last one so: {error.message}"
+            return Park(ParkReason.RETRY_QUOTA, message, error.fix or "fix the server, or wait until it works again")
         hangs = isinstance(error, RequestTimeout) and streak.times >= TIMEOUTS_IN_TAIL
         if hangs and not self._suspects.answers:
-            return Park(f"nothing was answered yet: {error.message}", error.fix or _SILENT_FIX)
+            message = f"nothing was answered yet: {error.message}"
+            return Park(ParkReason.NO_ANSWER, message, error.fix or _SILENT_FIX)
         asked_s = asked_for(state)
         if not is_retryable or (hangs and not others.new) or self._stop(state):
             return GiveUp()
@@ -139,7 +141,8 @@ class Triage:
             self._unreachable_since = now
         gone_s = now - self._unreachable_since
         if gone_s > UNREACHABLE_PATIENCE_S:
-            return Park(f"nothing answers any more, for {gone_s:.0f} s: {error.message}", "when it is back: resume")
+            message = f"nothing answers any more, for {gone_s:.0f} s: {error.message}"
+            return Park(ParkReason.UNREACHABLE, message, "check the network and the server, or wait until it is back")
         # A quarter more each time, by the clock: the calls that fail together count once.
         wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)
         return Retry(wait_s, counts=False, pause_s=wait_s)

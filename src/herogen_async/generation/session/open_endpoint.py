@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
+from herogen_async.core.errors import (
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    InputError,
+    LocalModelError,
+    ParkReason,
+)
 from herogen_async.generation.endpoint import Completion, Request, Resizable
 from herogen_async.generation.endpoint.embedded import (
     DESCRIPTION,
@@ -91,7 +98,9 @@ class _Watched:
             try:
                 self._server.check()
             except LocalModelError as gone:
-                raise EndpointRefused(gone.message, fix=gone.fix or "resume starts it anew") from None
+                refused = EndpointRefused(gone.message, fix=gone.fix)
+                refused.park_reason = ParkReason.SERVER_ENDED
+                raise refused from None
             raise
 
     def resize(self, concurrency: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from herogen_async.core.clock import Clock, MonotonicClock
-from herogen_async.core.errors import DiskError
+from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.generation.control import controlled
 from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped, allow_open_files
 from herogen_async.generation.journal import JournalWriter, Known, Recovered, repair_tails, replay
@@ -100,7 +100,7 @@ class Session:
         elif self._engine is None:
             self.cancel()
         elif self._engine.stopped is None:
-            self._engine.stop("interrupted", "stopped by the user")
+            self._engine.interrupt("stopped by the user")
             count = self._engine.counters.in_flight
             self._notice(f"Stopping: waiting for the {count} answers in flight. Ctrl-C again drops them.")
 
@@ -128,7 +128,7 @@ class Session:
         except Exception as error:
             self._watch_error = error
             if self._engine is not None:
-                self._engine.stop("interrupted", f"the display failed: {type(error).__name__}")
+                self._engine.interrupt(f"the display failed: {type(error).__name__}")
 
     def _record(self, event: str, **what: Any) -> None:
         record_event(self._order.folder, event, at=self._clock.wall(), **what)
@@ -254,7 +254,7 @@ class Session:
                         await engine.run(indices)
                     stopped = engine.stopped
         except DiskError as error:
-            stopped = Stopped("parked", error.message, error.fix)
+            stopped = Stopped("parked", error.message, error.fix, park_reason=ParkReason.DISK)
         except asyncio.CancelledError:
             cancelled = Stopped("interrupted", "cancelled from outside")
             if journal.lost is not None:

@@ -121,7 +121,7 @@ class Steering:
         )
 
     def _drain(self, engine: Engine) -> None:
-        engine.stop("interrupted", "drained by ctl")
+        engine.interrupt("drained by ctl")
         self._record("draining", False, True)
         self._notice(f"Draining by ctl: waiting for the {engine.counters.in_flight} answers in flight.")
 

@@ -167,7 +167,7 @@ class Probe:
     def _find(self, error: EndpointError, *, blocks: bool) -> None:
         reached = error.status is not None or isinstance(error, BadAnswer | RequestTimeout)
         fix = error.fix or ("the server's log may say why" if reached else "start the server, or mend --base-url")
-        self.findings.append(Check(error.message, fix.replace(", then resume", ""), blocks))
+        self.findings.append(Check(error.message, fix, blocks))
 
     def _is_blocked(self) -> bool:
         return any(finding.blocks for finding in self.findings)

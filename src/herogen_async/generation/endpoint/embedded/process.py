@@ -261,7 +261,7 @@ def _advice(code: int) -> str:
         return _OWN_SERVER
     if code == -signal.SIGKILL:
         return "free some memory (the system kills what takes too much), or lower --concurrency"
-    return f"run again; if it stays so, {_OWN_SERVER}"
+    return f"if it happens again, {_OWN_SERVER}"
 
 
 def _close_quietly(pipe: IO[bytes] | None) -> None:

@@ -370,7 +370,7 @@ def _rendered(headers: dict[str, str]) -> bytes:
     lines = []
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
-            fix = "mend OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, then resume"
+            fix = "fix OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID"
             raise EndpointRefused(f"the header {name!r} holds characters that no header can carry", fix=fix)
         if name.lower() not in _OWN_HEADERS:
             lines.append(f"{name}: {value}\r\n")

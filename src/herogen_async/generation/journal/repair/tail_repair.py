@@ -77,7 +77,7 @@ def repair_tails(
     except OSError as error:
         raise DiskError(
             f"the torn end of {str(path)!r} can't be repaired: {error.strerror}",
-            fix="make room or mend the disk, then resume",
+            fix="make room or mend the disk",
         ) from error
 
 

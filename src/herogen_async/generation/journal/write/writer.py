@@ -248,13 +248,13 @@ class JournalWriter:
                 raise self._gone() from self._syncs.error
             raise DiskError(
                 f"the disk refused to make answers durable: {self._syncs.error.strerror}",
-                fix="they are written, but a power cut may take the last of them; mend the disk, then resume",
+                fix="mend the disk; the answers are written, but a power cut may take the last of them",
             ) from self._syncs.error
         self._acknowledge()
         if not self._store.is_whole:
             raise DiskError(
                 f"{str(self._folder.path)!r} does not hold what was written to it: something else has changed it",
-                fix="herogen-async verify tells what is there; then resume",
+                fix="keep other programs out of the folder; herogen-async verify tells what is there",
             )
 
     async def _write_last(self) -> None:
@@ -275,18 +275,18 @@ class JournalWriter:
         saved = f"; the last rows, which no sync had vouched for, are in {place}" if place is not None else ""
         return DiskError(
             f"{str(self._folder.path)!r} was removed or replaced in mid-run, and what it held went with it{saved}",
-            fix="put the folder back if there is a copy, then resume; or run again",
+            fix="put the folder back, if there is a copy",
         )
 
     def _lost(self, error: OSError) -> DiskError:
         held = [*self._writing.rows, *self._pending.rows]
         count = self.held
         place = spill(self._folder.path.name, held)
-        fix = "make room or mend the disk, then resume: only those are asked again"
+        fix = "make room or mend the disk: only those are asked again"
         if place is not None:
             rows = self._store.rows_path
             put_back = f"cat {shlex.quote(str(place))} >> {shlex.quote(str(rows))}"
-            fix = f"make room or mend the disk; then `{put_back}` and resume: nothing is asked again"
+            fix = f"make room or mend the disk; then `{put_back}`: nothing is asked again"
         return DiskError(f"{count} rows could not be written to {str(self._folder.path)!r}: {error.strerror}", fix=fix)
 
     async def _close(self) -> None:
