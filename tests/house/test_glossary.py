@@ -15,6 +15,7 @@ OTHER_IDEAS = {
     "build": "makes an object, not a data set",
     "cap": "the most that is ever waited",
     "checkpoint": "what a trainer saves",
+    "chunk": "HTTP's own word for a part of a body",
     "config": "a trainer's own files",
     "copy": "copies bytes",
     "dump": "Python's own word for writing JSON",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from support.source import (
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
 WINGS: dict[str, tuple[str, ...]] = {
-    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness"),
+    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "http1"),
     "specs": ("spec", "sources", "plan"),
     "generation": (
         "settings",
@@ -46,6 +47,20 @@ WINGS: dict[str, tuple[str, ...]] = {
     "cli": (),
 }
 ROOMS = tuple(f"{wing}/{room}" if room else wing for wing, rooms in WINGS.items() for room in rooms or ("",))
+# The same order within a room: each may import those before it.
+INSIDE: dict[str, tuple[str, ...]] = {
+    "lab/simulator": (
+        "faults",
+        "policy",
+        "tally",
+        "seeded_random",
+        "http_request",
+        "limits",
+        "completions",
+        "finetuning",
+        "http",
+    ),
+}
 # No asyncio, clock, file or network in these, and in what lies below them.
 PURE = (
     "core/limits",
@@ -53,6 +68,7 @@ PURE = (
     "core/codec",
     "core/units",
     "core/likeness",
+    "core/http1",
     "specs/sources/grid",
     "specs/plan",
     "generation/settings",
@@ -122,6 +138,47 @@ def test_a_room_imports_only_rooms_above_it(path: Path) -> None:
         if module.startswith("herogen_async.") and room_of("/".join(module.split(".")[1:])) not in allowed
     ]
     assert [] == breaches
+
+
+@pytest.mark.parametrize("room", INSIDE)
+def test_the_parts_of_a_room_import_one_way(room: str) -> None:
+    """A room with folders has an order of its own; its face stands above none."""
+    order = INSIDE[room]
+    inside = [path for path in sources() if within(place_of(path), room) and place_of(path) != room]
+    assert set(order) == {part_of(place_of(path), room) for path in inside}
+    breaches = [
+        f"{place_of(path)}, line {line}: {module}"
+        for path in inside
+        for line, module in imports(path)
+        if within(target := "/".join(module.split(".")[1:]), room)
+        and part_of(target, room) not in order[: order.index(part_of(place_of(path), room)) + 1]
+    ]
+    assert [] == breaches
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """What can only be understood together is one file, or has a third below it."""
+    left = {place_of(path): set(imported_places(path)) for path in sources()}
+    while ready := [place for place, needed in left.items() if not needed & left.keys()]:
+        for place in ready:
+            del left[place]
+    assert {} == left
+
+
+def imported_places(path: Path) -> Iterator[str]:
+    """The files of ours that a file imports, itself apart."""
+    places = {place_of(each) for each in sources()}
+    for _, module in imports(path):
+        first, *parts = module.split(".")
+        found = "/".join(parts)
+        place = found if found in places else found.rpartition("/")[0]
+        if first == "herogen_async" and place not in ("", place_of(path)):
+            yield place
+
+
+def part_of(place: str, room: str) -> str:
+    """The file or folder in a room that a place lies in."""
+    return place.removeprefix(f"{room}/").partition("/")[0]
 
 
 # -- purity

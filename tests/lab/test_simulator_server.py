@@ -16,13 +16,15 @@ import pytest
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointError, InputError, RateLimited
+from herogen_async.core.http1 import HEAD_LIMIT
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.lab.simulator import Answers, Latency, Policy, SimulatedServer, VirtualEndpoint, serve
 from herogen_async.lab.simulator.faults import FAULTS
-from herogen_async.lab.simulator.http.connection import PIPELINED, REQUEST_BODY_LIMIT, REQUEST_HEAD_LIMIT
+from herogen_async.lab.simulator.http.connection import PIPELINED
+from herogen_async.lab.simulator.http_request import REQUEST_BODY_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -361,7 +363,7 @@ async def test_a_body_too_large_is_a_413_for_a_client_that_sends_before_it_reads
         (b"hello\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * REQUEST_HEAD_LIMIT, 431),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * HEAD_LIMIT, 431),
         (b"POST /v1/completions HTTP/1.1\r\ncontent-length: -5\r\n\r\n", 400),
     ],
 )

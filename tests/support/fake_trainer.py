@@ -21,7 +21,7 @@ STEPS = 3
 
 def train(folder: Any, log: Any, stop: Any) -> dict[str, Any]:
     from herogen_async.tune.finetune.local.job_folder import checkpoints_of
-    from herogen_async.tune.finetune.local.trainer_run import Refused, TrainingStopped
+    from herogen_async.tune.finetune.local.trainer_stop import Refused, TrainingStopped
 
     does = folder.read_config()["suffix"]
     print("the fake trainer", does, flush=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.tune.query import Answer, Asking, Reply, Target
+    from herogen_async.tune.query import Asking, Reply, Target
 
 _EPILOG = (
     'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes may be given as flags: '
@@ -172,31 +173,6 @@ def _reader_is_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def compared(reply: Reply) -> list[str]:
-    """The tuned model's answer and the base's, for the terminal that there is."""
-    import shutil
-
-    from herogen_async.view.terminal.side_by_side import beside
-
-    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout is not None and sys.stdout.isatty() else 80
-    return beside(_part("tuned", reply.answer), _part("base", reply.base), width)
-
-
-def ending_note(answer: Answer) -> str | None:
-    """What to say of an answer that did not stop by itself."""
-    if answer.stopped:
-        return None
-    tokens = answer.usage.get("completion_tokens")
-    return f"cut off after {tokens} tokens" if tokens else f"cut off: {answer.finish_reason or 'no reason given'}"
-
-
-def _part(side: str, answer: Answer | None) -> tuple[str, str]:
-    if answer is None:
-        return side, "(no answer)"
-    note = ending_note(answer) or "stopped by itself"
-    return f"{side} · {answer.model} · {note}", answer.text
-
-
 def _standard_input(target: Target) -> Iterable[str]:
     from herogen_async.core.errors import InputError
 
@@ -207,16 +183,6 @@ def _standard_input(target: Target) -> Iterable[str]:
         return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8", errors="replace")
     except (OSError, ValueError, io.UnsupportedOperation):
         return sys.stdin
-
-
-def example(target: Target) -> str:
-    """A question of the kind that the model was taught, as one types it."""
-    from herogen_async.tune.query import question_from
-
-    recipe = target.recipe
-    if recipe.sub_prompt is None or not all(recipe.attributes.values()):
-        return '"40, woman, Healing"'
-    return f'"{question_from({name: values[0] for name, values in recipe.attributes.items()}, recipe)}"'
 
 
 def _require_no_questions(prompts: list[str], json: bool) -> None:

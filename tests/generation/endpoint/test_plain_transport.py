@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
+from herogen_async.core.http1 import HEAD_LIMIT
 from herogen_async.generation.endpoint.http.openai_compatible import choose_transport
-from herogen_async.generation.endpoint.http.plain_transport import HEAD_LIMIT, PlainTransport
+from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
+from herogen_async.core.http1 import SENDERS_OWN
 from herogen_async.generation.endpoint.target import Server, fits_a_header
-
-_THE_TRANSPORTS_OWN = {"host", "connection", "content-length", "accept-encoding"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,7 +48,7 @@ async def build_call(server: Server, path: str, timeout_s: float, *, starting: b
         await client.post(path, cast_to=httpx2.Response, content=b"{}")
     if wire.request is None:
         raise RuntimeError("the openai client sent nothing")
-    headers = {name: value for name, value in wire.request.headers.items() if name not in _THE_TRANSPORTS_OWN}
+    headers = {name: value for name, value in wire.request.headers.items() if name not in SENDERS_OWN}
     return BuiltCall(str(wire.request.url), headers)
 
 

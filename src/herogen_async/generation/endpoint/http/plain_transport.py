@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -18,18 +17,24 @@ from urllib.parse import urlsplit
 import httptools
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
-from herogen_async.generation.endpoint.http.answer_headers import AnswerHeaders
+from herogen_async.core.http1 import (
+    HEAD_LIMIT,
+    Headers,
+    authority,
+    header_lines,
+    is_header,
+    joined,
+    request_start,
+    with_body,
+    without_body,
+)
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 
-HEAD_LIMIT = 64 << 10  # bytes of an answer that are no body: hyper's and nginx's order of magnitude
 A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
 LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
-_OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
 
 
 class PlainTransport:
@@ -67,7 +72,7 @@ class PlainTransport:
         REUSE_RACE_S it is a server that died at work: what becomes of its request is not decided here.
         """
         head = self._heads.get((method, url)) or self._head(method, url)
-        message = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if body else head + b"\r\n"
+        message = with_body(head, body) if body else without_body(head)
         now = self._loop.time()
         if timeout_s is None:
             timeout_s = self._timeout_s
@@ -162,9 +167,7 @@ class PlainTransport:
         if (parts.scheme, parts.netloc) != ("http", self._origin):
             raise ValueError(f"{url!r} is not at http://{self._origin}")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if not _TOKEN.fullmatch(method) or not re.fullmatch(r"[!-~]+", target):
-            raise ValueError(f"{method!r} {target!r} is no HTTP request")
-        head = f"{method} {target} HTTP/1.1\r\nhost: {_host(*self._address)}\r\n".encode("ascii") + self._headers
+        head = request_start(method, target, authority(*self._address)) + self._headers
         self._heads[method, url] = head
         return head
 
@@ -281,8 +284,13 @@ class _Connection(asyncio.Protocol):
             self._check_limits()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._waiter is not None and error is None and self._head_done and self._ends_with_the_connection():
-            self._finish()
+        if (
+            self._waiter is not None
+            and error is None
+            and self._head_done
+            and Headers(self._headers).are_of_an_open_end()
+        ):
+            self._finish(self._parser.get_status_code())
         came = "in the middle of an answer" if self.answered else "before an answer came"
         self._fail(ConnectionFailed(f"the connection broke {came}{f': {error}' if error else ''}"))
         del self._parser  # which holds this connection, too
@@ -299,7 +307,7 @@ class _Connection(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._bodiless > HEAD_LIMIT and sum(len(name) + len(value) for name, value in self._headers) > HEAD_LIMIT:
+        if self._bodiless > HEAD_LIMIT and Headers(self._headers).size() > HEAD_LIMIT:
             self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
         self._head_done = True
 
@@ -311,12 +319,13 @@ class _Connection(asyncio.Protocol):
         self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        if 100 <= self._parser.get_status_code() < 200:  # the answer is still to come
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:  # the answer is still to come
             self._headers = []
             self._head_done = False
         elif self._waiter is not None:
             self._keep_alive = self._parser.should_keep_alive()
-            self._finish()
+            self._finish(status)
 
     # -- the answer
 
@@ -327,12 +336,11 @@ class _Connection(asyncio.Protocol):
         self._bodiless = 0  # bytes that came since the last of the body
         self._head_done = False
 
-    def _finish(self) -> None:
+    def _finish(self, status: int) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            headers = AnswerHeaders(self._headers)
-            waiter.set_result(HttpResponse(self._parser.get_status_code(), headers.get, body, headers.names))
+            headers = Headers(self._headers)
+            waiter.set_result(HttpResponse(status, headers.get, joined(self._parts), headers.names))
         self._begin()
 
     def _fail(self, error: EndpointError) -> None:
@@ -352,12 +360,8 @@ class _Connection(asyncio.Protocol):
         """Of an answer that goes on."""
         if self._bodiless > HEAD_LIMIT:
             self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
-        elif self._head_done and int(AnswerHeaders(self._headers).get("content-length") or 0) > BODY_LIMIT:
+        elif self._head_done and Headers(self._headers).announced() > BODY_LIMIT:
             self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
-
-    def _ends_with_the_connection(self) -> bool:
-        header = AnswerHeaders(self._headers).get
-        return header("content-length") is None and not (header("transfer-encoding") or "").lower().endswith("chunked")
 
 
 def _lapse(limit: asyncio.Timeout, due: float) -> None:
@@ -367,16 +371,8 @@ def _lapse(limit: asyncio.Timeout, due: float) -> None:
 
 
 def _rendered(headers: dict[str, str]) -> bytes:
-    lines = []
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
+        if not is_header(name, value):
             fix = "fix OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID"
             raise EndpointRefused(f"the header {name!r} holds characters that no header can carry", fix=fix)
-        if name.lower() not in _OWN_HEADERS:
-            lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode("latin-1")
-
-
-def _host(host: str, port: int) -> str:
-    name = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
-    return name if port == 80 else f"{name}:{port}"
+    return header_lines(headers)

@@ -14,7 +14,7 @@ from herogen_async.lab.simulator.finetuning.paging import page, read_query
 from herogen_async.lab.simulator.finetuning.training_rows import BadRows, Examples, read_examples
 from herogen_async.lab.simulator.finetuning.upload_forms import Form, read_form
 from herogen_async.lab.simulator.finetuning.uploads import CANCELLED, COMPLETED, Uploads, joined_parts
-from herogen_async.lab.simulator.http.connection import HttpRequest
+from herogen_async.lab.simulator.http_request import HttpRequest
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.seeded_random import draws
 
@@ -244,7 +244,7 @@ class TuningService:
 
 def _form(request: HttpRequest, name: str) -> Form:
     """The form in a request, which has a file by that name. Raises Unreadable."""
-    form = read_form(request.headers.get(b"content-type", b"").decode("latin-1"), request.body)
+    form = read_form(request.header("content-type"), request.body)
     if name not in form.files:
         raise Unreadable(bad_request(f"{name!r} is a required property", param=name))
     return form

@@ -6,38 +6,21 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
 
+from herogen_async.core.http1 import CONTINUE, HEAD_LIMIT, answer_start, joined, with_body, without_body
 from herogen_async.lab.simulator.completions.request_parsing import bad_request
 from herogen_async.lab.simulator.completions.responses import error_body
+from herogen_async.lab.simulator.http_request import REQUEST_BODY_LIMIT, HttpRequest
 
-REQUEST_BODY_LIMIT = 8 << 20  # bytes of a request; the longest prompts of any model are shorter
-REQUEST_HEAD_LIMIT = 64 << 10
 _LINGER_S = 5.0  # for a client that sends a whole body before it reads
 PIPELINED = 16  # requests that one connection may have sent ahead; more are left in its socket
 _KEPT = {b"content-type", b"idempotency-key"}  # for those who answer
 _READ_LENGTHS = {len("content-length"), len("expect"), *map(len, _KEPT)}  # the few that matter; clients send fifteen
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _LINGER_NOT = struct.pack("ii", 1, 0)  # closed with this, the kernel sends a reset and no end
-
-
-@dataclass(slots=True)
-class HttpRequest:
-    """A whole request. `refused` is set where it is none that may be answered."""
-
-    method: str
-    path: str
-    body: bytes
-    keep_alive: bool
-    old: bool = False
-    refused: int | None = None
-    query: str = ""
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class Handler(Protocol):
@@ -68,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._room = room
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
-        self._kept: dict[bytes, bytes] = {}
+        self._kept: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         self._size = 0  # bytes since the request began
         self._asked: deque[HttpRequest] = deque()
@@ -83,14 +66,12 @@ class Connection(asyncio.Protocol):
 
     def respond(self, status: int, headers: str, body: bytes) -> None:
         """A whole answer; `headers` are lines."""
-        self.write(self.head(status, f"{headers}content-length: {len(body)}\r\n") + body)
+        self._transport.write(with_body(self._start(status, headers), body))
         self.finish()
 
     def head(self, status: int, headers: str) -> bytes:
         """The head of an answer to the request at work."""
-        if self._at_work is not None and not self._at_work.keep_alive:
-            headers += "connection: close\r\n"
-        return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{headers}\r\n".encode("latin-1")
+        return without_body(self._start(status, headers))
 
     def write(self, data: bytes) -> None:
         """A part of an answer."""
@@ -134,7 +115,7 @@ class Connection(asyncio.Protocol):
             self._refuse(400)  # the request was taken as an ordinary one; what follows can't be
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._size > REQUEST_HEAD_LIMIT and not self._parts and not self._broken:
+        if self._size > HEAD_LIMIT and not self._parts and not self._broken:
             self._refuse(431)
         if len(self._asked) > PIPELINED:
             self._transport.pause_reading()
@@ -159,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._kept = {}
+        self._kept = []
         self._parts = []
 
     def on_url(self, part: bytes) -> None:
@@ -170,27 +151,24 @@ class Connection(asyncio.Protocol):
             return
         name = name.lower()
         if name in _KEPT:
-            self._kept[name] = value
+            self._kept.append((name, value))
         elif name == b"content-length" and value.isdigit() and int(value) > REQUEST_BODY_LIMIT:
             if int(value) > self._room(self._url):
                 self._refuse(413)
         elif name == b"expect" and value.lower() == b"100-continue" and not self._broken and self._at_work is None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
         if self._broken:
             return
         self._parts.append(part)
-        if (
-            self._size > REQUEST_BODY_LIMIT + REQUEST_HEAD_LIMIT
-            and self._size > self._room(self._url) + REQUEST_HEAD_LIMIT
-        ):
+        if self._size > REQUEST_BODY_LIMIT + HEAD_LIMIT and self._size > self._room(self._url) + HEAD_LIMIT:
             self._refuse(413)
 
     def on_message_complete(self) -> None:
         if self._broken:
             return
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        body = joined(self._parts)
         self._parts = []
         self._size = 0
         old = self._parser.get_http_version() == "1.0"
@@ -203,9 +181,14 @@ class Connection(asyncio.Protocol):
                 keep_alive=self._parser.should_keep_alive() and not old,
                 old=old,
                 query=query.decode("latin-1"),
-                headers=self._kept,
+                fields=self._kept,
             )
         )
+
+    def _start(self, status: int, headers: str) -> bytes:
+        if self._at_work is not None and not self._at_work.keep_alive:
+            headers += "connection: close\r\n"
+        return answer_start(status, headers)
 
     # -- the order of answers
 
@@ -241,7 +224,7 @@ class Connection(asyncio.Protocol):
         why = {
             400: "This is no HTTP/1.1 request.",
             413: f"The body is larger than {self._room(self._url) / (1 << 20):.4g} MiB.",
-            431: f"The headers are larger than {REQUEST_HEAD_LIMIT >> 10} KiB.",
+            431: f"The headers are larger than {HEAD_LIMIT >> 10} KiB.",
         }
         body = error_body(bad_request(why[status], status=status))
         self.respond(status, "content-type: application/json\r\n", body)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from herogen_async.core.clock import Clock
+from herogen_async.core.http1 import LAST_CHUNK, chunk
 from herogen_async.lab.simulator.completions.request_parsing import ParsedRequest
 from herogen_async.lab.simulator.completions.responses import (
     Label,
@@ -113,7 +114,7 @@ class Exchange:
         headers += "content-type: text/event-stream\r\ncache-control: no-cache\r\n"
         if not self._old:
             headers += "transfer-encoding: chunked\r\n"
-            events = [*(b"%x\r\n%b\r\n" % (len(event), event) for event in events), b"0\r\n\r\n"]
+            events = [*map(chunk, events), LAST_CHUNK]
         return self._connection.head(200, headers), events
 
     def _send(self, head: bytes, parts: list[bytes]) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError
+from herogen_async.core.http1 import host_name
 from herogen_async.lab.simulator.completions.request_parsing import (
     TUNED_PREFIX,
     Unreadable,
@@ -24,10 +25,11 @@ from herogen_async.lab.simulator.completions.request_parsing import (
 from herogen_async.lab.simulator.completions.responses import error_body, model_card
 from herogen_async.lab.simulator.completions.simulation import Simulation
 from herogen_async.lab.simulator.faults import Refusal
-from herogen_async.lab.simulator.finetuning.routes import TuningRoutes
 from herogen_async.lab.simulator.finetuning.service import TuningService
-from herogen_async.lab.simulator.http.connection import Abandon, Connection, HttpRequest
+from herogen_async.lab.simulator.http.connection import Abandon, Connection
 from herogen_async.lab.simulator.http.exchange import Exchange
+from herogen_async.lab.simulator.http.tuning_routes import TuningRoutes
+from herogen_async.lab.simulator.http_request import HttpRequest
 from herogen_async.lab.simulator.limits.dialect import http_date
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.tally import Stats
@@ -205,7 +207,7 @@ async def serve(
             f"port {port} on {host!r} can't be had: {error}", fix="another --port; 0 is any that is free"
         ) from None
     address = listening.sockets[0].getsockname()
-    server.url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}/v1"
+    server.url = f"http://{host_name(address[0])}:{address[1]}/v1"
     try:
         yield server
     finally:

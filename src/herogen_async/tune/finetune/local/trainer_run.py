@@ -16,41 +16,16 @@ import shutil
 import signal
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.tune.finetune.local import event_log
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, drop_unfinished, sign_lock
+from herogen_async.tune.finetune.local.trainer_stop import Refused, Stop, TrainingStopped
 from herogen_async.tune.finetune.records import CANCELLED, FAILED, INTERRUPTED, SUCCEEDED
 
 _SAID_CHARS = 500
 _FULL_BYTES = 1 << 16  # free; torch's writer doesn't say what it lacks, so the disk is asked
-
-
-class TrainingStopped(BaseException):  # no library may take it for an error of its own
-    """Cancelled."""
-
-
-class Refused(Exception):
-    """What was ordered can't be trained; `fix` says what helps."""
-
-    def __init__(self, message: str, fix: str | None = None) -> None:
-        super().__init__(message)
-        self.fix = fix
-
-
-class Stop:
-    """Whether to stop: at once, but between two steps where there is something to keep (`gently`)."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.gently = False
-
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        if not self.gently:
-            raise TrainingStopped
 
 
 def run_trainer(path: Path, lock: int) -> None:

@@ -33,7 +33,7 @@ from herogen_async.tune.finetune.local.base_model import FOLDER, GGUF
 from herogen_async.tune.finetune.local.event_log import EventLog
 from herogen_async.tune.finetune.local.feasibility import KEPT_CHECKPOINTS, longest_row, too_little
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, checkpoints_of, drop_unfinished
-from herogen_async.tune.finetune.local.trainer_run import Refused, Stop, TrainingStopped
+from herogen_async.tune.finetune.local.trainer_stop import Refused, Stop, TrainingStopped
 
 _ALPHA = 32
 _WARM_UP_STEPS = 5

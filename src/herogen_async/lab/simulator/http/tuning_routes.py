@@ -15,7 +15,8 @@ from herogen_async.lab.simulator.completions.responses import error_body
 from herogen_async.lab.simulator.faults import AT_WORK, JOB_REFUSALS, SLOW_ANSWER_S
 from herogen_async.lab.simulator.finetuning.service import ApiResponse, TuningService
 from herogen_async.lab.simulator.finetuning.uploads import PART_LIMIT
-from herogen_async.lab.simulator.http.connection import REQUEST_BODY_LIMIT, Abandon, Connection, HttpRequest
+from herogen_async.lab.simulator.http.connection import Abandon, Connection
+from herogen_async.lab.simulator.http_request import REQUEST_BODY_LIMIT, HttpRequest
 
 RouteHandler = Callable[[HttpRequest, float], ApiResponse]
 
@@ -43,7 +44,7 @@ class TuningRoutes:
         self.service = service
         self._now = now
         self._next_name = next_name
-        self._given: OrderedDict[bytes, tuple[bytes, bytes]] = OrderedDict()  # key -> (the request's digest, answer)
+        self._given: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()  # key -> (the request's digest, answer)
         self._routes: dict[tuple[str, str], RouteHandler] = {
             ("POST", "files"): service.create_file,
             ("GET", "files"): service.list_files,
@@ -97,7 +98,7 @@ class TuningRoutes:
     def _answer(self, route: RouteHandler, request: HttpRequest, connection: Connection) -> Abandon | None:
         now, name = self._now(), route.__name__
         self.service.advance(now)
-        key = request.headers.get(b"idempotency-key", b"") if request.method == "POST" else b""
+        key = request.header("idempotency-key") if request.method == "POST" else ""
         digest = _digest(request) if key else b""
         if key in self._given:
             self._repeat(connection, *self._given[key], digest)
@@ -147,7 +148,7 @@ def _shape(path: str) -> str:
 
 def _digest(request: HttpRequest) -> bytes:
     """What a request asks for; a form's boundary is drawn anew each time that it is sent."""
-    _, options = parse_options_header(request.headers.get(b"content-type", b"").decode("latin-1"))
+    _, options = parse_options_header(request.header("content-type"))
     boundary = options.get("boundary", "").encode()
     body = request.body.replace(boundary, b"") if boundary else request.body
     return blake2b(request.path.encode() + b"\n" + body).digest()
