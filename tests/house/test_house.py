@@ -107,8 +107,6 @@ LONGEST_FILE = 400
 COMMANDS = {"assemble", "export", "finetune", "prepare", "recover", "resume", "run", "status", "verify"}
 IN_TWO_ROOMS = {
     "main": "what a program starts with: the command line's, and those of three child processes",
-    "EMBEDDED_TIMEOUT_S": "about to stand in one table of settings",
-    "MOST_SLOTS": "about to stand in one table of settings",
 }
 
 

@@ -45,15 +45,15 @@ def play(target: Target, how: Asking) -> None:
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         with waiting(f"starting {target.model.name}") as wait:
             ready = open_model(target, opening, MonotonicClock(), on_weights=wait.on_weights, on_notice=say)
-            oracle = runner.run(ready.__aenter__())
+            model_session = runner.run(ready.__aenter__())
         stack.callback(lambda: runner.run(ready.__aexit__(None, None, None)))
-        _Playground(oracle, replace(how, concurrency=opening.concurrency), runner).run()
+        _Playground(model_session, replace(how, concurrency=opening.concurrency), runner).run()
 
 
 class _Playground:
-    def __init__(self, oracle: ModelSession, how: Asking, runner: asyncio.Runner) -> None:
-        self._oracle = oracle
-        self._target = oracle.target
+    def __init__(self, model_session: ModelSession, how: Asking, runner: asyncio.Runner) -> None:
+        self._model_session = model_session
+        self._target = model_session.target
         self._how = how
         self._runner = runner
         self._last: dict[str, str] = {}
@@ -89,7 +89,7 @@ class _Playground:
         try:
             with waiting("thinking; Ctrl-C stops it") as wait:
                 printer = _Printer(self._how, wait)
-                self._runner.run(self._oracle.ask(each([question]), self._how, printer))
+                self._runner.run(self._model_session.ask(each([question]), self._how, printer))
         except KeyboardInterrupt:
             say("Stopped.")
         except (InputError, EndpointRefused) as error:

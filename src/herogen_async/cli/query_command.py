@@ -88,6 +88,7 @@ def query(
         failed = _ask(target, how, prompts, json=json, again=_again(model, base_url, endpoint))
     except EndpointRefused as refused:
         print_error(refused)
+        say(f'Next: {_again(model, base_url, endpoint)} "..."')
         raise typer.Exit(_PARKED) from None
     if failed:
         raise typer.Exit(1)
@@ -115,9 +116,9 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
                 on_weights=wait.on_weights,
                 on_notice=say,
             )
-            async with ready as oracle:
+            async with ready as model_session:
                 asked: AsyncIterator[str] = each(prompts) if stream is None else questions_of(stream, target.recipe)
-                await oracle.ask(asked, how, printer)
+                await model_session.ask(asked, how, printer)
 
     asyncio.run(work())
     if not json:

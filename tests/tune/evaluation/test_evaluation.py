@@ -243,6 +243,31 @@ def test_what_can_not_be_asked_takes_nothing_from_the_rest_and_p14_no_text_is_ma
     assert all(line.startswith("    ") for line in evil_lines)
 
 
+def test_answers_are_kept_where_the_rest_can_not_be_asked(tmp_path: Path) -> None:
+    """The account is empty after five answers: they are scored, and the report says how many there are and why."""
+
+    def behaviour(asked: Asked) -> Reply:
+        return answer(asked, " fine") if asked.number < 5 else error(402, None, "Insufficient balance")
+
+    evaluation, _ = evaluated(tmp_path, behaviour, 16)
+    assert ("-", "5/5  100% [57%-100%]") == columns(evaluation, "stops by itself")
+    assert "tuned: 5 of 16 answers; then it could not be asked: HTTP 402" in str(evaluation.note)
+    assert 5 == len((evaluation.folder / "answers.jsonl").read_bytes().splitlines())
+
+
+def test_p4_answers_are_written_before_they_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in what is derived from them costs no answer."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("herogen_async.tune.evaluation.evaluate.score", fail)
+    with pytest.raises(ZeroDivisionError):
+        evaluated(tmp_path, answers=4)
+    (answers,) = tmp_path.rglob("answers.jsonl")
+    assert 8 == len(answers.read_bytes().splitlines())
+
+
 def test_without_any_answer_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(EndpointRefused, match="no question was answered"):
         evaluated(tmp_path, lambda asked: error(400, "content_filter", "no"), 2)

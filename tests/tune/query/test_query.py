@@ -194,6 +194,7 @@ def test_a_model_that_is_gone_is_told_with_those_that_are_there(tmp_path: Path) 
     told = last_json(result.stdout)
     assert "does not know 'ft-hero' any more" in told["error"]
     assert "served there: 'ft-other', 'base-1'" == told["fix"]
+    assert 'Next: herogen-async query ft-hero "..."\n' in result.stderr
 
 
 def test_any_model_of_a_server_is_asked_by_its_name(tmp_path: Path) -> None:

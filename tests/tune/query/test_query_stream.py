@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,12 @@ from herogen_async.core.errors import (
     RateLimited,
     ServerFault,
 )
-from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.engine.fanout import AHEAD, Fanout, Outcome
+from herogen_async.core.limits import Reading
+from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
+from herogen_async.generation.engine.in_order import AHEAD
+from herogen_async.generation.limits import Admission
+from herogen_async.generation.retry import Triage
 from herogen_async.tune.query import questions_of
 from herogen_async.tune.query.stdin_questions import _AHEAD
 from support.fake_server import Asked, FakeServer, Reply, answer
@@ -38,6 +42,33 @@ async def numbers(count: int) -> AsyncIterator[int]:
 
 def said(number: int) -> Completion:
     return Completion(str(number), "stop", "m")
+
+
+class Numbered:
+    """An endpoint that is asked for numbers."""
+
+    def __init__(self, ask: Callable[[int], Awaitable[Completion]]) -> None:
+        self._ask = ask
+
+    async def complete(self, request: Request) -> Completion:
+        return await self._ask(int(request.prompt))
+
+
+def in_order(
+    ask: Callable[[int], Awaitable[Completion]], *, concurrency: int, deadline: Deadline | None = None
+) -> InOrder[int]:
+    """A round of questions on virtual time, without limits of one's own."""
+    clock = VirtualClock()
+    lane: Lane[OrderPlace[int]] = Lane(
+        Numbered(ask),
+        gate=Gate(Admission(0.0), clock),
+        clock=clock,
+        counters=Counters(total=0),
+        concurrency=concurrency,
+        triage=Triage(),
+        deadline=deadline,
+    )
+    return InOrder(lane, clock, lambda number: Request(str(number)))
 
 
 def test_answers_come_in_the_order_of_the_questions_and_never_too_many_are_held() -> None:
@@ -60,8 +91,8 @@ def test_answers_come_in_the_order_of_the_questions_and_never_too_many_are_held(
             yield number
 
     outcomes: list[int] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=8)
-    run_virtual(fanout.run(questions(), lambda outcome: outcomes.append(outcome.question)))
+    asking = in_order(ask, concurrency=8)
+    run_virtual(asking.run(questions(), lambda outcome: outcomes.append(outcome.question)))
     assert list(range(200)) == outcomes
     assert 8 == max(seen)
     assert held <= 8 * AHEAD + 1
@@ -78,8 +109,8 @@ def test_a_question_that_waits_for_its_next_try_holds_no_place() -> None:
         return said(number)
 
     outcomes: list[Outcome[int]] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
-    run_virtual(fanout.run(numbers(4), outcomes.append))
+    asking = in_order(ask, concurrency=1)
+    run_virtual(asking.run(numbers(4), outcomes.append))
     assert [0, 1, 2, 3] == [outcome.question for outcome in outcomes]
     assert {0: 3, 1: 1, 2: 1, 3: 1} == tries
 
@@ -99,8 +130,8 @@ def test_a_429_makes_all_wait_and_costs_no_attempt() -> None:
         return said(number)
 
     outcomes: list[Outcome[int]] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
-    run_virtual(fanout.run(numbers(1), outcomes.append))
+    asking = in_order(ask, concurrency=1)
+    run_virtual(asking.run(numbers(1), outcomes.append))
     assert [None] == [outcome.error for outcome in outcomes]
     assert 14 == len(times)
 
@@ -117,8 +148,8 @@ def test_while_the_server_wants_a_pause_nobody_asks() -> None:
         return said(number)
 
     outcomes: list[Outcome[int]] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=1)
-    run_virtual(fanout.run(numbers(4), outcomes.append))
+    asking = in_order(ask, concurrency=1)
+    run_virtual(asking.run(numbers(4), outcomes.append))
     assert 5 == len(times)
     assert not [each for each in times[1:] if each < 5]
 
@@ -136,11 +167,11 @@ def test_when_nothing_can_be_answered_it_ends_and_what_was_answered_is_handed_on
         await asyncio.sleep(1e6)  # a pipe that nobody writes to any more
 
     outcomes: list[Outcome[int]] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=8)
+    asking = in_order(ask, concurrency=8)
 
     async def work() -> float:
         with pytest.raises(EndpointRefused, match="no such model"):
-            await fanout.run(questions(), outcomes.append)
+            await asking.run(questions(), outcomes.append)
         return asyncio.get_running_loop().time()
 
     assert run_virtual(work()) < 10
@@ -160,9 +191,9 @@ def test_a_server_that_is_not_there_is_told_soon() -> None:
     def ignore(outcome: Outcome[int]) -> None:
         raise AssertionError(outcome)
 
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=16)
+    asking = in_order(ask, concurrency=16)
     with pytest.raises(EndpointRefused):
-        run_virtual(fanout.run(numbers(1), ignore))
+        run_virtual(asking.run(numbers(1), ignore))
     assert 3 == calls
 
 
@@ -173,9 +204,136 @@ def test_a_given_up_question_keeps_its_place() -> None:
         return said(number)
 
     outcomes: list[Outcome[int]] = []
-    fanout: Fanout[int] = Fanout(ask, VirtualClock(), concurrency=2)
-    run_virtual(fanout.run(numbers(3), outcomes.append))
+    asking = in_order(ask, concurrency=2)
+    run_virtual(asking.run(numbers(3), outcomes.append))
     assert [False, True, False] == [outcome.error is not None for outcome in outcomes]
+
+
+def test_a_failing_receiver_costs_the_answer_that_it_failed_with() -> None:
+    """P4: what was asked and paid for is handed on, nothing more is asked, and the failure is raised at the end."""
+    asked: list[int] = []
+    handed_on: list[int] = []
+
+    async def ask(number: int) -> Completion:
+        asked.append(number)
+        await asyncio.sleep(10 if number == 3 else 1)
+        return said(number)
+
+    def receive(outcome: Outcome[int]) -> None:
+        if outcome.question == 1:
+            raise ZeroDivisionError("a display that fails")
+        handed_on.append(outcome.question)
+
+    asking = in_order(ask, concurrency=4)
+    with pytest.raises(ZeroDivisionError, match="a display that fails"):
+        run_virtual(asking.run(numbers(1000), receive))
+    assert [number for number in asked if number != 1] == handed_on
+    assert len(asked) <= 8
+
+
+def test_a_receiver_that_wants_no_more_ends_it_at_once() -> None:
+    """What is in flight is dropped: nobody would read it."""
+
+    async def ask(number: int) -> Completion:
+        await asyncio.sleep(1000 if number else 1)
+        return said(number)
+
+    def receive(outcome: Outcome[int]) -> None:
+        raise Interrupted("nobody reads any more")
+
+    async def work() -> float:
+        with pytest.raises(Interrupted, match="nobody reads any more"):
+            await in_order(ask, concurrency=4).run(numbers(100), receive)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(work()) < 2
+
+
+def test_a_cancelled_round_hands_on_what_was_answered() -> None:
+    """Ctrl-C while the first question is still out: those behind it were paid for."""
+    handed_on: list[int] = []
+
+    async def ask(number: int) -> Completion:
+        await asyncio.sleep(1000 if number in (0, 3) else 1)
+        return said(number)
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await in_order(ask, concurrency=4).run(numbers(6), lambda outcome: handed_on.append(outcome.question))
+        assert 1 == len(asyncio.all_tasks()), "a task leaked"
+
+    run_virtual(work())
+    assert [1, 2, 4, 5] == handed_on
+
+
+def test_p11_a_mistake_of_ours_costs_its_own_question() -> None:
+    """The answers beside it are kept, and the mistake is told as one."""
+
+    async def ask(number: int) -> Completion:
+        await asyncio.sleep(1)
+        if number == 1:
+            raise ZeroDivisionError("Bearer sk-secret")
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+    run_virtual(in_order(ask, concurrency=2).run(numbers(4), outcomes.append))
+    assert [None, "internal", None, None] == [outcome.error and outcome.error.kind for outcome in outcomes]
+    assert "sk-secret" not in str(outcomes[1].error)
+
+
+def test_a_question_that_hangs_is_cut_off_and_asked_again() -> None:
+    """A deadline that follows the latency holds for questions as it does for rows."""
+    tries: dict[int, int] = {}
+
+    async def ask(number: int) -> Completion:
+        tries[number] = tries.get(number, 0) + 1
+        await asyncio.sleep(1e6 if number == 7 and tries[7] == 1 else 0.1)
+        return said(number)
+
+    outcomes: list[Outcome[int]] = []
+
+    async def work() -> float:
+        await in_order(ask, concurrency=16, deadline=Deadline(1.0, 600.0)).run(numbers(200), outcomes.append)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(work()) < 30
+    assert [] == [outcome for outcome in outcomes if outcome.error is not None]
+    assert 2 == tries[7]
+
+
+def test_what_a_server_tells_of_its_limits_holds_for_questions() -> None:
+    """Its headers say two requests a second, and that none is left."""
+    asked_s: list[float] = []
+
+    async def ask(number: int) -> Completion:
+        asked_s.append(asyncio.get_running_loop().time())
+        told = Reading("requests", limit=120, remaining=0, reset_s=60.0)
+        return Completion(str(number), "stop", "m", readings=(told,))
+
+    run_virtual(in_order(ask, concurrency=1).run(numbers(21), lambda _: None))
+    assert 21 == len(asked_s)
+    assert asked_s[-1] - asked_s[1] > 8
+
+
+def test_where_nobody_knows_whether_more_will_come_a_denial_is_told_at_once() -> None:
+    """A run would try the next rows first; a pipe that is open promises none."""
+
+    async def ask(number: int) -> Completion:
+        denied = EndpointRefused("HTTP 404: not here", status=404)
+        denied.may_be_row = True
+        raise denied
+
+    async def questions() -> AsyncIterator[int]:
+        yield 0
+        await asyncio.sleep(1e6)
+
+    async def work() -> float:
+        with pytest.raises(EndpointRefused, match="not here"):
+            await in_order(ask, concurrency=4).run(questions(), lambda _: None)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(work()) < 1
 
 
 def test_lines_are_read_no_further_ahead_than_they_are_asked() -> None:

@@ -54,3 +54,11 @@ class Resizable(Endpoint, Protocol):
     def resize(self, concurrency: int) -> None:
         """From now on up to `concurrency` calls are in flight."""
         ...
+
+
+class ModelServer(Resizable, Protocol):
+    """A place that answers, and says which models it serves."""
+
+    async def models(self) -> list[str]:
+        """Their names. Raises an EndpointError."""
+        ...

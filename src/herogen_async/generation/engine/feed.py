@@ -71,6 +71,7 @@ class Feed(Generic[C]):
         self._timer: asyncio.TimerHandle | None = None
         self._out = 0
         self._ended = False
+        self._promises_more = True
         self._closed = False
 
     def statistics(self) -> dict[str, int]:
@@ -80,7 +81,7 @@ class Feed(Generic[C]):
     @property
     def has_new(self) -> bool:
         """Whether there are calls that were never handed out, or will be."""
-        return not self._closed and bool(self._new or not self._ended)
+        return not self._closed and bool(self._new or (self._promises_more and not self._ended))
 
     def waiting(self) -> list[tuple[float, PendingCall[C]]]:
         """The calls that are to be tried again, and when."""
@@ -97,6 +98,10 @@ class Feed(Generic[C]):
         self._new.append(pending)
         self._wake(1)
         return True
+
+    def promise_nothing(self) -> None:
+        """Nobody knows whether more will come before `end`: only what is queued is new."""
+        self._promises_more = False
 
     def end(self) -> None:
         """No new call will come."""

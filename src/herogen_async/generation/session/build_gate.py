@@ -1,18 +1,12 @@
-"""How a run is paced: its limits, whether other processes share them, and how many calls may be in flight."""
+"""How a run is paced: its limits, and how many calls may be in flight."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-
 from herogen_async.core.clock import Clock
-from herogen_async.core.limits import Limits
-from herogen_async.generation.endpoint.target import is_loopback
 from herogen_async.generation.engine import Gate
 from herogen_async.generation.engine.gate import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
-from herogen_async.generation.limits.shared import SharedLedger, open_ledger
 from herogen_async.generation.session.open_endpoint import Ready
 
 
@@ -39,23 +33,3 @@ def gate_for(
     )
     ceiling_per_s = None if settings.rpm is None else settings.rpm / 60
     return Gate(admission, clock, ceiling_per_s=ceiling_per_s, window_s=settings.window_s, fuse_for=fuse_for)
-
-
-@contextlib.contextmanager
-def shared_ledger(ready: Ready, clock: Clock, on_notice: Callable[[str], None]) -> Iterator[SharedLedger | None]:
-    """What this run shares with all others on this machine that ask the same model with the same key.
-
-    None where nothing is to be shared: no limit is set and the server is on this machine, or it is the embedded model.
-    """
-    order = ready.order
-    server = order.server
-    if server is None or (order.settings.limits() == Limits() and is_loopback(server.base_url)):
-        yield None
-        return
-    key = server.api_key if isinstance(server.api_key, str) else ""  # one that changes is known by URL and model alone
-    ledger = open_ledger(server.base_url, key, model=ready.model, clock=clock, on_notice=on_notice)
-    try:
-        yield ledger
-    finally:
-        if ledger is not None:
-            ledger.close()

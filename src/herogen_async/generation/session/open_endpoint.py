@@ -7,27 +7,20 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from herogen_async.core.errors import (
-    ConnectionFailed,
-    EndpointError,
-    EndpointRefused,
-    InputError,
-    LocalModelError,
-    ParkReason,
-)
-from herogen_async.generation.endpoint import Completion, Request, Resizable
+from herogen_async.core.errors import EndpointError, InputError
+from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.endpoint.embedded import (
     DESCRIPTION,
-    EmbeddedServer,
     Weights,
     WeightsProgress,
+    open_embedded,
     weights_in_thread,
 )
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.run_folder import read_manifest
-from herogen_async.generation.session.run_request import MOST_SLOTS, RunRequest
+from herogen_async.generation.session.run_request import RunRequest
 from herogen_async.specs.plan import Plan
 
 UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
@@ -71,40 +64,15 @@ async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], Non
         async with _client(ready.order, ready.model, ready.order.server) as endpoint:
             yield endpoint
         return
-    embedded = EmbeddedServer(
+    embedded = open_embedded(
         ready.weights,
-        slots=min(ready.order.most_in_flight, MOST_SLOTS),
+        lambda server: _client(ready.order, ready.model, server),
+        concurrency=ready.order.most_in_flight,
         context_tokens=_context_tokens(plan),
+        on_notice=on_notice,
     )
-    if embedded.note:
-        on_notice(embedded.note)
-    async with embedded as server:
-        client = _client(ready.order, ready.model, Server(server.base_url, server.api_key))
-        async with client as endpoint:
-            yield _Watched(endpoint, server)
-
-
-class _Watched:
-    """Tells a dead embedded server from a lost connection: it won't come back by waiting."""
-
-    def __init__(self, endpoint: Resizable, server: EmbeddedServer) -> None:
-        self._endpoint = endpoint
-        self._server = server
-
-    async def complete(self, request: Request) -> Completion:
-        try:
-            return await self._endpoint.complete(request)
-        except ConnectionFailed:
-            try:
-                self._server.check()
-            except LocalModelError as gone:
-                refused = EndpointRefused(gone.message, fix=gone.fix)
-                refused.park_reason = ParkReason.SERVER_ENDED
-                raise refused from None
-            raise
-
-    def resize(self, concurrency: int) -> None:
-        self._endpoint.resize(concurrency)
+    async with embedded as endpoint:
+        yield endpoint
 
 
 def _client(order: RunRequest, model: str, server: Server | None) -> OpenAICompatible:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
 from herogen_async.generation.prices import price_by_hand
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run
@@ -22,10 +23,8 @@ from herogen_async.specs.spec import Spec
 # What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
 # 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.
 EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
-MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
 OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes, control
 MOST_IN_FLIGHT = 1024  # that `auto` ever tries; a single server rarely has more slots
-EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
 
 
 @dataclass(frozen=True, slots=True)

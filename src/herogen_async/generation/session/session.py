@@ -12,13 +12,14 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.generation.control import controlled
 from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped, allow_open_files
+from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter, Known, Recovered, repair_tails, replay
 from herogen_async.generation.prices import Price
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_events, record_event
 from herogen_async.generation.session.accept_damage import requeue_damaged
-from herogen_async.generation.session.build_gate import gate_for, shared_ledger
+from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.costs import book_repricing, budget_for, check_budget, price_for, price_notice
 from herogen_async.generation.session.open_endpoint import Ready, find_model, open_endpoint
 from herogen_async.generation.session.preflight import crash_line, room_line
@@ -224,7 +225,7 @@ class Session:
         )
         stopped: Stopped | None
         try:
-            with shared_ledger(ready, self._clock, self._notice) as ledger:
+            with shared_ledger(ready.order.server, ready.model, settings.limits(), self._clock, self._notice) as ledger:
                 async with open_endpoint(ready, plan, self._notice) as endpoint:
                     reporter.progress.started_s = self._clock.now()
                     lane: Lane[Call] = Lane(

@@ -41,9 +41,10 @@ def evaluate_tuned(
 ) -> Evaluation:
     """Ask `tuned` and its base `answers` questions each, and write the figures to the folder `evaluation` of its own.
 
-    Written: `evaluation.json`, `report.md`, `answers.jsonl`, and a picture where matplotlib is there. `say` is told
-    how it goes. It runs a loop of its own. Raises InputError, LocalModelError, or EndpointRefused when the tuned model
-    can't be asked at all; a base that can't be asked is left out, and the note says why.
+    Written: `answers.jsonl`, as soon as all are there, `evaluation.json`, `report.md`, and a picture where matplotlib
+    is there. `say` is told how it goes. It runs a loop of its own. Raises InputError, LocalModelError, or
+    EndpointRefused when the tuned model can't be asked at all; a base that can't be asked is left out, and the note
+    says why, as it does where only some of the questions could be asked.
     """
     if answers < 1:
         raise InputError(f"{answers} answers are none to evaluate", fix="give a number above zero")
@@ -76,14 +77,16 @@ async def _ask_both(
     prompts = [asked.prompt for asked in questions.asked]
     async with open_model(
         target, how, MonotonicClock(), prompts=prompts, on_weights=on_weights, on_notice=say
-    ) as oracle:
-        await _ask(oracle, questions, how, both.tuned, on_reply=_Progress("tuned", both, say, len(prompts)))
+    ) as model_session:
+        await _ask(model_session, questions, how, both.tuned, progress=_Progress("tuned", both, say, len(prompts)))
         if target.base is None:
             both.no_base = "The base model is not recorded."
             return both
         # Its own failures must not end what the tuned model has answered.
         try:
-            await _ask(oracle.of_base(), questions, how, both.base, on_reply=_Progress("base", both, say, len(prompts)))
+            await _ask(
+                model_session.of_base(), questions, how, both.base, progress=_Progress("base", both, say, len(prompts))
+            )
         except EndpointRefused as refused:
             both.no_base = f"The base model could not be asked: {refused.message}"
     return both
@@ -93,45 +96,57 @@ class _Progress:
     """Says at each quarter how far a model is; keeps what was not answered."""
 
     def __init__(self, side: str, both: _Both, say: Callable[[str], None], total: int) -> None:
-        self._side = side
-        self._both = both
+        self.side = side
+        self.both = both
         self._say = say
         self._total = total
         self._done = 0
 
     def __call__(self, reply: Reply) -> None:
         if reply.error is not None:
-            self._both.unanswered.append(reply.error)
+            self.both.unanswered.append(reply.error)
         before, self._done = self._done, self._done + 1
         if 4 * before // self._total < 4 * self._done // self._total:
-            self._say(f"{self._side}: {self._done} of {self._total} answers")
+            self._say(f"{self.side}: {self._done} of {self._total} answers")
 
 
 async def _ask(
-    oracle: ModelSession,
+    model_session: ModelSession,
     questions: Questions,
     how: Asking,
     answered: list[Answered],
     *,
-    on_reply: Callable[[Reply], None],
+    progress: _Progress,
 ) -> None:
-    """Fill `answered`. Each question has a seed of its own, so that the same one is answered in another way again."""
+    """Fill `answered`. Each question has a seed of its own, so that the same one is answered in another way again.
+
+    Answers that are there when nothing more can be answered are kept, and a note says why they are fewer.
+    """
     last: EndpointError | None = None
 
     def take(reply: Reply) -> None:
         nonlocal last
-        on_reply(reply)
-        last = reply.error or last
         if reply.answer is not None:
             answered.append((questions.asked[reply.number], reply.answer))
+        last = reply.error or last
+        progress(reply)
 
-    await oracle.ask(each(question.prompt for question in questions.asked), replace(how, seed_each=True), take)
+    try:
+        await model_session.ask(
+            each(question.prompt for question in questions.asked), replace(how, seed_each=True), take
+        )
+    except EndpointRefused as refused:
+        if not answered:
+            raise
+        count = f"{len(answered)} of {len(questions.asked)}"
+        progress.both.notes.append(f"{progress.side}: {count} answers; then it could not be asked: {refused.message}")
     if not answered and last is not None:
         raise EndpointRefused(f"no question was answered, the last one so: {last.message}", fix=last.fix)
 
 
 def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) -> Evaluation:
-    """Score, and publish the files; the picture and the report last, since they can be made again."""
+    """Publish the answers before anything is derived from them (P4), and the report last: it can be made again."""
+    publish(tuned.folder / FOLDER / "answers.jsonl", b"".join(_answer_lines(both)))
     taught = list(completions_in(tuned.training, tuned.recipe))
     copies = Copies(taught) if taught else None
     base_loss, tuned_loss = (_metric(tuned.metrics, names) for names in _LOSSES)
@@ -151,7 +166,6 @@ def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) 
         seed=how.seed or 0,
         folder=folder,
     )
-    publish(folder / "answers.jsonl", b"".join(_answer_lines(both)))
     drawn = None
     with suppress(ImportError):
         drawn = draw_evaluation(_bars(evaluation), title="Answers of the tuned model and of its base")

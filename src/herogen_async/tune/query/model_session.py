@@ -3,61 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, InputError, LocalModelError
-from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.endpoint.embedded import EmbeddedServer, OnProgress, weights_in_thread
-from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
+from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
+from herogen_async.core.limits import MINUTE_S
+from herogen_async.generation.endpoint import ModelServer, Request
+from herogen_async.generation.endpoint.embedded import (
+    EMBEDDED_TIMEOUT_S,
+    OnProgress,
+    open_embedded,
+    weights_in_thread,
+)
+from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import Server, is_openai
-from herogen_async.generation.engine.fanout import Fanout, Outcome
-from herogen_async.generation.limits import estimate_tokens
+from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
+from herogen_async.generation.engine.sharing import shared_ledger
+from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate, estimate_tokens
+from herogen_async.generation.retry import Triage
+from herogen_async.tune.query.asking import MIN_TIMEOUT_S, TIMEOUT_S, Asking
+from herogen_async.tune.query.budget import question_budget
 from herogen_async.tune.query.completion import Answer, has_stopped
 from herogen_async.tune.query.query_target import Model, Target
 
-TEMPERATURE = 0.7  # greedy decoding of a small tuned model loops
-MAX_TOKENS = 256
-MOST_SLOTS = 16  # of the embedded server: more gain nothing on a processor
 LONGEST_PROMPT_TOKENS = 256  # kept for questions that are not known yet, when the embedded server starts
-TIMEOUT_S = 600.0
-EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses
-_MOST_CONCURRENCY = 1000
 _SHOWN = 12  # models that an error lists
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How each question is asked. `seed` is that of the first sample; each further one has the next.
-
-    `seed_each`: so has each further question, for one that is asked more than once.
-    """
-
-    samples: int = 1
-    temperature: float = TEMPERATURE
-    max_tokens: int = MAX_TOKENS
-    seed: int | None = None
-    compare: bool = False
-    concurrency: int = 16
-    seed_each: bool = False
-
-    def check(self) -> None:
-        """InputError for what can't work."""
-        wrong = {
-            "samples": not 1 <= self.samples <= 1000,
-            "temperature": not 0 <= self.temperature <= 100,
-            "max-tokens": not 1 <= self.max_tokens <= 10_000_000,
-            "seed": self.seed is not None and not 0 <= self.seed < 2**31,
-            "concurrency": not 1 <= self.concurrency <= _MOST_CONCURRENCY,
-        }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                value = getattr(self, name.replace("-", "_"))
-                fix = "give 0 or more" if name in ("temperature", "seed") else "give a whole number above zero"
-                raise InputError(f"--{name} can't be {value!r}", fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +65,34 @@ class Reply:
 
 
 class ModelSession:
-    """A target whose server is open; made by `open_model`."""
+    """A target whose server is open; made by `open_model`.
 
-    def __init__(self, target: Target, endpoint: OpenAICompatible, server: EmbeddedServer | None, clock: Clock) -> None:
+    What is learned of the server's limits, and what was spent, holds from one `ask` to the next.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        endpoint: ModelServer,
+        how: Asking,
+        clock: Clock,
+        *,
+        budget: Budget | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.target = target
         self._endpoint = endpoint
-        self._server = server
+        self._opened_for = how
         self._clock = clock
+        self._budget = budget
+        self._admission = Admission(
+            clock.now(),
+            how.limits,
+            estimate=TokenEstimate(how.max_tokens),
+            ramp=target.server is not None,  # the embedded model queues, and never refuses
+            ledger=ledger,
+            budget=budget,
+        )
         # OpenAI's newer models refuse the one, and most other servers don't know the other.
         hosted = target.server is not None and is_openai(target.server.base_url)
         self._limit_name = "max_completion_tokens" if hosted else "max_tokens"
@@ -107,26 +101,25 @@ class ModelSession:
         """Ask all `prompts`; `on_reply` gets what came of each sample, in order.
 
         Raises EndpointRefused when nothing can be answered until a person acts, InputError for a base that there is
-        not, and whatever InputError `prompts` raises, after what was answered was handed on.
+        not, and whatever InputError `prompts` raises, after what was answered was handed on. So it is with what
+        `on_reply` raises: it costs the one reply, and ends the asking.
         """
         models = self._models(how)
-
-        async def complete(question: _Question) -> Completion:
-            return await self._complete(question, how)
-
         pairing = _Pairing(self._answer, on_reply, models)
-        fanout: Fanout[_Question] = Fanout(complete, self._clock, concurrency=how.concurrency)
+        in_order: InOrder[_Question] = InOrder(
+            self._lane(how), self._clock, lambda question: self._request(question, how)
+        )
         try:
-            await fanout.run(_questions(prompts, how.samples, models), pairing.take)
+            await in_order.run(_questions(prompts, how.samples, models), pairing.take)
         except EndpointRefused as refused:
             raise await self._explained(refused, models) from None
         finally:
             pairing.flush()
 
     def of_base(self) -> ModelSession:
-        """The same server, asked for the model that the target was tuned from."""
-        base = self.target.base or self.target.model
-        return ModelSession(replace(self.target, model=base, base=None), self._endpoint, self._server, self._clock)
+        """The same server, asked for the model that the target was tuned from, out of the same budget."""
+        target = replace(self.target, model=self.target.base or self.target.model, base=None)
+        return ModelSession(target, self._endpoint, self._opened_for, self._clock, budget=self._budget)
 
     def _models(self, how: Asking) -> list[Model]:
         if not how.compare:
@@ -137,43 +130,42 @@ class ModelSession:
             )
         return [self.target.model, self.target.base]
 
-    async def _complete(self, question: _Question, how: Asking) -> Completion:
+    def _lane(self, how: Asking) -> Lane[OrderPlace[_Question]]:
+        rpm, timeout_s = self._opened_for.limits.rpm, _timeout_s(self.target, self._opened_for)
+        return Lane(
+            self._endpoint,
+            gate=Gate(self._admission, self._clock, ceiling_per_s=None if rpm is None else rpm / MINUTE_S),
+            clock=self._clock,
+            counters=Counters(total=0),  # nobody knows how many there will be
+            concurrency=how.concurrency,
+            triage=Triage(),
+            deadline=Deadline(min(MIN_TIMEOUT_S, timeout_s), timeout_s),
+        )
+
+    def _request(self, question: _Question, how: Asking) -> Request:
         recipe = self.target.recipe
         body: dict[str, Any] = {"temperature": how.temperature, self._limit_name: how.max_tokens}
         if recipe.ending:
             body["stop"] = [recipe.ending]
         if how.seed is not None:
             body["seed"] = how.seed + (question.number if how.seed_each else question.sample - 1)
-        request = Request(recipe.question(question.prompt), body={**body, **question.model.body})
-        try:
-            return await self._endpoint.complete(request)
-        except ConnectionFailed:
-            self._check_server()
-            raise
+        return Request(recipe.question(question.prompt), body={**body, **question.model.body})
 
     async def _explained(self, refused: EndpointRefused, models: list[Model]) -> EndpointRefused:
-        """`refused` in the words of one who asks, and not of a run; a model that is gone, with those that are there."""
-        fix = re.sub(r"[,;]? then resume\b", "", refused.fix or "", flags=re.IGNORECASE) or None
+        """`refused`; of a model that is gone, with those that are there."""
         if refused.status != 404:
-            return EndpointRefused(refused.message, status=refused.status, code=refused.code, fix=fix)
+            return refused
         served: list[str] = []
         with contextlib.suppress(EndpointError):
             served = await self._endpoint.models()
         gone = [model for model in models if model.name not in served] or models
         asked = " or ".join(repr(model.name) for model in gone)
+        fix = refused.fix
         if served:
             fix = f"served there: {', '.join(map(repr, served[:_SHOWN]))}{' ...' if len(served) > _SHOWN else ''}"
         return EndpointRefused(
             f"the server does not know {asked} any more: {refused.message}", status=404, code=refused.code, fix=fix
         )
-
-    def _check_server(self) -> None:
-        """A dead embedded server won't come back by waiting."""
-        if self._server is not None:
-            try:
-                self._server.check()
-            except LocalModelError as gone:
-                raise EndpointRefused(gone.message, fix=gone.fix) from None
 
     def _answer(self, outcome: Outcome[_Question]) -> Answer | None:
         question, completion, recipe = outcome.question, outcome.completion, self.target.recipe
@@ -245,37 +237,44 @@ async def open_model(
 ) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
-    `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError.
+    `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError, and
+    InputError for a budget where nobody knows the price.
     """
+    budget = question_budget(target, how, clock.wall())
     if target.server is not None:
-        async with _client(target, target.server, how, TIMEOUT_S) as endpoint:
-            yield ModelSession(target, endpoint, None, clock)
+        with shared_ledger(target.server, target.model.name, how.limits, clock, on_notice) as ledger:
+            async with _client(target, target.server, how) as endpoint:
+                yield ModelSession(target, endpoint, how, clock, budget=budget, ledger=ledger)
         return
     weights = await weights_in_thread(target.weights, on_weights)
     wanted = how.concurrency if prompts is None else len(prompts) * how.samples * (1 + how.compare)
-    embedded = EmbeddedServer(
+    embedded = open_embedded(
         weights,
-        slots=max(1, min(how.concurrency, wanted, MOST_SLOTS)),
+        lambda server: _client(target, server, how),
+        concurrency=min(how.concurrency, wanted),
         context_tokens=_prompt_tokens(target, prompts) + how.max_tokens,
         adapter=target.adapter,
+        on_notice=on_notice,
     )
-    if embedded.note:
-        on_notice(embedded.note)
-    async with embedded as server:
-        local = Server(server.base_url, server.api_key)
-        async with _client(target, local, how, EMBEDDED_TIMEOUT_S) as endpoint:
-            yield ModelSession(target, endpoint, server, clock)
+    async with embedded as endpoint:
+        yield ModelSession(target, endpoint, how, clock, budget=budget)
 
 
-def _client(target: Target, server: Server, how: Asking, timeout_s: float) -> OpenAICompatible:
+def _client(target: Target, server: Server, how: Asking) -> OpenAICompatible:
     return OpenAICompatible(
         server,
         kind=target.endpoint,
         model=target.model.name,
         sampling={},
         concurrency=how.concurrency,
-        timeout_s=timeout_s,
+        timeout_s=_timeout_s(target, how),
+        # What may have been charged is asked again by the lane alone, which reserves its worst case anew.
+        transport_for=partial(choose_transport, resends=how.budget_usd is None),
     )
+
+
+def _timeout_s(target: Target, how: Asking) -> float:
+    return how.timeout_s or (EMBEDDED_TIMEOUT_S if target.server is None else TIMEOUT_S)
 
 
 def _prompt_tokens(target: Target, prompts: list[str] | None) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from herogen_async.generation.endpoint.embedded.adapter_file import BASE, TUNED
 from herogen_async.generation.endpoint.embedded.fetch import SMOLLM2, WeightsSource
+from herogen_async.generation.endpoint.embedded.open_embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, open_embedded
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
 from herogen_async.generation.endpoint.embedded.weights import (
     Weights,
@@ -24,6 +25,8 @@ DESCRIPTION = (
 __all__ = [
     "BASE",
     "DESCRIPTION",
+    "EMBEDDED_TIMEOUT_S",
+    "MOST_SLOTS",
     "SMOLLM2",
     "TUNED",
     "EmbeddedServer",
@@ -33,5 +36,6 @@ __all__ = [
     "WeightsSource",
     "cached_weights",
     "ensure_weights",
+    "open_embedded",
     "weights_in_thread",
 ]

@@ -1,0 +1,88 @@
+"""What all questions together may take: limits, a budget and deadlines hold for them as they do for a run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
+from herogen_async.core.limits import Limits
+from herogen_async.tune.query import Asking, Reply, each, open_model, target_of
+from support.fake_server import Asked, FakeServer, answer
+from support.fake_server import Reply as Answered
+from support.tuned_models import tuned_model
+
+
+def asked_in_rounds(folder: Path, server: FakeServer, how: Asking, *rounds: int) -> tuple[list[Reply], EndpointRefused]:
+    """Rounds of so many questions at one open model: what came of them, and what ended them."""
+    target, replies = target_of(tuned_model(folder, server.url), {}), list[Reply]()
+
+    async def work() -> None:
+        async with open_model(target, how, MonotonicClock()) as model:
+            for count in rounds:
+                await model.ask(each(f"{number}, woman, flight" for number in range(count)), how, replies.append)
+
+    with pytest.raises(EndpointRefused) as parked:
+        asyncio.run(work())
+    return replies, parked.value
+
+
+def test_a_limit_that_is_used_up_ends_the_asking_and_keeps_the_answers(tmp_path: Path) -> None:
+    """Three requests a day, over two rounds: what a round takes is gone for the next one."""
+    with FakeServer() as server:
+        replies, parked = asked_in_rounds(tmp_path, server, Asking(limits=Limits(rpd=3)), 2, 2)
+    assert ParkReason.DAY_LIMIT is parked.park_reason
+    assert [2, 1] == [len(replies[:2]), len(replies[2:])]
+    assert all(reply.answer is not None for reply in replies)
+    assert 3 == len(server.asked)
+
+
+def test_no_question_is_asked_that_the_budget_may_not_pay(tmp_path: Path) -> None:
+    """A question may cost 10 tokens of answer and some 150 of prompt, and costs what the server counts."""
+    how = Asking(max_tokens=10, concurrency=1, budget_usd=0.000_4, price="1,1")
+    with FakeServer() as server:
+        replies, parked = asked_in_rounds(tmp_path, server, how, 1, 100)
+    assert ParkReason.BUDGET is parked.park_reason
+    assert "the budget of 0.0004 USD is used up" in parked.message
+    assert 1 < len(replies) == len(server.asked) < 20
+
+
+def test_a_question_takes_no_longer_than_it_may(tmp_path: Path) -> None:
+    """A server that never answers is told so after two deadlines, and not after ten minutes."""
+
+    def hang(_: Asked) -> Answered:
+        return Answered(hang=True)
+
+    with FakeServer(hang) as server:
+        _, parked = asked_in_rounds(tmp_path, server, Asking(timeout_s=0.3), 1)
+    assert ParkReason.NO_ANSWER is parked.park_reason
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"limits": Limits(rpm=0)}, "rpm can't be 0"),
+        ({"timeout_s": -1.0}, "timeout_s can't be -1.0"),
+        ({"budget_usd": float("inf")}, "budget_usd can't be inf"),
+        ({"price": "cheap"}, "'cheap' is no price"),
+    ],
+)
+def test_a_limit_that_can_not_be_kept_is_told(options: dict[str, Any], told: str) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InputError, match=told):
+        Asking(**options).check()
+
+
+def test_a_budget_needs_a_price(tmp_path: Path) -> None:
+    """A server on this machine has none that anybody knows."""
+
+    async def work(url: str) -> None:
+        async with open_model(target_of(tuned_model(tmp_path, url), {}), Asking(budget_usd=1.0), MonotonicClock()):
+            raise AssertionError("it was opened")
+
+    with FakeServer(answer) as server, pytest.raises(InputError, match="the price of 'ft-hero'"):
+        asyncio.run(work(server.url))
