@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.report import (
-    MOST_WORDS_SHOWN,
     Remembered,
     RunReport,
     SessionMoment,
@@ -87,15 +85,6 @@ def test_a_new_figure_of_a_run_is_one_edit() -> None:
     assert 6 == last_report({"run": "r", "state": "done"}, moment, _Wider).attempts
     for known in ({"live": page}, {"sessions": {"last": event}}):
         assert 6 == folded_report({"run": "r"}, _remembered(Recovered(), total=10, **known), _Wider).attempts
-
-
-def test_of_a_servers_many_words_the_most_frequent_are_reported() -> None:
-    """A server that invents a word an answer makes no report of a million words."""
-    words = Counter({f"word-{number}": number for number in range(1, 1000)})
-    found = Recovered(usage=words, finish_reasons=words)
-    report = folded_report({"run": "r"}, _remembered(found, total=0), RunReport)
-    for told in (report.usage, report.finish_reasons):
-        assert dict(words.most_common(MOST_WORDS_SHOWN)) == told
 
 
 @pytest.mark.parametrize("state", ["done", "failed_rows"])

@@ -22,6 +22,7 @@ OTHER_IDEAS = {
     "ending": "the separator's counterpart at a completion's end",
     "epoch": "a pass over the training rows",
     "example": "a row of a data set",
+    "field": "a key of a journal's line, and what stands there",
     "id": "a service's own name for a request or a file",
     "job": "a service's fine-tuning job",
     "layout": "where a run folder's files are",

@@ -28,9 +28,9 @@ from herogen_async.generation.journal import (
     row_line,
 )
 from herogen_async.generation.journal.read import replay as replaying
-from herogen_async.generation.journal.read.replay import MOST_WORDS
 from herogen_async.generation.journal.repair import tail_repair
 from herogen_async.generation.journal.repair.tail_repair import TORN_LINES
+from herogen_async.generation.journal.words import MOST_WORDS
 from herogen_async.generation.run_folder import (
     Mark,
     RunFolder,

@@ -14,7 +14,7 @@ from herogen_async.data.dataset.rows import RunRows
 from herogen_async.generation.journal import read_failures
 
 EXAMPLES = 3
-_SHOWN = ("index", "cell", "repeat", "status", "request_id", "message", "reason", "created_at")
+SHOWN_FIELDS = ("index", "cell", "repeat", "status", "request_id", "message", "reason", "created_at")
 _MOST_STATUSES = 16
 
 
@@ -80,5 +80,5 @@ def _count(group: FailureGroup, record: dict[str, Any], shapes: set[tuple[str, s
     if shape not in shapes:
         shapes.add(shape)
         attempts = record.get("attempts")
-        shown = {name: record[name] for name in _SHOWN if name in record}
+        shown = {name: record[name] for name in SHOWN_FIELDS if name in record}
         group.examples.append({**shown, "attempts": len(attempts) if isinstance(attempts, list) else None})

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.generation.journal import Known, Line
+from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
 from herogen_async.specs.spec import Template
 
@@ -65,7 +66,7 @@ class RunRows:
             for index, segment, offset in self._places():
                 files[segment].seek(offset)
                 row: dict[str, Any] = codec.loads(files[segment].readline())
-                del row["crc"]
+                del row[CRC]
                 row["index"] = index
                 row["cell"] = self.plan.grid.cell(index // self.plan.repeats)
                 row["sub_prompt"] = sub_prompt.render(row["cell"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from herogen_async.generation.journal import Words
 from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
 from herogen_async.specs.plan import IndexSet
 
@@ -37,10 +38,10 @@ class Counters:
     retries: int = 0
     attempts: int = 0
     started_s: float = 0.0
-    usage: Counter[str] = field(default_factory=Counter)
-    session_usage: Counter[str] = field(default_factory=Counter)
+    usage: Words = field(default_factory=Words)
+    session_usage: Words = field(default_factory=Words)
     errors: Counter[str] = field(default_factory=Counter)
-    finish_reasons: Counter[str] = field(default_factory=Counter)
+    finish_reasons: Words = field(default_factory=Words)
     binding: Counter[str] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=lambda: Latencies(fade_above=FADE_ABOVE))
     binds_now: str | None = None

@@ -35,6 +35,7 @@ from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Calls, Deadline
 from herogen_async.generation.engine.ticker import Tick
 from herogen_async.generation.engine.workers import Workers
+from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
 from herogen_async.generation.retry import DAY_NAP_S, Others, Park, Retry, Streak, Triage
 
@@ -178,25 +179,17 @@ class Lane(Generic[C]):
         self._triage.answered(pending.sent_s)
         counters = self.counters
         counters.latencies.add(latency_s)
-        counters.finish_reasons[completion.finish_reason or "unknown"] += 1
+        counters.finish_reasons.count(reason_word(completion.finish_reason))
         for name, count in completion.usage.items():
             if type(count) is int:
-                counters.usage[name] += count
-                counters.session_usage[name] += count
+                counters.usage.count(name, count)
+                counters.session_usage.count(name, count)
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1
         pending.rate_limits += isinstance(error, RateLimited)
         pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
-        pending.history.append(
-            {
-                "kind": error.kind,
-                "message": error.message,
-                "status": error.status,
-                "request_id": error.request_id,
-                "at": self._clock.wall(),
-            }
-        )
+        pending.history.append(attempt_of(error, self._clock.wall()))
         now = self._clock.now()
         others = Others(max(self.counters.in_flight - 1, 0), self.feed.has_new)
         decision = self._triage.judge(

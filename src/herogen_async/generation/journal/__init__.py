@@ -12,9 +12,10 @@ from herogen_async.generation.journal.read.scan import (
     read_rows,
     scan,
 )
-from herogen_async.generation.journal.record import failure_line, row_line
+from herogen_async.generation.journal.record import attempt_of, failure_line, reason_word, row_line
 from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
+from herogen_async.generation.journal.words import Words
 from herogen_async.generation.journal.write.memory import MemoryJournal
 from herogen_async.generation.journal.write.writer import Journal, JournalWriter, Written
 
@@ -30,13 +31,16 @@ __all__ = [
     "Remains",
     "Salvaged",
     "TornTail",
+    "Words",
     "Written",
     "accept_damage",
     "accepted_damage",
+    "attempt_of",
     "failure_line",
     "find_damage",
     "read_failures",
     "read_rows",
+    "reason_word",
     "repair_tails",
     "replay",
     "row_line",

@@ -1,57 +1,301 @@
-"""The records of a journal: a row for an answer, a failure for a task that was given up."""
+"""The one home of the shape of a journal's lines: their fields, with names, types and order, and where the bytes lie.
+
+Whoever writes, folds, rescues, verifies or exports lines takes names, types and byte patterns from here.
+
+- A line is one JSON object. A row begins with `key` and `index` and every line ends in `crc`, so that all three are
+  found without parsing it.
+- The fields that every line has are those of release 0.1.0, and none is ever added to them: lines from before would
+  lack it. A later field is written only where there is something to write; it is one `Field(..., is_optional=True)`.
+- Optional fields of a row stand before `finish_reason`. From there to `request_id` a line says how the answer ended:
+  rows that ended alike are equal there byte for byte, and the fold parses such an ending once.
+
+What is derived from the tables is compared with a line of the writer's when this file is imported.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from operator import itemgetter
 from typing import Any
 
+from herogen_async.core import codec
 from herogen_async.core.codec import sealed_line
+from herogen_async.core.errors import EndpointError
 from herogen_async.generation.endpoint import Completion
 from herogen_async.specs.plan import Call
 
 ATTEMPTS_KEPT = 32  # of a failure's history: rate limits don't count as attempts and may be many
+NO_REASON = "unknown"  # what an answer without a finish_reason is counted as; its line says null
+CRC = "crc"
 
 
-def row_line(task: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
-    """The journal line of an answer. `key` and `index` come first and `crc` last: both are found without parsing."""
-    return sealed_line(
-        {
-            "key": task.key,
-            "index": task.index,
-            "cell": task.cell,
-            "repeat": task.repeat,
-            "prompt": task.prompt,
-            "sub_prompt": task.sub_prompt,
-            "response_txt": completion.text,
-            "finish_reason": completion.finish_reason,
-            "model": completion.model,
-            "usage": completion.usage,
-            "request_id": completion.request_id,
-            "attempts": attempts,
-            "latency_ms": round(latency_ms, 1),
-            "created_at": at,
-        }
+class FieldKind(Enum):
+    """What a field holds; `types` are those of its parsed value."""
+
+    TEXT = "text"
+    WHOLE = "whole number"
+    NUMBER = "number"
+    MOMENT = "moment"  # ISO 8601, UTC
+    OBJECT = "object"
+    LIST = "list"
+    FLAG = "flag"
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        return _TYPES[self]
+
+
+_TYPES: dict[FieldKind, tuple[type, ...]] = {
+    FieldKind.TEXT: (str,),
+    FieldKind.WHOLE: (int,),
+    FieldKind.NUMBER: (int, float),
+    FieldKind.MOMENT: (str,),
+    FieldKind.OBJECT: (dict,),
+    FieldKind.LIST: (list,),
+    FieldKind.FLAG: (bool,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a line.
+
+    `is_nullable`: it may be null. `is_optional`: it is left out where its value is None. The value of a row's optional
+    field is what `of` gives.
+    """
+
+    name: str
+    kind: FieldKind
+    is_nullable: bool = False
+    is_optional: bool = False
+    of: Callable[[Call, Completion], Any] | None = None
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        """Those that its value may have."""
+        return (*self.kind.types, type(None)) if self.is_nullable else self.kind.types
+
+    def fault_of(self, value: object) -> str | None:
+        """What is wrong with a value, in words; None when nothing is."""
+        if type(value) in self.types:
+            return None
+        wanted = " or ".join("null" if each is type(None) else each.__name__ for each in self.types)
+        return f"{self.name!r} is {repr(value)[:60]}, not of type {wanted}"
+
+
+class LineSchema:
+    """The fields of a kind of lines, in the order in which they are written."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.fields = tuple(fields)
+        self.required = tuple(field for field in self.fields if not field.is_optional)
+        self.optional = tuple(field for field in self.fields if field.is_optional)
+        self._by_name = {field.name: field for field in self.fields}
+        self._required_values = itemgetter(*(field.name for field in self.required))
+        self._sound: set[tuple[type, ...]] = set()  # the few combinations of types that there are
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every field's, those of optional ones too."""
+        return tuple(self._by_name)
+
+    def __getitem__(self, name: str) -> Field:
+        return self._by_name[name]
+
+    def between(self, first: str, behind: str) -> tuple[str, ...]:
+        """The names from `first` on, up to `behind`, which is not among them."""
+        return self.names[self.names.index(first) : self.names.index(behind)]
+
+    def arranged(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` in the order of the fields, without those of optional fields that are None."""
+        left_out = {field.name for field in self.optional if values.get(field.name) is None}
+        return {name: values[name] for name in self.names if name not in left_out}
+
+    def fault_of(self, record: Mapping[str, Any]) -> str | None:
+        """What is wrong with a record, in words; None when nothing is. What else it holds is a later version's."""
+        try:
+            values = self._required_values(record)
+        except KeyError as error:
+            return f"{error.args[0]!r} is missing"
+        types = tuple(map(type, values))
+        if types not in self._sound:
+            faults = [
+                fault for field, value in zip(self.required, values, strict=True) if (fault := field.fault_of(value))
+            ]
+            if faults:
+                return faults[0]
+            self._sound.add(types)
+        for field in self.optional:
+            if field.name in record and (fault := field.fault_of(record[field.name])):
+                return fault
+        return None if record["repeat"] >= 1 else f"'repeat' is {record['repeat']}, and counts from 1"
+
+
+_TASK = (
+    Field("key", FieldKind.TEXT),
+    Field("index", FieldKind.WHOLE),
+    Field("cell", FieldKind.OBJECT),
+    Field("repeat", FieldKind.WHOLE),
+)
+ROW = LineSchema(
+    (
+        *_TASK,
+        Field("prompt", FieldKind.TEXT),
+        Field("sub_prompt", FieldKind.TEXT),
+        Field("response_txt", FieldKind.TEXT),
+        # What only some rows have stands here.
+        Field("finish_reason", FieldKind.TEXT, is_nullable=True),
+        Field("model", FieldKind.TEXT, is_nullable=True),
+        Field("usage", FieldKind.OBJECT, is_nullable=True),
+        Field("request_id", FieldKind.TEXT, is_nullable=True),
+        Field("attempts", FieldKind.WHOLE),
+        Field("latency_ms", FieldKind.NUMBER),
+        Field("created_at", FieldKind.MOMENT),
     )
+)
+FAILURE = LineSchema(
+    (
+        *_TASK,
+        Field("kind", FieldKind.TEXT),
+        Field("message", FieldKind.TEXT),
+        Field("status", FieldKind.WHOLE, is_nullable=True),
+        Field("request_id", FieldKind.TEXT, is_nullable=True),
+        Field("attempts", FieldKind.LIST),
+        Field("quarantined", FieldKind.FLAG, is_optional=True),
+        Field("reason", FieldKind.TEXT, is_optional=True),
+        Field("created_at", FieldKind.MOMENT),
+    )
+)
 
 
-def failure_line(task: Call, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
-    """The journal line of a task that was given up; `attempts` is its history, the last one the reason.
+# -- writing -------------------------------------------------------------------------------------------------------
+
+
+def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
+    """The journal line of an answer."""
+    # A literal, and no loop over the table: that would make this a third slower, for every row.
+    row: dict[str, Any] = {
+        "key": call.key,
+        "index": call.index,
+        "cell": call.cell,
+        "repeat": call.repeat,
+        "prompt": call.prompt,
+        "sub_prompt": call.sub_prompt,
+        "response_txt": completion.text,
+        "finish_reason": completion.finish_reason,
+        "model": completion.model,
+        "usage": completion.usage,
+        "request_id": completion.request_id,
+        "attempts": attempts,
+        "latency_ms": round(latency_ms, 1),
+        "created_at": at,
+    }
+    if ROW.optional:
+        more = {field.name: field.of(call, completion) for field in ROW.optional if field.of is not None}
+        row = ROW.arranged({**row, **more})
+    return sealed_line(row)
+
+
+def failure_line(call: Call, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
+    """The journal line of a call that failed; `attempts` is its history (`attempt_of`), the last one the reason.
 
     `quarantined` is why it was not tried as often as others: it alone meets that.
     """
     last = attempts[-1]
-    return sealed_line(
-        {
-            "key": task.key,
-            "index": task.index,
-            "cell": task.cell,
-            "repeat": task.repeat,
-            "kind": last["kind"],
-            "message": last["message"],
-            "status": last["status"],
-            "request_id": last["request_id"],
-            "attempts": attempts[-ATTEMPTS_KEPT:],
-            **({} if quarantined is None else {"quarantined": True, "reason": quarantined}),
-            "created_at": at,
-        }
-    )
+    failure = {
+        "key": call.key,
+        "index": call.index,
+        "cell": call.cell,
+        "repeat": call.repeat,
+        **{name: last[name] for name in ("kind", "message", "status", "request_id")},
+        "attempts": attempts[-ATTEMPTS_KEPT:],
+        "quarantined": None if quarantined is None else True,
+        "reason": quarantined,
+        "created_at": at,
+    }
+    return sealed_line(FAILURE.arranged(failure))
+
+
+def attempt_of(error: EndpointError, at: datetime) -> dict[str, Any]:
+    """One attempt without an answer, as a failure's history keeps it."""
+    return {
+        "kind": error.kind,
+        "message": error.message,
+        "status": error.status,
+        "request_id": error.request_id,
+        "at": at,
+    }
+
+
+def reason_word(finish_reason: object) -> str:
+    """What an answer that ended so is counted as: the server's own word."""
+    return str(finish_reason) if finish_reason else NO_REASON
+
+
+# -- finding without parsing ---------------------------------------------------------------------------------------
+
+
+def _lead(name: str) -> bytes:
+    """What stands before a field's value."""
+    return b'"%b":' % name.encode()
+
+
+# A row's line: START, the key, KEY_TO_INDEX, the index's digits, and the rest.
+_KEY_DIGITS = 32
+START = b'{%b"' % _lead("key")
+KEY_AT, KEY_END = len(START), len(START) + _KEY_DIGITS
+KEY_TO_INDEX = b'",%b' % _lead("index")
+INDEX_AT = KEY_END + len(KEY_TO_INDEX)
+# How the answer ended: from ENDING up to BEHIND_ENDING. Mostly that is in the last ENDING_WITHIN bytes; where a server
+# has longer names the line is parsed.
+ENDING_NAMES = ROW.between("finish_reason", "request_id")
+ENDING, BEHIND_ENDING = b"," + _lead(ENDING_NAMES[0]), b"," + _lead("request_id")
+ENDING_WITHIN = 320
+# Every line's end: SEAL, eight digits, SEALED.
+_SEAL = sealed_line({})[1:-1]
+SEAL_BYTES = len(_SEAL)
+SEAL, SEALED = b',%b"' % _lead(CRC), b'"}'
+# A whole row anywhere in damaged bytes, and what bytes that are no row any more may still say.
+SEALED_END = re.compile(re.escape(SEAL) + rb"[0-9a-f]{8}" + re.escape(SEALED) + rb"$")
+ROW_IN_BYTES = re.compile(re.escape(START) + rb"[^\n]*?" + SEALED_END.pattern.removesuffix(b"$"))
+KEY_IN_BYTES = re.compile(_lead("key") + rb'"([0-9a-f]{%d})"' % _KEY_DIGITS)
+INDEX_IN_BYTES = re.compile(_lead("index") + rb"(\d{1,18})[,}]")
+CELL_IN_BYTES = re.compile(_lead("cell") + rb"(\{[^{}]*\})," + _lead("repeat") + rb"(\d{1,9})[,}]")
+
+
+def prove() -> None:
+    """The writer's lines have the tables' order, and every pattern finds in them what it is for."""
+    call = Call("0123456789abcdef" * 2, 1234, {"a": "b"}, 5, "p", None, "s")
+    usage = {"prompt_tokens": 12345, "completion_tokens": 12345, "total_tokens": 12345}
+    completion = Completion("t", "stop", "a-model-with-a-long-name-2026-11-22", usage, "req_" + call.key)
+    at = datetime(2026, 11, 22, microsecond=1, tzinfo=UTC)
+    line = row_line(call, completion, attempts=1, latency_ms=12345.6, at=at).removesuffix(b"\n")
+    row = codec.loads(line)
+    assert list(row) == [*(name for name in ROW.names if name in row), CRC]
+    assert {field.name for field in ROW.required} <= set(row)
+    assert ROW.fault_of(row) is None
+    assert all(field.of is not None for field in ROW.optional)
+    assert line.startswith(START)
+    assert line[KEY_AT:KEY_END] == call.key.encode()
+    assert line[KEY_END:INDEX_AT] == KEY_TO_INDEX
+    assert line[INDEX_AT:].partition(b",")[0] == b"1234"
+    start = line.index(ENDING, len(line) - ENDING_WITHIN)
+    ending = line[start + 1 : line.index(BEHIND_ENDING, start)]
+    assert codec.loads(b"{%b}" % ending) == {name: row[name] for name in ENDING_NAMES}
+    assert line[-SEAL_BYTES:] == SEAL + row[CRC].encode() + SEALED
+    assert [line, line] == ROW_IN_BYTES.findall(line + b" " + line)
+    assert SEALED_END.search(line)
+    assert [(b"1234",), (call.key.encode(),), (b'{"a":"b"}', b"5")] == [
+        found.groups() for pattern in (INDEX_IN_BYTES, KEY_IN_BYTES, CELL_IN_BYTES) if (found := pattern.search(line))
+    ]
+    history = [attempt_of(EndpointError("no"), at)]
+    failure = codec.loads(failure_line(call, history, at=at, quarantined="why"))
+    assert [*FAILURE.names, CRC] == list(failure)
+    assert FAILURE.fault_of(failure) is None
+
+
+prove()

@@ -2,7 +2,6 @@
 
 from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, given, one_session
 from herogen_async.generation.report.parts import (
-    MOST_WORDS_SHOWN,
     RunAnswers,
     RunCounts,
     RunEnd,
@@ -24,7 +23,6 @@ from herogen_async.generation.report.run_report import (
 )
 
 __all__ = [
-    "MOST_WORDS_SHOWN",
     "RateWindow",
     "Remembered",
     "RunAnswers",

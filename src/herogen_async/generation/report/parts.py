@@ -8,18 +8,11 @@ order of the parts, and of the figures in them, is that of `--json`.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report.figure import SessionMoment, all_sessions, given, one_session
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
-
-MOST_WORDS_SHOWN = 64  # of the server's own words a report lists the most frequent
-
-
-def _listed(counter: Counter[str]) -> dict[str, int]:
-    return dict(counter) if len(counter) <= MOST_WORDS_SHOWN else dict(counter.most_common(MOST_WORDS_SHOWN))
 
 
 def _eta_s(moment: SessionMoment) -> float | None:
@@ -103,7 +96,7 @@ class RunMoney:
     """
 
     usage: dict[str, int] = all_sessions(
-        {}, lambda moment: _listed(moment.progress.usage), lambda run: _listed(run.found.usage)
+        {}, lambda moment: dict(moment.progress.usage), lambda run: dict(run.found.usage)
     )
     cost: float | None = given(None, is_published=True)
     budget: float | None = given(None)
@@ -116,7 +109,7 @@ class RunAnswers:
     retries: int = one_session(0, lambda moment: moment.progress.retries)
     errors: dict[str, int] = one_session({}, lambda moment: dict(moment.progress.errors))
     finish_reasons: dict[str, int] = all_sessions(
-        {}, lambda moment: _listed(moment.progress.finish_reasons), lambda run: _listed(run.found.finish_reasons)
+        {}, lambda moment: dict(moment.progress.finish_reasons), lambda run: dict(run.found.finish_reasons)
     )
     eta_s: float | None = one_session(
         None, _eta_s, at_end=lambda _: None, folded=lambda run: run.live.get("eta_s"), is_kept=False

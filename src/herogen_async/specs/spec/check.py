@@ -23,6 +23,8 @@ MAX_VALUES = 1_000_000  # per attribute: they are held in memory
 MAX_TEXT_BYTES = 1 << 20  # of a template or a value: far beyond any model's context
 MAX_NAME = 80  # same limit as a run's name, which becomes a folder name
 
+# The fields that every row has, which no attribute may be called. It can't grow: the specs of earlier releases may have
+# attributes that are called as what later rows may hold.
 ROW_COLUMNS = frozenset(
     {
         *("key", "index", "cell", "repeat", "prompt", "sub_prompt", "response_txt", "finish_reason", "model", "usage"),

@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, InputError
+from herogen_async.data.dataset.export.columns import attribute_columns, row_cells, row_columns
 from herogen_async.data.dataset.export.csv import CsvTable, guarded
-from herogen_async.data.dataset.export.parquet import (
-    MOMENT,
-    REAL,
-    USAGE_COLUMNS,
-    WHOLE,
-    WORDS,
-    ParquetTable,
-    attribute_columns,
-    usage_cells,
-)
+from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.rows import RunRows
+from herogen_async.generation.journal.record import ROW
 
 EXPORT_FORMATS = ("csv", "jsonl", "parquet")
 STDOUT = Path("-")
 
-_TEXTS = ("prompt", "sub_prompt", "response_txt", "finish_reason")
-_COLUMNS = (
-    *_TEXTS,
-    "repeat",
-    "index",
-    "key",
-    "model",
-    *USAGE_COLUMNS,
-    "request_id",
-    "attempts",
-    "latency_ms",
-    "created_at",
-)
-_KINDS = {
-    **dict.fromkeys(("repeat", "index", "attempts", *USAGE_COLUMNS), WHOLE),
-    "latency_ms": REAL,
-    "created_at": MOMENT,
-}
+# What people look at comes first, then the rest as the journal has it; the cell is in columns of its own.
+_FIRST = ("prompt", "sub_prompt", "response_txt", "finish_reason", "repeat", "index", "key")
+_FIELDS = (*_FIRST, *(field.name for field in ROW.required if field.name not in (*_FIRST, "cell")))
+_COLUMNS = row_columns(_FIELDS)
+_NAMES = tuple(name for name, _ in _COLUMNS)
+_cells = row_cells(_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,43 +91,26 @@ def _jsonl_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
 
 
 def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
-    guard = (lambda text: text) if raw else guarded
+    guard: Callable[[object], object] = (lambda cell: cell) if raw else guarded
     attributes = tuple(rows.spec.attributes)
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
-        table.row((*attributes, *_COLUMNS))
+        table.row((*attributes, *_NAMES))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(_cells(row, guard))
+            table.row(map(guard, (*row["cell"].values(), *_cells(row))))
         return count
 
     return write
 
 
 def _parquet_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
-    others = [(name, _KINDS.get(name, WORDS)) for name in _COLUMNS]
-
     def write(file: BinaryIO) -> int:
-        columns = (*attribute_columns(rows.spec.attributes, _COLUMNS), *others)
+        columns = (*attribute_columns(rows.spec.attributes, _NAMES), *_COLUMNS)
         table, count = ParquetTable(HashedFile(file), columns), 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(_cells(row, lambda cell: cell))
+            table.row((*row["cell"].values(), *_cells(row)))
         table.close()
         return count
 
     return write
-
-
-def _cells(row: dict[str, Any], guard: Callable[[object], object]) -> Iterator[object]:
-    yield from map(guard, row["cell"].values())
-    for name in _TEXTS:
-        yield guard(row[name])
-    yield row["repeat"]
-    yield row["index"]
-    yield row["key"]
-    yield guard(row["model"])
-    yield from map(guard, usage_cells(row))
-    yield guard(row["request_id"])
-    yield row["attempts"]
-    yield row["latency_ms"]
-    yield row["created_at"]

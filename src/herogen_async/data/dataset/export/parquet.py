@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from herogen_async.core.errors import InputError
-
-WORDS, WHOLE, REAL, MOMENT = "text", "whole number", "number", "moment"
-Columns = Sequence[tuple[str, str]]  # name, and one of the kinds above
+from herogen_async.data.dataset.export.columns import Columns
+from herogen_async.generation.journal.record import FieldKind
 
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
 _GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost them more than they spare
 _WHOLE = range(-(2**63), 2**63)
-USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class ParquetTable:
@@ -27,10 +25,10 @@ class ParquetTable:
     def __init__(self, file: Any, columns: Columns) -> None:
         arrow, parquet = _pyarrow()
         types = {
-            WORDS: arrow.string(),
-            WHOLE: arrow.int64(),
-            REAL: arrow.float64(),
-            MOMENT: arrow.timestamp("us", tz="UTC"),
+            FieldKind.TEXT: arrow.string(),
+            FieldKind.WHOLE: arrow.int64(),
+            FieldKind.NUMBER: arrow.float64(),
+            FieldKind.MOMENT: arrow.timestamp("us", tz="UTC"),
         }
         self._arrow = arrow
         self._kinds = [kind for _, kind in columns]
@@ -43,7 +41,7 @@ class ParquetTable:
         """Add one row."""
         for column, kind, cell in zip(self._held, self._kinds, cells, strict=True):
             column.append(_typed(kind, cell))
-            if kind == WORDS and cell is not None:
+            if kind == FieldKind.TEXT and cell is not None:
                 self._bytes += len(str(cell))
         if self._bytes >= _GROUP_BYTES or len(self._held[0]) >= _GROUP_ROWS:
             self._write_group()
@@ -61,41 +59,19 @@ class ParquetTable:
             self._bytes = 0
 
 
-def attribute_columns(attributes: Iterable[str], others: Collection[str]) -> list[tuple[str, str]]:
-    """A column an attribute; one whose name another column has is called `cell_<name>`.
-
-    Names that differ in case alone are equal to some readers (DuckDB).
-    """
-    taken = {name.casefold() for name in others}
-    columns = []
-    for attribute in attributes:
-        name = attribute
-        while name.casefold() in taken:
-            name = f"cell_{name}"
-        taken.add(name.casefold())
-        columns.append((name, WORDS))
-    return columns
-
-
-def usage_cells(row: Mapping[str, Any]) -> list[object]:
-    """The numbers of a row's `usage`, None for each that its server did not tell."""
-    usage = row["usage"] or {}
-    return [usage.get(name) for name in USAGE_COLUMNS]
-
-
-def _typed(kind: str, cell: Any) -> object:
+def _typed(kind: FieldKind, cell: Any) -> object:
     if cell is None:
         return None
-    if kind == WORDS:
+    if kind == FieldKind.TEXT:
         return str(cell)
-    if kind == MOMENT:
+    if kind == FieldKind.MOMENT:
         try:
             return datetime.fromisoformat(cell)
         except (TypeError, ValueError):
             return None
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return None
-    if kind == REAL:
+    if kind == FieldKind.NUMBER:
         return float(cell)
     return cell if isinstance(cell, int) and cell in _WHOLE else None
 

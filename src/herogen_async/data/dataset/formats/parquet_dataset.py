@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from herogen_async.data.dataset.examples import Item
-from herogen_async.data.dataset.export.parquet import (
-    USAGE_COLUMNS,
-    WHOLE,
-    WORDS,
-    Columns,
-    ParquetTable,
-    attribute_columns,
-    usage_cells,
-)
+from herogen_async.data.dataset.export.columns import Columns, attribute_columns, row_cells, row_columns
+from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.recipe import Recipe
+from herogen_async.generation.journal.record import FieldKind
 
-_TAUGHT = (("prompt", WORDS), ("completion", WORDS))
-_KNOWN = (
-    ("repeat", WHOLE),
-    ("finish_reason", WORDS),
-    ("model", WORDS),
-    *((name, WHOLE) for name in USAGE_COLUMNS),
-    ("key", WORDS),
-)
+_TAUGHT = (("prompt", FieldKind.TEXT), ("completion", FieldKind.TEXT))
+_KNOWN = ("repeat", "finish_reason", "model", "usage", "key")
+_known_cells = row_cells(_KNOWN)
 
 
 class TypedTable:
@@ -35,15 +24,7 @@ class TypedTable:
     def add(self, item: Item) -> None:
         """Write one row."""
         row = item.row
-        self._table.row(
-            (
-                *self._recipe.taught(item.pair),
-                *row["cell"].values(),
-                *(row["repeat"], row["finish_reason"], row["model"]),
-                *usage_cells(row),
-                row["key"],
-            )
-        )
+        self._table.row((*self._recipe.taught(item.pair), *row["cell"].values(), *_known_cells(row)))
 
     def close(self) -> None:
         """Write what is held."""
@@ -52,5 +33,6 @@ class TypedTable:
 
 def columns(recipe: Recipe) -> Columns:
     """The table's columns, in order."""
-    others = [name for name, _ in (*_TAUGHT, *_KNOWN)]
-    return (*_TAUGHT, *attribute_columns(recipe.attributes, others), *_KNOWN)
+    known = row_columns(_KNOWN)
+    others = [name for name, _ in (*_TAUGHT, *known)]
+    return (*_TAUGHT, *attribute_columns(recipe.attributes, others), *known)

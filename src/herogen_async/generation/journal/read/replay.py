@@ -25,20 +25,28 @@ from zlib import crc32
 from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of, unreadable
+from herogen_async.generation.journal.record import (
+    BEHIND_ENDING,
+    ENDING,
+    ENDING_NAMES,
+    ENDING_WITHIN,
+    INDEX_AT,
+    KEY_AT,
+    KEY_END,
+    KEY_TO_INDEX,
+    SEAL,
+    SEAL_BYTES,
+    SEALED,
+    START,
+    reason_word,
+)
+from herogen_async.generation.journal.words import Words
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.specs.plan import IndexSet, Lineage
 
-MOST_WORDS = 64  # a server's own words are counted in memory: those for which there is no room count together
 BLOCK_BYTES = 1 << 18  # what is split, summed and searched stays in the processor's cache
 EXACT_BYTES = 1 << 23  # eight thousand rows: most runs, every key compared in a tenth of a second
 KEYS_EVERY = 64
-_HEAD = b'{"key":"'
-_INDEX, _CRC = b'","index":', ',"crc":"'
-_INDEX_AT = len(_HEAD) + 32 + len(_INDEX)
-_TAIL_AT = -320  # from here to the end `finish_reason` and what follows it mostly lie
-_REASON, _REQUEST = b',"finish_reason":', b',"request_id":'
-_SEAL = len(b',"crc":"01234567"}')
-_TAIL_KEYS = ["finish_reason", "model", "usage"]
 _TAILS = 4096  # different ones, before they are parsed and let go of
 
 # What a row is to its run: its task's answer, a second one, nobody's, one of a cell that the plan has no more, one that
@@ -65,8 +73,8 @@ class Recovered:
     foreign: int = 0
     unused: int = 0
     replaced: int = 0
-    usage: Counter[str] = field(default_factory=Counter)
-    finish_reasons: Counter[str] = field(default_factory=Counter)
+    usage: Words = field(default_factory=Words)
+    finish_reasons: Words = field(default_factory=Words)
 
 
 def replay(folder: RunFolder, lineage: Lineage) -> Recovered:
@@ -144,12 +152,12 @@ class Fold:
         if not _are_sealed(lines):
             return False
         try:
-            indices = [int(line[_INDEX_AT : line.index(b",", _INDEX_AT)]) for line in lines]
+            indices = [int(line[INDEX_AT : line.index(b",", INDEX_AT)]) for line in lines]
         except ValueError:
             return False
         plan = self.lineage.eras[era].plan
         for place in range(0, len(lines), KEYS_EVERY):
-            if not 0 <= indices[place] < plan.size or lines[place][8:40] != plan.key(indices[place]).encode():
+            if not 0 <= indices[place] < plan.size or lines[place][KEY_AT:KEY_END] != plan.key(indices[place]).encode():
                 return False
         if min(indices) < 0 or max(indices) >= plan.size or not self._place_all(indices, era):
             return False
@@ -175,7 +183,10 @@ class Fold:
 
     def _note_tails(self, lines: list[bytes], *, counts: bool) -> None:
         tails = self._tails[counts]
-        found = [(end := line[_TAIL_AT:])[(start := end.find(_REASON)) : end.find(_REQUEST, start)] for line in lines]
+        found = [
+            (end := line[-ENDING_WITHIN:])[(start := end.find(ENDING)) : end.find(BEHIND_ENDING, start)]
+            for line in lines
+        ]
         odd = set()
         for tail, times in Counter(found).items():
             known = tails.get(tail)
@@ -237,9 +248,9 @@ class Fold:
         usage = row.get("usage")
         for name, count in usage.items() if isinstance(usage, dict) else ():
             if type(count) is int:
-                _tally(self.found.usage, name, count * times)
+                self.found.usage.count(name, count * times)
         if counts:
-            _tally(self.found.finish_reasons, str(row.get("finish_reason")), times)
+            self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)
 
 
 def _said(tail: bytes) -> dict[str, Any] | None:
@@ -250,11 +261,7 @@ def _said(tail: bytes) -> dict[str, Any] | None:
         said = codec.loads(b"{" + tail[1:] + b"}")
     except ValueError:
         return None
-    return said if isinstance(said, dict) and list(said) == _TAIL_KEYS else None
-
-
-def _tally(counter: Counter[str], word: str, count: int) -> None:
-    counter[word if word in counter or len(counter) < MOST_WORDS - 1 else "other"] += count
+    return said if isinstance(said, dict) and tuple(said) == ENDING_NAMES else None
 
 
 def _blocks(file: BinaryIO) -> Iterator[list[bytes]]:
@@ -283,8 +290,8 @@ def _read(file: BinaryIO) -> bytes:
 
 def _are_sealed(lines: list[bytes]) -> bool:
     """Whether all begin as rows do, and all checksums fit: what the lines say of themselves is compared in one go."""
-    if {line[:8] for line in lines} != {_HEAD} or {line[40:_INDEX_AT] for line in lines} != {_INDEX}:
+    if {line[:KEY_AT] for line in lines} != {START} or {line[KEY_END:INDEX_AT] for line in lines} != {KEY_TO_INDEX}:
         return False
-    said = b"".join([line[-_SEAL:] for line in lines])
-    sums = pack(f">{len(lines)}I", *[crc32(line[:-_SEAL]) for line in lines]).hex("|", 4)
-    return said == (_CRC + sums.replace("|", '"}' + _CRC) + '"}').encode()
+    said = b"".join([line[-SEAL_BYTES:] for line in lines])
+    sums = pack(f">{len(lines)}I", *[crc32(line[:-SEAL_BYTES]) for line in lines]).hex("|", 4)
+    return said == SEAL + sums.encode().replace(b"|", SEALED + SEAL) + SEALED

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import DamageError, DiskError, InputError
 from herogen_async.generation.journal.read.scan import Damage, Known, Line, record_of, scan
+from herogen_async.generation.journal.record import CELL_IN_BYTES, INDEX_IN_BYTES, KEY_IN_BYTES, ROW_IN_BYTES
 from herogen_async.generation.journal.repair.tail_repair import saving_files
 from herogen_async.generation.journal.write.append_file import AppendFile
 from herogen_async.generation.run_folder.disk import REAL
@@ -34,10 +34,6 @@ from herogen_async.specs.plan import IndexSet, Lineage
 MOST_DAMAGE_LISTED = 10_000  # damaged lines: a file that is all wrong does not fill the memory
 _BATCH_BYTES = 1 << 20
 _MOST_BYTES = 1 << 26  # of a damaged line that are looked into
-_ROW = re.compile(rb'\{"key":"[^\n]*?,"crc":"[0-9a-f]{8}"\}')
-_INDEX = re.compile(rb'"index":(\d{1,18})[,}]')
-_KEY = re.compile(rb'"key":"([0-9a-f]{32})"')
-_CELL = re.compile(rb'"cell":(\{[^{}]*\}),"repeat":(\d{1,9})[,}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +130,7 @@ class _Copy:
                 if self._takes(line.record, era):
                     yield raw + b"\n"
                 continue
-            rescued = [found[0] for found in _ROW.finditer(raw) if codec.is_sealed(found[0])]
+            rescued = [found[0] for found in ROW_IN_BYTES.finditer(raw) if codec.is_sealed(found[0])]
             for each in rescued:
                 if self._takes(record_of(each) or {}, era):
                     self.done.rescued += 1
@@ -209,7 +205,7 @@ def _lines(path: Path) -> Iterator[tuple[Line | Damage, bytes]]:
 def _task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
     """The task that a damaged row was of: its index where the key agrees, else what its cell says."""
     plan = lineage.eras[era].plan
-    index, key, cell = _INDEX.search(raw), _KEY.search(raw), _CELL.search(raw)
+    index, key, cell = INDEX_IN_BYTES.search(raw), KEY_IN_BYTES.search(raw), CELL_IN_BYTES.search(raw)
     found = None
     if index and key and int(index[1]) < plan.size and plan.key(int(index[1])) == key[1].decode():
         found = int(index[1])

@@ -15,7 +15,7 @@ from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, HerogenError
 from herogen_async.generation.journal import Damage, Fold, Known, accepted_damage, saving_files, scan
-from herogen_async.generation.journal.row_schema import FAILURE, ROW
+from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.run_folder import (
     Manifest,
@@ -268,8 +268,8 @@ def _what_is_wrong(damage: Damage) -> str:
         return "its checksum fits, and it is no JSON object"
     if raw.endswith(b"\r"):
         return "it ends in CR LF: something has rewritten the file"
-    if raw.count(b'{"key":"') > 1:
+    if raw.count(START) > 1:
         return "two rows are fused in it"
-    if damage.size <= _PEEK and not re.search(rb',"crc":"[0-9a-f]{8}"\}$', raw):
+    if damage.size <= _PEEK and not SEALED_END.search(raw):
         return "it does not end as a row does"
     return "its checksum does not fit"

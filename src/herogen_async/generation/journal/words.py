@@ -1,0 +1,19 @@
+"""Counts of words that a server chooses, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+MOST_WORDS = 64
+_OTHER = "other"
+
+
+class Words(Counter[str]):
+    """How often each word came, of the first MOST_WORDS different ones; those for which there is no room are "other".
+
+    While a run goes on and when its journal is read later, words are counted by the same rule.
+    """
+
+    def count(self, word: str, times: int = 1) -> None:
+        """Count `word` once more, or `times`."""
+        self[word if word in self or len(self) < MOST_WORDS - 1 else _OTHER] += times
