@@ -11,8 +11,8 @@ import pytest
 from herogen_async.cli.plan_command import plan_lines
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
+from herogen_async.generation.forecast import Forecast, ServerChoice, forecast
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
-from herogen_async.generation.session.forecast import Forecast, ServerChoice, forecast
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.spec import Spec

@@ -17,7 +17,7 @@ WRITERS = {
     "generation/control": "the socket in a run's folder, which is no file that could be published",
     "generation/limits/shared": "the file through which processes share their buckets, outside of any run",
     "generation/endpoint/embedded": "the weights: a cache and no run's files; pipes to the model's process",
-    "generation/session/session": "a run that never was leaves no folder: it goes before its lock is released",
+    "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
     "data/dataset/export/parquet": "into a file that is being published",
     "data/dataset/assemble/previous_folder": "removes what the new data set replaces, where nobody has changed it",

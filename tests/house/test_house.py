@@ -38,6 +38,8 @@ WINGS: dict[str, tuple[str, ...]] = {
         "engine",
         "report",
         "control",
+        "run_request",
+        "forecast",
         "session",
     ),
     "data": ("charts", "quality", "dataset", "prepare"),

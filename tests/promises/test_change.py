@@ -15,11 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import herogen_async
+from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import RunFolderError
 from herogen_async.data import dataset
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.journal import repair_tails, replay
+from herogen_async.generation.forecast.costs import priced
+from herogen_async.generation.journal import replay
+from herogen_async.generation.observer import SILENT
 from herogen_async.generation.run_folder import (
     RunFolder,
     RunLock,
@@ -28,9 +31,12 @@ from herogen_async.generation.run_folder import (
     read_manifest,
     write_manifest,
 )
-from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import Consent, RunRequest
-from herogen_async.generation.session.spec_change import agree
+from herogen_async.generation.run_request import Consent, Ready, RunRequest
+from herogen_async.generation.session.agreement import agree
+from herogen_async.generation.session.locked import Locked, locked
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.opened import conclude
+from herogen_async.generation.session.repaired import repair
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
@@ -152,8 +158,8 @@ def test_p7_other_weights_of_the_embedded_model_are_refused_whatever_is_agreed_t
     if now is None:
         order = replace(order, server=Server("http://127.0.0.1:1/v1"))
     ready = Ready(order, "model-1", None if now is None else _weights(now))
-    with pytest.raises(RunFolderError, match="the weights"):
-        agree(ready, run.plan, NOON)
+    with pytest.raises(RunFolderError, match="the weights"), locked(priced(ready, NOON), MonotonicClock()) as own:
+        agree(own, NOON)
 
 
 def _weights(sha256: str) -> Any:
@@ -268,19 +274,23 @@ def test_p7_of_three_generations_the_newest_answer_counts_everywhere(tmp_path: P
 # -- kills and resumes ---------------------------------------------------------------------------------------------
 
 
+def a_notifier(folder: RunFolder) -> Notifier:
+    return Notifier(SILENT, folder, MonotonicClock(), lambda _: None)
+
+
 def agree_and_die(runs: Runs, spec: Spec, steps: int) -> None:
     """The first `steps` of a change: forget what was sent, repair, write the manifest. Then the process is gone."""
     folder = runs.folder
     order = RunRequest(spec, "completions", "m", Server(runs.server.url), None, folder, Settings())
     order = replace(order, consent=Consent(extend=True))
     lock = RunLock.acquire(folder, NOON.isoformat())
-    agreement = agree(Ready(order, "m"), Plan(spec, endpoint="completions", model="m"), NOON)
+    agreed, notifier = agree(Locked(priced(Ready(order, "m"), NOON), lock), NOON), a_notifier(folder)
     if steps > 0:
-        lock.vouch(repair_tails(folder, NOON, lock.mark)[1])
+        repaired = repair(agreed, notifier, NOON, requeues_damaged=False)
     if steps > 1:
         lock.forget_sent()
     if steps > 2:
-        agreement.conclude()
+        conclude(repaired, notifier)
     lock.release()
 
 

@@ -18,7 +18,7 @@ import herogen_async
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.run_request import new_request
+from herogen_async.generation.run_request import new_request
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.watch import Watch
 from herogen_async.generation.settings import Settings

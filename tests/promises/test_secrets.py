@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from herogen_async.cli import main
-from herogen_async.generation.session import session
+from herogen_async.generation.session import asking, found, session
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import herogen, last_json, small_spec, write_spec
 
@@ -85,8 +85,8 @@ def broken(*_: object) -> None:
     "breaks",
     [
         lambda patch: patch.setattr(session, "find_model", broken),
-        lambda patch: patch.setattr(session, "replay", broken),
-        lambda patch: patch.setattr(session, "gate_for", broken),
+        lambda patch: patch.setattr(found, "replay", broken),
+        lambda patch: patch.setattr(asking, "gate_for", broken),
     ],
     ids=["find_model", "replay", "gate_for"],
 )

@@ -24,8 +24,8 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.generation.journal import read_failures, read_rows
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.run_request import new_request
 from herogen_async.generation.session import Session, Watch
-from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import assert_exact_grid, small_spec

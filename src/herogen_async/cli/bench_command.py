@@ -95,7 +95,7 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure which concurrency is enough: real runs against a simulated server, or against yours."""
-    from herogen_async.generation.session.run_request import read_spec
+    from herogen_async.generation.run_request import read_spec
     from herogen_async.lab.bench import MeasuredEndpoint, Simulated, cells_of
 
     _check_together(virtual=virtual, base_url=base_url, rows=rows, limit=limit, own=(model, endpoint))

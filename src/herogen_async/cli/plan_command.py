@@ -14,7 +14,7 @@ from herogen_async.cli.settings_options import as_words, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
-    from herogen_async.generation.session.forecast import Forecast, ServerChoice
+    from herogen_async.generation.forecast import Forecast, ServerChoice
     from herogen_async.specs.plan import Estimate
 
 
@@ -42,7 +42,7 @@ def plan(
     **settings: Any,
 ) -> None:
     """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
-    from herogen_async.generation.session.forecast import ServerChoice, forecast
+    from herogen_async.generation.forecast import ServerChoice, forecast
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
@@ -62,7 +62,7 @@ def plan(
 def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words."""
     from herogen_async.core.units import counted
-    from herogen_async.generation.session.changes import in_words
+    from herogen_async.generation.forecast.changes import in_words
 
     grid, repeats = found.plan.grid, found.plan.repeats
     axes = " x ".join(f"{length:,} {name}" for name, _, _, length in grid.axes)

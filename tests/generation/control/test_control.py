@@ -31,10 +31,13 @@ from herogen_async.generation.endpoint.http.plain_transport import PlainTranspor
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import TransportFor
 from herogen_async.generation.endpoint.target import Server
+from herogen_async.generation.observer import SILENT
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_events, read_manifest
+from herogen_async.generation.run_request import RunRequest
 from herogen_async.generation.session import Watch
-from herogen_async.generation.session.run_request import RunRequest
+from herogen_async.generation.session.at_work import AtWork
+from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
@@ -315,13 +318,14 @@ async def test_an_endpoint_that_was_opened_for_one_call_carries_eight_after_its_
         assert server.connections <= 9
 
 
-def an_order(folder: RunFolder) -> RunRequest:
-    return RunRequest(SPEC, "chat", "m", None, "embedded", folder, Settings())
+def a_steering(folder: RunFolder, at_work: AtWork) -> Steering:
+    request = RunRequest(SPEC, "chat", "m", None, "embedded", folder, Settings())
+    return Steering(request, Notifier(SILENT, folder, MonotonicClock(), at_work.interrupt), at_work)
 
 
 def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) -> None:
     """The embedded model still starts."""
-    steering = Steering(an_order(RunFolder(tmp_path)), MonotonicClock(), lambda _: None)
+    steering = a_steering(RunFolder(tmp_path), AtWork())
     assert "not asking" == steering.answer(Command("status"))["state"]
     with pytest.raises(InputError, match="asks nothing yet") as early:
         steering.answer(Command("pause"))
@@ -330,8 +334,9 @@ def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) ->
 
 @pytest.mark.anyio
 async def test_a_run_that_sleeps_till_it_can_go_on_is_ended_by_drain_and_nothing_else(folder: RunFolder) -> None:
-    nap = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
-    steering = Steering(an_order(folder), MonotonicClock(), lambda _: None, nap)
+    at_work = AtWork()
+    nap = at_work.nap = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
+    steering = a_steering(folder, at_work)
     parked = RunReport(run="r", state="parked", total=9, done=1, failed=0, pending=8, wake_in_s=3600.0)
     goes_on = asyncio.ensure_future(nap.until_it_can_go_on(parked, lambda _: None))
     await asyncio.sleep(0)

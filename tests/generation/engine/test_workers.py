@@ -19,7 +19,10 @@ from herogen_async.generation.engine.feed import Feed, PendingCall
 from herogen_async.generation.limits import Admission, Ticket
 from herogen_async.generation.limits.bucket_table import BucketTable
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.run_request import RunRequest
+from herogen_async.generation.run_request import RunRequest
+from herogen_async.generation.session import Watch
+from herogen_async.generation.session.at_work import AtWork
+from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
 from support.engine_rig import Rig, Scripted, Seen, one_second
@@ -220,8 +223,9 @@ def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp
     async def main() -> None:
         rig, endpoint, notices = Rig(), Resized(), list[str]()
         order = RunRequest(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))
-        steering = Steering(order, rig.clock, notices.append)
-        with steering.steers(rig.engine, endpoint):
+        at_work, watch = AtWork(), Watch(on_notice=notices.append)
+        steering = Steering(order, Notifier(watch, order.folder, rig.clock, at_work.interrupt), at_work)
+        with at_work.steered(rig.engine, endpoint):
             command = Command("set", {"concurrency": 12})
             took_s = await rig.run((1.5, partial(steering.answer, command)))
         assert [12] == endpoint.sizes

@@ -10,19 +10,28 @@ from typing import Any
 import pytest
 
 from herogen_async.core import codec
+from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import DamageError, DiskError, RunFolderError
 from herogen_async.generation.endpoint.target import Server
+from herogen_async.generation.forecast.costs import priced
+from herogen_async.generation.forecast.plan_diff import PlanDiff
+from herogen_async.generation.observer import SILENT
 from herogen_async.generation.run_folder import (
     Manifest,
     RunFolder,
+    RunLock,
     package_versions,
     publishing,
     read_manifest,
     write_manifest,
 )
-from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import RunRequest
-from herogen_async.generation.session.spec_change import agree as agreed
+from herogen_async.generation.run_request import Ready, RunRequest
+from herogen_async.generation.session.agreement import Agreed
+from herogen_async.generation.session.agreement import agree as agreed
+from herogen_async.generation.session.locked import Locked, locked
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.opened import conclude
+from herogen_async.generation.session.repaired import Repaired, repair
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
@@ -62,7 +71,9 @@ def manifest_of(spec: Spec = DEMO, **changes: Any) -> Manifest:
 def agree(folder: RunFolder, spec: Spec = DEMO, *, model: str = "m", **settings: Any) -> None:
     server = Server("http://127.0.0.1:1/v1", CANARY)
     order = RunRequest(spec, "completions", model, server, None, folder, Settings(**settings))
-    agreed(Ready(order, model), Plan(spec, endpoint="completions", model=model), NOON).conclude()
+    notifier = Notifier(SILENT, folder, MonotonicClock(), lambda _: None)
+    with locked(priced(Ready(order, model), NOON), MonotonicClock()) as held:
+        conclude(repair(agreed(held, NOON), notifier, NOON, requeues_damaged=False), notifier)
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
@@ -211,7 +222,7 @@ def test_p5_the_old_file_stands_until_the_new_one_is_whole(folder: RunFolder) ->
 def test_p13_the_key_of_a_run_is_in_no_file_of_it(folder: RunFolder) -> None:
     agree(folder)
     written = [path.read_bytes() for path in folder.path.rglob("*") if path.is_file()]
-    assert len(written) == 1
+    assert len(written) == 2  # the manifest and the lock
     assert all(CANARY.encode() not in data for data in written)
 
 
@@ -271,5 +282,12 @@ def test_p7_rows_without_a_manifest_are_not_mixed_with_new_ones(folder: RunFolde
 
 def test_p9_a_manifest_that_cannot_be_written_is_a_disk_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    gone, other = RunFolder(tmp_path / "file" / "demo"), RunFolder(tmp_path / "other")
+    other.create()
+    lock = RunLock.acquire(other, NOON.isoformat())
+    request = RunRequest(DEMO, "completions", "m", Server("http://127.0.0.1:1/v1"), None, gone, Settings())
+    held = Locked(priced(Ready(request, "m"), NOON), lock)
+    repaired = Repaired(Agreed(held, PlanDiff(None, manifest_of())))
     with pytest.raises(DiskError, match=r"manifest\.json' can't be written"):
-        agree(RunFolder(tmp_path / "file" / "demo"))
+        conclude(repaired, Notifier(SILENT, other, MonotonicClock(), lambda _: None))
+    lock.release()

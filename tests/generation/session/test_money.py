@@ -14,13 +14,12 @@ import pytest
 
 import herogen_async
 from herogen_async.core.errors import InputError
+from herogen_async.generation.forecast.costs import longest_prompt, most_answer_tokens, price_for
 from herogen_async.generation.limits.budget import TEMPLATE_TOKENS
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder, read_lock
+from herogen_async.generation.run_request import Ready, new_request
 from herogen_async.generation.session import Watch
-from herogen_async.generation.session.costs import longest_prompt, most_answer_tokens, price_for
-from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
 from herogen_async.view.terminal import summary_lines
@@ -282,8 +281,8 @@ def ready_for(**sampling: object) -> Ready:
 
 def test_a_service_tier_in_the_spec_has_its_own_price() -> None:
     ready, flex = ready_for(), ready_for(extra={"service_tier": "flex"})
-    plan = Plan(ready.order.spec, endpoint="chat", model="gpt-5-mini")
-    flex_plan = Plan(flex.order.spec, endpoint="chat", model="gpt-5-mini")
+    plan = Plan(ready.request.spec, endpoint="chat", model="gpt-5-mini")
+    flex_plan = Plan(flex.request.spec, endpoint="chat", model="gpt-5-mini")
     standard_price, flex_price = price_for(ready, plan, AT), price_for(flex, flex_plan, AT)
     assert standard_price is not None
     assert flex_price is not None
@@ -291,8 +290,8 @@ def test_a_service_tier_in_the_spec_has_its_own_price() -> None:
 
 
 def test_the_tries_of_a_best_of_may_cost_as_many_answers() -> None:
-    assert 3 * MOST == most_answer_tokens(ready_for(extra={"best_of": 3}).order.spec.sampling)
-    assert MOST == most_answer_tokens(ready_for().order.spec.sampling)
+    assert 3 * MOST == most_answer_tokens(ready_for(extra={"best_of": 3}).request.spec.sampling)
+    assert MOST == most_answer_tokens(ready_for().request.spec.sampling)
 
 
 def test_the_longest_prompt_bounds_every_other() -> None:

@@ -28,8 +28,8 @@ from herogen_async.generation.retry import (
     Triage,
     nap_s,
 )
+from herogen_async.generation.run_request import new_request
 from herogen_async.generation.session import Session, Watch, scheduled_resume
-from herogen_async.generation.session.run_request import new_request
 from herogen_async.generation.settings import Settings
 from herogen_async.view.terminal import summary_lines
 from support.fake_server import Asked, FakeServer, Reply, answer, error

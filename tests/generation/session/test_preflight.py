@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import herogen_async
+from herogen_async.generation.forecast.preflight import crash_line, room_line, row_bytes
 from herogen_async.generation.session import Watch
-from herogen_async.generation.session.preflight import crash_line, room_line, row_bytes
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
 from support.fake_server import FakeServer
@@ -41,8 +41,8 @@ def test_p10_a_run_says_at_its_start_what_a_kill_would_cost(tmp_path: Path) -> N
 
 def test_p9_a_disk_that_may_be_too_small_is_told_before_anything_is_asked(tmp_path: Path) -> None:
     plan = Plan(small_spec(values=100), endpoint="completions", model="m")
-    assert room_line(tmp_path, plan, 1) is None
-    line = room_line(tmp_path, plan, 10**13)
+    assert room_line(plan, 1, folder="r", free=10**6) is None
+    line = room_line(plan, 10**13, folder="r", free=10**6)
     assert line is not None
     assert "10,000,000,000,000 answers may take" in line
     assert 500 < row_bytes(plan) < 1000, "50 tokens of answer, a short prompt, and the row's own names"

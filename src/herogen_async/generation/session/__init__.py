@@ -11,19 +11,19 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.forecast.costs import spent
 from herogen_async.generation.journal import replay
 from herogen_async.generation.observer import SILENT
 from herogen_async.generation.report import Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
-from herogen_async.generation.session.costs import spent
-from herogen_async.generation.session.reporter import wake_in_s
-from herogen_async.generation.session.run_request import (
+from herogen_async.generation.run_request import (
     Consent,
     RunRequest,
     changed_settings,
     new_request,
     request_of_manifest,
 )
+from herogen_async.generation.session.reporter import wake_in_s
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.sync_runner import run_to_end

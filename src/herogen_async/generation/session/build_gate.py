@@ -7,7 +7,7 @@ from herogen_async.generation.engine import Gate
 from herogen_async.generation.engine.gate import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
-from herogen_async.generation.session.open_endpoint import Ready
+from herogen_async.generation.run_request import Ready
 
 
 def gate_for(
@@ -19,14 +19,14 @@ def gate_for(
     budget: Budget | None = None,
 ) -> Gate:
     """The gate of a run; `fuse_for` makes its window fuse where time is not real."""
-    order, now = ready.order, clock.now()
-    settings, sampling = order.settings, order.spec.sampling
+    request, now = ready.request, clock.now()
+    settings, sampling = request.settings, request.spec.sampling
     admission = Admission(
         now,
         settings.limits(),
         estimate=TokenEstimate(sampling.max_completion_tokens or sampling.max_tokens),
-        adaptive=AdaptiveConcurrency(largest=order.most_in_flight) if settings.concurrency == "auto" else None,
-        ramp=order.server is not None,  # the embedded model queues, and never refuses
+        adaptive=AdaptiveConcurrency(largest=request.most_in_flight) if settings.concurrency == "auto" else None,
+        ramp=request.server is not None,  # the embedded model queues, and never refuses
         window_s=settings.window_s,
         ledger=ledger,
         budget=budget,

@@ -1,18 +1,16 @@
-"""From an order to an endpoint that answers: which model it is, and the embedded server's life."""
+"""From a request to an endpoint that answers: which model it is, and the embedded server's life."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from herogen_async.core.errors import EndpointError, InputError
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.endpoint.embedded import (
     DESCRIPTION,
-    Weights,
-    WeightsProgress,
     open_embedded,
     weights_in_thread,
 )
@@ -20,54 +18,44 @@ from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompa
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.run_folder import read_manifest
-from herogen_async.generation.session.run_request import RunRequest
+from herogen_async.generation.run_request import Ready, RunRequest
+from herogen_async.generation.session.notifier import Notifier
 from herogen_async.specs.plan import Plan
 
 UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An order whose model is known, and the embedded model's weights where it is that."""
-
-    order: RunRequest
-    model: str
-    weights: Weights | None = None
-
-
-async def find_model(
-    order: RunRequest, on_notice: Callable[[str], None], on_weights: Callable[[WeightsProgress], None]
-) -> Ready:
+async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
     """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
-    if order.server is None:
-        weights = await weights_in_thread(order.weights, on_weights)
-        if order.pinned is not None and order.pinned != weights.sha256:
+    if request.server is None:
+        weights = await weights_in_thread(request.weights, notifier.weights)
+        if request.pinned is not None and request.pinned != weights.sha256:
             raise InputError(
                 f"this run was made with other weights than {str(weights.path)!r}",
                 fix="put the old file back, or start a new run with --run NAME",
             )
-        on_notice(DESCRIPTION)
-        return Ready(order, weights.name, weights)
-    if order.model is not None:
-        return Ready(order, order.model)
-    if order.folder.manifest.exists():
-        return Ready(order, read_manifest(order.folder).model)
-    model = await _only_model(order, order.server)
-    on_notice(f"{order.server.base_url} serves one model, {model!r}: using it.")
-    return Ready(replace(order, model=model), model)
+        notifier.notice(DESCRIPTION)
+        return Ready(request, weights.name, weights)
+    if request.model is not None:
+        return Ready(request, request.model)
+    if request.folder.manifest.exists():
+        return Ready(request, read_manifest(request.folder).model)
+    model = await _only_model(request, request.server)
+    notifier.notice(f"{request.server.base_url} serves one model, {model!r}: using it.")
+    return Ready(replace(request, model=model), model)
 
 
 @contextlib.asynccontextmanager
 async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
     """The endpoint of a run, open; the embedded server is started for it and ended after it."""
     if ready.weights is None:
-        async with _client(ready.order, ready.model, ready.order.server) as endpoint:
+        async with _client(ready.request, ready.model, ready.request.server) as endpoint:
             yield endpoint
         return
     embedded = open_embedded(
         ready.weights,
-        lambda server: _client(ready.order, ready.model, server),
-        concurrency=ready.order.most_in_flight,
+        lambda server: _client(ready.request, ready.model, server),
+        concurrency=ready.request.most_in_flight,
         context_tokens=_context_tokens(plan),
         on_notice=on_notice,
     )
@@ -75,24 +63,24 @@ async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], Non
         yield endpoint
 
 
-def _client(order: RunRequest, model: str, server: Server | None) -> OpenAICompatible:
+def _client(request: RunRequest, model: str, server: Server | None) -> OpenAICompatible:
     if server is None:
-        raise RuntimeError("an order without weights has a server")
+        raise RuntimeError("an request without weights has a server")
     return OpenAICompatible(
         server,
-        kind=order.endpoint,
+        kind=request.endpoint,
         model=model,
-        sampling=order.spec.sampling.as_sent(),
-        concurrency=order.most_in_flight,
-        timeout_s=order.settings.timeout_s,
+        sampling=request.spec.sampling.as_sent(),
+        concurrency=request.most_in_flight,
+        timeout_s=request.settings.timeout_s,
         # What may have been charged is asked again by the engine alone, which reserves its worst case anew.
-        transport_for=partial(choose_transport, resends=order.settings.budget_usd is None),
+        transport_for=partial(choose_transport, resends=request.settings.budget_usd is None),
     )
 
 
-async def _only_model(order: RunRequest, server: Server) -> str:
+async def _only_model(request: RunRequest, server: Server) -> str:
     try:
-        async with _client(order, "", server) as endpoint:
+        async with _client(request, "", server) as endpoint:
             models = await endpoint.models()
     except EndpointError as error:
         raise InputError(

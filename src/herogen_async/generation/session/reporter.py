@@ -21,7 +21,7 @@ from herogen_async.generation.report import (
     live_report,
     published_figures,
 )
-from herogen_async.generation.session.open_endpoint import Ready
+from herogen_async.generation.run_request import Ready
 
 REPORT_TICKS = 2  # engine ticks between two live reports: five a second
 PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
@@ -111,13 +111,13 @@ class Reporter:
         return self._pace.moment(self.progress, self._clock.now(), self._earlier_s)
 
     def _head(self) -> dict[str, Any]:
-        order = self._ready.order
+        request = self._ready.request
         return {
-            "run": str(order.folder.path),
+            "run": str(request.folder.path),
             "grid": self._grid,
             "model": self._ready.model,
-            "endpoint": order.endpoint,
-            "base_url": None if order.server is None else order.server.base_url,
+            "endpoint": request.endpoint,
+            "base_url": None if request.server is None else request.server.base_url,
             "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
             "budget": None if self.budget is None else self.budget.limit_usd,
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError, Interrupted
 from herogen_async.generation.report import RunReport
-from herogen_async.generation.session.run_request import RunRequest, new_request
+from herogen_async.generation.run_request import RunRequest, new_request
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.sync_runner import run_to_end
 from herogen_async.generation.session.watch import Watch

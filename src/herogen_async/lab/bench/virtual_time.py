@@ -21,9 +21,8 @@ from herogen_async.generation.journal import MemoryJournal
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.run_request import MOST_IN_FLIGHT, Ready, RunRequest
 from herogen_async.generation.session.build_gate import gate_for
-from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import MOST_IN_FLIGHT, RunRequest
 from herogen_async.lab.bench.bench_rows import varied
 from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, outlook_from
 from herogen_async.lab.bench.records import Cell, Setting

@@ -1,30 +1,38 @@
-"""What a run costs: its price, its budget, and the ledger over all its sessions."""
+"""What a run costs: its price, and the most that one answer may come to. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import is_loopback
-from herogen_async.generation.limits import Budget, Rates, byte_size, in_usd
+from herogen_async.generation.limits import byte_size, in_usd
 from herogen_async.generation.prices import BY_HAND, Price, cost, price_of
-from herogen_async.generation.run_folder import LockFile, Manifest, RunLock
-from herogen_async.generation.session.open_endpoint import Ready
-from herogen_async.generation.session.run_request import RunRequest
+from herogen_async.generation.run_folder import LockFile, Manifest
+from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Sampling
 
 
-def check_budget(order: RunRequest) -> None:
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What is to be asked, and what it costs; `price` is None where nobody knows."""
+
+    ready: Ready
+    plan: Plan
+    price: Price | None
+
+
+def check_budget(request: RunRequest) -> None:
     """InputError where a budget can't be kept, as far as that is known before anything is asked or fetched."""
-    settings = order.settings
+    settings = request.settings
     if settings.budget_usd is None:
         return
-    if settings.price is None and (order.server is None or is_loopback(order.server.base_url)):
+    if settings.price is None and (request.server is None or is_loopback(request.server.base_url)):
         raise InputError("a budget was given, and a model on this machine has no price", fix=BY_HAND)
-    if most_answer_tokens(order.spec.sampling) is None:
+    if most_answer_tokens(request.spec.sampling) is None:
         raise InputError(
             "a budget was given, and the spec sets no max_tokens: an answer may cost anything",
             fix="set `max_tokens` (or `max_completion_tokens`) under `sampling`",
@@ -33,14 +41,20 @@ def check_budget(order: RunRequest) -> None:
 
 def price_for(ready: Ready, plan: Plan, at: datetime) -> Price | None:
     """What the run's model costs at `at`. Raises InputError when there is a budget and nobody knows."""
-    order = ready.order
-    base_url = None if order.server is None else order.server.base_url
-    price = _price(plan, ready.model, base_url, order.settings.price, at)
-    if price is None and order.settings.budget_usd is not None:
+    request = ready.request
+    base_url = None if request.server is None else request.server.base_url
+    price = price_in(plan, ready.model, base_url, request.settings.price, at)
+    if price is None and request.settings.budget_usd is not None:
         raise InputError(
             f"a budget was given, and the price of {ready.model!r} at {base_url} is not known", fix=BY_HAND
         )
     return price
+
+
+def priced(ready: Ready, at: datetime) -> Priced:
+    """`ready` with its plan and price. Raises InputError when there is a budget and nobody knows the price."""
+    plan = ready.plan()
+    return Priced(ready, plan, price_for(ready, plan, at))
 
 
 def price_notice(model: str, price: Price, budget_usd: float | None) -> str:
@@ -50,37 +64,10 @@ def price_notice(model: str, price: Price, budget_usd: float | None) -> str:
     return f"{model} costs {rates} ({price.source}){limit}."
 
 
-def budget_for(ready: Ready, price: Price | None, usage: Mapping[str, int], lock: RunLock) -> Budget | None:
-    """The ledger of a run whose journal sums up to `usage`; None where there is no price."""
-    if price is None:
-        return None
-    return Budget(
-        Rates(price.input_usd, price.output_usd, price.cached_usd),
-        answer_tokens=most_answer_tokens(ready.order.spec.sampling),
-        limit_usd=ready.order.settings.budget_usd,
-        rows_usd=cost(usage, price) or 0.0,
-        charged=lock.charged,
-        on_charge=lock.charge,
-    )
-
-
-def book_repricing(
-    held: Manifest | None, price: Price | None, usage: Mapping[str, int], lock: RunLock, at: datetime
-) -> None:
-    """What rows cost more when they were bought than they would today goes into the ledger: it was spent."""
-    if held is None or price is None:
-        return
-    plan = held.lineage().plan
-    bought = cost(usage, _price(plan, held.model, held.base_url, held.settings.price, at))
-    today = cost(usage, price)
-    if bought is not None and today is not None and bought > today:
-        lock.charge(ceil((bought - today) * 1e6))
-
-
 def spent(manifest: Manifest, usage: Mapping[str, int], lock: LockFile, at: datetime) -> float | None:
     """What a run has cost, from its folder alone; None where the price is not known."""
     plan = manifest.lineage().plan
-    price = _price(plan, manifest.model, manifest.base_url, manifest.settings.price, at)
+    price = price_in(plan, manifest.model, manifest.base_url, manifest.settings.price, at)
     of_rows = cost(usage, price)
     return None if of_rows is None else round(of_rows + lock.charged / 1e6, 6)
 
@@ -92,7 +79,8 @@ def most_answer_tokens(sampling: Sampling) -> int | None:
     return None if limit is None else limit * (max(tries, 1) if type(tries) is int else 1)
 
 
-def _price(plan: Plan, model: str, base_url: str | None, by_hand: str | None, at: datetime) -> Price | None:
+def price_in(plan: Plan, model: str, base_url: str | None, by_hand: str | None, at: datetime) -> Price | None:
+    """What `model` costs for `plan` at `at`; None where that is not known."""
     return price_of(
         model,
         base_url,

@@ -1,9 +1,6 @@
-"""What a session says before it asks: what a crash would cost, and whether the disk has room for the answers."""
+"""The worst case, before anything is asked: what a crash would cost, and whether the disk has room. Pure."""
 
 from __future__ import annotations
-
-import shutil
-from pathlib import Path
 
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Plan
@@ -33,12 +30,12 @@ def row_bytes(plan: Plan) -> float:
     return asked + ROW_BYTES + (UNLIMITED_BYTES if limit is None else TOKEN_BYTES * limit)
 
 
-def room_line(folder: Path, plan: Plan, rows: int) -> str | None:
-    """A warning when `rows` more answers may not fit on the disk of `folder`."""
-    wanted, free = rows * row_bytes(plan), shutil.disk_usage(folder).free
+def room_line(plan: Plan, rows: int, *, folder: str, free: int) -> str | None:
+    """A warning when `rows` more answers may not fit into the `free` bytes of the disk of `folder`."""
+    wanted = rows * row_bytes(plan)
     if wanted <= free:
         return None
     return (
-        f"{rows:,} answers may take {wanted / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free where {str(folder)!r} lies: "
+        f"{rows:,} answers may take {wanted / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free where {folder!r} lies: "
         "when the disk is full the run parks, and nothing is lost."
     )

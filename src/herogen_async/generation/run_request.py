@@ -9,15 +9,17 @@ import os
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS
+from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, Weights
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
 from herogen_async.generation.prices import price_by_hand
-from herogen_async.generation.run_folder import Manifest, RunFolder, find_run
+from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions
 from herogen_async.generation.settings import Durability, Settings
+from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 
 # What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
@@ -69,6 +71,19 @@ class RunRequest:
         return MOST_IN_FLIGHT if hard == resource.RLIM_INFINITY else max(1, min(MOST_IN_FLIGHT, hard // 2))
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request whose model is known, and the embedded model's weights where it is that."""
+
+    request: RunRequest
+    model: str
+    weights: Weights | None = None
+
+    def plan(self) -> Plan:
+        """Its tasks."""
+        return Plan(self.request.spec, endpoint=self.request.endpoint, model=self.model)
+
+
 def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
     """The spec that an argument means; None is the built-in one. Raises SpecError."""
     if spec is None:
@@ -87,7 +102,7 @@ def new_request(
     timeout_s: float | None,
     settings: Settings,
 ) -> RunRequest:
-    """An order from a caller's wishes. Raises InputError."""
+    """A request from a caller's wishes. Raises InputError."""
     check_settings(settings)
     if endpoint not in (None, "completions", "chat"):
         raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
@@ -95,9 +110,9 @@ def new_request(
     model = model or wanted.model
     server = choose_server(base_url, model, os.environ, api_key=api_key)
     kind = endpoint or wanted.endpoint
-    order = RunRequest(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
+    request = RunRequest(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
     if server is None:
-        return _embedded_order(order, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
+        return _embedded_request(request, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
     if kind == "completions" and is_openai(server.base_url):
         raise InputError(
             "no model at api.openai.com serves completions any more",
@@ -107,21 +122,38 @@ def new_request(
         raise InputError("no model was named", fix="--model NAME, or `model:` in the spec")
     if model is not None and is_embedded(model):
         raise InputError(f"{model!r} is the embedded model, and a base URL was given too", fix="leave one of them out")
-    return order
+    return request
 
 
 def request_of_manifest(
     manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None
 ) -> RunRequest:
-    """The order that a manifest holds. Raises InputError when its key is not at hand."""
+    """The request that a manifest holds. Raises InputError when its key is not at hand."""
     check_settings(settings)
     spec = manifest.resolved_spec()
     if manifest.base_url is None:
         held = manifest.weights or {}
-        order = RunRequest(spec, manifest.endpoint, manifest.model, None, held.get("file", EMBEDDED), folder, settings)
-        return replace(order, pinned=held.get("sha256"))
+        file, pinned = held.get("file", EMBEDDED), held.get("sha256")
+        return RunRequest(spec, manifest.endpoint, manifest.model, None, file, folder, settings, pinned=pinned)
     server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
     return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+
+
+def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
+    """The manifest of a new run: what `request_of_manifest` goes on with."""
+    request, weights = ready.request, ready.weights
+    return Manifest(
+        spec=request.spec.as_dict(),
+        grid_fingerprint=plan.grid_fingerprint,
+        generation_fingerprint=plan.generation_fingerprint,
+        endpoint=request.endpoint,
+        model=ready.model,
+        base_url=None if request.server is None else request.server.base_url,
+        created_at=at.isoformat(),
+        weights=None if weights is None else {"file": request.weights or EMBEDDED, "sha256": weights.sha256},
+        settings=request.settings,
+        versions=package_versions(),
+    )
 
 
 def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -156,11 +188,11 @@ def _counts(value: object, *, most: float = float("inf")) -> bool:
     return type(value) is int and 1 <= value <= most
 
 
-def _embedded_order(
-    order: RunRequest, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None
+def _embedded_request(
+    request: RunRequest, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None
 ) -> RunRequest:
-    """`order` for the embedded model: no server, time enough, and for the built-in spec the profile."""
-    model, settings = order.model, order.settings
+    """`request` for the embedded model: no server, time enough, and for the built-in spec the profile."""
+    model, settings = request.model, request.settings
     if model is not None and not is_embedded(model):
         raise InputError(
             f"the model {model!r} was named, and no server to ask for it",
@@ -170,11 +202,11 @@ def _embedded_order(
         settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S, min_timeout_s=EMBEDDED_TIMEOUT_S)
     own_file = os.environ.get("HEROGEN_MODEL") if model is None else model
     weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
-    order = replace(order, model=None, weights=weights, settings=settings)
+    request = replace(request, model=None, weights=weights, settings=settings)
     if not is_builtin:
-        return order
+        return request
     kind = endpoint or "chat"
-    spec = order.spec.replace(endpoint=kind, sampling={**order.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
+    spec = request.spec.replace(endpoint=kind, sampling={**request.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
     shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())
     notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
-    return replace(order, spec=spec, endpoint=kind, notices=(notice,))
+    return replace(request, spec=spec, endpoint=kind, notices=(notice,))

@@ -1,0 +1,116 @@
+"""The forecast of a command, from its arguments and the run's folder: nothing is written, nothing is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.target import EMBEDDED, choose_server, is_embedded
+from herogen_async.generation.forecast.changes import differences
+from herogen_async.generation.forecast.costs import priced
+from herogen_async.generation.forecast.forecast import Forecast, ServerChoice, estimated, last_figures
+from herogen_async.generation.forecast.kept_rows import followed, kept_by
+from herogen_async.generation.forecast.plan_diff import refuse_other_weights
+from herogen_async.generation.run_folder import Manifest, RunFolder, existing_run, read_events, read_manifest
+from herogen_async.generation.run_request import (
+    Ready,
+    RunRequest,
+    changed_settings,
+    check_settings,
+    manifest_of,
+    new_request,
+    read_spec,
+)
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.spec import Spec
+
+_NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
+
+
+def forecast(
+    spec: Spec | str | os.PathLike[str] | None,
+    run: str | os.PathLike[str] | None,
+    *,
+    wish: ServerChoice,
+    settings: Mapping[str, Any],
+) -> Forecast:
+    """What `run SPEC --run RUN` would do, or for a run alone `resume RUN`; nothing is written, nothing sent.
+
+    Raises InputError, RunFolderError, DamageError.
+    """
+    at = MonotonicClock().wall()
+    if wish.endpoint not in (None, "completions", "chat"):
+        raise InputError(f"{wish.endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    if run is None:
+        request = _fresh_request(spec, wish, settings)
+        ready = Ready(request, request.model or (EMBEDDED if request.server is None else ""))
+        return replace(estimated(priced(ready, at), {}), wish=wish)
+    folder = existing_run(run)
+    held = read_manifest(folder)
+    ready = _ready_to_go_on(spec, held, folder, wish=wish, settings=settings)
+    # Which weights it would be is for `run` to find out: their file may be large, or not there yet.
+    weights = (held.weights or {"sha256": ""}) if ready.request.server is None else None
+    fresh = replace(manifest_of(ready, ready.plan(), at), weights=weights)
+    refuse_other_weights(folder, held, fresh)
+    return replace(
+        estimated(priced(ready, at), last_figures(read_events(folder)), kept_by(folder, followed(folder, held, fresh))),
+        changes=tuple(differences(held, fresh)),
+        keeps_stale=held.keeps_stale,
+        wish=_wish_of(ready, wish),
+    )
+
+
+def _fresh_request(
+    spec: Spec | str | os.PathLike[str] | None, wish: ServerChoice, settings: Mapping[str, Any]
+) -> RunRequest:
+    url = wish.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+    return new_request(
+        spec,
+        run=None,
+        base_url=url,
+        endpoint=wish.endpoint,
+        model=wish.model,
+        api_key=None if url is None else _NO_KEY,
+        timeout_s=settings.get("timeout_s"),
+        settings=changed_settings(Settings(), settings),
+    )
+
+
+def _ready_to_go_on(
+    spec: Spec | str | os.PathLike[str] | None,
+    held: Manifest,
+    folder: RunFolder,
+    *,
+    wish: ServerChoice,
+    settings: Mapping[str, Any],
+) -> Ready:
+    """As the run has it, but for the spec, if there is one, and for what is wished."""
+    own = spec is None
+    wanted = held.resolved_spec() if own else read_spec(spec)
+    model = wish.model or (None if own else wanted.model) or held.model
+    url = wish.base_url or (None if is_embedded(model) else held.base_url)
+    request = RunRequest(
+        wanted,
+        wish.endpoint or (held.endpoint if own else wanted.endpoint),
+        model,
+        None if url is None else choose_server(url, model, {}, api_key=_NO_KEY),
+        None if held.weights is None else held.weights.get("file"),
+        folder,
+        changed_settings(held.settings if own else Settings(), settings),
+    )
+    check_settings(request.settings)
+    return Ready(request, model)
+
+
+def _wish_of(ready: Ready, wish: ServerChoice) -> ServerChoice:
+    """All that `run` takes from the spec and the environment, and never from a folder, where the spec has it not."""
+    request, spec = ready.request, ready.request.spec
+    return ServerChoice(
+        None if request.server is None else request.server.base_url,
+        request.endpoint if request.endpoint != spec.endpoint else None,
+        wish.model or request.weights or (ready.model if ready.model != spec.model else None),
+    )

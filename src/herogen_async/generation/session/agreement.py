@@ -1,0 +1,53 @@
+"""A run folder and a request must mean the same questions: rows of two plans are mixed only when a person says so (P7).
+
+Nothing is changed here: what is refused leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.forecast.kept_rows import followed, kept_by
+from herogen_async.generation.forecast.plan_diff import PlanDiff, plan_diff, refusal, refuse_other_weights
+from herogen_async.generation.run_folder import Manifest, RunFolder, read_manifest
+from herogen_async.generation.run_request import manifest_of
+from herogen_async.generation.session.locked import Locked
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A locked run that may go on as `diff` says."""
+
+    locked: Locked
+    diff: PlanDiff
+
+
+def agree(locked: Locked, at: datetime) -> Agreed:
+    """What the folder and the request come to.
+
+    Raises RunFolderError when the folder holds answers to other questions and the request doesn't consent to that,
+    DamageError when what it holds can't be read.
+    """
+    folder, ready, plan = locked.folder, locked.priced.ready, locked.priced.plan
+    held, fresh = _held(folder), manifest_of(ready, plan, at)
+    if held is not None:
+        refuse_other_weights(folder, held, fresh)
+    diff = plan_diff(held, fresh, ready.request.consent)
+    if held is not None and not diff.is_agreed:
+        kept = kept_by(folder, followed(folder, held, fresh))
+        if kept.rows or kept.failed:
+            raise refusal(folder, diff.changes, kept, is_other_grid=held.grid_fingerprint != fresh.grid_fingerprint)
+    return Agreed(locked, diff)
+
+
+def _held(folder: RunFolder) -> Manifest | None:
+    if folder.manifest.exists():
+        return read_manifest(folder)
+    if folder.segments():
+        raise RunFolderError(
+            f"{str(folder.path)!r} holds answers but no manifest",
+            fix="put its manifest.json back, or start a new run with --run NAME",
+        )
+    return None

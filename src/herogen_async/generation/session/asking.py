@@ -1,0 +1,90 @@
+"""A session asks: the engine, and all that it holds meanwhile: journal, shared limits, endpoint, lane."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import DiskError, ParkReason
+from herogen_async.generation.engine import Deadline, Engine, Lane, Stopped
+from herogen_async.generation.engine.sharing import shared_ledger
+from herogen_async.generation.journal import JournalWriter
+from herogen_async.generation.retry import Triage
+from herogen_async.generation.session.at_work import AtWork
+from herogen_async.generation.session.build_gate import gate_for
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.open_endpoint import open_endpoint
+from herogen_async.generation.session.work import Work
+from herogen_async.specs.plan import Call
+
+
+async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: AtWork) -> Stopped | None:
+    """Ask for all of `work`; why it stopped early, None if it did not. A `stopped` event says how it ended."""
+    opened, reporter = work.opened, work.reporter
+    settings = opened.ready.request.settings
+    notifier.record("started", settings=asdict(settings), model=opened.ready.model)
+    journal = JournalWriter(
+        opened.folder,
+        durability=settings.durability,
+        first_segment=opened.lineage.eras[-1].first_segment,
+        on_durable=opened.lock.vouch,
+    )
+    stopped: Stopped | None
+    try:
+        async with _open_engine(work, journal, notifier, clock=clock, at_work=at_work) as engine:
+            await engine.run(work.wanted.indices())
+            stopped = engine.stopped
+    except DiskError as error:
+        stopped = Stopped("parked", error.message, error.fix, park_reason=ParkReason.DISK)
+    except asyncio.CancelledError:
+        stopped = Stopped("interrupted", "cancelled from outside")
+        if journal.lost is not None:
+            stopped = Stopped("interrupted", journal.lost.message, journal.lost.fix)
+            notifier.notice(f"{journal.lost.message}. What to do: {journal.lost.fix}.")
+        notifier.record("stopped", **reporter.summary(stopped))
+        raise
+    finally:
+        at_work.engine = None
+        if reporter.budget is not None:
+            reporter.budget.keep()
+    notifier.record("stopped", **reporter.summary(stopped))
+    return stopped
+
+
+@contextlib.asynccontextmanager
+async def _open_engine(
+    work: Work, journal: JournalWriter, notifier: Notifier, *, clock: Clock, at_work: AtWork
+) -> AsyncIterator[Engine]:
+    """An engine that can ask and be steered while the block lasts."""
+    opened, reporter = work.opened, work.reporter
+    ready, plan = opened.ready, opened.lineage.plan
+    request, settings = ready.request, ready.request.settings
+    with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
+        async with open_endpoint(ready, plan, notifier.notice) as endpoint:
+            reporter.progress.started_s = clock.now()
+            lane: Lane[Call] = Lane(
+                endpoint,
+                gate=gate_for(ready, clock, ledger, budget=reporter.budget),
+                clock=clock,
+                counters=reporter.progress,
+                concurrency=request.most_in_flight,
+                triage=Triage(max_attempts=settings.max_attempts),
+                deadline=Deadline(
+                    min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
+                ),
+            )
+            engine = Engine(
+                plan,
+                lane,
+                journal,
+                clock=clock,
+                counters=reporter.progress,
+                run_s=settings.run_timeout_s,
+                on_sent=opened.lock.sent,
+                on_tick=lambda: reporter.tick(notifier.report, opened.lock.publish, notifier.record),
+            )
+            with at_work.steered(engine, endpoint):
+                yield engine

@@ -1,0 +1,38 @@
+"""What a run's journal holds when a session begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from herogen_async.generation.journal import Recovered, replay
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.opened import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An opened run, and what has been answered of it."""
+
+    opened: Opened
+    journal: Recovered
+
+
+def read_journal(opened: Opened) -> Found:
+    """Replay the journal. Raises DamageError."""
+    return Found(opened, replay(opened.folder, opened.lineage))
+
+
+def tell_what_is_there(found: Found, notifier: Notifier) -> None:
+    """Rows that don't count, and what a kill has cost (P10)."""
+    opened, journal = found.opened, found.journal
+    folder, lock = str(opened.folder.path), opened.lock
+    if journal.foreign:
+        notifier.notice(f"{journal.foreign} rows in {folder!r} belong to another plan: they are kept, and not counted.")
+    if journal.duplicates:
+        notifier.notice(f"{journal.duplicates} rows are there twice: the first of each counts.")
+    if lock.frontier:
+        total = opened.lineage.plan.within(opened.ready.request.settings.limit)
+        sent = min(lock.frontier, total)
+        again = sent - journal.done.count(sent) - journal.failed.count(sent)
+        asked = f"; asking {again} again that were asked and have no answer" if again > 0 else ""
+        notifier.notice(f"{folder}: {journal.done.count(total)} of {total} are done{asked}.")

@@ -1,0 +1,62 @@
+"""The manifest says what the run is from now on; it is written once the journal is repaired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from herogen_async.core.errors import DiskError
+from herogen_async.generation.forecast.kept_rows import followed, kept_by
+from herogen_async.generation.forecast.plan_diff import PlanDiff, change_line
+from herogen_async.generation.prices import Price
+from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, write_manifest
+from herogen_async.generation.run_request import Ready
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.repaired import Repaired
+from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that is ready to be gone on with. `before` is its manifest as it was found, None where it is new."""
+
+    ready: Ready
+    price: Price | None
+    lock: RunLock
+    lineage: Lineage
+    before: Manifest | None
+
+    @property
+    def folder(self) -> RunFolder:
+        return self.ready.request.folder
+
+    def with_settings(self, settings: Settings) -> Opened:
+        """The same run, driven otherwise."""
+        return replace(self, ready=replace(self.ready, request=replace(self.ready.request, settings=settings)))
+
+
+def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
+    """Write what was agreed on, where it differs from what is there, and say what it comes to. Raises DiskError."""
+    locked, diff = repaired.agreed.locked, repaired.agreed.diff
+    if diff.is_change:
+        locked.lock.forget_sent()
+    manifest = _written(locked.folder, diff)
+    if diff.is_change:
+        kept = kept_by(locked.folder, manifest)
+        notifier.notice(change_line(diff, kept))
+        notifier.record("changed", changes=diff.changes, keeps_stale=diff.fresh.keeps_stale, **kept.counts())
+    return Opened(locked.priced.ready, locked.priced.price, locked.lock, manifest.lineage(), diff.held)
+
+
+def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
+    manifest = diff.fresh
+    if diff.held is not None:
+        manifest = replace(followed(folder, diff.held, manifest), keeps_stale=manifest.keeps_stale)
+        if manifest == diff.held:
+            return manifest
+    try:
+        begin_segment(folder, manifest.first_segment)  # first: what a repair saves belongs to the old plan
+        write_manifest(folder, manifest)
+    except OSError as error:
+        raise DiskError(f"{str(folder.manifest)!r} can't be written: {error.strerror}") from error
+    return manifest

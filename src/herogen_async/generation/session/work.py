@@ -1,0 +1,82 @@
+"""What one session asks for, with its counters and its reports; said before anything is sent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from herogen_async.core.clock import Clock
+from herogen_async.generation.engine import Counters
+from herogen_async.generation.forecast.preflight import crash_line, room_line
+from herogen_async.generation.run_folder import RunFolder, read_events
+from herogen_async.generation.session.billing import budget_for
+from herogen_async.generation.session.found import Found
+from herogen_async.generation.session.notifier import Notifier
+from herogen_async.generation.session.opened import Opened
+from herogen_async.generation.session.reporter import Reporter
+from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
+from herogen_async.generation.session.session_history import fold_history
+from herogen_async.specs.plan import IndexSet
+
+
+class FailedAgain:
+    """The failed tasks that a person wants to be asked again: each of them once, however often the run goes on."""
+
+    def __init__(self, wanted: bool | Collection[str]) -> None:
+        self._wanted = wanted
+        self._left: list[int] | None = None
+
+    def left(self, found: Found) -> list[int]:
+        """Those that are still to be asked. Raises InputError for a class that no failure is of."""
+        if self._left is None:
+            opened = found.opened
+            self._left = chosen(opened.folder, opened.lineage, found.journal, self._wanted)
+        return self._left
+
+    def have_failed(self, failed: IndexSet) -> None:
+        """They are asked no more."""
+        self._left = [index for index in self._left or () if index not in failed]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An opened run, the tasks that a session asks for, and how it reports on them."""
+
+    opened: Opened
+    wanted: ToAsk
+    reporter: Reporter
+
+
+def plan_work(found: Found, again: FailedAgain, clock: Clock) -> Work:
+    """The tasks without an answer within the limit, and the failed ones that are wanted."""
+    opened, journal = found.opened, found.journal
+    plan = opened.lineage.plan
+    wanted = to_ask(plan, journal, again.left(found), opened.ready.request.settings.limit)
+    counters = Counters(
+        total=len(wanted.skipped) + wanted.count,
+        done=len(journal.done),
+        failed=len(wanted.skipped) - len(journal.done),
+        usage=journal.usage,
+        finish_reasons=journal.finish_reasons,
+        started_s=clock.now(),
+    )
+    budget = budget_for(opened, journal.usage)
+    reporter = Reporter(
+        opened.ready, counters, clock, earlier_s=_earlier_s(opened.folder), grid=plan.size, budget=budget
+    )
+    return Work(opened, wanted, reporter)
+
+
+def tell_worst_case(work: Work, notifier: Notifier) -> None:
+    """What a crash would cost, and whether the answers may not fit on the disk."""
+    request = work.opened.ready.request
+    notifier.notice(crash_line(request.settings, request.most_in_flight))
+    where = work.opened.folder.path
+    plan, free = work.opened.lineage.plan, shutil.disk_usage(where).free
+    if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):
+        notifier.notice(warning)
+
+
+def _earlier_s(folder: RunFolder) -> float:
+    return float(fold_history(read_events(folder))["elapsed_s"])
