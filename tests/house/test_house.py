@@ -23,7 +23,7 @@ from support.source import (
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
 WINGS: dict[str, tuple[str, ...]] = {
-    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "http1"),
+    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "options", "http1"),
     "specs": ("spec", "sources", "plan"),
     "generation": (
         "settings",
@@ -70,6 +70,7 @@ PURE = (
     "core/codec",
     "core/units",
     "core/likeness",
+    "core/options",
     "core/http1",
     "specs/sources/grid",
     "specs/plan",

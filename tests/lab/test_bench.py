@@ -127,7 +127,7 @@ def test_a_sweep_that_means_nothing_is_a_sentence_with_a_fix(
         ({"virtual": True, "enforce": "hourly"}, "'hourly' is not known"),
         ({"slots": 0}, "slots"),
         ({"latency_ms": [-1.0]}, "latency"),
-        ({"concurrency": ["many"]}, "'many' is no concurrency"),
+        ({"concurrency": ["many"]}, "concurrency can't be 'many'"),
         ({"seconds": 0.0}, "seconds"),
         ({"seconds": float("nan")}, "nan"),
         ({"virtual": True, "rows": 0}, "0 rows"),

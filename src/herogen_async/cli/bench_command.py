@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from herogen_async.cli.settings_options import concurrency_from
+from herogen_async.cli.options import setting
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.errors import InputError
+from herogen_async.generation.settings import RUN_SETTINGS
 
 if TYPE_CHECKING:
     from herogen_async.lab.bench import Bench, Cell, Measured, Simulated
@@ -36,19 +37,11 @@ def bench(
     spec: Annotated[
         Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
     ] = None,
-    rpm: Annotated[
-        list[float] | None, typer.Option(metavar="N ...", help="Requests a minute that are permitted.")
-    ] = None,
-    tpm: Annotated[
-        list[float] | None, typer.Option(metavar="N ...", help="Tokens a minute that are permitted.")
-    ] = None,
+    rpm: Annotated[list[float] | None, setting("rpm", metavar="N ...")] = None,
+    tpm: Annotated[list[float] | None, setting("tpm", metavar="N ...")] = None,
     concurrency: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="N|auto ...",
-            help="How many requests are in flight at most.",
-            show_default="16, 64 and 256; with --virtual 16",
-        ),
+        setting("concurrency", metavar="N|auto ...", show_default="16, 64 and 256; with --virtual 16"),
     ] = None,
     latency_ms: Annotated[
         list[float] | None,
@@ -103,7 +96,7 @@ def bench(
         _check_simulated(latency_ms=latency_ms, slots=slots, enforce=enforce, headers=headers, untold=untold or None)
     numbers = concurrency or ([_RUNS_CONCURRENCY] if virtual else list(_MEASURED_CONCURRENCY))
     cells = cells_of(
-        [concurrency_from(text) for text in numbers],
+        [RUN_SETTINGS["concurrency"].read(text) for text in numbers],
         rpm=rpm or (),
         tpm=tpm or (),
         latency_ms=(None,) if base_url is not None else latency_ms or (_LATENCY_MS,),

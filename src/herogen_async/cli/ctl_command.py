@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.settings_options import concurrency_from
 from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
 from herogen_async.core.errors import InputError
+from herogen_async.generation.settings import RUN_SETTINGS
 
 if TYPE_CHECKING:
     from herogen_async.generation.control import Command
+
+_LIVE = [each for each in RUN_SETTINGS.values() if each.live]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,8 @@ def ctl(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME=VALUE...", help="With `set`: concurrency=N, rpm=N, tpm=N; rpm=none lifts the limit."
+            metavar="NAME=VALUE...",
+            help=f"With `set`: {', '.join(f'{each.name}=N' for each in _LIVE)}; rpm=none removes the limit.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -79,20 +81,10 @@ def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     name = name.strip().lower().replace("-", "_")
     if name not in SETTABLE:
-        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, SETTABLE))
+        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, tuple(SETTABLE)))
     if not equals:
         raise InputError(f"{text!r} sets nothing", fix=f"{name}=VALUE")
-    if name == "concurrency":
-        return name, concurrency_from(value.strip())
-    if value.strip().lower() == "none":
-        return name, None
-    try:
-        number = float(value.strip() if "_" not in value else "nan")
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise InputError(f"{name} can't be {value!r}", fix="give a number above zero, or none")
-    return name, number
+    return name, SETTABLE[name].read_live(value)
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:
@@ -103,10 +95,14 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         head += f", {status['done']:,} of {status['total']:,} done, {status['in_flight']:,} in flight"
         if status["failed"]:
             head += f", {status['failed']:,} given up"
-    limits = [f"concurrency {status['concurrency']}"]
-    for name in ("rpm", "tpm"):
-        limits.append(f"{name} {'none' if status[name] is None else format(status[name], ',.10g')}")
-    return [head + ".", f"Set: {', '.join(limits)}."]
+    settings = ", ".join(_shown(each.word, status[each.name]) for each in _LIVE if each.name in status)
+    return [head + ".", f"Settings: {settings}."]
+
+
+def _shown(name: str, value: float | str | None) -> str:
+    if value is None:
+        return f"no {name} limit"
+    return f"{name} {value if isinstance(value, str) else format(value, ',.10g')}"
 
 
 def _next_step(status: dict[str, Any], name: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.settings_options import as_words, takes_settings
+from herogen_async.cli.options import takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
+from herogen_async.core.options import as_words, changed_options
 
 if TYPE_CHECKING:
     from herogen_async.generation.forecast import Forecast, ServerChoice
@@ -133,15 +133,14 @@ def next_steps(found: Forecast, spec: str | None, wish: ServerChoice, settings: 
 
     `settings` are those that were given.
     """
-    from herogen_async.generation.settings import Settings
+    from herogen_async.generation.settings import RUN_SETTINGS
 
     of_folder = found.folder is not None and spec is None  # planned with its settings, which `run` would not take up
-    usual = asdict(Settings())
-    held = {name: value for name, value in asdict(found.settings).items() if of_folder and value != usual[name]}
-    asking = [*_run_command(found, spec), *as_words({**held, **settings}), *found.flags]
+    held = changed_options(RUN_SETTINGS, found.settings) if of_folder else {}
+    asking = [*_run_command(found, spec), *as_words(RUN_SETTINGS, {**held, **settings}), *found.flags]
     step = asking
     if found.folder is not None and spec is None and not found.changes and wish.base_url is None:
-        step = ["herogen-async", "resume", found.folder.argument, *as_words(settings)]
+        step = ["herogen-async", "resume", found.folder.argument, *as_words(RUN_SETTINGS, settings)]
     steps = [step]
     if found.stale.requests and found.may_keep_stale:
         steps.append([*asking, "--regenerate-stale"])

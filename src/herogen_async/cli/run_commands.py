@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.settings_options import takes_settings
+from herogen_async.cli.options import takes_settings
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from herogen_async.generation.session import Watch
 
 
-WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Where it parks and knows when it can go on, sleep till then.")
-]
+WaitOption = Annotated[bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.")]
 
 RequeueOption = Annotated[
-    bool, typer.Option("--requeue-damaged", help="Pass over damaged lines, and ask for what they held again.")
+    bool, typer.Option("--requeue-damaged", help="Skip damaged lines, and request their rows again.")
 ]
 
 
@@ -109,7 +107,7 @@ def resume(
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Go on with a run, as its folder says."""
+    """Continue a run. Settings not given here stay as they are."""
     _resume(run, json, wait=wait, requeue_damaged=requeue_damaged, **settings)
 
 
@@ -124,7 +122,7 @@ def retry(
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Go on with a run, and ask also for the rows that were given up."""
+    """Continue a run, and request its failed rows again. Settings not given here stay as they are."""
     _resume(run, json, retry_failed=kinds or True, wait=wait, **settings)
 
 

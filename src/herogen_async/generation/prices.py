@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import version
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import is_loopback
+from herogen_async.generation.settings import read_price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices
@@ -71,15 +71,9 @@ def price_of(
 def price_by_hand(text: str) -> Price:
     """`IN,OUT`, USD for a million tokens each. Raises InputError."""
     try:
-        prompt, answer = map(float, text.split(","))
+        return Price(*read_price(text), "--price")
     except ValueError:
-        prompt = answer = -1.0
-    if not (isfinite(prompt) and isfinite(answer) and prompt >= 0 and answer >= 0):
-        raise InputError(
-            f"{text!r} is no price",
-            fix=BY_HAND,
-        )
-    return Price(prompt, answer, "--price")
+        raise InputError(f"{text!r} is no price", fix=BY_HAND) from None
 
 
 def cost(usage: Mapping[str, int], price: Price | None) -> float | None:

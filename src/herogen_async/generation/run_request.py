@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, Weights
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
-from herogen_async.generation.prices import price_by_hand
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions
-from herogen_async.generation.settings import Durability, Settings
+from herogen_async.generation.settings import Settings, check_settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 
@@ -154,38 +152,6 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
         settings=request.settings,
         versions=package_versions(),
     )
-
-
-def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """`settings` with those of `changes` that are not None."""
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
-
-
-def check_settings(settings: Settings) -> None:
-    """InputError for a setting that can't work."""
-    wrong = {
-        "concurrency": settings.concurrency != "auto" and not _counts(settings.concurrency, most=100_000),
-        "max_attempts": not _counts(settings.max_attempts),
-        "limit": settings.limit is not None and not _counts(settings.limit),
-    }
-    timeouts = ("timeout_s", "min_timeout_s", "row_timeout_s", "run_timeout_s")
-    for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd", "tpd", "window_s", "budget_usd", *timeouts):
-        value = getattr(settings, name)
-        wrong[name] = value is not None and not (type(value) in (int, float) and 0 < value < float("inf"))
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            shown = name.removesuffix("_s").removesuffix("_usd").replace("_", "-")
-            raise InputError(f"{shown} can't be {getattr(settings, name)!r}", fix="give a number above zero")
-    if settings.durability not in get_args(Durability):
-        valid = ", ".join(map(repr, get_args(Durability)))
-        raise InputError(f"durability can't be {settings.durability!r}", fix=f"valid: {valid}")
-    if settings.price is not None:
-        price_by_hand(str(settings.price))
-
-
-def _counts(value: object, *, most: float = float("inf")) -> bool:
-    """Whether it is a whole number from 1 on. Python's callers may give anything, and the manifest keeps it."""
-    return type(value) is int and 1 <= value <= most
 
 
 def _embedded_request(

@@ -478,7 +478,7 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
             return result.stdout
 
         assert "paused" == last_json(ctl("pause", "--json"))["state"]
-        assert "Set: concurrency 8, rpm 60,000, tpm none." in ctl("set", "concurrency=8", "rpm=60000")
+        assert "Settings: concurrency 8, rpm 60,000, no tpm limit." in ctl("set", "concurrency=8", "rpm=60000")
         assert ": paused, " in ctl("status")
         assert ": running, " in ctl("resume")
         assert ": draining, " in ctl("drain")
@@ -497,7 +497,7 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
         (("set", "rpm=fast"), "rpm can't be 'fast'", "a number above zero, or none"),
         (("set", "rpm=5", "RPM=none"), "rpm is given twice", "one of them"),
         *[(("set", f"tpm={value}"), "tpm can't be", "above zero, or none") for value in BAD_NUMBERS],
-        (("set", "concurrency=none"), "'none' is no concurrency", "or auto"),
+        (("set", "concurrency=none"), "concurrency can't be 'none'", "or auto"),
     ],
 )
 def test_a_mistyped_command_is_told_what_would_be_right(typed: tuple[str, ...], wrong: str, fix: str) -> None:

@@ -230,7 +230,9 @@ def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp
             took_s = await rig.run((1.5, partial(steering.answer, command)))
         assert [12] == endpoint.sizes
         assert 3.0 == pytest.approx(took_s)
-        assert ["concurrency is 12 from now on", "Only this session has it"] == [line.split(",")[0] for line in notices]
+        assert ["ctl: concurrency set to 12 (was 4).", "Only this session has it"] == [
+            line.split(",")[0] for line in notices
+        ]
         assert 12 == steering.settings.concurrency
 
     run_virtual(main())

@@ -223,7 +223,7 @@ def test_the_price_is_told_once_and_the_cost_in_every_report(tmp_path: Path) -> 
         ({"budget_usd": 1.0, "base_url": "https://gw.example.com/v1", "api_key": "k"}, "not known", "--price IN,OUT"),
         ({"budget_usd": -1.0, "price": PRICE}, "budget can't be -1.0", "above zero"),
         ({"budget_usd": math.nan, "price": PRICE}, "budget can't be nan", "above zero"),
-        ({"price": "cheap"}, "'cheap' is no price", "--price IN,OUT"),
+        ({"price": "cheap"}, "price can't be 'cheap'", "IN,OUT"),
     ],
 )
 def test_a_budget_that_can_not_be_kept_is_wrong_input(

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, Literal, cast
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest, shown
+from herogen_async.generation.settings import RUN_SETTINGS
 
 VERSION = 1
 MOST_COMMAND = 4 << 10  # bytes of a command with its newline: the longest that means anything has 200
 MOST_REPLY = 64 << 10  # a reply names limits and states, and no rows
 ACTIONS = ("pause", "resume", "drain", "set", "status")
-SETTABLE = ("concurrency", "rpm", "tpm")
+SETTABLE = {name: each for name, each in RUN_SETTINGS.items() if each.live}
 
 Value = float | Literal["auto"] | None
 
@@ -35,10 +35,10 @@ class Command:
     settings: Mapping[str, Value] = field(default_factory=dict)
 
     def line(self) -> bytes:
-        """As it is sent. Raises InputError for a number that JSON has none for: it would arrive as null, no limit."""
+        """As it is sent. Raises InputError for a value that can't be set: JSON would send nan as null, no limit."""
         for name, value in self.settings.items():
-            if isinstance(value, float) and not isfinite(value):
-                raise InputError(f"{name} can't be {value!r}", fix="give a number above zero, or None for none")
+            if name in SETTABLE:
+                SETTABLE[name].check(value, unset="None")
         return codec.dumps({"v": VERSION, "do": self.do, "settings": dict(self.settings)}) + b"\n"
 
 
@@ -52,8 +52,8 @@ def command_from(line: bytes) -> Command:
         raise InputError(f"{do!r} with the settings {shown(settings)}", fix="settings go with 'set', at least one")
     for name, value in settings.items():
         if name not in SETTABLE:
-            raise InputError(f"{shown(name)} can't be set while a run is at work", fix=nearest(name, SETTABLE))
-        _check(name, value)
+            raise InputError(f"{shown(name)} can't be set while a run is at work", fix=nearest(name, tuple(SETTABLE)))
+        SETTABLE[name].check(value, unset="null")
     return Command(do, settings)
 
 
@@ -88,13 +88,3 @@ def _object(line: bytes) -> dict[str, Any]:
             fix="use the version of herogen-async that the run was started with",
         )
     return said
-
-
-def _check(name: str, value: object) -> None:
-    """Of the right type; whether it can work is for those to say who know the run."""
-    if name == "concurrency":
-        is_right, fix = value == "auto" or type(value) is int, "a whole number above zero"
-    else:
-        is_right, fix = value is None or type(value) in (int, float), "a number above zero, or null for none"
-    if not is_right:
-        raise InputError(f"{name} can't be {shown(value)}", fix=f"give {fix}")

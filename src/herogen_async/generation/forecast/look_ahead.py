@@ -19,13 +19,11 @@ from herogen_async.generation.run_folder import Manifest, RunFolder, existing_ru
 from herogen_async.generation.run_request import (
     Ready,
     RunRequest,
-    changed_settings,
-    check_settings,
     manifest_of,
     new_request,
     read_spec,
 )
-from herogen_async.generation.settings import Settings
+from herogen_async.generation.settings import Settings, changed_settings, check_settings
 from herogen_async.specs.spec import Spec
 
 _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed

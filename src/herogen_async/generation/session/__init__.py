@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
-from typing import Literal, TypedDict, Unpack
+from dataclasses import replace
+from typing import Unpack
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
@@ -19,7 +19,6 @@ from herogen_async.generation.run_folder import existing_run, is_held, read_even
 from herogen_async.generation.run_request import (
     Consent,
     RunRequest,
-    changed_settings,
     new_request,
     request_of_manifest,
 )
@@ -28,7 +27,8 @@ from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.sync_runner import run_to_end
 from herogen_async.generation.session.watch import RunObserver, Watch
-from herogen_async.generation.settings import Durability, Settings
+from herogen_async.generation.settings import RUN_SETTINGS, Settings, changed_settings
+from herogen_async.generation.settings.keywords import SettingsOptions
 from herogen_async.specs.spec import Spec
 
 __all__ = [
@@ -45,38 +45,6 @@ __all__ = [
 ]
 
 RunPath = str | os.PathLike[str]
-_SETTINGS = tuple(field.name for field in fields(Settings))
-
-
-class SettingsOptions(TypedDict, total=False):
-    """The settings of a run, those of `journal.Settings`; each may be left out.
-
-    `concurrency` is how many requests are in flight at most, 16 when left out; with `auto` it is found out. `rpm`,
-    `tpm`, `input_tpm`, `output_tpm` are requests and tokens a minute, `rpd` and `tpd` a day: ceilings, whatever the
-    server says. `window_s` is for servers that count by windows of so many seconds. `limit` takes only the first tasks
-    of the grid. A request may take `timeout_s`, and less when the others are fast, but never less than `min_timeout_s`.
-    `durability` is what an answer has survived when it is counted as done: `process`, `periodic` or `power`.
-    A row may take `row_timeout_s` with all its attempts, then it is given up; a session asks for `run_timeout_s`, then
-    it parks. `budget_usd` is what the run may cost at most, over all its sessions; `price` is `IN,OUT`, USD for a
-    million tokens of prompt and of answer, for where no price is known or another one is paid.
-    """
-
-    concurrency: int | Literal["auto"] | None
-    rpm: float | None
-    tpm: float | None
-    input_tpm: float | None
-    output_tpm: float | None
-    rpd: float | None
-    tpd: float | None
-    window_s: float | None
-    limit: int | None
-    timeout_s: float | None
-    min_timeout_s: float | None
-    durability: Durability | None
-    row_timeout_s: float | None
-    run_timeout_s: float | None
-    budget_usd: float | None
-    price: str | None
 
 
 class RunOptions(SettingsOptions, total=False):
@@ -187,7 +155,7 @@ def _new_session(spec: Spec | RunPath | None, options: RunOptions) -> Session:
         model=options.get("model"),
         api_key=options.get("api_key"),
         timeout_s=options.get("timeout_s"),
-        settings=changed_settings(Settings(), {name: options.get(name) for name in _SETTINGS}),
+        settings=changed_settings(Settings(), {name: options.get(name) for name in RUN_SETTINGS}),
     )
     order = replace(order, settings=_with_held_money(order))
     consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
@@ -201,7 +169,7 @@ def _new_session(spec: Spec | RunPath | None, options: RunOptions) -> Session:
 
 def _check_names(options: Mapping[str, object], known: type) -> None:
     """InputError for an option that there isn't: a budget that nobody reads would be no budget."""
-    names = sorted(known.__annotations__)
+    names = sorted({*known.__annotations__, *RUN_SETTINGS})
     for name in options:
         if name not in names:
             raise InputError(f"{name!r} is no option", fix=nearest(name, names))
@@ -225,7 +193,7 @@ def _old_session(run: RunPath, options: ResumeOptions) -> Session:
     _check_names(options, ResumeOptions)
     folder = existing_run(run)
     manifest = read_manifest(folder)
-    changes = {name: options.get(name) for name in _SETTINGS}
+    changes = {name: options.get(name) for name in RUN_SETTINGS}
     order = request_of_manifest(
         manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key")
     )

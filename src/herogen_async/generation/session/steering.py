@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from herogen_async.core.errors import HerogenError, InputError
-from herogen_async.generation.control import Command
+from herogen_async.generation.control import SETTABLE, Command
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine, allow_open_files
 from herogen_async.generation.run_folder import RunFolder, read_manifest, write_manifest
-from herogen_async.generation.run_request import OTHER_FILES, RunRequest, check_settings
+from herogen_async.generation.run_request import OTHER_FILES, RunRequest
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.notifier import Notifier
-from herogen_async.generation.settings import Settings
+from herogen_async.generation.settings import Settings, check_settings
 
 
 class Steering:
@@ -62,9 +62,7 @@ class Steering:
         status: dict[str, Any] = {
             "run": str(self._folder.path),
             "state": self._at_work.state,
-            "concurrency": settings.concurrency,
-            "rpm": settings.rpm,
-            "tpm": settings.tpm,
+            **{name: getattr(settings, name) for name in SETTABLE},
         }
         if self._at_work.endpoint is not None and (engine := self._at_work.engine) is not None:
             counters = engine.counters
@@ -119,7 +117,7 @@ class Steering:
                 engine.set_ceiling(name, value)
             old = getattr(before, name)
             self._record(name, old, value)
-            self._notifier.notice(f"{name} is {_shown(value)} from now on, by ctl; it was {_shown(old)}.")
+            self._notifier.notice(f"ctl: {_change(name, old, value)}.")
         if changed:
             self._keep()
 
@@ -138,7 +136,11 @@ def keep_settings(folder: RunFolder, settings: Settings) -> None:
     write_manifest(folder, replace(read_manifest(folder), settings=settings))
 
 
-def _shown(value: float | str | None) -> str:
-    if value is None:
-        return "without a limit"
+def _change(name: str, old: float | str | None, new: float | str | None) -> str:
+    """`rpm set to 500 (was 60)`."""
+    was = "no limit" if old is None else _shown(old)
+    return f"{name} limit removed (was {was})" if new is None else f"{name} set to {_shown(new)} (was {was})"
+
+
+def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:,.10g}"

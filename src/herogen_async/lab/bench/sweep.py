@@ -9,8 +9,7 @@ from itertools import product
 from typing import Any
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.run_request import check_settings
-from herogen_async.generation.settings import Settings
+from herogen_async.generation.settings import Settings, check_settings
 from herogen_async.lab.bench.records import Cell, Concurrency, Setting
 from herogen_async.lab.simulator import Latency, Policy
 

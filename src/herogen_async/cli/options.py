@@ -1,0 +1,70 @@
+"""How options get to the command line: those of a table, and those that several commands share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from herogen_async.core.options import Option, Options
+from herogen_async.generation.settings import RUN_SETTINGS
+
+
+def setting(name: str, **shown: Any) -> Any:
+    """The declaration of one setting, for a command that takes only some; `shown` is for `typer.Option`."""
+    return declared(RUN_SETTINGS[name], **{"show_default": False, **shown})
+
+
+def declared(option: Option, **shown: Any) -> Any:
+    """What typer knows of an option; `shown` overrules."""
+    return typer.Option(option.flag, **{"help": option.help, "metavar": option.kind.metavar, **shown})
+
+
+def takes_options(
+    table: Options, *, show_defaults: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose `**options` are given by the options of `table`: their names and values, only those given.
+
+    They stand before the command's last own option in its help.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+
+        @wraps(command)
+        def wrapped(**given: Any) -> None:
+            options = {
+                option.name: option.read(value) if isinstance(value, str) else value
+                for option in table.values()
+                if (value := given.pop(option.parameter)) is not None
+            }
+            command(**given, **options)
+
+        parameters = [*own[:-1], *(_parameter(option, show_defaults) for option in table.values()), own[-1]]
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return decorate
+
+
+def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose `**settings` are those of RUN_SETTINGS; `of_a_run`: what is not given stays as the run has it."""
+    return takes_options(RUN_SETTINGS, show_defaults=not of_a_run)
+
+
+def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
+    default = f"{option.default:g}" if isinstance(option.default, float) else option.default
+    shown = str(default) if show_default and default is not None else False
+    annotation: Any = Annotated[option.kind.parsed_as | None, declared(option, show_default=shown)]
+    return inspect.Parameter(
+        option.parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
+    )

@@ -1,0 +1,174 @@
+"""Options that are declared once, as the fields of a dataclass: all else that knows of them reads them from there.
+
+```
+@dataclass(frozen=True, slots=True)
+class Settings:
+    rpm: float | None = option(None, POSITIVE, "Request limit per minute.", unit="requests/min")
+
+SETTINGS = options_of(Settings)
+```
+A command line takes an option's `flag`, `metavar` and `help`; what is typed is made a value by `read`, and a value from
+anywhere is checked by `check`, with one sentence for all of them; `as_words` is the way back. Pure.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from typing import Any, TypeVar
+
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import shown
+
+T = TypeVar("T")
+_METADATA = "option"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The values that an option takes.
+
+    `valid` names them after "give". `holds` says whether a value is one: callers may pass anything. `read` makes one of
+    text, and raises ValueError. `parsed_as` is what a command line's own parser makes of the text: with str the text
+    is left to `read`.
+    """
+
+    valid: str
+    holds: Callable[[Any], bool]
+    read: Callable[[str], Any] = str
+    parsed_as: type = str
+    metavar: str | None = None
+
+
+def _is_positive(value: Any) -> bool:
+    """No bool, which is an int to Python, and neither nan nor infinity, which JSON has no number for."""
+    return type(value) in (int, float) and 0 < value < inf
+
+
+def read_number(text: str) -> float:
+    """A number as people write it: `1_000` is one to Python alone. Raises ValueError."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def read_count(text: str) -> int:
+    """A whole number in digits. Raises ValueError."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def is_count(value: Any, *, most: float = inf) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return type(value) is int and 1 <= value <= most
+
+
+POSITIVE = Kind("a number above zero", _is_positive, read_number, float, "N")
+COUNT = Kind("a whole number above zero", is_count, read_count, int, "N")
+SECONDS = replace(POSITIVE, valid="a number of seconds above zero", metavar="SECONDS")
+USD = replace(POSITIVE, valid="a number of USD above zero", metavar="USD")
+
+
+def one_of(*values: str) -> Kind:
+    """One of these words."""
+    return Kind(f"one of {', '.join(map(repr, values))}", values.__contains__, metavar="|".join(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `name` is the record's field and the Python keyword, its unit last: `timeout_s`.
+
+    `hint` is the field's type as it is written. With a `default` of None the option may be unset. `live`: it may be
+    changed while the work goes on.
+    """
+
+    kind: Kind
+    help: str
+    unit: str = ""
+    live: bool = False
+    name: str = ""
+    hint: str = ""
+    default: Any = None
+
+    @property
+    def parameter(self) -> str:
+        """The name without a unit at its end: on the command line the metavar says it."""
+        return self.name.removesuffix("_s").removesuffix("_usd")
+
+    @property
+    def word(self) -> str:
+        """The name as people see it."""
+        return self.parameter.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """As it is typed."""
+        return f"--{self.word}"
+
+    def read(self, text: str) -> Any:
+        """The value that `text` means. Raises InputError when it means none; whether it can work, `check` says."""
+        try:
+            return self.kind.read(text.strip())
+        except ValueError:
+            raise self._refused(text, "") from None
+
+    def check(self, value: object, *, unset: str = "") -> None:
+        """InputError for a value that can't work; `unset` is how "no value" is written where that is a choice."""
+        if not (self.kind.holds(value) or (value is None and self.default is None)):
+            raise self._refused(value, unset if self.default is None else "")
+
+    def read_live(self, text: str) -> Any:
+        """The checked value of `text` where `none` unsets the option. Raises InputError."""
+        if self.default is None and text.strip().lower() == "none":
+            return None
+        try:
+            value = self.kind.read(text.strip())
+        except ValueError:
+            value = text
+        self.check(value, unset="none")
+        return value
+
+    def _refused(self, value: object, unset: str) -> InputError:
+        also = f", or {unset}" if unset else ""
+        return InputError(f"{self.word} can't be {shown(value)}", fix=f"give {self.kind.valid}{also}")
+
+
+Options = Mapping[str, Option]  # by name, in the order that help and words have
+
+
+def option(default: T, kind: Kind, text: str, *, unit: str = "", live: bool = False) -> T:
+    """The declaration of an option: a dataclass field with this default; `text` is its help."""
+    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live)})
+
+
+def options_of(record: type) -> dict[str, Option]:
+    """The options that `record`'s fields declare, by name and in their order; other fields are no options."""
+    return {
+        each.name: replace(each.metadata[_METADATA], name=each.name, hint=str(each.type), default=each.default)
+        for each in fields(record)
+        if _METADATA in each.metadata
+    }
+
+
+def check_options(options: Options, record: object) -> None:
+    """InputError for the first option that `record` holds a value of that can't work."""
+    for name, each in options.items():
+        each.check(getattr(record, name))
+
+
+def changed_options(options: Options, record: object) -> dict[str, Any]:
+    """The values in `record` that are not the defaults, by name."""
+    return {name: value for name, each in options.items() if (value := getattr(record, name)) != each.default}
+
+
+def as_words(options: Options, values: Mapping[str, Any]) -> list[str]:
+    """The command-line words that give `values`, as a shell takes them; None is not given."""
+    words = []
+    for name, each in options.items():
+        if (value := values.get(name)) is not None:
+            text = format(value, ".15g") if isinstance(value, float) else str(value)
+            words += [each.flag, shlex.quote(text)]
+    return words

@@ -1,0 +1,66 @@
+"""The settings as Python keywords, for type checkers and editors, which read no tables.
+
+Written from `Settings` by `python tests/house/test_settings.py`; a test holds it to the table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from herogen_async.generation.settings.table import Durability
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The settings of a run, those of `Settings`; each may be left out, and None leaves it out, too."""
+
+    concurrency: int | Literal["auto"] | None
+    """Maximum requests in flight; `auto` finds the best number. Default: 16."""
+
+    rpm: float | None
+    """Request limit per minute."""
+
+    tpm: float | None
+    """Token limit per minute."""
+
+    input_tpm: float | None
+    """Input-token limit per minute."""
+
+    output_tpm: float | None
+    """Output-token limit per minute."""
+
+    rpd: float | None
+    """Request limit per day."""
+
+    tpd: float | None
+    """Token limit per day."""
+
+    window_s: float | None
+    """Rate-limit window of the server, e.g. 1s; no window gets more than its share."""
+
+    timeout_s: float | None
+    """Time limit for one request. Default: 600."""
+
+    min_timeout_s: float | None
+    """Lower bound of the adaptive time limit, which is 4 times the p99 latency. Default: 30."""
+
+    max_attempts: int | None
+    """Attempts before a row fails; refusals for the rate limit don't count. Default: 8."""
+
+    limit: int | None
+    """Only the first N rows of the grid."""
+
+    durability: Durability | None
+    """What a row survives once it counts as done: `process` the end of this program, `power` any power cut,
+    `periodic` a power cut too, except for the last 256 rows or 50 ms. Default: periodic."""
+
+    row_timeout_s: float | None
+    """Time limit for one row with all its attempts; then it fails."""
+
+    run_timeout_s: float | None
+    """Time limit for one session; then the run parks and can be resumed."""
+
+    budget_usd: float | None
+    """Cost limit of the run over all its sessions; then it parks."""
+
+    price: str | None
+    """USD per million input and output tokens, e.g. 0.4,1.6."""

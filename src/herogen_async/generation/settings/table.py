@@ -1,0 +1,132 @@
+"""The table of settings: a field of `Settings` is a row, and declares all that there is to know about a setting.
+
+Read from it are the manifest's `settings`, the command-line options, the Python keywords (`keywords.py`, written by
+`python tests/house/test_settings.py`), the checks, what `ctl` may set, the words of the next command and
+docs/settings.md. The fields' order is the manifest's, which has grown at no place but the end of a group; the names
+are its keys and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from herogen_async.core.limits import Limits
+from herogen_async.core.options import (
+    COUNT,
+    POSITIVE,
+    SECONDS,
+    USD,
+    Kind,
+    check_options,
+    is_count,
+    one_of,
+    option,
+    options_of,
+    read_count,
+    read_number,
+)
+
+Durability = Literal["process", "periodic", "power"]
+MOST_CONCURRENCY = 100_000  # more sockets than one process can open: a slip of the finger
+
+
+def _read_concurrency(text: str) -> int | str:
+    return text if text == "auto" else read_count(text)
+
+
+def _is_concurrency(value: Any) -> bool:
+    return value == "auto" or is_count(value, most=MOST_CONCURRENCY)
+
+
+def read_price(text: str) -> tuple[float, float]:
+    """`IN,OUT`, USD per million tokens each. Raises ValueError."""
+    prompt, answer = map(float, text.split(","))
+    if not (isfinite(prompt) and isfinite(answer) and prompt >= 0 and answer >= 0):
+        raise ValueError(text)
+    return prompt, answer
+
+
+def _is_price(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(read_price(value))
+    except ValueError:
+        return False
+
+
+CONCURRENCY = Kind(
+    f"a whole number from 1 to {MOST_CONCURRENCY:,}, or auto", _is_concurrency, _read_concurrency, metavar="N|auto"
+)
+WINDOW = Kind(
+    "seconds above zero, e.g. 1s or 10s",
+    POSITIVE.holds,
+    lambda text: read_number(text.removesuffix("s")),
+    metavar="SECONDS",
+)
+PRICE = Kind("IN,OUT in USD per million tokens, e.g. 0.4,1.6", _is_price, metavar="IN,OUT")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run is driven; none of it changes an answer, all of it may change between two starts.
+
+    A setting that has the name of one of `core.limits.Limits` is that limit.
+    """
+
+    concurrency: int | Literal["auto"] = option(
+        16, CONCURRENCY, "Maximum requests in flight; `auto` finds the best number.", unit="requests", live=True
+    )
+    rpm: float | None = option(None, POSITIVE, "Request limit per minute.", unit="requests/min", live=True)
+    tpm: float | None = option(None, POSITIVE, "Token limit per minute.", unit="tokens/min", live=True)
+    input_tpm: float | None = option(None, POSITIVE, "Input-token limit per minute.", unit="tokens/min")
+    output_tpm: float | None = option(None, POSITIVE, "Output-token limit per minute.", unit="tokens/min")
+    rpd: float | None = option(None, POSITIVE, "Request limit per day.", unit="requests/day")
+    tpd: float | None = option(None, POSITIVE, "Token limit per day.", unit="tokens/day")
+    window_s: float | None = option(
+        None, WINDOW, "Rate-limit window of the server, e.g. 1s; no window gets more than its share.", unit="s"
+    )
+    timeout_s: float = option(600.0, SECONDS, "Time limit for one request.", unit="s")
+    min_timeout_s: float = option(
+        30.0, SECONDS, "Lower bound of the adaptive time limit, which is 4 times the p99 latency.", unit="s"
+    )
+    max_attempts: int = option(
+        8, COUNT, "Attempts before a row fails; refusals for the rate limit don't count.", unit="attempts"
+    )
+    limit: int | None = option(None, COUNT, "Only the first N rows of the grid.", unit="rows")
+    durability: Durability = option(
+        "periodic",
+        one_of(*get_args(Durability)),
+        "What a row survives once it counts as done: `process` the end of this program, `power` any power cut, "
+        "`periodic` a power cut too, except for the last 256 rows or 50 ms.",
+    )
+    row_timeout_s: float | None = option(
+        None, SECONDS, "Time limit for one row with all its attempts; then it fails.", unit="s"
+    )
+    run_timeout_s: float | None = option(
+        None, SECONDS, "Time limit for one session; then the run parks and can be resumed.", unit="s"
+    )
+    budget_usd: float | None = option(
+        None, USD, "Cost limit of the run over all its sessions; then it parks.", unit="USD"
+    )
+    price: str | None = option(
+        None, PRICE, "USD per million input and output tokens, e.g. 0.4,1.6.", unit="USD per million tokens"
+    )
+
+    def limits(self) -> Limits:
+        """The limits that the user sets."""
+        return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
+
+
+RUN_SETTINGS = options_of(Settings)
+
+
+def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`settings` with those of `changes` that are not None."""
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_settings(settings: Settings) -> None:
+    """InputError for a setting that can't work."""
+    check_options(RUN_SETTINGS, settings)

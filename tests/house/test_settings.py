@@ -1,0 +1,58 @@
+"""A setting is declared in one place: all that is written of it elsewhere is what the table says."""
+
+from __future__ import annotations
+
+import textwrap
+
+from herogen_async.core.options import Option
+from herogen_async.generation.settings import RUN_SETTINGS
+from support.places import ROOT, SOURCE
+
+KEYWORDS = SOURCE / "generation" / "settings" / "keywords.py"
+PAGE = ROOT / "docs" / "settings.md"
+FIRST_LINES = '''"""The settings as Python keywords, for type checkers and editors, which read no tables.
+
+Written from `Settings` by `python tests/house/test_settings.py`; a test holds it to the table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from herogen_async.generation.settings.table import Durability
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The settings of a run, those of `Settings`; each may be left out, and None leaves it out, too."""
+'''
+
+
+def keywords_source() -> str:
+    """generation/settings/keywords.py, from the table."""
+    return FIRST_LINES + "".join(_keyword(each) for each in RUN_SETTINGS.values())
+
+
+def _keyword(option: Option) -> str:
+    hint = option.hint.removesuffix(" | None").replace("'", '"')
+    text = textwrap.fill(
+        f'"""{_meaning(option)}"""', width=116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
+    return f"\n    {option.name}: {hint} | None\n{text}\n"
+
+
+def _meaning(option: Option) -> str:
+    default = "" if option.default is None else f" Default: {_shown(option.default)}."
+    return f"{option.help}{default}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_python_keywords_are_those_of_the_table() -> None:
+    """Rewrite them with: python tests/house/test_settings.py"""
+    assert keywords_source() == KEYWORDS.read_text()
+
+
+if __name__ == "__main__":
+    KEYWORDS.write_text(keywords_source())
