@@ -170,12 +170,13 @@ def errors(
 
 def next_step(report: RunReport) -> str:
     """The command that a person wants next."""
+    from herogen_async.core.errors import ParkReason
     from herogen_async.generation.run_folder import RunFolder
 
     name = RunFolder(Path(report.run)).argument
     if report.state == "running":
         return f"herogen-async status {name}"
-    if report.state == "parked" and report.budget is not None and (report.reason or "").startswith("the budget"):
+    if report.state == "parked" and report.budget is not None and report.park_reason is ParkReason.BUDGET:
         return f"herogen-async resume {name} --budget {2 * report.budget:g}"  # with the same one it would park again
     if report.pending:
         return f"herogen-async resume {name}"

@@ -66,6 +66,16 @@ class HerogenError(Exception):
         self.message = message
         self.fix = fix
 
+    @property
+    def fix(self) -> str | None:
+        """What to mend; a traceback shows it below the sentence."""
+        return self._fix
+
+    @fix.setter
+    def fix(self, fix: str | None) -> None:
+        self._fix = fix
+        self.__notes__ = [] if fix is None else [f"fix: {fix}"]
+
 
 class InputError(HerogenError):
     """The user's input is wrong; nothing was sent and nothing was written."""

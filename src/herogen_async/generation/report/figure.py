@@ -72,6 +72,7 @@ class FigureSource:
     folded: Callable[[Remembered], Any] | None = None
     is_published: bool = False
     is_kept: bool = False
+    is_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,9 @@ def one_session(
     return cast(V, _declared(FigureSource(now, at_end or now, folded, is_published, is_kept), empty))
 
 
-def given(empty: V, *, is_published: bool = False) -> V:
-    """A figure that is neither counted nor measured: whoever makes the report knows it."""
-    return cast(V, _declared(FigureSource(is_published=is_published), empty))
+def given(empty: V, *, is_published: bool = False, is_shown: bool = True) -> V:
+    """A figure that is neither counted nor measured: whoever makes the report knows it. Not shown: not in JSON."""
+    return cast(V, _declared(FigureSource(is_published=is_published, is_shown=is_shown), empty))
 
 
 def figures(report: type) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report.figure import SessionMoment, all_sessions, given, one_session
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
@@ -131,7 +132,8 @@ class RunEnd:
 
     `stragglers` are the rows that are out for the longest, once nothing new is sent. A parked run can go on by itself
     at `wake_at` (ISO 8601, UTC), in `wake_in_s` seconds, where that is known; one that is running and has it sleeps
-    until then. `next` is the command that a person wants next.
+    until then. `next` is the command that a person wants next. `park_reason` is the reason for code, where it is known;
+    of a run that was read from its folder, only that its budget is used up.
     """
 
     stragglers: tuple[Straggler, ...] = one_session(
@@ -147,3 +149,4 @@ class RunEnd:
     wake_at: str | None = given(None)
     wake_in_s: float | None = given(None)
     next: str | None = given(None)
+    park_reason: ParkReason | None = given(None, is_shown=False)

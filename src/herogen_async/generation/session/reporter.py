@@ -94,8 +94,11 @@ class Reporter:
     def final(self, stopped: Stopped | None) -> RunReport:
         """The last report: rates over the whole session."""
         end = self._end(stopped)
-        wakes = {"wake_in_s": wake_in_s(end.get("wake_at"), self._clock)}
-        return last_report({**self._head(), **end, **wakes}, self._moment(), RunReport)
+        for_code = {
+            "wake_in_s": wake_in_s(end.get("wake_at"), self._clock),
+            "park_reason": None if stopped is None else stopped.park_reason,
+        }
+        return last_report({**self._head(), **end, **for_code}, self._moment(), RunReport)
 
     def _end(self, stopped: Stopped | None) -> dict[str, Any]:
         pending = self.progress.total - self.progress.done - self.progress.failed
