@@ -1,4 +1,4 @@
-"""A setting is declared in one place: all that is written of it elsewhere is what the table says."""
+"""An option is declared in one place: all that is written of it elsewhere is what its table says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import textwrap
 
 from herogen_async.core.options import Option
 from herogen_async.generation.settings import RUN_SETTINGS
+from herogen_async.tune.options import FINETUNE_OPTIONS
 from support.places import ROOT, SOURCE
 
 KEYWORDS = SOURCE / "generation" / "settings" / "keywords.py"
@@ -26,10 +27,41 @@ class SettingsOptions(TypedDict, total=False):
     """The settings of a run, those of `Settings`; each may be left out, and None leaves it out, too."""
 '''
 
+FINETUNE_KEYWORDS = SOURCE / "tune" / "finetune" / "keywords.py"
+FINETUNE_FIRST_LINES = '''"""The options of a fine-tune as Python keywords, for type checkers and editors.
+
+Written from `FinetuneOptions` by `python tests/house/test_settings.py`; a test holds it to the table.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.tune.finetune.tuning_observer import TuningObserver
+from herogen_async.tune.options import FilePath
+
+
+class FinetuneKeywords(TypedDict, total=False):
+    """The options of a fine-tune, those of `FinetuneOptions`; each may be left out, and None leaves it out, too."""
+'''
+FINETUNE_LAST_LINES = '''
+    api_key: ApiKey | None
+    """The service's key. Default: OPENAI_API_KEY."""
+
+    watch: TuningObserver | None
+    """Who is told how it goes."""
+'''
+
 
 def keywords_source() -> str:
     """generation/settings/keywords.py, from the table."""
     return FIRST_LINES + "".join(_keyword(each) for each in RUN_SETTINGS.values())
+
+
+def finetune_keywords_source() -> str:
+    """tune/finetune/keywords.py, from the table."""
+    return FINETUNE_FIRST_LINES + "".join(_keyword(each) for each in FINETUNE_OPTIONS.values()) + FINETUNE_LAST_LINES
 
 
 def _keyword(option: Option) -> str:
@@ -41,7 +73,8 @@ def _keyword(option: Option) -> str:
 
 
 def _meaning(option: Option) -> str:
-    default = "" if option.default is None else f" Default: {_shown(option.default)}."
+    default = option.unset if option.default is None else _shown(option.default)
+    default = default and f" Default: {default}."
     return f"{option.help}{default}"
 
 
@@ -52,7 +85,9 @@ def _shown(value: object) -> str:
 def test_the_python_keywords_are_those_of_the_table() -> None:
     """Rewrite them with: python tests/house/test_settings.py"""
     assert keywords_source() == KEYWORDS.read_text()
+    assert finetune_keywords_source() == FINETUNE_KEYWORDS.read_text()
 
 
 if __name__ == "__main__":
     KEYWORDS.write_text(keywords_source())
+    FINETUNE_KEYWORDS.write_text(finetune_keywords_source())

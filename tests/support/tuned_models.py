@@ -10,8 +10,10 @@ from typing import Any
 
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.intents.intent_log import IntentLog
+from herogen_async.tune.finetune.log_steps import MODEL
 from herogen_async.tune.finetune.model_registry import model_step
-from herogen_async.tune.finetune.records import OPENAI, TunedModel
+from herogen_async.tune.finetune.records import TunedModel
+from herogen_async.tune.options import OPENAI
 from support.fake_server import Asked, Reply, answer
 
 HEROES = Recipe(
@@ -25,7 +27,7 @@ def tuned_model(folder: Path, url: str | None, recipe: Recipe = HEROES, **more: 
     place = folder / "runs" / "heroes" / "finetune" / "001"
     tuned = TunedModel("ft-hero", OPENAI, "base-1", recipe, place, base_url=url, **more)
     with IntentLog.open(place, datetime(2026, 11, 1, tzinfo=UTC)) as log:
-        log.append(model_step(tuned))
+        log.append({"step": MODEL, **model_step(tuned)})
     return tuned
 
 

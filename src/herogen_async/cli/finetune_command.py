@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.options import takes_options
 from herogen_async.cli.shell import JsonOption, out, print_json, say
+from herogen_async.core.options import as_words
+from herogen_async.tune.options import FINETUNE_OPTIONS, SETTLED
 
 if TYPE_CHECKING:
-    from herogen_async.tune.finetune import FinetuneResult, TunedModel, TuneWatch
+    from herogen_async.tune.finetune import FinetuneResult, TunedModel, TuningObserver
 
 _EPILOG = (
     "Example: herogen-async finetune superhero --backend local --epochs 2. "
@@ -31,87 +33,21 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=_EPILOG)(finetune)
 
 
+@takes_options(FINETUNE_OPTIONS)
 def finetune(
     target: Annotated[str, typer.Argument(metavar="RUN|FILE", help="A run, or a file of JSON lines to tune on.")],
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="openai|local",
-            help="Any OpenAI-shaped service, or this machine.",
-            show_default="local with neither a base URL nor a key",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="The model to tune; local: embedded, a .gguf file, or a folder.", show_default="embedded"),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="The service's base URL; on this machine it needs no key.")
-    ] = None,
-    file_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="messages|prompt-completion",
-            help="What a run's rows are assembled as.",
-            show_default="what the backend learns from",
-        ),
-    ] = None,
-    suffix: Annotated[
-        str | None, typer.Option(help="Up to 64 characters that become part of the model's name.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often the rows are gone through.")] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Rows to measure on.", show_default="those that assemble held out"),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives about the same model.")] = None,
-    method: Annotated[str | None, typer.Option(help="openai: supervised or dpo; local: lora or full.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="local: the learning rate; openai: a multiplier of the service's own.")
-    ] = None,
-    watch: Annotated[
-        bool | None,
-        typer.Option("--watch/--no-watch", help="Watch the job to its end, or leave it once it is started."),
-    ] = None,
     evaluate: Annotated[
         bool, typer.Option("--eval", help="Then compare the tuned model with its base, on rows that were held out.")
     ] = False,
-    new: Annotated[bool, typer.Option("--new", help="Start another beside the ones that are there.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End the job.")] = False,
-    resend: Annotated[
-        bool,
-        typer.Option("--resend", help="The call whose answer was lost did not arrive (you looked): send it again."),
-    ] = False,
-    adopt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="The call whose answer was lost did arrive (you looked): it made this file or job."
-        ),
-    ] = None,
     json: JsonOption = False,
+    **options: Any,
 ) -> None:
     """Fine-tune a model on a run's answers, or on a file: upload, start the job, watch it, keep the model's name.
 
     Each step is written down before it is made, so the same command again goes on wherever the last one ended, and
     never uploads or starts anything twice.
     """
-    settings = {
-        "backend": backend,
-        "model": model,
-        "base_url": base_url,
-        "format": file_format,
-        "suffix": suffix,
-        "epochs": epochs,
-        "validation": validation,
-        "seed": seed,
-        "method": method,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-    }
-    what = {"watch_job": watch, "new": new, "cancel": cancel, "resend": resend, "adopt": adopt}
-    outcome = _driven(target, settings, json=json, **what)
+    outcome = _driven(target, options, json=json)
     for line in outcome.lines():
         (say if json else out)(line)
     known, code = outcome.as_dict(), outcome.exit_code
@@ -124,20 +60,20 @@ def finetune(
         raise typer.Exit(code)
 
 
-def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -> FinetuneResult:
-    """The outcome; a service out of reach, or one that refuses the key, parks."""
+def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneResult:
+    """The outcome; a service out of reach, one that refuses the key, or a full disk parks."""
     from dataclasses import replace
 
     from herogen_async.cli.shell import print_error
-    from herogen_async.core.errors import EndpointError, Interrupted
+    from herogen_async.core.errors import DiskError, EndpointError, Interrupted
     from herogen_async.tune.finetune import finetune as tune
 
     # With all that was said: nothing may be written down yet that it could be taken from.
-    again = _again(target, settings)
+    again = _again(target, options)
     try:
-        with _display() as watch:
-            outcome = tune(target, **settings, **what, watch=watch)
-    except EndpointError as error:
+        with _display() as observer:
+            outcome = tune(target, **options, watch=observer)
+    except (EndpointError, DiskError) as error:
         print_error(error)
         say(f"Next: {again}")
         raise typer.Exit(_PARKED) from None
@@ -148,23 +84,24 @@ def _driven(target: str, settings: dict[str, Any], *, json: bool, **what: Any) -
         if json:
             print_json({"error": detached.message, "kind": detached.kind, "fix": again})
         raise typer.Exit(detached.exit_code) from None
-    return replace(outcome, next=_next(outcome, target, settings))
+    return replace(outcome, next=_next(outcome, target, options))
 
 
-def _again(target: str, settings: dict[str, Any]) -> str:
-    said = {name.replace("_", "-"): str(value) for name, value in settings.items() if value is not None}
-    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in said.items())
-    return f"herogen-async finetune {shlex.quote(target)}{options}"
+def _again(target: str, options: Mapping[str, Any]) -> str:
+    """The same command: what it is about, not what it was told to do."""
+    words = as_words(FINETUNE_OPTIONS, {name: value for name, value in options.items() if name in SETTLED})
+    return " ".join(["herogen-async finetune", shlex.quote(target), *words])
 
 
-def _next(outcome: FinetuneResult, target: str, settings: dict[str, Any]) -> str:
+def _next(outcome: FinetuneResult, target: str, options: Mapping[str, Any]) -> str:
     from herogen_async.tune.finetune import settings_of
 
     if outcome.tuned is not None:
         return f'herogen-async query {shlex.quote(target)} "..."'
     if outcome.status in ("failed", "cancelled"):
         # One that is new takes nothing from the one before it: without its options it would be tuned elsewhere.
-        return f"{_again(target, {**settings_of(outcome.folder), 'validation': settings['validation']})} --new"
+        known = {**settings_of(outcome.folder), "validation": options.get("validation")}
+        return f"{_again(target, known)} --new"
     return _again(target, {})
 
 
@@ -193,7 +130,7 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[TuneWatch]:
+def _display() -> Iterator[TuningObserver]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.download_progress import weights_bar
     from herogen_async.cli.run_commands import terminal

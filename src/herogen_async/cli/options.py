@@ -20,7 +20,7 @@ def setting(name: str, **shown: Any) -> Any:
 
 def declared(option: Option, **shown: Any) -> Any:
     """What typer knows of an option; `shown` overrules."""
-    return typer.Option(option.flag, **{"help": option.help, "metavar": option.kind.metavar, **shown})
+    return typer.Option(option.typed or option.flag, **{"help": option.help, "metavar": option.kind.metavar, **shown})
 
 
 def takes_options(
@@ -63,7 +63,8 @@ def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callabl
 
 def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
     default = f"{option.default:g}" if isinstance(option.default, float) else option.default
-    shown = str(default) if show_default and default is not None else False
+    is_told = show_default and default is not None and option.kind.parsed_as is not bool
+    shown = str(default) if is_told else option.unset or False
     annotation: Any = Annotated[option.kind.parsed_as | None, declared(option, show_default=shown)]
     return inspect.Parameter(
         option.parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation

@@ -70,6 +70,8 @@ POSITIVE = Kind("a number above zero", _is_positive, read_number, float, "N")
 COUNT = Kind("a whole number above zero", is_count, read_count, int, "N")
 SECONDS = replace(POSITIVE, valid="a number of seconds above zero", metavar="SECONDS")
 USD = replace(POSITIVE, valid="a number of USD above zero", metavar="USD")
+ANY_TEXT = Kind("text", lambda value: isinstance(value, str))
+FLAG = Kind("True or False", lambda value: type(value) is bool, parsed_as=bool)
 
 
 def one_of(*values: str) -> Kind:
@@ -81,14 +83,17 @@ def one_of(*values: str) -> Kind:
 class Option:
     """One option. `name` is the record's field and the Python keyword, its unit last: `timeout_s`.
 
-    `hint` is the field's type as it is written. With a `default` of None the option may be unset. `live`: it may be
-    changed while the work goes on.
+    `hint` is the field's type as it is written. With a `default` of None the option may be unset, and `unset` tells
+    people what it is then. `live`: it may be changed while the work goes on. `typed` is how a command line has it,
+    where that is not its name: `--watch/--no-watch`.
     """
 
     kind: Kind
     help: str
     unit: str = ""
     live: bool = False
+    unset: str = ""
+    typed: str = ""
     name: str = ""
     hint: str = ""
     default: Any = None
@@ -139,9 +144,11 @@ class Option:
 Options = Mapping[str, Option]  # by name, in the order that help and words have
 
 
-def option(default: T, kind: Kind, text: str, *, unit: str = "", live: bool = False) -> T:
+def option(
+    default: T, kind: Kind, text: str, *, unit: str = "", live: bool = False, unset: str = "", typed: str = ""
+) -> T:
     """The declaration of an option: a dataclass field with this default; `text` is its help."""
-    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live)})
+    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live, unset, typed)})
 
 
 def options_of(record: type) -> dict[str, Option]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ from herogen_async.generation.endpoint.embedded.weights_progress import WeightsP
 
 Record_contra = TypeVar("Record_contra", contravariant=True)
 Report_contra = TypeVar("Report_contra", contravariant=True)
+What = TypeVar("What")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,35 @@ def hears_calls(observer: Observer[Record_contra, Report_contra]) -> bool:
     return any(
         getattr(type(observer), name, None) is not getattr(Observer, name) for name in ("call_started", "call_ended")
     )
+
+
+class Guarded(Observer[Record_contra, Report_contra]):
+    """Tells `observer`, and keeps rule 3: its first error is kept and ends the telling, `raise_first` raises it."""
+
+    __slots__ = ("_error", "_observer")
+
+    def __init__(self, observer: Observer[Record_contra, Report_contra]) -> None:
+        self._observer = observer
+        self._error: Exception | None = None
+
+    def state(self, report: Report_contra, /) -> None:
+        self._tell(self._observer.state, report)
+
+    def notice(self, line: str, /) -> None:
+        self._tell(self._observer.notice, line)
+
+    def weights(self, progress: WeightsProgress, /) -> None:
+        self._observer.weights(progress)
+
+    def raise_first(self) -> None:
+        """At the end, when all that was paid for is kept."""
+        if self._error is not None:
+            raise self._error
+
+    def _tell(self, tell: Callable[[What], None], what: What) -> None:
+        if self._error is not None:
+            return
+        try:
+            tell(what)
+        except Exception as error:  # whatever it is, it is the observer's
+            self._error = error

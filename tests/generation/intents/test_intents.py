@@ -17,10 +17,11 @@ from herogen_async.core.errors import (
     EndpointRefused,
     HerogenError,
     InputError,
+    RateLimited,
     RequestTimeout,
     ServerFault,
 )
-from herogen_async.generation.intents import Chain, IntentLog, JobWatch, OnceCall, Resolution, Results, read_steps
+from herogen_async.generation.intents import Chain, IntentLog, JobWatch, OnceCall, Resolution, Results, fold, read_steps
 from herogen_async.generation.run_folder.disk import RealDisk
 from support.mortal_process import Killed, MortalDisk, Power
 
@@ -195,6 +196,32 @@ def test_a_call_that_a_person_knows_to_be_lost_is_sent_again(tmp_path: Path) -> 
         run(tmp_path, shop)
     assert WHOLE == run(tmp_path, shop, resolution=Resolution(resend=True))
     assert_once(tmp_path, shop)
+
+
+@pytest.mark.parametrize("loss", [RateLimited("HTTP 429"), unsent()], ids=str)
+def test_a_call_that_surely_made_nothing_asks_nobody(tmp_path: Path, loss: HerogenError) -> None:
+    """Turned away, or never sent: it is sent again at once, also where a service has no list."""
+    assert_once(tmp_path, PrintShop(loses=[loss, "", loss], has_lists=False))
+
+
+def test_what_a_person_tells_is_of_one_call(tmp_path: Path) -> None:
+    """The id of a list is not taken for a batch, when the next call loses its answer in the same process."""
+    shop = PrintShop(loses=["answer"], has_lists=False)
+    with pytest.raises(InputError, match="store requests: the answer was lost"):
+        run(tmp_path, shop)
+    shop.loses = ["answer"]
+    with pytest.raises(InputError, match="start batch: the answer was lost"):
+        run(tmp_path, shop, resolution=Resolution(adopt="id-requests"))
+    assert WHOLE == run(tmp_path, shop, resolution=Resolution(adopt=WHOLE["start batch"]))
+    assert_once(tmp_path, shop)
+
+
+def test_a_new_request_answers_a_refusal_and_unknown_steps_are_facts() -> None:
+    """What was refused may be asked otherwise; what a newer version wrote changes nothing else."""
+    intent, closed = {"step": "intent", "call": "start batch"}, {"step": "closed", "error": "no such template"}
+    assert "no such template" == fold([intent, closed]).refused
+    known = fold([intent, closed, {"step": "order", "tag": "t"}, {"step": "folded", "by": "hand"}])
+    assert (None, {"step": "order", "tag": "t"}, ["folded"]) == (known.refused, known.request, list(known.facts))
 
 
 def test_a_refusal_closes_its_intent_and_is_never_looked_for(tmp_path: Path) -> None:

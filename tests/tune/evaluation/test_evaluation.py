@@ -18,8 +18,8 @@ from herogen_async.tune.evaluation.prompts import Asked as Question
 from herogen_async.tune.evaluation.prompts import choose
 from herogen_async.tune.evaluation.scoring import score
 from herogen_async.tune.evaluation.statistics import Copies, distinct
-from herogen_async.tune.finetune.file_checks import fingerprint_of
 from herogen_async.tune.finetune.model_registry import without_changed_rows
+from herogen_async.tune.finetune.rows import fingerprint_of
 from herogen_async.tune.query import Answer
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.tuned_models import HEROES, rows_file, taught, tuned_model

@@ -22,12 +22,16 @@ from herogen_async.core.errors import (
     RunInUse,
     ServerFault,
 )
-from herogen_async.generation.intents import IntentLog, Resolution, read_steps
-from herogen_async.tune.finetune.job_request import Wanted
-from herogen_async.tune.finetune.launch import Launch, LaunchOptions, TuneWatch
+from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
+from herogen_async.generation.intents import IntentLog, read_steps
+from herogen_async.generation.observer import Guarded, Observer
+from herogen_async.tune.finetune.finetune_result import FinetuneResult
+from herogen_async.tune.finetune.launch import Launch
 from herogen_async.tune.finetune.model_registry import find_tuned
-from herogen_async.tune.finetune.outcome import FinetuneResult
 from herogen_async.tune.finetune.records import FAILED, Checkpoint, JobEvent, JobState
+from herogen_async.tune.finetune.tuning_observer import TuneWatch
+from herogen_async.tune.finetune.tuning_progress import TuningProgress
+from herogen_async.tune.options import FinetuneOptions
 from support.mortal_process import Killed, MortalDisk, Power
 from support.tuning_backend import FakeBackend, Service
 
@@ -52,14 +56,11 @@ def launch(
     rows: Path, service: Service, power: Power | None = None, *, said: list[str] | None = None, **wish: Any
 ) -> Launch:
     power = power or Power()
-    settings = {name: wish.pop(name) for name in ("epochs", "suffix", "validation") if name in wish}
-    settings.setdefault("validation", rows.with_name("held.jsonl"))
-    wanted = Wanted(
-        str(rows), backend="openai", model=wish.pop("model", "m"), base_url="http://127.0.0.1:1/v1", **settings
-    )
+    known = {"backend": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
     return Launch(
-        LaunchOptions(wanted, **wish),
-        TuneWatch(on_notice=(said if said is not None else []).append),
+        str(rows),
+        FinetuneOptions.of({**known, "validation": rows.with_name("held.jsonl"), **wish}),
+        observer=TuneWatch(on_notice=(said if said is not None else []).append),
         clock=VirtualClock(),
         environment={},
         backend=FakeBackend(service, power),
@@ -154,7 +155,7 @@ def test_where_a_service_cannot_tell_a_person_looks_and_says_which_it_is(rows: P
     assert "--resend" in (refused.value.fix or "")
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
-    assert_done_once(rows, service, tune(rows, service, resolution=Resolution(adopt="job-1")))
+    assert_done_once(rows, service, tune(rows, service, adopt="job-1"))
 
 
 def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
@@ -170,7 +171,7 @@ def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
     for job_id, refuses in (("job-l", True), ("job-1", False)):
-        begun = launch(rows, service, resolution=Resolution(adopt=job_id))
+        begun = launch(rows, service, adopt=job_id)
         begun._given_backend = Strict(service)
         if refuses:
             with pytest.raises(InputError, match="there is no job 'job-l'"):
@@ -184,7 +185,7 @@ def test_of_two_commands_that_begin_at_once_one_starts_a_job(rows: Path) -> None
     first, second = launch(rows, service), launch(rows, service)
     assert 0 == run_virtual(first.run()).exit_code
     with pytest.raises(RunInUse, match="has just begun"):  # it had found nothing when it looked
-        run_virtual(second._begin())
+        run_virtual(second._begin(second._options))
     assert 1 == len(service.jobs)
 
 
@@ -205,7 +206,7 @@ def test_a_job_that_ends_while_it_is_cancelled_is_told_as_it_ended(rows: Path) -
             raise InputError("the service refuses this fine-tune: it has already succeeded")
 
     service = Service(over_after=10**6)
-    tune(rows, service, watch=False)
+    tune(rows, service, watch_job=False)
     begun = launch(rows, service)
     begun._given_backend = Ended(service)
     assert "succeeded" == run_virtual(begun.cancel()).status
@@ -232,7 +233,7 @@ def test_resend_asks_again_what_a_person_knows_did_not_arrive(rows: Path) -> Non
     service = Service(loses={"create": ["call"]}, lists=False)
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
-    assert_done_once(rows, service, tune(rows, service, resolution=Resolution(resend=True)))
+    assert_done_once(rows, service, tune(rows, service, resend=True))
 
 
 def test_a_service_that_never_answers_is_given_up_with_what_it_said(rows: Path) -> None:
@@ -265,13 +266,13 @@ def test_a_changed_order_is_refused_and_named_and_new_starts_another(rows: Path)
 
 def test_a_file_that_changed_after_its_upload_is_refused(rows: Path) -> None:
     service = Service(over_after=10**6)
-    tune(rows, service, watch=False)
+    tune(rows, service, watch_job=False)
     write_rows(rows, count=11)
     with pytest.raises(InputError, match="the training file has changed since it was uploaded") as refused:
         tune(rows, service)
     assert "--new" in (refused.value.fix or "")
     service.over_after = 0
-    assert_done_once(rows, service, tune(rows, service, watch=True))
+    assert_done_once(rows, service, tune(rows, service, watch_job=True))
 
 
 def test_what_a_service_refused_may_be_ordered_otherwise_with_the_files_that_are_there(rows: Path) -> None:
@@ -292,7 +293,7 @@ def test_a_job_that_failed_is_told_with_its_reason_and_again_when_asked_again(ro
 
 def test_cancel_ends_the_job_and_a_job_that_never_began_is_none(rows: Path) -> None:
     service = Service(over_after=10**6)
-    tune(rows, service, watch=False)
+    tune(rows, service, watch_job=False)
     outcome = run_virtual(launch(rows, service).cancel())
     assert ("cancelled", 0, True) == (outcome.status, outcome.exit_code, service.cancelled)
     assert 1 == tune(rows, service).exit_code
@@ -324,7 +325,45 @@ def test_a_service_that_is_away_is_waited_for_and_not_for_ever(rows: Path, times
 
 
 def test_p8_a_second_command_names_the_one_that_holds_the_chain(rows: Path) -> None:
-    tune(rows, Service(over_after=10**6), watch=False)
+    tune(rows, Service(over_after=10**6), watch_job=False)
     folder = rows.with_name("rows.finetune") / "001"
     with IntentLog.open(folder, VirtualClock._epoch), pytest.raises(RunInUse, match="in use by process"):
         tune(rows, Service())
+
+
+class Broken(Observer[object, TuningProgress]):
+    """An observer whose screen is gone; `heard` is what it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def state(self, report: TuningProgress, /) -> None:
+        self.heard.append(report.phase)
+        raise OSError("the screen is gone")
+
+
+def test_what_an_observer_raises_costs_no_model(rows: Path) -> None:
+    """It is told nothing more, the model is recorded, and its first error is raised at the end."""
+    service, broken = Service(over_after=4), Broken()
+    guarded = Guarded(broken)
+    begun = launch(rows, service)
+    begun._observer = guarded
+    assert_done_once(rows, service, run_virtual(begun.run()))
+    assert ["running"] == broken.heard
+    with pytest.raises(OSError, match="the screen is gone"):
+        guarded.raise_first()
+
+
+def test_a_watch_of_callbacks_hears_what_an_observer_does(rows: Path) -> None:
+    """`TuneWatch(on_notice=..., on_tuning=..., on_weights=...)` of 0.1.0."""
+    said: list[str] = []
+    moments: list[TuningProgress] = []
+    fetched: list[WeightsProgress] = []
+    watch = TuneWatch(on_notice=said.append, on_tuning=moments.append, on_weights=fetched.append)
+    begun = launch(rows, Service(over_after=3))
+    begun._observer = watch
+    run_virtual(begun.run())
+    assert ["running", "succeeded"] == [each.phase for each in moments]
+    assert any(line.startswith("Job job-1 on") for line in said)
+    watch.weights(progress := WeightsProgress("fetching", 1, 2))
+    assert [progress] == fetched

@@ -382,10 +382,10 @@ class TestWhatIsLookedAtFirst:
     @pytest.mark.parametrize(
         ("changed", "said"),
         [
-            ({"method": "dpo"}, "valid are lora, full"),
-            ({"epochs": 0}, "epochs 0"),
-            ({"batch_size": -1}, "batch_size -1"),
-            ({"learning_rate": 5.0}, r"learning rate 5\.0"),
+            ({"method": "dpo"}, "method can't be 'dpo'"),
+            ({"epochs": 0}, "epochs can't be 0"),
+            ({"batch_size": -1}, "batch-size can't be -1"),
+            ({"learning_rate": 5.0}, r"learning-rate can't be 5\.0"),
             ({"recipe": Recipe(format="alpaca")}, "valid are prompt-completion, messages"),
             ({"recipe": Recipe(format=MESSAGES)}, "rows.jsonl:1: this row has no messages"),
             ({"training": Path("gone.jsonl")}, "can't read 'gone.jsonl'"),

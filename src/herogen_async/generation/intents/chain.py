@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from herogen_async.core.clock import Clock
@@ -84,6 +85,11 @@ class Chain:
         self._clock = clock
         self._notice = notice
         self._resolution = resolution
+
+    @property
+    def folder(self) -> Path:
+        """Where its log lies."""
+        return self._log.folder
 
     @property
     def state(self) -> ChainState:

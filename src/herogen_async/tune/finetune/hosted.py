@@ -11,11 +11,10 @@ from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.data.dataset.recipe import PROMPT_COMPLETION
 from herogen_async.generation.endpoint.fine_tuning import FineTuningService
 from herogen_async.generation.endpoint.target import Server, is_openai
-from herogen_async.tune.finetune.file_checks import DPO_METHOD
-from herogen_async.tune.finetune.records import CANCELLED, FAILED, OPENAI, Checkpoint, JobEvent, JobState, TuneRequest
+from herogen_async.tune.finetune.backend_rules import check_for_backend
+from herogen_async.tune.finetune.records import CANCELLED, FAILED, Checkpoint, JobEvent, JobState, TuneRequest
+from herogen_async.tune.options import DPO, OPENAI
 
-HOSTED_METHODS = ("supervised", DPO_METHOD)
-LONGEST_SUFFIX = 64  # characters, OpenAI's
 _TAG = "herogen"  # the key in a job's metadata
 # In events and checkpoints -> here. `full_valid_loss` is over the whole file, `valid_loss` over one batch of it.
 _METRICS = {
@@ -46,25 +45,22 @@ class HostedBackend:
     async def __aexit__(self, *ends: object) -> None:
         await self._service.__aexit__(*ends)
 
-    async def check(self, order: TuneRequest) -> list[str]:
-        if order.method not in (None, *HOSTED_METHODS):
-            raise InputError(
-                f"{order.method!r} is no method of this backend", fix=f"valid: {', '.join(HOSTED_METHODS)}"
-            )
-        is_pairs = order.recipe.format == PROMPT_COMPLETION and order.method != DPO_METHOD
+    async def check(self, request: TuneRequest) -> list[str]:
+        check_for_backend(request)
+        is_pairs = request.recipe.format == PROMPT_COMPLETION and request.method != DPO
         if is_openai(self._service.base_url):
             if is_pairs:
                 raise InputError(
                     "no model of OpenAI's learns from prompts and completions any more",
                     fix="`finetune RUN` assembles messages for it; or train on these rows with --backend local",
                 )
-            await self._service.model(order.model)  # its list is complete
+            await self._service.model(request.model)  # its list is complete
             return []
         notes = ["The rows are prompts and completions; most services take messages alone."] if is_pairs else []
         listed = await self._listed()
-        if listed is not None and order.model not in listed:  # what can be tuned is often not served, nor listed
+        if listed is not None and request.model not in listed:  # what can be tuned is often not served, nor listed
             notes.append(
-                f"{order.model!r} is not among the {len(listed)} models that the service lists; it may tune it."
+                f"{request.model!r} is not among the {len(listed)} models that the service lists; it may tune it."
             )
         return notes
 
@@ -83,8 +79,8 @@ class HostedBackend:
                 return str(each["id"])
         return None
 
-    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
-        return _state(await self._service.create(job_body(order, files, tag), tag))
+    async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
+        return _state(await self._service.create(job_body(request, files, tag), tag))
 
     async def find_job(self, files: Mapping[str, str], tag: str) -> JobState | None:
         """By its tag; where a service keeps no metadata, by the file, which this fine-tune alone has uploaded."""
@@ -130,24 +126,24 @@ def _none_where_there_is_no_list() -> Iterator[None]:
             raise
 
 
-def job_body(order: TuneRequest, files: Mapping[str, str], tag: str) -> dict[str, Any]:
+def job_body(request: TuneRequest, files: Mapping[str, str], tag: str) -> dict[str, Any]:
     """What `create` sends; what is not set is not sent, so that each service does what it does by itself."""
     hyperparameters = {
-        "n_epochs": order.epochs,
-        "batch_size": order.batch_size,
-        "learning_rate_multiplier": order.learning_rate,
+        "n_epochs": request.epochs,
+        "batch_size": request.batch_size,
+        "learning_rate_multiplier": request.learning_rate,
     }
     hyperparameters = {name: value for name, value in hyperparameters.items() if value is not None}
     body: dict[str, Any] = {
-        "model": order.model,
+        "model": request.model,
         "training_file": files["training"],
         "validation_file": files.get("validation"),
-        "suffix": order.suffix,
-        "seed": order.seed,
+        "suffix": request.suffix,
+        "seed": request.seed,
         "metadata": {_TAG: tag},
     }
-    if order.method is not None:
-        body["method"] = {"type": order.method, order.method: {"hyperparameters": hyperparameters}}
+    if request.method is not None:
+        body["method"] = {"type": request.method, request.method: {"hyperparameters": hyperparameters}}
     elif hyperparameters:  # the older place, which every service knows
         body["hyperparameters"] = hyperparameters
     return {name: value for name, value in body.items() if value is not None}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from herogen_async.tune.finetune.records import LOCAL, SUCCEEDED, Checkpoint, JobState, TunedModel, TuneRequest
+from herogen_async.tune.finetune.finetune_result import NOT_STARTED, FinetuneResult
+from herogen_async.tune.finetune.model_registry import tuned_in
+from herogen_async.tune.finetune.records import SUCCEEDED, Checkpoint, JobState, TunedModel, TuneRequest
+from herogen_async.tune.options import LOCAL
 
 # In a backend's own record -> as `metrics` has it; the last value of the events where the record holds none.
 _METRICS = {"train_loss": "train_loss", "valid_loss": "eval_loss", "base_valid_loss": "base_eval_loss"}
@@ -27,27 +31,58 @@ def cost_of(job: JobState) -> dict[str, float]:
     return {ours: job.detail[name] for name, ours in _COST.items() if isinstance(job.detail.get(name), int | float)}
 
 
-def tuned_model(order: TuneRequest, job: JobState, folder: Path, metrics: Mapping[str, float]) -> TunedModel | None:
+def tuned_model(request: TuneRequest, job: JobState, folder: Path, metrics: Mapping[str, float]) -> TunedModel | None:
     """The model that `job` made, None when it made none."""
     if job.status != SUCCEEDED or job.model is None:
         return None
     detail = job.detail
     name = job.model
-    if order.backend == LOCAL and detail.get("adapter"):
-        name = str(detail.get("weights_name") or order.model)
+    if request.backend == LOCAL and detail.get("adapter"):
+        name = str(detail.get("weights_name") or request.model)
     return TunedModel(
         name=name,
-        backend=order.backend,
-        base_model=order.model,
-        recipe=order.recipe,
+        backend=request.backend,
+        base_model=request.model,
+        recipe=request.recipe,
         folder=folder,
-        base_url=order.base_url,
+        base_url=request.base_url,
         weights=_path(detail.get("weights")) if detail.get("adapter") else None,
         adapter=_path(detail.get("adapter")),
         adapter_folder=_path(detail.get("adapter_folder")),
-        training=order.training,
-        held_out=order.validation,
+        training=request.training,
+        held_out=request.validation,
         metrics=dict(metrics),
+    )
+
+
+def result_now(
+    target: str, folder: Path, request: TuneRequest, job: JobState, *, as_asked: bool = False
+) -> FinetuneResult:
+    """How the fine-tune stands, from what is known of its job now."""
+    return FinetuneResult(
+        target=target,
+        folder=folder,
+        backend=request.backend,
+        base_model=request.model,
+        status=job.status or NOT_STARTED,
+        job_id=job.job_id or None,
+        error=job.error,
+        fix=job.fix,
+        cost=cost_of(job),
+        as_asked=as_asked,
+    )
+
+
+def ended_result(target: str, folder: Path, request: TuneRequest, ending: Mapping[str, Any]) -> FinetuneResult:
+    """How a fine-tune ended, from that step of its log."""
+    return replace(
+        result_now(target, folder, request, _job_in(ending)),
+        tuned=tuned_in(folder),
+        checkpoints=tuple(
+            Checkpoint(each["name"], each["step"], each["metrics"]) for each in ending.get("checkpoints", ())
+        ),
+        metrics=ending.get("metrics", {}),
+        files=tuple(file for name in ("loss.csv", "loss.png") if (file := folder / name).is_file()),
     )
 
 
@@ -65,21 +100,16 @@ def over_step(job: JobState, checkpoints: Sequence[Checkpoint], metrics: Mapping
     }
 
 
-def job_in(over: Mapping[str, Any]) -> JobState:
-    """The job as it was when it ended, from that step of its log."""
+def _job_in(ending: Mapping[str, Any]) -> JobState:
+    """The job as it was when it ended."""
     return JobState(
-        over.get("job_id", ""),
-        over.get("status", ""),
-        over.get("model"),
-        over.get("error"),
-        over.get("fix"),
-        over.get("detail", {}),
+        ending.get("job_id", ""),
+        ending.get("status", ""),
+        ending.get("model"),
+        ending.get("error"),
+        ending.get("fix"),
+        ending.get("detail", {}),
     )
-
-
-def checkpoints_in(over: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """The checkpoints that were there when the job ended."""
-    return tuple(Checkpoint(each["name"], each["step"], each["metrics"]) for each in over.get("checkpoints", ()))
 
 
 def _path(known: object) -> Path | None:

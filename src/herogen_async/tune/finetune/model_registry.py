@@ -13,9 +13,9 @@ from herogen_async.core.errors import DamageError, InputError, RunFolderError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.intents import STEPS, fold, numbered_folders, read_steps
 from herogen_async.generation.run_folder import RUNS, RunFolder, find_run
-from herogen_async.tune.finetune.file_checks import fingerprint_of, is_gone
 from herogen_async.tune.finetune.log_steps import MODEL
 from herogen_async.tune.finetune.records import TunedModel
+from herogen_async.tune.finetune.rows import fingerprint_of, is_gone
 
 SUFFIX = ".finetune"  # the folder beside a FILE
 _PATHS = ("weights", "adapter", "adapter_folder", "training", "held_out")
@@ -81,12 +81,12 @@ def without_changed_rows(tuned: TunedModel) -> tuple[TunedModel, list[str]]:
 
 
 def model_step(tuned: TunedModel) -> dict[str, Any]:
-    """`tuned` as a step of its log: paths are kept from the folder on, so that a run may be moved."""
+    """`tuned` as the MODEL step of its log: paths are kept from the folder on, so that a run may be moved."""
     known = {each.name: getattr(tuned, each.name) for each in fields(TunedModel) if each.name != "folder"}
     known["recipe"] = tuned.recipe.as_dict()
     known["metrics"] = dict(tuned.metrics)
     known |= {name: _kept(known[name], tuned.folder) for name in _PATHS}
-    return {"step": MODEL, **known}
+    return known
 
 
 def finetunes_of(run_or_file: str) -> Path:

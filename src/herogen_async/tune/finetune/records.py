@@ -9,10 +9,6 @@ from typing import Any, Protocol
 
 from herogen_async.data.dataset.recipe import Recipe
 
-OPENAI = "openai"
-LOCAL = "local"
-BACKENDS = (OPENAI, LOCAL)
-
 # The words of OpenAI's API; a word that is not known counts as still going.
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 OVER = (SUCCEEDED, FAILED, CANCELLED)
@@ -125,8 +121,8 @@ class Backend(Protocol):
 
     name: str
 
-    async def check(self, order: TuneRequest) -> list[str]:
-        """Look, before anything is written or paid, whether `order` can succeed here; what a person should know."""
+    async def check(self, request: TuneRequest) -> list[str]:
+        """Look, before anything is written or paid, whether `request` can succeed here; what a person should know."""
         ...
 
     async def upload(self, file: Path, name: str) -> str:
@@ -139,7 +135,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         """Start the job on `files` (`training`, `validation` -> id). `tag` is unique to this fine-tune."""
         ...
 

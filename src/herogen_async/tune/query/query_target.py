@@ -13,7 +13,8 @@ from herogen_async.generation.endpoint.embedded import BASE, TUNED
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded
 from herogen_async.generation.run_folder import find_run
 from herogen_async.tune.finetune.model_registry import find_tuned
-from herogen_async.tune.finetune.records import LOCAL, TunedModel
+from herogen_async.tune.finetune.records import TunedModel
+from herogen_async.tune.options import LOCAL
 
 _PLAIN = Recipe(MESSAGES, separator="", lead="", ending="")
 

@@ -1,9 +1,13 @@
 """Fine-tuning on this machine, as a backend: a detached trainer in a folder, which any process may watch.
 
-1. What was ordered is written before the trainer starts; the rows are own copies.
+1. What was asked is written before the trainer starts; the rows are own copies.
 2. The trainer outlives this process, however that ends, and is never two: it holds the folder's lock from before its
    first instruction, because the lock is handed to it.
 3. torch is never imported here, and no key of the user's is handed on.
+
+Its calls are exactly-once as a service's are: a kill at any point of `upload` leaves the whole copy or none; one at any
+point of `create` leaves no config (no job), or a config and no trainer (a job that was interrupted, which `revive` goes
+on with), or both. `find_upload` and `find_job` tell these apart from the files alone.
 """
 
 from __future__ import annotations
@@ -27,10 +31,12 @@ from herogen_async.core.errors import InputError, LocalModelError
 from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
 from herogen_async.generation.run_folder.publish import publish, publishing
+from herogen_async.tune.finetune.backend_rules import check_for_backend, training_settings
 from herogen_async.tune.finetune.local import event_log, feasibility, job_folder
 from herogen_async.tune.finetune.local.base_model import find_base_model
 from herogen_async.tune.finetune.local.job_folder import TuneFolder
-from herogen_async.tune.finetune.records import CANCELLED, LOCAL, Checkpoint, JobEvent, JobState, TuneRequest
+from herogen_async.tune.finetune.records import CANCELLED, Checkpoint, JobEvent, JobState, TuneRequest
+from herogen_async.tune.options import LOCAL
 
 TRAINER = Path(__file__).with_name("trainer.py")
 
@@ -73,11 +79,11 @@ class LocalBackend:
     def __repr__(self) -> str:
         return f"<LocalBackend in {str(self._folder.path)!r}>"
 
-    async def check(self, order: TuneRequest) -> list[str]:
+    async def check(self, request: TuneRequest) -> list[str]:
         feasibility.require_packages()
-        feasibility.TrainingSettings.of(order)
-        model = await asyncio.to_thread(find_base_model, order.model, self._on_progress)
-        return await asyncio.to_thread(feasibility.look, order, model, self._folder.path)
+        check_for_backend(request)
+        model = await asyncio.to_thread(find_base_model, request.model, self._on_progress)
+        return await asyncio.to_thread(feasibility.look, request, model, self._folder.path)
 
     async def upload(self, file: Path, name: str) -> str:
         place = self._data(name)
@@ -89,27 +95,23 @@ class LocalBackend:
         place = self._data(name)
         return name if place.is_file() and place.stat().st_size == size else None
 
-    async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
+    async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         if self._folder.config.exists():
             raise InputError(f"a fine-tune was begun in {str(self._folder.path)!r} already", fix="go on with that one")
-        settings = feasibility.TrainingSettings.of(order)
-        model = await asyncio.to_thread(find_base_model, order.model, self._on_progress)
+        how = training_settings(request)
+        model = await asyncio.to_thread(find_base_model, request.model, self._on_progress)
         config = {
             "version": 1,
             "tag": tag,
             "model": model.as_dict(),
             "shape": model.shape and asdict(model.shape),
-            "format": order.recipe.format,
+            "format": request.recipe.format,
             "training": files["training"],
             "validation": files.get("validation"),
-            "method": settings.method,
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "seed": settings.seed,
-            "suffix": order.suffix,
+            **{name: how[name] for name in ("method", "epochs", "batch_size", "learning_rate", "seed")},
+            "suffix": request.suffix,
         }
-        publish(self._folder.config, codec.dumps_pretty(config))
+        publish(self._folder.config, codec.dumps_pretty(config))  # from here on it is a job, whatever ends us
         return self._started(config)
 
     async def find_job(self, files: Mapping[str, str], tag: str) -> JobState | None:  # noqa: ARG002 - the protocol's
@@ -140,10 +142,10 @@ class LocalBackend:
             async with asyncio.timeout(_GENTLE_S):
                 told = False
                 while job_folder.is_training(self._folder):
-                    told = told or self._tell_to_stop()
+                    told = told or self._tell_to_stop()  # once: it may not have signed its lock yet
                     await asyncio.sleep(_LOOK_S)
         state = job_folder.job_state(self._folder, config)
-        if not state.is_over and not job_folder.is_training(self._folder):
+        if not state.is_over and not job_folder.is_training(self._folder):  # it was killed before it could say so
             self._mark_cancelled()
             state = job_folder.job_state(self._folder, config)
         return state
@@ -160,6 +162,12 @@ class LocalBackend:
         return config
 
     def _started(self, config: dict[str, Any]) -> JobState:
+        """Start the trainer, as the holder of the lock that is taken here.
+
+        An flock belongs to the open file, which the trainer inherits: closing it here frees nothing while the trainer
+        lives, and its end, however it comes, frees it. So there is no moment at which a second one could be started,
+        and none at which a dead one is taken for a living.
+        """
         lock = job_folder.take_lock(self._folder)
         try:
             with self._folder.log.open("ab") as log:
@@ -168,7 +176,7 @@ class LocalBackend:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=_surroundings(os.environ),
+                    env=_trainer_environment(os.environ),
                     cwd=self._folder.path,
                     start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group
                     pass_fds=(lock,),
@@ -195,6 +203,7 @@ class LocalBackend:
         return True
 
     def _mark_cancelled(self) -> None:
+        """Say in the events that it is over; under the lock, since only its holder writes there."""
         lock = job_folder.take_lock(self._folder)
         try:
             log = event_log.EventLog(self._folder.events, self._clock)
@@ -204,7 +213,7 @@ class LocalBackend:
             os.close(lock)
 
 
-def _surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+def _trainer_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of the trainer: no key, no network."""
     kept = {name: value for name, value in without_keys(environment).items() if not name.upper().endswith(_SECRETS)}
     return kept | _QUIET

@@ -15,6 +15,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION
 from herogen_async.generation.endpoint.embedded.process import free_cores
+from herogen_async.tune.finetune.backend_rules import training_settings
 from herogen_async.tune.finetune.local import memory
 from herogen_async.tune.finetune.local.base_model import LocalModel
 from herogen_async.tune.finetune.records import TuneRequest
@@ -28,31 +29,6 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "
 _BYTES_A_TOKEN = 4.0  # English text has 4.3, so that the longest row is over-estimated; the trainer counts
 _TEMPLATE_TOKENS = 8
 _PADDING = 1.25  # the rows of a batch are as long as its longest
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """How a model is trained; what the order leaves open is as it was measured to work with the embedded model."""
-
-    method: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-
-    @classmethod
-    def of(cls, order: TuneRequest) -> TrainingSettings:
-        """Raises InputError for what can't be trained."""
-        method = order.method or memory.LORA
-        if method not in memory.LOCAL_METHODS:
-            raise InputError(f"{method!r} is no method of training here: valid are lora, full", fix="--method lora")
-        return cls(
-            method=method,
-            epochs=_positive("epochs", order.epochs, 1),  # one teaches the embedded model its task on 294 rows
-            batch_size=_positive("batch_size", order.batch_size, 8),
-            learning_rate=_rate(order.learning_rate, 5e-4 if method == memory.LORA else 5e-5),
-            seed=17 if order.seed is None else order.seed,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +60,34 @@ def measure_rows(path: Path, form: str) -> MeasuredRows:
     return MeasuredRows(count, tokens, longest)
 
 
-def look(order: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
-    """What a person should know before `order` is trained. Raises InputError when it can't succeed here."""
-    settings = TrainingSettings.of(order)
-    if order.recipe.format not in LOCAL_FORMATS:
+def look(request: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
+    """What a person should know before `request` is trained. Raises InputError when it can't succeed here."""
+    how = training_settings(request)
+    if request.recipe.format not in LOCAL_FORMATS:
         raise InputError(
-            f"this machine can't train on rows of the format {order.recipe.format!r}: "
+            f"this machine can't train on rows of the format {request.recipe.format!r}: "
             f"valid are {', '.join(LOCAL_FORMATS)}",
             fix=f"assemble them as {PROMPT_COMPLETION}",
         )
-    rows = measure_rows(order.training, order.recipe.format)
+    rows = measure_rows(request.training, request.recipe.format)
     if rows.count < FEWEST_LOCAL_ROWS:
         raise InputError(
-            f"{str(order.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_LOCAL_ROWS}",
+            f"{str(request.training)!r} has {rows.count} rows; a fine-tune needs at least {FEWEST_LOCAL_ROWS}",
             fix="generate more rows first",
         )
-    if order.validation is not None:
-        measure_rows(order.validation, order.recipe.format)
+    if request.validation is not None:
+        measure_rows(request.validation, request.recipe.format)
     if model.shape is None:
         return [f"How much memory {model.name} takes can't be told from its files."]
-    _require_disk(model.shape, settings.method, folder)
-    said = [_memory(model, model.shape, settings, rows)]
+    _require_disk(model.shape, how["method"], folder)
+    said = [_memory(model, model.shape, rows, method=how["method"], wanted=how["batch_size"])]
     if not gpu_is_used():
         cores = free_cores()
-        tokens = int(rows.tokens * settings.epochs * _PADDING)
-        needed = memory.training_time_s(model.shape, settings.method, tokens=tokens, cores=cores)
+        tokens = int(rows.tokens * how["epochs"] * _PADDING)
+        needed = memory.training_time_s(model.shape, how["method"], tokens=tokens, cores=cores)
         said.append(
             f"About {_minutes(needed)} on {cores} {'core' if cores == 1 else 'cores'} for {rows.count} rows "
-            f"x {settings.epochs}."
+            f"x {how['epochs']}."
         )
     return said
 
@@ -139,17 +115,17 @@ def too_little(name: str, needed: int, tokens: int, free: int) -> tuple[str, str
     )
 
 
-def _memory(model: LocalModel, shape: memory.ModelShape, settings: TrainingSettings, rows: MeasuredRows) -> str:
+def _memory(model: LocalModel, shape: memory.ModelShape, rows: MeasuredRows, *, method: str, wanted: int) -> str:
     tokens = longest_row(rows.longest_tokens, shape.context_tokens)
     free = (memory.gpu_free_bytes() if gpu_is_used() else None) or memory.free_bytes()
-    batch = memory.fitting_batch(shape, settings.method, batch=settings.batch_size, tokens=tokens, free=free)
+    batch = memory.fitting_batch(shape, method, batch=wanted, tokens=tokens, free=free)
     if not batch:
-        message, fix = too_little(model.name, memory.peak_bytes(shape, settings.method, 1, tokens), tokens, free)
+        message, fix = too_little(model.name, memory.peak_bytes(shape, method, 1, tokens), tokens, free)
         raise InputError(message, fix=fix)
-    peak = memory.peak_bytes(shape, settings.method, batch, tokens)
+    peak = memory.peak_bytes(shape, method, batch, tokens)
     said = f"It takes up to {_gb(peak)} of memory; {_gb(free)} are free."
-    if batch < settings.batch_size:
-        said += f" So {batch} of a batch's {settings.batch_size} rows are computed at once; the result is the same."
+    if batch < wanted:
+        said += f" So {batch} of a batch's {wanted} rows are computed at once; the result is the same."
     return said
 
 
@@ -187,22 +163,6 @@ def _text(path: Path, number: int, row: Any, form: str) -> str:
         pass
     wanted = "prompt and completion" if form == PROMPT_COMPLETION else "messages, the last one of the assistant"
     raise InputError(f"{path}:{number}: this row has no {wanted}", fix=f"assemble the data set again as {form}")
-
-
-def _positive(name: str, wanted: int | None, default: int) -> int:
-    if wanted is None:
-        return default
-    if wanted < 1:
-        raise InputError(f"{name} {wanted!r} is too few", fix=f"--{name.replace('_', '-')} {default}")
-    return wanted
-
-
-def _rate(wanted: float | None, default: float) -> float:
-    if wanted is None:
-        return default
-    if not 0 < wanted < 1:
-        raise InputError(f"the learning rate {wanted!r} is out of range: it is between 0 and 1", fix=f"{default} works")
-    return wanted
 
 
 def _gb(size: int) -> str:

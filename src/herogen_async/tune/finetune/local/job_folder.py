@@ -1,5 +1,9 @@
 """A local fine-tune on disk, and how it stands: read from its files and its lock alone, so that any process can tell.
 
+1. A held lock means a living trainer, a free one that there is none: the kernel frees it, however its holder ends.
+2. How it ended is what the last `started` or `end` event says; a free lock without an `end` is an interruption.
+3. A checkpoint counts once its event is durable, which is written after the checkpoint is.
+
 ```
 local/
   config.json      what is trained, on what, how: written once, before the trainer starts
@@ -30,6 +34,7 @@ from herogen_async.core.errors import DiskError, RunInUse
 from herogen_async.generation.run_folder import RunFolder, is_held
 from herogen_async.tune.finetune.local import event_log
 from herogen_async.tune.finetune.records import INTERRUPTED, SUCCEEDED, Checkpoint, JobState
+from herogen_async.tune.options import LORA
 
 RUNNING = "running"
 _LOG_TAIL_BYTES = 8192
@@ -105,7 +110,7 @@ def take_lock(folder: TuneFolder) -> int:
             f"{holder.get('host', '?')}",
             fix="watch it, or cancel it",
         ) from error
-    os.ftruncate(descriptor, 0)  # its last holder is gone
+    os.ftruncate(descriptor, 0)  # its last holder is gone: `cancel` must not signal whoever has its pid by now
     return descriptor
 
 
@@ -129,7 +134,7 @@ def is_training(folder: TuneFolder) -> bool:
 
 
 @dataclass(slots=True)
-class _Told:
+class _EventFold:
     """What the events come to."""
 
     end: dict[str, Any] | None = None
@@ -156,12 +161,12 @@ def job_state(folder: TuneFolder, config: dict[str, Any]) -> JobState:
     an interruption that was told is an earlier one's, or it is on its way out and can't be followed by another yet.
     """
     alive = is_training(folder)
-    told = _Told()
+    story = _EventFold()
     for _, record in event_log.read_event_lines(folder.events):
-        told.take(record)
-    detail = _described(folder, config) | told.known | {"log": str(folder.log)}
-    if told.end is not None and not (alive and told.end["status"] == INTERRUPTED):
-        return _ended(config, told.end, detail)
+        story.take(record)
+    detail = _described(folder, config) | story.known | {"log": str(folder.log)}
+    if story.end is not None and not (alive and story.end["status"] == INTERRUPTED):
+        return _ended(config, story.end, detail)
     if alive:
         return JobState(config["tag"], RUNNING, detail=detail)
     step = detail.get("step")
@@ -179,8 +184,8 @@ def job_state(folder: TuneFolder, config: dict[str, Any]) -> JobState:
 
 def _described(folder: TuneFolder, config: dict[str, Any]) -> dict[str, Any]:
     model = config["model"]
-    made = folder.adapter if config["method"] == "lora" else folder.model
-    servable = folder.adapter_gguf if config["method"] == "lora" and model["kind"] == "gguf" else None
+    made = folder.adapter if config["method"] == LORA else folder.model
+    servable = folder.adapter_gguf if config["method"] == LORA and model["kind"] == "gguf" else None
     return {
         "method": config["method"],
         "weights": model["path"],
@@ -197,8 +202,8 @@ def _ended(config: dict[str, Any], end: dict[str, Any], detail: dict[str, Any]) 
     model, fix = detail["adapter"], None
     if model is None:
         model = detail["adapter_folder"]
-        what = f"--enable-lora --lora-modules tuned={model}" if config["method"] == "lora" else ""
-        served = config["model"]["path"] if config["method"] == "lora" else model
+        what = f"--enable-lora --lora-modules tuned={model}" if config["method"] == LORA else ""
+        served = config["model"]["path"] if config["method"] == LORA else model
         fix = (
             f"serve it with a server of your own, such as vLLM: vllm serve {served} {what}".rstrip()
             + "; then ask it by --base-url"

@@ -10,8 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-LORA, FULL = "lora", "full"
-LOCAL_METHODS = (LORA, FULL)
+from herogen_async.tune.options import FULL, LORA
 
 RANK = 16
 # Bytes. Fitted to runs of the embedded model with torch 2.13, transformers 5.23 and trl 1.16 on a processor, in 32-bit

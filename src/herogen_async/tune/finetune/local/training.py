@@ -34,6 +34,7 @@ from herogen_async.tune.finetune.local.event_log import EventLog
 from herogen_async.tune.finetune.local.feasibility import KEPT_CHECKPOINTS, longest_row, too_little
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, checkpoints_of, drop_unfinished
 from herogen_async.tune.finetune.local.trainer_stop import Refused, Stop, TrainingStopped
+from herogen_async.tune.options import LORA
 
 _ALPHA = 32
 _WARM_UP_STEPS = 5
@@ -67,8 +68,8 @@ def train(folder: TuneFolder, log: EventLog, stop: Stop) -> dict[str, Any]:
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(held_out) if held_out else None,
         processing_class=tokenizer,
-        peft_config=_lora(config) if config["method"] == memory.LORA else None,
-        callbacks=[_Telling(log, stop)],
+        peft_config=_lora(config) if config["method"] == LORA else None,
+        callbacks=[_EventCallback(log, stop)],
     )
     if held_out and resumed is None:
         trainer.evaluate()
@@ -78,7 +79,7 @@ def train(folder: TuneFolder, log: EventLog, stop: Stop) -> dict[str, Any]:
     if stop.asked:
         raise TrainingStopped
     stop.gently = False
-    return _kept(trainer, folder, config) | {
+    return _keep_result(trainer, folder, config) | {
         "device": device,
         "max_length": length,
         "computed_at_once": batch,
@@ -222,9 +223,9 @@ def _last_checkpoint(folder: TuneFolder) -> Path | None:
     return Path(whole[-1].name) if whole else None
 
 
-def _kept(trainer: Any, folder: TuneFolder, config: dict[str, Any]) -> dict[str, Any]:
+def _keep_result(trainer: Any, folder: TuneFolder, config: dict[str, Any]) -> dict[str, Any]:
     """Put the result in its place, whole."""
-    lora = config["method"] == memory.LORA
+    lora = config["method"] == LORA
     target = folder.adapter if lora else folder.model
     unfinished = target.with_name(f"{target.name}.unfinished")
     for old in (unfinished, target):
@@ -261,7 +262,7 @@ def _peak_mb(device: str) -> int:
     return int(peak * (1 if sys.platform == "darwin" else 1024) // 1_000_000)  # macOS counts bytes, Linux kibibytes
 
 
-class _Telling(transformers.TrainerCallback):  # type: ignore[misc]
+class _EventCallback(transformers.TrainerCallback):  # type: ignore[misc]
     """What happens, as events; and the end of training after the step at which it was told to stop."""
 
     def __init__(self, log: EventLog, stop: Stop) -> None:

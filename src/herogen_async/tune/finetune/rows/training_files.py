@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ from herogen_async.data import dataset
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.data.prepare import inferred_recipe
 from herogen_async.generation.run_folder import RunFolder, existing_run
-from herogen_async.tune.finetune.file_checks import JSON_LINES, TRAINABLE_FORMATS, holds_pairs, pairs_in
-from herogen_async.tune.finetune.records import OPENAI
+from herogen_async.tune.finetune.rows.row_checks import JSON_LINES, fingerprint_of, holds_pairs, pairs_in
+from herogen_async.tune.options import OPENAI
 
 _RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class TrainingFiles:
     """What is trained on, and what a person should know of it."""
 
     training: Path
@@ -34,28 +34,32 @@ def format_for(backend: str) -> str:
     return MESSAGES if backend == OPENAI else PROMPT_COMPLETION
 
 
-def find_data(target: str, file_format: str, *, validation: Path | None = None, assembles: bool = True) -> Data | None:
-    """The rows of a RUN (those that were assembled, or are now) or of a FILE; None when there are none yet and
-    `assembles` is False. Raises InputError.
-    """
+def find_files(target: str, file_format: str, *, validation: Path | None = None) -> TrainingFiles:
+    """The rows of a RUN (those that were assembled, or are now) or of a FILE. Raises InputError."""
+    known = known_files(target, file_format, validation=validation)
+    if known is not None:
+        return known
+    assembled = dataset.assemble(target, format=file_format)
+    files = _of_run(existing_run(target), file_format, validation)
+    return replace(files, notices=("Nothing was assembled yet: assembling now.", *assembled.lines()))
+
+
+def known_files(target: str, file_format: str, *, validation: Path | None = None) -> TrainingFiles | None:
+    """The same; None where nothing was assembled yet."""
     if validation is not None and not validation.is_file():
         raise InputError(f"there is no validation file {str(validation)!r}", fix="check --validation")
     if Path(target).is_file():
         return _of_file(Path(target), validation)
     _require_run(target)
-    if file_format not in TRAINABLE_FORMATS:
-        raise InputError(f"{file_format!r} is no format to fine-tune on", fix=f"valid: {', '.join(TRAINABLE_FORMATS)}")
     folder = existing_run(target)
-    place = _place(folder, file_format)
-    notices: tuple[str, ...] = ()
-    if not (place / _RECIPE).is_file():
-        if not assembles:
-            return None
-        assembled = dataset.assemble(target, format=file_format)
-        notices = ("Nothing was assembled yet: assembling now.", *assembled.lines())
-    known = _recipe_in(place)
-    training, held_out = _by_role(place, known)
-    return Data(training, Recipe.from_dict({"format": file_format, **known}), validation or held_out, notices)
+    is_assembled = (_place(folder, file_format) / _RECIPE).is_file()
+    return _of_run(folder, file_format, validation) if is_assembled else None
+
+
+def fingerprints_of(files: TrainingFiles) -> dict[str, str]:
+    """The SHA-256 of each file, by role."""
+    by_role = {"training": files.training, "validation": files.validation}
+    return {role: fingerprint_of(file) for role, file in by_role.items() if file is not None}
 
 
 def format_of(target: str) -> str | None:
@@ -78,7 +82,14 @@ def _place(folder: RunFolder, file_format: str) -> Path:
     return folder.dataset if file_format == PROMPT_COMPLETION else folder.dataset / file_format
 
 
-def _of_file(file: Path, validation: Path | None) -> Data:
+def _of_run(folder: RunFolder, file_format: str, validation: Path | None) -> TrainingFiles:
+    place = _place(folder, file_format)
+    known = _recipe_in(place)
+    training, held_out = _by_role(place, known)
+    return TrainingFiles(training, Recipe.from_dict({"format": file_format, **known}), validation or held_out)
+
+
+def _of_file(file: Path, validation: Path | None) -> TrainingFiles:
     if file.suffix.lower() not in JSON_LINES:
         raise InputError(f"{str(file)!r} is no JSON lines file", fix=f"make one with: herogen-async prepare -f {file}")
     beside = file.with_name(_RECIPE)
@@ -89,7 +100,7 @@ def _of_file(file: Path, validation: Path | None) -> Data:
             held_out = next((name for name, each in told.items() if _role(each) == "valid"), None)
             is_train = _role(told[file.name]) == "train"
             valid = validation or (file.with_name(held_out) if held_out and is_train else None)
-            return Data(file, Recipe.from_dict(known), valid)
+            return TrainingFiles(file, Recipe.from_dict(known), valid)
     recipe = inferred_recipe(pairs_in(file)) if holds_pairs(file) else Recipe(MESSAGES, "", "", "")
     notice = (
         f"The rows are {recipe.format}"
@@ -97,7 +108,7 @@ def _of_file(file: Path, validation: Path | None) -> Data:
         + (f", their ending {recipe.ending!r}" if recipe.ending else "")
         + "."
     )
-    return Data(file, recipe, validation, (notice,))
+    return TrainingFiles(file, recipe, validation, (notice,))
 
 
 def _recipe_in(place: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.assemble.assembly_report import FEWEST_ROWS
-from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
+from herogen_async.data.dataset.recipe import MESSAGES, Recipe
+from herogen_async.tune.finetune.records import TuneRequest
+from herogen_async.tune.options import DPO
 
-TRAINABLE_FORMATS = (PROMPT_COMPLETION, MESSAGES)
-DPO_METHOD = "dpo"
 JSON_LINES = (".jsonl", ".ndjson")
 _SHOWN = 5  # line numbers in a sentence
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -36,18 +37,26 @@ class CheckedRows:
         return {"rows": self.rows, "bytes": self.size, "sha256": self.sha256}
 
 
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What is wrong with a row, and what mends it."""
+
+    what: str
+    fix: str = "make rows of one kind with: herogen-async prepare -f FILE"
+
+
 @dataclass(slots=True)
 class _Found:
     rows: int = 0
     size: int = 0
     hash: Any = field(default_factory=sha256)
     seen: Counter[bytes] = field(default_factory=Counter)
-    wrong: dict[str, list[int]] = field(default_factory=dict)
+    wrong: dict[_Problem, list[int]] = field(default_factory=dict)
 
 
 def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS) -> CheckedRows:
     """What is in `file`. Raises InputError, naming lines, for what a fine-tune would be refused or spoiled by."""
-    found, problem = _Found(), _problem_for(recipe, method)
+    found, check = _Found(), _check_for(recipe, method)
     for number, line in enumerate(_lines(file), start=1):
         found.size += len(line)
         found.hash.update(line)
@@ -55,10 +64,24 @@ def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewes
             continue
         found.rows += 1
         found.seen[blake2b(line, digest_size=8).digest()] += 1
-        if (wrong := _wrong_with(line, problem)) is not None:
+        if (wrong := _wrong_with(line, check)) is not None:
             found.wrong.setdefault(wrong, []).append(number)
-    _refuse(file, found, recipe, fewest)
+    _refuse(file, found, fewest)
     return CheckedRows(file, found.rows, found.size, found.hash.hexdigest(), found.rows - len(found.seen))
+
+
+def checked_files(request: TuneRequest, notice: Callable[[str], None]) -> dict[str, CheckedRows]:
+    """The files of `request` by role, looked at. Raises InputError."""
+    rows = {"training": checked_rows(request.training, request.recipe, method=request.method)}
+    if request.validation is not None:
+        rows["validation"] = checked_rows(request.validation, request.recipe, method=request.method, fewest=1)
+        if rows["validation"].sha256 == rows["training"].sha256:
+            raise InputError("the validation file holds the rows that are trained on", fix="hold other rows out")
+    told = ", ".join(f"{each.rows:,} rows for {role} ({each.file})" for role, each in rows.items())
+    notice(told[0].upper() + told[1:])
+    if doubles := rows["training"].doubles:
+        notice(f"Note: {doubles:,} rows are the same as another")
+    return rows
 
 
 def holds_pairs(file: Path) -> bool:
@@ -100,13 +123,13 @@ def _lines(file: Path) -> Iterator[bytes]:
         raise InputError(f"{str(file)!r} can't be read: {error.strerror}", fix="check the path") from error
 
 
-def _refuse(file: Path, found: _Found, recipe: Recipe, fewest: int) -> None:
+def _refuse(file: Path, found: _Found, fewest: int) -> None:
     if not found.rows:
         raise InputError(f"{str(file)!r} holds no rows", fix="assemble the run first, or name another file")
-    for what, lines in found.wrong.items():
+    for problem, lines in found.wrong.items():
         shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
         raise InputError(
-            f"{str(file)!r}: {what}, in {len(lines):,} of {found.rows:,} rows (line {shown})", fix=_fix(what, recipe)
+            f"{str(file)!r}: {problem.what}, in {len(lines):,} of {found.rows:,} rows (line {shown})", fix=problem.fix
         )
     if found.rows < fewest:
         raise InputError(
@@ -116,53 +139,53 @@ def _refuse(file: Path, found: _Found, recipe: Recipe, fewest: int) -> None:
         )
 
 
-def _fix(what: str, recipe: Recipe) -> str:
-    if "separator" in what:
-        return f"each prompt ends with {recipe.separator!r}: herogen-async prepare -f FILE adds it"
-    return "make rows of one kind with: herogen-async prepare -f FILE"
+_Check = Callable[[dict[str, Any]], _Problem | None]
 
 
-def _wrong_with(line: bytes, problem: Callable[[dict[str, Any]], str | None]) -> str | None:
+def _wrong_with(line: bytes, check: _Check) -> _Problem | None:
     try:
         row = codec.loads(line)
     except ValueError:
-        return "no JSON"
-    return problem(row) if isinstance(row, dict) else "no JSON object"
+        return _Problem("no JSON")
+    return check(row) if isinstance(row, dict) else _Problem("no JSON object")
 
 
-def _problem_for(recipe: Recipe, method: str | None) -> Callable[[dict[str, Any]], str | None]:
-    if method == DPO_METHOD:
+def _check_for(recipe: Recipe, method: str | None) -> _Check:
+    if method == DPO:
         return _preference_problem
     if recipe.format == MESSAGES:
         return _messages_problem
-    return lambda row: _pair_problem(row, recipe.separator)
+    return partial(_pair_problem, recipe.separator)
 
 
-def _pair_problem(row: dict[str, Any], separator: str) -> str | None:
+def _pair_problem(separator: str, row: dict[str, Any]) -> _Problem | None:
     for name in ("prompt", "completion"):
         if not isinstance(row.get(name), str):
-            return f"no text in {name!r}"
+            return _Problem(f"no text in {name!r}")
     if not row["completion"].strip():
-        return "an empty 'completion'"
+        return _Problem("an empty 'completion'")
     if separator and not row["prompt"].endswith(separator):
-        return f"a prompt without the separator {separator!r} at its end"
+        return _Problem(
+            f"a prompt without the separator {separator!r} at its end",
+            fix=f"each prompt ends with {separator!r}: herogen-async prepare -f FILE adds it",
+        )
     return None
 
 
-def _messages_problem(row: dict[str, Any]) -> str | None:
+def _messages_problem(row: dict[str, Any]) -> _Problem | None:
     messages = row.get("messages")
     if not isinstance(messages, list) or not messages:
-        return "no list in 'messages'"
+        return _Problem("no list in 'messages'")
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            return f"a message whose 'role' is none of {', '.join(_ROLES)}"
+            return _Problem(f"a message whose 'role' is none of {', '.join(_ROLES)}")
     last = messages[-1]
     if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not last["content"].strip():
-        return "messages that do not end with an assistant's text"
+        return _Problem("messages that do not end with an assistant's text")
     return None
 
 
-def _preference_problem(row: dict[str, Any]) -> str | None:
+def _preference_problem(row: dict[str, Any]) -> _Problem | None:
     names = ("input", "preferred_output", "non_preferred_output")
     missing = [name for name in names if not row.get(name)]
-    return f"no {', '.join(map(repr, missing))}, which the method 'dpo' wants" if missing else None
+    return _Problem(f"no {', '.join(map(repr, missing))}, which the method 'dpo' wants") if missing else None

@@ -1,0 +1,134 @@
+"""The options of a fine-tune, in one table: a field of `FinetuneOptions` is a row.
+
+Read from it are the command line's options, Python's keywords (`finetune/keywords.py`, written by
+`python tests/house/test_settings.py`), the checks, what the log keeps and what tells two fine-tunes apart, the words of
+the next command, and what a backend takes, and does where nothing is said. What comes of it, once a backend, a model
+and files are chosen, is a `finetune.records.TuneRequest`. It imports next to nothing: `--help` reads it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from herogen_async.core.options import COUNT, FLAG, POSITIVE, ANY_TEXT, Kind, check_options, one_of, option, options_of
+
+OPENAI = "openai"
+LOCAL = "local"
+BACKENDS = (OPENAI, LOCAL)
+
+SUPERVISED, DPO = "supervised", "dpo"  # methods of `openai`
+LORA, FULL = "lora", "full"  # methods of `local`
+TRAINABLE_FORMATS = ("messages", "prompt-completion")  # as `data.dataset.recipe` names them
+
+FilePath = str | os.PathLike[str]
+
+LONGEST_SUFFIX = 64  # characters, OpenAI's
+
+_SUFFIX = Kind(
+    f"1 to {LONGEST_SUFFIX} characters", lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST_SUFFIX
+)
+_SEED = Kind("a whole number", lambda value: type(value) is int, int, int, "N")
+_FILE = Kind("a file's path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
+_RATE = Kind("a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRule:
+    """What one backend takes for an option, where that is less than the option's own kind; and what it does where
+    nothing is said, where this package decides that.
+    """
+
+    kind: Kind | None = None
+    default: Any = None
+
+
+def _setting(kind: Kind, text: str, *, unset: str = "", by: Mapping[str, BackendRule] | None = None) -> Any:
+    """The row of an option that the log keeps: two fine-tunes of the same rows differ where it does."""
+    declared: Any = option(None, kind, text, unset=unset)
+    return field(default=None, metadata={**declared.metadata, "by_backend": by or {}})
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneOptions:
+    """What a person asks of a fine-tune; None: as the fine-tune that is there has it, else as the backend does by
+    itself.
+    """
+
+    backend: str | None = _setting(
+        one_of(*BACKENDS),
+        "Any OpenAI-shaped service, or this machine.",
+        unset="local with neither a base URL nor a key",
+    )
+    model: str | None = _setting(
+        ANY_TEXT, "The model to tune; local: embedded, a .gguf file, or a folder.", unset="embedded"
+    )
+    base_url: str | None = _setting(ANY_TEXT, "The service's base URL; on this machine it needs no key.")
+    format: str | None = _setting(
+        one_of(*TRAINABLE_FORMATS), "What a run's rows are assembled as.", unset="what the backend learns from"
+    )
+    suffix: str | None = _setting(_SUFFIX, f"Up to {LONGEST_SUFFIX} characters that become part of the model's name.")
+    epochs: int | None = _setting(
+        COUNT,
+        "How often the rows are gone through.",
+        by={LOCAL: BackendRule(default=1)},  # one teaches the embedded model its task on 294 rows
+    )
+    validation: FilePath | None = option(None, _FILE, "Rows to measure on.", unset="those that assemble held out")
+    seed: int | None = _setting(_SEED, "The same seed gives about the same model.", by={LOCAL: BackendRule(default=17)})
+    method: str | None = _setting(
+        one_of(SUPERVISED, DPO, LORA, FULL),
+        "openai: supervised or dpo; local: lora or full.",
+        by={OPENAI: BackendRule(one_of(SUPERVISED, DPO)), LOCAL: BackendRule(one_of(LORA, FULL), LORA)},
+    )
+    batch_size: int | None = _setting(COUNT, "Rows a step.", by={LOCAL: BackendRule(default=8)})
+    learning_rate: float | None = _setting(
+        POSITIVE,
+        "local: the learning rate; openai: a multiplier of the service's own.",
+        by={LOCAL: BackendRule(_RATE)},  # what it is by itself depends on the method
+    )
+    watch_job: bool | None = option(
+        None, FLAG, "Watch the job to its end, or leave it once it is started.", typed="--watch/--no-watch"
+    )
+    new: bool = option(False, FLAG, "Start another beside the ones that are there.")
+    cancel: bool = option(False, FLAG, "End the job.")
+    resend: bool = option(False, FLAG, "The call whose answer was lost did not arrive (you looked): send it again.")
+    adopt: str | None = option(
+        None,
+        replace(ANY_TEXT, metavar="ID"),
+        "The call whose answer was lost did arrive (you looked): it made this file or job.",
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> FinetuneOptions:
+        """Those that are given, checked; None is not given. Raises InputError, TypeError for a name that is none."""
+        options = cls(**{name: value for name, value in given.items() if value is not None})
+        check_options(FINETUNE_OPTIONS, options)
+        return options
+
+    @property
+    def validation_file(self) -> Path | None:
+        return None if self.validation is None else Path(self.validation)
+
+    def settings(self) -> dict[str, Any]:
+        """What was said, as the log keeps it."""
+        said = {name: value for name in KEPT if (value := getattr(self, name)) is not None}
+        if self.base_url is not None:
+            said["base_url"] = self.base_url.strip().rstrip("/")
+        return said
+
+    def filled_from(self, settings: Mapping[str, Any]) -> FinetuneOptions:
+        """With `settings` (of a fine-tune that is there) where nothing was said."""
+        return replace(self, **{name: value for name, value in settings.items() if getattr(self, name) is None})
+
+
+FINETUNE_OPTIONS = options_of(FinetuneOptions)
+BACKEND_RULES: dict[str, Mapping[str, BackendRule]] = {
+    each.name: each.metadata["by_backend"] for each in fields(FinetuneOptions) if "by_backend" in each.metadata
+}
+KEPT = tuple(BACKEND_RULES)
+"""The options that the log keeps, and that tell two fine-tunes of the same rows apart."""
+SETTLED = (*KEPT, "validation")
+"""The options that say what a fine-tune is; the others say what is to be done with it."""
