@@ -39,6 +39,7 @@ MOMENT = TuningProgress(
 
 
 def test_the_panel_shows_how_far_it_is_the_losses_and_the_last_events() -> None:
+    """And no escape sequence of a service's."""
     screen = StringIO()
     Console(file=screen, width=96, color_system=None).print(draw_tuning(MOMENT, 92))
     shown = screen.getvalue()
@@ -49,6 +50,7 @@ def test_the_panel_shows_how_far_it_is_the_losses_and_the_last_events() -> None:
 
 
 def test_plain_lines_come_with_each_change_of_status_and_each_event_once() -> None:
+    """Where there is no terminal."""
     lines: list[str] = []
     view = PlainTuning(lines.append)
     view(MOMENT)
@@ -58,6 +60,7 @@ def test_plain_lines_come_with_each_change_of_status_and_each_event_once() -> No
 
 
 def test_a_curve_is_as_wide_as_it_may_be_and_falls_as_its_values_do() -> None:
+    """Of many values each bar is a mean."""
     assert "█▅▁" == sparkline([3.0, 2.0, 1.0], 10)
     assert 8 == len(sparkline([float(n) for n in range(1000)], 8))
     assert "▁" == sparkline([1.0], 5)
@@ -86,9 +89,8 @@ def tuned(folder: Path, name: str) -> TunedModel:
     return model
 
 
-def test_a_model_is_found_by_its_file_its_folder_and_its_name_and_the_run_may_have_moved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_is_found_by_its_file_its_folder_and_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after its folder was moved: paths are kept from there on."""
     monkeypatch.chdir(tmp_path)
     Path("rows.jsonl").touch()
     place = Path("rows.finetune")
@@ -111,6 +113,7 @@ def test_a_model_is_found_by_its_file_its_folder_and_its_name_and_the_run_may_ha
 
 
 def test_only_what_was_set_is_sent() -> None:
+    """So each service does what it does by itself."""
     order = TuneRequest("openai", "m", Path("rows.jsonl"), Recipe())
     assert {"model": "m", "training_file": "f", "metadata": {"herogen": "tag"}} == job_body(
         order, {"training": "f"}, "tag"
@@ -122,9 +125,8 @@ def test_only_what_was_set_is_sent() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_too_large_for_one_call_goes_in_parts_and_is_found_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_too_large_for_one_call_goes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is found by its name and size."""
     monkeypatch.setattr(fine_tuning, "WHOLE_FILE_BYTES", 100)
     monkeypatch.setattr(fine_tuning, "PART_BYTES", 64)
     file = tmp_path / "rows.jsonl"
@@ -137,7 +139,8 @@ async def test_a_file_that_is_too_large_for_one_call_goes_in_parts_and_is_found_
 
 
 @pytest.mark.anyio
-async def test_a_service_without_events_checkpoints_and_models_is_watched_all_the_same() -> None:
+async def test_a_service_may_lack_events_checkpoints_and_models() -> None:
+    """Many have files and jobs alone."""
     with FakeServer(lambda _: error(404, message="no such path")) as server:
         async with HostedBackend(Server(server.url)) as backend:
             assert [] == await backend.events("job-1")
@@ -147,6 +150,7 @@ async def test_a_service_without_events_checkpoints_and_models_is_watched_all_th
 
 @pytest.mark.anyio
 async def test_p13_a_key_that_the_service_echoes_is_hidden_in_what_is_kept(tmp_path: Path) -> None:
+    """Services echo what they were sent."""
     key = "a-word-that-is-secret"
     (tmp_path / "rows.jsonl").write_text("{}\n")
     async with (

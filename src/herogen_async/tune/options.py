@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from herogen_async.core.options import COUNT, FLAG, POSITIVE, ANY_TEXT, Kind, check_options, one_of, option, options_of
+from herogen_async.core.options import ANY_TEXT, COUNT, FLAG, POSITIVE, Kind, check_options, one_of, option, options_of
 
 OPENAI = "openai"
 LOCAL = "local"

@@ -76,9 +76,10 @@ def rotated_in_pairs(rows: Any, heads: int) -> Any:
     return np.stack([rows[place] for place in order])
 
 
-def test_every_tensor_has_its_name_and_the_rows_of_query_and_key_stand_as_llama_cpp_rotates_them(
+def test_tensors_are_named_and_ordered_as_llama_cpp_wants(
     tmp_path: Path,
 ) -> None:
+    """The rows of query and key stand as it rotates them."""
     _, tensors, original = converted(tmp_path)
 
     expected = {}
@@ -95,6 +96,7 @@ def test_every_tensor_has_its_name_and_the_rows_of_query_and_key_stand_as_llama_
 
 
 def test_a_family_that_rotates_halves_keeps_its_rows(tmp_path: Path) -> None:
+    """Their order in the file is transformers' own."""
     _, tensors, original = converted(tmp_path, "qwen2")
 
     expected = original["base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"]
@@ -102,6 +104,7 @@ def test_a_family_that_rotates_halves_keeps_its_rows(tmp_path: Path) -> None:
 
 
 def test_the_file_says_what_it_is_and_beside_it_stands_for_which_weights(tmp_path: Path) -> None:
+    """The adapter's type and scale are in it, its weights' checksum beside it."""
     path, _, _ = converted(tmp_path)
 
     metadata = read_header(path).metadata
@@ -116,17 +119,20 @@ def test_the_file_says_what_it_is_and_beside_it_stands_for_which_weights(tmp_pat
 
 
 def test_an_adapter_of_another_model_is_not_converted(tmp_path: Path) -> None:
+    """A shape that doesn't fit is named."""
     with pytest.raises(ValueError, match=r"has 32 inputs, not 24"):
         converted(tmp_path, hidden=32)
     assert not (tmp_path / "adapter.gguf").exists()
 
 
 def test_a_map_that_is_unknown_is_named(tmp_path: Path) -> None:
+    """A GGUF model of the family has no such tensor."""
     with pytest.raises(ValueError, match=r"lm_head\.lora_A"):
         converted(tmp_path, extra="base_model.model.lm_head.lora_A.weight")
 
 
 def test_an_adapter_for_other_weights_is_refused_by_both_names(tmp_path: Path) -> None:
+    """Its own and those that it was made for."""
     path, _, _ = converted(tmp_path)
 
     with pytest.raises(LocalModelError, match=r"made for other weights than 'other': for 'base'") as caught:
@@ -135,6 +141,7 @@ def test_an_adapter_for_other_weights_is_refused_by_both_names(tmp_path: Path) -
 
 
 def test_an_adapter_made_elsewhere_is_believed(tmp_path: Path) -> None:
+    """Nothing beside it says what it was made for."""
     path, _, _ = converted(tmp_path)
     origin_of(path).unlink()
 
@@ -157,6 +164,7 @@ def bad_adapters() -> dict[str, tuple[bytes | None, str]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", list(bad_adapters()))
 async def test_a_bad_adapter_is_told_before_a_server_starts(tmp_path: Path, kind: str) -> None:
+    """One that is gone, and one that is none."""
     data, said = bad_adapters()[kind]
     weights = Weights(tmp_path / "base.gguf", "base", "")
     weights.path.write_bytes(b"GGUF")

@@ -78,7 +78,8 @@ def assert_done_once(rows: Path, service: Service, outcome: FinetuneResult) -> N
     assert "ft:tuned" == find_tuned(str(rows)).name
 
 
-def test_a_process_that_is_killed_at_any_step_leaves_a_chain_that_goes_on_and_repeats_nothing(rows: Path) -> None:
+def test_a_process_killed_at_any_step_repeats_nothing(rows: Path) -> None:
+    """Wherever it ends, the next command goes on to the model: two uploads and one job in all."""
     whole = Power()
     tune(rows, Service(), whole)
     assert 40 < whole.steps
@@ -92,6 +93,7 @@ def test_a_process_that_is_killed_at_any_step_leaves_a_chain_that_goes_on_and_re
 
 
 def test_being_killed_again_and_again_repeats_nothing_either(rows: Path) -> None:
+    """Nor do four kills of the same fine-tune, at random steps."""
     chance = random.Random(7)
     for number in range(15):
         place, service = rows.with_name(f"rows-{number}.jsonl"), Service()
@@ -106,7 +108,8 @@ def test_being_killed_again_and_again_repeats_nothing_either(rows: Path) -> None
 
 @pytest.mark.parametrize("loss", ["answer", "late", "call", "refusal", "rate", "not sent"])
 @pytest.mark.parametrize("call", ["upload", "create"])
-def test_an_answer_that_is_lost_is_looked_for_before_anything_is_asked_again(rows: Path, call: str, loss: str) -> None:
+def test_a_lost_answer_is_looked_for_before_anything_is_asked_again(rows: Path, call: str, loss: str) -> None:
+    """In the same process, too, and however the call failed."""
     unsent = ConnectionFailed("refused")
     unsent.sent = False
     losses: dict[str, str | HerogenError] = {
@@ -119,6 +122,7 @@ def test_an_answer_that_is_lost_is_looked_for_before_anything_is_asked_again(row
 
 
 def test_an_answer_that_is_lost_and_a_kill_right_after_it_repeat_nothing(rows: Path) -> None:
+    """The worst of both: the service has the job, and nobody lives who was told."""
     losses: dict[str, list[str | HerogenError]] = {"upload": ["answer"], "create": ["late"]}
     whole = Power()
     tune(write_rows(rows.with_name("whole.jsonl")), Service(loses=deepcopy(losses)), whole)
@@ -132,6 +136,7 @@ def test_an_answer_that_is_lost_and_a_kill_right_after_it_repeat_nothing(rows: P
 
 
 def test_an_intent_is_on_disk_before_its_call_and_its_result_after(rows: Path) -> None:
+    """The log of a whole fine-tune, step by step."""
     tune(rows, Service())
     steps = [(step["step"], step.get("call")) for step in read_steps(rows.with_name("rows.finetune") / "001")]
     assert [
@@ -148,6 +153,7 @@ def test_an_intent_is_on_disk_before_its_call_and_its_result_after(rows: Path) -
 
 
 def test_where_a_service_cannot_tell_a_person_looks_and_says_which_it_is(rows: Path) -> None:
+    """The question names both ways to go on, comes again until it is answered, and adopting ends it."""
     service = Service(loses={"create": ["answer"]}, lists=False)
     with pytest.raises(InputError, match="no list to tell") as refused:
         tune(rows, service)
@@ -181,6 +187,7 @@ def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
 
 
 def test_of_two_commands_that_begin_at_once_one_starts_a_job(rows: Path) -> None:
+    """Both found nothing there; the lock and the first step of the log decide."""
     service = Service()
     first, second = launch(rows, service), launch(rows, service)
     assert 0 == run_virtual(first.run()).exit_code
@@ -190,6 +197,7 @@ def test_of_two_commands_that_begin_at_once_one_starts_a_job(rows: Path) -> None
 
 
 def test_a_damaged_fine_tune_hides_none_that_was_begun_after_it(rows: Path) -> None:
+    """It is refused by whoever needs it, and by nobody else."""
     service = Service()
     log = tune(rows, service).folder / "steps.jsonl"
     log.write_bytes(b"x" + log.read_bytes())
@@ -200,6 +208,8 @@ def test_a_damaged_fine_tune_hides_none_that_was_begun_after_it(rows: Path) -> N
 
 
 def test_a_job_that_ends_while_it_is_cancelled_is_told_as_it_ended(rows: Path) -> None:
+    """The service's refusal to cancel it is no error then."""
+
     class Ended(FakeBackend):
         async def cancel(self, job_id: str) -> JobState:
             service.over_after = 0
@@ -213,6 +223,8 @@ def test_a_job_that_ends_while_it_is_cancelled_is_told_as_it_ended(rows: Path) -
 
 
 def test_what_only_tells_of_a_job_keeps_no_model_from_being_recorded(rows: Path) -> None:
+    """Events and checkpoints that can't be read cost a sentence each."""
+
     class Mute(FakeBackend):
         async def events(self, job_id: str, after: str | None = None) -> list[JobEvent]:
             raise ServerFault("HTTP 500: no events")
@@ -230,13 +242,15 @@ def test_what_only_tells_of_a_job_keeps_no_model_from_being_recorded(rows: Path)
 
 
 def test_resend_asks_again_what_a_person_knows_did_not_arrive(rows: Path) -> None:
+    """Where the service has no list, and the person has looked."""
     service = Service(loses={"create": ["call"]}, lists=False)
     with pytest.raises(InputError, match="no list to tell"):
         tune(rows, service)
     assert_done_once(rows, service, tune(rows, service, resend=True))
 
 
-def test_a_service_that_never_answers_is_given_up_with_what_it_said(rows: Path) -> None:
+def test_a_service_that_never_answers_is_left_with_what_it_said(rows: Path) -> None:
+    """After three attempts; the same command goes on later."""
     service = Service(loses={"create": ["call", "call", "call"]})
     with pytest.raises(ConnectionFailed, match="the connection broke"):
         tune(rows, service)
@@ -244,6 +258,7 @@ def test_a_service_that_never_answers_is_given_up_with_what_it_said(rows: Path) 
 
 
 def test_a_finished_chain_reports_its_model_again_and_asks_nothing(rows: Path) -> None:
+    """The same command again costs no call, whatever is at the service."""
     service = Service()
     tune(rows, service)
     polls, said = service.polls, Power()
@@ -253,7 +268,8 @@ def test_a_finished_chain_reports_its_model_again_and_asks_nothing(rows: Path) -
     assert (polls, 0) == (service.polls, said.steps)
 
 
-def test_a_changed_order_is_refused_and_named_and_new_starts_another(rows: Path) -> None:
+def test_other_options_are_refused_and_named_and_new_starts_another(rows: Path) -> None:
+    """And each fine-tune is found again by its own options."""
     service = Service()
     tune(rows, service, epochs=2)
     with pytest.raises(InputError, match="model 'other', it has 'm'; epochs 3, it has 2") as refused:
@@ -265,6 +281,7 @@ def test_a_changed_order_is_refused_and_named_and_new_starts_another(rows: Path)
 
 
 def test_a_file_that_changed_after_its_upload_is_refused(rows: Path) -> None:
+    """Its job may be watched all the same, when that is said."""
     service = Service(over_after=10**6)
     tune(rows, service, watch_job=False)
     write_rows(rows, count=11)
@@ -275,14 +292,16 @@ def test_a_file_that_changed_after_its_upload_is_refused(rows: Path) -> None:
     assert_done_once(rows, service, tune(rows, service, watch_job=True))
 
 
-def test_what_a_service_refused_may_be_ordered_otherwise_with_the_files_that_are_there(rows: Path) -> None:
+def test_what_a_service_refused_may_be_asked_otherwise(rows: Path) -> None:
+    """With the files that are there: nothing is uploaded again."""
     service = Service(loses={"create": [EndpointRefused("no such model", status=404)]})
     with pytest.raises(EndpointRefused):
         tune(rows, service, model="wrong")
     assert_done_once(rows, service, tune(rows, service, model="right"))
 
 
-def test_a_job_that_failed_is_told_with_its_reason_and_again_when_asked_again(rows: Path) -> None:
+def test_a_job_that_failed_is_told_with_its_reason_each_time(rows: Path) -> None:
+    """And no model is found by its run's name."""
     service = Service(ends=JobState("", FAILED, None, "line 3 is broken", "mend it"))
     for _ in range(2):
         outcome = tune(rows, service)
@@ -292,6 +311,7 @@ def test_a_job_that_failed_is_told_with_its_reason_and_again_when_asked_again(ro
 
 
 def test_cancel_ends_the_job_and_a_job_that_never_began_is_none(rows: Path) -> None:
+    """A fine-tune that was killed before its job is over, and costs nothing."""
     service = Service(over_after=10**6)
     tune(rows, service, watch_job=False)
     outcome = run_virtual(launch(rows, service).cancel())
@@ -305,6 +325,8 @@ def test_cancel_ends_the_job_and_a_job_that_never_began_is_none(rows: Path) -> N
 
 @pytest.mark.parametrize(("times", "is_given_up"), [(6, False), (10**6, True)])
 def test_a_service_that_is_away_is_waited_for_and_not_for_ever(rows: Path, times: int, is_given_up: bool) -> None:
+    """While the job is watched: some looks, then the error that it ends with."""
+
     class Away(FakeBackend):
         asked = 0
 
@@ -325,6 +347,7 @@ def test_a_service_that_is_away_is_waited_for_and_not_for_ever(rows: Path, times
 
 
 def test_p8_a_second_command_names_the_one_that_holds_the_chain(rows: Path) -> None:
+    """At once, and without asking the service for anything."""
     tune(rows, Service(over_after=10**6), watch_job=False)
     folder = rows.with_name("rows.finetune") / "001"
     with IntentLog.open(folder, VirtualClock._epoch), pytest.raises(RunInUse, match="in use by process"):

@@ -53,6 +53,7 @@ def counts(server: SimulatedServer) -> tuple[int, int]:
 
 
 def test_a_file_becomes_a_model_with_its_curve_and_a_next_step(server: SimulatedServer, rows: Path) -> None:
+    """From rows to the model's name, its losses as a table and a picture; a second time asks nothing."""
     write_rows(rows.with_name("held.jsonl"), first=50, count=3)
     more = ("--suffix", "heroes", "--epochs", "2", "--seed", "3", "--validation", "held.jsonl", "--json")
     ended = tune(server, rows, *more, cwd=rows.parent)
@@ -80,6 +81,7 @@ def test_a_file_becomes_a_model_with_its_curve_and_a_next_step(server: Simulated
 
 
 def test_a_run_is_assembled_as_messages_and_its_recipe_is_kept(server: SimulatedServer, tmp_path: Path) -> None:
+    """A run needs no other command before."""
     run = WrittenRun(tmp_path / "runs" / "small", small_spec(sub_prompt="{age}, {gender}"))
     run.write(
         run.answer(index, f"Hero {index} does what no other hero does, {index} times a day.") for index in range(20)
@@ -98,6 +100,7 @@ def test_a_run_is_assembled_as_messages_and_its_recipe_is_kept(server: Simulated
 def test_an_answer_that_the_service_loses_costs_nothing_twice(
     rows: Path, faults: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The real SDK against a service that takes the call and breaks the connection, or says 500."""
     for name in ("LOOKS_S", "ATTEMPTS_S"):
         monkeypatch.setattr(f"herogen_async.generation.intents.chain.{name}", (0.0, 0.1))
     with simulated(faults=dict.fromkeys(faults, 1)) as server:
@@ -115,15 +118,15 @@ def test_an_answer_that_the_service_loses_costs_nothing_twice(
     ],
 )
 def test_a_service_that_refuses_or_fails_is_told_with_what_to_do(rows: Path, fault: str, code: int, says: str) -> None:
+    """Before there is a job, and by the job."""
     with simulated(faults={fault: 1}) as server:
         ended = tune(server, rows, cwd=rows.parent)
     assert code == ended.returncode, ended.stderr
     assert says in ended.stdout + ended.stderr
 
 
-def test_a_model_that_the_service_does_not_have_is_named_and_another_takes_the_uploaded_file(
-    server: SimulatedServer, rows: Path
-) -> None:
+def test_another_model_takes_the_file_that_is_uploaded(server: SimulatedServer, rows: Path) -> None:
+    """The service refused the first one by its name."""
     before = counts(server)
     ended = herogen("finetune", str(rows), "--base-url", server.url, "--model", "other", cwd=rows.parent)
     assert 2 == ended.returncode
@@ -134,6 +137,7 @@ def test_a_model_that_the_service_does_not_have_is_named_and_another_takes_the_u
 
 
 def test_cancel_ends_the_job_at_the_service(rows: Path) -> None:
+    """From a command that knows nothing but the file."""
     with simulated(train_s=600.0) as server:
         assert 0 == tune(server, rows, "--no-watch", cwd=rows.parent).returncode
         ended = herogen("finetune", str(rows), "--cancel", cwd=rows.parent)
@@ -143,6 +147,7 @@ def test_cancel_ends_the_job_at_the_service(rows: Path) -> None:
 
 
 def test_a_service_that_is_gone_parks_the_chain(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 3, and the command that goes on."""
     monkeypatch.setattr("herogen_async.generation.endpoint.fine_tuning._LOOKS", 1)
     with simulated(train_s=600.0) as server:
         assert 0 == tune(server, rows, "--no-watch", cwd=rows.parent).returncode
@@ -166,7 +171,8 @@ def test_a_first_try_that_reaches_nobody_names_the_whole_command(
     assert 0 == tune(server, rows, cwd=rows.parent).returncode
 
 
-def test_after_a_job_that_failed_the_next_step_starts_one_like_it_at_the_same_place(rows: Path) -> None:
+def test_after_a_failed_job_the_next_step_starts_one_like_it(rows: Path) -> None:
+    """With its options, at the same service."""
     with simulated(faults={"training_fails": 1}) as server:
         assert 1 == tune(server, rows, "--epochs", "2", cwd=rows.parent).returncode
         failed = herogen("finetune", str(rows), cwd=rows.parent)
@@ -179,6 +185,7 @@ def test_after_a_job_that_failed_the_next_step_starts_one_like_it_at_the_same_pl
 
 
 def test_a_model_that_cannot_be_evaluated_is_kept_and_the_command_parks(rows: Path) -> None:
+    """What went wrong with the evaluation takes nothing from the model."""
     with simulated(answer_faults={"insufficient_quota": 1.0}) as server:
         ended = tune(server, rows, "--eval", "--json", cwd=rows.parent)
     told = last_json(ended.stdout)
@@ -188,7 +195,8 @@ def test_a_model_that_cannot_be_evaluated_is_kept_and_the_command_parks(rows: Pa
     assert ended.stderr.endswith(f"Next: herogen-async finetune {rows} --eval\n")
 
 
-def test_a_job_is_watched_and_cancelled_without_the_file_that_it_was_given(rows: Path) -> None:
+def test_a_job_needs_no_file_to_be_watched_or_cancelled(rows: Path) -> None:
+    """The file may be gone by then."""
     with simulated(train_s=600.0) as server:
         assert 0 == tune(server, rows, "--no-watch", cwd=rows.parent).returncode
         rows.unlink()
@@ -198,9 +206,8 @@ def test_a_job_is_watched_and_cancelled_without_the_file_that_it_was_given(rows:
         assert 0 == herogen("finetune", str(rows), "--cancel", cwd=rows.parent).returncode
 
 
-def test_a_file_of_a_runs_data_set_is_the_runs_since_what_lies_there_is_rebuilt(
-    server: SimulatedServer, tmp_path: Path
-) -> None:
+def test_a_file_of_a_runs_data_set_is_the_runs(server: SimulatedServer, tmp_path: Path) -> None:
+    """What lies in a data set's folder is rebuilt, and no fine-tune may lie there."""
     run = WrittenRun(tmp_path / "runs" / "small", small_spec(sub_prompt="{age}, {gender}"))
     run.write(run.answer(index, f"Hero {index} is as no other, {index} times a day.") for index in range(20))
     assert 0 == herogen("assemble", "small", "--format", "messages", cwd=tmp_path).returncode
@@ -245,6 +252,7 @@ BAD = {
 def test_bad_input_is_a_sentence_and_exit_code_2_before_anything_is_sent(
     server: SimulatedServer, tmp_path: Path, what: str
 ) -> None:
+    """With a fix, for each kind of mistake."""
     lines, more, says = BAD[what]
     before = counts(server)
     file = write_lines(tmp_path / "bad.jsonl", lines)
@@ -255,6 +263,7 @@ def test_bad_input_is_a_sentence_and_exit_code_2_before_anything_is_sent(
 
 
 def test_a_prompt_without_the_recipes_separator_is_named_by_its_line(server: SimulatedServer, tmp_path: Path) -> None:
+    """The separator is the one in the recipe beside the file."""
     write_lines(tmp_path / "rows.jsonl", [*pairs(11), *pairs(1, separator="")])
     recipe = {"separator": " ->", "files": {"rows.jsonl": {"role": "all"}}}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
@@ -267,6 +276,7 @@ def test_a_prompt_without_the_recipes_separator_is_named_by_its_line(server: Sim
     ("target", "says"), [("rows.csv", "prepare -f"), ("nowhere", "no run in"), ("no.jsonl", "no file")]
 )
 def test_what_is_neither_a_run_nor_rows_is_told_what_to_do(tmp_path: Path, target: str, says: str) -> None:
+    """A table is prepared first; a run that isn't there is named."""
     (tmp_path / "rows.csv").write_text("prompt,completion\n")
     ended = herogen("finetune", target, cwd=tmp_path)
     assert 2 == ended.returncode
@@ -274,6 +284,7 @@ def test_what_is_neither_a_run_nor_rows_is_told_what_to_do(tmp_path: Path, targe
 
 
 def test_p13_a_key_is_in_no_file_and_no_line(rows: Path) -> None:
+    """Also where the job fails and the service tells why."""
     key = "sk-canary-0123456789abcdef"
     with simulated(faults={"training_fails": 1}) as server:
         ended = herogen(
@@ -285,7 +296,7 @@ def test_p13_a_key_is_in_no_file_and_no_line(rows: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_are_killed_at_each_step_leave_one_upload_and_one_job(rows: Path) -> None:
+def test_killed_processes_leave_one_upload_and_one_job(rows: Path) -> None:
     """While the upload is under way, while the job is being made, and while it is watched."""
     with simulated(train_s=600.0, faults={"upload_slow": 1, "create_slow": 1}) as server:
         words = command("finetune", rows, "--base-url", server.url, "--model", "m")
@@ -300,6 +311,7 @@ def test_processes_that_are_killed_at_each_step_leave_one_upload_and_one_job(row
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_detaches_and_cancels_nothing(rows: Path, number: signal.Signals) -> None:
+    """The job goes on, and the last line says how to attach again."""
     with simulated(train_s=600.0) as server:
         presses = threading.Thread(target=press, args=(server, number))
         presses.start()

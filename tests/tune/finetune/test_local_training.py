@@ -93,9 +93,10 @@ async def freed(folder: TuneFolder) -> None:
 class TestWithARealChild:
     pytestmark = pytest.mark.slow
 
-    async def test_it_trains_in_a_process_of_its_own_and_everything_it_said_can_be_read(
+    async def test_it_trains_in_a_process_of_its_own(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """What it said can be read by anybody, and no key was handed on to it."""
         for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"):
             monkeypatch.setenv(name, "canary")
         assert (await begun(backend, order(tmp_path))).status in ("running", "succeeded")  # it may be over by now
@@ -114,9 +115,10 @@ class TestWithARealChild:
         assert "1" == environment["HF_HUB_OFFLINE"]
         assert state == await LocalBackend(tmp_path / "001").find_job(FILES, TAG)
 
-    async def test_a_cancelled_trainer_keeps_a_checkpoint_and_a_second_one_is_refused_while_it_lives(
+    async def test_a_cancelled_trainer_keeps_a_checkpoint(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
     ) -> None:
+        """And a second one is refused while it lives."""
         await begun(backend, order(tmp_path, "waits"))
         await at_step(backend, 1)
         pid = holder_of(folder)["pid"]
@@ -135,6 +137,7 @@ class TestWithARealChild:
     async def test_a_killed_trainer_is_told_and_goes_on_from_its_last_checkpoint(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
     ) -> None:
+        """No step is trained twice that a checkpoint holds."""
         await begun(backend, order(tmp_path, "waits"))
         await at_step(backend, 1)
         os.kill(holder_of(folder)["pid"], signal.SIGKILL)
@@ -160,6 +163,7 @@ class TestWithARealChild:
     async def test_a_trainer_that_fails_says_why(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path, does: str, said: tuple[str, str]
     ) -> None:
+        """A refusal without a traceback, a mistake with one in its log."""
         error, fix = said
         await begun(backend, order(tmp_path, does))
         state = await until(backend, "succeeded", "failed", "interrupted")
@@ -181,9 +185,10 @@ def written(folder: TuneFolder, *records: dict[str, Any], torn: bytes = b"") -> 
 
 
 class TestWhatAFolderSays:
-    async def test_a_job_whose_lock_is_held_runs_and_one_whose_lock_is_free_was_interrupted(
+    async def test_a_held_lock_means_running_and_a_free_one_interrupted(
         self, backend: LocalBackend, folder: TuneFolder
     ) -> None:
+        """Whatever the events say last."""
         written(folder, {"kind": "metrics", "message": "", "metrics": {"step": 4, "total_steps": 9}})
         assert "interrupted" == (await backend.job(TAG)).status
         lock = take_lock(folder)
@@ -193,10 +198,12 @@ class TestWhatAFolderSays:
     async def test_a_revived_job_is_not_over_because_it_ended_before(
         self, backend: LocalBackend, folder: TuneFolder
     ) -> None:
+        """What counts is what came after the last start."""
         written(folder, {"kind": "end", "message": "", "status": "cancelled"}, {"kind": "started", "message": ""})
         assert "interrupted" == (await backend.job(TAG)).status
 
     async def test_an_interrupted_job_can_be_cancelled(self, backend: LocalBackend, folder: TuneFolder) -> None:
+        """Nobody lives who could be told."""
         written(folder)
         assert "cancelled" == (await backend.cancel(TAG)).status
         assert "cancelled" == (await backend.revive(TAG)).status
@@ -205,6 +212,7 @@ class TestWhatAFolderSays:
     async def test_a_torn_event_is_not_read_and_never_fused_with_the_next(
         self, backend: LocalBackend, folder: TuneFolder, size: int | None
     ) -> None:
+        """Wherever a kill tore it."""
         written(folder, torn=b'{"kind":"end","status":"succeeded","message":""}'[:size])
         assert 1 == len(await backend.events(TAG))
         log = event_log.EventLog(folder.events, MonotonicClock())
@@ -215,6 +223,7 @@ class TestWhatAFolderSays:
     async def test_the_base_models_loss_is_the_one_before_the_first_step(
         self, backend: LocalBackend, folder: TuneFolder
     ) -> None:
+        """Later ones are the tuned model's."""
         losses = [{"step": 0, "valid_loss": 2.5}, {"step": 9, "valid_loss": 1.5}]
         written(folder, *({"kind": "metrics", "message": "", "metrics": known} for known in losses))
         detail = (await backend.job(TAG)).detail
@@ -223,13 +232,15 @@ class TestWhatAFolderSays:
     async def test_what_came_out_is_the_adapter_that_the_embedded_server_loads(
         self, backend: LocalBackend, folder: TuneFolder
     ) -> None:
+        """Or PEFT's folder and the command to serve it, where there is none."""
         written(folder, {"kind": "end", "message": "", "status": "succeeded"})
         folder.adapter_gguf.touch()
         assert str(folder.adapter_gguf) == (await backend.job(TAG)).model
 
-    async def test_nothing_was_started_before_the_order_was_written(
+    async def test_nothing_is_started_before_what_was_asked_is_written(
         self, backend: LocalBackend, folder: TuneFolder
     ) -> None:
+        """No config, no job."""
         assert None is await backend.find_job(FILES, TAG)
         written(folder)
         assert None is await backend.find_job(FILES, "another")
@@ -240,6 +251,7 @@ class TestWhatAFolderSays:
     async def test_a_folder_takes_one_fine_tune(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
     ) -> None:
+        """A second create is refused."""
         written(folder)
         with pytest.raises(InputError, match="begun"):
             await backend.create(order(tmp_path), FILES, "tune-2")
@@ -247,6 +259,7 @@ class TestWhatAFolderSays:
     async def test_rows_are_own_copies_and_found_by_name_and_size(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
     ) -> None:
+        """A later edit of the user's file changes nothing."""
         mine = tmp_path / "mine.jsonl"
         mine.write_text("one")
         assert "t.jsonl" == await backend.upload(mine, "t.jsonl")
@@ -254,7 +267,7 @@ class TestWhatAFolderSays:
         assert "one" == (folder.data / "t.jsonl").read_text()
         assert "t.jsonl" == await backend.find_upload("t.jsonl", 3)
         assert None is await backend.find_upload("t.jsonl", 5)
-        with pytest.raises(InputError, match="no file name"):
+        with pytest.raises(InputError, match="invalid file name"):
             await backend.upload(mine, "../t.jsonl")
 
 
@@ -269,6 +282,7 @@ class TestWhatAFolderSays:
     ],
 )
 def test_what_a_person_can_mend_is_gone_on_from(error: Exception, status: str, said: str) -> None:
+    """Too little memory or disk is an interruption, all else a failure."""
     told = explained(error, Path("log"))
     assert status == told[0]
     assert said in told[1]
@@ -276,6 +290,7 @@ def test_what_a_person_can_mend_is_gone_on_from(error: Exception, status: str, s
 
 
 def test_a_disk_that_is_full_is_asked_where_the_error_does_not_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer of the weights says only that it failed."""
     usage = shutil.disk_usage(".")
     error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 420864 vs 420756")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
@@ -302,6 +317,7 @@ def test_what_only_half_fitted_on_the_disk_is_taken_back(tmp_path: Path) -> None
 
 
 def test_checkpoints_that_were_not_finished_go_and_the_others_stay(folder: TuneFolder) -> None:
+    """What has no event was not finished."""
     for step in (1, 2):
         place = folder.checkpoints / f"checkpoint-{step}"
         place.mkdir(parents=True)
@@ -314,7 +330,7 @@ def test_checkpoints_that_were_not_finished_go_and_the_others_stay(folder: TuneF
 
 
 @pytest.mark.slow
-async def test_one_that_was_interrupted_runs_until_it_is_gone_and_from_when_it_is_revived(
+async def test_an_interrupted_trainer_runs_until_its_lock_is_free(
     backend: LocalBackend, folder: TuneFolder, tmp_path: Path
 ) -> None:
     """It holds the lock for a while after its last word, and the next one before its first."""
@@ -334,6 +350,7 @@ async def test_one_that_was_interrupted_runs_until_it_is_gone_and_from_when_it_i
 
 @pytest.mark.parametrize("changed", [{"num_attention_heads": 0}, {"hidden_size": "8"}, {"vocab_size": None}])
 def test_a_size_that_is_none_is_not_reckoned_with(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """A model's files may lack one, or hold nonsense."""
     model = model_folder(tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | changed))
@@ -341,6 +358,7 @@ def test_a_size_that_is_none_is_not_reckoned_with(tmp_path: Path, changed: dict[
 
 
 def test_weights_without_their_sizes_are_refused(tmp_path: Path) -> None:
+    """They are not whole."""
     weights = tmp_path / "w.gguf"
     name, llama = b"general.architecture", b"llama"
     pair = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(llama)) + llama
@@ -356,6 +374,7 @@ class TestWhatIsLookedAtFirst:
         return feasibility.look(what, model, tmp_path / "not" / "there" / "yet")
 
     def test_memory_and_time_are_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before anything is written."""
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         monkeypatch.setattr(memory, "free_bytes", lambda: 10**11)
         monkeypatch.setattr(feasibility, "free_cores", lambda: 2)
@@ -366,6 +385,7 @@ class TestWhatIsLookedAtFirst:
     def test_a_batch_that_does_not_fit_is_computed_in_parts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """With the same result."""
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         two = memory.peak_bytes(SMOLLM, "lora", 2, 11)
         monkeypatch.setattr(memory, "free_bytes", lambda: int(two * 1.101))
@@ -374,6 +394,7 @@ class TestWhatIsLookedAtFirst:
     def test_a_model_that_does_not_fit_is_refused_with_figures(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """What it takes, and what is free."""
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         monkeypatch.setattr(memory, "free_bytes", lambda: 500_000_000)
         with pytest.raises(InputError, match=r"takes about \d\.\d GB even with one row of 11 tokens .* 0\.5 GB are"):
@@ -392,29 +413,34 @@ class TestWhatIsLookedAtFirst:
         ],
     )
     def test_what_can_not_be_trained_is_refused(self, tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+        """With what can be."""
         with pytest.raises(InputError, match=said):
             self.look(tmp_path, **changed)
 
     def test_fewer_than_ten_rows_and_a_line_that_is_no_json_are_refused(self, tmp_path: Path) -> None:
+        """The line is named."""
         few = tmp_path / "few.jsonl"
         few.write_text('{"prompt": "a", "completion": "b"}\n' * 9)
         with pytest.raises(InputError, match="has 9 rows; a fine-tune needs at least 10"):
             self.look(tmp_path, training=few)
         few.write_text('{"prompt": "a", "completion": "b"}\n{"prompt"\n')
-        with pytest.raises(InputError, match=r"few\.jsonl:2: this line is no JSON"):
+        with pytest.raises(InputError, match=r"few\.jsonl:2: this line is not JSON"):
             self.look(tmp_path, training=few)
 
     def test_a_disk_that_is_too_full_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Checkpoints are large."""
         monkeypatch.setattr(memory, "disk_bytes", lambda *_: 10**18)
         with pytest.raises(InputError, match="checkpoints"):
             self.look(tmp_path)
 
     def test_without_the_extra_one_command_is_named(self) -> None:
+        """The one that installs it."""
         with pytest.raises(InputError, match="not installed: not_a_package") as caught:
             feasibility.require_packages(("json", "not_a_package"))
         assert (caught.value.fix or "").startswith("pip install 'herogen-async[train]'")
 
     def test_a_talk_is_counted_by_its_messages(self, tmp_path: Path) -> None:
+        """Roles are tokens, too."""
         talk = [{"role": "user", "content": "x" * 30}, {"role": "assistant", "content": "y" * 27}]
         path = tmp_path / "talks.jsonl"
         path.write_text(json.dumps({"messages": talk}) + "\n")
@@ -429,6 +455,7 @@ class TestWhatIsLookedAtFirst:
         ],
     )
     def test_a_folder_that_is_no_whole_model_says_what_it_lacks(self, tmp_path: Path, removed: str, said: str) -> None:
+        """Its weights, its tokenizer or its settings."""
         path = model_folder(tmp_path / "m")
         assert 9 == getattr(find_base_model(str(path), lambda _: None).shape, "vocabulary", 0)
         (path / removed).unlink()
@@ -438,18 +465,21 @@ class TestWhatIsLookedAtFirst:
             find_base_model(str(tmp_path / "gone"), lambda _: None)
 
     def test_memory_grows_with_rows_and_tokens_and_full_training_takes_more(self) -> None:
+        """As it was measured."""
         one = memory.peak_bytes(SMOLLM, "lora", 1, 192)
         assert one < memory.peak_bytes(SMOLLM, "lora", 8, 192) < memory.peak_bytes(SMOLLM, "lora", 8, 256)
         assert one < memory.peak_bytes(SMOLLM, "full", 1, 192)
         assert 4_884_480 == SMOLLM.lora_parameters
 
     def test_only_sizes_that_divide_the_batch_are_taken(self) -> None:
+        """So that the parts of a batch add up to it."""
         just_five = int(memory.peak_bytes(SMOLLM, "lora", 5, 500) * 1.11)
         assert 3 == memory.fitting_batch(SMOLLM, "lora", batch=6, tokens=500, free=just_five)
         assert 0 == memory.fitting_batch(SMOLLM, "lora", batch=6, tokens=500, free=10**8)
 
 
 def test_torch_stays_out_of_this_process() -> None:
+    """It takes seconds and a gigabyte."""
     script = "import herogen_async.tune.finetune.local, sys; print({'torch', 'transformers'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "set()" == said.strip()

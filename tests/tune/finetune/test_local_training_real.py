@@ -80,7 +80,8 @@ def losses(events: list[Any], name: str) -> dict[int, float]:
 
 
 @pytest.mark.usefixtures("one_at_a_time", "none_left")
-async def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint_and_the_loss_falls(tmp_path: Path) -> None:
+async def test_a_killed_trainer_goes_on_and_the_loss_falls(tmp_path: Path) -> None:
+    """From its last checkpoint, with real weights and a real kill."""
     from support.tiny_models import tiny_llama
 
     rows = hero_rows(48)
@@ -125,9 +126,8 @@ async def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint_and_th
 
 @pytest.mark.embedded
 @pytest.mark.usefixtures("none_left")
-async def test_the_embedded_model_is_trained_and_answers_with_and_without_its_adapter(
-    tmp_path: Path, weights: Weights
-) -> None:
+async def test_the_embedded_model_answers_with_and_without_its_adapter(tmp_path: Path, weights: Weights) -> None:
+    """After it was trained here, served by the embedded server."""
     order = TuneRequest(
         "local",
         "embedded",

@@ -152,7 +152,7 @@ class LocalBackend:
 
     def _data(self, name: str) -> Path:
         if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise InputError(f"{name!r} is no file name", fix="a plain name, such as train.jsonl")
+            raise InputError(f"invalid file name {name!r}", fix="give a plain name, such as train.jsonl")
         return self._folder.data / name
 
     def _config(self, job_id: str) -> dict[str, Any]:

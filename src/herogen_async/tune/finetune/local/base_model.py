@@ -88,12 +88,14 @@ def _in_folder(choice: str) -> LocalModel:
     try:
         config = codec.loads((path / "config.json").read_bytes())
     except OSError as error:
-        raise InputError(f"{choice!r} is no transformers model: config.json: {error.strerror}", fix=_FIX) from error
+        raise InputError(f"{choice!r} is not a transformers model: config.json: {error.strerror}", fix=_FIX) from error
     except ValueError as error:
-        raise InputError(f"{choice!r} is no transformers model: config.json is no JSON", fix=_FIX) from error
+        raise InputError(f"{choice!r} is not a transformers model: config.json is not JSON", fix=_FIX) from error
     lacking = _lacking(path)
     if not isinstance(config, dict) or lacking:
-        raise InputError(f"{choice!r} is no whole transformers model: it has no {lacking or 'settings'}", fix=_FIX)
+        raise InputError(
+            f"{choice!r} is not a complete transformers model: it has no {lacking or 'settings'}", fix=_FIX
+        )
     return LocalModel(FOLDER, path, path.name, "", _shape_in(config))
 
 

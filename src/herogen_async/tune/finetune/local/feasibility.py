@@ -149,7 +149,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     except OSError as error:
         raise InputError(f"can't read {str(path)!r}: {error.strerror}", fix="give an assembled data set") from error
     except ValueError as error:
-        raise InputError(f"{path}:{number}: this line is no JSON", fix="assemble the data set again") from error
+        raise InputError(f"{path}:{number}: this line is not JSON", fix="assemble the data set again") from error
 
 
 def _text(path: Path, number: int, row: Any, form: str) -> str:

@@ -91,7 +91,9 @@ def _of_run(folder: RunFolder, file_format: str, validation: Path | None) -> Tra
 
 def _of_file(file: Path, validation: Path | None) -> TrainingFiles:
     if file.suffix.lower() not in JSON_LINES:
-        raise InputError(f"{str(file)!r} is no JSON lines file", fix=f"make one with: herogen-async prepare -f {file}")
+        raise InputError(
+            f"{str(file)!r} is not a JSON lines file", fix=f"make one with: herogen-async prepare -f {file}"
+        )
     beside = file.with_name(_RECIPE)
     if beside.is_file():
         known = _recipe_in(file.parent)
