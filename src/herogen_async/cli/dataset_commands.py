@@ -1,4 +1,4 @@
-"""`export` and `assemble`: from answers to files."""
+"""`export` and `assemble`: answers to files."""
 
 from __future__ import annotations
 
@@ -18,30 +18,28 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: RunArgument,
-    file_format: Annotated[
-        str, typer.Option("--format", metavar="csv|jsonl|parquet", help="The file's format.")
-    ] = "csv",
+    file_format: Annotated[str, typer.Option("--format", metavar="csv|jsonl|parquet", help="Output format.")] = "csv",
     out_file: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Where to write; - for standard output.",
+            help="Output file; - for standard output.",
             show_default="RUN/dataset/rows.FORMAT",
         ),
     ] = None,
     raw_csv: Annotated[
-        bool, typer.Option("--raw-csv", help="Leave cells that a spreadsheet would run as a formula as they are.")
+        bool, typer.Option("--raw-csv", help="Do not guard cells that a spreadsheet would run as formulas.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write the answers as one table, in the grid's order."""
+    """Write all answers as one table, in grid order."""
     from herogen_async.core.errors import InputError
     from herogen_async.data import dataset
 
     to_stdout = str(out_file) == "-"
     if json and to_stdout:
-        raise InputError("--json and --out - both want standard output", fix="leave one of them away")
+        raise InputError("--json and --out - both write to standard output", fix="remove one of them")
     written = dataset.export(run, format=file_format, out=out_file, raw_csv=raw_csv)
     if json:
         print_json({"file": str(written.file), "rows": written.rows})
@@ -60,46 +58,48 @@ def assemble(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="prompt-completion, messages, alpaca, sharegpt, text, dpo or parquet: what the trainer reads.",
+            help="What your trainer reads: prompt-completion, messages, alpaca, sharegpt, text, dpo or parquet.",
         ),
     ] = "prompt-completion",
     split: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Keep this share of the cells for validation, e.g. 0.1: each attribute's values in proportion, all "
-            "answers of a cell on one side.",
+            help="Share of the cells for validation, e.g. 0.1: each attribute's values in proportion, all answers of a "
+            "cell on one side.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Which cells: the same seed chooses the same ones.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the split: the same seed chooses the same cells.")
+    ] = 0,
     truncated: Annotated[
         str,
         typer.Option(
             metavar="drop|trim|keep",
-            help="Answers that did not stop by themselves: leave out, cut to their last full sentence, or keep.",
+            help="Truncated answers: drop them, trim them to their last full sentence, or keep them.",
         ),
     ] = "drop",
     drop: Annotated[
         str,
         typer.Option(
             metavar="KIND,...",
-            help="Leave these answers out: refused, duplicate, near-duplicate, looping, language, length (outliers).",
+            help="Answers to leave out: refused, duplicate, near-duplicate, looping, language, length (outliers).",
         ),
     ] = "",
     ranking: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="For dpo: a score for each answer, larger is better; CSV or JSON lines with key or index, and score.",
+            help="Scores for dpo, higher is better: CSV or JSON Lines with key or index, and score.",
         ),
     ] = None,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to write.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
+        typer.Option("--out", metavar="DIR", help="Output folder.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a data set to fine-tune on, with its checks, its card and a start for each trainer."""
+    """Write a fine-tuning data set with quality checks, a card and starter configs for trainers."""
     from herogen_async.data import dataset
 
     assembled = dataset.assemble(

@@ -1,1 +1,1 @@
-"""From a journal to data sets: tables, training formats, quality reports, and files of other origin."""
+"""From a journal to data sets: tables, training formats, quality reports, and files from elsewhere."""

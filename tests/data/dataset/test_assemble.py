@@ -123,7 +123,7 @@ def test_keep_takes_them_as_they_are_and_says_so(tmp_path: Path) -> None:
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path, truncated="keep")
     assert [text for text, _ in CUT_OFF[:6]] == completions(assembled)
-    assert any("5 completions did not stop" in warning for warning in assembled.warnings)
+    assert any("5 completions kept although truncated" in warning for warning in assembled.warnings)
 
 
 def test_duplicates_are_kept(tmp_path: Path) -> None:
@@ -143,16 +143,16 @@ def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) ->
     assembled = assemble(tmp_path)
     assert (assembled.written, assembled.count.separator_inside, assembled.count.ending_inside) == (2, 1, 2)
     words = "\n".join(assembled.warnings)
-    assert "1 prompts hold the separator ' ->'" in words
-    assert "2 completions hold the ending ' END'" in words
-    assert "2 rows are fewer than 10" in words
+    assert "1 prompt with the separator ' ->' inside" in words
+    assert "2 completions with the ending ' END' inside" in words
+    assert "only 2 rows: fine-tuning services need at least 10" in words
 
 
 def test_when_nothing_is_left_the_next_step_is_to_trim(tmp_path: Path) -> None:
     written_run(tmp_path / "a run", ("Long. And", "length"))
     assembled = assemble(tmp_path / "a run")
     assert assembled.written == 0
-    assert "nothing is left: the files are empty" in assembled.warnings
+    assert "no rows are left: the files are empty" in assembled.warnings
     assert f"herogen-async assemble '{tmp_path}/a run' --truncated trim" == assembled.next
     assert assemble(tmp_path / "a run", truncated="trim").written == 1
 
@@ -164,7 +164,7 @@ def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None
     assembled = assemble(tmp_path)
     assert (assembled.state.failed, assembled.state.pending) == (1, 273)
     words = "\n".join(assembled.warnings)
-    assert f"273 answers are pending: herogen-async resume {tmp_path}" in words
+    assert f"273 answers pending: herogen-async resume {tmp_path}" in words
     assert f"herogen-async errors {tmp_path}" in words
     assert assembled.next.startswith(f"herogen-async resume {tmp_path}")
 
@@ -185,7 +185,7 @@ def test_without_any_answer_nothing_is_written(tmp_path: Path) -> None:
     WrittenRun(tmp_path)
     with pytest.raises(InputError, match="nothing was written") as caught:
         assemble(tmp_path)
-    assert f"get some with: herogen-async resume {tmp_path}" == caught.value.fix
+    assert f"generate some: herogen-async resume {tmp_path}" == caught.value.fix
     assert not (tmp_path / "dataset").exists()
 
 
@@ -198,7 +198,7 @@ def test_a_wrong_mode_lists_the_valid_ones(tmp_path: Path) -> None:
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     written_run(tmp_path / "run", ("Hero.", "stop"))
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         assemble(tmp_path / "run", out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -61,15 +61,15 @@ def test_the_card_says_what_was_asked_what_came_what_is_missing_and_how_to_ask(t
     for words in (
         "| age | 18, 20, 30, 40, 50, 60, 90 |",
         "Imagine a complete and detailed description of a {age}-year-old",
-        "Answers wanted of each cell: 3.",
+        "Answers requested per cell: 3.",
         "max\\_tokens 500",
-        "Answers: 30; rows here: 27.",
-        "did not stop by themselves: 3 (length 3)",
-        "Cells of the grid: 98",
+        "Answers: 30; rows in this data set: 27.",
+        "truncated: 3 (length 3)",
+        "Grid cells: 98",
         "| characters | 13 |",
         '| `" ->"` | `" "` | `" END"` |',
         'datasets.load_dataset("path/to/this/folder")',
-        "| `prepared_data_prepared.jsonl` | to train on | 27 |",
+        "| `prepared_data_prepared.jsonl` | training rows | 27 |",
     ):
         assert words in card
 

@@ -164,7 +164,7 @@ def test_a_stub_that_a_person_changed_stays_and_an_unchanged_one_is_made_anew_or
     stub.write_text(mine)
     assembled = assemble(tmp_path / "run", out=out)
     assert (("trl.yaml",), mine) == (assembled.changed, stub.read_text())
-    assert "Left as changed by hand; delete to get anew: trl.yaml" in assembled.lines()
+    assert "Kept with your edits (delete to regenerate): trl.yaml" in assembled.lines()
     assemble(tmp_path / "run", format="sharegpt", out=out)
     assert mine == stub.read_text()
     stub.unlink()
@@ -209,12 +209,12 @@ def test_findings_are_left_out_only_when_they_are_named(tmp_path: Path) -> None:
     run.write(run.answer(index, text) for index, text in enumerate(texts))
     whole = assemble(tmp_path)
     assert 12 == whole.written
-    assert any(line.endswith("to leave them out: --drop refused,duplicate") for line in whole.lines())
+    assert any(line.endswith("to drop them: --drop refused,duplicate") for line in whole.lines())
     assert any("refused to answer" in warning for warning in whole.warnings)
     assembled = assemble(tmp_path, drop=["duplicate", "refused"])
     assert {"duplicate": 1, "refused": 1} == dict(assembled.count.dropped)
     assert 10 == assembled.written == len(rows_of(assembled.data))
-    assert any("dropped as you asked: 2" in line for line in assembled.lines())
+    assert any("Left out by --drop: 2" in line for line in assembled.lines())
     assert not any("refused to answer" in warning for warning in assembled.warnings)
     assert 2 == sum(assembled.as_dict()["left_out"]["dropped"].values())
 
@@ -278,10 +278,10 @@ def test_a_ranking_that_can_not_be_read_is_named_with_its_line(tmp_path: Path, c
         ({"format": "mesages"}, "'mesages'", "did you mean 'messages'"),
         ({"drop": ["duplicates"]}, "'duplicates'", "did you mean 'duplicate'"),
         ({"format": "dpo"}, "--ranking FILE", "herogen-async export"),
-        ({"ranking": "x.csv"}, "is for --format dpo", "leave it away"),
+        ({"ranking": "x.csv"}, "is only for --format dpo", "remove --ranking"),
         ({"format": "dpo", "ranking": "nowhere.csv"}, "can't be read", "herogen-async export"),
         ({"split": 1.5}, "1.5", "between 0 and 1"),
-        ({"split": 0.001}, "nothing on the valid side", "larger share"),
+        ({"split": 0.001}, "leaves the valid side empty", "larger share"),
     ],
 )
 def test_a_wrong_choice_is_a_sentence_and_writes_nothing(
@@ -367,4 +367,4 @@ def test_the_command_takes_all_choices_and_says_what_is_next(tmp_path: Path) -> 
     assert (16, 4) == tuple(found["split"]["rows"][side] for side in ("train", "valid"))
     assert found["valid"].endswith("prepared_data_prepared_valid.jsonl")
     done = herogen("assemble", "heroes", "--format", "alpaca", cwd=tmp_path)
-    assert "Next: train on it with what " in done.stderr.splitlines()[-1]
+    assert "Next: train on it as described in " in done.stderr.splitlines()[-1]

@@ -108,4 +108,4 @@ def test_answers_that_arrive_later_move_no_cell_and_a_cell_stays_together(
     assert 0.08 <= after.balance.share <= 0.12
     for name, (least, largest) in after.balance.shares().items():
         assert 0.0 < least <= largest < 0.25, name
-    assert "all answers of a cell on one side" in after.balance.line()
+    assert "each cell on one side" in after.balance.line()

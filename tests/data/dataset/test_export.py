@@ -144,7 +144,7 @@ def places(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     (tmp_path / "file").write_text("mine")
     os.mkfifo(tmp_path / "pipe")
     yield tmp_path, "is a folder"
-    yield tmp_path / "pipe", "no regular file"
+    yield tmp_path / "pipe", "is not a regular file"
     yield tmp_path / "file" / "x.csv", "can't be written"
     yield tmp_path / ("n" * 300), "can't be written"
 
@@ -201,4 +201,4 @@ def test_json_and_a_table_do_not_share_standard_output(tmp_path: Path) -> None:
     WrittenRun(tmp_path)
     done = herogen("export", f"{tmp_path}/", "--out", "-", "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert "both want standard output" in done.stderr
+    assert "both write to standard output" in done.stderr

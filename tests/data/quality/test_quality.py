@@ -187,7 +187,7 @@ def test_coverage_counts_the_kept_rows_a_cell_and_a_value() -> None:
     assert {0: 2, 3: 1} == cover.by_cell
 
 
-@pytest.mark.parametrize(("rows", "said"), [(9, "too few"), (10, "teach little"), (99, "teach little"), (100, None)])
+@pytest.mark.parametrize(("rows", "said"), [(9, "too few"), (10, "only 10"), (99, "only 99"), (100, None)])
 def test_few_examples_are_warned_of(rows: int, said: str | None) -> None:
     warnings = of(*(text(number) for number in range(rows))).warnings
     assert [] == warnings if said is None else said in warnings[0]

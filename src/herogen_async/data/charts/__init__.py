@@ -1,6 +1,6 @@
-"""Pictures as PNG: one style for all of them. Needs matplotlib, the [plot] extra: ImportError without it.
+"""Charts as PNG, in one style. Needs matplotlib, the [plot] extra; raises ImportError without it.
 
-One message a picture. The colours are Okabe and Ito's, which people with any colour vision tell apart.
+One message per chart. The colours are Okabe and Ito's, which people with any colour vision can tell apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_MATPLOTLIB = "No plots: matplotlib is not installed. To get them: pip install 'herogen-async[plot]'"
+NO_MATPLOTLIB = "No plots: matplotlib is not installed. To get plots: pip install 'herogen-async[plot]'"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 GREY, _INK = "#8C8C8C", "#333333"
 _STYLE: dict[Any, Any] = {
@@ -37,7 +37,7 @@ _DPI = 130
 
 
 def png(picture: Callable[[], Figure]) -> bytes:
-    """What `picture` draws, as the bytes of a PNG. Raises ImportError without matplotlib."""
+    """The figure that `picture` draws, as PNG bytes. Raises ImportError without matplotlib."""
     from matplotlib import rc_context  # noqa: PLC0415 - an extra, and half a second
 
     with rc_context(_STYLE):

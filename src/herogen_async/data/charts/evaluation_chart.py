@@ -1,4 +1,4 @@
-"""How a tuned model answers beside its base, as a picture: a bar a share, each with its interval."""
+"""A tuned model compared with its base: one bar per share, each with its interval."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TUNED, _BASE = COLOURS[0], "#B8B8B8"
-_BAR = 0.36  # of the room that a pair has
-_LINE = 0.58  # inches a pair takes
+_BAR = 0.36  # of the space of a pair
+_LINE = 0.58  # inches per pair
 _WIDTH = 8.6
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Shares from 0 to 1, each as (value, lower end, upper end) of its interval; `base`: None where none was asked."""
+    """Shares from 0 to 1, each as (value, lower end, upper end) of its interval; `base`: None without a base model."""
 
     name: str
     tuned: tuple[float, float, float]
@@ -29,7 +29,7 @@ class Bar:
 
 
 def draw_evaluation(bars: Sequence[Bar], *, title: str) -> bytes:
-    """The picture as PNG. Raises ImportError without matplotlib."""
+    """The chart as PNG. Raises ImportError without matplotlib."""
     return png(partial(_figure, bars, title))
 
 
@@ -50,7 +50,7 @@ def _figure(bars: Sequence[Bar], title: str) -> Figure:
     axes.set_xticks(range(0, 101, 20))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("% of the answers; lines: the 95 % interval")
+    axes.set_xlabel("% of answers (lines: 95 % interval)")
     if has_base:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
     figure.suptitle(title, x=0.01, ha="left")

@@ -1,4 +1,4 @@
-"""The loss of a fine-tune over its steps. Needs matplotlib, the [plot] extra: ImportError without it."""
+"""The loss of a fine-tune over its steps. Needs matplotlib, the [plot] extra; raises ImportError without it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE = (7.0, 3.8)  # inches
-_MARKED = 60  # points that are drawn one by one; more are a line
-_SMOOTH = 0.1  # the share of the steps that the smoothed line is a mean of
+_MARKED = 60  # points with markers; more are drawn as a line
+_SMOOTH = 0.1  # the share of the steps that each smoothed point averages
 
 
 def draw_loss(points: Sequence[Mapping[str, float]], title: str) -> bytes:
-    """The picture as PNG: the training loss and, where it was measured, the validation loss. Raises ImportError."""
+    """The chart as PNG: training loss and, where measured, validation loss. Raises ImportError."""
     return png(partial(_picture, points, title))
 
 
@@ -35,7 +35,7 @@ def _picture(points: Sequence[Mapping[str, float]], title: str) -> Figure:
     held_steps, held = series(points, "valid_loss")
     if held_steps:
         axes.plot(held_steps, held, color=COLOURS[1], marker="s", markersize=5, linewidth=1.5, label="held out")
-    axes.set(xlabel="step", ylabel="loss (nats a token)", title=title)
+    axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
     axes.margins(x=0.02)
     if steps or held_steps:
         axes.legend(loc="upper right")
@@ -49,7 +49,7 @@ def series(points: Sequence[Mapping[str, float]], name: str) -> tuple[list[float
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
-    """The mean of the values around each."""
+    """The moving average of `values`."""
     reach = max(1, int(len(values) * _SMOOTH / 2))
     windows = (values[max(0, at - reach) : at + reach + 1] for at in range(len(values)))
     return [sum(window) / len(window) for window in windows]

@@ -1,4 +1,4 @@
-"""A grid of any size as a few maps of two attributes each."""
+"""Shows a grid of any size as a few maps of two attributes each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 Attributes = Mapping[str, Sequence[str]]
 
-_MOST_FACETS = 6  # maps of the same two attributes: more are not taken in at a look
+_MOST_FACETS = 6  # maps of the same two attributes: more are hard to take in at a glance
 _MOST_PAIRS = 4
-_MOST_SQUARES = 120  # of an axis: a finer one has squares of a few pixels
+_MOST_SQUARES = 120  # per axis: with more, squares shrink to a few pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
-    """`rows[y, x]`: examples a cell where `y` has the value `y_values[y]` and `x` has `x_values[x]`."""
+    """`rows[y, x]`: examples per cell where `y` has the value `y_values[y]` and `x` has `x_values[x]`."""
 
     y: str
     x: str
@@ -33,8 +33,8 @@ class Map:
 def grid_maps(attributes: Attributes, by_cell: Mapping[int, int]) -> tuple[list[Map], bool]:
     """The maps, and whether their figures are averages over several cells.
 
-    Two attributes: one map. Three: one for each value of that with the fewest values, if these are few. Otherwise one
-    for two attributes each, those with the least examples in one square first.
+    Two attributes: one map. Three: one map per value of the attribute with the fewest values, if there are few.
+    Otherwise one map per pair of attributes, those with the emptiest square first.
     """
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
@@ -53,7 +53,7 @@ def grid_maps(attributes: Attributes, by_cell: Mapping[int, int]) -> tuple[list[
 
 
 def _facets(attributes: Attributes, places: Any, rows: NDArray[Any], by: int | None) -> Iterator[Map]:
-    """A map for each value of the attribute number `by`; one for all when it is None."""
+    """One map per value of attribute number `by`; a single map if it is None."""
     names = list(attributes)
     pair = [at for at in range(len(names)) if at != by]
     if by is None:
@@ -73,9 +73,9 @@ def _map(
     *,
     alone: bool = False,
 ) -> Map:
-    """Of the two attributes that `pair` numbers; the one with the longer names is the vertical one.
+    """The map of the two attributes with the numbers in `pair`; the one with the longer names is vertical.
 
-    `alone`: each square is one cell. Otherwise it is the mean of all cells that lie in it.
+    `alone`: each square is one cell. Otherwise it is the mean over its cells.
     """
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
@@ -88,7 +88,7 @@ def _map(
 
 
 def _coarser(fine: Map) -> Map:
-    """The same with at most `_MOST_SQUARES` a side: neighbours joined, their figures averaged."""
+    """The same map with at most `_MOST_SQUARES` per side: neighbours merged, their figures averaged."""
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
     rows, values = fine.rows, [fine.y_values, fine.x_values]

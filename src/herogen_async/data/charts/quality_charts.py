@@ -1,4 +1,4 @@
-"""A data set in pictures: how its rows lie in the grid, how long its answers are, how alike."""
+"""Charts of a data set: coverage of the grid, lengths of answers, repetition."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, RED = COLOURS[0], COLOURS[1], COLOURS[5]
-_LABEL = 22  # characters: more push the picture aside
-_BAR = 0.28  # inches a value takes
+_LABEL = 22  # characters: more would squeeze the plot
+_BAR = 0.28  # inches per value
 _MOST_BARS = 40
-_MOST_LABELS = 24  # of an axis of a map; of more every second, third, ... is named
-_MOST_NUMBERS = 240  # squares of a map that have their number written in
+_MOST_LABELS = 24  # per axis of a map; with more, every second, third, ... is labelled
+_MOST_NUMBERS = 240  # squares of a map with their number written in
 _MOST_GROUPS = 40
-_UPRIGHT = 28  # characters of all names of a horizontal axis: more are turned
+_UPRIGHT = 28  # characters in total on a horizontal axis: more are rotated
 _BINS = 40
-_CORNER = 6  # times the longest usual answer
+_CORNER = 6  # times the longest usual answer: the axis becomes logarithmic
 _PAGE = 9.5  # inches
-_FOOT = 1e-9  # the scale's: above nothing, below the least that is there
+_FOOT = 1e-9  # of the colour scale: above zero, below the smallest non-zero value
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8}
 FATES = {
     "usual": (BLUE, "usual"),
@@ -35,21 +35,21 @@ FATES = {
 
 
 def coverage(attributes: Attributes, by_cell: Mapping[int, int], *, repeats: int) -> bytes:
-    """Where in the grid rows are missing. `by_cell`: index in the grid's order -> rows, cells without rows left out.
+    """Where in the grid rows are missing. `by_cell`: index in grid order -> rows, without empty cells.
 
-    One attribute: a bar a value. Two: a map of the cells. Three: a map for each value of the one with the fewest
-    values, if they are few. Otherwise maps of two attributes each, the emptiest ones.
+    One attribute: one bar per value. Two: a map of the cells. Three: one map per value of the attribute with the fewest
+    values, if there are few. Otherwise maps of two attributes each, the emptiest ones.
     """
     return png(partial(_coverage, attributes, by_cell, repeats))
 
 
 def lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float] | None) -> bytes:
-    """How many answers have how many words: `words` gives words -> rows for `usual`, `cut` and `outlier`."""
+    """Histogram of words per answer: `words` has words -> rows for `usual`, `cut` and `outlier`."""
     return png(partial(_lengths, words, bounds))
 
 
 def duplication(nearest: Sequence[float], groups: Sequence[int], *, threshold: float) -> bytes:
-    """How alike the answers that stay are (`nearest`), and how many rows the groups of repetitions have."""
+    """Similarity of the answers that stay (`nearest`), and the sizes of the groups of repeated answers."""
     return png(partial(_duplication, nearest, groups, threshold))
 
 
@@ -57,11 +57,11 @@ def _coverage(attributes: Attributes, by_cell: Mapping[int, int], repeats: int) 
     cells = math.prod(len(values) for values in attributes.values())
     empty = cells - len(by_cell)
     if empty:
-        title = f"{empty:,} of {cells:,} cells {'has' if empty == 1 else 'have'} no example"
+        title = f"{empty:,} of {cells:,} cells {'has' if empty == 1 else 'have'} no examples"
     elif min(by_cell.values()) == max(by_cell.values()):
         title = f"Each of the {cells:,} cells has {_examples(max(by_cell.values()))}"
     else:
-        title = f"All {cells:,} cells have examples, from {min(by_cell.values()):,} to {max(by_cell.values()):,} each"
+        title = f"All {cells:,} cells have examples: {min(by_cell.values()):,} to {max(by_cell.values()):,} each"
     if len(attributes) == 1:
         return _bars(attributes, by_cell, title)
     panels, averaged = grid_maps(attributes, by_cell)
@@ -73,7 +73,7 @@ def _examples(count: int) -> str:
 
 
 def _bars(attributes: Attributes, by_cell: Mapping[int, int], title: str) -> Figure:
-    """A bar a value; of many values those with the fewest rows."""
+    """One bar per value; for many values, those with the fewest rows."""
     ((name, values),) = attributes.items()
     rows = [(by_cell.get(at, 0), at) for at in range(len(values))]
     if len(rows) > _MOST_BARS:
@@ -90,7 +90,7 @@ def _bars(attributes: Attributes, by_cell: Mapping[int, int], title: str) -> Fig
     axes.set_xlim(0, 1.1 * top)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    which = name if len(rows) == len(values) else f"{name}: the {len(rows)} values with the fewest, of {len(values):,}"
+    which = name if len(rows) == len(values) else f"{name}: the {len(rows)} of {len(values):,} values with the fewest"
     axes.set_title(label(which, 70), parse_math=False)
     axes.set_xlabel("examples")
     axes.xaxis.set_major_locator(_whole())
@@ -99,7 +99,7 @@ def _bars(attributes: Attributes, by_cell: Mapping[int, int], title: str) -> Fig
 
 
 def _maps(panels: Sequence[Map], title: str, *, most: int, averaged: bool) -> Figure:
-    """The panels side by side, on one scale of colours; what is empty is red."""
+    """The panels side by side, on one colour scale; empty squares are red."""
     width, height = _panel_size(panels)
     columns = min(len(panels), max(1, round(_PAGE / width)))
     lines = math.ceil(len(panels) / columns)
@@ -111,7 +111,7 @@ def _maps(panels: Sequence[Map], title: str, *, most: int, averaged: bool) -> Fi
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     bar = figure.colorbar(image, ax=list(grid), shrink=0.8, pad=0.02, aspect=25, extend="min", extendfrac=0.04)
-    bar.set_label("examples a cell, on average (red: none)" if averaged else "examples (red: none)")
+    bar.set_label("mean examples per cell (red: none)" if averaged else "examples (red: none)")
     if not averaged:
         bar.locator = _whole()
         bar.update_ticks()
@@ -120,7 +120,7 @@ def _maps(panels: Sequence[Map], title: str, *, most: int, averaged: bool) -> Fi
 
 
 def _panel_size(panels: Sequence[Map]) -> tuple[float, float]:
-    """Inches for the largest of them, labels included."""
+    """Inches for the largest panel, labels included."""
     rows = max(panel.rows.shape[0] for panel in panels)
     columns = max(panel.rows.shape[1] for panel in panels)
     return min(max(0.42 * columns + 1.8, 3.2), 7.0), min(max(0.34 * rows + 1.5, 2.6), 6.5)
@@ -131,7 +131,7 @@ def _draw_map(axes: Axes, panel: Map, top: float) -> Any:
     from matplotlib.colors import Normalize  # noqa: PLC0415
 
     colours = colormaps["Blues"].with_extremes(under=RED)
-    # Whatever is there is above the scale's foot, and so never red.
+    # Every non-zero value is above the foot of the scale, and so never red.
     image = axes.imshow(panel.rows, cmap=colours, norm=Normalize(_FOOT, top), aspect="auto", interpolation="nearest")
     _name_some(axes, "y", panel.y_values)
     _name_some(axes, "x", panel.x_values)
@@ -177,8 +177,10 @@ def _lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float]
             axes.axvline(bound, color="black", linestyle=(0, (5, 3)), linewidth=1.2)
     note = ""
     if bounds is not None:
-        note = f"\nusual are {math.ceil(bounds[0]):,} to {math.floor(bounds[1]):,} words; beyond (dashed) are outliers"
-    axes.set_title(f"answers by their number of words{note}")
+        note = (
+            f"\nusual: {math.ceil(bounds[0]):,} to {math.floor(bounds[1]):,} words; beyond the dashed lines: outliers"
+        )
+    axes.set_title(f"answers by word count{note}")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("words")
     axes.set_ylabel("answers")
@@ -193,7 +195,7 @@ def _lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float]
 
 
 def _edges(counts: Sequence[int]) -> list[float]:
-    """Bins of whole words, from none or from near the shortest answer on."""
+    """Bins of whole words, starting at zero or near the shortest answer."""
     least, most = min(counts, default=0), max(counts, default=0)
     start = 0 if least < most / 2 else least
     step = max(1, math.ceil((most + 1 - start) / _BINS))
@@ -202,12 +204,12 @@ def _edges(counts: Sequence[int]) -> list[float]:
 
 
 def _stretched(most: int) -> list[float]:
-    """Bins that grow by the same factor each, for lengths that differ by orders of magnitude."""
+    """Bins with a constant growth factor, for lengths that differ by orders of magnitude."""
     return [0.5 * (2 * (most + 1)) ** (number / _BINS) for number in range(_BINS + 1)]
 
 
 def _is_stretched(words: Mapping[str, Mapping[int, int]]) -> bool:
-    """Whether the longest answer would press the usual ones into a corner."""
+    """Whether the longest answer would squeeze the usual ones into a corner."""
     usual = max(words.get("usual", {}), default=0)
     return max((max(counts) for counts in words.values() if counts), default=0) > _CORNER * max(usual, 1)
 
@@ -217,10 +219,10 @@ def _lengths_title(words: Mapping[str, Mapping[int, int]]) -> str:
     cut = sum(words.get("cut", {}).values())
     outliers = sum(words.get("outlier", {}).values())
     if cut:
-        return f"{cut:,} of {total:,} answers were cut off" + (f", {outliers:,} are far out" if outliers else "")
+        return f"{cut:,} of {total:,} answers cut off" + (f", {outliers:,} length outliers" if outliers else "")
     if outliers:
-        return f"{outliers:,} of {total:,} answers are far shorter or longer than the others"
-    return f"No answer of {total:,} is cut off or far out"
+        return f"{outliers:,} of {total:,} answers far shorter or longer than the others"
+    return f"None of {total:,} answers cut off or a length outlier"
 
 
 def _duplication(nearest: Sequence[float], groups: Sequence[int], threshold: float) -> Figure:
@@ -232,9 +234,9 @@ def _duplication(nearest: Sequence[float], groups: Sequence[int], threshold: flo
         _draw_groups(panels[-1], groups)
     repeated = sum(groups) - len(groups)
     if repeated:
-        title = f"{repeated:,} answers repeat an earlier one"
+        title = f"Repeated answers: {repeated:,}"
     else:
-        title = f"No answer repeats another: the likest two share {max(nearest, default=0):.0%}"
+        title = f"No repeated answers: the two most similar share {100 * max(nearest, default=0):.0f} %"
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
@@ -242,10 +244,12 @@ def _duplication(nearest: Sequence[float], groups: Sequence[int], threshold: flo
 def _draw_nearest(axes: Axes, nearest: Sequence[float], threshold: float) -> None:
     axes.hist(list(nearest), bins=[number / 50 for number in range(51)], color=BLUE)
     axes.axvline(threshold, color="black", linestyle=(0, (5, 3)), linewidth=1.2)
-    axes.set_title(f"{len(nearest):,} answers that stay, by their likest other\ndashed: from here on a near-duplicate")
+    axes.set_title(
+        f"{len(nearest):,} answers, by similarity to their nearest neighbour\ndashed: near-duplicate threshold"
+    )
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.set_xlabel("similarity (shared runs of three words)")
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axes.set_xlabel("similarity (shared three-word sequences)")
     axes.set_ylabel("answers")
     axes.yaxis.set_major_locator(_whole())
     axes.grid(visible=False, axis="x")
@@ -254,8 +258,8 @@ def _draw_nearest(axes: Axes, nearest: Sequence[float], threshold: float) -> Non
 def _draw_groups(axes: Axes, groups: Sequence[int]) -> None:
     shown = sorted(groups, reverse=True)[:_MOST_GROUPS]
     axes.bar(range(1, len(shown) + 1), shown, color=ORANGE, width=0.8)
-    which = f"the {len(shown)} largest of {len(groups):,} groups" if len(shown) < len(groups) else "the groups"
-    axes.set_title(f"{which} of answers that say the same,\nby their number of rows")
+    which = f"the {len(shown)} largest of {len(groups):,} groups" if len(shown) < len(groups) else "groups"
+    axes.set_title(f"{which} of repeated answers,\nby number of rows")
     axes.set_xlim(0.3, max(len(shown), 8) + 0.7)
     axes.set_xlabel("group")
     axes.set_ylabel("rows")
@@ -265,7 +269,7 @@ def _draw_groups(axes: Axes, groups: Sequence[int]) -> None:
 
 
 def label(text: str, longest: int = _LABEL) -> str:
-    """`text` in one line that a picture has room and letters for: what the font lacks is shown as `?`."""
+    """`text` as one line that fits the chart; characters that the font lacks become `?`."""
     from matplotlib.font_manager import findfont, get_font  # noqa: PLC0415 - an extra
 
     letters = get_font(findfont("DejaVu Sans"))
@@ -275,7 +279,7 @@ def label(text: str, longest: int = _LABEL) -> str:
 
 
 def _name_some(axes: Axes, axis: str, values: Sequence[str]) -> None:
-    """Name the squares of an axis, of many every second, third, ..."""
+    """Label the squares of an axis; if there are many, every second, third, ..."""
     step = -(-len(values) // _MOST_LABELS)
     _name_ticks(axes, axis, range(0, len(values), step), [label(value) for value in values[::step]])
 
@@ -290,7 +294,7 @@ def _name_ticks(axes: Axes, axis: str, places: Sequence[int], names: Sequence[st
         axes.set_xticks(places, names, **turned)
         ticks = axes.get_xticklabels()
     for tick in ticks:
-        tick.set_parse_math(False)  # a `$` in a value is no formula
+        tick.set_parse_math(False)  # a `$` in a value does not start a formula
         tick.set_fontsize(9 if len(names) <= _MOST_LABELS / 2 else 7)
 
 

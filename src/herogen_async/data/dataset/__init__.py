@@ -1,4 +1,4 @@
-"""From a journal to files: the rows in the grid's order, one table of them, the fine-tune files, what failed."""
+"""From a journal to files: rows in grid order, one table of them, the fine-tuning files, and the failures."""
 
 from herogen_async.data.dataset.assemble.assemble import assemble
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile

@@ -1,4 +1,4 @@
-"""What goes into a data set: the rows of a run that give a pair, in the grid's order, and why the others don't."""
+"""The rows of a run that become examples of a data set, in grid order, and why the others do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from herogen_async.data.dataset.rows import RunRows
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of a data set: the pair, the run's row that it is made of, and the worse answer where they are ranked."""
+    """One row of a data set: the pair, the run's row it is made from, and the worse answer if answers are ranked."""
 
     pair: Pair
     row: dict[str, Any]
@@ -21,17 +21,17 @@ class Item:
 
     @property
     def index(self) -> int:
-        """Of the task in the run's plan."""
+        """The index of the call in the run's plan."""
         index: int = self.row["index"]
         return index
 
 
 @dataclass(slots=True)
 class ExampleCount:
-    """Of the rows of a run: `written` gave a row of the data set, the others were left out for the reason named.
+    """Counts of a run's rows: `written` to the data set; the others were left out for the named reason.
 
-    Of those written, `not_stopped` did not stop by themselves, `trimmed` were shortened for it. `dropped` are those
-    left out by request, each under the first kind that it has.
+    Of those written, `not_stopped` were truncated and `trimmed` were shortened to a full sentence. `dropped` counts the
+    rows left out by request, each under its first kind.
     """
 
     written: int = 0
@@ -45,14 +45,14 @@ class ExampleCount:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, row: dict[str, Any], reason: str) -> None:
-        """One row that gives no pair."""
+        """Count a row that gives no pair."""
         self.empty += reason == EMPTY_ANSWER
         self.no_full_sentence += reason == NO_SENTENCE
         if reason == CUT_OFF:
             self.cut_off[_word(row["finish_reason"])] += 1
 
     def take(self, item: Item) -> None:
-        """One row of the data set."""
+        """Count a row of the data set."""
         self.written += 1
         self.not_stopped += item.row["finish_reason"] != STOPPED
         self.trimmed += is_shortened(item)
@@ -61,7 +61,7 @@ class ExampleCount:
 
 
 def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None) -> Iterator[Item]:
-    """The rows that give a pair; what the others lack is counted in `count`."""
+    """The rows that give a pair; the others are counted in `count` by reason."""
     for row in rows:
         made = pair_of(row, truncated)
         if isinstance(made, Pair):
@@ -71,15 +71,15 @@ def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None)
 
 
 def is_shortened(item: Item) -> bool:
-    """Whether the pair holds less than what was answered."""
+    """Whether the pair contains less than the answer."""
     return len(item.pair.completion) < len(item.row["response_txt"].strip())
 
 
 def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:
-    """`items` less those whose index is among `numbers`."""
+    """`items` without those whose index is in `numbers`."""
     return (item for item in items if item.index not in numbers)
 
 
 def _word(finish_reason: object) -> str:
-    """Why an answer ended, for a table: the server's own word; servers know few and short ones."""
+    """The finish reason for a table: the server's own word, of which there are few and short ones."""
     return "no reason given" if finish_reason is None else str(finish_reason)[:40]

@@ -1,4 +1,4 @@
-"""What was given up, by class."""
+"""Failed calls, by error class."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_STATUSES = 16
 
 @dataclass(slots=True)
 class FailureGroup:
-    """`count` tasks without an answer whose latest failure is of this class; `quarantined` of them were given up early.
+    """`count` calls without an answer whose latest failure has this class; `quarantined` of them failed early.
 
-    `statuses` are those of the HTTP answers, `none` where there was none. `examples` are failures with different
-    messages: the task, its cell, the server's name for the request, how many attempts.
+    `statuses` counts HTTP statuses, with `none` for failures without one. `examples` are failures with different
+    messages: the call, its cell, the server's request id, the number of attempts.
     """
 
     kind: str
@@ -38,9 +38,9 @@ class FailureGroup:
 
 
 def failures(run: str | os.PathLike[str], kind: str | None = None) -> list[FailureGroup]:
-    """The tasks of `run` that were given up and have no answer now, by class, the most frequent first.
+    """The failed calls of `run` that still have no answer, by class, most frequent first.
 
-    With `kind` only that class. Raises RunFolderError, DamageError; InputError when no task was given up as `kind`.
+    With `kind`, only that class. Raises RunFolderError, DamageError; InputError when no call failed as `kind`.
     """
     rows = RunRows(run)
     latest = set(latest_failures(rows).values())
@@ -52,15 +52,13 @@ def failures(run: str | os.PathLike[str], kind: str | None = None) -> list[Failu
             _count(groups.setdefault(name, FailureGroup(name)), record, shapes)
     if kind is not None and kind not in groups:
         valid = sorted(groups)
-        raise InputError(
-            f"no row was given up as {kind!r}", fix=nearest(kind, valid) if valid else "no row was given up at all"
-        )
+        raise InputError(f"no row failed as {kind!r}", fix=nearest(kind, valid) if valid else "no row has failed")
     ordered = sorted(groups.values(), key=lambda group: (-group.count, group.kind))
     return [group for group in ordered if kind in (None, group.kind)]
 
 
 def latest_failures(rows: RunRows) -> dict[int, int]:
-    """The index of each task given up without an answer -> the number of its last line in the failures' file."""
+    """Index of each failed call without an answer -> number of its last line in the failures file."""
     return {
         index: number
         for number, record in enumerate(read_failures(rows.folder))
@@ -75,7 +73,7 @@ def _count(group: FailureGroup, record: dict[str, Any], shapes: set[tuple[str, s
     group.statuses["none" if status is None else str(status)] += 1
     if len(group.examples) == EXAMPLES:
         return
-    # Messages that differ in numbers alone (seconds, ids) are one.
+    # Messages that differ only in numbers (seconds, ids) count as one.
     shape = group.kind, re.sub(r"[0-9a-fA-F-]*\d[0-9a-fA-F-]*", "#", str(record.get("message")))
     if shape not in shapes:
         shapes.add(shape)

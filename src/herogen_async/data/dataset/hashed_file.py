@@ -1,4 +1,4 @@
-"""A derived file with the fingerprint and the size of what was written."""
+"""A derived file that knows the SHA-256 and the size of what was written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 
 class HashedFile:
-    """A file to write, front to back."""
+    """A write-only file, from front to back."""
 
     closed = False  # whoever opened the file closes it; pyarrow asks
 
@@ -17,7 +17,7 @@ class HashedFile:
         self.size = 0
 
     def write(self, data: Any) -> int:
-        """Append `data`, which is bytes or a buffer of them."""
+        """Append `data`: bytes or a bytes-like buffer."""
         self._file.write(data)
         self._hash.update(data)
         written = len(data)
@@ -25,7 +25,7 @@ class HashedFile:
         return written
 
     def tell(self) -> int:
-        """How many bytes were written."""
+        """The number of bytes written."""
         return self.size
 
     def flush(self) -> None:

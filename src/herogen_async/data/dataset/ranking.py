@@ -1,4 +1,4 @@
-"""Which of a cell's answers is better: scores from a file, and the best against the worst of each cell."""
+"""Ranks a cell's answers: scores from a file, and the best against the worst of each cell."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item
 
 HOW = (
-    "make one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score`, "
-    "larger is better"
+    "create one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score` "
+    "(higher is better)"
 )
-_SHAPE = "each row needs a `key` or an `index`, and a number as `score`; an answer has one score"
+_SHAPE = "each row needs a `key` or an `index`, and a number as `score`; one score per answer"
 
 
 @dataclass(slots=True)
 class Compared:
-    """What became of the cells: `pairs` gave one, `single` have fewer than two scored answers, `ties` no worse one.
+    """Cells by result: `pairs` gave one, `single` have fewer than two scored answers, `ties` have no worse one.
 
-    `unscored` answers have no score; `unknown` scores belong to no answer that could be taken.
+    `unscored` answers have no score; `unknown` scores match no usable answer.
     """
 
     pairs: int = 0
@@ -40,18 +40,18 @@ class Compared:
         return {name: getattr(self, name) for name in ("pairs", "single", "ties", "unscored", "unknown")}
 
     def line(self) -> str:
-        """The same for people."""
+        """The counts as a sentence."""
         return (
             f"Cells: {self.pairs:,} gave a pair; left out: {self.single:,} with fewer than two scored answers, "
-            f"{self.ties:,} without a worse one; {self.unscored:,} answers have no score, "
-            f"{self.unknown:,} scores no answer."
+            f"{self.ties:,} without a worse one; {self.unscored:,} answers without a score, "
+            f"{self.unknown:,} scores without an answer."
         )
 
 
 class Ranking:
-    """The scores in a file: CSV with a header, or JSON lines. A hundred bytes of memory a score.
+    """The scores in a file: CSV with a header, or JSON Lines. Takes a hundred bytes of memory per score.
 
-    Raises InputError naming the line that is wrong, and when there is no score at all.
+    Raises InputError for an invalid line, naming it, and when there are no scores.
     """
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
@@ -62,15 +62,15 @@ class Ranking:
                 self._read(path, lines)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise InputError(f"the ranking {str(path)!r} can't be read: {reason}", fix=HOW) from error
+            raise InputError(f"ranking file {str(path)!r} can't be read: {reason}", fix=HOW) from error
         if not self._scores:
-            raise InputError(f"there is no score in {str(path)!r}", fix=HOW)
+            raise InputError(f"no scores in {str(path)!r}", fix=HOW)
 
     def __len__(self) -> int:
         return len(self._scores)
 
     def score(self, row: Mapping[str, Any]) -> float | None:
-        """Of this row of the run; None where the file has none."""
+        """The score of this row of the run, None if the file has none."""
         found = self._scores.get(row["key"])
         return self._scores.get(row["index"]) if found is None else found
 
@@ -78,18 +78,18 @@ class Ranking:
         for number, record in _records(path, lines):
             name, score = _name(record), _number(record.get("score"))
             if record.get("score") in (None, ""):
-                continue  # an export in which a person scored some answers and left the others open
+                continue  # an export in which only some answers were scored
             if name is None or score is None:
-                raise InputError(f"{str(path)!r}, line {number}: {str(record)[:120]!r} is no score", fix=_SHAPE)
+                raise InputError(f"{str(path)!r}, line {number}: {str(record)[:120]!r} is not a score", fix=_SHAPE)
             if self._scores.setdefault(name, score) != score:
-                raise InputError(f"{str(path)!r}, line {number}: {name!r} has another score before", fix=_SHAPE)
+                raise InputError(f"{str(path)!r}, line {number}: conflicting scores for {name!r}", fix=_SHAPE)
 
 
 def best_and_worst(items: Iterable[Item], ranking: Ranking, *, repeats: int, compared: Compared) -> Iterator[Item]:
-    """Of each cell the best answer, with the worst one as its `rejected`; of equal scores the first answer counts.
+    """The best answer of each cell, with the worst one as its `rejected`; of equal scores the first answer counts.
 
-    `items` come in the grid's order, `repeats` tasks a cell. Raises InputError at their end when no answer is scored:
-    then the ranking is of another run.
+    `items` come in grid order, `repeats` calls per cell. Raises InputError at their end when no answer is scored: the
+    ranking then belongs to another run.
     """
     used = 0
     for _, cell in groupby(items, key=lambda item: item.index // repeats):
@@ -114,7 +114,7 @@ def best_and_worst(items: Iterable[Item], ranking: Ranking, *, repeats: int, com
             yield replace(best[1], rejected=worst[1].pair)
     compared.unknown = len(ranking) - used
     if not used:
-        raise InputError(f"none of the {len(ranking):,} scores is of an answer that could be taken", fix=HOW)
+        raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)
 
 
 def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -132,7 +132,7 @@ def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise InputError(f"{str(path)!r}, line {number} is no JSON object", fix=_SHAPE)
+            raise InputError(f"{str(path)!r}, line {number} is not a JSON object", fix=_SHAPE)
         yield number, record
 
 

@@ -1,4 +1,4 @@
-"""How a fine-tune pair is made of a row: separator, lead, ending, and what becomes of answers that were cut off."""
+"""How a row becomes a training pair: separator, lead, ending, and the treatment of truncated answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from herogen_async.data.dataset.sentences import trim_to_sentence
 from herogen_async.specs.spec import Spec
 
 TRUNCATED = ("drop", "trim", "keep")
-STOPPED = "stop"  # the finish_reason of an answer that the model ended itself
+STOPPED = "stop"  # the finish_reason when the model stopped by itself
 
-SEPARATOR = " ->"  # after every prompt: where the question ends
-LEAD = " "  # before every completion: tokenizers join a space to the word after it
-ENDING = " END"  # after every completion: what the tuned model is told to stop at
+SEPARATOR = " ->"  # after every prompt: marks the end of the question
+LEAD = " "  # before every completion: tokenizers merge a space with the next word
+ENDING = " END"  # after every completion: the tuned model's stop text
 
 PROMPT_COMPLETION = "prompt-completion"
 MESSAGES = "messages"
@@ -23,7 +23,7 @@ SHAREGPT = "sharegpt"
 TEXT = "text"
 DPO = "dpo"
 PARQUET = "parquet"
-# Their trainers put question and answer into the model's own chat template, which says where each ends.
+# Their trainers apply the model's own chat template, which marks where question and answer end.
 CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT)
 
 CUT_OFF = "cut off"
@@ -35,9 +35,9 @@ NO_SENTENCE = "no full sentence"
 class Recipe:
     """How the rows of a data set were made, so that a model tuned on it is asked as it was taught.
 
-    `format` is the data set's. In CONVERSATIONS the question is a user's message and nothing is added to it: separator,
-    lead and ending are "". `sub_prompt` is the template of the question and `attributes` its names with the values of
-    the grid; None and empty where the data set was made elsewhere.
+    `format` is the data set's format. In CONVERSATIONS the question is a user message with nothing added: separator,
+    lead and ending are "". `sub_prompt` is the question's template, `attributes` its names with the grid's values; None
+    and empty for a data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -49,13 +49,13 @@ class Recipe:
 
     @classmethod
     def of(cls, file_format: str, spec: Spec) -> Recipe:
-        """How a data set of this format is made from the answers to `spec`."""
+        """The recipe of a data set of this format, made from the answers to `spec`."""
         marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
         return cls(file_format, **marks, sub_prompt=spec.sub_prompt, attributes=spec.attributes)
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Recipe:
-        """The recipe in `recipe.json`, or in a record of it; what is not there is as in `prompt-completion`."""
+        """The recipe in `recipe.json` or a copy of it; missing keys are as in `prompt-completion`."""
         told = {name: known[name] for name in ("format", "separator", "lead", "ending", "sub_prompt") if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
         return cls(**told, attributes=attributes)
@@ -72,16 +72,16 @@ class Recipe:
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:
-        """Question and answer as they stand in the data set, with their marks."""
+        """Question and answer as in the data set, with their marks."""
         return pair.prompt + self.separator, self.lead + pair.completion + self.ending
 
     def question(self, text: str) -> str:
-        """What is sent for the prompt `text`; a separator that is there already is not added again."""
+        """The text to send for the prompt `text`; an existing separator is not added again."""
         text = text.rstrip(" ") if self.separator.startswith(" ") else text
         return text if self.separator and text.endswith(self.separator) else text + self.separator
 
     def answer(self, text: str) -> str:
-        """The completion in a model's output: without the lead, and without the ending and what comes after it."""
+        """The completion in a model's output: without the lead, the ending and everything after it."""
         if self.ending:
             text = text.partition(self.ending)[0]
         return text.removeprefix(self.lead)
@@ -96,12 +96,12 @@ class Pair:
 
     @property
     def holds_separator(self) -> bool:
-        """Whether the prompt seems to end before its end."""
+        """Whether the prompt contains the separator, and so seems to end early."""
         return SEPARATOR in self.prompt
 
     @property
     def holds_ending(self) -> bool:
-        """Whether a tuned model that learns this stops before the completion's end."""
+        """Whether the completion contains the ending, and so teaches a model to stop early."""
         return ENDING in LEAD + self.completion
 
 
@@ -113,7 +113,7 @@ class LeftOut:
 
 
 def pair_of(row: dict[str, Any], truncated: str) -> Pair | LeftOut:
-    """The pair of `row`, whose answer is treated as `truncated` says where it did not stop by itself."""
+    """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself."""
     answer = row["response_txt"].strip()
     if not answer:
         return LeftOut(EMPTY_ANSWER)

@@ -1,20 +1,20 @@
-"""Where a text that was cut off can be cut back to: the end of its last full sentence.
+"""Trims truncated text to the end of its last full sentence.
 
-By punctuation alone, with no list of a language's words but the few titles that are always followed by a name. What
-decides is only what stands before the mark and whether a space follows, so cutting twice changes nothing.
+Uses punctuation only; the one word list is the few titles that are always followed by a name. Only the text before the
+mark and whether a space follows decide, so trimming twice changes nothing.
 """
 
 from __future__ import annotations
 
 import re
 
-_MARKS = ".!?…؟۔।॥"  # noqa: RUF001 - other scripts' marks are meant
-# What may stand between the mark and the space: quotes, brackets, markdown.
-_CLOSERS = "\"'”’“»«›‹)\\]}」』）】*_~`"  # noqa: RUF001 - other scripts' quotes and brackets are meant
+_MARKS = ".!?…؟۔।॥"  # noqa: RUF001 - other scripts' marks are intended
+# What may come between the mark and the space: quotes, brackets, markdown.
+_CLOSERS = "\"'”’“»«›‹)\\]}」』）】*_~`"  # noqa: RUF001 - other scripts' quotes and brackets are intended
 _END = re.compile(
-    # No mark before the first one, nothing given back: a run of marks is looked at once, not once a mark.
+    # No mark before the first one, and possessive: a run of marks is scanned once, not once per mark.
     rf"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSERS}]*+(?=\s|\Z)"
-    rf"|[。！？]++[{_CLOSERS}]*+"  # noqa: RUF001 - full-width marks are meant; no space follows them
+    rf"|[。！？]++[{_CLOSERS}]*+"  # noqa: RUF001 - full-width marks are intended; no space follows them
 )
 _TITLES = frozenset(
     {
@@ -28,10 +28,10 @@ _LOOK_BACK = 16  # characters: no title is longer
 
 
 def trim_to_sentence(text: str) -> str:
-    """`text` up to the end of its last full sentence, with the quotes and brackets that close there; "" if none.
+    """`text` up to the end of its last full sentence, including quotes and brackets that close there; "" if none.
 
-    Marks are . ! ? … and those of other scripts, before white space or the end. Not an end: the dot of 3.5, of `Dr.`,
-    of an initial (`J.`), of a list's number (`2.` at the beginning of a line).
+    Marks are . ! ? … and those of other scripts, before white space or the end. Not an end: the dot in 3.5, in `Dr.`,
+    in an initial (`J.`), or in a list number (`2.` at the start of a line).
     """
     for found in reversed(list(_END.finditer(text))):
         if not _belongs_to_a_word(text, found.start()):
@@ -40,7 +40,7 @@ def trim_to_sentence(text: str) -> str:
 
 
 def _belongs_to_a_word(text: str, at: int) -> bool:
-    """Whether the mark at `at` is a lone dot that is part of the word before it."""
+    """Whether the mark at `at` is a single dot that belongs to the word before it."""
     if text[at] != "." or text[at + 1 : at + 2] in tuple(_MARKS):
         return False
     start = max(0, at - _LOOK_BACK)

@@ -1,7 +1,7 @@
-"""What is in a data set before money is spent on it: checks row by row, figures over all, and a report to look at.
+"""Checks a data set before money is spent on it: findings per row, figures over all rows, and a report.
 
-It sees plain records, in the order in which they will be written, and never keeps the texts: 2.4 kB a row, most of it
-for finding near-duplicates.
+It takes plain records in the order in which they will be written, and does not keep the texts: 2.4 kB of memory per
+row, most of it for finding near-duplicates.
 """
 
 from herogen_async.data.quality.inspector import Inspector

@@ -1,4 +1,4 @@
-"""What is found, row by row: the kinds of each, a few to look at, and who repeats whom."""
+"""Findings row by row: the kinds of each row, a few samples, and which row repeats which."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from herogen_async.data.quality.normalize import excerpt
 from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Example, Finding, Group, Sighting
 from herogen_async.data.quality.similar import EarlierAnswer
 
-_SHOWN = 3  # rows of a kind that a person looks at
-_EXCERPTS = 1_000  # groups with an excerpt: more than are looked at
+_SHOWN = 3  # sample rows per kind
+_EXCERPTS = 1_000  # groups with an excerpt: more than anyone looks at
 
 
 class Findings:
-    """`kinds_of` has one entry a row, in the order of adding; few different sets exist, so each is kept once."""
+    """`kinds_of` has one entry per row, in order of addition; there are few distinct sets, so each is stored once."""
 
     def __init__(self) -> None:
         self.kinds_of: list[frozenset[str]] = []
@@ -26,7 +26,7 @@ class Findings:
         self._excerpts: dict[int, str] = {}
 
     def add(self, example: Example, kinds: frozenset[str], earlier: EarlierAnswer | None) -> None:
-        """Take down what the row itself shows."""
+        """Record what the row alone shows."""
         if earlier is not None:
             kinds |= {DUPLICATE if earlier.same else NEAR_DUPLICATE}
             self._repeats.setdefault(earlier.number, []).append((example.number, earlier.similarity, earlier.same))
@@ -38,19 +38,19 @@ class Findings:
             self._see(kind, example, earlier)
 
     def flag(self, at: int, kind: str) -> None:
-        """Add `kind` to the row that was added at place `at`, by what only all rows together show."""
+        """Add `kind` to the row at place `at`: a finding that only all rows together show."""
         self.kinds_of[at] = self._once(self.kinds_of[at] | {kind})
 
     def show(self, kind: str, sightings: Iterable[Sighting]) -> None:
-        """Rows of `kind` to look at."""
+        """Set the sample rows of `kind`."""
         self._seen[kind] = list(sightings)[: 2 * _SHOWN]
 
     def flagged(self) -> dict[int, frozenset[str]]:
-        """Row number -> its kinds; rows without one are not in it."""
+        """Row number -> its kinds; rows without any are left out."""
         return {number: kinds for number, kinds in zip(self.numbers, self.kinds_of, strict=True) if kinds}
 
     def found(self) -> tuple[Finding, ...]:
-        """A kind each, in the order of KINDS."""
+        """One finding per kind, in the order of KINDS."""
         rows = Counter(kind for kinds in self.kinds_of for kind in kinds)
         return tuple(Finding(kind, rows[kind], tuple(self._seen.get(kind, ()))) for kind in KINDS if rows[kind])
 
@@ -78,5 +78,6 @@ class Findings:
 
 def _note(kind: str, earlier: EarlierAnswer | None) -> str:
     if earlier is not None and kind in (DUPLICATE, NEAR_DUPLICATE):
-        return f"as row {earlier.number}" if earlier.same else f"as row {earlier.number}, {earlier.similarity:.0%}"
+        near = f"{100 * earlier.similarity:.0f} % similar to row {earlier.number}"
+        return f"same as row {earlier.number}" if earlier.same else near
     return ""

@@ -1,4 +1,4 @@
-"""The inspection: a row at a time in, the outcome at the end."""
+"""The inspection: takes one row at a time, returns the result at the end."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from herogen_async.data.quality.row_sizes import Sizes
 from herogen_async.data.quality.similar import Similar
 
 _STOPPED = "stop"
-_NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their length says nothing about the others'
+_NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their lengths say nothing about the others
 
 
 class Inspector:
-    """Takes the rows of a data set one after the other, in the order in which they will be written.
+    """Takes the rows of a data set one by one, in the order in which they will be written.
 
     `attributes` and `repeats` are the grid's, for the coverage. `separator`, `lead` and `ending` are what will be
-    added to prompt and completion ("" where a format has none). A row with one of the kinds `left_out` will be left
-    out by the caller: it never stands for its duplicates, so no sound row is lost to one that is dropped, and it is in
-    no figure about what is kept. Outliers, which are known at the end alone, may stand for theirs, which are as odd.
+    added to prompt and completion ("" if the format has none). A row with a kind in `left_out` will be dropped by the
+    caller: it never represents its duplicates, so no sound row is lost to a dropped one, and it counts in no figure
+    about kept rows. Outliers are known only at the end, so they may represent their duplicates, which are as odd.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Inspector:
         self._place_of = array("q")
 
     def add(self, example: Example) -> None:
-        """Look at one row."""
+        """Inspect one row."""
         kinds = self._told(example)
         text = normal(example.completion)
         words = words_of(text)
@@ -84,7 +84,7 @@ class Inspector:
         self._place_of.append(self._places.of(example.cell))
 
     def finish(self) -> Quality:
-        """The outcome; to be called once, after the last row."""
+        """The result. Call it once, after the last row."""
         usual = self._flag_lengths()
         strange, seen = self._languages.outliers()
         self._flag(LANGUAGE, strange, seen)
@@ -105,7 +105,7 @@ class Inspector:
         )
 
     def _told(self, example: Example) -> set[str]:
-        """The kinds that the row alone tells."""
+        """The kinds that the row alone shows."""
         separator, lead, ending = self._marks
         completion, reason = example.completion, example.finish_reason
         refused = reason in REFUSING_REASONS or refuses(completion)
@@ -119,7 +119,7 @@ class Inspector:
         return {kind for kind, holds in found.items() if holds}
 
     def _flag_lengths(self) -> tuple[float, float] | None:
-        """Flag the length outliers; returns the usual lengths in words, None for too few rows."""
+        """Flag the length outliers; returns the bounds of usual lengths in words, None for too few rows."""
         words = self._sizes.words
         sound = [at for at, kinds in enumerate(self._findings.kinds_of) if not kinds & _NO_LENGTH]
         usual = bounds([words[at] for at in sound])
@@ -135,7 +135,7 @@ class Inspector:
         self._findings.show(kind, seen)
 
     def _words_by_fate(self) -> dict[str, dict[int, int]]:
-        """Words -> rows: those that are usual, cut ones, outliers, others apart."""
+        """For each fate (usual, cut, outlier, other): words -> rows."""
         fates: dict[str, Counter[int]] = {fate: Counter() for fate in ("usual", "cut", "outlier", "other")}
         for kinds, words in zip(self._findings.kinds_of, self._sizes.words, strict=True):
             fate = (
@@ -151,6 +151,6 @@ class Inspector:
         return {fate: dict(sorted(count.items())) for fate, count in fates.items() if count}
 
     def _undone(self) -> tuple[str, ...]:
-        """The kinds that were not looked for, since what finds them is not installed."""
+        """The kinds that were not checked because the package for them is not installed."""
         looked = {NEAR_DUPLICATE: self._similar.near, LANGUAGE: self._languages.known}
         return tuple(kind for kind, done in looked.items() if not done)

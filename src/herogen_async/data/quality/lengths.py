@@ -1,4 +1,4 @@
-"""How long answers are: quantiles, and which are out of the way."""
+"""Lengths of answers: quantiles and outliers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from statistics import median
 from herogen_async.data.quality.normalize import excerpt
 from herogen_async.data.quality.records import Example, Quantiles, Sighting
 
-_MANY_ENOUGH = 20  # rows: the spread of fewer is a guess
+_MANY_ENOUGH = 20  # rows: with fewer, the spread is a guess
 _FAR = 3.5  # modified z-score: Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers"
 _NORMAL = 0.6745  # makes the median absolute deviation a standard deviation, for a normal distribution
-_SHOWN = 3  # of the shortest, and of the longest
-_FACTOR = 2.0  # however alike the others are, what is not half or twice as long is no outlier
+_SHOWN = 3  # each of the shortest and of the longest
+_FACTOR = 2.0  # however similar the others are, an outlier is at least twice or at most half as long
 
 
 def quantiles(values: Iterable[int]) -> Quantiles | None:
-    """Of `values`, by nearest rank; None when there are none."""
+    """Quantiles of `values` by nearest rank; None for no values."""
     ordered = sorted(values)
     if not ordered:
         return None
@@ -30,10 +30,10 @@ def quantiles(values: Iterable[int]) -> Quantiles | None:
 
 
 def bounds(words: Sequence[int]) -> tuple[float, float] | None:
-    """The fewest and the most words that are usual among `words`; None for fewer than twenty rows.
+    """The bounds of usual lengths among `words`; None for fewer than twenty rows.
 
-    By median and median absolute deviation of the logarithms, so that half as long and twice as long are as far, and
-    outliers do not hide themselves by widening the spread.
+    Uses the median and the median absolute deviation of the logarithms: half and twice as long are equally far, and
+    outliers can't mask themselves by widening the spread.
     """
     if len(words) < _MANY_ENOUGH:
         return None
@@ -45,21 +45,21 @@ def bounds(words: Sequence[int]) -> tuple[float, float] | None:
 
 
 class Extremes:
-    """The few shortest and longest answers so far, to be shown if they turn out to be outliers."""
+    """The few shortest and longest answers so far, as samples if they turn out to be outliers."""
 
     def __init__(self) -> None:
         self._shortest: list[tuple[int, int, str]] = []
         self._longest: list[tuple[int, int, str]] = []
 
     def add(self, example: Example, words: int) -> None:
-        """Remember the row if it is among them."""
+        """Keep the row if it is among them."""
         if len(self._shortest) < _SHOWN or words < -self._shortest[0][0]:
             _push(self._shortest, (-words, -example.number, excerpt(example.completion)))
         if len(self._longest) < _SHOWN or words > self._longest[0][0]:
             _push(self._longest, (words, -example.number, excerpt(example.completion)))
 
     def outside(self, usual: tuple[float, float]) -> list[Sighting]:
-        """Those with fewer or more words than `usual`, by length."""
+        """Those outside the bounds `usual`, by length."""
         low, high = usual
         rows = {(abs(words), -number, text) for words, number, text in self._shortest + self._longest}
         return [

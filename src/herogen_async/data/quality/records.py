@@ -1,11 +1,11 @@
-"""What goes into an inspection and what comes out of it."""
+"""The input and the results of an inspection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# What a row can be flagged with. The word is the same in `quality.json`, in the card and on the command line.
+# The kinds of findings. The word is the same in `quality.json`, in the card and on the command line.
 EMPTY = "empty"
 CUT = "cut"
 REFUSED = "refused"
@@ -17,16 +17,16 @@ LOOPING = "looping"
 SEPARATOR_INSIDE = "separator-inside"
 ENDING_INSIDE = "ending-inside"
 KINDS: Mapping[str, str] = {
-    EMPTY: "nothing in the answer",
-    CUT: "cut off: the answer did not stop by itself",
+    EMPTY: "empty answer",
+    CUT: "cut off before the model stopped by itself",
     REFUSED: "the model refused to answer",
-    DUPLICATE: "says the same as an earlier answer, but for case and spaces",
-    NEAR_DUPLICATE: "says nearly the same as an earlier answer",
-    LANGUAGE: "in another language than most answers",
+    DUPLICATE: "same as an earlier answer, ignoring case and spaces",
+    NEAR_DUPLICATE: "nearly the same as an earlier answer",
+    LANGUAGE: "in a different language than most answers",
     LENGTH: "far shorter or longer than most answers",
-    LOOPING: "goes round in circles: most of its runs of three words come again",
-    SEPARATOR_INSIDE: "the separator stands inside the prompt",
-    ENDING_INSIDE: "the ending stands inside the completion",
+    LOOPING: "stuck in a loop: most three-word sequences are repeated",
+    SEPARATOR_INSIDE: "the separator occurs inside the prompt",
+    ENDING_INSIDE: "the ending occurs inside the completion",
 }
 
 
@@ -34,9 +34,9 @@ KINDS: Mapping[str, str] = {
 class Example:
     """One row as it would be taught: `prompt` without the separator, `completion` without lead and ending.
 
-    `number` names the row in all that is reported, and is the caller's own; no two rows share one. `cell` holds the
-    row's attributes, `finish_reason` is the server's word. The tokens are those of these very texts: None where `usage`
-    counted others, such as the prompt that an answer was asked with and is not taught with.
+    `number` identifies the row in all results; the caller chooses it, and no two rows share one. `cell` has the row's
+    attributes, `finish_reason` is the server's word. The token counts are those of these very texts: None if `usage`
+    counted others, such as the long prompt that was sent but is not taught.
     """
 
     number: int
@@ -51,9 +51,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A row that a person may look at: its number and the start of its text, at most 120 characters in one line.
+    """A sample row: its number and the start of its text, at most 120 characters in one line.
 
-    The text is a model's: whoever shows it escapes it.
+    The text comes from a model: escape it before showing it.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one kind: how many rows, and the first few of them."""
+    """The findings of one kind: the number of rows, and the first few of them."""
 
     kind: str
     rows: int
@@ -71,13 +71,13 @@ class Finding:
 
     @property
     def meaning(self) -> str:
-        """The kind in words."""
+        """The kind as a phrase."""
         return KINDS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Of one measure over the kept rows."""
+    """Quantiles of one measure over the kept rows."""
 
     least: int
     p05: int
@@ -89,8 +89,8 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of the kept rows. Of `estimated` completions and `estimated_prompts` prompts no usage was known: a token
-    is four bytes of their texts.
+    """Tokens of the kept rows. For `estimated` completions and `estimated_prompts` prompts the usage is unknown: one
+    token per four bytes is assumed.
     """
 
     prompt: int
@@ -101,10 +101,10 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How the kept rows lie in the grid. `by_cell` holds the cells with rows alone, by their index in the grid's order.
+    """Coverage of the grid by the kept rows. `by_cell` has only cells with rows, by their index in grid order.
 
-    `outside` rows have a cell that the grid does not hold: they count nowhere else here. `fewest` is over all cells,
-    so it is 0 when there is an empty one.
+    `outside` rows have a cell that is not in the grid, and count nowhere else here. `fewest` is over all cells, so it
+    is 0 if any cell is empty.
     """
 
     attributes: Mapping[str, tuple[str, ...]]
@@ -120,9 +120,9 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that say the same (`DUPLICATE`) or nearly the same (`NEAR_DUPLICATE`): the one that stays, then the others.
+    """Rows with the same (`DUPLICATE`) or nearly the same (`NEAR_DUPLICATE`) answer: the one that stays and the others.
 
-    `similarity` is the least one to the row that stays: 1.0 for the same.
+    `similarity` is the lowest similarity to the row that stays; 1.0 means the same.
     """
 
     stays: int
@@ -133,11 +133,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ReportFigures:
-    """What the pictures are drawn from.
+    """The figures behind the charts.
 
-    `words`: words -> rows, apart for the usual ones (`usual`), cut ones (`cut`), length outliers (`outlier`), and the
-    empty and refused (`other`). `bounds` are the words below and above which an answer is an outlier, None for too few
-    rows. `nearest`: for each row that stays, or for an even sample of them, the similarity to the likest other one.
+    `words`: words -> rows, separately for usual answers (`usual`), truncated ones (`cut`), length outliers (`outlier`),
+    and empty or refused ones (`other`). `bounds`: an answer with fewer or more words is an outlier; None for too few
+    rows. `nearest`: for each row that stays, or an even sample of them, the similarity to the most similar other one.
     """
 
     words: Mapping[str, Mapping[int, int]]

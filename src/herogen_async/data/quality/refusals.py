@@ -1,20 +1,20 @@
-"""Answers that refuse, by how they begin: `I'm sorry, but I can't help with that`, `As an AI language model, I ...`.
+"""Detects refusals by their beginning: `I'm sorry, but I can't help with that`, `As an AI language model, I ...`.
 
-A story may begin so too (`I'm sorry, she said`, `As an AI, Zara guards the city`, `I can't help but wonder`). So an
-apology counts only with an inability to do what is asked of an assistant, and speaking as a model only with something
-that a model can't or hasn't. Speech in quotes never counts: it is somebody's in the story.
+Stories can begin similarly (`I'm sorry, she said`, `As an AI, Zara guards the city`, `I can't help but wonder`). So an
+apology counts only together with an inability to do what an assistant is asked for, and speaking as a model only
+together with something a model can't do or lacks. Quoted speech never counts: it belongs to a character.
 """
 
 from __future__ import annotations
 
 import re
 
-REFUSING_REASONS = frozenset({"content_filter", "refusal", "safety"})  # what servers say when a filter answered
-_BEGINNING = 240  # characters: a refusal comes to its point in its first sentence
+REFUSING_REASONS = frozenset({"content_filter", "refusal", "safety"})  # finish reasons of content filters
+_BEGINNING = 240  # characters: a refusal is clear from its first sentence
 
 
 def _sorry(apology: str, inability: str, act: str) -> str:
-    """An apology, an inability and what can't be done, in one sentence."""
+    """An apology, an inability and the refused act, in one sentence."""
     return rf"(?:{apology})\b[^.!?]{{0,60}}?\b(?:{inability})\b[^.!?]{{0,60}}?\b(?:{act})"
 
 
@@ -79,6 +79,6 @@ _REFUSAL = re.compile("|".join(_REFUSALS))
 
 
 def refuses(text: str) -> bool:
-    """Whether `text` begins as a refusal does, in English, the main European languages, Chinese or Japanese."""
+    """Whether `text` begins like a refusal, in English, the main European languages, Chinese or Japanese."""
     beginning = " ".join(text[:_BEGINNING].replace("\u2019", "'").lower().split())
     return _REFUSAL.match(beginning) is not None

@@ -1,7 +1,7 @@
-"""The report as files: one page to look at, the same in figures, and the pictures.
+"""The report as files: one page for people, the same as figures, and the charts.
 
-The page is one file that works offline: pictures within, no script, nothing loaded. All foreign text is escaped (P14),
-and a policy in the page forbids scripts and connections, should that ever fail.
+The page is one file that works offline: charts embedded, no script, nothing loaded. All foreign text is escaped (P14),
+and as a second line of defence, a policy in the page forbids scripts and connections.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from herogen_async.data.quality.similar import THRESHOLD
 
 PAGE, FIGURES = "report.html", "quality.json"
 _GROUPS_SHOWN = 10
-_VALUES_SHOWN = 60  # of an attribute: the page stays readable, quality.json has all
-_SHOWN_AT = 0.74  # of the width in pixels: letters of the size that the page has
+_VALUES_SHOWN = 60  # per attribute, for a readable page; quality.json has all
+_SHOWN_AT = 0.74  # of the width in pixels: matches the page's text size
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:62rem;margin:2rem auto;padding:0 1rem}
@@ -37,9 +37,9 @@ td.t{overflow-wrap:anywhere;color:#444;font-size:.9rem}
 
 
 def report_files(quality: Quality, title: str) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each file of the report: pictures as PNG, `quality.json`, and `report.html` last.
+    """(name, content) of each file of the report: charts as PNG, `quality.json`, and `report.html` last.
 
-    `title` names the data set on the page. Without matplotlib there are no pictures, and the page says so.
+    `title` names the data set on the page. Without matplotlib there are no charts, and the page says so.
     """
     try:
         pictures = dict(_pictures(quality))
@@ -51,7 +51,7 @@ def report_files(quality: Quality, title: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _pictures(quality: Quality) -> Iterator[tuple[str, bytes]]:
-    """What there is to draw; a picture of nothing is left out. Raises ImportError without matplotlib."""
+    """The charts that have something to show. Raises ImportError without matplotlib."""
     cover, shape = quality.coverage, quality.shape
     if cover.by_cell and cover.attributes:
         yield "coverage.png", charts.coverage(cover.attributes, cover.by_cell, repeats=cover.repeats)
@@ -65,18 +65,18 @@ def _pictures(quality: Quality) -> Iterator[tuple[str, bytes]]:
 def _page(quality: Quality, title: str, pictures: Mapping[str, bytes]) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="quiet">{quality.rows:,} rows looked at, {quality.kept:,} of them kept.</p>',
+        f'<p class="quiet">{quality.rows:,} rows checked, {quality.kept:,} kept.</p>',
         *_verdict(quality),
-        "<h2>What was found</h2>",
+        "<h2>Findings</h2>",
         *_findings(quality.findings),
-        "<h2>Coverage of the grid</h2>",
-        _picture(pictures, "coverage.png", "examples a cell of the grid"),
+        "<h2>Grid coverage</h2>",
+        _picture(pictures, "coverage.png", "examples per grid cell"),
         *_coverage(quality.coverage),
         "<h2>Lengths</h2>",
-        _picture(pictures, "lengths.png", "answers by their number of words"),
+        _picture(pictures, "lengths.png", "answers by word count"),
         *_lengths(quality),
         "<h2>Repetition</h2>",
-        _picture(pictures, "duplication.png", "how alike the answers are"),
+        _picture(pictures, "duplication.png", "similarity of the answers"),
         *_groups(quality.groups),
         *_languages(quality.languages),
     ]
@@ -96,7 +96,7 @@ def _page(quality: Quality, title: str, pictures: Mapping[str, bytes]) -> str:
 
 def _verdict(quality: Quality) -> list[str]:
     if not quality.warnings:
-        return ['<div class="good">Nothing stands against a fine-tune.</div>']
+        return ['<div class="good">No problems found.</div>']
     return [f'<div class="warn">{escape(_sentence(warning))}</div>' for warning in quality.warnings]
 
 
@@ -114,12 +114,12 @@ def _picture(pictures: Mapping[str, bytes], name: str, what: str) -> str:
 
 def _findings(findings: Sequence[Finding]) -> list[str]:
     if not findings:
-        return ["<p>No row has a flaw that the checks know.</p>"]
+        return ["<p>The checks found nothing.</p>"]
     rows = [
         (escape(finding.kind), f"{finding.rows:,}", escape(_sentence(finding.meaning)), _seen(finding))
         for finding in findings
     ]
-    return [_table(("kind", "rows", "meaning", "for example"), rows, numbers=(1,), texts=(3,))]
+    return [_table(("kind", "rows", "meaning", "sample rows"), rows, numbers=(1,), texts=(3,))]
 
 
 def _seen(finding: Finding) -> str:
@@ -133,8 +133,8 @@ def _seen(finding: Finding) -> str:
 def _coverage(cover: Coverage) -> list[str]:
     outside = f" {cover.outside:,} rows belong to no cell of this grid." if cover.outside else ""
     parts = [
-        f"<p>{cover.cells:,} cells, {cover.empty:,} of them without an example; {cover.fewest:,} to {cover.most:,} "
-        f"examples a cell, {cover.repeats:,} were asked for.{outside}</p>",
+        f"<p>{cover.cells:,} cells, {cover.empty:,} of them without examples; {cover.fewest:,} to {cover.most:,} "
+        f"examples per cell ({cover.repeats:,} requested).{outside}</p>",
         '<div class="values">',
     ]
     for name, values in cover.by_value.items():
@@ -153,21 +153,21 @@ def _coverage(cover: Coverage) -> list[str]:
 
 def _lengths(quality: Quality) -> list[str]:
     if not quality.lengths:
-        return ["<p>There is no text.</p>"]
+        return ["<p>No text.</p>"]
 
     def cells(name: str, spread: Quantiles) -> tuple[str, ...]:
         figures = (spread.least, spread.p05, spread.p50, spread.p95, spread.most)
         return (name, *(f"{figure:,}" for figure in figures), f"{spread.mean:,.0f}")
 
     rows = [cells(name, spread) for name, spread in quality.lengths.items()]
-    names = ("a completion", "least", "5 %", "50 %", "95 %", "most", "mean")
+    names = ("completion length", "min", "5 %", "median", "95 %", "max", "mean")
     tokens = quality.tokens
     guesses = {"prompts": tokens.estimated_prompts, "completions": tokens.estimated}
     guessed = " and ".join(f"{count:,} {what}" for what, count in guesses.items() if count)
-    source = f"; {guessed} estimated at four bytes a token" if guessed else ""
+    source = f"; {guessed} estimated at four bytes per token" if guessed else ""
     return [
         _table(names, rows, numbers=range(1, 7)),
-        f"<p>Tokens of one epoch: {tokens.prompt + tokens.completion:,} ({tokens.prompt:,} in prompts, "
+        f"<p>Tokens per epoch: {tokens.prompt + tokens.completion:,} ({tokens.prompt:,} in prompts, "
         f"{tokens.completion:,} in completions{source}).</p>",
     ]
 
@@ -176,13 +176,13 @@ def _groups(groups: Sequence[Group]) -> list[str]:
     if not groups:
         return []
     rows = [
-        (f"{1 + len(group.others):,}", f"{group.similarity:.0%}", str(group.stays), escape(group.excerpt))
+        (f"{1 + len(group.others):,}", f"{100 * group.similarity:.0f} %", str(group.stays), escape(group.excerpt))
         for group in groups[:_GROUPS_SHOWN]
     ]
-    which = f"The largest of {len(groups):,} groups" if len(groups) > _GROUPS_SHOWN else "The groups"
+    which = f"The {_GROUPS_SHOWN} largest of {len(groups):,} groups" if len(groups) > _GROUPS_SHOWN else "Groups"
     return [
-        f"<p>{which} of answers that say the same. The first row of each stays.</p>",
-        _table(("rows", "at least alike", "row that stays", "text"), rows, numbers=(0, 1, 2), texts=(3,)),
+        f"<p>{which} of repeated answers. The first row of each group stays.</p>",
+        _table(("rows", "lowest similarity", "first row", "text"), rows, numbers=(0, 1, 2), texts=(3,)),
     ]
 
 
@@ -196,7 +196,7 @@ def _languages(languages: Mapping[str, int]) -> list[str]:
 def _table(
     names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), texts: Sequence[int] = ()
 ) -> str:
-    """Cells are HTML already."""
+    """An HTML table; the cells are already HTML."""
     kinds = dict.fromkeys(numbers, ' class="n"') | dict.fromkeys(texts, ' class="t"')
 
     def line(tag: str, cells: Sequence[str]) -> str:

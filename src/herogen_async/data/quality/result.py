@@ -1,4 +1,4 @@
-"""The outcome of an inspection, in figures and in words."""
+"""The result of an inspection, as figures and as sentences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from herogen_async.core.units import counted
 from herogen_async.data.quality.records import (
     KINDS,
     LANGUAGE,
@@ -18,20 +19,20 @@ from herogen_async.data.quality.records import (
     TokenCounts,
 )
 
-FEWEST_EXAMPLES = 10  # fine-tuning services refuse less
-ADVISED_EXAMPLES = 100  # the services' own advice is 50 to 100 to see an effect
-_GROUPS_TOLD = 100  # the largest ones, in quality.json
-_NOT_LOOKED_FOR = {NEAR_DUPLICATE: "near-duplicates", LANGUAGE: "answers in another language"}
+FEWEST_EXAMPLES = 10  # fine-tuning services reject fewer
+ADVISED_EXAMPLES = 100  # the services themselves recommend 50 to 100 for a visible effect
+_GROUPS_TOLD = 100  # the largest ones go into quality.json
+_NOT_LOOKED_FOR = {NEAR_DUPLICATE: "near-duplicates", LANGUAGE: "answers in a different language"}
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What `rows` rows are like, `kept` of which have no kind that is left out.
+    """The quality of `rows` rows, `kept` of which have no kind that is left out.
 
-    `flagged`: row number -> its kinds (`KINDS`), only rows that have one. `findings`: a kind each, in the order of
-    `KINDS`, only kinds that were found. `lengths` has `characters`, `words` and `tokens` of the kept completions, and
-    is empty when there are none. `groups` are rows that repeat each other, the largest first. `languages`: rows
-    that are surely in a language. `undone`: kinds that were not looked for, since what finds them is not installed.
+    `flagged`: row number -> its kinds (`KINDS`), only for rows that have any. `findings`: one per kind that was found,
+    in the order of `KINDS`. `lengths` has `characters`, `words` and `tokens` of the kept completions, and is empty if
+    there are none. `groups` are rows that repeat each other, largest first. `languages`: rows by confidently identified
+    language. `undone`: kinds that were not checked because the package for them is not installed.
     """
 
     rows: int
@@ -47,21 +48,21 @@ class Quality:
     shape: ReportFigures
 
     def count(self, kind: str) -> int:
-        """Rows flagged with `kind`."""
+        """The number of rows flagged with `kind`."""
         return next((finding.rows for finding in self.findings if finding.kind == kind), 0)
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know before paying for a fine-tune, without a full stop. No model's text is in it."""
+        """What to know before paying for a fine-tune, without full stops and without text from a model."""
         warnings = []
         if self.kept < FEWEST_EXAMPLES:
             warnings.append(
-                f"{self.kept} examples are too few: fine-tuning services take no fewer than {FEWEST_EXAMPLES}"
+                f"{counted(self.kept, 'example')}: too few, fine-tuning services need at least {FEWEST_EXAMPLES}"
             )
         elif self.kept < ADVISED_EXAMPLES:
-            warnings.append(f"{self.kept} examples teach little: {ADVISED_EXAMPLES} and more are advised")
+            warnings.append(f"only {self.kept} examples: at least {ADVISED_EXAMPLES} are recommended")
         if self.coverage.empty and self.kept:
-            warnings.append(f"{self.coverage.empty:,} of {self.coverage.cells:,} cells have no example")
+            warnings.append(f"{self.coverage.empty:,} of {self.coverage.cells:,} cells have no examples")
         warnings += [f"{finding.rows:,} of {self.rows:,} rows: {finding.meaning}" for finding in self.findings]
         if self.undone:
             warnings.append(self.undone_sentence)
@@ -69,21 +70,21 @@ class Quality:
 
     @property
     def undone_sentence(self) -> str:
-        """What was not looked for and what to install, without a full stop; "" when all was done."""
+        """What was not checked and what to install, without a full stop; "" if everything was checked."""
         if not self.undone:
             return ""
         what = " and ".join(_NOT_LOOKED_FOR[kind] for kind in self.undone)
-        return f"{what} were not looked for: to have them found, pip install 'herogen-async[quality]'"
+        return f"{what} were not checked: to check them, pip install 'herogen-async[quality]'"
 
     def lines(self) -> list[str]:
-        """The findings for people, a short line each; no text of a model is in it."""
+        """The findings as short sentences, without text from a model."""
         lines = [self._coverage_line()] if self.kept else []
         if "words" in self.lengths:
             words = self.lengths["words"]
-            lines.append(f"Words: {words.p50:,} in the middle, {words.p05:,} to {words.p95:,} in nine of ten examples.")
+            lines.append(f"Words: median {words.p50:,}; 90 % between {words.p05:,} and {words.p95:,}.")
             about = "about " if self.tokens.estimated or self.tokens.estimated_prompts else ""
             total = self.tokens.prompt + self.tokens.completion
-            lines.append(f"Tokens an epoch: {about}{total:,}, {self.tokens.completion:,} of them in completions.")
+            lines.append(f"Tokens per epoch: {about}{total:,}, {self.tokens.completion:,} of them in completions.")
         return lines + [f"{finding.kind}: {finding.rows:,} ({finding.meaning})." for finding in self.findings]
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,4 +122,4 @@ class Quality:
             covered = f"{cover.cells - cover.empty:,} of {cover.cells:,} cells have examples"
             return f"Coverage: {covered}, at most {cover.most:,} each."
         each = f"{cover.most:,}" if cover.fewest == cover.most else f"{cover.fewest:,} to {cover.most:,}"
-        return f"Coverage: all {cover.cells:,} cells have examples, {each} of {cover.repeats:,} each."
+        return f"Coverage: {each} of {cover.repeats:,} examples in each of {counted(cover.cells, 'cell')}."

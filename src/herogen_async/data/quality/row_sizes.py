@@ -1,4 +1,4 @@
-"""How large each row is: words, characters, tokens. Some thirty bytes a row."""
+"""The size of each row in words, characters and tokens. About thirty bytes of memory per row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from herogen_async.generation.limits.tokens import BYTES_A_TOKEN, byte_size
 
 
 class Sizes:
-    """A place in each list a row, in the order of adding."""
+    """One entry per row in each array, in order of addition."""
 
     def __init__(self) -> None:
         self.words = array("L")
@@ -31,7 +31,7 @@ class Sizes:
         self._estimated_prompts.append(example.prompt_tokens is None)
 
     def lengths(self, kept: Sequence[int]) -> dict[str, Quantiles]:
-        """Of the completions of the rows at the places `kept`; empty when there are none."""
+        """Length quantiles of the completions at the places `kept`; empty if there are none."""
         measures = {"characters": self._characters, "words": self.words, "tokens": self._completion_tokens}
         return {
             name: spread
@@ -40,7 +40,7 @@ class Sizes:
         }
 
     def tokens_of(self, kept: Sequence[int]) -> TokenCounts:
-        """Of the rows at the places `kept`."""
+        """Token counts of the rows at the places `kept`."""
         return TokenCounts(
             prompt=sum(self._prompt_tokens[at] for at in kept),
             completion=sum(self._completion_tokens[at] for at in kept),

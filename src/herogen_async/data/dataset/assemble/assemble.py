@@ -1,6 +1,6 @@
-"""A run's answers as a data set: rows -> pairs -> checks -> sides -> files of one format, their card and their stubs.
+"""A run's answers as a data set: rows -> pairs -> checks -> sides -> files of one format, a card and trainer configs.
 
-The rows are read twice, once to look at them and once to write them, so that none has to be held.
+The rows are read twice, once to check and once to write them, so none has to be held in memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUALITY = "quality"
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What was asked for, checked."""
+    """The validated request."""
 
     format: Format
     truncated: str
@@ -70,22 +70,22 @@ def assemble(
     ranking: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Assembled:
-    """Write the data set of `run` to the folder `out`, by default the run's own dataset folder; of any format but the
-    default one, a folder in it that bears the format's name.
+    """Write the data set of `run` to the folder `out`. Default: the run's dataset folder, or for any format but the
+    default one, the subfolder named after the format.
 
-    `split` is the share of the cells that are kept for validation, chosen by `seed`. `truncated` says what becomes of
-    answers whose finish_reason is not `stop`: `drop` leaves them out, `trim` cuts them to their last full sentence,
-    `keep` takes them as they are. `drop` names kinds of findings (DROPPABLE) whose rows are left out; empty answers
-    always are. `ranking` is a file of scores, which `dpo` needs. Each file appears whole or not at all, the recipe
-    right after the rows; a trainer's file that was changed since it was made stays as it is. Raises InputError (a wrong
-    choice or place, a run without rows, a side without rows), RunFolderError, DamageError, DiskError.
+    `split` is the share of cells for validation, chosen by `seed`. `truncated` is the treatment of answers whose
+    finish_reason is not `stop`: `drop` leaves them out, `trim` cuts them to their last full sentence, `keep` keeps
+    them. `drop` names kinds of findings (DROPPABLE) whose rows are left out; empty answers always are. `ranking` is a
+    file of scores, required by `dpo`. Each file appears complete or not at all, the recipe right after the rows; an
+    edited trainer config is kept. Raises InputError (an invalid option or path, a run without rows, a side without
+    rows), RunFolderError, DamageError, DiskError.
     """
     chosen = _checked(format, truncated=truncated, drop=drop, ranking=ranking)
     rows = RunRows(run)
     if not len(rows):
         raise InputError(
-            f"there is no answer in {str(rows.folder.path)!r} yet: nothing was written",
-            fix=f"get some with: herogen-async resume {rows.folder.argument}",
+            f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
+            fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
     order = _Order(
         chosen,
@@ -121,16 +121,18 @@ def assemble(
 
 def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object) -> Format:
     if name not in FORMATS:
-        raise InputError(f"{name!r} is no format of a data set", fix=nearest(name, tuple(FORMATS)))
+        raise InputError(f"unknown data set format {name!r}", fix=nearest(name, tuple(FORMATS)))
     if truncated not in TRUNCATED:
-        raise InputError(f"{truncated!r} is no way to treat truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
+        raise InputError(f"unknown choice {truncated!r} for truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
     for kind in drop:
         if kind not in DROPPABLE:
-            raise InputError(f"{kind!r} is nothing to drop", fix=nearest(kind, DROPPABLE))
+            raise InputError(f"{kind!r} is not a kind that can be dropped", fix=nearest(kind, DROPPABLE))
     if name == DPO and ranking is None:
-        raise InputError("dpo needs to know which answers of a cell are better: --ranking FILE", fix=HOW)
+        raise InputError("--format dpo needs --ranking FILE with a score for each answer", fix=HOW)
     if name != DPO and ranking is not None:
-        raise InputError(f"--ranking is for --format dpo, and not for {name}", fix="leave it away, or add --format dpo")
+        raise InputError(
+            f"--ranking is only for --format dpo, not for {name}", fix="remove --ranking, or use --format dpo"
+        )
     return FORMATS[name]
 
 
@@ -153,9 +155,9 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
                 completion=item.pair.completion,
-                finish_reason=STOPPED if order.truncated == "trim" else row["finish_reason"],  # it is whole now
+                finish_reason=STOPPED if order.truncated == "trim" else row["finish_reason"],  # it is complete now
                 completion_tokens=_answer_tokens(item) if whole else None,
-                prompt_tokens=None,  # what is taught is the sub-prompt, and that was never sent
+                prompt_tokens=None,  # the sub-prompt is what is taught, and it was never sent
             )
         )
     return inspector.finish()
@@ -177,7 +179,7 @@ def _chosen(
 
 
 class _Writing:
-    """The data files of one data set, written in one pass; they appear together, when both sides have rows."""
+    """The data files of one data set, written in one pass; they appear together, and only if both sides have rows."""
 
     def __init__(self, folder: Path, order: _Order, how: Recipe, count: ExampleCount, *, repeats: int) -> None:
         self.files: tuple[DataFile, ...] = ()
@@ -191,7 +193,7 @@ class _Writing:
         self._repeats = repeats
 
     def write(self, items: Iterable[Item]) -> None:
-        """Write all of them."""
+        """Write all items."""
         order = self._order
         with ExitStack() as opened:
             sinks = {side: self._open(opened, order.format.file_name(side), side) for side in order.sides}
@@ -214,7 +216,7 @@ class _Writing:
     def _note(self, item: Item, side: str) -> None:
         self._count.take(item)
         self.first = self.first or item
-        # Bytes, not characters: a byte is at most a token, three are about one.
+        # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
         size = max(len(pair.completion.encode()) for pair in answers) + len(item.pair.prompt.encode())
         self.longest = max(self.longest, size // 3 + 16, (_answer_tokens(item) or 0) + len(item.pair.prompt) // 3 + 16)
@@ -229,7 +231,7 @@ class _Writing:
 
 
 class _Sink:
-    """One data file that is being written."""
+    """One data file while it is written."""
 
     def __init__(self, path: Path, role: str, file: HashedFile, writer: Writer) -> None:
         self._path = path
@@ -244,16 +246,14 @@ class _Sink:
 
     def close(self) -> None:
         self._writer.close()
-        self._file.flush()  # a full disk is told before the first of the files appears
+        self._file.flush()  # a full disk must raise before the first of the files appears
 
     def data_file(self) -> DataFile:
         return DataFile(self._path, self._role, self._rows, self._file.sha256, self._file.size)
 
 
 def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, seed: int) -> Assembled:
-    """Write all that stands beside the rows: first the recipe, without which nobody knows whose files these are, the
-    large pictures last.
-    """
+    """Write everything next to the rows: first the recipe, which marks the files as ours, and the large charts last."""
     folder, how = assembled.folder, assembled.how
     stub = Folder(
         name=rows.spec.name,
@@ -282,7 +282,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, see
 
 
 def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
-    """What `query` must know to ask the tuned model as it was taught, and which files it was taught from."""
+    """What `query` needs to ask the tuned model as it was taught, and the files it was taught from."""
     return {
         "schema_version": 1,
         **assembled.how.as_dict(),
@@ -312,11 +312,11 @@ def _state(rows: RunRows) -> RunState:
 
 
 def _answer_tokens(item: Item) -> int | None:
-    """As the server counted them, None where it told no number."""
+    """The server's token count, None where it gave no number."""
     told = (item.row["usage"] or {}).get("completion_tokens")
     return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
 
 
 def _room(longest: int) -> int:
-    """The next power of two, which is what trainers and their users write."""
+    """The next power of two, as is usual in trainer configs."""
     return max(256, 1 << (longest - 1).bit_length()) if longest else 256

@@ -1,4 +1,4 @@
-"""What assembling came to, in figures, in words, and what to do next."""
+"""The result of assembling: figures, sentences, and the next step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
 from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.ranking import Compared
@@ -14,16 +15,16 @@ from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recip
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.quality import KINDS, Quality
 
-FEWEST_ROWS = 10  # fine-tuning services refuse less
+FEWEST_ROWS = 10  # fine-tuning services reject fewer
 DROPPABLE = tuple(kind for kind in KINDS if kind not in ("empty", "cut", "separator-inside", "ending-inside"))
-# What `quality` warns of too, and is told here with what it comes to.
+# Warnings of `quality` that are given here with their consequences.
 _SAID = ("too few", *(KINDS[kind] for kind in ("cut", "separator-inside", "ending-inside")))
-PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, no trainer reads it
+PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, not for trainers
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """`role` is `all`, `train` or `valid`; PAIRS for the table of prompts and completions without their marks."""
+    """`role` is `all`, `train` or `valid`, or PAIRS for the table of prompts and completions without their marks."""
 
     path: Path
     role: str
@@ -32,16 +33,16 @@ class DataFile:
     size: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data, as `recipe.json` has it."""
+        """Plain JSON-able data, as in `recipe.json`."""
         return {"sha256": self.sha256, "rows": self.rows, "role": self.role}
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How far the run is: `rows` answers are there, `failed` tasks were given up, `pending` have no answer yet.
+    """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
 
-    `argument` is the run as the command line takes it, `dataset` its own folder for data sets. `running` says whether
-    another process is asking now.
+    `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
+    works on it now.
     """
 
     argument: str
@@ -53,16 +54,16 @@ class RunState:
 
     @property
     def go_on(self) -> str:
-        """The command that looks after what is pending."""
+        """The command for what is pending."""
         return f"herogen-async {'status' if self.running else 'resume'} {self.argument}"
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A data set that stands in `folder`. `files` are its data files, the ones to train on first.
+    """A data set in `folder`. `files` are its data files, the training files first.
 
-    `quality` is what was found in the rows before any was dropped by request. `balance` is there when it was split,
-    `compared` when answers were ranked. `changed` are trainers' files that a person changed, and that were left so.
+    `quality` covers the rows before any was dropped by request. `balance` is set when it was split, `compared` when
+    answers were ranked. `changed` names trainer configs that were edited, and so kept.
     """
 
     how: Recipe
@@ -79,12 +80,12 @@ class Assembled:
 
     @property
     def rows(self) -> int:
-        """Answers of the run."""
+        """The number of answers in the run."""
         return self.state.rows
 
     @property
     def written(self) -> int:
-        """Rows of the data set, on both sides where it was split."""
+        """The number of rows in the data set, on both sides if it was split."""
         return self.count.written
 
     @property
@@ -94,7 +95,7 @@ class Assembled:
 
     @property
     def jsonl(self) -> Path:
-        """The same, by the name that it has had in prompt-completion."""
+        """The same, under its prompt-completion name."""
         return self.data
 
     @property
@@ -109,16 +110,16 @@ class Assembled:
 
     @property
     def recipe(self) -> Path:
-        """How the rows were made, for whoever asks the tuned model."""
+        """How the rows were made, for queries to the tuned model."""
         return self.folder / "recipe.json"
 
     @property
     def card(self) -> Path:
-        """What the data set is, for people and for `datasets`."""
+        """The data set's description, for people and for `datasets`."""
         return self.folder / "README.md"
 
     def counts(self) -> dict[str, Any]:
-        """The figures alone."""
+        """The counts."""
         count = self.count
         return {
             "rows": self.state.rows,
@@ -160,7 +161,7 @@ class Assembled:
         }
 
     def lines(self) -> list[str]:
-        """The same for people. The servers' words in it are foreign text."""
+        """The result as sentences. The servers' words in them are foreign text."""
         files = ", ".join(file.path.name for file in self.files[1:])
         of = "pairs from" if self.compared else "of"
         lines = [
@@ -173,51 +174,51 @@ class Assembled:
         open_kinds = [each.kind for each in self.quality.findings if each.kind in DROPPABLE]
         open_kinds = [kind for kind in open_kinds if kind not in self.drop]
         if open_kinds:
-            lines.append(f"Answers with findings are left in; to leave them out: --drop {','.join(open_kinds)}")
+            lines.append(f"Answers with findings are kept; to drop them: --drop {','.join(open_kinds)}")
         said = [each.meaning for each in self.quality.findings]  # in the lines above
         told = [warning for warning in self.warnings if not any(meaning in warning for meaning in said)]
         if self.changed:
-            lines.append(f"Left as changed by hand; delete to get anew: {', '.join(self.changed)}")
+            lines.append(f"Kept with your edits (delete to regenerate): {', '.join(self.changed)}")
         return lines + [f"Warning: {warning}." for warning in told]
 
     def left_out(self) -> list[str]:
-        """What is not in the data set, or not as it was answered, and why."""
+        """What is missing from the data set or was shortened, and why."""
         count, lines = self.count, []
         if count.cut_off:
             words = ", ".join(f"{word} {number:,}" for word, number in count.cut_off.most_common())
-            lines.append(f"Left out, did not stop by themselves: {count.cut_off.total():,} ({words}).")
+            lines.append(f"Left out, truncated: {count.cut_off.total():,} ({words}).")
         if count.empty:
             lines.append(f"Left out, empty: {count.empty:,}.")
         if count.no_full_sentence:
-            lines.append(f"Left out, cut off before their first full sentence ended: {count.no_full_sentence:,}.")
+            lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:
             words = ", ".join(f"{kind} {number:,}" for kind, number in count.dropped.most_common())
-            lines.append(f"Left out, dropped as you asked: {count.dropped.total():,} ({words}).")
+            lines.append(f"Left out by --drop: {count.dropped.total():,} ({words}).")
         if count.trimmed:
-            lines.append(f"Cut back to their last full sentence: {count.trimmed:,}.")
+            lines.append(f"Trimmed to the last full sentence: {count.trimmed:,}.")
         return lines
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know before paying for a fine-tune."""
+        """What to know before paying for a fine-tune."""
         count, state, how = self.count, self.state, self.how
         trained = self.files[0].rows
         found = {
-            "nothing is left: the files are empty": not count.written,
-            f"{trained} rows{' to train on' if self.balance else ''} are fewer than {FEWEST_ROWS}, the least that "
-            "fine-tuning services take": (0 < trained < FEWEST_ROWS),
-            f"{count.separator_inside:,} prompts hold the separator {how.separator!r} inside": (
+            "no rows are left: the files are empty": not count.written,
+            f"only {counted(trained, 'training row' if self.balance else 'row')}: fine-tuning services need at least "
+            f"{FEWEST_ROWS}": (0 < trained < FEWEST_ROWS),
+            f"{counted(count.separator_inside, 'prompt')} with the separator {how.separator!r} inside": (
                 count.separator_inside and how.separator
             ),
-            f"{count.ending_inside:,} completions hold the ending {how.ending!r} inside and would teach the model "
-            "to stop early; they are left in": count.ending_inside and how.ending,
-            f"{count.not_stopped:,} completions did not stop by themselves and end where they were cut off": (
+            f"{counted(count.ending_inside, 'completion')} with the ending {how.ending!r} inside, kept: they teach the "
+            "model to stop early": count.ending_inside and how.ending,
+            f"{counted(count.not_stopped, 'completion')} kept although truncated": (
                 count.not_stopped if self.truncated == "keep" else 0
             ),
-            f"{count.cut_off.total():,} of {state.rows:,} answers are left out as they did not stop by themselves: "
-            "--truncated trim takes their full sentences": 5 * count.cut_off.total() > state.rows and count.written,
-            f"the run is not finished, {state.pending:,} answers are pending: {state.go_on}": state.pending,
-            f"{state.failed:,} rows were given up and are missing: herogen-async errors {state.argument}": state.failed,
+            f"{count.cut_off.total():,} of {state.rows:,} answers are truncated and left out: --truncated trim keeps "
+            "their full sentences": 5 * count.cut_off.total() > state.rows and count.written,
+            f"the run is not finished, {counted(state.pending, 'answer')} pending: {state.go_on}": state.pending,
+            f"{counted(state.failed, 'failed row')} missing: herogen-async errors {state.argument}": state.failed,
         }
         own = [text for text, applies in found.items() if applies]
         said = (*_SAID, *(KINDS[kind] for kind in self.drop))
@@ -225,7 +226,7 @@ class Assembled:
 
     @property
     def next(self) -> str:
-        """A command, or a sentence."""
+        """The next step: a command, or a sentence."""
         argument = self.state.argument
         if not self.count.written and self.count.cut_off:
             return f"herogen-async assemble {argument} --truncated trim"
@@ -239,11 +240,11 @@ class Assembled:
             return f"herogen-async finetune {shlex.quote(str(self.data))}"
         if takes_trl(self.how.format):
             return f"cd {shlex.quote(str(self.folder))} && {command(self.how.format)}"
-        return f"train on it with what {shlex.quote(str(self.card))} names"
+        return f"train on it as described in {shlex.quote(str(self.card))}"
 
 
 def _figures(quality: Quality) -> dict[str, Any]:
-    """What a script wants to know of the rows; all of it, row by row, stands in quality.json."""
+    """Summary figures for scripts; quality.json has every row."""
     coverage = quality.coverage
     return {
         "found": {finding.kind: finding.rows for finding in quality.findings},

@@ -1,6 +1,6 @@
-"""The card of a data set: a README.md for people, with the front matter by which `datasets` finds its files.
+"""The card of a data set: a README.md for people, with the front matter that tells `datasets` its files.
 
-Whatever a model or a person wrote stands in it escaped or fenced, and never in the front matter.
+Text from a model or a person is escaped or fenced, and never in the front matter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from herogen_async.specs.spec import Spec
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _VALUES_SHOWN = 12
-_HF_SPLIT = {VALID: "validation"}  # as `datasets` and its users call it; every other side is `train`
+_HF_SPLIT = {VALID: "validation"}  # the name in `datasets`; every other side is `train`
 
 
 def card(
@@ -32,8 +32,8 @@ def card(
     example: Mapping[str, Any] | None,
     pictures: Sequence[str],
 ) -> bytes:
-    """The page. `example` is a row of the data set as its file has it, None when there is none to show; `pictures` are
-    those of the quality report, by their paths in the folder.
+    """The page. `example` is a row as in the data file, None when there is none to show; `pictures` are the quality
+    report's charts, by their paths in the folder.
     """
     parts = [
         *_front_matter(assembled, spec),
@@ -72,7 +72,7 @@ def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]
     yield f"# {inline(spec.name)}"
     yield ""
     yield (
-        f"{assembled.written:,} {what} by the model {inline(manifest.model)}, made with "
+        f"{assembled.written:,} {what} from the model {inline(manifest.model)}, generated with "
         f"herogen-async for fine-tuning. Format: "
         f"`{assembled.how.format}`, {FORMATS[assembled.how.format].says}."
     )
@@ -84,27 +84,28 @@ def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]
 def _files(assembled: Assembled) -> Iterator[str]:
     yield "## Files"
     yield ""
-    yield "| file | what it is | rows |"
+    yield "| file | content | rows |"
     yield "|---|---|---:|"
     says = {
-        PAIRS: "prompts and completions without their marks, for people",
-        VALID: "to validate on: cells that are not in the training file",
+        PAIRS: "prompts and completions without separator, lead and ending, for people",
+        VALID: "validation rows, from cells that are not in the training file",
     }
     for file in assembled.files:
-        yield f"| `{file.path.name}` | {says.get(file.role, 'to train on')} | {file.rows:,} |"
-    yield "| `recipe.json` | how the rows were made, and the files' SHA-256 | |"
+        yield f"| `{file.path.name}` | {says.get(file.role, 'training rows')} | {file.rows:,} |"
+    yield "| `recipe.json` | how the rows were made, and the SHA-256 of the files | |"
     if trainer_configs.takes_trl(assembled.how.format):
-        yield f"| `{trainer_configs.TRL}` | a start for TRL: `{trainer_configs.command(assembled.how.format)}` | |"
-    yield f"| `{trainer_configs.AXOLOTL}` | a start for axolotl: `axolotl train {trainer_configs.AXOLOTL}` | |"
+        start = trainer_configs.command(assembled.how.format)
+        yield f"| `{trainer_configs.TRL}` | starter config for TRL: `{start}` | |"
+    yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `axolotl train {trainer_configs.AXOLOTL}` | |"
     hint = trainer_configs.llama_factory_hint(assembled.how.format)
-    yield f"| `{trainer_configs.LLAMA_FACTORY}` | for LLaMA-Factory: `dataset_dir` is this folder, {hint} | |"
-    yield "| `quality/` | what was checked: a report with pictures, and every finding by row | |"
+    yield f"| `{trainer_configs.LLAMA_FACTORY}` | for LLaMA-Factory: set `dataset_dir` to this folder and {hint} | |"
+    yield "| `quality/` | quality report with charts, and every finding by row | |"
     yield ""
 
 
 def _example(example: Mapping[str, Any] | None) -> Iterator[str]:
     if example is not None:
-        yield "The first row:"
+        yield "First row:"
         yield ""
         yield block(codec.dumps_pretty(dict(example)).decode().rstrip())
         yield ""
@@ -113,16 +114,16 @@ def _example(example: Mapping[str, Any] | None) -> Iterator[str]:
 def _spec(spec: Spec, manifest: Manifest) -> Iterator[str]:
     yield "## How it was made"
     yield ""
-    yield "The prompt that was sent:"
+    yield "The prompt sent to the model:"
     yield ""
     yield block(spec.prompt)
     yield ""
     if spec.system:
-        yield "with this system message, which is in no row: the tuned model is to answer so without being told:"
+        yield "The system message (not in the rows: the tuned model should answer this way without it):"
         yield ""
         yield block(spec.system)
         yield ""
-    yield "The question that is taught in its place:"
+    yield "The question in the training rows:"
     yield ""
     yield block(spec.sub_prompt)
     yield ""
@@ -135,8 +136,8 @@ def _spec(spec: Spec, manifest: Manifest) -> Iterator[str]:
     yield ""
     sampling = ", ".join(f"{inline(name)} {inline(value)}" for name, value in spec.sampling.as_sent().items())
     yield (
-        f"Answers wanted of each cell: {spec.repeats:,}. Model: {inline(manifest.model)}, "
-        f"endpoint {inline(manifest.endpoint)}. Sampling: {sampling or 'as the server has it'}. "
+        f"Answers requested per cell: {spec.repeats:,}. Model: {inline(manifest.model)}, "
+        f"endpoint {inline(manifest.endpoint)}. Sampling: {sampling or 'server defaults'}. "
         f"Generation fingerprint: `{manifest.generation_fingerprint}`."
     )
     yield ""
@@ -146,21 +147,21 @@ def _figures(assembled: Assembled) -> Iterator[str]:
     coverage, tokens = assembled.quality.coverage, assembled.quality.tokens
     yield "## Figures"
     yield ""
-    yield f"- Answers: {assembled.rows:,}; rows here: {assembled.written:,}."
+    yield f"- Answers: {assembled.rows:,}; rows in this data set: {assembled.written:,}."
     for line in assembled.left_out():
         yield f"- {inline(line, 400)}"
     for part in (assembled.compared, assembled.balance):
         if part is not None:
             yield f"- {inline(part.line(), 1000)}"
     yield (
-        f"- Cells of the grid: {coverage.cells:,}, of them {coverage.empty:,} without a row; rows a cell: "
+        f"- Grid cells: {coverage.cells:,}, {coverage.empty:,} of them without a row; rows per cell: "
         f"{coverage.fewest:,} to {coverage.most:,}."
     )
-    estimated = f", those of {tokens.estimated:,} rows estimated" if tokens.estimated else ""
-    yield f"- Tokens of the answers: {tokens.completion:,}{estimated}."
+    estimated = f" (estimated for {tokens.estimated:,} rows)" if tokens.estimated else ""
+    yield f"- Answer tokens: {tokens.completion:,}{estimated}."
     yield ""
     if assembled.quality.lengths:
-        yield "| length of an answer | least | 5 % | half | 95 % | most | mean |"
+        yield "| answer length | min | 5 % | median | 95 % | max | mean |"
         yield "|---|---:|---:|---:|---:|---:|---:|"
         for name, each in assembled.quality.lengths.items():
             cells = (each.least, each.p05, each.p50, each.p95, each.most)
@@ -169,14 +170,14 @@ def _figures(assembled: Assembled) -> Iterator[str]:
 
 
 def _findings(assembled: Assembled) -> Iterator[str]:
-    yield "## What was checked"
+    yield "## Quality checks"
     yield ""
     for finding in assembled.quality.findings:
         left_out = assembled.count.dropped[finding.kind]
-        done = f"; {left_out:,} left out" if left_out else "; left in"
+        done = f"; {left_out:,} dropped" if left_out else "; kept"
         yield f"- {finding.kind}: {finding.rows:,} ({finding.meaning}){done}"
     if not assembled.quality.findings:
-        yield "Nothing was found of what the checks know."
+        yield "The checks found nothing."
     if assembled.quality.undone:
         yield ""
         yield f"{assembled.quality.undone_sentence}."
@@ -204,12 +205,12 @@ def _loading(assembled: Assembled) -> Iterator[str]:
 
 def _asking(assembled: Assembled) -> Iterator[str]:
     how = assembled.how
-    yield "## How to ask a model that was tuned on it"
+    yield "## How to query a model tuned on it"
     yield ""
     if how.format in CONVERSATIONS:
-        yield "Send the question alone as the user's message; the model's own chat template does the rest."
+        yield "Send only the question as the user message; the model's own chat template does the rest."
     else:
-        yield "Send the question with the separator after it, and stop at the ending; the answer is what lies between:"
+        yield "Append the separator to the question and stop at the ending; the answer is the text in between:"
         yield ""
         yield "| separator | lead | ending (`stop`) |"
         yield "|---|---|---|"
@@ -219,11 +220,11 @@ def _asking(assembled: Assembled) -> Iterator[str]:
             + " |"
         )
     yield ""
-    yield "The question is made like this:"
+    yield "The question template:"
     yield ""
     yield block(how.sub_prompt or "")
     yield ""
-    yield '`herogen-async query RUN "…"` does all of it.'
+    yield '`herogen-async query RUN "…"` does all of this.'
 
 
 def _to_load(assembled: Assembled) -> list[DataFile]:

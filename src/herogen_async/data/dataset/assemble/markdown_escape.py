@@ -1,4 +1,4 @@
-"""Foreign text in a Markdown page: it is shown as it is, and is neither markup, nor HTML, nor front matter (P14)."""
+"""Foreign text in a Markdown page: shown as is, never as markup, HTML or front matter (P14)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import html
 import re
 import unicodedata
 
-# Markup within a line; what begins a list, a heading or a rule; what becomes a link by itself.
+# Markup within a line; the start of a list, heading or rule; what is linked automatically.
 _MARKUP = re.compile(r"([\\`*_\[\]|~$]|^[-+#=]|(?<=^\d)[.)]|:(?=//)|(?<=www)\.)")
 _BACKTICKS = re.compile(r"`+")
 _KEPT = {"\n", "\t"}
 
 
 def inline(text: object, longest: int = 80) -> str:
-    """`text` within a line or a cell of a table, at most `longest` characters of it."""
+    """`text` for use in a line or a table cell, at most `longest` characters of it."""
     words = " ".join(visible(str(text)).split())
     if len(words) > longest:
         words = words[: longest - 1] + "…"
@@ -21,7 +21,7 @@ def inline(text: object, longest: int = 80) -> str:
 
 
 def block(text: object, longest: int = 2000) -> str:
-    """`text` as a block of its own, in a fence that nothing in it can close."""
+    """`text` as a block of its own, in a fence that nothing inside can close."""
     words = visible(str(text)).replace("\r\n", "\n").replace("\r", "\n")
     if len(words) > longest:
         words = words[: longest - 1] + "…"
@@ -30,7 +30,7 @@ def block(text: object, longest: int = 2000) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with U+FFFD for each control, format character and surrogate, as terminals show it."""
+    """`text` with U+FFFD for each control character, format character and surrogate, as terminals show it."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""The folder as it was before: nobody's files are overwritten, and an older data set leaves nothing to train on."""
+"""The folder's earlier content: no foreign file is overwritten, and no older data set is left to train on."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ RECIPE, CARD = "recipe.json", "README.md"
 
 
 def require_place(folder: Path, names: Collection[str]) -> None:
-    """InputError when `folder` is no folder, or holds files by those `names`, a README or a trainer's file without a
-    recipe beside them.
+    """Raise InputError when `folder` is not a folder, or has a file of these `names`, a README or a trainer config
+    without a recipe next to it.
     """
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder", fix="name a folder with --out: several files go in it")
+        raise InputError(
+            f"{str(folder)!r} is not a folder", fix="give a folder with --out; a data set has several files"
+        )
     if (folder / RECIPE).exists():
         return
     found = next((name for name in (*names, CARD, *trainer_configs.NAMES) if (folder / name).exists()), None)
     if found is not None:
         raise InputError(
-            f"{str(folder / found)!r} was not made by assemble, as there is no {RECIPE} beside it, and would be lost",
-            fix="choose a folder of the data set's own with --out, or move the file away",
+            f"{str(folder / found)!r} was not made by assemble (no {RECIPE} next to it) and would be overwritten",
+            fix="choose a separate folder for the data set with --out, or move the file away",
         )
 
 
 def forget(folder: Path, names: Collection[str], file_format: str) -> None:
-    """Remove the data files that the folder's last recipe names, when the new data set of that format has none such.
+    """Remove data files named in the folder's last recipe that the new data set of that format does not have.
 
-    So no trainer takes rows for training that are on the validation side now. A file that was changed since is a
-    person's, and stays.
+    This keeps trainers from training on rows that are now for validation. A file that was edited since is kept.
     """
     known = _recipe(folder)
     if known.get("format", file_format) != file_format or not isinstance(known.get("files"), dict):
@@ -50,12 +51,12 @@ def forget(folder: Path, names: Collection[str], file_format: str) -> None:
 
 
 def changed_stubs(folder: Path) -> tuple[str, ...]:
-    """The names of the trainers' files that a person has changed since they were made."""
+    """The names of the trainer configs that were edited after they were made."""
     return tuple(name for name in trainer_configs.NAMES if trainer_configs.is_changed(name, _content(folder / name)))
 
 
 def forget_stubs(folder: Path, names: Collection[str]) -> None:
-    """Remove the trainers' files of an older data set that are not among `names`, and that nobody changed."""
+    """Remove trainer configs of an older data set that are not in `names` and were not edited."""
     for name in trainer_configs.NAMES:
         path = folder / name
         if name not in names and path.is_file() and not trainer_configs.is_changed(name, _content(path)):
@@ -63,7 +64,7 @@ def forget_stubs(folder: Path, names: Collection[str]) -> None:
 
 
 def first_row(path: Path) -> dict[str, Any] | None:
-    """The first row of a data file of JSON lines; None of any other."""
+    """The first row of a JSON Lines data file; None for any other."""
     if path.suffix != ".jsonl":
         return None
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Ready stubs for trainers: what each wants to read to train on the folder, for the formats that it takes.
+"""Starter configs for trainers: the file each one reads to train on the folder, for the formats it supports.
 
 Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `ModelConfig`), axolotl's `schemas/datasets.py` of
 July 2026, LLaMA-Factory's `data/README.md` of August 2026. Paths are relative to the folder.
@@ -17,18 +17,18 @@ from herogen_async.data.dataset.recipe import ALPACA, DPO, MESSAGES, PARQUET, PR
 TRL, AXOLOTL, LLAMA_FACTORY = "trl.yaml", "axolotl.yaml", "dataset_info.json"
 NAMES = (TRL, AXOLOTL, LLAMA_FACTORY)
 
-# Small enough for a laptop; the completion formats start from the base model, whose habits no chat template hides.
+# Small enough for a laptop; the completion formats start from the base model, which has no chat template.
 _BASE, _CHAT = "HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct"
-_LORA_RATE = "0.0002"  # ten times a full fine-tune's, as adapters want; written so that every YAML reads a number
+_LORA_RATE = "0.0002"  # ten times that of a full fine-tune, as usual for adapters; every YAML parser reads a number
 _DPO_RATE = "0.000005"
 _SEAL = b"# Change it as you like: assembling again leaves a changed file as it is. As made: "
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a stub is made for. `train` and `valid` are file names; any row fits in `max_tokens`.
+    """What a config is made for. `train` and `valid` are file names; every row fits in `max_tokens`.
 
-    `name` is the data set's, `place` the folder's own.
+    `name` is the data set's name, `place` the folder's.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Folder:
 
 
 def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
-    """(file name, content) of each stub whose trainer takes this format."""
+    """(file name, content) of each config whose trainer supports this format."""
     if takes_trl(folder.format):
         yield TRL, _sealed(_trl(folder))
     yield AXOLOTL, _sealed(_axolotl(folder))
@@ -49,9 +49,7 @@ def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
 
 
 def is_changed(name: str, content: bytes) -> bool:
-    """Whether the stub `name` is no longer as it was made. Only YAML tells: JSON has no place for the seal, and asks
-    nobody to put a model in.
-    """
+    """Whether the config `name` was edited. Known for YAML only: JSON has no room for the seal, and needs no edits."""
     made, _, told = content.rpartition(_SEAL)
     return name != LLAMA_FACTORY and bool(content) and told.strip() != _digest(made)
 
@@ -66,32 +64,32 @@ def _digest(made: bytes) -> bytes:
 
 
 def takes_trl(folder_format: str) -> bool:
-    """TRL reads sharegpt's `from` and `value`, but chat templates know no `human` and no `gpt`."""
+    """Whether TRL supports it. It reads sharegpt's `from` and `value`, but chat templates lack `human` and `gpt`."""
     return folder_format not in (ALPACA, SHAREGPT)
 
 
 def command(folder_format: str) -> str:
-    """What trains with TRL's stub, in the folder."""
+    """The command that trains with the TRL config, in the folder."""
     return f"trl {'dpo' if folder_format == DPO else 'sft'} --config {TRL}"
 
 
 def _trl(folder: Folder) -> str:
     loss = {
-        PROMPT_COMPLETION: "completion_only_loss: true  # the prompt is given, not learned\n",
-        PARQUET: "completion_only_loss: true  # the prompt is given, not learned\n",
-        MESSAGES: "assistant_only_loss: false  # true where the chat template marks the assistant's turns\n",
+        PROMPT_COMPLETION: "completion_only_loss: true  # train on the completion only\n",
+        PARQUET: "completion_only_loss: true  # train on the completion only\n",
+        MESSAGES: "assistant_only_loss: false  # set to true if the chat template marks assistant turns\n",
         TEXT: "dataset_text_field: text\n",
-        DPO: "beta: 0.1  # how far from the first model it may go\n",
+        DPO: "beta: 0.1  # penalty for moving away from the initial model\n",
     }[folder.format]
     splits = "dataset_train_split: train\n"
     if folder.valid:
         splits += "dataset_test_split: validation\neval_strategy: epoch\n"
     return (
-        f"# TRL. In this folder: {command(folder.format)}; without a GPU add --use_cpu true\n"
-        "# The folder's README.md tells `datasets` which files are which split; it takes no bare dot for a folder.\n"
+        f"# TRL, in this folder: {command(folder.format)}; without a GPU add --use_cpu true\n"
+        "# README.md here tells `datasets` which file is which split; it does not accept a bare dot as a folder.\n"
         f"model_name_or_path: {_model(folder)}  # the model to tune: put yours here\n"
         f"dataset_name: {codec.dumps(f'../{folder.place}').decode()}\n{splits}{loss}"
-        f"max_length: {folder.max_tokens}  # tokens; the longest row fits, by estimate\n"
+        f"max_length: {folder.max_tokens}  # tokens; estimated to fit the longest row\n"
         "use_peft: true\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_modules: [all-linear]\n"
         f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
         "lr_scheduler_type: cosine\nnum_train_epochs: 3\n"
@@ -105,11 +103,11 @@ def _axolotl(folder: Folder) -> str:
     if folder.valid:
         valid = "test_datasets:\n" + _axolotl_data(folder, folder.valid) + "evals_per_epoch: 1\n"
     return (
-        "# axolotl. In this folder: axolotl train axolotl.yaml\n"
+        "# axolotl, in this folder: axolotl train axolotl.yaml\n"
         f"base_model: {_model(folder)}  # the model to tune: put yours here\n"
         + ("rl: dpo\nrl_beta: 0.1\n" if folder.format == DPO else "train_on_inputs: false\n")
         + f"datasets:\n{_axolotl_data(folder, folder.train)}{valid}val_set_size: 0\n"
-        f"sequence_len: {folder.max_tokens}  # tokens; the longest row fits, by estimate\n"
+        f"sequence_len: {folder.max_tokens}  # tokens; estimated to fit the longest row\n"
         "adapter: lora\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_linear: true\n"
         f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
         "optimizer: adamw_torch\nlr_scheduler: cosine\nnum_epochs: 3\n"
@@ -162,12 +160,12 @@ def _llama_factory(folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def llama_factory_hint(folder_format: str) -> str:
-    """What to set beside `dataset_info.json`, so that LLaMA-Factory teaches the rows as they are."""
+    """What else to set so that LLaMA-Factory trains on the rows as they are, continuing `set ... and`."""
     if folder_format in (MESSAGES, ALPACA, SHAREGPT):
-        return "`template` is your model's"
+        return "`template` to your model's"
     if folder_format == TEXT:
-        return "`stage: pt`"
-    return "`template: empty`, as the rows carry their own marks"
+        return "`stage` to `pt`"
+    return "`template` to `empty`, as the rows have their own marks"
 
 
 def _model(folder: Folder) -> str:

@@ -1,4 +1,4 @@
-"""CSV that every reader takes apart into the cells that were put in, and that no spreadsheet runs."""
+"""CSV that every reader parses back into the same cells, and that no spreadsheet runs as formulas."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 class CsvTable:
-    """Rows of cells as UTF-8 CSV, handed to `write`; lines end in a newline, None is an empty cell."""
+    """Rows of cells as UTF-8 CSV, passed to `write`; lines end in a newline, None is an empty cell."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        # The csv module quotes a lone carriage return only where its line end has one, and a cell that holds it
-        # unquoted falls apart in readers. So it is told "\r\n", and the line gets its plain newline below.
+        # The csv module quotes a lone carriage return only if its line terminator has one, and readers split a cell
+        # that contains it unquoted. So the terminator is "\r\n" here, and `write` replaces it with a plain newline.
         self._csv = csv.writer(self, lineterminator="\r\n")
 
     def row(self, cells: Iterable[object]) -> None:
@@ -26,14 +26,14 @@ class CsvTable:
         self._csv.writerow(cells)
 
     def write(self, line: str) -> None:
-        """For the csv module: it calls this once a row."""
+        """For the csv module, which calls this once per row."""
         self._write(line[:-2].encode() + b"\n")
 
 
 def guarded(text: object) -> object:
-    """`text` as a spreadsheet shows it instead of running it (P14): one that begins a formula gets a `'` before it.
+    """`text` so that a spreadsheet shows it instead of running it (P14): a `'` goes before the start of a formula.
 
-    A plain number such as -5 is none. Anything but text is returned as it is.
+    A plain number such as -5 is not a formula. Anything but text is returned unchanged.
     """
     if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         return f"'{text}"

@@ -32,7 +32,7 @@ _cells = row_cells(_FIELDS)
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`rows` rows stand in `file`, which is `-` for standard output."""
+    """`rows` rows are in `file`; `-` is standard output."""
 
     file: Path
     rows: int
@@ -45,16 +45,16 @@ def export(
     out: str | os.PathLike[str] | None = None,
     raw_csv: bool = False,
 ) -> Exported:
-    """Write every answer of `run`, in the grid's order, to `out`: a file, `-` for standard output, or the run's own
+    """Write every answer of `run`, in grid order, to `out`: a file, `-` for standard output, or by default the run's
     dataset folder.
 
-    CSV: the attributes, then prompt, answer and the rest; a cell that a spreadsheet would run as a formula gets a `'`
-    before it, unless `raw_csv`. JSONL: the journal's rows without their checksums. Parquet: the CSV's columns, typed,
-    nothing guarded; it needs pyarrow. The file appears whole or not at all.
+    CSV: the attributes, then prompt, answer and the rest; a cell that a spreadsheet would run as a formula is prefixed
+    with `'`, unless `raw_csv`. JSONL: the journal's rows without their checksums. Parquet: the CSV's columns, typed and
+    unprefixed; needs pyarrow. The file appears complete or not at all.
     Raises InputError, RunFolderError, DamageError, DiskError.
     """
     if format not in EXPORT_FORMATS:
-        raise InputError(f"{format!r} is no format of an export", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
+        raise InputError(f"unknown export format {format!r}", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
     rows = RunRows(run)
     if format == "csv":
         written = _csv_writer(rows, raw=raw_csv)
@@ -73,10 +73,12 @@ def _to_stdout(written: Callable[[BinaryIO], int]) -> int:
         sys.stdout.flush()
         count = written(sys.stdout.buffer)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader has seen enough (`| head`)
+    except BrokenPipeError:  # the reader has closed the pipe (`| head`)
         raise
     except OSError as error:
-        raise DiskError(f"standard output can't be written: {error.strerror}", fix="make room, or use --out") from error
+        raise DiskError(
+            f"can't write to standard output: {error.strerror}", fix="free some space, or use --out"
+        ) from error
     return count
 
 

@@ -1,4 +1,4 @@
-"""One typed table as Parquet, a group of rows at a time. Needs pyarrow, the [parquet] extra."""
+"""A typed table as Parquet, written in row groups. Needs pyarrow, the [parquet] extra."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from herogen_async.data.dataset.export.columns import Columns
 from herogen_async.generation.journal.record import FieldKind
 
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
-_GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost them more than they spare
+_GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost more than they save
 _WHOLE = range(-(2**63), 2**63)
 
 
 class ParquetTable:
     """Rows of cells, written to `file` in groups; memory is that of one group.
 
-    Raises InputError without pyarrow. A cell that is not of its column's kind is written as nothing: the columns are
-    typed, and a foreign server's `usage` may hold anything.
+    Raises InputError without pyarrow. A cell that is not of its column's type is written as null: the columns are
+    typed, and a server's `usage` may contain anything.
     """
 
     def __init__(self, file: Any, columns: Columns) -> None:
@@ -47,7 +47,7 @@ class ParquetTable:
             self._write_group()
 
     def close(self) -> None:
-        """Write what is held, and the table's end."""
+        """Write what is buffered, and the footer."""
         self._write_group()
         self._writer.close()
 
@@ -82,8 +82,8 @@ def _pyarrow() -> tuple[Any, Any]:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
         raise InputError(
-            "Parquet files need pyarrow, which is not installed: nothing was written",
-            fix="pip install 'herogen-async[parquet]', or take --format jsonl or csv (export), messages or another "
-            "of the JSON lines (assemble)",
+            "Parquet needs pyarrow, which is not installed; nothing was written",
+            fix="pip install 'herogen-async[parquet]', or use --format jsonl or csv (export), messages or another "
+            "JSON Lines format (assemble)",
         ) from None
     return arrow, parquet

@@ -1,4 +1,4 @@
-"""The formats of a data set: how its rows look, in which files, and which columns trainers find there."""
+"""The formats of a data set: the shape of its rows, their files, and the columns that trainers read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from herogen_async.data.dataset.split import ALL
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`says` is a row in words. `writer` writes one file of it."""
+    """`says` describes a row. `writer` writes one file."""
 
     name: str
     stem: str
@@ -26,7 +26,7 @@ class Format:
     writer: Callable[[HashedFile, Recipe], Writer]
 
     def file_name(self, side: str) -> str:
-        """Of the data file with the rows of this side."""
+        """The name of the data file with this side's rows."""
         return f"{self.stem}{self.suffix}" if side == ALL else f"{self.stem}_{side}{self.suffix}"
 
 
@@ -41,19 +41,21 @@ _ALL = (
         "`prompt` and `completion`, with separator, lead and ending",
         stem="prepared_data_prepared",  # the legacy tool's name
     ),
-    _lines(MESSAGES, json_lines.messages, "`messages`: a user's turn and the assistant's, each `role` and `content`"),
+    _lines(
+        MESSAGES, json_lines.messages, "`messages`: a user turn and an assistant turn, each with `role` and `content`"
+    ),
     _lines(ALPACA, json_lines.alpaca, "`instruction`, an empty `input`, `output`"),
     _lines(
-        SHAREGPT, json_lines.sharegpt, "`conversations`: a turn `from` human and one from gpt, each with its `value`"
+        SHAREGPT, json_lines.sharegpt, "`conversations`: one turn `from` human and one from gpt, each with a `value`"
     ),
-    _lines(TEXT, json_lines.text, "`text`: prompt, separator, lead, completion and ending in one"),
+    _lines(TEXT, json_lines.text, "`text`: prompt, separator, lead, completion and ending in one string"),
     _lines(DPO, json_lines.preference, "`prompt`, the better answer as `chosen`, the worse one as `rejected`"),
     Format(
         PARQUET,
         "data",
         ".parquet",
-        "`prompt` and `completion` with separator, lead and ending; the attributes; repeat, finish_reason, model, the "
-        "numbers of usage, key",
+        "`prompt` and `completion` with separator, lead and ending; the attributes; repeat, finish_reason, model, "
+        "token counts, key",
         TypedTable,
     ),
 )

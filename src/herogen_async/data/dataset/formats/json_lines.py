@@ -1,4 +1,4 @@
-"""The formats that are JSON lines: a row of the data set, one object with the keys that its trainers read."""
+"""The JSON Lines formats: one object per row, with the keys that its trainers read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RowFormatter = Callable[[Recipe, Item], dict[str, Any]]
 
 
 class JsonLines:
-    """A file of lines, each made by `line`."""
+    """A file of lines, each formatted by `line`."""
 
     def __init__(self, file: HashedFile, recipe: Recipe, line: RowFormatter) -> None:
         self._file = file
@@ -26,20 +26,20 @@ class JsonLines:
         self._file.write(codec.dumps(self._line(self._recipe, item)) + b"\n")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is buffered."""
 
 
 def prompt_completion(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """TRL's columns, and those of the hosted fine-tunes of old."""
+    """The columns of TRL and of the older hosted fine-tunes."""
     prompt, completion = recipe.taught(item.pair)
     return {"prompt": prompt, "completion": completion}
 
 
 def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """OpenAI's and TRL's chat rows.
+    """The chat rows of OpenAI and TRL.
 
-    The spec's `system` is not in them: it is how the answers were got, as the long prompt is. The tuned model is to
-    give them without being told, and is asked without it.
+    They leave out the spec's `system`: like the long prompt, it only served to get the answers. The tuned model should
+    give them without it, and is asked without it.
     """
     question, answer = recipe.taught(item.pair)
     return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
@@ -58,12 +58,12 @@ def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
 
 
 def text(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """Question and answer as one text, for trainers that go on with pretraining."""
+    """Question and answer as one text, for continued pretraining."""
     return {"text": "".join(recipe.taught(item.pair))}
 
 
 def preference(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """TRL's DPO columns. The marks are those of prompt-completion: a model that was tuned on that goes on with this."""
+    """TRL's DPO columns, with the marks of prompt-completion: a model tuned on that can continue with this."""
     assert item.rejected is not None
     prompt, chosen = recipe.taught(item.pair)
     return {"prompt": prompt, "chosen": chosen, "rejected": recipe.taught(item.rejected)[1]}

@@ -1,4 +1,4 @@
-"""The pairs as CSV, without their marks: for people, and for tools that take any table."""
+"""The pairs as CSV, without their marks: for people, and for tools that read any table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from herogen_async.data.dataset.hashed_file import HashedFile
 
 
 class PairsTable:
-    """`prompt,completion`, a header first."""
+    """A header `prompt,completion`, then one line per row."""
 
     def __init__(self, file: HashedFile) -> None:
         self._table = CsvTable(file.write)
@@ -19,4 +19,4 @@ class PairsTable:
         self._table.row((item.pair.prompt, item.pair.completion))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is buffered."""

@@ -1,4 +1,4 @@
-"""The data set as one Parquet table: what is taught, beside all that is known of each row."""
+"""The data set as one Parquet table: the training columns, and everything else known about each row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TypedTable:
         self._table.row((*self._recipe.taught(item.pair), *row["cell"].values(), *_known_cells(row)))
 
     def close(self) -> None:
-        """Write what is held."""
+        """Write what is buffered."""
         self._table.close()
 
 

@@ -1,4 +1,4 @@
-"""What a format's files are written through."""
+"""The interface that writes a format's files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from herogen_async.data.dataset.examples import Item
 
 
 class Writer(Protocol):
-    """One data file: rows in, one after the other, and what is held is written at the end."""
+    """One data file: rows go in one by one; what is buffered is written at the end."""
 
     def add(self, item: Item) -> None:
         """Write one row."""
         ...
 
     def close(self) -> None:
-        """Write what is held; the file itself stays open."""
+        """Write what is buffered; the file itself stays open."""
         ...
