@@ -52,6 +52,7 @@ from herogen_async.lab.bench.summary import (
 from herogen_async.lab.bench.virtual_time import VirtualFuse
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
+from herogen_async.view.terminal.plain import BINDS
 from support.runs import command, environment, last_json, small_spec
 
 RUN = ("herogen-async", "run")
@@ -115,13 +116,13 @@ def test_a_sweep_that_means_nothing_is_a_sentence_with_a_fix(
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"virtual": True, "base_url": "http://127.0.0.1:9/v1"}, "--virtual asks no server"),
-        ({"rows": 5}, "--rows is for --virtual"),
-        ({"virtual": True, "limit": 5}, "--limit is for measured"),
+        ({"virtual": True, "base_url": "http://127.0.0.1:9/v1"}, "--virtual uses no server"),
+        ({"rows": 5}, "--rows works only with --virtual"),
+        ({"virtual": True, "limit": 5}, "--limit works only for measured"),
         ({"model": "m"}, "--model and --endpoint"),
-        ({"base_url": "http://127.0.0.1:9/v1"}, "no limit was given"),
-        ({"base_url": "http://127.0.0.1:9/v1", "limit": 3, "latency_ms": [5.0]}, "--latency-ms can't be set"),
-        ({"base_url": "http://127.0.0.1:9/v1", "limit": 3, "headers": "none"}, "--headers can't be set"),
+        ({"base_url": "http://127.0.0.1:9/v1"}, "no --limit was given"),
+        ({"base_url": "http://127.0.0.1:9/v1", "limit": 3, "latency_ms": [5.0]}, "--latency-ms can't be used"),
+        ({"base_url": "http://127.0.0.1:9/v1", "limit": 3, "headers": "none"}, "--headers can't be used"),
         ({"enforce": "hourly"}, "'hourly' is not known"),
         ({"headers": "google"}, "'google' is not known"),
         ({"virtual": True, "enforce": "hourly"}, "'hourly' is not known"),
@@ -133,8 +134,8 @@ def test_a_sweep_that_means_nothing_is_a_sentence_with_a_fix(
         ({"virtual": True, "rows": 0}, "0 rows"),
         ({"limit": 0}, "limit"),
         ({"virtual": True, "latency_ms": [0.0]}, "takes no time"),
-        ({"virtual": True, "tpm": [10.5]}, "nothing is answered in 2 minutes with concurrency 16, 10.5 tpm"),
-        ({"out_folder": Path("/proc/none")}, "nothing can be written to --out '/proc/none'"),
+        ({"virtual": True, "tpm": [10.5]}, "no answers within 2 min with concurrency 16, 10.5 tpm"),
+        ({"out_folder": Path("/proc/none")}, "can't write to --out '/proc/none'"),
     ],
 )
 def test_options_that_mean_nothing_are_a_sentence_with_a_fix_before_anything_is_started(
@@ -221,16 +222,16 @@ def test_the_smallest_concurrency_within_two_percent_of_the_best_is_enough() -> 
     (advice,) = found.advice
     assert (32, True, False) == (advice.concurrency, advice.limit_binds, advice.is_edge)
     enough, auto = advice_lines(found)
-    assert "--concurrency 32 is enough: 49.2 rows/s, 98.4 % of the permitted rate" in enough
-    assert "The limit binds" in enough
-    assert "auto came to 31 in flight and 40.0 rows/s in 10.0 s, 80 % of the best." in auto
+    assert "--concurrency 32 is enough: 49.2 rows/s, 98.4 % of the rate limit" in enough
+    assert "The rate limit binds" in enough
+    assert "auto reached 31 in flight and 40.0 rows/s in 10.0 s, 80 % of the best." in auto
     assert "herogen-async run --rpm 3000 --concurrency 32" == bench_run_command(found, RUN)
 
 
 def test_the_largest_that_was_tried_is_not_called_enough_when_it_is_what_binds() -> None:
     found = sweep(measured(8, 10.0), measured(16, 20.0))
     assert (16, True, False) == (found.advice[0].concurrency, found.advice[0].is_edge, found.advice[0].limit_binds)
-    assert "More would bring more: try --concurrency 32." in advice_lines(found)[0]
+    assert "Higher is faster: try --concurrency 32." in advice_lines(found)[0]
 
 
 def test_where_only_auto_came_near_the_best_a_larger_number_is_advised() -> None:
@@ -246,20 +247,20 @@ def test_a_burst_above_the_permitted_rate_makes_no_concurrency_better() -> None:
 def test_auto_alone_is_advised_as_auto() -> None:
     found = sweep(measured("auto", 40.0, "endpoint"))
     assert found.advice[0].concurrency is None
-    assert "auto came to 31 in flight and 40.0 rows/s" in advice_lines(found)[0]
+    assert "auto reached 31 in flight and 40.0 rows/s" in advice_lines(found)[0]
     assert bench_run_command(found, [*RUN, "--base-url", "http://h/v1"]).endswith(
         "--base-url http://h/v1 --rpm 3000 --concurrency auto"
     )
 
 
 def test_a_cell_without_answers_says_to_give_it_more_time() -> None:
-    assert "more --seconds" in advice_lines(sweep(measured(8, 0.0)))[0]
+    assert "set --seconds to more than twice the latency" in advice_lines(sweep(measured(8, 0.0)))[0]
 
 
 def test_an_interrupted_sweep_says_how_far_it_came() -> None:
     found = replace(sweep(measured(8, 10.0)), planned=4, interrupted=True)
-    assert "Interrupted: 1 of 4 cells were measured." == advice_lines(found)[0]
-    assert "the same command again" == bench_run_command(replace(found, advice=()), RUN)
+    assert "Interrupted: 1 of 4 cells measured." == advice_lines(found)[0]
+    assert "run the same command again" == bench_run_command(replace(found, advice=()), RUN)
 
 
 def test_the_shape_of_the_json_holds_every_figure_and_is_plain() -> None:
@@ -343,8 +344,8 @@ def test_a_raise_buys_what_it_buys() -> None:
     assert 15.0 == pytest.approx(found["a concurrency of 20"].saved_s, abs=0.5)
     assert 15.0 == pytest.approx(found["a latency of 500 ms"].saved_s, abs=0.5)
     lines = outlook_lines(outlook, list(found.values()))
-    assert "Bound by: the concurrency: as many calls are in flight as may be." in lines
-    assert any(line.startswith("With 12,000 requests a minute: ") and line.endswith(", the same.") for line in lines)
+    assert f"Limited by: {BINDS['concurrency']}." in lines
+    assert any(line.startswith("With 12,000 requests a minute: ") and line.endswith(" (no gain).") for line in lines)
     # Half the latency would save as much, and nobody can ask for it.
     raised = [found["a latency of 500 ms"], found["a concurrency of 20"]]
     expected = "herogen-async run 'my spec.yaml' --rpm 6000 --concurrency 20"
@@ -514,7 +515,7 @@ def test_a_signal_ends_server_and_sweep_and_prints_what_was_measured(tmp_path: P
         text=True,
     )
     assert child.stderr is not None
-    assert "3 cells of 0.5 s at most.\n" == child.stderr.readline()
+    assert "3 cells, at most 0.5 s each.\n" == child.stderr.readline()
     assert child.stderr.readline().startswith("1/3 concurrency 4")
     child.send_signal(signal.SIGTERM)
     told, noise = child.communicate(timeout=30)
@@ -538,7 +539,7 @@ def test_an_endpoint_is_measured_up_to_its_limit_and_a_dead_one_is_a_sentence(tm
     (each,) = found.measured
     assert (40, None, {"base_url": url, "seconds": 5.0, "limit": 40}) == (each.rows, each.permitted_pct, found.server)
     assert each.seconds < 2.0
-    with pytest.raises(InputError, match="can't be measured") as caught:
+    with pytest.raises(InputError, match="can't measure this endpoint") as caught:
         bench_endpoint(small_spec(), [cell], MeasuredEndpoint(url, "m"), seconds=5.0, limit=4, on_cell=lambda *_: None)
     assert f"doctor --base-url {url}" in str(caught.value.fix)
 

@@ -1,4 +1,4 @@
-"""`bench`: which concurrency is enough, how long a grid takes, and what a raise would buy."""
+"""`bench`: which concurrency is enough, how long a grid takes, and what raising a limit would gain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Example: herogen-async bench --rpm 3000 --latency-ms 800 --concurrency 16 --concurrency 64 --concurrency auto "
     "--out sweep; or, in virtual time: herogen-async bench --virtual --rpm 3000 --latency-ms 3000 --concurrency 512. "
-    "Options marked with ... may be given again: every combination is a cell."
+    "Options marked ... can be repeated: every combination is a cell."
 )
 _MEASURED_CONCURRENCY = ("16", "64", "256")
 _RUNS_CONCURRENCY = "16"  # what `run` has
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     spec: Annotated[
-        Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
+        Path | None, typer.Argument(metavar="SPEC", help="A spec file; default: the built-in superhero spec.")
     ] = None,
     rpm: Annotated[list[float] | None, setting("rpm", metavar="N ...")] = None,
     tpm: Annotated[list[float] | None, setting("tpm", metavar="N ...")] = None,
@@ -45,10 +45,10 @@ def bench(
     ] = None,
     latency_ms: Annotated[
         list[float] | None,
-        typer.Option(metavar="N ...", help="Milliseconds that an answer takes.", show_default="1000"),
+        typer.Option(metavar="N ...", help="Latency of an answer in milliseconds.", show_default="1000"),
     ] = None,
     slots: Annotated[
-        int | None, typer.Option(help="Requests that the server works on at once.", show_default="any number")
+        int | None, typer.Option(help="Requests the server handles at once.", show_default="unlimited")
     ] = None,
     enforce: Annotated[
         str | None,
@@ -62,32 +62,32 @@ def bench(
         str | None,
         typer.Option(
             metavar="DIALECT",
-            help="How limits are told: openai, azure, anthropic, none, silent.",
+            help="Rate-limit headers: openai, azure, anthropic, none, silent.",
             show_default="openai",
         ),
     ] = None,
     untold: Annotated[
-        bool, typer.Option("--untold", help="Don't give the run the limits: it has to learn them.")
+        bool, typer.Option("--untold", help="Do not give the limits to the run, so it has to learn them.")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="Seconds that a cell takes.")] = 10.0,
-    limit: Annotated[int | None, typer.Option(help="Rows of a cell, at most.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds per cell.")] = 10.0,
+    limit: Annotated[int | None, typer.Option(help="Maximum rows per cell.")] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Measure this server; --rpm and --tpm are then ceilings. Needs --limit.")
+        str | None, typer.Option(help="Measure this server, with --rpm and --tpm as ceilings. Needs --limit.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model at --base-url.")] = None,
-    endpoint: Annotated[str | None, typer.Option(metavar="completions|chat", help="Which route to ask there.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="completions|chat", help="Which route to use there.")] = None,
     virtual: Annotated[
-        bool, typer.Option("--virtual", help="Measure nothing: say at once how long the grid would take.")
+        bool, typer.Option("--virtual", help="Forecast how long the grid would take, without measuring.")
     ] = False,
     rows: Annotated[
-        int | None, typer.Option(help="With --virtual: so many rows.", show_default="the spec's grid")
+        int | None, typer.Option(help="With --virtual: number of rows.", show_default="the spec's grid")
     ] = None,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write bench.json there, and plots.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for bench.json and plots.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure which concurrency is enough: real runs against a simulated server, or against yours."""
+    """Measure which concurrency is enough, with real runs against a simulated server or your own."""
     from herogen_async.generation.run_request import read_spec
     from herogen_async.lab.bench import MeasuredEndpoint, Simulated, cells_of
 
@@ -120,25 +120,27 @@ def _check_together(
 ) -> None:
     if virtual and base_url is not None:
         raise InputError(
-            "--virtual asks no server, and --base-url names one",
-            fix="leave one out; what is known of the server goes into --rpm, --tpm and --latency-ms",
+            "--virtual uses no server, but --base-url names one",
+            fix="remove one; with --virtual, describe the server with --rpm, --tpm and --latency-ms",
         )
     if rows is not None and not virtual:
-        raise InputError("--rows is for --virtual", fix="--limit N for the rows of a measured cell")
+        raise InputError("--rows works only with --virtual", fix="use --limit N for measured cells")
     if limit is not None and virtual:
-        raise InputError("--limit is for measured cells", fix="--rows N with --virtual")
+        raise InputError("--limit works only for measured cells", fix="use --rows N with --virtual")
     if base_url is None and any(own):
-        raise InputError("--model and --endpoint are for a server that is there", fix="give --base-url")
+        raise InputError("--model and --endpoint need --base-url", fix="add --base-url")
 
 
 def _check_simulated(**options: object) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
     if given:
-        raise InputError(f"{' and '.join(given)} can't be set at --base-url", fix="only the simulated server has that")
+        raise InputError(
+            f"{' and '.join(given)} can't be used with --base-url", fix="remove: only for the simulated server"
+        )
 
 
 def _check_folder(folder: Path) -> None:
-    """InputError where nothing can be written: said before anything is measured."""
+    """Raise InputError for an unwritable folder, before anything is measured."""
     from herogen_async.generation.run_folder.publish import make_folder, require_room
 
     try:
@@ -146,7 +148,7 @@ def _check_folder(folder: Path) -> None:
         require_room(folder)
     except OSError as error:
         raise InputError(
-            f"nothing can be written to --out {str(folder)!r}: {error.strerror or error}", fix="another folder"
+            f"can't write to --out {str(folder)!r}: {error.strerror or error}", fix="choose another folder"
         ) from None
 
 
@@ -170,7 +172,7 @@ def _measure(
         if measured is not None:
             say(f"{number}/{len(cells)} {measured.cell.text}: {rate(measured.rows_per_s)} rows/s")
         elif number == 1:
-            say(f"{several(len(cells), 'cell')} of {duration(seconds)} at most.")
+            say(f"{several(len(cells), 'cell')}, at most {duration(seconds)} each.")
 
     if isinstance(target, MeasuredEndpoint):
         found = bench_endpoint(spec, cells, target, seconds=seconds, limit=limit, on_cell=on_cell)
@@ -231,7 +233,7 @@ def _foresee(
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: bool) -> None:
-    """A table on a terminal, columns of text elsewhere."""
+    """A table on a terminal, plain text columns elsewhere."""
     stream = sys.stderr if json else sys.stdout
     if stream is None or not stream.isatty():
         from herogen_async.lab.bench.summary import plain_table
@@ -249,7 +251,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], json: b
 
 
 def _write(folder: Path, found: Bench) -> None:
-    """bench.json, and plots where they can be drawn."""
+    """Write bench.json, and plots if they can be drawn."""
     from herogen_async.core.codec import dumps
     from herogen_async.data.charts import NO_MATPLOTLIB
     from herogen_async.generation.run_folder import publish
@@ -266,4 +268,4 @@ def _write(folder: Path, found: Bench) -> None:
             for name, data in pictures.items():
                 publish(folder / name, data)
             written += pictures
-    say(f"Wrote {', '.join(written)} in {folder}.")
+    say(f"Wrote {', '.join(written)} to {folder}.")

@@ -1,4 +1,4 @@
-"""`prepare`: any file of prompts and completions, made fit for a fine-tune."""
+"""`prepare`: prepares any file of prompts and completions for fine-tuning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from herogen_async.core.errors import InputError
     from herogen_async.data.prepare import Prepared
 
-WRONG_INPUT = 1  # the legacy tool's own code, which scripts that call it rely on; every other command says 2
+WRONG_INPUT = 1  # the legacy tool's exit code, which scripts rely on; every other command uses 2
 
 
 def register(app: typer.Typer) -> None:
@@ -28,12 +28,12 @@ def prepare(
     file: Annotated[
         Path, typer.Option("--file", "-f", metavar="FILE", help="A .csv, .tsv, .xlsx, .json, .jsonl or .txt file.")
     ],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Accept all that is recommended, ask nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Accept all recommended fixes without asking.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check a file of prompts and completions, and write what a fine-tune needs beside it.
+    """Check a file of prompts and completions, and write a fine-tuning file next to it.
 
-    Without -q it asks before each fix that is recommended; Enter means yes. Exit code 1 where the file can't be used.
+    Without -q, it asks before each recommended fix; Enter means yes. Exit code 1 if the file can't be used.
     """
     from herogen_async.core.errors import InputError
     from herogen_async.data.prepare import prepare as prepare_file
@@ -53,7 +53,7 @@ def prepare(
 
 
 def _refuse(error: InputError, file: Path, json: bool) -> None:
-    """Say why, to a script in the shape that it expects."""
+    """Say why, for a script in the shape it expects."""
     say(f"error: {error.message}")
     if error.fix:
         say(f"  fix: {error.fix}")
@@ -71,7 +71,7 @@ def _yes(line: Callable[[str], None]) -> Callable[[str], bool]:
 
 
 def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
-    """A question to the person; anything but n or no is a yes. To the legacy tool no is a yes too."""
+    """Asks the user; anything but n or no means yes. In the legacy tool, even `no` means yes."""
     from herogen_async.core.errors import InputError
 
     def ask(question: str) -> bool:
@@ -79,8 +79,8 @@ def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
         answer = sys.stdin.readline() if sys.stdin else ""
         if not answer:
             raise InputError(
-                f"standard input ended before this was answered: {question!r}; nothing was written",
-                fix="answer every question, or accept all that is recommended with -q",
+                f"standard input ended before an answer to {question!r}; nothing was written",
+                fix="answer every question, or accept all recommended fixes with -q",
             )
         return answer.strip().lower() not in ("n", "no")
 
@@ -88,29 +88,29 @@ def _asked(line: Callable[[str], None]) -> Callable[[str], bool]:
 
 
 def prepare_lines(prepared: Prepared) -> Iterator[str]:
-    """What came of it, and how a model that is tuned on it is asked."""
+    """The result, and how to ask a model tuned on it."""
     from herogen_async.core.units import counted
 
     if prepared.outputs:
         yield f"{counted(prepared.rows_written, 'row')} -> {' and '.join(map(str, prepared.outputs))}"
         if not prepared.rows_written:
-            yield "warning: no row is left: there is nothing to train on."
+            yield "warning: no rows are left, so there is nothing to train on."
     elif prepared.nothing_to_fix:
-        yield "Nothing to fix: the file can be used as it is, and no other was written."
+        yield "Nothing to fix: the file is ready as is; no new file was written."
     else:
         yield "Nothing was written."
         return
     if prepared.prompt_indicator:
-        yield f"Ask the tuned model with prompts that end with {prepared.prompt_indicator!r}."
+        yield f"End prompts for the tuned model with {prepared.prompt_indicator!r}."
     if prepared.stop:
-        yield f"Let it stop at {prepared.stop!r}."
+        yield f"Stop its answers at {prepared.stop!r}."
 
 
 def prepare_next_step(prepared: Prepared) -> str:
-    """The command that goes on."""
+    """The next command."""
     again = f"herogen-async prepare -f {shlex.quote(str(prepared.file))} -q"
     if prepared.outputs and not prepared.rows_written:
-        return f"give it rows that can be kept, then {again}"
+        return f"add rows that can be kept, then {again}"
     if prepared.outputs:
         training, *validation = (shlex.quote(str(output)) for output in prepared.outputs)
         return " ".join(["herogen-async finetune", training, *(f"--validation {each}" for each in validation)])
@@ -120,7 +120,7 @@ def prepare_next_step(prepared: Prepared) -> str:
 
 
 def as_dict(prepared: Prepared) -> dict[str, Any]:
-    """The same for a script."""
+    """The result for a script."""
     from herogen_async.data import prepare as room
 
     return {

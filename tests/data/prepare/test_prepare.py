@@ -224,7 +224,7 @@ def test_a_workbook_gives_the_text_that_its_cells_stand_for(tmp_path: Path, monk
     assert [("7 ->", " a word\n"), ("1.5 ->", " true\n"), ("2023-03-15 00:00:00 ->", " 2\n"), ("na ->", " n/a\n")] == [
         (row["prompt"].lower(), row["completion"].lower()) for row in made.rows
     ]
-    assert ["It has 2 sheets: only the first was read."] == made.told["warnings"]
+    assert ["It has 2 sheets; only the first was read."] == made.told["warnings"]
 
 
 def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
@@ -235,11 +235,11 @@ def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("missing.csv", None, "there is no file"),
+        ("missing.csv", None, "not found"),
         ("empty.csv", b"", "is empty"),
         ("empty.jsonl", b"", "no row"),
-        ("a.docx", b"x", "format is not known"),
-        ("noending", b"x", "has no ending"),
+        ("a.docx", b"x", "unknown format"),
+        ("noending", b"x", "has no extension"),
         ("latin.csv", "prompt,completion\na,café\n".encode("latin-1"), "WINDOWS-1252"),
         ("wide.csv", "prompt,completion\na,b\n".encode("utf-16"), "iconv -f UTF-16"),
         ("nul.csv", b"prompt,completion\na\0,b\n", "NUL byte (line 2)"),
@@ -247,8 +247,8 @@ def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
         ("ragged.csv", b"prompt,completion\na,b,c\n", "has 3 cells"),
         ("no.xlsx", b"PK\x03\x04nothing", "as a workbook"),
         ("bad.jsonl", b'{"prompt":"a","completion":"b"}\n{bad\n', "line 2"),
-        ("bad.json", b'{"a":', "is no JSON"),
-        ("list.json", b"[1]", "no object but a number"),
+        ("bad.json", b'{"a":', "is not valid JSON"),
+        ("list.json", b"[1]", "is a number, not an object"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
         ("other.jsonl", b'{"messages":[]}', "no column 'prompt'"),
         ("same.csv", b"prompt,completion\na,b\na,c\n", "all prompts are the same"),
@@ -278,7 +278,7 @@ def test_a_place_that_cannot_be_written_is_said_and_nothing_is_left_there(tmp_pa
     file.write_text("prompt,completion\na,b c\nd,e f\n")
     made = prepared(file)
     assert (1, [file]) == (made.exit_code, list(tmp_path.iterdir()))
-    assert "copy the file to a folder where you may write" in made.said
+    assert "copy the file to a writable folder" in made.said
 
 
 def test_no_answer_is_no_yes(tmp_path: Path) -> None:

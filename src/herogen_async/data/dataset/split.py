@@ -131,7 +131,11 @@ class Balance:
     def line(self) -> str:
         """The split as a sentence."""
         rows = f"Split: {self.rows[TRAIN]:,} training rows, {self.rows[VALID]:,} validation rows"
-        shares = ", ".join(
-            f"{name} {100 * least:.0f} to {100 * most:.0f} %" for name, (least, most) in self.shares().items()
-        )
+        shares = ", ".join(f"{name} {_range(least, most)} %" for name, (least, most) in self.shares().items())
         return f"{rows} ({100 * self.share:.1f} %), each cell on one side. Validation share by value: {shares}."
+
+
+def _range(least: float, most: float) -> str:
+    """`10`, or `7 to 14`, in per cent."""
+    low, high = f"{100 * least:.0f}", f"{100 * most:.0f}"
+    return low if low == high else f"{low} to {high}"

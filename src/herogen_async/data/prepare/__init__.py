@@ -1,4 +1,4 @@
-"""Any file of prompts and completions, made fit for a fine-tune: the legacy data-preparation tool, living on."""
+"""Prepares any file of prompts and completions for fine-tuning, as the legacy data-preparation tool did."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
     "prepare",
 ]
 
-# What was said of the rows as they were read need not be said of them as they were written.
+# Notes on the rows as read are not repeated for the rows as written.
 _SAME_MATTER: dict[str | None, set[str]] = {
     "separator_core": {"separator_core", "accidental_separator"},
     "ending_core": {"ending_core", "accidental_ending"},
@@ -51,11 +51,11 @@ _SPLIT = Action(RECOMMENDED, "split_train_valid")
 def prepare(
     file: str | os.PathLike[str], *, ask: Ask = lambda _question: True, tell: Tell = lambda _line: None
 ) -> Prepared:
-    """Make `file` (CSV, TSV, XLSX, JSON, JSON lines or text) fit for a fine-tune, and write the result beside it.
+    """Prepare `file` (CSV, TSV, XLSX, JSON, JSON Lines or text) for fine-tuning, and write the result next to it.
 
-    `ask` answers each question, by default with yes; `tell` hears what was found and what is done anyway. The file
-    itself is never changed; where nothing has to be fixed, nothing is written.
-    Raises InputError (no such file, not of its format, data that teach nothing, no place to write), DiskError.
+    `ask` answers each question, by default with yes; `tell` receives what was found and what is always done. The file
+    itself is never changed; if there is nothing to fix, nothing is written.
+    Raises InputError (no such file, invalid format, data that teach nothing, an unwritable folder), DiskError.
     """
     path = Path(file)
     reading = read_table(path)
@@ -67,7 +67,7 @@ def prepare(
     parted = False
     asked_to_part = task_of(table) == CLASSIFICATION
     if asked_to_part:
-        parted = ask("recommended: Part the rows into training and validation, so that labels can be checked.")
+        parted = ask("recommended: Split the rows into training and validation, so that labels can be checked.")
     outputs: tuple[Path, ...] = ()
     if (remedied.done or parted) and ask("Write the rows to a new file?"):
         outputs = write(table, path, parted=parted)
@@ -78,9 +78,9 @@ def prepare(
 
 
 def inferred_recipe(rows: Iterable[tuple[str, str]]) -> Recipe:
-    """How a model that is tuned on these (prompt, completion) rows is asked: what all of them share, accidents aside.
+    """How to ask a model tuned on these (prompt, completion) rows: what all of them share, except by coincidence.
 
-    "" stands for what they don't share: a separator, a lead, an ending. Of an only row, what is known as such counts.
+    "" means that they share no separator, lead or ending. In a single row, only well-known ones count.
     """
     pairs = list(rows)
     return recipe_of(Table.of((PROMPT, COMPLETION), ([pair[0] for pair in pairs], [pair[1] for pair in pairs])))
@@ -97,7 +97,7 @@ def _prepared(
 ) -> Prepared:
     asked_to_part, did_part = parted
     nothing_to_fix = not (remedied.done or did_part)
-    in_force = nothing_to_fix or bool(outputs)  # a file that was not written is asked in no way
+    in_force = nothing_to_fix or bool(outputs)  # without a file there is nothing to tune a model on
     marks = marks_of(remedied) if in_force else Marks("", "", ())
     told = {note.code for note in analysis.notes}
     return Prepared(

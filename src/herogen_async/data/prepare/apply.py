@@ -1,8 +1,7 @@
-"""The two phases: what is necessary is done at once, what is recommended when all has been looked at, and is wanted.
+"""The two phases: necessary fixes are applied at once, recommended ones after all checks, if wanted.
 
-A recommended fix is worked out on the table as it stood at its validator's turn, before any recommended fix, and done
-in the same order: the separator that is added is one that occurs in no prompt, also when the prompts lose their
-beginning afterwards.
+A recommended fix is computed on the table as it was at its validator's turn, before any recommended fix, and applied in
+the same order: the added separator occurs in no prompt, even if the prompts lose their beginning later.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What the validators found: the table with what is necessary done, and all fixes in order."""
+    """What the validators found: the table with the necessary fixes applied, and all fixes in order."""
 
     table: Table
     notes: tuple[Note, ...]
@@ -39,31 +38,31 @@ class Analysis:
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """The fixes that were done or are offered."""
+        """The fixes that were applied or are offered."""
         return tuple(each.action for each in self.remediations if each.action)
 
 
 @dataclass(frozen=True, slots=True)
 class Remedied:
-    """The table as it will be written; `done` are the actions that were taken, `declined` what was not wanted."""
+    """The table as it will be written; `done` are the applied actions, `declined` the rejected ones."""
 
     table: Table
     done: tuple[Action, ...]
     declined: tuple[str, ...]
 
     def added(self, action: str) -> str:
-        """What `action` put to every row; "" where it wasn't done."""
+        """What `action` added to every row; "" if it was not applied."""
         return next((str(each.value) for each in self.done if each.action == action), "")
 
 
 def analyse(reading: FileReading) -> Analysis:
-    """Run the validators in order. Raises InputError where one of them says that the data can't be used."""
+    """Run the validators in order. Raises InputError if one of them finds the data unusable."""
     table = reading.table
     notes = list(reading.notes)
     remediations = []
     if reading.converted:
         action = Action(NECESSARY, "convert_format", reading.converted)
-        remediations.append(Remediation(action=action, does="Write it as JSON lines"))
+        remediations.append(Remediation(action=action, does="Convert it to JSON Lines"))
     for validate in VALIDATORS:
         found = validate(table)
         notes += found.notes
@@ -76,7 +75,7 @@ def analyse(reading: FileReading) -> Analysis:
 
 
 def remedy(analysis: Analysis, ask: Ask, tell: Tell) -> Remedied:
-    """Do what is recommended and wanted: `ask` says whether, `tell` hears what is done anyway."""
+    """Apply the recommended fixes that `ask` accepts; `tell` receives the necessary ones."""
     table = analysis.table
     done, declined = [], []
     for each in analysis.remediations:
@@ -95,7 +94,7 @@ def remedy(analysis: Analysis, ask: Ask, tell: Tell) -> Remedied:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How a model that is tuned on a table is asked; "" where nothing is added."""
+    """How to ask a model tuned on a table; "" where nothing is added."""
 
     indicator: str
     stop: str
@@ -103,7 +102,7 @@ class Marks:
 
 
 def marks_of(remedied: Remedied) -> Marks:
-    """The separator and the ending that were added to all rows, or else what the rows share as they are."""
+    """The separator and the ending added to all rows, or else those that the rows already share."""
     labels = task_of(remedied.table) == CLASSIFICATION
     prompts, completions = remedied.table.prompts, remedied.table.completions
     indicator = remedied.added(SEPARATOR_ADDED) or separator_in(prompts, labels=labels)
@@ -116,19 +115,19 @@ _A = {"separator": "a separator", "ending": "an ending"}
 
 
 def _shared_more(texts: Sequence[str], mark: str, what: str) -> Note | None:
-    """A note where the texts happen to share more than their mark."""
+    """A note if the texts share more than their mark by coincidence."""
     tail = shared_tail(texts)
     if tail == mark:
         return None
     if len(texts) == 1:
-        text = f"Of an only row nothing is shared: only what is known as {_A[what]} counts as one."
+        text = f"A single row shares nothing with others: only what is well known as {_A[what]} counts as one."
         return Note(MENDED, text, "one_row")
     told = f"The {what} is {quoted(mark)}" if mark else f"There is no {what}"
-    return Note(MENDED, f"{told}: that all rows end with {quoted(tail)} is an accident.", f"{what}_core")
+    return Note(MENDED, f"{told}: that all rows end with {quoted(tail)} is a coincidence.", f"{what}_core")
 
 
 def recipe_of(table: Table) -> Recipe:
-    """The recipe of the rows of `table`, of which nothing else is known."""
+    """The recipe of the rows of `table`, if nothing else is known about them."""
     prompts, completions = table.prompts, table.completions
     separator = strictly(separator_in(prompts), SEPARATORS, prompts) if any(prompts) else ""
     ending = strictly(ending_in(completions, labels=True), ENDINGS, completions)

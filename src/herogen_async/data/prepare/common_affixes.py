@@ -1,7 +1,7 @@
-"""What the ends and beginnings of texts have in common, and whether it is a mark or an accident.
+"""The common beginnings and ends of texts, and whether they are marks or coincidences.
 
-A mark is what a person or a tool put there: a separator after every prompt, an ending after every completion. An
-accident is what the data happen to share: `man, flight` under a list of men and women who fly, the `d` of good and bad.
+A mark was put there by a person or a tool: a separator after every prompt, an ending after every completion. A
+coincidence is what the data happen to share: `man, flight` in a list of men and women who fly, the `d` of good and bad.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-# In the order in which they are offered; the last is taken where all others occur in the data.
+# In the order of preference; the last is used if all others occur in the data.
 SEPARATORS = (" ->", "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n", "\n\n### =>\n\n")
 ENDINGS = ("\n", ".", " END", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
-_SURE_ENDINGS = ENDINGS[2:]  # a newline or a full stop at the end of a text may be its own
+_SURE_ENDINGS = ENDINGS[2:]  # a newline or a full stop may be part of the text itself
 _CAPITALS = re.compile(r"[A-Z]{2,}(?![^\W_])")
 _PUT_THERE = re.compile(r"(?:(?<![^\W_])(?:[A-Z]{2,}|end)|[][*+&$@%#~=<>|_^{}/\\-]{2,}|\[[A-Z]{2,}\])\s*\Z")
 
 
 def shared_head(texts: Sequence[str]) -> str:
-    """The longest beginning that all `texts` have."""
+    """The longest common beginning of `texts`."""
     if not texts:
         return ""
-    first, last = min(texts), max(texts)  # all others lie between these two, so they share at least as much
+    first, last = min(texts), max(texts)  # all others sort between these two, so they share at least as much
     length = _longest(min(len(first), len(last)), lambda size: last.startswith(first[:size]))
     return first[:length]
 
 
 def shared_tail(texts: Sequence[str]) -> str:
-    """The longest end that all `texts` have."""
+    """The longest common end of `texts`."""
     tail = texts[0] if texts else ""
     for text in texts:
         if not tail:
@@ -38,21 +38,21 @@ def shared_tail(texts: Sequence[str]) -> str:
 
 
 def first_absent(options: Sequence[str], texts: Sequence[str]) -> str:
-    """The first of `options` that occurs in none of `texts`; the last one where all others do."""
+    """The first of `options` that occurs in none of `texts`; the last one if all others occur."""
     return next((each for each in options[:-1] if not any(each in text for text in texts)), options[-1])
 
 
 def separator_for(prompts: Sequence[str]) -> str:
-    """The separator to add: one that occurs in no prompt, and no arrow where prompts have several lines."""
+    """The separator to add: one that occurs in no prompt, and not an arrow if prompts have several lines."""
     several_lines = any("\n" in prompt for prompt in prompts)
     return first_absent(SEPARATORS[1:] if several_lines else SEPARATORS, prompts)
 
 
 def separator_in(prompts: Sequence[str], *, labels: bool = False) -> str:
-    """The separator that all prompts end with; "" where what they share is an accident.
+    """The separator at the end of all prompts; "" if what they share is a coincidence.
 
-    Where completions are `labels` any shared end is taken, as the legacy tool does: such a model answers with one short
-    label however its prompts end, and its questions come from the same list.
+    If completions are `labels`, any shared end counts, as in the legacy tool: such a model answers with one short label
+    however its prompts end, and its questions come from the same list.
     """
     tail = shared_tail(prompts)
     known = _known(tail, SEPARATORS)
@@ -66,10 +66,10 @@ def separator_in(prompts: Sequence[str], *, labels: bool = False) -> str:
 
 
 def ending_in(completions: Sequence[str], *, labels: bool = False) -> str:
-    """The ending that all completions have; "" where it is an accident, or occurs before their end.
+    """The ending of all completions; "" if it is a coincidence, or also occurs before their end.
 
-    Generation stops at the first one, so what also occurs earlier is none, and what is a whole completion is one only
-    where completions are `labels`. What nobody writes by accident (` END`, `###`) is an ending nevertheless.
+    Generation stops at the first one, so a text that occurs earlier is not an ending, and a whole completion is one
+    only if completions are `labels`. What nobody writes by chance (` END`, `###`) counts nevertheless.
     """
     tail = shared_tail(completions)
     known = _known(tail, ENDINGS if len(completions) == 1 else _SURE_ENDINGS)
@@ -83,7 +83,7 @@ def ending_in(completions: Sequence[str], *, labels: bool = False) -> str:
 
 
 def strictly(mark: str, known: Sequence[str], texts: Sequence[str]) -> str:
-    """`mark` for a file of which nothing else is known: the known one in it, or itself where it is no prose."""
+    """`mark` in a file about which nothing else is known: the known mark in it, or itself if it is not prose."""
     core = _known(mark, known)
     if core:
         return core
@@ -93,12 +93,12 @@ def strictly(mark: str, known: Sequence[str], texts: Sequence[str]) -> str:
 
 
 def occurs_inside(mark: str, texts: Sequence[str]) -> bool:
-    """Whether `mark`, with which all `texts` end, also occurs before the end of one."""
+    """Whether `mark`, which ends all `texts`, also occurs before the end of one."""
     return bool(mark) and any(text.find(mark) < len(text) - len(mark) for text in texts)
 
 
 def is_cut_word(tail: str, texts: Sequence[str]) -> bool:
-    """Whether `tail` begins in the middle of a word of some text; capitals after small letters (`heroEND`) don't."""
+    """Whether `tail` begins inside a word of some text; capitals after lower case (`heroEND`) do not."""
     before = -len(tail) - 1
     within = [text[before] for text in texts if len(text) > len(tail) and text[before].isalnum()]
     if _CAPITALS.match(tail):
@@ -107,12 +107,12 @@ def is_cut_word(tail: str, texts: Sequence[str]) -> bool:
 
 
 def _from_word_boundary(tail: str, texts: Sequence[str]) -> str:
-    """`tail` without the part of a word that it begins with."""
+    """`tail` without the partial word at its beginning."""
     return tail.lstrip("".join({each for each in tail if each.isalnum()})) if is_cut_word(tail, texts) else tail
 
 
 def _is_put_there(mark: str) -> bool:
-    """Whether `mark` ends with what nobody writes by accident: signs that end no sentence, capitals, or an `end`."""
+    """Whether `mark` ends with what nobody writes by chance: symbols that end no sentence, capitals, or an `end`."""
     return _PUT_THERE.search(mark) is not None
 
 

@@ -1,8 +1,8 @@
-"""CSV and TSV: every cell is text, as it stands there.
+"""CSV and TSV: every cell is text, exactly as written.
 
-Read as the legacy tool's reader (pandas 1.5) does, where that loses nothing: quotes inside a cell and line ends inside
-quotes are kept, blank lines are passed over, short rows are filled up. It also takes words such as NA for empty cells,
-and shifts all columns where the first row is longer than the header; that is mended.
+Reads like the legacy tool's reader (pandas 1.5) where that loses nothing: quotes inside a cell and line breaks inside
+quotes are kept, blank lines are skipped, short rows are padded. That reader also treats words such as NA as empty
+cells, and shifts all columns if the first row is longer than the header; both are mended here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import COMPLETION, MENDED, PROMPT, Note, Table
 from herogen_async.data.prepare.text_lines import text_lines
 
-_END = "\0"  # a line that no text file has: it comes out whole unless a quote is still open
+_END = "\0"  # a line that no text file has: it comes back unchanged unless a quote is still open
 
-# What pandas takes for an empty cell.
+# What pandas treats as an empty cell.
 _TAKEN_FOR_NOTHING = frozenset(
     re.split(r"\|", "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|n/a|nan|null")
 )
@@ -33,7 +33,7 @@ def read_delimited(path: Path, delimiter: str) -> tuple[Table, tuple[Note, ...]]
     rows = _rows(path, delimiter)
     _, header = next(rows, (0, None))
     if header is None:
-        raise InputError(f"{path.name!r} is empty", fix="its first line names the columns: prompt,completion")
+        raise InputError(f"{path.name!r} is empty", fix="the first line must name the columns: prompt,completion")
     columns: tuple[list[str], ...] = tuple([] for _ in header)
     width = len(header)
     wide = 0
@@ -46,13 +46,13 @@ def read_delimited(path: Path, delimiter: str) -> tuple[Table, tuple[Note, ...]]
     table = Table.of(column_names(header), columns)
     notes = words_for_nothing(table)
     if wide:
-        text = f"Empty cells behind the last column were passed over (rows: {wide:,})."
+        text = f"Empty cells after the last column were ignored (rows: {wide:,})."
         notes = (Note(MENDED, text, "trailing_cells"), *notes)
     return table, notes
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(number of its last line, cells) of each row; blank lines are none."""
+    """(number of its last line, cells) of each row, without blank lines."""
     before = csv.field_size_limit(sys.maxsize)
     try:
         reader = csv.reader(chain(text_lines(path, newline=""), [_END]), delimiter=delimiter)
@@ -66,25 +66,25 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 break
             yield reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"{path.name!r} can't be read as a table: {error}", fix="save it anew as CSV") from None
+        raise InputError(f"{path.name!r} can't be read as a table: {error}", fix="save it again as CSV") from None
     finally:
         csv.field_size_limit(before)
     raise InputError(
-        f"{path.name!r} ends inside a quoted cell, which began with {quoted(row[-1][:200].rstrip(_END))}",
-        fix="close the quote; a quote inside a quoted cell is written twice",
+        f"{path.name!r} ends inside a quoted cell that begins with {quoted(row[-1][:200].rstrip(_END))}",
+        fix="close the quote; double each quote inside a quoted cell",
     )
 
 
 def _refuse_wide(path: Path, line: int, cells: Sequence[str], width: int) -> None:
     if any(cells[width:]):
         raise InputError(
-            f"the row that ends in line {line:,} of {path.name!r} has {len(cells)} cells, and the first line {width}",
-            fix="put a cell that holds the delimiter or a line end between quotes",
+            f"the row that ends on line {line:,} of {path.name!r} has {len(cells)} cells, the first line {width}",
+            fix="quote cells that contain the delimiter or a line break",
         )
 
 
 def column_names(header: Iterable[str]) -> list[str]:
-    """The header with a name for each column, no two the same: `Unnamed: 0`, `prompt.1`, as pandas calls them."""
+    """The header with a unique name for each column: `Unnamed: 0`, `prompt.1`, as in pandas."""
     names = list(header)
     unnamed = [place for place, name in enumerate(names) if not name]
     for place in unnamed:
@@ -114,4 +114,4 @@ def words_for_nothing(table: Table) -> tuple[Note, ...]:
     )
     if not found:
         return ()
-    return (Note(MENDED, f"{', '.join(found)}: kept as the words that they are, not as empty cells.", "na_words"),)
+    return (Note(MENDED, f"{', '.join(found)}: kept as words, not treated as empty cells.", "na_words"),)

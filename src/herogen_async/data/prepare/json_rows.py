@@ -1,4 +1,4 @@
-"""JSON: an array of objects on one line or indented, an object of columns, or an object a line."""
+"""JSON: an array of objects on one line or indented, an object of columns, or one object per line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT
 from herogen_async.data.prepare.text_lines import not_text
 
 _NAME = "JSON"
-_KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-_ROWS_FIX = 'write a line for each row: {"prompt": "...", "completion": "..."}'
+_KINDS = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+_ROWS_FIX = 'write one line per row: {"prompt": "...", "completion": "..."}'
 
 
 def read_jsonl(path: Path) -> FileReading:
-    """A `.jsonl` file. One that is an array on one line is taken as JSON, which is a fix of its own."""
+    """A `.jsonl` file. An array on one line is read as JSON, which counts as a fix."""
     rows = _parsed_lines(path)
     first = list(islice(rows, 2))
     if len(first) == 1 and _is_whole(first[0][1]):
         table, notes = _table(path, [(1, row) for row in _whole(path, first[0][1])])
-        return FileReading(table, "JSONL", _NAME, (Note(FOUND, "The file is JSON, not JSON lines."), *notes))
+        return FileReading(table, "JSONL", _NAME, (Note(FOUND, "The file is JSON, not JSON Lines."), *notes))
     table, notes = _table(path, (each for part in (first, rows) for each in part))
     return FileReading(table, "JSONL", None, (*notes, *_alone(table)))
 
 
 def _alone(table: Table) -> tuple[Note, ...]:
-    """The legacy tool takes one line for a broken file."""
-    return (Note(MENDED, "One line is enough to be read.", "one_row"),) if len(table) == 1 else ()
+    """The legacy tool rejects a single line as a broken file."""
+    return (Note(MENDED, "A file of one line is accepted.", "one_row"),) if len(table) == 1 else ()
 
 
 def read_json_rows(path: Path) -> FileReading:
-    """A `.json` file. One that is JSON lines is a fix of its own."""
+    """A `.json` file. One that is JSON Lines counts as a fix."""
     content = path.read_bytes().removeprefix(BOM_UTF8)
     try:
         value = _loads(path, content, "somewhere")
@@ -57,8 +57,8 @@ def _lines_in_json(path: Path, whole_error: ValueError) -> FileReading:
     except InputError as error:
         if path.stat().st_size and not error.message.startswith("line 1 "):
             raise
-        raise InputError(f"{path.name!r} is no JSON: {whole_error}", fix=_ROWS_FIX) from None
-    note = Note(FOUND, "The file is JSON lines, not JSON.")
+        raise InputError(f"{path.name!r} is not valid JSON: {whole_error}", fix=_ROWS_FIX) from None
+    note = Note(FOUND, "The file is JSON Lines, not JSON.")
     return FileReading(table, _NAME, _NAME, (note, *notes))
 
 
@@ -74,7 +74,9 @@ def _parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
             except UnicodeDecodeError:
                 raise
             except ValueError as error:
-                raise InputError(f"line {number:,} of {path.name!r} is no JSON: {error}", fix=_ROWS_FIX) from None
+                raise InputError(
+                    f"line {number:,} of {path.name!r} is not valid JSON: {error}", fix=_ROWS_FIX
+                ) from None
             yield number, value
 
 
@@ -85,7 +87,7 @@ def _loads(path: Path, data: bytes, where: str) -> Any:
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether `value` is a whole table, not one row of it."""
+    """Whether `value` is a whole table rather than one row."""
     if isinstance(value, list):
         return True
     if not isinstance(value, dict) or not any(name.lower() in (PROMPT, COMPLETION) for name in value):
@@ -99,12 +101,12 @@ def _whole(path: Path, value: Any) -> list[Any]:
         return value
     if all(isinstance(each, list) for each in value.values()):
         if len({len(each) for each in value.values()}) > 1:
-            raise InputError(f"the columns in {path.name!r} are not of one length", fix=_ROWS_FIX)
+            raise InputError(f"the columns in {path.name!r} differ in length", fix=_ROWS_FIX)
         return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
     if all(isinstance(each, dict) for each in value.values()):
         keys = dict.fromkeys(key for each in value.values() for key in each)
         return [{name: cells.get(key) for name, cells in value.items()} for key in keys]
-    raise InputError(f"{path.name!r} is a JSON object, and not rows", fix=_ROWS_FIX)
+    raise InputError(f"{path.name!r} is a JSON object, not rows", fix=_ROWS_FIX)
 
 
 def _table(path: Path, rows: Iterable[tuple[int, Any]]) -> tuple[Table, tuple[Note, ...]]:
@@ -114,7 +116,7 @@ def _table(path: Path, rows: Iterable[tuple[int, Any]]) -> tuple[Table, tuple[No
     for number, row in rows:
         if not isinstance(row, dict):
             kind = _KINDS.get(type(row), "a number")
-            raise InputError(f"line or item {number:,} of {path.name!r} is no object but {kind}", fix=_ROWS_FIX)
+            raise InputError(f"line or item {number:,} of {path.name!r} is {kind}, not an object", fix=_ROWS_FIX)
         for name, value in row.items():
             cells = columns.setdefault(name, [])
             if value is None or len(cells) < size:
@@ -126,13 +128,13 @@ def _table(path: Path, rows: Iterable[tuple[int, Any]]) -> tuple[Table, tuple[No
         if len(cells) < size:
             absent.add(name.lower())
         cells.extend([""] * (size - len(cells)))
-    text = "What is null or not there counts as empty, and not as the word None or nan."
+    text = "Null and missing values count as empty, not as the words None or nan."
     notes = (Note(MENDED, text, "json_null"),) if absent & {PROMPT, COMPLETION} else ()
     return Table.of(columns, columns.values()), notes
 
 
 def _text(value: Any) -> str:
-    """A value that is no text, as text: what is nested as JSON, null as nothing."""
+    """A non-text value as text: nested values as JSON, null as nothing."""
     if value is None:
         return ""
     return codec.dumps(value).decode() if isinstance(value, list | dict) else str(value)

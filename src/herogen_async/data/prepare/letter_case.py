@@ -1,4 +1,4 @@
-"""Upper and lower case, over whole columns, and hexadecimal numbers, whose case means nothing."""
+"""Upper and lower case of whole columns, except for hexadecimal numbers, whose case has no meaning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
-_AT_ONCE = 64  # texts are counted together: a call costs more than a short text, and one é slows down all of them
+_AT_ONCE = 64  # texts counted per call: a call costs more than a short text, but one é slows down its whole batch
 _UPPER = bytes(range(ord("A"), ord("Z") + 1))
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _HEX = re.compile(r"\b0[xX][0-9A-Fa-f]+\b")
@@ -20,7 +20,7 @@ def is_mostly_upper(texts: Iterable[str]) -> bool:
     while some := list(islice(rest, _AT_ONCE)):
         text = "\n".join(some)
         counted = _HEX.sub("", text) if _may_hold_hex(text) else text
-        if counted.isascii():  # nine of ten texts; this is 50 times as fast
+        if counted.isascii():  # nine of ten texts; 50 times as fast
             letters = counted.encode()
             upper += len(letters) - len(letters.translate(None, _UPPER))
             lower += len(letters) - len(letters.translate(None, _LOWER))
@@ -32,7 +32,7 @@ def is_mostly_upper(texts: Iterable[str]) -> bool:
 
 
 def lowered(text: str) -> str:
-    """`text` in lower case, but for its hexadecimal numbers."""
+    """`text` in lower case, except for its hexadecimal numbers."""
     if not _may_hold_hex(text):
         return text.lower()
     parts, end = [], 0
@@ -43,7 +43,7 @@ def lowered(text: str) -> str:
 
 
 def holds_hex(text: str) -> bool:
-    """Whether there is a hexadecimal number in `text` that lower case would change."""
+    """Whether `text` has a hexadecimal number that lower case would change."""
     return _may_hold_hex(text) and lowered(text) != text.lower()
 
 

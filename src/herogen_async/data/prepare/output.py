@@ -1,4 +1,4 @@
-"""Where the rows go: beside the file, under a name that is still free."""
+"""Writes the rows next to the file, under a free name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTED = ("_train", "_valid")
 
 
 def free_names(path: Path, parts: Iterable[str]) -> tuple[Path, ...]:
-    """`<stem>_prepared<part>.jsonl` for every part, with the first ` (1)`, ` (2)` ... under which none exists yet."""
+    """`<stem>_prepared<part>.jsonl` for every part, with the first ` (1)`, ` (2)` ... for which none exists yet."""
     stem = path.with_suffix("")
     for number in count():
         again = f" ({number})" if number else ""
@@ -31,9 +31,9 @@ def free_names(path: Path, parts: Iterable[str]) -> tuple[Path, ...]:
 
 
 def write(table: Table, path: Path, *, parted: bool) -> tuple[Path, ...]:
-    """Write `table` beside `path`, as one file or as training and validation rows: all files, or none.
+    """Write `table` next to `path`, as one file or as training and validation rows: all files, or none.
 
-    Raises InputError where nothing can be written there, DiskError where the disk is full.
+    Raises InputError if the folder is unwritable, DiskError if the disk is full.
     """
     names = free_names(path, PARTED if parted else WHOLE)
     tables = split(table) if parted else (table,)
@@ -43,7 +43,7 @@ def write(table: Table, path: Path, *, parted: bool) -> tuple[Path, ...]:
                 _write_rows(files.enter_context(derived_file(name)), part)
     except InputError as error:
         raise InputError(
-            error.message, fix="copy the file to a folder where you may write, under a short name, and prepare it there"
+            error.message, fix="copy the file to a writable folder, under a short name, and run prepare there"
         ) from error
     return names
 

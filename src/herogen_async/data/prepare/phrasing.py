@@ -1,4 +1,4 @@
-"""How texts and rows of a file are shown in a sentence."""
+"""Texts and row numbers of a file, formatted for sentences."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from herogen_async.core.errors import InputError
 
-_LONGEST_SHOWN = 60  # characters of a text from the file: enough to know it by
+_LONGEST_SHOWN = 60  # characters of a text from the file: enough to recognise it
 _MOST_PLACES = 5
 
 
 def quoted(text: str) -> str:
-    """`text` quoted, line ends as `\\n`, and not all of a long one."""
+    """`text` quoted, with line breaks as `\\n`; a long one is cut."""
     return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r} ..."
 
 
@@ -26,6 +26,6 @@ def places(numbers: Sequence[int]) -> str:
 
 
 def refuse_identical(texts: Sequence[str], what: str, fix: str) -> None:
-    """InputError when there are several texts and all are equal: there is nothing to learn from them."""
+    """Raise InputError if there are several texts and all are equal: they teach nothing."""
     if len(texts) > 1 and all(each == texts[0] for each in texts):
         raise InputError(f"all {what} are the same: {quoted(texts[0])}", fix=fix)

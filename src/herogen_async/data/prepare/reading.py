@@ -1,4 +1,4 @@
-"""From a file to a table of text: which reader by its name's ending, and what can't be read as a clear sentence."""
+"""Reads a file into a table of text: picks the reader by extension, and explains what can't be read."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ READABLE_FORMATS = ("csv", "tsv", "xlsx", "json", "jsonl", "txt")
 
 
 def read_table(path: Path) -> FileReading:
-    """Read `path`. Raises InputError where it is no file, of no known format, or not what its name says."""
+    """Read `path`. Raises InputError if it is not a file, of unknown format, or not what its extension says."""
     ending = path.suffix[1:].lower()
     _require_file(path)
     read = _READERS.get(ending)
     if read is None:
-        said = f"ends with {path.suffix!r}" if path.suffix else "has no ending"
+        said = f"ends with {path.suffix!r}" if path.suffix else "has no extension"
         raise InputError(
-            f"{path.name!r} {said}, so its format is not known",
-            fix=f"call it what it is: {', '.join('.' + each for each in READABLE_FORMATS)}",
+            f"unknown format: {path.name!r} {said}",
+            fix=f"give it the extension of its format: {', '.join('.' + each for each in READABLE_FORMATS)}",
         )
     try:
         reading = read(path)
@@ -34,7 +34,7 @@ def read_table(path: Path) -> FileReading:
         raise _not_utf8(path, error) from None
     except OSError as error:
         raise InputError(
-            f"{str(path)!r} can't be read: {error.strerror or error}", fix="see that you may read it"
+            f"{str(path)!r} can't be read: {error.strerror or error}", fix="check its permissions"
         ) from error
 
 
@@ -42,17 +42,17 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
     with path.open("rb") as file:
         other = "UTF-16" if file.read(2) in (BOM_UTF16_BE, BOM_UTF16_LE) else "WINDOWS-1252"
     return InputError(
-        f"{path.name!r} is not in UTF-8: byte {error.object[error.start]:#04x} can't be read",
+        f"{path.name!r} is not valid UTF-8: can't decode byte {error.object[error.start]:#04x}",
         fix=f"save it as UTF-8, e.g. with: iconv -f {other} -t UTF-8 FILE > NEWFILE",
     )
 
 
 def _with_mark_told(path: Path, reading: FileReading) -> FileReading:
-    """A note on a byte order mark, which the legacy tool takes for a part of the first line."""
+    """Adds a note on a byte order mark, which the legacy tool treats as part of the first line."""
     with path.open("rb") as file:
         if file.read(len(BOM_UTF8)) != BOM_UTF8:
             return reading
-    note = Note(MENDED, "The byte order mark at the file's beginning is no part of its text.", "byte_order_mark")
+    note = Note(MENDED, "The byte order mark at the start of the file is not part of its text.", "byte_order_mark")
     return replace(reading, notes=(*reading.notes, note))
 
 
@@ -61,13 +61,13 @@ def _require_file(path: Path) -> None:
         is_file, is_folder = path.is_file(), path.is_dir()
         readable = not is_file or os.access(path, os.R_OK)
     except (OSError, ValueError) as error:  # a name that is too long, a folder that can't be entered
-        raise InputError(f"{str(path)!r} can't be read: {error}", fix="name a file") from error
+        raise InputError(f"{str(path)!r} can't be read: {error}", fix="give a file") from error
     if is_folder:
-        raise InputError(f"{str(path)!r} is a folder", fix="name a file in it")
+        raise InputError(f"{str(path)!r} is a folder", fix="give a file in it")
     if not is_file:
-        raise InputError(f"there is no file {str(path)!r}", fix="check its name, and the folder you are in")
+        raise InputError(f"file {str(path)!r} not found", fix="check its name and the current folder")
     if not readable:
-        raise InputError(f"{str(path)!r} can't be read: permission denied", fix="see that you may read it")
+        raise InputError(f"{str(path)!r} can't be read: permission denied", fix="check its permissions")
 
 
 def _csv(path: Path) -> FileReading:
@@ -89,7 +89,7 @@ def _xlsx(path: Path) -> FileReading:
 
 
 def _txt(path: Path) -> FileReading:
-    """Each line is a completion, as is what follows the last line's end, even when that is nothing."""
+    """Each line is a completion, and so is what follows the last line break, even if empty."""
     lines = list(_whole_lines(path))
     table = Table.of((PROMPT, COMPLETION), ([""] * len(lines), lines))
     return FileReading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."),))

@@ -1,4 +1,4 @@
-"""What passes between the steps of `prepare`: the table, what is said of it, what is to be done to it."""
+"""The records between the steps of `prepare`: the table, the notes on it, the fixes for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOUND, ADVICE, WARNING, MENDED = "found", "advice", "warning", "mended"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns of text, all of one length. `numbers` are the rows' places in the file, the first is 1."""
+    """Columns of text, all of the same length. `numbers` are the rows' places in the file, from 1."""
 
     names: tuple[str, ...]
     columns: tuple[list[str], ...]
@@ -28,7 +28,7 @@ class Table:
 
     @classmethod
     def of(cls, names: Iterable[str], columns: Iterable[list[str]]) -> Table:
-        """A table as it was read."""
+        """A table as read from a file."""
         kept = tuple(columns)
         return cls(tuple(names), kept, range(1, len(kept[0]) + 1 if kept else 1))
 
@@ -48,7 +48,7 @@ class Table:
         return self.column(COMPLETION)
 
     def with_column(self, name: str, cells: list[str]) -> Table:
-        """This table with other cells in one column."""
+        """This table with new cells in one column."""
         place = self.names.index(name)
         return replace(self, columns=(*self.columns[:place], cells, *self.columns[place + 1 :]))
 
@@ -57,7 +57,7 @@ class Table:
         return replace(self, names=names, columns=tuple(self.column(name) for name in names))
 
     def without(self, dropped: Iterable[int]) -> Table:
-        """This table without the rows at these places, which count from 0."""
+        """This table without the rows at these places (0-based)."""
         gone = set(dropped)
         kept = [place for place in range(len(self)) if place not in gone]
         columns = tuple([cells[place] for place in kept] for cells in self.columns)
@@ -66,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to be said. `kind` is FOUND, ADVICE, WARNING or MENDED; `code` names what was mended."""
+    """A note to the user. `kind` is FOUND, ADVICE, WARNING or MENDED; `code` names what was mended."""
 
     kind: str
     text: str
@@ -75,21 +75,21 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A fix, by its name. `kind` is NECESSARY or RECOMMENDED; `value` what it is about, if anything."""
+    """A fix by name. `kind` is NECESSARY or RECOMMENDED; `value` is its parameter, if any."""
 
     kind: str
     action: str
     value: Any = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data; without `value` where there is none."""
+        """Plain data, without `value` if there is none."""
         told = {"kind": self.kind, "action": self.action}
         return told if self.value is None else {**told, "value": self.value}
 
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """What a validator found, and the fix for it when there is one. `does` tells the fix to a person, `fix` does it."""
+    """A validator's findings and its fix, if any. `does` describes the fix, `fix` applies it."""
 
     notes: tuple[Note, ...] = ()
     action: Action | None = None
@@ -99,7 +99,7 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """A file as it was read. `converted` is the format's name where turning it into JSON lines is a fix of its own."""
+    """A file as read. `converted` is the format's name if converting it to JSON Lines counts as a fix."""
 
     table: Table
     format: str
@@ -109,11 +109,11 @@ class FileReading:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` found in a file and made of it.
+    """The result of `prepare` for a file.
 
-    `actions` are all fixes that were necessary or offered, in order, and `declined` those of them that were not
-    wanted. `rows` were read, `rows_written` are in `outputs`. `prompt_indicator` ends every prompt and `stop` every
-    completion, None where nothing does. `outputs` is empty where nothing had to be fixed, or nothing was to be written.
+    `actions` are all necessary or offered fixes, in order; `declined` are the rejected ones. `rows` were read,
+    `rows_written` are in `outputs`. `prompt_indicator` ends every prompt and `stop` every completion; None if nothing
+    does. `outputs` is empty if there was nothing to fix, or writing was declined.
     """
 
     file: Path

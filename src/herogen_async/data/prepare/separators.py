@@ -30,12 +30,12 @@ from herogen_async.data.prepare.task_type import CLASSIFICATION, CONDITIONAL, OP
 
 SEPARATOR_ADDED = "prompt_separator"
 ENDING_ADDED = "completion_ending"
-_ALONE = "There is only one row. It is taken as it is: what it has in common with itself says nothing."
-_LONG_MARK = 10  # characters; a longer one costs tokens with every question
+_ALONE = "There is only one row. It is accepted as is: there is no other row to compare it with."
+_LONG_MARK = 10  # characters; a longer one costs tokens in every question
 
 
 def separator(table: Table) -> Remediation:
-    """11. All prompts end with a separator. InputError when all prompts are equal, and not empty."""
+    """11. All prompts end with a separator. Raises InputError if all prompts are equal and not empty."""
     task = task_of(table)
     if task == OPEN_ENDED:
         return Remediation()
@@ -50,7 +50,7 @@ def separator(table: Table) -> Remediation:
     added = separator_for(prompts)
     notes = [
         *alone,
-        Note(FOUND, "The prompts don't end with a separator, which tells the model where the answer begins."),
+        Note(FOUND, "The prompts don't end with a separator to tell the model where the answer begins."),
     ]
     if tail and len(prompts) > 1:
         notes.append(_accident("prompts", tail, "separator", "accidental_separator"))
@@ -65,19 +65,21 @@ def separator(table: Table) -> Remediation:
 def _prompt_notes(prompts: list[str], tail: str, mark: str) -> tuple[Note, ...]:
     notes = [Note(FOUND, f"All prompts end with {quoted(mark)}.")]
     if mark != tail and len(prompts) > 1:
-        text = f"The separator is {quoted(mark)}, and not {quoted(tail)}, which the prompts happen to share."
+        text = f"The separator is {quoted(mark)}, not {quoted(tail)}, which the prompts share by coincidence."
         notes.append(Note(MENDED, text, "separator_core"))
     elif is_cut_word(mark, prompts):
-        notes.append(Note(WARNING, f"{quoted(mark)} is a part of a word; a separator of its own would be clearer."))
+        notes.append(Note(WARNING, f"{quoted(mark)} is part of a word; a separate mark would be clearer."))
     if len(mark) > _LONG_MARK:
-        notes.append(Note(ADVICE, f"That is long; {quoted(separator_for(prompts))} would do."))
+        notes.append(Note(ADVICE, f"That is long; {quoted(separator_for(prompts))} would be enough."))
     if any(mark in text[: -len(mark)] for text in prompts):
-        notes.append(Note(WARNING, f"{quoted(mark)} also occurs inside prompts, so it doesn't mark their end well."))
+        notes.append(
+            Note(WARNING, f"{quoted(mark)} also occurs inside prompts, so it does not clearly mark their end.")
+        )
     return tuple(notes)
 
 
 def ending(table: Table) -> Remediation:
-    """14. All completions have an ending, in conditional generation. InputError when all completions are equal."""
+    """14. All completions have an ending, in conditional generation. Raises InputError if all are equal."""
     if task_of(table) != CONDITIONAL:
         return Remediation()
     completions = table.completions
@@ -87,7 +89,7 @@ def ending(table: Table) -> Remediation:
     if mark:
         return Remediation(_completion_notes(completions, tail, mark))
     added = first_absent(ENDINGS, completions)
-    notes = [Note(FOUND, "The completions have no ending that tells the model where to stop.")]
+    notes = [Note(FOUND, "The completions have no ending to tell the model where to stop.")]
     if tail and len(completions) > 1:
         notes.append(_accident("completions", tail, "ending", "accidental_ending"))
     return Remediation(
@@ -101,10 +103,10 @@ def ending(table: Table) -> Remediation:
 def _completion_notes(completions: list[str], tail: str, mark: str) -> tuple[Note, ...]:
     notes = [Note(FOUND, f"All completions end with {quoted(mark)}.")]
     if mark != tail and len(completions) > 1:
-        text = f"The ending is {quoted(mark)}, and not {quoted(tail)}, which the completions happen to share."
+        text = f"The ending is {quoted(mark)}, not {quoted(tail)}, which the completions share by coincidence."
         notes.append(Note(MENDED, text, "ending_core"))
     if len(mark) > _LONG_MARK:
-        notes.append(Note(ADVICE, f"That is long; {quoted(first_absent(ENDINGS, completions))} would do."))
+        notes.append(Note(ADVICE, f"That is long; {quoted(first_absent(ENDINGS, completions))} would be enough."))
     if occurs_inside(mark, completions):
         notes.append(Note(WARNING, f"{quoted(mark)} also occurs inside completions: generation will stop there."))
     return tuple(notes)
@@ -112,5 +114,5 @@ def _completion_notes(completions: list[str], tail: str, mark: str) -> tuple[Not
 
 def _accident(what: str, tail: str, mark: str, code: str) -> Note:
     end = quoted(tail)
-    text = f"That all {what} end with {end} is taken for an accident, or occurs inside them too: it is no {mark}."
+    text = f"The {what} share the end {end}, which is no {mark}: it is coincidental, or also occurs inside them."
     return Note(MENDED, text, code)

@@ -1,8 +1,8 @@
-"""Training and validation rows, parted exactly as the legacy tool does.
+"""Splits training and validation rows exactly as the legacy tool does.
 
-It samples with numpy's `RandomState(42)`; its generator is the Mersenne Twister that Python's `random` has too, seeded
-by the plain recurrence of Matsumoto and Nishida (2002) where Python seeds by array. So the same rows come out, in the
-same order, without numpy.
+The tool samples with numpy's `RandomState(42)`. Its generator is the same Mersenne Twister as in Python's `random`, but
+seeded with the plain recurrence of Matsumoto and Nishida (2002), where Python seeds by array. The result is the same
+rows in the same order, without numpy.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from herogen_async.data.prepare.records import Table
 
 _SEED = 42
-_MOST_VALID = 1_000  # rows; more measure nothing better
+_MOST_VALID = 1_000  # rows; more would not improve the measurement
 _TRAIN_SHARE = 0.8
 _WORDS = 624  # of the generator's state
 _MASK = 0xFFFFFFFF
 
 
 def split(table: Table) -> tuple[Table, Table]:
-    """(train, valid): max(rows - 1000, 80 %) rows, shuffled; and the rest in the table's order."""
+    """(train, valid): max(rows - 1000, 80 %) rows, shuffled, and the rest in table order."""
     size = len(table)
     order = shuffled(size)[: max(size - _MOST_VALID, int(size * _TRAIN_SHARE))]
     columns = tuple([cells[place] for place in order] for cells in table.columns)
@@ -38,7 +38,7 @@ def shuffled(size: int) -> list[int]:
 
 
 def _at_most(draw: Callable[[int], int], most: int) -> int:
-    """A number from 0 to `most`: draws 32 bits until their lowest ones fit."""
+    """A number from 0 to `most`: draws 32 bits until their lowest bits fit."""
     mask = (1 << most.bit_length()) - 1
     while (value := draw(32) & mask) > most:
         pass
@@ -50,6 +50,6 @@ def _generator(seed: int) -> random.Random:
     for place in range(1, _WORDS):
         last = state[-1]
         state.append((1812433253 * (last ^ (last >> 30)) + place) & _MASK)
-    generator = random.Random()  # noqa: S311 - the tool's own shuffle, no secret
+    generator = random.Random()  # noqa: S311 - the tool's own shuffle, not a secret
     generator.setstate((3, (*state, _WORDS), None))
     return generator

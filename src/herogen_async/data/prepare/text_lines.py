@@ -1,4 +1,4 @@
-"""The lines of a text file in UTF-8."""
+"""The lines of a UTF-8 text file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from herogen_async.core.errors import InputError
 
 
 def text_lines(path: Path, newline: str | None) -> Iterator[str]:
-    """Each line with its end, without a byte order mark. `newline` is `open`'s.
+    """Each line with its line break, without a byte order mark. `newline` is passed to `open`.
 
-    Raises InputError at a NUL, which no text holds, and UnicodeDecodeError.
+    Raises InputError for a NUL byte, which no text contains, and UnicodeDecodeError.
     """
     with path.open(encoding="utf-8-sig", newline=newline) as file:
         for number, line in enumerate(file, 1):
@@ -21,8 +21,8 @@ def text_lines(path: Path, newline: str | None) -> Iterator[str]:
 
 
 def not_text(path: Path, where: str) -> InputError:
-    """The error for a file that holds a NUL."""
+    """The error for a file with a NUL byte."""
     return InputError(
-        f"{path.name!r} holds a NUL byte ({where}): it is no text in UTF-8",
-        fix="save it as UTF-8 text; if it is a workbook, call it .xlsx",
+        f"{path.name!r} contains a NUL byte ({where}): it is not UTF-8 text",
+        fix="save it as UTF-8 text; if it is a workbook, rename it to .xlsx",
     )

@@ -1,7 +1,7 @@
-"""The fifteen validators, in the legacy tool's order: each looks at a table and says what it found and how to fix it.
+"""The fifteen validators, in the legacy tool's order: each checks a table and returns its findings and a fix.
 
-Their rules, limits and order are those of `openai tools fine_tunes.prepare_data` of openai 0.28.1, as observed, so that
-a file comes out as people know it. Where its rules do harm they are mended, and a note with a code says so each time.
+Their rules, limits and order are those of `openai tools fine_tunes.prepare_data` in openai 0.28.1, as observed, so
+results match what users know. Its harmful rules are mended, each time with a note and a code.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from herogen_async.data.prepare.task_type import CLASSIFICATION, OPEN_ENDED, tas
 
 Validator = Callable[[Table], Remediation]
 
-FEW_ROWS = 100  # below that a fine-tune rarely learns more than the format
-LONGEST_ROW = 10_000  # characters; some 2,048 tokens, what the models of the tool's time could read
-LONGEST_PROMPT_HEAD = 12  # characters; what is longer is an instruction, which a tuned model doesn't need
-SHORTEST_COMPLETION_HEAD = 5  # characters; what is shorter may be how answers happen to begin
+FEW_ROWS = 100  # with fewer, a fine-tune rarely learns more than the format
+LONGEST_ROW = 10_000  # characters; about 2,048 tokens, the context of the models at the tool's time
+LONGEST_PROMPT_HEAD = 12  # characters; a longer one is an instruction, which a tuned model doesn't need
+SHORTEST_COMPLETION_HEAD = 5  # characters; a shorter one may be a coincidence
 
 NOTHING = Remediation()
 
 
 def count_rows(table: Table) -> Remediation:
-    """1. How many rows there are."""
+    """1. The number of rows."""
     notes = [Note(FOUND, f"{len(table):,} {'row' if len(table) == 1 else 'rows'}.")]
     if len(table) < FEW_ROWS:
-        notes.append(Note(ADVICE, "That is few: a fine-tune wants some hundreds, and gains with every doubling."))
+        notes.append(Note(ADVICE, "That is few: a fine-tune needs a few hundred, and improves with every doubling."))
     return Remediation(tuple(notes))
 
 
@@ -56,17 +56,17 @@ def empty_completions(table: Table) -> Remediation:
     return Remediation(
         (Note(FOUND, f"{_rows(table, empty)} no completion."),),
         Action(NECESSARY, "drop_empty_completions", len(empty)),
-        f"Leave out what has no completion: {len(empty):,}",
+        f"Drop rows without a completion: {len(empty):,}",
         lambda rest: rest.without(place for place, text in enumerate(rest.completions) if not text),
     )
 
 
 def task_guess(table: Table) -> Remediation:
-    """6. What the data seem to be for."""
+    """6. The task that the data suggest."""
     task = task_of(table)
-    notes = [Note(FOUND, f"It looks like {task}.")]
+    notes = [Note(FOUND, f"The data look like {task}.")]
     if task == CLASSIFICATION:
-        notes.append(Note(ADVICE, "For labels a small model is enough, and held-out rows tell how well it does."))
+        notes.append(Note(ADVICE, "For labels, a small model is enough; held-out rows show how well it does."))
         if len(set(table.completions)) == 1:
             notes.append(Note(WARNING, f"All rows have the same label, {quoted(table.completions[0])}."))
     return Remediation(tuple(notes))
@@ -78,9 +78,9 @@ def duplicates(table: Table) -> Remediation:
     if not again:
         return NOTHING
     return Remediation(
-        (Note(FOUND, f"{_rows(table, again)} the same prompt and completion as an earlier one."),),
+        (Note(FOUND, f"{_rows(table, again)} the same prompt and completion as an earlier row."),),
         Action(RECOMMENDED, "drop_duplicates", len(again)),
-        f"Leave out duplicates: {len(again):,}",
+        f"Drop duplicates: {len(again):,}",
         lambda rest: rest.without(_repeated(rest)),
     )
 
@@ -103,12 +103,12 @@ def long_rows(table: Table) -> Remediation:
     notes = [Note(FOUND, f"{_rows(table, long)} more than {LONGEST_ROW:,} characters.")]
     moved = list(table.numbers) != list(range(1, len(table) + 1))
     if moved or _repeated(table):
-        text = "It is the long rows themselves that are left out, also after others have gone."
+        text = "The long rows themselves are dropped, even after other rows were removed."
         notes.append(Note(MENDED, text, "long_rows"))
     return Remediation(
         tuple(notes),
         Action(RECOMMENDED, "drop_long", len(long)),
-        f"Leave out long rows: {len(long):,}",
+        f"Drop long rows: {len(long):,}",
         lambda rest: rest.without(_long(rest)),
     )
 
@@ -119,26 +119,26 @@ def _long(table: Table) -> list[int]:
 
 
 def letter_case(table: Table, column: str) -> Remediation:
-    """9 and 10. Text in capitals, which models read worse."""
+    """9 and 10. Text in capitals, which models handle less well."""
     texts = table.column(column)
     hexadecimal = sum(map(holds_hex, texts))
     notes = []
     if hexadecimal:
-        text = f"Hexadecimal numbers keep their case, and don't count as capitals ({column}s: {hexadecimal:,})."
+        text = f"Hexadecimal numbers keep their case and don't count as capitals ({column}s: {hexadecimal:,})."
         notes.append(Note(MENDED, text, "hexadecimal"))
-    alone = len(texts) == 1 and any(table.prompts)  # it says nothing about how the data are written
+    alone = len(texts) == 1 and any(table.prompts)  # a single row says nothing about the style of the data
     if alone or not is_mostly_upper(texts):
         return Remediation(tuple(notes))
     return Remediation(
-        (Note(FOUND, f"More than a third of the letters of the {column}s are capitals."), *notes),
+        (Note(FOUND, f"More than a third of the letters in the {column}s are capitals."), *notes),
         Action(RECOMMENDED, "lowercase", column),
-        f"Turn the {column}s to lower case",
+        f"Convert the {column}s to lower case",
         lambda rest: rest.with_column(column, list(map(lowered, rest.column(column)))),
     )
 
 
 def prompt_head(table: Table) -> Remediation:
-    """12. What all prompts begin with."""
+    """12. The common beginning of all prompts."""
     head = shared_head(table.prompts)
     if not head or _all_are(table.prompts, head):
         return NOTHING
@@ -146,39 +146,39 @@ def prompt_head(table: Table) -> Remediation:
     if len(head) <= LONGEST_PROMPT_HEAD:
         return Remediation(notes)
     return Remediation(
-        (*notes, Note(ADVICE, "An instruction that never changes can go: the fine-tune itself teaches it.")),
+        (*notes, Note(ADVICE, "A fixed instruction is not needed: the fine-tune itself teaches it.")),
         Action(RECOMMENDED, "prompt_drop_prefix", head),
-        f"Cut {quoted(head)} off the prompts",
+        f"Remove {quoted(head)} from the start of the prompts",
         lambda rest: rest.with_column(PROMPT, [text[len(head) :] for text in rest.prompts]),
     )
 
 
 def completion_head(table: Table) -> Remediation:
-    """13. What all completions begin with."""
+    """13. The common beginning of all completions."""
     head = shared_head(table.completions)
     if len(head) < SHORTEST_COMPLETION_HEAD or _all_are(table.completions, head):
         return NOTHING
     found = Note(FOUND, f"All completions begin with {quoted(head)}.")
     if any(not text[len(head) :].strip() for text in table.completions):
-        text = f"{quoted(head)} stays: to cut it off would leave a completion with nothing in it."
+        text = f"{quoted(head)} stays: removing it would leave an empty completion."
         return Remediation((found, Note(MENDED, text, "empty_after_cut")))
     kept = " " if head.startswith(" ") else ""
     return Remediation(
-        (found, Note(ADVICE, "What every answer begins with can be put there by the program that asks.")),
+        (found, Note(ADVICE, "The calling program can add the beginning that all answers share.")),
         Action(RECOMMENDED, "completion_drop_prefix", head),
-        f"Cut {quoted(head)} off the completions",
+        f"Remove {quoted(head)} from the start of the completions",
         lambda rest: rest.with_column(COMPLETION, [kept + text[len(head) :] for text in rest.completions]),
     )
 
 
 def leading_space(table: Table) -> Remediation:
-    """15. A space before every completion: tokenizers join it to the word after it."""
+    """15. A space before every completion: tokenizers merge it with the next word."""
     if len(table) and all(text.startswith(" ") for text in table.completions):
         return NOTHING
     return Remediation(
         (Note(FOUND, "Not every completion begins with a space, which tokenizers expect before a word."),),
         Action(RECOMMENDED, "completion_leading_space"),
-        "Put a space before every completion that has none",
+        "Add a space before every completion that lacks one",
         lambda rest: rest.with_column(COMPLETION, [_spaced(text) for text in rest.completions]),
     )
 

@@ -1,4 +1,4 @@
-"""XLSX: the first sheet, its first row the names of the columns, every cell as the text that it stands for."""
+"""XLSX: reads the first sheet; its first row names the columns, and every cell becomes text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from herogen_async.data.prepare.records import FOUND, WARNING, Note, Table
 
 
 def read_workbook(path: Path) -> tuple[Table, tuple[Note, ...]]:
-    """The table in the first sheet. A formula counts as the value that was saved with it, as nothing without one.
+    """The table in the first sheet. A formula counts as its saved value, or as empty without one.
 
-    Raises InputError where it is no workbook.
+    Raises InputError if it is not a workbook.
     """
     try:
         book = CalamineWorkbook.from_path(str(path))
@@ -26,13 +26,13 @@ def read_workbook(path: Path) -> tuple[Table, tuple[Note, ...]]:
     except CalamineError as error:
         raise InputError(
             f"{path.name!r} can't be read as a workbook: {error}",
-            fix="save it as .xlsx without a password, or as CSV and call it .csv",
+            fix="save it as .xlsx without a password, or as CSV with the extension .csv",
         ) from None
     if not rows:
-        raise InputError(f"there is nothing in the first sheet of {path.name!r}", fix="put the rows in its first sheet")
-    notes = [Note(FOUND, f"A workbook; its sheet {quoted(sheets[0].name)} was read.")]
+        raise InputError(f"the first sheet of {path.name!r} is empty", fix="put the rows in the first sheet")
+    notes = [Note(FOUND, f"A workbook: the sheet {quoted(sheets[0].name)} was read.")]
     if len(sheets) > 1:
-        notes.append(Note(WARNING, f"It has {len(sheets)} sheets: only the first was read."))
+        notes.append(Note(WARNING, f"It has {len(sheets)} sheets; only the first was read."))
     header, *body = ([_text(cell) for cell in row] for row in rows)
     while body and not any(body[-1]):
         body.pop()
@@ -47,5 +47,5 @@ def _text(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     if isinstance(cell, date) and not isinstance(cell, datetime):
-        return f"{cell} 00:00:00"  # a day is a moment to a workbook, and to the legacy tool
+        return f"{cell} 00:00:00"  # a workbook, like the legacy tool, stores a date as a date and time
     return str(cell)

@@ -117,6 +117,11 @@ class Coverage:
     by_value: Mapping[str, Mapping[str, int]]
     by_cell: Mapping[int, int]
 
+    @property
+    def rows_per_cell(self) -> str:
+        """`3`, or `1 to 3`."""
+        return f"{self.most:,}" if self.fewest == self.most else f"{self.fewest:,} to {self.most:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -133,7 +133,7 @@ def _seen(finding: Finding) -> str:
 def _coverage(cover: Coverage) -> list[str]:
     outside = f" {cover.outside:,} rows belong to no cell of this grid." if cover.outside else ""
     parts = [
-        f"<p>{cover.cells:,} cells, {cover.empty:,} of them without examples; {cover.fewest:,} to {cover.most:,} "
+        f"<p>{cover.cells:,} cells, {cover.empty:,} of them without examples; {cover.rows_per_cell} "
         f"examples per cell ({cover.repeats:,} requested).{outside}</p>",
         '<div class="values">',
     ]

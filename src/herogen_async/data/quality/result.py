@@ -84,7 +84,7 @@ class Quality:
             lines.append(f"Words: median {words.p50:,}; 90 % between {words.p05:,} and {words.p95:,}.")
             about = "about " if self.tokens.estimated or self.tokens.estimated_prompts else ""
             total = self.tokens.prompt + self.tokens.completion
-            lines.append(f"Tokens per epoch: {about}{total:,}, {self.tokens.completion:,} of them in completions.")
+            lines.append(f"Tokens per epoch: {about}{total:,} ({self.tokens.completion:,} in completions).")
         return lines + [f"{finding.kind}: {finding.rows:,} ({finding.meaning})." for finding in self.findings]
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,5 +121,6 @@ class Quality:
         if cover.empty:
             covered = f"{cover.cells - cover.empty:,} of {cover.cells:,} cells have examples"
             return f"Coverage: {covered}, at most {cover.most:,} each."
-        each = f"{cover.most:,}" if cover.fewest == cover.most else f"{cover.fewest:,} to {cover.most:,}"
-        return f"Coverage: {each} of {cover.repeats:,} examples in each of {counted(cover.cells, 'cell')}."
+        return (
+            f"Coverage: {cover.rows_per_cell} of {cover.repeats:,} examples in each of {counted(cover.cells, 'cell')}."
+        )

@@ -1,10 +1,10 @@
-"""How fast can it go? Cells of a sweep measured with real runs, and grids foretold in virtual time.
+"""How fast can it go? Measures the cells of a sweep with real runs, and forecasts grids in virtual time.
 
 ```
 cells_of(concurrency, rpm=..., tpm=..., latency_ms=...) -> cells            every combination, checked
 bench_simulated(spec, cells, simulated, ...) -> Bench                       a simulator and a run for each cell
-bench_endpoint(spec, cells, endpoint, ...) -> Bench                         ... against a server that is there
-foresee(spec, rows, cell, simulated) -> Outlook, raises(...) -> [Raise]     the same engine in virtual time
+bench_endpoint(spec, cells, endpoint, ...) -> Bench                         ... against an existing server
+foresee(spec, rows, cell, simulated) -> GridForecast, raises(...) -> [Raise]    the same engine in virtual time
 ```
 """
 

@@ -1,4 +1,4 @@
-"""The rows that a bench asks for: a spec's own, more of them where its grid is too small. Pure."""
+"""The rows that a bench requests: the spec's own, repeated if its grid is too small. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Spec
 
 _ROUND = "bench_round"
-MOST_REPEATS = 1_000_000  # that a spec may have
+MOST_REPEATS = 1_000_000  # the most that a spec allows
 
 
 def varied(spec: Spec, rows: int) -> Spec:
-    """`spec` with at least `rows` tasks: the grid again and again, each time with a number at the prompt's end.
+    """`spec` with at least `rows` calls: the grid repeated, each time with a different number at the end of the prompt.
 
-    Equal prompts would all get answers of one length from a simulated server.
+    Equal prompts would all get answers of the same length from a simulated server.
     """
     rounds = -(-rows // _size(spec))
     if rounds <= 1:
@@ -26,12 +26,12 @@ def varied(spec: Spec, rows: int) -> Spec:
 
 
 def repeated(spec: Spec, rows: int) -> Spec:
-    """`spec` with at least `rows` tasks, and its own prompts: more answers of each cell. Raises InputError."""
+    """`spec` with at least `rows` calls and its own prompts: more answers per cell. Raises InputError."""
     if rows <= _size(spec):
         return spec
     repeats = -(-rows * spec.repeats // _size(spec))
     if repeats > MOST_REPEATS:
-        raise InputError(f"{rows:,} rows are too many for this spec's grid", fix="a smaller --limit")
+        raise InputError(f"{rows:,} rows are too many for this spec's grid", fix="use a smaller --limit")
     return spec.replace(repeats=repeats)
 
 

@@ -1,4 +1,4 @@
-"""The sweep itself: cell after cell, each with a server and a run of its own, and nothing left behind."""
+"""Runs a sweep: cell by cell, each with its own server and run, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from herogen_async.lab.bench.signals import all_as_ctrl_c, signals_later
 from herogen_async.lab.bench.sweep import Simulated, check_cell
 from herogen_async.specs.spec import Spec
 
-# Distinct prompts for a simulated server: more than a cell of an hour could ask, and made in a moment.
+# Distinct prompts for a simulated server: more than an hour-long cell could use, and created instantly.
 ROWS = 5_000_000
 _LIMITS = "HEROGEN_LIMITS_DIR"
 
-OnCell = Callable[[int, Measured | None], None]  # the cell's number from 1; None when it begins
+OnCell = Callable[[int, Measured | None], None]  # the cell's number from 1; None at its start
 
 
 def bench_simulated(
     spec: Spec, cells: Sequence[Cell], simulated: Simulated, *, seconds: float, limit: int | None, on_cell: OnCell
 ) -> Bench:
-    """Measure `cells` against the simulator, at most `seconds` and `limit` rows each; `on_cell` is told of each.
+    """Measure `cells` against the simulator, at most `seconds` and `limit` rows each; calls `on_cell` for each.
 
-    Ctrl-C ends it early, and what was measured by then is returned. Raises InputError, ServerFailed.
+    Ctrl-C ends it early and returns what was measured by then. Raises InputError, ServerFailed.
     """
     check_cell(seconds, limit)
     for cell in cells:
         simulated.policy(cell.setting)
     many = varied(spec, ROWS)
-    # The simulator charges a request's largest answer, whatever comes of it.
+    # The simulator charges each request for its largest possible answer.
     row_tokens = spec.sampling.max_completion_tokens or spec.sampling.max_tokens
 
     def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
@@ -54,15 +54,15 @@ def bench_simulated(
 def bench_endpoint(
     spec: Spec, cells: Sequence[Cell], endpoint: MeasuredEndpoint, *, seconds: float, limit: int | None, on_cell: OnCell
 ) -> Bench:
-    """Measure `cells` against a server that is there, as `bench_simulated`; the limits are ceilings of the runs.
+    """Measure `cells` against an existing server, like `bench_simulated`; the limits are ceilings for the runs.
 
-    It costs what the server takes for `limit` rows a cell. Raises InputError, also without a limit.
+    It costs what the server charges for `limit` rows per cell. Raises InputError, also if `limit` is None.
     """
     check_cell(seconds, limit)
     if limit is None:
         raise InputError(
-            f"a bench of {endpoint.base_url!r} may cost money, and no limit was given",
-            fix="--limit N: so many rows for each cell at most",
+            f"benchmarking {endpoint.base_url!r} may cost money, and no --limit was given",
+            fix="set --limit N, the maximum number of rows per cell",
         )
     many = repeated(spec, limit)
 
@@ -92,14 +92,14 @@ def _sweep(
                     on_cell(number, found)
                 if interrupted:
                     break
-    except KeyboardInterrupt:  # between two runs, which take it themselves
+    except KeyboardInterrupt:  # between two runs, which handle it themselves
         interrupted = True
     return Bench(tuple(measured), recommend(measured), server, len(cells), interrupted)
 
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards, whatever happens."""
+    """A temporary folder that is always removed."""
     folder = None
     try:
         with signals_later():
@@ -113,7 +113,7 @@ def _scratch() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _own_limits(folder: Path) -> Iterator[None]:
-    """Limits are shared by address: a simulated server's would stay as a file, for an address that never comes back."""
+    """Keep limits in `folder`: they are shared by address, and a simulated server's address never comes back."""
     before = os.environ.get(_LIMITS)
     os.environ[_LIMITS] = str(folder / "limits")
     try:

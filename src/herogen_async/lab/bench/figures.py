@@ -1,4 +1,4 @@
-"""From the samples of a cell to its figures. Pure."""
+"""Computes the figures of a cell from its samples. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from herogen_async.core.limits import MINUTE_S
 from herogen_async.generation.report import RunReport
 from herogen_async.lab.bench.records import Cell, Measured, Moment, Setting
 
-_PER_S = {"minute": 1 / MINUTE_S, "second": 1.0}  # what counts over longer may be spent at once
+_PER_S = {"minute": 1 / MINUTE_S, "second": 1.0}  # limits over longer windows may be spent at once
 
 
 def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None) -> Moment:
-    """The sample that a live report is; `row_tokens` as in `permitted_per_s`."""
+    """The sample in a live report; `row_tokens` as in `permitted_per_s`."""
     return Moment(
         at_s=round(report.elapsed_s, 3),
         rows=report.done,
@@ -28,9 +28,9 @@ def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None
 def measured_from(
     cell: Cell, moments: Sequence[Moment], live: RunReport, final: RunReport, *, row_tokens: int | None = None
 ) -> Measured:
-    """The figures of a cell. `live` is the last report before it was stopped, `final` the one after that.
+    """The figures of a cell. `live` is the last report before it was stopped, `final` the one after.
 
-    What is waited for and what is permitted is taken from `live`: at the end there is only the tail.
+    Binding shares and rate limits come from `live`: at the end there is only the tail.
     """
     answered, ended = final.done + final.failed, sum(final.errors.values())
     refused = final.errors.get("rate_limit", 0)
@@ -58,10 +58,10 @@ def measured_from(
 
 
 def steady_rate(points: Sequence[tuple[float, int]]) -> float | None:
-    """Rows a second in the second half of `points` (seconds, rows so far), None where too little came in it.
+    """Rows/s in the second half of `points` (seconds, rows so far); None if too few rows came in it.
 
-    It is the slope of the line through the samples that brought rows. Answers come in batches where all calls take the
-    same time: samples between two batches would only say how long ago the last one was.
+    It is the slope of the line through the samples with new rows. If all calls take the same time, answers come in
+    batches, and samples between two batches would only measure the time since the last one.
     """
     if not points:
         return None
@@ -75,9 +75,9 @@ def steady_rate(points: Sequence[tuple[float, int]]) -> float | None:
 
 
 def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None = None) -> float | None:
-    """The permitted rate in rows a second, None where no limit is known; by those set and those told.
+    """The rate limit in rows/s, None if no limit is known; from the limits set and those in headers.
 
-    Tokens a minute are rows a minute by what a row is charged: `row_tokens`, or what the taken share says.
+    A token limit is converted to rows by the charge per row: `row_tokens`, or derived from the used share.
     """
     rates = [
         value * _PER_S[per]
@@ -101,7 +101,7 @@ def _by_share(report: RunReport) -> float | None:
 
 
 def _permitted_pct(live: RunReport, setting: Setting, rows_per_s: float | None, row_tokens: int | None) -> float | None:
-    """The share of the permitted rate, of the same time as `rows_per_s` where the rate is known in rows."""
+    """The used share of the rate limit, over the same time as `rows_per_s` if the limit is known in rows."""
     permitted = permitted_per_s(live, setting, row_tokens)
     if rows_per_s is None or permitted is None or (row_tokens is None and _counts_tokens(live, setting)):
         return live.permitted_pct

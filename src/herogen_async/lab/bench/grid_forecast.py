@@ -1,4 +1,4 @@
-"""How long a grid takes and what a raise would buy, from the first of its answers in virtual time. Pure."""
+"""How long a grid takes and what raising a limit would gain, from its first answers in virtual time. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from herogen_async.lab.bench.records import Cell, plain_number
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswers:
-    """What virtual time brought: when each answer came, in seconds and ascending, and what was waited for.
+    """The answers in virtual time: when each came, in seconds and ascending, and what the run waited for.
 
-    `is_whole`: all rows were answered. `most_per_s` is what each limit permits in the long run, in rows a second.
+    `is_whole`: all rows were answered. `most_per_s` is what each limit allows in the long run, in rows/s.
     """
 
     answered_s: tuple[float, ...]
@@ -28,8 +28,8 @@ class FirstAnswers:
 class GridForecast:
     """How long `rows` rows take with a cell's limits, latency and concurrency.
 
-    `simulated` rows were answered in virtual time; where that is fewer than `rows`, the rest follows from their
-    steady `rows_per_s`. `binding` is what is waited for before the last answers, None where nothing is.
+    `simulated` rows were answered in virtual time; if that is fewer than `rows`, the rest is extrapolated from their
+    steady `rows_per_s`. `binding` is what the run waits for before the last answers, None if nothing.
     """
 
     cell: Cell
@@ -54,7 +54,7 @@ class GridForecast:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """What a change would buy: `what` is a sentence's part, `saved_s` less than zero where it costs time."""
+    """What a change would gain: `what` is a phrase, `saved_s` is negative if it costs time."""
 
     what: str
     outlook: GridForecast
@@ -66,7 +66,7 @@ class Raise:
 
 
 def outlook_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
-    """The outlook for `rows` rows. Raises ValueError when nothing was answered."""
+    """The forecast for `rows` rows. Raises ValueError if nothing was answered."""
     times = seen.answered_s
     if not times:
         raise ValueError("no answer came in virtual time")
@@ -75,7 +75,7 @@ def outlook_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
         duration_s, rows_per_s = times[-1], len(times) / max(times[-1], 1e-9)
     else:
         rows_per_s = rate_in_flight(times, seen.peak_in_flight)
-        for limit, most_per_s in seen.most_per_s.items():  # a burst in the first rows promises nothing for the rest
+        for limit, most_per_s in seen.most_per_s.items():  # a burst in the first rows does not last
             if most_per_s < rows_per_s:
                 rows_per_s, binding = most_per_s, limit
         duration_s = times[-1] + (rows - len(times)) / rows_per_s
@@ -93,10 +93,10 @@ def outlook_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
 
 
 def rate_in_flight(answered_s: Sequence[float], in_flight: int) -> float:
-    """Answers a second at the end of `answered_s`, of at most half of them.
+    """Answers per second at the end of `answered_s`, over at most half of them.
 
-    It is taken over a multiple of what is in flight: where all calls take the same time, answers come in rounds of so
-    many, and a part of a round says nothing.
+    Taken over a multiple of `in_flight`: if all calls take the same time, answers come in rounds of that size, and a
+    partial round would mislead.
     """
     count = len(answered_s)
     rounds = max(count // 2 // max(in_flight, 1), 1) * in_flight
@@ -107,9 +107,9 @@ def rate_in_flight(answered_s: Sequence[float], in_flight: int) -> float:
 
 
 def changes(outlook: GridForecast) -> list[tuple[str, Cell | None]]:
-    """The raises worth a look, with the cell that each makes; None where it can't change anything.
+    """The changes worth a look, each with its cell; None if it can't change anything.
 
-    Twice the concurrency does nothing where what there is was never all in use.
+    Doubling the concurrency does nothing if it was never fully used.
     """
     cell, setting = outlook.cell, outlook.cell.setting
     found: list[tuple[str, Cell | None]] = []

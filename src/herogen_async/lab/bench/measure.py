@@ -1,4 +1,4 @@
-"""One cell, measured: a real run into a folder that is thrown away, stopped when its time is up."""
+"""Measures one cell: a real run into a temporary folder, stopped when its time is up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from herogen_async.specs.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class MeasuredEndpoint:
-    """What to ask: a base URL, and the model and the route there; None is as for a run."""
+    """The server to measure: a base URL, and the model and route there; None means the same as for a run."""
 
     base_url: str
     model: str | None = None
@@ -27,7 +27,7 @@ class MeasuredEndpoint:
 
 
 def order_for(spec: Spec, endpoint: MeasuredEndpoint, settings: Settings, folder: Path) -> RunRequest:
-    """The order of a cell's run. Raises InputError."""
+    """The request for a cell's run. Raises InputError."""
     return new_request(
         spec,
         run=folder,
@@ -43,10 +43,10 @@ def order_for(spec: Spec, endpoint: MeasuredEndpoint, settings: Settings, folder
 def measure(
     cell: Cell, order: RunRequest, seconds: float, *, row_tokens: int | None = None
 ) -> tuple[Measured | None, bool]:
-    """The figures of `cell`, and whether a person stopped it; None when nothing had been seen by then.
+    """The figures of `cell` (None if there were none yet), and whether a person stopped it.
 
-    `row_tokens` is what the server charges for a row, where that is known. It ends after `seconds`, or with the last
-    row of the order. Raises InputError when the endpoint can't be measured.
+    `row_tokens` is the server's charge per row, if known. It ends after `seconds`, or with the last row of the order.
+    Raises InputError if the endpoint can't be measured.
     """
     samples = _Samples(cell, seconds, row_tokens)
     session = samples.session = _StoppableSession(order, Watch(on_report=samples))
@@ -56,7 +56,7 @@ def measure(
         return None, True
     if final.state == "parked":
         url = "" if order.server is None else f" --base-url {order.server.base_url}"
-        raise InputError(f"this can't be measured: {final.reason}", fix=f"herogen-async doctor{url} says what is wrong")
+        raise InputError(f"can't measure this endpoint: {final.reason}", fix=f"to diagnose: herogen-async doctor{url}")
     if samples.last is None:
         samples.last = final  # over before the first report
     if not samples.is_over and not session.is_stopped:
@@ -66,7 +66,7 @@ def measure(
 
 
 class _StoppableSession(Session):
-    """Asked to stop it drops what is in flight: nobody wants these answers."""
+    """A session whose `stop` drops what is in flight: nobody needs these answers."""
 
     is_stopped = False
 
@@ -76,7 +76,7 @@ class _StoppableSession(Session):
 
 
 class _Samples:
-    """Keeps what the live reports say, and ends the session when its time is up."""
+    """Keeps samples of the live reports, and ends the session when its time is up."""
 
     def __init__(self, cell: Cell, seconds: float, row_tokens: int | None) -> None:
         self.session: Session | None = None
@@ -88,7 +88,7 @@ class _Samples:
         self._row_tokens = row_tokens
 
     def __call__(self, report: RunReport) -> None:
-        if self.is_over:  # what comes now is the tail
+        if self.is_over:  # from here on it is the tail
             return
         self.last = report
         self.keep(report)

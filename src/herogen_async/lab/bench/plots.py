@@ -1,6 +1,6 @@
-"""A bench in pictures. Needs matplotlib, the [plot] extra: `draw_bench` raises ImportError without it.
+"""Charts of a bench. Needs matplotlib, the [plot] extra: `draw_bench` raises ImportError without it.
 
-One message a picture. The colours are Okabe and Ito's, which people with any colour vision tell apart.
+One message per chart. The colours are Okabe and Ito's, which people with any colour vision can tell apart.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is waited for, in words: always the same colour, whichever of them a bench has.
+# What a run waits for: the colour of each is always the same, whichever of them a bench has.
 _BINDING = {
-    "requests": ("#0072B2", "the requests limit"),
-    "tokens": ("#56B4E9", "the tokens limit"),
-    "concurrency": ("#E69F00", "the concurrency"),
-    "endpoint": ("#F0E442", "the endpoint, at its best"),
-    "gate": ("#D55E00", "a pause after a refusal"),
-    "retries": ("#CC79A7", "rows to be tried again"),
+    "requests": ("#0072B2", "request limit"),
+    "tokens": ("#56B4E9", "token limit"),
+    "concurrency": ("#E69F00", "concurrency"),
+    "endpoint": ("#F0E442", "endpoint at capacity"),
+    "gate": ("#D55E00", "pause after a refusal"),
+    "retries": ("#CC79A7", "retries"),
     "cpu": ("#009E73", "this process"),
-    "tail": ("#BDBDBD", "the last answers"),
+    "tail": ("#BDBDBD", "last answers"),
 }
 _DARK = ("#0072B2", "#D55E00", "#009E73", GREY)
 _PANEL = (5.4, 3.5)  # inches
 _COLUMNS = 2
-_BAR = 0.36  # inches a cell takes
-_RATE_OVER_S = 1.0  # answers come in bursts: what is shorter than that is no rate
-# The sizes keep marks visible that lie on each other.
+_BAR = 0.36  # inches per cell
+_RATE_OVER_S = 1.0  # answers come in bursts: a shorter window gives no rate
+# Different sizes keep overlapping marks visible.
 _QUANTILES = (("p99", "#D55E00", "^", 10), ("p95", "#E69F00", "s", 7), ("p50", "#0072B2", "o", 5))
 
 
 def draw_bench(bench: Bench) -> dict[str, bytes]:
-    """The pictures as PNG, by file name; none of refusals where there were none. Raises ImportError."""
+    """The charts as PNG, by file name; refusals only if there were any. Raises ImportError."""
     pictures: list[tuple[str, Callable[[Bench], Figure]]] = [
         ("throughput.png", _throughput),
         ("latency.png", _latency),
@@ -52,9 +52,9 @@ def draw_bench(bench: Bench) -> dict[str, bytes]:
 
 
 def _throughput(bench: Bench) -> Figure:
-    """Rows a second over time, and what is permitted."""
-    figure = _panels(bench, "Throughput against the permitted rate", _throughput_of, legend="concurrency")
-    figure.supylabel("rows a second")
+    """Rows/s over time, and the rate limit."""
+    figure = _panels(bench, "Throughput and rate limit", _throughput_of, legend="concurrency")
+    figure.supylabel("rows/s")
     figure.supxlabel("seconds")
     return figure
 
@@ -68,16 +68,16 @@ def _throughput_of(axes: Axes, cells: Sequence[Measured]) -> None:
     permitted = [each.permitted_per_s for each in cells if each.permitted_per_s is not None]
     if permitted:
         axes.axhline(permitted[-1], color="black", linestyle=(0, (5, 3)), linewidth=1.2)
-        axes.set_title(f"{cells[0].cell.setting.text}\ndashed: the permitted {permitted[-1]:,.4g} rows a second")
+        axes.set_title(f"{cells[0].cell.setting.text}\ndashed: rate limit, {permitted[-1]:,.4g} rows/s")
         top = max(top, permitted[-1])
     axes.set_ylim(0, 1.25 * top or 1)
     axes.set_xlim(0, max(each.seconds for each in cells))
 
 
 def _latency(bench: Bench) -> Figure:
-    """Quantiles of the latency against what was in flight."""
-    figure = _panels(bench, "How long an answer takes, by concurrency", _latency_of, legend="quantile")
-    figure.supylabel("milliseconds")
+    """Latency quantiles by concurrency."""
+    figure = _panels(bench, "Latency by concurrency", _latency_of, legend="quantile")
+    figure.supylabel("latency (ms)")
     figure.supxlabel("concurrency")
     return figure
 
@@ -92,7 +92,7 @@ def _latency_of(axes: Axes, cells: Sequence[Measured]) -> None:
         numbers = [each.latency_ms[name] for each in ordered]
         line: dict[str, Any] = {"color": colour, "marker": marker, "linewidth": 2, "markersize": size}
         axes.plot(places[:numbered], numbers[:numbered], label=name, **line)
-        axes.plot(places[numbered:], numbers[numbered:], **line)  # `auto` is no next step of the others
+        axes.plot(places[numbered:], numbers[numbered:], **line)  # `auto` does not continue the others
     axes.set_xticks(places, [concurrency_text(each) for each in ordered])
     axes.set_xlim(-0.4, max(len(ordered) - 0.6, 0.4))
     axes.set_ylim(0, 1.15 * top or 1)
@@ -121,26 +121,26 @@ def _binding(bench: Bench) -> Figure:
                 )
         starts = [start + width for start, width in zip(starts, widths, strict=True)]
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of the time")
+    axes.set_xlabel("% of time")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9, borderaxespad=0)
     return figure
 
 
 def _refusals(bench: Bench) -> Figure:
-    """The share of requests that met a 429, cell by cell."""
-    figure, axes = _bars(bench, "Requests that were refused (429)")
+    """The share of requests refused with a 429, by cell."""
+    figure, axes = _bars(bench, "Refused requests (429)")
     shares = [each.refused_pct for each in bench.measured]
     axes.barh(range(len(shares)), shares, color="#D55E00", height=0.7)
     for place, each in enumerate(bench.measured):
         text = f" {each.refused_pct:.1f} % ({each.refused:,})" if each.refused else " none"
         axes.text(each.refused_pct, place, text, va="center", fontsize=9)
     axes.set_xlim(0, 1.25 * max(shares) or 1)
-    axes.set_xlabel("% of the requests")
+    axes.set_xlabel("% of requests")
     return figure
 
 
 def rates_over_time(each: Measured) -> tuple[list[float], list[float]]:
-    """(seconds, rows a second) of a cell: at each sample the slope of the rows over the time before it."""
+    """(seconds, rows/s) of a cell: at each sample, the slope of the rows over the time before it."""
     times, rates = [], []
     over_s = max(_RATE_OVER_S, each.seconds / 6)
     points = [(0.0, 0), *((moment.at_s, moment.rows) for moment in each.moments)]
@@ -153,7 +153,7 @@ def rates_over_time(each: Measured) -> tuple[list[float], list[float]]:
 
 
 def _panels(bench: Bench, title: str, fill: Callable[[Axes, Sequence[Measured]], None], *, legend: str) -> Figure:
-    """A panel for each setting, and one legend for all: they have the same lines."""
+    """One panel per setting, and one legend for all, as they have the same lines."""
     settings: dict[Setting, list[Measured]] = {}
     for each in bench.measured:
         settings.setdefault(each.cell.setting, []).append(each)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from herogen_async.lab.bench.records import Advice, Measured, Setting
 
-NEAR_BEST = 0.98  # what is within that of the best is as good: a cell of ten seconds says no more than a percent or two
+NEAR_BEST = 0.98  # of the best counts as equal: a ten-second cell is accurate to a per cent or two
 NEAR_LIMIT_PCT = 97.0
 _LIMITS = ("requests", "tokens", "input_tokens", "output_tokens", "gate", "day")
 _OWN = ("concurrency",)
 
 
 def recommend(measured: Sequence[Measured]) -> tuple[Advice, ...]:
-    """An advice for every setting that was measured, in their order."""
+    """One piece of advice per measured setting, in order."""
     settings: dict[Setting, list[Measured]] = {}
     for each in measured:
         settings.setdefault(each.cell.setting, []).append(each)
@@ -21,12 +21,12 @@ def recommend(measured: Sequence[Measured]) -> tuple[Advice, ...]:
 
 
 def _advice(setting: Setting, cells: Sequence[Measured]) -> Advice:
-    # What is above the permitted rate was saved up, or came in a burst: the others are not worse for that.
+    # Anything above the rate limit was saved up or came in a burst: it does not make the others worse.
     best = max(min(each.rows_per_s, each.permitted_per_s or each.rows_per_s) for each in cells)
     auto = next((each for each in cells if each.cell.concurrency == "auto"), None)
     numbered = sorted((each for each in cells if each is not auto), key=_number)
     near = [each for each in numbered if each.rows_per_s >= NEAR_BEST * best]
-    # Where only `auto` came near, the largest that was tried stands for "more than this".
+    # If only `auto` came near, the highest one tried stands for "more than this".
     chosen = near[0] if near else numbered[-1] if numbered else auto
     assert chosen is not None
     return Advice(

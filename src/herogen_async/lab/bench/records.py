@@ -1,4 +1,4 @@
-"""What is measured, and what came of it. Plain records."""
+"""The input and the results of a measurement, as plain records."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Concurrency = int | Literal["auto"]
 
 
 def plain_number(value: float) -> str:
-    """`3,000`, `0.5`: in full, without a point where none is needed."""
+    """`3,000`, `0.5`: in full, without unnecessary decimals."""
     return f"{value:,.0f}" if value == round(value) else f"{value:,}"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a cell is measured against: requests and tokens a minute that are permitted, and the latency in ms.
+    """What a cell is measured against: request and token limits per minute, and the latency in ms.
 
-    `rpm` and `tpm` are None where there is no such limit, `latency_ms` where the server is not ours to slow down.
+    `rpm` and `tpm` are None without such a limit, `latency_ms` for a server whose latency we do not control.
     """
 
     rpm: float | None = None
@@ -26,7 +26,7 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """`3,000 rpm, 800 ms`; `no limit` where nothing is limited."""
+        """`3,000 rpm, 800 ms`; `no limit` without any."""
         limits = [
             f"{plain_number(value)} {name}"
             for name, value in (("rpm", self.rpm), ("tpm", self.tpm))
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """What distinguishes it, for a person."""
+        """The cell's distinguishing values, for people."""
         return f"concurrency {self.concurrency}, {self.setting.text}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,8 +57,8 @@ class Cell:
 class Moment:
     """A sample of a running cell, `at_s` seconds after its first request was due.
 
-    `rows` and `refused` count from the start. `permitted` is how many rows the limits allowed so far, None while none
-    is known. `concurrency` is how many calls may be in flight.
+    `rows` and `refused` count from the start. `permitted` is how many rows the limits allowed so far, None while no
+    limit is known. `concurrency` is the maximum number of calls in flight.
     """
 
     at_s: float
@@ -72,13 +72,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one cell came to.
+    """The result of one cell.
 
-    `rows_per_s` is of the second half of its `seconds`: warmed up, and without what is still in flight at the end.
-    `permitted_pct` is the share of the permitted rate that was taken, `permitted_per_s` that rate in rows; None where
-    no limit is known. `refused` are 429s, `refused_pct` their share of the requests that ended. `latency_ms` holds
-    `p50`, `p95`, `p99`; `in_flight` is the mean of the second half; `reached` how many calls might be in flight at
-    the end. `binding_shares` are the % of the time that each thing was waited for.
+    `rows_per_s` is measured over the second half of its `seconds`: warmed up, and without what is in flight at the end.
+    `permitted_pct` is the used share of the rate limit, `permitted_per_s` the limit in rows/s; None if no limit is
+    known. `refused` are 429s, `refused_pct` their share of the requests that ended. `latency_ms` has `p50`, `p95` and
+    `p99`; `in_flight` is the mean over the second half; `reached` is the concurrency at the end. `binding_shares` are
+    the % of time spent waiting for each limit.
     """
 
     cell: Cell
@@ -105,10 +105,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What one setting's cells say. `concurrency` is the smallest that comes near the best, None if only `auto` ran.
+    """The advice for one setting. `concurrency` is the smallest one close to the best, None if only `auto` ran.
 
-    `limit_binds`: the permitted rate is what holds it back. `is_edge`: the largest that was tried is still held back
-    by the concurrency itself. `auto` is the cell of `auto`, None when it was not in the sweep.
+    `limit_binds`: the rate limit is the bottleneck. `is_edge`: even the highest one tried is still limited by the
+    concurrency itself. `auto` is the cell of `auto`, None when it was not in the sweep.
     """
 
     setting: Setting
@@ -121,7 +121,7 @@ class Advice:
     auto: Measured | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data; of `auto` only what it reached."""
+        """Plain JSON-able data; of `auto`, only what it reached."""
         auto = None if self.auto is None else {"rows_per_s": self.auto.rows_per_s, "reached": self.auto.reached}
         own = {name: getattr(self, name) for name in self.__slots__ if name not in ("setting", "auto")}
         return {**asdict(self.setting), **own, "auto": auto}
@@ -129,9 +129,9 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A sweep: the cells that were measured, what they say, and how they were measured.
+    """A sweep: the measured cells, the advice, and how they were measured.
 
-    `server` says what answered. `interrupted`: it ended before its `planned` cells were done.
+    `server` describes the server. `interrupted`: it ended before its `planned` cells were done.
     """
 
     measured: tuple[Measured, ...]

@@ -1,4 +1,4 @@
-"""The simulated server in a process of its own: it must not share the client's loop, nor its core."""
+"""The simulated server in its own process: it must not share the client's loop or core."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from herogen_async.lab.bench.records import Setting
 from herogen_async.lab.bench.signals import signals_later
 from herogen_async.lab.bench.sweep import Simulated
 
-START_S = 30.0  # it takes half a second; longer on a machine that is busy
+START_S = 30.0  # usually half a second; longer on a busy machine
 STOP_S = 5.0
 
 
@@ -29,23 +29,23 @@ class ServerFailed(HerogenError):
 
 @contextlib.contextmanager
 def serving(setting: Setting, simulated: Simulated) -> Iterator[str]:
-    """The base URL of a server like that; it is gone when the block ends. Raises ServerFailed."""
+    """The base URL of such a server, which ends with the block. Raises ServerFailed."""
     child = None
     with tempfile.TemporaryFile() as words:
         try:
             with signals_later():
-                child = subprocess.Popen(  # noqa: S603 - a fixed command of this very Python
+                child = subprocess.Popen(  # noqa: S603 - a fixed command of this Python
                     [sys.executable, "-m", "herogen_async", *_arguments(setting, simulated)],
-                    stdin=subprocess.PIPE,  # nothing is ever written: it closes when this process ends, however it ends
+                    stdin=subprocess.PIPE,  # never written to: it closes when this process ends, in whatever way
                     stdout=subprocess.PIPE,
                     stderr=words,
                     env=without_keys(os.environ),
-                    start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group
+                    start_new_session=True,  # Ctrl-C in the terminal goes to the whole group
                 )
             url = _url(child)
             if url is None:
                 words.seek(0)
-                said = words.read(2000).decode("utf-8", "replace").strip() or "it said nothing"
+                said = words.read(2000).decode("utf-8", "replace").strip() or "no output"
                 raise ServerFailed(f"the simulated server did not start: {said}", fix="try: herogen-async simulate")
             yield url
         finally:
@@ -68,11 +68,11 @@ def _arguments(setting: Setting, simulated: Simulated) -> list[str]:
 
 
 def _url(child: subprocess.Popen[bytes]) -> str | None:
-    """What it says first; None when it says nothing in time, or something else."""
+    """The URL in its first line; None if there is none in time."""
     assert child.stdout is not None
     if not select.select([child.stdout], [], [], START_S)[0]:
         return None
-    line = child.stdout.readline()  # it writes its lines whole
+    line = child.stdout.readline()  # it writes whole lines
     return str(codec.loads(line)["url"]) if line.startswith(b'{"url"') else None
 
 

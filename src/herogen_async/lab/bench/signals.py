@@ -1,4 +1,4 @@
-"""What a person's signals do to a sweep: they end it, and leave no process and no folder behind."""
+"""Signals end a sweep without leaving a process or a folder behind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def all_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise KeyboardInterrupt too: killed at once, this process would leave its server behind."""
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt: a killed process would leave its server behind."""
     with _handled_by(signal.default_int_handler):
         yield
 
 
 @contextlib.contextmanager
 def signals_later() -> Iterator[None]:
-    """What a signal does is done after the block: in the middle of it nobody would know what there is to clean up.
+    """Delay signals until after the block: in the middle of it, it is unknown what to clean up.
 
-    They are not blocked: a child that is started would inherit that, and never end.
+    They are not blocked: a child process would inherit that, and never end.
     """
     came: list[int] = []
     with _handled_by(lambda number, _: came.append(number)):
@@ -34,7 +34,7 @@ def signals_later() -> Iterator[None]:
 @contextlib.contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # a thread gets no signals
+        yield  # threads get no signals
         return
     before = {number: signal.signal(number, handler) for number in _ENDINGS}
     try:

@@ -1,4 +1,4 @@
-"""A bench in words: the table, what it says, and the next command. Pure."""
+"""A bench as text: the table, the advice and the next command. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from herogen_async.lab.bench.grid_forecast import GridForecast, Raise
 from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
 from herogen_async.view.terminal.plain import BINDS
 
-HEADINGS = ("concurrency", "rows/s", "permitted", "429s", "p50/p95/p99 ms", "in flight", "bound by")
-OUTLOOK_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "bound by", "simulated")
-_LITTLE_S = 0.005  # of what a change saves: less is rounding
-_LITTLE = 0.01  # ... or a hundredth of the whole
+HEADINGS = ("concurrency", "rows/s", "of limit", "429s", "p50/p95/p99 ms", "in flight", "limited by")
+OUTLOOK_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "limited by", "simulated")
+_LITTLE_S = 0.005  # of time saved: less is rounding
+_LITTLE = 0.01  # ... or 1 % of the total
 
 
 def tables(measured: Sequence[Measured]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """For each setting its name and a line of texts a cell, under HEADINGS: 80 columns hold it."""
+    """For each setting, its name and one line of texts per cell, under HEADINGS; fits in 80 columns."""
     found: dict[Setting, list[tuple[str, ...]]] = {}
     for each in measured:
         found.setdefault(each.cell.setting, []).append(_row(each))
@@ -38,14 +38,14 @@ def _row(each: Measured) -> tuple[str, ...]:
 
 
 def concurrency_text(each: Measured) -> str:
-    """`64`, or what `auto` came to: `auto (61)`."""
+    """`64`, or what `auto` reached: `auto (61)`."""
     if each.cell.concurrency != "auto":
         return str(each.cell.concurrency)
     return f"auto ({each.reached})" if each.reached else "auto"
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns two blanks apart, for where there is no terminal."""
+    """Columns two spaces apart, for output without a terminal."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -54,24 +54,24 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 
 
 def advice_lines(bench: Bench) -> list[str]:
-    """What each setting's cells say, in sentences."""
+    """The advice for each setting, as sentences."""
     lines = [line for advice in bench.advice for line in _sentences(advice)]
     if bench.interrupted:
-        lines.insert(0, f"Interrupted: {len(bench.measured)} of {bench.planned} cells were measured.")
+        lines.insert(0, f"Interrupted: {len(bench.measured)} of {bench.planned} cells measured.")
     return lines
 
 
 def bench_run_command(bench: Bench, run: Sequence[str]) -> str:
-    """The run that the last advice means; `run` is its beginning, up to which server."""
+    """The run command for the last advice; `run` is its beginning, including the server."""
     if not bench.advice:
-        return "the same command again"
+        return "run the same command again"
     advice = bench.advice[-1]
     wanted = "auto" if advice.concurrency is None else str(advice.concurrency)
     return shlex.join([*run, *_limits(advice.setting), "--concurrency", wanted])
 
 
 def outlook_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
-    """A line of texts a cell, under OUTLOOK_HEADINGS."""
+    """One line of texts per cell, under OUTLOOK_HEADINGS."""
     return [
         (
             each.cell.setting.text,
@@ -79,25 +79,25 @@ def outlook_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
             duration(each.duration_s),
             rate(each.rows_per_s),
             each.binding or "-",
-            f"the first {count(each.simulated)}" if each.is_extrapolated else "all",
+            f"first {count(each.simulated)}" if each.is_extrapolated else "all",
         )
         for each in outlooks
     ]
 
 
 def outlook_lines(outlook: GridForecast, raises: Sequence[Raise]) -> list[str]:
-    """How long it takes, what binds, and what each raise would buy."""
+    """How long it takes, what limits it, and what raising each limit would gain."""
     head = f"{count(outlook.rows)} rows take {duration(outlook.duration_s)} with {outlook.cell.text}"
     lines = [f"{head} ({rate(outlook.rows_per_s)} rows/s; {_known(outlook)})."]
     if outlook.binding is not None:
-        lines.append(f"Bound by: {BINDS.get(outlook.binding, outlook.binding)}.")
+        lines.append(f"Limited by: {BINDS.get(outlook.binding, outlook.binding)}.")
     if outlook.refused:
-        lines.append(f"{several(outlook.refused, 'request')} would be refused (429) and sent again.")
+        lines.append(f"{several(outlook.refused, 'request')} would be refused (429) and retried.")
     return lines + [_raise_text(outlook, each) for each in raises]
 
 
 def best_raise(outlook: GridForecast, raises: Sequence[Raise], run: Sequence[str]) -> str:
-    """The run that goes with the outlook; with more calls in flight where those save time, for they cost nothing."""
+    """The run command for the forecast; with more calls in flight if that saves time, as it costs nothing."""
     better = (each for each in raises if each.outlook.cell.setting == outlook.cell.setting and _saves(outlook, each))
     cell = next((each.outlook.cell for each in better), outlook.cell)
     return shlex.join([*run, *_limits(cell.setting), "--concurrency", str(cell.concurrency)])
@@ -118,41 +118,41 @@ def _little_s(outlook: GridForecast) -> float:
 
 def _raise_text(outlook: GridForecast, each: Raise) -> str:
     if abs(each.saved_s) <= _little_s(outlook):
-        return f"With {each.what}: {duration(each.outlook.duration_s)}, the same."
-    word = "less" if each.saved_s > 0 else "more"
+        return f"With {each.what}: {duration(each.outlook.duration_s)} (no gain)."
+    word = "saves" if each.saved_s > 0 else "adds"
     takes, change = duration(each.outlook.duration_s), duration(abs(each.saved_s))
-    return f"With {each.what}: {takes}, {change} {word}."
+    return f"With {each.what}: {takes} ({word} {change})."
 
 
 def _known(outlook: GridForecast) -> str:
     if not outlook.is_extrapolated:
-        return "all of them in virtual time"
-    return f"extrapolated from the first {count(outlook.simulated)} in virtual time"
+        return "all simulated in virtual time"
+    return f"extrapolated from the first {count(outlook.simulated)}, simulated in virtual time"
 
 
 def _sentences(advice: Advice) -> list[str]:
     where = f"{advice.setting.text}:"
-    share = "" if advice.permitted_pct is None else f", {advice.permitted_pct:.1f} % of the permitted rate"
+    share = "" if advice.permitted_pct is None else f", {advice.permitted_pct:.1f} % of the rate limit"
     reached = f"{rate(advice.rows_per_s)} rows/s{share}"
     if not advice.best_rows_per_s:
-        return [f"{where} no answer came in time. Give a cell more --seconds than two answers take."]
+        return [f"{where} no answers in time; set --seconds to more than twice the latency."]
     if advice.concurrency is None:
-        return [f"{where} auto came to {_auto_in_flight(advice)} in flight and {reached}.{_limit_text(advice)}"]
+        return [f"{where} auto reached {_auto_in_flight(advice)} in flight and {reached}.{_limit_text(advice)}"]
     if advice.is_edge:
-        more = f"{where} {count(advice.concurrency)} in flight, the most that was tried, brought {reached}."
-        lines = [f"{more} More would bring more: try --concurrency {2 * advice.concurrency}."]
+        more = f"{where} {count(advice.concurrency)} in flight, the highest tried, reached {reached}."
+        lines = [f"{more} Higher is faster: try --concurrency {2 * advice.concurrency}."]
     else:
         lines = [f"{where} --concurrency {advice.concurrency} is enough: {reached}.{_limit_text(advice)}"]
     if advice.auto is not None:
         pct = 100 * advice.auto.rows_per_s / advice.best_rows_per_s
         came = f"{_auto_in_flight(advice)} in flight and {rate(advice.auto.rows_per_s)} rows/s"
-        lines.append(f"{where} auto came to {came} in {duration(advice.auto.seconds)}, {pct:.0f} % of the best.")
+        lines.append(f"{where} auto reached {came} in {duration(advice.auto.seconds)}, {pct:.0f} % of the best.")
     return lines
 
 
 def _limit_text(advice: Advice) -> str:
     if advice.limit_binds:
-        return " The limit binds: more calls in flight gain nothing, a higher limit would."
+        return " The rate limit binds: more calls in flight gain nothing, a higher limit would."
     return " More calls in flight gain nothing."
 
 

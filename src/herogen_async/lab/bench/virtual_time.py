@@ -1,6 +1,6 @@
-"""A grid in virtual time: the engine, gate and admission of a real run, against the simulator, without a network.
+"""A grid in virtual time: the engine, gate and admission of a real run against the simulator, without a network.
 
-A small grid is asked whole. Of a larger one only the first rows are: as many as it takes for the rate to be steady.
+A small grid runs completely. Of a larger one, only the first rows run: enough for a steady rate.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from herogen_async.lab.simulator import VirtualEndpoint
 from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.spec import Spec
 
-WHOLE_ROWS = 1000  # up to that the whole grid is asked, a quarter of a second of work
-FEWEST_SIMULATED_ROWS = 400  # of a larger grid, and ...
-ROUNDS = 4  # ... so many answers for each call in flight: two to warm up, two to measure
-FEWEST_OF_AUTO = 4000  # it takes some thousand answers to find out how many calls in flight are worth having
-# The share of a minute that a server has saved up, where the rest of a run is reckoned from its beginning: a whole one
-# would be spent long before the end, with none at all the very first request is refused.
+WHOLE_ROWS = 1000  # up to this size the whole grid runs, in a quarter of a second
+FEWEST_SIMULATED_ROWS = 400  # of a larger grid, plus ...
+ROUNDS = 4  # ... this many answers per call in flight: two to warm up, two to measure
+FEWEST_OF_AUTO = 4000  # `auto` needs some thousand answers to find the right concurrency
+# The share of a minute's limit that a server has saved up, when the rest of a run is extrapolated from its beginning: a
+# full minute would be spent long before the end, and with none the very first request would be refused.
 SAVED = 2 / 60
-ANSWERS_TOGETHER_S = 0.001  # answers that come together are let come together
-# In virtual time, besides ten latencies: hours in which next to nothing happens are work for nothing.
+ANSWERS_TOGETHER_S = 0.001  # answers that arrive together are counted together
+# The limit in virtual time, besides ten latencies: hours in which hardly anything happens are wasted work.
 MOST_S, MOST_LATENCIES = 2 * MINUTE_S, 10.0
 _MODEL = "simulated"
 
@@ -47,11 +47,11 @@ _MODEL = "simulated"
 def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> GridForecast:
     """How long `rows` rows of `spec` take. Raises InputError."""
     if rows < 1:
-        raise InputError(f"{rows} rows can't be asked for", fix="give --rows a number above zero")
+        raise InputError(f"can't forecast {rows} rows", fix="set --rows to 1 or more")
     setting = cell.setting
     if setting.rpm is None and setting.tpm is None and not setting.latency_ms:
         raise InputError(
-            "with neither a limit nor a latency everything takes no time", fix="give --latency-ms, --rpm or --tpm"
+            "without a limit or a latency, everything takes no time", fix="set --latency-ms, --rpm or --tpm"
         )
     if rows <= WHOLE_ROWS:
         seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=1.0)
@@ -60,14 +60,14 @@ def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> GridFore
     seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=_saved(spec, cell.setting, simulated))
     if not seen.answered_s:
         raise InputError(
-            f"nothing is answered in {MOST_S / 60:.0f} minutes with {cell.text}",
-            fix="give larger limits, or a smaller latency",
+            f"no answers within {MOST_S / 60:.0f} min with {cell.text}",
+            fix="set larger limits or a smaller latency",
         )
     return outlook_from(cell, rows, seen)
 
 
 def raises(spec: Spec, outlook: GridForecast, simulated: Simulated) -> list[Raise]:
-    """What twice of each limit, twice the concurrency and half the latency would buy. Raises InputError."""
+    """What doubling each limit or the concurrency, or halving the latency, would gain. Raises InputError."""
     found = []
     for what, cell in changes(outlook):
         other = outlook if cell is None else foresee(spec, outlook.rows, cell, simulated)
@@ -76,7 +76,7 @@ def raises(spec: Spec, outlook: GridForecast, simulated: Simulated) -> list[Rais
 
 
 def _saved(spec: Spec, setting: Setting, simulated: Simulated) -> float:
-    """SAVED, or the share that the very first row takes: no real server refuses that one."""
+    """SAVED, or the share that the very first row takes, which no real server refuses."""
     periods = MINUTE_S if simulated.enforce.endswith("-second") else 1.0
     needs = ((1, setting.rpm), (_most_tokens(spec), setting.tpm))
     return min(1.0, max(SAVED, *(periods * need / limit for need, limit in needs if limit is not None), 0.0))
@@ -102,9 +102,9 @@ class _Rehearsal:
         self._counters = Counters(total=rows)
 
     def seen(self, *, saved: float) -> FirstAnswers:
-        """Run it; `saved` is the share of a minute that the server has saved up at the start."""
+        """Run it; `saved` is the share of a minute's limit that the server has saved up at the start."""
         was_on = gc.isenabled()
-        gc.disable()  # half a second of short-lived objects: to look for cycles takes a fifth of it
+        gc.disable()  # half a second of short-lived objects: looking for cycles would take a fifth of it
         try:
             return run_virtual(self._run(saved))
         finally:
@@ -158,11 +158,11 @@ class _Rehearsal:
         )
 
     def _most_per_s(self, most_tokens: int) -> dict[str, float]:
-        """Rows a second that each limit permits in the long run."""
+        """Rows/s that each limit allows in the long run."""
         setting, rows = self._cell.setting, max(len(self._answered_s), 1)
         found = {} if setting.rpm is None else {"requests": setting.rpm / MINUTE_S}
         if setting.tpm is not None:
-            # What the simulator charges on arrival, for good.
+            # The simulator's final charge on arrival.
             charge = max(most_tokens, self._counters.session_usage["prompt_tokens"] / rows, 1)
             found["tokens"] = setting.tpm / MINUTE_S / charge
         return found

@@ -73,8 +73,8 @@ def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]
     yield ""
     yield (
         f"{assembled.written:,} {what} from the model {inline(manifest.model)}, generated with "
-        f"herogen-async for fine-tuning. Format: "
-        f"`{assembled.how.format}`, {FORMATS[assembled.how.format].says}."
+        f"herogen-async for fine-tuning. Format "
+        f"`{assembled.how.format}`: {FORMATS[assembled.how.format].says}."
     )
     yield ""
     for warning in assembled.warnings:
@@ -155,7 +155,7 @@ def _figures(assembled: Assembled) -> Iterator[str]:
             yield f"- {inline(part.line(), 1000)}"
     yield (
         f"- Grid cells: {coverage.cells:,}, {coverage.empty:,} of them without a row; rows per cell: "
-        f"{coverage.fewest:,} to {coverage.most:,}."
+        f"{coverage.rows_per_cell}."
     )
     estimated = f" (estimated for {tokens.estimated:,} rows)" if tokens.estimated else ""
     yield f"- Answer tokens: {tokens.completion:,}{estimated}."

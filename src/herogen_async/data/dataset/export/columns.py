@@ -1,4 +1,4 @@
-"""The columns of a table of rows: which fields of a journal's line, of which kinds, beside the attributes."""
+"""The columns of a table of rows: the fields of a journal line with their kinds, and the attributes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from herogen_async.generation.journal.record import ROW, FieldKind
 
-Columns = Sequence[tuple[str, FieldKind]]  # name, and what its cells hold
+Columns = Sequence[tuple[str, FieldKind]]  # name, and the kind of its cells
 
-# Of a row's `usage`, which is a column for each number that every server tells.
+# A row's `usage` becomes one column for each number that every server reports.
 USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -26,9 +26,12 @@ def row_columns(fields: Iterable[str]) -> list[tuple[str, FieldKind]]:
 
 
 def row_cells(fields: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:
-    """Takes from a row the cells below `row_columns(fields)`; None for each number that its server did not tell."""
+    """A function from a row to its cells under `row_columns(fields)`; None for what the server did not report."""
     at = fields.index("usage")
-    before, after = itemgetter(*fields[:at]), itemgetter(*fields[at:])  # two or more on each side: both give tuples
+    before, after = (
+        itemgetter(*fields[:at]),
+        itemgetter(*fields[at:]),
+    )  # two or more on each side, so both return tuples
 
     def cells(row: Mapping[str, Any]) -> tuple[object, ...]:
         usage, *rest = after(row)
@@ -38,9 +41,9 @@ def row_cells(fields: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[obje
 
 
 def attribute_columns(attributes: Iterable[str], others: Collection[str]) -> list[tuple[str, FieldKind]]:
-    """A column an attribute; one whose name another column has is called `cell_<name>`.
+    """One column per attribute; a name that is already taken becomes `cell_<name>`.
 
-    Names that differ in case alone are equal to some readers (DuckDB).
+    Names that differ only in case are equal to some readers (DuckDB).
     """
     taken = {name.casefold() for name in others}
     columns = []
