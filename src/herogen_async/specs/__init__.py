@@ -1,1 +1,1 @@
-"""What is to be generated: the spec, the cells that it spans, the calls that it wants."""
+"""What to generate: the spec, its cells and its calls."""

@@ -222,7 +222,7 @@ def _lengths_title(words: Mapping[str, Mapping[int, int]]) -> str:
         return f"{cut:,} of {total:,} answers cut off" + (f", {outliers:,} length outliers" if outliers else "")
     if outliers:
         return f"{outliers:,} of {total:,} answers far shorter or longer than the others"
-    return f"None of {total:,} answers cut off or a length outlier"
+    return f"No cut-off answers or length outliers ({total:,} answers)"
 
 
 def _duplication(nearest: Sequence[float], groups: Sequence[int], threshold: float) -> Figure:

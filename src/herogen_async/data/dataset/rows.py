@@ -1,9 +1,9 @@
-"""The rows of a run in the grid's order, whatever the order they were written in.
+"""The rows of a run in grid order, in whatever order they were written.
 
-- each task's answer is there once, the first one written (P6); of several generations' answers the newest;
-- a row whose key is not the one that its plan has at its index belongs to another run: counted, left out;
-- a row that was made before the grid was changed is in its new place; one of another generation is left out;
-- memory: eight bytes a row, for the place where it lies; the rows themselves stay on disk.
+- each call's answer comes once, the first one written (P6); of several generations, the newest;
+- a row whose key does not match its plan at its index belongs to another run: counted and left out;
+- a row written before the grid changed is in its new place; one of another generation is left out;
+- memory: eight bytes per row, for its place on disk; the rows themselves stay on disk.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
 from herogen_async.specs.spec import Template
 
-_PAGE = 1024  # tasks: 8 KiB, so that even rows scattered over a huge grid cost no more than they do on disk
+_PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
 _SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
 
 
 class RunRows:
-    """What the run in `run` holds now, in the grid's order; rows that are written from now on are not in it.
+    """The rows of `run` at this moment, in grid order; rows written later are not included.
 
-    Reads the whole journal once, checksums included; each iteration reads it again. Raises RunFolderError when there
-    is no run, DamageError when its journal is damaged.
+    Reads the whole journal once, checksums included; each iteration reads it again. Raises RunFolderError if there is
+    no run, DamageError if its journal is damaged.
     """
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
@@ -49,16 +49,16 @@ class RunRows:
         return self._count
 
     def __contains__(self, index: object) -> bool:
-        """Whether the task at `index` has an answer."""
+        """Whether the call at `index` has an answer."""
         if not isinstance(index, int):
             return False
         page = self._pages.get(index // _PAGE)
         return page is not None and page[index % _PAGE] != 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Each row as it was written, without its checksum; `sub_prompt` as the manifest's spec has it today.
+        """Each row as written, without its checksum; `sub_prompt` is from the manifest's current spec.
 
-        A sub-prompt was never sent: it may be changed in the manifest, and no answer has to be bought again.
+        A sub-prompt is never sent, so it may change in the manifest without paying for answers again.
         """
         sub_prompt = Template(self.spec.sub_prompt)
         with ExitStack() as stack:
@@ -95,11 +95,11 @@ class RunRows:
         if page[index % _PAGE]:
             self.doubles += 1
             return
-        page[index % _PAGE] = place + 1  # 0 is: no answer
+        page[index % _PAGE] = place + 1  # 0 means no answer
         self._count += 1
 
     def _places(self) -> Iterator[tuple[int, int, int]]:
-        """(index, number of the segment, byte in it) of each row, by index."""
+        """(index, segment number, byte offset) of each row, by index."""
         for number in sorted(self._pages):
             for slot, place in enumerate(self._pages[number]):
                 if place:

@@ -123,7 +123,7 @@ def _shared_more(texts: Sequence[str], mark: str, what: str) -> Note | None:
         text = f"A single row shares nothing with others: only what is well known as {_A[what]} counts as one."
         return Note(MENDED, text, "one_row")
     told = f"The {what} is {quoted(mark)}" if mark else f"There is no {what}"
-    return Note(MENDED, f"{told}: that all rows end with {quoted(tail)} is a coincidence.", f"{what}_core")
+    return Note(MENDED, f"{told}: the common end {quoted(tail)} is a coincidence.", f"{what}_core")
 
 
 def recipe_of(table: Table) -> Recipe:

@@ -114,5 +114,7 @@ def _completion_notes(completions: list[str], tail: str, mark: str) -> tuple[Not
 
 def _accident(what: str, tail: str, mark: str, code: str) -> Note:
     end = quoted(tail)
-    text = f"The {what} share the end {end}, which is no {mark}: it is coincidental, or also occurs inside them."
+    text = (
+        f"The {what} share the end {end}, which is not a usable {mark}: it is coincidental, or also occurs inside them."
+    )
     return Note(MENDED, text, code)

@@ -1,4 +1,4 @@
-"""How the rows lie in the grid."""
+"""Coverage of the grid by the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.data.quality.records import Coverage
 from herogen_async.specs.sources.grid import Grid
 
-OUTSIDE = -1  # the place of a cell that the grid does not hold
+OUTSIDE = -1  # the place of a cell that is not in the grid
 
 
 class Places:
@@ -26,7 +26,7 @@ class Places:
             return OUTSIDE
 
     def coverage(self, places: Iterable[int], repeats: int) -> Coverage:
-        """Of rows at `places`."""
+        """The coverage by rows at `places`."""
         by_cell = Counter(places)
         outside = by_cell.pop(OUTSIDE, 0)
         empty = self._grid.size - len(by_cell)
