@@ -258,7 +258,7 @@ def test_all_mistakes_are_reported_in_one_error_in_the_order_of_their_lines() ->
     assert [line.split(": ")[0] for line in lines] == ["s.yaml:1", "s.yaml:3", "s.yaml:4", "s.yaml:5", "s.yaml:6"]
     assert error.line == 1
     assert error.fix == "correct these 5 mistakes"
-    assert "(write e.g. `repeats: 3`)" in lines[-1]
+    assert "(for example: `repeats: 3`)" in lines[-1]
 
 
 def test_a_thousand_mistakes_fit_a_screen() -> None:

@@ -229,7 +229,7 @@ def _type_problems(invalid: ValidationError, model: type[BaseModel], known: list
 
 def _type_problem(key: str, kind: str, value: object, model: type[BaseModel]) -> Problem:
     field = model.model_fields[key]
-    example = f"write e.g. `{key}: {codec.dumps((field.examples or [None])[0]).decode()}`"
+    example = f"for example: `{key}: {codec.dumps((field.examples or [None])[0]).decode()}`"
     if kind == "missing":
         return Problem((), f"missing key {key!r}", example)
     if isinstance(value, int | float) and field.annotation in (str, str | None):

@@ -86,7 +86,7 @@ def attribute_problems(attributes: object) -> list[Problem]:
             Problem(
                 ("attributes",),
                 f"{shown(attributes)} is not a mapping of names to lists",
-                "write e.g. `attributes: {age: ['18', '20'], gender: [man, woman]}`",
+                "for example: `attributes: {age: ['18', '20'], gender: [man, woman]}`",
             )
         ]
     if not attributes:
@@ -106,7 +106,7 @@ def _name_problems(name: str) -> list[Problem]:
         return []
     usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".").strip("-")[:MAX_NAME] or "superhero"
     message = f"{shown(name)} is not a valid name: use 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and no leading dot"
-    return [Problem(("name",), message, f"write e.g. `name: {usable}`")]
+    return [Problem(("name",), message, f"for example: `name: {usable}`")]
 
 
 def _attribute_name_problems(name: object) -> Iterator[Problem]:

@@ -55,7 +55,7 @@ def parse(content: str | bytes, *, file: str | None) -> tuple[dict[str, Any], So
         if root is None:
             fail(1, "the spec is empty", "create one with `herogen-async init`")
         if not isinstance(root, Mapping):
-            fail(root.line, "a spec must be a mapping of keys to values", "start with e.g. `name: superhero`")
+            fail(root.line, "a spec must be a mapping of keys to values", "start with, for example, `name: superhero`")
     except TextError as broken:
         raise InvalidSpecError([broken.problem], Source(file)) from None
     data, problems = data_of(root)

@@ -59,4 +59,4 @@ def _compiled(token: re.Match[str], names: dict[str, None]) -> str:
 def _placeholder_fix(inside: str) -> str:
     word = re.match(r"\s*([^\W\d]\w*)", inside)
     doubled = "double the braces ({{ and }}) if they are literal"
-    return f"write {{{word.group(1)}}} (a bare name, nothing else), or {doubled}" if word else doubled
+    return f"write {{{word.group(1)}}}, a bare name and nothing else, or {doubled}" if word else doubled
