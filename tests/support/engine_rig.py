@@ -89,11 +89,9 @@ class Rig:
         self.admission = Admission(
             self.clock.now(), limits, estimate=estimate, adaptive=adaptive, ramp=ramp, window_s=window_s
         )
-        rpm = None if limits is None else limits.rpm
         gate = Gate(
             self.admission,
             self.clock,
-            ceiling_per_s=None if rpm is None else rpm / 60,
             window_s=window_s,
             fuse_for=virtual_fuse_for(self.clock) if clock is None or isinstance(clock, VirtualClock) else None,
         )

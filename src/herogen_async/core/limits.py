@@ -7,6 +7,21 @@ from dataclasses import dataclass
 MINUTE_S = 60.0
 DAY_S = 86_400.0
 
+Limit = tuple[str, float]  # (resource, seconds that it counts over): the name that buckets have
+LIMITS: dict[str, Limit] = {  # by the names in `Limits`
+    "rpm": ("requests", MINUTE_S),
+    "tpm": ("tokens", MINUTE_S),
+    "input_tpm": ("input_tokens", MINUTE_S),
+    "output_tpm": ("output_tokens", MINUTE_S),
+    "rpd": ("requests", DAY_S),
+    "tpd": ("tokens", DAY_S),
+}
+
+
+def per_s(name: str, value: float) -> float:
+    """The limit `name` of `value` in units a second. A minute or a day becomes a second here and nowhere else."""
+    return value / LIMITS[name][1]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,6 +37,11 @@ class Limits:
     output_tpm: float | None = None
     rpd: float | None = None
     tpd: float | None = None
+
+    def per_s(self) -> dict[Limit, float]:
+        """Units a second that each limit that is set permits."""
+        given = ((name, getattr(self, name)) for name in LIMITS)
+        return {LIMITS[name]: per_s(name, value) for name, value in given if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

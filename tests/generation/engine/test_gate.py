@@ -32,8 +32,7 @@ class Room:
     def __init__(self, *, rpm: float | None = None, tpm: float | None = None, fuse: Any = NO_FUSE) -> None:
         self.clock = VirtualClock()
         self.admission = Admission(self.clock.now(), Limits(rpm=rpm, tpm=tpm), estimate=SizeIsTokens())
-        ceiling = None if rpm is None else rpm / 60
-        self.gate = Gate(self.admission, self.clock, ceiling_per_s=ceiling, fuse_for=lambda rate, window_s: fuse)
+        self.gate = Gate(self.admission, self.clock, fuse_for=lambda rate, window_s: fuse)
 
 
 @asynccontextmanager
@@ -360,7 +359,7 @@ def test_the_window_fuse_holds_a_windows_worth_or_one_start_in_the_time_of_one(
 def test_a_gate_with_a_rate_has_its_window_fuse_by_itself() -> None:
     async def main() -> None:
         clock = MonotonicClock()
-        gate = Gate(Admission(clock.now(), Limits(rpm=60_000)), clock, ceiling_per_s=1000)
+        gate = Gate(Admission(clock.now(), Limits(rpm=60_000)), clock)
         dispatcher = asyncio.create_task(gate.run())
         tickets = await asyncio.gather(*(gate.admit(1) for _ in range(100)))
         gate.close()
@@ -376,7 +375,7 @@ def test_after_a_suspend_no_more_start_in_a_window_than_the_user_permits() -> No
     async def main() -> list[float]:
         room = Room(rpm=600)
         fuse = VirtualFuse(10, 1.0, room.clock)
-        gate = Gate(room.admission, room.clock, ceiling_per_s=10.0, window_s=1.0, fuse_for=lambda rate, window_s: fuse)
+        gate = Gate(room.admission, room.clock, window_s=1.0, fuse_for=lambda rate, window_s: fuse)
         dispatcher = asyncio.create_task(gate.run())
         requests = room.admission.table.find("requests")
         assert requests is not None
@@ -419,7 +418,7 @@ def test_the_fuse_holds_the_users_ceiling_and_where_windows_are_known_what_the_s
         clock = VirtualClock()
         limits = Limits(rpm=None if ceiling is None else ceiling * 60)
         admission = Admission(clock.now(), limits, window_s=window_s)
-        gate = Gate(admission, clock, ceiling_per_s=ceiling, window_s=window_s, fuse_for=fuse_for)
+        gate = Gate(admission, clock, window_s=window_s, fuse_for=fuse_for)
         ticket = admission.reserve(1, clock.now())
         assert isinstance(ticket, Ticket)
         gate.settle(ticket, Charge.ANSWERED, None, [] if told is None else [Reading("requests", told * 60, 1.0)])

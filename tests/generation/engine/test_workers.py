@@ -282,9 +282,7 @@ def test_who_waits_for_the_old_ceiling_s_fuse_goes_by_the_new_one() -> None:
     async def main() -> None:
         clock = VirtualClock()
         admission = Admission(clock.now(), Limits(rpm=60))
-        gate = Gate(
-            admission, clock, ceiling_per_s=1.0, fuse_for=lambda rate, _window: Shut() if rate == 1.0 else Open()
-        )
+        gate = Gate(admission, clock, fuse_for=lambda rate, _window: Shut() if rate == 1.0 else Open())
         dispatcher = asyncio.ensure_future(gate.run())
         caller = asyncio.ensure_future(gate.admit(10))
         await asyncio.sleep(30)

@@ -66,9 +66,9 @@ def test_a_question_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     ("options", "told"),
     [
         ({"limits": Limits(rpm=0)}, "rpm can't be 0"),
-        ({"timeout_s": -1.0}, "timeout_s can't be -1.0"),
-        ({"budget_usd": float("inf")}, "budget_usd can't be inf"),
-        ({"price": "cheap"}, "'cheap' is no price"),
+        ({"timeout_s": -1.0}, "timeout can't be -1.0"),
+        ({"budget_usd": float("inf")}, "budget can't be inf"),
+        ({"price": "cheap"}, "price can't be 'cheap'"),
     ],
 )
 def test_a_limit_that_can_not_be_kept_is_told(options: dict[str, Any], told: str) -> None:

@@ -39,17 +39,15 @@ class Gate:
         admission: Admission,
         clock: Clock,
         *,
-        ceiling_per_s: float | None = None,
         window_s: float | None = None,
         fuse_for: FuseFor | None = None,
     ) -> None:
-        """`ceiling_per_s` is the user's own limit of requests, `window_s` the seconds that the server counts in.
+        """`window_s` is the seconds that the server counts in, None where that is not known.
 
         `fuse_for` makes the window fuse from a rate and a window; asyncio-throttle's reads real time by itself.
         """
         self._admission = admission
         self._clock = clock
-        self._ceiling_per_s = ceiling_per_s
         self._window_s = window_s
         self._fuse_for = fuse_for or window_fuse
         self._fused: tuple[float, float | None] | None = None
@@ -172,10 +170,11 @@ class Gate:
         self._news.set()
 
     def set_ceiling(self, name: str, value: float | None) -> None:
-        """The user's own limit `name` of a minute, from now on; None: there is none."""
-        self._admission.table.set_ceiling(name, value, self._clock.now())
-        if name == "rpm":
-            self._ceiling_per_s = None if value is None else value / MINUTE_S
+        """The user's own limit `name`, from now on; None: there is none."""
+        table = self._admission.table
+        before = table.ceiling_per_s
+        table.set_ceiling(name, value, self._clock.now())
+        if table.ceiling_per_s != before:
             self._fused = self._fuse = None
             self._set_fuse()
             if self._dispatcher is not None:  # the old fuse would hold it back for up to a minute
@@ -204,7 +203,7 @@ class Gate:
         window_s = self._window_s
         if window_s is None and table.by_window and table.requests_per_s >= WHOLE_STARTS:
             window_s = A_SECOND_S
-        rate = self._ceiling_per_s if window_s is None else table.requests_per_s
+        rate = table.ceiling_per_s if window_s is None else table.requests_per_s
         if rate is not None and math.isfinite(rate) and (rate, window_s) != self._fused:
             self._fused = rate, window_s
             self._fuse = self._fuse_for(rate, window_s or MINUTE_S)

@@ -9,23 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from herogen_async.core.limits import DAY_S, MINUTE_S, Limits, Reading
+from herogen_async.core.limits import DAY_S, LIMITS, MINUTE_S, Limit, Limits, Reading, per_s
 from herogen_async.generation.limits.tickets import Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import Bucket
 from herogen_async.generation.limits.window_inference import WindowGuess
 
-Limit = tuple[str, float]  # (resource, seconds that it counts over)
-
 RESOURCES = ("requests", "tokens", "input_tokens", "output_tokens")
-_GIVEN: dict[str, Limit] = {
-    "rpm": ("requests", MINUTE_S),
-    "tpm": ("tokens", MINUTE_S),
-    "input_tpm": ("input_tokens", MINUTE_S),
-    "output_tpm": ("output_tokens", MINUTE_S),
-    "rpd": ("requests", DAY_S),
-    "tpd": ("tokens", DAY_S),
-}
-SHARED: tuple[Limit, ...] = tuple(_GIVEN.values())
+SHARED: tuple[Limit, ...] = tuple(LIMITS.values())
 # A quarter of what a server has saved up is left alone: others use it, and its figures are as old as the answer.
 BOOST_RESERVE = 0.25
 # Four resources by second, minute, hour, day and month: a server that tells more windows tells something else by them.
@@ -59,7 +49,7 @@ class _Entry:
 
 
 class BucketTable:
-    """All that is limited. Rates in units a second."""
+    """All that is limited. Rates in units a second; `ceiling_per_s` is the user's own limit of requests a minute."""
 
     def __init__(self, given: Limits, now: float, *, by_window: bool) -> None:
         self.margin = 1.0
@@ -67,10 +57,8 @@ class BucketTable:
         self._guesses = {resource: WindowGuess() for resource in RESOURCES}
         self._reserved = (0.0, 0.0, 0.0)  # requests, prompt and answer tokens less what came back, of all who share
         self.buckets: list[_Entry] = []
-        for name, limit in _GIVEN.items():
-            if (value := getattr(given, name)) is not None:
-                rate = value / limit[1]
-                self.buckets.append(_Entry(limit, _bucket(limit, rate, now), rate))
+        for limit, rate in given.per_s().items():
+            self.buckets.append(_Entry(limit, _bucket(limit, rate, now), rate))
         self._changed()
 
     def find(self, resource: str, window_s: float = MINUTE_S) -> Bucket | None:
@@ -97,9 +85,9 @@ class BucketTable:
         return found
 
     def set_ceiling(self, name: str, value: float | None, now: float) -> None:
-        """The user's own limit `name` of a minute is `value` from now on; None: there is only what the server tells."""
-        limit = _GIVEN[name]
-        entry, ceiling = self._entry(limit), None if value is None else value / limit[1]
+        """The user's own limit `name` is `value` from now on; None: there is only what the server tells."""
+        limit = LIMITS[name]
+        entry, ceiling = self._entry(limit), None if value is None else per_s(name, value)
         if entry is None and ceiling is not None:
             entry = _Entry(limit, _bucket(limit, ceiling, now), ceiling)
             entry.bucket.margin = self.margin
@@ -279,7 +267,9 @@ class BucketTable:
                 self.buckets = [each for each in self.buckets if each is not entry]
 
     def _changed(self) -> None:
-        """What the hot path asks for every time."""
+        """What the hot path asks for every time, and what the gate's fuse is made for."""
+        requests = self._entry(LIMITS["rpm"])
+        self.ceiling_per_s = None if requests is None else requests.ceiling
         self.counts_tokens = any(entry.kind for entry in self.buckets)
         self.limits_prompts = any(entry.limit[0] == "input_tokens" for entry in self.buckets)
         rates = [entry.bucket.rate_per_s for entry in self.buckets if entry.kind == 0 and entry.limit[1] <= MINUTE_S]

@@ -31,5 +31,4 @@ def gate_for(
         ledger=ledger,
         budget=budget,
     )
-    ceiling_per_s = None if settings.rpm is None else settings.rpm / 60
-    return Gate(admission, clock, ceiling_per_s=ceiling_per_s, window_s=settings.window_s, fuse_for=fuse_for)
+    return Gate(admission, clock, window_s=settings.window_s, fuse_for=fuse_for)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, linear_regression
 
-from herogen_async.core.limits import MINUTE_S
+from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.generation.report import RunReport
 from herogen_async.lab.bench.records import Cell, Measured, Moment, Setting
 
@@ -85,9 +85,9 @@ def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None 
         if name.startswith("requests") and (per := name.partition("_per_")[2]) in _PER_S
     ]
     if setting.rpm is not None:
-        rates.append(setting.rpm / MINUTE_S)
+        rates.append(per_s("rpm", setting.rpm))
     if setting.tpm is not None and row_tokens is not None:
-        rates.append(setting.tpm / MINUTE_S / row_tokens)
+        rates.append(per_s("tpm", setting.tpm) / row_tokens)
     elif _counts_tokens(report, setting):
         return _by_share(report)
     return min(rates) if rates else None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.errors import InputError
-from herogen_async.core.limits import MINUTE_S
+from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.engine import Counters, Engine, Lane
 from herogen_async.generation.journal import MemoryJournal
@@ -160,11 +160,11 @@ class _Rehearsal:
     def _most_per_s(self, most_tokens: int) -> dict[str, float]:
         """Rows/s that each limit allows in the long run."""
         setting, rows = self._cell.setting, max(len(self._answered_s), 1)
-        found = {} if setting.rpm is None else {"requests": setting.rpm / MINUTE_S}
+        found = {} if setting.rpm is None else {"requests": per_s("rpm", setting.rpm)}
         if setting.tpm is not None:
             # The simulator's final charge on arrival.
             charge = max(most_tokens, self._counters.session_usage["prompt_tokens"] / rows, 1)
-            found["tokens"] = setting.tpm / MINUTE_S / charge
+            found["tokens"] = per_s("tpm", setting.tpm) / charge
         return found
 
 

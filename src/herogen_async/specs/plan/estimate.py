@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from herogen_async.core.limits import DAY_S, MINUTE_S, Limits
+from herogen_async.core.limits import Limits
 from herogen_async.specs.plan.calls import Call, Plan
 
 SAMPLED_PROMPTS = 1000  # calls: gives the mean prompt length to about 1 % in 10 ms
@@ -76,18 +76,10 @@ class Estimator:
 
     def _times_s(self, requests: int, prompt: int, answer: int | None) -> Iterator[float]:
         """The time that each limit requires."""
-        total = prompt + (answer or 0)
-        limits = self.limits
-        for amount, limit, window_s in (
-            (requests, limits.rpm, MINUTE_S),
-            (total, limits.tpm, MINUTE_S),
-            (prompt, limits.input_tpm, MINUTE_S),
-            (answer or 0, limits.output_tpm, MINUTE_S),
-            (requests, limits.rpd, DAY_S),
-            (total, limits.tpd, DAY_S),
-        ):
-            if limit is not None:
-                yield amount / limit * window_s
+        answer = answer or 0
+        amounts = {"requests": requests, "tokens": prompt + answer, "input_tokens": prompt, "output_tokens": answer}
+        for (resource, _), rate in self.limits.per_s().items():
+            yield amounts[resource] / rate
 
 
 def sample(plan: Plan, count: int = SAMPLED_PROMPTS) -> Iterator[Call]:

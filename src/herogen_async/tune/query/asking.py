@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from math import isfinite
+from dataclasses import asdict, dataclass, field
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.limits import Limits
-from herogen_async.generation.prices import price_by_hand
+from herogen_async.generation.settings import Settings, changed_settings, check_settings
 
 TEMPERATURE = 0.7  # greedy decoding of a small tuned model loops
 MAX_TOKENS = 256
-TIMEOUT_S = 600.0
-MIN_TIMEOUT_S = 30.0  # what a run's --min-timeout is where nothing is said
+TIMEOUT_S, MIN_TIMEOUT_S = Settings().timeout_s, Settings().min_timeout_s  # what a run has where nothing is said
 _MOST_CONCURRENCY = 1000
 
 
@@ -51,9 +49,5 @@ class Asking:
                 value = getattr(self, name.replace("-", "_"))
                 fix = "give 0 or more" if name in ("temperature", "seed") else "give a whole number above zero"
                 raise InputError(f"--{name} can't be {value!r}", fix=fix)
-        limits = {each.name: getattr(self.limits, each.name) for each in fields(Limits)}
-        for name, value in {**limits, "timeout_s": self.timeout_s, "budget_usd": self.budget_usd}.items():
-            if value is not None and not (isfinite(value) and value > 0):
-                raise InputError(f"{name} can't be {value!r}", fix="give a number above zero")
-        if self.price is not None:
-            price_by_hand(self.price)
+        as_of_a_run = {"timeout_s": self.timeout_s, "budget_usd": self.budget_usd, "price": self.price}
+        check_settings(changed_settings(Settings(), {**asdict(self.limits), **as_of_a_run}))

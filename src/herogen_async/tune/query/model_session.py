@@ -10,7 +10,6 @@ from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
-from herogen_async.core.limits import MINUTE_S
 from herogen_async.generation.endpoint import ModelServer, Request
 from herogen_async.generation.endpoint.embedded import (
     EMBEDDED_TIMEOUT_S,
@@ -131,10 +130,10 @@ class ModelSession:
         return [self.target.model, self.target.base]
 
     def _lane(self, how: Asking) -> Lane[OrderPlace[_Question]]:
-        rpm, timeout_s = self._opened_for.limits.rpm, _timeout_s(self.target, self._opened_for)
+        timeout_s = _timeout_s(self.target, self._opened_for)
         return Lane(
             self._endpoint,
-            gate=Gate(self._admission, self._clock, ceiling_per_s=None if rpm is None else rpm / MINUTE_S),
+            gate=Gate(self._admission, self._clock),
             clock=self._clock,
             counters=Counters(total=0),  # nobody knows how many there will be
             concurrency=how.concurrency,
