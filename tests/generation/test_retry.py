@@ -70,7 +70,7 @@ def test_the_servers_trouble_is_tried_again_and_costs_an_attempt(error: Retryabl
 
 
 @pytest.mark.parametrize("error", [RateLimited("x"), unsent()])
-def test_the_paces_and_the_networks_trouble_pauses_everybody_and_costs_no_attempt(error: RetryableError) -> None:
+def test_i6_trouble_of_pace_or_network_costs_no_attempt(error: RetryableError) -> None:
     """I6."""
     decision = retried(after_an_answer(), error, attempt=MAX_ATTEMPTS + 5)
     assert not decision.counts
@@ -84,7 +84,8 @@ def test_a_refused_row_is_given_up_and_the_run_goes_on(answered: bool) -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_what_no_row_can_pass_parks_the_run_at_once_with_its_reason_and_fix(answered: bool) -> None:
+def test_what_no_row_can_pass_parks_the_run_at_once(answered: bool) -> None:
+    """With its reason, its sentence and its fix."""
     triage = after_an_answer() if answered else Triage()
     refused = EndpointRefused("bad key", fix="mend it")
     refused.park_reason = ParkReason.KEY_REFUSED
@@ -116,9 +117,8 @@ def test_waits_are_spread_over_the_whole_of_a_doubling_range(attempt: int) -> No
 
 @pytest.mark.parametrize("error", [RateLimited("x"), ServerFault("x")])
 @pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (1e9, RETRY_AFTER_CAP_S), (RETRY_AFTER_CAP_S, 60.0)])
-def test_what_the_server_asks_for_is_the_least_wait_of_everybody_up_to_a_cap(
-    error: RetryableError, asked: float, least: float
-) -> None:
+def test_what_the_server_asks_for_is_the_least_wait_of_all(error: RetryableError, asked: float, least: float) -> None:
+    """Up to a cap."""
     decision = retried(after_an_answer(), asking_for(error, asked))
     assert (least, least) == (decision.after_s, decision.pause_s)
 
@@ -128,7 +128,7 @@ def test_a_429_that_asks_for_no_wait_still_makes_one(asked: float | None) -> Non
     assert retried(after_an_answer(), asking_for(RateLimited("x"), asked)).pause_s > 0
 
 
-def test_a_server_that_keeps_saying_429_without_a_time_is_asked_more_and_more_rarely() -> None:
+def test_a_server_that_names_no_time_is_asked_ever_more_rarely() -> None:
     """Ten minutes of it, 16 calls in flight: each round of refusals is one refusal, and waits grow to the longest."""
     triage = after_an_answer()
     now, rounds = 0.0, 0
@@ -182,9 +182,8 @@ def test_successes_never_save_up_more_than_the_quota() -> None:
 
 
 @pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
-def test_a_run_that_never_had_an_answer_parks_after_a_few_failures_of_a_kind(
-    kind: type[EndpointError], allowed: int
-) -> None:
+def test_a_run_without_any_answer_parks_after_a_few_failures(kind: type[EndpointError], allowed: int) -> None:
+    """A few of one kind: something is set up wrongly."""
     triage = Triage()
     for _ in range(allowed - 1):
         assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
@@ -208,7 +207,8 @@ def test_after_the_first_answer_the_same_failures_park_nothing(kind: type[Endpoi
         assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
 
 
-def test_a_server_that_is_gone_is_waited_for_with_growing_pauses_and_then_the_run_parks() -> None:
+def test_a_server_that_is_gone_is_waited_for_and_then_it_parks() -> None:
+    """The pauses grow."""
     triage = after_an_answer()
     now, pauses = 0.0, []
     while isinstance(decision := triage.judge(unsent(), 1, now), Retry):
@@ -278,9 +278,10 @@ def test_a_time_of_many_429s_fades_from_the_judgement_of_rows() -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_i6_a_server_that_says_nothing_but_429_is_waited_for_far_longer_than_ten_minutes_and_then_parks(
+def test_i6_nothing_but_429_is_waited_for_half_an_hour(
     answered: bool,
 ) -> None:
+    """Far longer than any window of minutes, and then it parks."""
     triage = after_an_answer() if answered else Triage()
     now, met = 50.0, 0
     while now <= 50 + RATE_LIMIT_PATIENCE_S:

@@ -63,9 +63,10 @@ def seen_with(concurrency: int | None, sigma: float, seed: int = 1) -> Seen:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.0, 0.4])
-def test_it_is_as_fast_as_the_best_fixed_concurrency_without_queueing_and_follows_a_change_within_half_a_minute(
+def test_auto_is_as_fast_as_the_best_fixed_concurrency(
     sigma: float,
 ) -> None:
+    """It queues nothing that gains nothing, and follows a change of the server within half a minute."""
     sweep = [
         seen_with(concurrency, sigma) for concurrency in (SLOTS, LATER_SLOTS)
     ]  # the best two: fewer idle, more only queue

@@ -22,7 +22,9 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
-def test_a_row_is_given_up_when_all_its_attempts_together_took_too_long_with_its_history() -> None:
+def test_a_row_fails_when_all_its_attempts_took_too_long() -> None:
+    """Its history is kept, and the deadline is the last of it."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             if "a 20-year-old man" in prompt:
@@ -60,7 +62,9 @@ def test_a_call_in_flight_is_cut_off_when_its_rows_time_is_up() -> None:
     run_virtual(main())
 
 
-def test_a_row_whose_next_try_would_come_too_late_is_given_up_without_waiting_for_it() -> None:
+def test_a_retry_that_would_come_too_late_is_not_waited_for() -> None:
+    """The row fails at once."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)
@@ -97,7 +101,9 @@ def test_a_row_whose_time_ran_out_before_a_closed_gate_is_not_asked_again() -> N
     run_virtual(main())
 
 
-def test_a_server_that_never_answers_gives_up_three_rows_at_most_and_parks() -> None:
+def test_a_server_that_never_answers_parks_after_three_rows() -> None:
+    """The deadline of a row does not burn the grid."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await hang()
@@ -110,7 +116,9 @@ def test_a_server_that_never_answers_gives_up_three_rows_at_most_and_parks() -> 
     run_virtual(main())
 
 
-def test_when_a_sessions_time_is_up_it_finishes_what_is_in_flight_and_parks() -> None:
+def test_a_session_whose_time_is_up_drains_and_parks() -> None:
+    """What is in flight is finished."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(4)
@@ -126,7 +134,9 @@ def test_when_a_sessions_time_is_up_it_finishes_what_is_in_flight_and_parks() ->
     run_virtual(main())
 
 
-def test_after_a_sessions_time_calls_that_hang_get_one_deadline_and_are_asked_again_later() -> None:
+def test_calls_that_hang_when_the_session_ends_get_one_deadline() -> None:
+    """They cost no row: the next session asks for them again."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await (hang() if rig.clock.now() > 9 else asyncio.sleep(1))
@@ -151,7 +161,8 @@ def test_a_drain_never_waits_longer_than_one_deadline() -> None:
     run_virtual(main())
 
 
-def test_once_nothing_new_is_sent_the_rows_that_are_out_for_the_longest_are_told_with_what_they_wait_for() -> None:
+def test_stragglers_are_told_once_nothing_new_is_sent() -> None:
+    """The rows that are out the longest, and what each of them waits for."""
     seen: dict[int, tuple[Straggler, ...]] = {}
 
     async def main() -> None:
@@ -205,7 +216,9 @@ def test_stragglers_with_endless_cells_leave_the_live_figures_their_room(tmp_pat
     assert [] == _fitting({}, (Straggler(7, {"name": "v" * 5000}, out_s=1.0, attempt=1),))["stragglers"]
 
 
-def test_a_network_that_is_gone_for_two_minutes_parks_the_run_and_gives_no_row_up() -> None:
+def test_a_network_that_is_gone_for_two_minutes_parks_the_run() -> None:
+    """No row fails for it."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)

@@ -171,7 +171,9 @@ def test_what_no_row_can_survive_parks_the_run_with_the_reason(error: EndpointEr
 
 
 @pytest.mark.parametrize("kind", [ServerFault, RequestTimeout, BadAnswer])
-def test_a_server_that_always_fails_parks_the_run_instead_of_burning_the_grid(kind: type[EndpointError]) -> None:
+def test_a_server_that_always_fails_parks_the_run(kind: type[EndpointError]) -> None:
+    """The grid is not burnt: the quota of retries is empty first."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.05)
@@ -334,7 +336,9 @@ def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
     run_virtual(main())
 
 
-def test_p11_a_row_that_only_it_is_rate_limited_for_is_given_up_while_the_others_go_on() -> None:
+def test_p11_a_row_that_alone_is_rate_limited_fails() -> None:
+    """The others go on."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.2)
@@ -349,9 +353,7 @@ def test_p11_a_row_that_only_it_is_rate_limited_for_is_given_up_while_the_others
 
 
 @pytest.mark.parametrize(("limits", "asks_s"), [(None, None), (Limits(rpm=1200), 20.0)])
-def test_rows_that_only_they_are_rate_limited_for_do_not_keep_the_others_waiting(
-    limits: Limits | None, asks_s: float | None
-) -> None:
+def test_rows_that_alone_are_rate_limited_keep_nobody_waiting(limits: Limits | None, asks_s: float | None) -> None:
     """Each has everybody wait a few times, and not as often as it is refused before it is given up."""
 
     async def main() -> None:
@@ -386,7 +388,7 @@ def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
     run_virtual(main())
 
 
-def test_a_call_that_hangs_is_cut_off_by_what_the_others_took_also_when_it_was_the_very_first() -> None:
+def test_a_hanging_call_is_cut_off_by_what_the_others_took() -> None:
     """When it was sent nothing was known of the latencies; the deadline that they lead to holds for it, too."""
 
     async def main() -> None:
@@ -434,7 +436,9 @@ def test_no_call_is_cut_off_before_the_floor_that_the_user_set() -> None:
     run_virtual(main())
 
 
-def test_a_server_that_became_slower_pulls_the_deadline_up_and_loses_no_row() -> None:
+def test_a_server_that_became_slower_pulls_the_deadline_up() -> None:
+    """No row is lost to the old one."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1 if rig.clock.now() < 5 else 3.0)
@@ -471,7 +475,9 @@ def test_tokens_that_are_only_reserved_do_not_use_up_a_days_limit() -> None:
     run_virtual(main())
 
 
-def test_a_server_that_asks_for_a_slower_ramp_gets_it_at_the_cost_of_no_attempt() -> None:
+def test_a_slower_ramp_costs_no_attempt() -> None:
+    """`slow_down` is about the pace, not about the row."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -486,7 +492,9 @@ def test_a_server_that_asks_for_a_slower_ramp_gets_it_at_the_cost_of_no_attempt(
     run_virtual(main())
 
 
-def test_a_cancel_that_meets_a_call_which_is_being_cut_off_ends_the_run_all_the_same() -> None:
+def test_a_cancel_ends_a_call_that_is_being_cut_off() -> None:
+    """Two cancellations meet in one task, and the one from outside wins."""
+
     async def main() -> float:
         async def script(prompt: str, attempt: int) -> None:
             if "a 20-year-old man" in prompt:

@@ -37,9 +37,8 @@ NOTHING_LEFT = {"queued": 0, "due": 0, "waiting": 0, "out": 0}
 
 
 @pytest.mark.parametrize(("tries", "rate_limits", "first"), [(0, 0, False), (1, 0, True), (4, 4, True), (5, 5, False)])
-def test_what_is_tried_again_goes_first_unless_it_is_refused_again_and_again(
-    tries: int, rate_limits: int, first: bool
-) -> None:
+def test_a_retry_goes_first_unless_it_is_refused_over_and_over(tries: int, rate_limits: int, first: bool) -> None:
+    """One that is refused again and again must not keep the others from being answered."""
     tried = pending(0)
     tried.history = [{}] * tries
     tried.rate_limits = rate_limits
@@ -74,7 +73,9 @@ def test_no_more_than_the_capacity_is_held_and_the_producer_waits() -> None:
     run_virtual(main())
 
 
-def test_a_job_to_be_tried_again_comes_back_when_it_is_due_and_before_every_new_one() -> None:
+def test_a_retry_comes_back_when_due_and_before_new_calls() -> None:
+    """The heap goes first."""
+
     async def main() -> None:
         calls = feed()
         await calls.put(pending(0))
@@ -157,7 +158,9 @@ def test_a_feed_that_ends_empty_releases_who_waits() -> None:
     assert [None, None, None] == run_virtual(main())
 
 
-def test_close_releases_the_producer_and_every_worker_and_forgets_what_was_not_done() -> None:
+def test_close_releases_the_producer_and_every_worker() -> None:
+    """What was not done stays undone."""
+
     async def main() -> None:
         calls = feed(capacity=1, retry_capacity=1)
         await calls.put(pending(0))
@@ -183,7 +186,9 @@ def test_close_releases_the_producer_and_every_worker_and_forgets_what_was_not_d
     run_virtual(main())
 
 
-def test_a_job_whose_worker_was_cancelled_before_it_could_take_it_goes_to_another_one() -> None:
+def test_a_call_whose_worker_was_cancelled_goes_to_another() -> None:
+    """It was woken for the call, and could not take it."""
+
     async def main() -> None:
         calls = feed()
         first, second = asyncio.create_task(calls.get()), asyncio.create_task(calls.get())
@@ -291,9 +296,11 @@ def test_every_job_is_finished_exactly_once_and_then_everybody_goes_home(
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), capacities, crews, st.floats(0, 10))
-def test_closed_at_any_moment_it_releases_everybody_and_hands_out_nothing_more(
+def test_closed_at_any_moment_it_releases_everybody(
     seed: int, capacities: tuple[int, int], crew: tuple[int, int], close_at_s: float
 ) -> None:
+    """... and hands out nothing more."""
+
     async def main() -> Works:
         works = Works(seed, *capacities)
         await works.run(*crew, close_at_s=close_at_s)

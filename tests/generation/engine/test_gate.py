@@ -109,7 +109,7 @@ def test_the_first_to_come_is_the_first_to_go_whatever_it_needs() -> None:
     assert list(range(30)) == run_virtual(main())
 
 
-def test_those_that_were_refused_before_go_in_front_of_all_others_and_in_their_own_order() -> None:
+def test_i3_the_refused_go_first_in_their_own_order() -> None:
     """I3."""
 
     async def main() -> list[str]:
@@ -131,7 +131,7 @@ def test_those_that_were_refused_before_go_in_front_of_all_others_and_in_their_o
     assert ["again 1", "again 2", "again 3", "new 1", "new 2", "new 3"] == run_virtual(main())
 
 
-def test_one_that_was_refused_does_not_take_the_turn_of_who_waits_for_the_fuse() -> None:
+def test_i3_the_refused_take_no_turn_of_who_waits_for_the_fuse() -> None:
     """I3: whoever has passed the buckets goes, and nobody twice."""
 
     async def main() -> list[int]:
@@ -169,7 +169,7 @@ def test_a_need_larger_than_a_minutes_limit_still_goes() -> None:
     assert pytest.approx((0.0, 180.0)) == run_virtual(main())
 
 
-def test_a_refusal_closes_the_gate_for_everybody_and_its_own_row_goes_first() -> None:
+def test_i4_a_refusal_closes_the_gate_and_its_row_goes_first() -> None:
     """I4."""
 
     async def main() -> list[tuple[str, float]]:
@@ -228,7 +228,9 @@ def test_nothing_goes_while_held_and_everything_after_it() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_who_waits_when_it_closes_gets_nothing_and_neither_does_who_comes_later(held: bool) -> None:
+def test_who_waits_when_the_gate_closes_gets_nothing(held: bool) -> None:
+    """Neither does who comes later."""
+
     async def main() -> None:
         async with opened(rpm=1) as (gate, admission):
             assert await gate.admit(1) is not None
@@ -258,7 +260,9 @@ def test_what_is_given_back_lets_the_next_one_through_at_once() -> None:
     run_virtual(main())
 
 
-def test_a_cancelled_caller_takes_nothing_and_the_next_need_not_wait_for_its_turn() -> None:
+def test_a_cancelled_caller_takes_nothing() -> None:
+    """The next one need not wait for its turn."""
+
     async def main() -> None:
         async with opened(tpm=600) as (gate, admission):
             assert await gate.admit(2) is not None
@@ -327,11 +331,14 @@ def test_nothing_that_waited_for_the_fuse_goes_after_the_gate_was_closed() -> No
     assert (False, 1, 0) == through_a_shut_fuse(lambda gate, caller: gate.close())
 
 
-def test_a_caller_that_is_cancelled_while_it_waits_for_the_fuse_leaks_no_ticket() -> None:
+def test_a_caller_cancelled_at_the_fuse_leaks_no_ticket() -> None:
+    """I2, in the middle of the fuse's wait."""
     assert (False, 1, 0) == through_a_shut_fuse(lambda gate, caller: caller.cancel())
 
 
-def test_a_dispatcher_that_is_cancelled_while_it_waits_for_the_fuse_leaks_no_ticket() -> None:
+def test_a_dispatcher_cancelled_at_the_fuse_leaks_no_ticket() -> None:
+    """I2, in the middle of the fuse's wait."""
+
     async def main() -> None:
         room = Room(rpm=600, fuse=HandFuse())
         dispatcher = asyncio.create_task(room.gate.run())
@@ -348,9 +355,8 @@ def test_a_dispatcher_that_is_cancelled_while_it_waits_for_the_fuse_leaks_no_tic
 @pytest.mark.parametrize(
     ("rpm", "starts", "period_s"), [(6000, 100, 1.0), (90, 1, 1.0), (60, 1, 1.0), (30, 1, 2.0), (1, 1, 60.0)]
 )
-def test_the_window_fuse_holds_a_windows_worth_or_one_start_in_the_time_of_one(
-    rpm: float, starts: int, period_s: float
-) -> None:
+def test_the_window_fuse_holds_a_windows_worth(rpm: float, starts: int, period_s: float) -> None:
+    """Where that is less than one start, one in the time of one."""
     fuse = window_fuse(rpm / 60, 1.0)
     assert (starts, pytest.approx(period_s, rel=0.021)) == (fuse.rate_limit, fuse.period)
     assert fuse.period >= period_s
@@ -405,9 +411,10 @@ def test_after_a_suspend_no_more_start_in_a_window_than_the_user_permits() -> No
         (None, 50.0, 1.0, (50.0, 1.0)),
     ],
 )
-def test_the_fuse_holds_the_users_ceiling_and_where_windows_are_known_what_the_server_tells(
+def test_the_fuse_holds_the_users_ceiling(
     ceiling: float | None, told: float | None, window_s: float | None, fuse: tuple[float, float] | None
 ) -> None:
+    """... and what the server tells, where its windows are known."""
     made: list[tuple[float, float]] = []
 
     def fuse_for(rate: float, window_s: float) -> HandFuse:
@@ -498,9 +505,7 @@ class Crowd:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([None, 30, 600]), st.sampled_from([None, 600, 6000]))
-def test_whatever_happens_everybody_goes_in_order_outside_of_pauses_and_every_ticket_is_settled(
-    seed: int, rpm: float | None, tpm: float | None
-) -> None:
+def test_everybody_goes_in_order_and_every_ticket_is_settled(seed: int, rpm: float | None, tpm: float | None) -> None:
     """I2, I3, I4: callers come, are cancelled, settle and are paused at random moments."""
 
     async def main() -> Crowd:

@@ -119,7 +119,8 @@ def denied(may_be_row: bool = True) -> EndpointRefused:
     return error
 
 
-def test_a_prompt_that_is_denied_is_given_up_once_a_later_call_was_answered() -> None:
+def test_a_denied_prompt_fails_once_a_later_call_was_answered() -> None:
+    """An answer to an earlier call proves nothing."""
     triage = Triage()
     row = Row(triage, denied())
     assert isinstance(row.fails(1.0), Retry)
@@ -147,9 +148,10 @@ def test_the_repeats_of_one_prompt_are_one_prompt() -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_the_last_row_that_is_denied_is_given_up_where_others_were_answered_and_else_the_run_parks(
+def test_the_last_denied_row_fails_where_others_were_answered(
     answered: bool,
 ) -> None:
+    """Where nobody was, the run parks."""
     triage = Triage()
     answer(triage, 100 * answered, sent_s=0.0)
     row = Row(triage, denied())
@@ -183,7 +185,9 @@ def quarantined(rig: Rig) -> list[dict[str, object]]:
     return [failure for failure in map(loads, rig.journal.failures) if failure.get("quarantined")]
 
 
-def test_p11_poison_among_good_rows_is_quarantined_with_its_reason_after_k_attempts() -> None:
+def test_p11_poison_among_good_rows_is_quarantined() -> None:
+    """After k attempts, with its reason."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.05)

@@ -29,7 +29,9 @@ from support.engine_rig import Rig, Scripted, Seen, one_second
 from support.runs import small_spec
 
 
-def test_a_paused_run_sends_nothing_and_keeps_what_comes_home_and_goes_on_where_it_was() -> None:
+def test_a_paused_run_keeps_what_comes_home_and_goes_on_later() -> None:
+    """It sends nothing meanwhile."""
+
     async def main() -> None:
         rig, seen, bound = Rig(), Seen(), []
         took_s = await rig.run(
@@ -81,7 +83,7 @@ def test_a_row_that_waits_to_be_tried_again_waits_out_a_pause() -> None:
     run_virtual(main())
 
 
-def test_what_was_before_a_pause_does_not_count_towards_what_nobody_answers() -> None:
+def test_silence_before_a_pause_does_not_count() -> None:
     """A server is restarted meanwhile: not there at the pause, nor in the first seconds after it."""
 
     async def main() -> None:
@@ -219,7 +221,9 @@ class Resized(Scripted):
         self.sizes.append(concurrency)
 
 
-def test_what_is_set_reaches_engine_and_endpoint_also_where_it_can_t_be_kept(tmp_path: Path) -> None:
+def test_what_is_set_reaches_engine_and_endpoint(tmp_path: Path) -> None:
+    """Also where the manifest can't keep it."""
+
     async def main() -> None:
         rig, endpoint, notices = Rig(), Resized(), list[str]()
         order = RunRequest(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))

@@ -133,7 +133,8 @@ def test_a_copy_is_told_from_an_answer_of_its_own() -> None:
     assert 1.0 == copies.overlap(text)
 
 
-def test_held_out_questions_are_asked_where_there_are_some_and_their_cells_are_read(tmp_path: Path) -> None:
+def test_held_out_questions_are_asked_where_there_are_some(tmp_path: Path) -> None:
+    """Their cells are read from them."""
     pairs = [("40, woman, flight", "x"), ("18, man, turning lead, into gold", "y"), ("nonsense", "z")]
     tuned = tuned_model(tmp_path, "http://127.0.0.1:9/v1", held_out=rows_file(tmp_path / "valid.jsonl", pairs * 2))
     questions = choose(tuned, 6, seed=1)
@@ -154,7 +155,7 @@ def test_without_a_split_cells_of_the_grid_are_drawn_by_seed(tmp_path: Path) -> 
     assert 8 == choose(tuned, 20, 1).different
 
 
-def test_rows_that_are_no_longer_those_of_the_tuning_are_not_looked_at_and_it_is_said(tmp_path: Path) -> None:
+def test_rows_that_changed_since_the_tuning_are_not_looked_at(tmp_path: Path) -> None:
     """Assembled anew with another split, what is held out now was trained on."""
     files = {
         "training": rows_file(tmp_path / "train.jsonl", [("18, man, flight", "A hero.")]),
@@ -202,7 +203,8 @@ def columns(evaluation: Evaluation, what: str) -> Sequence[str]:
     return next(row[1:] for row in evaluation.table() if row[0].strip() == what)
 
 
-def test_the_tuned_model_is_compared_with_its_base_and_all_is_written_down(tmp_path: Path) -> None:
+def test_the_tuned_model_is_compared_with_its_base(tmp_path: Path) -> None:
+    """All of it is written down."""
     evaluation, said = evaluated(tmp_path)
     assert [f"{side}: {done} of 16 answers" for side in ("tuned", "base") for done in (4, 8, 12, 16)] == said[1:]
     assert ("2.500", "1.250") == columns(evaluation, "held-out loss")
@@ -222,7 +224,7 @@ def test_the_tuned_model_is_compared_with_its_base_and_all_is_written_down(tmp_p
     assert "    2019-01-01T00:00:00Z, 2019-01-01\n" in report
 
 
-def test_what_can_not_be_asked_takes_nothing_from_the_rest_and_p14_no_text_is_markup(tmp_path: Path) -> None:
+def test_p14_what_can_not_be_asked_takes_nothing_from_the_rest(tmp_path: Path) -> None:
     """The base is gone, some questions are refused, and what the tuned model says is evil."""
     evil = "</pre><script>x</script>\n![x](http://evil.example)\n\x1b[2J"
 

@@ -124,7 +124,8 @@ def test_separator_and_stop_are_added_and_never_twice(tmp_path: Path) -> None:
     assert [{**sent, "prompt": "40, woman, Healing ->"}] * 3 == [asked.body for asked in server.asked]
 
 
-def test_a_model_that_was_taught_messages_is_asked_in_chat_and_nothing_is_added(tmp_path: Path) -> None:
+def test_a_model_that_was_taught_messages_is_asked_in_chat(tmp_path: Path) -> None:
+    """Nothing is added to the question."""
     recipe = Recipe(MESSAGES, separator="", lead="", ending="", sub_prompt="{age}", attributes={"age": ("18",)})
     with FakeServer(says(" A hero. END")) as server:
         tuned_model(tmp_path, server.url, recipe)
@@ -136,7 +137,8 @@ def test_a_model_that_was_taught_messages_is_asked_in_chat_and_nothing_is_added(
     assert "stop" not in asked.body
 
 
-def test_attributes_are_taken_as_flags_also_values_that_the_grid_never_had(tmp_path: Path) -> None:
+def test_attributes_are_taken_as_flags(tmp_path: Path) -> None:
+    """Also values that the grid never had."""
     with FakeServer(says(" x")) as server:
         tuned_model(tmp_path, server.url)
         words = ("--power", "seeing -5 degrees", "--age=101", "--samples", "1", "--gender", "robot")
@@ -289,7 +291,8 @@ def test_what_was_answered_is_shown_where_the_base_can_not_be_asked(tmp_path: Pa
     assert "does not know 'ft-hero' or 'base-1' any more" in result.stderr
 
 
-def test_two_texts_stand_side_by_side_where_there_is_room_and_else_one_under_the_other() -> None:
+def test_two_texts_stand_side_by_side_where_there_is_room() -> None:
+    """Elsewhere one stands under the other."""
     left, right = ("tuned", "one two three four five six seven eight nine ten " * 3), ("base", "漢字" * 40)
     wide = beside(left, right, 100)
     assert all("│" in line for line in wide)

@@ -51,7 +51,8 @@ def test_what_is_set_holds_for_the_questions_after_it(tmp_path: Path) -> None:
         assert told in err
 
 
-def test_an_empty_line_asks_for_the_attributes_and_keeps_what_was_last_given(tmp_path: Path) -> None:
+def test_an_empty_line_asks_for_the_attributes(tmp_path: Path) -> None:
+    """It keeps what was last given."""
     with FakeServer(taught) as server:
         _, err = typed(tmp_path, server, "", "70", "", "telekinesis", "", "", "", "")
     assert ["70, man, telekinesis ->"] * 2 == [asked.prompt for asked in server.asked]

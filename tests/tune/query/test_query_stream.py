@@ -71,7 +71,7 @@ def in_order(
     return InOrder(lane, clock, lambda number: Request(str(number)))
 
 
-def test_answers_come_in_the_order_of_the_questions_and_never_too_many_are_held() -> None:
+def test_answers_come_in_order_and_never_too_many_are_held() -> None:
     """The first question takes as long as a hundred others."""
     flying, held, taken, seen = 0, 0, 0, []
 
@@ -154,7 +154,9 @@ def test_while_the_server_wants_a_pause_nobody_asks() -> None:
     assert not [each for each in times[1:] if each < 5]
 
 
-def test_when_nothing_can_be_answered_it_ends_and_what_was_answered_is_handed_on() -> None:
+def test_a_park_hands_on_what_was_answered() -> None:
+    """A stream that waits for a line which nobody types is not waited for."""
+
     async def ask(number: int) -> Completion:
         await asyncio.sleep(0.5 if number == 5 else 7 - number)
         if number == 5:
@@ -316,7 +318,7 @@ def test_what_a_server_tells_of_its_limits_holds_for_questions() -> None:
     assert asked_s[-1] - asked_s[1] > 8
 
 
-def test_where_nobody_knows_whether_more_will_come_a_denial_is_told_at_once() -> None:
+def test_a_denial_is_told_at_once_where_no_more_may_come() -> None:
     """A run would try the next rows first; a pipe that is open promises none."""
 
     async def ask(number: int) -> Completion:

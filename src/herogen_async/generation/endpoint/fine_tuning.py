@@ -252,8 +252,6 @@ def _meaning(error: EndpointError) -> EndpointError | InputError:
                 f"the service has no such model to tune: {said}",
                 fix="choose another with --model; see its documentation",
             )
-        if error.fix is not None:
-            error.fix = error.fix.replace("a completions endpoint", "a fine-tuning service")
     return error
 
 

@@ -115,7 +115,7 @@ _MEANINGS = (
     ),
     _Meaning(
         EndpointRefused,
-        "that is no completions endpoint: check --base-url",
+        "that URL does not serve this: check --base-url",
         park_reason=ParkReason.NOT_FOUND,
         statuses={*range(300, 400), 405, 406, 415, 426, 501},
     ),
