@@ -89,9 +89,7 @@ CATALOGUE = {
     "a worker's exception is never swallowed": (
         "test_engine.py::test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told"
     ),
-    "a cancelled reservation never leaks": (
-        "test_gate.py::test_everybody_goes_in_order_and_every_ticket_is_settled"
-    ),
+    "a cancelled reservation never leaks": ("test_gate.py::test_everybody_goes_in_order_and_every_ticket_is_settled"),
 }
 
 

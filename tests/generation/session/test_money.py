@@ -258,10 +258,23 @@ def test_the_command_takes_a_budget_and_a_price_and_parks_with_code_3(tmp_path: 
         assert 3 == ended.returncode
         assert "--budget" in last_json(ended.stdout)["fix"]
         assert "herogen-async resume r --budget 0.001" == last_json(ended.stdout)["next"]
+        later = last_json(herogen("status", "r", "--json", cwd=tmp_path).stdout)
+        assert "herogen-async resume r --budget 0.001" == later["next"]
+        assert "park_reason" not in later
         ended = herogen("resume", "r", "--budget", "1", "--json", cwd=tmp_path)
     assert 0 == ended.returncode
     assert pytest.approx(20 * usd(10, 20)) == last_json(ended.stdout)["cost"]
     assert_exact_grid(tmp_path / "runs" / "r", small_spec())
+
+
+def test_a_park_for_another_reason_asks_for_no_larger_budget(tmp_path: Path) -> None:
+    """Nothing is decided on the sentence: this one has the words of a budget that is used up."""
+    spec, refusal = write_spec(tmp_path, small_spec()), error(402, None, "the budget of your project is used up")
+    with FakeServer(lambda _: refusal) as server:
+        where = ("--run", "r", "--base-url", server.url, "--model", "m", "--json")
+        ended = herogen("run", spec, *where, "--price", PRICE, "--budget", "5", cwd=tmp_path)
+    later = herogen("status", "r", "--json", cwd=tmp_path)
+    assert ["herogen-async resume r"] * 2 == [last_json(each.stdout)["next"] for each in (ended, later)]
 
 
 def ready_for(**sampling: object) -> Ready:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import is_loopback
-from herogen_async.generation.limits import byte_size, in_usd
+from herogen_async.generation.limits import Budget, Rates, byte_size, in_usd
 from herogen_async.generation.prices import BY_HAND, Price, cost, price_of
 from herogen_async.generation.run_folder import LockFile, Manifest
 from herogen_async.generation.run_request import Ready, RunRequest
@@ -70,6 +70,21 @@ def spent(manifest: Manifest, usage: Mapping[str, int], lock: LockFile, at: date
     price = price_in(plan, manifest.model, manifest.base_url, manifest.settings.price, at)
     of_rows = cost(usage, price)
     return None if of_rows is None else round(of_rows + lock.charged / 1e6, 6)
+
+
+def is_used_up(manifest: Manifest, spent_usd: float | None, at: datetime) -> bool:
+    """Whether the budget has no room for one more request: then a run that goes on with the same one parks again."""
+    settings, plan = manifest.settings, manifest.lineage().plan
+    price = price_in(plan, manifest.model, manifest.base_url, settings.price, at)
+    if settings.budget_usd is None or price is None or spent_usd is None:
+        return False
+    ledger = Budget(
+        Rates(price.input_usd, price.output_usd),
+        answer_tokens=most_answer_tokens(plan.spec.sampling),
+        limit_usd=settings.budget_usd,
+        rows_usd=spent_usd,
+    )
+    return not ledger.fits(longest_prompt(plan))
 
 
 def most_answer_tokens(sampling: Sampling) -> int | None:

@@ -24,7 +24,6 @@ PICO = 10**12  # of a dollar
 MICRO = 10**6  # picodollars in a millionth of a dollar
 # Special tokens, roles, and the system text that some templates put in by themselves: the longest in use has some 70.
 TEMPLATE_TOKENS = 128
-_USED_UP = "the budget of"  # how the sentence begins that a run's events keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,6 @@ class Rates:
     prompt_usd: float
     answer_usd: float
     cached_usd: float | None = None
-
-
-def is_budget_reason(reason: str | None) -> bool:
-    """Whether a run that parked with this sentence did so for its budget: a run's events keep nothing else of it."""
-    return reason is not None and reason.startswith(_USED_UP)
 
 
 class Budget:
@@ -105,7 +99,7 @@ class Budget:
     def used_up(self) -> str:
         """Why nothing more may be sent."""
         limit, spent, wanted = map(in_usd, (self.limit_usd or 0.0, self.spent_usd, self._wanted / PICO))
-        return f"{_USED_UP} {limit} is used up: {spent} spent, and the next request may cost {wanted}"
+        return f"the budget of {limit} is used up: {spent} spent, and the next request may cost {wanted}"
 
     def fits(self, size: int) -> bool:
         """Whether a prompt of `size` bytes may be sent: also if all that is in flight costs its worst."""

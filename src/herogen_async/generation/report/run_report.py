@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from herogen_async.core.errors import ParkReason
-from herogen_async.generation.limits.budget import is_budget_reason
 from herogen_async.generation.report.figure import Remembered, SessionMoment, figures
 from herogen_async.generation.report.parts import (
     RunAnswers,
@@ -97,10 +95,4 @@ def _state_of(run: Remembered) -> str:
 def _end_of(run: Remembered) -> dict[str, Any]:
     """Why it stopped and when it can go on; of one that sleeps, what it waits for."""
     said = run.live or run.sessions
-    reason = said.get("reason")
-    return {
-        "reason": reason,
-        "fix": None if run.live else said.get("fix"),
-        "wake_at": said.get("wake_at"),
-        "park_reason": ParkReason.BUDGET if is_budget_reason(reason) else None,
-    }
+    return {"reason": said.get("reason"), "fix": None if run.live else said.get("fix"), "wake_at": said.get("wake_at")}

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Unpack
 
 from herogen_async.core.clock import MonotonicClock
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, ParkReason
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.generation.forecast.costs import spent
+from herogen_async.generation.forecast.costs import is_used_up, spent
 from herogen_async.generation.journal import replay
 from herogen_async.generation.observer import SILENT
 from herogen_async.generation.report import Remembered, RunReport, folded_report
@@ -123,7 +123,7 @@ def status(run: RunPath) -> RunReport:
     events = list(read_events(folder))
     if lock.live and not held:
         events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
-    found = replay(folder, lineage)
+    found, now = replay(folder, lineage), MonotonicClock().wall()
     report = folded_report(
         {
             "run": str(folder.path),
@@ -131,7 +131,7 @@ def status(run: RunPath) -> RunReport:
             "model": manifest.model,
             "endpoint": manifest.endpoint,
             "base_url": manifest.base_url,
-            "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, MonotonicClock().wall()),
+            "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, now),
             "budget": manifest.settings.budget_usd,
         },
         Remembered(
@@ -142,7 +142,9 @@ def status(run: RunPath) -> RunReport:
         ),
         RunReport,
     )
-    return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()))
+    is_over_budget = report.state == "parked" and is_used_up(manifest, report.cost, now)
+    park_reason = ParkReason.BUDGET if is_over_budget else None  # the folder keeps the sentence alone
+    return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()), park_reason=park_reason)
 
 
 def _new_session(spec: Spec | RunPath | None, options: RunOptions) -> Session:
