@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import signal
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,22 @@ from herogen_async.generation.endpoint.embedded import Weights, cached_weights
 # A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
 settings.register_profile("loaded", deadline=None, max_examples=50)
 settings.load_profile("loaded")
+
+# In a shell's background job Ctrl-C is ignored, and it would be by all processes that tests start and send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A child that a failed test leaves would warn, and fail, in whichever test the collector comes upon it."""
+    report = yield
+    if report.failed:
+        for each in gc.get_objects():
+            if issubclass(type(each), subprocess.Popen) and each.returncode is None:
+                each.kill()
+                each.communicate()
+    return report
 
 
 @pytest.fixture
