@@ -468,12 +468,16 @@ def test_real_cells_have_figures_that_make_sense_and_leave_nothing(
     )
     few, many = found.measured
     assert [(1, True), (1, False), (2, True), (2, False)] == seen
-    assert "concurrency" == few.binding
-    assert 20.0 == pytest.approx(few.rows_per_s, rel=0.2)
-    assert "requests" == many.binding
-    assert 100.0 == pytest.approx(many.permitted_pct, abs=12.0)
+    # Not how fast this machine is while it does other work: how the figures go together, and what none can pass.
+    assert few.binding in ("concurrency", "cpu")
+    assert 1.0 < few.in_flight <= 2.0
+    assert few.in_flight == pytest.approx(few.rows_per_s * few.latency_ms["p50"] / 1000, rel=0.35)
+    assert few.latency_ms["p50"] >= 99.0
+    assert many.binding in ("requests", "cpu")
+    assert few.permitted_pct is not None
+    assert many.permitted_pct is not None
+    assert few.permitted_pct < many.permitted_pct < 112.0
     assert (64, 0) == (found.advice[0].concurrency, many.refused)
-    assert 100.0 == pytest.approx(few.latency_ms["p50"], rel=0.3)
     assert len(many.moments) >= 6
     assert [] == list(tmp_path.iterdir())
     assert [] == processes_below(os.getpid())
