@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from herogen_async.core.clock import VirtualClock
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint import fine_tuning
 from herogen_async.generation.endpoint.target import Server
@@ -146,6 +146,18 @@ async def test_a_service_may_lack_events_checkpoints_and_models() -> None:
             assert [] == await backend.events("job-1")
             assert [] == await backend.checkpoints("job-1")
             assert [] == await backend.check(TuneRequest("openai", "m", Path("rows.jsonl"), Recipe("messages")))
+
+
+@pytest.mark.anyio
+async def test_what_is_no_fine_tuning_service_is_told_by_its_fix() -> None:
+    """The fix for a server of completions would not help; a job that is gone is no wrong address."""
+    request = TuneRequest("openai", "m", Path("rows.jsonl"), Recipe("messages"))
+    for status, helps in ((405, True), (404, False)):
+        with FakeServer(lambda _: error(status, message="no")) as server:  # noqa: B023
+            async with HostedBackend(Server(server.url)) as backend:
+                with pytest.raises(EndpointRefused) as refused:
+                    await backend.create(request, {"training": "f"}, "tag")
+        assert helps == ("no fine-tuning service answers there" in (refused.value.fix or ""))
 
 
 @pytest.mark.anyio

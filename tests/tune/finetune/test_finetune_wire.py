@@ -156,6 +156,16 @@ def test_a_service_that_is_gone_parks_the_chain(rows: Path, monkeypatch: pytest.
     assert f"Next: herogen-async finetune {rows}" in ended.stderr
 
 
+def test_a_log_that_cannot_be_written_parks_before_anything_is_sent(server: SimulatedServer, rows: Path) -> None:
+    """Exit code 3, what is wrong with the disk, and the command that goes on."""
+    rows.with_name("rows.finetune").write_text("in the way")
+    before = counts(server)
+    ended = tune(server, rows, "--json", cwd=rows.parent)
+    assert (3, before) == (ended.returncode, counts(server)), ended.stderr
+    assert "disk" == last_json(ended.stdout)["kind"]
+    assert ended.stderr.endswith(f"Next: herogen-async finetune {rows} --model m --base-url {server.url}\n")
+
+
 def test_a_first_try_that_reaches_nobody_names_the_whole_command(
     server: SimulatedServer, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,6 +248,25 @@ class TestWhatAFolderSays:
         with pytest.raises(InputError, match="no fine-tune 'another'"):
             await backend.job("another")
 
+    async def test_what_was_asked_is_written_with_a_value_for_each_setting(
+        self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
+    ) -> None:
+        """The trainer reads config.json alone; its keys and their order are those of 0.1.0."""
+        await begun(backend, order(tmp_path, "fails", epochs=3))
+        config = json.loads(folder.config.read_text())
+        first = ["version", "tag", "model", "shape", "format", "training", "validation"]
+        settings = {
+            "method": "lora",
+            "epochs": 3,
+            "batch_size": 8,
+            "learning_rate": 5e-4,
+            "seed": 17,
+            "suffix": "fails",
+        }
+        assert [*first, *settings] == list(config)
+        assert settings == {name: config[name] for name in settings}
+        await until(backend, "failed")
+
     async def test_a_folder_takes_one_fine_tune(
         self, backend: LocalBackend, folder: TuneFolder, tmp_path: Path
     ) -> None:

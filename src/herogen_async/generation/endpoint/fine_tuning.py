@@ -23,6 +23,7 @@ from herogen_async.core.errors import (
     EndpointError,
     EndpointRefused,
     InputError,
+    ParkReason,
     RequestTimeout,
     RetryableError,
     RowRefused,
@@ -42,6 +43,7 @@ _LONGEST_NAP_S = 8.0
 _ANSWER_S = 60.0  # for an answer to a small question
 _UPLOAD_S = 3_600.0  # 512 MB at 150 kB/s
 _PAGE = 100  # what every service gives at once
+_NOT_THERE = (404, 410)  # the path may be right, and what it names gone
 _MOST_PAGES = 200  # a service whose pages never end is not read for ever
 
 _CLOSED = (
@@ -246,12 +248,15 @@ def _meaning(error: EndpointError) -> EndpointError | InputError:
     if isinstance(error, RowRefused):
         return InputError(f"the service refuses this fine-tune: {said}", fix="mend what it names, then again")
     if isinstance(error, EndpointRefused):
+        # Many services have no code for it: their words are all that tells the model from the job or the path.
         about_model = error.code == "model_not_found" or (error.status in (400, 404) and "model" in said.lower())
         if about_model:
             return InputError(
                 f"the service has no such model to tune: {said}",
                 fix="choose another with --model; see its documentation",
             )
+        if error.park_reason is ParkReason.NOT_FOUND and error.status not in _NOT_THERE:
+            error.fix = "no fine-tuning service answers there: check --base-url (it usually ends in /v1)"
     return error
 
 
