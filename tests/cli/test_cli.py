@@ -79,8 +79,14 @@ def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
         (("--base-url", "https://api.example.com/v1", "--model", "m"), ("OPENAI_API_KEY is not set",)),
         (("--base-url", "http://127.0.0.1:1/v1", "--concurrency", "0"), ("concurrency",)),
         (("--base-url", "http://127.0.0.1:1/v1", "--rpm", "-3"), ("rpm",)),
-        (("--base-url", "http://127.0.0.1:1/v1", "--durability", "never"), ("'never'", "'periodic'")),
-        (("--base-url", "http://127.0.0.1:1/v1", "--endpoint", "embeddings"), ("'embeddings'", "'chat'")),
+        (
+            ("--base-url", "http://127.0.0.1:1/v1", "--durability", "never"),
+            ("unknown durability 'never'", "give process, periodic or power"),
+        ),
+        (
+            ("--base-url", "http://127.0.0.1:1/v1", "--endpoint", "embeddings"),
+            ("unknown endpoint 'embeddings'", "give completions or chat"),
+        ),
         (("--base-url", "http://127.0.0.1:1/v1", "--run", "../../x y"), ()),
         (("--base-url", "http://127.0.0.1:1/v1"), ("can't say which models",)),
         (("--model", "gpt-x"), ("'gpt-x'", "--model embedded")),

@@ -11,9 +11,9 @@ import pytest
 from herogen_async.cli.plan_command import plan_lines
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
-from herogen_async.generation.forecast import Forecast, ServerChoice, forecast
+from herogen_async.generation.forecast import Forecast, forecast
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
-from herogen_async.generation.settings import Settings
+from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.spec import Spec
 from support.run_folders import AT, MODEL, WrittenRun
@@ -128,7 +128,7 @@ def test_where_answers_are_stale_the_command_that_asks_them_again_is_offered_too
 
 
 def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:
-    with pytest.raises(InputError, match="'bogus' is no endpoint"):
+    with pytest.raises(InputError, match="unknown endpoint 'bogus'"):
         look(None, begun.path, wish=ServerChoice(endpoint="bogus"))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from herogen_async.cli.options import setting
+from herogen_async.cli.options import SpecArgument, shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.errors import InputError
 from herogen_async.generation.settings import RUN_SETTINGS
@@ -34,48 +34,30 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    spec: Annotated[
-        Path | None, typer.Argument(metavar="SPEC", help="A spec file; default: the built-in superhero spec.")
-    ] = None,
-    rpm: Annotated[list[float] | None, setting("rpm", metavar="N ...")] = None,
-    tpm: Annotated[list[float] | None, setting("tpm", metavar="N ...")] = None,
+    spec: SpecArgument = None,
+    rpm: Annotated[list[float] | None, shared("rpm", metavar="N ...")] = None,
+    tpm: Annotated[list[float] | None, shared("tpm", metavar="N ...")] = None,
     concurrency: Annotated[
         list[str] | None,
-        setting("concurrency", metavar="N|auto ...", show_default="16, 64 and 256; with --virtual 16"),
+        shared("concurrency", "16, 64 and 256; with --virtual 16", metavar="N|auto ..."),
     ] = None,
     latency_ms: Annotated[
         list[float] | None,
         typer.Option(metavar="N ...", help="Latency of an answer in milliseconds.", show_default="1000"),
     ] = None,
-    slots: Annotated[
-        int | None, typer.Option(help="Requests the server handles at once.", show_default="unlimited")
-    ] = None,
-    enforce: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="How the server limits: bucket-minute, bucket-second, window-second, sliding-minute, window-minute.",
-            show_default="bucket-second; with --virtual bucket-minute",
-        ),
-    ] = None,
-    headers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIALECT",
-            help="Rate-limit headers: openai, azure, anthropic, none, silent.",
-            show_default="openai",
-        ),
-    ] = None,
+    slots: Annotated[int | None, shared("slots", "unlimited")] = None,
+    enforce: Annotated[str | None, shared("enforce", "bucket-second; with --virtual bucket-minute")] = None,
+    headers: Annotated[str | None, shared("headers", "openai")] = None,
     untold: Annotated[
         bool, typer.Option("--untold", help="Do not give the limits to the run, so it has to learn them.")
     ] = False,
     seconds: Annotated[float, typer.Option(help="Seconds per cell.")] = 10.0,
     limit: Annotated[int | None, typer.Option(help="Maximum rows per cell.")] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="Measure this server, with --rpm and --tpm as ceilings. Needs --limit.")
+        str | None, shared("base_url", help="Measure this server, with --rpm and --tpm as ceilings. Needs --limit.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The model at --base-url.")] = None,
-    endpoint: Annotated[str | None, typer.Option(metavar="completions|chat", help="Which route to use there.")] = None,
+    model: Annotated[str | None, shared("model", help="Model name at --base-url.")] = None,
+    endpoint: Annotated[str | None, shared("endpoint")] = None,
     virtual: Annotated[
         bool, typer.Option("--virtual", help="Forecast how long the grid would take, without measuring.")
     ] = False,

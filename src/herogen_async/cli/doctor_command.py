@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from herogen_async.cli.options import shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 _EPILOG = (
@@ -20,15 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    base_url: Annotated[
-        str | None, typer.Option(help="The server to look at.", show_default="as for run: the environment's")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model to ask.", show_default="the only one that is served")
-    ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="both")
-    ] = None,
+    base_url: Annotated[str | None, shared("base_url", "the environment's, as for run")] = None,
+    model: Annotated[str | None, shared("model", "the only one served", help="Model name.")] = None,
+    endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what this machine and an endpoint are: keys, models, latency, limits, and the run that they permit."""

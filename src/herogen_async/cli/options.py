@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from herogen_async.core.options import Option, Options
-from herogen_async.generation.settings import RUN_SETTINGS
+from herogen_async.core.options import ANY_TEXT, COUNT, Option, Options
+from herogen_async.generation.settings import RUN_SETTINGS, SERVER_OPTIONS
+
+SpecArgument = Annotated[
+    Path | None, typer.Argument(metavar="SPEC", help="A spec file; default: the built-in superhero spec.")
+]
+
+# Of the simulated server: its own room checks the values, and is not imported for help.
+_SIMULATED = {
+    "enforce": Option(
+        replace(ANY_TEXT, metavar="KIND"),
+        "How the server limits: bucket-minute, bucket-second, window-second, sliding-minute, window-minute.",
+    ),
+    "headers": Option(
+        replace(ANY_TEXT, metavar="DIALECT"), "Rate-limit headers: openai, azure, anthropic, none, silent."
+    ),
+    "slots": Option(COUNT, "Requests the server handles at once."),
+}
+_SHARED = {**SERVER_OPTIONS, **RUN_SETTINGS, **{name: replace(each, name=name) for name, each in _SIMULATED.items()}}
 
 
-def setting(name: str, **shown: Any) -> Any:
-    """The declaration of one setting, for a command that takes only some; `shown` is for `typer.Option`."""
-    return declared(RUN_SETTINGS[name], **{"show_default": False, **shown})
+def shared(name: str, default: str | None = None, **shown: Any) -> Any:
+    """The declaration of an option that other commands take, too; `default` tells what holds without it.
+
+    `shown` is for `typer.Option`.
+    """
+    return declared(_SHARED[name], **{"show_default": default or False, **shown})
 
 
 def declared(option: Option, **shown: Any) -> Any:

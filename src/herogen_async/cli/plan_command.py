@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.options import takes_settings
+from herogen_async.cli.options import shared, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import as_words, changed_options
 
 if TYPE_CHECKING:
-    from herogen_async.generation.forecast import Forecast, ServerChoice
+    from herogen_async.generation.forecast import Forecast
+    from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
 
 
@@ -33,16 +35,15 @@ def plan(
         str | None,
         typer.Argument(metavar="RUN", help="A run that was begun: what of it would be kept, new and stale."),
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="As for `run`; left out, the run's.")] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="completions|chat", help="As for `run`.", show_default="the spec's")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="As for `run`; left out, the spec's, or else the run's.")] = None,
+    base_url: Annotated[str | None, shared("base_url", "the run's")] = None,
+    endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
+    model: Annotated[str | None, shared("model", "the spec's, else the run's")] = None,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
     """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
-    from herogen_async.generation.forecast import ServerChoice, forecast
+    from herogen_async.generation.forecast import forecast
+    from herogen_async.generation.settings import ServerChoice
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
@@ -149,6 +150,7 @@ def next_steps(found: Forecast, spec: str | None, wish: ServerChoice, settings: 
 
 def _run_command(found: Forecast, spec: str | None) -> list[str]:
     """`run` with all that it would not find out by itself."""
+    from herogen_async.generation.settings import SERVER_OPTIONS
     from herogen_async.specs.spec import Spec
 
     words = ["herogen-async", "run"]
@@ -158,11 +160,7 @@ def _run_command(found: Forecast, spec: str | None) -> list[str]:
         words.append("SPEC")  # a run doesn't know the file that its spec came from
     if found.folder is not None:
         words += ["--run", found.folder.argument]
-    wish = found.wish
-    for flag, value in (("--base-url", wish.base_url), ("--endpoint", wish.endpoint), ("--model", wish.model)):
-        if value is not None:
-            words += [flag, shlex.quote(value)]
-    return words
+    return [*words, *as_words(SERVER_OPTIONS, asdict(found.wish))]
 
 
 def _is_run(text: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from herogen_async.cli.options import shared
 from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, print_json, say
 
@@ -46,13 +47,8 @@ def query(
         list[str] | None,
         typer.Argument(metavar="[QUESTION ...]", help="What to ask; left out, standard input.", show_default=False),
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="The server to ask.", show_default="where the model was made")
-    ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="as the model was taught"),
-    ] = None,
+    base_url: Annotated[str | None, shared("base_url", "where the model was made")] = None,
+    endpoint: Annotated[str | None, shared("endpoint", "as the model was taught")] = None,
     samples: Annotated[int, typer.Option(help="Answers to each question.")] = 1,
     seed: Annotated[
         int | None, typer.Option(help="The first answer's seed; each further sample has the next one.")
@@ -61,7 +57,9 @@ def query(
     temperature: Annotated[float, typer.Option(help="0: always the likeliest word; 1: as it was learned.")] = 0.7,
     compare: Annotated[str | None, typer.Option(metavar="base", help="Put the untuned model's answers beside.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="A small playground: question after question.")] = False,
-    concurrency: Annotated[int, typer.Option(help="How many questions are in flight at most.")] = 16,
+    concurrency: Annotated[
+        int, shared("concurrency", metavar="N", help="Maximum questions in flight.", show_default=True)
+    ] = 16,
     json: Annotated[
         bool, typer.Option("--json", help="Print each answer as one JSON object, on a line of its own.")
     ] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.options import takes_settings
+from herogen_async.cli.options import SpecArgument, shared, takes_settings
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 if TYPE_CHECKING:
@@ -40,27 +40,16 @@ def register(app: typer.Typer) -> None:
 
 @takes_settings(of_a_run=False)
 def run(
-    spec: Annotated[
-        Path | None, typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in superhero spec.")
-    ] = None,
+    spec: SpecArgument = None,
     run: Annotated[
         str | None,
         typer.Option(
             "--run", metavar="RUN", help="The run's folder, or a name below runs/.", show_default="the spec's name"
         ),
     ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="Any OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; on this machine it needs no key."
-        ),
-    ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="completions|chat", help="Which route to ask.", show_default="the spec's")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model's name; `embedded` or a .gguf file for the embedded model.")
-    ] = None,
+    base_url: Annotated[str | None, shared("base_url")] = None,
+    endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
+    model: Annotated[str | None, shared("model", "the spec's")] = None,
     extend: Annotated[
         bool,
         typer.Option(

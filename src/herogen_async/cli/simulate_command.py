@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.options import shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
@@ -29,26 +30,15 @@ def simulate(
     host: Annotated[str, typer.Option(help="The address to listen at; the default is for this machine alone.")] = (
         "127.0.0.1"
     ),
-    rpm: Annotated[float | None, typer.Option(help="Requests a minute that are permitted.")] = None,
-    tpm: Annotated[float | None, typer.Option(help="Tokens a minute that are permitted.")] = None,
-    rpd: Annotated[float | None, typer.Option(help="Requests a day that are permitted.")] = None,
-    enforce: Annotated[
-        str,
-        typer.Option(
-            metavar="KIND",
-            help="How: bucket-minute, bucket-second, window-second, sliding-minute, window-minute.",
-        ),
-    ] = "bucket-minute",
-    headers: Annotated[
-        str,
-        typer.Option(metavar="DIALECT", help="How limits are told: openai, azure, anthropic, none, silent."),
-    ] = "openai",
+    rpm: Annotated[float | None, shared("rpm")] = None,
+    tpm: Annotated[float | None, shared("tpm")] = None,
+    rpd: Annotated[float | None, shared("rpd")] = None,
+    enforce: Annotated[str, shared("enforce", show_default=True)] = "bucket-minute",
+    headers: Annotated[str, shared("headers", show_default=True)] = "openai",
     latency_ms: Annotated[float, typer.Option(help="Milliseconds that an answer takes, in the median.")] = 0.0,
     latency_sigma: Annotated[float, typer.Option(help="The spread of the latency's logarithm; 0: none.")] = 0.0,
     ms_per_token: Annotated[float, typer.Option(help="Milliseconds more for each token of the answer.")] = 0.0,
-    slots: Annotated[
-        int | None, typer.Option(help="Requests worked on at once, the rest queue.", show_default="any number")
-    ] = None,
+    slots: Annotated[int | None, shared("slots", "unlimited")] = None,
     jitter_ms: Annotated[float, typer.Option(help="Requests arrive up to so many milliseconds late.")] = 0.0,
     fault: Annotated[
         list[str] | None,

@@ -24,15 +24,17 @@ from herogen_async.core.likeness import shown
 
 T = TypeVar("T")
 _METADATA = "option"
+CAN_NOT_BE = "{name} can't be {value}"
+UNKNOWN = "unknown {name} {value}"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """The values that an option takes.
 
-    `valid` names them after "give". `holds` says whether a value is one: callers may pass anything. `read` makes one of
-    text, and raises ValueError. `parsed_as` is what a command line's own parser makes of the text: with str the text
-    is left to `read`.
+    `valid` names them after "give", and `wrong` is the sentence about any other. `holds` says whether a value is one:
+    callers may pass anything. `read` makes one of text, and raises ValueError. `parsed_as` is what a command line's own
+    parser makes of the text: with str the text is left to `read`.
     """
 
     valid: str
@@ -40,6 +42,7 @@ class Kind:
     read: Callable[[str], Any] = str
     parsed_as: type = str
     metavar: str | None = None
+    wrong: str = CAN_NOT_BE
 
 
 def _is_positive(value: Any) -> bool:
@@ -76,7 +79,8 @@ FLAG = Kind("True or False", lambda value: type(value) is bool, parsed_as=bool)
 
 def one_of(*values: str) -> Kind:
     """One of these words."""
-    return Kind(f"one of {', '.join(map(repr, values))}", values.__contains__, metavar="|".join(values))
+    valid = f"{', '.join(values[:-1])} or {values[-1]}"
+    return Kind(valid, values.__contains__, metavar="|".join(values), wrong=UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,8 @@ class Option:
 
     def _refused(self, value: object, unset: str) -> InputError:
         also = f", or {unset}" if unset else ""
-        return InputError(f"{self.word} can't be {shown(value)}", fix=f"give {self.kind.valid}{also}")
+        wrong = self.kind.wrong.format(name=self.word, value=shown(value))
+        return InputError(wrong, fix=f"give {self.kind.valid}{also}")
 
 
 Options = Mapping[str, Option]  # by name, in the order that help and words have

@@ -16,7 +16,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, Weights
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions
-from herogen_async.generation.settings import Settings, check_settings
+from herogen_async.generation.settings import Settings, check_endpoint, check_settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 
@@ -102,8 +102,7 @@ def new_request(
 ) -> RunRequest:
     """A request from a caller's wishes. Raises InputError."""
     check_settings(settings)
-    if endpoint not in (None, "completions", "chat"):
-        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    check_endpoint(endpoint)
     wanted = read_spec(spec)
     model = model or wanted.model
     server = choose_server(base_url, model, os.environ, api_key=api_key)

@@ -45,8 +45,8 @@ def test_an_option_that_is_none_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"backend": "cloud"}, "backend can't be 'cloud'"),
-        ({"format": "alpaca"}, "format can't be 'alpaca'"),
+        ({"backend": "cloud"}, "unknown backend 'cloud'"),
+        ({"format": "alpaca"}, "unknown format 'alpaca'"),
         ({"suffix": ""}, "suffix can't be ''"),
         ({"suffix": "s" * 65}, "suffix can't be 'sss"),
         ({"epochs": True}, "epochs can't be True"),

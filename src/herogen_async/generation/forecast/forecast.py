@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from herogen_async.generation.forecast.costs import Priced, most_answer_tokens
@@ -11,17 +11,8 @@ from herogen_async.generation.forecast.plan_diff import Kept
 from herogen_async.generation.limits import TokenEstimate, byte_size
 from herogen_async.generation.prices import Price, estimate
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.settings import Settings
+from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class ServerChoice:
-    """Whom to ask; what is None is as `run` would have it, and with a run's folder as that has it."""
-
-    base_url: str | None = None
-    endpoint: str | None = None
-    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +34,7 @@ class Forecast:
     changes: tuple[str, ...] = ()
     kept: Kept | None = None
     keeps_stale: bool = False
-    wish: ServerChoice = ServerChoice()
+    wish: ServerChoice = field(default_factory=ServerChoice)
 
     def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
         """USD that it would cost as answers were so far, and at most; None where that is not known."""

@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from herogen_async.core.clock import MonotonicClock
-from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import EMBEDDED, choose_server, is_embedded
 from herogen_async.generation.forecast.changes import differences
 from herogen_async.generation.forecast.costs import priced
-from herogen_async.generation.forecast.forecast import Forecast, ServerChoice, estimated, last_figures
+from herogen_async.generation.forecast.forecast import Forecast, estimated, last_figures
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import refuse_other_weights
 from herogen_async.generation.run_folder import Manifest, RunFolder, existing_run, read_events, read_manifest
@@ -23,7 +22,7 @@ from herogen_async.generation.run_request import (
     new_request,
     read_spec,
 )
-from herogen_async.generation.settings import Settings, changed_settings, check_settings
+from herogen_async.generation.settings import ServerChoice, Settings, changed_settings, check_endpoint, check_settings
 from herogen_async.specs.spec import Spec
 
 _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
@@ -41,8 +40,7 @@ def forecast(
     Raises InputError, RunFolderError, DamageError.
     """
     at = MonotonicClock().wall()
-    if wish.endpoint not in (None, "completions", "chat"):
-        raise InputError(f"{wish.endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    check_endpoint(wish.endpoint)
     if run is None:
         request = _fresh_request(spec, wish, settings)
         ready = Ready(request, request.model or (EMBEDDED if request.server is None else ""))

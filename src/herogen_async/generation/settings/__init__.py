@@ -1,5 +1,6 @@
 """How a run is driven: one table, and what is derived from it."""
 
+from herogen_async.generation.settings.server_choice import SERVER_OPTIONS, ServerChoice, check_endpoint
 from herogen_async.generation.settings.table import (
     RUN_SETTINGS,
     Durability,
@@ -9,4 +10,14 @@ from herogen_async.generation.settings.table import (
     read_price,
 )
 
-__all__ = ["RUN_SETTINGS", "Durability", "Settings", "changed_settings", "check_settings", "read_price"]
+__all__ = [
+    "RUN_SETTINGS",
+    "SERVER_OPTIONS",
+    "Durability",
+    "ServerChoice",
+    "Settings",
+    "changed_settings",
+    "check_endpoint",
+    "check_settings",
+    "read_price",
+]

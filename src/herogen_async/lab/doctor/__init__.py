@@ -8,6 +8,7 @@ from pathlib import Path
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import choose_server
+from herogen_async.generation.settings import check_endpoint
 from herogen_async.lab.doctor.advice import suggested_run
 from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine, Route, ServedModel
 from herogen_async.lab.doctor.embedded_check import look_at_embedded
@@ -31,8 +32,7 @@ async def diagnose(
 
     Whatever fails is a finding. Raises InputError for an `endpoint` that is none.
     """
-    if endpoint not in (None, "completions", "chat"):
-        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    check_endpoint(endpoint)
     machine, findings = look_at_machine(environment, folder, clock)
     try:
         server = choose_server(base_url, model, environment)

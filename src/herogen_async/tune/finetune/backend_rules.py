@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from herogen_async.core.options import CAN_NOT_BE
 from herogen_async.tune.finetune.records import TuneRequest
 from herogen_async.tune.options import BACKEND_RULES, FINETUNE_OPTIONS, FULL, LOCAL, LORA, BackendRule
 
@@ -16,7 +17,9 @@ def check_for_backend(request: TuneRequest) -> None:
     for name, rules in BACKEND_RULES.items():
         if name != "format":  # the rows' own by now
             option, rule = FINETUNE_OPTIONS[name], rules.get(request.backend, BackendRule())
-            replace(option, kind=rule.kind or option.kind).check(getattr(request, name))
+            # A value that is known, but not to this backend.
+            kind = option.kind if rule.kind is None else replace(rule.kind, wrong=CAN_NOT_BE)
+            replace(option, kind=kind).check(getattr(request, name))
 
 
 def training_settings(request: TuneRequest) -> dict[str, Any]:

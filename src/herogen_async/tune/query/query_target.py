@@ -12,6 +12,7 @@ from herogen_async.data.dataset.recipe import CONVERSATIONS, MESSAGES, Recipe
 from herogen_async.generation.endpoint.embedded import BASE, TUNED
 from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded
 from herogen_async.generation.run_folder import find_run
+from herogen_async.generation.settings import check_endpoint
 from herogen_async.tune.finetune.model_registry import find_tuned
 from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.options import LOCAL
@@ -55,8 +56,7 @@ def find_target(
 
     `endpoint` is `completions` or `chat`; None is as the model was taught. Raises InputError.
     """
-    if endpoint not in (None, "completions", "chat"):
-        raise InputError(f"{endpoint!r} is no endpoint", fix="'completions' or 'chat'")
+    check_endpoint(endpoint)
     if is_embedded(what) and base_url is None:
         own = environment.get("HEROGEN_MODEL") if what == EMBEDDED else what
         return _untaught(Model(what), endpoint, weights=own or EMBEDDED)
