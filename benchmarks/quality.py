@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from herogen_async.data.quality import Example, Inspector
+from herogen_async.specs.sources.cells import cells_from
 
 WORDS = [
     f"{start}{middle}{end}"
@@ -36,7 +37,7 @@ def look_at(rows: int) -> str:
     draw = random.Random(1)
     attributes = {"n": [str(number) for number in range(rows)]}
     texts = [" ".join(draw.choices(WORDS, k=150)) for _ in range(500)]
-    inspector = Inspector(attributes, 1, separator=" ->", lead=" ", ending=" END")
+    inspector = Inspector(cells_from(attributes), 1, separator=" ->", lead=" ", ending=" END")
     before_mb, spent_s = resident_mb(), 0.0
     for number in range(rows):
         text = texts[number % 500] if number % 50 == 0 else " ".join(draw.choices(WORDS, k=150))

@@ -72,6 +72,7 @@ PURE = (
     "core/likeness",
     "core/options",
     "core/http1",
+    "specs/sources/cells",
     "specs/sources/grid",
     "specs/plan",
     "generation/settings",

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from herogen_async.data.quality import Example, Inspector, Quality
+from herogen_async.specs.sources.cells import cells_from
 
 WORDS = [
     "amber",
@@ -69,7 +70,7 @@ def example(number: int, completion: str, **told: object) -> Example:
 
 
 def inspected(examples: Sequence[Example], **told: object) -> Quality:
-    inspector = Inspector({"n": [str(each) for each in range(len(examples))]}, 1, **told)  # type: ignore[arg-type]
+    inspector = Inspector(cells_from({"n": [str(each) for each in range(len(examples))]}), 1, **told)  # type: ignore[arg-type]
     for each in examples:
         inspector.add(each)
     return inspector.finish()

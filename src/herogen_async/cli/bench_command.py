@@ -191,9 +191,9 @@ def _foresee(
     from herogen_async.generation.run_folder import publish
     from herogen_async.lab.bench import foresee, raises
     from herogen_async.lab.bench.summary import OUTLOOK_HEADINGS, best_raise, outlook_lines, outlook_rows
-    from herogen_async.specs.sources.grid import Grid
+    from herogen_async.specs.sources.cells import cells_from
 
-    wanted = Grid(spec.attributes).size * spec.repeats if rows is None else rows
+    wanted = cells_from(spec.attributes).size * spec.repeats if rows is None else rows
     outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
     quickest = min(outlooks, key=lambda each: each.duration_s)
     if len(outlooks) > 1:

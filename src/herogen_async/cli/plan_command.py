@@ -64,11 +64,13 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words."""
     from herogen_async.core.units import counted
     from herogen_async.generation.forecast.changes import in_words
+    from herogen_async.specs.sources.cells import is_product
 
-    grid, repeats = found.plan.grid, found.plan.repeats
-    axes = " x ".join(f"{length:,} {name}" for name, _, _, length in grid.axes)
+    cells, repeats = found.plan.cells, found.plan.repeats
+    product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
+    shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
-    yield f"{found.plan.spec.name}: {axes} = {counted(grid.size, 'cell')}{each}: {counted(found.plan.size, 'task')}."
+    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'task')}."
     yield f"Asked: {found.model or 'the one model it serves'}, at {found.base_url or 'this machine'}."
     limit = found.settings.limit
     if limit is not None and limit < found.plan.size:

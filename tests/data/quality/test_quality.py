@@ -17,6 +17,7 @@ from herogen_async.data.quality.lengths import bounds, quantiles
 from herogen_async.data.quality.normalize import excerpt, loops, normal, words_of
 from herogen_async.data.quality.refusals import refuses
 from herogen_async.data.quality.similar import THRESHOLD
+from herogen_async.specs.sources.cells import cells_from
 from support.quality_examples import ENGLISH, GERMAN, example, inspected, of, text
 
 
@@ -172,7 +173,7 @@ def test_tokens_come_from_usage_and_are_estimated_from_bytes_without_it() -> Non
 
 
 def test_coverage_counts_the_kept_rows_a_cell_and_a_value() -> None:
-    inspector = Inspector({"a": ["x", "y"], "b": ["1", "2"]}, 2, left_out={"empty"})
+    inspector = Inspector(cells_from({"a": ["x", "y"], "b": ["1", "2"]}), 2, left_out={"empty"})
     cells = [
         {"a": "x", "b": "1"},
         {"a": "x", "b": "1"},
@@ -269,7 +270,7 @@ def test_all_but_who_stays_in_a_group_is_the_same_in_any_order(drawn: list[str],
 
 def test_an_inspection_keeps_no_texts() -> None:
     """However long they are; what Rust holds is a fixed size a row."""
-    inspector = Inspector({"n": ["0"]}, 1)
+    inspector = Inspector(cells_from({"n": ["0"]}), 1)
     inspector.add(example(0, text(0), cell={"n": "0"}))
     tracemalloc.start()
     for number in range(1, 21):

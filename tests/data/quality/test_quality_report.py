@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from herogen_async.data.quality import Quality, report_files
+from herogen_async.specs.sources.cells import cells_from
 from support.quality_examples import ENGLISH, GERMAN, example, inspected, of, text
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -116,7 +117,7 @@ def test_the_coverage_of_any_grid_is_drawn(grid: tuple[Mapping[str, Sequence[str
     from herogen_async.data.charts.quality_charts import coverage
 
     attributes, by_cell = grid
-    width, height = size_of(coverage(attributes, by_cell, repeats=2))
+    width, height = size_of(coverage(cells_from(attributes), by_cell, repeats=2))
     assert 600 < width < 2600
     assert 200 < height < 2600
 
@@ -126,7 +127,7 @@ def test_a_map_of_two_attributes_among_more_holds_the_mean_of_the_cells_in_a_squ
     from herogen_async.data.charts.maps import grid_maps
 
     attributes = {"a": ["1", "2"], "b": ["1", "2"], "c": ["1", "2"], "d": ["1", "2"]}
-    maps, averaged = grid_maps(attributes, {0: 4, 15: 1})
+    maps, averaged = grid_maps(cells_from(attributes), {0: 4, 15: 1})
     assert averaged
     assert {(("a", "b"), 1.0, 0.25)} <= {((each.y, each.x), each.rows[0, 0], each.rows[1, 1]) for each in maps}
 
@@ -136,7 +137,7 @@ def test_three_attributes_with_few_values_in_one_are_a_map_for_each_of_these() -
     from herogen_async.data.charts.maps import grid_maps
 
     maps, averaged = grid_maps(
-        {"age": ["1", "2", "3"], "sex": ["m", "f"], "city": ["New York", "Oslo", "Rome"]}, {4: 5}
+        cells_from({"age": ["1", "2", "3"], "sex": ["m", "f"], "city": ["New York", "Oslo", "Rome"]}), {4: 5}
     )
     assert not averaged
     assert ["sex: m", "sex: f"] == [each.title for each in maps]
@@ -149,7 +150,7 @@ def test_a_map_of_a_million_cells_is_joined_to_squares_that_can_be_seen_and_keep
     from herogen_async.data.charts.maps import grid_maps
 
     names = [str(each) for each in range(1000)]
-    (joined,), averaged = grid_maps({"a": names, "b": names}, dict.fromkeys(range(0, 1_000_000, 2), 1))
+    (joined,), averaged = grid_maps(cells_from({"a": names, "b": names}), dict.fromkeys(range(0, 1_000_000, 2), 1))
     assert averaged
     assert (120, 120) == joined.rows.shape
     assert (120, "0") == (len(joined.y_values), joined.y_values[0])

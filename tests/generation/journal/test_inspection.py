@@ -320,7 +320,7 @@ def test_recover_copies_the_sound_rows_byte_for_byte_and_lists_what_was_lost(run
     assert (4, 5, 2, 1) == (recovery.exit_code, recovery.rows, recovery.doubles, recovery.failures)
     byte = len(lines[0] + lines[1])
     [lost] = recovery.lost
-    assert f"rows-00000.jsonl: line 3 (byte {byte}): lost, of task 2 {run.plan.grid.cell(2)}." in lost
+    assert f"rows-00000.jsonl: line 3 (byte {byte}): lost, of task 2 {run.plan.cells.cell(2)}." in lost
     assert (1, "2") == (recovery.missing, recovery.missing_tasks)
     assert 0 == verify.verify("r-recovered").exit_code
     assert 0o700 == Path("runs/r-recovered").stat().st_mode & 0o777
@@ -363,7 +363,7 @@ def test_rows_of_earlier_plans_are_verified_and_copied_under_their_own(run: Writ
         generation_fingerprint=plans[2].generation_fingerprint,
     )
     write_manifest(run.folder, changed)
-    again = plans[1].grid.index(plans[0].grid.cell(5))
+    again = plans[1].cells.index(plans[0].cells.cell(5))
     run.write([run.answer(again, "again", plan=plans[1]), run.answer(2, "new", plan=plans[1])], 1)
     run.write([run.answer(index, "newest", plan=plans[2]) for index in (0, 1)], 2)
     vouch(run.folder)
@@ -466,7 +466,7 @@ def test_rows_that_a_repair_holds_are_recovered_under_the_plan_that_they_were_wr
     write_manifest(run.folder, changed)
     run.folder.segment(0).rename(run.folder.segment(0).with_suffix(".saving-0"))
     run.folder.segment(1).with_suffix(".saving-0").write_bytes(
-        run.answer(plan.grid.index({"gender": "man", "age": "19"}), "new", plan=plan)
+        run.answer(plan.cells.index({"gender": "man", "age": "19"}), "new", plan=plan)
     )
     recovery = verify.recover("r")
     verdict = verify.verify("r-recovered")

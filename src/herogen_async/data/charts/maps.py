@@ -1,26 +1,28 @@
-"""Shows a grid of any size as a few maps of two attributes each."""
+"""Shows cells of any number and kind as a few maps of two facets each."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from herogen_async.specs.sources.cells import Cells, facet_places, is_product
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Attributes = Mapping[str, Sequence[str]]
-
-_MOST_FACETS = 6  # maps of the same two attributes: more are hard to take in at a glance
+_MOST_PANELS = 6  # maps of the same two facets: more are hard to take in at a glance
 _MOST_PAIRS = 4
 _MOST_SQUARES = 120  # per axis: with more, squares shrink to a few pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
-    """`rows[y, x]`: examples per cell where `y` has the value `y_values[y]` and `x` has `x_values[x]`."""
+    """`rows[y, x]`: examples per cell where `y` has the value `y_values[y]` and `x` has `x_values[x]`; nan if none has.
+
+    `is_averaged`: some squares are several cells.
+    """
 
     y: str
     x: str
@@ -28,63 +30,89 @@ class Map:
     x_values: Sequence[str]
     rows: NDArray[Any]
     title: str = ""
+    is_averaged: bool = False
 
 
-def grid_maps(attributes: Attributes, by_cell: Mapping[int, int]) -> tuple[list[Map], bool]:
+def grid_maps(cells: Cells, by_cell: Mapping[int, int]) -> tuple[list[Map], bool]:
     """The maps, and whether their figures are averages over several cells.
 
-    Two attributes: one map. Three: one map per value of the attribute with the fewest values, if there are few.
-    Otherwise one map per pair of attributes, those with the emptiest square first.
+    Two facets: one map. Three: one map per value of the facet with the fewest values, if there are few. Otherwise one
+    map per pair of facets, those with the emptiest square first.
     """
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
-    names = list(attributes)
-    shape = tuple(len(values) for values in attributes.values())
-    places = numpy.unravel_index(numpy.fromiter(by_cell, dtype=numpy.int64, count=len(by_cell)), shape)
     rows = numpy.fromiter(by_cell.values(), dtype=numpy.float64, count=len(by_cell))
-    fewest = min(range(len(names)), key=lambda at: shape[at])
-    if len(names) == 2 or (len(names) == 3 and shape[fewest] <= _MOST_FACETS):
-        maps = list(_facets(attributes, places, rows, None if len(names) == 2 else fewest))
+    squares = _Squares(cells, _places(cells, by_cell), rows)
+    shape = squares.shape
+    fewest = min(range(len(shape)), key=lambda at: shape[at])
+    if len(shape) == 2:
+        maps = [squares.map([0, 1])]
+    elif len(shape) == 3 and shape[fewest] <= _MOST_PANELS:
+        maps = list(squares.panels(fewest))
     else:
-        maps = [_map(attributes, places, rows, pair) for pair in combinations(range(len(names)), 2)]
-        maps = sorted(maps, key=lambda each: float(each.rows.min()))[:_MOST_PAIRS]
-    merged = len(names) > 2 and len({each.title for each in maps}) == 1
-    return [_coarser(each) for each in maps], merged or max(shape) > _MOST_SQUARES
+        maps = [squares.map(pair) for pair in combinations(range(len(shape)), 2)]
+        maps = sorted(maps, key=lambda each: float(numpy.nanmin(each.rows)))[:_MOST_PAIRS]
+    averaged = any(each.is_averaged for each in maps)
+    return [_coarser(each) for each in maps], averaged or max(shape) > _MOST_SQUARES
 
 
-def _facets(attributes: Attributes, places: Any, rows: NDArray[Any], by: int | None) -> Iterator[Map]:
-    """One map per value of attribute number `by`; a single map if it is None."""
-    names = list(attributes)
-    pair = [at for at in range(len(names)) if at != by]
-    if by is None:
-        yield _map(attributes, places, rows, pair)
-        return
-    for number, value in enumerate(attributes[names[by]]):
-        here = places[by] == number
-        yield _map(attributes, [each[here] for each in places], rows[here], pair, f"{names[by]}: {value}", alone=True)
-
-
-def _map(
-    attributes: Attributes,
-    places: Any,
-    rows: NDArray[Any],
-    pair: Sequence[int],
-    title: str = "",
-    *,
-    alone: bool = False,
-) -> Map:
-    """The map of the two attributes with the numbers in `pair`; the one with the longer names is vertical.
-
-    `alone`: each square is one cell. Otherwise it is the mean over its cells.
-    """
+def _places(cells: Cells, indices: Iterable[int]) -> NDArray[Any]:
+    """For each facet the places of the values that these cells have: [facet, cell]."""
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
-    names = list(attributes)
-    y, x = sorted(pair, key=lambda at: -max(map(len, attributes[names[at]])))
-    total = numpy.zeros((len(attributes[names[y]]), len(attributes[names[x]])))
-    numpy.add.at(total, (places[y], places[x]), rows)
-    cells = 1 if alone else math.prod(map(len, attributes.values())) // total.size
-    return Map(names[y], names[x], attributes[names[y]], attributes[names[x]], total / cells, title)
+    places_of = facet_places(cells)
+    flat = numpy.fromiter((place for index in indices for place in places_of(index)), dtype=numpy.int64)
+    return flat.reshape(-1, len(cells.facets)).T
+
+
+class _Squares:
+    """Cells with rows, by the places of their facets' values."""
+
+    def __init__(self, cells: Cells, places: NDArray[Any], rows: NDArray[Any]) -> None:
+        self._facets = list(cells.facets.items())
+        self.shape = tuple(len(values) for _, values in self._facets)
+        self._size = cells.size
+        self._places = places
+        self._rows = rows
+        # Of a product as many cells lie in each square; of other cells all are looked at.
+        self._all_places = None if is_product(cells) else _places(cells, range(cells.size))
+
+    def panels(self, by: int) -> Iterator[Map]:
+        """A map for each value of the facet number `by`."""
+        name, values = self._facets[by]
+        pair = [at for at in range(len(self.shape)) if at != by]
+        for place, value in enumerate(values):
+            yield self.map(pair, only=(by, place), title=f"{name}: {value}")
+
+    def map(self, pair: Sequence[int], *, only: tuple[int, int] | None = None, title: str = "") -> Map:
+        """Of the two facets that `pair` numbers; the one with the longer names is the vertical one.
+
+        `only` those cells that have this value: (number of the facet, place of the value).
+        """
+        import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
+
+        y, x = sorted(pair, key=lambda at: -max(map(len, self._facets[at][1])))
+        total = self._sums(self._places, self._rows, (y, x), only)
+        if self._all_places is None:
+            chosen = 1 if only is None else self.shape[only[0]]
+            counts = numpy.full(total.shape, self._size // (total.size * chosen))
+        else:
+            counts = self._sums(self._all_places, numpy.ones(self._size), (y, x), only)
+        means = numpy.divide(total, counts, out=numpy.full(total.shape, numpy.nan), where=counts > 0)
+        (y_name, y_values), (x_name, x_values) = self._facets[y], self._facets[x]
+        return Map(y_name, x_name, y_values, x_values, means, title, bool(counts.max() > 1))
+
+    def _sums(
+        self, places: NDArray[Any], rows: NDArray[Any], at: tuple[int, int], only: tuple[int, int] | None
+    ) -> NDArray[Any]:
+        import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
+
+        if only is not None:
+            chosen = places[only[0]] == only[1]
+            places, rows = places[:, chosen], rows[chosen]
+        total = numpy.zeros((self.shape[at[0]], self.shape[at[1]]))
+        numpy.add.at(total, (places[at[0]], places[at[1]]), rows)
+        return total
 
 
 def _coarser(fine: Map) -> Map:
@@ -95,8 +123,9 @@ def _coarser(fine: Map) -> Map:
     for axis, size in enumerate(rows.shape):
         if size > _MOST_SQUARES:
             edges = numpy.linspace(0, size, _MOST_SQUARES + 1).astype(int)
-            widths = numpy.diff(edges)
-            joined = numpy.add.reduceat(rows, edges[:-1], axis=axis)
-            rows = joined / (widths[:, None] if axis == 0 else widths)
+            known = ~numpy.isnan(rows)
+            joined = numpy.add.reduceat(numpy.where(known, rows, 0.0), edges[:-1], axis=axis)
+            counts = numpy.add.reduceat(known.astype(numpy.int64), edges[:-1], axis=axis)
+            rows = numpy.divide(joined, counts, out=numpy.full(joined.shape, numpy.nan), where=counts > 0)
             values[axis] = [values[axis][edge] for edge in edges[:-1]]
-    return Map(fine.y, fine.x, values[0], values[1], rows, fine.title)
+    return Map(fine.y, fine.x, values[0], values[1], rows, fine.title, fine.is_averaged)

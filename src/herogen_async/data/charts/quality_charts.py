@@ -1,14 +1,16 @@
-"""Charts of a data set: coverage of the grid, lengths of answers, repetition."""
+"""Charts of a data set: coverage of the cells, lengths of answers, repetition."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.data.charts import COLOURS, png
-from herogen_async.data.charts.maps import Attributes, Map, grid_maps
+from herogen_async.data.charts.maps import Map, grid_maps
+from herogen_async.specs.sources.cells import Cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,13 +36,13 @@ FATES = {
 }
 
 
-def coverage(attributes: Attributes, by_cell: Mapping[int, int], *, repeats: int) -> bytes:
-    """Where in the grid rows are missing. `by_cell`: index in grid order -> rows, without empty cells.
+def coverage(cells: Cells, by_cell: Mapping[int, int], *, repeats: int) -> bytes:
+    """Where rows are missing. `by_cell`: index of a cell -> rows, without empty cells.
 
-    One attribute: one bar per value. Two: a map of the cells. Three: one map per value of the attribute with the fewest
-    values, if there are few. Otherwise maps of two attributes each, the emptiest ones.
+    One facet: one bar per value. Two: a map of the cells. Three: one map per value of the facet with the fewest values,
+    if there are few. Otherwise maps of two facets each, the emptiest ones.
     """
-    return png(partial(_coverage, attributes, by_cell, repeats))
+    return png(partial(_coverage, cells, by_cell, repeats))
 
 
 def lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float] | None) -> bytes:
@@ -53,18 +55,18 @@ def duplication(nearest: Sequence[float], groups: Sequence[int], *, threshold: f
     return png(partial(_duplication, nearest, groups, threshold))
 
 
-def _coverage(attributes: Attributes, by_cell: Mapping[int, int], repeats: int) -> Figure:
-    cells = math.prod(len(values) for values in attributes.values())
-    empty = cells - len(by_cell)
+def _coverage(cells: Cells, by_cell: Mapping[int, int], repeats: int) -> Figure:
+    empty = cells.size - len(by_cell)
     if empty:
-        title = f"{empty:,} of {cells:,} cells {'has' if empty == 1 else 'have'} no examples"
+        title = f"{empty:,} of {cells.size:,} cells {'has' if empty == 1 else 'have'} no examples"
     elif min(by_cell.values()) == max(by_cell.values()):
-        title = f"Each of the {cells:,} cells has {_examples(max(by_cell.values()))}"
+        title = f"Each of the {cells.size:,} cells has {_examples(max(by_cell.values()))}"
     else:
-        title = f"All {cells:,} cells have examples: {min(by_cell.values()):,} to {max(by_cell.values()):,} each"
-    if len(attributes) == 1:
-        return _bars(attributes, by_cell, title)
-    panels, averaged = grid_maps(attributes, by_cell)
+        fewest, most = min(by_cell.values()), max(by_cell.values())
+        title = f"All {cells.size:,} cells have examples: {fewest:,} to {most:,} each"
+    if len(cells.facets) == 1:
+        return _bars(cells, by_cell, title)
+    panels, averaged = grid_maps(cells, by_cell)
     return _maps(panels, title, most=0 if averaged else repeats, averaged=averaged)
 
 
@@ -72,16 +74,19 @@ def _examples(count: int) -> str:
     return "one example" if count == 1 else f"{count:,} examples"
 
 
-def _bars(attributes: Attributes, by_cell: Mapping[int, int], title: str) -> Figure:
+def _bars(cells: Cells, by_cell: Mapping[int, int], title: str) -> Figure:
     """One bar per value; for many values, those with the fewest rows."""
-    ((name, values),) = attributes.items()
-    rows = [(by_cell.get(at, 0), at) for at in range(len(values))]
+    ((name, values),) = cells.facets.items()
+    count_of: Counter[str] = Counter()
+    for index, count in by_cell.items():
+        count_of[cells.cell(index)[name]] += count
+    rows = [(count_of[value], at) for at, value in enumerate(values)]
     if len(rows) > _MOST_BARS:
         rows = sorted(rows)[:_MOST_BARS]
     figure = _figure(7.5, _BAR * len(rows) + 1.5)
     axes = figure.add_subplot()
     axes.barh(range(len(rows)), [count for count, _ in rows], color=BLUE, height=0.75)
-    top = max(max(by_cell.values(), default=0), 1)
+    top = max([*count_of.values(), 1])
     for place, (count, _) in enumerate(rows):
         colour = RED if count == 0 else "black"
         axes.text(count + top / 100, place, f"{count:,}", color=colour, va="center", fontsize=9)
@@ -100,12 +105,14 @@ def _bars(attributes: Attributes, by_cell: Mapping[int, int], title: str) -> Fig
 
 def _maps(panels: Sequence[Map], title: str, *, most: int, averaged: bool) -> Figure:
     """The panels side by side, on one colour scale; empty squares are red."""
+    import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
+
     width, height = _panel_size(panels)
     columns = min(len(panels), max(1, round(_PAGE / width)))
     lines = math.ceil(len(panels) / columns)
     figure = _figure(max(width * columns + 1.2, 6.5), height * lines + 0.7)
     grid = figure.subplots(lines, columns, squeeze=False).flatten()
-    top = max(most, *(float(panel.rows.max()) for panel in panels)) or 1.0
+    top = max(most, *(float(numpy.nanmax(panel.rows)) for panel in panels)) or 1.0
     for axes, panel in zip(grid, panels, strict=False):
         image = _draw_map(axes, panel, top)
     for axes in grid[len(panels) :]:
@@ -152,7 +159,8 @@ def _draw_map(axes: Axes, panel: Map, top: float) -> Any:
 
 def _numbers(panel: Map) -> list[tuple[tuple[int, int], float]]:
     lines, columns = panel.rows.shape
-    return [((y, x), float(panel.rows[y, x])) for y in range(lines) for x in range(columns)]
+    numbers = [((y, x), float(panel.rows[y, x])) for y in range(lines) for x in range(columns)]
+    return [(place, rows) for place, rows in numbers if not math.isnan(rows)]
 
 
 def _lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float] | None) -> Figure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from herogen_async.data.dataset.sentences import trim_to_sentence
+from herogen_async.specs.sources.cells import Cells, cells_from
 from herogen_async.specs.spec import Spec
 
 TRUNCATED = ("drop", "trim", "keep")
@@ -59,6 +60,11 @@ class Recipe:
         told = {name: known[name] for name in ("format", "separator", "lead", "ending", "sub_prompt") if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
         return cls(**told, attributes=attributes)
+
+    @property
+    def cells(self) -> Cells:
+        """Those that a question can be about."""
+        return cells_from(self.attributes)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""

@@ -68,7 +68,7 @@ class RunRows:
                 row: dict[str, Any] = codec.loads(files[segment].readline())
                 del row[CRC]
                 row["index"] = index
-                row["cell"] = self.plan.grid.cell(index // self.plan.repeats)
+                row["cell"] = self.plan.cells.cell(index // self.plan.repeats)
                 row["sub_prompt"] = sub_prompt.render(row["cell"])
                 yield row
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.sources.cells import Cells, facet_places
 
 ALL, TRAIN, VALID = "all", "train", "valid"
 
@@ -29,16 +29,17 @@ _BLOCK = 1024  # cells: a hundred for validation at 0.1, and 2 ms per block when
 
 
 class Split:
-    """The side of each cell of `grid`; `fraction` of the cells are on the validation side."""
+    """The side of each of `cells`; `fraction` of the cells are on the validation side."""
 
-    def __init__(self, grid: Grid, fraction: float, seed: int) -> None:
+    def __init__(self, cells: Cells, fraction: float, seed: int) -> None:
         if not 0 < fraction < 1:
             raise InputError(
                 f"--split {fraction!r} is not a share of the rows", fix="give a number between 0 and 1, e.g. 0.1"
             )
         self.fraction = fraction
         self.seed = seed
-        self._grid = grid
+        self._cells = cells
+        self._places = facet_places(cells)
         self._block = -1
         self._sides = bytearray()
 
@@ -52,16 +53,16 @@ class Split:
     def _assigned(self, block: int) -> bytearray:
         """One byte per cell of the block: 1 for the validation side."""
         chance = random.Random(f"{self.seed} {block}")  # noqa: S311 - repeatable, not secret
-        axes = [(stride, length) for _, _, stride, length in self._grid.axes]
-        lacks: list[defaultdict[int, float]] = [defaultdict(float) for _ in axes]  # per value: cells still due
+        # Per value of a facet: cells still due.
+        lacks: list[defaultdict[int, float]] = [defaultdict(float) for _ in self._cells.facets]
         # The total starts anywhere between half a cell too few and too many; otherwise a share below one cell per block
         # would give every block none.
         lacking = chance.random() - 0.5
         sides = bytearray()
-        for cell in range(block * _BLOCK, min((block + 1) * _BLOCK, self._grid.size)):
+        for cell in range(block * _BLOCK, min((block + 1) * _BLOCK, self._cells.size)):
             lacking += self.fraction
             nearer = 2 * lacking - 1  # how much the sum of squared deficits shrinks if this cell is taken
-            values = [cell // stride % length for stride, length in axes]
+            values = self._places(cell)
             for lack, value in zip(lacks, values, strict=True):
                 lack[value] += self.fraction
                 nearer += 2 * lack[value] - 1

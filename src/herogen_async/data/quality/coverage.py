@@ -1,27 +1,27 @@
-"""Coverage of the grid by the rows."""
+"""Coverage of the cells by the rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.quality.records import Coverage
-from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.sources.cells import Cells
 
-OUTSIDE = -1  # the place of a cell that is not in the grid
+OUTSIDE = -1  # the place of a cell that does not exist
 
 
 class Places:
-    """Finds a cell's index in the grid."""
+    """Finds a cell's index among `cells`."""
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
-        self._grid = Grid(attributes)
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
 
     def of(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`, or OUTSIDE."""
         try:
-            return self._grid.index(cell)
+            return self._cells.index(cell)
         except InputError:
             return OUTSIDE
 
@@ -29,11 +29,11 @@ class Places:
         """The coverage by rows at `places`."""
         by_cell = Counter(places)
         outside = by_cell.pop(OUTSIDE, 0)
-        empty = self._grid.size - len(by_cell)
+        empty = self._cells.size - len(by_cell)
         return Coverage(
-            attributes={name: tuple(values) for name, values, *_ in self._grid.axes},
+            source=self._cells,
             repeats=repeats,
-            cells=self._grid.size,
+            cells=self._cells.size,
             empty=empty,
             fewest=0 if empty else min(by_cell.values(), default=0),
             most=max(by_cell.values(), default=0),
@@ -43,8 +43,9 @@ class Places:
         )
 
     def _by_value(self, by_cell: Mapping[int, int]) -> dict[str, dict[str, int]]:
-        counts = {name: dict.fromkeys(values, 0) for name, values, *_ in self._grid.axes}
+        counts = {name: dict.fromkeys(values, 0) for name, values in self._cells.facets.items()}
         for index, rows in by_cell.items():
-            for name, value in self._grid.cell(index).items():
-                counts[name][value] += rows
+            cell = self._cells.cell(index)
+            for name, by_value in counts.items():
+                by_value[cell[name]] += rows
         return counts

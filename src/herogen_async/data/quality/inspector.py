@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from herogen_async.data.quality.coverage import Places
 from herogen_async.data.quality.findings import Findings
@@ -29,6 +29,7 @@ from herogen_async.data.quality.refusals import REFUSING_REASONS, refuses
 from herogen_async.data.quality.result import Quality
 from herogen_async.data.quality.row_sizes import Sizes
 from herogen_async.data.quality.similar import Similar
+from herogen_async.specs.sources.cells import Cells
 
 _STOPPED = "stop"
 _NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their lengths say nothing about the others
@@ -37,7 +38,7 @@ _NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their lengths say nothing about
 class Inspector:
     """Takes the rows of a data set one by one, in the order in which they will be written.
 
-    `attributes` and `repeats` are the grid's, for the coverage. `separator`, `lead` and `ending` are what will be
+    `cells` and `repeats` are the plan's, for the coverage. `separator`, `lead` and `ending` are what will be
     added to prompt and completion ("" if the format has none). A row with a kind in `left_out` will be dropped by the
     caller: it never represents its duplicates, so no sound row is lost to a dropped one, and it counts in no figure
     about kept rows. Outliers are known only at the end, so they may represent their duplicates, which are as odd.
@@ -45,7 +46,7 @@ class Inspector:
 
     def __init__(
         self,
-        attributes: Mapping[str, Sequence[str]],
+        cells: Cells,
         repeats: int,
         *,
         separator: str = "",
@@ -56,7 +57,7 @@ class Inspector:
         self._repeats = repeats
         self._marks = separator, lead, ending
         self._left_out = frozenset(left_out)
-        self._places = Places(attributes)
+        self._places = Places(cells)
         self._similar = Similar()
         self._languages = Languages()
         self._findings = Findings()

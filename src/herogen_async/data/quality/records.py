@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from herogen_async.specs.sources.cells import Cells
 
 # The kinds of findings. The word is the same in `quality.json`, in the card and on the command line.
 EMPTY = "empty"
@@ -101,13 +103,13 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Coverage of the grid by the kept rows. `by_cell` has only cells with rows, by their index in grid order.
+    """Coverage of the cells of `source` by the kept rows. `by_cell` has only cells with rows, by their index.
 
-    `outside` rows have a cell that is not in the grid, and count nowhere else here. `fewest` is over all cells, so it
-    is 0 if any cell is empty.
+    `outside` rows have a cell that does not exist, and count nowhere else here. `fewest` is over all cells, so it is 0
+    if any cell is empty. `by_value` is per facet.
     """
 
-    attributes: Mapping[str, tuple[str, ...]]
+    source: Cells = field(compare=False)
     repeats: int
     cells: int
     empty: int

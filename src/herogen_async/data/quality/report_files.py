@@ -53,8 +53,8 @@ def report_files(quality: Quality, title: str) -> Iterator[tuple[str, bytes]]:
 def _pictures(quality: Quality) -> Iterator[tuple[str, bytes]]:
     """The charts that have something to show. Raises ImportError without matplotlib."""
     cover, shape = quality.coverage, quality.shape
-    if cover.by_cell and cover.attributes:
-        yield "coverage.png", charts.coverage(cover.attributes, cover.by_cell, repeats=cover.repeats)
+    if cover.by_cell and cover.source.facets:
+        yield "coverage.png", charts.coverage(cover.source, cover.by_cell, repeats=cover.repeats)
     if any(shape.words.get(fate) for fate in charts.FATES):
         yield "lengths.png", charts.lengths(shape.words, shape.bounds)
     groups = [1 + len(group.others) for group in quality.groups]

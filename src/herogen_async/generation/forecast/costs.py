@@ -108,6 +108,4 @@ def price_in(plan: Plan, model: str, base_url: str | None, by_hand: str | None, 
 
 def longest_prompt(plan: Plan) -> int:
     """Bytes of the longest prompt of the grid, system text and all: no fewer than its tokens."""
-    longest = {name: max(values, key=byte_size) for name, values in plan.spec.attributes.items()}
-    task = plan.call(plan.grid.index(longest) * plan.repeats)
-    return byte_size(task.prompt) + byte_size(task.system or "")
+    return sum(map(byte_size, plan.longest_texts(byte_size)))

@@ -61,7 +61,7 @@ class Forecast:
             "spec": plan.spec.name,
             "model": self.model or None,
             "base_url": self.base_url,
-            "cells": plan.grid.size,
+            "cells": plan.cells.size,
             "repeats": plan.repeats,
             "tasks": plan.size,
             "limit": self.settings.limit,

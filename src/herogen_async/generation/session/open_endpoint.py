@@ -96,8 +96,6 @@ async def _only_model(request: RunRequest, server: Server) -> str:
 def _context_tokens(plan: Plan) -> int:
     """Tokens a slot needs for the longest prompt of the grid and its answer."""
     spec = plan.spec
-    longest = {name: max(values, key=len) for name, values in spec.attributes.items()}
-    prompt = plan.call(plan.grid.index(longest) * plan.repeats)
     limit = spec.sampling.max_completion_tokens or spec.sampling.max_tokens or UNLIMITED_ANSWER
     # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
-    return 2 * estimate_tokens(prompt.prompt + (prompt.system or ""), 1) + limit
+    return 2 * estimate_tokens("".join(plan.longest_texts(len)), 1) + limit

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from herogen_async.core.errors import InputError
+from herogen_async.specs.sources.cells import cells_from
 from herogen_async.specs.spec import Spec
 
 _ROUND = "bench_round"
@@ -36,4 +35,4 @@ def repeated(spec: Spec, rows: int) -> Spec:
 
 
 def _size(spec: Spec) -> int:
-    return prod(len(values) for values in spec.attributes.values()) * spec.repeats
+    return cells_from(spec.attributes).size * spec.repeats

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herogen_async.specs.plan.calls import Plan
-from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.sources.cells import moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Lineage:
         self.plan = plan
         self.eras = (*earlier, Era(plan, first_segment))
         self.keeps_stale = keeps_stale
-        self._moves = [None if _same_grid(era.plan, plan) else _Move(era.plan, plan) for era in self.eras]
+        self._moves = [None if _same_cells(era.plan, plan) else _Move(era.plan, plan) for era in self.eras]
         last = {era.plan.generation_fingerprint: number for number, era in enumerate(self.eras)}
         self._ages = [len(self.eras) - last[era.plan.generation_fingerprint] for era in self.eras]
 
@@ -75,38 +75,20 @@ class Lineage:
 
 
 class _Move:
-    """Maps the indices of one plan to those of another, with one table per attribute."""
+    """From the indices of one plan to those of another."""
 
     def __init__(self, old: Plan, new: Plan) -> None:
         self._size = old.size
         self._old_repeats, self._new_repeats = old.repeats, new.repeats
-        self._tables = _tables(old.grid, new.grid)
+        self._move = moves(old.cells, new.cells)
 
     def __call__(self, index: int) -> int | None:
         cell, repeat = divmod(index, self._old_repeats)
-        if repeat >= self._new_repeats or self._tables is None or not 0 <= index < self._size:
+        if repeat >= self._new_repeats or not 0 <= index < self._size:
             return None
-        place = 0
-        for stride, length, table in self._tables:
-            position = table[cell // stride % length]
-            if position is None:
-                return None
-            place += position
-        return place * self._new_repeats + repeat
+        place = self._move(cell)
+        return None if place is None else place * self._new_repeats + repeat
 
 
-def _tables(old: Grid, new: Grid) -> list[tuple[int, int, list[int | None]]] | None:
-    """For each attribute of `old`: its stride, its length, and what each value adds to an index of `new`."""
-    axes = {name: (values, stride) for name, values, stride, _ in new.axes}
-    if set(axes) != {name for name, *_ in old.axes}:
-        return None
-    tables = []
-    for name, values, stride, length in old.axes:
-        new_values, new_stride = axes[name]
-        positions = {value: position * new_stride for position, value in enumerate(new_values)}
-        tables.append((stride, length, [positions.get(value) for value in values]))
-    return tables
-
-
-def _same_grid(old: Plan, new: Plan) -> bool:
+def _same_cells(old: Plan, new: Plan) -> bool:
     return old.grid_fingerprint == new.grid_fingerprint

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 
 
@@ -19,7 +20,7 @@ class Grid:
     Memory: references to the value lists and, after the first `index`, one position table per attribute.
     """
 
-    __slots__ = ("_positions", "axes", "size")
+    __slots__ = ("_positions", "axes", "facets", "size")
 
     def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
         axes: list[tuple[str, Sequence[str], int, int]] = []
@@ -28,7 +29,8 @@ class Grid:
             axes.append((name, values, stride, len(values)))
             stride *= len(values)
         self.size = stride
-        self.axes = tuple(reversed(axes))
+        self.axes = tuple(reversed(axes))  # name, values, stride, number of values
+        self.facets = attributes
         self._positions: dict[str, dict[str, int]] = {}
 
     def cell(self, index: int) -> dict[str, str]:
@@ -50,6 +52,10 @@ class Grid:
             index += stride * self._position(name, values, cell[name])
         return index
 
+    def fingerprint(self, repeats: int) -> str:
+        """Of the attributes, their values and their order."""
+        return fingerprint([list(self.facets.items()), repeats])
+
     def _position(self, name: str, values: Sequence[str], value: str) -> int:
         positions = self._positions.get(name)
         if positions is None:
@@ -64,6 +70,38 @@ class Grid:
 
     def __repr__(self) -> str:
         return f"Grid({' x '.join(f'{length} {name}' for name, _, _, length in self.axes)} = {self.size} cells)"
+
+
+class GridMove:
+    """From the indices of one grid to those of another, by a table an attribute: no cell is made."""
+
+    def __init__(self, old: Grid, new: Grid) -> None:
+        self._tables = _tables(old, new)
+
+    def __call__(self, index: int) -> int | None:
+        """Where the cell at `index` is in the new grid; None where it has no such cell."""
+        if self._tables is None:
+            return None
+        place = 0
+        for stride, length, table in self._tables:
+            position = table[index // stride % length]
+            if position is None:
+                return None
+            place += position
+        return place
+
+
+def _tables(old: Grid, new: Grid) -> list[tuple[int, int, list[int | None]]] | None:
+    """For each attribute of `old` its stride and length, and what each of its values adds to an index of `new`."""
+    axes = {name: (values, stride) for name, values, stride, _ in new.axes}
+    if set(axes) != {name for name, *_ in old.axes}:
+        return None
+    tables = []
+    for name, values, stride, length in old.axes:
+        new_values, new_stride = axes[name]
+        positions = {value: position * new_stride for position, value in enumerate(new_values)}
+        tables.append((stride, length, [positions.get(value) for value in values]))
+    return tables
 
 
 def _nearest(word: object, valid: Sequence[str]) -> str:

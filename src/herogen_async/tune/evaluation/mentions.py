@@ -71,9 +71,9 @@ _GENDERS = {
 }
 
 
-def kept(text: str, cell: Mapping[str, str], attributes: Mapping[str, Sequence[str]]) -> dict[str, bool]:
-    """For each attribute of `cell` whether `text` keeps to it. `attributes` are those of the grid, with all values."""
-    return {name: _keeps(text, name, value, attributes.get(name, ())) for name, value in cell.items()}
+def kept(text: str, cell: Mapping[str, str], facets: Mapping[str, Sequence[str]]) -> dict[str, bool]:
+    """For each field of `cell` whether `text` keeps to it. `facets` have all values that cells have."""
+    return {name: _keeps(text, name, value, facets.get(name, ())) for name, value in cell.items()}
 
 
 def _keeps(text: str, name: str, value: str, values: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import Recipe
-from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.sources.cells import Cells
 from herogen_async.specs.spec.template import Template
 from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.query import question_from, question_of_row
@@ -46,7 +46,7 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
     recipe = tuned.recipe
     source, prompts = HELD_OUT, _prompts_in(tuned.held_out, recipe)
     if not prompts and recipe.sub_prompt is not None and recipe.attributes:
-        return Questions(_repeated(list(_cells(recipe, answers, rng)), answers), GRID)
+        return Questions(_repeated(list(_drawn(recipe.cells, recipe, answers, rng)), answers), GRID)
     if not prompts:
         source, prompts = TRAINING, _prompts_in(tuned.training, recipe)
     if not prompts:
@@ -83,10 +83,9 @@ def _rows_in(file: Path | None) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def _cells(recipe: Recipe, answers: int, rng: random.Random) -> Iterable[Asked]:
-    grid = Grid(recipe.attributes)
-    for index in rng.sample(range(grid.size), min(answers, grid.size)):
-        cell = grid.cell(index)
+def _drawn(cells: Cells, recipe: Recipe, answers: int, rng: random.Random) -> Iterable[Asked]:
+    for index in rng.sample(range(cells.size), min(answers, cells.size)):
+        cell = cells.cell(index)
         names = Template(recipe.sub_prompt or "").names
         asked = {name: cell[name] for name in names if name in cell}
         yield Asked(question_from(asked, recipe), asked)

@@ -19,7 +19,8 @@ def score(answered: Sequence[Answered], model: str, recipe: Recipe, copies: Copi
     """The figures of one model's answers; at least one."""
     texts = [answer.text for _, answer in answered]
     celled = [(answer.text, asked.cell) for asked, answer in answered if asked.cell]
-    kept_by = [kept(text, cell, recipe.attributes) for text, cell in celled]
+    facets = recipe.cells.facets
+    kept_by = [kept(text, cell, facets) for text, cell in celled]
     keeps = {name: Share(sum(each[name] for each in kept_by), len(kept_by)) for name in (kept_by[0] if kept_by else ())}
     shares = {STOPS: Share(sum(answer.stopped for _, answer in answered), len(texts))}
     if kept_by:

@@ -91,7 +91,7 @@ def assemble(
         chosen,
         truncated,
         tuple(dict.fromkeys(drop)),
-        None if split is None else Split(rows.plan.grid, split, seed),
+        None if split is None else Split(rows.plan.cells, split, seed),
         None if ranking is None else Ranking(ranking),
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
@@ -138,7 +138,7 @@ def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object)
 
 def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -> Quality:
     inspector = Inspector(
-        rows.spec.attributes,
+        rows.plan.cells,
         rows.plan.repeats,
         separator=how.separator,
         lead=how.lead,

@@ -169,7 +169,7 @@ class _Copy:
         if len(self.done.remains) < MOST_DAMAGE_LISTED:
             index = _task_of(raw, self.lineage, era)
             plan = self.lineage.plan
-            cell = None if index is None else plan.grid.cell(index // plan.repeats)
+            cell = None if index is None else plan.cells.cell(index // plan.repeats)
             self.done.remains.append(Remains(damage, index, cell))
 
     def _file(self, path: Path, lines: Iterable[bytes]) -> int:
@@ -211,7 +211,7 @@ def _task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
         found = int(index[1])
     elif cell:
         try:
-            found = plan.grid.index(codec.loads(cell[1])) * plan.repeats + int(cell[2]) - 1
+            found = plan.cells.index(codec.loads(cell[1])) * plan.repeats + int(cell[2]) - 1
         except (ValueError, TypeError, InputError):
             return None
     return None if found is None else lineage.place(era, found)

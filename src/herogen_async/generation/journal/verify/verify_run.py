@@ -246,8 +246,8 @@ def _misplaced(row: dict[str, Any], lineage: Lineage, era: int) -> str | None:
     """What does not fit between a row's place and its words; its key was compared already."""
     plan = lineage.eras[era].plan
     cell, repeat = divmod(row["index"], plan.repeats)
-    if row["cell"] != plan.grid.cell(cell):
-        return f"its cell is {row['cell']}, and task {row['index']} is {plan.grid.cell(cell)}"
+    if row["cell"] != plan.cells.cell(cell):
+        return f"its cell is {row['cell']}, and task {row['index']} is {plan.cells.cell(cell)}"
     if row["repeat"] != repeat + 1:
         return f"its repeat is {row['repeat']}, and task {row['index']} is repeat {repeat + 1}"
     return None

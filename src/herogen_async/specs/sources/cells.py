@@ -1,0 +1,92 @@
+"""What a plan needs to know of cells, wherever they come from, and what follows from that alone.
+
+Plans, lineages, splits, coverage and evaluations know `Cells`. That those of a spec's attributes are a `Grid` is known
+in this room only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from herogen_async.core.errors import InputError
+from herogen_async.specs.sources.grid import Grid, GridMove
+
+
+class Cells(Protocol):
+    """Different cells in a fixed order, each computed from its index and found again; every cell has the same fields.
+
+    `facets` are the fields with few distinct values, each with all its values: by these rows are counted and split.
+    """
+
+    @property
+    def size(self) -> int:
+        """How many cells there are."""
+        ...
+
+    @property
+    def facets(self) -> Mapping[str, Sequence[str]]: ...
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        ...
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`, whatever the order of its fields. InputError where there is no such cell."""
+        ...
+
+    def fingerprint(self, repeats: int) -> str:
+        """Equal for the same cells in the same order, `repeats` rows wanted of each; 32 hexadecimal digits."""
+        ...
+
+
+def cells_from(attributes: Mapping[str, Sequence[str]]) -> Cells:
+    """Every combination of the attributes' values."""
+    return Grid(attributes)
+
+
+def is_product(cells: Cells) -> bool:
+    """Whether every combination of the facets' values is one cell, and there is no other."""
+    return math.prod(map(len, cells.facets.values())) == cells.size and set(cells.cell(0)) == set(cells.facets)
+
+
+def facet_places(cells: Cells) -> Callable[[int], list[int]]:
+    """What gives, for the index of a cell, the place of its value among those of each facet."""
+    tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in cells.facets.items()]
+    cell_at = cells.cell
+
+    def places(index: int) -> list[int]:
+        cell = cell_at(index)
+        return [table[cell[name]] for name, table in tables]
+
+    return places
+
+
+def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
+    """The longest value of each field: no cell fills a template with more, though these may be no cell together.
+
+    Facets are looked at value by value; for other fields every cell is.
+    """
+    found = {name: max(values, key=size) for name, values in cells.facets.items()}
+    first = cells.cell(0)
+    others = [name for name in first if name not in found]
+    found |= {name: first[name] for name in others}
+    for index in range(cells.size) if others else ():
+        cell = cells.cell(index)
+        found |= {name: max(found[name], cell[name], key=size) for name in others}
+    return found
+
+
+def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
+    """What gives, for the index of a cell of `old`, that of the same cell of `new`; None where there is none."""
+    if isinstance(old, Grid) and isinstance(new, Grid):
+        return GridMove(old, new)
+
+    def move(index: int) -> int | None:
+        try:
+            return new.index(old.cell(index))
+        except InputError:
+            return None
+
+    return move
