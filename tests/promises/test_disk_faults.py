@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,7 +153,16 @@ def test_p9_a_write_and_a_sync_that_fail_with_eio_cost_nothing(tmp_path: Path) -
     log, rows = tmp_path / "log", tmp_path / "r" / "rows-00000.jsonl"
     trace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-P", str(rows), "-e", "trace=pwrite64,fdatasync"]
     failing = [f"inject={call}:error=EIO:when=2" for call in ("pwrite64", "fdatasync")]
-    with FakeServer(lambda asked: answer(asked, delay_s=0.005)) as server:
+
+    def behaviour(asked: Asked) -> Reply:
+        """A dozen answers ahead of the disk at most: several writes and syncs, however slow this machine is."""
+        deadline = time.monotonic() + 30
+        while asked.number - 12 >= (rows.read_bytes().count(b"\n") if rows.exists() else 0):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return answer(asked)
+
+    with FakeServer(behaviour) as server:
         run = ("run", write_spec(tmp_path, SPEC), "--run", rows.parent, "--base-url", server.url, "--model", "m")
         done = subprocess.run(
             [*trace, *(word for each in failing for word in ("-e", each)), *command(*run, "--durability", "power")],
