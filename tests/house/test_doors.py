@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from support.source import DETECTORS, hits, network_imports, place_of, sources, uses_of, within
+from support.source import place_of, sources, uses_of, within
+from support.ways_through import DETECTORS, hits, network_imports
 
 WRITERS = {
     "generation/run_folder": "the door: a run's files, and `publish`, through which all others write",

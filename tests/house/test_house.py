@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from support.source import (
-    DETECTORS,
     claims_to_be_pure,
     imports,
     place_of,
@@ -19,6 +18,7 @@ from support.source import (
     uses_of,
     within,
 )
+from support.ways_through import DETECTORS
 
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
