@@ -4,6 +4,7 @@
 >>> report = herogen_async.run(limit=20)          # the built-in spec on the embedded model
 >>> report.done, report.state
 (20, 'done')
+>>> texts = [row["response_txt"] for row in herogen_async.rows(report.run)]
 """
 
 from __future__ import annotations
@@ -12,25 +13,60 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from herogen_async.data.dataset import assemble, export, rows
+    from herogen_async.data.dataset import failures as errors
+    from herogen_async.generation.forecast import plan
+    from herogen_async.generation.observer import Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, aresume, arun, resume, run, status
     from herogen_async.specs.spec import Sampling, Spec
+    from herogen_async.tune.evaluation.api import evaluate
+    from herogen_async.tune.finetune import afinetune, finetune
+    from herogen_async.tune.query import aquery, query
 
-__all__ = ["RunReport", "Sampling", "Spec", "Watch", "aresume", "arun", "resume", "run", "status"]
+__all__ = [
+    "Observer",
+    "RunReport",
+    "Sampling",
+    "Spec",
+    "Watch",
+    "afinetune",
+    "aquery",
+    "aresume",
+    "arun",
+    "assemble",
+    "errors",
+    "evaluate",
+    "export",
+    "finetune",
+    "plan",
+    "query",
+    "resume",
+    "rows",
+    "run",
+    "status",
+]
 
 # Imported at the first use: `import herogen_async` and `herogen-async --help` stay instant.
 _HOME = {
+    "Observer": "generation.observer",
     "RunReport": "generation.report",
-    "Sampling": "specs.spec",
-    "Spec": "specs.spec",
+    "errors": "data.dataset",
+    "evaluate": "tune.evaluation.api",
+    "plan": "generation.forecast",
+    **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),
+    **dict.fromkeys(("assemble", "export", "rows"), "data.dataset"),
+    **dict.fromkeys(("afinetune", "finetune"), "tune.finetune"),
+    **dict.fromkeys(("aquery", "query"), "tune.query"),
 }
+_NAME_THERE = {"errors": "failures"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'herogen_async' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"herogen_async.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"herogen_async.{_HOME[name]}"), _NAME_THERE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from herogen_async.cli.plan_command import plan_lines
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
-from herogen_async.generation.forecast import Forecast, forecast
+from herogen_async.generation.forecast import Forecast, forecast_of
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
@@ -24,7 +24,7 @@ MORE = OLD.replace(attributes={"age": ["21", "5", "20"], "gender": ["woman", "ma
 
 
 def look(spec: Spec | None, run: Path | None, *, wish: ServerChoice | None = None, **settings: Any) -> Forecast:
-    return forecast(spec, run, wish=wish or ServerChoice(), settings=settings)
+    return forecast_of(spec, run, wish=wish or ServerChoice(), settings=settings)
 
 
 def counts(found: Forecast) -> tuple[int, int, int, int, int]:

@@ -34,6 +34,7 @@ NETWORK = {
 }
 TASKS = {"generation/engine": "the door: whoever wants calls side by side asks the engine"}
 THREADS = {
+    "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
     "generation/journal/write/writer": "the disk's own thread: a batch a hop, and the loop never waits for a sync",
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",

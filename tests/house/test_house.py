@@ -23,7 +23,7 @@ from support.ways_through import DETECTORS
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
 WINGS: dict[str, tuple[str, ...]] = {
-    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "options", "http1"),
+    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "options", "keywords", "http1"),
     "specs": ("spec", "sources", "plan"),
     "generation": (
         "settings",
@@ -108,7 +108,19 @@ IMPURE_MODULES = {
 BANNED_FILES = {"utils", "helpers", "manager", "processor", "base", "common", "misc"}
 LONGEST_FILE = 400
 # Commands are functions that typer names after what is typed; the rooms' own functions are called the same in Python.
-COMMANDS = {"assemble", "export", "finetune", "prepare", "recover", "resume", "run", "status", "verify"}
+COMMANDS = {
+    "assemble",
+    "export",
+    "finetune",
+    "plan",
+    "prepare",
+    "query",
+    "recover",
+    "resume",
+    "run",
+    "status",
+    "verify",
+}
 IN_TWO_ROOMS = {
     "main": "what a program starts with: the command line's, and those of three child processes",
 }

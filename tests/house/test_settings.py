@@ -67,19 +67,9 @@ def finetune_keywords_source() -> str:
 def _keyword(option: Option) -> str:
     hint = option.hint.removesuffix(" | None").replace("'", '"')
     text = textwrap.fill(
-        f'"""{_meaning(option)}"""', width=116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+        f'"""{option.meaning}"""', width=116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
     )
     return f"\n    {option.name}: {hint} | None\n{text}\n"
-
-
-def _meaning(option: Option) -> str:
-    default = option.unset if option.default is None else _shown(option.default)
-    default = default and f" Default: {default}."
-    return f"{option.help}{default}"
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_the_python_keywords_are_those_of_the_table() -> None:

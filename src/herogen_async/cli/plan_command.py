@@ -42,13 +42,13 @@ def plan(
     **settings: Any,
 ) -> None:
     """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
-    from herogen_async.generation.forecast import forecast
+    from herogen_async.generation.forecast import forecast_of
     from herogen_async.generation.settings import ServerChoice
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
     wish = ServerChoice(base_url, endpoint, model)
-    found = forecast(spec, run, wish=wish, settings=settings)
+    found = forecast_of(spec, run, wish=wish, settings=settings)
     step, *others = next_steps(found, spec, wish, settings)
     if json:
         print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})

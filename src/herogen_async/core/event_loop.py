@@ -7,6 +7,10 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 def quickest_loop() -> asyncio.AbstractEventLoop:
@@ -38,3 +42,13 @@ def handling(
         for number, handler_before in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler_before)
+
+
+def off_the_loop(work: Callable[[], _T]) -> _T:
+    """`work()`, which runs a loop of its own: here, or where a loop runs already (a notebook's), in a thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()

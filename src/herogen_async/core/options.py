@@ -117,6 +117,12 @@ class Option:
         """As it is typed."""
         return f"--{self.word}"
 
+    @property
+    def meaning(self) -> str:
+        """The help, and what holds where it is left out."""
+        left_out = self.unset if self.default is None else _in_words(self.default)
+        return f"{self.help} Default: {left_out}." if left_out else self.help
+
     def read(self, text: str) -> Any:
         """The value that `text` means. Raises InputError when it means none; whether it can work, `check` says."""
         try:
@@ -144,6 +150,10 @@ class Option:
         also = f", or {unset}" if unset else ""
         wrong = self.kind.wrong.format(name=self.word, value=shown(value))
         return InputError(wrong, fix=f"give {self.kind.valid}{also}")
+
+
+def _in_words(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 Options = Mapping[str, Option]  # by name, in the order that help and words have

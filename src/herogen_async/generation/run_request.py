@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, Weights
@@ -25,6 +26,10 @@ from herogen_async.specs.spec import Spec
 EMBEDDED_PROFILE: dict[str, Any] = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 200}
 OTHER_FILES = 64  # open besides the sockets: the journal, the loop's own, the embedded model's pipes, control
 MOST_IN_FLIGHT = 1024  # that `auto` ever tries; a single server rarely has more slots
+
+
+SpecSource: TypeAlias = Spec | Mapping[str, Any] | str | os.PathLike[str] | None
+"""What a caller may give as a spec: a Spec, a dict of its shape, a file; None is the built-in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +87,17 @@ class Ready:
         return Plan(self.request.spec, endpoint=self.request.endpoint, model=self.model)
 
 
-def read_spec(spec: Spec | str | os.PathLike[str] | None) -> Spec:
+def read_spec(spec: SpecSource) -> Spec:
     """The spec that an argument means; None is the built-in one. Raises SpecError."""
     if spec is None:
         return Spec.builtin()
-    return spec if isinstance(spec, Spec) else Spec.load(spec)
+    if isinstance(spec, Spec):
+        return spec
+    return Spec(**spec) if isinstance(spec, Mapping) else Spec.load(spec)
 
 
 def new_request(
-    spec: Spec | str | os.PathLike[str] | None,
+    spec: SpecSource,
     *,
     run: str | os.PathLike[str] | None,
     base_url: str | None,

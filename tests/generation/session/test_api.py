@@ -13,7 +13,7 @@ import pytest
 
 import herogen_async
 from herogen_async.core.errors import InputError, RunFolderError, RunInUse, SpecError
-from support.fake_server import Asked, FakeServer, Reply, answer
+from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import assert_exact_grid, environment, small_spec, write_spec
 
 pytestmark = pytest.mark.slow
@@ -253,3 +253,54 @@ def test_a_setting_of_the_wrong_type_is_refused_before_a_manifest_keeps_it(
     with pytest.raises(InputError):
         herogen_async.run(small_spec(), run=tmp_path / "r", base_url="http://127.0.0.1:9/v1", model="m", **options)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_spec_may_be_a_dict_and_its_mistakes_are_told(tmp_path: Path) -> None:
+    """What is written in a notebook's cell is checked as a file is."""
+    shape = {"name": "s", "attributes": {"age": ["20", "30"]}, "prompt": "Describe {age}.", "repeats": 2}
+    with FakeServer() as server:
+        report = herogen_async.run(shape, run=tmp_path / "r", base_url=server.url, model="m")
+        again = herogen_async.run(herogen_async.Spec(**shape), run=tmp_path / "r", base_url=server.url, model="m")
+    assert (4, 4) == (report.done, again.done) == (again.total, len(server.asked))
+    with pytest.raises(SpecError, match="prompt"):
+        herogen_async.run({**shape, "prompt": "{agee}"}, run=tmp_path / "other")
+
+
+def test_rows_errors_and_plan_tell_what_a_run_holds(tmp_path: Path) -> None:
+    """The rows come in the grid's order whatever order they were answered in; a failed one is told with its class."""
+
+    def behaviour(asked: Asked) -> Reply:
+        return error(400, message="not to my taste") if "21" in asked.prompt else answer(asked)
+
+    spec, run = small_spec(values=3, repeats=1), tmp_path / "r"
+    with FakeServer(behaviour) as server:
+        herogen_async.run(spec, run=run, base_url=server.url, model="m", limit=4)
+        left = herogen_async.plan(run=run, limit=6)
+    rows = herogen_async.rows(run)
+    assert [("20", "man"), ("20", "woman")] == [tuple(row["cell"].values()) for row in rows]
+    assert 2 == len(rows)
+    assert [("refused", 2)] == [(group.kind, group.count) for group in herogen_async.errors(run)]
+    assert (2, 2) == (left.new.requests, left.kept.kept if left.kept else 0)
+    with pytest.raises(InputError, match="is no option"):
+        herogen_async.plan(spec, limits=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.anyio
+async def test_questions_are_answered_where_a_loop_runs_already(tmp_path: Path) -> None:
+    """`query` blocks a notebook's cell, `aquery` is awaited in it; the observer hears of each reply."""
+
+    class Heard(herogen_async.Observer[Any, Any]):
+        def __init__(self) -> None:
+            self.replies: list[Any] = []
+
+        def call_ended(self, record: Any, /) -> None:
+            self.replies.append(record)
+
+    heard = Heard()
+    with FakeServer() as server:
+        blocking = herogen_async.query("m", "one", base_url=server.url, samples=2)
+        awaited = await herogen_async.aquery("m", ["one", "two"], base_url=server.url, watch=heard)
+    assert [("one", 1), ("one", 2)] == [(reply.prompt, reply.sample) for reply in blocking]
+    assert ["one", "two"] == [reply.prompt for reply in awaited]
+    assert all(reply.answer for reply in blocking)
+    assert awaited == heard.replies

@@ -7,7 +7,7 @@ from herogen_async.data.dataset.export.export import Exported, export
 from herogen_async.data.dataset.failures import FailureGroup, failures
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.recipe import TRUNCATED
-from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.rows import RunRows, rows
 from herogen_async.data.dataset.sentences import trim_to_sentence
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "assemble",
     "export",
     "failures",
+    "rows",
     "trim_to_sentence",
 ]

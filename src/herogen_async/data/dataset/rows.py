@@ -25,6 +25,14 @@ _PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no mo
 _SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
 
 
+def rows(run: str | os.PathLike[str]) -> RunRows:
+    """The answers of the run in `run`, in the grid's order: to iterate over, each row a dict; `len` counts them.
+
+    Raises RunFolderError when there is no run, DamageError when its journal is damaged.
+    """
+    return RunRows(run)
+
+
 class RunRows:
     """The rows of `run` at this moment, in grid order; rows written later are not included.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import EMBEDDED, choose_server, is_embedded
 from herogen_async.generation.forecast.changes import differences
 from herogen_async.generation.forecast.costs import priced
@@ -18,18 +19,50 @@ from herogen_async.generation.run_folder import Manifest, RunFolder, existing_ru
 from herogen_async.generation.run_request import (
     Ready,
     RunRequest,
+    SpecSource,
     manifest_of,
     new_request,
     read_spec,
 )
-from herogen_async.generation.settings import ServerChoice, Settings, changed_settings, check_endpoint, check_settings
-from herogen_async.specs.spec import Spec
+from herogen_async.generation.settings import (
+    MEANINGS,
+    RUN_SETTINGS,
+    SERVER_OPTIONS,
+    ServerChoice,
+    Settings,
+    changed_settings,
+    check_endpoint,
+    check_settings,
+)
+from herogen_async.generation.settings.keywords import SettingsOptions
 
 _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
 
 
-def forecast(
-    spec: Spec | str | os.PathLike[str] | None,
+class PlanOptions(SettingsOptions, total=False):
+    """The options of `plan`; what is left out is as `run` would have it, and with a run as its folder has it."""
+
+    base_url: str | None
+    endpoint: str | None
+    model: str | None
+
+
+@shows_keywords(PlanOptions, {**{name: each.help for name, each in SERVER_OPTIONS.items()}, **MEANINGS})
+def plan(
+    spec: SpecSource = None, run: str | os.PathLike[str] | None = None, **options: Unpack[PlanOptions]
+) -> Forecast:
+    """What running `spec` would keep, ask and cost; with `run` alone, what is left of that run. Nothing is sent.
+
+    `spec` is a Spec, a file, or a dict of a spec's shape; None is the built-in one. `run` is a folder, or a name below
+    `runs/`. Nothing is written. Raises InputError, RunFolderError, DamageError.
+    """
+    check_keywords(options, PlanOptions)
+    wish = ServerChoice(options.get("base_url"), options.get("endpoint"), options.get("model"))
+    return forecast_of(spec, run, wish=wish, settings={name: options.get(name) for name in RUN_SETTINGS})
+
+
+def forecast_of(
+    spec: SpecSource,
     run: str | os.PathLike[str] | None,
     *,
     wish: ServerChoice,
@@ -60,9 +93,7 @@ def forecast(
     )
 
 
-def _fresh_request(
-    spec: Spec | str | os.PathLike[str] | None, wish: ServerChoice, settings: Mapping[str, Any]
-) -> RunRequest:
+def _fresh_request(spec: SpecSource, wish: ServerChoice, settings: Mapping[str, Any]) -> RunRequest:
     url = wish.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
     return new_request(
         spec,
@@ -77,7 +108,7 @@ def _fresh_request(
 
 
 def _ready_to_go_on(
-    spec: Spec | str | os.PathLike[str] | None,
+    spec: SpecSource,
     held: Manifest,
     folder: RunFolder,
     *,

@@ -2,6 +2,7 @@
 
 from herogen_async.generation.settings.server_choice import SERVER_OPTIONS, ServerChoice, check_endpoint
 from herogen_async.generation.settings.table import (
+    MEANINGS,
     RUN_SETTINGS,
     Durability,
     Settings,
@@ -11,6 +12,7 @@ from herogen_async.generation.settings.table import (
 )
 
 __all__ = [
+    "MEANINGS",
     "RUN_SETTINGS",
     "SERVER_OPTIONS",
     "Durability",

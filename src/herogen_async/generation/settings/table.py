@@ -120,6 +120,7 @@ class Settings:
 
 
 RUN_SETTINGS = options_of(Settings)
+MEANINGS = {name: each.meaning for name, each in RUN_SETTINGS.items()}  # for help
 
 
 def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:

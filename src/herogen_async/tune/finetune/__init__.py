@@ -14,6 +14,7 @@ from typing import Any, TypeVar, Unpack
 
 from herogen_async.core.errors import Interrupted
 from herogen_async.core.event_loop import handling
+from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.observer import SILENT, Guarded
 from herogen_async.tune.finetune.existing import settings_of
 from herogen_async.tune.finetune.finetune_result import FinetuneResult
@@ -43,15 +44,22 @@ __all__ = [
 
 _Path = str | os.PathLike[str]
 _T = TypeVar("_T")
+_MEANINGS = {
+    **{name: each.meaning for name, each in FINETUNE_OPTIONS.items()},
+    "api_key": "The service's key. Default: OPENAI_API_KEY.",
+    "watch": "Who is told how it goes: an Observer, or a TuneWatch of callbacks.",
+}
 
 
+@shows_keywords(FinetuneKeywords, _MEANINGS)
 async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
     """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or go on with it; how it stands at the end.
 
-    The options are those of `FinetuneKeywords`: what is left out is as the fine-tune that is there has it, else as the
-    backend does by itself. Cancelled, it leaves the job alone. Raises InputError, LocalModelError, EndpointError,
-    DiskError, DamageError; at the end, what the observer raised.
+    What is left out is as the fine-tune that is there has it, else as the backend does by itself. Cancelled, it leaves
+    the job alone. Raises InputError, LocalModelError, EndpointError, DiskError, DamageError; at the end, what the
+    observer raised.
     """
+    check_keywords(options, FinetuneKeywords)
     given: dict[str, Any] = dict(options)
     observer = Guarded[Any, TuningProgress](given.pop("watch", None) or SILENT)
     api_key = given.pop("api_key", None)
@@ -62,10 +70,13 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> Finet
     return result
 
 
+@shows_keywords(FinetuneKeywords, _MEANINGS)
 def finetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
-    """`afinetune`, for code that is not async.
+    """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or go on with it; how it stands at the end.
 
-    Ctrl-C, SIGTERM and SIGHUP detach: the job goes on, and the same call attaches again. Then it raises Interrupted.
+    What is left out is as the fine-tune that is there has it, else as the backend does by itself. Ctrl-C, SIGTERM and
+    SIGHUP detach: the job goes on, and the same call attaches again. Raises as `afinetune`, and Interrupted when it was
+    detached.
     """
     try:
         return _detachable(afinetune(target, **options))

@@ -1,5 +1,6 @@
 """Ask a tuned model as it was taught: its separator after every question, its stop, and nothing else in the answer."""
 
+from herogen_async.tune.query.api import QueryObserver, QueryOptions, aquery, query
 from herogen_async.tune.query.asking import MAX_TOKENS, TEMPERATURE, Asking
 from herogen_async.tune.query.completion import Answer, has_stopped
 from herogen_async.tune.query.model_session import ModelSession, Reply, open_model
@@ -14,12 +15,16 @@ __all__ = [
     "Asking",
     "Model",
     "ModelSession",
+    "QueryObserver",
+    "QueryOptions",
     "Reply",
     "Target",
+    "aquery",
     "each",
     "find_target",
     "has_stopped",
     "open_model",
+    "query",
     "question_from",
     "question_of_line",
     "question_of_row",

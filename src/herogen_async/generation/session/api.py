@@ -1,0 +1,188 @@
+"""Run, resume and look at runs: what the command line is a thin shell of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Annotated, Unpack
+
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.errors import ParkReason
+from herogen_async.core.keywords import check_keywords, shows_keywords
+from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.forecast.costs import is_used_up, spent
+from herogen_async.generation.journal import replay
+from herogen_async.generation.observer import SILENT
+from herogen_async.generation.report import Remembered, RunReport, folded_report
+from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
+from herogen_async.generation.run_request import (
+    Consent,
+    RunRequest,
+    SpecSource,
+    new_request,
+    request_of_manifest,
+)
+from herogen_async.generation.session.reporter import wake_in_s
+from herogen_async.generation.session.session import Session
+from herogen_async.generation.session.session_history import fold_history
+from herogen_async.generation.session.sync_runner import run_to_end
+from herogen_async.generation.session.watch import RunObserver
+from herogen_async.generation.settings import MEANINGS, RUN_SETTINGS, Settings, changed_settings
+from herogen_async.generation.settings.keywords import SettingsOptions
+
+RunPath = str | os.PathLike[str]
+_KEPT = {name: each.help for name, each in RUN_SETTINGS.items()}  # without a default: the run's folder has it
+
+
+class RunOptions(SettingsOptions, total=False):
+    """The options of `run` and `arun`; each may be left out."""
+
+    run: Annotated[RunPath | None, "The run's folder, or a name below `runs/`. Default: the spec's name."]
+    base_url: Annotated[
+        str | None,
+        "Any OpenAI-compatible server; on this machine it needs no key. Default: OPENAI_BASE_URL, or OpenAI if there "
+        "is a key; with neither, the embedded model.",
+    ]
+    endpoint: Annotated[str | None, "`completions` or `chat`. Default: the spec's."]
+    model: Annotated[str | None, "The model's name; `embedded` or a .gguf file for the embedded model."]
+    api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
+    extend: Annotated[bool, "The spec has changed since: ask for what is new, and keep all answers that are there."]
+    regenerate_stale: Annotated[bool, "Ask again for what was made with another prompt, model or sampling."]
+    wait: Annotated[bool, "If the run parks for a known time, wait and go on."]
+    requeue_damaged: Annotated[bool, "Pass over damaged lines, and ask again for what they held."]
+    watch: Annotated[RunObserver | None, "Who is told how it goes: an Observer, or a Watch of callbacks."]
+
+
+class ResumeOptions(SettingsOptions, total=False):
+    """The options of `resume` and `aresume`: what is left out stays as the run's folder has it."""
+
+    retry_failed: Annotated[
+        bool | Collection[str], "Ask again for the rows that failed, too; or for those of some classes, by their names."
+    ]
+    api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
+    wait: Annotated[bool, "If the run parks for a known time, wait and go on."]
+    requeue_damaged: Annotated[bool, "Pass over damaged lines, and ask again for what they held."]
+    watch: Annotated[RunObserver | None, "Who is told how it goes: an Observer, or a Watch of callbacks."]
+
+
+@shows_keywords(RunOptions, MEANINGS)
+async def arun(spec: SpecSource = None, **options: Unpack[RunOptions]) -> RunReport:
+    """Run `spec`, or go on with it where its folder holds answers already.
+
+    `spec` is a Spec, a file, or a dict of a spec's shape; None is the built-in one. Returns when every row is done or
+    has failed, or when the run was stopped or parked: `report.state` says which. It leaves the process's signals alone;
+    cancelled, it drops what is in flight and keeps all that came back. Raises InputError, LocalModelError, DiskError,
+    DamageError; at the end, what the observer raised.
+    """
+    return await _new_session(spec, options).run()
+
+
+@shows_keywords(ResumeOptions, _KEPT)
+async def aresume(run: RunPath, **options: Unpack[ResumeOptions]) -> RunReport:
+    """Go on with the run in `run`, as its folder says, but for the options that are given. Raises as `arun`."""
+    return await _old_session(run, options).run()
+
+
+@shows_keywords(RunOptions, MEANINGS)
+def run(spec: SpecSource = None, **options: Unpack[RunOptions]) -> RunReport:
+    """Run `spec`, or go on with it where its folder holds answers already; the report of how it ended.
+
+    `spec` is a Spec, a file, or a dict of a spec's shape; None is the built-in one. It works in a notebook, too. Ctrl-C
+    finishes what is in flight, a second one drops it; both leave a run that can be resumed. Raises as `arun`, and
+    Interrupted when it was stopped before anything was asked.
+    """
+    return run_to_end(_new_session(spec, options))
+
+
+@shows_keywords(ResumeOptions, _KEPT)
+def resume(run: RunPath, **options: Unpack[ResumeOptions]) -> RunReport:
+    """Go on with the run in `run`, as its folder says, but for the options that are given; stopped as `run` is."""
+    return run_to_end(_old_session(run, options))
+
+
+def status(run: RunPath) -> RunReport:
+    """What the run in `run` is, also while another process works on it. Raises RunFolderError, DamageError."""
+    folder = existing_run(run)
+    manifest = read_manifest(folder)
+    lineage = manifest.lineage()
+    plan = lineage.plan
+    held, lock = is_held(folder), read_lock(folder)
+    events = list(read_events(folder))
+    if lock.live and not held:
+        events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
+    found, now = replay(folder, lineage), MonotonicClock().wall()
+    report = folded_report(
+        {
+            "run": str(folder.path),
+            "grid": plan.size,
+            "model": manifest.model,
+            "endpoint": manifest.endpoint,
+            "base_url": manifest.base_url,
+            "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, now),
+            "budget": manifest.settings.budget_usd,
+        },
+        Remembered(
+            found,
+            total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
+            sessions=fold_history(events),
+            live={"in_flight": 0, **lock.live} if held else {},
+        ),
+        RunReport,
+    )
+    is_over_budget = report.state == "parked" and is_used_up(manifest, report.cost, now)
+    park_reason = ParkReason.BUDGET if is_over_budget else None  # the folder keeps the sentence alone
+    return replace(report, wake_in_s=wake_in_s(report.wake_at, MonotonicClock()), park_reason=park_reason)
+
+
+def _new_session(spec: SpecSource, options: RunOptions) -> Session:
+    check_keywords(options, RunOptions)
+    request = new_request(
+        spec,
+        run=options.get("run"),
+        base_url=options.get("base_url"),
+        endpoint=options.get("endpoint"),
+        model=options.get("model"),
+        api_key=options.get("api_key"),
+        timeout_s=options.get("timeout_s"),
+        settings=changed_settings(Settings(), {name: options.get(name) for name in RUN_SETTINGS}),
+    )
+    request = replace(request, settings=_with_held_money(request))
+    consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
+    return Session(
+        replace(request, consent=consent),
+        options.get("watch") or SILENT,
+        wait=options.get("wait", False),
+        requeue_damaged=options.get("requeue_damaged", False),
+    )
+
+
+def _with_held_money(request: RunRequest) -> Settings:
+    """A run that has a budget keeps it, and its price for the same model, when it is started again without them."""
+    if not request.folder.manifest.exists():
+        return request.settings
+    manifest = read_manifest(request.folder)
+    held, settings = manifest.settings, request.settings
+    same_model = request.model in (None, manifest.model)
+    return replace(
+        settings,
+        budget_usd=held.budget_usd if settings.budget_usd is None else settings.budget_usd,
+        price=held.price if settings.price is None and same_model else settings.price,
+    )
+
+
+def _old_session(run: RunPath, options: ResumeOptions) -> Session:
+    check_keywords(options, ResumeOptions)
+    folder = existing_run(run)
+    manifest = read_manifest(folder)
+    changes = {name: options.get(name) for name in RUN_SETTINGS}
+    request = request_of_manifest(
+        manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key")
+    )
+    return Session(
+        request,
+        options.get("watch") or SILENT,
+        retry_failed=options.get("retry_failed", False),
+        wait=options.get("wait", False),
+        requeue_damaged=options.get("requeue_damaged", False),
+    )

@@ -1,0 +1,35 @@
+"""Evaluate a tuned model from Python."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from herogen_async.core.event_loop import off_the_loop
+from herogen_async.generation.observer import SILENT, Observer
+from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
+from herogen_async.tune.evaluation.records import Evaluation
+from herogen_async.tune.finetune.model_registry import find_tuned
+from herogen_async.tune.finetune.records import TunedModel
+
+EvaluationObserver: TypeAlias = Observer[Any, Any]
+
+
+def evaluate(
+    model: str | TunedModel,
+    *,
+    answers: int = ANSWERS,
+    seed: int = 0,
+    watch: EvaluationObserver | None = None,
+) -> Evaluation:
+    """How the tuned model `model` answers beside its base, on questions that it was not taught.
+
+    `model` is a run (its latest fine-tune), a tuned model's name, or what `finetune` returned as `tuned`. Each model is
+    asked `answers` questions; the same `seed` chooses the same ones. `watch` is told how it goes: an Observer. Figures,
+    answers, a report and a picture are written to the fine-tune's folder. It works in a notebook, too. Raises
+    InputError, LocalModelError, EndpointRefused.
+    """
+    tuned = find_tuned(model) if isinstance(model, str) else model
+    observer = watch or SILENT
+    return off_the_loop(
+        lambda: evaluate_tuned(tuned, say=observer.notice, answers=answers, seed=seed, on_weights=observer.weights)
+    )

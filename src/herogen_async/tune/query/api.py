@@ -1,0 +1,103 @@
+"""Ask a model from Python: what `herogen-async query` is a thin shell of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, TypeAlias, TypedDict, Unpack
+
+from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.event_loop import off_the_loop
+from herogen_async.core.keywords import check_keywords, shows_keywords
+from herogen_async.core.limits import Limits
+from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.observer import SILENT, Observer
+from herogen_async.generation.settings import MEANINGS
+from herogen_async.tune.query.asking import Asking
+from herogen_async.tune.query.model_session import Reply, open_model
+from herogen_async.tune.query.query_target import find_target
+from herogen_async.tune.query.questions import question_of_row
+from herogen_async.tune.query.stdin_questions import each
+
+QueryObserver: TypeAlias = Observer[Reply, None]
+QuestionLike: TypeAlias = str | Mapping[str, Any]
+QuestionsLike: TypeAlias = QuestionLike | Iterable[QuestionLike]
+_LIMITS = tuple(limit.name for limit in fields(Limits))
+
+
+class QueryOptions(TypedDict, total=False):
+    """The options of `query` and `aquery`; each may be left out."""
+
+    base_url: Annotated[str | None, "The server to ask. Default: where the model was made."]
+    endpoint: Annotated[str | None, "`completions` or `chat`. Default: as the model was taught."]
+    api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
+    samples: Annotated[int, "Answers to each question. Default: 1."]
+    temperature: Annotated[float, "0: always the likeliest word; 1: as it was learned. Default: 0.7."]
+    max_tokens: Annotated[int, "The longest answer, in tokens. Default: 256."]
+    seed: Annotated[int | None, "The first answer's seed; each further sample has the next one."]
+    compare: Annotated[bool, "Ask the model that it was tuned from, too."]
+    concurrency: Annotated[int, "Maximum requests in flight. Default: 16."]
+    rpm: float | None
+    tpm: float | None
+    input_tpm: float | None
+    output_tpm: float | None
+    rpd: float | None
+    tpd: float | None
+    timeout_s: Annotated[float | None, "Time limit for one request. Default: 600, or an hour on the embedded model."]
+    budget_usd: Annotated[float | None, "Cost limit for all questions."]
+    price: str | None
+    watch: Annotated[QueryObserver | None, "Who is told how it goes: an Observer; `call_ended` gets each Reply."]
+
+
+@shows_keywords(QueryOptions, MEANINGS)
+async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions]) -> list[Reply]:
+    """What `model` answers to `questions`, in their order, each sample a Reply.
+
+    `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
+    question is a text, or a dict of the attributes. A question that was not answered has its `error`. Raises
+    InputError, LocalModelError; EndpointRefused when nothing more is answered until a person acts.
+    """
+    check_keywords(options, QueryOptions)
+    how, observer = _asking(options), options.get("watch") or SILENT
+    target = find_target(
+        model,
+        os.environ,
+        base_url=options.get("base_url"),
+        endpoint=options.get("endpoint"),
+        api_key=options.get("api_key"),
+    )
+    several = [questions] if isinstance(questions, str | Mapping) else questions
+    prompts = [each if isinstance(each, str) else question_of_row(each, target.recipe) for each in several]
+    replies: list[Reply] = []
+
+    def take(reply: Reply) -> None:
+        replies.append(reply)
+        observer.call_ended(reply)
+
+    ready = open_model(
+        target, how, MonotonicClock(), prompts=prompts, on_weights=observer.weights, on_notice=observer.notice
+    )
+    async with ready as model_session:
+        await model_session.ask(each(prompts), how, take)
+    return replies
+
+
+@shows_keywords(QueryOptions, MEANINGS)
+def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions]) -> list[Reply]:
+    """What `model` answers to `questions`, in their order, each sample a Reply; works in a notebook, too.
+
+    `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
+    question is a text, or a dict of the attributes. Raises as `aquery`.
+    """
+    return off_the_loop(lambda: asyncio.run(aquery(model, questions, **options)))
+
+
+def _asking(options: QueryOptions) -> Asking:
+    given = {name: value for name, value in options.items() if value is not None}
+    limits = Limits(**{name: given[name] for name in _LIMITS if name in given})  # type: ignore[arg-type]
+    names = {each.name for each in fields(Asking)} - {"limits"}
+    how = Asking(limits=limits, **{name: given[name] for name in names if name in given})  # type: ignore[arg-type]
+    how.check()
+    return how
