@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from support.doc_commands import run_all
 from support.fake_server import FakeServer, answer
 from support.places import ROOT
@@ -77,7 +80,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_the_help_texts_in_the_docs_are_the_real_ones() -> None:
-    """Regenerate them with: python tests/test_readme.py"""
+    """Regenerate them with: python tests/house/test_readme.py"""
     assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
 
 
@@ -87,9 +90,9 @@ def commands_page() -> str:
 
     parts = [
         "# Commands\n",
-        "What `--help` says, of every command. A RUN is a folder's path, or a name below `runs/`.",
-        "With `--json` the last line of stdout is one JSON object and all else goes to stderr.",
-        "Exit codes: 0 done; 1 done, but some rows were given up; 2 the input is wrong; 3 parked, resumable;",
+        "The `--help` of every command. A RUN is a folder's path, or a name below `runs/`.",
+        "With `--json` the last line of stdout is one JSON object, and everything else goes to stderr.",
+        "Exit codes: 0 done; 1 done, but some rows failed; 2 wrong input; 3 parked, resumable;",
         "4 damage found; 130 interrupted, resumable.",
     ]
     for each in app.registered_commands:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ HEAD = """\
 What `import herogen_async` offers, from its docstrings. The command line is a thin shell over the same functions.
 """
 WIDE = 100
+OFFERED = set(herogen_async.__all__)
 
 
 def api_page() -> str:
@@ -26,6 +28,8 @@ def api_page() -> str:
     others = [(name, each) for name, each in offered if not inspect.isroutine(each) and not isinstance(each, type)]
     parts = [HEAD, "## Functions\n", *(_function(name, each) for name, each in functions)]
     parts += ["## Records and classes\n", *(_class(name, each) for name, each in classes)]
+    returned = dict(sorted((name, each) for _, function in functions for name, each in _returned(function)))
+    parts += ["## What the functions return\n", *(_class(name, each) for name, each in returned.items())]
     if others:
         parts += ["## Others\n", *(f"### {name}\n\n{_text(each)}\n" for name, each in others)]
     return "\n".join(parts)
@@ -34,6 +38,15 @@ def api_page() -> str:
 def _function(name: str, function: Any) -> str:
     lead = "async " if inspect.iscoroutinefunction(function) else ""
     return f"### {name}\n\n```python\n{lead}{_signature(name, function)}\n```\n\n{_text(function)}\n"
+
+
+def _returned(function: Any) -> Iterator[tuple[str, type]]:
+    """The package's own records in a function's return type, but for those that it offers by name."""
+    annotation = _annotation(inspect.signature(function).return_annotation)
+    for name in re.findall(r"\w+", annotation):
+        found = inspect.unwrap(function).__globals__.get(name)
+        if isinstance(found, type) and found.__module__.startswith("herogen_async.") and name not in OFFERED:
+            yield name, found
 
 
 def _class(name: str, cls: type) -> str:

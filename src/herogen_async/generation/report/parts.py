@@ -91,7 +91,7 @@ class RunLimits:
 
 @dataclass(frozen=True)
 class RunMoney:
-    """Tokens as the servers all_sessions them, and USD, over all sessions; unknown is None, and not zero.
+    """Tokens as the servers count them, and USD, over all sessions; unknown is None, and not zero.
 
     `cost` has in it what attempts that brought no answer may have cost. `budget` is what it may come to.
     """
