@@ -35,7 +35,8 @@ NETWORK = {
 TASKS = {"generation/engine": "the door: whoever wants calls side by side asks the engine"}
 THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
-    "generation/journal/write/writer": "the disk's own thread: a batch a hop, and the loop never waits for a sync",
+    "generation/journal/write/syncs": "the syncs' own thread: neither the loop nor the next write waits for one",
+    "generation/journal/write/writer": "the disk's own thread: a batch a hop",
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",

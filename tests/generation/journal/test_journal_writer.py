@@ -20,6 +20,7 @@ import pytest
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.journal import JournalWriter, Written, read_rows
+from herogen_async.generation.journal.write import syncs as syncing
 from herogen_async.generation.journal.write import writer
 from herogen_async.generation.journal.write.store import SYNC_LINES
 from herogen_async.generation.journal.write.writer import BACKLOG_LINES, BATCH_LINES, BATCH_S, FINAL_TRIES
@@ -448,7 +449,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
 async def test_p2_a_row_is_synced_soon_after_it_is_written_without_another_coming(
     folder: RunFolder, syncs: Syncs
 ) -> None:
-    assert (2 * writer.SYNC_S, SYNC_LINES) == (0.05, 256)
+    assert (2 * syncing.SYNC_S, SYNC_LINES) == (0.05, 256)
     journal = JournalWriter(folder)
     async with running(journal) as told:
         journal.row(line(1))
@@ -460,7 +461,7 @@ async def test_p2_a_row_is_synced_soon_after_it_is_written_without_another_comin
 async def test_p2_many_rows_are_synced_without_waiting_for_the_timer(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "SYNC_S", 2 * DEADLINE_S)
+    monkeypatch.setattr(syncing, "SYNC_S", 2 * DEADLINE_S)
     journal = JournalWriter(folder)
     async with running(journal):
         for number in range(SYNC_LINES):
@@ -491,7 +492,7 @@ async def test_p2_rows_that_come_while_a_sync_runs_are_written_beside_it_and_syn
 async def test_p2_periodic_never_acknowledges_more_than_256_rows_that_no_sync_has_vouched_for(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "SYNC_S", 2 * DEADLINE_S)  # else a slow sync ends the acknowledging sooner
+    monkeypatch.setattr(syncing, "SYNC_S", 2 * DEADLINE_S)  # else a slow sync ends the acknowledging sooner
     syncs.may_end.clear()
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -507,7 +508,7 @@ async def test_p2_periodic_never_acknowledges_more_than_256_rows_that_no_sync_ha
 async def test_p2_periodic_acknowledges_nothing_while_a_sync_takes_longer_than_its_time(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "SYNC_S", 0.001)
+    monkeypatch.setattr(syncing, "SYNC_S", 0.001)
     syncs.may_end.clear()
     journal = JournalWriter(folder)
     async with running(journal) as told:

@@ -17,7 +17,8 @@ from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Sal
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
 from herogen_async.generation.journal.words import Words
 from herogen_async.generation.journal.write.memory import MemoryJournal
-from herogen_async.generation.journal.write.writer import Journal, JournalWriter, Written
+from herogen_async.generation.journal.write.protocol import Journal, Written
+from herogen_async.generation.journal.write.writer import JournalWriter
 
 __all__ = [
     "Damage",

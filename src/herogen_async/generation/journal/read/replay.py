@@ -118,6 +118,7 @@ class Fold:
         with file:
             for block in _blocks(file):
                 size = sum(map(len, block)) + len(block)
+                # A block that is not usual has left no trace, and is folded from its first line on.
                 if offset < EXACT_BYTES or not self._fold_block(block, era):
                     for line in block:
                         if not self._fold_line(line, era):
@@ -134,6 +135,7 @@ class Fold:
 
     def failure(self, record: dict[str, Any]) -> None:
         """A task that was given up, under whichever plan that asks the same."""
+        # Rows were folded first: an answer, from before or after, outdoes every failure.
         index = self.lineage.index_of(record)
         if index is not None and index not in self.found.done:
             self.found.failed.add(index)
@@ -141,6 +143,7 @@ class Fold:
     def _begin(self, era: int) -> None:
         """Rows of that era come now: where its generation is another one, it gives way to what is there."""
         generation = self.lineage.eras[era].plan.generation_fingerprint
+        # Segments come newest generation first: whatever was found until now is newer than what comes.
         if generation != self._generation:
             self._generation = generation
             self._newer.update(self.found.done)
@@ -149,6 +152,7 @@ class Fold:
     def _fold_block(self, lines: list[bytes], era: int) -> bool:
         """The usual: all sound, all of this era's plan, each task for the first time. False when anything is not."""
         self._begin(era)
+        # From here on all or nothing: every look comes before the first change, and `add_all` takes all or none.
         if not _are_sealed(lines):
             return False
         try:
@@ -183,6 +187,8 @@ class Fold:
 
     def _note_tails(self, lines: list[bytes], *, counts: bool) -> None:
         tails = self._tails[counts]
+        # In a text every quote is escaped, so what is found is a key. Where none is, or one of an object inside, what
+        # is cut out does not parse to the ending's names, and the line is parsed.
         found = [
             (end := line[-ENDING_WITHIN:])[(start := end.find(ENDING)) : end.find(BEHIND_ENDING, start)]
             for line in lines
@@ -222,6 +228,8 @@ class Fold:
     def place(self, row: dict[str, Any], era: int) -> Standing:
         """Put one row of that era where it belongs; what it is to the run."""
         self._begin(era)
+        # In this order, so that each row is counted once: whose it is, whether its cell still exists, whether its
+        # generation counts, whether a newer one has answered, and only then whether it is the first.
         found, lineage = self.found, self.lineage
         if not lineage.eras[era].plan.owns(row):
             found.foreign += 1

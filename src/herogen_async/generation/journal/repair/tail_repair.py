@@ -71,6 +71,7 @@ def repair_tails(
                 with _Tail(path, disk) as tail:
                     is_in_doubt = mark is not None and bool(mark.in_doubt)
                     repaired.append(tail.repair(_vouched(mark, folder, last, path), at, folder, is_in_doubt))
+        # Only now that both tails are cut, durably: with a segment behind it, a torn end would be damage.
         _finish_saving(folder, disk)
         disk.sync_names(folder.path)  # also those that a killed process had not come to
         return [torn for torn in repaired if torn is not None], _mark_now(folder, disk)
@@ -87,10 +88,13 @@ def _vouched(mark: Mark | None, folder: RunFolder, last: int, path: Path) -> int
         return None
     if path == folder.failures:
         return mark.failures
+    # A segment that began after the mark was written has nothing vouched for yet. A mark of a later segment than the
+    # last means that files are gone: it says nothing about what is left.
     return mark.rows if mark.segment == last else 0 if mark.segment < last else None
 
 
 def _mark_now(folder: RunFolder, disk: Disk) -> Mark:
+    # Each file was synced as it was repaired, and what was put aside before it was renamed: all of it is durable.
     names = disk.names(folder.path)
     last = last_segment(names)
     sizes = []
@@ -129,6 +133,8 @@ class _Tail:
 
         `is_in_doubt`: a sync was refused, so all that none has vouched for is written again elsewhere.
         """
+        # What counts is what the disk holds, not what the kernel remembers: after a refused sync the two differ, and
+        # the kernel calls its own pages clean.
         seen = None
         if vouched is None or vouched > self.size:
             self._disk.drop_cache(self._file, 0)
@@ -140,6 +146,7 @@ class _Tail:
                 seen = self._read(start, self.size)
             self._disk.drop_cache(self._file, start)
         good = start if is_in_doubt and start == vouched else self._sound_from(start)
+        # All of it is vouched for, and yet no line ends there: something has changed its last byte.
         if good == start == self.size and not self._ends_in_newline(good):
             good, seen = self._line_start(good), None
         torn = None
@@ -176,7 +183,7 @@ class _Tail:
             if saving.name in self._disk.names(folder.path):
                 # One that a crash left here was made from more: a power cut since then may have taken some.
                 held = _sound_lines(stack.enter_context(_Tail(saving, self._disk)).pieces())
-            once = _once(lines())
+            once = _once(lines())  # what is held and what is torn have lines in common
             if (first := next(once, None)) is not None:
                 put_all(self._disk, saving, _batches(chain((first,), once)))
         return saved
@@ -270,7 +277,7 @@ def _sound_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         begun.append(piece[: end.start()] if end else piece)
         size += len(begun[-1])
         if size > _LONGEST:
-            begun = [b""]
+            begun = [b""]  # what is left of it bears no checksum that fits, and is passed over
         if end is None:
             continue
         whole = b"".join(begun)

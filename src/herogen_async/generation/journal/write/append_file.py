@@ -71,6 +71,7 @@ class AppendFile:
         self._cut_back(file)
         if self._disk.size(file) != self.end:
             raise OSError(errno.ESTALE, f"something else has changed {self.path.name}")
+        # Set before, not after: whatever ends the write, the next append first cuts back what it may have left.
         self._torn = True
         try:
             write_all(self._disk, file, data, self.end)
@@ -103,6 +104,7 @@ class AppendFile:
             return
         end, doubtful = self.end, list(self._unsynced)
         saving = saving_of(self.path, self.durable)
+        # The copy is durable before the cut, and goes after the sync: at every moment the lines are in one of the two.
         put(self._disk, saving, b"".join(data for _, data in doubtful))
         self._reopen()
         self._disk.cut(self._file, self.durable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from herogen_async.generation.journal.write.writer import Written
+from herogen_async.generation.journal.write.protocol import Written
 
 
 class MemoryJournal:

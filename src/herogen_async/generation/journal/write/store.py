@@ -61,6 +61,7 @@ class Store:
         self._disk = disk
         self._segment_bytes = segment_bytes
         self.keeps = keeps
+        # Never before the segment that the current plan begins at: readers know a row's plan by its segment's number.
         self._segment = max(last_segment(disk.names(folder.path)), first_segment)
         self._rows = AppendFile(folder.segment(self._segment), disk, keeps=keeps)
         self._failures = AppendFile(folder.failures, disk, keeps=keeps)
@@ -83,9 +84,11 @@ class Store:
 
     def sync(self) -> None:
         """Make durable what was written before the call. After an OSError only `heal` can."""
+        # Counted before: what another thread writes meanwhile may be in the sync or not.
         written = LineCount(self.written.rows, self.written.failures)
         self._rows.sync()
         self._failures.sync()
+        # A file that has to be healed passes over its sync and says nothing, so it has to be asked.
         if not self.needs_healing:
             self.synced = written
 
@@ -98,7 +101,7 @@ class Store:
         """Write again what a refused sync was for, and sync all. Not beside a sync. OSError when it can't be."""
         self._rows.heal()
         self._failures.heal()
-        self.sync()
+        self.sync()  # also counts: what a heal made durable is `synced` from here on
 
     @property
     def is_segment_full(self) -> bool:
@@ -112,6 +115,7 @@ class Store:
         self.sync()
         if self.needs_healing:
             raise OSError(errno.EIO, f"{self._rows.path.name} is not durable yet")
+        # The mark names one segment and vouches for all of those before: from here on for this one, whole.
         self._rows.close()
         self._segment += 1
         self._rows = AppendFile(self._folder.segment(self._segment), self._disk, keeps=self.keeps)
@@ -159,6 +163,7 @@ class Acknowledged:
             ahead = written.rows + written.failures
         elif self._durability == "power" or sync_is_late:
             ahead = 0
+        # Never less than nothing: `ahead` shrinks when a sync is late, and what was told stays told.
         fresh = LineCount(
             max(min(written.rows, synced.rows + ahead) - told.rows, 0),
             max(min(written.failures, synced.failures + ahead) - told.failures, 0),

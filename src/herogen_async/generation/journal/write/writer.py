@@ -17,13 +17,13 @@ import errno
 import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
 
 from aiofiles.base import wrap
 
 from herogen_async.core.errors import DiskError
-from herogen_async.generation.journal.write.store import SEGMENT_BYTES, SYNC_LINES, Acknowledged, Batch, Store
+from herogen_async.generation.journal.write.protocol import Written
+from herogen_async.generation.journal.write.store import SEGMENT_BYTES, Batch, Store
+from herogen_async.generation.journal.write.syncs import Syncs
 from herogen_async.generation.run_folder.disk import REAL, Disk
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.generation.run_folder.mark import Mark
@@ -34,53 +34,12 @@ BATCH_S = 0.004  # a thread hop costs 0.1 ms: at 10,000 rows/s it is shared by f
 BATCH_LINES = 256
 BACKLOG_LINES = 256  # unwritten, besides what is in flight: then nothing more is asked. It bounds what a kill takes
 UNSYNCED_LINES = 4096  # written, and kept until a sync vouches for them: then nothing more is asked either
-SYNC_S = 0.025  # until a sync begins, and again until it should have ended: together P2's 50 ms
 DISK_RETRY_S = 0.5  # between two tries on a disk that refuses
 FINAL_TRIES = 6  # once no more lines come: three seconds, then the truth
 
 _write = wrap(Store.write)
 _heal = wrap(Store.heal)
 _roll = wrap(Store.roll)
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Lines that are now as durable as the run was asked to make them."""
-
-    rows: int
-    failures: int
-
-
-class Journal(Protocol):
-    """What the engine asks of a journal. Its callbacks are called on the event loop."""
-
-    on_written: Callable[[Written], None]
-    on_trouble: Callable[[OSError | None], None]
-
-    async def open(self) -> None:
-        """Be ready to write; DiskError when that can't be. Before the first answer is paid for."""
-        ...
-
-    def row(self, line: bytes) -> None:
-        """Take the line of an answer; it is acknowledged later, through `on_written`."""
-        ...
-
-    def failure(self, line: bytes) -> None:
-        """Take the line of a task that was given up."""
-        ...
-
-    @property
-    def full(self) -> bool:
-        """Whether so much is held that nothing more should be asked until it is written."""
-        ...
-
-    async def run(self) -> None:
-        """Write until `finish` was called and everything is written, or can't be (DiskError)."""
-        ...
-
-    def finish(self) -> None:
-        """No more lines will come."""
-        ...
 
 
 class JournalWriter:
@@ -112,7 +71,7 @@ class JournalWriter:
         self._writing = Batch()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._syncs = _Syncs(self._store, self._wake.set, on_durable, durability)
+        self._syncs = Syncs(self._store, self._wake.set, on_durable, durability)
         self._finished = False
 
     async def open(self) -> None:
@@ -154,8 +113,10 @@ class JournalWriter:
         try:
             while self.held or not self._finished:
                 await self._wake.wait()
+                # Before the batch is taken: a line that comes while it is written arms the next wake.
                 self._disarm()
                 if self._pending:
+                    # No await between: whenever this is cancelled, a line is in exactly one of the two.
                     self._writing, self._pending = self._pending, Batch()
                     await self._persist(self._writing)
                 await self._keep_durable()
@@ -184,6 +145,8 @@ class JournalWriter:
 
     async def _keep_durable(self) -> None:
         """Heal what the last sync was refused, begin the next that is due, acknowledge what may be."""
+        # Healing and rolling touch what a sync looks at, so never beside one; and they go to the writer's thread, so
+        # never beside a write.
         if not self._syncs.is_running:
             if self._syncs.error is not None and self._store.keeps:
                 await self._try_to_heal(self._syncs.error)
@@ -216,12 +179,13 @@ class JournalWriter:
         """Write `batch`, trying again for as long as the run goes on and FINAL_TRIES times after its end."""
         tries_left = FINAL_TRIES
         refused = False
+        # The store takes out of `batch` what its file has, so another try doubles nothing.
         while batch:
             try:
                 await _write(self._store, batch, executor=self._thread)
             except OSError as error:
                 refused = True
-                self._note_writes()
+                self._note_writes()  # of rows and failures, one may have been written
                 self.on_trouble(error)
                 tries_left -= self._finished
                 if tries_left <= 0:
@@ -238,6 +202,7 @@ class JournalWriter:
     async def _end(self) -> None:
         """Everything is written: make it durable, whatever the run's durability was, and acknowledge the rest."""
         await self._syncs.drain()
+        # What was not kept can't be written again; a second sync would say yes, and mean nothing.
         tries = FINAL_TRIES if self._store.keeps else 0
         while self._syncs.error is not None and tries > 0:
             tries -= 1
@@ -251,6 +216,7 @@ class JournalWriter:
                 fix="mend the disk; the answers are written, but a power cut may take the last of them",
             ) from self._syncs.error
         self._acknowledge()
+        # Every write and sync went well; yet another program may have cut or overwritten what lies there.
         if not self._store.is_whole:
             raise DiskError(
                 f"{str(self._folder.path)!r} does not hold what was written to it: something else has changed it",
@@ -295,105 +261,3 @@ class JournalWriter:
         await self._syncs.close()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
-
-
-class _Syncs:
-    """When to sync, one at a time, and how much of what is written may be acknowledged."""
-
-    def __init__(
-        self, store: Store, wake: Callable[[], None], on_durable: Callable[[Mark], None], durability: Durability
-    ) -> None:
-        self.error: OSError | None = None
-        self._store = store
-        self._wake = wake
-        self._on_durable = on_durable
-        self._durability = durability
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-sync")
-        self._running: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None  # of the sync that is due, or of the one that is running
-        self._late = False  # the one that is due should begin, the one that is running should have ended
-        self._acknowledged = Acknowledged(store, durability)
-
-    @property
-    def is_running(self) -> bool:
-        return self._running is not None
-
-    @property
-    def unsynced(self) -> int:
-        """Lines that are written, and kept until a sync vouches for them."""
-        if not self._store.keeps:
-            return 0
-        written, synced = self._store.written, self._store.synced
-        return written.rows - synced.rows + written.failures - synced.failures
-
-    def acknowledged(self) -> Written | None:
-        """What may be told now and was not yet."""
-        is_late = self.error is not None or (self._running is not None and self._late)
-        fresh = self._acknowledged.more(sync_is_late=is_late)
-        return Written(fresh.rows, fresh.failures) if fresh.rows or fresh.failures else None
-
-    def wrote(self) -> None:
-        """Something may have been written: see to it that it is synced in time."""
-        if self.unsynced and self._running is None and self._timer is None and not self._late:
-            self._set_timer(SYNC_S if self._durability == "periodic" else 0.0)
-
-    def begin_if_due(self) -> None:
-        """Begin a sync, unless one is running or the last one was refused."""
-        # Half of what may be ahead: the next half is written and told while this one is synced.
-        is_due = self.unsynced > 0 and (self._late or self.unsynced >= SYNC_LINES // 2)
-        if is_due and self._running is None and self.error is None:
-            self._begin()
-
-    async def drain(self) -> None:
-        """Sync what is left, unless a sync was refused."""
-        await self._settled()
-        if self.error is None:
-            self._begin()
-            await self._settled()
-
-    def refused(self, error: OSError) -> None:
-        """A sync was refused: whoever starts after a kill has to know."""
-        self.error = error
-        self._on_durable(self._store.mark)
-
-    def healed(self) -> None:
-        """What was refused is durable now."""
-        self.error = None
-        self._on_durable(self._store.mark)
-
-    async def close(self) -> None:
-        await self._settled()
-        self._set_timer(None)
-        self._thread.shutdown()
-
-    def _begin(self) -> None:
-        self._late = False
-        self._set_timer(SYNC_S)
-        self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._store.sync)
-        self._running.add_done_callback(self._ended)
-
-    async def _settled(self) -> None:
-        if self._running is not None:
-            await asyncio.wait([self._running])
-
-    def _ended(self, future: asyncio.Future[None]) -> None:
-        self._running, self._late = None, False
-        self._set_timer(None)
-        error = future.exception()
-        if error is None:
-            self._on_durable(self._store.mark)
-        elif isinstance(error, OSError):
-            self.refused(error)
-        else:
-            raise error
-        self.wrote()
-        self._wake()
-
-    def _is_late(self) -> None:
-        self._timer, self._late = None, True
-        self._wake()
-
-    def _set_timer(self, after_s: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if after_s is None else asyncio.get_running_loop().call_later(after_s, self._is_late)
