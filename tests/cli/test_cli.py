@@ -81,11 +81,11 @@ def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
         (("--base-url", "http://127.0.0.1:1/v1", "--rpm", "-3"), ("rpm",)),
         (
             ("--base-url", "http://127.0.0.1:1/v1", "--durability", "never"),
-            ("unknown durability 'never'", "give process, periodic or power"),
+            ("unknown durability 'never'", "choose process, periodic or power"),
         ),
         (
             ("--base-url", "http://127.0.0.1:1/v1", "--endpoint", "embeddings"),
-            ("unknown endpoint 'embeddings'", "give completions or chat"),
+            ("unknown endpoint 'embeddings'", "choose completions or chat"),
         ),
         (("--base-url", "http://127.0.0.1:1/v1", "--run", "../../x y"), ()),
         (("--base-url", "http://127.0.0.1:1/v1"), ("can't say which models",)),

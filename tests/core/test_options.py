@@ -56,8 +56,8 @@ def test_the_fields_are_the_table() -> None:
         ("bake_s", "60", "give a number of seconds above zero"),
         ("rolls", 2.0, "give a whole number above zero"),
         ("worth_usd", -1, "give a number of USD above zero"),
-        ("mode", "steam", "give fan or grill"),
-        ("mode", ["fan"], "give fan or grill"),
+        ("mode", "steam", "choose fan or grill"),
+        ("mode", ["fan"], "choose fan or grill"),
     ],
 )
 def test_a_value_that_can_t_work_is_refused_with_what_can(name: str, value: Any, fix: str) -> None:

@@ -80,7 +80,7 @@ def test_every_command_is_documented() -> None:
 
 
 def test_the_help_texts_in_the_docs_are_the_real_ones() -> None:
-    """Regenerate them with: python tests/house/test_readme.py"""
+    """Write them anew with: python tests/write_derived.py"""
     assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
 
 

@@ -80,11 +80,12 @@ def _setting(text: str) -> tuple[str, Any]:
 
     name, equals, value = text.partition("=")
     name = name.strip().lower().replace("-", "_")
-    if name not in SETTABLE:
-        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, tuple(SETTABLE)))
+    live = {each.parameter: each for each in SETTABLE.values()}
+    if name not in live:
+        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, tuple(live)))
     if not equals:
         raise InputError(f"{text!r} sets nothing", fix=f"{name}=VALUE")
-    return name, SETTABLE[name].read_live(value)
+    return live[name].name, live[name].read_live(value)
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:

@@ -84,9 +84,7 @@ def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callabl
 
 
 def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
-    default = f"{option.default:g}" if isinstance(option.default, float) else option.default
-    is_told = show_default and default is not None and option.kind.parsed_as is not bool
-    shown = str(default) if is_told else option.unset or False
+    shown = (show_default and option.default_text) or option.unset or False
     annotation: Any = Annotated[option.kind.parsed_as | None, declared(option, show_default=shown)]
     return inspect.Parameter(
         option.parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation

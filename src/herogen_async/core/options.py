@@ -32,12 +32,12 @@ UNKNOWN = "unknown {name} {value}"
 class Kind:
     """The values that an option takes.
 
-    `valid` names them after "give", and `wrong` is the sentence about any other. `holds` says whether a value is one:
+    `fix` says what to give, and `wrong` is the sentence about any other value. `holds` says whether a value is one:
     callers may pass anything. `read` makes one of text, and raises ValueError. `parsed_as` is what a command line's own
     parser makes of the text: with str the text is left to `read`.
     """
 
-    valid: str
+    fix: str
     holds: Callable[[Any], bool]
     read: Callable[[str], Any] = str
     parsed_as: type = str
@@ -69,18 +69,18 @@ def is_count(value: Any, *, most: float = inf) -> bool:
     return type(value) is int and 1 <= value <= most
 
 
-POSITIVE = Kind("a number above zero", _is_positive, read_number, float, "N")
-COUNT = Kind("a whole number above zero", is_count, read_count, int, "N")
-SECONDS = replace(POSITIVE, valid="a number of seconds above zero", metavar="SECONDS")
-USD = replace(POSITIVE, valid="a number of USD above zero", metavar="USD")
-ANY_TEXT = Kind("text", lambda value: isinstance(value, str))
-FLAG = Kind("True or False", lambda value: type(value) is bool, parsed_as=bool)
+POSITIVE = Kind("give a number above zero", _is_positive, read_number, float, "N")
+COUNT = Kind("give a whole number above zero", is_count, read_count, int, "N")
+SECONDS = replace(POSITIVE, fix="give a number of seconds above zero", metavar="SECONDS")
+USD = replace(POSITIVE, fix="give a number of USD above zero", metavar="USD")
+ANY_TEXT = Kind("give text", lambda value: isinstance(value, str))
+FLAG = Kind("give True or False", lambda value: type(value) is bool, parsed_as=bool)
 
 
 def one_of(*values: str) -> Kind:
     """One of these words."""
-    valid = f"{', '.join(values[:-1])} or {values[-1]}"
-    return Kind(valid, values.__contains__, metavar="|".join(values), wrong=UNKNOWN)
+    fix = f"choose {', '.join(values[:-1])} or {values[-1]}"
+    return Kind(fix, values.__contains__, metavar="|".join(values), wrong=UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,13 @@ class Option:
     @property
     def meaning(self) -> str:
         """The help, and what holds where it is left out."""
-        left_out = self.unset if self.default is None else _in_words(self.default)
+        left_out = self.default_text or self.unset
         return f"{self.help} Default: {left_out}." if left_out else self.help
+
+    @property
+    def default_text(self) -> str:
+        """The default as people read it, empty where it is no value."""
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default or "")
 
     def read(self, text: str) -> Any:
         """The value that `text` means. Raises InputError when it means none; whether it can work, `check` says."""
@@ -149,11 +154,7 @@ class Option:
     def _refused(self, value: object, unset: str) -> InputError:
         also = f", or {unset}" if unset else ""
         wrong = self.kind.wrong.format(name=self.word, value=shown(value))
-        return InputError(wrong, fix=f"give {self.kind.valid}{also}")
-
-
-def _in_words(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return InputError(wrong, fix=f"{self.kind.fix}{also}")
 
 
 Options = Mapping[str, Option]  # by name, in the order that help and words have

@@ -1,7 +1,7 @@
 """The options of a fine-tune, in one table: a field of `FinetuneOptions` is a row.
 
 Read from it are the command line's options, Python's keywords (`finetune/keywords.py`, written by
-`python tests/house/test_settings.py`), the checks, what the log keeps and what tells two fine-tunes apart, the words of
+`python tests/write_derived.py`), the checks, what the log keeps and what tells two fine-tunes apart, the words of
 the next command, and what a backend takes, and does where nothing is said. What comes of it, once a backend, a model
 and files are chosen, is a `finetune.records.TuneRequest`. It imports next to nothing: `--help` reads it.
 """
@@ -29,11 +29,11 @@ FilePath = str | os.PathLike[str]
 LONGEST_SUFFIX = 64  # characters, OpenAI's
 
 _SUFFIX = Kind(
-    f"1 to {LONGEST_SUFFIX} characters", lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST_SUFFIX
+    f"give 1 to {LONGEST_SUFFIX} characters", lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST_SUFFIX
 )
-_SEED = Kind("a whole number", lambda value: type(value) is int, int, int, "N")
-_FILE = Kind("a file's path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
-_RATE = Kind("a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
+_SEED = Kind("give a whole number", lambda value: type(value) is int, int, int, "N")
+_FILE = Kind("give a file's path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
+_RATE = Kind("give a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
 
 
 @dataclass(frozen=True, slots=True)

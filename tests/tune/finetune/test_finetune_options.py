@@ -61,7 +61,7 @@ def test_a_value_that_cannot_work_is_refused_with_what_can(given: dict[str, Any]
     """The same sentence whether it was typed or passed from Python."""
     with pytest.raises(InputError, match=says) as refused:
         FinetuneOptions.of(given)
-    assert (refused.value.fix or "").startswith("give ")
+    assert (refused.value.fix or "").startswith(("give ", "choose "))
 
 
 def test_the_formats_are_those_that_data_sets_have() -> None:

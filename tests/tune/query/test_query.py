@@ -158,7 +158,7 @@ def test_attributes_are_taken_as_flags(tmp_path: Path) -> None:
         ("hi", {"samples": 0}, ("--samples can't be 0",)),
         ("hi", {"temperature": -1.0}, ("--temperature can't be -1",)),
         ("hi", {"compare": "tuned"}, ("'tuned'", "--compare base")),
-        ("hi", {"endpoint": "telepathy"}, ("unknown endpoint 'telepathy'", "give completions or chat")),
+        ("hi", {"endpoint": "telepathy"}, ("unknown endpoint 'telepathy'", "choose completions or chat")),
         ("hi", {"chat": True}, ("--chat asks for its questions itself",)),
     ],
 )

@@ -27,8 +27,9 @@ from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, P
 from herogen_async.generation.retry.poison_rows import Suspects
 from herogen_async.generation.retry.quota import RetryQuota
 from herogen_async.generation.retry.rate_limits import RateLimits
+from herogen_async.generation.settings import Settings
 
-MAX_ATTEMPTS = 8  # with the waits between them a row survives about a minute of trouble of its own
+MAX_ATTEMPTS = Settings().max_attempts
 UNREACHABLE_PATIENCE_S = 120.0  # a server restarts, a laptop changes networks; what takes longer wants a person
 UNREACHABLE_WAIT_S = 5.0
 # Two deadlines are at least a minute: nobody waits for six more with nothing new to ask, or before the first answer.

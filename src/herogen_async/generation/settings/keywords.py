@@ -1,6 +1,6 @@
 """The settings as Python keywords, for type checkers and editors, which read no tables.
 
-Written from `Settings` by `python tests/house/test_settings.py`; a test holds it to the table.
+Written from `Settings` by `python tests/write_derived.py`; a test holds it to the table.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The table of settings: a field of `Settings` is a row, and declares all that there is to know about a setting.
 
-Read from it are the manifest's `settings`, the command-line options, the Python keywords (`keywords.py`, written by
-`python tests/house/test_settings.py`), the checks, what `ctl` may set, the words of the next command and
-docs/settings.md. The fields' order is the manifest's, which has grown at no place but the end of a group; the names
-are its keys and stay.
+Read from it are the manifest's `settings`, the command-line options, the checks, what `ctl` may set, the words of the
+next command, the Python keywords in `keywords.py` and docs/settings.md; the last two are written by
+`python tests/write_derived.py`. A field's name is its key in manifests, and stays.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from herogen_async.core.options import (
 )
 
 Durability = Literal["process", "periodic", "power"]
-MOST_CONCURRENCY = 100_000  # more sockets than one process can open: a slip of the finger
+MOST_CONCURRENCY = 100_000  # no server takes that many at once: more is a slip of the finger
 
 
 def _read_concurrency(text: str) -> int | str:
@@ -57,15 +56,15 @@ def _is_price(value: Any) -> bool:
 
 
 CONCURRENCY = Kind(
-    f"a whole number from 1 to {MOST_CONCURRENCY:,}, or auto", _is_concurrency, _read_concurrency, metavar="N|auto"
+    f"give a whole number from 1 to {MOST_CONCURRENCY:,}, or auto", _is_concurrency, _read_concurrency, metavar="N|auto"
 )
 WINDOW = Kind(
-    "seconds above zero, e.g. 1s or 10s",
+    "give seconds above zero, e.g. 1s or 10s",
     POSITIVE.holds,
     lambda text: read_number(text.removesuffix("s")),
     metavar="SECONDS",
 )
-PRICE = Kind("IN,OUT in USD per million tokens, e.g. 0.4,1.6", _is_price, metavar="IN,OUT")
+PRICE = Kind("give IN,OUT in USD per million tokens, e.g. 0.4,1.6", _is_price, metavar="IN,OUT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class Settings:
     min_timeout_s: float = option(
         30.0, SECONDS, "Lower bound of the adaptive time limit, which is 4 times the p99 latency.", unit="s"
     )
+    # With the waits between them a row survives about a minute of trouble of its own.
     max_attempts: int = option(
         8, COUNT, "Attempts before a row fails; refusals for the rate limit don't count.", unit="attempts"
     )

@@ -1,6 +1,6 @@
 """The options of a fine-tune as Python keywords, for type checkers and editors.
 
-Written from `FinetuneOptions` by `python tests/house/test_settings.py`; a test holds it to the table.
+Written from `FinetuneOptions` by `python tests/write_derived.py`; a test holds it to the table.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class FinetuneKeywords(TypedDict, total=False):
     """Watch the job to its end, or leave it once it is started."""
 
     new: bool | None
-    """Start another beside the ones that are there. Default: False."""
+    """Start another beside the ones that are there."""
 
     cancel: bool | None
-    """End the job. Default: False."""
+    """End the job."""
 
     resend: bool | None
-    """The call whose answer was lost did not arrive (you looked): send it again. Default: False."""
+    """The call whose answer was lost did not arrive (you looked): send it again."""
 
     adopt: str | None
     """The call whose answer was lost did arrive (you looked): it made this file or job."""
