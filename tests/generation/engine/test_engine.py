@@ -20,7 +20,8 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.core.limits import Limits
-from herogen_async.generation.engine import Deadline
+from herogen_async.generation.engine import Counters, Deadline
+from herogen_async.generation.journal import Words
 from herogen_async.generation.limits import TokenEstimate
 from support.engine_rig import Rig, one_second
 
@@ -508,3 +509,12 @@ def test_a_cancel_ends_a_call_that_is_being_cut_off() -> None:
         return await rig.run((2.0, rig.engine.cancel))
 
     assert run_virtual(main()) < 10
+
+
+def test_the_tokens_of_a_session_are_those_that_came_since_its_start() -> None:
+    """Earlier sessions' are in `usage`, and not in the rate."""
+    counters = Counters(total=2, usage=Words(completion_tokens=5))
+    counters.usage.count("completion_tokens", 7)
+    counters.usage.count("prompt_tokens", 2)
+    assert (12, 7) == (counters.usage["completion_tokens"], counters.session_tokens("completion_tokens"))
+    assert (2, 0) == (counters.session_tokens("prompt_tokens"), counters.session_tokens("total_tokens"))

@@ -39,7 +39,6 @@ class Counters:
     attempts: int = 0
     started_s: float = 0.0
     usage: Words = field(default_factory=Words)
-    session_usage: Words = field(default_factory=Words)
     errors: Counter[str] = field(default_factory=Counter)
     finish_reasons: Words = field(default_factory=Words)
     binding: Counter[str] = field(default_factory=Counter)
@@ -52,6 +51,14 @@ class Counters:
     concurrency: int = 0
     stragglers: tuple[Straggler, ...] = ()
     given_up: IndexSet = field(default_factory=IndexSet)  # in this session
+    _earlier_usage: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._earlier_usage = dict(self.usage)
+
+    def session_tokens(self, name: str) -> int:
+        """How much `usage[name]` has grown in this session."""
+        return self.usage[name] - self._earlier_usage.get(name, 0)
 
     def bind(self, what: str) -> None:
         """One sample of what the run waits for."""

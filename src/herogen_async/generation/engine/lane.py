@@ -183,7 +183,6 @@ class Lane(Generic[C]):
         for name, count in completion.usage.items():
             if type(count) is int:
                 counters.usage.count(name, count)
-                counters.session_usage.count(name, count)
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1

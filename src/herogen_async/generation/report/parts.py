@@ -66,7 +66,7 @@ class RunRates:
     tokens_per_s: float = one_session(
         0.0,
         lambda moment: moment.tokens_per_s,
-        at_end=lambda moment: round(moment.progress.session_usage["completion_tokens"] / moment.session_s, 3),
+        at_end=lambda moment: round(moment.progress.session_tokens("completion_tokens") / moment.session_s, 3),
     )
     permitted_pct: float | None = one_session(
         None, lambda moment: moment.permitted_pct, at_end=lambda moment: permitted_pct(moment.progress.accounts)

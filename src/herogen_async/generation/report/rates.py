@@ -26,7 +26,7 @@ class RateWindow:
 
     def sample(self, progress: Counters, now: float) -> tuple[float, float]:
         """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
-        tokens = progress.session_usage["completion_tokens"]
+        tokens = progress.session_tokens("completion_tokens")
         if not self._samples:
             self._samples.append((progress.started_s, 0, 0))
         self._samples.append((now, progress.session_rows, tokens))

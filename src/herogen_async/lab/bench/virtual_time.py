@@ -163,7 +163,7 @@ class _Rehearsal:
         found = {} if setting.rpm is None else {"requests": per_s("rpm", setting.rpm)}
         if setting.tpm is not None:
             # The simulator's final charge on arrival.
-            charge = max(most_tokens, self._counters.session_usage["prompt_tokens"] / rows, 1)
+            charge = max(most_tokens, self._counters.session_tokens("prompt_tokens") / rows, 1)
             found["tokens"] = per_s("tpm", setting.tpm) / charge
         return found
 
