@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from herogen_async.data.dataset import assemble, export, rows
     from herogen_async.data.dataset import failures as errors
     from herogen_async.generation.forecast import plan
-    from herogen_async.generation.observer import Observer
+    from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, aresume, arun, resume, run, status
     from herogen_async.specs.spec import Sampling, Spec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from herogen_async.tune.query import aquery, query
 
 __all__ = [
+    "CallEnded",
     "Observer",
     "RunReport",
     "Sampling",
@@ -49,11 +50,11 @@ __all__ = [
 
 # Imported at the first use: `import herogen_async` and `herogen-async --help` stay instant.
 _HOME = {
-    "Observer": "generation.observer",
     "RunReport": "generation.report",
     "errors": "data.dataset",
     "evaluate": "tune.evaluation.api",
     "plan": "generation.forecast",
+    **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
     **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),
     **dict.fromkeys(("assemble", "export", "rows"), "data.dataset"),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
-from herogen_async.generation.observer import SILENT, AttemptEnded, Observer, hears_calls
+from herogen_async.generation.observer import SILENT, CallEnded, Guarded, Observer, hears
 from herogen_async.generation.session import Watch
 
 
-class _Calls(Observer[AttemptEnded, object]):
+class _Calls(Observer[CallEnded, object]):
     def __init__(self) -> None:
-        self.ended: list[AttemptEnded] = []
+        self.ended: list[CallEnded] = []
 
-    def call_ended(self, record: AttemptEnded, /) -> None:
+    def call_ended(self, record: CallEnded, /) -> None:
         self.ended.append(record)
 
 
 def test_methods_that_are_left_out_do_nothing() -> None:
     """An observer writes only the methods that it wants."""
-    observer, record = _Calls(), AttemptEnded(3, 1, 0.5)
+    observer, record = _Calls(), CallEnded(3, 1)
     for each in (observer, SILENT):
         each.call_started(3)
         each.call_ended(record)
@@ -29,9 +31,28 @@ def test_methods_that_are_left_out_do_nothing() -> None:
 
 def test_only_those_who_listen_hear_of_calls() -> None:
     """The engine asks once, before the first row, whether it has to tell of each."""
-    assert hears_calls(_Calls())
-    assert not hears_calls(SILENT)
-    assert not hears_calls(Watch(on_report=print))
+    assert hears(_Calls(), "call_ended")
+    assert not hears(_Calls(), "call_started")
+    assert not hears(SILENT, "call_ended")
+    assert not hears(Watch(on_report=print), "call_ended")
+
+
+def test_a_guarded_observer_fails_once_and_is_told_nothing_more() -> None:
+    """Its error is for the end, and whoever guards it hears of it at once."""
+
+    class Failing(_Calls):
+        def state(self, report: object, /) -> None:
+            raise RuntimeError("gone")
+
+    observer, failures = Failing(), list[Exception]()
+    guarded = Guarded[CallEnded, object](observer, failures.append)
+    guarded.call_ended(CallEnded(1, 1))
+    guarded.state(None)
+    guarded.call_ended(CallEnded(2, 1))
+    assert [1] == [each.index for each in observer.ended]
+    assert 1 == len(failures)
+    with pytest.raises(RuntimeError, match="gone"):
+        guarded.raise_first()
 
 
 def test_a_watch_is_an_observer_made_of_callbacks() -> None:

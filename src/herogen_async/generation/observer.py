@@ -2,7 +2,7 @@
 
 1. Nobody waits for an observer: its methods are called on the event loop's thread and return at once. `weights` alone
    is called from a thread of its own.
-2. A row pays nothing for an observer that does not want to hear of single calls: see `hears_calls`.
+2. A row pays nothing for an observer that does not want to hear of single calls: see `hears`.
 3. What an observer raises never costs an answer that is paid for: whoever tells it keeps its first error, stops
    telling, and raises it at the end.
 """
@@ -23,33 +23,33 @@ What = TypeVar("What")
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptEnded:
-    """One attempt of the call at `index` is over, `latency_s` after it was sent; `attempt` counts from 1.
+class CallEnded:
+    """The call at `index` was answered, or has failed with `error`, after so many `attempts`.
 
-    Either `completion` or `error` is set; neither where the attempt was dropped.
+    `latency_s` is that of the attempt that was answered.
     """
 
     index: int
-    attempt: int
-    latency_s: float
+    attempts: int
     completion: Completion | None = None
+    latency_s: float | None = None
     error: EndpointError | None = None
 
 
 class Observer(Generic[Record_contra, Report_contra]):
     """Inherit from it and write the methods that are wanted; those that are left out do nothing.
 
-    `Record` is what is known when a call has ended (an `AttemptEnded` of a run, a `Reply` of a query), `Report` is one
+    `Record` is what is known when a call has ended (a `CallEnded` of a run, a `Reply` of a query), `Report` is one
     moment of the whole (a `RunReport`, a `TuningProgress`).
     """
 
     __slots__ = ()
 
     def call_started(self, index: int, /) -> None:
-        """An attempt of the call at `index` is about to be sent."""
+        """The call at `index` is about to be sent, for the first time or again."""
 
     def call_ended(self, record: Record_contra, /) -> None:
-        """What became of it."""
+        """What became of a call, once for each; an answer of a run is with the journal already."""
 
     def state(self, report: Report_contra, /) -> None:
         """How it stands, a few times a second at most."""
@@ -64,21 +64,30 @@ class Observer(Generic[Record_contra, Report_contra]):
 SILENT: Observer[object, object] = Observer()  # nobody is told
 
 
-def hears_calls(observer: Observer[Record_contra, Report_contra]) -> bool:
-    """Whether `observer` does anything with single calls; on the hot path nobody is told who would not listen."""
-    return any(
-        getattr(type(observer), name, None) is not getattr(Observer, name) for name in ("call_started", "call_ended")
-    )
+def hears(observer: Observer[Record_contra, Report_contra], method: str) -> bool:
+    """Whether `observer` does anything in `method`: on the hot path nobody is told who would not listen."""
+    return getattr(type(observer), method) is not getattr(Observer, method)
 
 
 class Guarded(Observer[Record_contra, Report_contra]):
     """Tells `observer`, and keeps rule 3: its first error is kept and ends the telling, `raise_first` raises it."""
 
-    __slots__ = ("_error", "_observer")
+    __slots__ = ("_error", "_observer", "_on_failure")
 
-    def __init__(self, observer: Observer[Record_contra, Report_contra]) -> None:
+    def __init__(
+        self,
+        observer: Observer[Record_contra, Report_contra],
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self._observer = observer
+        self._on_failure = on_failure  # told once, when it fails
         self._error: Exception | None = None
+
+    def call_started(self, index: int, /) -> None:
+        self._tell(self._observer.call_started, index)
+
+    def call_ended(self, record: Record_contra, /) -> None:
+        self._tell(self._observer.call_ended, record)
 
     def state(self, report: Report_contra, /) -> None:
         self._tell(self._observer.state, report)
@@ -101,3 +110,4 @@ class Guarded(Observer[Record_contra, Report_contra]):
             tell(what)
         except Exception as error:  # whatever it is, it is the observer's
             self._error = error
+            self._on_failure(error)

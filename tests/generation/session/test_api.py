@@ -304,3 +304,47 @@ async def test_questions_are_answered_where_a_loop_runs_already(tmp_path: Path) 
     assert ["one", "two"] == [reply.prompt for reply in awaited]
     assert all(reply.answer for reply in blocking)
     assert awaited == heard.replies
+
+
+def test_an_observer_hears_of_every_call_and_of_its_end(tmp_path: Path) -> None:
+    """Answered or failed, once each; sent as often as it was."""
+
+    class Heard(herogen_async.Observer[Any, herogen_async.RunReport]):
+        def __init__(self) -> None:
+            self.started: list[int] = []
+            self.ended: dict[int, str] = {}
+
+        def call_started(self, index: int, /) -> None:
+            self.started.append(index)
+
+        def call_ended(self, record: Any, /) -> None:
+            assert record.index not in self.ended
+            self.ended[record.index] = "answered" if record.completion else record.error.kind
+
+    def behaviour(asked: Asked) -> Reply:
+        return error(400, message="not to my taste") if "21" in asked.prompt else answer(asked)
+
+    heard = Heard()
+    with FakeServer(behaviour) as server:
+        report = herogen_async.run(
+            small_spec(values=2, repeats=1), run=tmp_path / "r", base_url=server.url, model="m", watch=heard
+        )
+    assert (2, 2) == (report.done, report.failed)
+    assert {0: "answered", 1: "answered", 2: "refused", 3: "refused"} == dict(sorted(heard.ended.items()))
+    assert [0, 1, 2, 3] == sorted(heard.started)
+
+
+def test_an_observer_of_calls_that_fails_costs_no_answer(tmp_path: Path) -> None:
+    """It hears of an answer when the journal has it."""
+
+    class Broken(herogen_async.Observer[Any, Any]):
+        def call_ended(self, record: Any, /) -> None:
+            raise RuntimeError("the observer is gone")
+
+    with FakeServer(lambda asked: answer(asked, delay_s=0.05)) as server:
+        with pytest.raises(RuntimeError, match="observer is gone"):
+            herogen_async.run(
+                small_spec(), run=tmp_path / "r", base_url=server.url, model="m", concurrency=2, watch=Broken()
+            )
+        asked = len(server.asked)
+    assert asked == herogen_async.status(tmp_path / "r").done < 20

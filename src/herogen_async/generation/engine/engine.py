@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
 from herogen_async.generation.limits import byte_size
+from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
@@ -68,8 +69,7 @@ class Engine:
         clock: Clock,
         counters: Counters,
         run_s: float | None = None,
-        on_sent: Callable[[int], None] = lambda _: None,
-        on_tick: Callable[[], None] = lambda: None,
+        observer: Observer[CallEnded, Counters] = SILENT,
     ) -> None:
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -78,8 +78,8 @@ class Engine:
         self._journal = journal
         self._clock = clock
         self._run_s = run_s
-        self._on_sent = on_sent
-        self._on_tick = on_tick
+        self._observer = observer
+        self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
         self._disk_patience: asyncio.TimerHandle | None = None
         journal.on_written = self._written
@@ -165,7 +165,7 @@ class Engine:
 
     def sending(self, pending: PendingCall[Call]) -> None:
         """The frontier moves before the call goes: after a kill whatever was sent is known to have been."""
-        self._on_sent(pending.call.index)
+        self._observer.call_started(pending.call.index)
 
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
@@ -174,13 +174,16 @@ class Engine:
             row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
         )
         self._hold()
+        if self._call_ended is not None:
+            self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
     def failed(self, pending: PendingCall[Call], error: EndpointError, quarantined: str | None) -> None:
         """The history of a call that is given up is journaled, its last error with it."""
-        del error
         line = failure_line(pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined)
         self._journal.failure(line)
         self.counters.given_up.add(pending.call.index)
+        if self._call_ended is not None:
+            self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why."""
@@ -231,7 +234,7 @@ class Engine:
                 self._lane.tick(tick)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
                     self.park(_TIME_IS_UP)
-                self._on_tick()
+                self._observer.state(self.counters)
 
     def _take_stock(self) -> None:
         self._lane.take_stock()

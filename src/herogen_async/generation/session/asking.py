@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
-from herogen_async.generation.engine import Deadline, Engine, Lane, Stopped
+from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter
+from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.build_gate import gate_for
@@ -19,6 +20,37 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
 from herogen_async.generation.session.work import Work
 from herogen_async.specs.plan import Call
+
+
+class _Watching(Observer[CallEnded, Counters]):
+    """What a session does while its engine works: the frontier, the live figures, the reports."""
+
+    def __init__(self, work: Work, notifier: Notifier) -> None:
+        self._lock = work.opened.lock
+        self._reporter = work.reporter
+        self._notifier = notifier
+
+    def call_started(self, index: int, /) -> None:
+        """Before it is sent: after a kill whatever was sent is known to have been (P10)."""
+        self._lock.sent(index)
+
+    def state(self, report: Counters, /) -> None:
+        """Ten times a second."""
+        del report  # they are the reporter's own
+        self._reporter.tick(self._notifier.state, self._lock.publish, self._notifier.record)
+
+
+class _WatchingCalls(_Watching):
+    """... and tells of each call: for an observer that wants to hear of them."""
+
+    def call_started(self, index: int, /) -> None:
+        """The frontier first."""
+        super().call_started(index)
+        self._notifier.call_started(index)
+
+    def call_ended(self, record: CallEnded, /) -> None:
+        """Its answer is on its way to the disk."""
+        self._notifier.call_ended(record)
 
 
 async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: AtWork) -> Stopped | None:
@@ -83,8 +115,7 @@ async def _open_engine(
                 clock=clock,
                 counters=reporter.progress,
                 run_s=settings.run_timeout_s,
-                on_sent=opened.lock.sent,
-                on_tick=lambda: reporter.tick(notifier.report, opened.lock.publish, notifier.record),
+                observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
             )
             with at_work.steered(engine, endpoint):
                 yield engine

@@ -57,7 +57,7 @@ class Session:
         self._again = FailedAgain(retry_failed)
         self._requeues_damaged = requeue_damaged
         if wait:
-            self._at_work.nap = ScheduledResume(self._clock, self._notifier.notice, self._notifier.report)
+            self._at_work.nap = ScheduledResume(self._clock, self._notifier.notice, self._notifier.state)
         self._steering = Steering(request, self._notifier, self._at_work)
         self._task: asyncio.Task[object] | None = None
 
@@ -72,8 +72,7 @@ class Session:
             opened = conclude(repaired, self._notifier)
             async with controlled(opened.folder, self._steering.answer, self._notifier.notice):
                 report = await self._till_it_ends(opened)
-        if self._notifier.error is not None:
-            raise self._notifier.error
+        self._notifier.raise_first()
         return report
 
     def stop(self) -> None:

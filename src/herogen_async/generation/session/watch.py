@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
-from herogen_async.generation.observer import AttemptEnded, Observer
+from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.report import RunReport
 
-RunObserver: TypeAlias = Observer[AttemptEnded, RunReport]
+RunObserver: TypeAlias = Observer[CallEnded, RunReport]
 
 
 @dataclass(frozen=True, slots=True)
-class Watch(Observer[AttemptEnded, RunReport]):
+class Watch(Observer[CallEnded, RunReport]):
     """Who wants to know what of a run. `on_weights` is called from a thread, the others on the event loop."""
 
     on_report: Callable[[RunReport], None] = lambda _: None
