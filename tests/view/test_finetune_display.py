@@ -53,8 +53,8 @@ def test_plain_lines_come_with_each_change_of_status_and_each_event_once() -> No
     """Where there is no terminal."""
     lines: list[str] = []
     view = PlainTuning(lines.append)
-    view(MOMENT)
-    view(MOMENT)
+    view.state(MOMENT)
+    view.state(MOMENT)
     assert ["  begun\x1b[2J", lines[1]] == lines  # `say` takes the escape out
     assert lines[1].startswith("training, step 10 of 20, loss 2, held-out loss 2.25")
 

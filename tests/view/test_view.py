@@ -82,7 +82,7 @@ def test_plain_lines_come_at_once_and_then_every_few_seconds() -> None:
     lines: list[str] = []
     view = PlainView(lines.append)
     for second in range(0, 20):
-        view(replace(RUNNING, elapsed_s=float(second)))
+        view.state(replace(RUNNING, elapsed_s=float(second)))
     assert 4 == len(lines)
     assert live_line(RUNNING) == lines[0]
     assert "100/294 done" in lines[0]
@@ -107,7 +107,7 @@ def test_a_terminal_that_can_t_move_its_cursor_gets_plain_lines_at_once(monkeypa
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "dumb")
     with _display() as watch:
-        watch.on_report(RUNNING)
+        watch.state(RUNNING)
         assert isinstance(sys.stderr, Terminal)
         assert "100/294 done" in sys.stderr.getvalue()
 
@@ -133,7 +133,7 @@ def test_p14_foreign_text_reaches_the_screen_without_its_commands() -> None:
 def test_notices_stay_above_the_panel() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     with LivePanel(console) as panel:
-        panel(RUNNING)
+        panel.state(RUNNING)
         panel.notice("a notice [with brackets]")
     assert isinstance(console.file, io.StringIO)
     assert "a notice [with brackets]" in console.file.getvalue()
@@ -177,7 +177,7 @@ def test_the_plain_log_says_so_too_now_and_then() -> None:
     lines: list[str] = []
     view = PlainView(lines.append)
     for second in range(0, 20):
-        view(replace(TAIL, elapsed_s=float(second)))
+        view.state(replace(TAIL, elapsed_s=float(second)))
     assert 2 == sum("still out: 7 rows" in line for line in lines)
     assert 2 == sum("task 40" in line for line in lines)
 

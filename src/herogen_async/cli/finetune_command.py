@@ -109,10 +109,11 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     """The evaluation, and the exit code; what went wrong with it takes nothing from the model, which is kept."""
     from herogen_async.core.errors import EndpointError, HerogenError, Interrupted
     from herogen_async.tune.evaluation import evaluate_tuned
+    from herogen_async.view.terminal.plain_lines import PlainLines
 
     failed: HerogenError
     try:
-        evaluation = evaluate_tuned(tuned, say=say)
+        evaluation = evaluate_tuned(tuned, observer=PlainLines(say))
     except KeyboardInterrupt:
         failed = Interrupted("the evaluation was stopped")
     except HerogenError as error:
@@ -134,16 +135,15 @@ def _display() -> Iterator[TuningObserver]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.download_progress import weights_bar
     from herogen_async.cli.run_commands import terminal
-    from herogen_async.tune.finetune import TuneWatch
 
     console = terminal()
     if console is None:
         from herogen_async.view.terminal.finetune_view import PlainTuning
 
         with weights_bar(None) as on_weights:
-            yield TuneWatch(on_notice=say, on_tuning=PlainTuning(say), on_weights=on_weights)
+            yield PlainTuning(say, on_weights)
         return
     from herogen_async.view.terminal.finetune_view import TuningPanel
 
-    with weights_bar(console) as on_weights, TuningPanel(console) as panel:
-        yield TuneWatch(on_notice=panel.notice, on_tuning=panel, on_weights=on_weights)
+    with weights_bar(console) as on_weights, TuningPanel(console, on_weights) as panel:
+        yield panel

@@ -15,6 +15,7 @@ from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, say
 from herogen_async.cli.spinner import Waiting, waiting
 from herogen_async.core.errors import EndpointRefused, InputError
+from herogen_async.generation.observer import Observer
 
 if TYPE_CHECKING:
     from herogen_async.tune.query import Asking, ModelSession, Reply, Target
@@ -44,7 +45,7 @@ def play(target: Target, how: Asking) -> None:
     opening = replace(how, max_tokens=max(how.max_tokens, _LONGEST_TOKENS), concurrency=min(how.concurrency, _SLOTS))
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         with waiting(f"starting {target.model.name}") as wait:
-            ready = open_model(target, opening, MonotonicClock(), on_weights=wait.on_weights, on_notice=say)
+            ready = open_model(target, opening, MonotonicClock(), observer=wait)
             model_session = runner.run(ready.__aenter__())
         stack.callback(lambda: runner.run(ready.__aexit__(None, None, None)))
         _Playground(model_session, replace(how, concurrency=opening.concurrency), runner).run()
@@ -145,14 +146,16 @@ class _Playground:
         return self._typed.line(f"  {name} [{usual}]: ").strip() or usual
 
 
-class _Printer:
+class _Printer(Observer["Reply", None]):
     """Prints replies as they come."""
 
     def __init__(self, how: Asking, wait: Waiting) -> None:
         self._how = how
         self._wait = wait
 
-    def __call__(self, reply: Reply) -> None:
+    def call_ended(self, record: Reply, /) -> None:
+        """An answer."""
+        reply = record
         self._wait.end()
         if self._how.samples > 1:
             say(f"— {reply.sample} of {self._how.samples}")

@@ -14,6 +14,7 @@ import typer
 from herogen_async.cli.options import shared
 from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, print_json, say
+from herogen_async.generation.observer import Observer
 
 if TYPE_CHECKING:
     from herogen_async.tune.query import Asking, Reply, Target
@@ -111,8 +112,7 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
                 how,
                 MonotonicClock(),
                 prompts=prompts or None,
-                on_weights=wait.on_weights,
-                on_notice=say,
+                observer=wait,
             )
             async with ready as model_session:
                 asked: AsyncIterator[str] = each(prompts) if stream is None else questions_of(stream, target.recipe)
@@ -124,7 +124,7 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
     return printer.failed
 
 
-class _Printer:
+class _Printer(Observer["Reply", None]):
     """Prints replies: their texts alone on standard output, all that is said of them on standard error."""
 
     def __init__(self, how: Asking, *, several: bool, json: bool) -> None:
@@ -134,9 +134,10 @@ class _Printer:
         self._several = several
         self._json = json
 
-    def __call__(self, reply: Reply) -> None:
+    def call_ended(self, record: Reply, /) -> None:
+        """An answer."""
         self.before()
-        self._print(reply)
+        self._print(record)
         if _reader_is_gone():
             from herogen_async.core.errors import Interrupted
 

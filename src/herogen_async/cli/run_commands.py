@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from herogen_async.generation.report import RunReport
-    from herogen_async.generation.session import Watch
+    from herogen_async.generation.session import RunObserver
 
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.")]
@@ -182,7 +182,7 @@ def _resume(run: str, json: bool, **options: Any) -> None:
     _drive(lambda watch: session.resume(run, watch=watch, **options), json)
 
 
-def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
+def _drive(start: Callable[[RunObserver], RunReport], json: bool) -> None:
     """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
@@ -201,22 +201,21 @@ def _drive(start: Callable[[Watch], RunReport], json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Watch]:
+def _display() -> Iterator[RunObserver]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.download_progress import weights_bar
-    from herogen_async.generation.session import Watch
 
     console = terminal()
     if console is None:
         from herogen_async.view.terminal import PlainView
 
         with weights_bar(None) as on_weights:
-            yield Watch(on_report=PlainView(say), on_notice=say, on_weights=on_weights)
+            yield PlainView(say, on_weights)
         return
     from herogen_async.view.terminal.panel import LivePanel
 
-    with weights_bar(console) as on_weights, LivePanel(console) as panel:
-        yield Watch(on_report=panel, on_notice=panel.notice, on_weights=on_weights)
+    with weights_bar(console) as on_weights, LivePanel(console, on_weights) as panel:
+        yield panel
 
 
 def terminal() -> Console | None:

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from herogen_async.cli.shell import say
+from herogen_async.generation.observer import Observer
+
 if TYPE_CHECKING:
     from rich.status import Status
 
     from herogen_async.generation.endpoint.embedded import WeightsProgress
 
 
-class Waiting:
-    """A turning sign on standard error; none where that is no terminal."""
+class Waiting(Observer[object, object]):
+    """A turning sign on standard error; none where that is no terminal. It tells what it is told, too."""
 
     def __init__(self, words: str, stack: contextlib.ExitStack) -> None:
         from herogen_async.cli.download_progress import weights_bar
@@ -40,7 +43,11 @@ class Waiting:
         if self._status is not None:
             self._status.stop()
 
-    def on_weights(self, progress: WeightsProgress) -> None:
+    def notice(self, line: str, /) -> None:
+        """A line on standard error."""
+        say(line)
+
+    def weights(self, progress: WeightsProgress, /) -> None:
         """The weights are being fetched: that has a bar of its own."""
         self.end()
         self._bar(progress)

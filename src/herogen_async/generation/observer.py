@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from herogen_async.core.errors import EndpointError
-from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
+
+if TYPE_CHECKING:  # whoever only watches (a command, before it knows that there is work) loads no endpoint
+    from herogen_async.generation.endpoint import Completion
+    from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 
 Record_contra = TypeVar("Record_contra", contravariant=True)
 Report_contra = TypeVar("Report_contra", contravariant=True)

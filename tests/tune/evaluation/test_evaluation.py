@@ -21,6 +21,7 @@ from herogen_async.tune.evaluation.statistics import Copies, distinct
 from herogen_async.tune.finetune.model_registry import without_changed_rows
 from herogen_async.tune.finetune.rows import fingerprint_of
 from herogen_async.tune.query import Answer
+from herogen_async.view.terminal.plain_lines import PlainLines
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.tuned_models import HEROES, rows_file, taught, tuned_model
 
@@ -169,7 +170,7 @@ def test_rows_that_changed_since_the_tuning_are_not_looked_at(tmp_path: Path) ->
         assert (tuned, []) == without_changed_rows(tuned)
         rows_file(files["validation"], [("18, man, flight", "A hero.")])
         files["training"].unlink()
-        evaluation = evaluate_tuned(tuned, say=lambda _: None, answers=4, environment={})
+        evaluation = evaluate_tuned(tuned, answers=4, environment={})
     assert "cells of the grid" == evaluation.source
     assert "The training file is gone" in str(evaluation.note)
     assert "The validation file is not looked at, it has changed" in (evaluation.folder / "report.md").read_text()
@@ -196,7 +197,7 @@ def evaluated(tmp_path: Path, behaviour: object = taught, answers: int = 16) -> 
         trained = rows_file(tmp_path / "train.jsonl", [("18, man, flight", "A hero of whom nobody speaks.")])
         metrics = {"base_eval_loss": 2.5, "eval_loss": 1.25}
         tuned = tuned_model(tmp_path, server.url, training=trained, metrics=metrics)
-        return evaluate_tuned(tuned, say=said.append, answers=answers, environment={}), said
+        return evaluate_tuned(tuned, observer=PlainLines(said.append), answers=answers, environment={}), said
 
 
 def columns(evaluation: Evaluation, what: str) -> Sequence[str]:

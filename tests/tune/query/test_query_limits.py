@@ -11,24 +11,35 @@ import pytest
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
 from herogen_async.core.limits import Limits
+from herogen_async.generation.observer import Observer
 from herogen_async.tune.query import Asking, Reply, each, open_model, target_of
 from support.fake_server import Asked, FakeServer, answer
 from support.fake_server import Reply as Answered
 from support.tuned_models import tuned_model
 
 
+class Kept(Observer[Reply, None]):
+    """Keeps the replies."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+
+    def call_ended(self, record: Reply, /) -> None:
+        self.replies.append(record)
+
+
 def asked_in_rounds(folder: Path, server: FakeServer, how: Asking, *rounds: int) -> tuple[list[Reply], EndpointRefused]:
     """Rounds of so many questions at one open model: what came of them, and what ended them."""
-    target, replies = target_of(tuned_model(folder, server.url), {}), list[Reply]()
+    target, kept = target_of(tuned_model(folder, server.url), {}), Kept()
 
     async def work() -> None:
         async with open_model(target, how, MonotonicClock()) as model:
             for count in rounds:
-                await model.ask(each(f"{number}, woman, flight" for number in range(count)), how, replies.append)
+                await model.ask(each(f"{number}, woman, flight" for number in range(count)), how, kept)
 
     with pytest.raises(EndpointRefused) as parked:
         asyncio.run(work())
-    return replies, parked.value
+    return kept.replies, parked.value
 
 
 def test_a_limit_that_is_used_up_ends_the_asking_and_keeps_the_answers(tmp_path: Path) -> None:

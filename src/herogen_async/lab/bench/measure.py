@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herogen_async.core.errors import InputError, Interrupted
+from herogen_async.generation.observer import Observer
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_request import RunRequest, new_request
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.sync_runner import run_to_end
-from herogen_async.generation.session.watch import Watch
 from herogen_async.generation.settings import Settings
 from herogen_async.lab.bench.figures import measured_from, moment_of
 from herogen_async.lab.bench.records import Cell, Measured, Moment
@@ -49,7 +49,7 @@ def measure(
     Raises InputError if the endpoint can't be measured.
     """
     samples = _Samples(cell, seconds, row_tokens)
-    session = samples.session = _StoppableSession(order, Watch(on_report=samples))
+    session = samples.session = _StoppableSession(order, samples)
     try:
         final = run_to_end(session)
     except Interrupted:
@@ -75,7 +75,7 @@ class _StoppableSession(Session):
         self.cancel()
 
 
-class _Samples:
+class _Samples(Observer[object, RunReport]):
     """Keeps samples of the live reports, and ends the session when its time is up."""
 
     def __init__(self, cell: Cell, seconds: float, row_tokens: int | None) -> None:
@@ -87,7 +87,8 @@ class _Samples:
         self._seconds = seconds
         self._row_tokens = row_tokens
 
-    def __call__(self, report: RunReport) -> None:
+    def state(self, report: RunReport, /) -> None:
+        """A moment of the run."""
         if self.is_over:  # from here on it is the tail
             return
         self.last = report

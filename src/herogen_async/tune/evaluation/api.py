@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 from herogen_async.core.event_loop import off_the_loop
-from herogen_async.generation.observer import SILENT, Observer
+from herogen_async.generation.observer import SILENT
 from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
 from herogen_async.tune.evaluation.records import Evaluation
 from herogen_async.tune.finetune.model_registry import find_tuned
 from herogen_async.tune.finetune.records import TunedModel
-
-EvaluationObserver: TypeAlias = Observer[Any, Any]
+from herogen_async.tune.query import QueryObserver
 
 
 def evaluate(
@@ -19,7 +16,7 @@ def evaluate(
     *,
     answers: int = ANSWERS,
     seed: int = 0,
-    watch: EvaluationObserver | None = None,
+    watch: QueryObserver | None = None,
 ) -> Evaluation:
     """How the tuned model `model` answers beside its base, on questions that it was not taught.
 
@@ -29,7 +26,4 @@ def evaluate(
     InputError, LocalModelError, EndpointRefused.
     """
     tuned = find_tuned(model) if isinstance(model, str) else model
-    observer = watch or SILENT
-    return off_the_loop(
-        lambda: evaluate_tuned(tuned, say=observer.notice, answers=answers, seed=seed, on_weights=observer.weights)
-    )
+    return off_the_loop(lambda: evaluate_tuned(tuned, observer=watch or SILENT, answers=answers, seed=seed))

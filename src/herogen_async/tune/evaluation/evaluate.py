@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
 from herogen_async.data.charts import NO_MATPLOTLIB
 from herogen_async.data.charts.evaluation_chart import Bar, draw_evaluation
-from herogen_async.generation.endpoint.embedded import OnProgress
+from herogen_async.generation.observer import SILENT, Observer
 from herogen_async.generation.run_folder import publish
 from herogen_async.tune.evaluation.prompts import Questions, choose, completions_in
 from herogen_async.tune.evaluation.records import Evaluation, Side, report
@@ -21,7 +21,7 @@ from herogen_async.tune.evaluation.scoring import Answered, score
 from herogen_async.tune.evaluation.statistics import Copies
 from herogen_async.tune.finetune.model_registry import without_changed_rows
 from herogen_async.tune.finetune.records import TunedModel
-from herogen_async.tune.query import Asking, ModelSession, Reply, Target, each, open_model, target_of
+from herogen_async.tune.query import Asking, ModelSession, QueryObserver, Reply, Target, each, open_model, target_of
 
 ANSWERS = 32  # of each model: on two cores about a minute; a share is then known to 15 points or so
 FOLDER = "evaluation"
@@ -33,16 +33,15 @@ _LOSSES = (("base_eval_loss", "base_valid_loss"), ("eval_loss", "valid_loss"))  
 def evaluate_tuned(
     tuned: TunedModel,
     *,
-    say: Callable[[str], None],
+    observer: QueryObserver = SILENT,
     answers: int = ANSWERS,
     seed: int = 0,
-    on_weights: OnProgress = lambda _: None,
     environment: Mapping[str, str] = os.environ,
 ) -> Evaluation:
     """Ask `tuned` and its base `answers` questions each, and write the figures to the folder `evaluation` of its own.
 
     Written: `answers.jsonl`, as soon as all are there, `evaluation.json`, `report.md`, and a picture where matplotlib
-    is there. `say` is told how it goes. It runs a loop of its own. Raises InputError, LocalModelError, or
+    is there. `observer` is told how it goes. It runs a loop of its own. Raises InputError, LocalModelError, or
     EndpointRefused when the tuned model can't be asked at all; a base that can't be asked is left out, and the note
     says why, as it does where only some of the questions could be asked.
     """
@@ -50,12 +49,12 @@ def evaluate_tuned(
         raise InputError(f"{answers} answers are none to evaluate", fix="give a number above zero")
     tuned, notes = without_changed_rows(tuned)
     for note in notes:
-        say(note)
+        observer.notice(note)
     questions = choose(tuned, answers, seed)
     target = target_of(tuned, environment)
     how = Asking(seed=seed)
-    say(f"Evaluating: {answers} {questions.source}, asked of {tuned.name!r} and of its base.")
-    both = asyncio.run(_ask_both(target, questions, how, say, on_weights))
+    observer.notice(f"Evaluating: {answers} {questions.source}, asked of {tuned.name!r} and of its base.")
+    both = asyncio.run(_ask_both(target, questions, how, observer))
     both.notes += notes
     return _written(tuned, questions, how, both)
 
@@ -69,78 +68,64 @@ class _Both:
     notes: list[str] = field(default_factory=list)
 
 
-async def _ask_both(
-    target: Target, questions: Questions, how: Asking, say: Callable[[str], None], on_weights: OnProgress
-) -> _Both:
+async def _ask_both(target: Target, questions: Questions, how: Asking, observer: QueryObserver) -> _Both:
     """One model after the other: the embedded server answers no two of them in one batch."""
     both = _Both()
     prompts = [asked.prompt for asked in questions.asked]
-    async with open_model(
-        target, how, MonotonicClock(), prompts=prompts, on_weights=on_weights, on_notice=say
-    ) as model_session:
-        await _ask(model_session, questions, how, both.tuned, progress=_Progress("tuned", both, say, len(prompts)))
+    async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=observer) as model_session:
+        await _ask(model_session, how, _Asked("tuned", questions, both, observer))
         if target.base is None:
             both.no_base = "The base model is not recorded."
             return both
         # Its own failures must not end what the tuned model has answered.
         try:
-            await _ask(
-                model_session.of_base(), questions, how, both.base, progress=_Progress("base", both, say, len(prompts))
-            )
+            await _ask(model_session.of_base(), how, _Asked("base", questions, both, observer))
         except EndpointRefused as refused:
             both.no_base = f"The base model could not be asked: {refused.message}"
     return both
 
 
-class _Progress:
-    """Says at each quarter how far a model is; keeps what was not answered."""
+class _Asked(Observer[Reply, None]):
+    """What one model answers: kept, with the last of what was not answered, and told at each quarter."""
 
-    def __init__(self, side: str, both: _Both, say: Callable[[str], None], total: int) -> None:
+    def __init__(self, side: str, questions: Questions, both: _Both, observer: QueryObserver) -> None:
         self.side = side
+        self.questions = questions.asked
+        self.answered: list[Answered] = both.tuned if side == "tuned" else both.base
         self.both = both
-        self._say = say
-        self._total = total
+        self.last_error: EndpointError | None = None
+        self._observer = observer
         self._done = 0
 
-    def __call__(self, reply: Reply) -> None:
-        if reply.error is not None:
-            self.both.unanswered.append(reply.error)
-        before, self._done = self._done, self._done + 1
-        if 4 * before // self._total < 4 * self._done // self._total:
-            self._say(f"{self.side}: {self._done} of {self._total} answers")
+    def call_ended(self, record: Reply, /) -> None:
+        """The answer first: it was paid for."""
+        if record.answer is not None:
+            self.answered.append((self.questions[record.number], record.answer))
+        if record.error is not None:
+            self.both.unanswered.append(record.error)
+            self.last_error = record.error
+        total, before = len(self.questions), self._done
+        self._done += 1
+        if 4 * before // total < 4 * self._done // total:
+            self._observer.notice(f"{self.side}: {self._done} of {total} answers")
 
 
-async def _ask(
-    model_session: ModelSession,
-    questions: Questions,
-    how: Asking,
-    answered: list[Answered],
-    *,
-    progress: _Progress,
-) -> None:
-    """Fill `answered`. Each question has a seed of its own, so that the same one is answered in another way again.
+async def _ask(model_session: ModelSession, how: Asking, asked: _Asked) -> None:
+    """Each question has a seed of its own, so that the same one is answered in another way again.
 
     Answers that are there when nothing more can be answered are kept, and a note says why they are fewer.
     """
-    last: EndpointError | None = None
-
-    def take(reply: Reply) -> None:
-        nonlocal last
-        if reply.answer is not None:
-            answered.append((questions.asked[reply.number], reply.answer))
-        last = reply.error or last
-        progress(reply)
-
     try:
         await model_session.ask(
-            each(question.prompt for question in questions.asked), replace(how, seed_each=True), take
+            each(question.prompt for question in asked.questions), replace(how, seed_each=True), asked
         )
     except EndpointRefused as refused:
-        if not answered:
+        if not asked.answered:
             raise
-        count = f"{len(answered)} of {len(questions.asked)}"
-        progress.both.notes.append(f"{progress.side}: {count} answers; then it could not be asked: {refused.message}")
-    if not answered and last is not None:
+        count = f"{len(asked.answered)} of {len(asked.questions)}"
+        asked.both.notes.append(f"{asked.side}: {count} answers; then it could not be asked: {refused.message}")
+    last = asked.last_error
+    if not asked.answered and last is not None:
         raise EndpointRefused(f"no question was answered, the last one so: {last.message}", fix=last.fix)
 
 

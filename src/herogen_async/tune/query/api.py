@@ -12,16 +12,16 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.event_loop import off_the_loop
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.core.limits import Limits
+from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.observer import SILENT, Observer
 from herogen_async.generation.settings import MEANINGS
 from herogen_async.tune.query.asking import Asking
-from herogen_async.tune.query.model_session import Reply, open_model
+from herogen_async.tune.query.model_session import QueryObserver, Reply, open_model
 from herogen_async.tune.query.query_target import find_target
 from herogen_async.tune.query.questions import question_of_row
 from herogen_async.tune.query.stdin_questions import each
 
-QueryObserver: TypeAlias = Observer[Reply, None]
 QuestionLike: TypeAlias = str | Mapping[str, Any]
 QuestionsLike: TypeAlias = QuestionLike | Iterable[QuestionLike]
 _LIMITS = tuple(limit.name for limit in fields(Limits))
@@ -60,7 +60,7 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     InputError, LocalModelError; EndpointRefused when nothing more is answered until a person acts.
     """
     check_keywords(options, QueryOptions)
-    how, observer = _asking(options), options.get("watch") or SILENT
+    how = _asking(options)
     target = find_target(
         model,
         os.environ,
@@ -70,18 +70,10 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     )
     several = [questions] if isinstance(questions, str | Mapping) else questions
     prompts = [each if isinstance(each, str) else question_of_row(each, target.recipe) for each in several]
-    replies: list[Reply] = []
-
-    def take(reply: Reply) -> None:
-        replies.append(reply)
-        observer.call_ended(reply)
-
-    ready = open_model(
-        target, how, MonotonicClock(), prompts=prompts, on_weights=observer.weights, on_notice=observer.notice
-    )
-    async with ready as model_session:
-        await model_session.ask(each(prompts), how, take)
-    return replies
+    gathering = _Gathering(options.get("watch") or SILENT)
+    async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=gathering) as model_session:
+        await model_session.ask(each(prompts), how, gathering)
+    return gathering.replies
 
 
 @shows_keywords(QueryOptions, MEANINGS)
@@ -92,6 +84,27 @@ def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions])
     question is a text, or a dict of the attributes. Raises as `aquery`.
     """
     return off_the_loop(lambda: asyncio.run(aquery(model, questions, **options)))
+
+
+class _Gathering(Observer[Reply, None]):
+    """Keeps the replies, and passes on what it is told."""
+
+    def __init__(self, observer: QueryObserver) -> None:
+        self.replies: list[Reply] = []
+        self._observer = observer
+
+    def call_ended(self, record: Reply, /) -> None:
+        """Kept first: what the observer raises ends the asking."""
+        self.replies.append(record)
+        self._observer.call_ended(record)
+
+    def notice(self, line: str, /) -> None:
+        """Passed on."""
+        self._observer.notice(line)
+
+    def weights(self, progress: WeightsProgress, /) -> None:
+        """Passed on."""
+        self._observer.weights(progress)
 
 
 def _asking(options: QueryOptions) -> Asking:

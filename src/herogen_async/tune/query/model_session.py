@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
 from herogen_async.generation.endpoint import ModelServer, Request
 from herogen_async.generation.endpoint.embedded import (
     EMBEDDED_TIMEOUT_S,
-    OnProgress,
     open_embedded,
     weights_in_thread,
 )
@@ -22,6 +21,7 @@ from herogen_async.generation.endpoint.target import Server, is_openai
 from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate, estimate_tokens
+from herogen_async.generation.observer import SILENT, Observer
 from herogen_async.generation.retry import Triage
 from herogen_async.tune.query.asking import MIN_TIMEOUT_S, TIMEOUT_S, Asking
 from herogen_async.tune.query.budget import question_budget
@@ -63,6 +63,9 @@ class Reply:
         return told if base is None else {**told, "base": base}
 
 
+QueryObserver: TypeAlias = Observer[Reply, None]
+
+
 class ModelSession:
     """A target whose server is open; made by `open_model`.
 
@@ -96,15 +99,15 @@ class ModelSession:
         hosted = target.server is not None and is_openai(target.server.base_url)
         self._limit_name = "max_completion_tokens" if hosted else "max_tokens"
 
-    async def ask(self, prompts: AsyncIterator[str], how: Asking, on_reply: Callable[[Reply], None]) -> None:
-        """Ask all `prompts`; `on_reply` gets what came of each sample, in order.
+    async def ask(self, prompts: AsyncIterator[str], how: Asking, observer: QueryObserver) -> None:
+        """Ask all `prompts`; `call_ended` of `observer` gets what came of each sample, in order.
 
         Raises EndpointRefused when nothing can be answered until a person acts, InputError for a base that there is
         not, and whatever InputError `prompts` raises, after what was answered was handed on. So it is with what
-        `on_reply` raises: it costs the one reply, and ends the asking.
+        it raises: it costs the one reply, and ends the asking.
         """
         models = self._models(how)
-        pairing = _Pairing(self._answer, on_reply, models)
+        pairing = _Pairing(self._answer, observer.call_ended, models)
         in_order: InOrder[_Question] = InOrder(
             self._lane(how), self._clock, lambda question: self._request(question, how)
         )
@@ -231,8 +234,7 @@ async def open_model(
     clock: Clock,
     *,
     prompts: list[str] | None = None,
-    on_weights: OnProgress = lambda _: None,
-    on_notice: Callable[[str], None] = lambda _: None,
+    observer: QueryObserver = SILENT,
 ) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
@@ -241,11 +243,11 @@ async def open_model(
     """
     budget = question_budget(target, how, clock.wall())
     if target.server is not None:
-        with shared_ledger(target.server, target.model.name, how.limits, clock, on_notice) as ledger:
+        with shared_ledger(target.server, target.model.name, how.limits, clock, observer.notice) as ledger:
             async with _client(target, target.server, how) as endpoint:
                 yield ModelSession(target, endpoint, how, clock, budget=budget, ledger=ledger)
         return
-    weights = await weights_in_thread(target.weights, on_weights)
+    weights = await weights_in_thread(target.weights, observer.weights)
     wanted = how.concurrency if prompts is None else len(prompts) * how.samples * (1 + how.compare)
     embedded = open_embedded(
         weights,
@@ -253,7 +255,7 @@ async def open_model(
         concurrency=min(how.concurrency, wanted),
         context_tokens=_prompt_tokens(target, prompts) + how.max_tokens,
         adapter=target.adapter,
-        on_notice=on_notice,
+        on_notice=observer.notice,
     )
     async with embedded as endpoint:
         yield ModelSession(target, endpoint, how, clock, budget=budget)

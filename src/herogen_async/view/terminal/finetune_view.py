@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -14,7 +15,11 @@ from rich.text import Text
 from herogen_async.core.units import count, duration
 from herogen_async.tune.finetune.tuning_progress import TuningProgress
 from herogen_async.view.terminal.live_display import Redrawn
+from herogen_async.view.terminal.plain_lines import PlainLines, unseen
 from herogen_async.view.terminal.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
 
 _LINE_EVERY_S = 10.0  # of a job that takes minutes to hours
 _BARS = "▁▂▃▄▅▆▇█"
@@ -26,20 +31,22 @@ _WORDS = {"validating_files": "the service looks at the files", "queued": "queue
 class TuningPanel(Redrawn[TuningProgress]):
     """The panel on a terminal."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console, draw_tuning)
+    def __init__(self, console: Console, on_weights: OnProgress = unseen) -> None:
+        super().__init__(console, draw_tuning, on_weights)
 
 
-class PlainTuning:
+class PlainTuning(PlainLines[TuningProgress]):
     """A line when the status changes or an event comes, and one every few seconds while it trains."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], None], on_weights: OnProgress = unseen) -> None:
+        super().__init__(write, on_weights)
         self._phase = ""
         self._told: set[str] = set()
         self._next_s = 0.0
 
-    def __call__(self, tuning: TuningProgress) -> None:
+    def state(self, report: TuningProgress, /) -> None:
+        """Where the job is."""
+        tuning = report
         for event in tuning.events:
             if event.event_id not in self._told:
                 self._told.add(event.event_id)

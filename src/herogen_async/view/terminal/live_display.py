@@ -1,26 +1,34 @@
-"""A panel that is drawn again and again in its place: rich, on standard error, a few times a second."""
+"""An observer that shows work as a panel, drawn again and again in its place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from herogen_async.generation.observer import Observer
+from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.sanitize import sanitize
 
-Seen = TypeVar("Seen")
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
+
+Seen_contra = TypeVar("Seen_contra", contravariant=True)
 
 
-class Redrawn(Generic[Seen]):
-    """Use as a context manager; call it with what is seen now, and `notice` for lines above it."""
+class Redrawn(Observer[object, Seen_contra]):
+    """A panel, and notices above it: rich, on standard error, a few times a second. Use as a context manager."""
 
-    def __init__(self, console: Console, draw: Callable[[Seen, int], RenderableType]) -> None:
+    def __init__(
+        self, console: Console, draw: Callable[[Seen_contra, int], RenderableType], on_weights: OnProgress = unseen
+    ) -> None:
         self._console = console
         self._draw = draw
+        self._on_weights = on_weights
         self._live = Live(console=console, refresh_per_second=5, transient=True)
 
     def __enter__(self) -> Self:
@@ -32,10 +40,15 @@ class Redrawn(Generic[Seen]):
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def __call__(self, seen: Seen) -> None:
+    def state(self, report: Seen_contra, /) -> None:
+        """Draw what is seen now."""
         # Room for the terminal's own `^C`: in the last column it would wrap, and leave a torn panel behind.
-        self._live.update(self._draw(seen, self._console.width - 4))
+        self._live.update(self._draw(report, self._console.width - 4))
 
-    def notice(self, line: str) -> None:
+    def notice(self, line: str, /) -> None:
         """A line that stays, above the panel."""
         self._live.console.print(Text(sanitize(line)))
+
+    def weights(self, progress: WeightsProgress, /) -> None:
+        """They have a bar of their own."""
+        self._on_weights(progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -13,14 +15,18 @@ from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.plain import BINDS, cost_text, errors_text, limits_text
+from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
 
 
 class LivePanel(Redrawn[RunReport]):
     """The panel on a terminal."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console, draw_report)
+    def __init__(self, console: Console, on_weights: OnProgress = unseen) -> None:
+        super().__init__(console, draw_report, on_weights)
 
 
 def draw_report(report: RunReport, width: int | None = None) -> RenderableType:

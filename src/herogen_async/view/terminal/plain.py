@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from herogen_async.core.units import count, duration, moment, rate
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
+from herogen_async.view.terminal.plain_lines import PlainLines, unseen
 from herogen_async.view.terminal.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
 
 LINE_EVERY_S = 5.0
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
@@ -31,15 +36,16 @@ BINDS = {
 }
 
 
-class PlainView:
+class PlainView(PlainLines[RunReport]):
     """A line every few seconds of a run's own time, one for the first row, and some for those that are out last."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], None], on_weights: OnProgress = unseen) -> None:
+        super().__init__(write, on_weights)
         self._next_s = 0.0
         self._tail_s = 0.0
 
-    def __call__(self, report: RunReport) -> None:
+    def state(self, report: RunReport, /) -> None:
+        """Where the run is."""
         if report.elapsed_s >= self._next_s:
             self._next_s = report.elapsed_s + LINE_EVERY_S
             self._write(live_line(report))
