@@ -2,8 +2,9 @@
 
     python benchmarks/crashes.py [--crashes 1000000] [--seed N] [--workers N] [--json FILE]
 
-The disk is in memory (`tests/simulated_disk.py`), the rest is the journal's own code; `tests/crash_harness.py` says
-what is checked after each crash. A scenario is one seed; `--seed N` runs only that one, and shows what fails in it.
+The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journal's own code.
+`tests/support/crash_harness.py` says what is checked after each crash. A scenario is one seed; `--seed N` runs only
+that one, and shows what fails in it.
 """
 
 from __future__ import annotations

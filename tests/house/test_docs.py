@@ -18,7 +18,7 @@ import typer
 
 from support.doc_commands import run_all
 from support.fake_server import FakeServer, answer
-from support.places import ROOT, SOURCE
+from support.places import BENCHMARKS, ROOT, SOURCE
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
@@ -78,6 +78,18 @@ def test_a_file_or_room_that_a_page_names_exists(page: Path) -> None:
     rooms = {each for each in named if each.partition("/")[0] in WINGS and "/" in each} - files
     absent = {each for each in files if not any((place / each).exists() for place in (ROOT, SOURCE, page.parent))}
     absent |= {each for each in rooms if not (SOURCE / each).is_dir() and not (SOURCE / f"{each}.py").is_file()}
+    assert set() == absent
+
+
+def test_a_file_that_code_speaks_of_exists() -> None:
+    """Docstrings and comments send readers to tests and pages that are there."""
+    absent = {
+        (page_name(path), named)
+        for folder in (SOURCE, BENCHMARKS)
+        for path in folder.rglob("*.py")
+        for named in re.findall(r"\b(?:tests|docs|benchmarks)/[\w./-]+\.(?:py|md)\b", path.read_text())
+        if not (ROOT / named).exists()
+    }
     assert set() == absent
 
 

@@ -3,11 +3,11 @@
 Most servers that one runs oneself never refuse: they queue. So the limit climbs for as long as more calls in flight
 bring more answers.
 
-Two designs were measured in the simulation of `tests/test_concurrency.py`. A gradient (limit x 1.5 x lowest latency /
-latency, plus its root) needs the latency without a queue, and after a while takes its own queue for that: 4 to 5
-service times of queueing at eight slots, and not yet 60 in flight after 90 s where 600 would do. This one compares
-throughput with throughput: 0.2 to 0.3 service times, 500 in flight after half a minute, and about 1 % of the answers
-lost to its trials.
+Two designs were measured in the simulation of `tests/generation/limits/test_concurrency.py`. A gradient (limit x 1.5 x
+lowest latency / latency, plus its root) needs the latency without a queue, and after a while takes its own queue for
+that: 4 to 5 service times of queueing at eight slots, and not yet 60 in flight after 90 s where 600 would do. This one
+compares throughput with throughput: 0.2 to 0.3 service times, 500 in flight after half a minute, and about 1 % of the
+answers lost to its trials.
 
 A *window* measures throughput by Little's law (in flight / mean latency), with whole calls only: after each change as
 many calls are let through as were in flight, for they were sent under the old limit. `climb` decides what to try next.
