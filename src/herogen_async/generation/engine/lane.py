@@ -180,9 +180,7 @@ class Lane(Generic[C]):
         counters = self.counters
         counters.latencies.add(latency_s)
         counters.finish_reasons.count(reason_word(completion.finish_reason))
-        for name, count in completion.usage.items():
-            if type(count) is int:
-                counters.usage.count(name, count)
+        counters.usage.add(completion.usage)
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 MOST_WORDS = 64
 _OTHER = "other"
@@ -13,6 +14,15 @@ class Words(Counter[str]):
 
     While a run goes on and when its journal is read later, words are counted by the same rule.
     """
+
+    def add(self, counts: Mapping[str, object]) -> None:
+        """Count each word as often as `counts` says; what is no whole number there is left out."""
+        for word, times in counts.items():
+            if type(times) is int:
+                if word in self:
+                    self[word] += times
+                else:
+                    self.count(word, times)
 
     def count(self, word: str, times: int = 1) -> None:
         """Count `word` once more, or `times`."""
