@@ -166,7 +166,7 @@ def test_rows_given_up_are_exit_code_1_and_retry_asks_them_again(tmp_path: Path)
         run = ("run", write_spec(tmp_path, spec), "--base-url", server.url, "--model", "m", "--concurrency", "1")
         result = herogen(*run, cwd=tmp_path)
         assert 1 == result.returncode, result.stderr
-        assert "16 of 20 rows, 4 given up" in result.stdout
+        assert "16 of 20 rows, 4 failed" in result.stdout
         asked = len(server.asked)
         again = herogen(*run, cwd=tmp_path)
         assert (1, asked) == (again.returncode, len(server.asked))  # given up is given up

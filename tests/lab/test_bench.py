@@ -335,8 +335,7 @@ def test_no_server_is_taken_to_refuse_the_very_first_row() -> None:
     assert 293_000 * 60.0 == pytest.approx(lasts(294, 16, rpm=0.001).duration_s, rel=0.01)
 
 
-def test_a_raised_limit_gains_what_the_forecast_says() -> None:
-    """Each change is forecast, and the next command takes the one that the user can make."""
+def test_a_raise_buys_what_it_buys() -> None:
     cell = Cell(10, Setting(rpm=6000.0, latency_ms=1000.0))
     simulated = Simulated(enforce="bucket-second")
     outlook = foresee(Spec.builtin(), 300, cell, simulated)

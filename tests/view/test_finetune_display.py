@@ -43,7 +43,7 @@ def test_the_panel_shows_how_far_it_is_the_losses_and_the_last_events() -> None:
     screen = StringIO()
     Console(file=screen, width=96, color_system=None).print(draw_tuning(MOMENT, 92))
     shown = screen.getvalue()
-    for what in ("10 / 20  50 %", "training", "loss 2", "held-out loss 2.25", "to go 12.0 s", "begun", "job-1", "█"):
+    for what in ("10 / 20  50 %", "training", "loss 2", "held-out loss 2.25", "ETA 12.0 s", "begun", "job-1", "█"):
         assert what in shown
     assert "\x1b" not in shown
     assert 92 == max(map(len, shown.splitlines()))

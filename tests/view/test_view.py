@@ -58,12 +58,12 @@ def test_the_panel_shows_all_that_the_contract_names() -> None:
         "tokens/s 123",
         "in flight 16",
         "retries 3",
-        "given up 2",
-        "to go 2 min 08 s",
+        "failed 2",
+        "ETA 2 min 08 s",
         "elapsed 1 min 05 s",
-        "of the limit 97 %",
+        "rate limit 97 % used",
         "errors: server 2, timeout 1",
-        "bound by the requests a minute that are permitted",
+        "limited by: request limit",
         "m · chat · http://127.0.0.1:8000/v1",
     ):
         assert words in shown
@@ -72,7 +72,7 @@ def test_the_panel_shows_all_that_the_contract_names() -> None:
 def test_a_run_without_limits_or_rows_yet_is_drawn_too() -> None:
     fresh = replace(RUNNING, done=0, failed=0, eta_s=None, permitted_pct=None, binding=None, errors={}, base_url=None)
     shown = drawn(fresh)
-    assert "none known" in shown
+    assert "rate limit unknown" in shown
     assert "on this machine" in shown
     assert "0 / 294" in drawn(replace(fresh, total=294))
     assert "100 %" in drawn(replace(fresh, total=0))
@@ -90,7 +90,7 @@ def test_plain_lines_come_at_once_and_then_every_few_seconds() -> None:
 
 def test_the_summary_names_reason_and_fix_of_a_park() -> None:
     lines = summary_lines(replace(RUNNING, state="parked", reason="HTTP 401: no", fix="check the key"))
-    assert "Parked: 100 of 294 rows, 2 given up, in 1 min 05 s (1.50 rows/s, 123 tokens/s)." == lines[0]
+    assert "Parked: 100 of 294 rows, 2 failed, in 1 min 05 s (1.50 rows/s, 123 tokens/s)." == lines[0]
     assert ["Why: HTTP 401: no.", "What to do: check the key."] == lines[1:3]
 
 
@@ -167,9 +167,9 @@ TAIL = replace(
 
 def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
     shown = drawn(TAIL)
-    assert "still out: 7 rows, the oldest of them:" in shown
-    assert "task 12 (age 30, gender man): out for 1 min 05 s, attempt 1 waits for the answer" in shown
-    assert "out for 9.0 s, attempt 3 begins in 12.0 s, after server" in shown
+    assert "still out: 7 rows, oldest first:" in shown
+    assert "row 12 (age 30, gender man): out for 1 min 05 s, attempt 1 in flight" in shown
+    assert "out for 9.0 s, attempt 3 starts in 12.0 s, after server" in shown
     assert "still out" not in drawn(RUNNING)
 
 
@@ -179,7 +179,7 @@ def test_the_plain_log_says_so_too_now_and_then() -> None:
     for second in range(0, 20):
         view.state(replace(TAIL, elapsed_s=float(second)))
     assert 2 == sum("still out: 7 rows" in line for line in lines)
-    assert 2 == sum("task 40" in line for line in lines)
+    assert 2 == sum("row 40" in line for line in lines)
 
 
 def test_p14_a_cell_cannot_move_the_cursor() -> None:
@@ -192,10 +192,10 @@ def test_a_parked_run_says_when_it_can_go_on_and_one_that_sleeps_until_when() ->
         RUNNING, state="parked", reason="the day's limit", wake_at="2026-01-01T12:00:00+00:00", wake_in_s=7500
     )
     at = f"{datetime.fromisoformat('2026-01-01T12:00:00+00:00').astimezone():%H:%M}"
-    assert f"It can go on at {at} (in 2 h 05 min); --wait sleeps till then." in summary_lines(parked)
-    assert f"It sleeps until {at} (in 2 h 05 min)." in summary_lines(replace(parked, state="running"))
-    assert f"asleep until {at} (in 2 h 05 min): the day's limit" in drawn(parked)
-    assert f"It can go on at {at}, that is now; --wait sleeps till then." in summary_lines(
+    assert f"The run can continue at {at} (in 2 h 05 min); --wait waits for that." in summary_lines(parked)
+    assert f"Waiting until {at} (in 2 h 05 min)." in summary_lines(replace(parked, state="running"))
+    assert f"waiting until {at} (in 2 h 05 min): the day's limit" in drawn(parked)
+    assert f"The run can continue at {at}, that is now; --wait waits for that." in summary_lines(
         replace(parked, wake_in_s=-9)
     )
     assert any("Thu 01 Jan" in line for line in summary_lines(replace(parked, wake_in_s=90_000)))

@@ -1,4 +1,4 @@
-"""`ctl`: control a run that is at work, from another terminal."""
+"""`ctl`: control a running run from another terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ctl(
         str,
         typer.Argument(
             metavar="pause|resume|drain|set|status",
-            help="`pause` sends nothing more until `resume`; `drain` ends the run once what is in flight is there; "
+            help="`pause` stops sending until `resume`; `drain` ends the run once the calls in flight are answered; "
             "`set` changes settings; `status` changes nothing.",
         ),
     ],
@@ -40,7 +40,7 @@ def ctl(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Control a run that is at work, from another terminal. What is set also holds when it is resumed."""
+    """Control a running run from another terminal. Settings also apply when it is resumed."""
     from herogen_async.generation.control import ask
     from herogen_async.generation.run_folder import existing_run
 
@@ -61,15 +61,17 @@ def command_of_words(do: str, settings: list[str]) -> Command:
     from herogen_async.generation.control import ACTIONS, Command
 
     if do not in ACTIONS:
-        raise InputError(f"{do!r} is nothing that a run can be told", fix=nearest(do, ACTIONS))
+        raise InputError(f"unknown action {do!r}", fix=nearest(do, ACTIONS))
     if do == "set" and not settings:
-        raise InputError("set what?", fix="e.g. set concurrency=32 rpm=500")
+        raise InputError("`set` needs a setting", fix="e.g. set concurrency=32 rpm=500")
     if do != "set" and settings:
-        raise InputError(f"{do} takes no {settings[0]!r}", fix="settings go with set, e.g. set concurrency=32")
+        raise InputError(
+            f"{do} takes no argument {settings[0]!r}", fix="change settings with set, e.g. set concurrency=32"
+        )
     values: dict[str, Any] = {}
     for name, value in map(_setting, settings):
         if name in values:
-            raise InputError(f"{name} is given twice", fix="leave one of them out")
+            raise InputError(f"{name} is given twice", fix="remove one of them")
         values[name] = value
     return Command(do, values)
 
@@ -82,20 +84,20 @@ def _setting(text: str) -> tuple[str, Any]:
     name = name.strip().lower().replace("-", "_")
     live = {each.parameter: each for each in SETTABLE.values()}
     if name not in live:
-        raise InputError(f"{name!r} can't be set while a run is at work", fix=nearest(name, tuple(live)))
+        raise InputError(f"{name!r} can't be set while a run is running", fix=nearest(name, tuple(live)))
     if not equals:
-        raise InputError(f"{text!r} sets nothing", fix=f"{name}=VALUE")
+        raise InputError(f"{text!r} has no value", fix=f"{name}=VALUE")
     return live[name].name, live[name].read_live(value)
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:
     """What a run replied, in words."""
-    state = {"not asking": "starting or ending, it asks nothing"}.get(status["state"], status["state"])
+    state = {"not asking": "starting or ending; no calls are sent"}.get(status["state"], status["state"])
     head = f"{status['run']}: {state}"
     if "done" in status:
         head += f", {status['done']:,} of {status['total']:,} done, {status['in_flight']:,} in flight"
         if status["failed"]:
-            head += f", {status['failed']:,} given up"
+            head += f", {status['failed']:,} failed"
     settings = ", ".join(_shown(each.word, status[each.name]) for each in _LIVE if each.name in status)
     return [head + ".", f"Settings: {settings}."]
 
@@ -110,5 +112,5 @@ def _next_step(status: dict[str, Any], name: str) -> str:
     if status["state"] == "paused":
         return f"herogen-async ctl {name} resume"
     if status["state"] == "draining":
-        return f"when it has ended: herogen-async resume {name}"
+        return f"herogen-async resume {name} (once it has ended)"
     return f"herogen-async status {name}"

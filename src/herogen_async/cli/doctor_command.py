@@ -1,4 +1,4 @@
-"""`doctor`: what this machine and an endpoint are."""
+"""`doctor`: check this machine and an endpoint."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from herogen_async.cli.options import shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 _EPILOG = (
-    "Example: herogen-async doctor --base-url http://127.0.0.1:8000/v1. It costs a request for a few tokens "
-    "for each route that it asks. Exit codes: 0 a run can go on, 2 it can't."
+    "Example: herogen-async doctor --base-url http://127.0.0.1:8000/v1. It sends one request of a few tokens "
+    "to each route. Exit codes: 0 ready for a run, 2 not ready."
 )
 
 
@@ -26,7 +26,7 @@ def doctor(
     endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what this machine and an endpoint are: keys, models, latency, limits, and the run that they permit."""
+    """Check this machine and an endpoint: keys, models, latency, limits, and a run command that fits them."""
     import asyncio
     import os
     from pathlib import Path

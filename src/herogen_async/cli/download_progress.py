@@ -1,4 +1,4 @@
-"""How far the one-time fetch of the embedded model's weights is: a bar on a terminal, a line a phase elsewhere."""
+"""Progress of the download of the embedded model's weights: a bar on a terminal, one line per phase elsewhere."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded import WeightsProgress
 
 PHASES = {
-    "waiting": "Waiting for another process that fetches the weights",
-    "fetching": "Fetching the embedded model's weights, once",
+    "waiting": "Waiting for another process that is downloading the weights",
+    "fetching": "Downloading the embedded model's weights, once",
     "verifying": "Verifying the weights",
-    "requantising": "Requantising the weights for speed, once",
+    "requantising": "Quantizing the weights for speed, once",
 }
 
 

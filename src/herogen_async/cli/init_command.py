@@ -1,4 +1,4 @@
-"""`init`: a spec to begin with."""
+"""`init`: a spec to start from."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the spec.")] = Path("superhero.yaml"),
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec instead.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of specs instead.")] = False,
 ) -> None:
-    """Write a commented copy of the built-in spec, to make your own from."""
+    """Write a commented copy of the built-in spec to edit."""
     if schema:
         from herogen_async.specs.spec import Spec
 
@@ -34,11 +34,13 @@ def init(
         with file.open("x", encoding="utf-8") as target:
             target.write(_named(text, file.stem))
     except FileExistsError:
-        raise InputError(f"{str(file)!r} is there already", fix="name another file, it is never overwritten") from None
+        raise InputError(
+            f"{str(file)!r} already exists", fix="name another file; files are never overwritten"
+        ) from None
     except OSError as error:
         raise InputError(f"{str(file)!r} can't be written: {error.strerror}", fix="name another file") from error
     out(str(file))
-    say(f"Next: edit it, then: herogen-async run {shlex.quote(str(file))} --limit 8")
+    say(f"Next: edit it, then herogen-async run {shlex.quote(str(file))} --limit 8")
 
 
 def _named(text: str, name: str) -> str:

@@ -88,7 +88,7 @@ class _Playground:
         from herogen_async.tune.query import each
 
         try:
-            with waiting("thinking; Ctrl-C stops it") as wait:
+            with waiting("waiting for the answer; Ctrl-C stops it") as wait:
                 printer = _Printer(self._how, wait)
                 self._runner.run(self._model_session.ask(each([question]), self._how, printer))
         except KeyboardInterrupt:
@@ -107,14 +107,14 @@ class _Playground:
         elif word in ("help", "h", "?", ""):
             say(_HELP)
         else:
-            raise InputError(f"there is no /{word}", fix="/temperature, /samples, /compare, /help or /quit")
+            raise InputError(f"unknown command /{word}", fix="/temperature, /samples, /compare, /help or /quit")
 
     def _change(self, name: str, value: str) -> None:
         try:
             changes: dict[str, Any] = {name: float(value) if name == "temperature" else int(value)}
         except ValueError:
             now = getattr(self._how, name)
-            raise InputError(f"/{name} wants a number, not {value!r}", fix=f"/{name} {now}") from None
+            raise InputError(f"/{name} needs a number, not {value!r}", fix=f"/{name} {now}") from None
         changed = replace(self._how, **changes)
         changed.check()
         self._how = changed
@@ -122,9 +122,11 @@ class _Playground:
 
     def _compare(self) -> None:
         if self._target.base is None:
-            raise InputError(f"it is not recorded what {self._target.model.name!r} was tuned from", fix="ask it alone")
+            raise InputError(
+                f"the base model of {self._target.model.name!r} is not recorded", fix="ask without /compare"
+            )
         self._how = replace(self._how, compare=not self._how.compare)
-        say(f"beside {self._target.base.name}" if self._how.compare else "alone again")
+        say(f"comparing with {self._target.base.name}" if self._how.compare else "no comparison")
 
     def _by_attributes(self) -> str | None:
         """The question about a cell whose values are asked for one by one; Enter takes the value in brackets."""
@@ -133,7 +135,7 @@ class _Playground:
 
         recipe = self._target.recipe
         if recipe.sub_prompt is None:
-            say("Type a question; this model's attributes are not recorded.")
+            say("This model's attributes are not recorded; type a question.")
             return None
         cell = {name: self._value(name, recipe.attributes.get(name, ())) for name in Template(recipe.sub_prompt).names}
         self._last = cell
@@ -170,9 +172,7 @@ class _Printer(Observer["Reply", None]):
         if reply.answer is not None and not self._how.compare:
             tokens = reply.answer.usage.get("completion_tokens")
             count = f"{tokens} tokens, " if tokens else ""
-            say(
-                f"  ({count}{reply.answer.latency_ms / 1000:.1f} s, {ending_note(reply.answer) or 'stopped by itself'})"
-            )
+            say(f"  ({count}{reply.answer.latency_ms / 1000:.1f} s, {ending_note(reply.answer) or 'complete'})")
 
 
 def _wrapped(text: str) -> str:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from herogen_async.tune.query import Asking, Reply, Target
 
 _EPILOG = (
-    'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes may be given as flags: '
-    "--age 40 --gender woman --power Healing. Many questions come by standard input, one a line, or as JSON lines "
-    "with a prompt or the attributes. With --json every line of stdout is one JSON object, an answer each."
+    'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes can be flags: '
+    "--age 40 --gender woman --power Healing. Pipe many questions to standard input, one per line, or JSON lines "
+    "with a prompt or the attributes. With --json each line of stdout is one JSON object, one per answer."
 )
 _PARKED = 3
 _OPTIONS = (
@@ -46,26 +46,24 @@ def query(
     ],
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUESTION ...]", help="What to ask; left out, standard input.", show_default=False),
+        typer.Argument(metavar="[QUESTION ...]", help="The question; default: standard input.", show_default=False),
     ] = None,
     base_url: Annotated[str | None, shared("base_url", "where the model was made")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "as the model was taught")] = None,
-    samples: Annotated[int, typer.Option(help="Answers to each question.")] = 1,
-    seed: Annotated[
-        int | None, typer.Option(help="The first answer's seed; each further sample has the next one.")
+    samples: Annotated[int, typer.Option(help="Answers per question.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first sample; each further sample adds 1.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 always picks the likeliest token.")] = 0.7,
+    compare: Annotated[
+        str | None, typer.Option(metavar="base", help="Show the base model's answers side by side.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="The longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; 1: as it was learned.")] = 0.7,
-    compare: Annotated[str | None, typer.Option(metavar="base", help="Put the untuned model's answers beside.")] = None,
-    chat: Annotated[bool, typer.Option("--chat", help="A small playground: question after question.")] = False,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask question after question interactively.")] = False,
     concurrency: Annotated[
         int, shared("concurrency", metavar="N", help="Maximum questions in flight.", show_default=True)
     ] = 16,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print each answer as one JSON object, on a line of its own.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer, one per line.")] = False,
 ) -> None:
-    """Ask a tuned model as it was taught: the separator and the stop of its data set are added."""
+    """Ask a tuned model; the separator and stop of its data set are added."""
     from herogen_async.core.errors import EndpointRefused, InputError
     from herogen_async.tune.query import Asking, find_target, question_from, split_flags
 
@@ -141,7 +139,7 @@ class _Printer(Observer["Reply", None]):
         if _reader_is_gone():
             from herogen_async.core.errors import Interrupted
 
-            raise Interrupted("nobody reads standard output any more: nothing more is asked")
+            raise Interrupted("standard output was closed; no more questions are sent")
 
     def _print(self, reply: Reply) -> None:
         self.failed += reply.error is not None or reply.base_error is not None
@@ -160,7 +158,7 @@ class _Printer(Observer["Reply", None]):
             if error is not None:
                 print_error(error)
         if reply.answer is not None and not self._how.compare and (note := ending_note(reply.answer)):
-            say(f"  ({note}; a larger --max-tokens lets it go on)")
+            say(f"  ({note}; raise --max-tokens for a longer answer)")
 
 
 def _reader_is_gone() -> bool:
@@ -177,7 +175,7 @@ def _standard_input(target: Target) -> Iterable[str]:
     from herogen_async.core.errors import InputError
 
     if sys.stdin is None or sys.stdin.isatty():
-        raise InputError("nothing was asked", fix=f"give a question: {example(target)}; or --chat")
+        raise InputError("no question given", fix=f"give a question, e.g. {example(target)}, or use --chat")
     try:
         # A descriptor of its own: the thread that reads it may be in the middle of it when the program ends.
         return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8", errors="replace")
@@ -189,7 +187,7 @@ def _require_no_questions(prompts: list[str], json: bool) -> None:
     from herogen_async.core.errors import InputError
 
     if prompts or json:
-        raise InputError("--chat asks for its questions itself", fix="leave the question and --json out")
+        raise InputError("--chat takes its questions interactively", fix="remove the question and --json")
 
 
 def _again(model: str, base_url: str | None, endpoint: str | None) -> str:

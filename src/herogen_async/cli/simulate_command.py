@@ -1,4 +1,4 @@
-"""`simulate`: a server to try clients and limits on."""
+"""`simulate`: a server for trying out clients and limits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Example: herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01; "
-    "then herogen-async run --base-url http://127.0.0.1:8000/v1. It takes files and fine-tuning jobs, too. "
-    "GET /stats tells what it counted, POST /stats/reset "
-    'counts anew, POST /control with {"slots": 16} changes the slots.'
+    "then herogen-async run --base-url http://127.0.0.1:8000/v1. It also takes files and fine-tuning jobs. "
+    "GET /stats shows its counters, POST /stats/reset "
+    'resets them, POST /control with {"slots": 16} changes the slots.'
 )
 
 
@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    port: Annotated[int, typer.Option(help="The port to listen at; 0: any that is free.")] = 0,
-    host: Annotated[str, typer.Option(help="The address to listen at; the default is for this machine alone.")] = (
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default serves this machine only.")] = (
         "127.0.0.1"
     ),
     rpm: Annotated[float | None, shared("rpm")] = None,
@@ -35,47 +35,49 @@ def simulate(
     rpd: Annotated[float | None, shared("rpd")] = None,
     enforce: Annotated[str, shared("enforce", show_default=True)] = "bucket-minute",
     headers: Annotated[str, shared("headers", show_default=True)] = "openai",
-    latency_ms: Annotated[float, typer.Option(help="Milliseconds that an answer takes, in the median.")] = 0.0,
-    latency_sigma: Annotated[float, typer.Option(help="The spread of the latency's logarithm; 0: none.")] = 0.0,
-    ms_per_token: Annotated[float, typer.Option(help="Milliseconds more for each token of the answer.")] = 0.0,
+    latency_ms: Annotated[float, typer.Option(help="Median latency in milliseconds.")] = 0.0,
+    latency_sigma: Annotated[
+        float, typer.Option(help="Standard deviation of the logarithm of the latency; 0: none.")
+    ] = 0.0,
+    ms_per_token: Annotated[float, typer.Option(help="Additional milliseconds per answer token.")] = 0.0,
     slots: Annotated[int | None, shared("slots", "unlimited")] = None,
-    jitter_ms: Annotated[float, typer.Option(help="Requests arrive up to so many milliseconds late.")] = 0.0,
+    jitter_ms: Annotated[
+        float, typer.Option(help="Largest random delay before a request arrives, in milliseconds.")
+    ] = 0.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=SHARE",
-            help="A share of the requests that goes wrong, may be given again: 500, slow_down, overloaded, "
+            help="Share of requests that fail in this way (repeatable): 500, slow_down, overloaded, "
             "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage.",
         ),
     ] = None,
     queue_s: Annotated[
-        float, typer.Option(help="Seconds that a fine-tuning job is validated and queued before it runs.")
+        float, typer.Option(help="Seconds a fine-tuning job is validated and queued before it runs.")
     ] = 0.2,
-    train_s: Annotated[float, typer.Option(help="Seconds that a fine-tuning job runs.")] = 1.0,
+    train_s: Annotated[float, typer.Option(help="Seconds a fine-tuning job runs.")] = 1.0,
     accepts: Annotated[
         str,
-        typer.Option(metavar="ROWS", help="What training rows may be: messages, prompt-completion, both."),
+        typer.Option(metavar="ROWS", help="Accepted training rows: messages, prompt-completion, both."),
     ] = "both",
     job_fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=N]",
-            help="What goes wrong with uploads and jobs, the first N times or each time, may be given again: "
+            help="Fault of uploads and jobs, the first N times or every time (repeatable): "
             "upload_unavailable, upload_500, upload_reset, upload_slow, not_available, create_unavailable, "
             "create_500, create_reset, create_slow, bad_file, training_fails. A 500, a reset and a slow answer come "
-            "after the file was kept or the job started.",
+            "after the file is stored or the job has started.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answers and faults.")] = 0,
-    model: Annotated[
-        str | None, typer.Option(help="The only model that is served.", show_default="any name is served")
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of answers and faults.")] = 0,
+    model: Annotated[str | None, typer.Option(help="The only model served.", show_default="any model")] = None,
     until_eof: Annotated[
-        bool, typer.Option("--until-eof", help="End also when stdin does, for a program that starts it.")
+        bool, typer.Option("--until-eof", help="Also end when stdin ends, for a program that starts it.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Serve an OpenAI-compatible API with true limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
+    """Serve an OpenAI-compatible API with limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
     from herogen_async.lab.simulator import Latency, Policy, TuningPolicy
 
     policy = Policy(
@@ -103,7 +105,7 @@ def _faults(given: list[str]) -> dict[str, float]:
         try:
             shares[name] = shares.get(name, 0.0) + float(share)
         except ValueError:
-            raise InputError(f"--fault {text!r} is no NAME=SHARE", fix="e.g. --fault 500=0.01") from None
+            raise InputError(f"--fault {text!r} is not NAME=SHARE", fix="e.g. --fault 500=0.01") from None
     return shares
 
 
@@ -114,7 +116,7 @@ def _job_faults(given: list[str]) -> dict[str, int | None]:
     for text in given:
         name, equals, count = text.partition("=")
         if equals and not count.isdecimal():
-            raise InputError(f"--job-fault {text!r} is no NAME or NAME=N", fix="e.g. --job-fault create_reset=1")
+            raise InputError(f"--job-fault {text!r} is neither NAME nor NAME=N", fix="e.g. --job-fault create_reset=1")
         counts[name] = int(count) if equals else None
     return counts
 
@@ -128,7 +130,7 @@ def _serve(policy: Policy, *, json: bool, **where: Any) -> None:
             print_json({"url": url})
         else:
             out(url)
-        say("Serving until Ctrl-C; what happened so far is at /stats.")
+        say("Serving until Ctrl-C; counters at /stats.")
         say(f"Next: herogen-async run --base-url {url}")
 
     url, stats = serve_until_signal(policy, started, **where)

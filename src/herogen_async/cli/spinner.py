@@ -1,4 +1,4 @@
-"""That something is going on, said on a terminal until there is something to read."""
+"""A spinner on a terminal until there is something to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Waiting(Observer[object, object]):
-    """A turning sign on standard error; none where that is no terminal. It tells what it is told, too."""
+    """A spinner on standard error; nothing where that is not a terminal. It prints notices, too."""
 
     def __init__(self, words: str, stack: contextlib.ExitStack) -> None:
         from herogen_async.cli.download_progress import weights_bar
@@ -55,6 +55,6 @@ class Waiting(Observer[object, object]):
 
 @contextlib.contextmanager
 def waiting(words: str) -> Iterator[Waiting]:
-    """`words` and a turning sign, until the block ends or `end` is called."""
+    """`words` and a spinner, until the block ends or `end` is called."""
     with contextlib.ExitStack() as stack:
         yield Waiting(words, stack)

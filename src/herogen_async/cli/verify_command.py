@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(run: RunArgument, json: JsonOption = False) -> None:
-    """Check every line of a run, also while it runs. Exit code 4 for damage; nothing is changed."""
+    """Check every line of a run (also while it is running). Exit code 4 for damage; nothing is changed."""
     from herogen_async.generation.journal import verify
 
     verdict = verify.verify(run)
@@ -34,11 +34,11 @@ def recover(
     run: RunArgument,
     to: Annotated[
         str | None,
-        typer.Option("--out", metavar="NEWRUN", help="The new run's folder or name.", show_default="RUN-recovered"),
+        typer.Option("--out", metavar="NEWRUN", help="Folder or name of the new run.", show_default="RUN-recovered"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy the sound rows of a damaged run to a new one. Exit code 4 when something was lost; RUN is not changed."""
+    """Copy the intact rows of a damaged run to a new run. Exit code 4 if anything was lost; RUN is not changed."""
     from herogen_async.generation.journal import verify
 
     recovery = verify.recover(run, to)

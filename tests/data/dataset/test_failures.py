@@ -47,11 +47,11 @@ def test_errors_tells_of_each_class_the_count_the_statuses_and_up_to_three_diffe
     lines = herogen("errors", "r").stdout.splitlines()
     assert "server: 7; HTTP 503 (4), 500 (2)" == lines[0]
     assert [
-        "  task 0 (age 20, gender man)",
+        "  row 0 (age 20, gender man)",
         "    HTTP 503: overloaded since 0 s",
-        "  task 4 (age 21, gender man), request req-1",
+        "  row 4 (age 21, gender man), request req-1",
         "    HTTP 500: out of memory",
-        "  task 5 (age 21, gender man)",
+        "  row 5 (age 21, gender man)",
         "    an HTML page",
     ] == lines[1:7]
     assert "refused: 1; HTTP 400 (1)" == lines[7]

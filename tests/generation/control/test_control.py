@@ -489,11 +489,11 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("typed", "wrong", "fix"),
     [
-        (("pasue",), "'pasue' is nothing", "did you mean 'pause'?"),
-        (("set",), "set what?", "e.g. set"),
-        (("pause", "rpm=5"), "pause takes no 'rpm=5'", "settings go with set"),
+        (("pasue",), "unknown action 'pasue'", "did you mean 'pause'?"),
+        (("set",), "`set` needs a setting", "e.g. set"),
+        (("pause", "rpm=5"), "pause takes no argument 'rpm=5'", "change settings with set"),
         (("set", "rmp=5"), "'rmp' can't be set", "did you mean 'rpm'?"),
-        (("set", "rpm"), "'rpm' sets nothing", "rpm=VALUE"),
+        (("set", "rpm"), "'rpm' has no value", "rpm=VALUE"),
         (("set", "rpm=fast"), "rpm can't be 'fast'", "a number above zero, or none"),
         (("set", "rpm=5", "RPM=none"), "rpm is given twice", "one of them"),
         *[(("set", f"tpm={value}"), "tpm can't be", "above zero, or none") for value in BAD_NUMBERS],

@@ -103,8 +103,8 @@ def test_a_daily_quota_says_when_it_can_go_on_also_later(in_folder: Path) -> Non
     assert report.wake_at is not None
     assert report.wake_in_s == pytest.approx(5 * HOUR_S, abs=5)
     at = f"{datetime.fromisoformat(report.wake_at).astimezone():%H:%M}"
-    (line,) = [line for line in summary_lines(report) if line.startswith(f"It can go on at {at} (in ")]
-    assert line.endswith("--wait sleeps till then.")
+    (line,) = [line for line in summary_lines(report) if line.startswith(f"The run can continue at {at} (in ")]
+    assert line.endswith("--wait waits for that.")
     later = herogen_async.status("small")
     assert (report.wake_at, report.reason, "parked") == (later.wake_at, later.reason, later.state)
     assert later.wake_in_s is not None

@@ -159,7 +159,7 @@ def test_attributes_are_taken_as_flags(tmp_path: Path) -> None:
         ("hi", {"temperature": -1.0}, ("--temperature can't be -1",)),
         ("hi", {"compare": "tuned"}, ("'tuned'", "--compare base")),
         ("hi", {"endpoint": "telepathy"}, ("unknown endpoint 'telepathy'", "choose completions or chat")),
-        ("hi", {"chat": True}, ("--chat asks for its questions itself",)),
+        ("hi", {"chat": True}, ("--chat takes its questions interactively",)),
     ],
 )
 def test_wrong_words_are_told_in_a_sentence(
@@ -240,7 +240,7 @@ def test_an_answer_that_was_cut_off_is_told_beside_it(tmp_path: Path) -> None:
         tuned_model(tmp_path, server.url)
         result = query_here(tmp_path, "heroes", "x")
     assert "one\n" == result.stdout
-    assert "cut off after 20 tokens; a larger --max-tokens" in result.stderr
+    assert "cut off after 20 tokens; raise --max-tokens" in result.stderr
 
 
 def test_one_refused_question_takes_nothing_from_the_others(tmp_path: Path) -> None:

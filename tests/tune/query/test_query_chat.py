@@ -47,7 +47,7 @@ def test_what_is_set_holds_for_the_questions_after_it(tmp_path: Path) -> None:
     assert sorted(["ft-hero", "base-1"] * 2) == sorted(asked.body["model"] for asked in server.asked[:4])
     assert ["ft-hero"] * 2 == [asked.body["model"] for asked in server.asked[4:]]
     assert 2 == out.count("2019-01-01T00:00:00Z")
-    for told in ("temperature: 0.3", "beside base-1", "alone again", "— 2 of 2"):
+    for told in ("temperature: 0.3", "comparing with base-1", "no comparison", "— 2 of 2"):
         assert told in err
 
 
@@ -62,9 +62,9 @@ def test_an_empty_line_asks_for_the_attributes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("/temperature hot", "/temperature wants a number, not 'hot'"),
+        ("/temperature hot", "/temperature needs a number, not 'hot'"),
         ("/samples 0", "--samples can't be 0"),
-        ("/dance", "there is no /dance"),
+        ("/dance", "unknown command /dance"),
         ("/help", "/compare           the untuned model's answers"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rows in trouble, in words: those that are still out, and those that were given up."""
+"""Rows in trouble, in words: those still out, and those that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def straggler_lines(report: RunReport) -> list[str]:
         return []
     head = f"still out: {count(report.pending)} {'row' if report.pending == 1 else 'rows'}"
     more = report.pending > len(report.stragglers)
-    return [head + (", the oldest of them:" if more else ":"), *map(_straggler, report.stragglers)]
+    return [head + (", oldest first:" if more else ":"), *map(_straggler, report.stragglers)]
 
 
 def failure_lines(group: Mapping[str, Any]) -> list[str]:
@@ -34,7 +34,7 @@ def failure_lines(group: Mapping[str, Any]) -> list[str]:
     for example in group["examples"]:
         asked = f", request {example['request_id']}" if example.get("request_id") else ""
         attempts = f", {example['attempts']} attempts" if (example.get("attempts") or 0) > 1 else ""
-        lines.append(sanitize(f"  task {example['index']} ({cell_text(example['cell'])}){asked}{attempts}"))
+        lines.append(sanitize(f"  row {example['index']} ({cell_text(example['cell'])}){asked}{attempts}"))
         lines.append("    " + sanitize(str(example["message"]).replace("\n", " "))[:MESSAGE_SHOWN])
         if example.get("reason"):
             lines.append("    quarantined: " + sanitize(str(example["reason"])))
@@ -49,7 +49,7 @@ def cell_text(cell: Mapping[str, Any]) -> str:
 def _straggler(row: Straggler) -> str:
     after = "" if row.after is None else f", after {row.after}"
     if row.retry_in_s is None:
-        waits = f"attempt {row.attempt} waits for the answer{after}"
+        waits = f"attempt {row.attempt} in flight{after}"
     else:
-        waits = f"attempt {row.attempt} begins in {duration(row.retry_in_s)}{after}"
-    return f"task {row.index} ({cell_text(row.cell)}): out for {duration(row.out_s)}, {waits}"
+        waits = f"attempt {row.attempt} starts in {duration(row.retry_in_s)}{after}"
+    return f"row {row.index} ({cell_text(row.cell)}): out for {duration(row.out_s)}, {waits}"

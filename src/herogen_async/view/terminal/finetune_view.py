@@ -1,4 +1,4 @@
-"""A fine-tune while it runs: a live panel on a terminal, plain lines elsewhere."""
+"""A running fine-tune: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINE_EVERY_S = 10.0  # of a job that takes minutes to hours
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
 _EVENTS = 4
-_WORDS = {"validating_files": "the service looks at the files", "queued": "queued", "running": "training"}
+_WORDS = {"validating_files": "the service is checking the files", "queued": "queued", "running": "training"}
 
 
 class TuningPanel(Redrawn[TuningProgress]):
@@ -80,7 +80,7 @@ def draw_tuning(tuning: TuningProgress, width: int) -> RenderableType:
         Text(f"· {sanitize(event.message)}", style="dim", no_wrap=True, overflow="ellipsis")
         for event in tuning.events[-_EVENTS:]
     ]
-    rows.append(Text("Ctrl-C detaches: the job goes on", style="dim"))
+    rows.append(Text("Ctrl-C detaches; the job continues", style="dim"))
     return Panel(
         Group(*rows),
         title=Text(f"herogen-async  {sanitize(tuning.name)}"),
@@ -107,7 +107,7 @@ def _figures(tuning: TuningProgress) -> list[tuple[str, str]]:
     ]
     known.append(("elapsed", duration(tuning.elapsed_s)))
     if tuning.to_go_s is not None:
-        known.append(("to go", duration(tuning.to_go_s)))
+        known.append(("ETA", duration(tuning.to_go_s)))
     return known
 
 

@@ -14,7 +14,7 @@ from herogen_async.core.units import count, duration, moment, rate
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.live_display import Redrawn
-from herogen_async.view.terminal.plain import BINDS, cost_text, errors_text, limits_text
+from herogen_async.view.terminal.plain import cost_text, errors_text, limited_by, limits_text
 from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.sanitize import sanitize
 
@@ -46,19 +46,19 @@ def draw_report(report: RunReport, width: int | None = None) -> RenderableType:
         _figure("rows/s", rate(report.rows_per_s)),
         _figure("tokens/s", rate(report.tokens_per_s)),
         _figure("in flight", _in_flight(report)),
-        _figure("to go", "…" if report.eta_s is None else duration(report.eta_s)),
+        _figure("ETA", "not yet known" if report.eta_s is None else duration(report.eta_s)),
     )
     figures.add_row(
         _figure("elapsed", duration(report.elapsed_s)),
         _figure("retries", count(report.retries)),
-        _figure("given up", count(report.failed), "red" if report.failed else ""),
-        _figure("of the limit", "none known" if report.permitted_pct is None else f"{report.permitted_pct:.0f} %"),
+        _figure("failed", count(report.failed), "red" if report.failed else ""),
+        _figure("rate limit", "unknown" if report.permitted_pct is None else f"{report.permitted_pct:.0f} % used"),
     )
     rows: list[RenderableType] = [bar, figures, *_pacing(report)]
     if report.errors:
         rows.append(Text(f"errors: {errors_text(report)}", style="yellow"))
     if report.wake_at is not None:
-        rows.append(Text(f"asleep until {moment(report.wake_at, report.wake_in_s)}: {sanitize(report.reason or '')}"))
+        rows.append(Text(f"waiting until {moment(report.wake_at, report.wake_in_s)}: {sanitize(report.reason or '')}"))
     rows += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in straggler_lines(report)]
     where = report.base_url or "on this machine"
     return Panel(
@@ -76,15 +76,15 @@ def _in_flight(report: RunReport) -> str:
 
 
 def _pacing(report: RunReport) -> list[Text]:
-    """What binds now and how often it did, and what is permitted."""
-    lines = [Text(f"bound by {BINDS.get(report.binding or '', '…')}", style="dim")]
+    """What limits the run now and what did so far, and the limits."""
+    lines = [Text(f"limited by: {limited_by(report)}", style="dim")]
     shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
     if len(shares) > 1:
-        lines.append(Text(f"so far by {', '.join(shares[:5])}", style="dim"))
+        lines.append(Text(f"time limited by: {', '.join(shares[:5])}", style="dim"))
     told = [] if report.cost is None else [f"cost {cost_text(report)}"]
-    told += [f"permitted: {limits_text(report)}"] if report.limits else []
+    told += [f"limits: {limits_text(report)}"] if report.limits else []
     if report.latency_ms:
-        told.append(f"latency {report.latency_ms['p50']:,.0f} ms, p99 {report.latency_ms['p99']:,.0f} ms")
+        told.append(f"latency: median {report.latency_ms['p50']:,.0f} ms, p99 {report.latency_ms['p99']:,.0f} ms")
     if told:
         lines.append(Text("; ".join(told), style="dim"))
     return lines

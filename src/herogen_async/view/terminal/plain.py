@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 5.0
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
-# What each word of `binding` means to a person.
+# What each value of `binding` means, after "Limited by".
 BINDS = {
-    "requests": "the requests a minute that are permitted",
-    "tokens": "the tokens a minute that are permitted",
-    "input_tokens": "the prompt tokens a minute that are permitted",
-    "output_tokens": "the answer tokens a minute that are permitted",
-    "day": "the day's limit",
-    "budget": "the budget: what is in flight may use up the rest",
-    "gate": "a pause that the server asked for",
-    "concurrency": "the concurrency: as many calls are in flight as may be",
-    "endpoint": "the endpoint: more calls in flight would gain nothing",
-    "paused": "a pause by ctl, until it is told to resume",
-    "retries": "rows that wait to be tried again",
-    "disk": "the disk",
-    "cpu": "this process",
-    "tail": "the last answers",
+    "requests": "request limit",
+    "tokens": "token limit",
+    "input_tokens": "input-token limit",
+    "output_tokens": "output-token limit",
+    "day": "daily limit",
+    "budget": "budget (calls in flight may use up the rest)",
+    "gate": "server-requested pause",
+    "concurrency": "concurrency (all slots busy)",
+    "endpoint": "endpoint (more calls in flight would not help)",
+    "paused": "paused by ctl until resumed",
+    "retries": "rows waiting for a retry",
+    "disk": "disk",
+    "cpu": "CPU of this process",
+    "tail": "last answers",
 }
 
 
@@ -64,30 +64,37 @@ def live_line(report: RunReport) -> str:
         f"{report.in_flight} in flight",
     ]
     if report.failed:
-        parts.append(f"{count(report.failed)} given up")
+        parts.append(f"{count(report.failed)} failed")
     if report.retries:
-        parts.append(f"{count(report.retries)} retries ({errors_text(report)})")
+        parts.append(retries_text(report))
     if report.eta_s is not None:
-        parts.append(f"{duration(report.eta_s)} to go")
+        parts.append(f"ETA {duration(report.eta_s)}")
     if report.permitted_pct is not None:
-        parts.append(f"{report.permitted_pct:.0f} % of the permitted rate")
+        parts.append(f"{report.permitted_pct:.0f} % of rate limit")
     if report.cost is not None:
         parts.append(cost_text(report))
     if report.binding:
-        parts.append(f"bound by {report.binding}")
+        parts.append(f"limited by {report.binding}")
     return ", ".join(parts)
 
 
-def errors_text(report: RunReport) -> str:
-    """`server 3, timeout 1`, the most frequent first."""
-    return ", ".join(f"{kind} {count(many)}" for kind, many in sorted(report.errors.items(), key=lambda kv: -kv[1]))
+def errors_text(report: RunReport, *, count_first: bool = False) -> str:
+    """`server 3, timeout 1`, the most frequent first; with `count_first`, `3 server, 1 timeout`."""
+    frequent = sorted(report.errors.items(), key=lambda kv: -kv[1])
+    return ", ".join(f"{count(many)} {kind}" if count_first else f"{kind} {count(many)}" for kind, many in frequent)
+
+
+def retries_text(report: RunReport) -> str:
+    """`1 retry (server 1)`, `59 retries (server 40, timeout 19)`."""
+    retries = "1 retry" if report.retries == 1 else f"{count(report.retries)} retries"
+    return f"{retries} ({errors_text(report)})"
 
 
 def summary_lines(report: RunReport) -> list[str]:
     """What a run came to, in a few lines."""
     words = {
         "done": "Done",
-        "failed_rows": "Done, with rows given up",
+        "failed_rows": "Done, with failed rows",
         "interrupted": "Interrupted",
         "parked": "Parked",
         "running": "Running",
@@ -97,7 +104,7 @@ def summary_lines(report: RunReport) -> list[str]:
     if report.total < report.grid:
         head += f" (the first {count(report.total)} of {count(report.grid)})"
     if report.failed:
-        head += f", {count(report.failed)} given up"
+        head += f", {count(report.failed)} failed"
     if report.elapsed_s:
         head += f", in {duration(report.elapsed_s)}"
     if report.rows_per_s:
@@ -114,13 +121,14 @@ def summary_lines(report: RunReport) -> list[str]:
         lines.append(f"Cost: {cost_text(report)}.")
     if report.finish_reasons:
         ends = sorted(report.finish_reasons.items(), key=lambda kv: -kv[1])
-        lines.append("Answers ended by: " + ", ".join(f"{sanitize(word)} {count(many)}" for word, many in ends) + ".")
+        lines.append("Finish reasons: " + ", ".join(f"{sanitize(word)} {count(many)}" for word, many in ends) + ".")
     if report.retries:
-        lines.append(f"Retries: {count(report.retries)} ({errors_text(report)}).")
+        lines.append(f"Retries: {count(report.retries)}. Errors: {errors_text(report, count_first=True)}.")
     if report.binding:
-        lines.append(f"Bound by: {binding_text(report)}.")
+        lines.append(f"Limited by: {binding_text(report)}.")
     if report.permitted_pct is not None:
-        lines.append(f"Reached {report.permitted_pct:.1f} % of the permitted rate ({limits_text(report)}).")
+        limits = f" ({limits_text(report)})" if report.limits else ""
+        lines.append(f"Rate limit used: {report.permitted_pct:.1f} %{limits}.")
     return lines
 
 
@@ -133,7 +141,9 @@ def wake_line(wake_at: str, report: RunReport) -> str:
     """When a parked run can go on, or when one that sleeps will."""
     when = moment(wake_at, report.wake_in_s)
     return (
-        f"It sleeps until {when}." if report.state == "running" else f"It can go on at {when}; --wait sleeps till then."
+        f"Waiting until {when}."
+        if report.state == "running"
+        else f"The run can continue at {when}; --wait waits for that."
     )
 
 
@@ -144,16 +154,27 @@ def cost_text(report: RunReport) -> str:
 
 
 def binding_text(report: RunReport) -> str:
-    """What binds, in words, and for how much of the time."""
+    """What limits the run, in words, and for how much of the time."""
     what = report.binding or ""
     share = report.binding_shares.get(what)
-    return BINDS.get(what, what) + (f" ({share:.0f} % of the time)" if share is not None else "")
+    return limited_by(report) + (f", {share:.0f} % of the time" if share is not None else "")
+
+
+def limited_by(report: RunReport) -> str:
+    """What limits the run now, in words; with the number of slots where they are what limits it."""
+    if report.binding == "concurrency" and report.concurrency:
+        return (
+            "concurrency (the only slot is busy)"
+            if report.concurrency == 1
+            else (f"concurrency (all {count(report.concurrency)} slots busy)")
+        )
+    return BINDS.get(report.binding or "", report.binding or "not yet known")
 
 
 def limits_text(report: RunReport) -> str:
-    """`requests 3,000 a minute, tokens 90,000 a minute`."""
+    """`3,000 requests/minute, 90,000 tokens/minute`."""
     parts = []
     for name, value in report.limits.items():
         resource, _, per = name.partition("_per_")
-        parts.append(f"{resource.replace('_', ' ')} {count(round(value))} a {per.replace('_', ' ')}")
+        parts.append(f"{count(round(value))} {resource.replace('_', ' ')}/{per.replace('_', ' ')}")
     return ", ".join(parts)
