@@ -395,9 +395,8 @@ def test_json_is_the_last_line_of_stdout_and_all_else_goes_to_stderr(tmp_path: P
 
 
 @pytest.mark.parametrize("line", [("run", "--bogus", "--json"), ("status", "--json"), ("nocommand", "--json")])
-def test_a_command_line_that_can_not_be_read_prints_an_object_for_scripts_too(
-    tmp_path: Path, line: tuple[str, ...]
-) -> None:
+def test_an_unreadable_command_line_still_prints_a_json_object(tmp_path: Path, line: tuple[str, ...]) -> None:
+    """A command line that cannot be parsed exits with code 2 and still prints a JSON object for scripts."""
     result = herogen(*line, cwd=tmp_path)
     assert (2, "usage") == (result.returncode, last_json(result.stdout)["kind"])
     assert result.stderr

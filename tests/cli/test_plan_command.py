@@ -116,9 +116,8 @@ def test_a_run_of_the_embedded_model_is_gone_on_with_by_its_own_weights(begun: W
     assert next_of(write_spec(tmp_path, MORE), begun.path).endswith("--model '/a b.gguf' --extend")
 
 
-def test_where_answers_are_stale_the_command_that_asks_them_again_is_offered_too(
-    begun: WrittenRun, tmp_path: Path
-) -> None:
+def test_plan_with_stale_answers_also_offers_to_regenerate_them(begun: WrittenRun, tmp_path: Path) -> None:
+    """Where answers are stale, plan also offers the command that requests them again."""
     file = write_spec(tmp_path, OLD.replace(prompt="{age}{gender}"))
     told = last_json(herogen("plan", file, begun.path, "--json", cwd=tmp_path).stdout)
     assert told["next"].endswith("--extend")
@@ -168,7 +167,8 @@ def test_a_grid_of_a_million_million_cells_is_planned_without_walking_it(tmp_pat
 # -- what it would take --------------------------------------------------------------------------------------------
 
 
-def test_tokens_are_estimated_time_and_price_stay_unknown_where_nobody_knows_them() -> None:
+def test_plan_estimates_tokens_but_invents_no_time_or_price() -> None:
+    """Plan estimates tokens; time and price stay unknown when there is nothing to derive them from."""
     told = look(OLD, None, wish=ServerChoice("http://127.0.0.1:1/v1")).as_dict()
     assert {
         "requests": 8,

@@ -137,7 +137,8 @@ def test_what_is_no_number_is_written_as_null() -> None:
     assert b"[null,null]" == codec.dumps([math.nan, math.inf])
 
 
-def test_what_is_nested_too_deeply_to_be_written_is_cut_and_the_rest_is_kept() -> None:
+def test_a_value_nested_too_deeply_is_cut_and_the_rest_is_kept() -> None:
+    """A value nested too deeply to be written is cut, and the rest of the record is kept."""
     deep: object = 1
     for _ in range(400):
         deep = [deep]

@@ -138,9 +138,10 @@ def test_a_sweep_that_means_nothing_is_a_sentence_with_a_fix(
         ({"out_folder": Path("/proc/none")}, "can't write to --out '/proc/none'"),
     ],
 )
-def test_options_that_mean_nothing_are_a_sentence_with_a_fix_before_anything_is_started(
+def test_meaningless_options_are_refused_before_anything_starts(
     options: dict[str, Any], word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Options that make no sense give one sentence with a fix before anything is started."""
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
     with pytest.raises(InputError, match=word) as caught:
         bench(**options)
@@ -215,7 +216,8 @@ def test_a_cells_figures_are_of_the_time_before_it_was_stopped() -> None:
 # -- advice --------------------------------------------------------------------------------------------------------
 
 
-def test_the_smallest_concurrency_within_two_percent_of_the_best_is_enough() -> None:
+def test_the_least_concurrency_within_two_percent_is_enough() -> None:
+    """The smallest concurrency within two percent of the best is called enough."""
     found = sweep(
         measured(16, 30.0), measured(32, 49.2, "requests"), measured(64, 50.0, "requests"), measured("auto", 40.0)
     )
@@ -228,7 +230,8 @@ def test_the_smallest_concurrency_within_two_percent_of_the_best_is_enough() -> 
     assert "herogen-async run --rpm 3000 --concurrency 32" == bench_run_command(found, RUN)
 
 
-def test_the_largest_that_was_tried_is_not_called_enough_when_it_is_what_binds() -> None:
+def test_a_binding_largest_concurrency_is_not_called_enough() -> None:
+    """The largest concurrency tried is not called enough when it is what binds."""
     found = sweep(measured(8, 10.0), measured(16, 20.0))
     assert (16, True, False) == (found.advice[0].concurrency, found.advice[0].is_edge, found.advice[0].limit_binds)
     assert "Higher is faster: try --concurrency 32." in advice_lines(found)[0]
@@ -296,7 +299,8 @@ def test_600_rows_of_a_second_each_ten_at_a_time_take_a_minute() -> None:
     assert (False, "concurrency", 10) == (found.is_extrapolated, found.binding, found.peak_in_flight)
 
 
-def test_the_seed_grid_at_3000_a_minute_takes_6_s_where_the_server_has_saved_up_a_minute_and_says_so() -> None:
+def test_the_seed_grid_takes_6_s_where_a_minute_is_saved_up() -> None:
+    """At 3,000 a minute the seed grid takes 6 s where the server has saved up a minute and says so."""
     assert 6.25 == pytest.approx(lasts(294, 512, rpm=3000.0, latency_ms=3000.0).duration_s, abs=0.2)
     silent = Simulated(enforce="bucket-minute", headers="none")
     assert 294 / 50 + 3 == pytest.approx(lasts(294, 512, silent, rpm=3000.0, latency_ms=3000.0).duration_s, abs=0.2)
@@ -422,9 +426,10 @@ def test_a_rate_over_time_is_over_the_second_before() -> None:
     assert [30.0] * len(rates) == pytest.approx(rates, rel=0.02)
 
 
-def test_without_matplotlib_the_json_is_written_and_a_line_says_how_to_get_the_pictures(
+def test_without_matplotlib_bench_writes_only_json_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Without matplotlib the JSON is written, and a line says how to get the pictures."""
     from herogen_async.cli.bench_command import _write
 
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
@@ -485,7 +490,8 @@ def test_real_cells_have_figures_that_make_sense_and_leave_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_ending_signal_is_a_ctrl_c_and_one_that_must_wait_comes_later(number: signal.Signals) -> None:
+def test_every_ending_signal_is_a_ctrl_c_and_can_be_deferred(number: signal.Signals) -> None:
+    """Every ending signal acts as Ctrl-C, and one that must wait takes effect later."""
     done = []
 
     def sweep() -> None:
@@ -532,7 +538,8 @@ def test_a_signal_ends_server_and_sweep_and_prints_what_was_measured(tmp_path: P
 
 
 @pytest.mark.slow
-def test_an_endpoint_is_measured_up_to_its_limit_and_a_dead_one_is_a_sentence(tmp_path: Path) -> None:
+def test_an_endpoint_is_measured_to_its_row_limit_or_found_dead(tmp_path: Path) -> None:
+    """An endpoint is measured up to the row limit, and a dead one gives one sentence with a fix."""
     from herogen_async.lab.bench.server_process import serving
 
     (cell,) = cells_of([8])

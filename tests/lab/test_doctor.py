@@ -83,7 +83,8 @@ def only(kind: str) -> Callable[[Asked], Reply]:
     return lambda asked: answer(asked) if asked.path == path else error(404, None, "no such route")
 
 
-def test_a_healthy_server_is_told_with_its_latencies_its_routes_and_the_run_that_fits(tmp_path: Path) -> None:
+def test_a_healthy_server_is_shown_with_a_run_that_fits(tmp_path: Path) -> None:
+    """A healthy server is reported with its latencies, its routes and a run that fits."""
     with FakeServer(models=("m",)) as server:
         diagnosis = diagnosed(server, tmp_path)
         assert diagnosis.usable
@@ -135,7 +136,8 @@ def test_limits_in_headers_are_told_and_become_the_runs(tmp_path: Path) -> None:
     assert "--rpm 500 --tpm 200000 --concurrency auto" in diagnosis.next
 
 
-def test_a_server_that_is_too_fast_just_now_can_be_used_and_its_limits_are_seen(tmp_path: Path) -> None:
+def test_a_rate_limited_server_is_usable_and_shows_its_limits(tmp_path: Path) -> None:
+    """A server that is rate limiting right now is usable, and its limits are read."""
     with FakeServer(lambda asked: replace(error(429, "rate_limit_exceeded"), headers=LIMITS)) as server:
         diagnosis = diagnosed(server, tmp_path)
     assert diagnosis.usable
@@ -197,7 +199,8 @@ def test_a_refused_connection_is_a_problem(tmp_path: Path) -> None:
     assert "start the server" in problems(diagnosis)
 
 
-def test_a_server_that_lists_no_models_is_asked_for_the_one_that_was_named(tmp_path: Path) -> None:
+def test_a_server_without_a_model_list_gets_the_named_model(tmp_path: Path) -> None:
+    """A server that lists no models is asked for the model that was named."""
     with FakeServer() as server:
         server.listing = error(404)
         named = diagnosed(server, tmp_path, model="m")
@@ -221,7 +224,8 @@ def test_of_several_models_none_is_asked_until_one_is_named(tmp_path: Path) -> N
         assert "does not list 'c'" in other.findings[0].what
 
 
-def test_a_model_that_answered_and_is_not_the_one_that_is_listed_stays_in_the_run(tmp_path: Path) -> None:
+def test_an_answering_model_that_is_not_listed_stays_in_the_run(tmp_path: Path) -> None:
+    """A model that answered but is not the listed one stays in the suggested run."""
     with FakeServer(models=("m",)) as server:
         assert "--model n" in diagnosed(server, tmp_path, model="n").next
         assert "--model" not in diagnosed(server, tmp_path, model="m").next
@@ -362,7 +366,8 @@ def test_the_servers_software_is_told_where_something_tells(
     assert expected == software_from(url, answers, [owner] if owner else [])
 
 
-def test_only_limits_of_a_minute_or_less_become_a_runs_and_the_tightest_counts() -> None:
+def test_a_run_gets_the_tightest_limits_of_a_minute_or_less() -> None:
+    """Only limits of a minute or less become a run's limits, and the tightest one counts."""
     readings = (
         Reading("requests", 10.0, window_s=1.0),
         Reading("requests", 500.0, window_s=MINUTE_S),
@@ -374,7 +379,8 @@ def test_only_limits_of_a_minute_or_less_become_a_runs_and_the_tightest_counts()
     assert {"--rpm": 500.0, "--tpm": 1000.0} == minute_limits(readings)
 
 
-def test_the_command_prints_a_listing_and_exits_with_0_where_a_run_can_go_on_and_2_where_not(tmp_path: Path) -> None:
+def test_doctor_exits_with_0_for_a_usable_endpoint_or_else_2(tmp_path: Path) -> None:
+    """Doctor prints a listing and exits with 0 where a run can go on and with 2 where it cannot."""
     with FakeServer() as server:
         fine = herogen("doctor", "--base-url", server.url, cwd=tmp_path, OPENAI_API_KEY=KEY)
         assert 0 == fine.returncode, fine.stderr

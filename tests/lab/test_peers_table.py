@@ -42,7 +42,8 @@ def rendered(peers: ModuleType, *trials: dict[str, Any]) -> str:
     return str(peers.tables.render(report))
 
 
-def test_throughput_shows_long_runs_and_the_cpu_of_the_asked_rows_and_without_start_up(peers: ModuleType) -> None:
+def test_throughput_shows_long_runs_and_two_cpu_costs_per_row(peers: ModuleType) -> None:
+    """Throughput shows long runs, with CPU per row in the requested run and without start-up."""
     text = rendered(
         peers,
         trial("throughput", "a", delay_ms=0, rows=200, rows_per_s=9, cpu_s=1.0, peak_mb=60, first_request_s=0.5),

@@ -74,7 +74,8 @@ async def test_a_file_that_can_not_be_is_a_400_that_says_why(sdk: Any) -> None:
         assert 0 == served.server.stats()["files_created"]
 
 
-async def test_a_file_over_the_limit_is_a_413_and_others_may_be_larger_than_questions(sdk: Any) -> None:
+async def test_a_file_over_its_own_limit_is_a_413(sdk: Any) -> None:
+    """A file over the limit is a 413, and files may be larger than completion requests."""
     async with service(file_limit=10 << 20) as served:
         for size in ((10 << 20) + 1, 11 << 20):
             with pytest.raises(sdk.APIStatusError) as caught:
@@ -224,7 +225,8 @@ async def test_jobs_fail_by_policy(fault: str, code: str, passed_s: float) -> No
         assert "succeeded" == (await served.later(await served.create(), 1000.0)).status
 
 
-async def test_the_same_idempotency_key_gives_the_same_answer_even_after_a_lost_one(sdk: Any) -> None:
+async def test_an_idempotency_key_repeats_even_a_lost_answer(sdk: Any) -> None:
+    """The same idempotency key gives the same answer, even after the first one was lost."""
     async with service(faults={"upload_reset": 1, "create_reset": 1}) as served:
         files, jobs = served.openai.files, served.openai.fine_tuning.jobs
         sent = {"file": ("a.jsonl", lines(MESSAGES, 12)), "purpose": "fine-tune"}

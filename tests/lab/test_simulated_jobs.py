@@ -128,7 +128,8 @@ async def test_the_results_are_a_file_of_steps_and_losses() -> None:
         assert 0 < float(rows[-1].split(",")[1]) < 1.5
 
 
-async def test_the_tuned_model_answers_otherwise_than_its_base_and_only_once_it_is_there(sdk: Any) -> None:
+async def test_the_tuned_model_differs_from_its_base_once_it_exists(sdk: Any) -> None:
+    """The tuned model answers differently from its base, and only once it exists."""
     async with service(model="m") as served:
 
         async def ask(model: str) -> str:
@@ -244,7 +245,8 @@ async def test_rows_are_looked_at_in_validation(accepts: str) -> None:
             assert (None, [job.error.message]) == (job.fine_tuned_model, (await texts(served, job))[:1])
 
 
-async def test_fewer_than_ten_examples_fail_and_a_validation_file_may_have_fewer() -> None:
+async def test_fewer_than_ten_training_examples_fail_the_job() -> None:
+    """Fewer than ten training examples fail the job; a validation file may have fewer."""
     async with service() as served:
         few, enough = await served.upload(rows=9), await served.upload(rows=10)
         job = await served.later(await served.create(few), QUEUE_S)

@@ -81,8 +81,11 @@ def test_it_serves_until_a_signal_and_ends_well() -> None:
 
 
 @pytest.mark.slow
-def test_a_person_reads_the_url_first_and_the_summary_last_and_it_ends_with_who_started_it() -> None:
-    """The end of standard input is all that a killed parent leaves. Clients may be as many as there may be files."""
+def test_the_url_is_printed_first_and_the_summary_last_at_eof() -> None:
+    """The simulator prints its URL first and its summary last, and ends with the process that started it.
+
+    A killed parent leaves only the end of standard input. Clients may be as many as files may be open.
+    """
     with simulating("--fault", "500=1", "--until-eof", stdin=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdin is not None

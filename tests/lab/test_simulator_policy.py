@@ -103,7 +103,8 @@ def test_a_patient_client_gets_the_whole_rate(enforce: str) -> None:
 
 
 @pytest.mark.parametrize("enforce", ["bucket-second", "window-second"])
-def test_a_request_larger_than_a_second_permits_is_paid_by_the_seconds_after_it(enforce: str) -> None:
+def test_a_request_over_a_seconds_limit_is_paid_by_later_ones(enforce: str) -> None:
+    """A request larger than the limit of one second is paid for by the seconds after it."""
     limiter = Limiter(Policy(tpm=6_000, enforce=enforce))  # 100 a second
     now, starts = 0.0, list[float]()
     while len(starts) < 20:
@@ -142,7 +143,8 @@ def test_refused_requests_count_where_real_servers_count_them() -> None:
         assert expected == sum(admitted)
 
 
-def test_tokens_that_were_not_used_are_given_back_only_where_they_are_charged_as_used() -> None:
+def test_unused_tokens_come_back_only_where_usage_is_charged() -> None:
+    """Unused tokens are given back only where tokens are charged as used."""
     for charge, expected in (("reserved", 1), ("used", 3)):
         for enforce in ("bucket-minute", "sliding-minute", "window-minute"):
             limiter = Limiter(Policy(tpm=1_000, charge=charge, enforce=enforce))
@@ -171,12 +173,14 @@ def test_readings_are_what_is_left_right_after_the_request() -> None:
     assert ("tokens", 6_000, 4_500, 15.0) == (tokens.resource, tokens.limit, tokens.remaining, tokens.reset_s)
 
 
-def test_a_limit_by_the_second_is_published_by_the_minute_and_tells_what_the_second_has_left() -> None:
+def test_a_limit_by_the_second_is_published_by_the_minute() -> None:
+    """A limit by the second is published by the minute, with what is left of the second."""
     (reading,) = Limiter(Policy(rpm=3_000, enforce="window-second")).arrive(7.25).readings
     assert (3_000, 49, 0.75) == (reading.limit, reading.remaining, reading.reset_s)
 
 
-def test_of_the_minute_and_the_day_the_one_with_less_left_is_told_and_refuses() -> None:
+def test_of_minute_and_day_the_one_with_less_left_refuses() -> None:
+    """Of the minute's and the day's limit, the one with less left is reported and refuses."""
     limiter = Limiter(Policy(rpm=100, rpd=3))
     verdicts = [limiter.arrive(0.0) for _ in range(4)]
     assert [True, True, True, False] == [verdict.accepted for verdict in verdicts]

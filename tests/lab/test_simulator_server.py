@@ -344,7 +344,8 @@ async def test_prompts_and_messages_may_come_in_every_shape_that_means_one_text(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_too_large_is_a_413_for_a_client_that_sends_before_it_reads(chunked: bool) -> None:
+async def test_a_body_too_large_is_a_413_for_a_client_that_only_sends(chunked: bool) -> None:
+    """A body that is too large is a 413 for a client that sends before it reads."""
     async with served() as (_, client):
         block = b"x" * (1 << 20)
         length = "transfer-encoding: chunked" if chunked else f"content-length: {REQUEST_BODY_LIMIT + len(block)}"
@@ -582,7 +583,8 @@ async def test_virtual_time_and_http_tell_the_same_readings(headers: str) -> Non
 
 
 @pytest.mark.parametrize("fault", ["hang", "slow_body"])
-async def test_this_packages_own_client_times_out_where_nothing_or_too_little_comes(fault: str) -> None:
+async def test_the_packages_own_client_times_out_on_too_little(fault: str) -> None:
+    """This package's own client times out where nothing or too little arrives."""
     async with serve(Policy(faults={fault: 1.0})) as server:
         client = OpenAICompatible(
             Server(server.url), kind="completions", model="m", sampling={}, concurrency=1, timeout_s=NEVER_S

@@ -94,7 +94,9 @@ def test_a_silent_server_says_nothing_at_all() -> None:
     assert "again in" not in str(refused)
 
 
-def test_the_days_end_and_a_request_that_never_fits_are_told_from_going_too_fast() -> None:
+def test_a_spent_day_or_an_impossible_request_is_no_rate_limit() -> None:
+    """A spent daily limit and a request that can never fit are not treated as going too fast."""
+
     async def ask() -> list[Completion | BaseException]:
         by_day, small = endpoint(rpd=1), endpoint(tpm=100)
         return await all_of(*(each.complete(Request("Hi")) for each in (by_day, by_day, small)))

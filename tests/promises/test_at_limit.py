@@ -56,10 +56,13 @@ def test_a_known_limit_is_reached_and_next_to_nothing_is_refused(rpm: int, concu
         (1200, "ms", 1.0, PHASES_S[0]),
     ],
 )
-def test_a_server_that_counts_by_the_second_is_followed_although_requests_arrive_early_and_late(
+def test_a_limit_by_the_second_is_followed_despite_jitter(
     rpm: int, retry_after: str, window_s: float | None, phase_s: float
 ) -> None:
-    """Some cross the edge of a window: 97 % is about all that 20 ms of jitter leave."""
+    """A server that counts by the second is followed although requests arrive early and late.
+
+    Some cross the edge of a window: 97 % is about all that 20 ms of jitter leave.
+    """
     run = run_against(
         Policy(
             rpm=rpm,
@@ -80,7 +83,8 @@ def test_a_server_that_counts_by_the_second_is_followed_although_requests_arrive
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bucket-second", "window-second", "window-minute"])
-def test_a_limit_of_tokens_is_reached_where_max_tokens_are_charged_for_good(kind: str) -> None:
+def test_a_token_limit_is_reached_where_max_tokens_are_charged(kind: str) -> None:
+    """A token limit is reached where max_tokens is charged for good."""
     tpm, max_tokens = 600_000, 500
     run = run_against(
         Policy(
@@ -161,8 +165,11 @@ def test_requests_and_tokens_may_bind_in_turn(charge: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_limit_that_only_headers_tell_is_reached_from_the_first_answers_on(kind: str) -> None:
-    """A window grants its limit once a minute, so there the whole run counts."""
+def test_a_limit_known_only_from_headers_is_reached_at_once(kind: str) -> None:
+    """A limit known only from headers is reached from the first answers on.
+
+    A window grants its limit once a minute, so there the whole run counts.
+    """
     # A second's worth is to be more than the 16 that go at once, before anything is told.
     rpm, seconds = 1200 if kind.endswith("second") else 600, 65
     run = run_against(
@@ -198,7 +205,8 @@ def test_a_limit_that_nobody_tells_is_found_from_its_refusals(
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(rpm=3000)], ids=["told", "given"])
-def test_294_rows_of_three_seconds_take_eight_and_a_half_where_the_server_has_a_minute_saved_up(limits: Limits) -> None:
+def test_294_rows_take_8_5_s_where_a_minute_is_saved_up(limits: Limits) -> None:
+    """294 rows of three seconds take at most 8.5 s where the server has a minute saved up."""
     policy = Policy(rpm=3000, enforce="bucket-minute", headers="openai", latency=Latency(ms=3000))
     run = run_against(policy, Setting(limits, rows=294))
     assert run.took_s <= 8.5
@@ -279,7 +287,9 @@ def test_a_server_that_only_fails_parks_the_run_with_the_reason(concurrency: int
 
 
 @pytest.mark.slow
-def test_a_server_with_faults_of_every_kind_answers_all_rows_in_not_much_more_than_its_time() -> None:
+def test_faults_of_every_kind_at_most_triple_the_time() -> None:
+    """A server with faults of every kind answers all rows in at most three times its faultless time."""
+
     def at(faults: dict[str, float]) -> Finished:
         setting = Setting(rows=1000, concurrency=16, deadline=Deadline(floor_s=0.5, ceiling_s=600))
         return run_against(Policy(faults=faults, latency=Latency(ms=50)), setting)
@@ -320,7 +330,8 @@ def test_a_limit_that_headers_tell_is_followed_when_it_changes(kind: str, before
 
 
 @pytest.mark.slow
-def test_what_the_user_gives_stays_the_ceiling_of_a_server_that_would_take_more() -> None:
+def test_the_users_limit_stays_the_ceiling_of_a_faster_server() -> None:
+    """The user's limit stays the ceiling of a server that would take more."""
     policy = Policy(rpm=3000, enforce="bucket-minute", headers="openai", latency=USUAL)
     run = run_against(policy, Setting(Limits(rpm=600), seconds=65, phase_s=PHASES_S[0]))
     per_s = run.stats["accepted_per_s"]

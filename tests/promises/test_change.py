@@ -110,7 +110,8 @@ def begun(path: Path, spec: Spec = OLD) -> Iterator[Runs]:
 # -- refused, until told -------------------------------------------------------------------------------------------
 
 
-def test_p7_a_changed_spec_is_refused_with_what_changed_the_counts_and_the_commands(tmp_path: Path) -> None:
+def test_p7_a_changed_spec_is_refused_with_counts_and_commands(tmp_path: Path) -> None:
+    """A changed spec is refused with what changed, the counts and the commands that go on."""
     with begun(tmp_path) as runs:
         changed = HELLO.replace(attributes={**OLD.attributes, "age": ["20", "5", "6", "7"]})
         told = runs.refused(changed)
@@ -128,7 +129,8 @@ def test_p7_a_changed_spec_is_refused_with_what_changed_the_counts_and_the_comma
 
 
 @pytest.mark.slow
-def test_p7_the_command_refuses_with_exit_code_2_and_p13_p14_shows_no_key_and_no_escape(tmp_path: Path) -> None:
+def test_p7_a_refusal_exits_with_2_and_p13_p14_shows_no_key(tmp_path: Path) -> None:
+    """A refusal exits with code 2, and the command shows neither a key nor an escape sequence."""
     with begun(tmp_path) as runs:
         spec = write_spec(tmp_path, OLD)
         words = ("run", spec, "--run", runs.folder.path, "--base-url", runs.server.url, "--model", "\x1b[2Jevil")
@@ -147,9 +149,8 @@ def test_p7_the_command_refuses_with_exit_code_2_and_p13_p14_shows_no_key_and_no
 @pytest.mark.parametrize(
     ("held", "now"), [("0" * 64, "1" * 64), ("0" * 64, None)], ids=["other weights", "a server instead"]
 )
-def test_p7_other_weights_of_the_embedded_model_are_refused_whatever_is_agreed_to(
-    tmp_path: Path, held: str, now: str | None
-) -> None:
+def test_p7_other_weights_of_the_embedded_model_are_refused(tmp_path: Path, held: str, now: str | None) -> None:
+    """Other weights of the embedded model are refused, whatever consent is given."""
     run = WrittenRun(tmp_path, OLD)
     weights = {"file": "embedded", "sha256": held}
     write_manifest(run.folder, replace(read_manifest(run.folder), base_url=None, weights=weights))
@@ -200,7 +201,8 @@ def specs(draw: st.DrawFn) -> Spec:
 
 @settings(max_examples=6)
 @given(st.lists(specs(), min_size=2, max_size=3))
-def test_p7_extended_by_any_specs_a_run_is_their_exact_grid_and_only_new_tasks_were_asked(each: list[Spec]) -> None:
+def test_p7_a_run_extended_by_any_specs_is_their_exact_grid(each: list[Spec]) -> None:
+    """Extended by any specs, a run is their exact grid, and only new tasks were requested."""
     with tempfile.TemporaryDirectory() as place, FakeServer() as server:
         runs = Runs(RunFolder(Path(place) / "r"), server)
         made: dict[Any, str] = {}
@@ -216,9 +218,10 @@ def test_p7_extended_by_any_specs_a_run_is_their_exact_grid_and_only_new_tasks_w
             assert {task: known[task, made[task]] for task in tasks} == runs.answers()
 
 
-def test_p7_with_extend_answers_of_another_prompt_stay_and_that_is_told_and_kept_in_the_manifest(
+def test_p7_extend_keeps_and_reports_answers_of_another_prompt(
     tmp_path: Path,
 ) -> None:
+    """With --extend, answers of another prompt are kept, reported and recorded in the manifest."""
     with begun(tmp_path) as runs:
         more = HELLO.replace(attributes={**OLD.attributes, "age": ["20", "21", "22"]})
         assert 4 == runs.run(more, extend=True)
@@ -295,7 +298,8 @@ def agree_and_die(runs: Runs, spec: Spec, steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", range(4))
-def test_p7_killed_at_any_step_of_a_change_a_run_is_the_old_one_or_the_new_one(tmp_path: Path, steps: int) -> None:
+def test_p7_a_change_killed_at_any_step_is_whole_or_not_made(tmp_path: Path, steps: int) -> None:
+    """Killed at any step of a change, a run is either the old one or the new one."""
     with begun(tmp_path) as runs:
         more = OLD.replace(attributes={"gender": ["man", "child", "woman"], "age": ["20", "21"]})
         with runs.folder.segment(0).open("ab") as file:
@@ -313,7 +317,8 @@ def test_p7_killed_at_any_step_of_a_change_a_run_is_the_old_one_or_the_new_one(t
         assert 12 == len(runs.server.asked)
 
 
-def test_p7_rows_that_a_repair_saves_belong_to_the_plan_that_they_were_written_under(tmp_path: Path) -> None:
+def test_p7_rows_that_a_repair_saves_belong_to_their_own_plan(tmp_path: Path) -> None:
+    """Rows that a repair saves belong to the plan that they were written under."""
     with begun(tmp_path, OLD.replace(repeats=1)) as runs:
         path = runs.folder.segment(0)
         lines = path.read_bytes().splitlines(keepends=True)
@@ -327,7 +332,8 @@ def test_p7_rows_that_a_repair_saves_belong_to_the_plan_that_they_were_written_u
         assert 2 == read_manifest(runs.folder).first_segment
 
 
-def test_p7_p10_after_a_change_resume_says_how_many_are_asked_again_of_the_new_plan(tmp_path: Path) -> None:
+def test_p7_p10_after_a_change_resume_counts_rows_asked_again(tmp_path: Path) -> None:
+    """After a change, resume says how many rows of the new plan are requested again."""
     with begun(tmp_path) as runs:
         more = OLD.replace(repeats=5)
         assert 8 == read_lock(runs.folder).frontier
@@ -342,9 +348,10 @@ def test_p7_p10_after_a_change_resume_says_how_many_are_asked_again_of_the_new_p
         assert wanted(more) == runs.answers()
 
 
-def test_p7_a_task_that_was_given_up_stays_so_where_it_is_asked_the_same_and_is_asked_where_it_is_not(
+def test_p7_a_failed_task_is_requested_again_only_if_it_changed(
     tmp_path: Path,
 ) -> None:
+    """A failed task stays failed where its request is the same, and is requested again where it changed."""
     with FakeServer(lambda asked: Reply(status=400) if "21-year-old man" in asked.prompt else answer(asked)) as server:
         runs = Runs(RunFolder(tmp_path / "r"), server)
         runs.run(OLD)
@@ -413,7 +420,8 @@ def test_p7_a_journal_of_several_plans_reads_as_a_dictionary_would(
         assert (doubles, replaced) == (found.duplicates, found.replaced)
 
 
-def test_p7_p11_after_a_change_errors_and_retry_find_the_rows_that_were_given_up_before_it(tmp_path: Path) -> None:
+def test_p7_p11_errors_and_retry_find_failures_before_a_change(tmp_path: Path) -> None:
+    """After a change, errors and retry find the rows that failed before it."""
     with FakeServer(lambda asked: Reply(status=400) if "21-year-old man" in asked.prompt else answer(asked)) as server:
         runs = Runs(RunFolder(tmp_path / "r"), server)
         runs.run(OLD)

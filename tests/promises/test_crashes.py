@@ -146,9 +146,10 @@ BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_each_planted_bug_is_found_and_without_it_the_same_crashes_do_no_harm(
+def test_each_planted_bug_is_found_and_crashes_alone_do_no_harm(
     bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each planted bug is found, and without it the same crashes do no harm."""
     with monkeypatch.context() as patch:
         bug(patch)
         found = next((seed for seed in range(SCENARIOS) if violates(seed)), None)

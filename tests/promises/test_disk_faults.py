@@ -89,9 +89,8 @@ def once_held_up(does: Callable[[], None]) -> herogen_async.Watch:
 
 
 @pytest.mark.parametrize("durability", ["process", "periodic", "power"])
-def test_p9_a_run_on_a_disk_that_fills_up_goes_on_by_itself_when_room_comes_back(
-    small_disk: Path, durability: str
-) -> None:
+def test_p9_a_run_on_a_full_disk_goes_on_once_there_is_room(small_disk: Path, durability: str) -> None:
+    """A run on a disk that fills up goes on by itself once there is room again."""
     with FakeServer(then(lambda: fill(small_disk), after=20)) as server:
         report = herogen_async.run(
             LONG,
@@ -105,9 +104,10 @@ def test_p9_a_run_on_a_disk_that_fills_up_goes_on_by_itself_when_room_comes_back
     assert_exact_grid(small_disk / "r", LONG)
 
 
-def test_p9_a_run_on_a_disk_that_stays_full_parks_and_what_it_held_is_not_asked_again(
+def test_p9_a_disk_that_stays_full_parks_and_repeats_no_request(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A disk that stays full parks the run, and the rows that it held are not requested again."""
     monkeypatch.setattr(engine, "DISK_PATIENCE_S", 0.1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the rows go that the disk refuses
     options = {"run": small_disk / "r", "model": "m"}

@@ -15,14 +15,14 @@ from support.places import TESTS
 
 NETWORK, ANSWERS = "test_faults_network.py", "test_faults_answers.py"
 LIMITS, PROCESS = "test_faults_limits.py", "test_faults_process.py"
-ON_THE_WAY = f"{NETWORK}::test_a_fault_on_the_way_costs_the_row_that_always_meets_it_alone_and_resume_gets_it"
+ON_THE_WAY = f"{NETWORK}::test_a_network_fault_costs_only_its_row_until_resume"
 NOBODY_GETS_IN = f"{NETWORK}::test_a_server_that_lets_nobody_in_parks_the_run_at_once"
-NO_ANSWER = f"{ANSWERS}::test_what_is_no_answer_costs_the_row_that_always_meets_it_alone_and_resume_gets_it"
+NO_ANSWER = f"{ANSWERS}::test_an_unusable_answer_costs_only_its_row_until_resume"
 STRANGE = f"{ANSWERS}::test_a_strange_answer_is_an_answer_and_is_kept_as_it_is"
-REFUSED = f"{ANSWERS}::test_a_row_that_is_refused_is_not_paid_for_again_and_the_others_are_answered"
-PARKED = f"{ANSWERS}::test_what_no_row_can_pass_parks_the_run_and_resume_asks_for_the_rest_alone"
-TOO_LONG = f"{ANSWERS}::test_a_body_past_the_limit_is_left_there_or_at_its_announcement_and_not_read_on"
-TOO_FAST = f"{LIMITS}::test_a_429_is_waited_for_as_long_as_it_says_within_a_minute_and_costs_no_row_and_no_attempt"
+REFUSED = f"{ANSWERS}::test_a_refused_row_is_not_paid_for_again_and_others_go_on"
+PARKED = f"{ANSWERS}::test_an_error_for_every_row_parks_and_resume_asks_the_rest"
+TOO_LONG = f"{ANSWERS}::test_a_body_past_the_limit_is_not_read_on"
+TOO_FAST = f"{LIMITS}::test_a_429_is_waited_for_and_costs_no_row_and_no_attempt"
 
 CATALOGUE = {
     "accept and never answer": ON_THE_WAY,
@@ -38,7 +38,7 @@ CATALOGUE = {
     "TLS": NOBODY_GETS_IN,
     "server restarted": f"{NETWORK}::test_a_server_that_restarts_costs_no_row",
     "keep-alive closed at the moment of reuse": (
-        f"{NETWORK}::test_a_server_that_closes_each_connection_as_it_is_used_again_costs_no_row"
+        f"{NETWORK}::test_a_server_closing_each_reused_connection_costs_no_row"
     ),
     "Retry-After in seconds, ms, date, huge, negative, garbage, none": TOO_FAST,
     "429 for ten minutes": "test_at_limit.py::test_ten_minutes_of_nothing_but_429_cost_no_row_and_no_attempt",
@@ -71,21 +71,15 @@ CATALOGUE = {
     "Ctrl-C while waiting": f"{PROCESS}::test_ctrl_c_while_everybody_waits_for_a_rate_ends_it_at_once",
     "Ctrl-C while recovering": f"{PROCESS}::test_a_signal_while_it_recovers_ends_it_and_leaves_a_run_that_goes_on",
     "closed stdout": "test_cli.py::test_a_reader_that_goes_away_ends_no_run",
-    "SIGSTOP for a minute": (
-        f"{PROCESS}::test_a_process_that_was_stopped_for_a_minute_takes_the_answers_that_came_meanwhile"
-    ),
+    "SIGSTOP for a minute": (f"{PROCESS}::test_a_process_stopped_for_a_minute_takes_missed_answers"),
     "clock steps": f"{PROCESS}::test_a_step_of_the_time_of_day_changes_nothing",
     "the run folder removed": f"{PROCESS}::test_a_run_whose_folder_is_removed_does_not_say_that_it_is_done",
     "two processes on one run": "test_api.py::test_p8_the_same_run_twice_at_once_is_refused",
     "the spec edited": "test_cli.py::test_answers_to_other_questions_are_never_mixed",
     "another version's folder": "test_cli.py::test_a_folder_of_another_version_is_refused",
     "a damaged row": "test_cli.py::test_a_damaged_journal_is_exit_code_4_and_is_not_touched",
-    "the event loop blocked": (
-        f"{PROCESS}::test_a_loop_that_is_blocked_for_longer_than_a_connect_may_take_costs_no_call"
-    ),
-    "eight hours' soak": (
-        f"{LIMITS}::test_eight_hours_of_usual_trouble_leave_tasks_timers_and_every_container_as_they_were"
-    ),
+    "the event loop blocked": (f"{PROCESS}::test_a_loop_blocked_past_the_connect_timeout_costs_no_call"),
+    "eight hours' soak": (f"{LIMITS}::test_eight_hours_of_usual_trouble_leak_nothing"),
     "a worker's exception is never swallowed": (
         "test_engine.py::test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told"
     ),

@@ -65,9 +65,8 @@ GIVEN_UP: dict[str, Callable[[Asked], Reply]] = {
 
 
 @pytest.mark.parametrize("fault", TRIED_AGAIN)
-def test_what_is_no_answer_costs_the_row_that_always_meets_it_alone_and_resume_gets_it(
-    tmp_path: Path, fault: str
-) -> None:
+def test_an_unusable_answer_costs_only_its_row_until_resume(tmp_path: Path, fault: str) -> None:
+    """An unusable answer costs only the row that always gets one, and resume completes that row."""
     reply, kind = TRIED_AGAIN[fault]
     with FakeServer(Trouble(reply)) as server:
         ended = ask(tmp_path / "r", server.url)
@@ -79,7 +78,8 @@ def test_what_is_no_answer_costs_the_row_that_always_meets_it_alone_and_resume_g
 
 
 @pytest.mark.parametrize("fault", GIVEN_UP)
-def test_a_row_that_is_refused_is_not_paid_for_again_and_the_others_are_answered(tmp_path: Path, fault: str) -> None:
+def test_a_refused_row_is_not_paid_for_again_and_others_go_on(tmp_path: Path, fault: str) -> None:
+    """A refused row is not paid for again, and the other rows are answered."""
     with FakeServer(Trouble(GIVEN_UP[fault])) as server:
         ended = ask(tmp_path / "r", server.url)
         assert ("failed_rows", 6, 4) == ended.counts
@@ -101,9 +101,8 @@ def test_a_server_that_fails_for_a_while_costs_no_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("announced", [{}, {"content-length": str(100 << 20)}], ids=["endless", "100 MB"])
-def test_a_body_past_the_limit_is_left_there_or_at_its_announcement_and_not_read_on(
-    tmp_path: Path, announced: dict[str, str]
-) -> None:
+def test_a_body_past_the_limit_is_not_read_on(tmp_path: Path, announced: dict[str, str]) -> None:
+    """A body past the limit, or announced to be, is dropped there and not read on."""
     megabyte = b"x" * (1 << 20)
     with FakeServer(Trouble(lambda _: Reply(megabyte, endless=True, headers=announced))) as server:
         ended = ask(tmp_path / "r", server.url)
@@ -124,7 +123,8 @@ PARKS = {
 
 
 @pytest.mark.parametrize("fault", PARKS)
-def test_what_no_row_can_pass_parks_the_run_and_resume_asks_for_the_rest_alone(tmp_path: Path, fault: str) -> None:
+def test_an_error_for_every_row_parks_and_resume_asks_the_rest(tmp_path: Path, fault: str) -> None:
+    """An error that would hit every row parks the run, and resume requests only the rest."""
     reply, fix = PARKS[fault]
     with FakeServer(lambda asked: answer(asked) if asked.number < 4 else reply) as server:
         ended = ask(tmp_path / "r", server.url)

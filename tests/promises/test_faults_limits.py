@@ -46,10 +46,11 @@ ASKS: dict[str, tuple[dict[str, str], float]] = {
 
 
 @pytest.mark.parametrize("asks", ASKS)
-def test_a_429_is_waited_for_as_long_as_it_says_within_a_minute_and_costs_no_row_and_no_attempt(
-    tmp_path: Path, asks: str
-) -> None:
-    """Three rows are refused the first time, and a fourth one twice; a row has but one attempt here."""
+def test_a_429_is_waited_for_and_costs_no_row_and_no_attempt(tmp_path: Path, asks: str) -> None:
+    """A 429 is waited for as long as it says, up to a minute, and costs no row and no attempt.
+
+    Three rows are refused once and a fourth one twice; a row has only one attempt here.
+    """
     headers, least_s = ASKS[asks]
     trouble = Trouble(lambda asked: error(429, "rate_limit_exceeded") if patient(asked) else answer(asked))
 
@@ -124,9 +125,10 @@ class Sample:
 
 
 @pytest.mark.slow
-def test_eight_hours_of_usual_trouble_leave_tasks_timers_and_every_container_as_they_were(
+def test_eight_hours_of_usual_trouble_leak_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Eight hours of usual trouble leave tasks, timers and every container at the size they had."""
     monkeypatch.setattr(ticker, "TICK_S", 3.0)  # nothing here needs ten looks a second, and they are most of the work
     samples: list[Sample] = []
     weather = Weather(VirtualClock())

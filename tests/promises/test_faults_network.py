@@ -95,9 +95,8 @@ LIKE_OTHERS = ("a byte a second", "a chunked body cut short")  # to the Rust tra
     ],
     indirect=["way"],
 )
-def test_a_fault_on_the_way_costs_the_row_that_always_meets_it_alone_and_resume_gets_it(
-    tmp_path: Path, way: Way, fault: str
-) -> None:
+def test_a_network_fault_costs_only_its_row_until_resume(tmp_path: Path, way: Way, fault: str) -> None:
+    """A network fault costs only the row that always meets it, and resume completes that row."""
     reply, kind = ON_THE_WAY[fault]
     with FakeServer(Trouble(reply)) as server:
         ended = way.ask(tmp_path / "r", server.url)
@@ -108,7 +107,8 @@ def test_a_fault_on_the_way_costs_the_row_that_always_meets_it_alone_and_resume_
         assert [True] == [ALWAYS in asked.prompt for asked in server.asked], "a paid row was bought again"
 
 
-def test_a_server_that_closes_each_connection_as_it_is_used_again_costs_no_row(tmp_path: Path, way: Way) -> None:
+def test_a_server_closing_each_reused_connection_costs_no_row(tmp_path: Path, way: Way) -> None:
+    """A server that closes each connection as it is used again costs no row."""
     with FakeServer(lambda asked: Reply(answer(asked).body, cut=1 << 30)) as server:
         ended = way.ask(tmp_path / "r", server.url)
         assert ("done", 10, 0) == ended.counts

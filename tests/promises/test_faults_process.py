@@ -37,7 +37,9 @@ def slowly(asked: Asked) -> Reply:
 # -- the loop and the clocks -------------------------------------------------------------------------------------------
 
 
-def test_a_loop_that_is_blocked_for_longer_than_a_connect_may_take_costs_no_call(tmp_path: Path) -> None:
+def test_a_loop_blocked_past_the_connect_timeout_costs_no_call(tmp_path: Path) -> None:
+    """A loop that is blocked for longer than a connect may take costs no call."""
+
     async def block(loop: HastyLoop, clock: HastyClock) -> None:
         loop.blocks_s = [CONNECT_TIMEOUT_S + 1]
 
@@ -49,10 +51,11 @@ def test_a_loop_that_is_blocked_for_longer_than_a_connect_may_take_costs_no_call
         heal(tmp_path / "r", server)
 
 
-def test_a_process_that_was_stopped_for_a_minute_takes_the_answers_that_came_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To it, SIGSTOP is a minute that goes by in an instant, longer than the deadline of the calls in flight."""
+def test_a_process_stopped_for_a_minute_takes_missed_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process stopped for a minute takes the answers that came meanwhile.
+
+    To it, SIGSTOP is a minute gone in an instant, longer than the deadline of the calls in flight.
+    """
     monkeypatch.setattr(ticker, "TICK_S", 1e-6)  # it is stopped at the worst moment: right before it looks at deadlines
     in_flight: list[int] = []
 

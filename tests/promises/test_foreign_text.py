@@ -63,7 +63,8 @@ def test_p14_foreign_text_is_harmless_on_every_screen(tmp_path: Path) -> None:
         assert not {"\x1b", "\x00", "\r", "\x07"} & set(said.stdout)  # JSON escapes them
 
 
-def test_p14_foreign_text_is_kept_runs_in_no_spreadsheet_and_names_no_file(tmp_path: Path) -> None:
+def test_p14_foreign_text_is_kept_but_never_run_or_a_file_name(tmp_path: Path) -> None:
+    """Foreign text is kept as it is, runs in no spreadsheet and names no file."""
     run = tmp_path / "runs" / "foreign"
     with FakeServer(behaviour) as server:
         ran = herogen("run", write_spec(tmp_path, SPEC), "--base-url", server.url, "--model", "m", cwd=tmp_path)

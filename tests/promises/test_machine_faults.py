@@ -64,7 +64,8 @@ def test_a_wall_clock_that_jumps_changes_nothing_but_the_dates(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_for_longer_than_its_timeout_takes_no_answer_for_late(tmp_path: Path) -> None:
+def test_a_run_stopped_past_its_timeout_finds_no_answer_late(tmp_path: Path) -> None:
+    """A run that is stopped for longer than its timeout treats no answer as late."""
     enough = threading.Event()
 
     def behaviour(asked: Asked) -> Reply:
@@ -99,7 +100,8 @@ def test_a_run_that_is_stopped_for_longer_than_its_timeout_takes_no_answer_for_l
     assert_exact_grid(tmp_path / "r", SPEC)
 
 
-def test_an_event_loop_that_was_blocked_for_longer_than_the_timeout_takes_no_answer_for_late(tmp_path: Path) -> None:
+def test_a_loop_blocked_past_the_timeout_finds_no_answer_late(tmp_path: Path) -> None:
+    """An event loop that is blocked for longer than the timeout treats no answer as late."""
     blocked: list[float] = []
 
     def on_report(report: herogen_async.RunReport) -> None:
@@ -123,7 +125,8 @@ def test_an_event_loop_that_was_blocked_for_longer_than_the_timeout_takes_no_ans
     assert_exact_grid(tmp_path / "r", SPEC)
 
 
-def test_p8_a_second_run_fails_at_once_naming_the_first_which_goes_on_to_the_exact_grid(tmp_path: Path) -> None:
+def test_p8_a_second_run_fails_at_once_and_names_the_first(tmp_path: Path) -> None:
+    """A second run fails at once and names the first, which goes on to the exact grid."""
     begun, refused = threading.Event(), threading.Event()
 
     def behaviour(asked: Asked) -> Reply:

@@ -48,9 +48,10 @@ def echoing(asked: Asked) -> Reply:
     return Reply(sound.body, headers=ECHOES)
 
 
-def test_p13_a_key_that_every_kind_of_answer_echoes_is_kept_and_shown_nowhere(
+def test_p13_a_key_echoed_by_any_answer_is_never_kept_or_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """A key that every kind of answer echoes is neither kept nor shown anywhere."""
     with FakeServer(echoing) as server:
         run = ("run", write_spec(tmp_path, SPEC), "--base-url", server.url, "--model", "m", "--concurrency", "1")
         first = herogen(*run, "--json", cwd=tmp_path, OPENAI_API_KEY=KEY)
@@ -90,12 +91,13 @@ def broken(*_: object) -> None:
     ],
     ids=["find_model", "replay", "gate_for"],
 )
-def test_p13_no_traceback_shows_the_key_not_even_one_that_prints_variables(
+def test_p13_no_traceback_shows_the_key_even_with_variables(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     breaks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
+    """No traceback shows the key, not even one that prints variables."""
     breaks(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -54,7 +54,8 @@ def test_g3_a_grid_past_64_bits_starts_at_once_and_is_exact() -> None:
     assert grid.index(last) == 10**24 - 1
 
 
-def test_the_superhero_grid_has_98_cells_and_the_last_attribute_is_fastest() -> None:
+def test_the_superhero_grid_has_98_cells_last_attribute_fastest() -> None:
+    """The superhero grid has 98 cells, and the last attribute varies fastest."""
     grid = Grid(HERO)
     assert grid.size == 98
     assert grid.cell(1) == {"age": "18", "gender": "man", "power": "telepathy"}
@@ -67,7 +68,8 @@ def test_the_order_of_a_cells_keys_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 98, 2**70])
-def test_an_index_outside_the_grid_is_an_index_error_that_says_the_valid_range(index: int) -> None:
+def test_an_index_outside_the_grid_is_an_error_with_the_range(index: int) -> None:
+    """An index outside the grid is an IndexError that states the valid range."""
     with pytest.raises(IndexError, match=rf"cell {index} is outside .* 0 to 97"):
         Grid(HERO).cell(index)
 

@@ -87,7 +87,8 @@ def test_every_task_has_a_key_of_its_own() -> None:
     assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in keys)
 
 
-def test_the_grid_fingerprint_knows_the_order_because_an_index_depends_on_it() -> None:
+def test_the_grid_fingerprint_depends_on_the_attribute_order() -> None:
+    """The grid fingerprint depends on the order of attributes, because an index does."""
     turned = plan_of(attributes={"gender": ["man", "woman"], "age": ["18", "20"]})
     assert plan_of().grid_fingerprint != turned.grid_fingerprint
     assert plan_of().grid_fingerprint != plan_of(repeats=3).grid_fingerprint
@@ -130,7 +131,8 @@ def test_there_is_no_task_outside_the_plan(index: int) -> None:
 # -- pending -------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_of_a_million_million_tasks_starts_at_once_and_its_pending_tasks_are_found_one_by_one() -> None:
+def test_a_plan_of_10_to_the_18_tasks_starts_at_once() -> None:
+    """A plan of 10^18 tasks starts at once, and its pending tasks are found one by one."""
     thousand = [str(number) for number in range(1000)]
     plan = plan_of(attributes=dict.fromkeys("abcd", thousand), prompt="{a}{b}{c}{d}", sampling={}, repeats=1_000_000)
     assert 10**18 == plan.size
@@ -142,7 +144,8 @@ def test_a_plan_of_a_million_million_tasks_starts_at_once_and_its_pending_tasks_
     assert (1_000_000, "999999999999") == (last.repeat, last.prompt)
 
 
-def test_a_limit_means_the_first_tasks_of_the_plan_and_counts_those_that_are_done() -> None:
+def test_a_limit_takes_the_first_tasks_and_counts_done_ones() -> None:
+    """A limit means the first tasks of the plan and counts those that are done."""
     plan, done = plan_of(), IndexSet()
     done.add(1)
     done.add(6)

@@ -252,7 +252,8 @@ def test_missing_keys_are_named() -> None:
     assert all(f"missing key {key!r}" in message for key in ("name", "attributes", "prompt"))
 
 
-def test_all_mistakes_are_reported_in_one_error_in_the_order_of_their_lines() -> None:
+def test_all_mistakes_are_in_one_error_in_the_order_of_lines() -> None:
+    """All mistakes are reported in one error, in the order of their lines."""
     error = error_of("name: a b\nattributes:\n  a: [x, x]\n  b: []\nprompt: '{a} {b} {c}'\nrepeats: no\n")
     lines = str(error).splitlines()
     assert [line.split(": ")[0] for line in lines] == ["s.yaml:1", "s.yaml:3", "s.yaml:4", "s.yaml:5", "s.yaml:6"]
@@ -490,7 +491,8 @@ OTHER: list[dict[str, Any]] = [
 ]
 
 
-def test_s3_the_generation_fingerprint_covers_what_changes_the_answer_and_nothing_else() -> None:
+def test_s3_the_generation_fingerprint_covers_only_what_matters() -> None:
+    """The generation fingerprint covers everything that changes the answer, and nothing else."""
     spec = Spec(name="s", attributes={"a": ["x"]}, prompt="{a}", sampling={"temperature": 1})
     mark = spec.generation_fingerprint("completions", "m")
     for change in SAME:

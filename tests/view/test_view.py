@@ -187,7 +187,8 @@ def test_p14_a_cell_cannot_move_the_cursor() -> None:
     assert not any("\x1b" in line or "\n" in line for line in straggler_lines(TAIL))
 
 
-def test_a_parked_run_says_when_it_can_go_on_and_one_that_sleeps_until_when() -> None:
+def test_a_parked_run_says_when_it_can_go_on_or_will_wake() -> None:
+    """A parked run says when it can go on, and a sleeping one until when it sleeps."""
     parked = replace(
         RUNNING, state="parked", reason="the day's limit", wake_at="2026-01-01T12:00:00+00:00", wake_in_s=7500
     )

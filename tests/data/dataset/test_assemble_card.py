@@ -54,7 +54,8 @@ def test_the_front_matter_names_the_files_of_each_split_and_no_other(tmp_path: P
     assert (["n<1K"], "small") == (matter["size_categories"], matter["pretty_name"])
 
 
-def test_the_card_says_what_was_asked_what_came_what_is_missing_and_how_to_ask(tmp_path: Path) -> None:
+def test_the_card_states_request_counts_gaps_and_prompt_format(tmp_path: Path) -> None:
+    """The card states what was requested, what was answered, what is missing, and the prompt format."""
     run = WrittenRun(tmp_path, settings=Settings(limit=30))
     run.write(run.answer(index, f"Hero {index} flies.", "length" if index < 3 else "stop") for index in range(30))
     card = assemble(tmp_path).card.read_text()

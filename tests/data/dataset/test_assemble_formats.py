@@ -140,9 +140,8 @@ def test_the_readme_of_a_person_is_never_overwritten(tmp_path: Path) -> None:
         ("text_valid.jsonl", {"format": "text", "split": 0.2}),
     ],
 )
-def test_rows_of_a_person_are_never_overwritten_unless_a_recipe_says_whose_they_are(
-    tmp_path: Path, name: str, choice: dict[str, Any]
-) -> None:
+def test_assemble_overwrites_only_files_that_a_recipe_claims(tmp_path: Path, name: str, choice: dict[str, Any]) -> None:
+    """Assemble never overwrites a file unless a recipe beside it shows that assemble wrote it."""
     heroes(tmp_path / "run")
     own = tmp_path / name
     own.write_text("mine")
@@ -153,7 +152,8 @@ def test_rows_of_a_person_are_never_overwritten_unless_a_recipe_says_whose_they_
     assert elsewhere.data == assemble(tmp_path / "run", out=tmp_path / "out", **choice).data
 
 
-def test_a_stub_that_a_person_changed_stays_and_an_unchanged_one_is_made_anew_or_goes(tmp_path: Path) -> None:
+def test_assemble_keeps_edited_stubs_and_renews_untouched_ones(tmp_path: Path) -> None:
+    """A trainer stub edited by hand is kept; an unedited one is rewritten, or removed where it no longer fits."""
     heroes(tmp_path / "run")
     out = tmp_path / "out"
     assert () == assemble(tmp_path / "run", out=out).changed
@@ -302,7 +302,8 @@ def ranked(tmp_path: Path, run: WrittenRun, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_stubs_name_the_folders_own_files_and_the_columns_that_are_in_them(tmp_path: Path, name: str) -> None:
+def test_trainer_stubs_name_the_folders_own_files_and_columns(tmp_path: Path, name: str) -> None:
+    """Trainer stubs name the folder's own files and only columns that those files have."""
     run = heroes(tmp_path)
     assembled = assemble(tmp_path, format=name, split=0.2, **ranked(tmp_path, run, name))
     assert_axolotl(assembled)

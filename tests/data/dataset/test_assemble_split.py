@@ -44,9 +44,8 @@ fractions = st.floats(0.01, 0.5)
 
 @settings(max_examples=60, deadline=None)
 @given(small_grids, fractions, st.integers(0, 2**32), st.floats(0, 1))
-def test_every_value_has_its_share_to_within_three_cells_and_so_has_every_beginning(
-    grid: Grid, fraction: float, seed: int, part: float
-) -> None:
+def test_each_value_gets_its_share_to_within_three_cells(grid: Grid, fraction: float, seed: int, part: float) -> None:
+    """Each value gets its validation share to within three cells, in the whole grid and in any prefix of it."""
     valid = sides_of(grid, fraction, seed)
     assert worst_miss(grid, valid, fraction) <= 3.0
     assert worst_miss(grid, valid[: round(part * grid.size)], fraction) <= 3.0
@@ -54,9 +53,10 @@ def test_every_value_has_its_share_to_within_three_cells_and_so_has_every_beginn
 
 @settings(max_examples=30, deadline=None)
 @given(small_grids, fractions, st.integers(0, 99), st.randoms(use_true_random=False))
-def test_a_cell_has_the_same_side_in_whatever_order_and_company_it_is_asked_for(
+def test_a_cells_side_does_not_depend_on_the_lookups_around_it(
     grid: Grid, fraction: float, seed: int, chance: Any
 ) -> None:
+    """A cell's side of the split does not depend on which cells are looked up or in which order."""
     all_sides = sides_of(grid, fraction, seed)
     some = chance.sample(range(grid.size), chance.randint(1, grid.size))
     split = Split(grid, fraction, seed)

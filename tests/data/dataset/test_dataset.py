@@ -20,7 +20,8 @@ def texts(run: Path) -> list[str]:
     return [row["response_txt"] for row in RunRows(run)]
 
 
-def test_rows_come_in_the_grids_order_whatever_order_and_segment_they_were_written_in(tmp_path: Path) -> None:
+def test_rows_come_in_grid_order_however_they_were_written(tmp_path: Path) -> None:
+    """Rows come in grid order, whatever the order and segment in which they were written."""
     run = WrittenRun(tmp_path)
     order = list(range(run.plan.size))
     random.Random(3).shuffle(order)
@@ -96,7 +97,8 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
         RunRows(tmp_path)
 
 
-def test_failures_are_the_latest_of_each_unanswered_task_most_frequent_kind_first(tmp_path: Path) -> None:
+def test_failures_lists_the_latest_per_task_most_frequent_first(tmp_path: Path) -> None:
+    """failures() gives the latest failure of each unanswered task, most frequent kind first."""
     run = WrittenRun(tmp_path)
     other = WrittenRun(tmp_path / "other", run.spec.replace(prompt="{age} {gender} {power}?"))
     run.fail([run.failure(1, "timeout"), run.failure(2, "refused", "bad words"), run.failure(3, "refused")])
@@ -150,7 +152,8 @@ prose = st.lists(
 
 @settings(max_examples=300)
 @given(prose)
-def test_what_is_trimmed_is_a_prefix_that_ends_a_sentence_and_trimming_again_changes_nothing(text: str) -> None:
+def test_trimming_keeps_whole_sentences_and_is_idempotent(text: str) -> None:
+    """Trimming keeps a prefix that ends a sentence, and trimming again changes nothing."""
     trimmed = trim_to_sentence(text)
     assert text.startswith(trimmed)
     assert trimmed == trim_to_sentence(trimmed)

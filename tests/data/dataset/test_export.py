@@ -39,7 +39,8 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, strict=True))
 
 
-def test_columns_are_the_attributes_then_question_and_answer_then_the_rest(tmp_path: Path) -> None:
+def test_columns_are_attributes_question_answer_then_the_rest(tmp_path: Path) -> None:
+    """Columns are the attributes, then the question and the answer, then everything else."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(1, "hero"), run.answer(0, "heroine", None)])
     exported = export(tmp_path)

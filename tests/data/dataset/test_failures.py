@@ -43,7 +43,8 @@ def run() -> WrittenRun:
     return run
 
 
-def test_errors_tells_of_each_class_the_count_the_statuses_and_up_to_three_different_messages(run: WrittenRun) -> None:
+def test_errors_shows_count_statuses_and_messages_of_each_class(run: WrittenRun) -> None:
+    """Errors shows the count, the HTTP statuses and up to three different messages of each class."""
     lines = herogen("errors", "r").stdout.splitlines()
     assert "server: 7; HTTP 503 (4), 500 (2)" == lines[0]
     assert [
@@ -79,7 +80,8 @@ def test_a_class_that_no_row_was_given_up_as_is_named_with_the_nearest(run: Writ
         assert "did you mean 'timeout'? valid: refused, server, timeout" == told.fix
 
 
-def test_retry_of_some_classes_asks_for_those_rows_and_leaves_the_others_given_up() -> None:
+def test_retry_of_some_classes_leaves_other_failed_rows_alone() -> None:
+    """Retry with classes requests only the failed rows of those classes and leaves the others failed."""
     spec = small_spec(repeats=1)
     with FakeServer(lambda asked: answer(asked) if "a 24-" in asked.prompt else error(400)) as server:
         assert 8 == herogen_async.run(spec, base_url=server.url, model="m").failed

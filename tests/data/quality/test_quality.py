@@ -73,7 +73,8 @@ def test_a_filter_of_the_server_is_a_refusal_and_no_cut() -> None:
     assert {0: {"refused"}} == inspected([example(0, text(0), finish_reason="content_filter")]).flagged
 
 
-def test_an_answer_that_did_not_stop_by_itself_is_cut_and_one_without_a_reason_is_not() -> None:
+def test_an_answer_counts_as_cut_only_by_its_finish_reason() -> None:
+    """An answer that did not stop by itself is flagged as cut; one without a finish reason is not."""
     rows = [example(0, text(0), finish_reason="length"), example(1, text(1), finish_reason=None), example(2, text(2))]
     assert {0: {"cut"}} == inspected(rows).flagged
 
@@ -82,7 +83,8 @@ def test_white_space_alone_is_empty() -> None:
     assert {0: {"empty"}, 2: {"empty"}} == of("", text(1), " \n\t").flagged
 
 
-def test_equal_but_for_case_spaces_and_accents_form_is_a_duplicate_of_the_first_which_stays() -> None:
+def test_case_spacing_and_accent_form_do_not_hide_a_duplicate() -> None:
+    """Rows that differ only in case, spacing or accent form are duplicates of the first, which is kept."""
     first = text(1) + " caf\u00e9"
     quality = of(text(0), first, first.upper() + "\n", first.replace("caf\u00e9", "cafe\u0301").replace(" ", "  "))
     assert {2: {"duplicate"}, 3: {"duplicate"}} == quality.flagged
@@ -90,7 +92,8 @@ def test_equal_but_for_case_spaces_and_accents_form_is_a_duplicate_of_the_first_
     assert (1, (2, 3), 1.0) == (group.stays, group.others, group.similarity)
 
 
-def test_one_other_word_in_sixty_is_a_near_duplicate_and_every_sixth_is_not() -> None:
+def test_one_word_in_sixty_changed_is_a_near_duplicate() -> None:
+    """One changed word in sixty makes a near-duplicate; one in six does not."""
     words = text(1).split()
     one = [*words[:30], "elsewhere", *words[31:]]
     many = ["elsewhere" if at % 6 == 0 else word for at, word in enumerate(words)]
@@ -124,7 +127,8 @@ def test_a_language_of_a_fifth_of_the_rows_is_meant() -> None:
     assert 0 == of(*english, *[f"{GERMAN} {text(number, 5)}" for number in range(4)]).count("language")
 
 
-def test_a_tenth_and_ten_times_the_usual_length_are_outliers_but_not_in_a_tiny_set() -> None:
+def test_a_tenth_or_ten_times_the_usual_length_is_an_outlier() -> None:
+    """A tenth or ten times the usual length is an outlier, except in a tiny data set."""
     usual = [text(number, 55 + number) for number in range(20)]
     odd = [text(100, 6), text(101, 29), text(102, 600)]
     assert {20, 22} == set(of(*usual, odd[0], text(103, 35), odd[2]).flagged) - {23}
@@ -132,7 +136,8 @@ def test_a_tenth_and_ten_times_the_usual_length_are_outliers_but_not_in_a_tiny_s
     assert 0 == of(*usual[:15], *odd).count("length")
 
 
-def test_what_is_not_half_or_twice_as_long_is_no_outlier_however_alike_the_others_are() -> None:
+def test_lengths_from_half_to_double_the_usual_are_no_outliers() -> None:
+    """An answer between half and twice the usual length is no outlier, however alike the others are."""
     low, high = bounds([100] * 50) or (0, 0)
     assert (50, 200) == (round(low), round(high))
     assert not {"length"} & set().union(*of(*(text(each, 60) for each in range(30)), text(99, 40)).flagged.values())
@@ -149,7 +154,8 @@ def test_a_text_that_goes_in_circles_is_looping_and_a_refrain_is_not() -> None:
     assert not loops(words_of(text(1, 40) + " never again never again never again never again"))
 
 
-def test_the_separator_in_a_prompt_and_the_ending_in_a_completion_are_found() -> None:
+def test_a_separator_or_ending_inside_a_row_is_found() -> None:
+    """A separator inside a prompt and an ending inside a completion are both found."""
     rows = [
         example(0, text(0), prompt="a -> b"),
         example(1, "THE END END of it"),

@@ -122,7 +122,8 @@ def test_the_coverage_of_any_grid_is_drawn(grid: tuple[Mapping[str, Sequence[str
     assert 200 < height < 2600
 
 
-def test_a_map_of_two_attributes_among_more_holds_the_mean_of_the_cells_in_a_square() -> None:
+def test_a_map_of_two_attributes_among_more_shows_cell_means() -> None:
+    """A map of two attributes out of several holds, in each square, the mean of the cells it covers."""
     pytest.importorskip("numpy")
     from herogen_async.data.charts.maps import grid_maps
 
@@ -132,7 +133,8 @@ def test_a_map_of_two_attributes_among_more_holds_the_mean_of_the_cells_in_a_squ
     assert {(("a", "b"), 1.0, 0.25)} <= {((each.y, each.x), each.rows[0, 0], each.rows[1, 1]) for each in maps}
 
 
-def test_three_attributes_with_few_values_in_one_are_a_map_for_each_of_these() -> None:
+def test_three_attributes_give_a_map_per_value_of_the_smallest() -> None:
+    """Three attributes, one of them with few values, give one map for each of those values."""
     pytest.importorskip("numpy")
     from herogen_async.data.charts.maps import grid_maps
 
@@ -145,7 +147,8 @@ def test_three_attributes_with_few_values_in_one_are_a_map_for_each_of_these() -
     assert 5.0 == sum(each.rows.sum() for each in maps)
 
 
-def test_a_map_of_a_million_cells_is_joined_to_squares_that_can_be_seen_and_keeps_the_mean() -> None:
+def test_a_map_of_a_million_cells_is_merged_and_keeps_the_mean() -> None:
+    """A map of a million cells is merged into squares large enough to see, and keeps the mean."""
     pytest.importorskip("numpy")
     from herogen_async.data.charts.maps import grid_maps
 

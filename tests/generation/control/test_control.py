@@ -141,7 +141,9 @@ def test_pause_stops_the_sending_and_resume_goes_on(tmp_path: Path) -> None:
     assert 2 == sum("by ctl" in notice for notice in run.notices)
 
 
-def test_concurrency_is_more_at_once_and_less_soon_and_stays_for_the_next_session(tmp_path: Path) -> None:
+def test_set_concurrency_rises_at_once_falls_soon_and_is_kept(tmp_path: Path) -> None:
+    """A concurrency set during a run rises at once, falls soon, and is kept for the next session."""
+
     async def control(run: Running) -> None:
         assert 2 == run.server.most_in_flight
         assert 24 == (await run.ctl("set", concurrency=24))["concurrency"]
@@ -176,7 +178,9 @@ def test_a_concurrency_that_was_to_be_found_out_can_be_fixed(tmp_path: Path) -> 
     assert [("concurrency", "auto", 2), ("draining", False, True)] == run.controlled()
 
 
-def test_a_drained_run_ends_at_once_also_paused_and_can_be_resumed_to_the_exact_grid(tmp_path: Path) -> None:
+def test_drain_ends_even_a_paused_run_and_it_can_be_resumed(tmp_path: Path) -> None:
+    """Drain ends a run at once, even a paused one, and resume completes the exact grid."""
+
     async def control(run: Running) -> None:
         await run.ctl("pause")
         assert "draining" == (await run.ctl("drain"))["state"]
@@ -296,9 +300,10 @@ def test_who_is_at_work_but_can_t_be_controlled_is_named(tmp_path: Path) -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("transport_for", [RustTransport, PlainTransport])
-async def test_an_endpoint_that_was_opened_for_one_call_carries_eight_after_its_resize(
+async def test_an_endpoint_opened_for_one_call_carries_eight_resized(
     transport_for: TransportFor,
 ) -> None:
+    """An endpoint opened for one call carries eight at a time once it is resized to eight."""
     with FakeServer(lambda asked: answer(asked, delay_s=0.2)) as server:
         client = OpenAICompatible(
             Server(server.url, "none"),
@@ -333,7 +338,8 @@ def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) ->
 
 
 @pytest.mark.anyio
-async def test_a_run_that_sleeps_till_it_can_go_on_is_ended_by_drain_and_nothing_else(folder: RunFolder) -> None:
+async def test_a_sleeping_run_is_ended_by_drain_and_refuses_settings(folder: RunFolder) -> None:
+    """A run that sleeps until it can go on is ended by drain and refuses new settings."""
     at_work = AtWork()
     nap = at_work.nap = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
     steering = a_steering(folder, at_work)

@@ -122,9 +122,10 @@ def keys_used(server: FakeServer) -> list[str]:
 # -- what is sent ----------------------------------------------------------------------------------------------
 
 
-async def test_a_completions_call_sends_the_model_the_prompt_and_the_sampling_and_nothing_else(
+async def test_a_completions_call_sends_model_prompt_and_sampling(
     server: FakeServer,
 ) -> None:
+    """A completions call sends the model, the prompt and the sampling settings, and nothing else."""
     async with client(server, sampling={"temperature": 0.5, "stop": ["\n"], "min_p": 0.1}) as endpoint:
         await endpoint.complete(Request("Wer bist Du? 😀"))
     (sent,) = server.asked
@@ -139,9 +140,8 @@ async def test_a_completions_call_sends_the_model_the_prompt_and_the_sampling_an
 
 
 @pytest.mark.parametrize("system", [None, "Be brief.", ""])
-async def test_a_chat_call_sends_the_prompt_as_a_message_after_the_system_message(
-    server: FakeServer, system: str | None
-) -> None:
+async def test_a_chat_call_sends_the_prompt_after_the_system_message(server: FakeServer, system: str | None) -> None:
+    """A chat call sends the prompt as a user message after the system message, if there is one."""
     async with client(server, kind="chat", sampling={"max_completion_tokens": 9}) as endpoint:
         await endpoint.complete(Request("Who?", system))
     (sent,) = server.asked
@@ -274,7 +274,8 @@ async def test_a_body_that_was_cut_short_is_no_answer(server: FakeServer, cut: i
     assert failed.sent
 
 
-async def test_a_connection_that_the_server_closed_between_two_calls_is_opened_anew(server: FakeServer) -> None:
+async def test_a_connection_closed_between_two_calls_is_opened_again(server: FakeServer) -> None:
+    """A connection that the server closed between two calls is opened again."""
     server.behaviour = lambda asked: Reply(answer(asked).body, cut=1 << 30)  # whole, then closed unannounced
     async with client(server, concurrency=1) as endpoint:
         answers = 0
@@ -317,7 +318,8 @@ async def babbler(said: bytes) -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
 
 
-async def test_tls_with_a_server_that_speaks_none_is_a_failure_that_was_never_sent() -> None:
+async def test_tls_to_a_plain_server_is_a_failure_that_was_never_sent() -> None:
+    """TLS with a server that does not speak it is a failure whose request was never sent."""
     async with babbler(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
         failed = await failure(f"https://{address}")
     assert isinstance(failed, ConnectionFailed)
@@ -332,8 +334,11 @@ async def test_a_head_that_is_no_whole_one_is_a_broken_connection_that_was_used(
     assert failed.sent
 
 
-async def test_a_deadline_that_may_have_passed_before_the_request_left_is_not_taken_for_unsent() -> None:
-    """Nobody accepts: the kernel shakes hands for a few, the rest wait."""
+async def test_a_timeout_with_sending_in_doubt_is_not_an_unsent_one() -> None:
+    """A deadline that may pass before the request leaves is a timeout, not an unsent request.
+
+    Nobody accepts: the kernel completes a few handshakes, and the rest wait.
+    """
     with socket.socket() as listener, contextlib.ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -541,7 +546,9 @@ async def test_a_source_of_keys_that_gives_none_at_the_start_is_wrong_input(serv
     assert key not in everything_about(caught.value)
 
 
-async def test_a_source_of_keys_that_fails_at_the_start_is_wrong_input_and_shows_nothing(server: FakeServer) -> None:
+async def test_a_key_source_failing_at_the_start_is_an_input_error(server: FakeServer) -> None:
+    """A key source that fails at the start is wrong input, and the error shows nothing of the key."""
+
     async def broken() -> str:
         raise OSError(f"no token for {KEY}")
 

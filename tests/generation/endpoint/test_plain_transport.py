@@ -140,7 +140,9 @@ def test_a_connection_is_reused_when_the_answer_allows_it(run: Any, how: str) ->
     run(work())
 
 
-def test_a_request_on_a_reused_connection_that_ends_before_an_answer_is_sent_once_more(run: Any) -> None:
+def test_a_request_on_a_dead_reused_connection_is_sent_again(run: Any) -> None:
+    """A request on a reused connection that ends before an answer is sent once more."""
+
     async def work() -> None:
         async with talking([FINE, None], [FINE, None]) as (server, ask):
             await ask()

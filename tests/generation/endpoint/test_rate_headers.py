@@ -234,7 +234,9 @@ def exact(reading: Reading) -> Reading:
     return Reading(reading.resource, *(None if number is None else float(number) for number in numbers))
 
 
-def test_an_answer_without_such_headers_costs_no_look_at_any_of_its_values() -> None:
+def test_an_answer_without_limit_headers_costs_no_lookup() -> None:
+    """An answer without rate-limit headers costs no look at any header value."""
+
     def never(name: str) -> NoReturn:
         raise AssertionError(f"{name} was looked up")
 
@@ -309,7 +311,8 @@ def test_more_left_than_there_is_says_nothing_about_what_is_left() -> None:
 
 
 @pytest.mark.parametrize("reset", ["2026-11-22T18:00:30Z", str(NOW_EPOCH_S + 30), "Sun, 22 Nov 2026 18:00:30 GMT"])
-def test_an_instant_is_read_against_the_servers_own_date_and_says_nothing_without_it(reset: str) -> None:
+def test_a_reset_instant_is_read_against_the_servers_own_date(reset: str) -> None:
+    """A reset given as an instant is read against the server's own date, and ignored without one."""
     headers = {"x-ratelimit-limit": "10", "x-ratelimit-reset": reset}
     assert (Reading("requests", 10.0),) == readings_from(headers.get)
     assert (Reading("requests", 10.0),) == readings_from(headers.get, "yesterday")
@@ -345,7 +348,8 @@ VALUES = st.one_of(
 
 
 @given(st.dictionaries(st.one_of(st.sampled_from(NAMES), st.just("date"), st.text()), VALUES, max_size=12))
-def test_whatever_a_server_sends_nothing_is_raised_and_every_reading_can_be_believed(headers: dict[str, str]) -> None:
+def test_no_header_raises_and_every_reading_is_plausible(headers: dict[str, str]) -> None:
+    """Whatever headers a server sends, nothing is raised and every reading is plausible."""
     for readings in (readings_from(headers.get), readings_from(headers.get, names=tuple(headers))):
         for reading in readings:
             assert reading.limit is not None or reading.remaining is not None

@@ -28,9 +28,10 @@ def source_of(found: object) -> Callable[[], Awaitable[str]]:
     "found", [OSError("sk-secret"), "sk-secret\nX-Evil: 1", "sk-secret sk-two", "sk-secret…", "", " \n", 7, None]
 )
 @pytest.mark.parametrize(("starting", "kind", "code"), [(True, InputError, 2), (False, EndpointRefused, None)])
-async def test_a_key_that_cannot_be_had_is_the_users_to_mend_at_the_start_and_parks_a_run_later(
+async def test_an_unusable_key_is_wrong_input_first_and_parks_later(
     found: object, starting: bool, kind: type[HerogenError], code: int | None
 ) -> None:
+    """A key that cannot be used is wrong input at the start and parks a run that is under way."""
     server = Server("http://127.0.0.1:1/v1", source_of(found))
     with pytest.raises(HerogenError, match="the source of the key") as raised:
         await build_call(server, "/completions", 5.0, starting=starting)

@@ -22,7 +22,8 @@ def test_with_neither_url_nor_key_it_is_the_embedded_model() -> None:
 
 
 @pytest.mark.parametrize("model", ["embedded", "/some/where/x.gguf", "X.GGUF"])
-def test_the_embedded_model_can_be_asked_for_whatever_the_environment_says(model: str) -> None:
+def test_the_embedded_model_can_be_chosen_in_any_environment(model: str) -> None:
+    """The embedded model can be chosen whatever the environment says."""
     assert chosen(None, {**KEY, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, model) is None
 
 
@@ -145,7 +146,8 @@ def test_what_is_no_base_url_is_named_and_answered_with_an_example(url: str) -> 
         "https://one.example/v1#secret",
     ],
 )
-def test_a_base_url_that_holds_more_than_an_address_is_refused_without_showing_it(url: str) -> None:
+def test_a_base_url_beyond_an_address_is_refused_and_not_shown(url: str) -> None:
+    """A base URL that holds more than an address is refused without being shown."""
     with pytest.raises(InputError, match="more than an address") as raised:
         chosen(url, KEY)
     assert "secret" not in f"{raised.value} {raised.value.fix}"

@@ -358,7 +358,8 @@ def test_when_a_limit_is_whole_again_is_no_wait() -> None:
     assert error.retry_after_s is None
 
 
-def test_a_429_that_the_server_would_not_have_retried_is_too_fast_all_the_same() -> None:
+def test_a_429_marked_as_not_retryable_is_still_a_rate_limit() -> None:
+    """A 429 is a rate limit even where the server says that it should not be retried."""
     error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-should-retry": "false", "retry-after": "3"})
     assert isinstance(error, RateLimited)
     assert 3.0 == error.retry_after_s
@@ -445,7 +446,8 @@ def test_what_is_missing_or_wrong_beside_the_text_is_left_out(missing: str, valu
     assert {"id": got.request_id, "model": got.model, "usage": got.usage}[missing] in (None, {})
 
 
-def test_usage_keeps_its_numbers_and_those_of_its_details_and_nothing_else() -> None:
+def test_usage_keeps_only_its_numbers_and_those_of_its_details() -> None:
+    """Usage keeps its numbers and those of its details, and nothing else."""
     usage = {
         "total_tokens": 3,
         "cost": 0.5,
@@ -459,7 +461,8 @@ def test_usage_keeps_its_numbers_and_those_of_its_details_and_nothing_else() -> 
     assert kept == answered(completion(usage=usage)).usage
 
 
-def test_a_servers_words_stay_few_and_short_as_they_are_counted_for_a_whole_run() -> None:
+def test_words_from_a_server_stay_few_and_short() -> None:
+    """Words from a server stay few and short, because they are counted for a whole run."""
     many: dict[str, Any] = {"total_tokens": 3, "n" * 64: 1, "n" * 65: 1}
     many |= {f"name-{number}": number for number in range(100)}
     got = answered(completion(usage=many)).usage
@@ -506,7 +509,8 @@ NO_TEXT: list[tuple[str, object, bool]] = [
 
 
 @pytest.mark.parametrize(("body", "is_chat"), [row[1:] for row in NO_TEXT], ids=[row[0] for row in NO_TEXT])
-def test_a_success_of_the_wrong_shape_is_a_bad_answer_that_names_what_is_missing(body: object, is_chat: bool) -> None:
+def test_a_malformed_success_is_a_bad_answer_naming_the_gap(body: object, is_chat: bool) -> None:
+    """A success of the wrong shape is a bad answer that names what is missing."""
     with pytest.raises(BadAnswer, match="choices") as raised:
         answered(body, chat=is_chat)
     assert "--endpoint" in (raised.value.fix or "")
@@ -541,7 +545,8 @@ def test_an_answer_that_the_filter_took_away_is_not_paid_for_again(is_chat: bool
     assert "content_filter" == raised.value.code
 
 
-def test_a_model_that_used_up_its_tokens_before_it_answered_gave_an_empty_answer() -> None:
+def test_tokens_used_up_before_any_answer_give_an_empty_answer() -> None:
+    """A model that uses up its tokens before it answers gives an empty answer."""
     got = answered(chat(None, "length", reasoning_content="hm"), chat=True)
     assert ("", "length") == (got.text, got.finish_reason)
 
@@ -584,9 +589,8 @@ def test_whatever_a_server_sends_is_an_answer_or_an_endpoint_error(body: object,
         (410, openai_error(None), False),
     ],
 )
-def test_a_403_or_404_that_names_neither_key_nor_model_may_be_about_its_prompt_alone(
-    status: int, body: object, may_be_row: bool
-) -> None:
+def test_an_unspecific_403_or_404_may_concern_its_prompt_alone(status: int, body: object, may_be_row: bool) -> None:
+    """A 403 or 404 that names neither the key nor the model may concern its own prompt alone."""
     refused = raised_by(status, body)
     assert isinstance(refused, EndpointRefused)
     assert may_be_row == refused.may_be_row

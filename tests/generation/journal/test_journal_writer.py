@@ -193,7 +193,8 @@ asyncio.run(main())
 """
 
 
-async def test_p4_an_error_in_what_is_derived_from_a_row_comes_after_the_row_is_in_the_file(folder: RunFolder) -> None:
+async def test_p4_an_error_in_derived_data_comes_after_the_row(folder: RunFolder) -> None:
+    """An error in what is derived from a row is raised only after the row is in the file."""
     journal = JournalWriter(folder)
 
     def fail(_: Written) -> None:
@@ -206,7 +207,8 @@ async def test_p4_an_error_in_what_is_derived_from_a_row_comes_after_the_row_is_
     assert [1] == numbers_in(folder.segment(0))
 
 
-async def test_p10_a_lone_row_is_written_within_five_milliseconds_without_anybody_asking(folder: RunFolder) -> None:
+async def test_p10_a_lone_row_is_written_within_five_milliseconds(folder: RunFolder) -> None:
+    """A lone row is written within five milliseconds without anybody asking for it."""
     assert BATCH_S <= 0.005
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -385,9 +387,8 @@ async def test_p5_a_reopened_journal_appends_to_the_last_segment(folder: RunFold
     assert {0, last} == {int(path.stem[-5:]) for path in folder.segments()}
 
 
-async def test_past_a_size_a_new_segment_begins_and_the_old_one_was_synced_first(
-    folder: RunFolder, syncs: Syncs
-) -> None:
+async def test_a_full_segment_is_synced_before_the_next_one_begins(folder: RunFolder, syncs: Syncs) -> None:
+    """A segment past its size is synced before a new one begins."""
     journal = JournalWriter(folder, segment_bytes=2 * len(line(0)))
     async with running(journal) as told:
         for number in range(7):
@@ -446,9 +447,8 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
     return made
 
 
-async def test_p2_a_row_is_synced_soon_after_it_is_written_without_another_coming(
-    folder: RunFolder, syncs: Syncs
-) -> None:
+async def test_p2_a_lone_row_is_synced_soon_after_it_is_written(folder: RunFolder, syncs: Syncs) -> None:
+    """A row is synced soon after it is written, without another one coming."""
     assert (2 * syncing.SYNC_S, SYNC_LINES) == (0.05, 256)
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -469,9 +469,8 @@ async def test_p2_many_rows_are_synced_without_waiting_for_the_timer(
         assert await asyncio.to_thread(syncs.begun.wait, DEADLINE_S)
 
 
-async def test_p2_rows_that_come_while_a_sync_runs_are_written_beside_it_and_synced_by_the_next(
-    folder: RunFolder, syncs: Syncs
-) -> None:
+async def test_p2_rows_during_a_sync_are_written_and_synced_next(folder: RunFolder, syncs: Syncs) -> None:
+    """Rows that come while a sync runs are written beside it and synced by the next one."""
     syncs.may_end.clear()
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -489,9 +488,10 @@ async def test_p2_rows_that_come_while_a_sync_runs_are_written_beside_it_and_syn
         await told.until(lambda: told.rows == 200)
 
 
-async def test_p2_periodic_never_acknowledges_more_than_256_rows_that_no_sync_has_vouched_for(
+async def test_p2_periodic_acknowledges_at_most_256_unsynced_rows(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Periodic durability never acknowledges more than 256 rows that no sync has covered."""
     monkeypatch.setattr(syncing, "SYNC_S", 2 * DEADLINE_S)  # else a slow sync ends the acknowledging sooner
     syncs.may_end.clear()
     journal = JournalWriter(folder)
@@ -505,9 +505,10 @@ async def test_p2_periodic_never_acknowledges_more_than_256_rows_that_no_sync_ha
         await told.until(lambda: told.rows == 1000)
 
 
-async def test_p2_periodic_acknowledges_nothing_while_a_sync_takes_longer_than_its_time(
+async def test_p2_periodic_acknowledges_nothing_in_an_overdue_sync(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Periodic durability acknowledges nothing while a sync takes longer than its time."""
     monkeypatch.setattr(syncing, "SYNC_S", 0.001)
     syncs.may_end.clear()
     journal = JournalWriter(folder)
@@ -562,9 +563,10 @@ async def test_p2_the_mark_says_how_far_a_sync_has_vouched(folder: RunFolder, sy
     assert sorted(marks) == marks
 
 
-async def test_p9_a_refused_sync_is_healed_by_cutting_back_and_writing_again_what_is_safe_elsewhere_first(
+async def test_p9_a_refused_sync_is_healed_by_cutting_and_rewriting(
     folder: RunFolder, syncs: Syncs, at_once: None
 ) -> None:
+    """A refused sync is healed by saving its rows elsewhere, cutting the file back and writing them again."""
     syncs.error = OSError(errno.EIO, os.strerror(errno.EIO))
     saved: list[bytes] = []
     marks: list[Mark] = []
@@ -623,9 +625,8 @@ async def test_p9_the_last_sync_counts_too(folder: RunFolder, syncs: Syncs, at_o
 # -- P9: a disk that refuses ---------------------------------------------------------------------------------------
 
 
-async def test_p9_a_full_disk_is_told_and_nothing_is_lost_or_doubled_when_room_comes_back(
-    full_disk: RunFolder, at_once: None
-) -> None:
+async def test_p9_a_full_disk_is_reported_and_loses_nothing(full_disk: RunFolder, at_once: None) -> None:
+    """A full disk is reported, and once there is room again nothing is lost or doubled."""
     ballast = full_disk.path / "ballast"
     ballast.write_bytes(b"x" * 64 * 1024)
     journal = JournalWriter(full_disk)
@@ -648,9 +649,8 @@ async def test_p9_a_full_disk_is_told_and_nothing_is_lost_or_doubled_when_room_c
     assert list(range(110)) == numbers_in(full_disk.segment(0))
 
 
-async def test_p9_a_disk_that_stays_full_ends_the_run_with_the_number_of_rows_that_it_refused(
-    full_disk: RunFolder, at_once: None
-) -> None:
+async def test_p9_a_disk_that_stays_full_ends_with_a_row_count(full_disk: RunFolder, at_once: None) -> None:
+    """A disk that stays full ends the run with the number of rows that it refused."""
     journal = JournalWriter(full_disk)
     told = Told(journal)
     task = asyncio.create_task(journal.run())
@@ -733,9 +733,8 @@ def test_p9_a_file_that_may_not_grow_is_the_same_as_a_full_disk(tmp_path: Path, 
 
 
 @needs_dev_full
-async def test_p9_a_file_that_refuses_even_to_be_cut_back_ends_with_a_disk_error_and_the_other_file_is_kept(
-    folder: RunFolder, at_once: None
-) -> None:
+async def test_p9_a_file_that_cannot_even_be_cut_back_is_a_disk_error(folder: RunFolder, at_once: None) -> None:
+    """A file that cannot even be cut back ends in a disk error, and the other file is kept."""
     folder.failures.symlink_to("/dev/full")
     journal = JournalWriter(folder)
     told = Told(journal)

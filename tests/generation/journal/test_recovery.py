@@ -117,9 +117,10 @@ async def append(folder: RunFolder, *rows: bytes, failures: tuple[bytes, ...] = 
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_p3_torn_at_any_byte_of_its_last_two_rows_a_journal_keeps_every_whole_row_and_fuses_nothing(
+async def test_p3_a_journal_torn_at_any_byte_keeps_every_whole_row(
     folder: RunFolder,
 ) -> None:
+    """Torn at any byte of its last two rows, a journal keeps every whole row and fuses none."""
     rows = [small_row(0), small_row(1), small_row(2)]
     whole = b"".join(rows)
     for size in range(len(rows[0]), len(whole) + 1):
@@ -197,7 +198,8 @@ def test_p3_a_tail_of_garbage_is_cut_whatever_it_is(folder: RunFolder, garbage: 
     assert sound == path.read_bytes()
 
 
-def test_p3_what_was_cut_is_kept_by_its_owner_under_a_name_that_no_reader_takes_for_rows(folder: RunFolder) -> None:
+def test_p3_a_cut_tail_is_kept_privately_and_not_read_as_rows(folder: RunFolder) -> None:
+    """A tail that was cut off is kept for its owner alone, under a name that no reader takes for rows."""
     rewrite(folder, small_row(0) + b'{"key"')
     [torn] = repaired(folder)
     assert "rows-00000.torn-20260101T120000000000" == torn.kept_in.name
@@ -223,7 +225,8 @@ def test_p3_repairing_twice_is_repairing_once(folder: RunFolder) -> None:
     assert before == content(folder)
 
 
-def test_p3_more_torn_lines_than_were_ever_unsynced_are_damage_and_nothing_is_cut(folder: RunFolder) -> None:
+def test_p3_too_many_torn_lines_are_damage_and_nothing_is_cut(folder: RunFolder) -> None:
+    """More torn lines than can ever have been unsynced are damage, and nothing is cut."""
     path = rewrite(folder, small_row(0) + b"x\n" * TORN_LINES)
     assert 1 == len(repaired(folder))
     assert small_row(0) == path.read_bytes()
@@ -250,9 +253,8 @@ DAMAGED = small_row(0) + full_row(1) + small_row(2) + small_row(3)
 @given(st.integers(0, len(DAMAGED) - 2), st.integers(0, 7))
 @example(len(DAMAGED) - 2, 0)
 @example(len(DAMAGED) - 4, 5)  # another case of a hexadecimal digit
-def test_a_flipped_bit_is_damage_named_by_file_line_and_byte_and_nothing_is_changed(
-    folder: RunFolder, position: int, bit: int
-) -> None:
+def test_a_flipped_bit_is_damage_named_by_file_line_and_byte(folder: RunFolder, position: int, bit: int) -> None:
+    """A flipped bit is damage named by file, line and byte, and nothing is changed."""
     data = bytearray(DAMAGED)
     data[position] ^= 1 << bit
     path = rewrite(folder, bytes(data))
@@ -282,9 +284,8 @@ def test_damage_in_failures_is_named_too(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("last", [None, b"", small_row(4)], ids=["missing", "empty", "whole"])
-def test_a_torn_tail_is_fine_only_in_the_last_segment_since_the_others_were_synced(
-    folder: RunFolder, last: bytes | None
-) -> None:
+def test_a_torn_tail_is_accepted_only_in_the_last_segment(folder: RunFolder, last: bytes | None) -> None:
+    """A torn tail is accepted only in the last segment, since the others were synced."""
     rewrite(folder, small_row(0) + small_row(1)[:-9])
     if last is None:
         assert [0] == done(folder)
@@ -361,7 +362,8 @@ def test_events_that_cannot_be_read_are_an_error_for_a_person(folder: RunFolder)
     assert caught.value.fix is not None
 
 
-def test_a_server_that_never_says_the_same_word_twice_does_not_fill_the_memory(folder: RunFolder) -> None:
+def test_ever_new_words_from_a_server_do_not_fill_the_memory(folder: RunFolder) -> None:
+    """A server that never says the same word twice does not fill the memory."""
     rows = [small_row(n, finish_reason=f"word-{n}", usage={f"tokens-{n}": 2}) for n in range(PLAN.size)]
     rewrite(folder, b"".join(rows))
     found = replay(folder, Lineage(PLAN))
@@ -379,7 +381,8 @@ def test_a_task_counts_as_failed_until_it_is_answered(folder: RunFolder) -> None
     assert [1, 2, 2, 3] == [record["index"] for record in read_failures(folder)]
 
 
-def test_rows_are_read_over_all_segments_in_writing_order_with_their_places(folder: RunFolder) -> None:
+def test_rows_are_read_over_all_segments_in_writing_order(folder: RunFolder) -> None:
+    """Rows are read over all segments in writing order, each with its place."""
     folder.segment(0).write_bytes(small_row(2) + small_row(0))
     folder.segment(1).write_bytes(small_row(1))
     folder.segment(2).touch()

@@ -26,7 +26,8 @@ def test_what_a_run_syncs_while_it_is_looked_at_is_no_shortfall(tmp_path: Path) 
     lock.release()
 
 
-def test_d4_a_file_that_somebody_cut_off_is_told_before_what_it_held_is_asked_again(tmp_path: Path) -> None:
+def test_d4_a_file_cut_short_is_reported_before_rows_repeat(tmp_path: Path) -> None:
+    """A file that somebody cut short is reported before its rows are requested again."""
     spec = small_spec(values=5)
     notices: list[str] = []
     with FakeServer() as server:

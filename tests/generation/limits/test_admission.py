@@ -198,10 +198,13 @@ def uses(draw: st.DrawFn) -> tuple[float, float, list[tuple[str, Any]]]:
 @example((7.0, 7.0, [("pass", HOUR_S), ("pass", -HOUR_S), ("ask", (0, 1)), ("pass", HOUR_S), ("ask", (0, 1))]))
 @example((7.0, 7.0, [("ask", (0, 2)), ("pass", HOUR_S), ("ask", (0, 2)), ("pass", -HOUR_S), ("ask", (0, 2))]))
 @given(uses())
-def test_what_is_sent_in_any_window_is_at_most_the_burst_and_the_boost_and_the_rate(
+def test_sends_in_any_window_stay_within_burst_boost_and_rate(
     use: tuple[float, float, list[tuple[str, Any]]],
 ) -> None:
-    """I1, of requests and of tokens: whatever is refused, given back or told, and however the clock jumps."""
+    """I1: requests and tokens sent in any window never exceed the burst, the boost and the rate.
+
+    This holds whatever is refused, given back or reported, and however the clock jumps.
+    """
     rpm, tpm, plan = use
     trace = Trace(admission_of(START, rpm=rpm, tpm=tpm))
     for _ in trace.run(plan):
@@ -247,10 +250,10 @@ def test_nothing_goes_inside_a_gate(use: tuple[float, float, list[tuple[str, Any
 
 @settings(max_examples=60)
 @given(rates, pauses, st.data())
-def test_what_the_server_charged_is_at_most_the_burst_and_the_rate_whatever_was_given_back(
+def test_charges_stay_within_burst_and_rate_despite_refunds(
     tpm: float, pauses: list[float], data: st.DataObject
 ) -> None:
-    """I1, for a server that refunds."""
+    """I1: what a server with refunds charges never exceeds burst and rate, whatever was given back."""
     admission = admission_of(tpm=tpm)
     burst = bucket_of(admission, "tokens").burst
     tickets: list[Ticket] = []
@@ -371,8 +374,8 @@ def test_a_clock_that_goes_backwards_adds_nothing_and_loses_nothing(moves: list[
         assert (steady.level, steady.boost) == (stepping.level, stepping.boost)
 
 
-def test_a_need_larger_than_the_bucket_goes_alone_from_a_full_one_and_its_debt_is_paid_before_the_next() -> None:
-    """I3."""
+def test_a_need_over_the_bucket_goes_alone_and_pays_its_debt() -> None:
+    """I3: a need larger than the bucket goes alone from a full one, and its debt is paid before the next."""
     admission = admission_of(tpm=6000)  # 100 a second, at most so many at once
     reserved(admission, 12, 0.0)
     assert pytest.approx(0.87) == waits(admission, 1000, 0.0).wait_s
@@ -384,8 +387,11 @@ def test_a_need_larger_than_the_bucket_goes_alone_from_a_full_one_and_its_debt_i
     reserved(admission, 5, 0.8701 + 9.0501)
 
 
-def test_a_bucket_of_tokens_holds_two_of_the_needs_that_come_or_else_what_comes_back_would_be_lost() -> None:
-    """100 a second, 30 reserved and 10 used of each: what is used is the limit, and not what is reserved."""
+def test_a_token_bucket_holds_two_needs_and_loses_no_refund() -> None:
+    """A token bucket holds two of the needs that come, so that no refund is lost.
+
+    At 100 a second, with 30 reserved and 10 used each, the limit applies to what is used.
+    """
     admission = admission_of(tpm=6000)
     now, used, coming_back = 0.0, 0, []
     while now < 60:
@@ -470,8 +476,11 @@ def test_the_margin_never_falls_below_a_half() -> None:
     assert 0.5 == admission.table.margin
 
 
-def test_who_refuses_for_less_than_two_seconds_counts_by_the_second_and_gets_what_fits_in_each() -> None:
-    """Requests arrive some milliseconds early or late: for ten minutes that much of each second is kept free."""
+def test_a_refusal_under_two_seconds_means_a_per_second_limit() -> None:
+    """A refusal for under two seconds means a limit by the second, and each second gets what fits.
+
+    Requests arrive some milliseconds early or late: that much of each second stays free for ten minutes.
+    """
     admission = admission_of(rpm=60_000)
     bucket = bucket_of(admission, "requests")
     bucket.set_boost(1000)
@@ -532,7 +541,8 @@ def test_a_refusal_for_tokens_ends_the_refunds(names_tokens: bool, left: float) 
     assert left == tokens.level
 
 
-def test_with_refunds_ended_an_answer_that_cost_more_than_was_reserved_is_still_owed() -> None:
+def test_without_refunds_an_answer_over_its_reservation_is_owed() -> None:
+    """Once refunds have ended, an answer that cost more than was reserved is still owed."""
     admission = admission_of(rpm=6000, tpm=60_000)
     ticket = reserved(admission, 50, 0.0)
     admission.refunds = False
@@ -584,7 +594,8 @@ def test_without_limits_everything_goes_at_once() -> None:
     assert 1000 == admission.outstanding
 
 
-def test_on_a_ramp_as_many_are_in_flight_as_were_answered_and_sixteen_until_a_limit_is_told() -> None:
+def test_a_ramp_allows_16_plus_the_answered_until_a_limit() -> None:
+    """Until a limit is known, a ramp allows sixteen calls in flight plus as many as were answered."""
     admission = Admission(0.0, ramp=True)
     tickets = [reserved(admission, 1, 0.0) for _ in range(16)]
     assert (float("inf"), "concurrency") == waits(admission, 1, 0.0)
@@ -613,7 +624,8 @@ def test_a_days_limit_is_spent_at_once_and_then_waited_for(given: dict[str, floa
     assert pytest.approx(DAY_S / 100, rel=0.01) == granted.wait_s
 
 
-def test_a_server_that_asks_for_a_slower_ramp_gets_less_and_within_a_minute_all_of_it_again() -> None:
+def test_a_slower_ramp_sends_less_and_recovers_within_a_minute() -> None:
+    """A server that asks for a slower ramp gets less, and the full rate again within a minute."""
     admission = admission_of(rpm=6000)
     now, per_s = 0.0, [0] * 120
     ticket = reserved(admission, 0, now)
@@ -634,7 +646,8 @@ def test_a_server_that_asks_for_a_slower_ramp_gets_less_and_within_a_minute_all_
     assert all(per_s[before] <= per_s[before + 5] + 2 for before in range(0, 100, 5))
 
 
-def test_a_server_that_asks_for_a_slower_ramp_twice_for_one_moment_is_heard_once() -> None:
+def test_two_slower_ramp_requests_at_one_moment_count_once() -> None:
+    """A server that asks twice for a slower ramp at one moment is obeyed once."""
     admission = admission_of(rpm=6000)
     first, second = reserved(admission, 0, 0.0), reserved(admission, 0, 0.01)
     for ticket in (first, second):

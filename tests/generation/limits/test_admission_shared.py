@@ -175,8 +175,11 @@ def test_what_headers_told_one_that_is_left_holds_for_the_other() -> None:
     assert "tokens" == waits(other, 200, 0.03).why
 
 
-def test_who_finds_the_ledger_busy_waits_a_moment_and_after_a_second_goes_on_alone() -> None:
-    """Whoever holds it was stopped in the middle."""
+def test_a_busy_ledger_is_waited_for_a_second_and_then_left() -> None:
+    """A ledger that is busy is waited for in short steps, and after a second the process goes on alone.
+
+    Its holder was stopped in the middle.
+    """
     ledger = MemoryLedger()
     one, _ = sharing(ledger, rpm=6000)
     ledger.busy = True
@@ -190,7 +193,8 @@ def test_who_finds_the_ledger_busy_waits_a_moment_and_after_a_second_goes_on_alo
     assert "ledger" == waits(one, 0, 3.0).why  # its patience begins anew
 
 
-def test_a_refusal_while_the_ledger_is_busy_closes_ones_own_gate_at_once_and_the_others_soon() -> None:
+def test_a_refusal_with_a_busy_ledger_closes_its_own_gate() -> None:
+    """A refusal while the ledger is busy closes the process's own gate at once and the others' soon after."""
     ledger = MemoryLedger()
     one, other = sharing(ledger, rpm=6000)
     ticket = reserved(one, 0, 0.0)

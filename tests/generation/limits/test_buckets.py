@@ -206,8 +206,11 @@ def test_what_a_day_permits_may_be_spent_at_once() -> None:
     assert pytest.approx(86.4) == wait.wait_s
 
 
-def test_what_was_taken_for_a_minutes_limit_and_is_a_days_no_longer_paces_by_the_minute() -> None:
-    """14,400 a day: each request takes 6 s to come back."""
+def test_a_limit_found_to_be_daily_stops_pacing_by_the_minute() -> None:
+    """A limit first taken as per minute and found to be per day no longer paces by the minute.
+
+    At 14,400 a day, each request takes 6 s to come back.
+    """
     table = table_of()
     for number in range(1, 4):
         table.learn(Reading("requests", 14_400, 14_400.0 - number, 6.0 * number), NONE_SENT, 0.0, 0.0)
@@ -266,7 +269,8 @@ def test_what_is_within_reason_is_believed() -> None:
 # -- what several processes share ------------------------------------------------------------------------------
 
 
-def test_levels_are_restored_as_they_were_left_and_gain_what_has_passed_since() -> None:
+def test_levels_are_restored_and_gain_what_has_come_back_since() -> None:
+    """Levels are restored as they were left and gain what the time since then brings."""
     one, other = table_of(rpm=6000, tpm=60_000, rpd=500), table_of(rpm=6000, tpm=60_000, rpd=500)
     for _ in range(3):
         one.take(10, 20)

@@ -123,7 +123,8 @@ def test_at_the_end_the_page_holds_what_no_row_tells_and_no_more(seed: int) -> N
     assert page.charged / 1e6 < provider.billed - in_rows + 1.1e-6
 
 
-def test_all_of_a_budget_is_used_but_for_less_than_one_requests_worst_case() -> None:
+def test_a_budget_is_used_up_to_within_one_worst_case() -> None:
+    """All of a budget is used except for less than one request's worst case."""
     budget = make(0.01)
     while budget.fits(100):
         budget.settle(budget.reserve(100), 100, Charge.ANSWERED, Used(25, 20))
@@ -155,7 +156,8 @@ def test_cached_prompt_tokens_have_their_own_price() -> None:
     assert pytest.approx((400 * 0.4 + 600 * 0.1 + 10 * 1.6) / 1e6) == budget.spent_usd
 
 
-def test_a_limit_without_a_most_of_answer_tokens_is_a_mistake_of_the_caller() -> None:
+def test_a_budget_without_a_maximum_of_answer_tokens_fails() -> None:
+    """A spending limit without a maximum of answer tokens is the caller's mistake."""
     with pytest.raises(ValueError, match="worst case"):
         Budget(RATES, answer_tokens=None, limit_usd=1.0)
 

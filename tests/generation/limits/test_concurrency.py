@@ -246,7 +246,8 @@ def test_a_server_that_changes_its_slots_is_followed_within_half_a_minute(kind: 
         assert 1.0 > queueing(ends, changed + 30, changed + 70)
 
 
-def test_the_knee_says_that_the_endpoint_binds_and_is_unknown_while_growing() -> None:
+def test_a_knee_means_that_the_endpoint_is_the_limit() -> None:
+    """A knee says that the endpoint is the limit; it is unknown while concurrency still grows."""
     control = AdaptiveConcurrency()
     assert control.knee is None
     assert not control.settled
@@ -255,7 +256,8 @@ def test_the_knee_says_that_the_endpoint_binds_and_is_unknown_while_growing() ->
     assert control.knee in range(8, 13)
 
 
-def test_at_the_largest_limit_the_concurrency_binds_and_no_knee_is_claimed() -> None:
+def test_at_the_largest_limit_concurrency_binds_without_a_knee() -> None:
+    """At the largest limit, concurrency is what binds, and no knee is claimed."""
     control = AdaptiveConcurrency(largest=32)
     ends = simulate(control, Slots(500, services("lognormal", 1)), 60)
     assert control.knee is None
@@ -272,8 +274,11 @@ def test_it_climbs_to_hundreds_within_twelve_latencies() -> None:
 # ---- a server that batches ----
 
 
-def test_a_batching_server_ends_where_more_gains_less_than_a_third_of_proportional() -> None:
-    """There 100 in flight have an elasticity of 1/3 and 73 % of what 512 have; noise lets it rest a little beyond."""
+def test_a_batching_server_ends_where_more_calls_gain_little() -> None:
+    """With a batching server, the limit settles where more calls gain less than a third of proportional.
+
+    Here that is at 100 in flight, with 73 % of the rate of 512; noise lets it rest a little beyond.
+    """
     best = max(per_s(simulate(Fixed(n), Batching(random.Random(n)), 60), 20, 60) for n in (64, 128, 256, 512))
     reached = []
     for seed in range(5):
@@ -323,7 +328,8 @@ def in_flight(control: AdaptiveConcurrency, calls: int, now: float) -> AdaptiveC
 
 
 @pytest.mark.parametrize("tells_latency", [True, False])
-def test_a_burst_of_429s_is_one_cut_and_an_answer_after_it_allows_the_next(tells_latency: bool) -> None:
+def test_a_burst_of_429s_is_one_cut_until_an_answer_follows(tells_latency: bool) -> None:
+    """A burst of 429s is one cut, and an answer after it allows the next."""
     control = in_flight(AdaptiveConcurrency(initial=100), 100, 0.0)
     for _ in range(100):
         control.refused(1.0, 1.0 if tells_latency else None)
@@ -333,7 +339,8 @@ def test_a_burst_of_429s_is_one_cut_and_an_answer_after_it_allows_the_next(tells
     assert 64 == control.limit
 
 
-def test_a_call_sent_before_the_cut_does_not_cut_again_though_others_were_answered_since() -> None:
+def test_a_call_sent_before_the_cut_does_not_cut_again() -> None:
+    """A call sent before the cut does not cut again, although others have been answered since."""
     control = in_flight(AdaptiveConcurrency(initial=100), 100, 0.0)
     control.refused(1.0, 1.0)
     in_flight(control, 1, 1.0).finished(0.5, 1.5)
@@ -358,7 +365,8 @@ def test_quick_failures_are_no_throughput() -> None:
         assert 0.85 * 8 / SERVICE_S <= per_s(ends, 15, 60)
 
 
-def test_a_server_that_begins_to_fail_at_the_present_limit_is_come_down_to() -> None:
+def test_the_limit_comes_down_to_a_server_that_begins_to_fail() -> None:
+    """If a server begins to fail at the present limit, the limit comes down."""
     for seed in SEEDS:
         server = Slots(24, services("lognormal", seed))
 
@@ -441,9 +449,10 @@ def test_one_slot_is_come_down_to_and_never_below_the_smallest(smallest: int) ->
     st.integers(0, 2**32),
     st.sampled_from([(0.8, 0.1), (0.45, 0.05), (0.0, 0.9)]),
 )
-def test_the_limit_stays_within_its_bounds_whatever_happens_and_whatever_the_clock_does(
+def test_the_limit_stays_in_bounds_whatever_the_clock_does(
     smallest: int, room: int, more: int, seed: int, odds: tuple[float, float]
 ) -> None:
+    """The limit stays within its bounds, whatever happens and whatever the clock does."""
     rng = random.Random(seed)
     control = AdaptiveConcurrency(initial=smallest + room, smallest=smallest, largest=smallest + room + more)
     now = 0.0
@@ -488,8 +497,11 @@ def test_an_hour_of_sleep_in_the_middle_does_no_harm() -> None:
         assert 0.85 * 8 / SERVICE_S <= per_s(ends, 3662, 3700)
 
 
-def test_a_server_that_got_far_slower_is_not_taken_for_one_asleep_for_ever() -> None:
-    """From one slot at 6 s to eight at 150 s: each single gap is as long as a suspend."""
+def test_a_far_slower_server_is_not_forever_taken_for_a_suspend() -> None:
+    """A server that becomes far slower is not forever mistaken for a suspended machine.
+
+    It goes from one slot at 6 s to eight at 150 s: each single gap is as long as a suspend.
+    """
     service_s = 6.0
     server = Slots(1, lambda: service_s)
 

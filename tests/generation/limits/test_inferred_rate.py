@@ -43,7 +43,8 @@ def test_who_counts_by_the_minute_takes_what_it_accepted_in_the_last_one(asked_s
     assert pytest.approx(0.98 * 50, rel=0.02) == rate(pace)
 
 
-def test_between_two_refusals_a_bucket_was_empty_twice_so_that_is_its_rate() -> None:
+def test_the_rate_is_what_was_sent_between_two_refusals() -> None:
+    """At each of two refusals the bucket was empty, so what was sent between them is its rate."""
     pace = InferredRate()
     now = sending(pace, 80, 20)
     pace.refused(now - 0.1, None, now)
@@ -99,7 +100,8 @@ def test_whatever_is_refused_the_rate_stays_one_that_goes_on(
             assert 1 / 60 <= rate(pace) <= 41 * len(episodes) * 20
 
 
-def test_a_slower_ramp_starts_lower_and_is_dropped_when_it_is_back_where_it_was() -> None:
+def test_a_slower_ramp_starts_lower_and_ends_at_the_old_rate() -> None:
+    """A slower ramp starts lower and is dropped once it is back at the old rate."""
     pace = InferredRate()
     pace.slow_down(0.0, 100.0, 1.0)
     assert pytest.approx(SLOW_DOWN * 100) == rate(pace)
@@ -111,7 +113,8 @@ def test_a_slower_ramp_starts_lower_and_is_dropped_when_it_is_back_where_it_was(
     assert 10 < dropped_s <= 60
 
 
-def test_a_slower_ramp_of_a_rate_that_is_not_known_starts_from_what_was_sent() -> None:
+def test_a_slower_ramp_of_unknown_rate_starts_at_the_sent_rate() -> None:
+    """A slower ramp of an unknown rate starts from what was sent."""
     pace = InferredRate()
     now = sending(pace, 200, 10)
     pace.slow_down(now - 0.1, None, now)

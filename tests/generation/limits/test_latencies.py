@@ -76,7 +76,8 @@ def test_fade_above_one_call_is_refused() -> None:
         Latencies(fade_above=1)
 
 
-def test_the_deadline_is_the_ceiling_up_to_the_50th_call_and_then_four_times_p99() -> None:
+def test_the_deadline_is_the_ceiling_until_50_calls_give_a_p99() -> None:
+    """The deadline is the ceiling up to the 50th call and then four times p99."""
     latencies = filled(*[10.0] * 49)
     assert 600.0 == latencies.deadline_s(30.0, 600.0)
     latencies.add(10.0)

@@ -113,9 +113,10 @@ def read(ledger: SharedLedger, now: float) -> tuple[float, tuple[float, ...]] | 
 # -- one process ---------------------------------------------------------------------------------------------------
 
 
-def test_a_new_ledger_says_nothing_and_then_what_was_written_and_how_long_ago(
+def test_a_ledger_gives_what_was_written_and_how_long_ago(
     ledger: SharedLedger, another: Open, clock: SteppedClock
 ) -> None:
+    """A new ledger holds nothing; later it gives what was written and how long ago."""
     as_admission_sees_it: Ledger = ledger
     assert as_admission_sees_it.acquire(1000.0) is None
     as_admission_sees_it.release((1.5, -2.0, 1e300), 1000.0)
@@ -157,7 +158,8 @@ def test_two_ledgers_of_one_process_exclude_each_other(ledger: SharedLedger, ano
     assert (0.0, (1.0,)) == read(second, 1000.0)
 
 
-def test_an_acquire_of_what_is_held_is_busy_and_a_release_of_what_is_not_is_a_mistake(ledger: SharedLedger) -> None:
+def test_a_held_ledger_is_busy_and_freeing_a_free_one_a_mistake(ledger: SharedLedger) -> None:
+    """Acquiring a held ledger raises LedgerBusy; releasing one that is not held raises RuntimeError."""
     ledger.acquire(1000.0)
     with pytest.raises(LedgerBusy, match="by this process already"):
         ledger.acquire(1000.0)
@@ -190,9 +192,11 @@ def test_a_disk_that_is_full_is_an_oserror_and_the_lock_is_free_again(
     assert read(another(), 1000.0) is None
 
 
-def test_a_file_that_cannot_be_read_is_an_oserror_and_the_lock_is_free_again(
+def test_an_unreadable_ledger_is_an_oserror_and_frees_the_lock(
     ledger: SharedLedger, another: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A ledger file that cannot be read raises OSError and leaves the lock free."""
+
     def unreadable(*_: int) -> bytes:
         raise OSError(5, os.strerror(5))
 
@@ -227,9 +231,8 @@ def test_a_suspend_counts_too_little_and_never_too_much(
 
 
 @pytest.mark.parametrize("now_s", [3.0, 999.0, 1000.5, 5000.0])
-def test_after_a_reboot_the_wall_clock_tells_however_far_the_monotonic_one_is(
-    another: Open, clock: SteppedClock, now_s: float
-) -> None:
+def test_after_a_reboot_elapsed_time_is_the_wall_clocks(another: Open, clock: SteppedClock, now_s: float) -> None:
+    """After a reboot the wall clock gives the elapsed time, however far the monotonic one is."""
     write(another(YESTERDAY), (1.0,), clock.now())
     clock.step_wall(120.0)
     clock.now_s = now_s
@@ -257,10 +260,11 @@ def test_machines_that_share_a_folder_count_by_the_wall_clock(another: Open, clo
             assert (0.25, (1.0,)) == read(there if one is here else here, (elsewhere if one is here else clock).now())
 
 
-def test_who_read_the_clock_before_another_wrote_gets_nothing_and_takes_no_time_back(
-    ledger: SharedLedger, another: Open
-) -> None:
-    """Else the next one would be given the same interval a second time."""
+def test_a_stale_clock_gains_nothing_and_takes_no_time_back(ledger: SharedLedger, another: Open) -> None:
+    """A process that read the clock before another wrote gains nothing and takes no time back.
+
+    Otherwise the next one would be given the same interval a second time.
+    """
     write(another(), (1.0,), 1000.004)
     assert (0.0, (1.0,)) == ledger.acquire(1000.001)
     ledger.release((2.0,), 1000.001)
@@ -286,9 +290,10 @@ def test_who_was_stopped_for_long_before_the_lock_is_late_and_no_reboot(ledger: 
         (5.0, -300.0, 0.0),
     ],
 )
-def test_where_boots_have_no_names_only_a_clock_far_in_the_past_is_a_reboot(
+def test_without_boot_ids_only_a_far_past_clock_is_a_reboot(
     another: Open, clock: SteppedClock, now_s: float, wall_step_s: float, expected_s: float
 ) -> None:
+    """Where boots have no ids, only a clock far in the past counts as a reboot."""
     write(another(UNKNOWN_BOOT), (1.0,), clock.now())
     clock.now_s = now_s
     clock.step_wall(wall_step_s)
@@ -337,9 +342,8 @@ def test_a_record_with_any_bit_flipped_is_none() -> None:
     ],
     ids=["empty", "zeros", "text", "version", "magic", "count", "torn"],
 )
-def test_what_is_no_record_of_ours_is_as_good_as_nothing_and_is_written_over(
-    path: Path, ledger: SharedLedger, data: bytes
-) -> None:
+def test_an_invalid_ledger_record_counts_as_none(path: Path, ledger: SharedLedger, data: bytes) -> None:
+    """Content that is not a valid record counts as nothing and is overwritten."""
     path.write_bytes(data)
     assert ledger.acquire(1000.0) is None
     ledger.release((4.0,), 1000.0)
@@ -361,9 +365,10 @@ def test_what_is_no_record_of_ours_is_as_good_as_nothing_and_is_written_over(
     ),
     st.floats(0, 1e12),
 )
-def test_whatever_the_file_holds_acquire_gives_a_time_not_below_zero_and_floats_or_none(
+def test_any_ledger_file_gives_floats_and_no_negative_time(
     path: Path, ledger: SharedLedger, data: bytes, now_s: float
 ) -> None:
+    """Whatever the file holds, acquire gives None, or floats with a time that is never negative."""
     path.write_bytes(data)
     found = read(ledger, now_s)
     if found is not None:
@@ -383,7 +388,8 @@ class Said(list[str]):
         return open_ledger(URL, KEY, model=MODEL, clock=MonotonicClock(), on_notice=self.append, directory=directory)
 
 
-def test_the_file_and_its_folder_are_the_users_alone_and_tell_nothing_of_the_key(tmp_path: Path) -> None:
+def test_the_ledger_is_private_and_reveals_nothing_of_the_key(tmp_path: Path) -> None:
+    """The ledger's file and folder are private to the user and reveal nothing of the key."""
     said = Said()
     ledger = said.open(tmp_path / "a" / "limits")
     assert ledger is not None
@@ -403,7 +409,8 @@ def test_a_file_that_others_could_read_is_closed_to_them(path: Path, ledger: Sha
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
 
-def test_each_server_key_and_model_has_a_file_of_its_own_whatever_their_lengths() -> None:
+def test_each_server_key_and_model_has_its_own_ledger_file() -> None:
+    """Each combination of server, key and model has its own file, whatever their lengths."""
     triples = [
         ("https://a", "b", "c"),
         ("https://ab", "", "c"),
@@ -474,9 +481,8 @@ def file_as_folder(folder: Path) -> None:
         (file_as_folder, "File exists"),
     ],
 )
-def test_a_place_that_cannot_be_trusted_is_told_with_its_reason_and_left_alone(
-    tmp_path: Path, made: Callable[[Path], None], why: str
-) -> None:
+def test_an_untrusted_place_is_reported_and_left_alone(tmp_path: Path, made: Callable[[Path], None], why: str) -> None:
+    """A place that cannot be trusted is reported with the reason and left alone."""
     folder, said = tmp_path / "limits", Said()
     made(folder)
     before = sorted(tmp_path.rglob("*"))
@@ -788,7 +794,8 @@ def test_a_stopped_holder_makes_the_others_busy_and_not_frozen(start: Start, rea
 
 
 @pytest.mark.slow
-def test_a_forked_child_takes_turns_with_its_parent_and_does_not_undo_its_lock(start: Start) -> None:
+def test_a_forked_child_takes_turns_and_keeps_its_parents_lock(start: Start) -> None:
+    """A forked child takes turns with its parent and does not undo its lock."""
     of_child, values, after_close = outcome(start(FORK))
     assert ["release refused", "busy"] == of_child
     assert [1001.0, 501.0, 500.0] == values == after_close

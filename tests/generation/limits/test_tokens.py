@@ -25,7 +25,8 @@ def test_bytes_are_counted_as_they_are_sent() -> None:
 
 
 @pytest.mark.parametrize("bytes_a_token", [2.0, 3.0, 8.0])
-def test_after_a_few_hundred_prompts_the_estimate_is_what_the_server_counts(bytes_a_token: float) -> None:
+def test_the_token_estimate_meets_the_servers_count(bytes_a_token: float) -> None:
+    """After a few hundred prompts, the token estimate matches what the server counts."""
     estimate = TokenEstimate(100)
     for number in range(500):
         size = 400 + number % 7 * 100

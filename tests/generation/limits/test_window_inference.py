@@ -74,10 +74,13 @@ def test_a_fixed_minute_is_never_taken_for_longer(limit: int, first_s: float, sh
 
 @settings(max_examples=60)
 @given(st.integers(60, 100_000), st.floats(0.5, 60.0), st.integers(1, 2000), st.booleans())
-def test_a_reset_that_does_not_grow_with_what_is_taken_is_a_window_of_a_minute(
+def test_a_reset_that_does_not_grow_means_a_window_of_a_minute(
     limit: int, reset_s: float, first: int, rounded: bool
 ) -> None:
-    """A sliding minute says 60 s for ever: three answers that fit an hour would slow a run down to nothing."""
+    """A reset that does not grow with what is taken means a window of a minute.
+
+    A sliding minute always says 60 s: three answers that fit an hour would slow a run down to nothing.
+    """
     reset_s = float(round(reset_s)) if rounded else round(reset_s, 3)
     readings = [Reading("requests", limit, limit - first - count, reset_s) for count in range(min(60, limit - first))]
     assert MINUTE_S == guessed(*readings)

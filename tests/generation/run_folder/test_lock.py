@@ -61,9 +61,8 @@ def kill(holder: Holder) -> None:
 
 
 @pytest.mark.slow
-def test_p8_a_second_writer_fails_at_once_and_names_the_holder_which_is_not_disturbed(
-    folder: RunFolder, hold: Start
-) -> None:
+def test_p8_a_second_writer_fails_at_once_and_names_the_holder(folder: RunFolder, hold: Start) -> None:
+    """A second writer fails at once and names the holder, which is not disturbed."""
     holder = hold("lock.sent(41); lock.publish({'in_flight': 3})")
     before = folder.lock.read_bytes()
     for _ in range(2):
@@ -77,9 +76,8 @@ def test_p8_a_second_writer_fails_at_once_and_names_the_holder_which_is_not_dist
 
 
 @pytest.mark.slow
-def test_p8_sigkill_frees_the_lock_and_p10_leaves_the_frontier_and_the_last_figures(
-    folder: RunFolder, hold: Start
-) -> None:
+def test_p8_sigkill_frees_the_lock_and_p10_leaves_the_frontier(folder: RunFolder, hold: Start) -> None:
+    """SIGKILL frees the lock and leaves the frontier and the last figures behind."""
     holder = hold("lock.sent(41); lock.sent(7); lock.publish({'in_flight': 3}); lock.publish({'in_flight': 2})")
     holder.send_signal(signal.SIGKILL)
     holder.wait(DEADLINE_S)
@@ -149,7 +147,8 @@ def test_a_folder_without_a_lock_file_is_held_by_nobody_and_stays_so(folder: Run
     assert [] == list(folder.path.iterdir())
 
 
-def test_a_release_leaves_no_live_figures_and_the_frontier_of_all_sessions(folder: RunFolder) -> None:
+def test_a_release_leaves_the_frontier_and_no_live_figures(folder: RunFolder) -> None:
+    """A release leaves the frontier of all sessions and no live figures."""
     for index, expected in ((3, 4), (1, 4), (9, 10)):
         lock = RunLock.acquire(folder, "now")
         assert {} == lock.left_behind
@@ -219,7 +218,8 @@ def test_p2_the_mark_and_what_was_charged_outlive_their_holder(folder: RunFolder
     again.release()
 
 
-def test_a_mark_that_is_half_an_old_one_and_half_a_new_one_promises_nothing(folder: RunFolder) -> None:
+def test_a_mark_half_old_and_half_new_promises_nothing(folder: RunFolder) -> None:
+    """A mark that is half an old one and half a new one promises nothing."""
     lock = RunLock.acquire(folder, "2026-01-01")
     lock.vouch(Mark(0, 10_000, 10))
     page = folder.lock.read_bytes()

@@ -191,7 +191,8 @@ def test_one_that_cannot_be_read_is_an_error_for_a_person(folder: RunFolder, is_
 # -- publishing ----------------------------------------------------------------------------------------------------
 
 
-def test_p5_what_goes_wrong_while_publishing_leaves_the_old_file_and_no_temporary(folder: RunFolder) -> None:
+def test_p5_an_error_while_publishing_leaves_only_the_old_file(folder: RunFolder) -> None:
+    """An error while publishing leaves the old file and no temporary one."""
     write_manifest(folder, manifest_of())
     before = folder.manifest.read_bytes()
 

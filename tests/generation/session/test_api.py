@@ -217,7 +217,8 @@ asyncio.run(cell())
         assert len(server.asked) < 20
 
 
-def test_more_requests_at_once_than_files_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+def test_more_requests_than_open_files_are_refused_at_the_start(tmp_path: Path) -> None:
+    """More concurrent requests than the process may open files are refused before anything is sent."""
     script = (
         "import resource, sys, herogen_async\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
@@ -247,9 +248,8 @@ def test_an_option_that_there_is_not_is_refused_and_not_ignored(tmp_path: Path, 
 @pytest.mark.parametrize(
     "options", [{"concurrency": 2.5}, {"limit": 2.5}, {"limit": True}, {"rpm": "10"}, {"budget_usd": "3"}, {"price": 3}]
 )
-def test_a_setting_of_the_wrong_type_is_refused_before_a_manifest_keeps_it(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
+def test_a_setting_of_the_wrong_type_is_refused_and_not_kept(tmp_path: Path, options: dict[str, Any]) -> None:
+    """A setting of the wrong type is refused before a manifest keeps it."""
     with pytest.raises(InputError):
         herogen_async.run(small_spec(), run=tmp_path / "r", base_url="http://127.0.0.1:9/v1", model="m", **options)
     assert not (tmp_path / "r").exists()

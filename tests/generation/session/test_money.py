@@ -72,9 +72,10 @@ def page_usd(run: Path) -> float:
 
 
 @pytest.mark.parametrize(("budget_usd", "concurrency"), [(0.0001, 4), (0.0011, "auto"), (0.002, 16), (0.0025, 64)])
-def test_spending_ends_below_the_budget_and_a_higher_one_finishes_the_exact_grid(
+def test_a_run_stops_below_its_budget_and_a_raise_finishes_it(
     tmp_path: Path, budget_usd: float, concurrency: int | Literal["auto"]
 ) -> None:
+    """Spending ends below the budget, and a higher budget completes the exact grid."""
     spec, run, provider = small_spec(values=20), tmp_path / "run", Provider()
     with FakeServer(provider) as server:
         report = herogen_async.run(
@@ -115,7 +116,8 @@ def test_failed_attempts_are_charged_their_worst_case_over_all_sessions(tmp_path
     assert report.cost <= provider.billed * 1.001 + 1e-5, "no more than what may have been billed"
 
 
-def test_a_server_that_tells_no_usage_is_charged_the_worst_case_for_every_row(tmp_path: Path) -> None:
+def test_without_usage_every_row_is_charged_at_its_worst_case(tmp_path: Path) -> None:
+    """Where the server reports no usage, every row is charged at its worst case."""
     spec, run, provider = small_spec(values=5), tmp_path / "run", Provider(silent=1.0)
     with FakeServer(provider) as server:
         report = herogen_async.run(spec, run=run, base_url=server.url, model="m", price=PRICE, budget_usd=6 * WORST)

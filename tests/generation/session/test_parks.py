@@ -74,7 +74,8 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_no_row_can_pass_parks_with_reason_fix_command_and_exit_code_3(case: Case, in_folder: Path) -> None:
+def test_an_error_for_every_row_parks_with_fix_and_exit_code_3(case: Case, in_folder: Path) -> None:
+    """An error that would hit every row parks the run with a reason, a fix, a command and exit code 3."""
     with FakeServer(lambda asked: answer(asked) if asked.number < 6 else case.reply) as server:
         run = ["run", str(write_spec(in_folder, small_spec(values=20))), "--base-url", server.url, "--model", "m"]
         result = CliRunner().invoke(app, [*run, "--concurrency", "16"])
@@ -145,7 +146,8 @@ def test_a_park_knows_when_it_can_go_on_where_the_server_says_so(what: dict[str,
     assert after_s == decision.wake_after_s
 
 
-def test_a_429_that_asks_for_hours_is_asked_once_more_and_then_parks_till_then() -> None:
+def test_a_429_for_hours_is_tried_once_more_and_then_parks() -> None:
+    """A 429 that asks for hours is tried once more and then parks the run until that time."""
     triage = Triage()
     triage.answered()
     refused = RateLimited("HTTP 429: 5-hour limit reached")
@@ -159,7 +161,8 @@ def test_a_429_that_asks_for_hours_is_asked_once_more_and_then_parks_till_then()
     assert RATE_LIMIT_PATIENCE_S < 4 * HOUR_S
 
 
-def test_a_nap_is_as_long_as_it_is_told_and_never_so_short_that_a_restart_is_all_it_does() -> None:
+def test_a_nap_lasts_as_long_as_asked_and_is_never_too_short() -> None:
+    """A nap is as long as the server asks, and never so short that all it does is restart."""
     assert 5 * HOUR_S + WAKE_MARGIN_S == nap_s(5 * HOUR_S, 0)
     assert SHORTEST_NAP_S == nap_s(34.0, 0)
     assert None is nap_s(None, 0)
@@ -222,7 +225,9 @@ def test_a_sleep_ends_at_once_when_it_is_told_to() -> None:
     run_virtual(main())
 
 
-def test_where_nobody_says_when_it_could_go_on_it_says_so_and_stays_parked() -> None:
+def test_without_a_known_time_wait_says_so_and_stays_parked() -> None:
+    """Where nothing says when the run could go on, --wait says so and the run stays parked."""
+
     async def main() -> None:
         sleeper = Sleeper()
         assert (False, 0) == await sleeper.sleep(RunReport("x", "parked", 9, 3, 0, 6))
@@ -283,9 +288,8 @@ class Night:
         self.sleeps += report.wake_at is not None
 
 
-def test_with_wait_a_run_sleeps_till_the_quota_is_renewed_and_goes_on_in_the_same_process(
-    in_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_wait_a_run_sleeps_until_the_quota_is_renewed(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wait, a run sleeps until the quota is renewed and goes on in the same process."""
     night = Night(monkeypatch)
     with FakeServer(night.reply) as server:
         report = night.run(server.url)
@@ -314,9 +318,8 @@ def test_ctrl_c_ends_the_sleep_with_130_and_the_run_can_be_resumed(
     assert_exact_grid(in_folder / "runs" / "small", night.spec)
 
 
-def test_with_wait_a_retry_asks_for_a_row_once_and_not_again_after_each_sleep(
-    in_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_wait_a_retry_requests_a_row_once_not_per_sleep(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wait, retry requests a row once and not again after each sleep."""
     night = Night(monkeypatch)
 
     def behaviour(asked: Asked) -> Reply:
