@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from herogen_async.data.dataset import assemble, export, rows
     from herogen_async.data.dataset import failures as errors
+    from herogen_async.data.prepare import inferred_recipe, prepare
     from herogen_async.generation.forecast import plan
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
@@ -40,7 +41,9 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "inferred_recipe",
     "plan",
+    "prepare",
     "query",
     "resume",
     "rows",
@@ -58,6 +61,7 @@ _HOME = {
     **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),
     **dict.fromkeys(("assemble", "export", "rows"), "data.dataset"),
+    **dict.fromkeys(("inferred_recipe", "prepare"), "data.prepare"),
     **dict.fromkeys(("afinetune", "finetune"), "tune.finetune"),
     **dict.fromkeys(("aquery", "query"), "tune.query"),
 }

@@ -80,7 +80,7 @@ def prepare(
 def inferred_recipe(rows: Iterable[tuple[str, str]]) -> Recipe:
     """How to ask a model tuned on these (prompt, completion) rows: what all of them share, except by coincidence.
 
-    "" means that they share no separator, lead or ending. In a single row, only well-known ones count.
+    "" means that they share no separator, lead or ending. In a single row, only well-known ones count. Raises nothing.
     """
     pairs = list(rows)
     return recipe_of(Table.of((PROMPT, COMPLETION), ([pair[0] for pair in pairs], [pair[1] for pair in pairs])))
