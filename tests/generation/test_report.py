@@ -40,8 +40,8 @@ KEPT = (
 
 
 def _moment(**counts: Any) -> SessionMoment:
-    progress = Counters(**{"total": 10, "done": 4, "started_s": 100.0, "session_rows": 4, **counts})
-    return SessionMoment(progress, now=102.0, earlier_s=5.0, rows_per_s=3.0, tokens_per_s=30.0, permitted_pct=50.0)
+    counters = Counters(**{"total": 10, "done": 4, "started_s": 100.0, "session_rows": 4, **counts})
+    return SessionMoment(counters, now=102.0, earlier_s=5.0, rows_per_s=3.0, tokens_per_s=30.0, permitted_pct=50.0)
 
 
 def _remembered(found: Recovered, *, total: int, **known: Any) -> Remembered:
@@ -73,7 +73,7 @@ def test_a_live_report_has_rates_of_now_and_a_last_one_of_the_session() -> None:
 class _Wider(RunReport):
     """A report with one figure more."""
 
-    attempts: int = one_session(0, lambda moment: moment.progress.attempts)
+    attempts: int = one_session(0, lambda moment: moment.counters.attempts)
 
 
 def test_a_new_figure_of_a_run_is_one_edit() -> None:

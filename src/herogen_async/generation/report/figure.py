@@ -28,7 +28,7 @@ class SessionMoment:
     `rows_per_s`, `tokens_per_s` and `permitted_pct` are those of the last seconds.
     """
 
-    progress: Counters
+    counters: Counters
     now: float
     earlier_s: float
     rows_per_s: float
@@ -38,12 +38,12 @@ class SessionMoment:
     @property
     def session_s(self) -> float:
         """Seconds that the session has taken; never zero, so that a rate can be told."""
-        return max(self.now - self.progress.started_s, 1e-9)
+        return max(self.now - self.counters.started_s, 1e-9)
 
     @property
     def pending(self) -> int:
         """Tasks that are still to be answered or to fail."""
-        return self.progress.total - self.progress.done - self.progress.failed
+        return self.counters.total - self.counters.done - self.counters.failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from herogen_async.generation.report.rates import binding_of, latency_quantiles,
 
 
 def _eta_s(moment: SessionMoment) -> float | None:
-    knows = moment.rows_per_s > 0 and moment.progress.binds_now != "paused"
+    knows = moment.rows_per_s > 0 and moment.counters.binds_now != "paused"
     return moment.pending / moment.rows_per_s if knows else None
 
 
@@ -33,14 +33,14 @@ class RunHead:
 class RunCounts:
     """Tasks, over all sessions. `grid` is their number without a limit."""
 
-    total: int = all_sessions(0, lambda moment: moment.progress.total, lambda run: run.total)
-    done: int = all_sessions(0, lambda moment: moment.progress.done, lambda run: len(run.found.done))
-    failed: int = all_sessions(0, lambda moment: moment.progress.failed, lambda run: len(run.found.failed))
+    total: int = all_sessions(0, lambda moment: moment.counters.total, lambda run: run.total)
+    done: int = all_sessions(0, lambda moment: moment.counters.done, lambda run: len(run.found.done))
+    failed: int = all_sessions(0, lambda moment: moment.counters.failed, lambda run: len(run.found.failed))
     pending: int = all_sessions(
         0, lambda moment: moment.pending, lambda run: max(run.total - len(run.found.done) - len(run.found.failed), 0)
     )
     grid: int = given(0)
-    in_flight: int = one_session(0, lambda moment: moment.progress.in_flight, at_end=lambda _: 0, is_kept=False)
+    in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,27 @@ class RunRates:
 
     elapsed_s: float = one_session(
         0.0,
-        lambda moment: moment.earlier_s + (moment.now - moment.progress.started_s),
+        lambda moment: moment.earlier_s + (moment.now - moment.counters.started_s),
         folded=lambda run: float(run.live.get("elapsed_s", run.sessions.get("elapsed_s", 0.0))),
         is_kept=False,
     )
     rows_per_s: float = one_session(
         0.0,
         lambda moment: moment.rows_per_s,
-        at_end=lambda moment: round(moment.progress.session_rows / moment.session_s, 3),
+        at_end=lambda moment: round(moment.counters.session_rows / moment.session_s, 3),
     )
     tokens_per_s: float = one_session(
         0.0,
         lambda moment: moment.tokens_per_s,
-        at_end=lambda moment: round(moment.progress.session_tokens("completion_tokens") / moment.session_s, 3),
+        at_end=lambda moment: round(moment.counters.session_tokens("completion_tokens") / moment.session_s, 3),
     )
     permitted_pct: float | None = one_session(
-        None, lambda moment: moment.permitted_pct, at_end=lambda moment: permitted_pct(moment.progress.accounts)
+        None, lambda moment: moment.permitted_pct, at_end=lambda moment: permitted_pct(moment.counters.accounts)
     )
     binding: str | None = one_session(
-        None, lambda moment: moment.progress.binds_now, at_end=lambda moment: binding_of(moment.progress.binding)
+        None, lambda moment: moment.counters.binds_now, at_end=lambda moment: binding_of(moment.counters.binding)
     )
-    binding_shares: dict[str, float] = one_session({}, lambda moment: shares_of(moment.progress.binding))
+    binding_shares: dict[str, float] = one_session({}, lambda moment: shares_of(moment.counters.binding))
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class RunLimits:
     `latency_ms` holds `p50`, `p95` and `p99` of the last thousands of calls.
     """
 
-    limits: dict[str, float] = one_session({}, lambda moment: dict(moment.progress.limits))
-    concurrency: int | None = one_session(None, lambda moment: moment.progress.concurrency or None)
-    latency_ms: dict[str, float] = one_session({}, lambda moment: latency_quantiles(moment.progress))
+    limits: dict[str, float] = one_session({}, lambda moment: dict(moment.counters.limits))
+    concurrency: int | None = one_session(None, lambda moment: moment.counters.concurrency or None)
+    latency_ms: dict[str, float] = one_session({}, lambda moment: latency_quantiles(moment.counters))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RunMoney:
     """
 
     usage: dict[str, int] = all_sessions(
-        {}, lambda moment: dict(moment.progress.usage), lambda run: dict(run.found.usage)
+        {}, lambda moment: dict(moment.counters.usage), lambda run: dict(run.found.usage)
     )
     cost: float | None = given(None, is_published=True)
     budget: float | None = given(None)
@@ -107,10 +107,10 @@ class RunMoney:
 class RunAnswers:
     """What came back: errors by class, the servers' words for how answers ended; and in how many seconds the rest."""
 
-    retries: int = one_session(0, lambda moment: moment.progress.retries)
-    errors: dict[str, int] = one_session({}, lambda moment: dict(moment.progress.errors))
+    retries: int = one_session(0, lambda moment: moment.counters.retries)
+    errors: dict[str, int] = one_session({}, lambda moment: dict(moment.counters.errors))
     finish_reasons: dict[str, int] = all_sessions(
-        {}, lambda moment: dict(moment.progress.finish_reasons), lambda run: dict(run.found.finish_reasons)
+        {}, lambda moment: dict(moment.counters.finish_reasons), lambda run: dict(run.found.finish_reasons)
     )
     eta_s: float | None = one_session(
         None, _eta_s, at_end=lambda _: None, folded=lambda run: run.live.get("eta_s"), is_kept=False
@@ -138,7 +138,7 @@ class RunEnd:
 
     stragglers: tuple[Straggler, ...] = one_session(
         (),
-        lambda moment: moment.progress.stragglers,
+        lambda moment: moment.counters.stragglers,
         at_end=lambda _: (),
         folded=lambda run: tuple(Straggler(**each) for each in run.live.get("stragglers", ())),
         is_published=False,  # not with the others: the lock's page takes as many as it has room for

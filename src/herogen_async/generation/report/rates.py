@@ -19,30 +19,30 @@ class RateWindow:
         self._samples: list[tuple[float, int, int]] = []
         self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
 
-    def moment(self, progress: Counters, now: float, earlier_s: float) -> SessionMoment:
+    def moment(self, counters: Counters, now: float, earlier_s: float) -> SessionMoment:
         """All that the figures of a report are read from; called once a report."""
-        rows_per_s, tokens_per_s = self.sample(progress, now)
-        return SessionMoment(progress, now, earlier_s, rows_per_s, tokens_per_s, self.permitted_pct(progress, now))
+        rows_per_s, tokens_per_s = self.sample(counters, now)
+        return SessionMoment(counters, now, earlier_s, rows_per_s, tokens_per_s, self.permitted_pct(counters, now))
 
-    def sample(self, progress: Counters, now: float) -> tuple[float, float]:
+    def sample(self, counters: Counters, now: float) -> tuple[float, float]:
         """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
-        tokens = progress.session_tokens("completion_tokens")
+        tokens = counters.session_tokens("completion_tokens")
         if not self._samples:
-            self._samples.append((progress.started_s, 0, 0))
-        self._samples.append((now, progress.session_rows, tokens))
+            self._samples.append((counters.started_s, 0, 0))
+        self._samples.append((now, counters.session_rows, tokens))
         while len(self._samples) > 2 and self._samples[1][0] < now - RATE_WINDOW_S:
             del self._samples[0]
         since, rows, counted = self._samples[0]
         seconds = max(now - since, 1e-9)
-        return (progress.session_rows - rows) / seconds, (tokens - counted) / seconds
+        return (counters.session_rows - rows) / seconds, (tokens - counted) / seconds
 
-    def permitted_pct(self, progress: Counters, now: float) -> float | None:
+    def permitted_pct(self, counters: Counters, now: float) -> float | None:
         """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""
         if not self._accounts or now >= self._accounts[-1][0] + 1.0:
-            self._accounts.append((now, progress.accounts))
+            self._accounts.append((now, counters.accounts))
         while len(self._accounts) > 2 and self._accounts[1][0] < now - PERMITTED_WINDOW_S:
             del self._accounts[0]
-        return permitted_pct(progress.accounts, self._accounts[0][1])
+        return permitted_pct(counters.accounts, self._accounts[0][1])
 
 
 def permitted_pct(
@@ -67,7 +67,7 @@ def shares_of(samples: Counter[str]) -> dict[str, float]:
     return {what: round(100 * count / samples.total(), 1) for what, count in samples.most_common()}
 
 
-def latency_quantiles(progress: Counters) -> dict[str, float]:
+def latency_quantiles(counters: Counters) -> dict[str, float]:
     """Milliseconds that an answer took; empty before the first one."""
-    found = {name: progress.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    found = {name: counters.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
     return {name: round(1000 * seconds, 1) for name, seconds in found.items() if seconds is not None}

@@ -67,7 +67,7 @@ def kept_figures(moment: SessionMoment, kind: type[RunReport]) -> dict[str, Any]
         for each in figures(kind)
         if each.source.is_kept and each.source.at_end is not None
     }
-    return {"session_s": round(moment.session_s, 3), "rows": moment.progress.session_rows, **read}
+    return {"session_s": round(moment.session_s, 3), "rows": moment.counters.session_rows, **read}
 
 
 def folded_report(head: Mapping[str, Any], run: Remembered, kind: type[Report]) -> Report:

@@ -96,12 +96,12 @@ async def _open_engine(
     request, settings = ready.request, ready.request.settings
     with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
         async with open_endpoint(ready, plan, notifier.notice) as endpoint:
-            reporter.progress.started_s = clock.now()
+            reporter.counters.started_s = clock.now()
             lane: Lane[Call] = Lane(
                 endpoint,
                 gate=gate_for(ready, clock, ledger, budget=reporter.budget),
                 clock=clock,
-                counters=reporter.progress,
+                counters=reporter.counters,
                 concurrency=request.most_in_flight,
                 triage=Triage(max_attempts=settings.max_attempts),
                 deadline=Deadline(
@@ -113,7 +113,7 @@ async def _open_engine(
                 lane,
                 journal,
                 clock=clock,
-                counters=reporter.progress,
+                counters=reporter.counters,
                 run_s=settings.run_timeout_s,
                 observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
             )

@@ -30,7 +30,7 @@ LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past
 
 
 class Reporter:
-    """Reports on `progress`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all.
+    """Reports on `counters`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all.
 
     `budget` knows what it costs; None where nobody knows.
     """
@@ -38,14 +38,14 @@ class Reporter:
     def __init__(
         self,
         ready: Ready,
-        progress: Counters,
+        counters: Counters,
         clock: Clock,
         *,
         earlier_s: float,
         grid: int,
         budget: Budget | None = None,
     ) -> None:
-        self.progress = progress
+        self.counters = counters
         self.budget = budget
         self._ready = ready
         self._clock = clock
@@ -101,9 +101,9 @@ class Reporter:
         return last_report({**self._head(), **end, **for_code}, self._moment(), RunReport)
 
     def _end(self, stopped: Stopped | None) -> dict[str, Any]:
-        pending = self.progress.total - self.progress.done - self.progress.failed
+        pending = self.counters.total - self.counters.done - self.counters.failed
         if stopped is None or (stopped.state == "interrupted" and not pending):
-            return {"state": finished_state(self.progress.failed)}
+            return {"state": finished_state(self.counters.failed)}
         wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
         return {"state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
 
@@ -111,7 +111,7 @@ class Reporter:
         return live_report(self._head(), self._moment(), RunReport)
 
     def _moment(self) -> SessionMoment:
-        return self._pace.moment(self.progress, self._clock.now(), self._earlier_s)
+        return self._pace.moment(self.counters, self._clock.now(), self._earlier_s)
 
     def _head(self) -> dict[str, Any]:
         request = self._ready.request

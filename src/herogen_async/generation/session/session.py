@@ -123,5 +123,5 @@ class Session:
         if work.wanted.count:
             tell_worst_case(work, self._notifier)
             stopped = await carry_out(work, self._notifier, clock=self._clock, at_work=self._at_work)
-        self._again.have_failed(work.reporter.progress.given_up)
+        self._again.have_failed(work.reporter.counters.given_up)
         return work.reporter.final(stopped)
