@@ -5,7 +5,7 @@ feed      what is to be asked, new or again                            bounded, 
 workers   one call each: feed -> gate -> endpoint -> sink
 gate      when the next may go: rates, budget, concurrency             its dispatcher is a task of the lane
 calls     what is in flight, and since when                            cut off by `tick`, when it takes too long
-triage    what a failure means: again, given up, or nobody is served   waits in the feed's heap, never in a worker
+triage    what a failure means: again, failed, or nobody is served     waits in the feed's heap, never in a worker
 ```
 Kept here:
 1. A ticket of the gate is settled exactly once, whatever becomes of its call: else a limit leaks, for good.
@@ -13,7 +13,7 @@ Kept here:
 3. An answer goes to the sink before anything is derived from it (P4): what is derived can fail, the answer is paid for.
 4. A call ends in the sink once, answered or failed; after `close` those that were not sent end nowhere and stay undone.
 
-A lane knows no journal and no plan: what an answer becomes is its sink's affair. An engine journals it; `ask_in_order`
+A lane knows no journal and no plan: what an answer becomes is its sink's affair. An engine journals it; `InOrder`
 keeps it in memory.
 """
 
