@@ -105,7 +105,7 @@ def test_a_healthy_server_is_shown_with_a_run_that_fits(tmp_path: Path) -> None:
         assert "--rpm" not in diagnosis.next
         rows = listing(diagnosis)
         assert "no limit headers" == rows["limits"]
-        assert "2 requests for a few tokens" == rows["cost"]
+        assert "2 requests of a few tokens" == rows["cost"]
         assert [{"max_tokens": 1}] * 2 == [
             {name: value for name, value in asked.body.items() if name == "max_tokens"} for asked in server.asked
         ]
@@ -118,7 +118,7 @@ def test_a_server_with_one_route_can_be_used_and_the_run_takes_that_one(tmp_path
         assert diagnosis.usable
         assert f"--endpoint {kind}" in diagnosis.next
         rows = listing(diagnosis)
-        assert rows[kind].startswith("answers")
+        assert rows[kind].startswith("answered in")
         assert rows[other].startswith("no answer: HTTP 404")
         assert not diagnosed(server, tmp_path, endpoint=other).usable
         alone = diagnosed(server, tmp_path, endpoint=kind)
@@ -131,8 +131,8 @@ def test_limits_in_headers_are_told_and_become_the_runs(tmp_path: Path) -> None:
         diagnosis = diagnosed(server, tmp_path)
     assert diagnosis.endpoint is not None
     assert 2 == len(diagnosis.endpoint.readings)
-    assert "requests: 500 a minute" in listing(diagnosis)["limits"]
-    assert "199,990 left, all again in 0.003 s" in listing(diagnosis)["limits"]
+    assert "requests: 500 per minute" in listing(diagnosis)["limits"]
+    assert "199,990 left, full again in 0.003 s" in listing(diagnosis)["limits"]
     assert "--rpm 500 --tpm 200000 --concurrency auto" in diagnosis.next
 
 
@@ -181,12 +181,12 @@ def test_a_web_page_is_not_taken_for_a_server(tmp_path: Path) -> None:
     assert "HTML" in problems(named)
 
 
-def test_a_base_url_without_its_end_is_mended(tmp_path: Path) -> None:
+def test_a_base_url_without_its_end_is_fixed(tmp_path: Path) -> None:
     with FakeServer() as server:
         server.listing = error(404)
         diagnosis = diagnosed(server.url.removesuffix("/v1"), tmp_path)
         assert not diagnosis.usable
-        assert any(f"is it {server.url}?" == finding.fix for finding in diagnosis.findings)
+        assert any(f"did you mean --base-url {server.url}?" == finding.fix for finding in diagnosis.findings)
 
 
 def test_a_refused_connection_is_a_problem(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_of_several_models_none_is_asked_until_one_is_named(tmp_path: Path) -> N
         assert {"b"} == {asked.body["model"] for asked in server.asked}
         assert "--model b" in named.next
         other = diagnosed(server, tmp_path, model="c")
-        assert "does not list 'c'" in other.findings[0].what
+        assert "'c' is not in the server's list" in other.findings[0].what
 
 
 def test_an_answering_model_that_is_not_listed_stays_in_the_run(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_an_answering_model_that_is_not_listed_stays_in_the_run(tmp_path: Path) 
 
 def test_a_server_that_was_reached_is_not_told_to_be_started(tmp_path: Path) -> None:
     with FakeServer(lambda asked: error(500)) as server:
-        assert "the server's log may say why" in problems(diagnosed(server, tmp_path))
+        assert "check the server's log" in problems(diagnosed(server, tmp_path))
 
 
 def test_a_server_that_is_stuck_is_waited_for_on_one_route_only(
@@ -244,7 +244,7 @@ def test_a_server_that_is_stuck_is_waited_for_on_one_route_only(
         diagnosis = diagnosed(server, tmp_path)
     assert diagnosis.endpoint is not None
     assert ["completions"] == [route.kind for route in diagnosis.endpoint.routes]
-    assert "no whole answer within 0.1 s -> the server's log may say why" in problems(diagnosis)
+    assert "no whole answer within 0.1 s -> check the server's log" in problems(diagnosis)
 
 
 class WithDetails(FakeServer):
@@ -263,8 +263,8 @@ def test_a_models_date_of_shutdown_is_told(tmp_path: Path) -> None:
                 server.listing = Reply({"data": [{"id": "m", "deprecation": "2027-01-06"}]})
             diagnosis = diagnosed(server, tmp_path)
         assert diagnosis.usable
-        assert "'m' ends: 2027-01-06" in diagnosis.findings[0].what
-        assert "m (ends: 2027-01-06)" in listing(diagnosis)["models"]
+        assert "the shutdown of 'm': 2027-01-06" in diagnosis.findings[0].what
+        assert "m (shutdown: 2027-01-06)" in listing(diagnosis)["models"]
 
 
 def test_a_model_that_refuses_max_tokens_is_asked_in_its_own_words(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_with_no_server_the_embedded_model_is_described(tmp_path: Path) -> None:
     assert (diagnosis.next == "herogen-async run --limit 8") is diagnosis.usable
     missing = diagnosed(None, tmp_path, environment={}, model=str(tmp_path / "none.gguf"))
     assert not missing.usable
-    assert "no server to ask" in problems(diagnosed(None, tmp_path, environment={}, model="gpt"))
+    assert "no server given" in problems(diagnosed(None, tmp_path, environment={}, model="gpt"))
 
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "http://user:word@x/v1", "https://elsewhere.example/v1"])
@@ -313,14 +313,14 @@ def test_this_machine_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_takes_no_file_is_a_problem(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert "takes no file" in problems(diagnosed(None, tmp_path, environment={}))
+    assert "can't write to" in problems(diagnosed(None, tmp_path, environment={}))
 
 
 def test_a_folder_that_is_gone_is_a_problem(tmp_path: Path) -> None:
     gone = asyncio.run(
         diagnose(None, None, endpoint=None, environment={}, folder=tmp_path / "gone", clock=MonotonicClock())
     )
-    assert "takes no file" in problems(gone)
+    assert "can't write to" in problems(gone)
     assert gone.machine.fsync_ms is None
 
 
@@ -329,7 +329,7 @@ LISTS: dict[bytes, tuple[ServedModel, ...] | None] = {
     b'[{"id":"a"},{"name":"b"},7,{"id":5}]': (ServedModel("a"), ServedModel("b")),
     b'{"models":[{"name":"a"}]}': (ServedModel("a"),),
     b'{"data":[{"id":"a","expiration_date":1799193600}]}': (ServedModel("a", ends="2027-01-06"),),
-    b'{"data":[{"id":"a","deprecated":true}]}': (ServedModel("a", ends="a date that is not told"),),
+    b'{"data":[{"id":"a","deprecated":true}]}': (ServedModel("a", ends="date not given"),),
     b'{"data":[{"id":"a","shutdown_date":1e300}]}': (ServedModel("a"),),
     b'{"data":[]}': (),
     b'{"data":7}': None,

@@ -65,7 +65,7 @@ async def test_a_file_that_can_not_be_is_a_400_that_says_why(sdk: Any) -> None:
         form = b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n--b'
         for kind, body, word in (
             ("multipart/form-data; boundary=b", form + b"--\r\n", "'file' is a required"),
-            ("multipart/form-data; boundary=b", form, "no whole"),
+            ("multipart/form-data; boundary=b", form, "not complete"),
             ("multipart/form-data", form, "boundary"),
             ("application/json", b"{}", "multipart/form-data"),
         ):

@@ -108,7 +108,7 @@ def test_a_model_is_found_by_its_file_its_folder_and_its_name(tmp_path: Path, mo
     found = last_finetune(moved / "rows.finetune")
     assert found is not None
     assert moved / "rows.jsonl" == found.training
-    with pytest.raises(InputError, match="no fine-tune has made 'ft:two'"):
+    with pytest.raises(InputError, match="no tuned model named 'ft:two'"):
         find_tuned("ft:two")
 
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    base_url: Annotated[str | None, shared("base_url", "the environment's, as for run")] = None,
+    base_url: Annotated[str | None, shared("base_url", "from the environment, as for run")] = None,
     model: Annotated[str | None, shared("model", "the only one served", help="Model name.")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,

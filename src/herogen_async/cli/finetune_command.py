@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Example: herogen-async finetune superhero --backend local --epochs 2. "
     "Example: herogen-async finetune superhero --base-url https://api.example.com/v1 --model some-model. "
-    "The same command again attaches to what is there; Ctrl-C detaches and never cancels. "
-    "Exit codes: 0 done, or started with --no-watch; 1 the job failed, or was cancelled elsewhere; "
-    "2 wrong input, or a refusal that names what is wrong; "
-    "3 it stands still, the same command goes on (service out of reach, key refused, trainer killed); 130 detached."
+    "The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
+    "Exit codes: 0 done, or started with --no-watch; 1 the job failed or was cancelled elsewhere; "
+    "2 wrong input, or a refusal that names the cause; "
+    "3 paused, the same command continues (service unreachable, key refused, trainer killed); 130 detached."
 )
 _PARKED = 3
 
@@ -35,17 +35,17 @@ def register(app: typer.Typer) -> None:
 
 @takes_options(FINETUNE_OPTIONS)
 def finetune(
-    target: Annotated[str, typer.Argument(metavar="RUN|FILE", help="A run, or a file of JSON lines to tune on.")],
+    target: Annotated[str, typer.Argument(metavar="RUN|FILE", help="A run, or a JSON lines file to train on.")],
     evaluate: Annotated[
-        bool, typer.Option("--eval", help="Then compare the tuned model with its base, on rows that were held out.")
+        bool, typer.Option("--eval", help="Then compare the tuned model with its base on held-out rows.")
     ] = False,
     json: JsonOption = False,
     **options: Any,
 ) -> None:
-    """Fine-tune a model on a run's answers, or on a file: upload, start the job, watch it, keep the model's name.
+    """Fine-tune a model on a run's answers or a file: upload, start the job, watch it, record the model's name.
 
-    Each step is written down before it is made, so the same command again goes on wherever the last one ended, and
-    never uploads or starts anything twice.
+    Each step is logged before it happens, so the same command continues where the last one ended and never uploads or
+    starts anything twice.
     """
     outcome = _driven(target, options, json=json)
     for line in outcome.lines():
@@ -79,7 +79,7 @@ def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneR
         raise typer.Exit(_PARKED) from None
     except Interrupted as detached:
         say(f"{detached.message[0].upper()}{detached.message[1:]}.")
-        say(f"To end it: {again} --cancel")
+        say(f"To cancel the job: {again} --cancel")
         say(f"Next: {again}")
         if json:
             print_json({"error": detached.message, "kind": detached.kind, "fix": again})
@@ -115,7 +115,7 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     try:
         evaluation = evaluate_tuned(tuned, observer=PlainLines(say))
     except KeyboardInterrupt:
-        failed = Interrupted("the evaluation was stopped")
+        failed = Interrupted("evaluation stopped")
     except HerogenError as error:
         failed = error
     else:
@@ -125,7 +125,7 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     say(f"error: no evaluation: {failed.message}")
     if failed.fix:
         say(f"  fix: {failed.fix}")
-    say("The tuned model is recorded all the same.")
+    say("The tuned model is still recorded.")
     code = _PARKED if isinstance(failed, EndpointError) else failed.exit_code
     return {"error": failed.message, "kind": failed.kind, "fix": failed.fix}, code
 

@@ -32,7 +32,7 @@ _SUFFIX = Kind(
     f"give 1 to {LONGEST_SUFFIX} characters", lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST_SUFFIX
 )
 _SEED = Kind("give a whole number", lambda value: type(value) is int, int, int, "N")
-_FILE = Kind("give a file's path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
+_FILE = Kind("give a file path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
 _RATE = Kind("give a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
 
 
@@ -60,45 +60,47 @@ class FinetuneOptions:
 
     backend: str | None = _setting(
         one_of(*BACKENDS),
-        "Any OpenAI-shaped service, or this machine.",
-        unset="local with neither a base URL nor a key",
+        "An OpenAI-compatible service, or this machine.",
+        unset="local if neither a base URL nor a key is set",
     )
     model: str | None = _setting(
-        ANY_TEXT, "The model to tune; local: embedded, a .gguf file, or a folder.", unset="embedded"
+        ANY_TEXT, "Model to tune; local: embedded, a .gguf file, or a folder.", unset="embedded"
     )
-    base_url: str | None = _setting(ANY_TEXT, "The service's base URL; on this machine it needs no key.")
+    base_url: str | None = _setting(ANY_TEXT, "Base URL of the service; a server on this machine needs no key.")
     format: str | None = _setting(
-        one_of(*TRAINABLE_FORMATS), "What a run's rows are assembled as.", unset="what the backend learns from"
+        one_of(*TRAINABLE_FORMATS), "Format of a run's training rows.", unset="the one the backend accepts"
     )
-    suffix: str | None = _setting(_SUFFIX, f"Up to {LONGEST_SUFFIX} characters that become part of the model's name.")
+    suffix: str | None = _setting(_SUFFIX, f"Added to the model's name, up to {LONGEST_SUFFIX} characters.")
     epochs: int | None = _setting(
         COUNT,
-        "How often the rows are gone through.",
+        "Passes over the rows.",
         by={LOCAL: BackendRule(default=1)},  # one teaches the embedded model its task on 294 rows
     )
-    validation: FilePath | None = option(None, _FILE, "Rows to measure on.", unset="those that assemble held out")
-    seed: int | None = _setting(_SEED, "The same seed gives about the same model.", by={LOCAL: BackendRule(default=17)})
+    validation: FilePath | None = option(None, _FILE, "Validation rows.", unset="the rows held out by assemble")
+    seed: int | None = _setting(
+        _SEED, "Random seed; the same seed gives nearly the same model.", by={LOCAL: BackendRule(default=17)}
+    )
     method: str | None = _setting(
         one_of(SUPERVISED, DPO, LORA, FULL),
         "openai: supervised or dpo; local: lora or full.",
         by={OPENAI: BackendRule(one_of(SUPERVISED, DPO)), LOCAL: BackendRule(one_of(LORA, FULL), LORA)},
     )
-    batch_size: int | None = _setting(COUNT, "Rows a step.", by={LOCAL: BackendRule(default=8)})
+    batch_size: int | None = _setting(COUNT, "Rows per step.", by={LOCAL: BackendRule(default=8)})
     learning_rate: float | None = _setting(
         POSITIVE,
-        "local: the learning rate; openai: a multiplier of the service's own.",
+        "local: the learning rate; openai: a multiplier of the service's default.",
         by={LOCAL: BackendRule(_RATE)},  # what it is by itself depends on the method
     )
     watch_job: bool | None = option(
-        None, FLAG, "Watch the job to its end, or leave it once it is started.", typed="--watch/--no-watch"
+        None, FLAG, "Watch the job to its end, or leave once it has started.", typed="--watch/--no-watch"
     )
-    new: bool = option(False, FLAG, "Start another beside the ones that are there.")
-    cancel: bool = option(False, FLAG, "End the job.")
-    resend: bool = option(False, FLAG, "The call whose answer was lost did not arrive (you looked): send it again.")
+    new: bool = option(False, FLAG, "Start another fine-tune beside the existing ones.")
+    cancel: bool = option(False, FLAG, "Cancel the job.")
+    resend: bool = option(False, FLAG, "The call with the lost answer never arrived (you checked): send it again.")
     adopt: str | None = option(
         None,
         replace(ANY_TEXT, metavar="ID"),
-        "The call whose answer was lost did arrive (you looked): it made this file or job.",
+        "The call with the lost answer did arrive (you checked): it made this file or job.",
     )
 
     @classmethod

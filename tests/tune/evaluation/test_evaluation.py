@@ -173,13 +173,13 @@ def test_rows_that_changed_since_the_tuning_are_not_looked_at(tmp_path: Path) ->
         evaluation = evaluate_tuned(tuned, answers=4, environment={})
     assert "cells of the grid" == evaluation.source
     assert "The training file is gone" in str(evaluation.note)
-    assert "The validation file is not looked at, it has changed" in (evaluation.folder / "report.md").read_text()
+    assert "The validation file was skipped, as it has changed" in (evaluation.folder / "report.md").read_text()
     assert "copied from training" not in evaluation.tuned.shares
 
 
 def test_without_anything_to_ask_it_says_what_helps(tmp_path: Path) -> None:
     tuned = tuned_model(tmp_path, "http://127.0.0.1:9/v1", Recipe())
-    with pytest.raises(InputError, match="nothing to ask") as told:
+    with pytest.raises(InputError, match="no questions for") as told:
         choose(tuned, 5, 1)
     assert "--split" in str(told.value.fix)
 
@@ -236,7 +236,7 @@ def test_p14_what_can_not_be_asked_takes_nothing_from_the_rest(tmp_path: Path) -
 
     evaluation, _ = evaluated(tmp_path, behaviour, 8)
     assert None is evaluation.base
-    assert "The base model could not be asked" in "\n".join(evaluation.lines())
+    assert "The base model could not be queried" in "\n".join(evaluation.lines())
     assert ("-", "4/4  100% [51%-100%]") == columns(evaluation, "stops by itself")
     assert "Not answered: 4" in str(evaluation.note)
     report = (evaluation.folder / "report.md").read_text()
@@ -254,7 +254,7 @@ def test_answers_are_kept_where_the_rest_can_not_be_asked(tmp_path: Path) -> Non
 
     evaluation, _ = evaluated(tmp_path, behaviour, 16)
     assert ("-", "5/5  100% [57%-100%]") == columns(evaluation, "stops by itself")
-    assert "tuned: 5 of 16 answers; then it could not be asked: HTTP 402" in str(evaluation.note)
+    assert "tuned: 5 of 16 answers, then stopped: HTTP 402" in str(evaluation.note)
     assert 5 == len((evaluation.folder / "answers.jsonl").read_bytes().splitlines())
 
 

@@ -191,7 +191,7 @@ def test_of_two_commands_that_begin_at_once_one_starts_a_job(rows: Path) -> None
     service = Service()
     first, second = launch(rows, service), launch(rows, service)
     assert 0 == run_virtual(first.run()).exit_code
-    with pytest.raises(RunInUse, match="has just begun"):  # it had found nothing when it looked
+    with pytest.raises(RunInUse, match="has just started"):  # it had found nothing when it looked
         run_virtual(second._begin(second._options))
     assert 1 == len(service.jobs)
 
@@ -272,7 +272,7 @@ def test_other_options_are_refused_and_named_and_new_starts_another(rows: Path) 
     """And each fine-tune is found again by its own options."""
     service = Service()
     tune(rows, service, epochs=2)
-    with pytest.raises(InputError, match="model 'other', it has 'm'; epochs 3, it has 2") as refused:
+    with pytest.raises(InputError, match="model is 'm' there, 'other' here; epochs is 2 there, 3 here") as refused:
         tune(rows, service, model="other", epochs=3)
     assert "--new" in (refused.value.fix or "")
     assert "002" == tune(rows, service, model="other", epochs=3, new=True).folder.name
@@ -306,7 +306,7 @@ def test_a_job_that_failed_is_told_with_its_reason_each_time(rows: Path) -> None
     for _ in range(2):
         outcome = tune(rows, service)
         assert (1, "line 3 is broken", "mend it") == (outcome.exit_code, outcome.error, outcome.fix)
-    with pytest.raises(InputError, match="has made no model"):
+    with pytest.raises(InputError, match="has produced no model"):
         find_tuned(str(rows))
 
 

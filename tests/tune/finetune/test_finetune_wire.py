@@ -88,7 +88,7 @@ def test_a_run_is_assembled_as_messages_and_its_recipe_is_kept(server: Simulated
     )
     ended = tune(server, "small", "--json", cwd=tmp_path)
     assert 0 == ended.returncode, ended.stderr
-    assert "Nothing was assembled yet" in ended.stderr
+    assert "No data set assembled yet" in ended.stderr
     assert (tmp_path / "runs/small/finetune/001/steps.jsonl").is_file()
     tuned = find_tuned(str(tmp_path / "runs" / "small"))
     assert ("messages", "") == (tuned.recipe.format, tuned.recipe.separator)
@@ -212,7 +212,7 @@ def test_a_job_needs_no_file_to_be_watched_or_cancelled(rows: Path) -> None:
         rows.unlink()
         ended = herogen("finetune", str(rows), "--no-watch", cwd=rows.parent)
         assert (0, (1, 1)) == (ended.returncode, counts(server)), ended.stderr
-        assert "is gone; the job goes on" in ended.stderr
+        assert "is gone; the job continues" in ended.stderr
         assert 0 == herogen("finetune", str(rows), "--cancel", cwd=rows.parent).returncode
 
 
@@ -239,21 +239,21 @@ def pairs(count: int, *, separator: str = " ->") -> list[Any]:
 
 
 BAD = {
-    "few": (pairs(9), (), "holds 9 rows: fine-tuning takes 10"),
-    "empty": ([], (), "holds no rows"),
-    "not json": ([*pairs(10), "what"], (), "no JSON, in 1 of 11 rows (line 11)"),
-    "no completion": ([*pairs(10), {"prompt": "a ->"}], (), "no text in 'completion'"),
+    "few": (pairs(9), (), "has 9 rows; fine-tuning needs at least 10"),
+    "empty": ([], (), "has no rows"),
+    "not json": ([*pairs(10), "what"], (), ": not JSON, in 1 of 11 rows (line 11)"),
+    "no completion": ([*pairs(10), {"prompt": "a ->"}], (), "'completion' is not text"),
     "no assistant": (
         [{"messages": [{"role": "user", "content": "a"}]}] * 10,
         (),
-        "do not end with an assistant's text",
+        "do not end with assistant text",
     ),
     "long suffix": (pairs(10), ("--suffix", "s" * 65), "suffix can't be 'sss"),
     "no epochs": (pairs(10), ("--epochs", "0"), "epochs can't be 0"),
     "no backend": (pairs(10), ("--backend", "cloud"), "unknown backend 'cloud'"),
     "no method": (pairs(10), ("--method", "magic"), "unknown method 'magic'"),
-    "no validation": (pairs(10), ("--validation", "nowhere.jsonl"), "no validation file 'nowhere.jsonl'"),
-    "the same rows": (pairs(10), ("--validation", "bad.jsonl"), "holds the rows that are trained on"),
+    "no validation": (pairs(10), ("--validation", "nowhere.jsonl"), "no such validation file: 'nowhere.jsonl'"),
+    "the same rows": (pairs(10), ("--validation", "bad.jsonl"), "is identical to the training file"),
     "nothing to adopt": (pairs(10), ("--adopt", "file-1"), "nothing to resend or adopt"),
 }
 
@@ -283,7 +283,7 @@ def test_a_prompt_without_the_recipes_separator_is_named_by_its_line(server: Sim
 
 
 @pytest.mark.parametrize(
-    ("target", "says"), [("rows.csv", "prepare -f"), ("nowhere", "no run in"), ("no.jsonl", "no file")]
+    ("target", "says"), [("rows.csv", "prepare -f"), ("nowhere", "no run in"), ("no.jsonl", "no such file")]
 )
 def test_what_is_neither_a_run_nor_rows_is_told_what_to_do(tmp_path: Path, target: str, says: str) -> None:
     """A table is prepared first; a run that isn't there is named."""

@@ -105,7 +105,7 @@ class TestWithARealChild:
         assert ("succeeded", None) == (state.status, state.error)
         assert (STEPS, STEPS, 0.0) == tuple(state.detail[name] for name in ("step", "total_steps", "train_loss"))
         events = await backend.events(TAG)
-        assert "The trainer starts." == events[0].message
+        assert "Trainer started." == events[0].message
         assert [1, 2, 3] == [event.metrics["step"] for event in events if event.kind == "metrics"]
         assert events[2:] == await backend.events(TAG, after=events[1].event_id)
         (checkpoint,) = await backend.checkpoints(TAG)
@@ -125,7 +125,7 @@ class TestWithARealChild:
         assert os.getsid(pid) != os.getsid(0)
         with pytest.raises(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        with pytest.raises(RunInUse, match=f"process id {pid}"):
+        with pytest.raises(RunInUse, match=f"trainer process {pid}"):
             await backend.revive(TAG)
 
         state = await backend.cancel(TAG)
@@ -272,7 +272,7 @@ class TestWhatAFolderSays:
     ) -> None:
         """A second create is refused."""
         written(folder)
-        with pytest.raises(InputError, match="begun"):
+        with pytest.raises(InputError, match="already started"):
             await backend.create(order(tmp_path), FILES, "tune-2")
 
     async def test_rows_are_own_copies_and_found_by_name_and_size(
@@ -293,8 +293,8 @@ class TestWhatAFolderSays:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (MemoryError(), "interrupted", "too little memory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "interrupted", "too little memory"),
+        (MemoryError(), "interrupted", "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "interrupted", "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "interrupted", "the disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "interrupted", "the disk is full"),
         (OSError(errno.EIO, "Input/output error"), "failed", "the trainer failed: OSError"),
@@ -305,7 +305,7 @@ def test_what_a_person_can_mend_is_gone_on_from(error: Exception, status: str, s
     told = explained(error, Path("log"))
     assert status == told[0]
     assert said in told[1]
-    assert ("goes on" in (told[2] or "")) == (status == "interrupted")
+    assert ("to continue" in (told[2] or "")) == (status == "interrupted")
 
 
 def test_a_disk_that_is_full_is_asked_where_the_error_does_not_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ def test_weights_without_their_sizes_are_refused(tmp_path: Path) -> None:
     name, llama = b"general.architecture", b"llama"
     pair = struct.pack("<Q", len(name)) + name + struct.pack("<IQ", 8, len(llama)) + llama
     weights.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + pair)
-    with pytest.raises(InputError, match="doesn't say how large"):
+    with pytest.raises(InputError, match="does not give the model's size"):
         find_base_model(str(weights), lambda _: None)
 
 
@@ -398,8 +398,8 @@ class TestWhatIsLookedAtFirst:
         monkeypatch.setattr(memory, "free_bytes", lambda: 10**11)
         monkeypatch.setattr(feasibility, "free_cores", lambda: 2)
         space, time = self.look(tmp_path, epochs=3)
-        assert space.endswith("of memory; 100.0 GB are free.")
-        assert "About 1 minute on 2 cores for 12 rows x 3." == time
+        assert space.endswith("of 100.0 GB free.")
+        assert "About 1 min on 2 cores for 12 rows x 3 epochs." == time
 
     def test_a_batch_that_does_not_fit_is_computed_in_parts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -408,7 +408,7 @@ class TestWhatIsLookedAtFirst:
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         two = memory.peak_bytes(SMOLLM, "lora", 2, 11)
         monkeypatch.setattr(memory, "free_bytes", lambda: int(two * 1.101))
-        assert "So 2 of a batch's 8 rows are computed at once; the result is the same." in self.look(tmp_path)[0]
+        assert "Batches of 8 rows are computed 2 rows at a time; the result is the same." in self.look(tmp_path)[0]
 
     def test_a_model_that_does_not_fit_is_refused_with_figures(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -416,7 +416,7 @@ class TestWhatIsLookedAtFirst:
         """What it takes, and what is free."""
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         monkeypatch.setattr(memory, "free_bytes", lambda: 500_000_000)
-        with pytest.raises(InputError, match=r"takes about \d\.\d GB even with one row of 11 tokens .* 0\.5 GB are"):
+        with pytest.raises(InputError, match=r"needs about \d\.\d GB even with one row of 11 tokens .* 0\.5 GB free"):
             self.look(tmp_path)
 
     @pytest.mark.parametrize(
@@ -426,8 +426,8 @@ class TestWhatIsLookedAtFirst:
             ({"epochs": 0}, "epochs can't be 0"),
             ({"batch_size": -1}, "batch-size can't be -1"),
             ({"learning_rate": 5.0}, r"learning-rate can't be 5\.0"),
-            ({"recipe": Recipe(format="alpaca")}, "valid are prompt-completion, messages"),
-            ({"recipe": Recipe(format=MESSAGES)}, "rows.jsonl:1: this row has no messages"),
+            ({"recipe": Recipe(format="alpaca")}, "valid formats: prompt-completion, messages"),
+            ({"recipe": Recipe(format=MESSAGES)}, "rows.jsonl:1: row has no messages"),
             ({"training": Path("gone.jsonl")}, "can't read 'gone.jsonl'"),
         ],
     )
@@ -443,7 +443,7 @@ class TestWhatIsLookedAtFirst:
         with pytest.raises(InputError, match="has 9 rows; a fine-tune needs at least 10"):
             self.look(tmp_path, training=few)
         few.write_text('{"prompt": "a", "completion": "b"}\n{"prompt"\n')
-        with pytest.raises(InputError, match=r"few\.jsonl:2: this line is not JSON"):
+        with pytest.raises(InputError, match=r"few\.jsonl:2: line is not JSON"):
             self.look(tmp_path, training=few)
 
     def test_a_disk_that_is_too_full_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,8 +469,8 @@ class TestWhatIsLookedAtFirst:
         ("removed", "said"),
         [
             ("config.json", "config.json: No such file"),
-            ("model.safetensors", r"has no weights \(\*\.safetensors\)"),
-            ("tokenizer.json", "has no tokenizer"),
+            ("model.safetensors", r"model: no weights \(\*\.safetensors\)"),
+            ("tokenizer.json", "model: no tokenizer"),
         ],
     )
     def test_a_folder_that_is_no_whole_model_says_what_it_lacks(self, tmp_path: Path, removed: str, said: str) -> None:

@@ -373,7 +373,7 @@ def test_a_stream_that_breaks_ends_the_questions_with_what_it_said() -> None:
             async for question in questions_of(broken(), HEROES):
                 taken.append(question)
 
-    with pytest.raises(InputError, match="standard input can't be read: Input/output error"):
+    with pytest.raises(InputError, match="can't read standard input: Input/output error"):
         asyncio.run(work())
     assert ["one"] == taken
 
@@ -409,7 +409,7 @@ def test_when_nobody_reads_the_answers_any_more_nothing_more_is_asked(
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("one\n{broken\nthree\n", "line 2 of standard input begins like JSON"),
+        ("one\n{broken\nthree\n", "line 2 of standard input looks like JSON"),
         ("", "standard input is empty"),
         ("\n  \n", "standard input is empty"),
     ],

@@ -96,7 +96,7 @@ class Diagnosis:
         """What a person does next."""
         if self.usable and self.run is not None:
             return self.run
-        return "mend what is a problem above, then herogen-async doctor again"
+        return "fix the problems above, then run herogen-async doctor again"
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; `run` is None where none can go on."""

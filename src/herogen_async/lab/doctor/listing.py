@@ -34,13 +34,13 @@ def _row(name: str, value: str) -> str:
 def _machine(machine: Machine) -> Iterator[tuple[str, str]]:
     yield "herogen-async", f"{machine.version}, Python {machine.python}, {machine.system}"
     yield "cores", count(machine.cores)
-    most = "no limit" if machine.most_open_files < 0 else count(machine.most_open_files)
-    yield "open files", f"{count(machine.open_files)}, on demand {most}"
+    most = "none" if machine.most_open_files < 0 else count(machine.most_open_files)
+    yield "open files", f"{count(machine.open_files)} (hard limit {most})"
     yield "extras", ", ".join(f"{name}: {'yes' if there else 'no'}" for name, there in machine.extras.items())
     yield "weights", machine.weights or "not cached"
     yield (
         "disk",
-        f"{'takes no file' if machine.fsync_ms is None else f'fsync in {machine.fsync_ms:.1f} ms'} ({machine.disk})",
+        f"{'not writable' if machine.fsync_ms is None else f'fsync in {machine.fsync_ms:.1f} ms'} ({machine.disk})",
     )
     yield "keys", ", ".join(machine.keys) or "none"
 
@@ -51,27 +51,27 @@ def _endpoint(seen: EndpointSeen) -> Iterator[tuple[str, str]]:
     yield "reachable", "yes" if seen.reachable else "no"
     if not seen.reachable:
         return
-    yield "software", seen.software or "not told"
+    yield "software", seen.software or "unknown"
     yield "models", _models(seen)
     if seen.model is not None:
         yield "model", seen.model
     for route in seen.routes:
-        answered = f"answers, in {route.latency_ms or 0:,.0f} ms"
+        answered = f"answered in {route.latency_ms or 0:,.0f} ms"
         yield route.kind, answered if route.answers else f"no answer: {route.said}"
     if not seen.readings:
-        yield "limits", "no limit headers" if seen.requests else "nothing was asked, so none was seen"
+        yield "limits", "no limit headers" if seen.requests else "unknown: no request was sent"
     for number, reading in enumerate(seen.readings):
         yield "limits" if number == 0 else "", _limit(reading)
     yield (
         "cost",
-        f"{seen.requests} request{'' if seen.requests == 1 else 's'} for a few tokens" if seen.requests else "none",
+        f"{seen.requests} request{'' if seen.requests == 1 else 's'} of a few tokens" if seen.requests else "none",
     )
 
 
 def _models(seen: EndpointSeen) -> str:
     if seen.models is None:
         return "not listed"
-    names = [model.name + (f" (ends: {model.ends})" if model.ends else "") for model in seen.models]
+    names = [model.name + (f" (shutdown: {model.ends})" if model.ends else "") for model in seen.models]
     shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
     return f"{len(names)} in {seen.models_ms or 0:,.0f} ms: {shown or 'none'}"
 
@@ -80,10 +80,12 @@ def _limit(reading: Reading) -> str:
     said = []
     if reading.limit is not None:
         window_s = window_of(reading)
-        window = f"a {_WINDOWS[window_s]}" if window_s in _WINDOWS else f"in {window_s:g} s"
-        said.append(f"{reading.limit:,.0f} {window}{'' if reading.window_s else ', as far as can be told'}")
+        window = f"per {_WINDOWS[window_s]}" if window_s in _WINDOWS else f"per {window_s:g} s"
+        said.append(f"{reading.limit:,.0f} {window}{'' if reading.window_s else ' (window inferred)'}")
     if reading.remaining is not None:
         said.append(f"{reading.remaining:,.0f} left")
     if reading.reset_s is not None:
-        said.append(f"all again in {duration(reading.reset_s) if reading.reset_s >= 1 else f'{reading.reset_s:.2g} s'}")
+        said.append(
+            f"full again in {duration(reading.reset_s) if reading.reset_s >= 1 else f'{reading.reset_s:.2g} s'}"
+        )
     return f"{reading.resource.replace('_', ' ')}: {', '.join(said)}"

@@ -74,11 +74,11 @@ def _fsync_ms(disk: Path, clock: Clock, findings: list[Check]) -> float | None:
             require_room(disk, _SMALL)
             times_ms.append(1000 * (clock.now() - start))
     except OSError as error:
-        what = f"{str(disk)!r} takes no file: {error.strerror or error}"
-        findings.append(Check(what, "work in another folder, or free some space", blocks=True))
+        what = f"can't write to {str(disk)!r}: {error.strerror or error}"
+        findings.append(Check(what, "use another folder, or free some space", blocks=True))
         return None
     median_ms = statistics.median(times_ms)
     if median_ms > SLOW_FSYNC_MS:
-        what = f"the disk of {str(disk)!r} is slow: it takes {median_ms:.0f} ms to make a write durable"
-        findings.append(Check(what, "a folder on a local disk, for runs of many answers a second"))
+        what = f"slow disk at {str(disk)!r}: a durable write takes {median_ms:.0f} ms"
+        findings.append(Check(what, "for runs with many answers per second, use a folder on a local disk"))
     return median_ms

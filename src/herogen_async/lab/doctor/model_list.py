@@ -47,4 +47,4 @@ def _ends(record: dict[str, Any], clean: Clean) -> str | None:
             return datetime.fromtimestamp(said, UTC).date().isoformat()
         except (ValueError, OverflowError, OSError):
             return None
-    return "a date that is not told" if said is True or record.get("deprecated") is True else None
+    return "date not given" if said is True or record.get("deprecated") is True else None

@@ -75,20 +75,20 @@ class Probe:
                 client.require_success(answer)
             except EndpointError as error:
                 if answer.status in _NO_LIST:
-                    self._no_list(f"the server lists no models (HTTP {answer.status})")
+                    self._no_list(f"the server has no model list (HTTP {answer.status})")
                 else:
                     self._find(error, blocks=isinstance(error, EndpointRefused))
                 return seen
             models = models_in(answer.body, self._clean)
             if models is None:
                 web = answer.body.lstrip()[:1] == b"<"
-                self._no_list(f"what stands at /models is {'a web page' if web else 'no list of models'}")
+                self._no_list(f"/models returned {'a web page' if web else 'no model list'}")
             return replace(seen, models=models)
 
     def _no_list(self, what: str) -> None:
         path_is_bare = self._server.base_url.count("/") == 2
         fix = (
-            f"is it {self._server.base_url}/v1?"
+            f"did you mean --base-url {self._server.base_url}/v1?"
             if path_is_bare
             else "check --base-url, or name the model: --model NAME"
         )
@@ -100,20 +100,20 @@ class Probe:
         name = self._model or (served[0].name if len(served) == 1 else None)
         if name is None:
             if served:
-                what = f"{len(served)} models are served and none was named, so none was asked"
-                self.findings.append(Check(what, f"--model {served[0].name}, for example"))
+                what = f"{len(served)} models served, none chosen: no request was sent"
+                self.findings.append(Check(what, f"choose one, e.g. --model {served[0].name}"))
             elif seen.models is not None:
-                self.findings.append(Check("the server serves no model", "load one", blocks=True))
+                self.findings.append(Check("the server's model list is empty", "load a model", blocks=True))
             return seen
         model = next((model for model in served if model.name == name), None)
         if served and model is None:
             shown = ", ".join(each.name for each in served[:5])
-            self.findings.append(Check(f"the server does not list {name!r}, but {shown}", "check --model"))
+            self.findings.append(Check(f"model {name!r} is not in the server's list: {shown}", "check --model"))
         if model is not None and model.ends is None:
             model = await self._details(model)
         if model is not None and model.ends is not None:
-            what = f"the server says that {name!r} ends: {model.ends}"
-            self.findings.append(Check(what, "choose a model that stays, or finish before"))
+            what = f"the server announces the shutdown of {name!r}: {model.ends}"
+            self.findings.append(Check(what, "choose another model, or finish before then"))
         self._model = name
         models = tuple(model if model is not None and each.name == name else each for each in served)
         return replace(seen, model=name, models=models if seen.models is not None else None)
@@ -161,12 +161,12 @@ class Probe:
             told = next((error for error in self._errors if error.status != 404), self._errors[0])
             self._find(told, blocks=not isinstance(told, RateLimited))
         elif not seen.models:
-            what = "nothing that was asked had a sound answer"
-            self.findings.append(Check(what, "check --base-url (most servers want it to end in /v1)", blocks=True))
+            what = "no request got a valid answer"
+            self.findings.append(Check(what, "check --base-url (it usually ends in /v1)", blocks=True))
 
     def _find(self, error: EndpointError, *, blocks: bool) -> None:
         reached = error.status is not None or isinstance(error, BadAnswer | RequestTimeout)
-        fix = error.fix or ("the server's log may say why" if reached else "start the server, or mend --base-url")
+        fix = error.fix or ("check the server's log" if reached else "start the server, or fix --base-url")
         self.findings.append(Check(error.message, fix, blocks))
 
     def _is_blocked(self) -> bool:

@@ -21,18 +21,18 @@ class Refusal:
 
 # Named as in OpenAI's error reference, where it has a name.
 FAULTS: dict[str, str] = {
-    "500": "the server failed at work",
-    "slow_down": "503: the rate grew too fast",
-    "overloaded": "503: too busy, at once",
-    "insufficient_quota": "429: no money left, no waiting helps",
-    "reset": "the connection is reset instead of an answer",
-    "cut": "the connection is reset in the middle of the body",
-    "hang": "no answer ever comes",
+    "500": "the server fails while working",
+    "slow_down": "503: request rate grew too fast",
+    "overloaded": "503: overloaded, refused at once",
+    "insufficient_quota": "429: quota used up, waiting does not help",
+    "reset": "connection reset instead of an answer",
+    "cut": "connection reset in the middle of the body",
+    "hang": "no answer ever",
     "slow_body": f"the body trickles in over {SLOW_BODY_S:g} s",
     "html": "200 with a web page",
     "broken_json": "200 with half of the JSON",
-    "wrong_shape": "200 with JSON that is no answer",
-    "no_usage": "a sound answer without usage",
+    "wrong_shape": "200 with JSON of another shape",
+    "no_usage": "valid answer without usage",
 }
 
 SLOW_ANSWER_S = 2.0  # longer than a test's deadline, shorter than a person's patience
@@ -40,17 +40,17 @@ SLOW_ANSWER_S = 2.0  # longer than a test's deadline, shorter than a person's pa
 # What goes wrong with uploads and fine-tuning jobs. Those that "were kept" and "started" are what a client must never
 # repeat blindly.
 JOB_FAULTS: dict[str, str] = {
-    "upload_unavailable": "503 to an upload, of which nothing is kept",
-    "upload_500": "500 to an upload, which was kept",
-    "upload_reset": "an upload was kept, and the connection is reset instead of an answer",
-    "upload_slow": f"an upload was kept, and the answer takes {SLOW_ANSWER_S:g} s",
+    "upload_unavailable": "503 to an upload; nothing is kept",
+    "upload_500": "500 to an upload that was kept",
+    "upload_reset": "upload kept, connection reset instead of an answer",
+    "upload_slow": f"upload kept, answer takes {SLOW_ANSWER_S:g} s",
     "not_available": "403 training_not_available to a new job",
-    "create_unavailable": "503 to a new job, which is not started",
-    "create_500": "500 to a new job, which was started",
-    "create_reset": "a job was started, and the connection is reset instead of an answer",
-    "create_slow": f"a job was started, and the answer takes {SLOW_ANSWER_S:g} s",
-    "bad_file": "a job fails while its files are validated",
-    "training_fails": "a job fails half-way through its training",
+    "create_unavailable": "503 to a new job; nothing is started",
+    "create_500": "500 to a new job that was started",
+    "create_reset": "job started, connection reset instead of an answer",
+    "create_slow": f"job started, answer takes {SLOW_ANSWER_S:g} s",
+    "bad_file": "job fails during file validation",
+    "training_fails": "job fails half-way through training",
 }
 
 # Told at once: they cost the server no work and take no slot.
@@ -58,10 +58,10 @@ AT_ONCE = {
     "slow_down": Refusal(503, "server_error", "slow_down", "Requests grow too fast. Slow down, then ramp up again."),
     "overloaded": Refusal(503, "server_error", "server_is_overloaded", "The server is overloaded. Try again later."),
     "insufficient_quota": Refusal(
-        429, "insufficient_quota", "insufficient_quota", "The quota is used up: check the plan and the billing details."
+        429, "insufficient_quota", "insufficient_quota", "The quota is used up; check the plan and billing details."
     ),
 }
-AT_WORK = {"500": Refusal(500, "server_error", None, "The server failed while it worked on this request.")}
+AT_WORK = {"500": Refusal(500, "server_error", None, "The server failed while processing this request.")}
 JOB_REFUSALS = {  # nothing was kept or started
     "upload_unavailable": AT_ONCE["overloaded"],
     "create_unavailable": AT_ONCE["overloaded"],

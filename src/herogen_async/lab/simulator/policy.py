@@ -57,7 +57,7 @@ class Answers:
     def __post_init__(self) -> None:
         _at_least("answer tokens", self.tokens, 1)
         _within("answer sigma", self.sigma, 0, MOST_SIGMA)
-        _at_least("most answer tokens", self.most, 1)
+        _at_least("maximum answer tokens", self.most, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class TuningPolicy:
         for name, count in self.faults.items():
             _one_of("job fault", name, JOB_FAULTS)
             if count is not None:
-                _at_least(f"how often the job fault {name} happens", count, 1)
+                _at_least(f"count of job fault {name}", count, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Policy:
             limit = getattr(self, name)
             if limit is not None and not LEAST_LIMIT <= limit <= MOST_LIMIT:
                 valid = f"a number from {LEAST_LIMIT:g} to {MOST_LIMIT:g}"
-                raise InputError(f"{name} is {limit!r}", fix=f"give {valid}, or leave {name} away for no limit")
+                raise InputError(f"{name} can't be {limit!r}", fix=f"give {valid}, or remove {name} for no limit")
         _one_of("enforce", self.enforce, ENFORCEMENTS)
         _one_of("charge", self.charge, CHARGES)
         _one_of("headers", self.headers, DIALECTS)
@@ -147,26 +147,26 @@ class Policy:
 def _check_faults(faults: Mapping[str, float]) -> None:
     for name, share in faults.items():
         _one_of("fault", name, FAULTS)
-        _share(f"the share of the fault {name}", share)
+        _share(f"share of fault {name}", share)
     if sum(faults.values()) > 1 + 1e-9:  # ten times 0.1 is a little more than 1
-        raise InputError(f"the shares of the faults add up to {sum(faults.values()):g}", fix="keep them at 1 or below")
+        raise InputError(f"fault shares add up to {sum(faults.values()):g}", fix="keep the sum at 1 or below")
 
 
 def _one_of(what: str, value: str, valid: Collection[str]) -> None:
     if value not in valid:
-        raise InputError(f"{what} {value!r} is not known", fix=f"one of {', '.join(valid)}")
+        raise InputError(f"unknown {what} {value!r}", fix=f"one of {', '.join(valid)}")
 
 
 def _share(what: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise InputError(f"{what} is {value!r}", fix="give a share from 0 to 1, 0.01 for one in a hundred")
+        raise InputError(f"{what} can't be {value!r}", fix="give a share from 0 to 1, e.g. 0.01 for 1 in 100")
 
 
 def _within(what: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise InputError(f"{what} is {value!r}", fix=f"give a number from {least:,} to {most:,}")
+        raise InputError(f"{what} can't be {value!r}", fix=f"give a number from {least:,} to {most:,}")
 
 
 def _at_least(what: str, value: float, least: float) -> None:
     if not (math.isfinite(value) and value >= least):
-        raise InputError(f"{what} is {value!r}", fix=f"give a number from {least} up")
+        raise InputError(f"{what} can't be {value!r}", fix=f"give {least} or more")

@@ -46,14 +46,14 @@ def evaluate_tuned(
     says why, as it does where only some of the questions could be asked.
     """
     if answers < 1:
-        raise InputError(f"{answers} answers are none to evaluate", fix="give a number above zero")
+        raise InputError(f"invalid number of answers: {answers}", fix="give 1 or more")
     tuned, notes = without_changed_rows(tuned)
     for note in notes:
         observer.notice(note)
     questions = choose(tuned, answers, seed)
     target = target_of(tuned, environment)
     how = Asking(seed=seed)
-    observer.notice(f"Evaluating: {answers} {questions.source}, asked of {tuned.name!r} and of its base.")
+    observer.notice(f"Evaluating {tuned.name!r} and its base on {answers} {questions.source}.")
     both = asyncio.run(_ask_both(target, questions, how, observer))
     both.notes += notes
     return _written(tuned, questions, how, both)
@@ -75,13 +75,13 @@ async def _ask_both(target: Target, questions: Questions, how: Asking, observer:
     async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=observer) as model_session:
         await _ask(model_session, how, _Asked("tuned", questions, both, observer))
         if target.base is None:
-            both.no_base = "The base model is not recorded."
+            both.no_base = "No base model on record."
             return both
         # Its own failures must not end what the tuned model has answered.
         try:
             await _ask(model_session.of_base(), how, _Asked("base", questions, both, observer))
         except EndpointRefused as refused:
-            both.no_base = f"The base model could not be asked: {refused.message}"
+            both.no_base = f"The base model could not be queried: {refused.message}"
     return both
 
 
@@ -123,10 +123,10 @@ async def _ask(model_session: ModelSession, how: Asking, asked: _Asked) -> None:
         if not asked.answered:
             raise
         count = f"{len(asked.answered)} of {len(asked.questions)}"
-        asked.both.notes.append(f"{asked.side}: {count} answers; then it could not be asked: {refused.message}")
+        asked.both.notes.append(f"{asked.side}: {count} answers, then stopped: {refused.message}")
     last = asked.last_error
     if not asked.answered and last is not None:
-        raise EndpointRefused(f"no question was answered, the last one so: {last.message}", fix=last.fix)
+        raise EndpointRefused(f"no question was answered; last error: {last.message}", fix=last.fix)
 
 
 def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) -> Evaluation:
@@ -139,7 +139,7 @@ def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) 
     base = score(both.base, tuned.base_model, recipe, copies, base_loss) if both.base else None
     notes = [*both.notes, *([both.no_base] if both.no_base else [])]
     if both.unanswered:
-        notes.append(f"Not answered: {len(both.unanswered)}, the last one so: {both.unanswered[-1].message}")
+        notes.append(f"Not answered: {len(both.unanswered)}; last error: {both.unanswered[-1].message}")
     evaluation = Evaluation(
         tuned=score(both.tuned, tuned.name, recipe, copies, tuned_loss),
         base=base,
@@ -153,7 +153,7 @@ def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) 
     )
     drawn = None
     with suppress(ImportError):
-        drawn = draw_evaluation(_bars(evaluation), title="Answers of the tuned model and of its base")
+        drawn = draw_evaluation(_bars(evaluation), title="Answers of the tuned model and its base")
         publish(folder / _PICTURE, drawn)
     if drawn is None:
         notes.append(NO_MATPLOTLIB)

@@ -51,8 +51,8 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
         source, prompts = TRAINING, _prompts_in(tuned.training, recipe)
     if not prompts:
         raise InputError(
-            f"there is nothing to ask {tuned.name!r}: no held-out rows, and its questions' template is not recorded",
-            fix="assemble with --split 0.1, and tune on that",
+            f"no questions for {tuned.name!r}: no held-out rows, and no question template on record",
+            fix="assemble with --split 0.1 and tune on the result",
         )
     rng.shuffle(prompts)
     cells = _CellReader(recipe)

@@ -85,7 +85,7 @@ class Evaluation:
                     _row(f"  keeps to the {each}", self, lambda side, each=each: _share(side.keeps.get(each)))
                     for each in self.tuned.keeps
                 ]
-        rows.append(_row("words an answer (median)", self, lambda side: f"{side.words:g}"))
+        rows.append(_row("words per answer (median)", self, lambda side: f"{side.words:g}"))
         for name in self.tuned.distinct:
             rows.append(_row(name, self, lambda side, name=name: _number(side.distinct.get(name), 2)))
         if any(side.copied_overlap is not None for side in sides):
@@ -104,7 +104,7 @@ class Evaluation:
     @property
     def headline(self) -> str:
         """What was asked."""
-        again = f", {self.questions} different ones" if self.questions < self.answers else ""
+        again = f", {self.questions} distinct" if self.questions < self.answers else ""
         return f"Evaluation: {self.answers} {self.source}{again}, temperature {self.temperature:g}, seed {self.seed}"
 
     @property
@@ -119,7 +119,7 @@ STOPS, KEEPS_CELL, DISTINCT, COPIED = (
     "answers that differ",
     "copied from training",
 )
-INTERVALS = "In brackets: the 95 % interval (Wilson). Where two intervals lie apart, the difference is no chance."
+INTERVALS = "In brackets: the 95 % interval (Wilson). Intervals that do not overlap show a difference beyond chance."
 
 
 def report(evaluation: Evaluation, picture: str | None, samples: Sequence[tuple[str, str, str]]) -> str:
@@ -128,7 +128,7 @@ def report(evaluation: Evaluation, picture: str | None, samples: Sequence[tuple[
     lines = [
         "# Evaluation",
         "",
-        f"{evaluation.headline}, at most {evaluation.max_tokens} tokens an answer.",
+        f"{evaluation.headline}, at most {evaluation.max_tokens} tokens per answer.",
         "",
         f"- tuned: {_cell(names[0])}",
         f"- base: {_cell(names[1])}",
@@ -144,7 +144,7 @@ def report(evaluation: Evaluation, picture: str | None, samples: Sequence[tuple[
     if evaluation.note:
         lines += ["", evaluation.note]
     if picture:
-        lines += ["", f"![Shares of the answers, base and tuned]({picture})"]
+        lines += ["", f"![Answer shares, base and tuned]({picture})"]
     lines += ["", "## The first answers", ""]
     for question, base, tuned in samples:
         lines += [f"### {_cell(question)}", "", "Base:", "", _quoted(base), "", "Tuned:", "", _quoted(tuned), ""]
@@ -153,10 +153,10 @@ def report(evaluation: Evaluation, picture: str | None, samples: Sequence[tuple[
 
 
 _HOW = (
-    "What is counted is words, not sense: an age in digits or words, and no other; a gender by most of the words that "
-    "tell it; anything else named literally or in another form of its words. *Copied* is an answer of which more than "
-    "half of all runs of 8 words stand in the training answers; *overlap* is that share over all answers. distinct-1 "
-    "and distinct-2 are the shares of different words and pairs among all."
+    "Words are counted, not meaning: an age in digits or words, with no other age; a gender by the majority of its "
+    "gendered words; any other value literally or as another form of its words. *Copied*: an answer with more than "
+    "half of its 8-word sequences in the training answers; *overlap*: that share across all answers. distinct-1 and "
+    "distinct-2: the shares of distinct words and of distinct word pairs."
 )
 
 

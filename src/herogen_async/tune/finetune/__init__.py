@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 _MEANINGS = {
     **{name: each.meaning for name, each in FINETUNE_OPTIONS.items()},
     "api_key": "The service's key. Default: OPENAI_API_KEY.",
-    "watch": "Who is told how it goes: an Observer, or a TuneWatch of callbacks.",
+    "watch": "Receives progress: an Observer, or a TuneWatch of callbacks.",
 }
 
 
@@ -82,8 +82,8 @@ def finetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResu
         return _detachable(afinetune(target, **options))
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Interrupted(
-            "detached: what was started goes on, and is not cancelled",
-            fix="the same command again attaches; --cancel ends the job",
+            "detached: anything already started continues; nothing was cancelled",
+            fix="run the same command to attach again; --cancel cancels the job",
         ) from None
 
 

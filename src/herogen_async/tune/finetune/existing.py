@@ -84,12 +84,12 @@ def find_existing(parent: Path, options: FinetuneOptions) -> ExistingFinetune | 
     if latest.state.refused and not latest.job_id and not _of_no_use(latest, differ):
         return replace(latest, amended=True)
     said = "; ".join(
-        f"{name} {new!r}, it has {'none of its own' if old is None else repr(old)}"
+        f"{name} is {'not set' if old is None else repr(old)} there, {new!r} here"
         for name, (new, old) in differ.items()
     )
     raise InputError(
-        f"{str(latest.folder)!r} is another fine-tune than this: {said}",
-        fix="remove those options to go on with it, or start another beside it with --new",
+        f"{str(latest.folder)!r} has different settings: {said}",
+        fix="remove those options to continue it, or start another with --new",
     )
 
 

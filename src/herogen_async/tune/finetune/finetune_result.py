@@ -72,9 +72,7 @@ class FinetuneResult:
         going = "" if self.status in words else f", {self.status.replace('_', ' ')}"
         lines = [f"{head}{going}."]
         if self.tuned is not None:
-            lines.append(
-                f"The tuned model: {self.tuned.name}" + (f" + {self.tuned.adapter}" if self.tuned.adapter else "")
-            )
+            lines.append(f"Tuned model: {self.tuned.name}" + (f" + {self.tuned.adapter}" if self.tuned.adapter else ""))
         if self.error:
             lines.append(f"Why: {self.error.rstrip('. ')}.")
         if self.fix:
@@ -84,10 +82,10 @@ class FinetuneResult:
                 "; ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.metrics.items()) + "."
             )
         if self.cost:
-            lines.append("It took " + ", ".join(f"{value:,.0f} {name}" for name, value in self.cost.items()) + ".")
+            lines.append("Used: " + ", ".join(f"{value:,.0f} {name}" for name, value in self.cost.items()) + ".")
         elif self.status == CANCELLED and self.job_id:
-            lines.append("How much was trained till then is not told: the service's bill says what it costs.")
+            lines.append("The service did not report how much was trained; see its bill for the cost.")
         lines += [f"Checkpoint at step {each.step:,}: {each.name}" for each in self.checkpoints]
         if self.files:
-            lines.append(f"Loss: {', '.join(str(file) for file in self.files)}")
+            lines.append(f"Loss curve: {', '.join(str(file) for file in self.files)}")
         return lines

@@ -51,16 +51,16 @@ class HostedBackend:
         if is_openai(self._service.base_url):
             if is_pairs:
                 raise InputError(
-                    "no model of OpenAI's learns from prompts and completions any more",
-                    fix="`finetune RUN` assembles messages for it; or train on these rows with --backend local",
+                    "OpenAI no longer tunes models on prompts and completions",
+                    fix="use `finetune RUN`, which assembles messages, or train on these rows with --backend local",
                 )
             await self._service.model(request.model)  # its list is complete
             return []
-        notes = ["The rows are prompts and completions; most services take messages alone."] if is_pairs else []
+        notes = ["The rows are prompts and completions; most services accept only messages."] if is_pairs else []
         listed = await self._listed()
         if listed is not None and request.model not in listed:  # what can be tuned is often not served, nor listed
             notes.append(
-                f"{request.model!r} is not among the {len(listed)} models that the service lists; it may tune it."
+                f"{request.model!r} is not among the {len(listed)} models that the service lists; it may still tune it."
             )
         return notes
 
@@ -155,8 +155,8 @@ def _state(job: Mapping[str, Any]) -> JobState:
     param = said.get("param") if isinstance(said, dict) else None
     error = fix = None
     if status == FAILED:
-        error = f"{why}" + (f" ({param})" if param else "") if why else "the service gives no reason"
-        fix = "mend what it names, then start another with --new"
+        error = f"{why}" + (f" ({param})" if param else "") if why else "the service gave no reason"
+        fix = "fix the reported problem, then start another with --new"
     elif status == CANCELLED:
         fix = "start another with --new"
     model = job.get("fine_tuned_model")

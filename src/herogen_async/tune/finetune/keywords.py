@@ -16,52 +16,52 @@ class FinetuneKeywords(TypedDict, total=False):
     """The options of a fine-tune, those of `FinetuneOptions`; each may be left out, and None leaves it out, too."""
 
     backend: str | None
-    """Any OpenAI-shaped service, or this machine. Default: local with neither a base URL nor a key."""
+    """An OpenAI-compatible service, or this machine. Default: local if neither a base URL nor a key is set."""
 
     model: str | None
-    """The model to tune; local: embedded, a .gguf file, or a folder. Default: embedded."""
+    """Model to tune; local: embedded, a .gguf file, or a folder. Default: embedded."""
 
     base_url: str | None
-    """The service's base URL; on this machine it needs no key."""
+    """Base URL of the service; a server on this machine needs no key."""
 
     format: str | None
-    """What a run's rows are assembled as. Default: what the backend learns from."""
+    """Format of a run's training rows. Default: the one the backend accepts."""
 
     suffix: str | None
-    """Up to 64 characters that become part of the model's name."""
+    """Added to the model's name, up to 64 characters."""
 
     epochs: int | None
-    """How often the rows are gone through."""
+    """Passes over the rows."""
 
     validation: FilePath | None
-    """Rows to measure on. Default: those that assemble held out."""
+    """Validation rows. Default: the rows held out by assemble."""
 
     seed: int | None
-    """The same seed gives about the same model."""
+    """Random seed; the same seed gives nearly the same model."""
 
     method: str | None
     """openai: supervised or dpo; local: lora or full."""
 
     batch_size: int | None
-    """Rows a step."""
+    """Rows per step."""
 
     learning_rate: float | None
-    """local: the learning rate; openai: a multiplier of the service's own."""
+    """local: the learning rate; openai: a multiplier of the service's default."""
 
     watch_job: bool | None
-    """Watch the job to its end, or leave it once it is started."""
+    """Watch the job to its end, or leave once it has started."""
 
     new: bool | None
-    """Start another beside the ones that are there."""
+    """Start another fine-tune beside the existing ones."""
 
     cancel: bool | None
-    """End the job."""
+    """Cancel the job."""
 
     resend: bool | None
-    """The call whose answer was lost did not arrive (you looked): send it again."""
+    """The call with the lost answer never arrived (you checked): send it again."""
 
     adopt: str | None
-    """The call whose answer was lost did arrive (you looked): it made this file or job."""
+    """The call with the lost answer did arrive (you checked): it made this file or job."""
 
     api_key: ApiKey | None
     """The service's key. Default: OPENAI_API_KEY."""

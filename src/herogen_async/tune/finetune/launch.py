@@ -92,7 +92,7 @@ class Launch:
         """End the job of the latest fine-tune that is asked for, or find out that there is none."""
         existing = find_existing(self._parent, self._options)
         if existing is None:
-            raise InputError(f"there is no fine-tune of {self._target!r}", fix="nothing to cancel")
+            raise InputError(f"no fine-tune of {self._target!r}", fix="nothing to cancel")
         request = existing.request()
         async with self._backend(request, existing.folder) as backend:
             with self._log(existing.folder) as log:
@@ -160,7 +160,7 @@ class Launch:
     def _told_again(self, existing: ExistingFinetune) -> FinetuneResult:
         """Of a fine-tune that is over: as it was written down. Nothing is asked."""
         if self._resolution != UNRESOLVED:
-            raise InputError("this fine-tune is over: nothing to resend or adopt", fix="remove --resend/--adopt")
+            raise InputError("this fine-tune has ended: nothing to resend or adopt", fix="remove --resend/--adopt")
         return ended_result(self._target, existing.folder, existing.request(), existing.ending or {})
 
     def _files_now(self, existing: ExistingFinetune) -> TrainingFiles | None:
@@ -174,7 +174,7 @@ class Launch:
         if existing.job_id is None:
             return find_files(self._target, file_format, validation=validation)
         if is_gone(self._target):
-            self._observer.notice(f"{self._target!r} is gone; the job goes on with what it was given.")
+            self._observer.notice(f"{self._target!r} is gone; the job continues with its own copy of the rows.")
             return None
         return known_files(self._target, file_format, validation=validation)
 
@@ -186,12 +186,12 @@ class Launch:
         said = " and ".join(changed)
         goes_on = existing.job_id is not None and not existing.has_model
         if goes_on and self._options.watch_job:
-            self._observer.notice(f"Note: {said}; the job goes on with what it was given.")
+            self._observer.notice(f"Note: {said}; the job continues with its original files.")
             return
-        more = f" Job {existing.job_id} is not touched: --watch goes on watching it." if goes_on else ""
+        more = f" Job {existing.job_id} is unaffected; follow it with --watch." if goes_on else ""
         raise InputError(
-            f"{said}: {str(existing.folder)!r} was begun with what was there before",
-            fix=f"put the file back to go on with it, or start another on it as it is now with --new.{more}",
+            f"{said}: {str(existing.folder)!r} was started with the earlier files",
+            fix=f"restore the earlier files to continue, or start another with the current ones with --new.{more}",
         )
 
     def _require_format(self, wanted: str | None, files: TrainingFiles) -> None:
@@ -224,7 +224,9 @@ def _begin_log(chain: Chain, step: dict[str, Any], folder: Path) -> None:
     """What is asked, as the log's first step. Raises RunInUse where another command has begun one there meanwhile."""
     there = chain.state.request
     if there is not None and there["tag"] != step["tag"]:
-        raise RunInUse(f"another command has just begun a fine-tune in {str(folder)!r}", fix="the same command again")
+        raise RunInUse(
+            f"another command has just started a fine-tune in {str(folder)!r}", fix="run the same command again"
+        )
     chain.record(REQUEST, **step)
 
 
@@ -237,6 +239,6 @@ def _parent(target: str) -> Path:
     was_there = is_gone(target) and numbered_folders(finetunes_of(target))
     if not (Path(target).is_file() or was_there):
         if Path(target).suffix in (*JSON_LINES, ".json", ".csv"):
-            raise InputError(f"there is no file {target!r}", fix="name a RUN, or a JSON lines file")
+            raise InputError(f"no such file: {target!r}", fix="give a RUN or a JSON lines file")
         existing_run(target)
     return finetunes_of(target)

@@ -32,8 +32,8 @@ def find_tuned(run_or_model: str) -> TunedModel:
             return found
     if (going := _begun(run_or_model)) is not None:
         raise InputError(
-            f"the fine-tune in {str(going)!r} has made no model (yet)",
-            fix=f"see how it stands: herogen-async finetune {run_or_model}",
+            f"the fine-tune in {str(going)!r} has produced no model (yet)",
+            fix=f"check its state: herogen-async finetune {run_or_model}",
         )
     known = list(_everywhere())
     for tuned in known:
@@ -41,8 +41,8 @@ def find_tuned(run_or_model: str) -> TunedModel:
             return tuned
     names = [repr(tuned.name) for tuned in known[:_SHOWN]]
     raise InputError(
-        f"no fine-tune has made {run_or_model!r}, nor a model of it",
-        fix=f"models that there are: {', '.join(names)}" if names else "make one with: herogen-async finetune RUN",
+        f"no tuned model named {run_or_model!r} or made from it",
+        fix=f"available models: {', '.join(names)}" if names else "make one with: herogen-async finetune RUN",
     )
 
 
@@ -73,7 +73,7 @@ def without_changed_rows(tuned: TunedModel) -> tuple[TunedModel, list[str]]:
         if not file.is_file():
             notes.append(f"The {role} file is gone: {file}.")
         elif fingerprint_of(file) != sha256:
-            notes.append(f"The {role} file is not looked at, it has changed since the model was tuned: {file}.")
+            notes.append(f"The {role} file was skipped, as it has changed since the model was tuned: {file}.")
         else:
             continue
         left_out[name] = None

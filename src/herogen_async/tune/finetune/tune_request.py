@@ -24,13 +24,13 @@ def choose_backend(options: FinetuneOptions, environment: Mapping[str, str]) -> 
     if options.backend is not None:
         return options.backend, ""
     if options.base_url is not None or environment.get("OPENAI_BASE_URL", "").strip():
-        return OPENAI, "Backend openai: a base URL is given."
+        return OPENAI, "Backend openai: a base URL is set."
     model = options.model
     if model is not None and (is_embedded(model) or Path(model).is_dir()):
-        return LOCAL, f"Backend local: {model} is on this machine."
+        return LOCAL, f"Backend local: model {model} is on this machine."
     if environment.get("OPENAI_API_KEY", "").strip():
-        return OPENAI, "Backend openai: OPENAI_API_KEY is set (--backend local trains on this machine)."
-    return LOCAL, "Backend local: there is neither a base URL nor a key, so it trains on this machine."
+        return OPENAI, "Backend openai: OPENAI_API_KEY is set (use --backend local to train on this machine)."
+    return LOCAL, "Backend local: no base URL or key is set, so training runs on this machine."
 
 
 def server_for(base_url: str | None, environment: Mapping[str, str], api_key: ApiKey | None) -> Server:
@@ -38,7 +38,7 @@ def server_for(base_url: str | None, environment: Mapping[str, str], api_key: Ap
     server = choose_server(base_url, None, environment, api_key=api_key)
     if server is None:
         raise InputError(
-            "the backend openai needs a base URL or a key", fix="export OPENAI_API_KEY=..., or give --base-url"
+            "backend openai needs a base URL or a key", fix="export OPENAI_API_KEY=..., or give --base-url"
         )
     return server
 
@@ -50,7 +50,7 @@ def new_tune_request(
     model = options.model or (EMBEDDED if backend == LOCAL else None)
     if model is None:
         raise InputError(
-            "the backend openai has no model of its own to tune", fix="name one that the service can tune with --model"
+            "backend openai has no default model to tune", fix="choose one that the service can tune with --model"
         )
     return TuneRequest(
         backend=backend,

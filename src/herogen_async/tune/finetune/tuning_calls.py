@@ -35,7 +35,7 @@ def create_call(backend: Backend, request: TuneRequest, tag: str) -> OnceCall:
         send,
         find,
         makes="job",
-        look_for=lambda results: f"a job on the file {files_in(results).get('training')!r}",
+        look_for=lambda results: f"a job with the training file {files_in(results).get('training')!r}",
         confirm=confirm,
     )
 

@@ -54,10 +54,10 @@ class TuningJob:
         results = await self.chain.run(tuning_calls(self.backend, self.request, self.tag))
         job_id = results[CREATE]
         place = self.request.base_url or "this machine"
-        self.observer.notice(f"Job {job_id} on {place}, kept in {self.folder}")
+        self.observer.notice(f"Job {job_id} on {place}, recorded in {self.folder}")
         job = await self.backend.job(job_id)
         if job.status == INTERRUPTED:
-            self.observer.notice(f"It was interrupted; going on from its last checkpoint: {job.error or ''}")
+            self.observer.notice(f"The job was interrupted; continuing from its last checkpoint: {job.error or ''}")
             job = await self.backend.revive(job_id)
         return job
 
@@ -67,11 +67,11 @@ class TuningJob:
         if job_id is None:
             never = JobState("", CANCELLED, fix="start another with --new")
             self._record_over(never)
-            self.observer.notice("No job was started, so there was nothing to pay.")
+            self.observer.notice("No job was started, so nothing was charged.")
             return never
         job = await self.backend.job(job_id)
         if job.is_over:
-            self.observer.notice(f"The job was over before: {job.status}.")
+            self.observer.notice(f"The job had already ended: {job.status}.")
             return job
         return await self._cancelled(job_id)
 
@@ -123,7 +123,7 @@ class TuningJob:
         try:
             return tuple(await self.backend.checkpoints(job_id))
         except EndpointError as error:
-            self.observer.notice(f"{error.message}; the checkpoints can't be listed")
+            self.observer.notice(f"can't list the checkpoints: {error.message}")
             return ()
 
     def _record_over(

@@ -30,14 +30,14 @@ _LIMITS = tuple(limit.name for limit in fields(Limits))
 class QueryOptions(TypedDict, total=False):
     """The options of `query` and `aquery`; each may be left out."""
 
-    base_url: Annotated[str | None, "The server to ask. Default: where the model was made."]
+    base_url: Annotated[str | None, "Server to query. Default: where the model was made."]
     endpoint: Annotated[str | None, "`completions` or `chat`. Default: as the model was taught."]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
-    samples: Annotated[int, "Answers to each question. Default: 1."]
-    temperature: Annotated[float, "0: always the likeliest word; 1: as it was learned. Default: 0.7."]
-    max_tokens: Annotated[int, "The longest answer, in tokens. Default: 256."]
-    seed: Annotated[int | None, "The first answer's seed; each further sample has the next one."]
-    compare: Annotated[bool, "Ask the model that it was tuned from, too."]
+    samples: Annotated[int, "Answers per question. Default: 1."]
+    temperature: Annotated[float, "0: always the most likely token; 1: unscaled. Default: 0.7."]
+    max_tokens: Annotated[int, "Maximum answer length in tokens. Default: 256."]
+    seed: Annotated[int | None, "Seed of the first answer; each further sample uses the next one."]
+    compare: Annotated[bool, "Also query the base model."]
     concurrency: Annotated[int, "Maximum requests in flight. Default: 16."]
     rpm: float | None
     tpm: float | None
@@ -48,7 +48,7 @@ class QueryOptions(TypedDict, total=False):
     timeout_s: Annotated[float | None, "Time limit for one request. Default: 600, or an hour on the embedded model."]
     budget_usd: Annotated[float | None, "Cost limit for all questions."]
     price: str | None
-    watch: Annotated[QueryObserver | None, "Who is told how it goes: an Observer; `call_ended` gets each Reply."]
+    watch: Annotated[QueryObserver | None, "Receives progress: an Observer; `call_ended` gets each Reply."]
 
 
 @shows_keywords(QueryOptions, MEANINGS)

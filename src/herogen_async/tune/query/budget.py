@@ -29,7 +29,7 @@ def _price(target: Target, model: str, how: Asking, at: datetime) -> Price:
     price = price_of(model, base_url, at=at, by_hand=how.price)
     if price is None:
         raise InputError(
-            f"a budget was given, and the price of {model!r} at {base_url or 'this machine'} is not known",
-            fix="give a price: 'IN,OUT', USD for a million tokens of prompt and of answer",
+            f"a budget needs a price, and the price of {model!r} at {base_url or 'this machine'} is unknown",
+            fix="give a price: 'IN,OUT', USD per million prompt and answer tokens",
         )
     return price

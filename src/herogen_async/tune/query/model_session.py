@@ -127,9 +127,7 @@ class ModelSession:
         if not how.compare:
             return [self.target.model]
         if self.target.base is None:
-            raise InputError(
-                f"it is not recorded what {self.target.model.name!r} was tuned from", fix="leave --compare out"
-            )
+            raise InputError(f"no base model on record for {self.target.model.name!r}", fix="remove --compare")
         return [self.target.model, self.target.base]
 
     def _lane(self, how: Asking) -> Lane[OrderPlace[_Question]]:
@@ -164,9 +162,9 @@ class ModelSession:
         asked = " or ".join(repr(model.name) for model in gone)
         fix = refused.fix
         if served:
-            fix = f"served there: {', '.join(map(repr, served[:_SHOWN]))}{' ...' if len(served) > _SHOWN else ''}"
+            fix = f"available: {', '.join(map(repr, served[:_SHOWN]))}{' ...' if len(served) > _SHOWN else ''}"
         return EndpointRefused(
-            f"the server does not know {asked} any more: {refused.message}", status=404, code=refused.code, fix=fix
+            f"the server no longer has {asked}: {refused.message}", status=404, code=refused.code, fix=fix
         )
 
     def _answer(self, outcome: Outcome[_Question]) -> Answer | None:

@@ -83,8 +83,8 @@ def target_of(
     if tuned.backend == LOCAL and base_url is None:
         if tuned.adapter is None or tuned.weights is None:
             raise InputError(
-                f"the embedded server can't serve this model: it has no adapter for a GGUF file ({tuned.folder})",
-                fix=f"serve {tuned.adapter_folder or tuned.name} with vLLM or another server, and give its --base-url",
+                f"the embedded server can't serve this model: no GGUF adapter ({tuned.folder})",
+                fix=f"serve {tuned.adapter_folder or tuned.name} with vLLM or another server, and pass its --base-url",
             )
         return Target(
             Model(tuned.name, {"lora": TUNED}),
@@ -96,7 +96,7 @@ def target_of(
         )
     server = choose_server(base_url or tuned.base_url, tuned.name, environment, api_key=api_key)
     if server is None:
-        raise InputError(f"it is not recorded where {tuned.name!r} is served", fix="give its server with --base-url")
+        raise InputError(f"no server on record for {tuned.name!r}", fix="give its server with --base-url")
     return Target(
         Model(tuned.name, {"model": tuned.name}),
         tuned.recipe,

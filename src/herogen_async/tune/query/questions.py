@@ -35,7 +35,7 @@ def split_flags(words: Sequence[str], options: Sequence[str] = ()) -> tuple[list
                 raise InputError(f"{flag} has no value", fix=_flag_fix(name, options) or f"write {flag} VALUE")
             value = given
         if name in flags:
-            raise InputError(f"{flag} is given twice", fix="one value each; many questions come by standard input")
+            raise InputError(f"{flag} given twice", fix="give it once; for many questions, use standard input")
         flags[name] = value
     return prompts, flags
 
@@ -48,14 +48,16 @@ def question_from(attributes: Mapping[str, Any], recipe: Recipe, options: Sequen
     if recipe.sub_prompt is None:
         told = ", ".join(f"--{name}" for name in attributes)
         raise InputError(
-            f"it is not recorded how this model's questions are made of attributes ({told})",
+            f"can't use attributes ({told}): no question template on record for this model",
             fix=next((fix for name in attributes if (fix := _flag_fix(name, options))), None)
-            or 'ask in the words that it was taught, e.g. "40, woman, Healing"',
+            or 'ask in the words of its training data, e.g. "40, woman, Healing"',
         )
     template = Template(recipe.sub_prompt)
     for name in attributes:
         if name not in template.names:
-            raise InputError(f"{name!r} is no attribute of this model's questions", fix=_near(name, template, options))
+            raise InputError(
+                f"unknown attribute {name!r} for this model's questions", fix=_near(name, template, options)
+            )
     if missing := [name for name in template.names if name not in attributes]:
         raise InputError(
             f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing", fix=_give(missing, recipe, options)
@@ -74,7 +76,7 @@ def question_of_line(line: str, recipe: Recipe, where: str) -> str:
     try:
         row = codec.loads(line)
     except ValueError:
-        raise InputError(f"{where} begins like JSON and is none: {line[:60]!r}", fix="mend it") from None
+        raise InputError(f"{where} looks like JSON but is not valid: {line[:60]!r}", fix="fix the JSON") from None
     try:
         return question_of_row(row, recipe)
     except InputError as error:
@@ -89,7 +91,7 @@ def question_of_row(row: Mapping[str, Any], recipe: Recipe) -> str:
         said = [each.get("content") for each in messages if isinstance(each, dict) and each.get("role") == "user"]
         if said and isinstance(said[-1], str):
             return said[-1]
-        raise InputError("`messages` holds no user's message", fix='{"messages": [{"role": "user", "content": "..."}]}')
+        raise InputError("`messages` has no user message", fix='{"messages": [{"role": "user", "content": "..."}]}')
     return question_from(row, recipe)
 
 
@@ -98,7 +100,7 @@ def _text(name: str, value: object) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:g}" if isinstance(value, float) else str(value)
-    raise InputError(f"{name!r} can't be {value!r}", fix="give a text or a number")
+    raise InputError(f"{name!r} can't be {value!r}", fix="give text or a number")
 
 
 def _near(name: str, template: Template, options: Sequence[str]) -> str:
@@ -116,7 +118,7 @@ def _flag_fix(name: str, options: Sequence[str]) -> str | None:
 def _give(missing: Sequence[str], recipe: Recipe, options: Sequence[str]) -> str:
     if taken := [name for name in missing if name.replace("_", "-") in options]:
         told = ", ".join(f'"{name}": ...' for name in missing)
-        return f"--{taken[0].replace('_', '-')} is an option of this command: give JSON by standard input, {{{told}}}"
+        return f"--{taken[0].replace('_', '-')} is an option of this command; give JSON on standard input: {{{told}}}"
     return "; ".join(f"--{name} {_known(recipe.attributes.get(name, ()))}" for name in missing)
 
 

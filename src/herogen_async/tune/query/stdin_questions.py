@@ -30,7 +30,7 @@ async def questions_of(stream: Iterable[str], recipe: Recipe) -> AsyncIterator[s
             asked += 1
             yield question_of_line(line, recipe, f"line {number} of standard input")
     if not asked:
-        raise InputError("nothing was asked: standard input is empty", fix='give a question, e.g. "40, woman, Healing"')
+        raise InputError("no question given: standard input is empty", fix='give a question, e.g. "40, woman, Healing"')
 
 
 async def _lines(stream: Iterable[str]) -> AsyncIterator[str]:
@@ -46,7 +46,7 @@ async def _lines(stream: Iterable[str]) -> AsyncIterator[str]:
     finally:
         reading.stop()
     if reading.error is not None:
-        raise InputError(f"standard input can't be read: {reading.error}", fix="give the questions from a file")
+        raise InputError(f"can't read standard input: {reading.error}", fix="read the questions from a file")
 
 
 class _Reading:

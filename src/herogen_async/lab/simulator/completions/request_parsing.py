@@ -44,12 +44,12 @@ def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Calla
     if not is_tuned(asked_model) if tuned else model not in (None, asked_model):
         raise Unreadable(unknown_model(asked_model, model))
     if data.get("n") not in (None, 1):
-        raise _wrong("n", "must be 1: this server gives one answer", data["n"])
+        raise _wrong("n", "must be 1: this server gives one answer per request", data["n"])
     text = _messages(data.get("messages")) if chat else _prompt(data.get("prompt"))
     stream = _flag(data, "stream")
     options = data.get("stream_options")
     if options is not None and not (stream and isinstance(options, dict)):
-        raise _wrong("stream_options", "must be an object, and stream true", options)
+        raise _wrong("stream_options", "must be an object, with stream true", options)
     return ParsedRequest(
         question=Question(
             text.encode("utf-8", "replace"), _max_tokens(data, chat), asked_model.encode() if tuned else b""
@@ -66,9 +66,9 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         data = codec.loads(body)
     except ValueError:
-        raise Unreadable(bad_request("The body is no JSON.")) from None
+        raise Unreadable(bad_request("The body is not JSON.")) from None
     if not isinstance(data, dict):
-        raise Unreadable(bad_request("The body is no JSON object."))
+        raise Unreadable(bad_request("The body is not a JSON object."))
     return data
 
 
@@ -76,10 +76,10 @@ def read_slots(body: bytes) -> int | None:
     """What `/control` is told: `{"slots": 16}`, or null for any number. Raises Unreadable."""
     data = read_object(body)
     if set(data) != {"slots"}:
-        raise Unreadable(bad_request('The body must be like {"slots": 16}, or null for any number.'))
+        raise Unreadable(bad_request('The body must be like {"slots": 16}, or {"slots": null} for any number.'))
     slots = data["slots"]
     if slots is not None and not (type(slots) is int and slots >= 1):
-        raise _wrong("slots", "must be an integer from 1 up, or null", slots)
+        raise _wrong("slots", "must be an integer of at least 1, or null", slots)
     return slots
 
 
@@ -123,7 +123,7 @@ def _content(content: Any) -> str:
         return ""
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
-    raise _wrong("messages", "must have content that is a string or a list of parts", content)
+    raise _wrong("messages", "must have a string or a list of parts as content", content)
 
 
 def _max_tokens(data: dict[str, Any], chat: bool) -> int | None:
@@ -132,7 +132,7 @@ def _max_tokens(data: dict[str, Any], chat: bool) -> int | None:
         if value is None:
             continue
         if type(value) is not int or value < 1:
-            raise _wrong(name, "must be an integer from 1 up", value)
+            raise _wrong(name, "must be an integer of at least 1", value)
         return value
     return None if chat else COMPLETIONS_MAX_TOKENS
 

@@ -151,7 +151,7 @@ def _limit_refusal(dialect: str, verdict: LimitDecision) -> Refusal:
     kind = "requests" if refused_by.startswith("requests") else "tokens"
     about = f"on {_LIMIT_NAMES[refused_by]}: Limit {header_number(verdict.limit)}, Requested {verdict.need:.0f}."
     if not math.isfinite(verdict.wait_s):
-        message = f"Request too large {about} It never fits: a shorter prompt or fewer max_tokens would."
+        message = f"Request too large {about} It can never fit; use a shorter prompt or fewer max_tokens."
     elif dialect == "silent":
         message = f"Rate limit reached {about}"
     else:

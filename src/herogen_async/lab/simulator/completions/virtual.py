@@ -207,7 +207,7 @@ def _misread(body: bytes) -> EndpointError:
         completion_from(body, _no_header, chat=False, redact=_NOTHING_SECRET)
     except EndpointError as error:
         return error
-    raise AssertionError("a spoilt body was read as an answer")
+    raise AssertionError("a spoiled body was read as an answer")
 
 
 def _no_header(name: str) -> None:

@@ -54,15 +54,13 @@ class Files:
         if not size:
             raise Unreadable(bad_request("File is empty.", code="empty_file", param="file"))
         if self._size + size > STORE_LIMIT or len(self._files) >= _MOST_FILES:
-            message = f"This server keeps {_MOST_FILES:,} files of {STORE_LIMIT:,} bytes in all; delete some."
+            message = f"This server keeps at most {_MOST_FILES:,} files of {STORE_LIMIT:,} bytes in total; delete some."
             raise Unreadable(bad_request(message, code="storage_limit_exceeded", param="file"))
 
     def check_size(self, size: int) -> None:
         """Raises Unreadable when a file of `size` bytes is too large for one request."""
         if size > self.limit:
-            message = (
-                f"The file has {size:,} bytes, and may have {self.limit:,} at most; larger ones go to /v1/uploads."
-            )
+            message = f"The file has {size:,} bytes; the maximum is {self.limit:,}. Send larger ones to /v1/uploads."
             raise Unreadable(bad_request(message, status=413, code="file_too_large", param="file"))
 
     def find(self, file_id: str) -> StoredFile | None:

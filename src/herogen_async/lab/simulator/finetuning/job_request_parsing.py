@@ -80,7 +80,7 @@ def _suffix(suffix: Any) -> str | None:
     if suffix is not None and not isinstance(suffix, str):
         raise _bad(f"Invalid type for 'suffix': expected a string, but got {suffix!r}.", "invalid_type", "suffix")
     if suffix is not None and len(suffix) > MOST_SUFFIX:
-        message = f"Invalid 'suffix': it has {len(suffix)} characters, and may have {MOST_SUFFIX} at most."
+        message = f"Invalid 'suffix': it has {len(suffix)} characters; the maximum is {MOST_SUFFIX}."
         raise _bad(message, "string_above_max_length", "suffix")
     return suffix or None
 
@@ -102,10 +102,10 @@ def _metadata(metadata: Any) -> dict[str, str] | None:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _bad("Invalid 'metadata': it must be an object of strings.", "invalid_type", "metadata")
     if len(metadata) > _MOST_PAIRS:
-        message = f"Invalid 'metadata': it has {len(metadata)} pairs, and may have {_MOST_PAIRS} at most."
+        message = f"Invalid 'metadata': it has {len(metadata)} pairs; the maximum is {_MOST_PAIRS}."
         raise _bad(message, "object_above_max_properties", "metadata")
     if any(len(key) > _MOST_KEY or len(value) > _MOST_VALUE for key, value in metadata.items()):
-        message = f"Invalid 'metadata': keys have {_MOST_KEY} characters at most, values {_MOST_VALUE}."
+        message = f"Invalid 'metadata': keys have at most {_MOST_KEY} characters, values {_MOST_VALUE}."
         raise _bad(message, "string_above_max_length", "metadata")
     return metadata
 

@@ -169,7 +169,7 @@ class Jobs:
     def add(self, job: SimulatedJob) -> None:
         """A new job. Raises Unreadable when there are too many."""
         if len(self._jobs) >= MOST_JOBS:
-            message = f"This server keeps {MOST_JOBS} jobs, and has that many."
+            message = f"This server already has its maximum of {MOST_JOBS} jobs."
             raise Unreadable(Refusal(429, "requests", "rate_limit_exceeded", message))
         self._jobs[job.plan.job_id] = self._going[job.plan.job_id] = job
 
@@ -259,4 +259,4 @@ def result_file_id(job_id: str) -> str:
 
 
 def _wrong_state(job_id: str, state: str, done: str) -> Unreadable:
-    return Unreadable(bad_request(f"The job {job_id} {state}, and can't be {done}.", code="invalid_job_state"))
+    return Unreadable(bad_request(f"The job {job_id} {state} and can't be {done}.", code="invalid_job_state"))

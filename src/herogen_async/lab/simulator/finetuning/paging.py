@@ -33,7 +33,7 @@ def _limit(text: str | None, usual: int, most: int) -> int:
         return usual
     limit = int(text) if text.isdecimal() and len(text) < 10 else 0
     if not 1 <= limit <= most:
-        message = f"Invalid 'limit': {text[:20]!r} is no integer from 1 to {most}."
+        message = f"Invalid 'limit': {text[:20]!r} is not an integer from 1 to {most}."
         raise Unreadable(bad_request(message, code="invalid_value", param="limit"))
     return limit
 
@@ -44,5 +44,5 @@ def _start(records: Sequence[dict[str, Any]], after: str | None) -> int:
     for place, record in enumerate(records):
         if record["id"] == after:
             return place + 1
-    message = f"Invalid 'after': there is no {after[:100]!r} in this list."
+    message = f"Invalid 'after': {after[:100]!r} is not in this list."
     raise Unreadable(bad_request(message, code="invalid_value", param="after"))

@@ -40,7 +40,7 @@ def read_examples(content: bytes, *, accepts: str, ranked: bool, least: int = LE
         tokens += -(-len(line) // SIMULATED_BYTES_A_TOKEN)
     if count < least:
         examples = f"{count} example{'' if count == 1 else 's'}"
-        raise BadRows("invalid_n_examples", f"The file has {examples}, and must have at least {least}.")
+        raise BadRows("invalid_n_examples", f"The file has {examples}; the minimum is {least}.")
     return Examples(count, tokens)
 
 
@@ -48,17 +48,17 @@ def _row_fault(line: bytes, *, accepts: str, ranked: bool) -> str | None:
     try:
         row = codec.loads(line)
     except ValueError:
-        return "it is no JSON."
+        return "not JSON."
     if not isinstance(row, dict):
-        return "it is no JSON object."
+        return "not a JSON object."
     if ranked:
         return _ranked_fault(row)
     if accepts in (BOTH, MESSAGES) and "messages" in row:
         return _messages_fault(row["messages"], "messages") or _trained_fault(row["messages"])
     if accepts in (BOTH, PROMPT_COMPLETION) and {"prompt", "completion"} <= set(row):
-        return None if _texts(row["prompt"], row["completion"]) else '"prompt" and "completion" must be texts.'
+        return None if _texts(row["prompt"], row["completion"]) else '"prompt" and "completion" must be text.'
     wanted = {MESSAGES: '"messages"', PROMPT_COMPLETION: '"prompt" and "completion"'}
-    return f"it has no {wanted.get(accepts, ' and no '.join(wanted.values()))}."
+    return f"missing {wanted.get(accepts, ', or '.join(wanted.values()))}."
 
 
 def _messages_fault(messages: Any, name: str) -> str | None:
@@ -66,24 +66,24 @@ def _messages_fault(messages: Any, name: str) -> str | None:
         return f'"{name}" must be a list of messages.'
     for number, message in enumerate(messages, 1):
         if not isinstance(message, dict):
-            return f'"{name}", message {number} is no object.'
+            return f'"{name}", message {number} is not an object.'
         if message.get("role") not in _ROLES:
             return f'"{name}", message {number}, key "role": {message.get("role")!r} is not one of {", ".join(_ROLES)}.'
         if not isinstance(message.get("content"), str | list) and "tool_calls" not in message:
-            return f'"{name}", message {number}, key "content": it must be a text.'
+            return f'"{name}", message {number}, key "content": it must be text.'
     return None
 
 
 def _trained_fault(messages: list[dict[str, Any]]) -> str | None:
     if any(message["role"] == "assistant" for message in messages):
         return None
-    return 'no message has the role "assistant": there is nothing to learn.'
+    return 'no message has the role "assistant": nothing to learn.'
 
 
 def _ranked_fault(row: dict[str, Any]) -> str | None:
     asked = row.get("input")
     if not isinstance(asked, dict):
-        return 'it has no "input", which DPO needs.'
+        return '"input" is missing, required by DPO.'
     return (
         _messages_fault(asked.get("messages"), "input.messages")
         or _messages_fault(row.get("preferred_output"), "preferred_output")

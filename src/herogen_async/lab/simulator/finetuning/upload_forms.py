@@ -37,7 +37,7 @@ def read_form(content_type: str, body: bytes) -> Form:
                 elif part is not None:
                     _add(form, part, b"".join(pieces))
     except MultipartError as error:
-        raise Unreadable(bad_request(f"The body is no whole multipart/form-data: {error}.")) from None
+        raise Unreadable(bad_request(f"The body is not complete multipart/form-data: {error}.")) from None
     return form
 
 

@@ -58,12 +58,12 @@ class Uploads:
         """A new upload, as `data` says. Raises Unreadable."""
         size, filename = data.get("bytes"), data.get("filename")
         if type(size) is not int or not 1 <= size <= STORE_LIMIT:
-            raise _bad(f"Invalid 'bytes': {size!r} is no integer from 1 to {STORE_LIMIT}.", "bytes")
+            raise _bad(f"Invalid 'bytes': {size!r} is not an integer from 1 to {STORE_LIMIT}.", "bytes")
         for name in ("filename", "mime_type"):
             if not isinstance(data.get(name), str) or not data[name]:
                 raise _bad(f"Missing required parameter: {name!r}.", name)
         if len(self._uploads) >= _MOST_UPLOADS:
-            raise _bad(f"This server keeps {_MOST_UPLOADS} uploads, and has that many.", None)
+            raise _bad(f"This server already has its maximum of {_MOST_UPLOADS} uploads.", None)
         upload = Upload(upload_id, str(filename), check_purpose(data.get("purpose")), size, now)
         self._uploads[upload_id] = upload
         return upload
@@ -82,10 +82,10 @@ class Uploads:
     def add_part(self, upload: Upload, part_id: str, content: bytes) -> None:
         """One more part. Raises Unreadable."""
         if len(content) > PART_LIMIT:
-            raise _bad(f"The part has {len(content):,} bytes, and may have {PART_LIMIT:,} at most.", "data")
+            raise _bad(f"The part has {len(content):,} bytes; the maximum is {PART_LIMIT:,}.", "data")
         held = sum(len(part) for one in self._uploads.values() for part in one.parts.values())
         if held + len(content) > STORE_LIMIT or sum(map(len, upload.parts.values())) + len(content) > upload.size:
-            raise _bad(f"The parts have more bytes than the {upload.size:,} that were announced.", "data")
+            raise _bad(f"The parts have more bytes than the {upload.size:,} announced.", "data")
         upload.parts[part_id] = content
 
 
@@ -97,10 +97,10 @@ def joined_parts(upload: Upload, data: dict[str, Any]) -> bytes:
         raise _bad("Invalid 'part_ids': it must be the list of this upload's parts, in their order.", "part_ids")
     content = b"".join(upload.parts[part] for part in part_ids)
     if len(content) != upload.size:
-        raise _bad(f"The parts have {len(content):,} bytes, and {upload.size:,} were announced.", "part_ids")
+        raise _bad(f"The parts have {len(content):,} bytes, but {upload.size:,} were announced.", "part_ids")
     expected = data.get("md5")
     if expected is not None and expected != md5(content, usedforsecurity=False).hexdigest():
-        raise _bad("The parts have another MD5 sum than was expected.", "md5")
+        raise _bad("The MD5 sum of the parts does not match.", "md5")
     return content
 
 

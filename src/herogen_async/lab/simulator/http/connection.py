@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
 
     def _answer_refused(self, status: int) -> None:
         why = {
-            400: "This is no HTTP/1.1 request.",
+            400: "This is not an HTTP/1.1 request.",
             413: f"The body is larger than {self._room(self._url) / (1 << 20):.4g} MiB.",
             431: f"The headers are larger than {HEAD_LIMIT >> 10} KiB.",
         }

@@ -73,4 +73,4 @@ def _watch_input(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Non
     try:
         loop.add_reader(sys.stdin.fileno(), readable)
     except (OSError, AttributeError):
-        raise InputError("--until-eof needs a pipe or a terminal as standard input", fix="leave it away") from None
+        raise InputError("--until-eof needs a pipe or a terminal as standard input", fix="remove it") from None

@@ -157,10 +157,10 @@ class SimulatedServer:
         methods = methods or self._tuning.methods(request.path)
         if methods:
             allowed = ", ".join(methods)
-            message = f"{request.path} takes {allowed}, not {request.method}."
+            message = f"{request.path} accepts {allowed}, not {request.method}."
             _refuse(connection, bad_request(message, status=405), f"allow: {allowed}\r\n", request)
             return
-        message = f"There is nothing at {request.method} {request.path[:200]}; questions go to /v1/completions."
+        message = f"No route {request.method} {request.path[:200]}; send questions to /v1/completions."
         _refuse(connection, bad_request(message, status=404, code="unknown_url"), "", request)
 
     def _made(self, connection: Connection) -> None:
@@ -199,12 +199,12 @@ async def serve(
     server = SimulatedServer(policy, model=model, clock=clock or MonotonicClock())
     loop = server.loop
     if not 0 <= port <= _LAST_PORT:  # uvloop would take it modulo 65,536
-        raise InputError(f"port {port} is no port", fix=f"one from 1 to {_LAST_PORT}; 0 is any that is free")
+        raise InputError(f"invalid port {port}", fix=f"give 1 to {_LAST_PORT}, or 0 for any free port")
     try:
         listening = await loop.create_server(server.connect, host, port, backlog=_BACKLOG)
     except OSError as error:
         raise InputError(
-            f"port {port} on {host!r} can't be had: {error}", fix="another --port; 0 is any that is free"
+            f"can't listen on port {port} of {host!r}: {error}", fix="choose another --port, or 0 for any free one"
         ) from None
     address = listening.sockets[0].getsockname()
     server.url = f"http://{host_name(address[0])}:{address[1]}/v1"

@@ -131,7 +131,7 @@ class TuningRoutes:
     def _repeat(self, connection: Connection, known: bytes, body: bytes, digest: bytes) -> None:
         """The same key: the same answer. A job is told as it was, not as it is now."""
         if digest != known:
-            message = "This idempotency key came with another request before."
+            message = "This idempotency key was already used with a different request."
             raise Unreadable(bad_request(message, code="idempotency_key_reused"))
         self.service.counted["repeated_keys"] += 1
         self._tell(connection, body, _JSON, None)

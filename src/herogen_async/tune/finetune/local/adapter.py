@@ -55,7 +55,7 @@ def convert_adapter(peft: Path, base: GgufHeader, target: Path, *, weights_sha25
 def _place(name: str) -> tuple[str, str]:
     found = _NAME.search(name)
     if found is None or found[2] not in _OUR_NAMES:
-        raise ValueError(f"the adapter holds {name!r}, which no GGUF model of this family has")
+        raise ValueError(f"the adapter holds {name!r}, unknown to GGUF models of this family")
     return f"blk.{found[1]}.{_OUR_NAMES[found[2]]}.weight", found[3]
 
 

@@ -97,7 +97,7 @@ class LocalBackend:
 
     async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         if self._folder.config.exists():
-            raise InputError(f"a fine-tune was begun in {str(self._folder.path)!r} already", fix="go on with that one")
+            raise InputError(f"a fine-tune has already started in {str(self._folder.path)!r}", fix="continue that one")
         how = training_settings(request)
         model = await asyncio.to_thread(find_base_model, request.model, self._on_progress)
         config = {
@@ -158,7 +158,7 @@ class LocalBackend:
     def _config(self, job_id: str) -> dict[str, Any]:
         config = self._folder.read_config()
         if config is None or config["tag"] != job_id:
-            raise InputError(f"there is no fine-tune {job_id!r} in {str(self._folder.path)!r}")
+            raise InputError(f"no fine-tune {job_id!r} in {str(self._folder.path)!r}")
         return config
 
     def _started(self, config: dict[str, Any]) -> JobState:
@@ -186,7 +186,7 @@ class LocalBackend:
             os.close(lock)
         if child.returncode:
             raise LocalModelError(
-                f"the trainer could not be started: it ended with exit code {child.returncode}",
+                f"the trainer failed to start: exit code {child.returncode}",
                 fix=f"read {str(self._folder.log)!r}",
             )
         return job_folder.job_state(self._folder, config)

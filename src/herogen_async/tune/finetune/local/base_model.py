@@ -49,13 +49,13 @@ def find_base_model(choice: str, on_progress: OnProgress) -> LocalModel:
     architecture = header.metadata.get("general.architecture")
     if architecture not in ARCHITECTURES:
         raise InputError(
-            f"{str(weights.path)!r} holds a model of the family {architecture!r}; GGUF files of these can be trained "
-            f"here: {', '.join(ARCHITECTURES)}",
-            fix="give the folder of the same model as transformers has it",
+            f"{str(weights.path)!r} is a GGUF model of family {architecture!r}, which can't be trained here; "
+            f"trainable families: {', '.join(ARCHITECTURES)}",
+            fix="give the same model as a transformers folder",
         )
     shape = shape_of(header)
     if shape is None:
-        raise InputError(f"{str(weights.path)!r} doesn't say how large its model is: it is not whole", fix=_FIX)
+        raise InputError(f"{str(weights.path)!r} is incomplete: its header does not give the model's size", fix=_FIX)
     return LocalModel(GGUF, weights.path, weights.name, weights.sha256, shape)
 
 
@@ -84,7 +84,7 @@ def _is_whole(shape: ModelShape) -> bool:
 def _in_folder(choice: str) -> LocalModel:
     path = Path(choice).expanduser().resolve()
     if not path.is_dir():
-        raise InputError(f"there is no model {choice!r} on this machine: no such folder", fix=_FIX)
+        raise InputError(f"no model {choice!r} on this machine: no such folder", fix=_FIX)
     try:
         config = codec.loads((path / "config.json").read_bytes())
     except OSError as error:
@@ -93,9 +93,7 @@ def _in_folder(choice: str) -> LocalModel:
         raise InputError(f"{choice!r} is not a transformers model: config.json is not JSON", fix=_FIX) from error
     lacking = _lacking(path)
     if not isinstance(config, dict) or lacking:
-        raise InputError(
-            f"{choice!r} is not a complete transformers model: it has no {lacking or 'settings'}", fix=_FIX
-        )
+        raise InputError(f"{choice!r} is not a complete transformers model: no {lacking or 'settings'}", fix=_FIX)
     return LocalModel(FOLDER, path, path.name, "", _shape_in(config))
 
 

@@ -45,9 +45,9 @@ def require_packages(packages: tuple[str, ...] = _PACKAGES) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"training on this machine needs packages that are not installed: {', '.join(missing)}",
-            fix="pip install 'herogen-async[train]' (on Linux pip's plain torch brings several GB of CUDA packages: "
-            "without a GPU, install torch's CPU build first, from the index that torch's own page names)",
+            f"packages for training on this machine are not installed: {', '.join(missing)}",
+            fix="pip install 'herogen-async[train]' (on Linux, pip's default torch brings several GB of CUDA packages; "
+            "without a GPU, first install torch's CPU build from the index named on torch's own page)",
         )
 
 
@@ -65,9 +65,9 @@ def look(request: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
     how = training_settings(request)
     if request.recipe.format not in LOCAL_FORMATS:
         raise InputError(
-            f"this machine can't train on rows of the format {request.recipe.format!r}: "
-            f"valid are {', '.join(LOCAL_FORMATS)}",
-            fix=f"assemble them as {PROMPT_COMPLETION}",
+            f"format {request.recipe.format!r} can't be trained on this machine; "
+            f"valid formats: {', '.join(LOCAL_FORMATS)}",
+            fix=f"assemble the rows as {PROMPT_COMPLETION}",
         )
     rows = measure_rows(request.training, request.recipe.format)
     if rows.count < FEWEST_LOCAL_ROWS:
@@ -78,7 +78,7 @@ def look(request: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
     if request.validation is not None:
         measure_rows(request.validation, request.recipe.format)
     if model.shape is None:
-        return [f"How much memory {model.name} takes can't be told from its files."]
+        return [f"Memory use of {model.name} unknown: its files do not tell its size."]
     _require_disk(model.shape, how["method"], folder)
     said = [_memory(model, model.shape, rows, method=how["method"], wanted=how["batch_size"])]
     if not gpu_is_used():
@@ -87,7 +87,7 @@ def look(request: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
         needed = memory.training_time_s(model.shape, how["method"], tokens=tokens, cores=cores)
         said.append(
             f"About {_minutes(needed)} on {cores} {'core' if cores == 1 else 'cores'} for {rows.count} rows "
-            f"x {how['epochs']}."
+            f"x {how['epochs']} epoch{'' if how['epochs'] == 1 else 's'}."
         )
     return said
 
@@ -109,8 +109,8 @@ def longest_row(longest_tokens: int, context_tokens: int | None) -> int:
 def too_little(name: str, needed: int, tokens: int, free: int) -> tuple[str, str]:
     """The sentence for a model that does not fit, and what helps."""
     return (
-        f"training {name} takes about {_gb(needed)} even with one row of {tokens} tokens at a time, and "
-        f"{_gb(free)} are free",
+        f"training {name} needs about {_gb(needed)} even with one row of {tokens} tokens at a time; "
+        f"only {_gb(free)} free",
         "close other programs, tune a smaller model, or use shorter rows",
     )
 
@@ -123,9 +123,9 @@ def _memory(model: LocalModel, shape: memory.ModelShape, rows: MeasuredRows, *, 
         message, fix = too_little(model.name, memory.peak_bytes(shape, method, 1, tokens), tokens, free)
         raise InputError(message, fix=fix)
     peak = memory.peak_bytes(shape, method, batch, tokens)
-    said = f"It takes up to {_gb(peak)} of memory; {_gb(free)} are free."
+    said = f"Memory needed: up to {_gb(peak)} of {_gb(free)} free."
     if batch < wanted:
-        said += f" So {batch} of a batch's {wanted} rows are computed at once; the result is the same."
+        said += f" Batches of {wanted} rows are computed {batch} rows at a time; the result is the same."
     return said
 
 
@@ -134,9 +134,9 @@ def _require_disk(shape: memory.ModelShape, method: str, folder: Path) -> None:
     needed, free = memory.disk_bytes(shape, method, KEPT_CHECKPOINTS), shutil.disk_usage(there).free
     if free < needed:
         raise InputError(
-            f"the checkpoints and the result take about {_gb(needed)}, and {_gb(free)} are free on the disk of "
+            f"the checkpoints and the result need about {_gb(needed)}; only {_gb(free)} free on the disk of "
             f"{str(there)!r}",
-            fix="free some space, or keep the data set on a larger disk",
+            fix="free some space, or move the data set to a larger disk",
         )
 
 
@@ -149,7 +149,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     except OSError as error:
         raise InputError(f"can't read {str(path)!r}: {error.strerror}", fix="give an assembled data set") from error
     except ValueError as error:
-        raise InputError(f"{path}:{number}: this line is not JSON", fix="assemble the data set again") from error
+        raise InputError(f"{path}:{number}: line is not JSON", fix="assemble the data set again") from error
 
 
 def _text(path: Path, number: int, row: Any, form: str) -> str:
@@ -161,8 +161,8 @@ def _text(path: Path, number: int, row: Any, form: str) -> str:
             return "".join(message["role"] + message["content"] for message in row["messages"])
     except (KeyError, TypeError, IndexError):
         pass
-    wanted = "prompt and completion" if form == PROMPT_COMPLETION else "messages, the last one of the assistant"
-    raise InputError(f"{path}:{number}: this row has no {wanted}", fix=f"assemble the data set again as {form}")
+    wanted = "prompt and completion" if form == PROMPT_COMPLETION else "messages ending with the assistant's"
+    raise InputError(f"{path}:{number}: row has no {wanted}", fix=f"assemble the data set again as {form}")
 
 
 def _gb(size: int) -> str:
@@ -172,5 +172,5 @@ def _gb(size: int) -> str:
 def _minutes(needed_s: float) -> str:
     minutes = max(1, round(needed_s / 60))
     if minutes >= 120:
-        return f"{minutes / 60:.0f} hours"
-    return f"{minutes} minute{'s' if minutes > 1 else ''}"
+        return f"{minutes / 60:.0f} h"
+    return f"{minutes} min"

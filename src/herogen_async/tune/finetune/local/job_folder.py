@@ -97,17 +97,16 @@ def take_lock(folder: TuneFolder) -> int:
     try:
         descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DiskError(f"{str(folder.lock)!r} can't be opened: {error.strerror}") from error
+        raise DiskError(f"can't open {str(folder.lock)!r}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         if error.errno != errno.EWOULDBLOCK:
-            raise DiskError(f"{str(folder.lock)!r} can't be locked: {error.strerror}") from error
+            raise DiskError(f"can't lock {str(folder.lock)!r}: {error.strerror}") from error
         holder = holder_of(folder)
         raise RunInUse(
-            f"{str(folder.path)!r} is in use by the trainer with the process id {holder.get('pid', '?')} on "
-            f"{holder.get('host', '?')}",
+            f"{str(folder.path)!r} is in use by trainer process {holder.get('pid', '?')} on {holder.get('host', '?')}",
             fix="watch it, or cancel it",
         ) from error
     os.ftruncate(descriptor, 0)  # its last holder is gone: `cancel` must not signal whoever has its pid by now
@@ -174,10 +173,10 @@ def job_state(folder: TuneFolder, config: dict[str, Any]) -> JobState:
     return JobState(
         config["tag"],
         INTERRUPTED,
-        error=f"the trainer ended without a word {where}: it was killed, by somebody or by the system for taking too "
+        error=f"the trainer ended without a report {where}: it was killed, by a user or by the system for using too "
         f"much memory{_last_words(folder)}",
-        fix="go on from its last checkpoint by running the same again; if it was memory, close other programs first, "
-        "or begin anew with a smaller batch or shorter rows",
+        fix="run the same command to continue from the last checkpoint; if memory ran out, close other programs first, "
+        "or start anew with a smaller batch or shorter rows",
         detail=detail,
     )
 
@@ -205,8 +204,8 @@ def _ended(config: dict[str, Any], end: dict[str, Any], detail: dict[str, Any]) 
         what = f"--enable-lora --lora-modules tuned={model}" if config["method"] == LORA else ""
         served = config["model"]["path"] if config["method"] == LORA else model
         fix = (
-            f"serve it with a server of your own, such as vLLM: vllm serve {served} {what}".rstrip()
-            + "; then ask it by --base-url"
+            f"serve it on your own server, e.g. with vLLM: vllm serve {served} {what}".rstrip()
+            + "; then query it with --base-url"
         )
     return JobState(config["tag"], SUCCEEDED, model=model, fix=fix, detail=detail)
 
@@ -244,4 +243,4 @@ def _last_words(folder: TuneFolder) -> str:
     except OSError:
         return ""
     said = [line.strip() for line in lines if line.strip() and "\r" not in line]
-    return f"; the last that it printed is {said[-1][:_SAID_CHARS]!r}" if said else ""
+    return f"; its last output: {said[-1][:_SAID_CHARS]!r}" if said else ""

@@ -38,11 +38,11 @@ def run_trainer(path: Path, lock: int) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    log.append(event_log.STARTED, "The trainer starts.", durable=True)
+    log.append(event_log.STARTED, "Trainer started.", durable=True)
     try:
         sign_lock(lock)
         detail = _train(folder, log, stop) | {"seconds": round(clock.now() - begun_s, 1)}
-        log.append(event_log.END, "The model is trained.", durable=True, status=SUCCEEDED, detail=detail)
+        log.append(event_log.END, "Training finished.", durable=True, status=SUCCEEDED, detail=detail)
     except TrainingStopped:
         log.append(event_log.END, "Cancelled.", durable=True, status=CANCELLED)
     except Exception as error:  # whatever it is, it is told
@@ -55,17 +55,17 @@ def run_trainer(path: Path, lock: int) -> None:
 
 
 def explained(error: Exception, log: Path) -> tuple[str, str, str | None]:
-    """(status, what went wrong, what helps): what a person can mend here and go on from is no failure."""
+    """(status, what went wrong, what helps): what a person can fix here and continue from is no failure."""
     if isinstance(error, Refused):
         return FAILED, str(error), error.fix
     said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID_CHARS]
     # torch has a class for a GPU's memory alone; of the processor's it says this.
     if isinstance(error, MemoryError) or "OutOfMemory" in said or "allocate memory" in said:
-        fix = "close other programs and run the same again: it goes on from its last checkpoint"
-        return INTERRUPTED, f"there was too little memory: {said}", f"{fix}; or begin anew with a smaller batch"
+        fix = "close other programs and run the same command to continue from the last checkpoint"
+        return INTERRUPTED, f"out of memory: {said}", f"{fix}; or start anew with a smaller batch"
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "No space left" in said or shutil.disk_usage(log.parent).free < _FULL_BYTES:
-        fix = "free some space and run the same again: it goes on from its last checkpoint"
+        fix = "free some space and run the same command to continue from the last checkpoint"
         return INTERRUPTED, f"the disk is full: {said}", fix
     return FAILED, f"the trainer failed: {said}", f"read {str(log)!r}"
 

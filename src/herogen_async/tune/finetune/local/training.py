@@ -91,9 +91,9 @@ def _require_same_weights(model: dict[str, str]) -> None:
     """An adapter that was begun on some weights is no good on others."""
     path = Path(model["path"])
     if not path.exists():
-        raise Refused(f"the model {str(path)!r} is not there any more", "put it back, or begin a new fine-tune")
+        raise Refused(f"model {str(path)!r} is gone", "restore it, or start a new fine-tune")
     if model["kind"] == GGUF and hash_file(path, lambda _: None) != model["sha256"]:
-        raise Refused(f"{str(path)!r} has changed since this fine-tune was begun", "begin a new fine-tune")
+        raise Refused(f"{str(path)!r} has changed since this fine-tune started", "start a new fine-tune")
 
 
 def _tokenizer(config: dict[str, Any]) -> Any:
@@ -108,7 +108,7 @@ def _tokenizer(config: dict[str, Any]) -> Any:
         tokenizer.pad_token = (known or [tokenizer.unk_token or tokenizer.eos_token])[0]
     if config["format"] == MESSAGES and not tokenizer.chat_template:
         raise Refused(
-            f"{config['model']['name']} has no chat template, so that it can't learn from messages",
+            f"{config['model']['name']} has no chat template, so it can't learn from messages",
             "assemble the data set as prompt-completion, or tune a chat model",
         )
     return tokenizer
@@ -150,7 +150,7 @@ def _length(config: dict[str, Any], tokenizer: Any, rows: list[dict[str, Any]], 
     if longer:
         log.append(
             event_log.MESSAGE,
-            f"{longer} of {len(rows)} rows are longer than {most} tokens: they are cut, and their end is not learned.",
+            f"{longer} of {len(rows)} rows exceed {most} tokens and are truncated; their ends are not learned.",
             level="warn",
         )
     return most
@@ -171,7 +171,7 @@ def _batch(config: dict[str, Any], length: int, free: int, log: EventLog) -> int
         needed = memory.peak_bytes(shape, config["method"], 1, length)
         raise Refused(*too_little(config["model"]["name"], needed, length, free))
     if batch < wanted:
-        log.append(event_log.MESSAGE, f"{batch} of a batch's {wanted} rows are computed at once, to save memory.")
+        log.append(event_log.MESSAGE, f"Batches of {wanted} rows are computed {batch} rows at a time to save memory.")
     return batch
 
 
@@ -270,8 +270,8 @@ class _EventCallback(transformers.TrainerCallback):  # type: ignore[misc]
         self._stop = stop
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        where = f"goes on after step {state.global_step}" if state.global_step else "begins"
-        self._log.append(event_log.MESSAGE, f"Training {where}: {state.max_steps} steps in all.")
+        where = f"resumes after step {state.global_step}" if state.global_step else "starts"
+        self._log.append(event_log.MESSAGE, f"Training {where}: {state.max_steps} steps in total.")
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         logs = logs or {}

@@ -39,10 +39,10 @@ class CheckedRows:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """What is wrong with a row, and what mends it."""
+    """What is wrong with a row, and its fix."""
 
     what: str
-    fix: str = "make rows of one kind with: herogen-async prepare -f FILE"
+    fix: str = "make uniform rows with: herogen-async prepare -f FILE"
 
 
 @dataclass(slots=True)
@@ -76,11 +76,11 @@ def checked_files(request: TuneRequest, notice: Callable[[str], None]) -> dict[s
     if request.validation is not None:
         rows["validation"] = checked_rows(request.validation, request.recipe, method=request.method, fewest=1)
         if rows["validation"].sha256 == rows["training"].sha256:
-            raise InputError("the validation file holds the rows that are trained on", fix="hold other rows out")
+            raise InputError("the validation file is identical to the training file", fix="hold out different rows")
     told = ", ".join(f"{each.rows:,} rows for {role} ({each.file})" for role, each in rows.items())
     notice(told[0].upper() + told[1:])
     if doubles := rows["training"].doubles:
-        notice(f"Note: {doubles:,} rows are the same as another")
+        notice(f"Note: {doubles:,} duplicate row{'' if doubles == 1 else 's'}")
     return rows
 
 
@@ -120,12 +120,12 @@ def _lines(file: Path) -> Iterator[bytes]:
         with file.open("rb") as content:
             yield from content
     except OSError as error:
-        raise InputError(f"{str(file)!r} can't be read: {error.strerror}", fix="check the path") from error
+        raise InputError(f"can't read {str(file)!r}: {error.strerror}", fix="check the path") from error
 
 
 def _refuse(file: Path, found: _Found, fewest: int) -> None:
     if not found.rows:
-        raise InputError(f"{str(file)!r} holds no rows", fix="assemble the run first, or name another file")
+        raise InputError(f"{str(file)!r} has no rows", fix="assemble the run first, or give another file")
     for problem, lines in found.wrong.items():
         shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
         raise InputError(
@@ -133,8 +133,8 @@ def _refuse(file: Path, found: _Found, fewest: int) -> None:
         )
     if found.rows < fewest:
         raise InputError(
-            f"{str(file)!r} holds {found.rows} rows: fine-tuning takes {fewest} at least",
-            fix="get more answers (herogen-async resume RUN), or keep the ones that were cut off: "
+            f"{str(file)!r} has {found.rows} rows; fine-tuning needs at least {fewest}",
+            fix="get more answers (herogen-async resume RUN), or keep the truncated ones: "
             "herogen-async assemble RUN --truncated trim",
         )
 
@@ -146,8 +146,8 @@ def _wrong_with(line: bytes, check: _Check) -> _Problem | None:
     try:
         row = codec.loads(line)
     except ValueError:
-        return _Problem("no JSON")
-    return check(row) if isinstance(row, dict) else _Problem("no JSON object")
+        return _Problem("not JSON")
+    return check(row) if isinstance(row, dict) else _Problem("not a JSON object")
 
 
 def _check_for(recipe: Recipe, method: str | None) -> _Check:
@@ -161,13 +161,13 @@ def _check_for(recipe: Recipe, method: str | None) -> _Check:
 def _pair_problem(separator: str, row: dict[str, Any]) -> _Problem | None:
     for name in ("prompt", "completion"):
         if not isinstance(row.get(name), str):
-            return _Problem(f"no text in {name!r}")
+            return _Problem(f"{name!r} is not text")
     if not row["completion"].strip():
-        return _Problem("an empty 'completion'")
+        return _Problem("empty 'completion'")
     if separator and not row["prompt"].endswith(separator):
         return _Problem(
-            f"a prompt without the separator {separator!r} at its end",
-            fix=f"each prompt ends with {separator!r}: herogen-async prepare -f FILE adds it",
+            f"prompt without the separator {separator!r} at its end",
+            fix=f"end each prompt with {separator!r}; herogen-async prepare -f FILE adds it",
         )
     return None
 
@@ -175,17 +175,17 @@ def _pair_problem(separator: str, row: dict[str, Any]) -> _Problem | None:
 def _messages_problem(row: dict[str, Any]) -> _Problem | None:
     messages = row.get("messages")
     if not isinstance(messages, list) or not messages:
-        return _Problem("no list in 'messages'")
+        return _Problem("'messages' is missing, empty or not a list")
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            return _Problem(f"a message whose 'role' is none of {', '.join(_ROLES)}")
+            return _Problem(f"message 'role' is not one of {', '.join(_ROLES)}")
     last = messages[-1]
     if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not last["content"].strip():
-        return _Problem("messages that do not end with an assistant's text")
+        return _Problem("messages do not end with assistant text")
     return None
 
 
 def _preference_problem(row: dict[str, Any]) -> _Problem | None:
     names = ("input", "preferred_output", "non_preferred_output")
     missing = [name for name in names if not row.get(name)]
-    return _Problem(f"no {', '.join(map(repr, missing))}, which the method 'dpo' wants") if missing else None
+    return _Problem(f"missing {', '.join(map(repr, missing))}, required by method 'dpo'") if missing else None

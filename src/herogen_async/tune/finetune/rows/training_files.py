@@ -41,13 +41,13 @@ def find_files(target: str, file_format: str, *, validation: Path | None = None)
         return known
     assembled = dataset.assemble(target, format=file_format)
     files = _of_run(existing_run(target), file_format, validation)
-    return replace(files, notices=("Nothing was assembled yet: assembling now.", *assembled.lines()))
+    return replace(files, notices=("No data set assembled yet: assembling now.", *assembled.lines()))
 
 
 def known_files(target: str, file_format: str, *, validation: Path | None = None) -> TrainingFiles | None:
     """The same; None where nothing was assembled yet."""
     if validation is not None and not validation.is_file():
-        raise InputError(f"there is no validation file {str(validation)!r}", fix="check --validation")
+        raise InputError(f"no such validation file: {str(validation)!r}", fix="check --validation")
     if Path(target).is_file():
         return _of_file(Path(target), validation)
     _require_run(target)
@@ -75,7 +75,7 @@ def _require_run(target: str) -> None:
     path = Path(target)
     if path.is_dir() or path.suffix == "" or os.sep not in target:
         return
-    raise InputError(f"there is no file {target!r}", fix="name a RUN, or a JSON lines file")
+    raise InputError(f"no such file: {target!r}", fix="give a RUN or a JSON lines file")
 
 
 def _place(folder: RunFolder, file_format: str) -> Path:
@@ -105,9 +105,9 @@ def _of_file(file: Path, validation: Path | None) -> TrainingFiles:
             return TrainingFiles(file, Recipe.from_dict(known), valid)
     recipe = inferred_recipe(pairs_in(file)) if holds_pairs(file) else Recipe(MESSAGES, "", "", "")
     notice = (
-        f"The rows are {recipe.format}"
-        + (f", their separator is {recipe.separator!r}" if recipe.separator else "")
-        + (f", their ending {recipe.ending!r}" if recipe.ending else "")
+        f"Rows: {recipe.format}"
+        + (f", separator {recipe.separator!r}" if recipe.separator else "")
+        + (f", ending {recipe.ending!r}" if recipe.ending else "")
         + "."
     )
     return TrainingFiles(file, recipe, validation, (notice,))
@@ -120,7 +120,7 @@ def _recipe_in(place: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         known = None
     if not isinstance(known, dict):
-        raise InputError(f"{str(path)!r} can't be read", fix="assemble the run again")
+        raise InputError(f"can't read {str(path)!r}", fix="assemble the run again")
     return known
 
 
@@ -132,7 +132,7 @@ def _by_role(place: Path, known: dict[str, Any]) -> tuple[Path, Path | None]:
         by_role.setdefault(_role(each), place / name)
     training = by_role.get("train") or by_role.get("all")
     if training is None:
-        raise InputError(f"{str(place / _RECIPE)!r} names no file to train on", fix="assemble the run again")
+        raise InputError(f"{str(place / _RECIPE)!r} names no training file", fix="assemble the run again")
     return training, by_role.get("valid") if "train" in by_role else None
 
 
