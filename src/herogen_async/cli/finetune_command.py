@@ -61,7 +61,7 @@ def finetune(
 
 
 def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneResult:
-    """The outcome; a service out of reach, one that refuses the key, or a full disk parks."""
+    """The outcome; an unreachable service, a refused key or a full disk parks."""
     from dataclasses import replace
 
     from herogen_async.cli.shell import print_error
@@ -88,7 +88,7 @@ def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneR
 
 
 def _again(target: str, options: Mapping[str, Any]) -> str:
-    """The same command: what it is about, not what it was told to do."""
+    """The same command: its settings, without its actions."""
     words = as_words(FINETUNE_OPTIONS, {name: value for name, value in options.items() if name in SETTLED})
     return " ".join(["herogen-async finetune", shlex.quote(target), *words])
 
@@ -106,7 +106,7 @@ def _next(outcome: FinetuneResult, target: str, options: Mapping[str, Any]) -> s
 
 
 def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
-    """The evaluation, and the exit code; what went wrong with it takes nothing from the model, which is kept."""
+    """The evaluation and the exit code; its failure does not affect the tuned model."""
     from herogen_async.core.errors import EndpointError, HerogenError, Interrupted
     from herogen_async.tune.evaluation import evaluate_tuned
     from herogen_async.view.terminal.plain_lines import PlainLines

@@ -54,9 +54,7 @@ def _setting(kind: Kind, text: str, *, unset: str = "", by: Mapping[str, Backend
 
 @dataclass(frozen=True, slots=True)
 class FinetuneOptions:
-    """What a person asks of a fine-tune; None: as the fine-tune that is there has it, else as the backend does by
-    itself.
-    """
+    """What a person asks of a fine-tune; None: as in the existing fine-tune, else the backend's default."""
 
     backend: str | None = _setting(
         one_of(*BACKENDS),
@@ -131,6 +129,6 @@ BACKEND_RULES: dict[str, Mapping[str, BackendRule]] = {
     each.name: each.metadata["by_backend"] for each in fields(FinetuneOptions) if "by_backend" in each.metadata
 }
 KEPT = tuple(BACKEND_RULES)
-"""The options that the log keeps, and that tell two fine-tunes of the same rows apart."""
+"""The options kept in the log; they tell two fine-tunes of the same rows apart."""
 SETTLED = (*KEPT, "validation")
-"""The options that say what a fine-tune is; the others say what is to be done with it."""
+"""The options that define a fine-tune; the others say what to do with it."""

@@ -1,4 +1,4 @@
-"""The embedded model, as far as it can be told without starting it."""
+"""The embedded model, checked without starting it."""
 
 from __future__ import annotations
 

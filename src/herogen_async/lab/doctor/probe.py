@@ -154,7 +154,7 @@ class Probe:
     # -- what it comes to
 
     def _conclude(self, seen: EndpointSeen) -> None:
-        """A route that does not answer is nothing to tell of while another one does."""
+        """A route without an answer is reported only when no other answers."""
         if self._is_blocked() or any(route.answers for route in seen.routes):
             return
         if self._errors:

@@ -1,4 +1,4 @@
-"""What a simulated server counted. Pure: it is told the time."""
+"""What a simulated server counted. Pure: the caller passes the time."""
 
 from __future__ import annotations
 

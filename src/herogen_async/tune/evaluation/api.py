@@ -21,7 +21,7 @@ def evaluate(
     """How the tuned model `model` answers beside its base, on questions that it was not taught.
 
     `model` is a run (its latest fine-tune), a tuned model's name, or what `finetune` returned as `tuned`. Each model is
-    asked `answers` questions; the same `seed` chooses the same ones. `watch` is told how it goes: an Observer. Figures,
+    asked `answers` questions; the same `seed` chooses the same ones. `watch` receives progress: an Observer. Figures,
     answers, a report and a picture are written to the fine-tune's folder. It works in a notebook, too. Raises
     InputError, LocalModelError, EndpointRefused.
     """

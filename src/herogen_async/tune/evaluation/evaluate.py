@@ -113,7 +113,7 @@ class _Asked(Observer[Reply, None]):
 async def _ask(model_session: ModelSession, how: Asking, asked: _Asked) -> None:
     """Each question has a seed of its own, so that the same one is answered in another way again.
 
-    Answers that are there when nothing more can be answered are kept, and a note says why they are fewer.
+    Answers received before a refusal are kept, and a note says why there are fewer.
     """
     try:
         await model_session.ask(

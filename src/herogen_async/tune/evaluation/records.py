@@ -14,7 +14,7 @@ from herogen_async.tune.evaluation.statistics import Share
 class Side:
     """One model's figures. `shares` by what is counted; `keeps` among them, an attribute each, where cells are known.
 
-    `words` is the median length of an answer. `loss` is that of the held-out rows, None where nobody measured it.
+    `words` is the median length of an answer. `loss` is that of the held-out rows, None where not measured.
     """
 
     model: str

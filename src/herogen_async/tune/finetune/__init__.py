@@ -1,6 +1,6 @@
 """From rows to a tuned model, as one journaled chain: check, upload, create, watch, record the model.
 
-Two backends: any OpenAI-shaped service (`openai`), and this machine (`local`). The same call again goes on where an
+Two backends: any OpenAI-compatible service (`openai`), and this machine (`local`). The same call continues where an
 earlier one ended, however it ended; nothing that costs is asked for twice.
 """
 
@@ -53,9 +53,9 @@ _MEANINGS = {
 
 @shows_keywords(FinetuneKeywords, _MEANINGS)
 async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
-    """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or go on with it; how it stands at the end.
+    """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or continue; the result is its state at the end.
 
-    What is left out is as the fine-tune that is there has it, else as the backend does by itself. Cancelled, it leaves
+    Options left out come from the existing fine-tune, else from the backend's defaults. Cancelled, it leaves
     the job alone. Raises InputError, LocalModelError, EndpointError, DiskError, DamageError; at the end, what the
     observer raised.
     """
@@ -72,10 +72,10 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> Finet
 
 @shows_keywords(FinetuneKeywords, _MEANINGS)
 def finetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
-    """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or go on with it; how it stands at the end.
+    """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or continue; the result is its state at the end.
 
-    What is left out is as the fine-tune that is there has it, else as the backend does by itself. Ctrl-C, SIGTERM and
-    SIGHUP detach: the job goes on, and the same call attaches again. Raises as `afinetune`, and Interrupted when it was
+    Options left out come from the existing fine-tune, else from the backend's defaults. Ctrl-C, SIGTERM and
+    SIGHUP detach: the job continues, and the same call attaches again. Raises as `afinetune`, and Interrupted when
     detached.
     """
     try:

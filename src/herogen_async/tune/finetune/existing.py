@@ -1,4 +1,4 @@
-"""The fine-tunes that are there already: which of them is meant, and what has changed since it was begun."""
+"""Existing fine-tunes: which one is meant, and what has changed since it started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from herogen_async.tune.options import FinetuneOptions
 
 @dataclass(frozen=True, slots=True)
 class ExistingFinetune:
-    """A fine-tune that is there already. `amended`: the service refused it as it was, and it is tried as it is now."""
+    """An existing fine-tune. `amended`: the service refused it, and it is tried again as it is now."""
 
     folder: Path
     state: ChainState
@@ -66,7 +66,7 @@ class ExistingFinetune:
 
 
 def find_existing(parent: Path, options: FinetuneOptions) -> ExistingFinetune | None:
-    """The latest fine-tune in `parent` that is what was asked for; None when there is none at all.
+    """The latest fine-tune in `parent` that matches `options`; None when there are no fine-tunes.
 
     Raises InputError, naming what differs, when there are only others. A damaged log matters only to who needs it.
     """
@@ -94,12 +94,12 @@ def find_existing(parent: Path, options: FinetuneOptions) -> ExistingFinetune | 
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """What the fine-tune in `folder` was begun with, by the names of the options."""
+    """The settings of the fine-tune in `folder`, by option name."""
     return ExistingFinetune.at(folder).settings
 
 
 def changed_files(existing: ExistingFinetune, found: Mapping[str, str]) -> list[str]:
-    """What is no longer as it was when the fine-tune began; `found` is the SHA-256 of each role's file now."""
+    """What has changed since the fine-tune started; `found` is the SHA-256 of each role's file now."""
     told: Mapping[str, Mapping[str, Any]] = existing.request_step["files"]
     uploaded = files_in(existing.state.results)
     sentences = []

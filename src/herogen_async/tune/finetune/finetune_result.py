@@ -14,7 +14,7 @@ GOING, NOT_STARTED = "running", "not started"
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """`status` is the job's last known word. `as_asked`: it ended as this command was told to end it.
+    """`status` is the job's last known word. `as_asked`: it ended as this command asked.
 
     `next` is a command. `cost` is what the backend says of the work that was done, plain numbers.
     """

@@ -89,7 +89,7 @@ class Launch:
         return await self._go_on(existing, files)
 
     async def cancel(self) -> FinetuneResult:
-        """End the job of the latest fine-tune that is asked for, or find out that there is none."""
+        """Cancel the job of the latest matching fine-tune. Raises InputError when there is none."""
         existing = find_existing(self._parent, self._options)
         if existing is None:
             raise InputError(f"no fine-tune of {self._target!r}", fix="nothing to cancel")
@@ -179,7 +179,7 @@ class Launch:
         return known_files(self._target, file_format, validation=validation)
 
     def _refuse_changes(self, existing: ExistingFinetune, files: TrainingFiles | None) -> None:
-        """InputError for files that are not what the fine-tune was begun with; a job that goes on may be watched."""
+        """InputError for files that changed since the fine-tune started; a running job may still be watched."""
         changed = [] if files is None else changed_files(existing, fingerprints_of(files))
         if not changed:
             return
@@ -221,7 +221,7 @@ class Launch:
 
 
 def _begin_log(chain: Chain, step: dict[str, Any], folder: Path) -> None:
-    """What is asked, as the log's first step. Raises RunInUse where another command has begun one there meanwhile."""
+    """The request, as the log's first step. Raises RunInUse when another command started one there meanwhile."""
     there = chain.state.request
     if there is not None and there["tag"] != step["tag"]:
         raise RunInUse(

@@ -15,7 +15,7 @@ COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "mean_t
 def write_curve(
     folder: Path, points: Sequence[Mapping[str, float]], title: str, notice: Callable[[str], None]
 ) -> list[Path]:
-    """loss.csv, and loss.png where matplotlib is; nothing where no loss was told. The files that were written."""
+    """loss.csv, and loss.png where matplotlib is; nothing when no loss was reported. Returns the files written."""
     known = [point for point in points if "step" in point]
     if not known:
         return []
@@ -31,7 +31,7 @@ def write_curve(
 
 
 def _table(points: Sequence[Mapping[str, float]]) -> bytes:
-    """A row a step, with all that was told of it."""
+    """One row per step, with all its metrics."""
     by_step: dict[float, dict[str, float]] = {}
     for point in points:
         by_step.setdefault(point["step"], {}).update(point)

@@ -1,4 +1,4 @@
-"""What a fine-tune is told, what a backend says of it, and what comes out: records alone."""
+"""The records of a fine-tune: its request, its job at the backend, and its result."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TunedModel:
 class Backend(Protocol):
     """Where a fine-tune runs. Each call is one try, or is retried inside where that can cost nothing twice.
 
-    Raises InputError for what the user can mend before anything is paid (a model that the backend does not have, not
+    Raises InputError for what the user can fix before anything is paid (a model that the backend does not have, not
     enough memory, no extra), EndpointError or LocalModelError for the rest, `fix` set.
     """
 

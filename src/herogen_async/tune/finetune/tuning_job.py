@@ -50,7 +50,7 @@ class TuningJob:
         return self.chain.folder
 
     async def start(self) -> JobState:
-        """The job, after every call that has not happened yet was made; one that was interrupted goes on."""
+        """The job, once every missing call has been made; an interrupted one continues."""
         results = await self.chain.run(tuning_calls(self.backend, self.request, self.tag))
         job_id = results[CREATE]
         place = self.request.base_url or "this machine"

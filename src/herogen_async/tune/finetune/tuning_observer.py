@@ -1,4 +1,4 @@
-"""Who is told how a fine-tune goes on."""
+"""The observer of a fine-tune."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from herogen_async.generation.observer import Observer
 from herogen_async.tune.finetune.tuning_progress import TuningProgress
 
 TuningObserver: TypeAlias = Observer[Never, TuningProgress]
-"""Nothing is told of single calls: a fine-tune has few, and each of them is a notice where it matters."""
+"""Single calls are not reported: a fine-tune has few, and each one that matters is a notice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ class TuningProgress:
     """A fine-tune at one moment, to be drawn.
 
     `phase` is a word for what is being done; `points` are the metrics so far, oldest first, each with its `step`
-    where it has one. `to_go_s` is None as long as nobody can tell.
+    where it has one. `to_go_s` is None while unknown.
     """
 
     name: str
@@ -38,7 +38,7 @@ class TuningProgress:
 
 @dataclass(slots=True)
 class TuningStory:
-    """What the events of a fine-tune told so far."""
+    """What the events of a fine-tune have reported so far."""
 
     name: str
     backend: str

@@ -12,7 +12,7 @@ from herogen_async.tune.query.query_target import Target
 
 
 def question_budget(target: Target, how: Asking, at: datetime) -> Budget | None:
-    """The ledger that `how` asks for; None without a budget. Raises InputError where nobody knows a price.
+    """The ledger that `how` asks for; None without a budget. Raises InputError when the price is unknown.
 
     Where the base may be asked, too, both are reckoned at the dearer one's price: what is spent never passes the limit.
     """

@@ -152,7 +152,7 @@ class ModelSession:
         return Request(recipe.question(question.prompt), body={**body, **question.model.body})
 
     async def _explained(self, refused: EndpointRefused, models: list[Model]) -> EndpointRefused:
-        """`refused`; of a model that is gone, with those that are there."""
+        """`refused`; for a missing model, with the available ones."""
         if refused.status != 404:
             return refused
         served: list[str] = []
@@ -237,7 +237,7 @@ async def open_model(
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
     `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError, and
-    InputError for a budget where nobody knows the price.
+    InputError for a budget with an unknown price.
     """
     budget = question_budget(target, how, clock.wall())
     if target.server is not None:

@@ -1,4 +1,4 @@
-"""Whom a question goes to: a model that a fine-tune made, any model of a server, or the embedded one; and its base."""
+"""The target of a question: a tuned model, any model of a server, or the embedded one; and its base."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_target(
     endpoint: str | None = None,
     api_key: ApiKey | None = None,
 ) -> Target:
-    """Whom `what` means: a RUN or a recorded model's name, `embedded` or a `.gguf` file, or a model at `base_url`.
+    """The target `what` names: a RUN, a recorded model's name, `embedded`, a `.gguf` file, or a model at `base_url`.
 
     `endpoint` is `completions` or `chat`; None is as the model was taught. Raises InputError.
     """

@@ -65,7 +65,7 @@ class _Reading:
         return self._ended and not self.lines
 
     def read(self) -> None:
-        """Read to the end, or until nobody wants to know any more; in the thread."""
+        """Read to the end, or until stopped; in the thread."""
         try:
             for line in self._stream:
                 self._room.acquire()

@@ -73,7 +73,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def read_slots(body: bytes) -> int | None:
-    """What `/control` is told: `{"slots": 16}`, or null for any number. Raises Unreadable."""
+    """The body of `/control`: `{"slots": 16}`, or null for any number. Raises Unreadable."""
     data = read_object(body)
     if set(data) != {"slots"}:
         raise Unreadable(bad_request('The body must be like {"slots": 16}, or {"slots": null} for any number.'))

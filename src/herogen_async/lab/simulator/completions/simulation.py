@@ -1,4 +1,4 @@
-"""What becomes of each request: the same for the HTTP server and for virtual time. Pure: it is told the time.
+"""What happens to each request, alike for the HTTP server and virtual time. Pure: the caller passes the time.
 
 A request goes `arrived -> judge -> (slots.enter -> slots.leave) -> settle -> left`. The limiter comes first and is
 charged for faults, too: failed requests count. Which fault meets a request follows from its prompt and from how often
@@ -106,7 +106,7 @@ class Simulation:
             )
 
     def answered(self, fate: Fate) -> None:
-        """All that this request was to be told was told."""
+        """The whole response to this request was sent."""
         done = fate.answer
         if done is not None and (fate.fault is None or fate.fault not in (*SPOILT, "500", "cut")):
             self.tally.answered(done.identity, done.prompt_tokens, done.completion_tokens)

@@ -89,7 +89,7 @@ class TuningRoutes:
         return REQUEST_BODY_LIMIT
 
     def find(self, request: HttpRequest) -> Callable[[HttpRequest, Connection], Abandon | None] | None:
-        """Who answers the request, None: nobody here."""
+        """The handler of the request; None: no tuning route."""
         route = self._routes.get((request.method, _shape(request.path)))
         if route is None:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 
 class Slots:
-    """At most `count` at work, None: any number. Whoever enters is told by its own call when it may start."""
+    """At most `count` at work, None: any number. Each entrant is called back when it may start."""
 
     def __init__(self, count: int | None) -> None:
         self._count = count

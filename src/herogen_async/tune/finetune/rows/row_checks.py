@@ -128,8 +128,10 @@ def _refuse(file: Path, found: _Found, fewest: int) -> None:
         raise InputError(f"{str(file)!r} has no rows", fix="assemble the run first, or give another file")
     for problem, lines in found.wrong.items():
         shown = ", ".join(map(str, lines[:_SHOWN])) + (", ..." if len(lines) > _SHOWN else "")
+        s = "" if len(lines) == 1 else "s"
         raise InputError(
-            f"{str(file)!r}: {problem.what}, in {len(lines):,} of {found.rows:,} rows (line {shown})", fix=problem.fix
+            f"{str(file)!r}: {problem.what}, in {len(lines):,} of {found.rows:,} rows (line{s} {shown})",
+            fix=problem.fix,
         )
     if found.rows < fewest:
         raise InputError(
