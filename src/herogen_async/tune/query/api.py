@@ -34,9 +34,9 @@ class QueryOptions(TypedDict, total=False):
     endpoint: Annotated[str | None, "`completions` or `chat`. Default: as the model was taught."]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
     samples: Annotated[int, "Answers per question. Default: 1."]
-    temperature: Annotated[float, "0: always the most likely token; 1: unscaled. Default: 0.7."]
-    max_tokens: Annotated[int, "Maximum answer length in tokens. Default: 256."]
-    seed: Annotated[int | None, "Seed of the first answer; each further sample uses the next one."]
+    temperature: Annotated[float, "Sampling temperature; 0 always picks the likeliest token. Default: 0.7."]
+    max_tokens: Annotated[int, "Longest answer, in tokens. Default: 256."]
+    seed: Annotated[int | None, "Seed of the first sample; each further sample adds 1."]
     compare: Annotated[bool, "Also query the base model."]
     concurrency: Annotated[int, "Maximum requests in flight. Default: 16."]
     rpm: float | None
