@@ -271,6 +271,21 @@ def test_p4_answers_are_written_before_they_are_scored(tmp_path: Path, monkeypat
     assert 8 == len(answers.read_bytes().splitlines())
 
 
+def test_p4_the_tuned_answers_outlive_an_error_in_the_turn_of_the_base(tmp_path: Path) -> None:
+    """Whatever ends the base model's turn, the answers that were paid for before are in the folder."""
+
+    def break_off(line: str) -> None:
+        if line.startswith("base:"):
+            raise ZeroDivisionError
+
+    with FakeServer(taught) as server:
+        tuned = tuned_model(tmp_path, server.url)
+        with pytest.raises(ZeroDivisionError):
+            evaluate_tuned(tuned, observer=PlainLines(break_off), answers=4, environment={})
+    (answers,) = tmp_path.rglob("answers.jsonl")
+    assert 4 <= len(answers.read_bytes().splitlines())
+
+
 def test_without_any_answer_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(EndpointRefused, match="no question was answered"):
         evaluated(tmp_path, lambda asked: error(400, "content_filter", "no"), 2)

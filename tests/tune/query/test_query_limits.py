@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
 from herogen_async.core.limits import Limits
+from herogen_async.generation.engine import Outcome
 from herogen_async.generation.observer import Observer
-from herogen_async.tune.query import Asking, Reply, each, open_model, target_of
+from herogen_async.tune.query import Answer, Asking, Reply, each, open_model, query, target_of
+from herogen_async.tune.query.model_session import _Pairing, _Question
+from herogen_async.tune.query.query_target import Model
 from support.fake_server import Asked, FakeServer, answer
 from support.fake_server import Reply as Answered
 from support.tuned_models import tuned_model
@@ -97,3 +100,37 @@ def test_a_budget_needs_a_price(tmp_path: Path) -> None:
 
     with FakeServer(answer) as server, pytest.raises(InputError, match="the price of 'ft-hero'"):
         asyncio.run(work(server.url))
+
+
+def test_p4_a_spent_budget_returns_what_was_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's `query` gives each question its reply: the answer, or the error that ended the asking."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with FakeServer() as server:
+        replies = query(
+            "m",
+            [f"{number}, woman, flight" for number in range(50)],
+            base_url=server.url,
+            max_tokens=10,
+            concurrency=1,
+            budget_usd=0.000_4,
+            price="1,1",
+        )
+    answered = [reply for reply in replies if reply.answer is not None]
+    assert 50 == len(replies)
+    assert 1 < len(answered) == len(server.asked) < 20
+    refused = replies[-1].error
+    assert isinstance(refused, EndpointRefused)
+    assert ParkReason.BUDGET is refused.park_reason
+    assert list(range(50)) == [reply.number for reply in replies]
+
+
+def test_p4_an_answer_never_stands_beside_another_questions() -> None:
+    """Where one half of a comparison is missing, the other is handed on alone."""
+    tuned, base = Model("t"), Model("b")
+    said: list[Reply] = []
+    pairing = _Pairing(lambda outcome: cast("Answer", outcome.question.model.name), said.append, [tuned, base])
+    pairing.take(Outcome(_Question("one", 1, tuned, 0), None))
+    pairing.take(Outcome(_Question("two", 1, tuned, 1), None))
+    pairing.take(Outcome(_Question("three", 1, base, 2), None))
+    pairing.flush()
+    assert [(0, "t", None), (1, "t", None), (2, None, "b")] == [(each.number, each.answer, each.base) for each in said]

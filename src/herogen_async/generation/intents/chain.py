@@ -148,7 +148,8 @@ class Chain:
         Between the intent and the outcome lies one await, and nothing that could fail but the call: a process that
         dies there leaves the intent open, and an exception that is no HerogenError leaves it open as well.
         """
-        assert self.state.open is None, "another intent would hide the one that lies open"
+        if self.state.open is not None:
+            raise RuntimeError("another intent would hide the one that lies open")
         self.record(INTENT, call=call.name)
         try:
             result = await call.send(self.state.results)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
@@ -40,10 +41,10 @@ def evaluate_tuned(
 ) -> Evaluation:
     """Ask `tuned` and its base `answers` questions each, and write the figures to the folder `evaluation` of its own.
 
-    Written: `answers.jsonl`, as soon as all are there, `evaluation.json`, `report.md`, and a picture where matplotlib
-    is there. `observer` is told how it goes. It runs a loop of its own. Raises InputError, LocalModelError, or
-    EndpointRefused when the tuned model can't be asked at all; a base that can't be asked is left out, and the note
-    says why, as it does where only some of the questions could be asked.
+    Written: `answers.jsonl`, when the tuned model has answered and again when its base has, `evaluation.json`,
+    `report.md`, and a picture where matplotlib is there. `observer` is told how it goes. It runs a loop of its own.
+    Raises InputError, LocalModelError, or EndpointRefused when the tuned model can't be asked at all; a base that can't
+    be asked is left out, and the note says why, as it does where only some of the questions could be asked.
     """
     if answers < 1:
         raise InputError(f"invalid number of answers: {answers}", fix="give 1 or more")
@@ -54,35 +55,41 @@ def evaluate_tuned(
     target = target_of(tuned, environment)
     how = Asking(seed=seed)
     observer.notice(f"Evaluating {tuned.name!r} and its base on {answers} {questions.source}.")
-    both = asyncio.run(_ask_both(target, questions, how, observer))
+    both = _Both(tuned.folder / FOLDER)
+    asyncio.run(_ask_both(target, questions, how, both, observer=observer))
     both.notes += notes
     return _written(tuned, questions, how, both)
 
 
 @dataclass(slots=True)
 class _Both:
+    """What both models answer; kept in `folder` when one of them has answered, whatever becomes of the other (P4)."""
+
+    folder: Path
     tuned: list[Answered] = field(default_factory=list)
     base: list[Answered] = field(default_factory=list)
     unanswered: list[EndpointError] = field(default_factory=list)
     no_base: str | None = None
     notes: list[str] = field(default_factory=list)
 
+    def keep(self) -> None:
+        """Publish all answers so far."""
+        publish(self.folder / "answers.jsonl", b"".join(_answer_lines(self)))
 
-async def _ask_both(target: Target, questions: Questions, how: Asking, observer: QueryObserver) -> _Both:
+
+async def _ask_both(target: Target, questions: Questions, how: Asking, both: _Both, *, observer: QueryObserver) -> None:
     """One model after the other: the embedded server answers no two of them in one batch."""
-    both = _Both()
     prompts = [asked.prompt for asked in questions.asked]
     async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=observer) as model_session:
         await _ask(model_session, how, _Asked("tuned", questions, both, observer))
         if target.base is None:
             both.no_base = "No base model on record."
-            return both
+            return
         # Its own failures must not end what the tuned model has answered.
         try:
             await _ask(model_session.of_base(), how, _Asked("base", questions, both, observer))
         except EndpointRefused as refused:
             both.no_base = f"The base model could not be queried: {refused.message}"
-    return both
 
 
 class _Asked(Observer[Reply, None]):
@@ -124,14 +131,16 @@ async def _ask(model_session: ModelSession, how: Asking, asked: _Asked) -> None:
             raise
         count = f"{len(asked.answered)} of {len(asked.questions)}"
         asked.both.notes.append(f"{asked.side}: {count} answers, then stopped: {refused.message}")
+    finally:
+        if asked.answered:
+            asked.both.keep()
     last = asked.last_error
     if not asked.answered and last is not None:
         raise EndpointRefused(f"no question was answered; last error: {last.message}", fix=last.fix)
 
 
 def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) -> Evaluation:
-    """Publish the answers before anything is derived from them (P4), and the report last: it can be made again."""
-    publish(tuned.folder / FOLDER / "answers.jsonl", b"".join(_answer_lines(both)))
+    """The figures, the picture, and the report last: it can be made again."""
     taught = list(completions_in(tuned.training, tuned.recipe))
     copies = Copies(taught) if taught else None
     base_loss, tuned_loss = (_metric(tuned.metrics, names) for names in _LOSSES)

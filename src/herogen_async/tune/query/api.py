@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Annotated, Any, TypeAlias, TypedDict, Unpack
 
 from herogen_async.core.clock import MonotonicClock
+from herogen_async.core.errors import EndpointRefused
 from herogen_async.core.event_loop import off_the_loop
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.core.limits import Limits
@@ -56,8 +57,9 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     """What `model` answers to `questions`, in their order, each sample a Reply.
 
     `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
-    question is a text, or a dict of the attributes. A question that was not answered has its `error`. Raises
-    InputError, LocalModelError; EndpointRefused when nothing more is answered until a person acts.
+    question is a text, or a dict of the attributes. A question that was not answered has its `error`: also where the
+    budget is spent or the server refuses everybody, once some are answered. Raises InputError, LocalModelError;
+    EndpointRefused when nothing was answered, and nothing will be until a person acts.
     """
     check_keywords(options, QueryOptions)
     how = _asking(options)
@@ -71,8 +73,13 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     several = [questions] if isinstance(questions, str | Mapping) else questions
     prompts = [each if isinstance(each, str) else question_of_row(each, target.recipe) for each in several]
     gathering = _Gathering(options.get("watch") or SILENT)
-    async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=gathering) as model_session:
-        await model_session.ask(each(prompts), how, gathering)
+    try:
+        async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=gathering) as model_session:
+            await model_session.ask(each(prompts), how, gathering)
+    except EndpointRefused as refused:
+        if not any(reply.answer or reply.base for reply in gathering.replies):
+            raise
+        return _with_the_rest(gathering.replies, prompts, how.samples, refused)
     return gathering.replies
 
 
@@ -84,6 +91,16 @@ def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions])
     question is a text, or a dict of the attributes. Raises as `aquery`.
     """
     return off_the_loop(lambda: asyncio.run(aquery(model, questions, **options)))
+
+
+def _with_the_rest(replies: list[Reply], prompts: list[str], samples: int, error: EndpointRefused) -> list[Reply]:
+    """`replies`, with one that has `error` for each sample that nobody answered: what was paid for is never dropped."""
+    held = {reply.number: reply for reply in replies}
+    wanted = ((prompt, sample) for prompt in prompts for sample in range(1, samples + 1))
+    return [
+        held.get(number) or Reply(prompt, sample, error=error, number=number)
+        for number, (prompt, sample) in enumerate(wanted)
+    ]
 
 
 class _Gathering(Observer[Reply, None]):

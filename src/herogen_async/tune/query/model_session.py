@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 from herogen_async.core.clock import Clock
@@ -19,6 +20,7 @@ from herogen_async.generation.endpoint.embedded import (
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import Server, is_openai
 from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
+from herogen_async.generation.engine.gate import window_fuse
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate, estimate_tokens
 from herogen_async.generation.observer import SILENT, Observer
@@ -86,7 +88,7 @@ class ModelSession:
         self._endpoint = endpoint
         self._opened_for = how
         self._clock = clock
-        self._budget = budget
+        self._fuse_for = cache(window_fuse)  # what one `ask` has started still counts for the next
         self._admission = Admission(
             clock.now(),
             how.limits,
@@ -119,9 +121,10 @@ class ModelSession:
             pairing.flush()
 
     def of_base(self) -> ModelSession:
-        """The same server, asked for the model that the target was tuned from, out of the same budget."""
-        target = replace(self.target, model=self.target.base or self.target.model, base=None)
-        return ModelSession(target, self._endpoint, self._opened_for, self._clock, budget=self._budget)
+        """The same server, asked for the base model: within the same limits, and out of the same budget."""
+        base = copy(self)
+        base.target = replace(self.target, model=self.target.base or self.target.model, base=None)
+        return base
 
     def _models(self, how: Asking) -> list[Model]:
         if not how.compare:
@@ -134,7 +137,7 @@ class ModelSession:
         timeout_s = _timeout_s(self.target, self._opened_for)
         return Lane(
             self._endpoint,
-            gate=Gate(self._admission, self._clock),
+            gate=Gate(self._admission, self._clock, fuse_for=self._fuse_for),
             clock=self._clock,
             counters=Counters(total=0),  # nobody knows how many there will be
             concurrency=how.concurrency,
@@ -163,9 +166,11 @@ class ModelSession:
         fix = refused.fix
         if served:
             fix = f"available: {', '.join(map(repr, served[:_SHOWN]))}{' ...' if len(served) > _SHOWN else ''}"
-        return EndpointRefused(
+        gone_there = EndpointRefused(
             f"the server no longer has {asked}: {refused.message}", status=404, code=refused.code, fix=fix
         )
+        gone_there.park_reason = refused.park_reason
+        return gone_there
 
     def _answer(self, outcome: Outcome[_Question]) -> Answer | None:
         question, completion, recipe = outcome.question, outcome.completion, self.target.recipe
@@ -184,7 +189,11 @@ class ModelSession:
 
 
 class _Pairing:
-    """Puts the base model's answer beside the tuned one's: they come one after the other."""
+    """Puts the base model's answer beside the tuned one's: they come one after the other.
+
+    Where nothing more is answered one of the two may be missing: then the next outcome is another question's, and the
+    half that waits is handed on as it is. An answer never stands beside another question's.
+    """
 
     def __init__(
         self,
@@ -199,6 +208,8 @@ class _Pairing:
 
     def take(self, outcome: Outcome[_Question]) -> None:
         question, answer = outcome.question, self._answer(outcome)
+        if self._half is not None and self._half.number != question.number:
+            self.flush()
         if question.model is self._models[0]:
             reply = Reply(question.prompt, question.sample, answer, outcome.error, number=question.number)
             if len(self._models) > 1:
@@ -211,9 +222,9 @@ class _Pairing:
 
     def flush(self) -> None:
         """Hand on an answer whose counterpart never came."""
-        if self._half is not None:
-            self._on_reply(self._half)
-            self._half = None
+        half, self._half = self._half, None  # first: a receiver that fails is not handed the same one again
+        if half is not None:
+            self._on_reply(half)
 
 
 async def _questions(prompts: AsyncIterator[str], samples: int, models: list[Model]) -> AsyncIterator[_Question]:
