@@ -55,6 +55,7 @@ BAD_SPECS = {
 
 @pytest.mark.parametrize("mistake", BAD_SPECS)
 def test_a_wrong_spec_is_a_sentence_with_file_and_line_and_exit_code_2(tmp_path: Path, mistake: str) -> None:
+    """A wrong spec exits 2 with a sentence naming file and line, and no run folder is made."""
     text, word = BAD_SPECS[mistake]
     (tmp_path / "bad.yaml").write_text(text)
     result = herogen("run", "bad.yaml", cwd=tmp_path)
@@ -65,6 +66,7 @@ def test_a_wrong_spec_is_a_sentence_with_file_and_line_and_exit_code_2(tmp_path:
 
 @pytest.mark.slow
 def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
+    """A missing spec file exits 2 and is named on stderr and in the JSON error."""
     result = herogen_child("run", "nothing.yaml", "--json", cwd=tmp_path)
     assert 2 == result.returncode
     assert_sentence(result.stderr, "nothing.yaml")
@@ -97,12 +99,14 @@ def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
 def test_a_wrong_option_is_a_sentence_and_exit_code_2(
     tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
+    """Each wrong option exits 2 with a sentence that names the value and, where it helps, the valid ones."""
     result = herogen("run", write_spec(tmp_path, small_spec()), *arguments, cwd=tmp_path)
     assert 2 == result.returncode, result.stderr
     assert_sentence(result.stderr, *words)
 
 
 def test_hosted_completions_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """Completions at api.openai.com exit 2 and point to `--endpoint chat` before any request goes out."""
     result = herogen(
         "run", write_spec(tmp_path, small_spec()), "--model", "m", cwd=tmp_path, OPENAI_API_KEY="sk-test-1"
     )
@@ -112,6 +116,7 @@ def test_hosted_completions_are_refused_before_anything_is_sent(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_refused_connection_parks_the_run(tmp_path: Path) -> None:
+    """A refused connection parks the run with exit code 3, says why, and names the resume command."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
@@ -136,6 +141,7 @@ PARKING = {
 def test_p13_what_a_person_must_mend_parks_the_run_and_leaks_no_key(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
+    """Faults a person must fix park the run; resume then completes the grid, and the key appears nowhere."""
     reply, advice = PARKING[fault]
     key = "sk-canary-0123456789"
     spec = small_spec()
@@ -156,7 +162,8 @@ def test_p13_what_a_person_must_mend_parks_the_run_and_leaks_no_key(
     assert key not in "".join(capfd.readouterr())  # what came past Python's own streams
 
 
-def test_rows_given_up_are_exit_code_1_and_retry_asks_them_again(tmp_path: Path) -> None:
+def test_failed_rows_exit_1_and_retry_asks_for_them_again(tmp_path: Path) -> None:
+    """Failed rows exit 1 and stay failed on a plain rerun; `retry` asks for them again and completes the grid."""
     spec = small_spec()
 
     def behaviour(asked: Asked) -> Reply:
@@ -180,7 +187,8 @@ def test_rows_given_up_are_exit_code_1_and_retry_asks_them_again(tmp_path: Path)
     assert 0 == json.loads(herogen("errors", "small", "--json", cwd=tmp_path).stdout)["total"]
 
 
-def test_the_same_command_again_resumes_and_asks_nothing_twice(tmp_path: Path) -> None:
+def test_the_same_command_again_resumes_and_repeats_no_request(tmp_path: Path) -> None:
+    """Running the same command again continues where it stopped and sends none of the 20 requests twice."""
     spec = small_spec()
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, spec), "--base-url", server.url, "--model", "m", "--json")
@@ -195,6 +203,7 @@ def test_the_same_command_again_resumes_and_asks_nothing_twice(tmp_path: Path) -
 
 
 def test_answers_to_other_questions_are_never_mixed(tmp_path: Path) -> None:
+    """A changed prompt, grid, sampling or model is refused unsent, while a new sub_prompt reuses every answer."""
     with FakeServer() as server:
         options = ("--base-url", server.url, "--model", "m")
         assert 0 == herogen("run", write_spec(tmp_path, small_spec()), *options, cwd=tmp_path).returncode
@@ -216,6 +225,7 @@ def test_answers_to_other_questions_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_p8_a_folder_in_use_is_refused_and_names_the_holder(tmp_path: Path) -> None:
+    """A run folder locked by another process exits 2 and names that process and its host."""
     folder = tmp_path / "runs" / "small"
     folder.mkdir(parents=True)
     with (folder / "lock").open("wb") as held:
@@ -229,6 +239,7 @@ def test_p8_a_folder_in_use_is_refused_and_names_the_holder(tmp_path: Path) -> N
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    """A manifest of another schema version exits 2 from run, resume, status and assemble alike."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m")
         herogen(*run, cwd=tmp_path)
@@ -241,6 +252,7 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_journal_is_exit_code_4_and_is_not_touched(tmp_path: Path) -> None:
+    """One flipped bit in the journal exits 4 naming file and line, and the file stays byte for byte as it was."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m")
         herogen(*run, cwd=tmp_path)
@@ -257,6 +269,7 @@ def test_a_damaged_journal_is_exit_code_4_and_is_not_touched(tmp_path: Path) -> 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_a_sentence(tmp_path: Path) -> None:
+    """A runs folder without write permission exits 2 and suggests `--run`."""
     spec = write_spec(tmp_path, small_spec())
     (tmp_path / "runs").mkdir(mode=0o500)
     result = herogen("run", spec, "--base-url", "http://127.0.0.1:1/v1", "--model", "m", cwd=tmp_path)
@@ -265,6 +278,7 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_that_can_t_be_made_is_a_sentence(tmp_path: Path) -> None:
+    """A run folder below a plain file exits 2 and suggests another `--run`."""
     (tmp_path / "file").write_text("")
     options = ("--run", tmp_path / "file" / "r", "--base-url", "http://127.0.0.1:1/v1", "--model", "m")
     result = herogen("run", write_spec(tmp_path, small_spec()), *options, cwd=tmp_path)
@@ -272,7 +286,8 @@ def test_a_run_folder_that_can_t_be_made_is_a_sentence(tmp_path: Path) -> None:
     assert_sentence(result.stderr, "can't be made", "--run")
 
 
-def test_no_such_run_lists_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_run_name_lists_the_existing_runs(tmp_path: Path) -> None:
+    """Every command that takes a run answers an unknown name with exit code 2 and the existing runs."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m")
         herogen(*run, cwd=tmp_path)
@@ -282,7 +297,8 @@ def test_no_such_run_lists_those_that_there_are(tmp_path: Path) -> None:
         assert_sentence(result.stderr, "small")
 
 
-def test_status_tells_what_the_contract_names(tmp_path: Path) -> None:
+def test_status_json_has_every_key_of_the_contract(tmp_path: Path) -> None:
+    """`status --json` has every key of the contract, and an unknown cost is null rather than zero."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m", "--limit", "9")
         herogen(*run, "--rpm", "6000", cwd=tmp_path)
@@ -310,6 +326,7 @@ def test_status_tells_what_the_contract_names(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_status_of_a_running_run_sees_what_is_in_flight(tmp_path: Path) -> None:
+    """`status` read from another process while the run is going counts the rows already answered."""
     seen: list[dict[str, object]] = []
 
     def behaviour(asked: Asked) -> Reply:
@@ -334,6 +351,7 @@ def test_status_of_a_running_run_sees_what_is_in_flight(tmp_path: Path) -> None:
 
 
 def test_export_has_the_seed_s_columns_in_the_seed_s_order(tmp_path: Path) -> None:
+    """Rows are exported in grid order under the seed's columns, whatever order the answers came in."""
     with FakeServer(lambda asked: answer(asked, delay_s=0.01 * (asked.number % 3))) as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m")
         herogen(*run, cwd=tmp_path)
@@ -344,7 +362,8 @@ def test_export_has_the_seed_s_columns_in_the_seed_s_order(tmp_path: Path) -> No
     assert [str(20 + number // 4) for number in range(20)] == [row[0] for row in rows[1:]]
 
 
-def test_a_system_text_and_chat_reach_the_server(tmp_path: Path) -> None:
+def test_system_text_and_chat_settings_reach_the_server(tmp_path: Path) -> None:
+    """A chat request carries the system text, the prompt, the sampling and the extra keys of the spec."""
     spec = small_spec(endpoint="chat", system="You are {gender}.", sampling={"temperature": 0, "extra": {"top_k": 4}})
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, spec), "--base-url", server.url, "--limit", "1")
@@ -362,6 +381,7 @@ def test_a_system_text_and_chat_reach_the_server(tmp_path: Path) -> None:
 
 
 def test_several_models_and_none_named_lists_them(tmp_path: Path) -> None:
+    """With several models served and none named, the run exits 2, lists them and asks for `--model NAME`."""
     with FakeServer(models=("alpha", "beta")) as server:
         result = herogen("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, cwd=tmp_path)
     assert 2 == result.returncode
@@ -369,6 +389,7 @@ def test_several_models_and_none_named_lists_them(tmp_path: Path) -> None:
 
 
 def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -> None:
+    """`init` writes the built-in spec under a loadable name, never overwrites a file, and prints the schema."""
     from herogen_async.specs.spec import Spec
 
     result = herogen("init", "mine.yaml", cwd=tmp_path)
@@ -386,6 +407,7 @@ def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_json_is_the_last_line_of_stdout_and_all_else_goes_to_stderr(tmp_path: Path) -> None:
+    """With `--json`, stdout is exactly one JSON line and the next command is the last line of stderr."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m", "--json")
         result = herogen_child(*run, cwd=tmp_path)
@@ -403,6 +425,7 @@ def test_an_unreadable_command_line_still_prints_a_json_object(tmp_path: Path, l
 
 
 def test_a_grid_of_a_trillion_cells_starts_at_once(tmp_path: Path) -> None:
+    """A limited run over 10^12 cells answers its five rows without walking the grid."""
     values = [str(number) for number in range(1000)]
     spec = small_spec(attributes=dict.fromkeys("abcd", values), repeats=1, prompt="{a} {b} {c} {d}")
     with FakeServer() as server:
@@ -414,6 +437,7 @@ def test_a_grid_of_a_trillion_cells_starts_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_command_has_a_help_with_an_example() -> None:
+    """Top-level help lists every command, and each command's help ends with an example of its use."""
     top = herogen_child("--help", cwd=Path.cwd()).stdout
     names = ("init", "run", "resume", "retry", "status", "errors", "export", "assemble")
     for name in names:
@@ -424,6 +448,7 @@ def test_every_command_has_a_help_with_an_example() -> None:
 
 
 def test_a_limited_run_says_so_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    """A limited run reports the size of the whole grid and the resume command that completes it."""
     with FakeServer() as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--model", "m", "--limit", "4")
         limited = herogen(*run, cwd=tmp_path)
@@ -435,6 +460,7 @@ def test_a_limited_run_says_so_and_how_to_get_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run", ["./foo", "some where/x y", "foo/", "."])
 def test_the_next_command_is_one_that_works_wherever_the_run_lies(tmp_path: Path, run: str) -> None:
+    """The `Next:` command works as printed for run paths that are relative, quoted or the current folder."""
     with FakeServer() as server:
         spec = write_spec(tmp_path, small_spec())
         (tmp_path / "here").mkdir()
@@ -447,6 +473,7 @@ def test_the_next_command_is_one_that_works_wherever_the_run_lies(tmp_path: Path
 
 @pytest.mark.slow
 def test_ctrl_c_before_anything_was_asked_says_so(tmp_path: Path) -> None:
+    """Ctrl-C while the models are being listed exits 130, says nothing was asked, and reports `interrupted`."""
     with FakeServer() as server:
         server.listing = Reply(hang=True)
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url, "--json")
@@ -476,7 +503,8 @@ def test_a_reader_that_goes_away_ends_no_run(tmp_path: Path) -> None:
     assert_exact_grid(tmp_path / "runs" / "small", small_spec())
 
 
-def test_p14_a_model_s_name_can_t_move_the_cursor(tmp_path: Path) -> None:
+def test_p14_a_models_name_can_not_move_the_cursor(tmp_path: Path) -> None:
+    """Escape sequences in a served model's name never reach the terminal, during the run or in `status`."""
     evil = "\x1b]0;owned\x07m"
     with FakeServer(models=(evil,)) as server:
         run = ("run", write_spec(tmp_path, small_spec()), "--base-url", server.url)

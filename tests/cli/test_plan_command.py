@@ -71,6 +71,7 @@ def _no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_p7_plan_says_what_is_kept_new_and_stale(
     begun: WrittenRun, spec: Spec, told: tuple[int, ...], changed: str
 ) -> None:
+    """The plan counts kept, new, stale, failed and surplus answers and names exactly what changed in the spec."""
     found = look(spec, begun.path)
     assert told == counts(found)
     assert changed in ", ".join(found.changes)
@@ -78,6 +79,7 @@ def test_p7_plan_says_what_is_kept_new_and_stale(
 
 
 def test_p7_plan_writes_nothing_sends_nothing_and_needs_no_key(begun: WrittenRun, tmp_path: Path) -> None:
+    """`plan` reports kept and new requests without a key, sends nothing, and leaves the run folder untouched."""
     write_manifest(begun.folder, replace(read_manifest(begun.folder), base_url="https://api.example.com/v1"))
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in begun.path.iterdir()}
     file = write_spec(tmp_path, MORE)
@@ -91,6 +93,7 @@ def test_p7_plan_writes_nothing_sends_nothing_and_needs_no_key(begun: WrittenRun
 
 
 def test_a_run_alone_is_planned_as_it_would_be_resumed(begun: WrittenRun, tmp_path: Path) -> None:
+    """Without a spec, `plan` shows what `resume` would do and offers no second command for stale answers."""
     planned = herogen("plan", begun.path, "--json", cwd=tmp_path)
     told = last_json(planned.stdout)
     assert (5, 2, 8, MODEL) == (told["kept"], told["new"]["requests"], told["tasks"], told["model"])
@@ -98,6 +101,7 @@ def test_a_run_alone_is_planned_as_it_would_be_resumed(begun: WrittenRun, tmp_pa
 
 
 def test_the_next_command_says_all_that_was_planned_with(begun: WrittenRun, tmp_path: Path) -> None:
+    """The `Next:` command repeats every option the plan was made with, including the limit held by the run."""
     given = ["--limit", "6", "--concurrency", "auto", "--rpm", "1234567", "--window", "0.5s", "--price", "1,10"]
     given += ["--budget", "2.5"]
     words = "--limit 6 --price 1,10"
@@ -110,7 +114,8 @@ def test_the_next_command_says_all_that_was_planned_with(begun: WrittenRun, tmp_
     assert "herogen-async run --model embedded --limit 3" == next_of("--model", "embedded", "--limit", "3")
 
 
-def test_a_run_of_the_embedded_model_is_gone_on_with_by_its_own_weights(begun: WrittenRun, tmp_path: Path) -> None:
+def test_an_embedded_run_continues_with_its_own_weights(begun: WrittenRun, tmp_path: Path) -> None:
+    """The next command for a run of the embedded model names the weights file recorded in its manifest."""
     held = read_manifest(begun.folder)
     write_manifest(begun.folder, replace(held, base_url=None, weights={"file": "/a b.gguf", "sha256": "0" * 64}))
     assert next_of(write_spec(tmp_path, MORE), begun.path).endswith("--model '/a b.gguf' --extend")
@@ -127,11 +132,13 @@ def test_plan_with_stale_answers_also_offers_to_regenerate_them(begun: WrittenRu
 
 
 def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:
+    """An unknown endpoint is refused by `plan` with the same error that `run` gives."""
     with pytest.raises(InputError, match="unknown endpoint 'bogus'"):
         look(None, begun.path, wish=ServerChoice(endpoint="bogus"))
 
 
 def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
+    """A single cell, task or request is written in the singular."""
     one = Spec(name="s", attributes={"a": ["1"]}, prompt="{a}")
     told = "\n".join(plan_lines(look(one, None, limit=1)))
     assert "= 1 cell: 1 task." in told
@@ -139,12 +146,14 @@ def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
 
 
 def test_a_limit_counts_only_the_first_tasks(begun: WrittenRun) -> None:
+    """With a limit, only the first tasks in grid order are counted as kept, new or failed."""
     assert (5, 1, 0, 1, 0) == counts(look(OLD, begun.path, limit=6))
     assert 3 == look(OLD, None, limit=3).new.requests
 
 
 @pytest.mark.parametrize("was_embedded", [True, False])
 def test_p7_a_server_and_the_embedded_model_are_not_one_run(begun: WrittenRun, was_embedded: bool) -> None:
+    """A run begun on a server can't continue on the embedded model, nor the other way round."""
     wish = ServerChoice(model="embedded")
     if was_embedded:
         wish = ServerChoice("http://127.0.0.1:1/v1", model=MODEL)
@@ -155,7 +164,8 @@ def test_p7_a_server_and_the_embedded_model_are_not_one_run(begun: WrittenRun, w
         look(OLD, begun.path, wish=wish)
 
 
-def test_a_grid_of_a_million_million_cells_is_planned_without_walking_it(tmp_path: Path) -> None:
+def test_a_grid_of_10_to_the_12_cells_is_planned_without_a_walk(tmp_path: Path) -> None:
+    """Planning an extension of a 10^12-cell grid takes exact counts from arithmetic, not from iteration."""
     thousand = [str(number) for number in range(1000)]
     spec = Spec(name="s", attributes=dict.fromkeys("abcd", thousand), prompt="{a} {b} {c} {d}")
     run = WrittenRun(tmp_path, spec)
@@ -183,7 +193,8 @@ def test_plan_estimates_tokens_but_invents_no_time_or_price() -> None:
     assert (None, None, None) == (told["price"], told["model"], told["run"])
 
 
-def test_what_a_run_observed_is_used_and_a_price_by_hand(begun: WrittenRun) -> None:
+def test_estimates_use_observed_figures_and_a_price_by_hand(begun: WrittenRun) -> None:
+    """Estimates use the run's own token counts, latency and concurrency, and a price given by hand."""
     record_event(begun.folder, "stopped", at=AT, latency_ms={"p50": 2000.0}, concurrency=2)
     found = look(MORE, begun.path, price="1,10", concurrency=3, rpm=600.0)
     assert (66, 300, 4.0, True) == (
@@ -213,11 +224,13 @@ def test_what_a_run_observed_is_used_and_a_price_by_hand(begun: WrittenRun) -> N
     ids=str,
 )
 def test_the_limit_that_takes_longest_says_how_long_it_takes(limits: Limits, seconds: float | None) -> None:
+    """The duration is that of the limit that takes longest, and unknown when no limit is set."""
     estimator = Estimator(10.0, 20, Observed(), limits, 16)
     assert Estimate(100, 1000, 2000, None, seconds, False) == estimator.of(100)
 
 
-def test_an_answer_is_never_taken_for_longer_than_it_may_be() -> None:
+def test_an_estimated_answer_is_never_longer_than_its_limit() -> None:
+    """The estimated answer length is the observed one, capped at the most tokens the spec allows."""
     assert 200 == Estimator(10.0, 20, Observed(answer_tokens=50.0), Limits(), None).of(10).answer_tokens
     assert 500 == Estimator(10.0, None, Observed(answer_tokens=50.0), Limits(), None).of(10).answer_tokens
 

@@ -11,6 +11,8 @@ from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
 
 
 def test_an_hour_takes_no_time_and_is_seen_by_the_clock() -> None:
+    """Sleeping 3600 virtual seconds takes under one real second and shows in full on the virtual clock."""
+
     async def main() -> float:
         await asyncio.sleep(3600)
         return VirtualClock().now()
@@ -21,6 +23,8 @@ def test_an_hour_takes_no_time_and_is_seen_by_the_clock() -> None:
 
 
 def test_sleepers_wake_in_the_order_of_their_times() -> None:
+    """Tasks sleeping in virtual time wake in order of their due times, each exactly on time."""
+
     async def main() -> list[tuple[int, float]]:
         woken = []
 
@@ -35,6 +39,8 @@ def test_sleepers_wake_in_the_order_of_their_times() -> None:
 
 
 def test_the_wall_clock_moves_with_the_virtual_one() -> None:
+    """Ninety virtual seconds of sleep move the wall clock by ninety seconds too."""
+
     async def main() -> float:
         clock = VirtualClock()
         before = clock.wall()
@@ -44,7 +50,9 @@ def test_the_wall_clock_moves_with_the_virtual_one() -> None:
     assert 90 == run_virtual(main())
 
 
-def test_a_deadlock_is_an_error_and_not_a_hang() -> None:
+def test_a_deadlock_raises_instead_of_hanging() -> None:
+    """A program waiting on nothing that can happen raises RuntimeError instead of blocking forever."""
+
     async def main() -> None:
         await asyncio.Event().wait()
 
@@ -52,7 +60,9 @@ def test_a_deadlock_is_an_error_and_not_a_hang() -> None:
         run_virtual(main())
 
 
-def test_what_was_cancelled_in_virtual_time_ends() -> None:
+def test_a_timeout_fires_at_its_virtual_time() -> None:
+    """A timeout of five virtual seconds cancels a longer sleep at exactly five seconds."""
+
     async def main() -> float:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):
@@ -62,7 +72,9 @@ def test_what_was_cancelled_in_virtual_time_ends() -> None:
     assert 5 == run_virtual(main())
 
 
-def test_the_same_program_has_the_same_times_again() -> None:
+def test_a_repeated_program_sees_the_same_times() -> None:
+    """Two runs of one program see identical virtual times, so tests on them are repeatable."""
+
     async def main() -> list[float]:
         times = []
         for delay_s in (0.1, 0.2, 0.3):
@@ -74,6 +86,7 @@ def test_the_same_program_has_the_same_times_again() -> None:
 
 
 def test_the_real_clock_never_goes_backwards_and_its_wall_time_has_a_zone() -> None:
+    """Readings of the real clock are monotonic, and its wall time carries a time zone."""
     clock = MonotonicClock()
     readings = [clock.now() for _ in range(100)]
     assert sorted(readings) == readings

@@ -22,13 +22,15 @@ records = st.dictionaries(text.filter(lambda name: name != "crc"), values, min_s
 
 @settings(max_examples=20, deadline=None)
 @given(values)
-def test_what_is_dumped_is_loaded_again(value: Any) -> None:
+def test_dumped_values_load_unchanged(value: Any) -> None:
+    """Any JSON value comes back equal after being dumped and loaded."""
     assert value == codec.loads(codec.dumps(value))
 
 
 @settings(max_examples=20, deadline=None)
 @given(values)
 def test_loads_agrees_with_the_standard_librarys_json(value: Any) -> None:
+    """The codec reads whatever the standard library's json module writes, with the same result."""
     assert value == codec.loads(json.dumps(value))
 
 
@@ -38,13 +40,15 @@ def test_loads_agrees_with_the_standard_librarys_json(value: Any) -> None:
 @example("a\udfffb")
 @example("\x00")
 def test_any_text_can_be_stored_and_only_lone_surrogates_are_lost(text: str) -> None:
+    """Any text can be dumped, and text without lone surrogates comes back unchanged."""
     stored = codec.loads(codec.dumps({"t": text}))["t"]
     stored.encode()
     if not any(0xD800 <= ord(character) <= 0xDFFF for character in text):
         assert text == stored
 
 
-def test_two_surrogates_that_make_a_pair_become_their_character() -> None:
+def test_a_surrogate_pair_becomes_its_character() -> None:
+    """A surrogate pair, in text or as JSON escapes, is read as the one character it stands for."""
     assert "😀" == codec.loads(codec.dumps("\ud83d\ude00"))
     assert "😀" == codec.loads(b'"\\ud83d\\ude00"')
 
@@ -59,12 +63,14 @@ def test_two_surrogates_that_make_a_pair_become_their_character() -> None:
         (b'"nul \\u0000"', "nul \x00"),
     ],
 )
-def test_the_small_sins_of_servers_are_forgiven(sent: bytes, kept: Any) -> None:
+def test_small_json_errors_of_servers_are_tolerated(sent: bytes, kept: Any) -> None:
+    """Lone surrogates, invalid UTF-8, a byte order mark and NaN are replaced rather than refused."""
     assert kept == codec.loads(sent)
 
 
 @pytest.mark.parametrize("sent", [b"", b" ", b"<html>", b"{", b'{"a":1', b"{'a':1}", b"[" * 100_000, b"\x00"])
-def test_what_is_no_json_is_a_value_error(sent: bytes) -> None:
+def test_invalid_json_is_a_value_error(sent: bytes) -> None:
+    """Empty, truncated, foreign or very deeply nested input raises ValueError with a message."""
     with pytest.raises(ValueError, match=r"\w"):
         codec.loads(sent)
 
@@ -72,6 +78,7 @@ def test_what_is_no_json_is_a_value_error(sent: bytes) -> None:
 @pytest.mark.parametrize("bad", ["", '"\\ud800",'])
 @pytest.mark.parametrize("digits", ["9" * 19, "-" + "9" * 25, "9" * 400, "9" * 5000])
 def test_a_number_past_64_bits_can_be_written_again(digits: str, bad: str) -> None:
+    """A number beyond 64 bits loads as an exact int or a float and can always be dumped again."""
     value = codec.loads(f"[{bad}{digits}]")
     codec.dumps(value)
     assert isinstance(value[-1], float) or value[-1] == int(digits)
@@ -79,7 +86,8 @@ def test_a_number_past_64_bits_can_be_written_again(digits: str, bad: str) -> No
 
 @settings(max_examples=20, deadline=None)
 @given(records)
-def test_a_sealed_line_is_one_line_of_json_that_ends_in_its_crc(record: dict[str, Any]) -> None:
+def test_a_sealed_line_is_one_json_line_that_ends_with_its_crc(record: dict[str, Any]) -> None:
+    """A sealed record is one line of JSON whose last key is its checksum and whose rest is unchanged."""
     line = codec.sealed_line(record)
     assert line.endswith(b'"}\n')
     assert 1 == line.count(b"\n")
@@ -94,6 +102,7 @@ def test_a_sealed_line_is_one_line_of_json_that_ends_in_its_crc(record: dict[str
 @settings(max_examples=20, deadline=None)
 @given(records, st.data())
 def test_one_changed_byte_breaks_the_seal(record: dict[str, Any], data: st.DataObject) -> None:
+    """Flipping any single bit of a sealed line makes the seal check fail."""
     line = bytearray(codec.sealed_line(record)[:-1])
     line[data.draw(st.integers(0, len(line) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     assert not codec.is_sealed(bytes(line))
@@ -102,6 +111,7 @@ def test_one_changed_byte_breaks_the_seal(record: dict[str, Any], data: st.DataO
 @settings(max_examples=20, deadline=None)
 @given(records, st.data())
 def test_no_part_of_a_line_is_sealed(record: dict[str, Any], data: st.DataObject) -> None:
+    """No proper prefix or suffix of a sealed line passes the check, so a torn write is always noticed."""
     line = codec.sealed_line(record)[:-1]
     assert not codec.is_sealed(line[: data.draw(st.integers(0, len(line) - 1))])
     assert not codec.is_sealed(line[data.draw(st.integers(1, len(line))) :])
@@ -109,7 +119,8 @@ def test_no_part_of_a_line_is_sealed(record: dict[str, Any], data: st.DataObject
 
 @settings(max_examples=20, deadline=None)
 @given(st.dictionaries(text, scalars | text))
-def test_equal_values_have_one_fingerprint_whatever_their_order(value: dict[str, Any]) -> None:
+def test_key_order_does_not_change_a_fingerprint(value: dict[str, Any]) -> None:
+    """Equal mappings have one 32-character fingerprint whatever the order of their keys."""
     other = dict(reversed(value.items()))
     assert codec.canonical(value) == codec.canonical(other)
     assert codec.fingerprint(value) == codec.fingerprint(other)
@@ -130,10 +141,12 @@ def test_fingerprints_never_change_between_versions() -> None:
 
 
 def test_pretty_json_ends_in_a_newline_and_takes_any_text() -> None:
+    """Pretty JSON ends with a newline and replaces a lone surrogate instead of failing."""
     assert b'{\n  "a": "\xef\xbf\xbd"\n}\n' == codec.dumps_pretty({"a": "\ud800"})
 
 
-def test_what_is_no_number_is_written_as_null() -> None:
+def test_nan_and_infinity_are_written_as_null() -> None:
+    """NaN and infinity, which JSON can't hold, are written as null."""
     assert b"[null,null]" == codec.dumps([math.nan, math.inf])
 
 

@@ -30,6 +30,7 @@ def after_marker(marker: str) -> str:
 
 
 def test_the_two_commands_are_those_that_ci_runs() -> None:
+    """The two marked README commands are the ones CI runs and the first two shell blocks of the page."""
     ci = (ROOT / ".ci" / "run").read_text()
     assert "$(command_after main-job)" in ci
     assert "$(command_after test-suite)" in ci
@@ -39,7 +40,8 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_a_run_do_as_it_says(tmp_path: Path) -> None:
+def test_the_readme_commands_of_a_run_work_as_documented(tmp_path: Path) -> None:
+    """README's shell and Python blocks run as printed and give the 294 rows and files it describes."""
     commands = [line for block in SHELL[2:] if block not in AT_THE_LIMIT for line in block.splitlines()]
     assert len(commands) > 8
     with FakeServer(lambda asked: answer(asked, "A hero. " * 20)) as server:
@@ -62,7 +64,8 @@ def test_the_commands_of_a_run_do_as_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_at_the_limit_do_as_it_says(tmp_path: Path) -> None:
+def test_the_readme_commands_at_the_limit_work_as_documented(tmp_path: Path) -> None:
+    """README's commands for running at the rate limit work as printed and write bench.json."""
     commands = [line for block in AT_THE_LIMIT for line in block.splitlines()]
     assert len(commands) > 5
     with FakeServer() as server:
@@ -71,6 +74,7 @@ def test_the_commands_at_the_limit_do_as_it_says(tmp_path: Path) -> None:
 
 
 def test_every_command_is_documented() -> None:
+    """Each registered command has a section of its own in docs/commands.md."""
     from herogen_async.cli import app
 
     commands = (ROOT / "docs" / "commands.md").read_text()

@@ -96,6 +96,7 @@ def report(**figures: Any) -> RunReport:
 
 
 def test_a_sweep_is_every_combination_once_concurrency_fastest() -> None:
+    """Duplicate settings are measured once, and concurrency varies fastest within each rate."""
     found = cells_of([8, "auto", 8], rpm=[60, 600], latency_ms=[100.0])
     expected = [(8, 60), ("auto", 60), (8, 600), ("auto", 600)]
     assert expected == [(cell.concurrency, cell.setting.rpm) for cell in found]
@@ -108,6 +109,7 @@ def test_a_sweep_is_every_combination_once_concurrency_fastest() -> None:
 def test_a_sweep_that_means_nothing_is_a_sentence_with_a_fix(
     concurrency: list[Any], rpm: list[float], word: str
 ) -> None:
+    """An empty sweep, zero concurrency or non-positive rate raises an error that names it and has a fix."""
     with pytest.raises(InputError, match=word) as caught:
         cells_of(concurrency, rpm=rpm)
     assert caught.value.fix
@@ -148,14 +150,16 @@ def test_meaningless_options_are_refused_before_anything_starts(
     assert caught.value.fix
 
 
-def test_a_grid_that_is_too_small_is_asked_again_with_other_prompts() -> None:
+def test_a_grid_that_is_too_small_gets_further_prompts() -> None:
+    """A grid with too few rows is extended by distinct prompts, and a large enough one is left alone."""
     spec = small_spec(values=2, repeats=1)
     plan = Plan(varied(spec, 10), endpoint="completions", model="m")
     assert 12 == plan.size == len({plan.call(index).prompt for index in range(plan.size)})
     assert spec is varied(spec, 4)
 
 
-def test_a_server_that_is_there_is_asked_the_specs_own_prompts() -> None:
+def test_a_real_server_gets_the_specs_own_prompts() -> None:
+    """On a real server a small grid is repeated under its own prompts, and an absurd number is refused."""
     spec = small_spec(values=2, repeats=1)
     plan = Plan(repeated(spec, 10), endpoint="completions", model="m")
     assert 12 == plan.size
@@ -168,21 +172,25 @@ def test_a_server_that_is_there_is_asked_the_specs_own_prompts() -> None:
 
 
 def test_answers_that_come_in_batches_are_counted_in_whole_batches() -> None:
+    """The steady rate of answers that arrive in bursts counts whole bursts only."""
     batches = [(0.2 * tick, 16 * int(0.2 * tick / 2.0 + 1e-9)) for tick in range(1, 55)]
     assert 16 / 2.0 == pytest.approx(steady_rate(batches))
 
 
 def test_the_rate_is_that_of_the_second_half() -> None:
+    """A run that speeds up is measured by its second half, so warm-up doesn't count."""
     slow_then_fast = [(0.2 * tick, tick if tick <= 25 else 25 + 10 * (tick - 25)) for tick in range(1, 51)]
     assert 50.0 == pytest.approx(steady_rate(slow_then_fast), rel=0.05)
 
 
 def test_without_answers_in_the_second_half_there_is_no_steady_rate() -> None:
+    """The steady rate is None when no answers arrive, or none in the second half."""
     assert steady_rate([]) is None
     assert steady_rate([(1.0, 5), (9.0, 5)]) is None
 
 
 def test_the_permitted_rate_is_the_lowest_of_those_set_and_those_told() -> None:
+    """The permitted rate is the lowest of the limits set and those told by the server, or None without any."""
     told = report(limits={"requests_per_minute": 1200.0, "requests_per_day": 100.0})
     assert 20.0 == permitted_per_s(told, Setting())
     assert 10.0 == permitted_per_s(told, Setting(rpm=600.0))
@@ -190,6 +198,7 @@ def test_the_permitted_rate_is_the_lowest_of_those_set_and_those_told() -> None:
 
 
 def test_what_tokens_permit_follows_from_the_share_that_was_taken() -> None:
+    """A token limit becomes a row rate by the share of it used so far, or by tokens per row when given."""
     half = report(limits={"tokens_per_minute": 6000.0}, permitted_pct=50.0, done=15, in_flight=5, elapsed_s=10.0)
     assert 4.0 == permitted_per_s(half, Setting(tpm=6000.0))
     assert 0.2 == permitted_per_s(half, Setting(tpm=6000.0), 500)
@@ -197,6 +206,7 @@ def test_what_tokens_permit_follows_from_the_share_that_was_taken() -> None:
 
 
 def test_a_cells_figures_are_of_the_time_before_it_was_stopped() -> None:
+    """Rate, concurrency and binding limit are taken before the stop; totals include the answers after it."""
     live = report(
         done=100, elapsed_s=10.0, in_flight=6, concurrency=8, binding_shares={"requests": 75.0, "concurrency": 25.0}
     )
@@ -238,16 +248,19 @@ def test_a_binding_largest_concurrency_is_not_called_enough() -> None:
 
 
 def test_where_only_auto_came_near_the_best_a_larger_number_is_advised() -> None:
+    """When only `auto` comes near the best rate, the largest number tried is advised and marked as the edge."""
     (advice,) = recommend([measured(8, 10.0, "cpu"), measured("auto", 40.0)])
     assert (8, True) == (advice.concurrency, advice.is_edge)
 
 
 def test_a_burst_above_the_permitted_rate_makes_no_concurrency_better() -> None:
+    """A higher concurrency isn't preferred for a burst above the permitted rate."""
     (advice,) = recommend([measured(32, 49.5, "requests"), measured(64, 60.0, "requests")])
     assert 32 == advice.concurrency
 
 
 def test_auto_alone_is_advised_as_auto() -> None:
+    """A sweep of `auto` alone advises `auto`, says what it reached, and puts it into the run command."""
     found = sweep(measured("auto", 40.0, "endpoint"))
     assert found.advice[0].concurrency is None
     assert "auto reached 31 in flight and 40.0 rows/s" in advice_lines(found)[0]
@@ -257,16 +270,19 @@ def test_auto_alone_is_advised_as_auto() -> None:
 
 
 def test_a_cell_without_answers_says_to_give_it_more_time() -> None:
+    """Measuring no answers in a cell advises a longer `--seconds`."""
     assert "set --seconds to more than twice the latency" in advice_lines(sweep(measured(8, 0.0)))[0]
 
 
 def test_an_interrupted_sweep_says_how_far_it_came() -> None:
+    """An interrupted sweep says how many cells were measured and suggests the same command again."""
     found = replace(sweep(measured(8, 10.0)), planned=4, interrupted=True)
     assert "Interrupted: 1 of 4 cells measured." == advice_lines(found)[0]
     assert "run the same command again" == bench_run_command(replace(found, advice=()), RUN)
 
 
 def test_the_shape_of_the_json_holds_every_figure_and_is_plain() -> None:
+    """The JSON of a sweep has every figure under its fixed keys and only plain values."""
     value = json.loads(json.dumps(sweep(measured(16, 30.0), measured("auto", 40.0)).as_dict()))
     assert {"server", "planned", "interrupted", "measured", "advice"} == set(value)
     assert {"concurrency": 16, "rpm": 3000.0, "tpm": None, "latency_ms": 500.0} == value["measured"][0]["cell"]
@@ -277,6 +293,7 @@ def test_the_shape_of_the_json_holds_every_figure_and_is_plain() -> None:
 
 
 def test_the_plain_table_has_a_line_a_cell_in_columns() -> None:
+    """Table columns are padded to their widest cell, and no line passes 80 characters."""
     lines = plain_table(("a", "bound by"), [("long", "x"), ("s", "y")])
     assert ["a     bound by", "long  x", "s     y"] == lines
     ((name, rows),) = tables([measured(16, 30.0), measured("auto", 40.0, refused=7, refused_pct=1.5)])
@@ -294,6 +311,7 @@ def lasts(rows: int, concurrency: Any, simulated: Simulated | None = None, **set
 
 
 def test_600_rows_of_a_second_each_ten_at_a_time_take_a_minute() -> None:
+    """The virtual run of 600 one-second rows at concurrency 10 lasts exactly sixty seconds."""
     found = lasts(600, 10)
     assert 60.0 == pytest.approx(found.duration_s)
     assert (False, "concurrency", 10) == (found.is_extrapolated, found.binding, found.peak_in_flight)
@@ -307,6 +325,7 @@ def test_the_seed_grid_takes_6_s_where_a_minute_is_saved_up() -> None:
 
 
 def test_a_large_grid_is_extrapolated_from_its_steady_rate() -> None:
+    """Sixty thousand rows are extrapolated from at most 410 simulated ones, and the output says so."""
     found = lasts(60_000, 10)
     assert 6000.0 == pytest.approx(found.duration_s)
     assert found.is_extrapolated
@@ -316,12 +335,14 @@ def test_a_large_grid_is_extrapolated_from_its_steady_rate() -> None:
 
 @pytest.mark.parametrize("enforce", ["bucket-minute", "bucket-second", "sliding-minute", "window-minute"])
 def test_in_the_long_run_no_server_gives_more_than_its_limit(enforce: str) -> None:
+    """Under every kind of rate limiter, an hour's worth of requests takes an hour within one percent."""
     found = lasts(180_000, 64, Simulated(enforce=enforce), rpm=3000.0)
     assert 3600.0 == pytest.approx(found.duration_s, rel=0.01)
     assert "requests" == found.binding
 
 
 def test_tokens_a_minute_bind_by_what_a_request_reserves() -> None:
+    """A token limit is charged by each request's max_tokens, which caps the row rate within five percent."""
     found = lasts(10_000, 64, tpm=90_000.0)
     max_tokens = 500  # of the built-in spec, more than its prompts have
     assert "tokens" == found.binding
@@ -329,17 +350,20 @@ def test_tokens_a_minute_bind_by_what_a_request_reserves() -> None:
 
 
 def test_a_slow_small_grid_costs_no_more_than_two_minutes_of_virtual_time() -> None:
+    """Slow rows in a small grid are extrapolated, so the forecast stays exact without simulating them all."""
     found = lasts(294, 1, latency_ms=60_000.0)
     assert 294 * 60.0 == pytest.approx(found.duration_s)
     assert found.is_extrapolated
 
 
 def test_no_server_is_taken_to_refuse_the_very_first_row() -> None:
+    """Forecasts begin with an accepted row, even where the limit allows one row in a thousand minutes."""
     assert 0 == lasts(294, 16, rpm=10.0).refused
     assert 293_000 * 60.0 == pytest.approx(lasts(294, 16, rpm=0.001).duration_s, rel=0.01)
 
 
 def test_a_raise_buys_what_it_buys() -> None:
+    """Doubling each setting forecasts the time it saves, and the best raise becomes the run command."""
     cell = Cell(10, Setting(rpm=6000.0, latency_ms=1000.0))
     simulated = Simulated(enforce="bucket-second")
     outlook = foresee(Spec.builtin(), 300, cell, simulated)
@@ -358,11 +382,13 @@ def test_a_raise_buys_what_it_buys() -> None:
 
 
 def test_twice_a_concurrency_that_was_never_in_use_is_not_even_tried() -> None:
+    """A concurrency that was never fully used isn't doubled in the search for gains."""
     outlook = outlook_from(Cell(64, SETTING), 10, FirstAnswers((1.0, 2.0), True, 5, 0, {"requests": 100.0}))
     assert {"a concurrency of 128": None} == {what: cell for what, cell in changes(outlook) if cell is None}
 
 
 def test_what_is_waited_for_is_not_the_tail_and_a_burst_is_no_promise() -> None:
+    """The forecast names the limit behind the tail and never extrapolates faster than that limit allows."""
     seen = FirstAnswers(tuple(float(i) for i in range(1, 101)), False, 4, 0, {"tail": 60.0, "concurrency": 40.0})
     assert "concurrency" == outlook_from(Cell(4, SETTING), 1000, seen).binding
     capped = outlook_from(Cell(4, SETTING), 1000, replace(seen, most_per_s={"requests": 0.5}))
@@ -370,6 +396,8 @@ def test_what_is_waited_for_is_not_the_tail_and_a_burst_is_no_promise() -> None:
 
 
 def test_the_virtual_fuse_lets_a_windows_worth_through_in_any_window() -> None:
+    """The virtual fuse starts at most three requests in any one-second window."""
+
     async def starts() -> list[float]:
         clock, found = VirtualClock(), []
         fuse = VirtualFuse(clock, 3.0, 1.0)
@@ -383,6 +411,7 @@ def test_the_virtual_fuse_lets_a_windows_worth_through_in_any_window() -> None:
 
 
 def test_the_virtual_command_prints_the_answer_and_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bench --virtual --json` prints outlooks, best cell and raises, and writes the same JSON to bench.json."""
     bench(virtual=True, rows=60, rpm=[6000.0], concurrency=["8", "16"], out_folder=tmp_path / "new", json=True)
     printed = capsys.readouterr()
     value = last_json(printed.out)
@@ -397,6 +426,7 @@ def test_the_virtual_command_prints_the_answer_and_its_json(tmp_path: Path, caps
 
 
 def test_the_pictures_are_drawn_where_matplotlib_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep with refusals is drawn as four PNG charts: binding, latency, refusals and throughput."""
     pytest.importorskip("matplotlib")
     from herogen_async.data import charts
     from herogen_async.lab.bench import plots
@@ -409,6 +439,7 @@ def test_the_pictures_are_drawn_where_matplotlib_is(monkeypatch: pytest.MonkeyPa
 
 
 def test_pictures_can_be_drawn_of_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell without answers or refusals is still drawn, just without the refusals chart."""
     pytest.importorskip("matplotlib")
     from herogen_async.data import charts
     from herogen_async.lab.bench import plots
@@ -419,6 +450,7 @@ def test_pictures_can_be_drawn_of_next_to_nothing(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_rate_over_time_is_over_the_second_before() -> None:
+    """Each point of the rate curve covers the second before it and matches the steady rate."""
     from herogen_async.lab.bench.plots import rates_over_time
 
     times, rates = rates_over_time(measured(16, 30.0))
@@ -459,6 +491,7 @@ def processes_below(pid: int) -> list[str]:
 def test_real_cells_have_figures_that_make_sense_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Real cells give consistent figures, advise the faster one, and leave no file, process or variable behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     limits = os.environ.get("HEROGEN_LIMITS_DIR")
     cells = cells_of([2, 64], rpm=[3000.0], latency_ms=[100.0])
@@ -513,6 +546,7 @@ def test_a_server_ends_with_its_bench_even_when_that_is_killed() -> None:
 
 @pytest.mark.slow
 def test_a_signal_ends_server_and_sweep_and_prints_what_was_measured(tmp_path: Path) -> None:
+    """SIGTERM exits 130 with what was measured as JSON, and leaves no simulator or temporary file."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     options = ["--latency-ms", "50", "--concurrency", "4", "--concurrency", "8", "--seconds", "0.5", "--json"]

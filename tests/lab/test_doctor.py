@@ -113,6 +113,7 @@ def test_a_healthy_server_is_shown_with_a_run_that_fits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "other"), [("chat", "completions"), ("completions", "chat")])
 def test_a_server_with_one_route_can_be_used_and_the_run_takes_that_one(tmp_path: Path, kind: str, other: str) -> None:
+    """A server with only one of chat and completions is usable, and the run command names that one."""
     with FakeServer(only(kind)) as server:
         diagnosis = diagnosed(server, tmp_path)
         assert diagnosis.usable
@@ -127,6 +128,7 @@ def test_a_server_with_one_route_can_be_used_and_the_run_takes_that_one(tmp_path
 
 
 def test_limits_in_headers_are_told_and_become_the_runs(tmp_path: Path) -> None:
+    """Limits found in response headers are listed and passed to the suggested run command."""
     with FakeServer(lambda asked: replace(answer(asked), headers=LIMITS)) as server:
         diagnosis = diagnosed(server, tmp_path)
     assert diagnosis.endpoint is not None
@@ -147,6 +149,7 @@ def test_a_rate_limited_server_is_usable_and_shows_its_limits(tmp_path: Path) ->
 
 @pytest.mark.parametrize("lists", [True, False])
 def test_a_refused_key_is_a_problem_and_is_not_shown(tmp_path: Path, lists: bool) -> None:
+    """A 401 makes one finding that names OPENAI_API_KEY, and no run command is suggested."""
     refusal = error(401, "invalid_api_key", f"Incorrect API key provided: {KEY}")
     with FakeServer(lambda asked: refusal) as server:
         server.listing = None if lists else refusal
@@ -159,18 +162,21 @@ def test_a_refused_key_is_a_problem_and_is_not_shown(tmp_path: Path, lists: bool
 
 
 def test_words_of_a_server_that_hold_the_key_are_hidden(tmp_path: Path) -> None:
+    """An API key echoed in headers or model listings never reaches the diagnosis."""
     with FakeServer(lambda asked: replace(answer(asked), headers={"server": KEY})) as server:
         server.listing = Reply({"data": [{"id": "m", "owned_by": KEY, "shutdown_date": KEY}, {"id": KEY}]})
         diagnosed(server, tmp_path, model="m")
 
 
-def test_no_money_left_is_a_problem(tmp_path: Path) -> None:
+def test_an_exhausted_quota_is_a_problem(tmp_path: Path) -> None:
+    """A server that answers insufficient_quota is reported with the advice to top up."""
     with FakeServer(lambda asked: error(429, "insufficient_quota")) as server:
         diagnosis = diagnosed(server, tmp_path)
     assert "top it up" in problems(diagnosis)
 
 
 def test_a_web_page_is_not_taken_for_a_server(tmp_path: Path) -> None:
+    """HTML answers make the server unusable and point to the base URL."""
     with FakeServer(lambda asked: Reply(b"<html>hello")) as server:
         server.listing = Reply(b"<html>hello")
         diagnosis = diagnosed(server, tmp_path)
@@ -190,6 +196,7 @@ def test_a_base_url_without_its_end_is_fixed(tmp_path: Path) -> None:
 
 
 def test_a_refused_connection_is_a_problem(tmp_path: Path) -> None:
+    """A closed port is reported as unreachable, with the advice to start the server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         diagnosis = diagnosed(f"http://127.0.0.1:{closed.getsockname()[1]}/v1", tmp_path)
@@ -211,7 +218,8 @@ def test_a_server_without_a_model_list_gets_the_named_model(tmp_path: Path) -> N
     assert any("--model" in (finding.fix or "") for finding in unnamed.findings)
 
 
-def test_of_several_models_none_is_asked_until_one_is_named(tmp_path: Path) -> None:
+def test_several_models_get_no_request_until_one_is_named(tmp_path: Path) -> None:
+    """With several models listed nothing is sent until one is named, and an unlisted name is reported."""
     with FakeServer(models=("a", "b")) as server:
         unnamed = diagnosed(server, tmp_path)
         assert unnamed.usable
@@ -232,13 +240,13 @@ def test_an_answering_model_that_is_not_listed_stays_in_the_run(tmp_path: Path) 
 
 
 def test_a_server_that_was_reached_is_not_told_to_be_started(tmp_path: Path) -> None:
+    """A server that answers 500 gets the advice to read its log, not to start it."""
     with FakeServer(lambda asked: error(500)) as server:
         assert "check the server's log" in problems(diagnosed(server, tmp_path))
 
 
-def test_a_server_that_is_stuck_is_waited_for_on_one_route_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_server_is_probed_on_one_route_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one route times out the other isn't tried, and the timeout is reported with advice."""
     monkeypatch.setattr(probe, "ASK_TIMEOUT_S", 0.1)
     with FakeServer(lambda asked: Reply(hang=True)) as server:
         diagnosis = diagnosed(server, tmp_path)
@@ -256,7 +264,8 @@ class WithDetails(FakeServer):
         return await super()._reply(writer, reply)
 
 
-def test_a_models_date_of_shutdown_is_told(tmp_path: Path) -> None:
+def test_a_models_shutdown_date_is_reported(tmp_path: Path) -> None:
+    """A shutdown date in either known field appears in a finding and beside the model."""
     for server in (WithDetails(), FakeServer()):
         with server:
             if type(server) is FakeServer:
@@ -268,6 +277,8 @@ def test_a_models_date_of_shutdown_is_told(tmp_path: Path) -> None:
 
 
 def test_a_model_that_refuses_max_tokens_is_asked_in_its_own_words(tmp_path: Path) -> None:
+    """A server that insists on `max_completion_tokens` is asked again that way and usable in two requests."""
+
     def behaviour(asked: Asked) -> Reply:
         if "max_tokens" in asked.body:
             return error(400, "unsupported_parameter", "'max_tokens' is not supported: use 'max_completion_tokens'.")
@@ -281,6 +292,7 @@ def test_a_model_that_refuses_max_tokens_is_asked_in_its_own_words(tmp_path: Pat
 
 
 def test_with_no_server_the_embedded_model_is_described(tmp_path: Path) -> None:
+    """Without a server the embedded model is described; a missing file or hosted model name is a problem."""
     diagnosis = diagnosed(None, tmp_path, environment={})
     assert diagnosis.endpoint is None
     assert "embedded model" in " ".join(finding.what for finding in diagnosis.findings)
@@ -292,17 +304,20 @@ def test_with_no_server_the_embedded_model_is_described(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "http://user:word@x/v1", "https://elsewhere.example/v1"])
 def test_a_server_that_can_not_be_chosen_is_a_problem(tmp_path: Path, url: str) -> None:
+    """Unusable base URLs are reported as problems, and a password in one is not repeated."""
     diagnosis = diagnosed(url, tmp_path, environment={})
     assert problems(diagnosis)
     assert "word" not in problems(diagnosis).replace("password", "").replace("any word", "")
 
 
 def test_an_endpoint_that_is_none_is_wrong_input(tmp_path: Path) -> None:
+    """An unknown endpoint name raises an input error."""
     with pytest.raises(InputError, match="'embeddings'"):
         diagnosed(None, tmp_path, endpoint="embeddings")
 
 
-def test_this_machine_is_told(tmp_path: Path) -> None:
+def test_the_machine_section_lists_keys_cores_and_extras(tmp_path: Path) -> None:
+    """The machine section has the names of keys that are set, the cores, the fsync time and the extras."""
     machine = diagnosed(None, tmp_path, environment={"AZURE_OPENAI_API_KEY": KEY}).machine
     assert ("AZURE_OPENAI_API_KEY",) == machine.keys
     assert machine.cores >= 1
@@ -311,12 +326,14 @@ def test_this_machine_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_takes_no_file_is_a_problem(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_a_problem(tmp_path: Path) -> None:
+    """A folder without write permission is reported as taking no file."""
     tmp_path.chmod(0o500)
     assert "can't write to" in problems(diagnosed(None, tmp_path, environment={}))
 
 
-def test_a_folder_that_is_gone_is_a_problem(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
+    """A folder that no longer exists is reported, and its fsync time is unknown."""
     gone = asyncio.run(
         diagnose(None, None, endpoint=None, environment={}, folder=tmp_path / "gone", clock=MonotonicClock())
     )
@@ -341,6 +358,7 @@ LISTS: dict[bytes, tuple[ServedModel, ...] | None] = {
 
 @pytest.mark.parametrize("body", LISTS)
 def test_lists_of_models_are_read_in_the_shapes_that_servers_use(body: bytes) -> None:
+    """Model lists are parsed from every response shape known servers use."""
     assert LISTS[body] == models_in(body, str)
 
 
@@ -362,6 +380,7 @@ def test_lists_of_models_are_read_in_the_shapes_that_servers_use(body: bytes) ->
 def test_the_servers_software_is_told_where_something_tells(
     expected: str | None, url: str, headers: dict[str, str], owner: str | None
 ) -> None:
+    """Server software is recognized by host, headers or model owner, and stays unknown without a sign of it."""
     answers = [HttpResponse(200, headers.get, b"", lambda: tuple(headers))]
     assert expected == software_from(url, answers, [owner] if owner else [])
 

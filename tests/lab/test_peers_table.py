@@ -64,6 +64,7 @@ def test_throughput_shows_long_runs_and_two_cpu_costs_per_row(peers: ModuleType)
 
 
 def test_peers_that_fail_hang_or_are_absent_are_rows_that_say_so(peers: ModuleType) -> None:
+    """Peers that fail, time out or are absent still get a table row with what was measured and the reason."""
     text = rendered(
         peers,
         trial("throughput", "a", "absent", "needs Python 3.12"),
@@ -78,12 +79,14 @@ def test_peers_that_fail_hang_or_are_absent_are_rows_that_say_so(peers: ModuleTy
 
 
 def test_an_absent_peer_has_a_row_in_every_part(peers: ModuleType) -> None:
+    """A peer that can't be installed appears as absent in both the throughput and the limit table."""
     report = peers.report([], [], [peers.Absent("x", "no wheel")], OPTIONS)
     assert ["throughput", "limit"] == [trial["part"] for trial in report["trials"]]
     assert 2 == peers.tables.render(report).count("absent: no wheel")
 
 
 def test_a_trial_that_breaks_becomes_a_failed_row_and_leaves_no_folder(peers: ModuleType, tmp_path: Path) -> None:
+    """An exception in a trial becomes a failed row with its message, and the trial's folder is removed."""
     system = argparse.Namespace(name="x")
 
     def breaks(folder: Path) -> Any:
@@ -94,13 +97,15 @@ def test_a_trial_that_breaks_becomes_a_failed_row_and_leaves_no_folder(peers: Mo
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_child_that_fails_says_its_last_line(peers: ModuleType, tmp_path: Path) -> None:
+def test_a_failing_child_is_reported_with_its_last_line(peers: ModuleType, tmp_path: Path) -> None:
+    """A child that exits 1 is reported as failed with the exit code and its last line of output."""
     child = peers.trials.Child([sys.executable, "-Sc", "import sys; sys.exit('it broke')"], tmp_path / "log")
     ended = child.finish(lambda: False)
     assert ("failed", "exit 1: it broke") == (ended.how, ended.said)
 
 
-def test_a_child_that_goes_on_too_long_is_ended_with_what_it_started(peers: ModuleType, tmp_path: Path) -> None:
+def test_an_overlong_child_is_ended_with_its_own_children(peers: ModuleType, tmp_path: Path) -> None:
+    """Cutting a child off also ends the processes it started."""
     told = tmp_path / "pid"
     command = ["/bin/sh", "-c", f"sleep 600 & echo $! > {told}; wait"]
     child = peers.trials.Child(command, tmp_path / "log")
@@ -120,6 +125,7 @@ def _ends(pid: int, within_s: float = 10) -> bool:
 
 
 def test_the_steady_rate_leaves_probes_and_the_last_stragglers_out(peers: ModuleType) -> None:
+    """The steady rate ignores a lone first request and late stragglers, and needs enough points."""
     ramp = [(1 + count / 100, float(count)) for count in range(10, 100, 10)]
     assert 100 == pytest.approx(peers.trials.steady_rate([(0, 1), *ramp, (60, 99)], 100))
     assert peers.trials.steady_rate([(0, 1), (1, 50), (2, 100)], 100) is None

@@ -22,6 +22,7 @@ def sdk() -> Any:
 
 
 async def test_a_file_comes_back_to_the_byte_until_it_is_deleted(sdk: Any) -> None:
+    """A file of arbitrary bytes and name comes back exactly, and is a 404 for every call once deleted."""
     content = b"\r\n--x\r\n\x00\xff\n" + bytes(range(256)) * 40 + b"\r"
     async with service() as served:
         files = served.openai.files
@@ -44,6 +45,7 @@ async def test_a_file_comes_back_to_the_byte_until_it_is_deleted(sdk: Any) -> No
 
 
 async def test_files_are_listed_by_purpose_order_and_page(sdk: Any) -> None:
+    """Files are listed by purpose, order and cursor, and invalid paging is a 400."""
     async with service() as served:
         files = served.openai.files
         made = [(await served.upload(name=f"{number}.jsonl")).id for number in range(4)]
@@ -57,7 +59,8 @@ async def test_files_are_listed_by_purpose_order_and_page(sdk: Any) -> None:
                 await files.list(**asked)
 
 
-async def test_a_file_that_can_not_be_is_a_400_that_says_why(sdk: Any) -> None:
+async def test_an_invalid_file_upload_is_a_400_that_says_why(sdk: Any) -> None:
+    """Empty files, unknown purposes and malformed forms get a 400 with the reason, and nothing is stored."""
     async with service() as served:
         for file, purpose, word in ((b"", "fine-tune", "empty"), (b"x", "fun", "'fun'")):
             with pytest.raises(sdk.BadRequestError, match=word):
@@ -87,6 +90,7 @@ async def test_a_file_over_its_own_limit_is_a_413(sdk: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/uploads/upload_x/parts", "/v1/fine_tuning/jobs"])
 async def test_a_body_that_is_too_large_is_refused_before_it_comes(path: str) -> None:
+    """An announced body of a terabyte is refused with 413 before any of it is sent."""
     async with service() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(served.server.url).port)
         writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {1 << 40}\r\n\r\n".encode())
@@ -95,7 +99,8 @@ async def test_a_body_that_is_too_large_is_refused_before_it_comes(path: str) ->
         await writer.wait_closed()
 
 
-async def test_a_large_file_comes_in_parts(sdk: Any) -> None:
+async def test_a_large_file_can_be_uploaded_in_parts(sdk: Any) -> None:
+    """A chunked upload becomes one file that a job trains on, and can't be cancelled once complete."""
     content = lines(MESSAGES, 30)
     async with service() as served:
         uploads = served.openai.uploads
@@ -118,7 +123,8 @@ async def test_a_large_file_comes_in_parts(sdk: Any) -> None:
             await uploads.cancel(done.id)
 
 
-async def test_an_upload_keeps_to_its_announced_size_its_sum_and_its_hour(sdk: Any) -> None:
+async def test_an_upload_checks_its_size_checksum_and_expiry(sdk: Any) -> None:
+    """Wrong sizes, part ids or checksums are refused, part order is honoured, and an hour ends the upload."""
     announced = {"bytes": 4, "filename": "a", "mime_type": "text/jsonl", "purpose": "fine-tune"}
     async with service() as served:
         uploads = served.openai.uploads
@@ -167,7 +173,10 @@ async def names(served: Service) -> tuple[int, int]:
         ("upload_slow", "APITimeoutError", 1),
     ],
 )
-async def test_an_upload_whose_answer_is_lost_was_kept_or_was_not(sdk: Any, fault: str, error: str, kept: int) -> None:
+async def test_an_upload_with_a_lost_response_is_kept_or_not_by_fault(
+    sdk: Any, fault: str, error: str, kept: int
+) -> None:
+    """Each upload fault loses the response, and only the unavailable one keeps the file from being stored."""
     async with service(faults={fault: 1}) as served:
         with pytest.raises(getattr(sdk, error)):
             await served.upload(name="tag.jsonl", timeout=0.2 if fault == "upload_slow" else 10)
@@ -187,9 +196,10 @@ async def test_an_upload_whose_answer_is_lost_was_kept_or_was_not(sdk: Any, faul
         ("create_slow", "APITimeoutError", None, 1),
     ],
 )
-async def test_a_job_whose_answer_is_lost_was_started_or_was_not(
+async def test_a_job_with_a_lost_response_is_started_or_not_by_fault(
     sdk: Any, fault: str, error: str, code: str | None, started: int
 ) -> None:
+    """Each create fault is an SDK error, and the job exists only for faults after it was accepted."""
     async with service(faults={fault: 1}) as served:
         file = await served.upload()
         with pytest.raises(getattr(sdk, error)) as caught:
@@ -202,6 +212,7 @@ async def test_a_job_whose_answer_is_lost_was_started_or_was_not(
 
 
 async def test_faults_without_a_number_happen_each_time(sdk: Any) -> None:
+    """A job fault without a count is raised on every request and counted each time."""
     async with service(faults={"not_available": None}) as served:
         file = await served.upload()
         for _ in range(3):
@@ -214,7 +225,8 @@ async def test_faults_without_a_number_happen_each_time(sdk: Any) -> None:
     ("fault", "code", "passed_s"),
     [("bad_file", "invalid_training_file", QUEUE_S / 2), ("training_fails", "server_error", QUEUE_S + TRAIN_S / 2)],
 )
-async def test_jobs_fail_by_policy(fault: str, code: str, passed_s: float) -> None:
+async def test_job_faults_fail_a_job_once_at_their_stage(fault: str, code: str, passed_s: float) -> None:
+    """Each job fault fails one job at its due time with its code, and the next job succeeds."""
     async with service(faults={fault: 1}) as served:
         job = await served.create()
         assert "failed" != (await served.later(job, passed_s - 0.1)).status
@@ -248,7 +260,8 @@ async def test_an_idempotency_key_repeats_even_a_lost_answer(sdk: Any) -> None:
         assert (1, 2, 3) == (stats["files_created"], stats["jobs_created"], stats["repeated_keys"])
 
 
-async def test_what_is_not_there_is_a_404_and_what_is_not_done_there_a_405(sdk: Any) -> None:
+async def test_unknown_paths_are_404_and_wrong_methods_405(sdk: Any) -> None:
+    """Unknown files, jobs and paths are a 404; known paths with a wrong method are a 405."""
     async with service() as served:
         for method, path, status in (
             ("get", "/files/", 404),

@@ -33,6 +33,7 @@ async def texts(served: Service, job: Any, **asked: Any) -> list[str]:
 
 
 async def test_a_job_goes_from_validation_to_a_model_by_the_servers_clock() -> None:
+    """A job passes validating, queued and running to succeeded exactly when the clock reaches each stage."""
     async with service() as served:
         job = await served.create(suffix="hero", seed=7, metadata={"run": "a"})
         assert_as_declared(job)
@@ -65,6 +66,7 @@ _CHOSEN = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
 async def test_events_are_newest_first_and_come_in_pages() -> None:
+    """Events come newest first, and pages joined by cursor equal the whole list."""
     async with service() as served:
         job = await served.create()
         assert ["Validating the training file", f"Created fine-tuning job: {job.id}"] == await texts(served, job)
@@ -84,6 +86,7 @@ async def test_events_are_newest_first_and_come_in_pages() -> None:
 
 
 async def test_the_loss_falls_and_is_the_same_for_the_same_seed() -> None:
+    """Training loss falls over the 36 steps, is repeated by the same seed, and differs for another."""
     async with service() as served:
         file, unseen = await served.upload(), await served.upload(rows=3)
         jobs = [await served.create(file, validation_file=unseen.id, seed=seed) for seed in (1, 1, 2)]
@@ -102,6 +105,7 @@ async def test_the_loss_falls_and_is_the_same_for_the_same_seed() -> None:
 
 
 async def test_checkpoints_of_the_last_three_epochs_are_kept_and_answer() -> None:
+    """Only the last three epochs keep checkpoints, and their models are listed and answer completions."""
     async with service() as served:
         hyperparameters = {"n_epochs": 5, "batch_size": 4}
         method = {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}
@@ -118,6 +122,7 @@ async def test_checkpoints_of_the_last_three_epochs_are_kept_and_answer() -> Non
 
 
 async def test_the_results_are_a_file_of_steps_and_losses() -> None:
+    """A finished job has one results file: a CSV with a row for each step and its loss."""
     async with service() as served:
         job = await served.later(await served.create(), 1000.0)
         (results,) = job.result_files
@@ -189,7 +194,8 @@ BAD_ORDERS: list[tuple[dict[str, Any], str, str | None]] = [
 ]
 
 
-async def test_an_order_that_can_not_be_is_a_400_that_names_the_parameter(sdk: Any) -> None:
+async def test_an_invalid_job_is_a_400_that_names_the_parameter(sdk: Any) -> None:
+    """Every invalid job setting is refused with its parameter and code, and no job is created."""
     async with service(model="m") as served:
         file = await served.upload()
         for asked, param, code in BAD_ORDERS:
@@ -200,7 +206,8 @@ async def test_an_order_that_can_not_be_is_a_400_that_names_the_parameter(sdk: A
         assert 0 == served.server.stats()["jobs_created"]
 
 
-async def test_a_file_of_another_purpose_trains_nothing(sdk: Any) -> None:
+async def test_a_file_of_another_purpose_can_not_train(sdk: Any) -> None:
+    """A file uploaded as user_data is refused as a training file by name of the parameter."""
     async with service() as served:
         other = await served.upload(purpose="user_data")
         with pytest.raises(sdk.BadRequestError, match="user_data") as caught:
@@ -229,7 +236,8 @@ ROWS: list[tuple[str, str, Any, str | None]] = [
 
 
 @pytest.mark.parametrize("accepts", ["both", "messages", "prompt-completion"])
-async def test_rows_are_looked_at_in_validation(accepts: str) -> None:
+async def test_training_rows_are_checked_during_validation(accepts: str) -> None:
+    """Rows of a shape the server doesn't accept fail the job in validation with the line and the reason."""
     async with service(accepts=accepts) as served:
         for _, method, row, wrong in (one for one in ROWS if one[0] == accepts):
             job = await served.create(await served.upload(row), method={"type": method})
@@ -259,7 +267,8 @@ async def test_fewer_than_ten_training_examples_fail_the_job() -> None:
 
 
 @pytest.mark.parametrize("passed_s", [0.0, QUEUE_S / 2, QUEUE_S, QUEUE_S + TRAIN_S / 2])
-async def test_a_job_that_is_not_over_can_be_cancelled_and_stays_so(passed_s: float, sdk: Any) -> None:
+async def test_an_unfinished_job_can_be_cancelled_for_good(passed_s: float, sdk: Any) -> None:
+    """A job cancelled at any stage stays cancelled, has no model, and can't be cancelled twice."""
     async with service() as served:
         job = await served.later(await served.create(), passed_s)
         assert "cancelled" == (await served.openai.fine_tuning.jobs.cancel(job.id)).status
@@ -274,7 +283,8 @@ async def test_a_job_that_is_not_over_can_be_cancelled_and_stays_so(passed_s: fl
         assert 1 == served.server.stats()["job_cancels"]
 
 
-async def test_a_job_that_is_over_can_not_be_steered(sdk: Any) -> None:
+async def test_a_finished_job_can_not_be_controlled(sdk: Any) -> None:
+    """Cancel, pause and resume are refused for succeeded and failed jobs, and unknown jobs are a 404."""
     async with service() as served:
         jobs = served.openai.fine_tuning.jobs
         done = await served.create()
@@ -291,6 +301,7 @@ async def test_a_job_that_is_over_can_not_be_steered(sdk: Any) -> None:
 
 
 async def test_a_paused_job_stands_still_until_it_is_resumed(sdk: Any) -> None:
+    """A paused job makes no progress until resumed, then finishes its remaining time, and can be cancelled."""
     async with service() as served:
         jobs = served.openai.fine_tuning.jobs
         job = await served.later(await served.create(), QUEUE_S + TRAIN_S / 2)
@@ -311,6 +322,7 @@ async def test_a_paused_job_stands_still_until_it_is_resumed(sdk: Any) -> None:
 
 
 async def test_jobs_are_listed_newest_first_by_page_and_by_metadata(sdk: Any) -> None:
+    """Jobs are listed newest first, by cursor and by metadata, and invalid paging is a 400."""
     async with service() as served:
         file, jobs = await served.upload(), served.openai.fine_tuning.jobs
         made = [await served.create(file, metadata={"n": str(number % 2), "x": ""}) for number in range(4)]

@@ -62,7 +62,8 @@ _TUNING = ("--queue-s", "0", "--train-s", "0", "--accepts", "messages", "--job-f
 
 
 @pytest.mark.slow
-def test_it_serves_until_a_signal_and_ends_well() -> None:
+def test_the_simulator_serves_until_a_signal_and_exits_cleanly() -> None:
+    """The command serves answers and job faults until SIGTERM, then exits 0 with its statistics as JSON."""
     with simulating("--json", "--rpm", "100", "--latency-ms", "5", "--seed", "3", *_TUNING) as child:
         assert child.stdout is not None
         url = json.loads(child.stdout.readline())["url"]
@@ -103,7 +104,8 @@ def test_the_url_is_printed_first_and_the_summary_last_at_eof() -> None:
     assert "2 requests, 0 answered, 2 500, at most 1 in flight" == told.splitlines()[-1]
 
 
-def test_an_input_that_can_not_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_until_eof_needs_an_input_that_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--until-eof` with standard input from /dev/null is refused with a sentence."""
     with Path("/dev/null").open() as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         with pytest.raises(InputError, match="--until-eof"):
@@ -135,7 +137,8 @@ def test_an_input_that_can_not_end_is_a_sentence(monkeypatch: pytest.MonkeyPatch
         ({"host": "192.0.2.1"}, "192.0.2.1"),
     ],
 )
-def test_a_flag_that_means_nothing_is_a_sentence_with_a_fix(flags: dict[str, Any], word: str) -> None:
+def test_an_invalid_flag_is_a_sentence_with_a_fix(flags: dict[str, Any], word: str) -> None:
+    """Each invalid simulator flag raises an error that names the value and offers a fix."""
     with pytest.raises(InputError, match=word) as caught:
         simulate(**flags)
     assert caught.value.fix

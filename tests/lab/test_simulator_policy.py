@@ -58,6 +58,7 @@ def assert_permitted(enforce: str, limit: float, taken: list[tuple[float, float]
 def test_no_window_admits_more_than_its_kind_permits(
     enforce: str, arrivals: list[tuple[float, int]], start: float, saved: float, refused_count: bool
 ) -> None:
+    """No kind of limiter admits more requests or tokens in its period than it permits, whatever the arrivals."""
     period_s = 1.0 if enforce.endswith("second") else 60.0
     rpm, tpm = (300.0, 12_000.0) if period_s == 1.0 else (8.0, 400.0)
     policy = Policy(rpm=rpm, tpm=tpm, enforce=enforce, saved=saved, refused_count=refused_count)
@@ -117,7 +118,8 @@ def test_a_request_over_a_seconds_limit_is_paid_by_later_ones(enforce: str) -> N
 
 
 @pytest.mark.parametrize("enforce", ENFORCEMENTS)
-def test_a_request_larger_than_a_whole_minute_never_fits_and_is_told_so(enforce: str) -> None:
+def test_a_request_above_the_minute_limit_is_told_it_never_fits(enforce: str) -> None:
+    """A request above the token limit is refused as too large with no retry time; one at the limit passes."""
     simulation = Simulation(Policy(tpm=100, enforce=enforce))
     fate = simulation.judge(0.0, Question(b"Hi", max_tokens=101))
     assert math.inf == fate.verdict.wait_s
@@ -127,7 +129,8 @@ def test_a_request_larger_than_a_whole_minute_never_fits_and_is_told_so(enforce:
     assert simulation.judge(0.0, Question(b"Hi", max_tokens=100)).refusal is None
 
 
-def test_a_bucket_begins_as_full_as_it_was_saved_up() -> None:
+def test_saved_sets_how_full_a_bucket_begins() -> None:
+    """A bucket starts with the saved share of its limit: all, half or none of sixty requests."""
     for saved, expected in ((1.0, 60), (0.5, 30), (0.0, 0)):
         limiter = Limiter(Policy(rpm=60, saved=saved))
         assert expected == sum(limiter.arrive(7.0).accepted for _ in range(100))
@@ -158,6 +161,7 @@ def test_unused_tokens_come_back_only_where_usage_is_charged() -> None:
 
 
 def test_unused_tokens_of_a_window_that_is_over_are_lost() -> None:
+    """Tokens given back after their window has ended don't enlarge the current one."""
     for enforce in ("window-minute", "sliding-minute"):
         limiter = Limiter(Policy(tpm=1_000, charge="used", enforce=enforce))
         old = limiter.arrive(1.0, tokens=900)
@@ -166,7 +170,8 @@ def test_unused_tokens_of_a_window_that_is_over_are_lost() -> None:
         assert not limiter.arrive(64.0, tokens=200).accepted
 
 
-def test_readings_are_what_is_left_right_after_the_request() -> None:
+def test_readings_show_what_remains_after_the_request() -> None:
+    """Readings give limit, remainder and reset time for requests and tokens right after the request."""
     verdict = Limiter(Policy(rpm=60, tpm=6_000)).arrive(0.0, tokens=1_500)
     requests, tokens = verdict.readings
     assert ("requests", 60, 59, 1.0) == (requests.resource, requests.limit, requests.remaining, requests.reset_s)
@@ -190,13 +195,15 @@ def test_of_minute_and_day_the_one_with_less_left_refuses() -> None:
 
 
 def test_input_and_output_tokens_have_limits_of_their_own() -> None:
+    """Separate input and output token limits each refuse a request by their own name."""
     limiter = Limiter(Policy(input_tpm=100, output_tpm=1_000))
     assert limiter.arrive(0.0, input_tokens=60, output_tokens=100).accepted
     assert "input_tokens" == limiter.arrive(0.0, input_tokens=60, output_tokens=100).refused_by
     assert "output_tokens" == limiter.arrive(0.0, input_tokens=10, output_tokens=950).refused_by
 
 
-def test_a_refused_request_takes_nothing_of_any_limit() -> None:
+def test_a_refused_request_uses_up_no_limit() -> None:
+    """A request refused for its tokens doesn't count against the request limit either."""
     limiter = Limiter(Policy(rpm=10, tpm=100))
     assert limiter.arrive(0.0, tokens=90).accepted
     refused = limiter.arrive(0.0, tokens=90)
@@ -207,11 +214,14 @@ def test_a_refused_request_takes_nothing_of_any_limit() -> None:
     ("seconds", "expected"),
     [(0, "0s"), (0.0169, "17ms"), (1.2, "1.2s"), (7.25, "7.25s"), (62.5, "1m2.5s"), (360, "6m0s"), (3600, "1h0m0s")],
 )
-def test_durations_are_spelt_as_go_does(seconds: float, expected: str) -> None:
+def test_durations_are_spelled_as_in_go(seconds: float, expected: str) -> None:
+    """Reset times are written as Go prints durations, from milliseconds to hours."""
     assert expected == go_duration(seconds)
 
 
 def test_each_dialect_tells_the_same_limit_in_its_own_headers() -> None:
+    """OpenAI, Azure and Anthropic headers state the same limit in their own form; two dialects send none."""
+
     def lines(headers: str) -> str:
         policy = Policy(rpm=60, headers=headers)
         return limit_headers(headers, Limiter(policy).arrive(0.5).readings, NOON)
@@ -241,11 +251,13 @@ def test_each_dialect_tells_the_same_limit_in_its_own_headers() -> None:
 def test_the_wait_of_a_refusal_is_told_in_each_style(
     headers: str, style: str, lines: str, told_s: float | None
 ) -> None:
+    """Retry headers carry the wait in the style that was set, and a client reads the same wait back."""
     assert lines == retry_headers(headers, style, 1.2345, NOON)
     assert told_s == told_wait_s(headers, style, 1.2345)
 
 
-def test_answers_and_faults_follow_from_the_prompt_and_not_from_the_order() -> None:
+def test_answers_and_faults_depend_on_prompt_and_not_on_order() -> None:
+    """One seed gives a prompt the same answers and faults in any order, and another seed gives others."""
     policy = Policy(faults={"500": 0.3, "html": 0.3}, seed=5)
     prompts = [b"prompt %d" % number for number in range(60)] * 3
     forth, back = Simulation(policy), Simulation(policy)
@@ -265,7 +277,8 @@ def test_answers_and_faults_follow_from_the_prompt_and_not_from_the_order() -> N
     assert first != fates(Simulation(Policy(faults=policy.faults, seed=6)), prompts)
 
 
-def test_refusals_change_nothing_about_the_faults_that_a_prompt_meets() -> None:
+def test_refusals_do_not_change_the_faults_of_a_prompt() -> None:
+    """Rate limit refusals in between leave a prompt's sequence of faults unchanged."""
     faults = {"500": 0.5}
     free, limited = Simulation(Policy(faults=faults)), Simulation(Policy(faults=faults, rpm=60, saved=0.0))
     wanted = [free.judge(0.0, Question(b"x")).fault for _ in range(20)]
@@ -277,7 +290,8 @@ def test_refusals_change_nothing_about_the_faults_that_a_prompt_meets() -> None:
     assert wanted == found[:20]
 
 
-def test_answers_have_the_length_that_was_set_and_say_why_they_ended() -> None:
+def test_answers_have_the_set_length_and_a_matching_reason() -> None:
+    """Answer lengths centre on the setting, and max_tokens cuts them with finish_reason `length`."""
     simulation = Simulation(Policy(answers=Answers(tokens=100, sigma=0.4)))
     texts = []
     for number in range(400):
@@ -293,13 +307,15 @@ def test_answers_have_the_length_that_was_set_and_say_why_they_ended() -> None:
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 400, 20_000])
 def test_answers_of_any_length_are_made(tokens: int) -> None:
+    """Answers from 1 to 20,000 tokens have exactly the number of words asked for."""
     told = Simulation(Policy(answers=Answers(tokens=30_000, sigma=0))).judge(0.0, Question(b"x", tokens)).answer
     assert told is not None
     assert tokens == told.completion_tokens == len(told.text.split())
     assert "length" == told.finish_reason
 
 
-def test_latency_is_lognormal_with_a_time_for_each_token() -> None:
+def test_latency_is_lognormal_plus_a_time_per_token() -> None:
+    """First-token times have the set median and spread, and each token adds its fixed time."""
     simulation = Simulation(Policy(latency=Latency(1000, 0.5, 10), answers=Answers(50, 0)))
     fates = [simulation.judge(0.0, Question(b"%d" % number)) for number in range(800)]
     times = sorted(fate.first_s for fate in fates)
@@ -326,13 +342,15 @@ def test_latency_is_lognormal_with_a_time_for_each_token() -> None:
         ({"faults": {"500": 0.6, "hang": 0.6}}, "1.2"),
     ],
 )
-def test_a_setting_that_means_nothing_is_a_sentence_with_a_fix(wrong: dict[str, Any], word: str) -> None:
+def test_an_invalid_setting_is_a_sentence_with_a_fix(wrong: dict[str, Any], word: str) -> None:
+    """Each invalid policy setting raises an error that names the value and offers a fix."""
     with pytest.raises(InputError, match=word) as caught:
         Policy(**wrong)
     assert caught.value.fix
 
 
-def test_every_fault_alone_may_meet_all_requests() -> None:
+def test_a_fault_with_share_one_meets_every_request() -> None:
+    """Every known fault can be set to a share of 1, and then meets all requests."""
     for name in FAULTS:
         simulation = Simulation(Policy(faults={name: 1.0}))
         assert {name} == {simulation.judge(0.0, Question(b"%d" % number)).fault for number in range(20)}

@@ -60,7 +60,8 @@ def assert_as_declared(value: Any) -> None:
     assert not value.model_extra, f"undeclared: {value.model_extra}"
 
 
-def test_completions_parsed_and_raw() -> None:
+def test_the_sdk_reads_completions_parsed_and_raw() -> None:
+    """The OpenAI SDK reads a completion as declared, and the raw call has the headers and the same text."""
     with client(rpm=60) as openai:
         parsed = openai.completions.create(model="m", prompt="Hi", max_tokens=30)
         assert_as_declared(parsed)
@@ -73,7 +74,8 @@ def test_completions_parsed_and_raw() -> None:
         assert raw.parse()._request_id == raw.headers["x-request-id"]
 
 
-def test_chat_parsed() -> None:
+def test_the_sdk_reads_a_chat_completion() -> None:
+    """The OpenAI SDK reads a chat completion as declared, with consistent usage."""
     with client() as openai:
         parsed = openai.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "Hi"}], max_completion_tokens=30
@@ -85,7 +87,8 @@ def test_chat_parsed() -> None:
 
 
 @pytest.mark.parametrize("include_usage", [False, True])
-def test_completions_streamed(include_usage: bool) -> None:
+def test_the_sdk_reads_streamed_completions(include_usage: bool) -> None:
+    """Streamed chunks add up to the whole completion, with usage only when asked for."""
     with client() as openai:
         whole = openai.completions.create(model="m", prompt="Hi", max_tokens=30)
         options = {"stream_options": {"include_usage": True}} if include_usage else {}
@@ -102,7 +105,8 @@ def test_completions_streamed(include_usage: bool) -> None:
 
 
 @pytest.mark.parametrize("include_usage", [False, True])
-def test_chat_streamed(include_usage: bool) -> None:
+def test_the_sdk_reads_streamed_chat(include_usage: bool) -> None:
+    """Streamed chat chunks add up to the whole answer, with usage only when asked for."""
     asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 400}
     with client() as openai:
         whole = openai.chat.completions.create(**asked)
@@ -122,6 +126,7 @@ def test_chat_streamed(include_usage: bool) -> None:
 
 
 def test_models_are_listed_and_found() -> None:
+    """The SDK lists the served model and retrieves any name, even one with slashes and spaces."""
     with client() as openai:
         (listed,) = openai.models.list()
         assert_as_declared(listed)
@@ -140,6 +145,7 @@ def test_models_are_listed_and_found() -> None:
     ],
 )
 def test_refusals_become_the_sdks_own_errors(settings: Any, error: str, status: int, code: str | None) -> None:
+    """Each refusal raises the SDK's matching error with status, code, type and request id, streamed or not."""
     import openai as sdk
 
     with client(**settings) as openai:
@@ -151,7 +157,8 @@ def test_refusals_become_the_sdks_own_errors(settings: Any, error: str, status: 
             assert caught.value.request_id
 
 
-def test_what_the_client_does_wrong_becomes_the_sdks_own_errors() -> None:
+def test_client_mistakes_become_the_sdks_own_errors() -> None:
+    """A bad parameter raises BadRequestError by name, and an unknown route raises NotFoundError."""
     import openai as sdk
 
     with client() as openai:
@@ -165,6 +172,7 @@ def test_what_the_client_does_wrong_becomes_the_sdks_own_errors() -> None:
 
 @pytest.mark.parametrize("fault", ["reset", "cut", "hang"])
 def test_broken_connections_become_the_sdks_own_errors(fault: str) -> None:
+    """Resets and cuts raise APIConnectionError in the SDK, and a hang raises APITimeoutError."""
     import openai as sdk
 
     kind = sdk.APITimeoutError if fault == "hang" else sdk.APIConnectionError
@@ -173,6 +181,7 @@ def test_broken_connections_become_the_sdks_own_errors(fault: str) -> None:
 
 
 def test_a_stream_that_is_cut_is_an_error_and_no_short_answer() -> None:
+    """A stream broken off early raises APIConnectionError in the SDK instead of ending as a short answer."""
     import openai as sdk
 
     with client(faults={"cut": 1.0}) as openai:
@@ -189,6 +198,7 @@ def test_the_sdk_waits_as_long_as_it_is_told() -> None:
 
 
 def test_the_async_client_streams_and_asks_many_at_once() -> None:
+    """The async SDK client gets eight concurrent answers, a matching stream, and errors as usual."""
     import openai as sdk
 
     async def ask(url: str) -> None:

@@ -144,7 +144,8 @@ async def passed(server: SimulatedServer, name: str, value: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_question_is_answered_with_the_limits_in_its_headers() -> None:
+async def test_a_request_is_answered_with_the_limits_in_its_headers() -> None:
+    """An answer carries request and token limits, a request id and a valid date header."""
     async with served(rpm=60, tpm=6_000) as (_, client):
         answer = await client.ask("POST", COMPLETIONS, question())
         assert 200 == answer.status
@@ -156,7 +157,8 @@ async def test_a_question_is_answered_with_the_limits_in_its_headers() -> None:
         assert datetime.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S GMT")
 
 
-async def test_a_refusal_says_when_to_come_again() -> None:
+async def test_a_refusal_says_when_to_try_again() -> None:
+    """A 429 has code and type, and its retry-after date is sixty seconds after the date header."""
     async with served(rpm=1, retry_after="date") as (_, client):
         await client.ask("POST", COMPLETIONS, question())
         refused = await client.ask("POST", COMPLETIONS, question())
@@ -170,6 +172,7 @@ async def test_a_refusal_says_when_to_come_again() -> None:
 
 @pytest.mark.parametrize(("headers", "told"), [("none", {"retry-after"}), ("silent", set())])
 async def test_a_quiet_server_tells_only_what_it_should(headers: str, told: set[str]) -> None:
+    """Without limit headers only retry-after may remain, and a silent server sends not even that."""
     async with served(rpm=1, headers=headers) as (_, client):
         answer = await client.ask("POST", COMPLETIONS, question())
         refused = await client.ask("POST", COMPLETIONS, question())
@@ -188,6 +191,7 @@ async def test_a_quiet_server_tells_only_what_it_should(headers: str, told: set[
     ],
 )
 async def test_refusing_faults_are_errors_in_the_usual_shape(fault: str, status: int, code: str | None) -> None:
+    """Refusing faults answer in OpenAI's error shape without retry-after, and are counted as faults."""
     async with served(faults={fault: 1.0}, rpm=60) as (server, client):
         answer = await client.ask("POST", COMPLETIONS, question())
         assert (status, code) == (answer.status, answer.error["code"])
@@ -197,6 +201,7 @@ async def test_refusing_faults_are_errors_in_the_usual_shape(fault: str, status:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_reset_comes_instead_of_an_answer(stream: bool) -> None:
+    """The reset fault drops the connection before any answer, streamed or not."""
     async with served(faults={"reset": 1.0}) as (_, client):
         with pytest.raises(ConnectionResetError):
             await client.ask("POST", COMPLETIONS, question(stream=stream))
@@ -204,6 +209,7 @@ async def test_a_reset_comes_instead_of_an_answer(stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_cut_comes_in_the_middle_of_a_body(stream: bool) -> None:
+    """The cut fault breaks the connection inside a body that began with status 200, and counts no answer."""
     async with served(faults={"cut": 1.0}) as (server, client):
         answer = await client.ask("POST", COMPLETIONS, question(stream=stream))
         assert (200, "reset") == (answer.status, answer.end)
@@ -211,7 +217,8 @@ async def test_a_cut_comes_in_the_middle_of_a_body(stream: bool) -> None:
         assert 0 == server.stats()["answered"]
 
 
-async def test_a_hang_never_answers_and_ends_when_the_client_goes() -> None:
+async def test_a_hang_never_answers_and_ends_when_the_client_leaves() -> None:
+    """A hanging request stays in flight until its client disconnects, then counts as abandoned."""
     async with serve(Policy(faults={"hang": 1.0}, slots=1)) as server:
         async with connected(server) as client, connected(server) as other:
             client.send("POST", COMPLETIONS, question())
@@ -226,6 +233,7 @@ async def test_a_hang_never_answers_and_ends_when_the_client_goes() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_slow_body_trickles(stream: bool) -> None:
+    """The slow_body fault sends headers and a first byte at once, while the rest stays in flight."""
     async with served(faults={"slow_body": 1.0}) as (server, client):
         client.send("POST", COMPLETIONS, question(stream=stream))
         await client.reader.readuntil(b"\r\n\r\n")
@@ -237,6 +245,7 @@ async def test_a_slow_body_trickles(stream: bool) -> None:
 
 
 async def test_html_is_a_page_with_200() -> None:
+    """The html fault answers with an HTML page under status 200."""
     async with served(faults={"html": 1.0}) as (_, client):
         answer = await client.ask("POST", COMPLETIONS, question())
         assert (200, "text/html") == (answer.status, answer.headers["content-type"])
@@ -245,6 +254,7 @@ async def test_html_is_a_page_with_200() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_broken_json_is_half_of_it(stream: bool) -> None:
+    """The broken_json fault sends a body that isn't valid JSON, on a connection that stays open."""
     async with served(faults={"broken_json": 1.0}) as (_, client):
         answer = await client.ask("POST", COMPLETIONS, question(stream=stream))
         assert (200, "open") == (answer.status, answer.end)
@@ -254,6 +264,7 @@ async def test_broken_json_is_half_of_it(stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_wrong_shape_is_json_without_choices(stream: bool) -> None:
+    """The wrong_shape fault sends valid JSON without `choices`, streamed or not."""
     async with served(faults={"wrong_shape": 1.0}) as (_, client):
         answer = await client.ask("POST", COMPLETIONS, question(stream=stream))
         assert 200 == answer.status
@@ -261,6 +272,7 @@ async def test_a_wrong_shape_is_json_without_choices(stream: bool) -> None:
 
 
 async def test_usage_may_be_missing() -> None:
+    """The no_usage fault omits the usage and still counts as an answer."""
     async with served(faults={"no_usage": 1.0}) as (server, client):
         answer = await client.ask("POST", COMPLETIONS, question())
         assert "usage" not in answer.data
@@ -269,6 +281,7 @@ async def test_usage_may_be_missing() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
 async def test_a_wrong_method_is_a_405_that_names_the_right_one(method: str) -> None:
+    """A wrong method on a known route gets a 405 whose Allow header names POST."""
     async with served() as (_, client):
         client.send(method, COMPLETIONS)
         head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
@@ -289,6 +302,7 @@ async def test_a_wrong_method_is_a_405_that_names_the_right_one(method: str) -> 
     ],
 )
 async def test_every_route_answers_json(method: str, path: str, status: int) -> None:
+    """Every path, known or not, answers a JSON object with the right status."""
     async with served() as (_, client):
         answer = await client.ask(method, path)
         assert status == answer.status
@@ -316,7 +330,8 @@ WRONG_BODIES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", WRONG_BODIES)
-async def test_a_malformed_question_is_a_400_and_the_connection_lives_on(name: str) -> None:
+async def test_a_malformed_request_is_a_400_and_the_connection_stays(name: str) -> None:
+    """A malformed body gets a 400 and isn't counted, and the same connection answers the next request."""
     async with served() as (server, client):
         answer = await client.ask("POST", COMPLETIONS, WRONG_BODIES[name])
         assert (400, "invalid_request_error") == (answer.status, answer.error["type"])
@@ -329,12 +344,14 @@ async def test_a_malformed_question_is_a_400_and_the_connection_lives_on(name: s
     [None, [], "Hi", [3], [{"content": "x"}], [{"role": "user", "content": 3}], [{"role": "user", "content": ["x"]}]],
 )
 async def test_malformed_messages_are_a_400(messages: Any) -> None:
+    """Chat messages that are missing, empty or ill-typed get a 400 that names `messages`."""
     async with served() as (_, client):
         answer = await client.ask("POST", "/v1/chat/completions", {"model": "m", "messages": messages})
         assert (400, "messages") == (answer.status, answer.error["param"])
 
 
 async def test_prompts_and_messages_may_come_in_every_shape_that_means_one_text() -> None:
+    """Prompts as text, list or tokens, and messages in parts, are all accepted."""
     async with served() as (_, client):
         for prompt in ("one", ["one"], [1, 2, 3], [[1, 2, 3]]):
             assert 200 == (await client.ask("POST", COMPLETIONS, {"model": "m", "prompt": prompt})).status
@@ -368,7 +385,8 @@ async def test_a_body_too_large_is_a_413_for_a_client_that_only_sends(chunked: b
         (b"POST /v1/completions HTTP/1.1\r\ncontent-length: -5\r\n\r\n", 400),
     ],
 )
-async def test_what_is_no_http_is_a_400(sent: bytes, status: int) -> None:
+async def test_invalid_http_is_a_400(sent: bytes, status: int) -> None:
+    """Broken request lines, TLS bytes and negative lengths get a 400, and an oversized head a 431."""
     async with served() as (_, client):
         client.send_raw(sent)
         answer = await client.read()
@@ -376,7 +394,8 @@ async def test_what_is_no_http_is_a_400(sent: bytes, status: int) -> None:
         assert answer.error["message"]
 
 
-async def test_a_client_that_asks_whether_to_go_on_is_told_so() -> None:
+async def test_expect_100_continue_is_honoured() -> None:
+    """A client that sends `Expect: 100-continue` is told to go on before it sends the body."""
     async with served() as (_, client):
         body = json.dumps(question()).encode()
         head = f"POST {COMPLETIONS} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -386,7 +405,8 @@ async def test_a_client_that_asks_whether_to_go_on_is_told_so() -> None:
         assert 200 == (await client.read()).status
 
 
-async def test_an_old_client_gets_its_stream_without_chunks_and_then_the_end() -> None:
+async def test_an_http_1_0_client_gets_an_unchunked_stream() -> None:
+    """An HTTP/1.0 client gets the stream without chunked encoding, ended by closing the connection."""
     async with served() as (_, client):
         body = json.dumps(question(stream=True)).encode()
         client.send_raw(f"POST {COMPLETIONS} HTTP/1.0\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
@@ -396,7 +416,8 @@ async def test_an_old_client_gets_its_stream_without_chunks_and_then_the_end() -
         assert (await client.reader.read()).endswith(b"data: [DONE]\n\n")
 
 
-async def test_requests_sent_ahead_are_answered_in_their_order() -> None:
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    """Pipelined requests are answered one at a time in order, each as if it had been sent alone."""
     count = 12 * PIPELINED
     async with served(latency=Latency(1)) as (server, client):
         for number in range(count):
@@ -451,12 +472,14 @@ async def test_slots_queue_and_more_may_be_given_in_mid_run() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"slots": 0}, {"slots": "8"}, {"slots": True}, {"rpm": 3}, b"x"])
-async def test_a_control_that_means_nothing_is_a_400(body: Any) -> None:
+async def test_an_invalid_control_request_is_a_400(body: Any) -> None:
+    """Control requests that are empty, ill-typed or name an unknown setting get a 400."""
     async with served(slots=1) as (_, client):
         assert 400 == (await client.ask("POST", "/control", body)).status
 
 
 async def test_the_statistics_count_doubles_and_can_be_reset() -> None:
+    """Statistics count requests, answers, repeated prompts and refusals, and a reset sets them to zero."""
     async with served(rpm=5) as (_, client):
         for prompt in ("a", "b", "a", "a", "c", "d"):
             await client.ask("POST", COMPLETIONS, question(prompt))
@@ -470,6 +493,7 @@ async def test_the_statistics_count_doubles_and_can_be_reset() -> None:
 
 
 async def test_a_stream_comes_at_the_pace_of_its_tokens() -> None:
+    """A stream's first token comes after its latency, and the others spread over time."""
     policy = Policy(latency=Latency(5, 0, 2), answers=Answers(12, 0))
     async with serve(policy) as server, connected(server) as client:
         began = server.loop.time()
@@ -481,6 +505,7 @@ async def test_a_stream_comes_at_the_pace_of_its_tokens() -> None:
 
 
 async def test_a_stream_holds_its_slot_until_its_last_token() -> None:
+    """A stream in progress keeps the only slot, so another request queues until both are abandoned."""
     policy = Policy(latency=Latency(1, 0, 60_000), slots=1)
     async with serve(policy) as server:
         async with connected(server) as client, connected(server) as other:
@@ -492,7 +517,8 @@ async def test_a_stream_holds_its_slot_until_its_last_token() -> None:
         assert 2 == server.stats()["abandoned"]
 
 
-async def test_only_the_served_model_is_there() -> None:
+async def test_only_the_served_model_is_available() -> None:
+    """With a model named, it alone is listed and found, and any other is a 404 model_not_found."""
     async with serve(Policy(), model="tale/1") as server, connected(server) as client:
         assert ["tale/1"] == [card["id"] for card in (await client.ask("GET", "/v1/models")).data["data"]]
         assert "tale/1" == (await client.ask("GET", "/v1/models/tale%2F1")).data["id"]
@@ -505,6 +531,7 @@ async def test_only_the_served_model_is_there() -> None:
 
 
 async def test_a_port_in_use_is_a_sentence_with_a_fix() -> None:
+    """A port already in use raises an error that names it and offers `--port`."""
     async with serve(Policy()) as server:
         port = int(server.url.split(":")[2].split("/")[0])
         with pytest.raises(InputError, match=str(port)) as caught:
@@ -513,7 +540,8 @@ async def test_a_port_in_use_is_a_sentence_with_a_fix() -> None:
         assert "--port" in (caught.value.fix or "")
 
 
-async def test_a_server_that_ends_breaks_its_connections() -> None:
+async def test_a_closing_server_drops_its_connections() -> None:
+    """Closing the server drops open requests and leaves none in flight."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(serve(Policy(latency=Latency(60_000))))
         client = Client(*await asyncio.open_connection("127.0.0.1", int(server.url.split(":")[2].split("/")[0])))

@@ -56,6 +56,8 @@ async def timed(job: Awaitable[Any]) -> float:
 
 
 def test_an_answer_takes_its_latency_and_tells_usage_and_limits() -> None:
+    """A virtual answer takes exactly its latency and has consistent usage and limit readings."""
+
     async def ask() -> tuple[Completion, float]:
         return await endpoint(rpm=60, latency=Latency(1500)).complete(Request("Who are you?")), CLOCK.now()
 
@@ -70,7 +72,9 @@ def test_an_answer_takes_its_latency_and_tells_usage_and_limits() -> None:
     )
 
 
-def test_a_refusal_names_its_wait_and_how_the_limits_stand() -> None:
+def test_a_refusal_has_its_wait_and_the_limit_readings() -> None:
+    """A virtual 429 has its code, a wait of sixty seconds and a reading of zero remaining."""
+
     async def ask() -> list[Completion | BaseException]:
         under_test = endpoint(rpm=1, retry_after="ms")
         return await all_of(*(under_test.complete(Request("Hi")) for _ in range(2)))
@@ -84,6 +88,8 @@ def test_a_refusal_names_its_wait_and_how_the_limits_stand() -> None:
 
 
 def test_a_silent_server_says_nothing_at_all() -> None:
+    """A refusal from a silent server has no wait, no readings and no hint in its message."""
+
     async def ask() -> list[Completion | BaseException]:
         under_test = endpoint(rpm=1, headers="silent")
         return await all_of(*(under_test.complete(Request("Hi")) for _ in range(2)))
@@ -121,9 +127,10 @@ def test_a_spent_day_or_an_impossible_request_is_no_rate_limit() -> None:
         ("wrong_shape", BadAnswer, None, None),
     ],
 )
-def test_each_fault_is_the_error_that_a_client_makes_of_it(
+def test_each_fault_is_the_error_a_client_would_raise(
     fault: str, kind: type[EndpointError], status: int | None, code: str | None
 ) -> None:
+    """Every failing fault raises the error class, status and code that the HTTP client would."""
     error = asked_with(fault)
     assert type(error) is kind
     assert isinstance(error, EndpointError)
@@ -132,6 +139,7 @@ def test_each_fault_is_the_error_that_a_client_makes_of_it(
 
 
 def test_the_other_faults_are_answers() -> None:
+    """The two faults no_usage and slow_body still give completions, which completes the list of twelve."""
     bare, slow = asked_with("no_usage"), asked_with("slow_body")
     assert isinstance(bare, Completion)
     assert isinstance(slow, Completion)
@@ -171,6 +179,8 @@ def test_who_waits_no_longer_gives_up_at_its_deadline() -> None:
 
 
 def test_a_slow_body_comes_at_last() -> None:
+    """A slow body arrives whole after its full virtual time."""
+
     async def ask() -> float:
         await endpoint(faults={"slow_body": 1.0}).complete(Request("Hi"))
         return CLOCK.now()
@@ -179,6 +189,8 @@ def test_a_slow_body_comes_at_last() -> None:
 
 
 def test_slots_make_a_queue_in_order_and_more_slots_empty_it_sooner() -> None:
+    """Eight requests share two slots in order of arrival, and doubling the slots midway ends the queue sooner."""
+
     async def ask(then: Callable[[VirtualEndpoint], None]) -> tuple[list[float], dict[str, Any]]:
         under_test = endpoint(slots=2, latency=Latency(1_000))
         asyncio.get_running_loop().call_later(0.5, then, under_test)
@@ -214,6 +226,7 @@ def test_a_cancelled_request_leaves_its_slot_wherever_it_was() -> None:
 
 
 def test_the_statistics_tell_doubles_refusals_and_the_pace() -> None:
+    """Statistics after a reset count requests, doubles, refusals and the steady pace of one a second."""
     answered: Counter[str] = Counter()
 
     async def ask() -> dict[str, Any]:
@@ -256,6 +269,8 @@ def test_jitter_moves_arrivals_across_the_edges_of_windows() -> None:
 
 
 def test_half_an_hour_at_the_limit_takes_a_moment() -> None:
+    """Half an hour at sixty requests a minute answers exactly 1800, in virtual time."""
+
     async def ask() -> dict[str, Any]:
         under_test = endpoint(rpm=60, latency=Latency(3_000, 0.5), enforce="window-minute")
 

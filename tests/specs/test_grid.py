@@ -26,6 +26,7 @@ attributes = st.dictionaries(names, values, min_size=1, max_size=5)
 @settings(max_examples=30)
 @given(attributes, st.data())
 def test_g1_index_and_cell_are_inverse(attributes: dict[str, list[str]], data: st.DataObject) -> None:
+    """Any index gives a cell that leads back to it, and any cell an index that leads back to it."""
     grid = Grid(attributes)
     index = data.draw(st.integers(0, grid.size - 1))
     assert index == grid.index(grid.cell(index))
@@ -36,6 +37,7 @@ def test_g1_index_and_cell_are_inverse(attributes: dict[str, list[str]], data: s
 @settings(max_examples=30)
 @given(st.dictionaries(names, values, min_size=1, max_size=3))
 def test_g2_order_is_that_of_itertools_product(attributes: dict[str, list[str]]) -> None:
+    """Cells come in the order of itertools.product, with attributes in the order of the spec."""
     grid = Grid(attributes)
     expected = [
         dict(zip(attributes, combination, strict=True)) for combination in itertools.product(*attributes.values())
@@ -46,6 +48,7 @@ def test_g2_order_is_that_of_itertools_product(attributes: dict[str, list[str]])
 
 
 def test_g3_a_grid_past_64_bits_starts_at_once_and_is_exact() -> None:
+    """A grid of 10^24 cells is indexed exactly at its last cell without being walked."""
     axis = tuple(map(str, range(1000)))
     grid = Grid({f"a{number}": axis for number in range(8)})
     assert grid.size == 10**24
@@ -64,6 +67,7 @@ def test_the_superhero_grid_has_98_cells_last_attribute_fastest() -> None:
 
 
 def test_the_order_of_a_cells_keys_does_not_matter() -> None:
+    """A cell is found by its values whatever the order of its keys."""
     assert Grid(HERO).index({"power": "invisibility", "gender": "woman", "age": "18"}) == 7
 
 
@@ -90,6 +94,7 @@ def test_an_index_outside_the_grid_is_an_error_with_the_range(index: int) -> Non
 def test_a_cell_that_is_not_in_the_grid_is_an_input_error_with_a_fix(
     cell: dict[str, str], message: str, fix: str
 ) -> None:
+    """A missing or unknown attribute or value raises an error with the nearest or the valid ones."""
     with pytest.raises(InputError, match=message) as caught:
         Grid(HERO).index(cell)
     assert caught.value.fix is not None
@@ -97,6 +102,7 @@ def test_a_cell_that_is_not_in_the_grid_is_an_input_error_with_a_fix(
 
 
 def test_a_value_given_twice_has_no_index() -> None:
+    """A grid with a duplicate value refuses to look up an index, as it would be ambiguous."""
     with pytest.raises(InputError, match="'a' has a duplicate value"):
         Grid({"a": ["x", "x"]}).index({"a": "x"})
 

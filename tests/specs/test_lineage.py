@@ -28,7 +28,8 @@ def questions(plan: Plan) -> list[tuple[frozenset[tuple[str, str]], int]]:
 
 @settings(max_examples=60)
 @given(plans(), plans())
-def test_p7_a_task_s_place_in_another_plan_is_that_of_its_cell_and_repeat(old: Plan, new: Plan) -> None:
+def test_p7_a_place_in_another_plan_follows_cell_and_repeat(old: Plan, new: Plan) -> None:
+    """An old task maps to the new task with the same question, or to none, as do its failures."""
     lineage = Lineage(new, [Era(old)], first_segment=1)
     places = {question: index for index, question in enumerate(questions(new))}
     assert [places.get(question) for question in questions(old)] == [lineage.place(0, i) for i in range(old.size)]
@@ -60,7 +61,8 @@ def test_p7_of_two_segments_the_one_of_the_newer_generation_comes_first(
     assert lineage.counts(lineage.era(one)) == (written[one] == written[-1])
 
 
-def test_p7_a_plan_of_a_million_million_cells_is_compared_at_once() -> None:
+def test_p7_a_plan_of_10_to_the_12_cells_is_compared_at_once() -> None:
+    """A task in a grid of 10^12 cells finds its place in a reordered plan, under the same key."""
     thousand = [str(number) for number in range(1000)]
     spec = Spec(name="s", attributes=dict.fromkeys("abcd", thousand), prompt="{a}{b}{c}{d}")
     more = spec.replace(attributes={"d": [*thousand, "x"], "c": thousand, "b": thousand, "a": thousand})
@@ -73,7 +75,8 @@ def test_p7_a_plan_of_a_million_million_cells_is_compared_at_once() -> None:
 
 @given(st.sets(st.integers(0, 300_000), max_size=20), st.integers(0, 300_000))
 @settings(max_examples=30)
-def test_the_members_below_a_place_are_counted_without_walking_there(members: set[int], stop: int) -> None:
+def test_members_below_a_place_are_counted_without_a_walk(members: set[int], stop: int) -> None:
+    """Counting members below a bound is exact, and a bound of 10^18 costs no walk to it."""
     found = IndexSet()
     for each in members:
         found.add(each)

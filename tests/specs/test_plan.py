@@ -58,6 +58,7 @@ def test_keys_are_the_same_in_every_version() -> None:
     ids=["attribute order", "more values", "more repeats", "name", "sub_prompt"],
 )
 def test_a_key_survives_what_does_not_change_the_question(changes: dict[str, Any]) -> None:
+    """Reordering attributes, adding values or repeats, or renaming keeps the key of every old question."""
     before, after = keys_by_question(plan_of()), keys_by_question(plan_of(**changes))
     assert before == {question: after[question] for question in before}
 
@@ -76,11 +77,13 @@ def test_a_key_survives_what_does_not_change_the_question(changes: dict[str, Any
     ids=["model", "endpoint", "prompt", "system", "sampling", "extra sampling", "attribute name"],
 )
 def test_another_question_has_another_key(changes: dict[str, Any]) -> None:
+    """A change of model, endpoint, prompt, system, sampling or attribute name leaves no key in common."""
     before, after = plan_of(), plan_of(**changes)
     assert set() == {before.key(index) for index in range(8)} & {after.key(index) for index in range(8)}
 
 
 def test_every_task_has_a_key_of_its_own() -> None:
+    """The 294 built-in tasks have 294 different keys of 32 hexadecimal digits."""
     builtin = Plan(Spec.builtin(), endpoint="chat", model="m")
     keys = {builtin.key(index) for index in range(builtin.size)}
     assert 294 == builtin.size == len(keys)
@@ -99,6 +102,7 @@ def test_the_grid_fingerprint_depends_on_the_attribute_order() -> None:
 
 
 def test_tasks_come_cell_by_cell_with_a_cells_repeats_side_by_side() -> None:
+    """Tasks follow grid order with the repeats of a cell adjacent, each under its own key."""
     plan = plan_of()
     tasks = [plan.call(index) for index in range(plan.size)]
     assert list(range(8)) == [task.index for task in tasks]
@@ -110,6 +114,7 @@ def test_tasks_come_cell_by_cell_with_a_cells_repeats_side_by_side() -> None:
 
 
 def test_a_task_is_rendered_whole() -> None:
+    """A call holds key, index, cell and repeat with prompt, system and sub_prompt fully rendered."""
     plan = plan_of(endpoint="chat", system="You know every {gender}.")
     assert plan.call(5) == Call(
         key=plan.key(5),
@@ -124,6 +129,7 @@ def test_a_task_is_rendered_whole() -> None:
 
 @pytest.mark.parametrize("index", [-1, 8])
 def test_there_is_no_task_outside_the_plan(index: int) -> None:
+    """An index below zero or past the last task raises IndexError."""
     with pytest.raises(IndexError):
         plan_of().call(index)
 
@@ -163,6 +169,7 @@ operations = st.lists(st.tuples(st.sampled_from(["add", "update"]), st.sets(indi
 @settings(max_examples=40)
 @given(operations, st.integers(0, 100))
 def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: int) -> None:
+    """Adding, updating, counting and finding missing indexes agree with Python's set."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "_PAGE_BITS", 16)
         ours, plain = IndexSet(), set[int]()
@@ -186,7 +193,8 @@ def index_set(members: set[int]) -> IndexSet:
     return made
 
 
-def test_what_is_missing_is_found_across_the_border_of_a_page() -> None:
+def test_missing_indexes_are_found_across_a_page_border() -> None:
+    """Gaps on both sides of a page border are found, and pages without members hold nothing."""
     found = index_set({PAGE - 3, PAGE - 1, PAGE, PAGE + 2, 3 * PAGE})
     missing = [index for index in found.missing(PAGE + 4) if index > PAGE - 5]
     assert [PAGE - 4, PAGE - 2, PAGE + 1, PAGE + 3] == missing
@@ -195,6 +203,7 @@ def test_what_is_missing_is_found_across_the_border_of_a_page() -> None:
 
 
 def test_update_leaves_the_other_set_as_it_was() -> None:
+    """Updating from another set copies its members, so later additions don't leak back."""
     one, other = index_set({1, PAGE}), index_set({2})
     one.update(other)
     one.add(5)
@@ -203,6 +212,7 @@ def test_update_leaves_the_other_set_as_it_was() -> None:
 
 
 def test_memory_follows_the_members_not_their_size() -> None:
+    """Three indexes up to 10^18 take less than 64 KiB of memory."""
     tracemalloc.start()
     try:
         far = index_set({10**18, 10**15, 0})

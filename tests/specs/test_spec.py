@@ -40,11 +40,13 @@ def values_of(written: str) -> tuple[str, ...]:
 
 
 def test_the_builtin_equals_the_commented_file_that_init_writes() -> None:
+    """The built-in spec and the commented YAML file behind `init` parse to equal specs."""
     text = resources.files("herogen_async.specs.spec").joinpath("superhero.yaml").read_text("utf-8")
     assert Spec.parse(text) == Spec.builtin()
 
 
 def test_the_builtin_is_the_superhero_spec() -> None:
+    """The built-in spec has the legacy grid of 294 rows, its sampling values and its sub_prompt."""
     spec = Spec.builtin()
     assert spec.name == "superhero"
     assert (
@@ -58,6 +60,7 @@ def test_the_builtin_is_the_superhero_spec() -> None:
 
 @pytest.mark.slow
 def test_the_builtin_and_json_need_no_yaml_parser() -> None:
+    """Loading the built-in spec or JSON doesn't import ruamel.yaml, which keeps the start fast."""
     code = (
         "import json, sys; from herogen_async.specs.spec import Spec; Spec.parse(json.dumps(Spec.builtin().as_dict()));"
         "sys.exit('ruamel.yaml' in sys.modules)"
@@ -77,22 +80,26 @@ def test_the_builtin_and_json_need_no_yaml_parser() -> None:
     "written", ["18", "1.50", "no", "on", "true", "0x1F", "1e3", ".inf", "2024-01-01", "12:30", "007"]
 )
 def test_plain_attribute_values_keep_their_text(written: str) -> None:
+    """Unquoted numbers, booleans, dates and the like are kept as attribute values exactly as written."""
     assert (written,) == values_of(written)
 
 
 @pytest.mark.parametrize("written", ["null", "~", "Null", ""])
 def test_an_unquoted_null_value_is_an_error_that_says_to_quote_it(written: str) -> None:
+    """An unquoted null in a list of values is refused with its line, its place and the advice to quote it."""
     error = error_of(f"name: s\nattributes:\n  a:\n  - x\n  - {written}\nprompt: '{{a}}'\n")
     assert error.line == 5
     assert "attributes.a[1]" in error.message
     assert "quote it" in str(error.fix)
 
 
-def test_a_quoted_null_is_the_word() -> None:
+def test_a_quoted_null_is_plain_text() -> None:
+    """Quoted `null` and `~` are ordinary attribute values."""
     assert values_of("'null', '~'") == ("null", "~")
 
 
 def test_elsewhere_scalars_have_their_yaml_1_2_type() -> None:
+    """Outside attribute values, scalars follow YAML 1.2, so `no` and `on` are text and 0x10 is 16."""
     spec = parse(
         GOOD + "repeats: 0x10\nsampling: {temperature: .5, stop: no, seed: -7, extra: {on: on, t: true, nil: ~}}\n"
     )
@@ -100,30 +107,36 @@ def test_elsewhere_scalars_have_their_yaml_1_2_type() -> None:
     assert spec.sampling.as_sent() == {"temperature": 0.5, "stop": "no", "seed": -7, "on": "on", "t": True, "nil": None}
 
 
-def test_a_left_out_sub_prompt_is_all_attributes_with_commas() -> None:
+def test_a_missing_sub_prompt_joins_all_attributes_with_commas() -> None:
+    """Without a sub_prompt, every attribute in order is joined with commas."""
     assert Spec(name="s", attributes={"a": ["1"], "b": ["2"]}, prompt="{a}{b}").sub_prompt == "{a}, {b}"
 
 
 def test_whole_numbers_and_ranges_are_values_in_python() -> None:
+    """In Python a range of whole numbers is accepted as values and turned into text."""
     assert Spec(name="s", attributes={"a": range(18, 20)}, prompt="{a}").attributes["a"] == ("18", "19")
 
 
 def test_json_with_tabs_escaped_slashes_and_surrogate_pairs_is_a_spec() -> None:
+    """JSON specs accept tabs, escapes and surrogate pairs, keep 1.50 as written, and parse under any name."""
     text = '{\n\t"name": "s",\t"attributes": {"a": ["\\ud83d\\ude00", "x\\/y", 1.50, true]},\n\t"prompt": "{a}"}'
     assert parse(text).attributes["a"] == ("\U0001f600", "x/y", "1.50", "true")
     assert parse(text) == parse(text, "s.json")
 
 
 def test_surrogate_pairs_mean_one_character_in_yaml_too() -> None:
+    """A surrogate pair of YAML escapes is read as one character."""
     assert values_of('"\\ud83d\\ude00"') == ("\U0001f600",)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted() -> None:
+    """A byte order mark and CRLF line ends change nothing in the parsed spec."""
     assert parse(GOOD) == parse(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert parse(GOOD) == parse("\ufeff" + GOOD)
 
 
 def test_core_tags_and_small_aliases_are_accepted() -> None:
+    """Core YAML tags and small aliases are resolved into ordinary values."""
     text = "name: s\nattributes:\n  a: &v [!!str 1, x]\n  b: *v\nprompt: '{a} {b}'\n"
     assert parse(text).attributes == {"a": ("1", "x"), "b": ("1", "x")}
 
@@ -186,6 +199,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("added", "message", "fix"), MISTAKES)
 def test_a_mistake_is_named_with_file_line_value_and_fix(added: str, message: str, fix: str) -> None:
+    """Each known mistake gives a message with file, line and value, and a fix that helps."""
     error = error_of(GOOD + added + "\n")
     assert message in str(error)
     assert fix in str(error.fix)
@@ -210,6 +224,7 @@ BROKEN_VALUES = [
 
 @pytest.mark.parametrize(("values", "message", "fix"), BROKEN_VALUES)
 def test_a_wrong_list_of_values_is_named_with_its_line(values: str, message: str, fix: str) -> None:
+    """A malformed list of attribute values is refused with its line and a fix."""
     error = error_of(f"name: s\nprompt: '{{a}}'\nattributes:\n  a: {values}\n")
     assert f"s.yaml:4: {message}" in str(error) or (message in str(error) and error.line == 4)
     assert fix in str(error.fix)
@@ -220,6 +235,7 @@ def test_a_wrong_list_of_values_is_named_with_its_line(values: str, message: str
     [("a-b", "'a_b'"), ("1st", "'a_1st'"), ("key", "'the_key'"), ("cell", "'the_cell'"), ("x y", "'x_y'")],
 )
 def test_an_attribute_needs_a_name_that_a_template_and_a_row_can_hold(name: str, fix: str) -> None:
+    """Attribute names that no template or row can hold are refused with a usable name instead."""
     error = error_of(f"name: s\nprompt: text\nattributes:\n  {name}: [x]\n")
     assert repr(name) in str(error)
     assert error.line == 4
@@ -229,18 +245,21 @@ def test_an_attribute_needs_a_name_that_a_template_and_a_row_can_hold(name: str,
 @pytest.mark.parametrize(
     "name", ["../x", ".hidden", "a/b", "a b", "x" * 81, "", "a\\b", "héros", "a\nb", "nul\x00"], ids=range(10)
 )
-def test_a_name_is_a_file_name(name: str) -> None:
+def test_a_spec_name_must_be_a_safe_file_name(name: str) -> None:
+    """Names with paths, spaces, leading dots, control characters or over 80 characters are refused."""
     with pytest.raises(SpecError, match="is not a valid name"):
         Spec(name=name, attributes={"a": ["x"]}, prompt="{a}")
 
 
 def test_an_unknown_placeholder_names_the_nearest_attribute() -> None:
+    """A misspelled placeholder is named with its line and the attribute it probably means."""
     error = error_of("name: s\nattributes: {gender: [x]}\nprompt: '{gendre} {gender}'\n")
     assert str(error) == "s.yaml:3: prompt: unknown placeholder '{gendre}'"
     assert error.fix == "did you mean 'gender'? valid: gender"
 
 
 def test_an_attribute_must_be_used_in_prompt_or_system() -> None:
+    """An attribute only in sub_prompt is refused with its line; using it in the system text is enough."""
     error = error_of("name: s\nattributes:\n  a: [x]\n  b: [y]\nprompt: '{a}'\nsub_prompt: '{a} {b}'\n")
     assert str(error) == "s.yaml:4: attributes.b: 'b' is used in neither prompt nor system"
     in_system = "name: s\nendpoint: chat\nattributes: {a: [x], b: [y]}\nprompt: '{a}'\nsystem: 'You {b}'\n"
@@ -248,6 +267,7 @@ def test_an_attribute_must_be_used_in_prompt_or_system() -> None:
 
 
 def test_missing_keys_are_named() -> None:
+    """One error lists every required key that is missing."""
     message = str(error_of("repeats: 3\n"))
     assert all(f"missing key {key!r}" in message for key in ("name", "attributes", "prompt"))
 
@@ -263,6 +283,7 @@ def test_all_mistakes_are_in_one_error_in_the_order_of_lines() -> None:
 
 
 def test_a_thousand_mistakes_fit_a_screen() -> None:
+    """Errors stop after twenty lines and `and more`, however many mistakes a spec has."""
     many = {
         "values": "name: s\nattributes:\n  a: [" + "x, " * 1000 + "]\nprompt: '{a}'\n",
         "keys": GOOD + "".join(f"k{number}: v\n" for number in range(200)),
@@ -276,22 +297,26 @@ def test_a_thousand_mistakes_fit_a_screen() -> None:
 
 @pytest.mark.parametrize(("text", "line"), [("", 1), ("# only a comment\n", 1), ("\n\n", 1)])
 def test_an_empty_file_says_so(text: str, line: int) -> None:
+    """An empty or comment-only spec is refused at line 1, with `herogen-async init` as the fix."""
     error = error_of(text)
     assert ("s.yaml:1: the spec is empty", line) == (str(error), error.line)
     assert error.fix == "create one with `herogen-async init`"
 
 
 @pytest.mark.parametrize("text", ["- a\n", "text\n", "[1, 2]", "5"])
-def test_a_spec_that_is_no_mapping_says_so(text: str) -> None:
+def test_a_spec_that_is_not_a_mapping_is_refused(text: str) -> None:
+    """A list, text or number at the top level is refused as not being a mapping."""
     assert "a spec must be a mapping" in str(error_of(text))
 
 
 def test_invalid_utf_8_is_named_with_its_line() -> None:
+    """A byte that isn't UTF-8 is reported with its value and its line."""
     error = error_of(b"name: s\nprompt: \xff\n")
     assert str(error) == "s.yaml:2: byte b'\\xff' is not valid UTF-8"
 
 
-def test_a_billion_laughs_end_in_an_error() -> None:
+def test_an_exponential_alias_bomb_is_an_error() -> None:
+    """Nested aliases that would expand to 10^12 nodes are refused at 10,000."""
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 12)
     )
@@ -300,11 +325,13 @@ def test_a_billion_laughs_end_in_an_error() -> None:
 
 
 def test_broken_json_is_named_with_line_and_column() -> None:
+    """A JSON syntax error is reported with line, column and what is missing there."""
     error = error_of('{"name": "s",\n "prompt" "x"}', "s.json")
     assert str(error) == "s.json:2: broken JSON at column 11: missing ':' after the key: ' \"prompt\" \"x\"}'"
 
 
 def test_a_mistake_in_json_has_its_line() -> None:
+    """A wrong value in a JSON spec is reported with its line in the file."""
     error = error_of('{"name": "s",\n "attributes": {"a": ["x",\n "x"]},\n "prompt": "{a}"}', "s.json")
     assert error.line == 3
 
@@ -312,11 +339,13 @@ def test_a_mistake_in_json_has_its_line() -> None:
 @pytest.mark.parametrize(
     "text", ['{"a": [1,]}', '{"a": 1,}', '{"a"}', "{", '{"a": "x\ny"}', "[" * 99, '{"a": 01}', "{} x", ""]
 )
-def test_what_is_no_json_is_refused_in_a_json_file(text: str) -> None:
+def test_invalid_json_in_a_json_file_is_refused(text: str) -> None:
+    """Trailing commas, leading zeros and other invalid JSON are refused in a .json spec."""
     assert "JSON" in str(error_of(text, "s.json"))
 
 
 def test_flow_yaml_that_looks_like_json_is_yaml() -> None:
+    """Flow-style YAML that merely looks like JSON is still read as YAML."""
     assert parse("{name: s, attributes: {a: [x]}, prompt: '{a}'}").name == "s"
 
 
@@ -324,6 +353,7 @@ def test_flow_yaml_that_looks_like_json_is_yaml() -> None:
 
 
 def test_a_spec_is_loaded_from_a_file_and_its_errors_name_it(tmp_path: Path) -> None:
+    """A spec loads from a path or its text, and errors carry that path and the line."""
     path = tmp_path / "hero.yaml"
     path.write_text(GOOD)
     assert parse(GOOD) == Spec.load(path) == Spec.load(str(path))
@@ -333,7 +363,8 @@ def test_a_spec_is_loaded_from_a_file_and_its_errors_name_it(tmp_path: Path) -> 
     assert (str(path), 5) == (caught.value.file, caught.value.line)
 
 
-def test_an_absent_file_a_folder_and_an_impossible_path_say_so(tmp_path: Path) -> None:
+def test_a_missing_file_a_folder_and_an_invalid_path_are_named(tmp_path: Path) -> None:
+    """Loading a missing file, a folder or an impossible path raises SpecError with a fix."""
     for path, message in (
         (tmp_path / "x.yaml", "not found"),
         (tmp_path, "is a folder"),
@@ -344,14 +375,16 @@ def test_an_absent_file_a_folder_and_an_impossible_path_say_so(tmp_path: Path) -
         assert caught.value.fix
 
 
-def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A link that points to itself raises SpecError saying the file can't be read."""
     path = tmp_path / "loop.yaml"
     path.symlink_to(path)
     with pytest.raises(SpecError, match=r"loop\.yaml' can't be read: "):
         Spec.load(path)
 
 
-def test_a_file_past_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_file_over_the_size_limit_is_refused(tmp_path: Path) -> None:
+    """Specs over 16 MiB, and YAML over 4 MiB, are refused by size before they are parsed."""
     path = tmp_path / "big.json"
     with path.open("wb") as stream:
         stream.truncate((16 << 20) + 1)
@@ -411,6 +444,7 @@ def specs(draw: st.DrawFn) -> Spec:
 @settings(max_examples=60)
 @given(specs())
 def test_s2_as_dict_is_plain_json_that_makes_an_equal_spec(spec: Spec) -> None:
+    """Any spec survives as_dict and JSON as an equal spec with the same fingerprint."""
     plain = json.loads(json.dumps(spec.as_dict()))
     assert plain == spec.as_dict()
     again = Spec(**plain)
@@ -420,12 +454,14 @@ def test_s2_as_dict_is_plain_json_that_makes_an_equal_spec(spec: Spec) -> None:
 
 
 @pytest.mark.parametrize("extra", [{"x": "\ud800"}, {"x": [{"y": "a\udcff"}]}, {"x": {"\ud800": 1}}, {"\ud800": 1}])
-def test_s1_half_a_character_is_sent_nowhere(extra: dict[str, Any]) -> None:
+def test_s1_a_lone_surrogate_is_never_sent(extra: dict[str, Any]) -> None:
+    """Lone surrogates anywhere in extra sampling are refused, as they can't be sent as JSON."""
     with pytest.raises(SpecError, match="can't be sent as JSON"):
         Spec(name="s", attributes={"a": ["x"]}, prompt="{a}", sampling={"extra": extra})
 
 
-def test_s1_no_way_to_make_a_spec_raises_anything_but_a_spec_error() -> None:
+def test_s1_every_way_to_make_a_spec_raises_only_spec_errors() -> None:
+    """Every constructor, validator and `replace` reports wrong values as SpecError."""
     wrong: dict[str, Any] = {"name": "s", "attributes": {"a": ["x"]}, "prompt": "{a}", "repeats": "3"}
     ways: list[Callable[[], Spec]] = [
         lambda: Spec(**wrong),
@@ -446,11 +482,13 @@ def test_s1_no_way_to_make_a_spec_raises_anything_but_a_spec_error() -> None:
     "attributes", [5, [], {}, {"a": "xy"}, {"a": {"x"}}, {5: ["x"]}, {"a": [1.5]}, {"a": [None]}, {"a": [1, "1"]}]
 )
 def test_s1_odd_python_values_are_spec_errors(attributes: Any) -> None:
+    """Python values that can't be attributes, such as floats, sets or None, raise SpecError."""
     with pytest.raises(SpecError, match="attributes"):
         Spec(name="s", attributes=attributes, prompt="{a}")
 
 
-def test_keys_that_are_no_text_or_half_a_character_are_spec_errors() -> None:
+def test_odd_keys_are_spec_errors() -> None:
+    """Keys that aren't text or hold a lone surrogate are reported as unknown keys."""
     odd: list[dict[Any, Any]] = [{"\ud800": 1}, {"sampling": {5: 1}}, {"sampling": {"\ud800": 1}}]
     for extra in odd:
         with pytest.raises(SpecError, match="unknown key"):
@@ -458,7 +496,8 @@ def test_keys_that_are_no_text_or_half_a_character_are_spec_errors() -> None:
 
 
 @pytest.mark.slow
-def test_too_much_of_anything_is_refused() -> None:
+def test_specs_over_the_size_limits_are_refused() -> None:
+    """Too many attributes or values, or text over 1 MiB, is refused with the limit."""
     for attributes in ({f"a{i}": ["x"] for i in range(65)}, {"a": range(1_000_001)}, {"a": ["x" * 1_048_577]}):
         with pytest.raises(SpecError, match="the limit is"):
             Spec(name="s", attributes=attributes, prompt="".join(f"{{{name}}}" for name in attributes))
@@ -466,7 +505,8 @@ def test_too_much_of_anything_is_refused() -> None:
         Spec(name="s", attributes={"a": ["x"]}, prompt="{a} " + "x" * 1_048_576)
 
 
-def test_a_spec_does_not_follow_later_changes_of_what_it_was_made_from() -> None:
+def test_a_spec_does_not_change_with_its_source_objects() -> None:
+    """Changing the lists and dicts a spec was made from leaves the spec as it was."""
     values, extra = ["x", "y"], {"k": [1]}
     spec = Spec(name="s", attributes={"a": values}, prompt="{a}", sampling={"extra": extra})
     values.append("z")
@@ -508,13 +548,15 @@ def test_the_generation_fingerprint_of_the_builtin_never_changes() -> None:
     assert Spec.builtin().generation_fingerprint("completions", "m") == "6560ca33123ab4ab35abc3540a8d2895"
 
 
-def test_the_fingerprint_of_a_spec_knows_the_order_of_attributes() -> None:
+def test_attribute_order_changes_a_specs_fingerprint() -> None:
+    """Two specs that differ only in attribute order have different fingerprints."""
     one = Spec(name="s", attributes={"a": ["x"], "b": ["y"]}, prompt="{a}{b}", sub_prompt="{a}")
     two = Spec(name="s", attributes={"b": ["y"], "a": ["x"]}, prompt="{a}{b}", sub_prompt="{a}")
     assert one.fingerprint != two.fingerprint
 
 
 def test_the_json_schema_names_every_key_and_fits_json() -> None:
+    """The JSON schema describes every key, lists the required ones and allows no others."""
     schema = Spec.json_schema()
     assert set(Spec.model_fields) == set(schema["properties"])
     assert schema["required"] == ["name", "attributes", "prompt"]

@@ -28,24 +28,29 @@ def naive(parts: list[str], cell: dict[str, str]) -> str:
 @settings(max_examples=40)
 @given(st.lists(pieces, max_size=12))
 def test_rendering_equals_a_naive_reference(parts: list[str]) -> None:
+    """Rendering any mix of text, placeholders and doubled braces equals a naive reference."""
     assert naive(parts, CELL) == Template("".join(parts)).render(CELL)
 
 
 def test_names_are_listed_once_in_order_of_appearance() -> None:
+    """Placeholder names are listed once each in order of appearance, without escaped ones."""
     assert Template("{power} {age} {power} {{gender}}").names == ("power", "age")
 
 
 def test_values_with_braces_are_inserted_as_they_are() -> None:
+    """Braces inside a value are inserted as text and never expanded again."""
     assert Template("{gender}, {age}").render(CELL) == "wo{age}man, 18"
 
 
-def test_names_of_any_alphabet_work() -> None:
+def test_names_in_any_alphabet_work() -> None:
+    """A placeholder may use letters of any alphabet."""
     assert Template("x {életkor}").render({"életkor": "30"}) == "x 30"
 
 
 @settings(max_examples=40)
 @given(st.text("{}a.[]!:%\n 0", max_size=12))
 def test_a_template_compiles_or_says_where_it_is_wrong(text: str) -> None:
+    """Any text either compiles and renders or raises SpecError with the character at fault."""
     without_doubles = re.sub(r"\{\{|\}\}|\{a\}", "", text)
     if "{" in without_doubles or "}" in without_doubles:
         with pytest.raises(SpecError, match=r"at character \d+"):
@@ -72,6 +77,7 @@ def test_a_template_compiles_or_says_where_it_is_wrong(text: str) -> None:
     ],
 )
 def test_anything_more_than_a_name_is_an_error_with_its_place_and_fix(text: str, message: str, fix: str) -> None:
+    """Lone braces, attributes, indexes, formats and empty names are refused with place and fix."""
     with pytest.raises(SpecError) as caught:
         Template(text)
     assert message in str(caught.value)
@@ -80,5 +86,6 @@ def test_anything_more_than_a_name_is_an_error_with_its_place_and_fix(text: str,
 
 
 def test_a_cell_without_the_name_is_a_key_error() -> None:
+    """Rendering a cell that lacks the placeholder's name raises KeyError."""
     with pytest.raises(KeyError, match="age"):
         Template("{age}").render({})

@@ -50,7 +50,8 @@ def drawn(report: RunReport) -> str:
     return console.file.getvalue()
 
 
-def test_the_panel_shows_all_that_the_contract_names() -> None:
+def test_the_panel_shows_everything_in_the_contract() -> None:
+    """The live panel shows progress, rates, ETA, errors, limit and server of a running run."""
     shown = drawn(RUNNING)
     for words in (
         "100 / 294",
@@ -69,7 +70,8 @@ def test_the_panel_shows_all_that_the_contract_names() -> None:
         assert words in shown
 
 
-def test_a_run_without_limits_or_rows_yet_is_drawn_too() -> None:
+def test_a_run_without_limits_or_rows_yet_is_drawn() -> None:
+    """A fresh local run shows an unknown rate limit and 0 rows, and an empty one shows 100 %."""
     fresh = replace(RUNNING, done=0, failed=0, eta_s=None, permitted_pct=None, binding=None, errors={}, base_url=None)
     shown = drawn(fresh)
     assert "rate limit unknown" in shown
@@ -79,6 +81,7 @@ def test_a_run_without_limits_or_rows_yet_is_drawn_too() -> None:
 
 
 def test_plain_lines_come_at_once_and_then_every_few_seconds() -> None:
+    """Plain output prints one line at once and then one every few seconds, four in twenty."""
     lines: list[str] = []
     view = PlainView(lines.append)
     for second in range(0, 20):
@@ -88,18 +91,22 @@ def test_plain_lines_come_at_once_and_then_every_few_seconds() -> None:
     assert "100/294 done" in lines[0]
 
 
-def test_the_summary_names_reason_and_fix_of_a_park() -> None:
+def test_a_parked_summary_has_the_reason_and_the_fix() -> None:
+    """The summary of a parked run counts its rows and adds `Why:` and `What to do:` lines."""
     lines = summary_lines(replace(RUNNING, state="parked", reason="HTTP 401: no", fix="check the key"))
     assert "Parked: 100 of 294 rows, 2 failed, in 1 min 05 s (1.50 rows/s, 123 tokens/s)." == lines[0]
     assert ["Why: HTTP 401: no.", "What to do: check the key."] == lines[1:3]
 
 
 def test_a_servers_own_full_stop_is_not_doubled() -> None:
+    """A reason or fix that already ends with a full stop gets no second one."""
     lines = summary_lines(replace(RUNNING, state="parked", reason="it serves 'm'.", fix="name it."))
     assert ["Why: it serves 'm'.", "What to do: name it."] == lines[1:3]
 
 
-def test_a_terminal_that_can_t_move_its_cursor_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TERM=dumb the display prints plain progress lines instead of the panel."""
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -113,7 +120,8 @@ def test_a_terminal_that_can_t_move_its_cursor_gets_plain_lines_at_once(monkeypa
 
 
 @given(st.text())
-def test_p14_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+def test_p14_sanitized_text_has_no_terminal_controls(text: str) -> None:
+    """Control and direction characters are replaced one for one in any text, except newline and tab."""
     shown = sanitize(text)
     assert len(shown) == len(text)
     assert not any((ord(each) < 32 and each not in "\n\t") or 0x7F <= ord(each) < 0xA0 for each in shown)
@@ -121,6 +129,7 @@ def test_p14_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
 
 
 def test_p14_foreign_text_reaches_the_screen_without_its_commands() -> None:
+    """Escape sequences and markup in a model's name or server's message show as plain text."""
     evil = "\x1b]0;owned\x07\x1b[2J[bold red]\x9b31m\u202e"
     shown = drawn(replace(RUNNING, model=evil))
     assert "\x1b]0" not in shown
@@ -131,6 +140,7 @@ def test_p14_foreign_text_reaches_the_screen_without_its_commands() -> None:
 
 
 def test_notices_stay_above_the_panel() -> None:
+    """A notice printed during the live panel stays on screen, with its brackets as text."""
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     with LivePanel(console) as panel:
         panel.state(RUNNING)
@@ -151,6 +161,7 @@ def test_notices_stay_above_the_panel() -> None:
     ],
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
+    """Durations go from tenths of a second to days and hours, and round up cleanly at the hour."""
     assert words == duration(seconds)
 
 
@@ -166,6 +177,7 @@ TAIL = replace(
 
 
 def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
+    """The panel lists the last rows still out with cell, time and attempt, and is silent without any."""
     shown = drawn(TAIL)
     assert "still out: 7 rows, oldest first:" in shown
     assert "row 12 (age 30, gender man): out for 1 min 05 s, attempt 1 in flight" in shown
@@ -173,7 +185,8 @@ def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
     assert "still out" not in drawn(RUNNING)
 
 
-def test_the_plain_log_says_so_too_now_and_then() -> None:
+def test_plain_lines_list_rows_still_out_now_and_then() -> None:
+    """Plain output lists the rows still out only twice in twenty seconds."""
     lines: list[str] = []
     view = PlainView(lines.append)
     for second in range(0, 20):
@@ -183,6 +196,7 @@ def test_the_plain_log_says_so_too_now_and_then() -> None:
 
 
 def test_p14_a_cell_cannot_move_the_cursor() -> None:
+    """Escape sequences and line breaks in a cell's values never reach the panel or plain lines."""
     assert "\x1b[31m" not in drawn(TAIL)
     assert not any("\x1b" in line or "\n" in line for line in straggler_lines(TAIL))
 

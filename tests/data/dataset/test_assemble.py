@@ -45,6 +45,7 @@ def written_run(path: Path, *answers: tuple[str, str | None]) -> WrittenRun:
 
 
 def test_the_jsonl_is_the_csv_by_the_recipe(tmp_path: Path) -> None:
+    """All 294 JSONL rows are the CSV pairs with separator, lead and ending, beside the usual data set files."""
     written_run(tmp_path, *((f"{SENTENCES} {number}\r!  \n", "stop") for number in range(294)))
     assembled = assemble(tmp_path)
     assert 294 == assembled.written == assembled.rows
@@ -65,6 +66,7 @@ def test_the_jsonl_is_the_csv_by_the_recipe(tmp_path: Path) -> None:
 
 
 def test_nothing_is_warned_of_where_nothing_is_found(tmp_path: Path) -> None:
+    """A finished run of 294 distinct, whole answers assembles without any warning."""
     words = [f"{a}{b}" for a in "bdfgklmnpr" for b in "aeiou"]  # 50 syllables
     chance = random.Random(1)
     written_run(tmp_path, *((" ".join(chance.choices(words, k=60)) + ".", "stop") for _ in range(294)))
@@ -72,6 +74,7 @@ def test_nothing_is_warned_of_where_nothing_is_found(tmp_path: Path) -> None:
 
 
 def test_the_recipe_says_how_the_files_were_made_and_which_files(tmp_path: Path) -> None:
+    """recipe.json holds the marks, the run's identity, the counts, and each file's checksum, rows and role."""
     run = written_run(tmp_path / "run", ("One. Tw", "length"), ("Done.", "stop"))
     assembled = assemble(run.path, out=tmp_path / "out", truncated="trim")
     assert tmp_path / "out" / "recipe.json" == assembled.recipe
@@ -98,7 +101,8 @@ CUT_OFF = (
 )
 
 
-def test_answers_that_did_not_stop_are_dropped_and_named(tmp_path: Path) -> None:
+def test_answers_that_did_not_stop_are_dropped_and_counted(tmp_path: Path) -> None:
+    """By default truncated and empty answers are dropped, counted by finish reason and reported."""
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path)
     assert completions(assembled) == ["Whole."]
@@ -107,7 +111,8 @@ def test_answers_that_did_not_stop_are_dropped_and_named(tmp_path: Path) -> None
     assert any("5 (length 3, content_filter 1, no reason given 1)" in line for line in assembled.lines())
 
 
-def test_trim_cuts_those_to_their_last_full_sentence(tmp_path: Path) -> None:
+def test_trim_cuts_answers_to_their_last_full_sentence(tmp_path: Path) -> None:
+    """`trim` cuts truncated answers to their last full sentence and drops those that have none."""
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path, truncated="trim")
     assert completions(assembled) == ["Whole.", "First.", "Ends well.", "Filtered.", "Unknown."]
@@ -119,24 +124,28 @@ def test_trim_cuts_those_to_their_last_full_sentence(tmp_path: Path) -> None:
     ) == (3, 1, 2, {})
 
 
-def test_keep_takes_them_as_they_are_and_says_so(tmp_path: Path) -> None:
+def test_keep_leaves_truncated_answers_as_they_are_and_warns(tmp_path: Path) -> None:
+    """`keep` writes truncated answers unchanged and warns how many there are."""
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path, truncated="keep")
     assert [text for text, _ in CUT_OFF[:6]] == completions(assembled)
     assert any("5 completions kept although truncated" in warning for warning in assembled.warnings)
 
 
-def test_duplicates_are_kept(tmp_path: Path) -> None:
+def test_duplicates_are_kept_by_default(tmp_path: Path) -> None:
+    """Without `--drop`, three equal answers to one cell are all written."""
     written_run(tmp_path, *[("Same.", "stop")] * 3)
     assert pairs(assemble(tmp_path)) == [("18, man, invisibility", "Same.")] * 3
 
 
-def test_text_that_would_run_in_a_spreadsheet_or_move_a_cursor_stays_data(tmp_path: Path) -> None:
+def test_formulas_and_escape_sequences_stay_data(tmp_path: Path) -> None:
+    """Formula-like text and escape sequences are written to the pairs exactly as the model sent them."""
     written_run(tmp_path, ("=1+1", "stop"), ("\x1b[31mred", "stop"))
     assert completions(assemble(tmp_path)) == ["=1+1", "\x1b[31mred"]
 
 
 def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) -> None:
+    """Rows containing the separator or ending are kept, and the warnings count them, as they do too few rows."""
     spec = Spec(name="arrows", attributes={"a": ["x -> y", "z"]}, prompt="{a}", sub_prompt="{a}")
     run = WrittenRun(tmp_path, spec)
     run.write([run.answer(0, "THE END of it."), run.answer(1, "ENDING at its very beginning.")])
@@ -149,6 +158,7 @@ def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) ->
 
 
 def test_when_nothing_is_left_the_next_step_is_to_trim(tmp_path: Path) -> None:
+    """When dropping leaves no row, the next command suggests `--truncated trim`, which does leave one."""
     written_run(tmp_path / "a run", ("Long. And", "length"))
     assembled = assemble(tmp_path / "a run")
     assert assembled.written == 0
@@ -158,6 +168,7 @@ def test_when_nothing_is_left_the_next_step_is_to_trim(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None:
+    """An unfinished run is assembled with warnings that count pending and failed rows and name the commands."""
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, "Hero.") for index in range(20))
     run.fail([run.failure(30, "refused"), run.failure(3, "server")])
@@ -170,18 +181,21 @@ def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None
 
 
 def test_a_run_with_more_answers_than_its_limit_is_finished(tmp_path: Path) -> None:
+    """A run that holds more answers than its limit has nothing pending."""
     run = WrittenRun(tmp_path, settings=Settings(limit=5))
     run.write(run.answer(index, "Hero.") for index in range(20))
     assert assemble(tmp_path).state.pending == 0
 
 
-def test_a_run_below_runs_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_under_runs_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next command calls a run under `runs/` by its short name, not by its path."""
     monkeypatch.chdir(tmp_path)
     written_run(Path("runs/heroes"), ("Long. And", "length"))
     assert assemble("heroes").next == "herogen-async assemble heroes --truncated trim"
 
 
 def test_without_any_answer_nothing_is_written(tmp_path: Path) -> None:
+    """A run without any answer raises an error pointing to `resume`, and no data set folder is made."""
     WrittenRun(tmp_path)
     with pytest.raises(InputError, match="nothing was written") as caught:
         assemble(tmp_path)
@@ -190,12 +204,14 @@ def test_without_any_answer_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_a_wrong_mode_lists_the_valid_ones(tmp_path: Path) -> None:
+    """An unknown `--truncated` mode is named in the error, with drop, trim and keep as the valid ones."""
     with pytest.raises(InputError, match="'cut'") as caught:
         assemble(tmp_path, truncated="cut")
     assert caught.value.fix == "valid: drop, trim, keep"
 
 
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    """An output path that is a plain file is refused, and the file keeps its content."""
     written_run(tmp_path / "run", ("Hero.", "stop"))
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is not a folder"):
@@ -204,6 +220,7 @@ def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
+    """Assembling one run twice gives the same CSV, JSONL and recipe byte for byte."""
     run = written_run(tmp_path / "run", *((f"Hero {number}.", "stop") for number in range(12)))
     first, second = assemble(run.path, out=tmp_path / "1"), assemble(run.path, out=tmp_path / "2")
     for one, other in zip(
@@ -213,6 +230,7 @@ def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_as_dict_is_plain_json(tmp_path: Path) -> None:
+    """`as_dict` survives JSON and holds what was left out, the data file and the next command."""
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path)
     plain = orjson.loads(orjson.dumps(assembled.as_dict()))

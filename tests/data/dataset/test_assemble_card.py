@@ -43,6 +43,7 @@ def outside_fences(card: str) -> str:
 
 
 def test_the_front_matter_names_the_files_of_each_split_and_no_other(tmp_path: Path) -> None:
+    """The card's front matter lists the train and validation files of a split, the size class and the name."""
     run = WrittenRun(tmp_path, small_spec(), settings=Settings(limit=20))
     run.write(run.answer(index, f"Hero {index}.") for index in range(20))
     matter = front_matter(assemble(tmp_path, split=0.2).card.read_text())
@@ -76,6 +77,7 @@ def test_the_card_states_request_counts_gaps_and_prompt_format(tmp_path: Path) -
 
 
 def test_p14_what_a_model_or_a_server_wrote_is_no_markup_in_the_card(tmp_path: Path) -> None:
+    """Markup, links and control characters from a model, server or spec stay inert in the data set card."""
     mine = EVIL.replace("\x1b", "")
     spec = Spec(
         name="evil",
@@ -98,6 +100,7 @@ def test_p14_what_a_model_or_a_server_wrote_is_no_markup_in_the_card(tmp_path: P
 @settings(max_examples=200)
 @given(st.text(st.sampled_from("`|<>[]()@*_#-.1:/ \n\r\t\\&$~wx\x1b\u202e"), max_size=30))
 def test_p14_escaped_text_stays_in_its_line_and_fenced_text_in_its_fence(text: str) -> None:
+    """Escaped inline text never breaks its line or becomes markup, and fenced text never closes its fence."""
     line = inline(text)
     assert not re.search(r"[\n\r\x1b\u202e<>@]", line)
     assert not re.search(r"(?<!\\)(?:\\\\)*[|`\[\]*]", re.sub(r"\\[^\\]", "", line.replace("\\\\", "")))

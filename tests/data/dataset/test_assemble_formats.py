@@ -77,6 +77,7 @@ def yaml_of(path: Path) -> dict[str, Any]:
 def test_rows_are_as_the_trainers_read_them_and_the_recipe_says_how(
     tmp_path: Path, name: str, row: dict[str, Any]
 ) -> None:
+    """Each format writes the rows its trainers expect, and the recipe records format, checksum and row count."""
     run = heroes(tmp_path)
     assembled = assemble(tmp_path, format=name)
     folder = tmp_path / "dataset" if name == "prompt-completion" else tmp_path / "dataset" / name
@@ -89,7 +90,8 @@ def test_rows_are_as_the_trainers_read_them_and_the_recipe_says_how(
     assert {"sha256": hashlib.sha256(assembled.data.read_bytes()).hexdigest(), "rows": 20, "role": "all"} == facts
 
 
-def test_the_system_message_was_a_means_and_is_not_taught(tmp_path: Path) -> None:
+def test_the_system_message_is_not_part_of_the_training_rows(tmp_path: Path) -> None:
+    """The system text is kept out of the `messages` rows and documented in the card."""
     run = WrittenRun(tmp_path, small_spec(system="You write for children.", endpoint="chat"))
     run.write([run.answer(0, "Hero.")])
     assembled = assemble(tmp_path, format="messages")
@@ -98,6 +100,7 @@ def test_the_system_message_was_a_means_and_is_not_taught(tmp_path: Path) -> Non
 
 
 def test_with_a_split_the_rows_are_in_two_files_under_the_legacy_names(tmp_path: Path) -> None:
+    """A split writes disjoint prompts to the legacy train and valid files, and the recipe records the split."""
     heroes(tmp_path)
     assembled = assemble(tmp_path, split=0.2, seed=3)
     train, valid = rows_of(assembled.data), rows_of(assembled.folder / "prepared_data_prepared_valid.jsonl")
@@ -112,6 +115,7 @@ def test_with_a_split_the_rows_are_in_two_files_under_the_legacy_names(tmp_path:
 
 
 def test_a_new_data_set_leaves_no_older_one_to_train_on_by_mistake(tmp_path: Path) -> None:
+    """Stale data files of an earlier data set are removed, except those a person has changed."""
     heroes(tmp_path)
     whole = assemble(tmp_path).data
     split = assemble(tmp_path, split=0.2)
@@ -123,7 +127,8 @@ def test_a_new_data_set_leaves_no_older_one_to_train_on_by_mistake(tmp_path: Pat
     assert not (tmp_path / "dataset" / "prepared_data_prepared_valid.jsonl").exists()
 
 
-def test_the_readme_of_a_person_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_persons_readme_is_never_overwritten(tmp_path: Path) -> None:
+    """A README that `assemble` didn't make stops it before anything is written."""
     heroes(tmp_path / "run")
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(InputError, match="not made by assemble"):
@@ -173,7 +178,8 @@ def test_assemble_keeps_edited_stubs_and_renews_untouched_ones(tmp_path: Path) -
     assert not stub.exists(), "TRL does not take these rows, and would read them by it"
 
 
-def test_p5_what_could_not_be_written_to_the_end_is_written_the_next_time(tmp_path: Path) -> None:
+def test_p5_an_interrupted_assembly_is_completed_next_time(tmp_path: Path) -> None:
+    """After a failed write the recipe still matches the data on disk, and the next run completes the folder."""
     heroes(tmp_path)
     page = tmp_path / "dataset" / "quality" / "report.html"
     page.mkdir(parents=True)  # nothing can be put there
@@ -187,7 +193,8 @@ def test_p5_what_could_not_be_written_to_the_end_is_written_the_next_time(tmp_pa
     assert page.is_file()
 
 
-def test_p5_where_not_all_rows_find_room_no_file_of_them_appears(tmp_path: Path) -> None:
+def test_p5_without_room_for_all_rows_no_file_appears(tmp_path: Path) -> None:
+    """If any data file hits the size limit, none of them appears in the output folder."""
     heroes(tmp_path)
     whole = assemble(tmp_path)
     pairs, rows = whole.csv.stat().st_size, whole.data.stat().st_size
@@ -203,6 +210,7 @@ def test_p5_where_not_all_rows_find_room_no_file_of_them_appears(tmp_path: Path)
 
 
 def test_findings_are_left_out_only_when_they_are_named(tmp_path: Path) -> None:
+    """Flagged rows are kept and reported until `--drop` names their kind, and dropped rows are then counted."""
     run = WrittenRun(tmp_path, small_spec(), settings=Settings(limit=12))
     texts = ["The same hero.", "The same hero.", "I'm sorry, but I can't help with that."]
     texts += [f"Hero number {index} is {'very ' * index}brave." for index in range(9)]
@@ -231,6 +239,7 @@ def scores(run: WrittenRun, given: dict[int, object], path: Path) -> Path:
 
 
 def test_dpo_sets_the_best_answer_of_a_cell_against_its_worst(tmp_path: Path) -> None:
+    """DPO pairs each cell's best-scored answer with its worst, and ties and unscored answers are counted."""
     run = WrittenRun(tmp_path, small_spec(values=2, repeats=3), settings=Settings(limit=12))
     run.write(run.answer(index, f"Hero {index}.") for index in range(12))
     ranking = scores(run, {0: 1, 1: 5, 2: 3, 3: 7, 4: 7, 6: -1, 9: 0.5, 10: 0.25, 11: 0.75}, tmp_path / "scores.csv")
@@ -264,6 +273,7 @@ def test_dpo_sets_the_best_answer_of_a_cell_against_its_worst(tmp_path: Path) ->
     ],
 )
 def test_a_ranking_that_can_not_be_read_is_named_with_its_line(tmp_path: Path, content: str, words: str) -> None:
+    """An unreadable ranking raises an error that names the line and a fix, and no DPO file is written."""
     heroes(tmp_path)
     (tmp_path / "scores").write_text(content)
     with pytest.raises(InputError, match=words) as caught:
@@ -287,6 +297,7 @@ def test_a_ranking_that_can_not_be_read_is_named_with_its_line(tmp_path: Path, c
 def test_a_wrong_choice_is_a_sentence_and_writes_nothing(
     tmp_path: Path, choice: dict[str, Any], words: str, fix: str
 ) -> None:
+    """A wrong format, drop, ranking or split is named with a fix, and no data set file is written."""
     heroes(tmp_path)
     with pytest.raises(InputError, match=words) as caught:
         assemble(tmp_path, **choice)
@@ -333,7 +344,8 @@ def assert_axolotl(assembled: Assembled) -> None:
     assert isinstance(stub["learning_rate"], float)
 
 
-def test_the_length_in_the_stubs_holds_the_longest_row(tmp_path: Path) -> None:
+def test_max_length_in_the_stubs_fits_the_longest_row(tmp_path: Path) -> None:
+    """The trainer stub's max_length is large enough for a row of a thousand words."""
     run = WrittenRun(tmp_path, small_spec())
     run.write([run.answer(0, "brave " * 1000)])
     assembled = assemble(tmp_path)
@@ -341,6 +353,7 @@ def test_the_length_in_the_stubs_holds_the_longest_row(tmp_path: Path) -> None:
 
 
 def test_an_attribute_may_be_called_as_a_column_is(tmp_path: Path) -> None:
+    """Attributes whose names clash with Parquet columns get the prefix `cell_`; others keep their names."""
     pyarrow_parquet = pytest.importorskip("pyarrow.parquet")
     attributes = {"Model": ["a"], "completion": ["b"], "age": ["c"]}
     spec = Spec(name="clash", attributes=attributes, prompt="{Model}{completion}{age}")
@@ -352,6 +365,7 @@ def test_an_attribute_may_be_called_as_a_column_is(tmp_path: Path) -> None:
 
 
 def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pyarrow, assemble and export to Parquet name the extra to install."""
     heroes(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for make in (lambda: assemble(tmp_path, format="parquet"), lambda: export(tmp_path, format="parquet")):
@@ -361,6 +375,7 @@ def test_without_pyarrow_a_sentence_says_what_to_install(tmp_path: Path, monkeyp
 
 
 def test_the_command_takes_all_choices_and_says_what_is_next(tmp_path: Path) -> None:
+    """`assemble` accepts split, drop and format together and prints a next command that fits the result."""
     heroes(tmp_path / "runs" / "heroes")
     done = herogen("assemble", "heroes", "--split", "0.2", "--drop", "refused, length", "--json", cwd=tmp_path)
     found = last_json(done.stdout)

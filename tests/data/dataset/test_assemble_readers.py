@@ -52,6 +52,7 @@ def loaded(folder: Path | str, cache: Path) -> Any:
 def test_datasets_loads_each_folder_with_its_splits_and_nothing_besides(
     tmp_path: Path, assembled: Callable[..., Assembled], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Hugging Face datasets loads every format with exactly its splits and rows, also through TRL's stub."""
     for name in FORMATS:
         made = assembled(name, split=0.2)
         found = loaded(made.folder, tmp_path / "cache")
@@ -68,6 +69,7 @@ def test_datasets_loads_each_folder_with_its_splits_and_nothing_besides(
 
 
 def test_pandas_reads_lines_pairs_and_tables(assembled: Callable[..., Assembled], tmp_path: Path) -> None:
+    """pandas reads the JSONL, CSV and Parquet files with equal text, whole-number columns and UTC times."""
     pandas = pytest.importorskip("pandas")
     made = assembled("prompt-completion")
     lines, pairs = pandas.read_json(made.data, lines=True), pandas.read_csv(made.csv)
@@ -81,6 +83,7 @@ def test_pandas_reads_lines_pairs_and_tables(assembled: Callable[..., Assembled]
 
 
 def test_duckdb_reads_lines_and_tables(assembled: Callable[..., Assembled], tmp_path: Path) -> None:
+    """DuckDB queries the JSONL and Parquet files by path with the right row counts and sums."""
     duckdb = pytest.importorskip("duckdb")
     export(tmp_path / "run", format="parquet")
     with duckdb.connect() as database:
@@ -117,6 +120,7 @@ def tiny_model(texts: list[str]) -> tuple[Any, Any]:
 @pytest.mark.train
 @pytest.mark.filterwarnings("default")  # torch's and its friends' own
 def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+    """TRL knows every key of the stubs, and its trainers prepare all training rows of each kind."""
     trl = pytest.importorskip("trl")
     pytest.importorskip("torch")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -64,21 +64,25 @@ def test_a_cells_side_does_not_depend_on_the_lookups_around_it(
 
 
 def test_another_seed_chooses_other_cells() -> None:
+    """Twenty seeds give twenty different choices of validation cells."""
     grid = grid_of(7, 2, 7)
     assert 20 == len({tuple(sides_of(grid, 0.1, seed)) for seed in range(20)})
 
 
 def test_a_share_below_a_cell_a_block_is_met_over_many_blocks() -> None:
+    """A share smaller than one cell a block still comes out near its due over a large grid."""
     grid = grid_of(64, 1024)
     valid = sides_of(grid, 0.0005, 1)
     assert 20 <= sum(valid) <= 45  # 32.8 are due
 
 
 def test_a_new_value_of_the_first_attribute_moves_no_cell() -> None:
+    """Appending a value to the first attribute leaves every existing cell on its side of the split."""
     assert sides_of(grid_of(8, 2, 7), 0.1, 5)[:98] == sides_of(grid_of(7, 2, 7), 0.1, 5)
 
 
 def test_a_huge_grid_costs_what_its_rows_hold() -> None:
+    """Sides of cells in a grid of 10^12 are found without walking the grid."""
     grid = grid_of(1000, 1000, 1000, 1000)
     split = Split(grid, 0.5, 0)
     assert {TRAIN, VALID} == {split.side(10**12 - 1 - 7 * 10**9 * place) for place in range(20)}
@@ -91,6 +95,7 @@ def prompts_of(path: Path) -> set[str]:
 def test_answers_that_arrive_later_move_no_cell_and_a_cell_stays_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Later answers leave earlier prompts on their side, and the split stays balanced for every value."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # no pictures: they cost a second
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, f"Hero {index}.") for index in range(0, 294, 2))

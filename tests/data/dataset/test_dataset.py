@@ -31,6 +31,7 @@ def test_rows_come_in_grid_order_however_they_were_written(tmp_path: Path) -> No
 
 
 def test_p6_equal_keys_count_once_and_the_first_wins(tmp_path: Path) -> None:
+    """Answers with equal keys count once across segments: the first is kept and the others are counted."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(5, "first"), run.answer(2, "only"), run.answer(5, "second")])
     run.write([run.answer(5, "third")], segment=1)
@@ -42,6 +43,7 @@ def test_p6_equal_keys_count_once_and_the_first_wins(tmp_path: Path) -> None:
 
 
 def test_rows_of_another_plan_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Rows written under another plan are skipped and counted, even beyond the grid of this plan."""
     run = WrittenRun(tmp_path)
     other = Plan(run.spec, endpoint="completions", model="another")
     larger = Plan(run.spec.replace(repeats=9), endpoint="completions", model="model-1")
@@ -52,6 +54,7 @@ def test_rows_of_another_plan_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_row_is_read_as_it_was_written_less_its_checksum(tmp_path: Path) -> None:
+    """A row reads back with its exact text and fields in order, without the checksum."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(0, 'line\nbreak\r\n, "quoted" \u2028 \U0001f9b8 é', None)])
     (row,) = RunRows(tmp_path)
@@ -63,6 +66,7 @@ def test_a_row_is_read_as_it_was_written_less_its_checksum(tmp_path: Path) -> No
 
 
 def test_a_new_sub_prompt_in_the_manifest_costs_no_answer(tmp_path: Path) -> None:
+    """Rows are rendered with the manifest's current sub_prompt while the prompt asked stays as it was."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(0, "hero")])
     run.describe(run.spec.replace(sub_prompt="{power} ({age})"))
@@ -71,13 +75,15 @@ def test_a_new_sub_prompt_in_the_manifest_costs_no_answer(tmp_path: Path) -> Non
     assert row["prompt"].startswith("Imagine a complete")
 
 
-def test_a_line_that_is_being_written_is_not_there_yet(tmp_path: Path) -> None:
+def test_a_half_written_line_is_not_read(tmp_path: Path) -> None:
+    """An incomplete last line of the journal is ignored, as its writer may still be at work."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(0, "whole"), run.answer(1, "half")[:40]])
     assert texts(tmp_path) == ["whole"]
 
 
 def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
+    """A broken line before the end of the journal raises DamageError with its line number."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(0, "a"), run.answer(1, "b").replace(b'"b"', b'"x"'), run.answer(2, "c")])
     with pytest.raises(DamageError, match="line 2"):
@@ -85,6 +91,7 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
 
 
 def test_rows_scattered_over_a_huge_grid_cost_what_they_hold(tmp_path: Path) -> None:
+    """Three rows far apart in a grid of 10^12 cells are read in order at the cost of three rows."""
     digits = [str(number) for number in range(1000)]
     spec = Spec(name="huge", attributes={"a": digits, "b": digits, "c": digits, "d": digits}, prompt="{a}{b}{c}{d}")
     run = WrittenRun(tmp_path, spec)
@@ -93,6 +100,7 @@ def test_rows_scattered_over_a_huge_grid_cost_what_they_hold(tmp_path: Path) -> 
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    """A folder without a run raises RunFolderError, which says there is no run."""
     with pytest.raises(RunFolderError, match="no run"):
         RunRows(tmp_path)
 
@@ -112,6 +120,7 @@ def test_failures_lists_the_latest_per_task_most_frequent_first(tmp_path: Path) 
 
 
 def test_a_run_without_failures_has_no_groups(tmp_path: Path) -> None:
+    """A run in which nothing failed yields an empty list of failures."""
     WrittenRun(tmp_path)
     assert failures(tmp_path) == []
 
@@ -142,6 +151,7 @@ def test_a_run_without_failures_has_no_groups(tmp_path: Path) -> None:
     ],
 )
 def test_trimming_cuts_to_the_last_full_sentence(text: str, expected: str) -> None:
+    """Trimming keeps text up to the last full sentence, past abbreviations, decimals, list numbers and quotes."""
     assert expected == trim_to_sentence(text)
 
 
@@ -164,5 +174,6 @@ def test_trimming_keeps_whole_sentences_and_is_idempotent(text: str) -> None:
 
 
 def test_trimming_time_grows_with_the_text_and_no_faster() -> None:
+    """Trimming stays fast on 200,000 repeated stops, so no text can make it quadratic."""
     for piece in (".", ".*", "!)", "1.", "a.b"):
         assert trim_to_sentence(piece * 200_000 + "x") in ("", piece * 200_000)

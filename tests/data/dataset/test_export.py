@@ -68,6 +68,7 @@ def test_columns_are_attributes_question_answer_then_the_rest(tmp_path: Path) ->
 
 
 def test_every_answer_survives_the_csv(tmp_path: Path) -> None:
+    """Quotes, line breaks and other hazards come back unchanged from the exported CSV."""
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, text) for index, text in enumerate(HAZARDS))
     assert [row["response_txt"] for row in read(export(tmp_path).file)] == HAZARDS
@@ -76,6 +77,7 @@ def test_every_answer_survives_the_csv(tmp_path: Path) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5))
 def test_any_text_survives_the_raw_csv(tmp_path: Path, answers: list[str]) -> None:
+    """Any Unicode text comes back unchanged from a CSV written with `raw_csv`."""
     run = WrittenRun(tmp_path)
     run.folder.segment(0).unlink(missing_ok=True)
     run.write(run.answer(index, text) for index, text in enumerate(answers))
@@ -84,6 +86,7 @@ def test_any_text_survives_the_raw_csv(tmp_path: Path, answers: list[str]) -> No
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
 def test_p14_a_cell_that_a_spreadsheet_would_run_is_quoted_unless_raw(tmp_path: Path, text: str) -> None:
+    """Cells that start like a formula get a leading apostrophe in every column unless `raw_csv` is set."""
     spec = Spec(name="formulas", attributes={"a": [text.strip()]}, prompt="{a}", sub_prompt="{a}")
     run = WrittenRun(tmp_path, spec)
     run.write([run.answer(0, text, text, model=text, request_id=text)])
@@ -96,12 +99,14 @@ def test_p14_a_cell_that_a_spreadsheet_would_run_is_quoted_unless_raw(tmp_path: 
 
 @pytest.mark.parametrize("text", ["-5", "+5", "-3.25", "a=b", " =1", "'quoted'"])
 def test_what_no_spreadsheet_runs_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    """Numbers and text no spreadsheet evaluates are exported without an added apostrophe."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(0, text)])
     assert [text] == [row["response_txt"] for row in read(export(tmp_path).file)]
 
 
 def test_jsonl_holds_the_rows_without_their_checksum(tmp_path: Path) -> None:
+    """JSONL export has the journal's rows in grid order without their checksum, under dataset/rows.jsonl."""
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, text) for index, text in reversed(list(enumerate(HAZARDS))))
     exported = export(tmp_path, format="jsonl")
@@ -114,6 +119,7 @@ def test_jsonl_holds_the_rows_without_their_checksum(tmp_path: Path) -> None:
 
 
 def test_a_run_without_answers_gives_a_table_without_rows(tmp_path: Path) -> None:
+    """A run without answers exports a CSV of one header line and an empty JSONL."""
     WrittenRun(tmp_path)
     assert export(tmp_path).rows == 0
     assert len((tmp_path / "dataset" / "rows.csv").read_bytes().splitlines()) == 1
@@ -121,6 +127,7 @@ def test_a_run_without_answers_gives_a_table_without_rows(tmp_path: Path) -> Non
 
 
 def test_an_unknown_format_lists_the_valid_ones(tmp_path: Path) -> None:
+    """An unknown export format is named in the error, with csv, jsonl and parquet as the valid ones."""
     WrittenRun(tmp_path)
     with pytest.raises(InputError, match="'xml'") as caught:
         export(tmp_path, format="xml")
@@ -128,6 +135,7 @@ def test_an_unknown_format_lists_the_valid_ones(tmp_path: Path) -> None:
 
 
 def test_an_export_may_go_anywhere_but_over_a_runs_own_files(tmp_path: Path) -> None:
+    """Export writes to any path, yet refuses to overwrite a run's own files, even through a link."""
     run = WrittenRun(tmp_path / "run")
     run.write([run.answer(0, "paid for")])
     before = run.folder.segment(0).read_bytes()
@@ -150,7 +158,8 @@ def places(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     yield tmp_path / ("n" * 300), "can't be written"
 
 
-def test_a_place_that_is_none_for_a_file_is_named(tmp_path: Path) -> None:
+def test_an_unusable_output_path_is_named(tmp_path: Path) -> None:
+    """An output path that can't be a file is refused with a fix, and what lies there stays as it was."""
     run = WrittenRun(tmp_path / "run")
     run.write([run.answer(0, "a")])
     for place, words in places(tmp_path):
@@ -163,6 +172,7 @@ def test_a_place_that_is_none_for_a_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_write_permission_is_named(tmp_path: Path) -> None:
+    """Exporting into a folder without write permission raises an error that gives the system's reason."""
     run = WrittenRun(tmp_path / "run")
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(InputError, match="Permission denied"):
@@ -178,6 +188,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["csv", "jsonl"])
 def test_out_dash_puts_only_the_table_on_standard_output(tmp_path: Path, format_name: str) -> None:
+    """With `--out -`, stdout is byte for byte the exported file, and the row count goes to stderr."""
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, text) for index, text in enumerate(HAZARDS))
     done = command("export", f"{tmp_path}/", "--format", format_name, "--out", "-")
@@ -186,7 +197,8 @@ def test_out_dash_puts_only_the_table_on_standard_output(tmp_path: Path, format_
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_seen_enough_hears_no_complaint(tmp_path: Path) -> None:
+def test_a_reader_that_closes_early_sees_no_error(tmp_path: Path) -> None:
+    """When the reader closes the pipe after one line, export ends without a word on stderr."""
     run = WrittenRun(tmp_path)
     run.write(run.answer(index, "x" * 10_000) for index in range(200))
     arguments = [sys.executable, "-m", "herogen_async", "export", f"{tmp_path}/", "--out", "-"]
@@ -199,6 +211,7 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(tmp_path: Path) -> Non
 
 
 def test_json_and_a_table_do_not_share_standard_output(tmp_path: Path) -> None:
+    """`--json` with `--out -` exits 2, since both would write to standard output."""
     WrittenRun(tmp_path)
     done = herogen("export", f"{tmp_path}/", "--out", "-", "--json", cwd=tmp_path)
     assert done.returncode == 2

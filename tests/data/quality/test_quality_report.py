@@ -63,6 +63,7 @@ def size_of(png: bytes) -> tuple[int, int]:
 
 
 def test_p14_a_models_text_stays_text_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markup and control characters in a title or answer appear as text, with no active tag or handler."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     page = Page(files_of(flawed(), title=EVIL)["report.html"].decode())
     assert set() == {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "link", "a"}
@@ -72,6 +73,7 @@ def test_p14_a_models_text_stays_text_in_the_page(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_matplotlib_the_report_has_no_pictures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without matplotlib the report has no picture files and names the extra that would draw them."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     files = files_of(of(text(1), text(2)))
     assert ["quality.json", "report.html"] == list(files)
@@ -79,6 +81,7 @@ def test_without_matplotlib_the_report_has_no_pictures_and_says_so(monkeypatch: 
 
 
 def test_the_figures_name_every_flagged_row_and_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """quality.json has every kind of finding, and its totals equal the kinds listed row by row."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     told = json.loads(files_of(flawed())["quality.json"])
     found = {finding["kind"]: finding["rows"] for finding in told["findings"]}
@@ -89,6 +92,7 @@ def test_the_figures_name_every_flagged_row_and_are_json(monkeypatch: pytest.Mon
 
 
 def test_the_page_holds_its_pictures_loads_nothing_and_forbids_scripts() -> None:
+    """The HTML report embeds its three charts as data URLs, under a policy that forbids scripts and loading."""
     pytest.importorskip("matplotlib")
     files = files_of(flawed())
     names = ["coverage.png", "lengths.png", "duplication.png"]
@@ -113,6 +117,7 @@ GRIDS: dict[str, tuple[Mapping[str, Sequence[str]], dict[int, int]]] = {
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_the_coverage_of_any_grid_is_drawn(grid: tuple[Mapping[str, Sequence[str]], dict[int, int]]) -> None:
+    """Grids of any shape get a coverage chart of reasonable width and height."""
     pytest.importorskip("matplotlib")
     from herogen_async.data.charts.quality_charts import coverage
 

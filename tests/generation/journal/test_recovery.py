@@ -315,6 +315,7 @@ def test_a_run_without_a_journal_has_nothing_done(folder: RunFolder) -> None:
 
 
 def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
+    """Answers with equal keys count once across segments: the first is kept and the others are counted."""
     rewrite(folder, full_row(3) + full_row(4) + full_row(3, "another") + full_row(3))
     found = replay(folder, Lineage(PLAN))
     assert (2, 2) == (len(found.done), found.duplicates)

@@ -46,6 +46,7 @@ POWERS = {"power": ("invisibility", "flight", "turning lead into gold", "read in
     ],
 )
 def test_an_age_is_named_in_digits_or_words(age: str, text: str) -> None:
+    """An age counts as kept when it is stated in digits or words, even beside another age."""
     assert {"age": True} == kept(text, {"age": age}, AGES)
 
 
@@ -65,7 +66,8 @@ def test_an_age_is_named_in_digits_or_words(age: str, text: str) -> None:
         ("90", "nineties"),
     ],
 )
-def test_another_age_or_a_part_of_a_number_is_none(age: str, text: str) -> None:
+def test_other_ages_and_parts_of_numbers_do_not_count(age: str, text: str) -> None:
+    """Larger numbers, decades, ordinals and another age beside the digits don't count as the age."""
     assert {"age": False} == kept(text, {"age": age}, AGES)
 
 
@@ -82,7 +84,8 @@ def test_another_age_or_a_part_of_a_number_is_none(age: str, text: str) -> None:
         ("woman", "SHE'S here", True),
     ],
 )
-def test_a_gender_is_what_most_words_speak_of(gender: str, text: str, is_kept: bool) -> None:
+def test_the_gender_is_the_one_most_words_refer_to(gender: str, text: str, is_kept: bool) -> None:
+    """Gender follows the majority of gendered words; ties, none or parts of words don't count."""
     assert {"gender": is_kept} == kept(text, {"gender": gender}, GENDERS)
 
 
@@ -109,10 +112,12 @@ def test_a_gender_is_what_most_words_speak_of(gender: str, text: str, is_kept: b
     ],
 )
 def test_any_other_value_is_named_literally_or_by_its_words_in_any_form(value: str, text: str, is_named: bool) -> None:
+    """A value counts as named literally or by its words in another form, but not by a mere likeness."""
     assert is_named == names(text, value)
 
 
-def test_wilsons_interval_is_that_of_the_textbook() -> None:
+def test_wilson_intervals_match_textbook_values() -> None:
+    """The 95 % Wilson interval matches textbook values, also at zero and at all."""
     low, high = Share(8, 10).interval
     assert (0.4902, 0.9433) == (round(low, 4), round(high, 4))
     assert (0.0, 0.1072) == tuple(round(end, 4) for end in Share(0, 32).interval)
@@ -120,12 +125,14 @@ def test_wilsons_interval_is_that_of_the_textbook() -> None:
 
 
 def test_distinctness_counts_different_runs_of_words() -> None:
+    """Distinctness is the share of different word sequences, without case and punctuation, or None if none."""
     assert 1.0 == distinct(["a b", "c d"], 2)
     assert 0.5 == distinct(["a b", "A, b!"], 1)
     assert None is distinct(["a"], 2)
 
 
-def test_a_copy_is_told_from_an_answer_of_its_own() -> None:
+def test_a_copy_is_told_from_an_original_answer() -> None:
+    """Training text counts as copied despite case or an added ending, while a reworded one does not."""
     text = "A tall hero who walks through walls and never says a word to anybody at all."
     copies = Copies([text, "Short one."])
     assert copies.has(text.upper() + " Really.")
@@ -149,6 +156,7 @@ def test_held_out_questions_are_asked_where_there_are_some(tmp_path: Path) -> No
 
 
 def test_without_a_split_cells_of_the_grid_are_drawn_by_seed(tmp_path: Path) -> None:
+    """Without a split, questions are drawn from the grid by seed, and never more than there are cells."""
     tuned = tuned_model(tmp_path, "http://127.0.0.1:9/v1")
     one, again, other = (choose(tuned, 5, seed) for seed in (1, 1, 2))
     assert one == again != other
@@ -177,14 +185,16 @@ def test_rows_that_changed_since_the_tuning_are_not_looked_at(tmp_path: Path) ->
     assert "copied from training" not in evaluation.tuned.shares
 
 
-def test_without_anything_to_ask_it_says_what_helps(tmp_path: Path) -> None:
+def test_with_nothing_to_ask_the_fix_names_split(tmp_path: Path) -> None:
+    """A model without grid or held-out rows raises an error whose fix names `--split`."""
     tuned = tuned_model(tmp_path, "http://127.0.0.1:9/v1", Recipe())
     with pytest.raises(InputError, match="no questions for") as told:
         choose(tuned, 5, 1)
     assert "--split" in str(told.value.fix)
 
 
-def test_a_cell_is_kept_to_when_each_of_its_values_is() -> None:
+def test_a_cell_is_kept_when_each_of_its_values_is() -> None:
+    """The whole-cell share counts an answer only when every attribute value is kept."""
     asked = Question("40, man, flight", {"age": "40", "gender": "man", "power": "flight"})
     texts = ("A 40-year-old man who flies.", "A 40-year-old man who swims.")
     side = score([(asked, Answer(asked.prompt, text, "stop", True, "m")) for text in texts], "m", HEROES, None, None)
@@ -287,5 +297,6 @@ def test_p4_the_tuned_answers_outlive_an_error_in_the_turn_of_the_base(tmp_path:
 
 
 def test_without_any_answer_it_says_why(tmp_path: Path) -> None:
+    """When the server refuses every question, the evaluation raises EndpointRefused and says so."""
     with pytest.raises(EndpointRefused, match="no question was answered"):
         evaluated(tmp_path, lambda asked: error(400, "content_filter", "no"), 2)

@@ -65,6 +65,7 @@ TEXTS = {
 
 
 def test_standard_output_is_exactly_the_completion_and_a_newline(tmp_path: Path) -> None:
+    """Stdout is the answer's exact text plus one newline, and the next step goes to stderr."""
     sent = list(TEXTS)
     with FakeServer(lambda asked: answer(asked, sent[int(asked.prompt[0])])) as server:
         tuned_model(tmp_path, server.url)
@@ -74,7 +75,9 @@ def test_standard_output_is_exactly_the_completion_and_a_newline(tmp_path: Path)
             assert "Next: herogen-async query heroes --chat" in result.stderr
 
 
-def test_a_models_name_is_shown_as_it_is_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_models_name_is_not_markup_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Square brackets in a model's name are shown as text by the waiting display."""
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -87,7 +90,8 @@ def test_a_models_name_is_shown_as_it_is_while_it_is_waited_for(monkeypatch: pyt
     assert "asking ft:m:org::[red]1 ..." in terminal.getvalue()
 
 
-def test_of_two_models_the_one_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_of_two_models_the_missing_one_is_named(tmp_path: Path) -> None:
+    """When only the base model is gone, the error names the base model."""
     missing = error(404, "model_not_found", "no such model")
     with FakeServer(lambda _: missing, ("ft-hero",)) as server:
         tuned_model(tmp_path, server.url)
@@ -97,12 +101,14 @@ def test_of_two_models_the_one_that_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_the_next_step_asks_the_same_model_at_the_same_server(tmp_path: Path) -> None:
+    """The next command repeats model, server and endpoint of the query."""
     with FakeServer(says(" x")) as server:
         result = query_here(tmp_path, "some model", "hi", base_url=server.url, endpoint="chat")
     assert f"Next: herogen-async query 'some model' --base-url {server.url} --endpoint chat --chat\n" in result.stderr
 
 
 def test_an_attribute_with_the_name_of_an_option_is_given_as_json(tmp_path: Path) -> None:
+    """An attribute named like an option is refused as a flag, with JSON on standard input as the way."""
     recipe = Recipe(sub_prompt="{seed}, {model}", attributes={"seed": ("oak", "elm"), "model": ("a", "b")})
     with FakeServer(says(" x")) as server:
         tuned_model(tmp_path, server.url, recipe)
@@ -116,6 +122,7 @@ def test_an_attribute_with_the_name_of_an_option_is_given_as_json(tmp_path: Path
 
 
 def test_separator_and_stop_are_added_and_never_twice(tmp_path: Path) -> None:
+    """Prompts with or without the separator are all sent with it exactly once, and with the recorded stop."""
     with FakeServer(says(" x")) as server:
         tuned_model(tmp_path, server.url)
         query_here(tmp_path, "heroes", *["40, woman, Healing", "40, woman, Healing ->", "40, woman, Healing -> "])
@@ -162,9 +169,10 @@ def test_attributes_are_taken_as_flags(tmp_path: Path) -> None:
         ("hi", {"chat": True}, ("--chat takes its questions interactively",)),
     ],
 )
-def test_wrong_words_are_told_in_a_sentence(
+def test_invalid_arguments_are_explained_in_a_sentence(
     tmp_path: Path, words: str, options: dict[str, Any], told: tuple[str, ...]
 ) -> None:
+    """Each wrong flag or value exits 2 with nothing on stdout and the nearest or valid choice."""
     tuned_model(tmp_path, "http://127.0.0.1:9/v1")
     result = query_here(tmp_path, "heroes", *shlex.split(words), **options)
     assert (2, "") == (result.returncode, result.stdout)
@@ -172,21 +180,24 @@ def test_wrong_words_are_told_in_a_sentence(
         assert each in result.stderr
 
 
-def test_a_run_without_a_fine_tune_says_the_command(tmp_path: Path) -> None:
+def test_a_run_without_a_fine_tune_names_the_command(tmp_path: Path) -> None:
+    """Querying a run that has no tuned model exits 2 and names `herogen-async finetune`."""
     (tmp_path / "runs" / "empty").mkdir(parents=True)
     result = herogen("query", "empty", "hi", cwd=tmp_path, OPENAI_API_KEY="k")
     assert 2 == result.returncode
     assert "herogen-async finetune" in result.stderr
 
 
-def test_a_missing_key_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
+    """A hosted server without a key exits 2 with a sentence that OPENAI_API_KEY is not set."""
     tuned_model(tmp_path, "https://models.example/v1")
     result = query_here(tmp_path, "heroes", "hi")
     assert 2 == result.returncode
     assert "OPENAI_API_KEY is not set" in result.stderr
 
 
-def test_a_model_that_is_gone_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+def test_a_missing_model_is_named_with_those_that_are_served(tmp_path: Path) -> None:
+    """A model the server no longer knows exits 3 after one request and lists the served ones."""
     gone = error(404, "model_not_found", "The model 'ft-hero' does not exist")
     with FakeServer(lambda _: gone, models=("ft-other", "base-1")) as server:
         tuned_model(tmp_path, server.url)
@@ -199,7 +210,8 @@ def test_a_model_that_is_gone_is_told_with_those_that_are_there(tmp_path: Path) 
     assert 'Next: herogen-async query ft-hero "..."\n' in result.stderr
 
 
-def test_any_model_of_a_server_is_asked_by_its_name(tmp_path: Path) -> None:
+def test_any_model_of_a_server_can_be_queried_by_name(tmp_path: Path) -> None:
+    """A model without a recipe is asked by name, with the default separator only on completions."""
     with FakeServer(says(" x")) as server:
         assert 0 == query_here(tmp_path, "other", "hi", base_url=server.url).returncode
         chat = query_here(tmp_path, "other", "hi", base_url=server.url, endpoint="chat")
@@ -209,6 +221,7 @@ def test_any_model_of_a_server_is_asked_by_its_name(tmp_path: Path) -> None:
 
 
 def test_samples_have_seeds_of_their_own_and_come_in_order(tmp_path: Path) -> None:
+    """Samples take consecutive seeds from the one given, and answers come in question order with headers."""
     with FakeServer(lambda asked: answer(asked, f" seed {asked.body['seed']}")) as server:
         tuned_model(tmp_path, server.url)
         result = query_here(tmp_path, "heroes", "a", "b", samples=2, seed=7)
@@ -218,6 +231,7 @@ def test_samples_have_seeds_of_their_own_and_come_in_order(tmp_path: Path) -> No
 
 
 def test_json_is_an_object_an_answer_and_says_whether_the_model_stopped(tmp_path: Path) -> None:
+    """With `--json` each answer is one object, which counts as stopped by reason or by the ending in its text."""
     replies = [says(" one", "length"), says(" two END but the stop was ignored", "length"), says(" three")]
     with FakeServer(lambda asked: replies[int(asked.prompt[0])](asked)) as server:
         tuned_model(tmp_path, server.url)
@@ -235,7 +249,8 @@ def test_json_is_an_object_an_answer_and_says_whether_the_model_stopped(tmp_path
     assert told[0]["latency_ms"] >= 0
 
 
-def test_an_answer_that_was_cut_off_is_told_beside_it(tmp_path: Path) -> None:
+def test_a_cut_off_answer_is_noted_on_stderr(tmp_path: Path) -> None:
+    """A cut-off answer is printed as it is, and stderr gives its length and `--max-tokens`."""
     with FakeServer(says(" one", "length")) as server:
         tuned_model(tmp_path, server.url)
         result = query_here(tmp_path, "heroes", "x")
@@ -243,7 +258,9 @@ def test_an_answer_that_was_cut_off_is_told_beside_it(tmp_path: Path) -> None:
     assert "cut off after 20 tokens; raise --max-tokens" in result.stderr
 
 
-def test_one_refused_question_takes_nothing_from_the_others(tmp_path: Path) -> None:
+def test_one_refused_question_leaves_the_others_answered(tmp_path: Path) -> None:
+    """A refused question exits 1 and keeps its place among the answers, with its kind of error."""
+
     def behaviour(asked: Asked) -> Reply:
         return error(400, "content_filter", "no") if asked.prompt.startswith("bad") else answer(asked, " fine")
 
@@ -258,14 +275,16 @@ def test_one_refused_question_takes_nothing_from_the_others(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("failure", [error(503), error(429, retry_after="0")])
-def test_what_passes_is_tried_again(tmp_path: Path, failure: Reply) -> None:
+def test_transient_failures_are_retried(tmp_path: Path, failure: Reply) -> None:
+    """A 503 or 429 is followed by a second attempt whose answer is printed."""
     with FakeServer(lambda asked: answer(asked, " fine") if asked.number else failure) as server:
         tuned_model(tmp_path, server.url)
         result = query_here(tmp_path, "heroes", "a")
     assert (0, "fine\n", 2) == (result.returncode, result.stdout, len(server.asked))
 
 
-def test_the_untuned_model_is_put_beside(tmp_path: Path) -> None:
+def test_compare_shows_the_untuned_model_beside_the_tuned(tmp_path: Path) -> None:
+    """`--compare base` asks both models and shows both answers, with how each ended, also in JSON."""
     with FakeServer(taught) as server:
         tuned_model(tmp_path, server.url)
         words = ("query", "heroes", "--age", "40", "--gender", "woman", "--power", "flight", "--compare", "base")
@@ -279,7 +298,9 @@ def test_the_untuned_model_is_put_beside(tmp_path: Path) -> None:
     assert ("base-1", False) == (told["base"]["model"], told["base"]["stopped"])
 
 
-def test_what_was_answered_is_shown_where_the_base_can_not_be_asked(tmp_path: Path) -> None:
+def test_answers_are_shown_even_if_the_base_model_is_missing(tmp_path: Path) -> None:
+    """When the base model is unknown the tuned answer is still printed, and the exit code is 3."""
+
     def behaviour(asked: Asked) -> Reply:
         return answer(asked, " fine") if asked.body["model"] == "ft-hero" else error(404, "model_not_found", "model?")
 
@@ -304,7 +325,8 @@ def test_two_texts_stand_side_by_side_where_there_is_room() -> None:
     assert "\x1b" not in "".join(beside(("t", "\x1b[2J"), right, 100))
 
 
-def test_flags_are_told_from_questions() -> None:
+def test_flags_are_separated_from_questions() -> None:
+    """Attribute flags are split from questions, and negative numbers or dashed text stay questions."""
     assert (["a b", "-5", "-- x"], {"hair_colour": "red", "age": "-1"}) == split_flags(
         ["a b", "--hair-colour", "red", "-5", "--age=-1", "-- x"]
     )
@@ -321,6 +343,7 @@ def test_flags_are_told_from_questions() -> None:
     ],
 )
 def test_a_line_of_standard_input_is_a_question(line: str, question: str) -> None:
+    """Plain text, prompt objects, attribute objects and chat messages all become the right question."""
     assert question == question_of_line(line, HEROES, "line 1")
 
 
@@ -334,19 +357,22 @@ def test_a_line_of_standard_input_is_a_question(line: str, question: str) -> Non
         ('{"age": 40, "gender": "man", "power": "x", "hat": "red"}', "unknown attribute 'hat'"),
     ],
 )
-def test_a_line_that_is_no_question_is_named(line: str, told: str) -> None:
+def test_an_invalid_input_line_is_named(line: str, told: str) -> None:
+    """A line that is broken JSON or lacks a usable question is refused with its number and reason."""
     with pytest.raises(InputError, match=told):
         question_of_line(line, HEROES, "line 3")
 
 
 def test_attributes_need_a_recorded_template() -> None:
+    """Attributes can't be turned into a prompt when the recipe has no recorded template."""
     with pytest.raises(InputError, match="no question template on record"):
         question_from({"age": "40"}, Recipe())
 
 
 @pytest.mark.embedded
 @pytest.mark.slow
-def test_the_embedded_model_is_asked_with_nothing_but_this_machine(tmp_path: Path, weights: Weights) -> None:
+def test_the_embedded_model_answers_without_a_server(tmp_path: Path, weights: Weights) -> None:
+    """The embedded model answers each question twice on this machine, within the token limit."""
     result = query_here(tmp_path, "embedded", "40, woman, Healing", "18, man", max_tokens=4, samples=2, json=True)
     assert 0 == result.returncode, result.stderr
     told = [json.loads(line) for line in result.stdout.splitlines()]

@@ -30,6 +30,7 @@ def typed(folder: Path, server: FakeServer, *lines: str) -> tuple[str, str]:
 
 
 def test_questions_are_answered_one_after_the_other_until_the_end(tmp_path: Path) -> None:
+    """The chat shows an example, answers each typed question in turn, and ends with `Bye.`."""
     with FakeServer(lambda asked: answer(asked, f" {asked.prompt} indeed")) as server:
         out, err = typed(tmp_path, server, "40, woman, flight", "18, man, telepathy ->")
     assert "40, woman, flight -> indeed\n18, man, telepathy -> indeed\n" == out
@@ -38,7 +39,8 @@ def test_questions_are_answered_one_after_the_other_until_the_end(tmp_path: Path
     assert err.endswith("Bye.\n")
 
 
-def test_what_is_set_holds_for_the_questions_after_it(tmp_path: Path) -> None:
+def test_chat_settings_hold_for_later_questions(tmp_path: Path) -> None:
+    """Temperature, samples and comparison set by command apply from the next question on."""
     with FakeServer(taught) as server:
         out, err = typed(
             tmp_path, server, "/temperature 0.3", "/samples 2", "/compare", "40, woman, x", "/compare", "18, man, y"
@@ -68,7 +70,8 @@ def test_an_empty_line_asks_for_the_attributes(tmp_path: Path) -> None:
         ("/help", "/compare           the untuned model's answers"),
     ],
 )
-def test_a_wrong_command_is_told_and_the_playground_goes_on(tmp_path: Path, line: str, told: str) -> None:
+def test_an_invalid_chat_command_is_explained_and_chat_goes_on(tmp_path: Path, line: str, told: str) -> None:
+    """A wrong command is explained, the next question is answered, and `/quit` ends the chat."""
     with FakeServer(taught) as server:
         out, err = typed(tmp_path, server, line, "40, woman, x", "/quit", "never, asked, this")
     assert told in err
@@ -78,6 +81,7 @@ def test_a_wrong_command_is_told_and_the_playground_goes_on(tmp_path: Path, line
 
 @pytest.mark.slow
 def test_ctrl_c_stops_an_answer_and_ctrl_d_leaves(tmp_path: Path) -> None:
+    """In a terminal Ctrl-C stops the pending answer, the chat goes on, and Ctrl-D exits 0."""
     flying = threading.Event()
 
     def behaviour(asked: Asked) -> Reply:

@@ -98,7 +98,8 @@ def test_answers_come_in_order_and_never_too_many_are_held() -> None:
     assert held <= 8 * AHEAD + 1
 
 
-def test_a_question_that_waits_for_its_next_try_holds_no_place() -> None:
+def test_a_question_waiting_for_its_retry_holds_no_slot() -> None:
+    """With one slot, a retried question still comes first in the output while the others go ahead."""
     tries: dict[int, int] = {}
 
     async def ask(number: int) -> Completion:
@@ -136,7 +137,8 @@ def test_a_429_makes_all_wait_and_costs_no_attempt() -> None:
     assert 14 == len(times)
 
 
-def test_while_the_server_wants_a_pause_nobody_asks() -> None:
+def test_nothing_is_asked_while_the_server_wants_a_pause() -> None:
+    """After a retry-after of five seconds, no question is sent before they are over."""
     times: list[float] = []
 
     async def ask(number: int) -> Completion:
@@ -180,7 +182,8 @@ def test_a_park_hands_on_what_was_answered() -> None:
     assert [0, 1, 2, 3, 4, 6] == [outcome.question for outcome in outcomes]
 
 
-def test_a_server_that_is_not_there_is_told_soon() -> None:
+def test_an_unreachable_server_is_reported_soon() -> None:
+    """Refused connections raise EndpointRefused after three attempts."""
     calls = 0
 
     async def ask(number: int) -> Completion:
@@ -199,7 +202,9 @@ def test_a_server_that_is_not_there_is_told_soon() -> None:
     assert 3 == calls
 
 
-def test_a_given_up_question_keeps_its_place() -> None:
+def test_a_failed_question_keeps_its_place() -> None:
+    """An outcome with an error stays in order between the answered ones."""
+
     async def ask(number: int) -> Completion:
         if number == 1:
             raise EndpointError("never")
@@ -338,7 +343,8 @@ def test_a_denial_is_told_at_once_where_no_more_may_come() -> None:
     assert run_virtual(work()) < 1
 
 
-def test_lines_are_read_no_further_ahead_than_they_are_asked() -> None:
+def test_input_lines_are_read_only_slightly_ahead() -> None:
+    """An endless input is read only a fixed number of lines ahead of the questions taken."""
     read = 0
 
     def endless() -> Iterator[str]:
@@ -379,6 +385,7 @@ def test_a_stream_that_breaks_ends_the_questions_with_what_it_said() -> None:
 
 
 def test_a_thousand_lines_come_back_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand lines of standard input are answered in order, with at most 16 requests in flight."""
     lines = [f"{number}, woman, flight" for number in range(1000)]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n\n".join(lines) + "\n"))
     with FakeServer(lambda asked: answer(asked, f" {asked.prompt}")) as server:
@@ -389,9 +396,8 @@ def test_a_thousand_lines_come_back_in_their_order(tmp_path: Path, monkeypatch: 
     assert server.most_in_flight <= 16
 
 
-def test_when_nobody_reads_the_answers_any_more_nothing_more_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_output_stops_further_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed stdout raises Interrupted, and only the questions in progress have been sent."""
     reader, writer = os.pipe()
     os.close(reader)
     out = io.TextIOWrapper(os.fdopen(writer, "wb", 0), write_through=True)
@@ -414,9 +420,10 @@ def test_when_nobody_reads_the_answers_any_more_nothing_more_is_asked(
         ("\n  \n", "standard input is empty"),
     ],
 )
-def test_bad_input_is_told_and_what_came_before_it_is_answered(
+def test_bad_input_is_reported_after_earlier_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
 ) -> None:
+    """Bad or empty input exits 2 with a reason, after the lines before it are answered."""
     monkeypatch.setattr("sys.stdin", io.StringIO(given))
     with FakeServer(lambda asked: answer(asked, " fine")) as server:
         tuned_model(tmp_path, server.url)
@@ -425,7 +432,8 @@ def test_bad_input_is_told_and_what_came_before_it_is_answered(
     assert told in result.stderr
 
 
-def test_p14_what_a_model_says_moves_no_cursor(tmp_path: Path) -> None:
+def test_p14_a_models_answer_can_not_move_the_cursor(tmp_path: Path) -> None:
+    """Escape and direction characters in an answer never reach the terminal, compared or not."""
     evil = " \x1b[2J\x9b31m\u202etxt\r"
 
     def behaviour(asked: Asked) -> Reply:
