@@ -28,11 +28,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def test_a_known_models_price_is_from_the_wheel_and_reaches_no_network() -> None:
+def test_a_known_models_price_needs_no_network() -> None:
+    """The price of a known model comes from the installed package, cached input included."""
     assert Price(0.4, 1.6, SOURCE, 0.1) == price_of("gpt-4.1-mini", OPENAI, at=AT)
 
 
-def test_batch_and_flex_have_their_own_price_where_the_package_knows_one() -> None:
+def test_batch_and_flex_have_their_own_price_where_known() -> None:
+    """Batch and flex cost half the standard price; `auto` costs the standard price."""
     assert Price(0.2, 0.8, SOURCE, 0.1) == price_of("gpt-4.1-mini", OPENAI, at=AT, tier="batch")
     assert price_of("gpt-4.1-mini", OPENAI, at=AT) == price_of("gpt-4.1-mini", OPENAI, at=AT, tier="auto")
     standard, flex = price_of("gpt-5-mini", OPENAI, at=AT), price_of("gpt-5-mini", OPENAI, at=AT, tier="flex")
@@ -41,7 +43,8 @@ def test_batch_and_flex_have_their_own_price_where_the_package_knows_one() -> No
     assert standard.input_usd / 2 == flex.input_usd
 
 
-def test_a_tier_that_the_package_does_not_know_has_no_price() -> None:
+def test_an_unknown_tier_has_no_price() -> None:
+    """A tier that is unknown, or not yet listed at that date, has no price rather than a guess."""
     assert price_of("gpt-4.1-mini", OPENAI, at=AT, tier="sometime") is None
     before_batch_was_listed = datetime(2020, 1, 1, tzinfo=UTC)
     assert price_of("gpt-4.1-mini", OPENAI, at=before_batch_was_listed, tier="batch") is None
@@ -59,34 +62,39 @@ def test_a_tier_that_the_package_does_not_know_has_no_price() -> None:
         ("sonar", "https://api.perplexity.ai"),  # a fee a request besides
     ],
 )
-def test_what_is_not_known_is_none_and_so_is_all_that_follows(model: str, base_url: str | None) -> None:
+def test_an_unknown_price_makes_cost_and_estimate_none(model: str, base_url: str | None) -> None:
+    """An unknown model or server has no price, and cost and estimate are then None."""
     price = price_of(model, base_url, at=AT)
     assert price is None
     assert cost({"prompt_tokens": 10, "completion_tokens": 10}, price) is None
     assert estimate(10, 10, price) is None
 
 
-def test_a_price_that_rises_with_the_prompt_is_that_of_the_longest() -> None:
+def test_a_price_that_rises_with_length_uses_the_longest() -> None:
+    """Where price depends on prompt length, the longest prompt decides which price applies."""
     url, model = "https://generativelanguage.googleapis.com/v1beta/openai", "gemini-2.5-pro"
     short, long = price_of(model, url, at=AT), price_of(model, url, at=AT, longest_prompt=300_000)
     assert (1.25, 10.0) == (short and (short.input_usd, short.output_usd))
     assert (2.5, 15.0) == (long and (long.input_usd, long.output_usd))
 
 
-def test_a_price_by_hand_overrules_all() -> None:
+def test_a_price_by_hand_overrides_all() -> None:
+    """A price given by hand replaces a known price and serves an unknown model, even at zero."""
     assert Price(0.5, 2.0, "--price") == price_of("gpt-4.1-mini", OPENAI, at=AT, by_hand="0.5, 2")
     assert Price(0.0, 0.0, "--price") == price_of("mine", None, at=AT, by_hand="0,0")
 
 
 @pytest.mark.parametrize("wrong", ["", "1", "1,2,3", "a,b", "-1,2", "1,-2", "nan,1", "1,inf", "0.4;1.6"])
-def test_a_price_by_hand_that_is_none_says_how_to_give_one(wrong: str) -> None:
+def test_an_invalid_price_by_hand_says_how_to_give_one(wrong: str) -> None:
+    """An invalid price is quoted in an input error that shows the form `--price IN,OUT`."""
     with pytest.raises(InputError) as raised:
         price_of("m", None, at=AT, by_hand=wrong)
     assert repr(wrong) in raised.value.message
     assert "--price IN,OUT" in (raised.value.fix or "")
 
 
-def test_a_sum_of_usage_costs_what_the_package_reckons_for_it() -> None:
+def test_summed_usage_costs_what_the_package_computes() -> None:
+    """Cost from summed usage equals the price package's own result, cached tokens included."""
     from genai_prices import Usage, calc_price
 
     usage = {"prompt_tokens": 12_345, "completion_tokens": 678, "total_tokens": 13_023, "cached_tokens": 1_000}
@@ -99,16 +107,19 @@ def test_a_sum_of_usage_costs_what_the_package_reckons_for_it() -> None:
     assert pytest.approx(float(theirs.total_price)) == cost(usage, price_of("gpt-4.1-mini", OPENAI, at=AT))
 
 
-def test_reasoning_that_only_the_total_counts_is_paid_for() -> None:
+def test_reasoning_counted_only_in_the_total_is_charged() -> None:
+    """Tokens that appear only in the total are charged as answer tokens."""
     usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 200}
     assert pytest.approx((100 * 1 + 100 * 2) / 1e6) == cost(usage, Price(1.0, 2.0, "--price"))
 
 
-def test_an_estimate_is_the_same_sum() -> None:
+def test_an_estimate_uses_the_same_formula_as_cost() -> None:
+    """An estimate of 1M prompt and 0.5M answer tokens multiplies them by their prices."""
     assert pytest.approx(0.4 + 0.8) == estimate(1e6, 0.5e6, Price(0.4, 1.6, "--price"))
 
 
-def test_only_a_run_on_somebody_elses_server_loads_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_remote_run_loads_the_price_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loopback server or a price by hand doesn't import the price package."""
     for name in [name for name in sys.modules if name.split(".")[0] == "genai_prices"]:
         monkeypatch.delitem(sys.modules, name)
     price_of("m", "http://127.0.0.1:1/v1", at=AT)

@@ -63,7 +63,8 @@ def retried(triage: Triage, error: EndpointError, attempt: int = 1, now: float =
 
 
 @pytest.mark.parametrize("error", [RequestTimeout("x"), ServerFault("x"), BadAnswer("x"), ConnectionFailed("x")])
-def test_the_servers_trouble_is_tried_again_and_costs_an_attempt(error: RetryableError) -> None:
+def test_a_server_failure_is_retried_and_costs_an_attempt(error: RetryableError) -> None:
+    """Timeouts, faults, bad answers and lost connections count as attempts and pause no other call."""
     decision = retried(after_an_answer(), error)
     assert decision.counts
     assert 0 == decision.pause_s
@@ -78,7 +79,8 @@ def test_i6_trouble_of_pace_or_network_costs_no_attempt(error: RetryableError) -
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_a_refused_row_is_given_up_and_the_run_goes_on(answered: bool) -> None:
+def test_a_refused_row_fails_and_the_run_continues(answered: bool) -> None:
+    """A refused row fails at once and doesn't park the run, even before the first answer."""
     triage = after_an_answer() if answered else Triage()
     assert GiveUp() == triage.judge(RowRefused("x"), 1, 0.0)
 
@@ -92,12 +94,14 @@ def test_what_no_row_can_pass_parks_the_run_at_once(answered: bool) -> None:
     assert Park(ParkReason.KEY_REFUSED, "bad key", "mend it") == triage.judge(refused, 1, 0.0)
 
 
-def test_an_error_of_no_known_kind_gives_its_row_up() -> None:
+def test_an_unknown_error_fails_its_row() -> None:
+    """An endpoint error of no known kind fails its row without a retry."""
     assert GiveUp() == after_an_answer().judge(EndpointError("x"), 1, 0.0)
 
 
 @pytest.mark.parametrize("most", [1, 3, MAX_ATTEMPTS])
-def test_a_row_is_given_up_after_its_last_attempt(most: int) -> None:
+def test_a_row_fails_after_its_last_attempt(most: int) -> None:
+    """A row is retried until its maximum number of attempts, and the last one fails it."""
     triage = after_an_answer(most)
     decisions = [triage.judge(ServerFault("x"), attempt, 0.0) for attempt in range(1, most + 1)]
     assert all(isinstance(decision, Retry) for decision in decisions[:-1])
@@ -124,7 +128,8 @@ def test_what_the_server_asks_for_is_the_least_wait_of_all(error: RetryableError
 
 
 @pytest.mark.parametrize("asked", [0.0, None])
-def test_a_429_that_asks_for_no_wait_still_makes_one(asked: float | None) -> None:
+def test_a_429_without_a_wait_still_causes_a_pause(asked: float | None) -> None:
+    """A 429 that asks for no wait, or for zero seconds, still pauses sending."""
     assert retried(after_an_answer(), asking_for(RateLimited("x"), asked)).pause_s > 0
 
 
@@ -140,20 +145,23 @@ def test_a_server_that_names_no_time_is_asked_ever_more_rarely() -> None:
     assert retried(triage, RateLimited("x"), now=now).pause_s <= FIRST_WAIT_S
 
 
-def test_a_hundred_calls_that_are_refused_at_once_count_as_one() -> None:
+def test_a_hundred_simultaneous_429s_count_as_one() -> None:
+    """A hundred 429s at the same moment cause no longer wait than the first one."""
     triage = after_an_answer()
     waits = [retried(triage, RateLimited("x"), now=0.0).after_s for _ in range(100)]
     assert max(waits) <= FIRST_WAIT_S
 
 
-def test_429s_never_empty_the_quota_and_never_park() -> None:
+def test_rate_limits_never_use_quota_and_never_park() -> None:
+    """Five thousand 429s leave the retry quota untouched and never park the run."""
     triage = after_an_answer()
     for number in range(5000):
         retried(triage, RateLimited("x"), now=number / 10)
     assert RetryQuota.SIZE == triage.quota.left
 
 
-def test_a_server_that_only_fails_empties_the_quota_and_parks_the_run() -> None:
+def test_a_server_that_only_fails_parks_by_retry_quota() -> None:
+    """A server that only fails uses up the retry quota and parks the run with its last error and a fix."""
     triage = after_an_answer()
     allowed = RetryQuota.SIZE // RetryQuota.RETRY_COST
     for _ in range(allowed):
@@ -165,7 +173,8 @@ def test_a_server_that_only_fails_empties_the_quota_and_parks_the_run() -> None:
     assert decision.fix
 
 
-def test_one_failure_in_twenty_never_empties_the_quota() -> None:
+def test_one_failure_in_twenty_never_uses_up_the_quota() -> None:
+    """At a failure rate of 5 %, more than half of the retry quota remains."""
     triage = after_an_answer()
     for _ in range(2000):
         retried(triage, ServerFault("x"))
@@ -174,7 +183,8 @@ def test_one_failure_in_twenty_never_empties_the_quota() -> None:
     assert triage.quota.left > RetryQuota.SIZE / 2
 
 
-def test_successes_never_save_up_more_than_the_quota() -> None:
+def test_successes_never_exceed_the_quota() -> None:
+    """Successes refill the retry quota only up to its size."""
     quota = RetryQuota()
     for _ in range(10):
         quota.earn()
@@ -193,7 +203,8 @@ def test_a_run_without_any_answer_parks_after_a_few_failures(kind: type[Endpoint
     assert decision.fix
 
 
-def test_a_row_timeout_shorter_than_the_answers_is_told_to_be_longer() -> None:
+def test_a_row_timeout_below_the_latency_suggests_a_longer() -> None:
+    """If every row times out from the start, the run parks and suggests a longer --row-timeout."""
     triage = Triage()
     decisions = [triage.judge(RowDeadline("no answer within 1 s"), 1, 0.0) for _ in range(FALSE_STARTS[RowDeadline])]
     assert isinstance(decisions[-1], Park)
@@ -201,7 +212,8 @@ def test_a_row_timeout_shorter_than_the_answers_is_told_to_be_longer() -> None:
 
 
 @pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
-def test_after_the_first_answer_the_same_failures_park_nothing(kind: type[EndpointError], allowed: int) -> None:
+def test_after_a_first_answer_the_same_failures_do_not_park(kind: type[EndpointError], allowed: int) -> None:
+    """Failures that park a run before its first answer don't park it afterward."""
     triage = after_an_answer()
     for _ in range(allowed + 5):
         assert not isinstance(triage.judge(kind("x"), 1, 0.0), Park)
@@ -222,20 +234,23 @@ def test_a_server_that_is_gone_is_waited_for_and_then_it_parks() -> None:
     assert (FIRST_WAIT_S, UNREACHABLE_WAIT_S) == (pauses[0], pauses[-1])
 
 
-def test_a_thousand_calls_that_find_nobody_at_once_count_as_one() -> None:
+def test_simultaneous_connection_failures_count_as_one() -> None:
+    """Ten thousand connection failures at one moment cause only the first, shortest pause."""
     triage = after_an_answer()
     assert {FIRST_WAIT_S} == {retried(triage, unsent(), now=1.0).pause_s for _ in range(10_000)}
 
 
 @pytest.mark.parametrize("sign", [ServerFault("x"), RateLimited("x"), RequestTimeout("x"), ConnectionFailed("reset")])
-def test_any_sign_of_life_starts_the_patience_anew(sign: EndpointError) -> None:
+def test_any_sign_of_life_restarts_the_patience(sign: EndpointError) -> None:
+    """Any contact, even an error or a timeout, restarts the time that an unreachable server is given."""
     triage = after_an_answer()
     retried(triage, unsent(), now=0.0)
     triage.judge(sign, 1, UNREACHABLE_PATIENCE_S - 1)
     retried(triage, unsent(), now=UNREACHABLE_PATIENCE_S + 1)
 
 
-def test_being_unreachable_costs_neither_attempts_nor_quota() -> None:
+def test_an_unreachable_server_costs_no_attempts_or_quota() -> None:
+    """A thousand unsent calls use no attempts and none of the retry quota."""
     triage = after_an_answer()
     for _ in range(1000):
         assert not retried(triage, unsent()).counts
@@ -257,7 +272,8 @@ def times_limited(triage: Triage, *, others: int, refused_too: int = 0, most: in
 
 
 @pytest.mark.parametrize(("others", "after"), [(15, RATE_LIMITS_A_ROW), (2, RATE_LIMITS_A_ROW), (1, 30)])
-def test_a_row_that_always_gets_429_while_others_are_answered_is_given_up(others: int, after: int) -> None:
+def test_a_row_limited_while_others_succeed_fails(others: int, after: int) -> None:
+    """A row that always gets a 429 while other rows are answered fails after a set number of times."""
     assert after == times_limited(after_an_answer(), others=others)
 
 
@@ -268,7 +284,8 @@ def test_i6_a_row_is_not_given_up_for_429s_that_all_rows_get() -> None:
     assert met > 250
 
 
-def test_a_time_of_many_429s_fades_from_the_judgement_of_rows() -> None:
+def test_an_old_spell_of_429s_fades_from_judging_rows() -> None:
+    """After enough answers, earlier 429s no longer delay the verdict on a row."""
     triage = after_an_answer()
     for number in range(10_000):
         retried(triage, RateLimited("x"), now=number / 10)
@@ -299,7 +316,8 @@ def test_i6_nothing_but_429_is_waited_for_half_an_hour(
     assert parked.fix is not None
 
 
-def test_one_answer_starts_the_patience_with_429s_anew() -> None:
+def test_one_answer_restarts_the_patience_with_429s() -> None:
+    """One answer restarts the time for which uninterrupted 429s are tolerated."""
     triage = after_an_answer()
     retried(triage, RateLimited("x"), now=0.0)
     triage.answered()

@@ -172,7 +172,8 @@ def _weights(sha256: str) -> Any:
 @pytest.mark.parametrize(
     "changes", [{"name": "another"}, {"sub_prompt": "{gender}!"}, {"sub_prompt": "{age}", "name": "b"}]
 )
-def test_p7_what_is_not_sent_may_change_at_no_cost_and_shows_at_once(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_p7_unsent_spec_changes_cost_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Changing the name or sub_prompt makes no call, and the new text shows in rows and data set."""
     with begun(tmp_path) as runs:
         changed = OLD.replace(**changes)
         assert 0 == runs.run(changed)
@@ -241,14 +242,16 @@ def test_p7_extend_keeps_and_reports_answers_of_another_prompt(
         assert 0 == runs.run(more, regenerate_stale=True) == runs.run(more)
 
 
-def test_p7_both_given_what_is_new_and_what_is_stale_is_asked(tmp_path: Path) -> None:
+def test_p7_extend_and_regenerate_request_only_what_changed(tmp_path: Path) -> None:
+    """With both options, only new and stale rows are requested: 12 calls here."""
     with begun(tmp_path) as runs:
         more = HELLO.replace(repeats=3)
         assert 12 == runs.run(more, extend=True, regenerate_stale=True)
         assert wanted(more) == runs.answers()
 
 
-def test_p7_a_prompt_that_is_edited_back_finds_its_answers_again(tmp_path: Path) -> None:
+def test_p7_a_restored_prompt_finds_its_answers_again(tmp_path: Path) -> None:
+    """Restoring an earlier prompt reuses all its answers without a call, and the other prompt's are kept too."""
     with begun(tmp_path) as runs:
         assert 3 == runs.run(HELLO, regenerate_stale=True, limit=3)
         assert 3 == len(runs.answers())
@@ -260,7 +263,8 @@ def test_p7_a_prompt_that_is_edited_back_finds_its_answers_again(tmp_path: Path)
         assert wanted(HELLO) == runs.answers()
 
 
-def test_p7_of_three_generations_the_newest_answer_counts_everywhere(tmp_path: Path) -> None:
+def test_p7_the_newest_of_three_generations_counts(tmp_path: Path) -> None:
+    """Of three generations of answers, the newest is used in rows, export and data set alike."""
     with begun(tmp_path) as runs:
         runs.run(HELLO, regenerate_stale=True, limit=3)
         third = OLD.replace(prompt="{age}{gender}")

@@ -64,7 +64,8 @@ def again_said(text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def test_p1_p6_p10_sigkill_at_random_points_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_p1_p6_p10_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """After three kills at random points, the grid is exact and losses stay within the stated bound."""
     spec = small_spec(values=15, repeats=4)
     file = write_spec(tmp_path, spec)
     killer = Killer()
@@ -97,7 +98,8 @@ def test_p1_p6_p10_sigkill_at_random_points_loses_and_doubles_nothing(tmp_path: 
     assert last_json(finished.stdout)["done"] == spec.repeats * 30
 
 
-def test_p10_resume_says_exactly_how_many_are_asked_again(tmp_path: Path) -> None:
+def test_p10_resume_states_how_many_calls_it_repeats(tmp_path: Path) -> None:
+    """Resume states the number of repeated calls, and exactly the missing rows are requested."""
     spec = small_spec(values=10, repeats=2)
     killer = Killer()
     with FakeServer(killer) as server:
@@ -118,6 +120,7 @@ def test_p10_resume_says_exactly_how_many_are_asked_again(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_p12_one_signal_drains_and_the_run_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
+    """One SIGINT or SIGTERM exits with code 130 after all calls in flight, and resume repeats none."""
     spec = small_spec(values=10, repeats=2)
     killer = Killer()
     with FakeServer(killer) as server:
@@ -137,7 +140,8 @@ def test_p12_one_signal_drains_and_the_run_can_be_resumed(tmp_path: Path, number
     assert_exact_grid(tmp_path / "r", spec)
 
 
-def test_p12_a_second_ctrl_c_drops_what_is_in_flight(tmp_path: Path) -> None:
+def test_p12_a_second_ctrl_c_drops_calls_in_flight(tmp_path: Path) -> None:
+    """A second Ctrl-C exits at once with code 130, and resume repeats the four dropped calls."""
     spec = small_spec(values=10, repeats=2)
     asked_enough = threading.Event()
 
@@ -174,7 +178,8 @@ def test_p12_a_second_ctrl_c_drops_what_is_in_flight(tmp_path: Path) -> None:
     assert_exact_grid(tmp_path / "r", spec)
 
 
-def test_a_tail_torn_anywhere_is_resumed_to_the_exact_grid(tmp_path: Path) -> None:
+def test_a_tail_torn_anywhere_resumes_to_the_exact_grid(tmp_path: Path) -> None:
+    """A journal cut at any byte of its last two rows is completed to the exact grid."""
     spec = small_spec(values=3, repeats=1)
     with FakeServer() as server:
         import herogen_async

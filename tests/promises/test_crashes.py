@@ -36,7 +36,8 @@ def run_seed(seed: int) -> int:
 
 
 @pytest.mark.slow
-def test_p1_p2_p3_random_crashes_lose_nothing_that_was_promised() -> None:
+def test_p1_p2_p3_random_crashes_lose_nothing_promised() -> None:
+    """More than a thousand random simulated crashes break none of the durability promises."""
     seed, crashes = SystemRandom().randrange(1 << 48), 0
     end = time.process_time() + RANDOM_S
     while time.process_time() < end:
@@ -45,19 +46,22 @@ def test_p1_p2_p3_random_crashes_lose_nothing_that_was_promised() -> None:
     assert crashes > 1000
 
 
-def test_the_same_seed_is_the_same_crash() -> None:
+def test_the_same_seed_gives_the_same_crash() -> None:
+    """The same seed reproduces the same calls, result and disk content, so a failure can be replayed."""
     first, second = Scenario(7), Scenario(7)
     assert first.run() == second.run()
     assert first.disk.content() == second.disk.content()
     assert first.disk.calls == second.disk.calls
 
 
-def test_a_repair_that_reads_piece_by_piece_loses_as_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_in_small_pieces_loses_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repair that reads 50 bytes at a time keeps the same promises over a hundred seeds."""
     monkeypatch.setattr(tail_repair, "_PIECE", 50)
     assert sum(map(run_seed, range(100))) > 400
 
 
-def test_a_last_line_that_was_synced_and_has_lost_its_end_is_kept_aside(tmp_path: Path) -> None:
+def test_a_synced_last_line_without_its_end_is_kept_aside(tmp_path: Path) -> None:
+    """A synced last line that lost its newline is kept aside, and the mark moves back before it."""
     first, last = codec.sealed_line({"key": "a"}), codec.sealed_line({"key": "b"})
     folder = RunFolder(tmp_path)
     folder.segment(0).write_bytes(first + last[:-1] + b"x")

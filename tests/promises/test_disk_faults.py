@@ -125,7 +125,8 @@ def test_p9_a_disk_that_stays_full_parks_and_repeats_no_request(
     assert_exact_grid(small_disk / "r", LONG)
 
 
-def test_p9_a_file_that_may_not_grow_holds_the_run_up_until_it_may(tmp_path: Path) -> None:
+def test_p9_a_file_size_limit_holds_the_run_until_lifted(tmp_path: Path) -> None:
+    """At a file size limit the run waits and, once it is lifted, completes without repeating a call."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     long = "x" * 20_000
 
@@ -149,7 +150,8 @@ def test_p9_a_file_that_may_not_grow_holds_the_run_up_until_it_may(tmp_path: Pat
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, to make the kernel say EIO")
-def test_p9_a_write_and_a_sync_that_fail_with_eio_cost_nothing(tmp_path: Path) -> None:
+def test_p9_an_eio_in_write_and_sync_costs_nothing(tmp_path: Path) -> None:
+    """One EIO in a write and one in a sync lose no row and repeat no call under power durability."""
     log, rows = tmp_path / "log", tmp_path / "r" / "rows-00000.jsonl"
     trace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-P", str(rows), "-e", "trace=pwrite64,fdatasync"]
     failing = [f"inject={call}:error=EIO:when=2" for call in ("pwrite64", "fdatasync")]
@@ -228,7 +230,8 @@ def lying_disk(tmp_path: Path) -> Iterator[LyingDisk]:
         disk.close()
 
 
-def test_p9_a_sync_that_failed_is_never_simply_repeated(lying_disk: LyingDisk) -> None:
+def test_p9_a_failed_sync_is_never_merely_repeated(lying_disk: LyingDisk) -> None:
+    """After a failed sync the data is written again, since a repeated fsync may succeed without it."""
     with FakeServer(then(lying_disk.fill, after=20)) as server:
         report = herogen_async.run(
             LONG,
@@ -252,7 +255,8 @@ def test_p9_a_sync_that_failed_is_never_simply_repeated(lying_disk: LyingDisk) -
     assert_exact_grid(lying_disk.folder / "r", LONG)
 
 
-def test_p9_a_run_whose_folder_is_removed_parks_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p9_a_run_whose_folder_is_removed_parks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose folder is removed parks with exit code 3 and that reason before sending everything."""
     monkeypatch.setattr(engine, "DISK_PATIENCE_S", 0.1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with FakeServer(then(lambda: shutil.rmtree(tmp_path / "r"), after=20)) as server:

@@ -16,9 +16,9 @@ from support.places import TESTS
 NETWORK, ANSWERS = "test_faults_network.py", "test_faults_answers.py"
 LIMITS, PROCESS = "test_faults_limits.py", "test_faults_process.py"
 ON_THE_WAY = f"{NETWORK}::test_a_network_fault_costs_only_its_row_until_resume"
-NOBODY_GETS_IN = f"{NETWORK}::test_a_server_that_lets_nobody_in_parks_the_run_at_once"
+NOBODY_GETS_IN = f"{NETWORK}::test_a_server_that_rejects_connections_parks_at_once"
 NO_ANSWER = f"{ANSWERS}::test_an_unusable_answer_costs_only_its_row_until_resume"
-STRANGE = f"{ANSWERS}::test_a_strange_answer_is_an_answer_and_is_kept_as_it_is"
+STRANGE = f"{ANSWERS}::test_a_strange_answer_is_kept_as_it_is"
 REFUSED = f"{ANSWERS}::test_a_refused_row_is_not_paid_for_again_and_others_go_on"
 PARKED = f"{ANSWERS}::test_an_error_for_every_row_parks_and_resume_asks_the_rest"
 TOO_LONG = f"{ANSWERS}::test_a_body_past_the_limit_is_not_read_on"
@@ -33,7 +33,7 @@ CATALOGUE = {
     "reset after sending": ON_THE_WAY,
     "a body cut short": ON_THE_WAY,
     "refused": f"{NETWORK}::test_a_refused_connection_parks_the_run_at_once",
-    "black hole": f"{NETWORK}::test_a_black_hole_is_left_after_two_deadlines",
+    "black hole": f"{NETWORK}::test_a_black_hole_parks_within_two_deadlines",
     "DNS": f"{NETWORK}::test_a_name_that_does_not_exist_parks_the_run_at_once",
     "TLS": NOBODY_GETS_IN,
     "server restarted": f"{NETWORK}::test_a_server_that_restarts_costs_no_row",
@@ -62,33 +62,32 @@ CATALOGUE = {
     "escapes": STRANGE,
     "missing or wrong usage": STRANGE,
     "a doubled answer": STRANGE,
-    "a swapped answer": "test_plain_transport.py::test_a_connection_whose_answer_nobody_waits_for_is_closed",
+    "a swapped answer": "test_plain_transport.py::test_an_abandoned_call_closes_its_connection",
     "a 100 MB body": TOO_LONG,
     "a gzip bomb": NO_ANSWER,
     "SIGTERM, Ctrl-C once": "test_crash.py::test_p12_one_signal_drains_and_the_run_can_be_resumed",
-    "Ctrl-C twice": "test_crash.py::test_p12_a_second_ctrl_c_drops_what_is_in_flight",
-    "Ctrl-C while parked": f"{PROCESS}::test_ctrl_c_while_it_sleeps_until_it_can_go_on_ends_it_at_once",
-    "Ctrl-C while waiting": f"{PROCESS}::test_ctrl_c_while_everybody_waits_for_a_rate_ends_it_at_once",
-    "Ctrl-C while recovering": f"{PROCESS}::test_a_signal_while_it_recovers_ends_it_and_leaves_a_run_that_goes_on",
+    "Ctrl-C twice": "test_crash.py::test_p12_a_second_ctrl_c_drops_calls_in_flight",
+    "Ctrl-C while parked": f"{PROCESS}::test_ctrl_c_ends_a_parked_sleep_at_once",
+    "Ctrl-C while waiting": f"{PROCESS}::test_ctrl_c_ends_a_rate_limit_wait_at_once",
+    "Ctrl-C while recovering": f"{PROCESS}::test_a_signal_during_recovery_leaves_a_resumable_run",
     "closed stdout": "test_cli.py::test_a_reader_that_goes_away_ends_no_run",
     "SIGSTOP for a minute": (f"{PROCESS}::test_a_process_stopped_for_a_minute_takes_missed_answers"),
-    "clock steps": f"{PROCESS}::test_a_step_of_the_time_of_day_changes_nothing",
-    "the run folder removed": f"{PROCESS}::test_a_run_whose_folder_is_removed_does_not_say_that_it_is_done",
+    "clock steps": f"{PROCESS}::test_a_wall_clock_step_changes_nothing",
+    "the run folder removed": f"{PROCESS}::test_a_run_whose_folder_is_removed_is_not_done",
     "two processes on one run": "test_api.py::test_p8_the_same_run_twice_at_once_is_refused",
     "the spec edited": "test_cli.py::test_answers_to_other_questions_are_never_mixed",
     "another version's folder": "test_cli.py::test_a_folder_of_another_version_is_refused",
     "a damaged row": "test_cli.py::test_a_damaged_journal_is_exit_code_4_and_is_not_touched",
     "the event loop blocked": (f"{PROCESS}::test_a_loop_blocked_past_the_connect_timeout_costs_no_call"),
     "eight hours' soak": (f"{LIMITS}::test_eight_hours_of_usual_trouble_leak_nothing"),
-    "a worker's exception is never swallowed": (
-        "test_engine.py::test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told"
-    ),
+    "a worker's exception is never swallowed": ("test_engine.py::test_p11_an_internal_error_costs_only_its_own_row"),
     "a cancelled reservation never leaks": ("test_gate.py::test_everybody_goes_in_order_and_every_ticket_is_settled"),
 }
 
 
 @pytest.mark.parametrize("place", sorted(set(CATALOGUE.values())))
-def test_the_test_of_a_fault_is_there(place: str) -> None:
+def test_every_catalogued_fault_has_its_test(place: str) -> None:
+    """Each test that the fault catalogue names exists in the named file."""
     file, _, name = place.partition("::")
     (path,) = TESTS.rglob(file)
     tests = {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}

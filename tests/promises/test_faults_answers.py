@@ -156,7 +156,8 @@ STRANGE: dict[str, tuple[Callable[[Asked], Reply], str]] = {
 
 
 @pytest.mark.parametrize("fault", STRANGE)
-def test_a_strange_answer_is_an_answer_and_is_kept_as_it_is(tmp_path: Path, fault: str) -> None:
+def test_a_strange_answer_is_kept_as_it_is(tmp_path: Path, fault: str) -> None:
+    """An unusual but valid answer is stored verbatim, requested once, and breaks no status output."""
     reply, text = STRANGE[fault]
     with FakeServer(Trouble(reply)) as server:
         assert ("done", 10, 0) == ask(tmp_path / "r", server.url).counts

@@ -139,9 +139,10 @@ async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @pytest.mark.parametrize(("scheme", "at_connect"), [("http", slammed), ("https", no_tls)], ids=["reset", "TLS"])
-def test_a_server_that_lets_nobody_in_parks_the_run_at_once(
+def test_a_server_that_rejects_connections_parks_at_once(
     tmp_path: Path, way: Way, scheme: str, at_connect: Any
 ) -> None:
+    """A server that resets or fails TLS parks the run with a hint at --base-url; a rerun completes."""
     with FakeServer() as server:
         server.at_connect = at_connect
         ended = way.ask(tmp_path / "r", server.url.replace("http", scheme, 1))
@@ -187,6 +188,7 @@ def black_hole() -> Iterator[int]:
 
 
 def test_a_refused_connection_parks_the_run_at_once(tmp_path: Path, way: Way) -> None:
+    """A refused connection parks the run before any row fails, and a rerun completes the grid."""
     with nobody_listens() as port:
         ended = way.ask(tmp_path / "r", f"http://127.0.0.1:{port}/v1")
     assert ("parked", 0, 0) == ended.counts
@@ -194,7 +196,8 @@ def test_a_refused_connection_parks_the_run_at_once(tmp_path: Path, way: Way) ->
         heal(tmp_path / "r", server)
 
 
-def test_a_black_hole_is_left_after_two_deadlines(tmp_path: Path, way: Way) -> None:
+def test_a_black_hole_parks_within_two_deadlines(tmp_path: Path, way: Way) -> None:
+    """A port that never completes a connection parks the run with no row failed, and a rerun completes."""
     with black_hole() as port:
         ended = way.ask(tmp_path / "r", f"http://127.0.0.1:{port}/v1", concurrency=16, max_attempts=8)
     assert ("parked", 0, 0) == ended.counts
@@ -204,6 +207,8 @@ def test_a_black_hole_is_left_after_two_deadlines(tmp_path: Path, way: Way) -> N
 
 
 def test_a_server_that_restarts_costs_no_row(tmp_path: Path, way: Way) -> None:
+    """A restart of the server in mid-run fails no row; only connection errors are counted."""
+
     def slowly(asked: Asked) -> Reply:
         return answer(asked, delay_s=2 * A_SECOND)
 

@@ -77,7 +77,9 @@ def test_a_process_stopped_for_a_minute_takes_missed_answers(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(days=-400)], ids=["forward", "back"])
-def test_a_step_of_the_time_of_day_changes_nothing(tmp_path: Path, step: timedelta) -> None:
+def test_a_wall_clock_step_changes_nothing(tmp_path: Path, step: timedelta) -> None:
+    """A wall clock step forward or far back causes no error and leaves elapsed times plausible."""
+
     async def turn(loop: HastyLoop, clock: HastyClock) -> None:
         while len(server.asked) < 5:
             await asyncio.sleep(0.01)
@@ -96,7 +98,9 @@ def test_a_step_of_the_time_of_day_changes_nothing(tmp_path: Path, step: timedel
 
 
 @pytest.mark.slow
-def test_a_run_whose_folder_is_removed_does_not_say_that_it_is_done(tmp_path: Path) -> None:
+def test_a_run_whose_folder_is_removed_is_not_done(tmp_path: Path) -> None:
+    """A run whose folder was removed ends as parked with a reason, never as done."""
+
     def behaviour(asked: Asked) -> Reply:
         if asked.number == 4:
             shutil.rmtree(tmp_path / "r")
@@ -113,9 +117,9 @@ def test_a_run_whose_folder_is_removed_does_not_say_that_it_is_done(tmp_path: Pa
 
 @pytest.mark.parametrize("presses", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_it_recovers_ends_it_and_leaves_a_run_that_goes_on(
-    tmp_path: Path, presses: int, number: signal.Signals
-) -> None:
+def test_a_signal_during_recovery_leaves_a_resumable_run(tmp_path: Path, presses: int, number: signal.Signals) -> None:
+    """One or two signals while a run recovers end it, keep its rows and leave it resumable."""
+
     def recovering(notice: str) -> None:
         if "are done" in notice:
             for _ in range(presses):
@@ -136,7 +140,8 @@ def test_a_signal_while_it_recovers_ends_it_and_leaves_a_run_that_goes_on(
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_while_it_sleeps_until_it_can_go_on_ends_it_at_once(tmp_path: Path, presses: int) -> None:
+def test_ctrl_c_ends_a_parked_sleep_at_once(tmp_path: Path, presses: int) -> None:
+    """Ctrl-C, once or twice, ends the wait for a daily quota with code 130 and a resumable run."""
     quota = error(429, "rate_limit_exceeded", "Limit 200 requests per day. Please try again in 5h")
 
     def asleep(report: herogen_async.RunReport) -> None:
@@ -159,7 +164,8 @@ def test_ctrl_c_while_it_sleeps_until_it_can_go_on_ends_it_at_once(tmp_path: Pat
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_while_everybody_waits_for_a_rate_ends_it_at_once(tmp_path: Path, presses: int) -> None:
+def test_ctrl_c_ends_a_rate_limit_wait_at_once(tmp_path: Path, presses: int) -> None:
+    """Ctrl-C, once or twice, ends a wait for a rate limit long before it is over."""
     refused = error(429, "rate_limit_exceeded", retry_after="50")
 
     def waiting(report: herogen_async.RunReport) -> None:

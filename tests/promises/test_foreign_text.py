@@ -48,6 +48,7 @@ def behaviour(asked: Asked) -> Reply:
 
 
 def test_p14_foreign_text_is_harmless_on_every_screen(tmp_path: Path) -> None:
+    """Control characters from specs, models and answers never reach the terminal, and JSON escapes them."""
     with FakeServer(behaviour, models=("".join(EVIL.values()),)) as server:
         shown = [herogen("run", write_spec(tmp_path, SPEC), "--base-url", server.url, cwd=tmp_path)]
     assert 1 == shown[0].returncode, shown[0].stderr

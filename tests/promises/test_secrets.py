@@ -68,7 +68,8 @@ def test_p13_a_key_echoed_by_any_answer_is_never_kept_or_shown(
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_p13_a_wrong_address_that_holds_the_key_is_told_without_it(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_p13_a_base_url_with_the_key_is_shown_without_it(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """A base URL that contains the key is refused with code 2, and the key appears in no output or file."""
     spec = write_spec(tmp_path, SPEC)
     urls = (f"http://x:{quote(KEY, safe='')}@127.0.0.1:1/v1", f"http://127.0.0.1:1/v1?api_key={quote(KEY, safe='')}")
     for url in urls:

@@ -30,7 +30,7 @@ def test_rows_come_in_grid_order_however_they_were_written(tmp_path: Path) -> No
     assert [f"hero {index}" for index in range(294)] == texts(tmp_path)
 
 
-def test_p6_equal_keys_count_once_and_the_first_wins(tmp_path: Path) -> None:
+def test_p6_duplicate_keys_count_once_and_the_first_wins(tmp_path: Path) -> None:
     """Answers with equal keys count once across segments: the first is kept and the others are counted."""
     run = WrittenRun(tmp_path)
     run.write([run.answer(5, "first"), run.answer(2, "only"), run.answer(5, "second")])

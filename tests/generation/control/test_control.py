@@ -121,7 +121,9 @@ def controlling(
     return running, report
 
 
-def test_pause_stops_the_sending_and_resume_goes_on(tmp_path: Path) -> None:
+def test_pause_stops_sending_and_resume_continues(tmp_path: Path) -> None:
+    """Pause stops sending once calls in flight return; resume finishes the grid; repeats change nothing."""
+
     async def control(run: Running) -> None:
         assert ("paused", 4) == ((status := await run.ctl("pause"))["state"], status["concurrency"])
         assert "paused" == (await run.ctl("pause"))["state"]  # twice is once
@@ -163,7 +165,9 @@ def test_set_concurrency_rises_at_once_falls_soon_and_is_kept(tmp_path: Path) ->
     assert 3 == read_manifest(run.folder).settings.concurrency
 
 
-def test_a_concurrency_that_was_to_be_found_out_can_be_fixed(tmp_path: Path) -> None:
+def test_automatic_concurrency_can_be_fixed_while_running(tmp_path: Path) -> None:
+    """Setting concurrency 2 on a run with automatic concurrency holds from then on and is logged."""
+
     async def control(run: Running) -> None:
         assert "auto" == (await run.ctl("set", concurrency="auto"))["concurrency"]
         await run.ctl("set", concurrency=2)
@@ -196,7 +200,9 @@ def test_drain_ends_even_a_paused_run_and_it_can_be_resumed(tmp_path: Path) -> N
     assert_exact_grid(tmp_path / "r", SPEC)
 
 
-def test_a_limit_that_is_set_holds_at_once_is_lifted_at_once_and_is_kept(tmp_path: Path) -> None:
+def test_a_limit_set_by_ctl_applies_at_once_and_is_saved(tmp_path: Path) -> None:
+    """A limit set or removed by ctl applies at once and is saved in the manifest for the next resume."""
+
     async def control(run: Running) -> None:
         await run.ctl("set", rpm=60.0, tpm=1e6)
         await run.until(lambda: run.server.in_flight == 0)
@@ -224,7 +230,9 @@ NOT_TO_BE_SET: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
-def test_what_can_t_be_set_is_refused_whole_and_changes_nothing(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_refused_whole(tmp_path: Path) -> None:
+    """A ctl command with one bad setting changes nothing, and a draining run can't be paused."""
+
     async def control(run: Running) -> None:
         for settings, error in NOT_TO_BE_SET:
             with pytest.raises(InputError, match=error):
@@ -241,6 +249,8 @@ def test_what_can_t_be_set_is_refused_whole_and_changes_nothing(tmp_path: Path) 
 
 
 def test_only_the_owner_can_open_the_socket(tmp_path: Path) -> None:
+    """The control socket is mode 0600 in a run folder of mode 0700."""
+
     async def control(run: Running) -> None:
         found = run.folder.control.stat()
         assert stat.S_ISSOCK(found.st_mode)
@@ -250,7 +260,8 @@ def test_only_the_owner_can_open_the_socket(tmp_path: Path) -> None:
     controlling(tmp_path / "r", control)
 
 
-def test_a_run_deep_in_folders_is_controlled_as_well(tmp_path: Path) -> None:
+def test_a_run_in_deeply_nested_folders_can_be_controlled(tmp_path: Path) -> None:
+    """A run folder whose socket path exceeds the operating system's limit can still be controlled."""
     deep = tmp_path / "/".join(["d" * 60] * 4)
 
     async def control(run: Running) -> None:
@@ -260,7 +271,8 @@ def test_a_run_deep_in_folders_is_controlled_as_well(tmp_path: Path) -> None:
     controlling(deep, control)
 
 
-def test_what_a_killed_process_left_is_replaced_and_of_no_use_before(tmp_path: Path) -> None:
+def test_a_socket_left_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    """A stale control socket reports that no process is at work, and the next run replaces it."""
     folder = RunFolder(tmp_path / "r")
 
     async def control(run: Running) -> None:
@@ -276,7 +288,8 @@ def test_what_a_killed_process_left_is_replaced_and_of_no_use_before(tmp_path: P
     controlling(folder.path, control)
 
 
-def test_a_folder_that_takes_no_socket_costs_a_sentence_and_nothing_else(tmp_path: Path) -> None:
+def test_a_folder_without_socket_support_costs_one_notice(tmp_path: Path) -> None:
+    """Where no control socket can be created, the run finishes and one notice says so."""
     (tmp_path / "r" / "control").mkdir(parents=True)
     notices: list[str] = []
     with FakeServer() as server:
@@ -287,7 +300,8 @@ def test_a_folder_that_takes_no_socket_costs_a_sentence_and_nothing_else(tmp_pat
     (tmp_path / "r" / "control").rmdir()
 
 
-def test_who_is_at_work_but_can_t_be_controlled_is_named(tmp_path: Path) -> None:
+def test_an_uncontrollable_run_names_its_process(tmp_path: Path) -> None:
+    """When the lock is held but no socket answers, the error names the process that holds the run."""
     folder = RunFolder(tmp_path / "r")
     folder.create()
     lock = RunLock.acquire(folder, "now")
@@ -394,7 +408,8 @@ async def raw(folder: RunFolder, said: bytes) -> dict[str, Any]:
     ],
 )
 @pytest.mark.anyio
-async def test_whatever_is_said_is_answered_with_an_error_line(folder: RunFolder, said: bytes, error: str) -> None:
+async def test_every_bad_message_gets_an_error_line(folder: RunFolder, said: bytes, error: str) -> None:
+    """Any malformed message gets an error line, runs no command, and leaves the socket usable."""
     done: list[Command] = []
 
     def carry_out(command: Command) -> dict[str, Any]:
@@ -418,9 +433,8 @@ async def test_whatever_is_said_is_answered_with_an_error_line(folder: RunFolder
 
 
 @pytest.mark.anyio
-async def test_clients_that_hang_are_sent_away_and_hold_nobody_up(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hanging_clients_are_dropped_and_block_nobody(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent clients are timed out, excess ones are turned away, and closing leaks no file descriptor."""
     monkeypatch.setattr(server_side, "COMMAND_TIMEOUT_S", 0.05)
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
     async with controlled(folder, lambda _: {}, pytest.fail):
@@ -444,7 +458,8 @@ async def test_clients_that_hang_are_sent_away_and_hold_nobody_up(
 
 
 @pytest.mark.anyio
-async def test_a_run_that_gives_no_reply_is_told_so(folder: RunFolder) -> None:
+async def test_a_run_that_does_not_reply_times_out(folder: RunFolder) -> None:
+    """A run that accepts the connection but gives no reply within the timeout raises an error that says so."""
     with socket.socket(socket.AF_UNIX) as stopped:
         stopped.bind(str(folder.control))
         stopped.listen()
@@ -453,7 +468,8 @@ async def test_a_run_that_gives_no_reply_is_told_so(folder: RunFolder) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_file_of_that_name_that_is_no_socket_is_left_alone(folder: RunFolder) -> None:
+async def test_a_regular_file_at_the_socket_path_is_kept(folder: RunFolder) -> None:
+    """A regular file at the control socket's path is not overwritten; one notice reports it."""
     folder.control.write_text("mine")
     told: list[str] = []
     async with controlled(folder, lambda _: {}, told.append):
@@ -506,19 +522,22 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
         (("set", "concurrency=none"), "concurrency can't be 'none'", "or auto"),
     ],
 )
-def test_a_mistyped_command_is_told_what_would_be_right(typed: tuple[str, ...], wrong: str, fix: str) -> None:
+def test_a_mistyped_command_suggests_the_right_one(typed: tuple[str, ...], wrong: str, fix: str) -> None:
+    """A mistyped ctl action or setting is refused with the likely correction."""
     with pytest.raises(InputError, match=wrong.replace("?", r"\?")) as error:
         command_of_words(typed[0], list(typed[1:]))
     assert fix in (error.value.fix or "")
 
 
-def test_a_command_is_read_as_it_is_typed() -> None:
+def test_ctl_words_are_parsed_into_a_command() -> None:
+    """Typed ctl settings become numbers, setting names ignore case, and `none` removes a limit."""
     assert Command("set", {"concurrency": 32, "rpm": 500.0, "tpm": None}) == command_of_words(
         "set", ["concurrency=32", "RPM=500", "tpm=none"]
     )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_json_would_send_as_no_limit_is_not_sent(value: float) -> None:
+def test_nan_and_infinity_are_never_sent_as_limits(value: float) -> None:
+    """A limit of NaN or infinity is refused before sending, because JSON would turn it into no limit."""
     with pytest.raises(InputError, match="rpm can't be"):
         Command("set", {"rpm": value}).line()

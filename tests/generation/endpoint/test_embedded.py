@@ -87,7 +87,8 @@ def dead(server: EmbeddedServer) -> LocalModelError:
 class TestWithTheRealModel:
     pytestmark = real_model
 
-    async def test_it_answers_completions_and_chat_and_leaves_nothing_behind(self, weights: Weights) -> None:
+    async def test_the_embedded_server_answers_and_leaves_no_process(self, weights: Weights) -> None:
+        """The embedded server answers completions and chat on loopback, and its process ends with it."""
         async with small(weights) as server:
             assert server.base_url.startswith("http://127.0.0.1:")
             assert server.base_url.endswith("/v1")
@@ -104,9 +105,10 @@ class TestWithTheRealModel:
         assert server.model == weights.name == completion["model"] == chat["model"]
         assert not is_alive(pid)
 
-    async def test_its_key_is_needed_and_is_in_no_command_line_or_environment(
+    async def test_the_embedded_key_is_required_and_kept_private(
         self, weights: Weights, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """A wrong key gets HTTP 401, and no key appears in the child's command line or environment."""
         for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
             monkeypatch.setenv(name, "sk-canary")
         async with small(weights) as server:
@@ -120,7 +122,8 @@ class TestWithTheRealModel:
                 assert b"sk-canary" not in said
             assert server.api_key not in repr(server)
 
-    async def test_ctrl_c_does_not_end_it(self, weights: Weights) -> None:
+    async def test_ctrl_c_does_not_stop_the_embedded_server(self, weights: Weights) -> None:
+        """The embedded server runs in its own session, so Ctrl-C in the terminal doesn't end it."""
         async with small(weights) as server:
             os.kill(server.pid, signal.SIGINT)
             assert await ask(server, "completions", {"prompt": "x", "max_tokens": 1})
@@ -134,9 +137,10 @@ class TestWithTheRealModel:
             (signal.SIGILL, r"this processor is too old for the embedded model \(AVX2 is needed\)", "--base-url"),
         ],
     )
-    async def test_a_dead_child_is_told_with_what_killed_it(
+    async def test_a_dead_embedded_server_reports_the_cause(
         self, weights: Weights, number: signal.Signals, said: str, fix: str
     ) -> None:
+        """When the child dies of a signal, the error names the signal and suggests what to do."""
         async with small(weights) as server:
             os.kill(server.pid, number)
             error = dead(server)
@@ -145,6 +149,7 @@ class TestWithTheRealModel:
         assert fix in (error.fix or "")
 
     async def test_a_parent_killed_outright_leaves_no_child(self, weights: Weights) -> None:
+        """The embedded server exits by itself when its parent is killed with SIGKILL."""
         script = (
             "import asyncio\nfrom herogen_async.generation.endpoint.embedded import EmbeddedServer, cached_weights\n"
             "async def main():\n"
@@ -163,6 +168,7 @@ class TestWithTheRealModel:
         wait_until(lambda: not is_alive(child), "gone after its parent was killed")
 
     async def test_a_cancelled_start_leaves_no_child(self, weights: Weights) -> None:
+        """Cancelling during startup ends the child process as well."""
         server = small(weights)
         starting = asyncio.create_task(server.__aenter__())
         while not server.pid:
@@ -172,7 +178,8 @@ class TestWithTheRealModel:
             await starting
         assert not is_alive(server.pid)
 
-    async def test_it_can_be_started_again_with_another_key(self, weights: Weights) -> None:
+    async def test_the_embedded_server_restarts_with_a_new_key(self, weights: Weights) -> None:
+        """Each start of the embedded server has a new key and a new process."""
         server = small(weights)
         async with server:
             first = server.api_key, server.pid
@@ -184,7 +191,8 @@ class TestWithTheRealModel:
 @pytest.mark.anyio
 @pytest.mark.embedded
 @pytest.mark.slow
-async def test_a_file_that_is_no_model_is_told_with_the_librarys_own_words(garbage: Weights) -> None:
+async def test_a_file_that_is_not_a_model_quotes_the_library(garbage: Weights) -> None:
+    """A file that can't be loaded reports the path, the library's own message and the expected format."""
     with pytest.raises(LocalModelError, match=r"can't load '.*garbage\.gguf'.*llama_model_load") as caught:
         async with small(garbage):
             pass
@@ -192,7 +200,8 @@ async def test_a_file_that_is_no_model_is_told_with_the_librarys_own_words(garba
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_gone_starts_nothing(tmp_path: Path) -> None:
+async def test_a_missing_model_file_starts_nothing(tmp_path: Path) -> None:
+    """A model file that has disappeared raises an error before any process starts."""
     server = small(Weights(tmp_path / "gone.gguf", "gone", ""))
     with pytest.raises(LocalModelError, match=r"gone\.gguf' is not there any more"):
         async with server:
@@ -200,7 +209,8 @@ async def test_a_file_that_is_gone_starts_nothing(tmp_path: Path) -> None:
     assert server.pid == 0
 
 
-def test_a_slots_context_is_rounded_up_and_cut_to_what_the_model_takes() -> None:
+def test_slot_context_is_rounded_up_and_capped() -> None:
+    """Context per slot rounds up to a multiple of 256 and is capped, with a notice, at the model's maximum."""
     known = Weights(Path("m.gguf"), "m", "", context_tokens=8192)
 
     assert fitting_context(257, known) == (512, None)
@@ -213,11 +223,13 @@ def test_a_slots_context_is_rounded_up_and_cut_to_what_the_model_takes() -> None
 
 
 @pytest.mark.parametrize("code", [1, -signal.SIGSEGV, -signal.SIGKILL, -signal.SIGILL])
-def test_what_is_advised_is_something_that_exists(code: int) -> None:
+def test_crash_advice_names_existing_commands(code: int) -> None:
+    """Advice for each exit code names only commands that exist, and always names a command or an option."""
     commands = re.findall(r"herogen-async (\w+)", _advice(code))
     assert set(commands) <= {command.name or "" for command in app.registered_commands}
     assert commands or "--" in _advice(code)
 
 
-def test_no_more_threads_compute_than_this_process_may_use() -> None:
+def test_compute_threads_fit_the_available_cores() -> None:
+    """The thread count is at least one and never above the machine's core count."""
     assert 1 <= free_cores() <= (os.cpu_count() or 1)

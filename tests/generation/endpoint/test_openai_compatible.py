@@ -154,15 +154,15 @@ async def test_a_chat_call_sends_the_prompt_after_the_system_message(server: Fak
     } == sent.body
 
 
-async def test_an_answer_comes_back_whole(server: FakeServer) -> None:
+async def test_an_answer_comes_back_complete(server: FakeServer) -> None:
+    """Text, finish reason, model, usage and request id come back for both completions and chat."""
     usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
     assert Completion("An answer to: hello", "stop", "m", usage, "req-0") == await asked(server)
     assert Completion("An answer to: hello", "stop", "m", usage, "req-1") == await asked(server, kind="chat")
 
 
-async def test_every_call_carries_the_key_as_the_sdk_writes_it_and_a_name(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_call_carries_the_key_and_user_agent(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call carries the bearer key, the organization, and a user agent that names herogen-async."""
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     async with client(server) as endpoint:
         await endpoint.complete(Request("a"))
@@ -181,18 +181,21 @@ async def test_no_two_calls_can_be_taken_for_one(server: FakeServer) -> None:
     assert not [name for name in server.asked[0].headers if "idempot" in name]
 
 
-async def test_a_server_that_wants_no_key_is_asked_without_a_secret(server: FakeServer) -> None:
+async def test_a_server_without_a_key_gets_a_placeholder(server: FakeServer) -> None:
+    """A server that needs no key is called with the placeholder `none`, never with a real secret."""
     await asked(server, key=None)
     assert ["none"] == keys_used(server)
 
 
-async def test_text_that_is_no_unicode_is_asked_all_the_same(server: FakeServer) -> None:
+async def test_a_prompt_with_invalid_unicode_is_still_sent(server: FakeServer) -> None:
+    """A lone surrogate in a prompt is sent as U+FFFD instead of failing the call."""
     async with client(server) as endpoint:
         await endpoint.complete(Request("a\ud800b"))
     assert "a\ufffdb" == server.asked[0].prompt
 
 
-async def test_connections_are_reused_and_never_more_than_the_calls_in_flight(server: FakeServer) -> None:
+async def test_connections_are_reused_up_to_the_concurrency(server: FakeServer) -> None:
+    """Forty calls at concurrency 4 open at most four connections, and each gets its own answer."""
     async with client(server, concurrency=4) as endpoint:
 
         async def worker(number: int) -> None:
@@ -205,15 +208,15 @@ async def test_connections_are_reused_and_never_more_than_the_calls_in_flight(se
     assert server.connections <= 4
 
 
-async def test_a_server_on_this_machine_is_not_reached_through_a_proxy(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_local_server_bypasses_the_proxy(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxy variables are ignored for a server on loopback."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert "An answer to: hello" == (await asked(server)).text
 
 
-async def test_an_endpoint_that_is_not_open_says_so() -> None:
+async def test_an_unopened_endpoint_says_so() -> None:
+    """Using an endpoint outside `async with` raises an error that says how to open it."""
     endpoint = OpenAICompatible(
         Server("http://127.0.0.1:9/v1"), kind="chat", model="m", sampling={}, concurrency=1, timeout_s=1
     )
@@ -229,14 +232,16 @@ async def test_an_endpoint_that_is_not_open_says_so() -> None:
     [Reply(hang=True), Reply(b'{"choices":[]}', hang=True, cut=0), Reply(b'{"choices":[]}', hang=True, cut=5)],
     ids=["nothing", "headers alone", "a part of the body"],
 )
-async def test_a_server_that_falls_silent_is_left_at_the_deadline(server: FakeServer, silent: Reply) -> None:
+async def test_a_silent_server_is_dropped_at_the_deadline(server: FakeServer, silent: Reply) -> None:
+    """A server that stalls before headers, before the body or within it times out, and the error says when."""
     failed = await failure(server, silent, timeout_s=SHORT_S)
     assert isinstance(failed, RequestTimeout)
     assert "0.1 s" in failed.message
 
 
 @pytest.mark.slow
-async def test_a_call_that_ran_out_of_time_takes_no_other_one_with_it(server: FakeServer) -> None:
+async def test_a_timed_out_call_takes_no_other_call_with_it(server: FakeServer) -> None:
+    """Other calls succeed during and after one call's timeout."""
     server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
     async with client(server, timeout_s=0.5, concurrency=2) as endpoint:
         slow = asyncio.create_task(endpoint.complete(Request("slow")))
@@ -248,6 +253,7 @@ async def test_a_call_that_ran_out_of_time_takes_no_other_one_with_it(server: Fa
 
 
 async def test_a_cancelled_call_ends_at_once_and_the_next_one_is_answered(server: FakeServer) -> None:
+    """Cancelling a call frees its slot at once, and the next call is answered."""
     server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
     async with client(server, concurrency=1) as endpoint:
         slow = asyncio.create_task(endpoint.complete(Request("slow")))
@@ -259,7 +265,8 @@ async def test_a_cancelled_call_ends_at_once_and_the_next_one_is_answered(server
         assert "An answer to: hello" == (await endpoint.complete(Request("hello"))).text
 
 
-async def test_a_connection_that_is_dropped_instead_of_an_answer_was_used(server: FakeServer) -> None:
+async def test_a_dropped_connection_counts_as_sent(server: FakeServer) -> None:
+    """A connection reset instead of an answer counts as sent, because the server may have charged for it."""
     failed = await failure(server, Reply(reset=True))
     assert isinstance(failed, ConnectionFailed)
     assert failed.sent
@@ -267,7 +274,8 @@ async def test_a_connection_that_is_dropped_instead_of_an_answer_was_used(server
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("cut", [0, 1, 30])
-async def test_a_body_that_was_cut_short_is_no_answer(server: FakeServer, cut: int, chunked: bool) -> None:
+async def test_a_truncated_body_is_not_an_answer(server: FakeServer, cut: int, chunked: bool) -> None:
+    """A body cut short, chunked or not, is a failed connection that counts as sent, never an answer."""
     whole = answer(Asked("/v1/completions", {}, {"prompt": "x"}, 0))
     failed = await failure(server, Reply(whole.body, cut=cut, chunked=chunked))
     assert isinstance(failed, ConnectionFailed)
@@ -287,7 +295,8 @@ async def test_a_connection_closed_between_two_calls_is_opened_again(server: Fak
     assert server.connections >= answers
 
 
-async def test_a_port_where_nobody_listens_is_a_failure_that_was_never_sent() -> None:
+async def test_a_refused_connection_counts_as_never_sent() -> None:
+    """A port with no listener is a connection failure that counts as not sent, and the error names the URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -327,7 +336,8 @@ async def test_tls_to_a_plain_server_is_a_failure_that_was_never_sent() -> None:
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-le", b""])
-async def test_a_head_that_is_no_whole_one_is_a_broken_connection_that_was_used(said: bytes) -> None:
+async def test_a_malformed_response_head_counts_as_sent(said: bytes) -> None:
+    """A response head that is no HTTP or breaks off is a connection failure that counts as sent."""
     async with babbler(said) as address:
         failed = await failure(f"http://{address}")
     assert isinstance(failed, ConnectionFailed)
@@ -355,7 +365,8 @@ async def test_a_timeout_with_sending_in_doubt_is_not_an_unsent_one() -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_an_answer_up_to_the_limit_is_taken_and_one_past_it_is_not(server: FakeServer, chunked: bool) -> None:
+async def test_an_answer_is_accepted_up_to_the_size_limit(server: FakeServer, chunked: bool) -> None:
+    """A body of exactly 8 MiB is accepted; one byte more is a bad answer."""
     frame = json.dumps({"choices": [{"text": ""}]}).encode()
     body = frame.replace(b'""', b'"%b"' % (b"x" * (BODY_LIMIT - len(frame))))
     assert BODY_LIMIT == len(body)
@@ -365,7 +376,8 @@ async def test_an_answer_up_to_the_limit_is_taken_and_one_past_it_is_not(server:
     assert "8 MiB" in failed.message
 
 
-async def test_a_small_body_that_unpacks_to_a_large_one_is_not_unpacked(server: FakeServer) -> None:
+async def test_a_gzip_bomb_is_not_unpacked(server: FakeServer) -> None:
+    """Compression is not offered to servers, and a compressed body is refused instead of being unpacked."""
     bomb = gzip.compress(b" " * (BODY_LIMIT + 1), compresslevel=1)
     failed = await failure(server, Reply(bomb, headers={"content-encoding": "gzip"}))
     assert isinstance(failed, BadAnswer)
@@ -374,6 +386,7 @@ async def test_a_small_body_that_unpacks_to_a_large_one_is_not_unpacked(server: 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(server: FakeServer, status: int) -> None:
+    """A redirect fails the call, and nothing, not even the key, is sent to the other server."""
     with FakeServer() as elsewhere:
         failed = await failure(server, Reply(status=status, headers={"location": f"{elsewhere.url}/completions"}))
         assert isinstance(failed, EndpointRefused)
@@ -382,14 +395,16 @@ async def test_a_redirect_is_not_followed(server: FakeServer, status: int) -> No
 
 
 @pytest.mark.parametrize("status", [200, 201, 203])
-async def test_any_success_with_an_answer_in_it_is_one(server: FakeServer, status: int) -> None:
+async def test_any_success_status_with_an_answer_counts(server: FakeServer, status: int) -> None:
+    """An answer with status 200, 201 or 203 is accepted."""
     body = answer(Asked("/v1/completions", {}, {"prompt": "x"}, 0)).body
     assert "An answer to: x" == (await asked(server, Reply(body, status=status))).text
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "retry-after", "x-other", "content-type"])
 @pytest.mark.parametrize("status", [200, 503])
-async def test_a_header_that_is_not_ascii_kills_nothing(name: str, status: int) -> None:
+async def test_a_non_ascii_header_breaks_nothing(name: str, status: int) -> None:
+    """A non-ASCII byte in any header leaves answers readable and errors of the right kind."""
     body = json.dumps({"choices": [{"text": "fine"}]}).encode()
     head = b"HTTP/1.1 %d X\r\n%b: caf\xc3\xa9\r\ncontent-length: %d\r\n\r\n" % (status, name.encode(), len(body))
     async with babbler(head + body) as address:
@@ -400,7 +415,8 @@ async def test_a_header_that_is_not_ascii_kills_nothing(name: str, status: int) 
 
 
 @pytest.mark.parametrize("status", [202, 204, 206])
-async def test_a_success_without_an_answer_is_a_bad_one(server: FakeServer, status: int) -> None:
+async def test_a_success_without_an_answer_is_a_bad_answer(server: FakeServer, status: int) -> None:
+    """Status 202, 204 or 206 without a body is a bad answer, so the call can be retried."""
     assert isinstance(await failure(server, Reply(status=status)), BadAnswer)
 
 
@@ -413,9 +429,10 @@ async def test_a_success_without_an_answer_is_a_bad_one(server: FakeServer, stat
         (Reply(b"<html>", status=502), ServerFault),
     ],
 )
-async def test_an_error_is_what_its_status_and_words_mean(
+async def test_an_error_is_classified_by_status_and_body(
     server: FakeServer, reply: Reply, kind: type[EndpointError]
 ) -> None:
+    """Status and error code together decide the error's kind; `retry-after` is kept where it was sent."""
     failed = await failure(server, reply)
     assert kind is type(failed)
     assert reply.status == failed.status
@@ -431,7 +448,8 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limits", [LIMITS, {name.title(): value for name, value in LIMITS.items()}, {}])
-async def test_what_headers_say_about_limits_comes_with_the_answer(server: FakeServer, limits: dict[str, str]) -> None:
+async def test_limit_headers_come_with_the_answer(server: FakeServer, limits: dict[str, str]) -> None:
+    """Rate limit headers in any letter case become readings on the answer; without them there are none."""
     server.behaviour = lambda asked: replace(answer(asked), headers=limits)
     expected = (Reading("requests", 500.0, 499.0, 0.12),) if limits else ()
     assert expected == (await asked(server)).readings
@@ -446,19 +464,20 @@ async def test_what_headers_say_about_limits_comes_with_the_answer(server: FakeS
         Reply({"choices": [{"message": {"refusal": "no"}}]}),
     ],
 )
-async def test_what_headers_say_about_limits_comes_with_every_error(server: FakeServer, reply: Reply) -> None:
+async def test_limit_headers_come_with_every_error(server: FakeServer, reply: Reply) -> None:
+    """Rate limit headers become readings on every kind of error, even one inside a success response."""
     failed = await failure(server, replace(reply, headers=LIMITS), kind="chat")
     assert (Reading("requests", 500.0, 499.0, 0.12),) == failed.readings
 
 
-async def test_a_broken_connection_says_nothing_about_limits(server: FakeServer) -> None:
+async def test_a_broken_connection_carries_no_limit_readings(server: FakeServer) -> None:
+    """A connection that was reset carries no rate limit readings."""
     assert () == (await failure(server, Reply(reset=True))).readings
 
 
 @pytest.mark.parametrize("timeout_s", [SHORT_S, 0.25])
-async def test_a_request_may_have_a_deadline_of_its_own_and_the_error_names_it(
-    server: FakeServer, timeout_s: float
-) -> None:
+async def test_a_request_may_have_its_own_deadline(server: FakeServer, timeout_s: float) -> None:
+    """A request's own deadline applies even on a reused connection, and the timeout error states it."""
     server.behaviour = lambda asked: Reply(hang=True) if asked.prompt == "slow" else answer(asked)
     async with client(server) as endpoint:
         await endpoint.complete(Request("first"))  # the next one goes over its connection
@@ -467,7 +486,8 @@ async def test_a_request_may_have_a_deadline_of_its_own_and_the_error_names_it(
         assert "An answer to: last" == (await endpoint.complete(Request("last"))).text
 
 
-async def test_a_deadline_of_a_requests_own_may_be_later_than_the_endpoints(server: FakeServer) -> None:
+async def test_a_request_deadline_may_exceed_the_endpoints(server: FakeServer) -> None:
+    """A request's own deadline may be later than the endpoint's default and applies to it alone."""
     server.behaviour = lambda asked: answer(asked, delay_s=0.3)
     async with client(server, timeout_s=SHORT_S) as endpoint:
         assert "An answer to: a" == (await endpoint.complete(Request("a", timeout_s=PATIENCE_S))).text
@@ -480,6 +500,7 @@ async def test_a_deadline_of_a_requests_own_may_be_later_than_the_endpoints(serv
 
 @pytest.mark.parametrize("said", [f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: can****d4."])
 async def test_a_refused_key_is_shown_nowhere(server: FakeServer, said: str) -> None:
+    """A refused key appears in no error text, the fix names OPENAI_API_KEY, and there is no second attempt."""
     failed = await failure(server, error(401, "invalid_api_key", said))  # which looks for the key everywhere
     assert isinstance(failed, EndpointRefused)
     assert "OPENAI_API_KEY" in (failed.fix or "")
@@ -487,6 +508,7 @@ async def test_a_refused_key_is_shown_nowhere(server: FakeServer, said: str) -> 
 
 
 async def test_an_open_endpoint_shows_no_key(server: FakeServer) -> None:
+    """Neither the repr nor the text of an open endpoint contains the key."""
     async with client(server) as endpoint:
         assert KEY not in f"{endpoint!r} {endpoint}"
 
@@ -511,7 +533,8 @@ def accepting(key: str) -> Any:
     return behaviour
 
 
-async def test_a_key_that_expired_is_asked_for_anew_and_the_call_made_once_more(server: FakeServer) -> None:
+async def test_an_expired_key_is_renewed_and_the_call_repeated(server: FakeServer) -> None:
+    """When a key expires, a new one is fetched, the call is repeated, and later calls use the new key."""
     async with client(server, key=Keys()) as endpoint:
         await endpoint.complete(Request("a"))
         server.behaviour = accepting(f"{KEY}-2")
@@ -520,7 +543,8 @@ async def test_a_key_that_expired_is_asked_for_anew_and_the_call_made_once_more(
     assert [f"{KEY}-{number}" for number in (1, 1, 2, 2)] == keys_used(server)
 
 
-async def test_calls_that_find_their_key_expired_together_ask_for_one_new_one(server: FakeServer) -> None:
+async def test_concurrent_calls_renew_an_expired_key_once(server: FakeServer) -> None:
+    """Sixteen calls that find the same key expired fetch one new key between them."""
     keys = Keys()
     server.behaviour = accepting(f"{KEY}-2")
     async with client(server, key=keys, concurrency=16) as endpoint:
@@ -529,7 +553,8 @@ async def test_calls_that_find_their_key_expired_together_ask_for_one_new_one(se
     assert len(server.asked) <= 32
 
 
-async def test_a_new_key_that_is_refused_too_is_the_end_and_neither_is_shown(server: FakeServer) -> None:
+async def test_a_renewed_key_refused_too_ends_the_call(server: FakeServer) -> None:
+    """If the renewed key is refused too, the call fails after two attempts and shows neither key."""
     server.behaviour = lambda asked: error(401, None, f"expired: {KEY}-1")
     failed = await failure(server, key=Keys())
     assert isinstance(failed, EndpointRefused)
@@ -537,7 +562,9 @@ async def test_a_new_key_that_is_refused_too_is_the_end_and_neither_is_shown(ser
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "w\u00f6rd"])
-async def test_a_source_of_keys_that_gives_none_at_the_start_is_wrong_input(server: FakeServer, key: str) -> None:
+async def test_an_unusable_key_from_a_source_is_an_input_error(server: FakeServer, key: str) -> None:
+    """A key source whose first key can't go into a header is an input error that doesn't show the key."""
+
     async def source() -> str:
         return key
 
@@ -562,27 +589,31 @@ async def test_a_key_source_failing_at_the_start_is_an_input_error(server: FakeS
 
 
 async def test_the_models_that_a_server_serves_are_listed_by_name() -> None:
+    """`models()` returns the names that the server lists, in order."""
     with FakeServer(models=("a", "b/c")) as server:
         async with client(server, kind="chat") as endpoint:
             assert ["a", "b/c"] == await endpoint.models()
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data":7}', b'{"data":[{"name":"x"}]}', b'{"data":["x"]}'])
-async def test_a_list_of_models_that_is_none_is_a_bad_answer(server: FakeServer, body: bytes) -> None:
+async def test_a_malformed_model_list_is_a_bad_answer(server: FakeServer, body: bytes) -> None:
+    """A model list that can't be read is a bad answer that names the `/v1/models` path."""
     server.listing = Reply(body)
     async with client(server) as endpoint:
         with pytest.raises(BadAnswer, match="/v1/models"):
             await endpoint.models()
 
 
-async def test_a_server_that_lists_no_models_says_what_it_says(server: FakeServer) -> None:
+async def test_a_server_without_a_model_list_reports_its_error(server: FakeServer) -> None:
+    """A server that doesn't list models raises its own error, with the HTTP status."""
     server.listing = error(404)
     async with client(server) as endpoint:
         with pytest.raises(EndpointRefused, match="404"):
             await endpoint.models()
 
 
-async def test_raw_answers_are_given_whatever_their_status_and_read_as_usual(server: FakeServer) -> None:
+async def test_raw_answers_keep_any_status_and_parse_as_usual(server: FakeServer) -> None:
+    """Raw answers are returned whatever their status, and reading one gives the usual completion or error."""
     server.listing = error(418)
     async with client(server) as endpoint:
         assert 418 == (await endpoint.models_raw()).status

@@ -111,7 +111,9 @@ WHOLE = {
 
 @pytest.mark.parametrize("pieces", [1 << 30, 1], ids=["at once", "byte by byte"])
 @pytest.mark.parametrize("said", WHOLE.values(), ids=WHOLE)
-def test_an_answer_is_whole_however_it_is_framed_and_cut_into_packets(run: Any, said: bytes, pieces: int) -> None:
+def test_an_answer_is_whole_however_it_is_framed(run: Any, said: bytes, pieces: int) -> None:
+    """Every HTTP framing, in one piece or byte by byte, gives the same body and no trailers as headers."""
+
     async def work() -> None:
         async with talking([said], pieces=pieces) as (_, ask):
             for _ in range(3):
@@ -127,7 +129,8 @@ CLOSED = ["until the end", "until the end, HTTP/1.0", "closing"]
 
 
 @pytest.mark.parametrize("how", [*WHOLE, "HTTP/1.0 kept"])
-def test_a_connection_is_reused_when_the_answer_allows_it(run: Any, how: str) -> None:
+def test_a_connection_is_reused_where_the_answer_allows(run: Any, how: str) -> None:
+    """Keep-alive answers share one connection; answers that close it open one for each call."""
     said = WHOLE.get(how, b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok")
 
     async def work() -> None:
@@ -162,7 +165,9 @@ def test_a_request_on_a_dead_reused_connection_is_sent_again(run: Any) -> None:
     ],
     ids=["fresh", "fresh after the retry", "a byte came", "cut short"],
 )
-def test_nothing_else_is_ever_sent_twice(run: Any, scripts: list[Script], requests: int) -> None:
+def test_only_an_untouched_reused_connection_is_retried(run: Any, scripts: list[Script], requests: int) -> None:
+    """Only a reused connection that closed before any byte came is retried; all else fails as sent."""
+
     async def work() -> None:
         async with talking(*scripts) as (server, ask):
             if requests > 1:
@@ -175,7 +180,9 @@ def test_nothing_else_is_ever_sent_twice(run: Any, scripts: list[Script], reques
     run(work())
 
 
-def test_a_retry_that_finds_nobody_was_sent_all_the_same(run: Any) -> None:
+def test_a_retry_without_a_listener_still_counts_as_sent(run: Any) -> None:
+    """If the retry can't connect, the failure still counts as sent, since the first attempt went out."""
+
     async def work() -> None:
         scripted = Scripted([[FINE, None]])
         server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
@@ -192,7 +199,9 @@ def test_a_retry_that_finds_nobody_was_sent_all_the_same(run: Any) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"X", b"HTTP/1.1 2", FINE, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad"])
-def test_more_than_the_answer_is_nobody_elses_answer(run: Any, extra: bytes) -> None:
+def test_surplus_bytes_never_become_another_answer(run: Any, extra: bytes) -> None:
+    """Bytes after an answer close the connection, so they can't be taken for the next call's answer."""
+
     async def work() -> None:
         async with talking([FINE + extra], [FINE], stay=True) as (server, ask):
             first = await ask()
@@ -204,7 +213,9 @@ def test_more_than_the_answer_is_nobody_elses_answer(run: Any, extra: bytes) -> 
     run(work())
 
 
-def test_what_comes_unasked_closes_the_connection(run: Any) -> None:
+def test_unrequested_bytes_close_an_idle_connection(run: Any) -> None:
+    """An answer that arrives on an idle connection closes it, and the next call opens a new one."""
+
     async def work() -> None:
         writers: list[asyncio.StreamWriter] = []
         gone = asyncio.Event()
@@ -231,7 +242,9 @@ def test_what_comes_unasked_closes_the_connection(run: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "late"])
-def test_a_connection_whose_answer_nobody_waits_for_is_closed(run: Any, how: str) -> None:
+def test_an_abandoned_call_closes_its_connection(run: Any, how: str) -> None:
+    """A cancelled or late call closes its connection, so its answer can't reach the next call."""
+
     async def work() -> None:
         async with talking([b"HTTP/1.1 200"], [FINE], stay=True, timeout_s=0.1 if how == "late" else 10) as (
             server,
@@ -250,7 +263,9 @@ def test_a_connection_whose_answer_nobody_waits_for_is_closed(run: Any, how: str
     run(work())
 
 
-def test_each_of_many_has_its_own_deadline(run: Any) -> None:
+def test_each_concurrent_call_has_its_own_deadline(run: Any) -> None:
+    """Calls started at different times each get the full timeout, counted from their own start."""
+
     async def work() -> None:
         async with talking([b"HTTP/1.1 200"], stay=True, timeout_s=0.1) as (_, ask):
             loop = asyncio.get_running_loop()
@@ -267,7 +282,9 @@ def test_each_of_many_has_its_own_deadline(run: Any) -> None:
     run(work())
 
 
-def test_deadlines_of_requests_own_come_in_their_own_order(run: Any) -> None:
+def test_deadlines_expire_in_their_own_order(run: Any) -> None:
+    """Calls with different deadlines time out in the order of those deadlines, not of their start."""
+
     async def work() -> None:
         async with talking([b"HTTP/1.1 200"], stay=True, timeout_s=10) as (_, ask):
             ended: list[float] = []
@@ -283,7 +300,9 @@ def test_deadlines_of_requests_own_come_in_their_own_order(run: Any) -> None:
     run(work())
 
 
-def test_connecting_counts_for_a_requests_own_deadline(run: Any) -> None:
+def test_connecting_counts_toward_the_deadline(run: Any) -> None:
+    """A connection that isn't established in time raises a timeout that says so."""
+
     async def work() -> None:
         full = socket.socket()
         full.bind(("127.0.0.1", 0))
@@ -316,7 +335,8 @@ WILD = {
 
 
 @pytest.mark.parametrize("how", WILD)
-def test_a_server_gone_wild_is_not_read_to_its_end(run: Any, how: str) -> None:
+def test_a_runaway_server_is_not_read_to_the_end(run: Any, how: str) -> None:
+    """Endless headers, chunks or bodies are cut off at a limit as a bad answer that names the limit."""
     said, limit = WILD[how]
 
     async def work() -> None:
@@ -333,7 +353,9 @@ def test_a_server_gone_wild_is_not_read_to_its_end(run: Any, how: str) -> None:
     [b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", b"\x16\x03\x01" * 9,
      b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok"],
 )  # fmt: skip
-def test_what_is_no_http_is_a_broken_connection_that_was_used(run: Any, said: bytes) -> None:
+def test_a_non_http_reply_is_a_failure_that_was_sent(run: Any, said: bytes) -> None:
+    """A reply that isn't valid HTTP fails as sent and closes the connection."""
+
     async def work() -> None:
         async with talking([said], stay=True) as (server, ask):
             with pytest.raises(EndpointError, match="no HTTP") as failed:
@@ -346,6 +368,7 @@ def test_what_is_no_http_is_a_broken_connection_that_was_used(run: Any, said: by
 
 
 def test_a_header_is_found_in_any_case_and_read_as_latin_1(run: Any) -> None:
+    """Header lookup ignores case, decodes Latin-1, and returns the first of repeated headers."""
     said = b"HTTP/1.1 200 OK\r\nX-Request-ID: caf\xe9\r\nA: 1\r\na: 2\r\ncontent-length: 0\r\n\r\n"
 
     async def work() -> None:
@@ -357,6 +380,8 @@ def test_a_header_is_found_in_any_case_and_read_as_latin_1(run: Any) -> None:
 
 
 def test_no_more_idle_connections_are_kept_than_allowed(run: Any) -> None:
+    """Idle connections above the concurrency are closed; those within it are reused."""
+
     async def work() -> None:
         async with talking([FINE] * 9, concurrency=2) as (server, ask):
             await asyncio.gather(*(ask() for _ in range(6)))
@@ -369,7 +394,9 @@ def test_no_more_idle_connections_are_kept_than_allowed(run: Any) -> None:
     run(work())
 
 
-def test_a_request_names_its_host_and_port_and_carries_the_built_headers(run: Any) -> None:
+def test_a_request_names_its_host_and_carries_its_headers(run: Any) -> None:
+    """The request line, the host with its port and the configured headers are sent in that order."""
+
     async def work() -> None:
         async with talking([FINE] * 3) as (server, ask):
             await ask()
@@ -383,6 +410,8 @@ def test_a_request_names_its_host_and_port_and_carries_the_built_headers(run: An
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_ipv6_host_is_written_in_brackets(run: Any) -> None:
+    """An IPv6 host is bracketed in the host header, and the URL's query is kept."""
+
     async def work() -> None:
         scripted = Scripted([[FINE]])
         try:
@@ -401,7 +430,9 @@ def test_an_ipv6_host_is_written_in_brackets(run: Any) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"x": "a\r\nb: c"}, {"x": "a\nb"}, {"x\r\ny": "a"}, {"x": "a\0"}, {"x": "\u20ac"}])
-def test_a_header_that_would_be_two_is_refused_and_not_shown(run: Any, headers: dict[str, str]) -> None:
+def test_a_header_injection_is_refused_and_not_shown(run: Any, headers: dict[str, str]) -> None:
+    """A header with a line break, NUL or non-Latin-1 character is refused without showing its value."""
+
     async def work() -> None:
         with pytest.raises(EndpointRefused, match="header") as refused:
             plain("http://127.0.0.1:9/", headers)
@@ -424,9 +455,10 @@ def test_a_header_that_would_be_two_is_refused_and_not_shown(run: Any, headers: 
         ("https://127.0.0.1:8000/v1", {}, RustTransport),
     ],
 )
-def test_plain_http_without_a_proxy_is_the_event_loops_and_the_rest_rusts(
+def test_plain_http_uses_asyncio_and_other_urls_use_rust(
     run: Any, monkeypatch: pytest.MonkeyPatch, url: str, environment: dict[str, str], kind: type
 ) -> None:
+    """Plain HTTP without a proxy uses the asyncio transport; HTTPS and proxied URLs use the Rust client."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

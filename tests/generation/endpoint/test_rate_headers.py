@@ -214,7 +214,8 @@ DIALECTS: dict[str, tuple[dict[str, str], list[Reading]]] = {
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("known", ["by name alone", "all names as text", "all names as bytes, in capitals"])
-def test_every_dialect_is_understood_whichever_way_headers_come(dialect: str, known: str) -> None:
+def test_every_rate_header_dialect_is_understood(dialect: str, known: str) -> None:
+    """Each known dialect gives the same readings from header lookup, text names or byte names."""
     headers, expected = DIALECTS[dialect]
     headers = {"content-type": "application/json", "date": DATE, **headers}
     if known == "by name alone":
@@ -269,7 +270,8 @@ DURATIONS = {
 
 
 @pytest.mark.parametrize("text", DURATIONS)
-def test_durations_are_read_as_go_and_as_people_write_them(text: str) -> None:
+def test_durations_are_read_in_go_and_everyday_notation(text: str) -> None:
+    """Durations such as `6m0s` become seconds; text that is no duration gives None."""
     expected = DURATIONS[text]
     assert (expected if expected is None else pytest.approx(expected)) == duration_s(text)
 
@@ -291,7 +293,8 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("value", NONSENSE)
-def test_nonsense_is_left_out_and_the_rest_is_kept(value: str) -> None:
+def test_malformed_header_values_are_ignored(value: str) -> None:
+    """A malformed limit, remainder or reset is ignored while the other values of its reading are kept."""
     wrong_limit = {"x-ratelimit-limit-requests": value, "x-ratelimit-remaining-requests": "5"}
     if value != "1;2;":
         assert (Reading("requests", None, 5.0),) == readings_from(wrong_limit.get)
@@ -305,7 +308,8 @@ def test_nonsense_is_left_out_and_the_rest_is_kept(value: str) -> None:
     assert () == readings_from(alone.get)
 
 
-def test_more_left_than_there_is_says_nothing_about_what_is_left() -> None:
+def test_more_remaining_than_the_limit_is_ignored() -> None:
+    """A remainder above its limit is discarded, and the limit itself is kept."""
     headers = {"x-ratelimit-limit-requests": "10", "x-ratelimit-remaining-requests": "11"}
     assert (Reading("requests", 10.0),) == readings_from(headers.get)
 
@@ -326,12 +330,14 @@ def test_a_reset_instant_is_read_against_the_servers_own_date(reset: str) -> Non
     ("reset", "seconds"),
     [("2026-11-22T17:59:58Z", 0.0), ("1970-01-01T00:00:00Z", None), ("2126-11-22T18:00:00Z", None), ("3000000", None)],
 )
-def test_a_reset_that_is_just_over_is_now_and_one_far_away_is_none(reset: str, seconds: float | None) -> None:
+def test_a_reset_just_past_is_now_and_a_distant_one_none(reset: str, seconds: float | None) -> None:
+    """A reset time just past means zero seconds; one implausibly far away is ignored."""
     headers = {"x-ratelimit-limit": "10", "x-ratelimit-reset": reset, "date": DATE}
     assert (Reading("requests", 10.0, None, seconds),) == readings_from(headers.get)
 
 
-def test_an_instant_without_a_zone_is_no_instant() -> None:
+def test_a_time_without_a_zone_is_ignored() -> None:
+    """A reset timestamp without a time zone is ignored rather than guessed."""
     assert seconds_until("2026-11-22T18:00:30", DATE) is None
 
 

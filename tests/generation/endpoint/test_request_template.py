@@ -42,7 +42,8 @@ async def test_an_unusable_key_is_wrong_input_first_and_parks_later(
     assert "sk-secret" not in f"{error!r} {error.fix}"
 
 
-async def test_a_key_from_a_source_loses_the_newline_of_its_file() -> None:
+async def test_a_sourced_key_loses_its_trailing_newline() -> None:
+    """A key read from a source is stripped of its newline before it goes into the bearer header."""
     call = await build_call(Server("http://127.0.0.1:1/v1", source_of("sk-one\n")), "/completions", 5.0)
     assert "Bearer sk-one" == call.headers["authorization"]
     assert "http://127.0.0.1:1/v1/completions" == call.url

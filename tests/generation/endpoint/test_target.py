@@ -16,7 +16,8 @@ def chosen(base_url: str | None, environment: dict[str, str], model: str | None 
     return None if server is None else (server.base_url, server.api_key)
 
 
-def test_with_neither_url_nor_key_it_is_the_embedded_model() -> None:
+def test_without_url_or_key_the_embedded_model_is_used() -> None:
+    """With neither URL nor key, or with both empty, no server is chosen and the embedded model is used."""
     assert chosen(None, {}) is None
     assert chosen(None, {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}) is None
 
@@ -27,15 +28,18 @@ def test_the_embedded_model_can_be_chosen_in_any_environment(model: str) -> None
     assert chosen(None, {**KEY, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, model) is None
 
 
-def test_a_base_url_that_was_given_wins_over_a_model_that_looks_embedded() -> None:
+def test_a_given_base_url_wins_over_an_embedded_model_name() -> None:
+    """An explicit base URL selects the server even if the model name ends in `.gguf`."""
     assert ("http://127.0.0.1:1/v1", None) == chosen("http://127.0.0.1:1/v1", {}, "x.gguf")
 
 
 def test_a_key_alone_means_openai() -> None:
+    """A key without a base URL selects OpenAI's own URL."""
     assert (OPENAI_URL, "sk-one") == chosen(None, KEY)
 
 
-def test_the_url_of_the_environment_is_used_where_none_is_given() -> None:
+def test_the_environment_url_is_used_unless_one_is_given() -> None:
+    """OPENAI_BASE_URL applies unless a base URL is given explicitly."""
     environment = {**KEY, "OPENAI_BASE_URL": "https://one.example/v1"}
     assert ("https://one.example/v1", "sk-one") == chosen(None, environment)
     assert ("https://two.example/v1", "sk-one") == chosen("https://two.example/v1", environment)
@@ -43,25 +47,29 @@ def test_the_url_of_the_environment_is_used_where_none_is_given() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "LOCALHOST"])
 def test_a_server_on_this_machine_needs_no_key(host: str) -> None:
+    """Any loopback host name or address is accepted without a key."""
     assert (f"http://{host}:8000/v1", None) == chosen(f"http://{host}:8000/v1", {})
     assert is_loopback(f"http://{host}:8000/v1")
 
 
 @pytest.mark.parametrize("host", ["localhost.example.org", "127.0.0.1.example.org", "192.168.0.7", "[2001:db8::1]"])
 def test_any_other_server_needs_a_key(host: str) -> None:
+    """A non-loopback host without a key is an input error with a fix, even if its name mimics loopback."""
     assert not is_loopback(f"http://{host}/v1")
     with pytest.raises(InputError, match="OPENAI_API_KEY is not set") as raised:
         chosen(f"http://{host}/v1", {})
     assert raised.value.fix is not None
 
 
-def test_a_key_that_was_given_wins_over_the_environment() -> None:
+def test_a_given_key_wins_over_the_environment() -> None:
+    """An explicit API key is used instead of the environment's."""
     server = choose_server("https://one.example/v1", None, KEY, api_key="mine")
     assert server is not None
     assert "mine" == server.api_key
 
 
-def test_a_key_that_was_given_is_checked_like_the_environments() -> None:
+def test_a_given_key_is_checked_like_the_environments() -> None:
+    """An explicit key is stripped, and one that no header can carry is refused without being shown."""
     server = choose_server("https://one.example/v1", None, {}, api_key=" mine\r\n")
     assert server is not None
     assert "mine" == server.api_key
@@ -72,7 +80,8 @@ def test_a_key_that_was_given_is_checked_like_the_environments() -> None:
 
 
 @pytest.mark.parametrize("key", ["", " \n"])
-def test_a_blank_key_that_was_given_is_none(key: str) -> None:
+def test_a_blank_given_key_counts_as_none(key: str) -> None:
+    """A blank explicit key is ignored, so the environment's key applies."""
     server = choose_server("https://one.example/v1", None, KEY, api_key=key)
     assert server is not None
     assert "sk-one" == server.api_key
@@ -80,6 +89,7 @@ def test_a_blank_key_that_was_given_is_none(key: str) -> None:
 
 
 def test_each_of_two_services_gets_its_own_key() -> None:
+    """With both keys set, Azure gets its own and others get OpenAI's; either alone serves Azure."""
     both = {**KEY, "AZURE_OPENAI_API_KEY": "azure-one"}
     assert (AZURE, "azure-one") == chosen(AZURE, both)
     assert (AZURE, "azure-one") == chosen(AZURE, {"AZURE_OPENAI_API_KEY": "azure-one"})
@@ -88,24 +98,28 @@ def test_each_of_two_services_gets_its_own_key() -> None:
 
 
 @pytest.mark.parametrize("host", ["azure.com.evil.example", "notazure.com", "evil.example"])
-def test_azures_key_is_for_azure_alone(host: str) -> None:
+def test_the_azure_key_goes_to_azure_alone(host: str) -> None:
+    """Azure's key is never used for a host whose name merely resembles Azure's."""
     with pytest.raises(InputError):
         chosen(f"https://{host}/v1", {"AZURE_OPENAI_API_KEY": "azure-one"})
 
 
-def test_a_key_loses_the_newline_of_the_file_that_it_came_from() -> None:
+def test_an_environment_key_loses_its_trailing_newline() -> None:
+    """A carriage return and newline at the end of OPENAI_API_KEY are removed."""
     assert (OPENAI_URL, "sk-one") == chosen(None, {"OPENAI_API_KEY": "sk-one\r\n"})
 
 
 @pytest.mark.parametrize("key", ["sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key: str) -> None:
+def test_an_unsendable_key_is_refused_without_being_shown(key: str) -> None:
+    """A key with characters that no header can carry is refused, and the error doesn't show it."""
     with pytest.raises(InputError, match="OPENAI_API_KEY holds characters") as raised:
         chosen(None, {"OPENAI_API_KEY": key})
     assert "sk-o" not in f"{raised.value} {raised.value.fix}"
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/", " http://127.0.0.1:1/v1// "])
-def test_a_base_url_has_no_slash_at_its_end(url: str) -> None:
+def test_a_base_url_loses_trailing_slashes(url: str) -> None:
+    """Trailing slashes and surrounding spaces are removed from a base URL."""
     assert ("http://127.0.0.1:1/v1", None) == chosen(url, {})
 
 
@@ -128,7 +142,8 @@ def test_a_base_url_has_no_slash_at_its_end(url: str) -> None:
         "",
     ],
 )
-def test_what_is_no_base_url_is_named_and_answered_with_an_example(url: str) -> None:
+def test_an_invalid_base_url_is_named_with_an_example(url: str) -> None:
+    """An invalid base URL is refused with an error that shows a valid example."""
     with pytest.raises(InputError) as raised:
         chosen(url or " ", KEY)
     assert raised.value.fix is not None
@@ -165,7 +180,8 @@ def test_a_base_url_beyond_an_address_is_refused_and_not_shown(url: str) -> None
         ("https://me:secret@one.example:8443/v1", "'https://[hidden]@one.example:8443/v1'"),
     ],
 )
-def test_a_mistyped_base_url_is_shown_without_its_secrets_and_else_whole(url: str, shown: str) -> None:
+def test_a_mistyped_base_url_is_shown_without_secrets(url: str, shown: str) -> None:
+    """The error quotes a mistyped base URL with only its credentials hidden."""
     with pytest.raises(InputError) as raised:
         chosen(url, KEY)
     assert shown in raised.value.message
@@ -173,16 +189,19 @@ def test_a_mistyped_base_url_is_shown_without_its_secrets_and_else_whole(url: st
 
 
 def test_a_server_never_shows_its_key() -> None:
+    """Neither the text nor the repr of a server contains its key."""
     server = choose_server(None, None, KEY)
     assert "sk-one" not in f"{server} {server!r}"
 
 
-def test_openai_is_told_from_those_that_sound_like_it() -> None:
+def test_openai_is_told_from_lookalike_hosts() -> None:
+    """api.openai.com and its subdomains count as OpenAI; hosts that merely contain the name don't."""
     assert is_openai(OPENAI_URL)
     assert is_openai("https://eu.api.openai.com/v1")
     assert not is_openai("https://api.openai.com.example/v1")
     assert not is_openai("https://evilapi.openai.com.example/v1")
 
 
-def test_gguf_files_are_for_the_embedded_server() -> None:
+def test_gguf_files_select_the_embedded_server() -> None:
+    """`embedded` and names ending in .gguf, in any case, select the embedded server."""
     assert [True, True, False] == [is_embedded(model) for model in ("embedded", "a/b.GGUF", "gpt-4.1")]

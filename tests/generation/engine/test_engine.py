@@ -26,7 +26,9 @@ from herogen_async.generation.limits import TokenEstimate
 from support.engine_rig import Rig, one_second
 
 
-def test_every_task_is_asked_once_and_journaled_once() -> None:
+def test_every_task_is_requested_and_journaled_once() -> None:
+    """All 20 tasks are requested once and journaled once, with no key missing or doubled."""
+
     async def main() -> None:
         rig = Rig(one_second)
         await rig.run()
@@ -36,7 +38,9 @@ def test_every_task_is_asked_once_and_journaled_once() -> None:
     run_virtual(main())
 
 
-def test_exactly_the_concurrency_is_in_flight_and_no_slot_idles() -> None:
+def test_concurrency_is_fully_used_and_never_exceeded() -> None:
+    """At concurrency 16, 80 one-second calls take 5 s with exactly 16 in flight."""
+
     async def main() -> None:
         rig = Rig(one_second, values=40, concurrency=16)
         assert pytest.approx(5.0, abs=0.2) == await rig.run()
@@ -64,7 +68,9 @@ def test_the_producer_never_runs_ahead_of_the_workers() -> None:
     run_virtual(main())
 
 
-def test_a_retry_waits_in_the_heap_while_its_worker_goes_on() -> None:
+def test_a_retry_waits_while_its_worker_continues() -> None:
+    """A waiting retry doesn't block its worker: 21 one-second calls in one lane take 21 s."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)
@@ -81,7 +87,9 @@ def test_a_retry_waits_in_the_heap_while_its_worker_goes_on() -> None:
     run_virtual(main())
 
 
-def test_retries_are_interleaved_and_not_left_for_the_end() -> None:
+def test_retries_are_interleaved_with_new_rows() -> None:
+    """A failed row is retried within the first ten calls, not at the end of the run."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)
@@ -98,7 +106,9 @@ def test_retries_are_interleaved_and_not_left_for_the_end() -> None:
     run_virtual(main())
 
 
-def test_p11_a_bad_row_is_given_up_with_its_history_and_the_run_ends() -> None:
+def test_p11_a_bad_row_fails_with_its_history() -> None:
+    """A row that always fails is recorded with all its attempts, and the run completes without it."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -118,7 +128,9 @@ def test_p11_a_bad_row_is_given_up_with_its_history_and_the_run_ends() -> None:
     run_virtual(main())
 
 
-def test_a_rate_limit_pauses_everybody_and_uses_up_no_attempt() -> None:
+def test_a_rate_limit_pauses_all_calls_and_uses_no_attempt() -> None:
+    """A 429 holds back every caller until the wait is over and uses up no attempt."""
+
     async def main() -> None:
         sent_at: list[float] = []
         refusing_until = 30.0
@@ -150,7 +162,9 @@ def test_a_rate_limit_pauses_everybody_and_uses_up_no_attempt() -> None:
     ],
     ids=["bad-key", "no-quota", "no-model"],
 )
-def test_what_no_row_can_survive_parks_the_run_with_the_reason(error: EndpointError) -> None:
+def test_an_error_that_meets_every_row_parks_the_run(error: EndpointError) -> None:
+    """A refused key, used-up quota or unknown model parks with reason and fix and fails no row."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)
@@ -189,7 +203,9 @@ def test_a_server_that_always_fails_parks_the_run(kind: type[EndpointError]) -> 
     run_virtual(main())
 
 
-def test_a_server_that_is_away_for_a_minute_costs_no_row() -> None:
+def test_a_server_away_for_a_minute_costs_no_row() -> None:
+    """A server down for 60 s fails no row, is probed sparingly and delays the run little."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.5)
@@ -208,7 +224,9 @@ def test_a_server_that_is_away_for_a_minute_costs_no_row() -> None:
     run_virtual(main())
 
 
-def test_a_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
+def test_a_stop_finishes_calls_in_flight_and_sends_no_more() -> None:
+    """After a stop, calls in flight are completed and journaled, and no new call is sent."""
+
     async def main() -> None:
         rig = Rig(one_second, values=50)
         assert pytest.approx(3.0, abs=0.2) == await rig.run((2.5, lambda: rig.engine.interrupt("ctrl-c")))
@@ -217,7 +235,9 @@ def test_a_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
     run_virtual(main())
 
 
-def test_a_cancel_drops_what_is_in_flight() -> None:
+def test_a_cancel_drops_calls_in_flight() -> None:
+    """After a cancel, the run ends at once with only the answers already journaled."""
+
     async def main() -> None:
         rig = Rig(one_second, values=50)
         assert pytest.approx(2.5, abs=0.2) == await rig.run((2.5, rig.engine.cancel))
@@ -226,7 +246,9 @@ def test_a_cancel_drops_what_is_in_flight() -> None:
     run_virtual(main())
 
 
-def test_a_stop_reaches_those_who_wait_for_a_retry_or_at_the_gate() -> None:
+def test_a_stop_reaches_waiting_retries_and_gate_callers() -> None:
+    """Callers that wait for a retry or at the gate end with the stop, not after their wait of 50 s."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -240,7 +262,9 @@ def test_a_stop_reaches_those_who_wait_for_a_retry_or_at_the_gate() -> None:
     run_virtual(main())
 
 
-def test_a_full_journal_holds_the_sending_back() -> None:
+def test_a_full_journal_holds_back_sending() -> None:
+    """With the journal full, no call is sent until there is room, and the wait is attributed to disk."""
+
     async def main() -> None:
         sent_at: list[float] = []
 
@@ -259,7 +283,9 @@ def test_a_full_journal_holds_the_sending_back() -> None:
     run_virtual(main())
 
 
-def test_a_refusing_disk_stops_the_sending_and_parks_after_a_while() -> None:
+def test_a_failing_disk_stops_sending_and_then_parks() -> None:
+    """A disk that refuses writes stops sending at once and parks the run after 30 to 40 s."""
+
     async def main() -> None:
         rig = Rig(one_second, values=50)
         refused = OSError(28, "No space left on device")
@@ -273,7 +299,9 @@ def test_a_refusing_disk_stops_the_sending_and_parks_after_a_while() -> None:
     run_virtual(main())
 
 
-def test_a_disk_that_takes_again_lets_the_run_go_on() -> None:
+def test_a_disk_that_recovers_lets_the_run_continue() -> None:
+    """If writes succeed again before parking, the run completes without loss."""
+
     async def main() -> None:
         rig = Rig(one_second)
         refused = OSError(28, "No space left on device")
@@ -284,7 +312,9 @@ def test_a_disk_that_takes_again_lets_the_run_go_on() -> None:
     run_virtual(main())
 
 
-def test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told() -> None:
+def test_p11_an_internal_error_costs_only_its_own_row() -> None:
+    """An internal error fails its row alone, names the file, and hides secrets in its message."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1)
@@ -302,7 +332,9 @@ def test_p11_a_mistake_of_the_program_costs_its_own_row_and_is_told() -> None:
     run_virtual(main())
 
 
-def test_a_mistake_of_the_program_that_meets_every_row_parks_the_run() -> None:
+def test_an_internal_error_on_every_row_parks_the_run() -> None:
+    """An internal error that meets every row parks the run after fewer than 20 calls."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             raise ZeroDivisionError
@@ -326,7 +358,9 @@ def test_a_stop_does_not_wait_for_the_fuse_of_a_slow_rate() -> None:
     assert asyncio.run(main()) < 5  # the one call in flight takes one
 
 
-def test_the_rate_is_kept_by_the_gate_and_named_as_what_binds() -> None:
+def test_the_gate_keeps_the_rate_and_names_what_binds() -> None:
+    """A token limit sets the run's pace and is reported as what limits it."""
+
     async def main() -> None:
         rig = Rig(values=60, concurrency=64, limits=Limits(tpm=60 * 120), estimate=TokenEstimate(50))
         # 66 tokens are reserved and 30 used and given back: between one and four requests a second.
@@ -375,7 +409,9 @@ def test_rows_that_alone_are_rate_limited_keep_nobody_waiting(limits: Limits | N
     run_virtual(main())
 
 
-def test_a_rate_limit_of_ten_minutes_costs_no_row_and_no_attempt() -> None:
+def test_a_ten_minute_rate_limit_costs_no_row_or_attempt() -> None:
+    """A rate limit that lasts ten minutes fails no row, uses no attempt and doesn't park the run."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -424,7 +460,9 @@ def test_a_call_that_is_cut_off_may_take_its_time_to_end() -> None:
     run_virtual(main())
 
 
-def test_no_call_is_cut_off_before_the_floor_that_the_user_set() -> None:
+def test_no_call_is_cut_off_before_the_users_floor() -> None:
+    """A slow call is never timed out before the user's minimum of 30 s."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(20 if "man" in prompt and "a 119" in prompt else 0.1)
@@ -451,7 +489,9 @@ def test_a_server_that_became_slower_pulls_the_deadline_up() -> None:
     run_virtual(main())
 
 
-def test_a_days_limit_that_is_used_up_parks_the_run() -> None:
+def test_a_used_up_day_limit_parks_the_run() -> None:
+    """A run with a limit of 12 requests per day parks after 12 answers and gives the day limit as reason."""
+
     async def main() -> None:
         rig = Rig(one_second, values=10, limits=Limits(rpd=12))
         await rig.run()

@@ -45,7 +45,9 @@ def test_a_retry_goes_first_unless_it_is_refused_over_and_over(tries: int, rate_
     assert first == tried.goes_first
 
 
-def test_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
+def test_calls_come_out_in_the_order_they_were_put() -> None:
+    """The feed hands out calls first in, first out."""
+
     async def main() -> list[int | None]:
         calls = feed()
         for index in range(5):
@@ -55,7 +57,9 @@ def test_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
     assert [0, 1, 2, 3, 4] == run_virtual(main())
 
 
-def test_no_more_than_the_capacity_is_held_and_the_producer_waits() -> None:
+def test_the_feed_holds_its_capacity_and_blocks_producers() -> None:
+    """The feed never holds more than its capacity; the producer waits for room."""
+
     async def main() -> None:
         calls = feed(capacity=2)
 
@@ -94,7 +98,9 @@ def test_a_retry_comes_back_when_due_and_before_new_calls() -> None:
     run_virtual(main())
 
 
-def test_retries_come_back_in_the_order_of_their_times() -> None:
+def test_retries_return_in_order_of_their_times() -> None:
+    """Retries come back when due, earliest first, and in order of arrival when times are equal."""
+
     async def main() -> list[tuple[int | None, float]]:
         calls = feed()
         for index in range(4):
@@ -108,7 +114,9 @@ def test_retries_come_back_in_the_order_of_their_times() -> None:
     assert [(1, 10.0), (3, 10.0), (2, 20.0), (0, 30.0)] == run_virtual(main())
 
 
-def test_with_the_heap_full_no_new_job_is_handed_out_until_one_is_due() -> None:
+def test_a_full_retry_heap_holds_back_new_calls() -> None:
+    """With the retry heap full, no new call is handed out until a retry is due."""
+
     async def main() -> None:
         calls = feed(retry_capacity=1)
         await calls.put(pending(0))
@@ -127,7 +135,9 @@ def test_with_the_heap_full_no_new_job_is_handed_out_until_one_is_due() -> None:
     run_virtual(main())
 
 
-def test_workers_end_once_nothing_is_queued_waiting_or_in_a_workers_hands() -> None:
+def test_workers_end_once_no_call_is_left_anywhere() -> None:
+    """Workers keep waiting while a call in hand may still return as a retry, and end once it is done."""
+
     async def main() -> None:
         calls = feed()
         await calls.put(pending(0))
@@ -147,7 +157,9 @@ def test_workers_end_once_nothing_is_queued_waiting_or_in_a_workers_hands() -> N
     run_virtual(main())
 
 
-def test_a_feed_that_ends_empty_releases_who_waits() -> None:
+def test_a_feed_that_ends_empty_releases_waiting_workers() -> None:
+    """Workers that wait on an empty feed get None when it ends."""
+
     async def main() -> list[PendingCall[int] | None]:
         calls = feed()
         workers = [asyncio.create_task(calls.get()) for _ in range(3)]
@@ -281,9 +293,11 @@ crews = st.tuples(st.integers(0, 30), st.integers(1, 6))  # calls and workers
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), capacities, crews)
-def test_every_job_is_finished_exactly_once_and_then_everybody_goes_home(
+def test_every_call_finishes_once_and_all_workers_end(
     seed: int, capacities: tuple[int, int], crew: tuple[int, int]
 ) -> None:
+    """Under random schedules every call finishes exactly once and nothing is left in the feed."""
+
     async def main() -> Works:
         works = Works(seed, *capacities)
         await works.run(*crew)

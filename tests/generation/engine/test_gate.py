@@ -72,7 +72,9 @@ class HandFuse:
         return None
 
 
-def test_without_limits_nobody_waits() -> None:
+def test_without_limits_no_call_waits() -> None:
+    """With no limits, a hundred calls are admitted without any time passing."""
+
     async def main() -> None:
         gate = Room(fuse=None).gate
         for _ in range(100):
@@ -82,7 +84,9 @@ def test_without_limits_nobody_waits() -> None:
     run_virtual(main())
 
 
-def test_a_thousand_callers_are_let_through_at_the_rate() -> None:
+def test_a_thousand_callers_pass_at_the_set_rate() -> None:
+    """At 6,000 requests per minute, 1,001 callers pass in 10 s."""
+
     async def main() -> float:
         async with opened(rpm=6000) as (gate, _):
             await asyncio.gather(*(gate.admit(0) for _ in range(1001)))
@@ -212,7 +216,9 @@ def test_nothing_goes_during_a_pause_and_everything_after_it() -> None:
     run_virtual(main())
 
 
-def test_nothing_goes_while_held_and_everything_after_it() -> None:
+def test_nothing_passes_a_held_gate() -> None:
+    """A held gate admits nobody and reports `disk`; all waiting callers pass on release."""
+
     async def main() -> None:
         async with opened(rpm=60_000) as (gate, _):
             gate.hold(True)
@@ -245,7 +251,9 @@ def test_who_waits_when_the_gate_closes_gets_nothing(held: bool) -> None:
     run_virtual(main())
 
 
-def test_what_is_given_back_lets_the_next_one_through_at_once() -> None:
+def test_a_returned_ticket_admits_the_next_caller_at_once() -> None:
+    """A ticket settled as not charged lets the next caller through without waiting."""
+
     async def main() -> None:
         async with opened(rpm=1) as (gate, _):
             ticket = await gate.admit(1)
@@ -277,7 +285,9 @@ def test_a_cancelled_caller_takes_nothing() -> None:
     run_virtual(main())
 
 
-def test_a_caller_that_is_cancelled_with_its_ticket_in_hand_gives_it_back() -> None:
+def test_a_caller_cancelled_with_a_ticket_returns_it() -> None:
+    """A caller cancelled just after admission returns its ticket, and the bucket is full again."""
+
     async def main() -> None:
         async with opened(rpm=600) as (gate, admission):
             caller = asyncio.create_task(gate.admit(1))
@@ -315,19 +325,23 @@ def through_a_shut_fuse(act: Any) -> tuple[bool, int, int]:
     return run_virtual(main())
 
 
-def test_the_fuse_is_taken_once_a_start() -> None:
+def test_the_fuse_is_taken_once_per_start() -> None:
+    """Each admitted call consults the fuse exactly once."""
     assert (True, 1, 1) == through_a_shut_fuse(lambda gate, caller: None)
 
 
-def test_nothing_that_waited_for_the_fuse_goes_into_a_pause() -> None:
+def test_no_caller_leaves_the_fuse_during_a_pause() -> None:
+    """A caller that waited at the fuse is not sent when a pause began meanwhile."""
     assert (False, 1, 0) == through_a_shut_fuse(lambda gate, caller: gate.pause(10))
 
 
-def test_nothing_that_waited_for_the_fuse_goes_while_held() -> None:
+def test_no_caller_leaves_the_fuse_while_held() -> None:
+    """A caller that waited at the fuse is not sent while the gate is held."""
     assert (False, 1, 0) == through_a_shut_fuse(lambda gate, caller: gate.hold(True))
 
 
-def test_nothing_that_waited_for_the_fuse_goes_after_the_gate_was_closed() -> None:
+def test_no_caller_leaves_the_fuse_of_a_closed_gate() -> None:
+    """A caller that waited at the fuse is not sent after the gate was closed."""
     assert (False, 1, 0) == through_a_shut_fuse(lambda gate, caller: gate.close())
 
 
@@ -362,7 +376,9 @@ def test_the_window_fuse_holds_a_windows_worth(rpm: float, starts: int, period_s
     assert fuse.period >= period_s
 
 
-def test_a_gate_with_a_rate_has_its_window_fuse_by_itself() -> None:
+def test_a_gate_with_a_rate_gets_its_own_window_fuse() -> None:
+    """A gate with a rate works with its default fuse: 100 callers are all admitted in real time."""
+
     async def main() -> None:
         clock = MonotonicClock()
         gate = Gate(Admission(clock.now(), Limits(rpm=60_000)), clock)
@@ -525,7 +541,9 @@ def test_everybody_goes_in_order_and_every_ticket_is_settled(seed: int, rpm: flo
         assert not [1 for start_s, end_s in crowd.shut if start_s + 1e-6 < went.went_s < end_s - 1e-6]
 
 
-def test_a_gate_says_what_it_is_waiting_for() -> None:
+def test_a_gates_repr_says_what_it_waits_for() -> None:
+    """The gate's repr shows queue length, the limit it waits for and whether it is closed."""
+
     async def main() -> str:
         async with opened(rpm=1) as (gate, _):
             await gate.admit(1)

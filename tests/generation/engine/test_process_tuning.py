@@ -10,7 +10,8 @@ import pytest
 from herogen_async.generation.engine import tuned_for_throughput
 
 
-def test_the_settings_hold_inside_and_are_as_before_outside() -> None:
+def test_tuning_applies_inside_and_is_undone_outside() -> None:
+    """The garbage collector's threshold is raised inside the block and restored after it."""
     before = (gc.get_threshold(), gc.get_freeze_count())
     with tuned_for_throughput():
         assert gc.get_threshold()[0] > before[0][0]
@@ -18,7 +19,8 @@ def test_the_settings_hold_inside_and_are_as_before_outside() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no such scheduling policy")
-def test_the_thread_s_scheduling_is_put_back_after_an_error() -> None:
+def test_thread_scheduling_is_restored_after_an_error() -> None:
+    """The thread runs under SCHED_BATCH inside the block, and its policy is restored after an error."""
     before = os.sched_getscheduler(0)
     inside = []
 

@@ -90,7 +90,8 @@ def test_p11_nothing_is_poison_while_no_later_call_is_answered() -> None:
     assert GiveUp() == row.fails(10.0)
 
 
-def test_p11_another_kind_of_failure_begins_a_new_streak() -> None:
+def test_p11_a_different_failure_starts_a_new_streak() -> None:
+    """Alternating kinds of failure never quarantine a row, because each change starts a new streak."""
     triage = Triage()
     streak = Streak(1)
     answer(triage, 1, 0.0)
@@ -100,7 +101,8 @@ def test_p11_another_kind_of_failure_begins_a_new_streak() -> None:
         answer(triage, 1000, second + 0.5)
 
 
-def test_p11_where_a_tenth_of_the_calls_fails_nobody_is_quarantined() -> None:
+def test_p11_no_row_is_quarantined_at_a_tenth_failing() -> None:
+    """While a tenth of all calls fails, no row is quarantined, since the server may be the cause."""
     triage = Triage()
     row, others = Row(triage, ServerFault("x")), [Row(triage, ServerFault("x"), number) for number in range(1000)]
     answer(triage, 1000, 0.0)
@@ -132,7 +134,8 @@ def test_a_denied_prompt_fails_once_a_later_call_was_answered() -> None:
     assert decision.quarantined
 
 
-def test_when_the_next_prompts_are_denied_too_the_run_parks() -> None:
+def test_several_denied_prompts_in_a_row_park_the_run() -> None:
+    """When enough different prompts are denied in succession, the run parks as `key refused`."""
     triage = Triage()
     answer(triage, 100, sent_s=0.0)
     rows = [Row(triage, denied(), payload) for payload in range(DENIED_PROMPTS)]
@@ -141,7 +144,8 @@ def test_when_the_next_prompts_are_denied_too_the_run_parks() -> None:
     assert Park(ParkReason.KEY_REFUSED, "HTTP 403: no", "check the key") == decisions[-1]
 
 
-def test_the_repeats_of_one_prompt_are_one_prompt() -> None:
+def test_repeats_of_one_prompt_count_as_one() -> None:
+    """Denials of the same prompt, however many, count as one and don't park the run."""
     triage = Triage()
     for _ in range(3 * DENIED_PROMPTS):
         assert isinstance(Row(triage, denied(), payload=7).fails(1.0), Retry)
@@ -162,7 +166,8 @@ def test_the_last_denied_row_fails_where_others_were_answered(
     assert isinstance(row.fails(3.0, NOBODY), GiveUp)
 
 
-def test_a_refusal_that_names_the_account_or_the_model_parks_at_once() -> None:
+def test_a_refusal_of_the_account_or_model_parks_at_once() -> None:
+    """A denial that can't be the row's own fault parks the run at the first one."""
     triage = Triage()
     answer(triage, 100, sent_s=0.0)
     assert isinstance(Row(triage, denied(may_be_row=False)).fails(1.0), Park)
@@ -264,7 +269,9 @@ def test_a_key_that_is_revoked_in_mid_run_parks_it_and_gives_no_row_up(concurren
     run_virtual(main())
 
 
-def test_a_wrong_url_is_told_at_once_also_by_a_small_run() -> None:
+def test_a_wrong_url_parks_even_a_small_run_at_once() -> None:
+    """A run of few rows that are all denied parks within a second."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(0.1)
@@ -282,7 +289,9 @@ def test_a_wrong_url_is_told_at_once_also_by_a_small_run() -> None:
 HANGING = Deadline(floor_s=30.0, ceiling_s=600.0)
 
 
-def test_p11_a_row_that_always_hangs_is_quarantined_and_keeps_nobody() -> None:
+def test_p11_a_row_that_always_hangs_is_quarantined() -> None:
+    """A row that always times out is quarantined as such, and the other 799 complete."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1e9 if "a 30-year-old man" in prompt else 1.0)
@@ -296,7 +305,9 @@ def test_p11_a_row_that_always_hangs_is_quarantined_and_keeps_nobody() -> None:
     run_virtual(main())
 
 
-def test_a_tail_of_hanging_rows_ends_within_two_deadlines() -> None:
+def test_a_tail_of_hanging_rows_ends_in_two_deadlines() -> None:
+    """When only hanging rows remain, the run ends within two deadlines of the last answer."""
+
     async def main() -> None:
         async def script(prompt: str, attempt: int) -> None:
             await asyncio.sleep(1e9 if any(f"a {age}-year-old" in prompt for age in range(116, 120)) else 1.0)

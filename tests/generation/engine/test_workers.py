@@ -50,6 +50,8 @@ def test_a_paused_run_keeps_what_comes_home_and_goes_on_later() -> None:
 
 @pytest.mark.parametrize("end", ["stop", "cancel", "park"])
 def test_a_paused_run_can_be_ended(end: str) -> None:
+    """A paused run still obeys stop and cancel, and a refusal in flight still parks it."""
+
     async def script(_prompt: str, _attempt: int) -> None:
         await asyncio.sleep(1)
         if end == "park":
@@ -66,7 +68,9 @@ def test_a_paused_run_can_be_ended(end: str) -> None:
     run_virtual(main())
 
 
-def test_a_row_that_waits_to_be_tried_again_waits_out_a_pause() -> None:
+def test_a_retry_waits_out_a_pause() -> None:
+    """A row due for a retry during a pause is sent after resuming, and no row is lost."""
+
     async def script(prompt: str, attempt: int) -> None:
         await asyncio.sleep(1)
         if attempt == 1:
@@ -104,7 +108,9 @@ def test_silence_before_a_pause_does_not_count() -> None:
     run_virtual(main())
 
 
-def test_the_time_of_a_row_that_waits_out_a_pause_begins_again() -> None:
+def test_a_pause_restarts_the_time_of_waiting_rows() -> None:
+    """A pause longer than a row's time limit doesn't fail the rows that wait in it."""
+
     async def script(_prompt: str, attempt: int) -> None:
         await asyncio.sleep(1)
         if attempt == 1:
@@ -118,7 +124,9 @@ def test_the_time_of_a_row_that_waits_out_a_pause_begins_again() -> None:
     run_virtual(main())
 
 
-def test_more_concurrency_is_in_flight_at_once() -> None:
+def test_a_raised_concurrency_applies_at_once() -> None:
+    """Raising concurrency from 4 to 12 puts eight more calls in flight at once."""
+
     async def main() -> None:
         rig, seen = Rig(), Seen()
         took_s = await rig.run((1.5, lambda: rig.engine.resize(12)), (1.6, rig.look(seen)))
@@ -130,7 +138,9 @@ def test_more_concurrency_is_in_flight_at_once() -> None:
     run_virtual(main())
 
 
-def test_less_concurrency_holds_as_soon_as_what_was_in_flight_is_home() -> None:
+def test_a_lowered_concurrency_applies_as_calls_return() -> None:
+    """Lowering concurrency from 8 to 2 applies once the calls in flight have returned."""
+
     async def main() -> None:
         rig, seen = Rig(concurrency=8), Seen()
         took_s = await rig.run(
@@ -144,7 +154,9 @@ def test_less_concurrency_holds_as_soon_as_what_was_in_flight_is_home() -> None:
     run_virtual(main())
 
 
-def test_less_and_more_concurrency_again_lose_and_double_nothing() -> None:
+def test_resizing_concurrency_loses_and_doubles_nothing() -> None:
+    """Concurrency that shrinks and grows ten times still gives each row exactly once."""
+
     async def main() -> None:
         rig = Rig(values=100, concurrency=8)
         sizes = [1, 16, 3, 2, 9, 1, 1, 40, 5, 64]
@@ -175,7 +187,9 @@ def test_those_who_wait_for_a_rate_are_not_sent_once_they_are_too_many() -> None
     run_virtual(main())
 
 
-def test_a_grown_crew_after_the_work_is_over_starts_nothing() -> None:
+def test_growing_the_crew_after_the_end_starts_nothing() -> None:
+    """Raising concurrency once all work is done starts no call."""
+
     async def main() -> None:
         rig = Rig(values=1)
         await rig.run((1.0, lambda: rig.engine.resize(500)))
@@ -200,7 +214,9 @@ def test_another_ceiling_holds_at_once(first: float | None, then: float, at_20_s
     run_virtual(main())
 
 
-def test_a_ceiling_that_is_lifted_binds_no_more() -> None:
+def test_a_removed_limit_no_longer_binds() -> None:
+    """After a limit is removed, only concurrency sets the pace, and no limit is reported."""
+
     async def main() -> None:
         rig = Rig(values=100, concurrency=10, limits=Limits(rpm=60))
         took_s = await rig.run((10.0, lambda: rig.engine.set_ceiling("rpm", None)))
@@ -242,7 +258,9 @@ def test_what_is_set_reaches_engine_and_endpoint(tmp_path: Path) -> None:
     run_virtual(main())
 
 
-def test_a_feed_that_may_hold_more_takes_it_at_once() -> None:
+def test_a_grown_feed_takes_more_at_once() -> None:
+    """Growing the feed releases a waiting producer and a waiting worker without delay."""
+
     async def main() -> None:
         clock = VirtualClock()
         feed: Feed[int] = Feed(clock, 1, 1)
@@ -282,7 +300,9 @@ class Open(Shut):
         return None
 
 
-def test_who_waits_for_the_old_ceiling_s_fuse_goes_by_the_new_one() -> None:
+def test_a_waiter_on_the_old_limits_fuse_uses_the_new() -> None:
+    """A caller waiting at the old limit's fuse passes by the new one, and the gate can still be ended."""
+
     async def main() -> None:
         clock = VirtualClock()
         admission = Admission(clock.now(), Limits(rpm=60))
@@ -308,7 +328,8 @@ def test_who_waits_for_the_old_ceiling_s_fuse_goes_by_the_new_one() -> None:
     run_virtual(main())
 
 
-def test_without_a_ceiling_what_the_server_tells_holds_again() -> None:
+def test_without_a_set_limit_the_servers_applies_again() -> None:
+    """The lower of set and reported limits applies; removing the set one restores the server's."""
     table = BucketTable(Limits(), 0.0, by_window=False)
     table.learn(Reading("requests", 600.0, 600.0, 60.0, 60.0), (0, 0, 0), 0.0, 0.0)
     assert 10.0 == table.requests_per_s

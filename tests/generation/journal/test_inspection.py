@@ -107,7 +107,8 @@ def spoil(run: WrittenRun, change: Callable[[list[bytes]], Any], segment: int = 
 # -- verify --------------------------------------------------------------------------------------------------------
 
 
-def test_a_sound_run_is_told_to_be_sound_and_nothing_is_changed(run: WrittenRun) -> None:
+def test_a_sound_run_verifies_and_is_left_unchanged(run: WrittenRun) -> None:
+    """A sound run verifies with exit code 0 and no findings, and none of its files change."""
     before = everything(run.path)
     verdict = verify.verify("r")
     assert (0, (), 6, 6) == (verdict.exit_code, verdict.findings, verdict.rows, verdict.answered)
@@ -169,7 +170,8 @@ SPOILT: dict[str, tuple[Callable[[list[bytes]], Any], int, str]] = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_what_is_wrong_with_a_line_is_said_and_every_command_refuses(run: WrittenRun, how: str) -> None:
+def test_a_damaged_line_is_named_and_commands_refuse_it(run: WrittenRun, how: str) -> None:
+    """Verify names the damaged line and its fault; other commands refuse the run and point to verify."""
     change, line, words = SPOILT[how]
     spoil(run, change)
     vouch(run.folder)
@@ -183,7 +185,8 @@ def test_what_is_wrong_with_a_line_is_said_and_every_command_refuses(run: Writte
         assert "herogen-async verify r" in (result.exception.fix or "")
 
 
-def test_a_segment_that_is_missing_or_cut_off_is_damage(run: WrittenRun) -> None:
+def test_a_missing_or_truncated_segment_is_damage(run: WrittenRun) -> None:
+    """A journal segment that is missing or shorter than synced is damage, not a torn tail."""
     for segment in (1, 2):
         run.write([run.answer(0, "again")], segment)
     vouch(run.folder)
@@ -202,7 +205,8 @@ def test_a_segment_that_is_missing_or_cut_off_is_damage(run: WrittenRun) -> None
     assert ["torn"] == [each.kind for each in told(verdict)]
 
 
-def test_swapped_and_doubled_lines_are_no_damage(run: WrittenRun) -> None:
+def test_swapped_and_doubled_lines_are_not_damage(run: WrittenRun) -> None:
+    """Lines in another order are sound; a doubled line is noted, and its first copy counts."""
     spoil(run, lambda lines: lines.reverse())
     assert 0 == verify.verify("r").exit_code
     spoil(run, lambda lines: lines.extend(lines[:2]))
@@ -233,7 +237,8 @@ def test_a_row_that_is_sealed_and_wrong_is_damage(run: WrittenRun) -> None:
     assert {"double", "foreign"} == {each.kind for each in told(verdict)}
 
 
-def test_the_tail_that_no_sync_vouched_for_is_told_and_no_damage(run: WrittenRun) -> None:
+def test_an_unsynced_tail_is_reported_but_is_not_damage(run: WrittenRun) -> None:
+    """A torn tail after the last sync is reported, keeps exit code 0, and is explained in a live run."""
     with run.folder.segment(0).open("ab") as file:
         file.write(b"\0" * 300 + b"\n" + run.answer(0, "again") + b'{"key":"')
     verdict = verify.verify("r")
@@ -245,7 +250,8 @@ def test_the_tail_that_no_sync_vouched_for_is_told_and_no_damage(run: WrittenRun
     lock.release()
 
 
-def test_failures_events_leftovers_and_permissions_are_looked_at_too(run: WrittenRun) -> None:
+def test_verify_also_checks_failures_events_and_leftovers(run: WrittenRun) -> None:
+    """Verify also checks failures.jsonl, events, leftover files and folder permissions."""
     run.fail([run.failure(0, "refused"), b"damaged\n", run.failure(1, "refused")])
     vouch(run.folder)
     with run.folder.events.open("ab") as file:
@@ -279,7 +285,8 @@ def test_a_damaged_manifest_is_damage_and_lines_are_checked(run: WrittenRun) -> 
         verify.verify("r")
 
 
-def test_a_file_that_is_all_wrong_fills_neither_the_screen_nor_the_memory(run: WrittenRun) -> None:
+def test_a_thoroughly_damaged_file_gives_a_short_report(run: WrittenRun) -> None:
+    """Of 1,000 damaged lines, verify lists 50 and counts the remaining 950."""
     spoil(run, lambda lines: lines.__setitem__(slice(0, 0), [b"x\n"] * 1000))
     vouch(run.folder)
     verdict = verify.verify("r")
@@ -288,7 +295,8 @@ def test_a_file_that_is_all_wrong_fills_neither_the_screen_nor_the_memory(run: W
     assert "950 more" in verdict.findings[-1].message
 
 
-def test_verify_says_it_to_people_and_to_scripts_with_exit_code_4(run: WrittenRun) -> None:
+def test_verify_reports_to_people_and_scripts(run: WrittenRun) -> None:
+    """Verify prints a readable result and a JSON one, and exits with code 4 on damage."""
     result = herogen("verify", "r")
     assert 0 == result.exit_code
     assert "sound. 6 rows in 1 files" in result.stdout
@@ -339,7 +347,8 @@ def test_rows_whole_inside_a_damaged_line_are_rescued(run: WrittenRun) -> None:
     assert (0, 2, whole) == (recovery.exit_code, recovery.rescued, rows_of("r-recovered"))
 
 
-def test_segments_keep_their_numbers_also_when_one_is_missing_or_cut_off(run: WrittenRun) -> None:
+def test_recovered_segments_keep_their_numbers(run: WrittenRun) -> None:
+    """Recover keeps segment numbers even where one is missing or cut off, and reports both as lost."""
     run.write([run.answer(0, "again")], 2)
     vouch(run.folder)
     run.folder.segment(2).write_bytes(b"")
@@ -381,7 +390,8 @@ def test_rows_of_earlier_plans_are_verified_and_copied_under_their_own(run: Writ
     assert 0 == verify.verify("r-recovered").exit_code
 
 
-def test_what_a_crash_tore_or_another_row_answers_is_not_lost(run: WrittenRun) -> None:
+def test_torn_or_otherwise_answered_rows_are_not_lost(run: WrittenRun) -> None:
+    """A torn tail or a damaged duplicate loses nothing, and the copy keeps what was spent."""
     row = run.answer(3, "again")
     spoil(run, insert(5, row.replace(b"again", b"AGAIN")))
     vouch(run.folder)
@@ -395,7 +405,8 @@ def test_what_a_crash_tore_or_another_row_answers_is_not_lost(run: WrittenRun) -
     assert (77, 6) == (copied.charged, copied.frontier), "what was spent and asked counts in the copy too"
 
 
-def test_a_damaged_manifest_is_pieced_together_where_every_row_fits_it(run: WrittenRun) -> None:
+def test_a_damaged_manifest_is_rebuilt_where_rows_fit(run: WrittenRun) -> None:
+    """A damaged manifest is rebuilt only if every row fits it; otherwise recover refuses and writes nothing."""
     whole = run.folder.manifest.read_bytes()
     good = read_manifest(run.folder)
     for number, data in enumerate(
@@ -482,7 +493,8 @@ def test_rows_a_repair_holds_are_recovered_under_their_plan(run: WrittenRun) -> 
     assert "foreign" not in [each.kind for each in told(verdict)]
 
 
-def test_recover_overwrites_nothing_and_copies_no_run_that_is_at_work(run: WrittenRun) -> None:
+def test_recover_overwrites_nothing_and_copies_no_live_run(run: WrittenRun) -> None:
+    """Recover refuses an existing target, a run in progress and an unusable path, and leaves no folder."""
     verify.recover("r")
     with pytest.raises(InputError, match="is there already"):
         verify.recover("r")
@@ -498,7 +510,8 @@ def test_recover_overwrites_nothing_and_copies_no_run_that_is_at_work(run: Writt
     assert "with --out" in (refused.value.fix or "")
 
 
-def test_recover_says_it_to_people_and_to_scripts_and_the_copy_goes_on(run: WrittenRun) -> None:
+def test_recover_reports_losses_and_the_copy_resumes(run: WrittenRun) -> None:
+    """Recover reports lost rows as text and as JSON with exit code 4 and offers resume for the copy."""
     spoil(run, lambda lines: lines.__setitem__(2, b"garbage\n"))
     vouch(run.folder)
     result = herogen("recover", "r")
@@ -541,7 +554,8 @@ def test_requeue_damaged_requests_damaged_rows_again() -> None:
     assert b'"damage_accepted"' in folder.events.read_bytes()
 
 
-def test_damage_that_is_accepted_later_is_accepted_besides(run: WrittenRun) -> None:
+def test_damage_accepted_later_adds_to_earlier(run: WrittenRun) -> None:
+    """Accepting damage again adds to the accepted lines; all other rows are still read."""
     for line in (1, 3):
         data = run.folder.segment(0).read_bytes().split(b"\n")
         data[line] = data[line].replace(b"hero", b"zero")

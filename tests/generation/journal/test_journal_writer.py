@@ -126,7 +126,8 @@ async def until_written(journal: JournalWriter) -> None:
 # -- P1, P4: what is acknowledged is there -------------------------------------------------------------------------
 
 
-async def test_p1_rows_are_acknowledged_only_after_they_are_in_the_file(folder: RunFolder) -> None:
+async def test_p1_rows_are_acknowledged_only_once_in_the_file(folder: RunFolder) -> None:
+    """Acknowledged rows and failures never outnumber those in the files, and order is kept."""
     journal = JournalWriter(folder)
     async with running(journal) as told:
 
@@ -147,7 +148,8 @@ async def test_p1_rows_are_acknowledged_only_after_they_are_in_the_file(folder: 
 
 
 @pytest.mark.slow
-def test_p1_rows_that_were_acknowledged_survive_sigkill(tmp_path: Path) -> None:
+def test_p1_acknowledged_rows_survive_sigkill(tmp_path: Path) -> None:
+    """Every row acknowledged before a SIGKILL can be read afterwards, with no gap in the sequence."""
     process = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -218,7 +220,8 @@ async def test_p10_a_lone_row_is_written_within_five_milliseconds(folder: RunFol
         assert 0 == journal.held
 
 
-async def test_rows_that_come_together_share_a_write(folder: RunFolder) -> None:
+async def test_rows_that_arrive_together_share_a_write(folder: RunFolder) -> None:
+    """Four full batches queued at once reach the disk in a single write."""
     writes: list[int] = []
 
     class Counting(RealDisk):
@@ -234,7 +237,8 @@ async def test_rows_that_come_together_share_a_write(folder: RunFolder) -> None:
     assert 1 == len(writes)
 
 
-async def test_a_full_batch_does_not_wait_for_the_timer(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_batch_is_written_before_the_timer(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full batch is written at once, without waiting for the batch timer."""
     monkeypatch.setattr(writer, "BATCH_S", 2 * DEADLINE_S)
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -247,7 +251,8 @@ async def test_a_full_batch_does_not_wait_for_the_timer(folder: RunFolder, monke
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH_LINES, BATCH_LINES + 1])
-async def test_finish_writes_what_is_held(folder: RunFolder, count: int) -> None:
+async def test_finish_writes_all_held_rows(folder: RunFolder, count: int) -> None:
+    """Finishing writes every held row, whether none, one, a full batch or one more."""
     journal = JournalWriter(folder)
     told = Told(journal)
     for number in range(count):
@@ -259,7 +264,8 @@ async def test_finish_writes_what_is_held(folder: RunFolder, count: int) -> None
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_finish_beside_a_batch_that_is_being_written_loses_no_row(folder: RunFolder, turns: int) -> None:
+async def test_finish_during_a_write_loses_no_row(folder: RunFolder, turns: int) -> None:
+    """A finish at any point of a write in progress loses no row."""
     journal = JournalWriter(folder)
     async with running(journal) as told:
         for number in range(BATCH_LINES):
@@ -272,7 +278,8 @@ async def test_finish_beside_a_batch_that_is_being_written_loses_no_row(folder: 
     assert list(range(BATCH_LINES + 1)) == numbers_in(folder.segment(0))
 
 
-async def test_rows_and_the_finish_may_come_from_the_callback(folder: RunFolder) -> None:
+async def test_rows_and_finish_may_come_from_the_callback(folder: RunFolder) -> None:
+    """The acknowledgment callback may add rows and finish the journal without deadlock."""
     journal = JournalWriter(folder)
     told = Told(journal)
 
@@ -289,7 +296,8 @@ async def test_rows_and_the_finish_may_come_from_the_callback(folder: RunFolder)
     assert list(range(5)) == numbers_in(folder.segment(0))
 
 
-async def test_an_ended_journal_leaves_no_thread_no_open_file_and_no_timer(folder: RunFolder) -> None:
+async def test_a_finished_journal_leaves_no_thread_file_or_timer(folder: RunFolder) -> None:
+    """After finishing, no thread, open file or timer of the journal remains."""
     before = set(threading.enumerate()), len(list(Path("/dev/fd").iterdir()))
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -323,7 +331,8 @@ async def test_p4_a_journal_that_is_cancelled_writes_what_it_holds_once(folder: 
     assert (BATCH_LINES + 2, BATCH_LINES + 1) == (told.rows, told.failures)
 
 
-async def test_d10_a_file_that_somebody_else_changed_meanwhile_is_told(folder: RunFolder) -> None:
+async def test_d10_a_journal_changed_by_someone_else_is_reported(folder: RunFolder) -> None:
+    """A journal file that something else appended to ends the run with a disk error."""
     journal = JournalWriter(folder)
     told = Told(journal)
     task = asyncio.create_task(journal.run())
@@ -339,7 +348,8 @@ async def test_d10_a_file_that_somebody_else_changed_meanwhile_is_told(folder: R
 # -- back-pressure -------------------------------------------------------------------------------------------------
 
 
-async def test_a_journal_that_holds_too_much_is_full_until_it_is_written(folder: RunFolder) -> None:
+async def test_a_backlogged_journal_is_full_until_written(folder: RunFolder) -> None:
+    """The journal counts as full at its backlog limit, failures included, and not once written."""
     journal = JournalWriter(folder)
     for number in range(BACKLOG_LINES - 1):
         journal.row(line(number))
@@ -355,7 +365,8 @@ async def test_a_journal_that_holds_too_much_is_full_until_it_is_written(folder:
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
-async def test_files_are_for_their_owner_alone(folder: RunFolder) -> None:
+async def test_journal_files_are_private_to_their_owner(folder: RunFolder) -> None:
+    """Rows and failures files have mode 0600 even under umask 0."""
     before = os.umask(0)
     try:
         journal = JournalWriter(folder)
@@ -367,7 +378,8 @@ async def test_files_are_for_their_owner_alone(folder: RunFolder) -> None:
     assert [0o600, 0o600] == [path.stat().st_mode & 0o777 for path in (folder.segment(0), folder.failures)]
 
 
-async def test_a_journal_without_lines_makes_no_files(folder: RunFolder) -> None:
+async def test_a_journal_without_lines_creates_no_files(folder: RunFolder) -> None:
+    """Opening and finishing a journal without a line leaves the run folder empty."""
     async with running(JournalWriter(folder)):
         pass
     assert [] == list(folder.path.iterdir())
@@ -375,6 +387,7 @@ async def test_a_journal_without_lines_makes_no_files(folder: RunFolder) -> None
 
 @pytest.mark.parametrize("last", [0, 3])
 async def test_p5_a_reopened_journal_appends_to_the_last_segment(folder: RunFolder, last: int) -> None:
+    """A reopened journal appends to the highest segment and starts no new one."""
     folder.segment(0).write_bytes(line(0))
     folder.segment(last).write_bytes(line(1))
     for number in (2, 3):
@@ -458,9 +471,10 @@ async def test_p2_a_lone_row_is_synced_soon_after_it_is_written(folder: RunFolde
     assert 1 == syncs.calls, "what is synced is not synced again"
 
 
-async def test_p2_many_rows_are_synced_without_waiting_for_the_timer(
+async def test_p2_many_rows_are_synced_before_the_timer(
     folder: RunFolder, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Enough rows start a sync at once, without waiting for the sync timer."""
     monkeypatch.setattr(syncing, "SYNC_S", 2 * DEADLINE_S)
     journal = JournalWriter(folder)
     async with running(journal):
@@ -525,6 +539,7 @@ async def test_p2_periodic_acknowledges_nothing_in_an_overdue_sync(
 
 
 async def test_p2_power_acknowledges_a_row_only_after_its_sync(folder: RunFolder, syncs: Syncs) -> None:
+    """Under power durability, the acknowledged rows never exceed the bytes already synced."""
     journal = JournalWriter(folder, durability="power")
 
     def compare() -> None:
@@ -540,7 +555,8 @@ async def test_p2_power_acknowledges_a_row_only_after_its_sync(folder: RunFolder
         await told.until(lambda: told.rows == 300)
 
 
-async def test_p2_process_syncs_only_at_the_end(folder: RunFolder, syncs: Syncs) -> None:
+async def test_p2_process_durability_syncs_only_at_the_end(folder: RunFolder, syncs: Syncs) -> None:
+    """Under process durability a thousand rows need no sync until the end, and then all are synced."""
     journal = JournalWriter(folder, durability="process")
     async with running(journal) as told:
         for number in range(1000):
@@ -550,7 +566,8 @@ async def test_p2_process_syncs_only_at_the_end(folder: RunFolder, syncs: Syncs)
     assert folder.segment(0).stat().st_size == syncs.synced[folder.segment(0).stat().st_ino]
 
 
-async def test_p2_the_mark_says_how_far_a_sync_has_vouched(folder: RunFolder, syncs: Syncs) -> None:
+async def test_p2_the_mark_states_how_far_syncs_have_reached(folder: RunFolder, syncs: Syncs) -> None:
+    """The durable mark only grows, and at the end it covers the last segment and failures exactly."""
     marks: list[Mark] = []
     journal = JournalWriter(folder, on_durable=marks.append, segment_bytes=2 * len(line(0)))
     await journal.open()
@@ -593,9 +610,8 @@ async def test_p9_a_refused_sync_is_healed_by_cutting_and_rewriting(
     assert ["failures.jsonl", "rows-00000.jsonl"] == sorted(path.name for path in folder.path.iterdir())
 
 
-async def test_p9_a_sync_that_stays_refused_ends_the_run_with_every_row_written(
-    folder: RunFolder, syncs: Syncs, at_once: None
-) -> None:
+async def test_p9_a_sync_that_keeps_failing_ends_the_run(folder: RunFolder, syncs: Syncs, at_once: None) -> None:
+    """A sync that keeps failing raises a disk error, yet all 600 rows are written and 256 at most acknowledged."""
     syncs.error = OSError(errno.EIO, os.strerror(errno.EIO))
     journal = JournalWriter(folder)
     told = Told(journal)
@@ -613,7 +629,8 @@ async def test_p9_a_sync_that_stays_refused_ends_the_run_with_every_row_written(
     assert list(range(600)) == numbers_in(folder.segment(0))
 
 
-async def test_p9_the_last_sync_counts_too(folder: RunFolder, syncs: Syncs, at_once: None) -> None:
+async def test_p9_a_failed_last_sync_is_an_error(folder: RunFolder, syncs: Syncs, at_once: None) -> None:
+    """A sync that fails at the very end raises a disk error rather than reporting success."""
     syncs.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     journal = JournalWriter(folder)
     journal.row(line(0))
@@ -716,7 +733,8 @@ asyncio.run(main())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["raised", "kept"])
-def test_p9_a_file_that_may_not_grow_is_the_same_as_a_full_disk(tmp_path: Path, limit: str) -> None:
+def test_p9_a_file_size_limit_acts_like_a_full_disk(tmp_path: Path, limit: str) -> None:
+    """A file size limit holds rows back until it is raised; if it stays, the error counts the unwritten rows."""
     rows_file = RunFolder(tmp_path).segment(0)
     rows_file.write_bytes(line(-1))  # an earlier session's, never cut
     command = [sys.executable, "-c", LIMITED, str(tmp_path), limit]
@@ -751,7 +769,8 @@ async def test_p9_a_file_that_cannot_even_be_cut_back_is_a_disk_error(folder: Ru
     assert FINAL_TRIES == len(told.troubles)
 
 
-async def test_p9_a_file_that_cannot_be_opened_is_opened_when_it_can(folder: RunFolder, at_once: None) -> None:
+async def test_p9_a_file_that_cannot_be_opened_is_retried(folder: RunFolder, at_once: None) -> None:
+    """A journal file that can't be opened is tried again, and the row is written once it can be."""
     folder.segment(0).mkdir()
     journal = JournalWriter(folder)
     async with running(journal) as told:
@@ -765,7 +784,8 @@ async def test_p9_a_file_that_cannot_be_opened_is_opened_when_it_can(folder: Run
     assert [1] == numbers_in(folder.segment(0))
 
 
-async def test_p9_a_run_folder_that_was_removed_ends_the_run_with_a_disk_error(tmp_path: Path, at_once: None) -> None:
+async def test_p9_a_removed_run_folder_is_a_disk_error(tmp_path: Path, at_once: None) -> None:
+    """Finishing into a removed run folder raises a disk error that counts the unwritten rows."""
     journal = JournalWriter(RunFolder(tmp_path / "gone"))
     journal.row(line(1))
     journal.finish()
@@ -808,9 +828,10 @@ async def test_d6_a_file_that_another_writer_appends_to_takes_no_more_rows(folde
 
 
 @needs_dev_full
-async def test_p9_what_a_cancelled_journal_cannot_write_is_put_aside_and_told(
+async def test_p9_unwritten_rows_of_a_cancelled_journal_are_saved(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Rows that a cancelled journal can't write are saved to a temporary file, with the command to add them."""
     (tmp_path / "a b").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a b"))
     folder.segment(0).symlink_to("/dev/full")
@@ -830,7 +851,8 @@ async def test_p9_what_a_cancelled_journal_cannot_write_is_put_aside_and_told(
 
 
 @needs_dev_full
-async def test_p9_a_cancelled_journal_does_not_wait_for_a_disk_that_refuses(folder: RunFolder) -> None:
+async def test_p9_a_cancelled_journal_does_not_wait_for_the_disk(folder: RunFolder) -> None:
+    """Cancelling a journal on a full disk ends at once, and nothing is acknowledged."""
     folder.segment(0).symlink_to("/dev/full")
     journal = JournalWriter(folder)
     told = Told(journal)

@@ -141,6 +141,7 @@ async def test_p3_a_journal_torn_at_any_byte_keeps_every_whole_row(
 @pytest.mark.slow
 @pytest.mark.anyio
 async def test_p3_torn_failures_are_cut_like_rows(folder: RunFolder) -> None:
+    """A failures file torn at any byte loses only its torn line, and appending continues cleanly."""
     lines = [failed_row(0), failed_row(1)]
     whole = b"".join(lines)
     for size in range(len(lines[0]), len(whole) + 1):
@@ -169,6 +170,7 @@ def test_p3_torn_events_are_never_fused_with_later_ones(folder: RunFolder) -> No
 
 
 def test_events_that_cannot_be_written_stop_nothing(folder: RunFolder) -> None:
+    """An events file that can't be opened or written raises no error, because events are informational."""
     folder.events.mkdir()
     record_event(folder, "started", at=NOON)
     folder.events.rmdir()
@@ -178,6 +180,7 @@ def test_events_that_cannot_be_written_stop_nothing(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("size", [1, 511, 4096, (1 << 16) - 1, 1 << 16, 200_000])
 def test_p3_a_tail_of_zeros_is_cut(folder: RunFolder, size: int) -> None:
+    """Zeros of any length after the last row are cut off and kept aside; the sound rows stay."""
     path = rewrite(folder, full_row(0) + full_row(1) + b"\0" * size)
     assert [0, 1] == done(folder)
     [torn] = repaired(folder)
@@ -189,7 +192,8 @@ def test_p3_a_tail_of_zeros_is_cut(folder: RunFolder, size: int) -> None:
 @given(st.binary(min_size=1, max_size=300), st.integers(0, 3))
 @example(b"\n", 1)
 @example(b"\n\n\n{}\n", 0)
-def test_p3_a_tail_of_garbage_is_cut_whatever_it_is(folder: RunFolder, garbage: bytes, count: int) -> None:
+def test_p3_a_garbage_tail_is_cut_whatever_it_holds(folder: RunFolder, garbage: bytes, count: int) -> None:
+    """Any garbage after the sound rows is cut off and kept aside byte for byte."""
     sound = b"".join(small_row(index) for index in range(count))
     path = rewrite(folder, sound + garbage)
     assert list(range(count)) == done(folder)
@@ -208,7 +212,8 @@ def test_p3_a_cut_tail_is_kept_privately_and_not_read_as_rows(folder: RunFolder)
 
 
 @pytest.mark.parametrize("data", [None, b"", small_row(0), full_row(0) + full_row(1, "long" * 50_000)])
-def test_where_nothing_is_torn_repair_changes_nothing(folder: RunFolder, data: bytes | None) -> None:
+def test_repair_leaves_a_sound_journal_untouched(folder: RunFolder, data: bytes | None) -> None:
+    """Repairing a sound or empty journal changes neither contents nor modification times."""
     if data is not None:
         for path in (folder.segment(0), folder.failures, folder.events):
             path.write_bytes(data)
@@ -217,7 +222,8 @@ def test_where_nothing_is_torn_repair_changes_nothing(folder: RunFolder, data: b
     assert before == (content(folder), [path.stat().st_mtime_ns for path in folder.path.iterdir()])
 
 
-def test_p3_repairing_twice_is_repairing_once(folder: RunFolder) -> None:
+def test_p3_a_second_repair_changes_nothing(folder: RunFolder) -> None:
+    """Repairing an already repaired journal reports nothing and changes no file."""
     rewrite(folder, small_row(0) + small_row(1)[:-4])
     repaired(folder)
     before = content(folder)
@@ -238,6 +244,7 @@ def test_p3_too_many_torn_lines_are_damage_and_nothing_is_cut(folder: RunFolder)
 
 
 def test_p9_a_tail_that_cannot_be_repaired_is_a_disk_error(folder: RunFolder) -> None:
+    """A torn tail that can't be repaired raises a disk error with a fix."""
     (folder.failures / "x").mkdir(parents=True)
     with pytest.raises(DiskError, match=r"torn end of .* can't be repaired") as caught:
         repaired(folder)
@@ -269,7 +276,8 @@ def test_a_flipped_bit_is_damage_named_by_file_line_and_byte(folder: RunFolder, 
     assert before == content(folder)
 
 
-def test_damage_is_told_after_the_sound_rows_before_it(folder: RunFolder) -> None:
+def test_damage_is_raised_after_the_sound_rows_before_it(folder: RunFolder) -> None:
+    """Reading yields the sound rows up to the damaged line and then raises."""
     rewrite(folder, small_row(0) + small_row(1) + b"garbage\n" + small_row(2))
     rows = read_rows(folder)
     assert [0, 1] == [next(rows).record["index"], next(rows).record["index"]]
@@ -277,7 +285,8 @@ def test_damage_is_told_after_the_sound_rows_before_it(folder: RunFolder) -> Non
         next(rows)
 
 
-def test_damage_in_failures_is_named_too(folder: RunFolder) -> None:
+def test_damage_in_failures_is_named(folder: RunFolder) -> None:
+    """A damaged line in failures.jsonl is reported with file and line number."""
     folder.failures.write_bytes(failed_row(0) + b"x\n" + failed_row(1))
     with pytest.raises(DamageError, match=r"failures\.jsonl: line 2"):
         replay(folder, Lineage(PLAN))
@@ -299,7 +308,8 @@ def test_a_torn_tail_is_accepted_only_in_the_last_segment(folder: RunFolder, las
     assert before == content(folder)
 
 
-def test_a_journal_that_cannot_be_opened_is_an_error_for_a_person(folder: RunFolder) -> None:
+def test_an_unreadable_journal_is_a_readable_error(folder: RunFolder) -> None:
+    """A journal that can't be opened raises a run folder error that names the file."""
     folder.segment(0).mkdir()
     with pytest.raises(RunFolderError, match=r"rows-00000\.jsonl' can't be read"):
         replay(folder, Lineage(PLAN))
@@ -309,12 +319,13 @@ def test_a_journal_that_cannot_be_opened_is_an_error_for_a_person(folder: RunFol
 
 
 def test_a_run_without_a_journal_has_nothing_done(folder: RunFolder) -> None:
+    """Replaying a folder without a journal finds nothing done and creates no file."""
     found = replay(folder, Lineage(PLAN))
     assert (0, 0, 0, 0) == (len(found.done), len(found.failed), found.duplicates, found.foreign)
     assert [] == list(folder.path.iterdir())
 
 
-def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
+def test_p6_duplicate_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
     """Answers with equal keys count once across segments: the first is kept and the others are counted."""
     rewrite(folder, full_row(3) + full_row(4) + full_row(3, "another") + full_row(3))
     found = replay(folder, Lineage(PLAN))
@@ -326,7 +337,8 @@ def test_p6_equal_keys_count_once_and_the_first_wins(folder: RunFolder) -> None:
 
 @settings(same_folder, max_examples=25)
 @given(st.lists(st.integers(0, 9), max_size=20))
-def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list[int]) -> None:
+def test_p6_replaying_a_journal_twice_adds_no_rows(folder: RunFolder, indices: list[int]) -> None:
+    """The same rows in a second segment leave the done tasks unchanged and count as duplicates."""
     data = b"".join(map(full_row, indices))
     rewrite(folder, data)
     once = replay(folder, Lineage(PLAN))
@@ -349,14 +361,16 @@ def test_p6_replaying_a_journal_changes_nothing(folder: RunFolder, indices: list
         {"key": None, "index": None},
     ],
 )
-def test_a_row_of_another_plan_is_counted_and_not_used(folder: RunFolder, record: dict[str, Any]) -> None:
+def test_a_row_of_another_plan_is_counted_and_ignored(folder: RunFolder, record: dict[str, Any]) -> None:
+    """A row whose key and index don't fit the plan counts as foreign and is never used."""
     rewrite(folder, codec.sealed_line(record) + small_row(1))
     folder.failures.write_bytes(codec.sealed_line({"kind": "refused", **record}))
     found = replay(folder, Lineage(PLAN))
     assert (1, 1, 0) == (found.foreign, len(found.done), len(found.failed))
 
 
-def test_events_that_cannot_be_read_are_an_error_for_a_person(folder: RunFolder) -> None:
+def test_unreadable_events_are_a_readable_error(folder: RunFolder) -> None:
+    """An events file that can't be read raises a run folder error with a fix."""
     folder.events.symlink_to(folder.events)
     with pytest.raises(RunFolderError, match=r"events\.jsonl' can't be read: ") as caught:
         list(read_events(folder))
@@ -374,6 +388,7 @@ def test_ever_new_words_from_a_server_do_not_fill_the_memory(folder: RunFolder) 
 
 
 def test_a_task_counts_as_failed_until_it_is_answered(folder: RunFolder) -> None:
+    """A task with failure records counts as failed only until it has an answer."""
     folder.failures.write_bytes(failed_row(1) + failed_row(2, "timeout") + failed_row(2) + failed_row(3))
     rewrite_rows = small_row(1) + small_row(5)
     folder.segment(0).write_bytes(rewrite_rows)
@@ -505,7 +520,8 @@ def test_of_a_long_journal_a_sample_of_the_keys_is_compared(folder: RunFolder, m
 # -- beside a writer -----------------------------------------------------------------------------------------------
 
 
-def test_a_row_that_is_being_appended_is_no_damage_for_a_reader(folder: RunFolder) -> None:
+def test_a_row_being_appended_is_not_damage_to_a_reader(folder: RunFolder) -> None:
+    """A reader alongside a writer never takes an unfinished last line for damage."""
     path = rewrite(folder, small_row(0) + small_row(1))
     rows = read_rows(folder)
     assert 0 == next(rows).record["index"]
@@ -515,7 +531,8 @@ def test_a_row_that_is_being_appended_is_no_damage_for_a_reader(folder: RunFolde
     assert [0, 1, 2] == done(folder)
 
 
-def test_a_file_that_is_cut_back_while_it_is_read_ends_the_reading(folder: RunFolder) -> None:
+def test_a_file_truncated_while_read_ends_the_reading(folder: RunFolder) -> None:
+    """A file that shrinks during reading ends after its last whole row without an error."""
     path = rewrite(folder, small_row(0) + small_row(1) + b"x" * 1_000_000)
     rows = read_rows(folder)
     assert 0 == next(rows).record["index"]
@@ -536,7 +553,8 @@ def many_rows(plan: Plan) -> Iterator[bytes]:
 
 
 @pytest.mark.slow
-def test_a_long_journal_is_folded_in_the_memory_of_a_few_rows(folder: RunFolder) -> None:
+def test_a_long_journal_is_replayed_in_little_memory(folder: RunFolder) -> None:
+    """Replaying a journal above 10 MB allocates less than 1 MB."""
     plan = Plan(
         Spec(name="many", attributes={"n": [str(number) for number in range(MANY)]}, prompt="{n}"),
         endpoint="completions",
@@ -614,7 +632,8 @@ def test_what_can_be_no_line_is_not_read_to_its_end_in_search_of_one(
     assert 800_000 <= disk.taken <= 800_000 + most + 10
 
 
-def test_appending_needs_no_repair_of_what_a_writer_finished(folder: RunFolder) -> None:
+def test_a_finished_journal_needs_no_repair(folder: RunFolder) -> None:
+    """A journal that its writer finished is left unchanged by repair."""
     asyncio.run(append(folder, small_row(0), failures=(failed_row(1),)))
     before = content(folder)
     assert [] == repaired(folder)

@@ -12,7 +12,8 @@ from support.fake_server import FakeServer
 from support.runs import assert_exact_grid, small_spec
 
 
-def test_what_a_run_syncs_while_it_is_looked_at_is_no_shortfall(tmp_path: Path) -> None:
+def test_rows_synced_while_inspected_are_not_a_shortfall(tmp_path: Path) -> None:
+    """Bytes synced after inspection began are not taken for missing; a file below the mark is reported."""
     folder = RunFolder(tmp_path)
     lock = RunLock.acquire(folder, "2026-01-01")
     folder.segment(0).write_bytes(b"x" * 100)

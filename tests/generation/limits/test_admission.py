@@ -277,9 +277,8 @@ def test_charges_stay_within_burst_and_rate_despite_refunds(
 
 @settings(max_examples=30)
 @given(rates, rates, pauses, st.integers(0, 10_000))
-def test_a_request_and_its_tokens_are_taken_together_or_not_at_all(
-    rpm: float, tpm: float, pauses: list[float], size: int
-) -> None:
+def test_a_request_and_its_tokens_are_taken_together(rpm: float, tpm: float, pauses: list[float], size: int) -> None:
+    """A call takes one request and all its tokens at once, or nothing if either falls short."""
     admission = admission_of(rpm=rpm, tpm=tpm)
     now = 0.0
     for pause in pauses:
@@ -310,7 +309,8 @@ def test_the_wait_is_neither_too_short_nor_too_long(rpm: float, tpm: float, paus
             reserved(admission, size, now)
 
 
-def test_a_run_that_never_pauses_reaches_its_rate() -> None:
+def test_a_busy_run_reaches_its_rate() -> None:
+    """At 600 requests per minute, a caller that never idles sends 600 to 603 calls in a minute."""
     admission = admission_of(rpm=600)
     now, sent = 0.0, 0
     while now < 60:
@@ -420,21 +420,24 @@ def test_a_shorter_wait_never_opens_a_gate_early() -> None:
     reserved(admission, 1, 10.0)
 
 
-def test_a_gate_is_never_closed_for_more_than_a_minute() -> None:
+def test_a_gate_closes_for_a_minute_at_most() -> None:
+    """A refusal that asks for an absurd wait closes the gate for 60 s at most."""
     admission = admission_of()
     ticket = reserved(admission, 1, 5.0)
     admission.refused(ticket, 5.0, wait_s=1e300, asked_s=1e300)
     assert (60.0, "gate") == waits(admission, 1, 5.0)
 
 
-def test_what_waits_inside_a_gate_has_taken_nothing() -> None:
+def test_a_caller_waiting_at_the_gate_has_taken_nothing() -> None:
+    """While the gate is closed, a waiting caller takes neither a request nor tokens."""
     admission = admission_of(rpm=60, tpm=60)
     admission.close_gate(10, 0.0)
     waits(admission, 1, 0.0)
     assert (1, 1, 0) == (*levels(admission), admission.outstanding)
 
 
-def test_the_refusals_of_one_episode_cut_the_margin_once() -> None:
+def test_refusals_of_one_episode_cut_the_margin_once() -> None:
+    """Twenty refusals in one episode lower the margin by one step; a later one lowers it again."""
     admission = admission_of(rpm=60_000)
     admission.recover(1.0, 0.0)
     tickets = [reserved(admission, 0, 0.1) for _ in range(20)]
@@ -457,7 +460,8 @@ def test_a_late_refusal_that_names_no_time_does_not_close_the_gate_again() -> No
     assert (7.0, "gate") == waits(admission, 0, 5.5)
 
 
-def test_the_margin_comes_back_ten_seconds_after_the_last_cut() -> None:
+def test_the_margin_recovers_ten_seconds_after_the_last_cut() -> None:
+    """The safety margin stays cut for ten seconds after a refusal and then recovers to 1."""
     admission = admission_of(rpm=60_000)
     admission.refused(reserved(admission, 0, 0.1), 1.0, wait_s=5.0, asked_s=5.0)
     for second in range(2, 11):
@@ -468,7 +472,8 @@ def test_the_margin_comes_back_ten_seconds_after_the_last_cut() -> None:
     assert 1.0 == admission.table.margin == bucket_of(admission, "requests").margin
 
 
-def test_the_margin_never_falls_below_a_half() -> None:
+def test_the_margin_never_falls_below_one_half() -> None:
+    """After 199 separate refusals the safety margin is still 0.5."""
     admission = admission_of(rpm=600)
     for number in range(1, 200):
         ticket = reserved(admission, 0, 100.0 * number)
@@ -497,7 +502,8 @@ def test_a_refusal_under_two_seconds_means_a_per_second_limit() -> None:
     assert 1.0 == bucket.margin
 
 
-def test_who_refuses_with_plenty_left_counts_by_the_second() -> None:
+def test_a_refusal_with_plenty_left_means_a_per_second_limit() -> None:
+    """A refusal with half the limit left switches to spacing calls: one at once instead of a burst."""
     admission = admission_of(rpm=60_000)
     plenty = (Reading("requests", 60_000, 30_000, 30.0),)
     admission.refused(reserved(admission, 0, 0.1), 0.2, wait_s=5.0, readings=plenty)
@@ -565,9 +571,10 @@ def test_without_refunds_an_answer_over_its_reservation_is_owed() -> None:
         (Charge.ANSWERED, 10**30, 0, 250 - 60_000),  # a minute's worth is the most that is believed
     ],
 )
-def test_a_settled_call_gives_back_or_owes_by_its_outcome(
+def test_a_settled_call_returns_or_owes_by_its_outcome(
     outcome: Charge, used: float | None, requests: float, tokens: float
 ) -> None:
+    """Settling returns unused tokens, charges overuse, and returns everything if nothing was charged."""
     admission = admission_of(rpm=6000, tpm=60_000)
     ticket = reserved(admission, 50, 0.0)
     admission.settle(ticket, outcome, 0.0, used=None if used is None else Used(0, used))
@@ -587,7 +594,8 @@ def test_a_ticket_is_settled_once(first: Charge, second: Charge) -> None:
     assert (*before, 0) == (*levels(admission), admission.outstanding)
 
 
-def test_without_limits_everything_goes_at_once() -> None:
+def test_without_limits_every_call_is_admitted_at_once() -> None:
+    """With no limits, a thousand calls of huge size are admitted without a wait."""
     admission = Admission(0.0)
     for _ in range(1000):
         reserved(admission, 10**9, 0.0)
@@ -608,7 +616,8 @@ def test_a_ramp_allows_16_plus_the_answered_until_a_limit() -> None:
 
 
 @pytest.mark.parametrize("given", [{"rpd": 100.0}, {"rpm": 6000.0, "rpd": 100.0}])
-def test_a_days_limit_is_spent_at_once_and_then_waited_for(given: dict[str, float]) -> None:
+def test_a_day_limit_is_spent_at_once_and_then_awaited(given: dict[str, float]) -> None:
+    """A day limit of 100 can be spent within seconds; the next call then waits about 864 s."""
     admission = admission_of(**given)
     now, sent = 0.0, 0
     granted = admission.reserve(0, now)
@@ -657,6 +666,7 @@ def test_two_slower_ramp_requests_at_one_moment_count_once() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1])
-def test_a_rate_of_nothing_is_refused(rate: float) -> None:
+def test_a_rate_of_zero_or_less_is_refused(rate: float) -> None:
+    """A bucket with a zero or negative rate raises an error."""
     with pytest.raises(ValueError, match="positive"):
         Bucket(rate, 0.0)

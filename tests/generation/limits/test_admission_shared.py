@@ -108,7 +108,8 @@ def test_what_all_have_reserved_is_in_the_ledger_less_what_came_back(turns: list
     assert pytest.approx((requests, tokens)) == ledger.kept[1][1:3]
 
 
-def test_two_that_share_reach_the_rate_together() -> None:
+def test_two_runs_that_share_reach_the_rate_together() -> None:
+    """Two runs on one ledger together send the shared rate of 600 in a minute, not twice that."""
     admissions = sharing(MemoryLedger(), rpm=600)
     now, sent = 0.0, [0, 0]
     while now < 60:
@@ -137,7 +138,8 @@ def test_the_gate_of_one_holds_for_the_other_and_no_longer_than_it_says() -> Non
 
 
 @pytest.mark.parametrize("gate_s", [1e9, math.inf])
-def test_a_gate_that_another_left_is_never_closed_for_more_than_a_minute(gate_s: float) -> None:
+def test_a_shared_gate_closes_for_a_minute_at_most(gate_s: float) -> None:
+    """An absurd gate time left in the ledger by another run costs at most 60 s."""
     ledger = MemoryLedger()
     one, other = sharing(ledger, rpm=6000)
     reserved(one, 0, 0.0)
@@ -158,7 +160,8 @@ def test_what_was_not_to_be_saved_up_inside_a_gate_is_saved_up_by_nobody() -> No
     assert went <= 16  # of a burst of 250; the other still uses all of the rate, where `one` leaves a fiftieth
 
 
-def test_tokens_that_one_gets_back_are_there_for_the_other() -> None:
+def test_tokens_returned_by_one_run_are_free_for_the_other() -> None:
+    """Tokens that one run gives back are available to the other at once."""
     one, other = sharing(MemoryLedger(), rpm=60_000, tpm=6000)
     ticket = reserved(one, 12, 0.0)
     assert "tokens" == waits(other, 20, 0.01).why
@@ -207,7 +210,8 @@ def test_a_refusal_with_a_busy_ledger_closes_its_own_gate() -> None:
 
 
 @pytest.mark.parametrize("values", [(), (0.0,), (0.0,) * 3, (0.0,) * 15, (0.0,) * 17, (0.0,) * 64])
-def test_a_record_of_another_length_is_no_record(values: tuple[float, ...]) -> None:
+def test_a_record_of_the_wrong_length_is_ignored(values: tuple[float, ...]) -> None:
+    """A ledger record with any other number of values than 16 is ignored and replaced."""
     ledger = MemoryLedger()
     ledger.kept = 0.0, values
     one, other = sharing(ledger, rpm=6000, tpm=6000)
@@ -230,7 +234,8 @@ def test_who_waits_for_what_another_owes_looks_again_soon() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_in_a_ledger_stop_nobody(nonsense: float) -> None:
+def test_invalid_numbers_in_a_ledger_stop_no_run(nonsense: float) -> None:
+    """NaN or infinity in the ledger stops no run, and finite values are written back."""
     ledger = MemoryLedger()
     ledger.kept = 0.0, (nonsense,) * 16
     (one,) = sharing(ledger, 1, rpm=6000, tpm=6000)
@@ -241,14 +246,16 @@ def test_numbers_that_are_none_in_a_ledger_stop_nobody(nonsense: float) -> None:
         assert all(math.isfinite(value) for value in ledger.kept[1][:5])
 
 
-def test_limits_that_only_one_has_do_not_bind_the_other() -> None:
+def test_a_limit_of_one_run_does_not_bind_another() -> None:
+    """A token limit that only one run has doesn't hold up another on the same ledger."""
     ledger = MemoryLedger()
     (limited,), (free,) = sharing(ledger, 1, rpm=60), sharing(ledger, 1, rpm=60, tpm=60)
     reserved(free, 60, 0.0)
     reserved(limited, 60, 2.0)
 
 
-def test_a_ledger_is_let_go_of_whatever_was_asked() -> None:
+def test_a_ledger_is_released_after_every_operation() -> None:
+    """Reserving, waiting, refusing and settling all leave the ledger's lock free."""
     ledger = MemoryLedger()
     one, _ = sharing(ledger, rpm=60, tpm=60)
     ticket = reserved(one, 1, 0.0)
@@ -279,7 +286,8 @@ class FailingLedger:
 
 
 @pytest.mark.parametrize("fails", ["acquire", "release"])
-def test_a_ledger_whose_disk_fails_ends_the_sharing_and_not_the_run(fails: str) -> None:
+def test_a_failing_ledger_ends_sharing_but_not_the_run(fails: str) -> None:
+    """When the ledger's disk fails, the run keeps to its own limits and goes on."""
     admission = Admission(0.0, Limits(rpm=600), ledger=FailingLedger(fails))
     first, second = admission.reserve(0, 0.0), admission.reserve(0, 0.0)
     for number in range(1, 30):
@@ -290,7 +298,9 @@ def test_a_ledger_whose_disk_fails_ends_the_sharing_and_not_the_run(fails: str) 
 
 
 @pytest.mark.parametrize("what", ["acquire", "release"])
-def test_who_can_no_longer_read_or_write_the_ledger_goes_on_alone(what: str) -> None:
+def test_a_run_without_its_ledger_continues_alone(what: str) -> None:
+    """A run that can't read or write the ledger still paces itself by its own limit."""
+
     class Broken(MemoryLedger):
         def acquire(self, now: float) -> tuple[float, tuple[float, ...]] | None:
             if what == "acquire":

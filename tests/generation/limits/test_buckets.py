@@ -63,7 +63,8 @@ def test_what_headers_say_only_lowers_a_level_but_for_the_explicit_boost(
     assert pytest.approx(max(most, 0.0), abs=1e-6) == bucket.boost
 
 
-def test_what_others_take_ends_the_boost() -> None:
+def test_use_by_others_ends_the_boost() -> None:
+    """The burst allowance ends when the server reports that others have used up the limit."""
     table = table_of(rpm=3000)
     bucket = bucket_of(table, "requests")
     table.learn(Reading("requests", 3000, 3000.0), NONE_SENT, 0.0, 0.0)
@@ -123,6 +124,7 @@ def test_windows_that_are_others_each_time_do_not_pile_up() -> None:
 
 
 def test_a_refusal_ends_all_boosts() -> None:
+    """A refusal clears every burst allowance; after a per-second one none is granted again."""
     table = table_of(rpm=3000, tpm=3000)
     for resource in ("requests", "tokens"):
         bucket_of(table, resource).set_boost(100.0)
@@ -140,7 +142,8 @@ def test_a_refusal_ends_all_boosts() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=10))
-def test_what_the_user_gives_is_a_ceiling_whatever_headers_tell(told: list[float]) -> None:
+def test_the_users_limit_is_a_ceiling_over_headers(told: list[float]) -> None:
+    """The rate is the lower of the user's limit and whatever the headers report."""
     table = table_of(rpm=3000)
     for limit in told:
         table.learn(Reading("requests", limit, limit / 2), NONE_SENT, 0.0, 0.0)
@@ -150,7 +153,8 @@ def test_what_the_user_gives_is_a_ceiling_whatever_headers_tell(told: list[float
 
 @settings(max_examples=60)
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=10))
-def test_a_limit_that_nobody_gave_follows_what_is_told_up_and_down(told: list[float]) -> None:
+def test_without_a_users_limit_the_rate_follows_headers(told: list[float]) -> None:
+    """Without a limit from the user, the rate follows each reported limit up and down."""
     table = table_of()
     for limit in told:
         table.learn(Reading("tokens", limit, 0.0), NONE_SENT, 0.0, 0.0)
@@ -159,19 +163,22 @@ def test_a_limit_that_nobody_gave_follows_what_is_told_up_and_down(told: list[fl
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, None])
-def test_a_limit_of_nothing_tells_nothing(limit: float | None) -> None:
+def test_a_limit_of_zero_or_none_is_ignored(limit: float | None) -> None:
+    """A reported limit that is zero, negative or missing creates no bucket."""
     table = table_of()
     assert not table.learn(Reading("requests", limit, 0.0), NONE_SENT, 0.0, 0.0)
     assert [] == table.buckets
 
 
-def test_a_resource_that_is_not_known_tells_nothing() -> None:
+def test_an_unknown_resource_is_ignored() -> None:
+    """A reading for an unknown resource such as images adds no limit."""
     table = table_of()
     assert not table.learn(Reading("images", 10, 0.0), NONE_SENT, 0.0, 0.0)
     assert {} == table.limits()
 
 
-def test_a_rate_that_was_told_before_is_no_news() -> None:
+def test_a_repeated_limit_is_not_news() -> None:
+    """Learning the same limit a second time reports no change."""
     table = table_of()
     reading = Reading("requests", 3000, 3000.0)
     assert table.learn(reading, NONE_SENT, 0.0, 0.0)
@@ -179,14 +186,16 @@ def test_a_rate_that_was_told_before_is_no_news() -> None:
     assert {"requests_per_minute": 3000.0} == table.limits()
 
 
-def test_a_new_limit_takes_over_the_margin() -> None:
+def test_a_new_limit_inherits_the_margin() -> None:
+    """A limit learned after the margin was cut starts with the same margin."""
     table = table_of()
     table.set_margin(0.9)
     table.learn(Reading("requests", 3000), NONE_SENT, 0.0, 0.0)
     assert 0.9 == bucket_of(table, "requests").margin
 
 
-def test_limits_of_a_day_have_no_margin() -> None:
+def test_day_limits_have_no_margin() -> None:
+    """The safety margin applies to limits per minute and never to those per day."""
     table = table_of(rpm=60, rpd=100)
     table.set_margin(0.9)
     assert (0.9, 1.0) == (bucket_of(table, "requests").margin, bucket_of(table, "requests", DAY_S).margin)
@@ -195,7 +204,8 @@ def test_limits_of_a_day_have_no_margin() -> None:
 # -- a day -----------------------------------------------------------------------------------------------------
 
 
-def test_what_a_day_permits_may_be_spent_at_once() -> None:
+def test_a_day_limit_may_be_spent_at_once() -> None:
+    """A day limit of 1,000 admits that many calls at once and the next after 86.4 s."""
     table = table_of(rpd=1000)
     for _ in range(1000):
         assert table.wait(0, 0, 0.0) is None
@@ -219,7 +229,8 @@ def test_a_limit_found_to_be_daily_stops_pacing_by_the_minute() -> None:
     assert not table.knows_requests  # what a day permits says nothing of a second
 
 
-def test_a_minutes_limit_that_the_user_gave_stays_beside_a_days() -> None:
+def test_a_users_minute_limit_stays_beside_a_day_limit() -> None:
+    """A reported day limit is added to the user's limit per minute and doesn't replace it."""
     table = table_of(rpm=30)
     table.learn(Reading("requests", 14_400, 14_000.0, 2400.0), NONE_SENT, 0.0, 0.0)
     assert {"requests_per_minute": 30, "requests_per_day": 14_400} == table.limits()
@@ -234,7 +245,8 @@ def test_a_days_limit_that_is_lowered_lowers_what_is_left_of_it() -> None:
     assert pytest.approx(100) == day.level
 
 
-def test_limits_of_several_windows_hold_beside_each_other() -> None:
+def test_limits_of_several_windows_apply_together() -> None:
+    """Limits per second, minute, hour and day all apply; the lowest of those that pace sets the rate."""
     table = table_of()
     for limit, window_s in ((10.0, 1.0), (300.0, 60.0), (5000.0, 3600.0), (9000.0, DAY_S), (70.0, 10.0)):
         table.learn(Reading("requests", limit, limit, None, window_s), NONE_SENT, 0.0, 0.0)
@@ -253,7 +265,8 @@ def test_limits_of_several_windows_hold_beside_each_other() -> None:
 
 @settings(max_examples=100)
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats(0, 1e5))
-def test_no_count_of_an_answers_tokens_stalls_a_run(prompt: float, answer: float, size: float) -> None:
+def test_no_reported_token_count_stalls_a_run(prompt: float, answer: float, size: float) -> None:
+    """An absurd usage is bounded so that its cost never exceeds one minute's tokens."""
     table = table_of(tpm=60_000)
     ticket = Ticket(0, size, 100.0, 0.0, NONE_SENT)
     used = table.believable(ticket, Used(prompt, answer))
@@ -261,7 +274,8 @@ def test_no_count_of_an_answers_tokens_stalls_a_run(prompt: float, answer: float
     assert sum(used) <= max(60_000, ticket.tokens) + 1e-6
 
 
-def test_what_is_within_reason_is_believed() -> None:
+def test_a_plausible_usage_is_believed() -> None:
+    """A usage within the limit of a minute is taken exactly as reported."""
     table = table_of(tpm=60_000)
     assert (5000.0, 700.0) == table.believable(Ticket(0, 10.0, 100.0, 0.0, NONE_SENT), Used(5000, 700))
 
@@ -283,7 +297,8 @@ def test_levels_are_restored_and_gain_what_has_come_back_since() -> None:
     assert pytest.approx(bucket_of(one, "requests").level + 1) == bucket_of(other, "requests").level
 
 
-def test_what_another_does_not_limit_is_left_as_it_is() -> None:
+def test_a_resource_another_run_does_not_limit_is_kept() -> None:
+    """Restoring a record from a run without a token limit leaves this run's token level unchanged."""
     one, other = table_of(rpm=60), table_of(rpm=60, tpm=600)
     bucket_of(other, "tokens").level = 1.5
     left = one.levels(0.0)
@@ -292,7 +307,8 @@ def test_what_another_does_not_limit_is_left_as_it_is() -> None:
     assert 1.5 == bucket_of(other, "tokens").level
 
 
-def test_what_others_took_counts_as_taken() -> None:
+def test_use_by_other_runs_counts_as_used() -> None:
+    """Requests that another run took through the ledger appear in this run's accounts."""
     one, other = table_of(rpm=6000), table_of(rpm=6000)
     for _ in range(7):
         one.take(0, 0)
@@ -304,7 +320,8 @@ def test_what_others_took_counts_as_taken() -> None:
 # -- how it stands ---------------------------------------------------------------------------------------------
 
 
-def test_accounts_tell_what_was_taken_of_what_was_permitted() -> None:
+def test_accounts_show_use_against_the_allowance() -> None:
+    """Accounts report requests taken against what the limit allowed so far and omit the day limit."""
     table = table_of(rpm=600, rpd=1000)
     bucket_of(table, "requests").refill(6.0)
     for _ in range(30):
@@ -324,7 +341,8 @@ def test_a_boost_that_nobody_needed_was_not_permitted_again_and_again() -> None:
     assert pytest.approx(500 + 12.5, abs=12.5) == permitted
 
 
-def test_what_is_longest_in_the_way_is_named() -> None:
+def test_the_limit_with_the_longest_wait_is_named() -> None:
+    """When several limits hold a call back, the one with the longest wait is named."""
     table = table_of(rpm=600, tpm=600)
     drained(table)
     drained(table, "tokens")

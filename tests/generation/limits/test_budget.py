@@ -110,7 +110,8 @@ def test_spending_never_passes_the_limit_and_a_kill_forgets_nothing(seed: int, l
 
 
 @given(st.integers(0, 2**32))
-def test_at_the_end_the_page_holds_what_no_row_tells_and_no_more(seed: int) -> None:
+def test_the_charge_page_holds_exactly_what_rows_do_not(seed: int) -> None:
+    """Total spent equals the bill, and the lock file holds only what no written row accounts for."""
     chance, page = random.Random(seed), Page()
     provider, budget = Provider(chance), make(None, page)
     for _ in range(40):
@@ -135,7 +136,8 @@ def test_a_budget_is_used_up_to_within_one_worst_case() -> None:
     )
 
 
-def test_what_a_server_counts_beyond_the_bound_is_believed_from_then_on() -> None:
+def test_a_token_count_above_the_bound_corrects_the_bound() -> None:
+    """When a server counts more tokens than the bound, later worst cases use the higher count."""
     budget = make(1.0)
     budget.settle(budget.reserve(100), 100, Charge.ANSWERED, Used(5_000, 80))
     before = budget.spent_usd
@@ -144,13 +146,15 @@ def test_what_a_server_counts_beyond_the_bound_is_believed_from_then_on() -> Non
 
 
 @pytest.mark.parametrize("used", [None, Used(0, 30), Used(-5, 3), Used(10, -1)])
-def test_a_row_whose_usage_is_missing_or_senseless_costs_its_worst_case(used: Used | None) -> None:
+def test_missing_or_invalid_usage_costs_the_worst_case(used: Used | None) -> None:
+    """A call with missing, zero or negative usage is booked at its worst case."""
     budget = make(1.0)
     budget.settle(budget.reserve(100), 100, Charge.ANSWERED, used)
     assert pytest.approx(worst_usd(100)) == budget.spent_usd
 
 
 def test_cached_prompt_tokens_have_their_own_price() -> None:
+    """Cached prompt tokens are booked at the cached price and the rest at the normal one."""
     budget = Budget(Rates(0.4, 1.6, cached_usd=0.1), answer_tokens=MOST)
     budget.settle(budget.reserve(5000), 5000, Charge.ANSWERED, Used(1000, 10, cached=600))
     assert pytest.approx((400 * 0.4 + 600 * 0.1 + 10 * 1.6) / 1e6) == budget.spent_usd
@@ -162,7 +166,8 @@ def test_a_budget_without_a_maximum_of_answer_tokens_fails() -> None:
         Budget(RATES, answer_tokens=None, limit_usd=1.0)
 
 
-def test_admission_reserves_the_worst_case_and_waits_for_what_comes_back() -> None:
+def test_admission_reserves_the_worst_case_of_a_budget() -> None:
+    """Calls are admitted only if their worst case fits, and a refused call's reservation is returned."""
     admission = Admission(0.0, budget=make(2.5 * worst_usd(100)))
     first, second = admission.reserve(100, 0.0), admission.reserve(100, 0.0)
     assert Wait(float("inf"), "budget") == admission.reserve(100, 0.0)
@@ -179,4 +184,5 @@ def test_admission_reserves_the_worst_case_and_waits_for_what_comes_back() -> No
     [(0.0, "0 USD"), (0.000012, "0.000012 USD"), (0.4, "0.4 USD"), (1.23456, "1.2346 USD"), (1234.5, "1,234.5 USD")],
 )
 def test_money_is_shown_without_noise(amount: float, shown: str) -> None:
+    """Amounts are shown with the digits that matter, thousands separators and the currency."""
     assert shown == in_usd(amount)

@@ -225,7 +225,8 @@ kinds = pytest.mark.parametrize("kind", ["fixed", "lognormal", "per_token"])
 
 
 @kinds
-def test_eight_slots_are_kept_busy_without_a_line_worth_a_service_time(kind: str) -> None:
+def test_eight_slots_stay_busy_with_little_queueing(kind: str) -> None:
+    """Adaptive concurrency reaches 90 % of eight slots' best throughput and queues under one service time."""
     best = best_of_slots(8, kind)
     for seed in SEEDS:
         ends = simulate(AdaptiveConcurrency(), Slots(8, services(kind, 100 + seed)), 120)
@@ -235,7 +236,8 @@ def test_eight_slots_are_kept_busy_without_a_line_worth_a_service_time(kind: str
 
 @kinds
 @pytest.mark.parametrize(("before", "after"), [(8, 16), (16, 4)])
-def test_a_server_that_changes_its_slots_is_followed_within_half_a_minute(kind: str, before: int, after: int) -> None:
+def test_a_change_in_slots_is_followed_within_30_seconds(kind: str, before: int, after: int) -> None:
+    """When the server's slots double or shrink, 90 % of the best throughput is back within 30 s."""
     best = best_of_slots(after, kind)
     for seed in SEEDS:
         server = Slots(before, services(kind, 200 + seed))
@@ -293,7 +295,8 @@ def test_a_batching_server_ends_where_more_calls_gain_little() -> None:
 # ---- refusals ----
 
 
-def test_a_rate_limiter_is_met_from_below_with_a_few_429s_and_no_collapse() -> None:
+def test_a_rate_limiter_costs_few_429s_and_no_collapse() -> None:
+    """Against a limit of 50 a second, throughput stays above 85 % with at most 20 refusals."""
     for seed in SEEDS:
         ends = simulate(AdaptiveConcurrency(), RateLimiter(50, services("lognormal", seed, 1.0)), 120)
         assert 0.85 * 50 <= per_s(ends, 30, 120)
@@ -303,7 +306,8 @@ def test_a_rate_limiter_is_met_from_below_with_a_few_429s_and_no_collapse() -> N
         assert 70 >= max(limits)
 
 
-def test_a_rate_limiter_far_below_a_large_limit_is_come_down_to() -> None:
+def test_an_oversized_concurrency_falls_to_the_rate_limit() -> None:
+    """Starting at 400 against a limit of 50 a second, concurrency falls to at most 100."""
     control = AdaptiveConcurrency(initial=400)
     ends = simulate(control, RateLimiter(50, services("lognormal", 1, 1.0)), 60)
     assert 100 >= control.limit
@@ -382,7 +386,8 @@ def test_the_limit_comes_down_to_a_server_that_begins_to_fail() -> None:
 
 
 @pytest.mark.parametrize("initial", [1, 2, 8, 16])
-def test_four_slots_at_twenty_seconds_are_found_from_any_start(initial: int) -> None:
+def test_four_slow_slots_are_found_from_any_start(initial: int) -> None:
+    """From any initial value, four slots of 20 s are found in time and then kept busy."""
     service = services("lognormal", initial, 20.0)
     ends = simulate(AdaptiveConcurrency(initial=initial, largest=16), Slots(4, service), 3_000)
     first = next(end.at for end in ends if end.limit >= 4)
@@ -418,7 +423,8 @@ def test_a_call_costs_a_few_microseconds_at_most() -> None:
 # ---- what always holds ----
 
 
-def test_nothing_grows_while_the_limit_is_not_in_use() -> None:
+def test_an_unused_concurrency_limit_does_not_grow() -> None:
+    """The limit stays at 8 while demand never reaches it."""
     for demand in (1, 4, 7):
         ends = simulate(AdaptiveConcurrency(), Slots(500, services("lognormal", demand)), 60, demand=demand)
         assert {8} == {end.limit for end in ends}
@@ -433,7 +439,8 @@ def test_growth_ends_where_demand_ends() -> None:
 
 
 @pytest.mark.parametrize("smallest", [1, 3])
-def test_one_slot_is_come_down_to_and_never_below_the_smallest(smallest: int) -> None:
+def test_one_slot_is_approached_but_never_undercut(smallest: int) -> None:
+    """Against a single slot, the limit comes near the smallest allowed value and never below it."""
     for seed in SEEDS:
         control = AdaptiveConcurrency(smallest=smallest)
         ends = simulate(control, Slots(1, services("lognormal", seed)), 200)
@@ -474,7 +481,8 @@ def test_the_limit_stays_in_bounds_whatever_the_clock_does(
 
 
 @pytest.mark.parametrize("step_s", [0.0, -0.1])
-def test_a_clock_that_stands_still_or_goes_backwards_changes_nothing(step_s: float) -> None:
+def test_a_clock_that_stalls_or_runs_back_changes_nothing(step_s: float) -> None:
+    """A clock that stands still or goes backward leaves the limit unchanged."""
     control = in_flight(AdaptiveConcurrency(), 8, 100.0)
     for call in range(1_000):
         now = 100.0 + call * step_s
@@ -516,6 +524,7 @@ def test_a_far_slower_server_is_not_forever_taken_for_a_suspend() -> None:
 
 
 @pytest.mark.parametrize(("initial", "smallest", "largest"), [(0, 0, 4), (8, 1, 4), (2, 3, 4)])
-def test_bounds_that_contradict_each_other_are_refused(initial: int, smallest: int, largest: int) -> None:
+def test_contradictory_bounds_are_refused(initial: int, smallest: int, largest: int) -> None:
+    """Bounds must satisfy 1 <= smallest <= initial <= largest, or the constructor raises."""
     with pytest.raises(ValueError, match="1 <= smallest <= initial <= largest"):
         AdaptiveConcurrency(initial=initial, smallest=smallest, largest=largest)

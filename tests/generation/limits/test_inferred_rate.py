@@ -22,12 +22,14 @@ def rate(pace: InferredRate) -> float:
 
 
 def test_before_the_first_refusal_nothing_is_paced() -> None:
+    """No rate is inferred, and nothing is paced, before the server's first refusal."""
     pace = InferredRate()
     pace.grow(sending(pace, 100, 5))
     assert pace.bucket is None
 
 
-def test_who_counts_by_the_second_took_what_was_accepted_just_before() -> None:
+def test_a_per_second_limit_is_inferred_from_accepted_calls() -> None:
+    """After a refusal, the inferred rate is 90 to 100 % of what was accepted just before it."""
     pace = InferredRate()
     now = sending(pace, 50, 30)
     pace.refused(now - 0.5, 1.0, now)
@@ -53,7 +55,8 @@ def test_the_rate_is_what_was_sent_between_two_refusals() -> None:
     assert 47 < rate(pace) < 51
 
 
-def test_the_refusals_of_one_episode_say_one_thing() -> None:
+def test_refusals_of_one_episode_lower_the_rate_once() -> None:
+    """Refusals of calls sent before the cut, however late they arrive, don't lower the rate again."""
     pace = InferredRate()
     now = sending(pace, 50, 10)
     pace.refused(now - 0.2, 1.0, now)
@@ -65,7 +68,8 @@ def test_the_refusals_of_one_episode_say_one_thing() -> None:
     assert first == rate(pace)
 
 
-def test_it_goes_half_of_the_way_back_in_seconds_and_beyond_in_a_minute() -> None:
+def test_the_inferred_rate_recovers_fast_and_then_slowly() -> None:
+    """The rate regains half its cut within seconds and grows past the old rate over a minute."""
     pace = InferredRate()
     now = sending(pace, 50, 30)
     pace.refused(now - 0.5, 1.0, now)
@@ -132,7 +136,8 @@ def test_who_refuses_before_it_accepted_anything_says_nothing_of_a_rate(asked_s:
 
 
 @pytest.mark.parametrize("asked_s", [1.0, 50.0])
-def test_refusals_with_nothing_accepted_between_them_are_one_and_the_same(asked_s: float) -> None:
+def test_refusals_without_an_accepted_call_count_once(asked_s: float) -> None:
+    """Repeated refusals with nothing accepted between them leave the inferred rate unchanged."""
     pace = InferredRate()
     now = sending(pace, 50, 60)
     pace.refused(now - 0.1, asked_s, now)

@@ -20,13 +20,15 @@ def filled(*seconds: float, fade_above: int | None = None) -> Latencies:
     return latencies
 
 
-def test_before_the_first_call_nothing_is_known() -> None:
+def test_before_the_first_call_latencies_are_unknown() -> None:
+    """With no calls recorded, the count is zero and mean and quantiles are None."""
     latencies = Latencies()
     assert (0, None, None) == (latencies.count, latencies.mean, latencies.quantile(0.5))
 
 
 @given(st.lists(st.floats(SHORTEST_S, LONGEST_CALL_S), min_size=1, max_size=200), st.floats(0, 1))
-def test_a_quantile_is_that_of_the_sorted_calls_within_the_resolution(seconds: list[float], q: float) -> None:
+def test_a_quantile_is_exact_within_the_resolution(seconds: list[float], q: float) -> None:
+    """A quantile lies within the resolution of the value from the sorted latencies."""
     wanted = sorted(seconds)[min(int(q * len(seconds)), len(seconds) - 1)]
     found = filled(*seconds).quantile(q)
     assert found is not None
@@ -35,12 +37,14 @@ def test_a_quantile_is_that_of_the_sorted_calls_within_the_resolution(seconds: l
     assert min(wanted, neighbour) / (1 + RESOLUTION) <= found <= max(wanted, neighbour) * (1 + RESOLUTION)
 
 
-def test_the_mean_is_exact() -> None:
+def test_the_mean_latency_is_exact() -> None:
+    """The mean is computed from the exact values, not from histogram buckets."""
     assert pytest.approx(2.5) == filled(1.0, 2.0, 3.0, 4.0).mean
 
 
 @pytest.mark.parametrize("odd", [0.0, -5.0, float("nan"), float("inf"), 1e9, 1e-9, LONGEST_CALL_S, SHORTEST_S])
-def test_any_number_is_counted_at_an_edge_and_breaks_nothing(odd: float) -> None:
+def test_any_latency_is_counted_at_an_edge(odd: float) -> None:
+    """Zero, negative, NaN and infinite latencies are counted at the nearest edge."""
     latencies = filled(odd)
     found = latencies.quantile(0.5)
     assert found is not None
@@ -52,17 +56,20 @@ def test_any_number_is_counted_at_an_edge_and_breaks_nothing(odd: float) -> None
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, float("nan")])
 def test_a_quantile_outside_0_to_1_is_refused(q: float) -> None:
+    """A quantile below 0, above 1 or NaN raises an error that quotes it."""
     with pytest.raises(ValueError, match=repr(q)):
         filled(1.0).quantile(q)
 
 
-def test_fading_follows_a_server_that_got_slower_and_not_fading_remembers() -> None:
+def test_fading_follows_a_slower_server() -> None:
+    """With fading, the median follows a server that became slower; without it, the old median stays."""
     calls = [0.1] * 10_000 + [5.0] * 4_000
     assert pytest.approx(0.1, rel=RESOLUTION) == filled(*calls).quantile(0.5)
     assert pytest.approx(5.0, rel=RESOLUTION) == filled(*calls, fade_above=2_000).quantile(0.5)
 
 
-def test_what_is_remembered_stays_bounded_and_keeps_its_rare_slow_calls() -> None:
+def test_fading_bounds_the_count_and_keeps_rare_slow_calls() -> None:
+    """The faded count stays between 2,000 and 4,000, and p99 still shows the 2 % of slow calls."""
     rng = random.Random(1)
     latencies = filled(*(60.0 if rng.random() < 0.02 else 1.0 for _ in range(20_000)), fade_above=4_000)
     assert 2_000 <= latencies.count <= 4_000
@@ -72,6 +79,7 @@ def test_what_is_remembered_stays_bounded_and_keeps_its_rare_slow_calls() -> Non
 
 
 def test_fade_above_one_call_is_refused() -> None:
+    """A fading threshold below 2 raises an error."""
     with pytest.raises(ValueError, match="fade_above must be at least 2"):
         Latencies(fade_above=1)
 
@@ -85,6 +93,7 @@ def test_the_deadline_is_the_ceiling_until_50_calls_give_a_p99() -> None:
 
 
 def test_the_deadline_stays_within_floor_and_ceiling() -> None:
+    """The deadline is raised to its floor for a fast server and cut to its ceiling for a slow one."""
     assert 30.0 == filled(*[0.1] * 100).deadline_s(30.0, 600.0)
     assert 600.0 == filled(*[300.0] * 100).deadline_s(30.0, 600.0)
 

@@ -124,7 +124,8 @@ def test_a_ledger_gives_what_was_written_and_how_long_ago(
     assert (0.5, (1.5, -2.0, 1e300)) == read(ledger, 1000.5)
 
 
-def test_a_release_of_none_leaves_the_values_and_their_time(ledger: SharedLedger) -> None:
+def test_releasing_none_keeps_the_values_and_their_time(ledger: SharedLedger) -> None:
+    """Releasing the ledger without values keeps the last ones and their age."""
     write(ledger, (7.0,), 1000.0)
     ledger.acquire(1000.5)
     ledger.release(None, 1000.5)
@@ -133,13 +134,15 @@ def test_a_release_of_none_leaves_the_values_and_their_time(ledger: SharedLedger
 
 @pytest.mark.parametrize("counts", [(MOST_VALUES, 0, 3), (1, MOST_VALUES)])
 def test_a_shorter_record_over_a_longer_one_is_whole(ledger: SharedLedger, counts: tuple[int, ...]) -> None:
+    """A record that replaces one of another length reads back exactly."""
     for count in counts:
         values = tuple(float(index) for index in range(count))
         write(ledger, values, 1000.0)
         assert (0.0, values) == read(ledger, 1000.0)
 
 
-def test_too_many_values_are_refused_and_the_lock_is_free_again(ledger: SharedLedger, another: Open) -> None:
+def test_too_many_values_are_refused_and_free_the_lock(ledger: SharedLedger, another: Open) -> None:
+    """Writing more values than fit raises an error, keeps the old record and frees the lock."""
     write(ledger, (1.0,), 1000.0)
     ledger.acquire(1000.0)
     with pytest.raises(ValueError, match=f"{MOST_VALUES} values at most, not {MOST_VALUES + 1}"):
@@ -148,6 +151,7 @@ def test_too_many_values_are_refused_and_the_lock_is_free_again(ledger: SharedLe
 
 
 def test_two_ledgers_of_one_process_exclude_each_other(ledger: SharedLedger, another: Open) -> None:
+    """Within one process, a second ledger on the same file can neither acquire nor release a held lock."""
     second = another()
     ledger.acquire(1000.0)
     with pytest.raises(LedgerBusy, match="held by another process"):
@@ -168,12 +172,14 @@ def test_a_held_ledger_is_busy_and_freeing_a_free_one_a_mistake(ledger: SharedLe
         ledger.release((1.0,), 1000.0)
 
 
-def test_the_waiting_for_a_busy_ledger_stays_below_two_milliseconds() -> None:
+def test_waiting_for_a_busy_ledger_stays_below_two_ms() -> None:
+    """All retries for a busy lock, timer slack included, take less than 2 ms."""
     timer_slack_s = 0.00006
     assert sum(RETRY_WAITS_S) + timer_slack_s * len(RETRY_WAITS_S) < 0.002
 
 
-def test_a_closed_ledger_frees_its_lock_and_raises_from_then_on(ledger: SharedLedger, another: Open) -> None:
+def test_a_closed_ledger_frees_its_lock_and_then_raises(ledger: SharedLedger, another: Open) -> None:
+    """Closing frees the lock, may be repeated, and makes later use raise an error."""
     ledger.acquire(1000.0)
     for _ in range(2):
         ledger.close()
@@ -182,9 +188,10 @@ def test_a_closed_ledger_frees_its_lock_and_raises_from_then_on(ledger: SharedLe
     assert read(another(), 1000.0) is None
 
 
-def test_a_disk_that_is_full_is_an_oserror_and_the_lock_is_free_again(
+def test_a_full_disk_is_an_oserror_and_frees_the_lock(
     ledger: SharedLedger, another: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A short write raises `No space left`, frees the lock and leaves no torn record."""
     ledger.acquire(1000.0)
     monkeypatch.setattr("herogen_async.generation.limits.shared.shared_ledger.pwrite", lambda *_: 3)
     with pytest.raises(OSError, match="No space left"):
@@ -210,9 +217,10 @@ def test_an_unreadable_ledger_is_an_oserror_and_frees_the_lock(
 # -- time ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_wall_clock_that_is_set_by_hand_does_not_matter_within_a_boot(
+def test_a_changed_wall_clock_does_not_matter_within_a_boot(
     ledger: SharedLedger, another: Open, clock: SteppedClock
 ) -> None:
+    """Within one boot, elapsed time is right although the wall clock jumps in either direction."""
     for step_s in (86400.0, -90000.0, 61.0, -61.0):
         write(ledger, (1.0,), clock.now())
         clock.pass_by(2.0)
@@ -243,13 +251,15 @@ def test_after_a_reboot_elapsed_time_is_the_wall_clocks(another: Open, clock: St
     assert (0.5, (2.0,)) == read(today, clock.now())
 
 
-def test_after_a_reboot_with_a_wall_clock_set_back_nothing_has_passed(another: Open, clock: SteppedClock) -> None:
+def test_a_reboot_with_an_earlier_clock_counts_no_time(another: Open, clock: SteppedClock) -> None:
+    """After a reboot with the clock set back, the elapsed time is zero, not negative."""
     write(another(YESTERDAY), (1.0,), clock.now())
     clock.step_wall(-7200.0)
     assert (0.0, (1.0,)) == read(another(TODAY), 5.0)
 
 
-def test_machines_that_share_a_folder_count_by_the_wall_clock(another: Open, clock: SteppedClock) -> None:
+def test_machines_that_share_a_folder_use_the_wall_clock(another: Open, clock: SteppedClock) -> None:
+    """Machines with different boots measure a record's age by the wall clock."""
     elsewhere = SteppedClock(now_s=9_000_000.0)
     here, there = another(TODAY), another(YESTERDAY, elsewhere)
     for _ in range(3):
@@ -273,7 +283,8 @@ def test_a_stale_clock_gains_nothing_and_takes_no_time_back(ledger: SharedLedger
     assert 0.002 == pytest.approx(elapsed_s, abs=1e-9)
 
 
-def test_who_was_stopped_for_long_before_the_lock_is_late_and_no_reboot(ledger: SharedLedger, another: Open) -> None:
+def test_a_process_stopped_before_the_lock_is_just_late(ledger: SharedLedger, another: Open) -> None:
+    """A reading older than the record gives zero elapsed time and isn't taken for a reboot."""
     write(another(), (1.0,), 1000.0 + 10 * STALE_READING_S)
     assert (0.0, (1.0,)) == ledger.acquire(1000.0)
     ledger.release((2.0,), 1000.0)
@@ -301,6 +312,7 @@ def test_without_boot_ids_only_a_far_past_clock_is_a_reboot(
 
 
 def test_linux_tells_its_boots_apart() -> None:
+    """A boot id is known exactly where the kernel provides one."""
     known = Path("/proc/sys/kernel/random/boot_id").exists()
     assert known == (UNKNOWN_BOOT != this_boot())
 
@@ -316,12 +328,14 @@ def resealed(data: bytes) -> bytes:
     return data[:-4] + struct.pack("<I", zlib.crc32(data[:-4]))
 
 
-def test_a_truncated_record_is_none() -> None:
+def test_a_truncated_record_is_ignored() -> None:
+    """A record cut at any length is read as none."""
     for size in range(len(VALID)):
         assert unpacked(VALID[:size]) is None, size
 
 
-def test_a_record_with_any_bit_flipped_is_none() -> None:
+def test_a_record_with_any_flipped_bit_is_ignored() -> None:
+    """A valid record reads back exactly, and flipping any single bit makes it read as none."""
     assert (TODAY, 1000.0, 1.7e9, (1.0, 2.0, 3.0)) == unpacked(VALID)
     for bit in range(8 * len(VALID)):
         torn = bytearray(VALID)
@@ -403,7 +417,8 @@ def test_the_ledger_is_private_and_reveals_nothing_of_the_key(tmp_path: Path) ->
         assert secret.encode() not in everything
 
 
-def test_a_file_that_others_could_read_is_closed_to_them(path: Path, ledger: SharedLedger, another: Open) -> None:
+def test_a_ledger_readable_by_others_is_made_private(path: Path, ledger: SharedLedger, another: Open) -> None:
+    """Opening a ledger file with mode 0666 sets it to 0600."""
     path.chmod(0o666)
     another()
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
@@ -425,9 +440,8 @@ def test_each_server_key_and_model_has_its_own_ledger_file() -> None:
     assert ledger_name(URL, KEY, MODEL) == ledger_name(URL + "/", KEY, MODEL)
 
 
-def test_the_folder_is_the_one_that_is_named_or_the_users_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_limits_folder_is_configured_or_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """HEROGEN_LIMITS_DIR wins, then XDG_CACHE_HOME, then the platform's cache folder."""
     monkeypatch.setenv("HEROGEN_LIMITS_DIR", str(tmp_path / "own"))
     assert tmp_path / "own" == limits_folder()
     monkeypatch.setenv("HEROGEN_LIMITS_DIR", "")
@@ -498,7 +512,8 @@ def test_an_untrusted_place_is_reported_and_left_alone(tmp_path: Path, made: Cal
 
 
 @pytest.mark.parametrize("whose", ["folder", "file"])
-def test_what_belongs_to_another_user_is_not_used(tmp_path: Path, whose: str) -> None:
+def test_a_ledger_of_another_user_is_not_used(tmp_path: Path, whose: str) -> None:
+    """A ledger file or folder owned by another user is refused with that reason."""
     folder, said = tmp_path / "limits", Said()
     if os.geteuid() == 0:
         folder.mkdir(mode=0o700)
@@ -512,6 +527,8 @@ def test_what_belongs_to_another_user_is_not_used(tmp_path: Path, whose: str) ->
 
 
 def test_without_a_home_there_is_no_ledger_and_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no home folder can be found, sharing is off and the reason is reported."""
+
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -523,7 +540,9 @@ def test_without_a_home_there_is_no_ledger_and_a_reason(monkeypatch: pytest.Monk
     assert "Could not determine home directory." in said[0]
 
 
-def test_a_file_system_without_locks_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_system_without_locks_is_reported_at_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where locking isn't supported, no ledger is opened and the reason is reported."""
+
     def no_locks(*_: int) -> None:
         raise OSError(95, os.strerror(95))
 
@@ -533,7 +552,8 @@ def test_a_file_system_without_locks_is_told_at_the_start(monkeypatch: pytest.Mo
     assert "Operation not supported" in said[0]
 
 
-def test_a_ledger_that_is_held_can_be_opened(ledger: SharedLedger, another: Open) -> None:
+def test_a_held_ledger_can_be_opened(ledger: SharedLedger, another: Open) -> None:
+    """Opening a ledger doesn't need the lock that another holds."""
     ledger.acquire(1000.0)
     assert another() is not None
 
@@ -542,9 +562,10 @@ def test_a_ledger_that_is_held_can_be_opened(ledger: SharedLedger, another: Open
 
 
 @pytest.mark.parametrize("gone", ["file", "folder", "replaced"])
-def test_after_its_file_was_removed_all_meet_again_within_a_second(
+def test_after_a_ledger_is_removed_all_rejoin_in_a_second(
     path: Path, ledger: SharedLedger, another: Open, gone: str
 ) -> None:
+    """If the ledger file is removed or replaced, every process uses the new one within a second."""
     old = another()
     write(ledger, (1.0,), 1000.0)
     write(old, (2.0,), 1000.0)
@@ -560,7 +581,8 @@ def test_after_its_file_was_removed_all_meet_again_within_a_second(
     assert (0.0, (3.0,)) == read(another(), 1000.0 + FILE_CHECK_S)
 
 
-def test_while_it_is_held_a_removed_file_is_kept(path: Path, ledger: SharedLedger) -> None:
+def test_a_removed_file_is_kept_while_it_is_held(path: Path, ledger: SharedLedger) -> None:
+    """A holder keeps its removed file until release and only then moves to a new one."""
     ledger.acquire(1000.0)
     path.unlink()
     with pytest.raises(LedgerBusy, match="by this process already"):
@@ -569,7 +591,8 @@ def test_while_it_is_held_a_removed_file_is_kept(path: Path, ledger: SharedLedge
     assert read(ledger, 1000.0 + 4 * FILE_CHECK_S) is None
 
 
-def test_a_place_that_was_lost_is_an_oserror_until_it_is_back(path: Path, ledger: SharedLedger) -> None:
+def test_a_lost_ledger_path_is_an_oserror_until_it_is_back(path: Path, ledger: SharedLedger) -> None:
+    """While a folder stands at the ledger's path, acquiring raises; it works once that is gone."""
     write(ledger, (1.0,), 1000.0)
     path.unlink()
     path.mkdir()
@@ -748,6 +771,7 @@ def outcome(child: Child) -> Any:
 
 @pytest.mark.slow
 def test_no_update_of_four_processes_is_lost(start: Start, real: SharedLedger) -> None:
+    """Four processes with 2,000 updates each leave exactly 8,000 in the ledger."""
     members, times = 4, 2000
     children = [start(COUNT, me, members, times) for me in range(members)]
     assert ["ready"] * members == [said(child) for child in children]
@@ -760,7 +784,8 @@ def test_no_update_of_four_processes_is_lost(start: Start, real: SharedLedger) -
 
 
 @pytest.mark.slow
-def test_sigkill_at_any_moment_loses_no_update_and_stops_nobody_else(start: Start) -> None:
+def test_sigkill_at_any_moment_loses_no_update(start: Start) -> None:
+    """Processes killed at random lose no update and leave no other process stuck."""
     seed = int.from_bytes(os.urandom(4))
     [result] = outcome(start(KILLED, 4, 40, seed))
     assert ([], 0) == (result["faults"], result["stuck"]), f"seed {seed}"
@@ -768,7 +793,8 @@ def test_sigkill_at_any_moment_loses_no_update_and_stops_nobody_else(start: Star
 
 
 @pytest.mark.slow
-def test_sigkill_of_the_holder_frees_the_lock_and_leaves_the_values(start: Start, real: SharedLedger) -> None:
+def test_sigkill_of_the_holder_frees_the_lock(start: Start, real: SharedLedger) -> None:
+    """Killing the process that holds the lock frees it, and the last values remain."""
     holder = start(HOLD)
     assert "held" == said(holder)
     with pytest.raises(LedgerBusy):
@@ -781,7 +807,8 @@ def test_sigkill_of_the_holder_frees_the_lock_and_leaves_the_values(start: Start
 
 
 @pytest.mark.slow
-def test_a_stopped_holder_makes_the_others_busy_and_not_frozen(start: Start, real: SharedLedger) -> None:
+def test_a_stopped_holder_makes_others_busy_not_frozen(start: Start, real: SharedLedger) -> None:
+    """While the holder is stopped, others get a busy error at once and recover when it continues."""
     holder = start(HOLD)
     assert "held" == said(holder)
     holder.send_signal(signal.SIGSTOP)

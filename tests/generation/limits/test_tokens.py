@@ -11,16 +11,19 @@ from herogen_async.generation.limits import TokenEstimate, byte_size, estimate_t
 
 @settings(max_examples=30)
 @given(st.text(), st.integers(1, 10_000))
-def test_the_estimate_covers_the_answer_and_grows_with_the_text(text: str, max_tokens: int) -> None:
+def test_the_estimate_covers_the_answer_and_grows_with_text(text: str, max_tokens: int) -> None:
+    """The estimate exceeds max_tokens, never shrinks with longer text, and assumes 16 if none is set."""
     assert max_tokens < estimate_tokens(text, max_tokens) <= estimate_tokens(text + "x", max_tokens)
     assert estimate_tokens(text, None) == estimate_tokens(text, 16)
 
 
-def test_the_estimate_takes_text_that_is_no_unicode() -> None:
+def test_the_estimate_accepts_invalid_unicode() -> None:
+    """A lone surrogate is estimated without an error, at one token plus the fixed parts."""
     assert 16 + 8 + 1 == estimate_tokens("\ud800", None)
 
 
 def test_bytes_are_counted_as_they_are_sent() -> None:
+    """Text size is its length in UTF-8: two Japanese characters count as six bytes."""
     assert 6 == byte_size("日本")
 
 
@@ -34,14 +37,16 @@ def test_the_token_estimate_meets_the_servers_count(bytes_a_token: float) -> Non
     assert pytest.approx(700 / bytes_a_token, rel=0.06) == estimate.prompt(700)
 
 
-def test_the_first_few_counts_move_the_estimate_a_little() -> None:
+def test_the_first_counts_move_the_estimate_only_a_little() -> None:
+    """A single count twice as high raises the estimate by less than 10 %."""
     estimate = TokenEstimate(100)
     before = estimate.prompt(400)
     estimate.observed(400, 200)
     assert before < estimate.prompt(400) < before * 1.1
 
 
-def test_the_estimate_follows_other_prompts_than_those_of_the_first_hour() -> None:
+def test_the_estimate_follows_a_change_of_prompts() -> None:
+    """After as many prompts at twice the density, the estimate is within 5 % of the new one."""
     estimate = TokenEstimate(100)
     for _ in range(10_000):
         estimate.observed(1000, 250)
@@ -51,7 +56,8 @@ def test_the_estimate_follows_other_prompts_than_those_of_the_first_hour() -> No
 
 
 @pytest.mark.parametrize("count", [10.0**30, float("inf")])
-def test_a_count_that_can_not_be_does_not_stall_the_run(count: float) -> None:
+def test_an_absurd_token_count_does_not_stall_the_run(count: float) -> None:
+    """One impossible count from a server leaves the estimate below twice its usual value."""
     estimate = TokenEstimate(100)
     for _ in range(100):
         estimate.observed(400, 100)
@@ -69,7 +75,8 @@ def test_a_server_that_counts_no_prompt_tokens_says_nothing_about_them(count: fl
     assert before == estimate.prompt(400)
 
 
-def test_a_prompt_of_nothing_costs_its_template() -> None:
+def test_an_empty_prompt_costs_its_template() -> None:
+    """An empty prompt is estimated at the 8 template tokens, and observing one breaks nothing."""
     estimate = TokenEstimate(None)
     assert 8 == estimate.prompt(0)
     estimate.observed(400, 100)

@@ -28,13 +28,15 @@ def bucket_readings(limit: float, window_s: float, remaining: list[float], *, ro
     ]
 
 
-def test_a_limit_counts_over_a_minute_until_something_else_is_shown() -> None:
+def test_a_limit_is_per_minute_until_shown_otherwise() -> None:
+    """A limit counts per minute when the readings are ambiguous or lack a limit or reset."""
     assert MINUTE_S == guessed(Reading("requests", 3000, 2999, 0.02))
     assert MINUTE_S == guessed(Reading("requests", 3000, 2999, None))
     assert MINUTE_S == guessed(Reading("requests", None, 10, 3600.0))
 
 
-def test_a_window_that_is_named_is_believed_also_when_it_is_short() -> None:
+def test_a_named_window_is_believed_even_if_short() -> None:
+    """A window stated by the server is used as it is, be it a second or a day."""
     assert 1.0 == guessed(Reading("requests", 10, 9, 1.0, 1.0))
     assert DAY_S == guessed(Reading("requests", 1000, 999, 1.0, DAY_S))
 
@@ -47,7 +49,8 @@ def test_requests_a_day_are_known_by_resets_of_six_seconds_a_request() -> None:
 
 
 @pytest.mark.parametrize(("reset", "window_s"), [("1h12m0s", DAY_S), ("2m59.56s", DAY_S), ("23h59m59s", DAY_S)])
-def test_a_reset_of_more_than_a_minute_says_it_at_once(reset: str, window_s: float) -> None:
+def test_a_reset_above_a_minute_reveals_a_day_limit(reset: str, window_s: float) -> None:
+    """Resets above a minute that fit one day's refill identify a day limit at the first reading."""
     seconds = duration_s(reset)
     assert seconds is not None
     limit = 1000.0
@@ -55,7 +58,8 @@ def test_a_reset_of_more_than_a_minute_says_it_at_once(reset: str, window_s: flo
     assert window_s == guessed(Reading("requests", limit, left, seconds))
 
 
-def test_a_reset_of_half_an_hour_with_half_of_it_left_is_an_hours_limit() -> None:
+def test_half_an_hour_to_refill_half_is_an_hour_limit() -> None:
+    """A reset of 1,800 s with half the limit left identifies a limit per hour."""
     assert HOUR_S == guessed(Reading("requests", 1000, 500, 1800.0))
 
 
@@ -88,18 +92,19 @@ def test_a_reset_that_does_not_grow_means_a_window_of_a_minute(
 
 @settings(max_examples=60)
 @given(st.integers(10, 100_000), st.lists(st.floats(0, 1), min_size=1, max_size=20), st.booleans())
-def test_a_bucket_that_fills_up_in_a_minute_is_never_taken_for_longer(
-    limit: int, shares: list[float], rounded: bool
-) -> None:
+def test_a_minute_bucket_is_never_taken_for_a_longer_one(limit: int, shares: list[float], rounded: bool) -> None:
+    """No sequence of readings from a per-minute bucket, rounded or not, suggests a longer window."""
     remaining = [float(int(share * limit)) for share in shares]
     assert MINUTE_S == guessed(*bucket_readings(limit, MINUTE_S, remaining, rounded=rounded))
 
 
-def test_a_fit_by_chance_is_forgotten_when_a_minute_fits_again() -> None:
+def test_a_chance_fit_is_forgotten_once_a_minute_fits() -> None:
+    """A longer window that fit by chance is dropped for good once a reading fits a minute."""
     by_chance = [Reading("requests", 14_400, 14_400 - count, 6.0 * count) for count in (1, 2)]
     minute = Reading("requests", 14_400, 0, 60.0)
     assert MINUTE_S == guessed(*by_chance, minute, *by_chance)
 
 
-def test_a_limit_of_nothing_says_nothing() -> None:
+def test_a_zero_limit_reveals_no_window() -> None:
+    """Readings with a limit of zero leave the window at a minute."""
     assert MINUTE_S == guessed(Reading("requests", 0.0, 0.0, 30.0), Reading("requests", 0.0, -1.0, 30.0))

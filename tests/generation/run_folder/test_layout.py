@@ -17,24 +17,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["superhero", "a", "9", "A.b_c-d", "x" * 80])
-def test_a_name_means_a_folder_below_runs(name: str) -> None:
+def test_a_name_is_a_folder_under_runs(name: str) -> None:
+    """A valid run name of up to 80 characters means a folder under `runs`."""
     assert RunFolder(Path("runs") / name) == find_run(name)
 
 
 @pytest.mark.parametrize("path", ["./here", "/absolute/one", "runs/demo", "demo/", "../next", Path("demo")])
-def test_a_path_means_itself(path: str | Path) -> None:
+def test_a_path_is_taken_as_it_is(path: str | Path) -> None:
+    """A run argument with a slash, or a Path object, is used as the folder itself."""
     assert RunFolder(Path(path)) == find_run(path)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a b", "x" * 81, "naïve", "a\n", "~", "a\\b"])
-def test_any_other_name_is_an_input_error_that_quotes_it(name: str) -> None:
+def test_an_invalid_run_name_is_quoted_in_the_error(name: str) -> None:
+    """An invalid run name is an input error that quotes it and has a fix."""
     with pytest.raises(InputError) as caught:
         find_run(name)
     assert repr(name) in caught.value.message
     assert caught.value.fix is not None
 
 
-def test_a_run_that_is_not_there_is_an_error_that_names_those_that_are(here: Path) -> None:
+def test_a_missing_run_lists_the_existing_ones(here: Path) -> None:
+    """A missing run raises an error whose fix lists the runs that exist."""
     for name in ("one", "two"):
         (here / "runs" / name).mkdir(parents=True)
         (here / "runs" / name / "manifest.json").write_text("{}")
@@ -45,14 +49,16 @@ def test_a_run_that_is_not_there_is_an_error_that_names_those_that_are(here: Pat
     assert "runs here: one, two" == caught.value.fix
 
 
-def test_where_there_is_no_run_at_all_the_error_says_how_to_start_one(here: Path) -> None:
+def test_without_any_run_the_error_says_how_to_start_one(here: Path) -> None:
+    """Where no run exists, the fix names the run command, and nothing is created."""
     with pytest.raises(RunFolderError) as caught:
         existing_run("one")
     assert "herogen-async run" in (caught.value.fix or "")
     assert [] == list(here.iterdir())
 
 
-def test_a_new_folder_is_for_its_owner_alone_and_an_old_one_is_kept(tmp_path: Path) -> None:
+def test_a_new_folder_is_private_and_an_old_one_is_kept(tmp_path: Path) -> None:
+    """A new run folder has mode 0700; creating it again keeps its files."""
     folder = RunFolder(tmp_path / "runs" / "demo")
     folder.create()
     assert 0o700 == folder.path.stat().st_mode & 0o777
@@ -61,7 +67,8 @@ def test_a_new_folder_is_for_its_owner_alone_and_an_old_one_is_kept(tmp_path: Pa
     assert b"x" == folder.segment(0).read_bytes()
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+    """A run folder that can't be created raises an error that quotes its path."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "demo"):
         with pytest.raises(RunFolderError, match="can't be made") as caught:
@@ -69,7 +76,8 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) 
         assert repr(str(path)) in caught.value.message
 
 
-def test_segments_are_the_rows_files_in_writing_order_and_nothing_else(tmp_path: Path) -> None:
+def test_segments_are_the_row_files_in_writing_order(tmp_path: Path) -> None:
+    """Segments are sorted by number, and torn, compressed or misnamed files are left out."""
     folder = RunFolder(tmp_path)
     assert ([], 0) == (folder.segments(), last_segment(path.name for path in tmp_path.iterdir()))
     for number in (10, 0, 2):
@@ -80,7 +88,8 @@ def test_segments_are_the_rows_files_in_writing_order_and_nothing_else(tmp_path:
     assert 10 == last_segment(path.name for path in tmp_path.iterdir())
 
 
-def test_every_file_has_its_documented_name(tmp_path: Path) -> None:
+def test_every_run_file_has_its_documented_name(tmp_path: Path) -> None:
+    """The manifest, journal, failures, events, lock and data set use their documented names."""
     folder = RunFolder(tmp_path)
     paths = (folder.manifest, folder.segment(0), folder.failures, folder.events, folder.lock, folder.dataset)
     assert ["manifest.json", "rows-00000.jsonl", "failures.jsonl", "events.jsonl", "lock", "dataset"] == [

@@ -91,7 +91,8 @@ def test_p8_sigkill_frees_the_lock_and_p10_leaves_the_frontier(folder: RunFolder
 
 
 @pytest.mark.slow
-def test_p8_a_program_that_the_holder_started_does_not_keep_the_lock(folder: RunFolder, hold: Start) -> None:
+def test_p8_a_child_program_does_not_keep_the_lock(folder: RunFolder, hold: Start) -> None:
+    """A program started by the lock's holder doesn't keep the lock after the holder dies."""
     holder = hold(
         "import subprocess\n"
         "child = subprocess.Popen(['sleep', '60'], close_fds=False, stdin=subprocess.DEVNULL,"
@@ -110,7 +111,8 @@ def test_p8_a_program_that_the_holder_started_does_not_keep_the_lock(folder: Run
 
 
 @pytest.mark.slow
-def test_p8_a_forked_child_does_not_keep_a_lock_that_was_released(folder: RunFolder, hold: Start) -> None:
+def test_p8_a_forked_child_does_not_keep_a_released_lock(folder: RunFolder, hold: Start) -> None:
+    """A fork taken before the release doesn't keep the lock held."""
     holder = hold(
         "child = os.fork()\nif child == 0:\n    sys.stdin.read()\n    os._exit(0)\nlock.release()\nprint(child)"
     )
@@ -121,7 +123,8 @@ def test_p8_a_forked_child_does_not_keep_a_lock_that_was_released(folder: RunFol
 
 
 @pytest.mark.slow
-def test_a_probe_while_the_lock_is_taken_and_released_sees_each_state(folder: RunFolder, hold: Start) -> None:
+def test_a_probe_sees_each_state_of_the_lock(folder: RunFolder, hold: Start) -> None:
+    """Probing reports the lock as free or held correctly before, during and after holding."""
     hold("lock.release()")
     assert not is_held(folder)
     lock = RunLock.acquire(folder, "now")
@@ -133,6 +136,7 @@ def test_a_probe_while_the_lock_is_taken_and_released_sees_each_state(folder: Ru
 
 
 def test_p8_a_second_writer_in_the_same_process_fails_too(folder: RunFolder) -> None:
+    """A second lock in the same process is refused with its process id until the first is released."""
     lock = RunLock.acquire(folder, "now")
     with pytest.raises(RunInUse, match=f"process {os.getpid()} "):
         RunLock.acquire(folder, "now")
@@ -140,7 +144,8 @@ def test_p8_a_second_writer_in_the_same_process_fails_too(folder: RunFolder) -> 
     RunLock.acquire(folder, "now").release()
 
 
-def test_a_folder_without_a_lock_file_is_held_by_nobody_and_stays_so(folder: RunFolder) -> None:
+def test_a_folder_without_a_lock_file_is_held_by_nobody(folder: RunFolder) -> None:
+    """A folder without a lock file reads as free and empty, and probing creates nothing."""
     assert not is_held(folder)
     empty = read_lock(folder)
     assert ({}, {}, 0) == (empty.holder, empty.live, empty.frontier)
@@ -160,7 +165,8 @@ def test_a_release_leaves_the_frontier_and_no_live_figures(folder: RunFolder) ->
         assert ({}, expected) == (left.live, left.frontier)
 
 
-def test_the_file_is_five_lines_of_a_fixed_length_for_its_owner_alone(folder: RunFolder) -> None:
+def test_the_lock_file_has_five_lines_of_fixed_length(folder: RunFolder) -> None:
+    """The lock file keeps its line lengths and mode 0600 even if the live figures don't fit."""
     lock = RunLock.acquire(folder, "2026-01-01")
     for live in ({"rows_per_s": 12.5}, {}, {"a": "x" * 9000}):
         lock.publish(live)
@@ -172,7 +178,8 @@ def test_the_file_is_five_lines_of_a_fixed_length_for_its_owner_alone(folder: Ru
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 4096, b"garbage\n", b"{" * 4096, b"[1]" + b" " * 4093])
-def test_a_lock_file_that_says_nothing_stops_nobody(folder: RunFolder, data: bytes) -> None:
+def test_an_unreadable_lock_content_stops_nobody(folder: RunFolder, data: bytes) -> None:
+    """A lock file with any garbage reads as empty, can be acquired, and becomes 4,096 bytes again."""
     folder.lock.write_bytes(data)
     said = read_lock(folder)
     assert ({}, {}, 0) == (said.holder, said.live, said.frontier)
@@ -189,23 +196,24 @@ def test_p8_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(
         RunLock.acquire(folder, "now")
 
 
-def test_p9_a_lock_that_cannot_be_made_is_a_disk_error(folder: RunFolder) -> None:
+def test_p9_a_lock_that_cannot_be_created_is_a_disk_error(folder: RunFolder) -> None:
+    """A lock file that can't be opened raises a disk error that names it."""
     folder.lock.mkdir()
     with pytest.raises(DiskError, match=r"lock' can't be opened"):
         RunLock.acquire(folder, "now")
 
 
 @pytest.mark.parametrize("look", [is_held, read_lock])
-def test_a_lock_file_that_cannot_be_read_is_an_error_for_a_person(
-    folder: RunFolder, look: Callable[[RunFolder], object]
-) -> None:
+def test_an_unreadable_lock_file_is_a_readable_error(folder: RunFolder, look: Callable[[RunFolder], object]) -> None:
+    """A lock file that can't be read raises a run folder error with a fix."""
     folder.lock.symlink_to(folder.lock)  # refused to root as well, unlike somebody else's file
     with pytest.raises(RunFolderError, match=r"lock' can't be read: ") as caught:
         look(folder)
     assert caught.value.fix is not None
 
 
-def test_p2_the_mark_and_what_was_charged_outlive_their_holder(folder: RunFolder) -> None:
+def test_p2_the_mark_and_the_charges_outlive_their_holder(folder: RunFolder) -> None:
+    """The durable mark and the sum charged survive release and are there for the next holder."""
     lock = RunLock.acquire(folder, "2026-01-01")
     assert (None, 0) == (lock.mark, lock.charged)
     lock.vouch(Mark(3, 1 << 40, 77))

@@ -87,29 +87,34 @@ def agree(folder: RunFolder, spec: Spec = DEMO, *, model: str = "m", **settings:
         manifest_of(settings=Settings(concurrency=3, rpm=1.5, tpm=7.0, timeout_s=1.0, max_attempts=2, limit=5)),
     ],
 )
-def test_what_is_written_is_read_back_equal(folder: RunFolder, manifest: Manifest) -> None:
+def test_a_written_manifest_reads_back_equal(folder: RunFolder, manifest: Manifest) -> None:
+    """A manifest with any mix of optional fields and settings reads back equal."""
     write_manifest(folder, manifest)
     assert manifest == read_manifest(folder)
 
 
-def test_the_spec_comes_back_with_its_attributes_in_order(folder: RunFolder) -> None:
+def test_the_spec_returns_with_attributes_in_order(folder: RunFolder) -> None:
+    """The spec in the manifest is restored equal, with its attributes in their original order."""
     write_manifest(folder, manifest_of())
     spec = read_manifest(folder).resolved_spec()
     assert DEMO == spec
     assert ["gender", "age"] == list(spec.attributes)
 
 
-def test_it_is_for_people_and_for_its_owner_alone(folder: RunFolder) -> None:
+def test_a_manifest_is_readable_and_private(folder: RunFolder) -> None:
+    """The manifest is indented JSON with mode 0600."""
     write_manifest(folder, manifest_of())
     assert 0o600 == folder.manifest.stat().st_mode & 0o777
     assert b'\n  "model": "m",\n' in folder.manifest.read_bytes()
 
 
-def test_it_names_the_versions_of_what_shaped_the_run() -> None:
+def test_the_manifest_names_the_versions_behind_the_run() -> None:
+    """The recorded versions include Python and the libraries that shape a run's output."""
     assert {"python", "openai", "orjson"} <= set(package_versions())
 
 
-def test_keys_that_a_later_version_of_the_format_added_are_passed_over(folder: RunFolder) -> None:
+def test_keys_added_by_a_later_version_are_ignored(folder: RunFolder) -> None:
+    """Unknown keys in the manifest and its settings are ignored on reading."""
     write_manifest(folder, manifest_of())
     data = codec.loads(folder.manifest.read_bytes())
     data["colour"] = "blue"
@@ -118,7 +123,8 @@ def test_keys_that_a_later_version_of_the_format_added_are_passed_over(folder: R
     assert manifest_of() == read_manifest(folder)
 
 
-def test_another_format_is_an_error_that_names_both_versions(folder: RunFolder) -> None:
+def test_another_run_format_names_both_versions(folder: RunFolder) -> None:
+    """A manifest of another format raises an error that names both format versions."""
     folder.manifest.write_bytes(b'{"schema_version": 2, "all": "else may differ"}')
     with pytest.raises(RunFolderError, match="run format 2; this version reads 1") as caught:
         read_manifest(folder)
@@ -143,7 +149,8 @@ def test_another_format_is_an_error_that_names_both_versions(folder: RunFolder) 
         b'{"schema_version": 1, "settings": null, "spec": {}}',
     ],
 )
-def test_garbage_is_damage_that_names_the_file(folder: RunFolder, data: bytes) -> None:
+def test_an_invalid_manifest_is_damage_that_names_the_file(folder: RunFolder, data: bytes) -> None:
+    """Any malformed or incomplete manifest raises a damage error that names the file."""
     folder.manifest.write_bytes(data)
     with pytest.raises(DamageError) as caught:
         read_manifest(folder)
@@ -165,7 +172,8 @@ def test_garbage_is_damage_that_names_the_file(folder: RunFolder, data: bytes) -
         ("versions", "3.11"),
     ],
 )
-def test_a_value_of_another_type_is_damage_that_names_its_place(folder: RunFolder, place: str, wrong: object) -> None:
+def test_a_value_of_the_wrong_type_is_damage_by_name(folder: RunFolder, place: str, wrong: object) -> None:
+    """A manifest value of the wrong type raises a damage error that names the field and the file."""
     write_manifest(folder, manifest_of())
     data = codec.loads(folder.manifest.read_bytes())
     name, _, inner = place.partition(".")
@@ -181,7 +189,8 @@ def test_a_value_of_another_type_is_damage_that_names_its_place(folder: RunFolde
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_one_that_cannot_be_read_is_an_error_for_a_person(folder: RunFolder, is_there: bool) -> None:
+def test_an_unreadable_manifest_is_a_readable_error(folder: RunFolder, is_there: bool) -> None:
+    """A manifest that is missing or can't be read raises a run folder error."""
     if is_there:
         folder.manifest.mkdir()
     with pytest.raises(RunFolderError, match="can't be read"):
@@ -208,7 +217,8 @@ def test_p5_an_error_while_publishing_leaves_only_the_old_file(folder: RunFolder
     assert [folder.manifest] == list(folder.path.iterdir())
 
 
-def test_p5_the_old_file_stands_until_the_new_one_is_whole(folder: RunFolder) -> None:
+def test_p5_the_old_file_stays_until_the_new_one_is_whole(folder: RunFolder) -> None:
+    """The old content is visible until publishing ends, and then the new replaces it at once."""
     folder.manifest.write_bytes(b"old")
     with publishing(folder.manifest) as file:
         file.write(b"new")
@@ -220,14 +230,16 @@ def test_p5_the_old_file_stands_until_the_new_one_is_whole(folder: RunFolder) ->
 # -- agreement -----------------------------------------------------------------------------------------------------
 
 
-def test_p13_the_key_of_a_run_is_in_no_file_of_it(folder: RunFolder) -> None:
+def test_p13_a_runs_key_is_in_none_of_its_files(folder: RunFolder) -> None:
+    """The API key occurs in neither the manifest nor the lock file."""
     agree(folder)
     written = [path.read_bytes() for path in folder.path.rglob("*") if path.is_file()]
     assert len(written) == 2  # the manifest and the lock
     assert all(CANARY.encode() not in data for data in written)
 
 
-def test_p7_the_same_questions_agree_and_new_settings_are_noted(folder: RunFolder) -> None:
+def test_p7_the_same_spec_is_accepted_and_settings_updated(folder: RunFolder) -> None:
+    """The same spec and settings leave the manifest untouched; new settings are written to it."""
     agree(folder, concurrency=4)
     before = folder.manifest.stat().st_mtime_ns, folder.manifest.stat().st_ino
     agree(folder, concurrency=4)
@@ -246,9 +258,8 @@ def test_p7_the_same_questions_agree_and_new_settings_are_noted(folder: RunFolde
         (DEMO.replace(prompt="{age}, {gender}", sampling={}), "n", "'n'\\), the prompt and the sampling .* changed"),
     ],
 )
-def test_p7_other_questions_are_refused_by_name_and_nothing_is_changed(
-    folder: RunFolder, spec: Spec, model: str, named: str
-) -> None:
+def test_p7_a_changed_spec_is_refused_by_name(folder: RunFolder, spec: Spec, model: str, named: str) -> None:
+    """A changed spec or model is refused, the change is named, and the manifest stays as it was."""
     agree(folder)
     folder.segment(0).write_bytes(codec.sealed_line({"key": "of some answer", "index": 0}))
     before = folder.manifest.read_bytes()
@@ -274,14 +285,16 @@ def test_p7_a_fingerprint_that_nothing_visible_explains_is_refused_too(folder: R
         agree(folder)
 
 
-def test_p7_rows_without_a_manifest_are_not_mixed_with_new_ones(folder: RunFolder) -> None:
+def test_p7_rows_without_a_manifest_are_not_mixed(folder: RunFolder) -> None:
+    """A folder with rows but no manifest is refused, and no manifest is created."""
     folder.segment(0).touch()
     with pytest.raises(RunFolderError, match="answers but no manifest"):
         agree(folder)
     assert not folder.manifest.exists()
 
 
-def test_p9_a_manifest_that_cannot_be_written_is_a_disk_error(tmp_path: Path) -> None:
+def test_p9_a_manifest_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A manifest that can't be written raises a disk error that names it."""
     (tmp_path / "file").touch()
     gone, other = RunFolder(tmp_path / "file" / "demo"), RunFolder(tmp_path / "other")
     other.create()

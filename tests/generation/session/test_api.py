@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_run_resume_and_status_agree(tmp_path: Path) -> None:
+    """Run, resume and status agree on counts and usage, and no row is requested twice."""
     spec = small_spec()
     with FakeServer() as server:
         first = herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m", limit=6)
@@ -49,6 +50,8 @@ def test_it_works_where_a_loop_runs_already(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_in_one_loop_don_t_disturb_each_other(tmp_path: Path) -> None:
+    """Two runs in one event loop both complete, with 40 requests in all."""
+
     async def both(url: str) -> list[int]:
         runs = [
             herogen_async.arun(small_spec(), run=tmp_path / name, base_url=url, model="m", concurrency=2)
@@ -62,6 +65,8 @@ def test_two_runs_at_once_in_one_loop_don_t_disturb_each_other(tmp_path: Path) -
 
 
 def test_p8_the_same_run_twice_at_once_is_refused(tmp_path: Path) -> None:
+    """Starting the same run twice at once refuses the second, and each row is requested once."""
+
     def behaviour(asked: Asked) -> Reply:
         return answer(asked, delay_s=0.05)
 
@@ -75,7 +80,9 @@ def test_p8_the_same_run_twice_at_once_is_refused(tmp_path: Path) -> None:
     assert 1 == sum(isinstance(end, RunInUse) for end in ends)
 
 
-def test_a_cancelled_arun_keeps_what_was_answered_and_frees_the_folder(tmp_path: Path) -> None:
+def test_a_cancelled_arun_keeps_answers_and_frees_the_folder(tmp_path: Path) -> None:
+    """Cancelling arun keeps its answers as `interrupted`, and a rerun repeats only calls in flight."""
+
     async def main(url: str) -> None:
         enough = asyncio.Event()
 
@@ -111,7 +118,8 @@ def test_a_cancelled_arun_keeps_what_was_answered_and_frees_the_folder(tmp_path:
     assert_exact_grid(tmp_path / "r", small_spec())
 
 
-def test_mistakes_are_typed(tmp_path: Path) -> None:
+def test_input_errors_have_their_own_types(tmp_path: Path) -> None:
+    """A missing spec, a bad URL and a missing run each raise their own error class."""
     with pytest.raises(SpecError):
         herogen_async.run(tmp_path / "nothing.yaml")
     with pytest.raises(InputError):
@@ -120,7 +128,8 @@ def test_mistakes_are_typed(tmp_path: Path) -> None:
         herogen_async.status(tmp_path / "nothing")
 
 
-def test_a_key_can_be_given_as_an_argument(tmp_path: Path) -> None:
+def test_a_key_can_be_passed_as_an_argument(tmp_path: Path) -> None:
+    """A key passed as an argument is sent to the server and written to no file."""
     with FakeServer() as server:
         herogen_async.run(
             small_spec(), run=tmp_path / "r", base_url=server.url, model="m", api_key="sk-from-the-caller", limit=1
@@ -144,7 +153,9 @@ def test_the_package_s_names_are_there_and_importing_it_costs_nothing() -> None:
         herogen_async.nothing  # noqa: B018
 
 
-def test_a_display_that_fails_costs_no_answer_and_is_told_at_the_end(tmp_path: Path) -> None:
+def test_a_failing_display_costs_no_answer(tmp_path: Path) -> None:
+    """An exception in the report callback is raised at the end, and every answer is kept."""
+
     def broken(report: herogen_async.RunReport) -> None:
         raise RuntimeError("the display is gone")
 
@@ -165,7 +176,9 @@ def test_a_display_that_fails_costs_no_answer_and_is_told_at_the_end(tmp_path: P
     assert_exact_grid(tmp_path / "r", small_spec())
 
 
-def test_the_host_s_signal_handlers_are_left_alone_or_put_back(tmp_path: Path) -> None:
+def test_the_hosts_signal_handlers_are_kept_or_restored(tmp_path: Path) -> None:
+    """`arun` leaves the host's signal handlers alone, and `run` restores them."""
+
     def own(number: int, frame: object) -> None: ...
 
     before = signal.signal(signal.SIGTERM, own)
@@ -238,7 +251,8 @@ def test_more_requests_than_open_files_are_refused_at_the_start(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("options", [{"budget": 1.0}, {"extendd": True}, {"bogus": 1}])
-def test_an_option_that_there_is_not_is_refused_and_not_ignored(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_an_unknown_option_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    """An unknown option raises an input error that lists the valid ones, before a folder is created."""
     with pytest.raises(InputError, match="is no option") as caught:
         herogen_async.run(small_spec(), run=tmp_path / "r", **options)
     assert "valid: " in (caught.value.fix or "")

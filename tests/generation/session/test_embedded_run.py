@@ -38,7 +38,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_with_no_key_and_no_url_a_real_model_answers_and_says_what_it_is(tmp_path: Path, weights: Weights) -> None:
+def test_without_a_key_or_url_a_real_model_answers(tmp_path: Path, weights: Weights) -> None:
+    """With neither key nor URL, the embedded model answers, is named, and its limits are stated."""
     result = herogen_child("run", "--limit", "1", "--json", cwd=tmp_path)
     assert 0 == result.returncode, result.stderr
     assert "not for a product's data" in result.stderr
@@ -50,7 +51,8 @@ def test_with_no_key_and_no_url_a_real_model_answers_and_says_what_it_is(tmp_pat
     assert all(row["usage"]["completion_tokens"] <= 200 for row in rows)
 
 
-def test_killed_in_mid_run_it_leaves_no_process_and_resumes(tmp_path: Path, weights: Weights) -> None:
+def test_a_killed_embedded_run_leaves_no_process_and_resumes(tmp_path: Path, weights: Weights) -> None:
+    """Killing an embedded run with SIGKILL ends its model server too, and resume completes it."""
     spec = write_spec(tmp_path, small_spec(values=2, repeats=1, sampling={"max_tokens": 16}))
     folder = RunFolder(tmp_path / "runs" / "small")
     child = subprocess.Popen(

@@ -129,7 +129,8 @@ def test_without_usage_every_row_is_charged_at_its_worst_case(tmp_path: Path) ->
     assert_exact_grid(run, spec)
 
 
-def test_a_call_that_was_cut_off_is_charged(tmp_path: Path) -> None:
+def test_a_call_cut_off_by_a_timeout_is_charged(tmp_path: Path) -> None:
+    """A call that timed out is booked at its worst case, since the server may have billed it."""
     spec, run = small_spec(values=1, repeats=1), tmp_path / "run"
 
     def slow_at_first(asked: Asked) -> Reply:
@@ -146,13 +147,15 @@ def test_a_call_that_was_cut_off_is_charged(tmp_path: Path) -> None:
 
 
 def test_a_refusal_before_any_work_costs_nothing(tmp_path: Path) -> None:
+    """A run parked by a refused key has a cost of zero."""
     with FakeServer(lambda _: error(401)) as server:
         report = herogen_async.run(small_spec(), run=tmp_path / "run", base_url=server.url, model="m", price=PRICE)
     assert ("parked", 0.0) == (report.state, report.cost)
     assert 0.0 == page_usd(tmp_path / "run")
 
 
-def test_what_flies_when_a_run_is_dropped_is_charged(tmp_path: Path) -> None:
+def test_calls_in_flight_when_a_run_is_cancelled_are_charged(tmp_path: Path) -> None:
+    """Four calls in flight at a cancel are booked at their worst case."""
     spec, run = small_spec(values=2), tmp_path / "run"
 
     async def drop(server: FakeServer) -> None:
@@ -188,7 +191,8 @@ def test_what_flies_at_a_kill_stands_in_the_page_before_it_is_sent(tmp_path: Pat
     assert (0.0, "done") == (page_usd(run), report.state)
 
 
-def test_a_cost_that_is_not_known_is_none(tmp_path: Path) -> None:
+def test_an_unknown_cost_is_none(tmp_path: Path) -> None:
+    """Without a price, cost and budget are None and the summary has no cost line."""
     with FakeServer() as server:
         report = herogen_async.run(small_spec(), run=tmp_path / "run", base_url=server.url, model="m")
     assert (None, None) == (report.cost, report.budget)
@@ -196,7 +200,8 @@ def test_a_cost_that_is_not_known_is_none(tmp_path: Path) -> None:
     assert herogen_async.status(tmp_path / "run").cost is None
 
 
-def test_the_price_is_told_once_and_the_cost_in_every_report(tmp_path: Path) -> None:
+def test_the_price_is_announced_once_and_cost_reported(tmp_path: Path) -> None:
+    """One notice states the price and budget, and every report carries the cost so far."""
     notices: list[str] = []
     reports: list[RunReport] = []
     with FakeServer(lambda asked: answer(asked, delay_s=0.1)) as server:
@@ -228,9 +233,10 @@ def test_the_price_is_told_once_and_the_cost_in_every_report(tmp_path: Path) -> 
         ({"price": "cheap"}, "price can't be 'cheap'", "IN,OUT"),
     ],
 )
-def test_a_budget_that_can_not_be_kept_is_wrong_input(
+def test_an_unenforceable_budget_is_an_input_error(
     tmp_path: Path, options: dict[str, object], said: str, fix: str
 ) -> None:
+    """A budget that is invalid or lacks a price is refused with a fix, before a folder is created."""
     given = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "run": tmp_path / "run", **options}
     with pytest.raises(InputError) as raised:
         herogen_async.run(small_spec(), **given)  # type: ignore[arg-type]
@@ -239,7 +245,8 @@ def test_a_budget_that_can_not_be_kept_is_wrong_input(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_budget_wants_a_spec_with_a_most_of_answer_tokens(tmp_path: Path) -> None:
+def test_a_budget_requires_max_tokens_in_the_spec(tmp_path: Path) -> None:
+    """A budget without max_tokens is refused, because a call's worst case would be unknown."""
     with pytest.raises(InputError, match="max_tokens") as raised:
         herogen_async.run(
             small_spec(sampling={}),
@@ -252,7 +259,8 @@ def test_a_budget_wants_a_spec_with_a_most_of_answer_tokens(tmp_path: Path) -> N
     assert "max_tokens" in (raised.value.fix or "")
 
 
-def test_the_command_takes_a_budget_and_a_price_and_parks_with_code_3(tmp_path: Path) -> None:
+def test_the_command_parks_at_its_budget_with_code_3(tmp_path: Path) -> None:
+    """A run that reaches --budget exits with code 3, offers a higher budget, and resumes to completion."""
     spec = write_spec(tmp_path, small_spec())
     with FakeServer() as server:
         where = ("--run", "r", "--base-url", server.url, "--model", "m", "--json")
@@ -295,6 +303,7 @@ def ready_for(**sampling: object) -> Ready:
 
 
 def test_a_service_tier_in_the_spec_has_its_own_price() -> None:
+    """The flex tier in a spec halves the price that the run reckons with."""
     ready, flex = ready_for(), ready_for(extra={"service_tier": "flex"})
     plan = Plan(ready.request.spec, endpoint="chat", model="gpt-5-mini")
     flex_plan = Plan(flex.request.spec, endpoint="chat", model="gpt-5-mini")
@@ -304,18 +313,21 @@ def test_a_service_tier_in_the_spec_has_its_own_price() -> None:
     assert standard_price.output_usd / 2 == flex_price.output_usd
 
 
-def test_the_tries_of_a_best_of_may_cost_as_many_answers() -> None:
+def test_best_of_multiplies_the_worst_case() -> None:
+    """With best_of 3, the worst case counts three answers' worth of tokens."""
     assert 3 * MOST == most_answer_tokens(ready_for(extra={"best_of": 3}).request.spec.sampling)
     assert MOST == most_answer_tokens(ready_for().request.spec.sampling)
 
 
-def test_the_longest_prompt_bounds_every_other() -> None:
+def test_the_longest_prompt_bounds_all_others() -> None:
+    """The computed longest prompt equals the maximum over all prompts of the plan."""
     spec = small_spec(values=9)
     plan = Plan(spec, endpoint="chat", model="m")
     assert max(len(plan.call(index).prompt) for index in range(plan.size)) == longest_prompt(plan)
 
 
-def test_a_run_that_is_started_again_without_its_budget_keeps_it(tmp_path: Path) -> None:
+def test_a_rerun_without_a_budget_keeps_the_old_one(tmp_path: Path) -> None:
+    """A run started again without --budget keeps its budget and parks at it again."""
     spec = small_spec(values=20)
     with FakeServer() as server:
         options = {"run": tmp_path / "r", "base_url": server.url, "model": "m", "concurrency": 4}
@@ -326,7 +338,8 @@ def test_a_run_that_is_started_again_without_its_budget_keeps_it(tmp_path: Path)
         assert again.budget == first.budget == 12 * WORST
 
 
-def test_a_lower_price_today_does_not_make_yesterday_cheaper(tmp_path: Path) -> None:
+def test_a_lower_price_does_not_reduce_past_cost(tmp_path: Path) -> None:
+    """Cost already booked at a higher price is kept, and booked only once, after the price falls."""
     spec = small_spec(values=10)
     with FakeServer() as server:
         options = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}

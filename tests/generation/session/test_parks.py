@@ -97,7 +97,8 @@ def test_a_network_that_is_gone_parks_after_its_patience(in_folder: Path) -> Non
     assert "is --base-url right?" in (report.fix or "")
 
 
-def test_a_daily_quota_says_when_it_can_go_on_also_later(in_folder: Path) -> None:
+def test_a_daily_quota_states_when_the_run_can_continue(in_folder: Path) -> None:
+    """A run parked by a daily quota reports the time it can continue, and status repeats it."""
     case = CASES["a daily quota"]
     with FakeServer(lambda asked: case.reply) as server:
         report = herogen_async.run(small_spec(), base_url=server.url, model="m")
@@ -140,7 +141,8 @@ FULL_DAY = Reading("tokens", limit=2e6, remaining=1e6, reset_s=40_000, window_s=
         ({"retry_after_s": 5 * HOUR_S, "park_reason": ParkReason.QUOTA}, None),  # money does not come back by itself
     ],
 )
-def test_a_park_knows_when_it_can_go_on_where_the_server_says_so(what: dict[str, Any], after_s: float | None) -> None:
+def test_a_park_has_a_wake_time_where_the_server_gives_one(what: dict[str, Any], after_s: float | None) -> None:
+    """The wake time comes from the retry wait or the reset of the empty day limit, else it is unknown."""
     decision = Triage().judge(renewed(**what), 1, 0.0)
     assert isinstance(decision, Park)
     assert after_s == decision.wake_after_s
@@ -168,7 +170,8 @@ def test_a_nap_lasts_as_long_as_asked_and_is_never_too_short() -> None:
     assert None is nap_s(None, 0)
 
 
-def test_naps_that_bring_nothing_get_longer_and_end_after_more_than_a_day() -> None:
+def test_fruitless_naps_grow_and_end_after_over_a_day() -> None:
+    """Naps without an answer grow to a maximum, sum to more than a day, and then end."""
     naps = [nap_s(34.0, fruitless) for fruitless in range(FRUITLESS_NAPS + 1)]
     assert None is naps.pop()
     seconds = [nap for nap in naps if nap is not None]
@@ -199,7 +202,9 @@ class Sleeper:
         return goes_on, self.clock.now() - began_s
 
 
-def test_a_parked_run_sleeps_until_it_can_go_on_and_shows_until_when() -> None:
+def test_a_parked_run_sleeps_and_shows_its_wake_time() -> None:
+    """A waiting run sleeps until the reset plus a margin and shows reason, wake time and countdown."""
+
     async def main() -> None:
         sleeper = Sleeper()
         goes_on, slept_s = await sleeper.sleep()
@@ -213,7 +218,9 @@ def test_a_parked_run_sleeps_until_it_can_go_on_and_shows_until_when() -> None:
     run_virtual(main())
 
 
-def test_a_sleep_ends_at_once_when_it_is_told_to() -> None:
+def test_a_sleep_ends_at_once_on_request() -> None:
+    """A sleeping run that is told to stop wakes at once and doesn't continue."""
+
     async def main() -> None:
         sleeper = Sleeper()
         asyncio.get_running_loop().call_later(100, sleeper.nap.end)
@@ -236,7 +243,8 @@ def test_without_a_known_time_wait_says_so_and_stays_parked() -> None:
     run_virtual(main())
 
 
-def test_sleeps_that_bring_no_answer_end_with_a_park(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sleeps_without_an_answer_end_in_a_park(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the allowed number of fruitless sleeps, the run parks and says that nothing was answered."""
     monkeypatch.setattr(scheduled_resume, "WAKE_CHECK_S", 3600.0)
 
     async def main() -> None:
@@ -299,9 +307,8 @@ def test_with_wait_a_run_sleeps_until_the_quota_is_renewed(in_folder: Path, monk
     assert_exact_grid(in_folder / "runs" / "small", night.spec)
 
 
-def test_ctrl_c_ends_the_sleep_with_130_and_the_run_can_be_resumed(
-    in_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_ends_the_sleep_with_130(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during the sleep exits with code 130, and the run can be resumed."""
     night = Night(monkeypatch)
 
     def pressed(report: RunReport) -> None:

@@ -19,13 +19,15 @@ from support.runs import small_spec
     ("durability", "said"),
     [("power", "so would a power cut"), ("periodic", "the last 256 rows at most"), ("process", "--durability process")],
 )
-def test_p10_the_worst_case_of_a_crash_is_said_for_every_durability(durability: str, said: str) -> None:
+def test_p10_a_crashs_worst_case_is_stated_per_durability(durability: str, said: str) -> None:
+    """For every durability, the notice states the calls in flight and what a power cut would cost."""
     line = crash_line(Settings(durability=durability), 16)  # type: ignore[arg-type]
     assert "at most 16 calls in flight" in line
     assert said in line
 
 
-def test_p10_a_run_says_at_its_start_what_a_kill_would_cost(tmp_path: Path) -> None:
+def test_p10_a_run_states_at_its_start_what_a_kill_costs(tmp_path: Path) -> None:
+    """Exactly one notice at the start states how many calls in flight a kill would cost."""
     notices: list[str] = []
     with FakeServer() as server:
         herogen_async.run(
@@ -39,7 +41,8 @@ def test_p10_a_run_says_at_its_start_what_a_kill_would_cost(tmp_path: Path) -> N
     assert ["at most 7 calls in flight" in line for line in notices].count(True) == 1
 
 
-def test_p9_a_disk_that_may_be_too_small_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+def test_p9_a_disk_that_may_be_too_small_is_reported_early(tmp_path: Path) -> None:
+    """A notice appears only if the expected rows exceed the free space, at 500 to 1,000 bytes a row here."""
     plan = Plan(small_spec(values=100), endpoint="completions", model="m")
     assert room_line(plan, 1, folder="r", free=10**6) is None
     line = room_line(plan, 10**13, folder="r", free=10**6)
