@@ -90,7 +90,7 @@ def test_a_missing_spec_is_exit_code_2(tmp_path: Path) -> None:
             ("unknown endpoint 'embeddings'", "choose completions or chat"),
         ),
         (("--base-url", "http://127.0.0.1:1/v1", "--run", "../../x y"), ()),
-        (("--base-url", "http://127.0.0.1:1/v1"), ("can't say which models",)),
+        (("--base-url", "http://127.0.0.1:1/v1"), ("can't list the models",)),
         (("--model", "gpt-x"), ("'gpt-x'", "--model embedded")),
         (("--model", "nothing.gguf"), ("nothing.gguf",)),
     ],
@@ -283,7 +283,7 @@ def test_a_run_folder_that_can_t_be_made_is_a_sentence(tmp_path: Path) -> None:
     options = ("--run", tmp_path / "file" / "r", "--base-url", "http://127.0.0.1:1/v1", "--model", "m")
     result = herogen("run", write_spec(tmp_path, small_spec()), *options, cwd=tmp_path)
     assert 2 == result.returncode
-    assert_sentence(result.stderr, "can't be made", "--run")
+    assert_sentence(result.stderr, "can't be created", "--run")
 
 
 def test_an_unknown_run_name_lists_the_existing_runs(tmp_path: Path) -> None:
@@ -486,7 +486,7 @@ def test_ctrl_c_before_anything_was_asked_says_so(tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
     assert 130 == child.returncode
-    assert_sentence(err, "before anything was asked", "the same command again")
+    assert_sentence(err, "before any request was sent", "run the command again")
     assert "interrupted" == last_json(out)["kind"]
 
 

@@ -85,7 +85,7 @@ def test_p7_plan_writes_nothing_sends_nothing_and_needs_no_key(begun: WrittenRun
     file = write_spec(tmp_path, MORE)
     planned = herogen("plan", file, begun.path, cwd=tmp_path)
     assert 0 == planned.returncode, planned.stderr
-    for line in ("= 6 cells, 2 answers each: 12 tasks.", "Kept: 5 answers", "New: 6 requests", "Given up: 1 task;"):
+    for line in ("= 6 cells, 2 answers each: 12 tasks.", "Kept: 5 answers", "New: 6 requests", "Failed: 1 task;"):
         assert line in planned.stdout
     asked = f"--run {begun.path} --base-url https://api.example.com/v1 --model {MODEL}"
     assert f"Next: herogen-async run {file} {asked} --extend\n" in planned.stderr
@@ -128,7 +128,7 @@ def test_plan_with_stale_answers_also_offers_to_regenerate_them(begun: WrittenRu
     assert told["next"].endswith("--extend")
     assert f"{told['next']} --regenerate-stale" == told["next_asking_stale"]
     said = herogen("plan", file, begun.path, cwd=tmp_path).stderr
-    assert f"Or, to ask the stale again: {told['next_asking_stale']}" in said
+    assert f"Or, to request the stale ones again: {told['next_asking_stale']}" in said
 
 
 def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:

@@ -70,7 +70,7 @@ def test_an_answer_begins_with_its_status(status: int, line: bytes) -> None:
 @pytest.mark.parametrize(("method", "target"), [("GE T", "/"), ("GET", "/a b"), ("GET", "/\r\nx: y"), ("", "/")])
 def test_what_is_no_request_is_refused(method: str, target: str) -> None:
     """Nothing in a URL can begin a header."""
-    with pytest.raises(ValueError, match="no HTTP request"):
+    with pytest.raises(ValueError, match="not an HTTP request"):
         http1.request_start(method, target, "localhost")
 
 

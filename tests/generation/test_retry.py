@@ -208,7 +208,7 @@ def test_a_row_timeout_below_the_latency_suggests_a_longer() -> None:
     triage = Triage()
     decisions = [triage.judge(RowDeadline("no answer within 1 s"), 1, 0.0) for _ in range(FALSE_STARTS[RowDeadline])]
     assert isinstance(decisions[-1], Park)
-    assert "a longer --row-timeout" == decisions[-1].fix
+    assert "set a longer --row-timeout" == decisions[-1].fix
 
 
 @pytest.mark.parametrize(("kind", "allowed"), list(FALSE_STARTS.items()))
@@ -228,7 +228,7 @@ def test_a_server_that_is_gone_is_waited_for_and_then_it_parks() -> None:
         now += decision.pause_s
     assert isinstance(decision, Park)
     assert ParkReason.UNREACHABLE is decision.reason
-    assert "nothing answers" in decision.message
+    assert "no answer for" in decision.message
     assert UNREACHABLE_PATIENCE_S < now <= UNREACHABLE_PATIENCE_S + UNREACHABLE_WAIT_S
     assert sorted(pauses) == pauses
     assert (FIRST_WAIT_S, UNREACHABLE_WAIT_S) == (pauses[0], pauses[-1])

@@ -252,7 +252,7 @@ def test_a_hanging_server_is_probed_on_one_route_only(tmp_path: Path, monkeypatc
         diagnosis = diagnosed(server, tmp_path)
     assert diagnosis.endpoint is not None
     assert ["completions"] == [route.kind for route in diagnosis.endpoint.routes]
-    assert "no whole answer within 0.1 s -> check the server's log" in problems(diagnosis)
+    assert "no complete answer within 0.1 s -> check the server's log" in problems(diagnosis)
 
 
 class WithDetails(FakeServer):

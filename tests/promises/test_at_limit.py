@@ -285,7 +285,7 @@ def test_a_server_that_only_fails_parks_the_run_with_reason(concurrency: int) ->
     assert run.stats["requests"] <= 1200
     assert run.stopped is not None
     assert "parked" == run.stopped.state
-    assert "most answers fail, the last one so: HTTP 500" in run.stopped.reason
+    assert "most calls fail; the last error: HTTP 500" in run.stopped.reason
     assert run.stopped.fix is not None
     assert 0 == run.counters.failed
 

@@ -123,8 +123,8 @@ def test_p7_a_changed_spec_is_refused_with_counts_and_commands(tmp_path: Path) -
         assert "12 tasks are new" in told.message, "that was not agreed to"
         told = runs.refused(OLD, model="n")
         assert "the model ('m' to 'n') changed. 0 answers would be kept, 0 tasks are new, 8" in told.message
-        assert "with `--extend` asks what is new, and keeps the 8 stale" in (told.fix or "")
-        assert "; `--regenerate-stale` asks" in (told.fix or "")
+        assert "with `--extend` requests what is new, and keeps the 8 stale ones" in (told.fix or "")
+        assert "; `--regenerate-stale` also requests" in (told.fix or "")
         assert 0 == runs.run(OLD)
 
 
@@ -346,8 +346,8 @@ def test_p7_p10_after_a_change_resume_counts_rows_asked_again(tmp_path: Path) ->
         assert 11 == len(runs.answers())
         runs.server.behaviour = answer
         herogen_async.resume(runs.folder.path, watch=herogen_async.Watch(on_notice=runs.notices.append))
-        assert ["11 of 20 are done; asking 1 again"] == [
-            line.partition(": ")[2].partition(" that were")[0] for line in runs.notices if "asking" in line
+        assert ["11 of 20 are done; requesting 1 again"] == [
+            line.partition(": ")[2].partition(" that have")[0] for line in runs.notices if "requesting" in line
         ]
         assert wanted(more) == runs.answers()
 

@@ -210,7 +210,5 @@ def test_a_parked_run_says_when_it_can_go_on_or_will_wake() -> None:
     assert f"The run can continue at {at} (in 2 h 05 min); --wait waits for that." in summary_lines(parked)
     assert f"Waiting until {at} (in 2 h 05 min)." in summary_lines(replace(parked, state="running"))
     assert f"waiting until {at} (in 2 h 05 min): the day's limit" in drawn(parked)
-    assert f"The run can continue at {at}, that is now; --wait waits for that." in summary_lines(
-        replace(parked, wake_in_s=-9)
-    )
+    assert f"The run can continue at {at} (now); --wait waits for that." in summary_lines(replace(parked, wake_in_s=-9))
     assert any("Thu 01 Jan" in line for line in summary_lines(replace(parked, wake_in_s=90_000)))

@@ -29,11 +29,11 @@ def register(app: typer.Typer) -> None:
 def plan(
     spec: Annotated[
         str | None,
-        typer.Argument(metavar="SPEC", help="A spec file; left out, the built-in one. A RUN alone: what it has left."),
+        typer.Argument(metavar="SPEC", help="Spec file; default: the built-in one. A RUN alone: what it has left."),
     ] = None,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="A run that was begun: what of it would be kept, new and stale."),
+        typer.Argument(metavar="RUN", help="Existing run: what would be kept, new and stale."),
     ] = None,
     base_url: Annotated[str | None, shared("base_url", "the run's")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
@@ -41,7 +41,7 @@ def plan(
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """What a run would keep, ask and cost. Nothing is written, nothing is sent."""
+    """Show what a run would keep, request and cost. Nothing is written or sent."""
     from herogen_async.generation.forecast import forecast_of
     from herogen_async.generation.settings import ServerChoice
 
@@ -57,7 +57,7 @@ def plan(
         out(line)
     say(f"Next: {step}")
     for other in others:
-        say(f"Or, to ask the stale again: {other}")
+        say(f"Or, to request the stale ones again: {other}")
 
 
 def plan_lines(found: Forecast) -> Iterator[str]:
@@ -71,35 +71,36 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'task')}."
-    yield f"Asked: {found.model or 'the one model it serves'}, at {found.base_url or 'this machine'}."
+    where = f"at {found.base_url}" if found.base_url else "on this machine"
+    yield f"Model: {found.model or 'the one model it serves'}, {where}."
     limit = found.settings.limit
     if limit is not None and limit < found.plan.size:
         yield f"Within the limit, the first {counted(limit, 'task')}:"
     if found.changes:
-        yield f"Changed since: {in_words(found.changes)}."
+        yield f"Changed: {in_words(found.changes)}."
     kept = found.kept
     if kept is not None:
         yield f"Kept: {counted(kept.kept, 'answer')}, at no cost."
     yield f"New: {_share(found, found.new)}."
     if found.stale.requests:
-        when = "only --regenerate-stale asks them again" if found.may_keep_stale else "they are asked again"
-        yield f"Stale, of an earlier prompt, model or sampling; {when}: {_share(found, found.stale)}."
+        when = "requested again only with --regenerate-stale" if found.may_keep_stale else "requested again"
+        yield f"Stale (earlier prompt, model or sampling; {when}): {_share(found, found.stale)}."
     if kept is not None and kept.failed:
-        yield f"Given up: {counted(kept.failed, 'task')}; only `herogen-async retry` asks again."
+        yield f"Failed: {counted(kept.failed, 'task')}; only `herogen-async retry` requests them again."
     if kept is not None and kept.found.unused:
-        yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of cells that are no more."
+        yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of removed cells."
     yield _price(found)
 
 
 def _share(found: Forecast, estimated: Estimate) -> str:
-    """`4 requests, some 44 prompt tokens, at most 200 answer tokens, some 12.0 s, at most 0.01 USD`."""
+    """`4 requests, about 44 prompt tokens, at most 200 answer tokens, about 12.0 s, at most 0.01 USD`."""
     from herogen_async.core.units import counted
 
     if not estimated.requests:
         return "nothing"
     answers = _both(estimated.answer_tokens, estimated.answer_tokens_most, lambda tokens: f"{tokens:,}")
-    parts = [counted(estimated.requests, "request"), f"some {estimated.prompt_tokens:,} prompt tokens"]
-    parts.append(f"{answers} answer tokens" if answers else "answer tokens without a limit")
+    parts = [counted(estimated.requests, "request"), f"about {estimated.prompt_tokens:,} prompt tokens"]
+    parts.append(f"{answers} answer tokens" if answers else "no limit on answer tokens")
     return ", ".join([*parts, _time(estimated), _cost(found, estimated)])
 
 
@@ -108,7 +109,7 @@ def _time(estimated: Estimate) -> str:
 
     if estimated.at_least_s is None:
         return "time unknown"
-    return f"{'some' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
+    return f"{'about' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
 
 
 def _cost(found: Forecast, estimated: Estimate) -> str:
@@ -121,13 +122,13 @@ def _both(likely: Any, most: Any, shown: Any) -> str:
     """What it was so far, and the most there can be; empty where neither is known."""
     if likely is None:
         return "" if most is None else f"at most {shown(most)}"
-    return f"some {shown(likely)}" + ("" if most is None else f" (at most {shown(most)})")
+    return f"about {shown(likely)}" + ("" if most is None else f" (at most {shown(most)})")
 
 
 def _price(found: Forecast) -> str:
     if found.price is None:
-        return "Price: unknown; --price IN,OUT tells it, in USD for a million tokens of prompt and of answer."
-    rates = f"{found.price.input_usd:.10g} / {found.price.output_usd:.10g} USD a million tokens of prompt / answer"
+        return "Price: unknown; set it with --price IN,OUT in USD per million prompt and answer tokens."
+    rates = f"{found.price.input_usd:.10g} / {found.price.output_usd:.10g} USD per million prompt / answer tokens"
     return f"Price: {rates} ({found.price.source})."
 
 

@@ -54,20 +54,20 @@ def run(
         bool,
         typer.Option(
             "--extend",
-            help="The spec has changed since: ask what is new, and keep the answers that are there. "
-            "What that costs: herogen-async plan SPEC RUN.",
+            help="For a changed spec: request what is new, and keep existing answers. "
+            "See the cost: herogen-async plan SPEC RUN.",
         ),
     ] = False,
     regenerate_stale: Annotated[
         bool,
-        typer.Option("--regenerate-stale", help="Ask again what was made with another prompt, model or sampling."),
+        typer.Option("--regenerate-stale", help="Request again the rows made with another prompt, model or sampling."),
     ] = False,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Run a spec, or go on with it: the same command again resumes."""
+    """Run a spec; the same command again resumes it."""
     from herogen_async.generation import session
 
     _drive(
@@ -105,7 +105,7 @@ def retry(
     run: RunArgument,
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="CLASS", help="Only rows given up as this; may be given more than once."),
+        typer.Option("--class", metavar="CLASS", help="Only rows that failed with this class; may be repeated."),
     ] = None,
     wait: WaitOption = False,
     json: JsonOption = False,
@@ -116,7 +116,7 @@ def retry(
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
-    """What a run is, also while it runs."""
+    """Show a run's state (also while it is running)."""
     from dataclasses import replace
 
     from herogen_async.generation import session
@@ -138,7 +138,7 @@ def errors(
     kind: Annotated[str | None, typer.Option("--class", metavar="CLASS", help="Only this class.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """The rows that were given up, by class, with examples."""
+    """Show failed rows by class, with examples."""
     from herogen_async.data import dataset
     from herogen_async.view.terminal import failure_lines
 
@@ -153,7 +153,7 @@ def errors(
         only = "" if kind is None else f" --class {kind}"
         say(f"Next: herogen-async retry {as_argument(run)}{only}")
     else:
-        out("No row was given up.")
+        out("No rows failed.")
         say(f"Next: herogen-async status {as_argument(run)}")
 
 

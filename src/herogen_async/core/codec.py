@@ -46,7 +46,7 @@ def loads(data: bytes | str) -> Any:
         try:
             return _scrub(json.loads(text.removeprefix("\ufeff"), parse_int=_integer, parse_constant=lambda _: None))
         except RecursionError:
-            raise ValueError("JSON that is nested too deeply") from None
+            raise ValueError("JSON nested too deeply") from None
 
 
 def canonical(value: Any) -> bytes:

@@ -77,7 +77,7 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
 def request_start(method: str, target: str, authority: str) -> bytes:
     """The first line of a request, and where it goes. Raises ValueError for what is no method or no target."""
     if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
-        raise ValueError(f"{method!r} {target!r} is no HTTP request")
+        raise ValueError(f"{method!r} {target!r} is not an HTTP request")
     return f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
 
 

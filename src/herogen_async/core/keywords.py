@@ -64,7 +64,7 @@ def shows_keywords(options: type, meanings: Mapping[str, str] | None = None) -> 
         )
         lines = [_line(name, meaning) for name, (_, meaning) in found.items()]
         function.__doc__ = "\n".join(
-            [inspect.cleandoc(function.__doc__ or ""), "", "Options, each of which may be left out:", "", *lines]
+            [inspect.cleandoc(function.__doc__ or ""), "", "Options (all optional):", "", *lines]
         )
         return function
 
@@ -89,7 +89,7 @@ def check_keywords(given: Iterable[str], options: type) -> None:
     names = sorted(options.__annotations__)
     for name in given:
         if name not in names:
-            raise InputError(f"{name!r} is no option", fix=nearest(name, names))
+            raise InputError(f"unknown option {name!r}", fix=nearest(name, names))
 
 
 def _type_text(kind: Any) -> str:

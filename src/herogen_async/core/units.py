@@ -26,7 +26,7 @@ def moment(at: str, in_s: float | None) -> str:
     if in_s is None:
         return f"{local:%a %d %b %H:%M}"
     told = f"{local:%H:%M}" if abs(in_s) < _HALF_A_DAY_S else f"{local:%a %d %b %H:%M}"
-    return f"{told} (in {duration(in_s)})" if in_s > 0 else f"{told}, that is now"
+    return f"{told} (in {duration(in_s)})" if in_s > 0 else f"{told} (now)"
 
 
 def rate(per_s: float) -> str:

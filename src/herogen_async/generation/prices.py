@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 A_MILLION = 1e6
 STANDARD_TIERS = (None, "auto", "default", "standard")
 BATCH = "batch"
-BY_HAND = "--price IN,OUT: USD for a million tokens of prompt and of answer, e.g. 0.4,1.6"
+BY_HAND = "--price IN,OUT: USD per million prompt and answer tokens, e.g. 0.4,1.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def price_by_hand(text: str) -> Price:
     try:
         return Price(*read_price(text), "--price")
     except ValueError:
-        raise InputError(f"{text!r} is no price", fix=BY_HAND) from None
+        raise InputError(f"{text!r} is not a price", fix=BY_HAND) from None
 
 
 def cost(usage: Mapping[str, int], price: Price | None) -> float | None:

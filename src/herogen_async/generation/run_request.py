@@ -120,12 +120,12 @@ def new_request(
     if kind == "completions" and is_openai(server.base_url):
         raise InputError(
             "no model at api.openai.com serves completions any more",
-            fix="--endpoint chat --model NAME; or another --base-url; or --model embedded for the embedded model",
+            fix="use --endpoint chat --model NAME, another --base-url, or --model embedded for the embedded model",
         )
     if model is None and is_openai(server.base_url):
-        raise InputError("no model was named", fix="--model NAME, or `model:` in the spec")
+        raise InputError("no model given", fix="give --model NAME, or `model:` in the spec")
     if model is not None and is_embedded(model):
-        raise InputError(f"{model!r} is the embedded model, and a base URL was given too", fix="leave one of them out")
+        raise InputError(f"{model!r} is the embedded model, and a base URL is given too", fix="remove one of them")
     return request
 
 
@@ -167,7 +167,7 @@ def _embedded_request(
     model, settings = request.model, request.settings
     if model is not None and not is_embedded(model):
         raise InputError(
-            f"the model {model!r} was named, and no server to ask for it",
+            f"no server given for the model {model!r}",
             fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
         )
     if timeout_s is None:
@@ -180,5 +180,5 @@ def _embedded_request(
     kind = endpoint or "chat"
     spec = request.spec.replace(endpoint=kind, sampling={**request.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
     shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())
-    notice = f"For so small a model the built-in spec is sent as {kind} with {shown}; your own spec is never changed."
+    notice = f"This small model gets the built-in spec as {kind} ({shown}). Your own specs are sent as written."
     return replace(request, spec=spec, endpoint=kind, notices=(notice,))

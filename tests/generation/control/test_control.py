@@ -224,9 +224,9 @@ NOT_TO_BE_SET: tuple[tuple[dict[str, Any], str], ...] = (
     ({"concurrency": 0}, "concurrency can't be 0"),
     ({"concurrency": 10**9}, "concurrency can't be 1000000000"),
     ({"concurrency": 90_000, "rpm": -1.0}, "rpm can't be -1.0"),
-    ({"concurrency": "auto"}, "concurrency=auto is for a run's start"),
+    ({"concurrency": "auto"}, "concurrency=auto can only be set at a run's start"),
     ({"rpm": "many"}, "rpm can't be 'many'"),
-    ({"rpn": 5}, "'rpn' can't be set"),
+    ({"rpn": 5}, "'rpn' can't be changed"),
 )
 
 
@@ -282,9 +282,9 @@ def test_a_socket_left_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(folder.control))
         left.listen()
-    with pytest.raises(RunFolderError, match="no process is at work") as nobody:
+    with pytest.raises(RunFolderError, match="no process is working") as nobody:
         ask(folder, Command("status"))
-    assert f"go on with it: herogen-async resume {folder.argument}" == nobody.value.fix
+    assert f"continue it: herogen-async resume {folder.argument}" == nobody.value.fix
     controlling(folder.path, control)
 
 
@@ -296,7 +296,7 @@ def test_a_folder_without_socket_support_costs_one_notice(tmp_path: Path) -> Non
         watch = Watch(on_notice=notices.append)
         report = herogen_async.run(SPEC, run=tmp_path / "r", base_url=server.url, model="m", watch=watch)
     assert "done" == report.state
-    assert 1 == sum("can't be controlled" in notice for notice in notices)
+    assert 1 == sum("can't control this run" in notice for notice in notices)
     (tmp_path / "r" / "control").rmdir()
 
 
@@ -346,7 +346,7 @@ def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) ->
     """The embedded model still starts."""
     steering = a_steering(RunFolder(tmp_path), AtWork())
     assert "not asking" == steering.answer(Command("status"))["state"]
-    with pytest.raises(InputError, match="asks nothing yet") as early:
+    with pytest.raises(InputError, match="is sending no requests") as early:
         steering.answer(Command("pause"))
     assert "try again in a moment" == early.value.fix
 
@@ -361,7 +361,7 @@ async def test_a_sleeping_run_is_ended_by_drain_and_refuses_settings(folder: Run
     goes_on = asyncio.ensure_future(nap.until_it_can_go_on(parked, lambda _: None))
     await asyncio.sleep(0)
     assert "asleep" == steering.answer(Command("status"))["state"]
-    with pytest.raises(InputError, match="asleep until it can go on"):
+    with pytest.raises(InputError, match="asleep until it can continue"):
         steering.answer(Command("set", {"rpm": 5.0}))
     steering.answer(Command("drain"))
     assert not await goes_on
@@ -388,23 +388,23 @@ async def raw(folder: RunFolder, said: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        (b"\n", "is not one line with a JSON object"),
-        (b"\xff\xfe{\n", "is not one line with a JSON object"),
-        (b"[1]\n", "is not one line with a JSON object"),
-        (b"[" * 2000 + b"\n", "is not one line with a JSON object"),
-        (b"{}\n", "version None of the control protocol"),
-        (b'{"v":2,"do":"pause"}\n', "version 2 of the control protocol"),
-        (b'{"v":1}\n', "None is nothing that a run can be told"),
-        (b'{"v":1,"do":"purse"}\n', "'purse' is nothing that a run can be told"),
-        (b'{"v":1,"do":["pause"]}\n', "is nothing that a run can be told"),
-        (b'{"v":1,"do":"pause","settings":{"rpm":1}}\n', "'pause' with the settings"),
-        (b'{"v":1,"do":"set"}\n', "'set' with the settings"),
+        (b"\n", "is not a JSON object on one line"),
+        (b"\xff\xfe{\n", "is not a JSON object on one line"),
+        (b"[1]\n", "is not a JSON object on one line"),
+        (b"[" * 2000 + b"\n", "is not a JSON object on one line"),
+        (b"{}\n", "version is 1, not None"),
+        (b'{"v":2,"do":"pause"}\n', "version is 1, not 2"),
+        (b'{"v":1}\n', "unknown action None"),
+        (b'{"v":1,"do":"purse"}\n', "unknown action 'purse'"),
+        (b'{"v":1,"do":["pause"]}\n', "unknown action ['pause']"),
+        (b'{"v":1,"do":"pause","settings":{"rpm":1}}\n', "'pause' can't take the settings"),
+        (b'{"v":1,"do":"set"}\n', "'set' can't take the settings"),
         (b'{"v":1,"do":"set","settings":{"rpm":true}}\n', "rpm can't be True"),
         (b'{"v":1,"do":"set","settings":{"concurrency":2.5}}\n', "concurrency can't be 2.5"),
-        (b"x" * MOST_COMMAND, f"at most {MOST_COMMAND} bytes"),
-        (b"x" * (1 << 20), f"at most {MOST_COMMAND} bytes"),
+        (b"x" * MOST_COMMAND, f"at most {MOST_COMMAND:,} bytes"),
+        (b"x" * (1 << 20), f"at most {MOST_COMMAND:,} bytes"),
         (b'{"v":1,"do":"drain"}\n', "boom"),
-        (b'{"v":1,"do":"status"}\n', "ZeroDivisionError, a mistake of this program"),
+        (b'{"v":1,"do":"status"}\n', "ZeroDivisionError, a bug in this program"),
     ],
 )
 @pytest.mark.anyio
@@ -439,14 +439,14 @@ async def test_hanging_clients_are_dropped_and_block_nobody(folder: RunFolder, m
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc").exists() else 0
     async with controlled(folder, lambda _: {}, pytest.fail):
         mute = [await asyncio.open_unix_connection(str(folder.control)) for _ in range(server_side.MOST_CLIENTS)]
-        assert "are talking to this run" in (await raw(folder, b""))["error"]
+        assert "are connected to this run" in (await raw(folder, b""))["error"]
         for reader, _ in mute:
-            assert b"no whole command" in await reader.readline()
+            assert b"no complete command" in await reader.readline()
         assert (await raw(folder, b'{"v":1,"do":"pause"}\n'))["ok"]
         half = await asyncio.open_unix_connection(str(folder.control))
         half[1].write(b'{"v":1')
         half[1].write_eof()
-        assert b"broke off" in await half[0].readline()
+        assert b"ended before its newline" in await half[0].readline()
         mute.append(await asyncio.open_unix_connection(str(folder.control)))
     assert b"" == await mute[-1][0].read()  # the end waits for nobody
     for _, writer in [*mute, half]:

@@ -203,7 +203,7 @@ async def test_a_file_that_is_not_a_model_quotes_the_library(garbage: Weights) -
 async def test_a_missing_model_file_starts_nothing(tmp_path: Path) -> None:
     """A model file that has disappeared raises an error before any process starts."""
     server = small(Weights(tmp_path / "gone.gguf", "gone", ""))
-    with pytest.raises(LocalModelError, match=r"gone\.gguf' is not there any more"):
+    with pytest.raises(LocalModelError, match=r"gone\.gguf' no longer exists"):
         async with server:
             pass
     assert server.pid == 0
@@ -217,7 +217,7 @@ def test_slot_context_is_rounded_up_and_capped() -> None:
     assert fitting_context(8192, known) == (8192, None)
     assert fitting_context(9000, known) == (
         8192,
-        "m takes at most 8192 tokens of prompt and answer together; 9000 were asked for",
+        "m takes at most 8192 tokens of prompt and answer together, not 9000",
     )
     assert fitting_context(9000, Weights(Path("own.gguf"), "own", "")) == (9216, None)
 

@@ -314,7 +314,7 @@ def test_connecting_counts_toward_the_deadline(run: Any) -> None:
         url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         transport = plain(url)
         try:
-            with pytest.raises(RequestTimeout, match=r"0\.1 s: not even connected"):
+            with pytest.raises(RequestTimeout, match=r"0\.1 s: no connection yet"):
                 await transport.exchange("POST", url, b"{}", timeout_s=0.1)
         finally:
             await transport.close()
@@ -358,7 +358,7 @@ def test_a_non_http_reply_is_a_failure_that_was_sent(run: Any, said: bytes) -> N
 
     async def work() -> None:
         async with talking([said], stay=True) as (server, ask):
-            with pytest.raises(EndpointError, match="no HTTP") as failed:
+            with pytest.raises(EndpointError, match="is not HTTP") as failed:
                 await ask()
             assert isinstance(failed.value, ConnectionFailed)
             assert failed.value.sent

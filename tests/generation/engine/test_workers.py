@@ -250,7 +250,7 @@ def test_what_is_set_reaches_engine_and_endpoint(tmp_path: Path) -> None:
             took_s = await rig.run((1.5, partial(steering.answer, command)))
         assert [12] == endpoint.sizes
         assert 3.0 == pytest.approx(took_s)
-        assert ["ctl: concurrency set to 12 (was 4).", "Only this session has it"] == [
+        assert ["ctl: concurrency set to 12 (was 4).", "Only this session has the change"] == [
             line.split(",")[0] for line in notices
         ]
         assert 12 == steering.settings.concurrency

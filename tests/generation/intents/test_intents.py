@@ -181,7 +181,7 @@ def test_a_person_tells_where_a_service_has_no_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="start batch: the answer was lost, and the service has no list") as asked:
         run(tmp_path, shop)
     assert "a batch of 'id-requests'" in (asked.value.fix or "")
-    with pytest.raises(InputError, match="there is no batch 'id-other'"):
+    with pytest.raises(InputError, match="batch 'id-other' not found"):
         run(tmp_path, shop, resolution=Resolution(adopt="id-other"))
     assert WHOLE == run(tmp_path, shop, resolution=Resolution(adopt=WHOLE["start batch"]))
     with pytest.raises(InputError, match="nothing to resend or adopt"):
@@ -369,7 +369,7 @@ def test_a_job_out_of_reach_is_waited_for_and_not_for_ever() -> None:
     """Two minutes; a service that comes back within them costs a sentence a look."""
     batch = WatchedBatch(away=6)
     seen, said = watched(batch)
-    assert (4, ["no answer; looking again"] * 6) == (seen[-1][0], said)
+    assert (4, ["no answer; trying again"] * 6) == (seen[-1][0], said)
     with pytest.raises(RequestTimeout):
         watched(gone := WatchedBatch(away=10**6))
     assert 120 <= gone.looked_at[-1] - gone.looked_at[1] < 140

@@ -158,14 +158,14 @@ def insert(at: int, line: bytes) -> Callable[[list[bytes]], None]:
 
 
 SPOILT: dict[str, tuple[Callable[[list[bytes]], Any], int, str]] = {
-    "garbage": (insert(2, b"garbage\n"), 3, "does not end as a row does"),
-    "zeros": (insert(3, b"\0" * 900 + b"\n"), 4, "900 zeros"),
+    "garbage": (insert(2, b"garbage\n"), 3, "its end is not the end of a row"),
+    "zeros": (insert(3, b"\0" * 900 + b"\n"), 4, "900 zero bytes"),
     "an empty line": (insert(1, b"\n"), 2, "is empty"),
-    "half a line": (lambda lines: lines.__setitem__(1, lines[1][:100] + b"\n"), 2, "does not end as a row does"),
-    "fused": (lambda lines: lines.__setitem__(1, lines[1][:-1]), 2, "two rows are fused"),
+    "half a line": (lambda lines: lines.__setitem__(1, lines[1][:100] + b"\n"), 2, "its end is not the end of a row"),
+    "fused": (lambda lines: lines.__setitem__(1, lines[1][:-1]), 2, "two rows in one line"),
     "rewritten": (lambda lines: lines.__setitem__(1, lines[1][:-1] + b"\r\n"), 2, "CR LF"),
-    "no JSON": (insert(1, b'{"key":x,"crc":"%08x"}\n' % crc32(b'{"key":x')), 2, "no JSON object"),
-    "another sum": (insert(1, b'{"key":1,"crc":"00000000"}\n'), 2, "checksum does not fit"),
+    "no JSON": (insert(1, b'{"key":x,"crc":"%08x"}\n' % crc32(b'{"key":x')), 2, "not a JSON object"),
+    "another sum": (insert(1, b'{"key":1,"crc":"00000000"}\n'), 2, "checksum does not match"),
 }
 
 
@@ -244,7 +244,7 @@ def test_an_unsynced_tail_is_reported_but_is_not_damage(run: WrittenRun) -> None
     verdict = verify.verify("r")
     assert 0 == verdict.exit_code
     assert ["torn"] == [each.kind for each in told(verdict) if each.kind != "double"]
-    assert "the next resume puts it aside" in told(verdict)[0].message + told(verdict)[1].message
+    assert "the next resume sets it aside" in told(verdict)[0].message + told(verdict)[1].message
     lock = RunLock.acquire(run.folder, AT.isoformat())
     assert "is being written" in " ".join(each.message for each in verify.verify("r").findings)
     lock.release()
@@ -333,7 +333,7 @@ def test_recover_copies_the_sound_rows_and_lists_what_was_lost(run: WrittenRun) 
     assert (4, 5, 2, 1) == (recovery.exit_code, recovery.rows, recovery.doubles, recovery.failures)
     byte = len(lines[0] + lines[1])
     [lost] = recovery.lost
-    assert f"rows-00000.jsonl: line 3 (byte {byte}): lost, of task 2 {run.plan.cells.cell(2)}." in lost
+    assert f"rows-00000.jsonl: line 3 (byte {byte}): lost: task 2 {run.plan.cells.cell(2)}." in lost
     assert (1, "2") == (recovery.missing, recovery.missing_tasks)
     assert 0 == verify.verify("r-recovered").exit_code
     assert 0o700 == Path("runs/r-recovered").stat().st_mode & 0o777
@@ -355,7 +355,7 @@ def test_recovered_segments_keep_their_numbers(run: WrittenRun) -> None:
     recovery = verify.recover("r")
     assert (4, 2) == (recovery.exit_code, recovery.lost_count)
     assert "rows-00001.jsonl is missing" in recovery.lost[0]
-    assert "rows-00002.jsonl was cut off" in recovery.lost[1]
+    assert "rows-00002.jsonl was cut short" in recovery.lost[1]
     new = existing_run("r-recovered")
     assert [0, 1, 2] == [segment_number(path) for path in new.segments()]
     assert 0 == verify.verify("r-recovered").exit_code
@@ -421,7 +421,7 @@ def test_a_damaged_manifest_is_rebuilt_where_rows_fit(run: WrittenRun) -> None:
         recovery = verify.recover("r", f"new-{number}")
         found = read_manifest(existing_run(f"new-{number}"))
         assert (0, 6) == (recovery.exit_code, recovery.rows)
-        assert "pieced together" in recovery.notices[0]
+        assert "it was rebuilt" in recovery.notices[0]
         assert (good.spec, good.model, good.base_url) == (found.spec, found.model, found.base_url)
         assert 0 == verify.verify(f"new-{number}").exit_code
     for data in (
@@ -433,7 +433,7 @@ def test_a_damaged_manifest_is_rebuilt_where_rows_fit(run: WrittenRun) -> None:
         run.folder.manifest.write_bytes(data)
         with pytest.raises(DamageError) as caught:
             verify.recover("r", "none")
-        assert "manifest.json there" in (caught.value.fix or "")
+        assert "an intact manifest.json" in (caught.value.fix or "")
         assert not Path("runs/none").exists()
 
 
@@ -458,7 +458,7 @@ def test_p1_lines_that_a_killed_repair_holds_are_recovered(run: WrittenRun, how:
     verdict = verify.verify("r")
     assert (0, 6) == (verdict.exit_code, verdict.answered)
     held = [each.message.split(": ")[1] for each in told(verdict) if each.kind == "held"]
-    assert held == [f"{what} that a repair holds; the next resume puts them back" for what in ("2 rows", "1 failures")]
+    assert held == [f"{what} held by a repair; the next resume puts them back" for what in ("2 rows", "1 failures")]
     assert "leftover" not in [each.kind for each in told(verdict)]
     recovery = verify.recover("r")
     assert (0, 6, 0) == (recovery.exit_code, recovery.rows, recovery.missing)
@@ -496,7 +496,7 @@ def test_rows_a_repair_holds_are_recovered_under_their_plan(run: WrittenRun) -> 
 def test_recover_overwrites_nothing_and_copies_no_live_run(run: WrittenRun) -> None:
     """Recover refuses an existing target, a run in progress and an unusable path, and leaves no folder."""
     verify.recover("r")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         verify.recover("r")
     lock = RunLock.acquire(run.folder, AT.isoformat())
     with pytest.raises(RunInUse) as caught:
@@ -505,7 +505,7 @@ def test_recover_overwrites_nothing_and_copies_no_live_run(run: WrittenRun) -> N
     lock.release()
     assert not Path("runs/other").exists()
     Path("file").touch()
-    with pytest.raises(RunFolderError, match="can't be made") as refused:
+    with pytest.raises(RunFolderError, match="can't be created") as refused:
         verify.recover("r", Path("file/run"))
     assert "with --out" in (refused.value.fix or "")
 
@@ -517,8 +517,8 @@ def test_recover_reports_losses_and_the_copy_resumes(run: WrittenRun) -> None:
     result = herogen("recover", "r")
     assert 4 == result.exit_code
     assert "5 rows -> runs/r-recovered; 0 failures." in result.stdout
-    assert "which task they were of can't be read" in result.stdout
-    assert "1 tasks were asked and have no answer: 2." in result.stdout
+    assert "their task can't be read" in result.stdout
+    assert "Requested, but no answer: 1 task: 2." in result.stdout
     assert "Next: herogen-async resume r-recovered" == result.stderr.splitlines()[-1]
     result = herogen("recover", "r", "--out", "other", "--json")
     assert (4, 1) == (result.exit_code, last_json(result.stdout)["lost_count"])
@@ -545,7 +545,7 @@ def test_requeue_damaged_requests_damaged_rows_again() -> None:
         notices: list[str] = []
         report = herogen_async.resume("r", api_key="sk-1", requeue_damaged=True, watch=Watch(on_notice=notices.append))
         assert ("done", 20, 7) == (report.state, report.done, len(server.asked) - asked)
-        assert 5 == sum("what it held is asked again" in notice for notice in notices)
+        assert 5 == sum("what it held is requested again" in notice for notice in notices)
         assert any(notice.startswith("2 more damaged lines") for notice in notices)
         assert_exact_grid(folder.path, spec)
         assert (0, 7) == ((verdict := verify.verify("r")).exit_code, len(verdict.findings))

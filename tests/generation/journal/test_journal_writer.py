@@ -341,7 +341,7 @@ async def test_d10_a_journal_changed_by_someone_else_is_reported(folder: RunFold
     with folder.segment(0).open("ab") as file:
         file.write(b"a stranger's line\n")
     journal.finish()
-    with pytest.raises(DiskError, match="something else has changed it"):
+    with pytest.raises(DiskError, match="another program changed it"):
         await task
 
 
@@ -621,7 +621,7 @@ async def test_p9_a_sync_that_keeps_failing_ends_the_run(folder: RunFolder, sync
     await told.until(lambda: errno.EIO in told.troubles)
     await until_written(journal)
     journal.finish()
-    with pytest.raises(DiskError, match="refused to make answers durable: Input/output error") as caught:
+    with pytest.raises(DiskError, match="could not make answers durable: Input/output error") as caught:
         await task
     assert caught.value.fix is not None
     assert [] == timers()
@@ -677,9 +677,9 @@ async def test_p9_a_disk_that_stays_full_ends_with_a_row_count(full_disk: RunFol
             await told.until(lambda: journal.held == 0 or bool(told.troubles))
     await told.until(lambda: len(told.troubles) > 2 * FINAL_TRIES)
     journal.finish()
-    with pytest.raises(DiskError, match=rf"^{200 - told.rows} rows could not be written .*: No space left") as caught:
+    with pytest.raises(DiskError, match=rf"^can't write {200 - told.rows} rows .*: No space left") as caught:
         await task
-    assert "nothing is asked again" in (caught.value.fix or "")
+    assert "nothing is requested again" in (caught.value.fix or "")
     assert 0 < told.rows < 200
     assert list(range(told.rows)) == numbers_in(full_disk.segment(0))
     assert 200 - told.rows == journal.held
@@ -746,7 +746,7 @@ def test_p9_a_file_size_limit_acts_like_a_full_disk(tmp_path: Path, limit: str) 
         assert ("200", f"[{errno.EFBIG}, {errno.EFBIG}, {errno.EFBIG}, None]") == (rows, said)
     else:
         assert 0 < int(rows) <= 10
-        assert f"{200 - int(rows)} rows could not be written" in said
+        assert f"can't write {200 - int(rows)} rows" in said
         assert "File too large" in said
 
 
@@ -761,7 +761,7 @@ async def test_p9_a_file_that_cannot_even_be_cut_back_is_a_disk_error(folder: Ru
     journal.failure(line(9))
     journal.failure(line(10))
     journal.finish()
-    with pytest.raises(DiskError, match=r"^2 rows could not be written"):
+    with pytest.raises(DiskError, match=r"^can't write 2 rows"):
         await journal.run()
     assert (3, 0) == (told.rows, told.failures)
     assert [0, 1, 2] == numbers_in(folder.segment(0))
@@ -789,7 +789,7 @@ async def test_p9_a_removed_run_folder_is_a_disk_error(tmp_path: Path, at_once: 
     journal = JournalWriter(RunFolder(tmp_path / "gone"))
     journal.row(line(1))
     journal.finish()
-    with pytest.raises(DiskError, match=r"^1 rows could not be written .*gone': No such file or directory"):
+    with pytest.raises(DiskError, match=r"^can't write 1 row .*gone': No such file or directory"):
         await journal.run()
 
 
@@ -822,7 +822,7 @@ async def test_d6_a_file_that_another_writer_appends_to_takes_no_more_rows(folde
     journal.row(line(2))
     await told.until(lambda: errno.ESTALE in told.troubles)
     journal.finish()
-    with pytest.raises(DiskError, match=r"^1 rows could not be written .* something else has changed"):
+    with pytest.raises(DiskError, match=r"^can't write 1 row .* another program changed"):
         await task
     assert [1, 7] == numbers_in(folder.segment(0))
 

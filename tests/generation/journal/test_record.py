@@ -157,7 +157,7 @@ def test_a_value_of_another_type_is_named_with_what_it_may_be() -> None:
     assert "'latency_ms' is '1', not of type int or float" == ROW.fault_of({**row, "latency_ms": "1"})
     assert "'model' is 1, not of type str or null" == ROW.fault_of({**row, "model": 1})
     assert "'repeat' is True, not of type int" == ROW.fault_of({**row, "repeat": True})
-    assert "'repeat' is 0, and counts from 1" == ROW.fault_of({**row, "repeat": 0})
+    assert "'repeat' is 0, but counts from 1" == ROW.fault_of({**row, "repeat": 0})
     assert "'attempts' is missing" == ROW.fault_of({name: row[name] for name in row if name != "attempts"})
     assert FAILURE.fault_of(failure) is None
     assert "'quarantined' is 1, not of type bool" == FAILURE.fault_of({**failure, "quarantined": 1})

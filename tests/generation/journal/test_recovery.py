@@ -238,7 +238,7 @@ def test_p3_too_many_torn_lines_are_damage_and_nothing_is_cut(folder: RunFolder)
     assert small_row(0) == path.read_bytes()
     rewrite(folder, small_row(0) + b"x\n" * (TORN_LINES + 1))
     before = content(folder)
-    with pytest.raises(DamageError, match=f"more than {TORN_LINES} lines"):
+    with pytest.raises(DamageError, match=f"more than {TORN_LINES} damaged lines"):
         repaired(folder)
     assert before == content(folder)
 

@@ -488,9 +488,9 @@ def file_as_folder(folder: Path) -> None:
     ("made", "why"),
     [
         (link_as_file, "symbolic link"),
-        (link_as_folder, "it is no folder but a link"),
+        (link_as_folder, "it is a link, not a folder"),
         (open_to_all, "other users can write in it"),
-        (pipe_as_file, "it is no regular file"),
+        (pipe_as_file, "it is not a regular file"),
         (folder_as_file, "Is a directory"),
         (file_as_folder, "File exists"),
     ],

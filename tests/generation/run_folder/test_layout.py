@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     """A run folder that can't be created raises an error that quotes its path."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "demo"):
-        with pytest.raises(RunFolderError, match="can't be made") as caught:
+        with pytest.raises(RunFolderError, match="can't be created") as caught:
             RunFolder(path).create()
         assert repr(str(path)) in caught.value.message
 

@@ -215,7 +215,7 @@ def test_the_price_is_announced_once_and_cost_reported(tmp_path: Path) -> None:
             concurrency=5,
             watch=Watch(on_notice=notices.append, on_report=reports.append),
         )
-    told = "m costs 0.4 / 1.6 USD a million tokens of prompt / answer (--price); the budget is 1.5 USD."
+    told = "m costs 0.4 / 1.6 USD per million prompt / answer tokens (--price); the budget is 1.5 USD."
     assert [told] == [line for line in notices if "costs" in line]
     assert reports
     assert all(each.cost is not None for each in reports)
@@ -226,8 +226,8 @@ def test_the_price_is_announced_once_and_cost_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said", "fix"),
     [
-        ({"budget_usd": 1.0}, "has no price", "--price IN,OUT"),
-        ({"budget_usd": 1.0, "base_url": "https://gw.example.com/v1", "api_key": "k"}, "not known", "--price IN,OUT"),
+        ({"budget_usd": 1.0}, "a model on this machine has none", "--price IN,OUT"),
+        ({"budget_usd": 1.0, "base_url": "https://gw.example.com/v1", "api_key": "k"}, "is unknown", "--price IN,OUT"),
         ({"budget_usd": -1.0, "price": PRICE}, "budget can't be -1.0", "above zero"),
         ({"budget_usd": math.nan, "price": PRICE}, "budget can't be nan", "above zero"),
         ({"price": "cheap"}, "price can't be 'cheap'", "IN,OUT"),

@@ -58,7 +58,7 @@ CASES = {
     "a daily quota": Case(
         error(429, "rate_limit_exceeded", "Limit 200 requests per day. Please try again in 5h"),
         "per day",
-        "when it is renewed",
+        "after it resets",
     ),
     "an unknown model": Case(error(404, "model_not_found", "The model `m` does not exist"), "HTTP 404", "--model"),
     "a wrong URL": Case(error(404, None, "Not Found"), "HTTP 404", "--base-url"),
@@ -238,7 +238,7 @@ def test_without_a_known_time_wait_says_so_and_stays_parked() -> None:
     async def main() -> None:
         sleeper = Sleeper()
         assert (False, 0) == await sleeper.sleep(RunReport("x", "parked", 9, 3, 0, 6))
-        assert "nothing that --wait could wait for" in sleeper.notices[0]
+        assert "--wait has nothing to wait for" in sleeper.notices[0]
 
     run_virtual(main())
 
@@ -253,7 +253,7 @@ def test_sleeps_without_an_answer_end_in_a_park(monkeypatch: pytest.MonkeyPatch)
         while (await sleeper.sleep())[0]:
             naps += 1
         assert FRUITLESS_NAPS == naps
-        assert "nothing was answered" in sleeper.notices[-1]
+        assert "without an answer" in sleeper.notices[-1]
 
     run_virtual(main())
 

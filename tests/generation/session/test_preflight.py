@@ -17,7 +17,11 @@ from support.runs import small_spec
 
 @pytest.mark.parametrize(
     ("durability", "said"),
-    [("power", "so would a power cut"), ("periodic", "the last 256 rows at most"), ("process", "--durability process")],
+    [
+        ("power", "So does a power cut"),
+        ("periodic", "can also cost the last 256 rows"),
+        ("process", "--durability process"),
+    ],
 )
 def test_p10_a_crashs_worst_case_is_stated_per_durability(durability: str, said: str) -> None:
     """For every durability, the notice states the calls in flight and what a power cut would cost."""

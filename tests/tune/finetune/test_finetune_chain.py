@@ -155,11 +155,11 @@ def test_an_intent_is_on_disk_before_its_call_and_its_result_after(rows: Path) -
 def test_where_a_service_cannot_tell_a_person_looks_and_says_which_it_is(rows: Path) -> None:
     """The question names both ways to go on, comes again until it is answered, and adopting ends it."""
     service = Service(loses={"create": ["answer"]}, lists=False)
-    with pytest.raises(InputError, match="no list to tell") as refused:
+    with pytest.raises(InputError, match="no list to show") as refused:
         tune(rows, service)
     assert "--adopt ID" in (refused.value.fix or "")
     assert "--resend" in (refused.value.fix or "")
-    with pytest.raises(InputError, match="no list to tell"):
+    with pytest.raises(InputError, match="no list to show"):
         tune(rows, service)
     assert_done_once(rows, service, tune(rows, service, adopt="job-1"))
 
@@ -174,13 +174,13 @@ def test_only_a_job_that_is_there_can_be_adopted(rows: Path) -> None:
             return await super().job(job_id)
 
     service = Service(loses={"create": ["answer"]}, lists=False)
-    with pytest.raises(InputError, match="no list to tell"):
+    with pytest.raises(InputError, match="no list to show"):
         tune(rows, service)
     for job_id, refuses in (("job-l", True), ("job-1", False)):
         begun = launch(rows, service, adopt=job_id)
         begun._given_backend = Strict(service)
         if refuses:
-            with pytest.raises(InputError, match="there is no job 'job-l'"):
+            with pytest.raises(InputError, match="job 'job-l' not found"):
                 run_virtual(begun.run())
         else:
             assert_done_once(rows, service, run_virtual(begun.run()))
@@ -244,7 +244,7 @@ def test_what_only_tells_of_a_job_keeps_no_model_from_being_recorded(rows: Path)
 def test_resend_asks_again_what_a_person_knows_did_not_arrive(rows: Path) -> None:
     """Where the service has no list, and the person has looked."""
     service = Service(loses={"create": ["call"]}, lists=False)
-    with pytest.raises(InputError, match="no list to tell"):
+    with pytest.raises(InputError, match="no list to show"):
         tune(rows, service)
     assert_done_once(rows, service, tune(rows, service, resend=True))
 

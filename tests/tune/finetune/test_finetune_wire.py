@@ -106,7 +106,7 @@ def test_an_answer_that_the_service_loses_costs_nothing_twice(
     with simulated(faults=dict.fromkeys(faults, 1)) as server:
         ended = tune(server, rows, cwd=rows.parent)
         assert (0, (1, 1)) == (ended.returncode, counts(server)), ended.stderr
-    assert ("trying again" if len(faults) == 1 else "it had arrived") in ended.stderr
+    assert ("trying again" if len(faults) == 1 else "it arrived") in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_another_model_takes_the_file_that_is_uploaded(server: SimulatedServer, 
     before = counts(server)
     ended = herogen("finetune", str(rows), "--base-url", server.url, "--model", "other", cwd=rows.parent)
     assert 2 == ended.returncode
-    assert "no such model" in ended.stderr
+    assert "can't fine-tune this model" in ended.stderr
     assert "--model" in ended.stderr
     assert 0 == tune(server, rows, cwd=rows.parent).returncode
     assert (before[0] + 1, before[1] + 1) == counts(server)

@@ -29,7 +29,7 @@ def ask(folder: RunFolder, command: Command, *, timeout_s: float = REPLY_TIMEOUT
         raise _unreachable(folder, error, timeout_s) from error
     if not reply:
         raise RunFolderError(
-            f"the run in {str(folder.path)!r} ended while it was asked",
+            f"the run in {str(folder.path)!r} ended before it replied",
             fix=f"herogen-async status {folder.argument}",
         )
     return result_of(reply)
@@ -48,21 +48,21 @@ def _line(connection: socket.socket) -> bytes:
 def _unreachable(folder: RunFolder, error: OSError, timeout_s: float) -> HerogenError:
     where, name = repr(str(folder.path)), folder.argument
     if isinstance(error, PermissionError):
-        return RunFolderError(f"the run in {where} is another user's", fix="only its owner can control it")
+        return RunFolderError(f"the run in {where} belongs to another user", fix="only its owner can control it")
     if isinstance(error, TimeoutError | BlockingIOError):
         return RunFolderError(
             f"the run in {where} gave no reply within {timeout_s:g} s",
-            fix=f"it may be stopped or overloaded: look with herogen-async status {name}, then try again",
+            fix=f"it may be stopped or overloaded: check herogen-async status {name}, then try again",
         )
     if not is_held(folder):
         return RunFolderError(
-            f"no process is at work on the run in {where}", fix=f"go on with it: herogen-async resume {name}"
+            f"no process is working on the run in {where}", fix=f"continue it: herogen-async resume {name}"
         )
     if isinstance(error, FileNotFoundError | ConnectionError):
         holder = read_lock(folder).holder
         return RunFolderError(
-            f"process {holder.get('pid', '?')} on {holder.get('host', '?')} is at work on the run in {where}, "
-            "and can't be controlled now: it is starting or ending, or its folder takes no sockets",
+            f"process {holder.get('pid', '?')} on {holder.get('host', '?')} is working on the run in {where}, "
+            "but can't be controlled now: it is starting or ending, or its folder doesn't support sockets",
             fix="try again in a moment, on that machine",
         )
     return RunFolderError(f"the run in {where} can't be controlled: {error.strerror or error}")

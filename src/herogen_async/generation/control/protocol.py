@@ -47,12 +47,13 @@ def command_from(line: bytes) -> Command:
     said = _object(line)
     do, settings = said.get("do"), said.get("settings", {})
     if not isinstance(do, str) or do not in ACTIONS:
-        raise InputError(f"{shown(do)} is nothing that a run can be told", fix=nearest(str(do), ACTIONS))
+        raise InputError(f"unknown action {shown(do)}", fix=nearest(str(do), ACTIONS))
     if not isinstance(settings, dict) or bool(settings) != (do == "set"):
-        raise InputError(f"{do!r} with the settings {shown(settings)}", fix="settings go with 'set', at least one")
+        message = f"action {do!r} can't take the settings {shown(settings)}"
+        raise InputError(message, fix="give settings with 'set' only, at least one")
     for name, value in settings.items():
         if name not in SETTABLE:
-            raise InputError(f"{shown(name)} can't be set while a run is at work", fix=nearest(name, tuple(SETTABLE)))
+            raise InputError(f"{shown(name)} can't be changed during a run", fix=nearest(name, tuple(SETTABLE)))
         SETTABLE[name].check(value, unset="null")
     return Command(do, settings)
 
@@ -81,10 +82,10 @@ def _object(line: bytes) -> dict[str, Any]:
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise InputError(f"{shown(line)} is not one line with a JSON object")
+        raise InputError(f"{shown(line)} is not a JSON object on one line")
     if said.get("v") != VERSION:
         raise InputError(
-            f"version {shown(said.get('v'))} of the control protocol was spoken, and this is version {VERSION}",
-            fix="use the version of herogen-async that the run was started with",
+            f"the control protocol's version is {VERSION}, not {shown(said.get('v'))}",
+            fix="use the version of herogen-async that started the run",
         )
     return said

@@ -30,9 +30,7 @@ async def controlled(folder: RunFolder, answer: CommandReply, on_notice: Callabl
     try:
         door = _Door(bound_socket(folder), answer)
     except OSError as error:
-        on_notice(
-            f"This run can't be controlled by `herogen-async ctl`: no socket in its folder: {error.strerror or error}."
-        )
+        on_notice(f"`herogen-async ctl` can't control this run: no socket in its folder: {error.strerror or error}.")
         yield
         return
     try:
@@ -63,7 +61,7 @@ class _Door:
         except HerogenError as error:
             return failure(error.message, error.fix)
         except Exception as bug:  # a mistake in here must not end the run
-            return failure(f"{type(bug).__name__}, a mistake of this program")
+            return failure(f"{type(bug).__name__}, a bug in this program")
 
     def left(self, client: _Client) -> None:
         self._clients.discard(client)
@@ -92,7 +90,7 @@ class _Door:
         client = _Client(connection, self)
         self._clients.add(client)
         if len(self._clients) > MOST_CLIENTS:
-            client.reply(failure(f"{MOST_CLIENTS} others are talking to this run", "try again in a moment"))
+            client.reply(failure(f"{MOST_CLIENTS} other clients are connected to this run", "try again in a moment"))
 
 
 class _Client:
@@ -104,7 +102,7 @@ class _Client:
         self._said = b""
         connection.setblocking(False)
         door.loop.add_reader(connection, self._read)
-        late = failure(f"no whole command within {COMMAND_TIMEOUT_S:g} s")
+        late = failure(f"no complete command within {COMMAND_TIMEOUT_S:g} s")
         self._timer = door.loop.call_later(COMMAND_TIMEOUT_S, self.reply, late)
 
     def reply(self, line: bytes) -> None:
@@ -130,8 +128,8 @@ class _Client:
         self._said += said
         line, newline, _ = self._said.partition(b"\n")
         if len(line) >= MOST_COMMAND:
-            self.reply(failure(f"a command has at most {MOST_COMMAND} bytes"))
+            self.reply(failure(f"a command is at most {MOST_COMMAND:,} bytes"))
         elif newline:
             self.reply(self._door.reply_to(line))
         elif not said:
-            self.reply(failure("the command broke off before its newline"))
+            self.reply(failure("the command ended before its newline"))

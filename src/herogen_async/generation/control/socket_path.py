@@ -29,7 +29,7 @@ def address(folder: RunFolder) -> Iterator[str]:
     try:
         through = Path(f"/proc/self/fd/{descriptor}")
         if not through.is_dir():
-            raise OSError(errno.ENAMETOOLONG, f"its path is longer than the {LONGEST_ADDRESS} bytes of a socket's")
+            raise OSError(errno.ENAMETOOLONG, f"its path exceeds the {LONGEST_ADDRESS} bytes of a socket's path")
         yield str(through / folder.control.name)
     finally:
         os.close(descriptor)
@@ -42,7 +42,7 @@ def bound_socket(folder: RunFolder) -> socket.socket:
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(folder.control.lstat().st_mode):
-            raise FileExistsError(errno.EEXIST, f"{folder.control.name!r} is there, and is no socket")
+            raise FileExistsError(errno.EEXIST, f"{folder.control.name!r} exists and is not a socket")
         folder.control.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

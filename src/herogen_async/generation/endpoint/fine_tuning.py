@@ -47,9 +47,9 @@ _NOT_THERE = (404, 410)  # the path may be right, and what it names gone
 _MOST_PAGES = 200  # a service whose pages never end is not read for ever
 
 _CLOSED = (
-    "this service takes no new fine-tuning jobs from this account. What does: this machine (--backend local, no key "
-    "needed); another OpenAI-shaped service that tunes (--base-url: Nebius, Crusoe, Azure); or a trainer of your own, "
-    "with the files of: herogen-async assemble RUN --format messages"
+    "this service accepts no new fine-tuning jobs from this account. Alternatives: this machine (--backend local, "
+    "no key needed); another OpenAI-compatible fine-tuning service (--base-url: Nebius, Crusoe, Azure); or your own "
+    "trainer, with the files of: herogen-async assemble RUN --format messages"
 )
 
 
@@ -246,13 +246,13 @@ def _meaning(error: EndpointError) -> EndpointError | InputError:
     if error.code == "training_not_available":
         return InputError(f"fine-tuning is not available: {said}", fix=_CLOSED)
     if isinstance(error, RowRefused):
-        return InputError(f"the service refuses this fine-tune: {said}", fix="mend what it names, then again")
+        return InputError(f"the service refuses this fine-tune: {said}", fix="fix what it names, then try again")
     if isinstance(error, EndpointRefused):
         # Many services have no code for it: their words are all that tells the model from the job or the path.
         about_model = error.code == "model_not_found" or (error.status in (400, 404) and "model" in said.lower())
         if about_model:
             return InputError(
-                f"the service has no such model to tune: {said}",
+                f"the service can't fine-tune this model: {said}",
                 fix="choose another with --model; see its documentation",
             )
         if error.park_reason is ParkReason.NOT_FOUND and error.status not in _NOT_THERE:
@@ -267,9 +267,7 @@ def _object(body: bytes, redact: Redactor) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         text = redact.excerpt(body[:400].decode("utf-8", "replace"))
-        raise BadAnswer(
-            f"something that is no JSON object: {text[:120]!r}", fix="check --base-url (it ends in /v1, mostly)"
-        )
+        raise BadAnswer(f"not a JSON object: {text[:120]!r}", fix="check --base-url (it usually ends in /v1)")
     if value.get("error") and "id" not in value:  # a 200 that holds a refusal; a failed job holds its own error, too
         raise _meaning(error_from(200, lambda _: None, body, redact=redact))
     return value

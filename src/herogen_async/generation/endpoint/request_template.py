@@ -58,7 +58,7 @@ def _checked(
     """`source`, whose failures are a `refusal` and show nothing of what they know."""
 
     def refused(message: str) -> InputError | EndpointRefused:
-        error = refusal(message, fix="fix what gives the key")
+        error = refusal(message, fix="fix the source of the key")
         if isinstance(error, EndpointRefused):
             error.park_reason = ParkReason.KEY_REFUSED
         return error
@@ -70,7 +70,7 @@ def _checked(
             raise refused(f"the source of the key failed: {type(error).__name__}") from None
         key = found.strip() if isinstance(found, str) else ""
         if not key or not fits_a_header(key):
-            raise refused("the source of the key gave something that no header can carry")
+            raise refused("the source of the key returned characters not allowed in a header")
         return key
 
     return fresh_key

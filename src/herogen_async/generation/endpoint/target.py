@@ -53,7 +53,7 @@ def choose_server(
     if key is None and not is_loopback(url):
         raise InputError(
             f"{url!r} is not on this machine and OPENAI_API_KEY is not set",
-            fix="export OPENAI_API_KEY=... (any word will do for a server that asks for none)",
+            fix="export OPENAI_API_KEY=... (any word works if the server needs none)",
         )
     return Server(url, key)
 
@@ -98,7 +98,7 @@ def _checked_key(key: str, name: str, *, fix: str) -> str | None:
     """The key without the blanks around it, None when nothing is left; an error never shows it."""
     key = key.strip()  # one that was read from a file often ends in a newline
     if not fits_a_header(key):
-        raise InputError(f"{name} holds characters that no key has", fix=fix)
+        raise InputError(f"{name} contains characters not allowed in a key", fix=fix)
     return key or None
 
 
@@ -111,11 +111,11 @@ def _checked(url: str) -> str:
         parts, port_is_fine = urlsplit(""), False
     is_clean = url.isprintable() and " " not in url and "\\" not in url
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or not is_clean:
-        raise InputError(f"{_shown(url)!r} is no base URL", fix="give one like http://127.0.0.1:8000/v1")
+        raise InputError(f"{_shown(url)!r} is not a base URL", fix="give one like http://127.0.0.1:8000/v1")
     if any(mark in url for mark in "@?#"):
         raise InputError(
-            f"the base URL {_shown(url)!r} holds more than an address",
-            fix="leave out user, password, ? and #: a key belongs in OPENAI_API_KEY, the URL is kept in the run folder",
+            f"the base URL {_shown(url)!r} contains more than an address",
+            fix="remove user, password, ? and #: put the key in OPENAI_API_KEY; the URL is stored in the run folder",
         )
     return url.rstrip("/")
 

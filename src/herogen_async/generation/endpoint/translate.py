@@ -78,7 +78,7 @@ class _Meaning:
 _MEANINGS = (
     _Meaning(
         EndpointRefused,
-        "the account has no money or quota left: top it up",
+        "the account has no credit or quota left: top it up",
         park_reason=ParkReason.QUOTA,
         statuses={402},
         codes=r"insufficient_quota|credit_balance_exhausted|billing_(not_active|hard_limit_reached)"
@@ -93,7 +93,7 @@ _MEANINGS = (
     # A wrong key is a 400 at xAI and Google.
     _Meaning(
         EndpointRefused,
-        "check the key in OPENAI_API_KEY and what it is allowed to use",
+        "check the key in OPENAI_API_KEY and its permissions",
         park_reason=ParkReason.KEY_REFUSED,
         statuses={401, 403, 407},
         words=(400, r"\bapi[ _-]?key\b"),
@@ -101,7 +101,7 @@ _MEANINGS = (
     # An unknown model is a 400 at vLLM's older versions, OpenRouter and LiteLLM.
     _Meaning(
         EndpointRefused,
-        "check --model and --base-url (most servers want it to end in /v1)",
+        "check --model and --base-url (it usually ends in /v1)",
         park_reason=ParkReason.NOT_FOUND,
         statuses={404, 410},
         words=(400, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown) model"),
@@ -109,7 +109,7 @@ _MEANINGS = (
     # Every row is sent with these. `max_tokens` is not among them: a long prompt can make it too large.
     _Meaning(
         EndpointRefused,
-        "this model does not take what the spec sends: change `sampling` or --model",
+        "this model does not accept the spec's request: change `sampling` or --model",
         codes="unsupported_value|unsupported_parameter|unknown_parameter|model_not_found",
         params={"model", "temperature", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed"},
     ),
@@ -123,7 +123,7 @@ _MEANINGS = (
     _Meaning(RowRefused, words=(429, r"\brequest (is )?too large\b|\btokens must be reduced\b")),
     _Meaning(
         EndpointRefused,
-        "the day's limit is used up: it can go on when it is renewed",
+        "the day's limit is used up: continue after it resets",
         park_reason=ParkReason.DAY_LIMIT,
         words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
     ),
@@ -261,10 +261,10 @@ def _without_text(
     if isinstance(refusal, str) and refusal:
         return RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
     if choice.get("finish_reason") == "content_filter":
-        return RowRefused("the server's filter took the answer away", code="content_filter", request_id=request_id)
+        return RowRefused("the server's filter removed the answer", code="content_filter", request_id=request_id)
     wanted = "choices[0].message.content" if chat else "choices[0].text"
     return BadAnswer(
-        f"an answer without text: {wanted} is missing in {redact.excerpt(_text(body))!r}",
+        f"an answer without text: no {wanted} in {redact.excerpt(_text(body))!r}",
         request_id=request_id,
         fix=f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
     )
@@ -301,10 +301,10 @@ def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:
     if start[:1] == "<":
         what, fix = (
             "an HTML page instead of JSON",
-            "a web page answers there: check --base-url (it ends in /v1, mostly)",
+            "a web page answers there: check --base-url (it usually ends in /v1)",
         )
     else:
-        what, fix = "something that is no JSON", None
+        what, fix = "something other than JSON", None
     return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header), fix=fix)
 
 

@@ -39,7 +39,9 @@ DISK_PATIENCE_S = 30.0
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 VALUE_SHOWN = 40  # characters of a cell's value
 _TIME_IS_UP = Park(
-    ParkReason.SESSION_TIME, "the session's time is up", "nothing is wrong: --run-timeout gives a session more time"
+    ParkReason.SESSION_TIME,
+    "the session's time is up",
+    "nothing is wrong; set a longer --run-timeout for longer sessions",
 )
 
 
@@ -212,7 +214,7 @@ class Engine:
         if error is None:
             self._cancel_patience()
         elif self._disk_patience is None:
-            message = f"the disk refuses to be written: {error.strerror}"
+            message = f"can't write to the disk: {error.strerror}"
             self._disk_patience = asyncio.get_running_loop().call_later(
                 DISK_PATIENCE_S, self.park, Park(ParkReason.DISK, message, "make room or mend the disk")
             )

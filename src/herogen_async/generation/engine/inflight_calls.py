@@ -75,7 +75,7 @@ class Calls(Generic[C]):
         for worker, pending in self._flying.items():
             waited_s = now - pending.sent_s
             if waited_s >= patience_s:
-                self._end(worker, RequestTimeout(f"no answer within {waited_s:.1f} s, much later than all others"))
+                self._end(worker, RequestTimeout(f"no answer within {waited_s:.1f} s, far longer than all others"))
             elif self._row_s is None:
                 break
             elif late := self.overdue(pending, now):
@@ -86,7 +86,7 @@ class Calls(Generic[C]):
         if self._row_s is None or pending.first_s is None or at - max(pending.first_s, self._anew_s) < self._row_s:
             return None
         tries = "1 attempt" if pending.attempt == 1 else f"{pending.attempt} attempts"
-        return RowDeadline(f"no answer within the {self._row_s:g} s that a row may take, in {tries}")
+        return RowDeadline(f"no answer within the row limit of {self._row_s:g} s ({tries})")
 
     def look_anew(self) -> None:
         """Nothing was asked for a while: every row's time begins again."""

@@ -251,13 +251,13 @@ class Lane(Generic[C]):
     def _used_up(self) -> Park:
         budget = self.gate.budget
         if self.gate.waiting_for == "budget" and budget is not None:
-            return Park(ParkReason.BUDGET, budget.used_up, "a higher --budget")
+            return Park(ParkReason.BUDGET, budget.used_up, "set a higher --budget")
         split = [(name.partition("_per_"), value) for name, value in self.counters.limits.items()]
-        long = [f"{value:,.0f} {name} a {per}" for (name, _, per), value in split if per in ("day", "month")]
+        long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
         return Park(
             ParkReason.DAY_LIMIT,
             f"the day's limit is used up ({' and '.join(long)})",
-            "wait: it comes back little by little, all of it within a day; or set a higher limit",
+            "wait: it renews gradually, fully within a day; or set a higher limit",
             DAY_NAP_S,
         )
 
@@ -265,4 +265,4 @@ class Lane(Generic[C]):
 def _where(bug: Exception) -> str:
     """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
     frame = traceback.extract_tb(bug.__traceback__)[-1]
-    return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a mistake of this program"
+    return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a bug in this program"

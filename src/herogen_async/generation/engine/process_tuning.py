@@ -50,8 +50,8 @@ def allow_open_files(count: int) -> None:
         hard = soft
     if hard != resource.RLIM_INFINITY and hard < count:
         raise InputError(
-            f"so many requests at once need {count} open files, and this process may have {hard}",
-            fix="a smaller --concurrency, or a higher limit: ulimit -n",
+            f"this concurrency needs {count:,} open files; this process may have {hard:,}",
+            fix="lower --concurrency, or raise the limit: ulimit -n",
         )
 
 

@@ -31,10 +31,10 @@ def check_budget(request: RunRequest) -> None:
     if settings.budget_usd is None:
         return
     if settings.price is None and (request.server is None or is_loopback(request.server.base_url)):
-        raise InputError("a budget was given, and a model on this machine has no price", fix=BY_HAND)
+        raise InputError("a budget needs a price, and a model on this machine has none", fix=BY_HAND)
     if most_answer_tokens(request.spec.sampling) is None:
         raise InputError(
-            "a budget was given, and the spec sets no max_tokens: an answer may cost anything",
+            "a budget needs max_tokens in the spec: without it an answer may cost any amount",
             fix="set `max_tokens` (or `max_completion_tokens`) under `sampling`",
         )
 
@@ -46,7 +46,7 @@ def price_for(ready: Ready, plan: Plan, at: datetime) -> Price | None:
     price = price_in(plan, ready.model, base_url, request.settings.price, at)
     if price is None and request.settings.budget_usd is not None:
         raise InputError(
-            f"a budget was given, and the price of {ready.model!r} at {base_url} is not known", fix=BY_HAND
+            f"a budget needs a price, and the price of {ready.model!r} at {base_url} is unknown", fix=BY_HAND
         )
     return price
 
@@ -59,7 +59,7 @@ def priced(ready: Ready, at: datetime) -> Priced:
 
 def price_notice(model: str, price: Price, budget_usd: float | None) -> str:
     """What the run is told to cost, in a line."""
-    rates = f"{price.input_usd:.10g} / {price.output_usd:.10g} USD a million tokens of prompt / answer"
+    rates = f"{price.input_usd:.10g} / {price.output_usd:.10g} USD per million prompt / answer tokens"
     limit = "" if budget_usd is None else f"; the budget is {in_usd(budget_usd)}"
     return f"{model} costs {rates} ({price.source}){limit}."
 

@@ -96,19 +96,19 @@ def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanD
 
 def refuse_other_weights(folder: RunFolder, held: Manifest, fresh: Manifest) -> None:
     """Raises RunFolderError: a key doesn't say which weights answered, their rows could never be told apart again."""
-    fix = f"start a new run with --run NAME, or go on with the old one: herogen-async resume {folder.argument}"
+    fix = f"start a new run with --run NAME, or continue the old one: herogen-async resume {folder.argument}"
     if (held.weights or {}).get("sha256") != (fresh.weights or {}).get("sha256"):
         if held.weights and fresh.weights:
             what = "the weights of the embedded model changed"
         else:
             was, now = ("the embedded model", "a server") if held.weights else ("a server", "the embedded model")
-            what = f"the weights changed: {was} answered, and now {now} would"
-        raise RunFolderError(f"{str(folder.path)!r} holds answers of another model: {what}", fix=fix)
+            what = f"the weights changed: {was} answered before, this command would use {now} instead"
+        raise RunFolderError(f"{str(folder.path)!r} has answers from another model: {what}", fix=fix)
     plan = held.lineage().plan
     if (plan.grid_fingerprint, plan.generation_fingerprint) != (held.grid_fingerprint, held.generation_fingerprint):
         raise RunFolderError(
-            f"{str(folder.path)!r} holds answers to other questions than its spec asks: the generation fingerprint "
-            "changed, and nothing in the spec says why",
+            f"{str(folder.path)!r} has answers to different requests: the generation fingerprint "
+            "changed, although the spec did not",
             fix="start a new run with --run NAME, or use the version of herogen-async that wrote it",
         )
 
@@ -117,16 +117,16 @@ def refusal(folder: RunFolder, changes: Sequence[str], kept: Kept, *, is_other_g
     """What a person reads who has not agreed to a change yet: what it comes to, and what to say to agree."""
     extend, again = "", ""
     if kept.stale:
-        extend = f", and keeps the {kept.stale:,} stale as they are"
+        extend = f", and keeps the {kept.stale:,} stale ones"
         flag = "--extend --regenerate-stale" if is_other_grid else "--regenerate-stale"
-        again = f"; `{flag}` asks the stale again too"
-    given_up = f", {kept.failed:,} given up" if kept.failed else ""
+        again = f"; `{flag}` also requests the stale ones again"
+    given_up = f", {kept.failed:,} failed" if kept.failed else ""
     name = folder.argument
     return RunFolderError(
-        f"{str(folder.path)!r} holds answers to other questions: {in_words(changes)} changed. "
+        f"{str(folder.path)!r} has answers to different requests: {in_words(changes)} changed. "
         f"{kept.kept:,} answers would be kept, {kept.new:,} tasks are new, {kept.stale:,} answers are stale{given_up}",
-        fix=f"what it would cost: herogen-async plan SPEC {name}. The same command with `--extend` asks what is new"
-        f"{extend}{again}. Or start a new run with --run NAME; the old one goes on with: herogen-async resume {name}",
+        fix=f"see the cost: herogen-async plan SPEC {name}. The same command with `--extend` requests what is new"
+        f"{extend}{again}. Or start a new run with --run NAME; continue the old one: herogen-async resume {name}",
     )
 
 
@@ -137,14 +137,14 @@ def change_line(diff: PlanDiff, kept: Kept) -> str:
         parts.append(f"{kept.new:,} tasks are new")
     if kept.stale and diff.fresh.keeps_stale:
         parts.append(
-            f"{kept.stale:,} answers of an earlier prompt, model or sampling stay as they are, because of --extend "
-            "(--regenerate-stale asks them again)"
+            f"{kept.stale:,} answers of an earlier prompt, model or sampling stay, because of --extend "
+            "(--regenerate-stale requests them again)"
         )
     elif kept.stale:
-        parts.append(f"{kept.stale:,} stale answers are asked again; their old rows stay in the journal, uncounted")
+        parts.append(f"{kept.stale:,} stale answers are requested again; their old rows stay in the journal, uncounted")
     if kept.found.unused:
-        parts.append(f"{kept.found.unused:,} rows of cells that are no more stay there too")
-    what = "; ".join(parts) or "nothing is there yet"
+        parts.append(f"{kept.found.unused:,} rows of removed cells stay there too")
+    what = "; ".join(parts) or "no answers yet"
     return f"Changed: {in_words(diff.changes)}. {what}." if diff.changes else f"{what}."
 
 

@@ -14,11 +14,12 @@ SAMPLED_FOR_ROOM = 16  # tasks, spread over the plan
 def crash_line(settings: Settings, most_in_flight: int) -> str:
     """What a kill and a power cut would cost at most."""
     power = {
-        "power": "and so would a power cut",
-        "periodic": "a power cut also the last 256 rows at most",
-        "process": "a power cut all that the system has not written to the disk by itself (--durability process)",
+        "power": "So does a power cut",
+        "periodic": "A power cut can also cost the last 256 rows",
+        "process": "A power cut can also cost all rows not yet written to disk by the system (--durability process)",
     }[settings.durability]
-    return f"If it is killed, at most {most_in_flight} calls in flight and 4 ms of answers are asked again, {power}."
+    crash = f"A crash repeats at most {most_in_flight:,} calls in flight and 4 ms of answers. {power}."
+    return f"Safe to stop at any time; the same command continues. {crash}"
 
 
 def row_bytes(plan: Plan) -> float:
@@ -36,6 +37,6 @@ def room_line(plan: Plan, rows: int, *, folder: str, free: int) -> str | None:
     if wanted <= free:
         return None
     return (
-        f"{rows:,} answers may take {wanted / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free where {folder!r} lies: "
-        "when the disk is full the run parks, and nothing is lost."
+        f"{rows:,} answers may take {wanted / 1e9:,.1f} GB; {free / 1e9:,.1f} GB are free on the disk of {folder!r}. "
+        "If the disk fills up, the run parks and nothing is lost."
     )

@@ -103,13 +103,11 @@ class Chain:
         """
         lost = self.state.open
         if self._resolution != UNRESOLVED and lost is None:
-            raise InputError(
-                "there is no call whose answer was lost: nothing to resend or adopt", fix="remove --resend/--adopt"
-            )
+            raise InputError("no call has lost its answer: nothing to resend or adopt", fix="remove --resend/--adopt")
         if lost not in (None, *(call.name for call in calls)):
             raise InputError(
-                f"the answer to {lost!r} was lost, and this version makes no such call",
-                fix="go on with the version that began it",
+                f"the answer to {lost!r} was lost, and this version does not make that call",
+                fix="continue with the version that began it",
             )
         for call in calls:
             await self._once(call)
@@ -171,7 +169,7 @@ class Chain:
         elif self._resolution.resend:
             self.record(CLOSED, call=call.name, by=_PERSON)
         elif (found := await self._look_for(call)) is not None:
-            self._notice(f"{call.name}: it had arrived, as {found}")
+            self._notice(f"{call.name}: it arrived, as {found}")
             self.record(RESULT, call=call.name, result=found, by=_LOOK)
         else:
             self.record(CLOSED, call=call.name, by=_LOOK)
@@ -180,7 +178,7 @@ class Chain:
         results = self.state.results
         for number, wait_s in enumerate(LOOKS_S):
             if number == 1:
-                self._notice(f"{call.name}: the last try has no answer; looking whether it arrived")
+                self._notice(f"{call.name}: the last attempt has no answer; checking whether it arrived")
             await asyncio.sleep(wait_s)
             try:
                 found = await call.find(results)
@@ -188,10 +186,10 @@ class Chain:
                 if isinstance(refused, EndpointRefused) and refused.status not in _CANT_TELL:
                     raise
                 raise InputError(
-                    f"{call.name}: the answer was lost, and the service has no list to tell whether it arrived "
+                    f"{call.name}: the answer was lost, and the service has no list to show whether it arrived "
                     f"({refused.message})",
-                    fix=f"look in the service's console for {call.look_for(results)}; if it is there, go on with "
-                    "--adopt ID, if it is not, with --resend",
+                    fix=f"look in the service's console for {call.look_for(results)}; if it is there, continue with "
+                    "--adopt ID, else with --resend",
                 ) from None
             if found is not None:
                 return found
@@ -213,6 +211,6 @@ async def _confirm(call: OnceCall, adopted: str) -> None:
         if isinstance(error, EndpointRefused) and error.status != 404:
             raise
         raise InputError(
-            f"there is no {call.makes} {adopted!r}: {error.message}",
-            fix=f"give --adopt the {call.makes}'s id, as the console shows it",
+            f"{call.makes} {adopted!r} not found: {error.message}",
+            fix=f"give --adopt the {call.makes}'s id as shown in the console",
         ) from None

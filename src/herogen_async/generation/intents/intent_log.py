@@ -152,8 +152,8 @@ def _sound(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
         if not (line.endswith(b"\n") and codec.is_sealed(line)):
             if number < len(lines):
                 raise DamageError(
-                    f"{str(path)!r} is damaged in line {number}, at byte {end}: what was asked there can't be told",
-                    fix="look at the service for what was made there, and start over with --new",
+                    f"{str(path)!r} is damaged in line {number}, at byte {end}: the call it held can't be read",
+                    fix="check the service for what was created, then start over with --new",
                 )
             return records, end
         records.append(codec.loads(line))
@@ -164,5 +164,5 @@ def _sound(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
 def _refused(path: Path, error: OSError) -> DiskError:
     return DiskError(
         f"{str(path)!r} can't be written: {error.strerror or os.strerror(error.errno or 0)}",
-        fix="free some space or mend the disk; nothing that was asked is asked twice",
+        fix="free some space or mend the disk; no call is made twice",
     )

@@ -76,7 +76,7 @@ class JobWatch(Generic[State, Event]):
                 lost_at = self._clock.now() if lost_at is None else lost_at
                 if self._clock.now() - lost_at >= UNREACHABLE_S:
                     raise
-                self._notice(f"{error.message}; looking again")
+                self._notice(f"{error.message}; trying again")
                 wait_s = min(wait_s * GROWS, LONGEST_S)
             else:
                 lost_at, fresh = None, await self._fresh()

@@ -132,7 +132,7 @@ class LineSchema:
         for field in self.optional:
             if field.name in record and (fault := field.fault_of(record[field.name])):
                 return fault
-        return None if record["repeat"] >= 1 else f"'repeat' is {record['repeat']}, and counts from 1"
+        return None if record["repeat"] >= 1 else f"'repeat' is {record['repeat']}, but counts from 1"
 
 
 _TASK = (

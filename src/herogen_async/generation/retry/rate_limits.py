@@ -80,12 +80,12 @@ def _nothing_but(error: RateLimited, limited_s: float) -> Park | None:
     """Half an hour of 429s parks; so does a minute of them, when the wait that is asked for is longer than that."""
     told_s = error.retry_after_s or 0.0
     if limited_s >= RETRY_AFTER_CAP_S and RATE_LIMIT_PATIENCE_S < told_s <= LONGEST_WAKE_S:
-        message = f"the server asks to wait for {told_s / 3600:.1f} hours: {error.message}"
+        message = f"the server asks to wait {told_s / 3600:.1f} h: {error.message}"
         return Park(ParkReason.RATE_LIMITED, message, "wait that long", told_s)
     if limited_s > RATE_LIMIT_PATIENCE_S:
         return Park(
             ParkReason.RATE_LIMITED,
-            f"nothing was answered for {limited_s / 60:.0f} minutes, it is always 429: {error.message}",
-            error.fix or "find out what the limit is, and set --rpm or --tpm below it",
+            f"only 429s and no answer for {limited_s / 60:.0f} min: {error.message}",
+            error.fix or "find out the limit, and set --rpm or --tpm below it",
         )
     return None

@@ -43,8 +43,8 @@ FALSE_STARTS: dict[type[EndpointError], int] = {
     RowRefused: 10,
 }
 _SETUP_FIX = "is the server running, and is --base-url right?"
-_ROW_FIX = "a longer --row-timeout"
-_SILENT_FIX = "is that the right server, and is it up? If it is only slow: a longer --timeout"
+_ROW_FIX = "set a longer --row-timeout"
+_SILENT_FIX = "is this the right server, and is it up? If it is just slow, set a longer --timeout"
 _MANY = Others()
 
 _retryable = retry_if_exception_type(RetryableError)
@@ -126,11 +126,11 @@ class Triage:
         if poison and not self._stop(state):
             return GiveUp(poison)
         if not self.quota.spend():
-            message = f"most answers fail, the last one so: {error.message}"
+            message = f"most calls fail; the last error: {error.message}"
             return Park(ParkReason.RETRY_QUOTA, message, error.fix or "fix the server, or wait until it works again")
         hangs = isinstance(error, RequestTimeout) and streak.times >= TIMEOUTS_IN_TAIL
         if hangs and not self._suspects.answers:
-            message = f"nothing was answered yet: {error.message}"
+            message = f"no answer yet: {error.message}"
             return Park(ParkReason.NO_ANSWER, message, error.fix or _SILENT_FIX)
         asked_s = asked_for(state)
         if not is_retryable or (hangs and not others.new) or self._stop(state):
@@ -142,7 +142,7 @@ class Triage:
             self._unreachable_since = now
         gone_s = now - self._unreachable_since
         if gone_s > UNREACHABLE_PATIENCE_S:
-            message = f"nothing answers any more, for {gone_s:.0f} s: {error.message}"
+            message = f"no answer for {gone_s:.0f} s: {error.message}"
             return Park(ParkReason.UNREACHABLE, message, "check the network and the server, or wait until it is back")
         # A quarter more each time, by the clock: the calls that fail together count once.
         wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)

@@ -86,7 +86,7 @@ class RunFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"the run folder {str(self.path)!r} can't be made: {error.strerror}",
+                f"the run folder {str(self.path)!r} can't be created: {error.strerror}",
                 fix="choose another with --run, or change the folder's owner or mode",
             ) from error
         if not os.access(self.path, os.W_OK | os.X_OK):
@@ -117,8 +117,8 @@ def find_run(run: str | os.PathLike[str]) -> RunFolder:
         return RunFolder(Path(run))
     if not NAME.fullmatch(str(run)):
         raise InputError(
-            f"{str(run)!r} is no name for a run",
-            fix="use letters, digits, '.', '_' and '-' (at most 80, no dot first), or a path with a slash in it",
+            f"invalid run name {str(run)!r}",
+            fix="use letters, digits, '.', '_' and '-' (at most 80, no leading dot), or a path with a slash",
         )
     return RunFolder(RUNS / str(run))
 
@@ -129,7 +129,7 @@ def existing_run(run: str | os.PathLike[str]) -> RunFolder:
     if not folder.manifest.exists():
         known = sorted(path.parent.name for path in folder.path.parent.glob("*/manifest.json"))
         raise RunFolderError(
-            f"there is no run in {str(folder.path)!r}",
+            f"no run in {str(folder.path)!r}",
             fix=f"runs here: {', '.join(known[:20])}" if known else "start one with: herogen-async run",
         )
     return folder

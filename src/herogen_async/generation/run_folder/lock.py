@@ -58,7 +58,7 @@ class RunLock:
         try:
             _take(descriptor, folder)
             if not os.path.samestat(os.fstat(descriptor), folder.lock.stat()):
-                raise OSError(errno.ESTALE, "it was removed meanwhile")
+                raise OSError(errno.ESTALE, "it was removed in the meantime")
             before = read_lock(folder)
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": started_at}
             return cls(descriptor, _written_page(descriptor, holder, before), before)

@@ -122,7 +122,7 @@ def read_manifest(folder: RunFolder) -> Manifest:
         return _adapter().validate_json(codec.dumps({"settings": None, **data}), strict=True)
     except ValidationError as error:
         raise DamageError(
-            f"{str(folder.manifest)!r} is no whole manifest: {_first_fault(error)}",
+            f"{str(folder.manifest)!r} is not a complete manifest: {_first_fault(error)}",
             fix="put back a copy of the file, or start a new run with --run NAME",
         ) from error
 
@@ -149,7 +149,7 @@ def _whole_spec(data: dict[str, Any]) -> Spec:
     except SpecError as error:
         raise DamageError(
             f"the spec in the run's manifest.json is damaged: {error.message}",
-            fix="put back a copy of that file; or herogen-async recover, which pieces it together where it can",
+            fix="put back a copy of that file; or try herogen-async recover, which can often rebuild it",
         ) from error
 
 

@@ -15,7 +15,7 @@ from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.generation.run_folder.manifest import Manifest
 from herogen_async.generation.settings import Settings
 
-_FIX = "put a whole manifest.json there: herogen-async run SPEC --run OTHER --limit 1 makes one of the same spec"
+_FIX = "put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one of the same spec"
 _NEEDED = ("spec", "endpoint", "model", "base_url")
 _MAY_BE_LOST: dict[str, Any] = {"created_at": "", "grid_fingerprint": "", "generation_fingerprint": ""}
 
@@ -31,7 +31,7 @@ def read_remains(folder: RunFolder) -> Manifest:
         raise DamageError(f"{str(folder.manifest)!r} can't be read: {error.strerror}", fix=_FIX) from error
     pieces = {each.name: value for each in fields(Manifest) if (value := _piece(text, each.name)) is not MISSING}
     if lost := [name for name in _NEEDED if name not in pieces]:
-        raise DamageError(f"{str(folder.manifest)!r} is damaged: its {lost[0]} can't be read any more", fix=_FIX)
+        raise DamageError(f"{str(folder.manifest)!r} is damaged: its {lost[0]} can't be read", fix=_FIX)
     if _fits(Settings, pieces.get("settings")) is None:
         pieces["settings"] = {}
     found: Manifest | None = _fits(Manifest, {**_MAY_BE_LOST, **pieces})

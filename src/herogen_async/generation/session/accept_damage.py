@@ -20,11 +20,11 @@ def requeue_damaged(folder: RunFolder, notice: Callable[[str], None], record: Ca
         accept_damage(folder, damage)
     except OSError as error:
         raise DiskError(
-            f"{str(folder.damage)!r} can't be written: {error.strerror}", fix="make room, then again"
+            f"{str(folder.damage)!r} can't be written: {error.strerror}", fix="free some space, then try again"
         ) from error
     for each in damage[:_TOLD]:
         what = "is missing: what it held" if each.line == 0 else "is damaged: what it held"
-        notice(f"{each.place} {what} is asked again.")
+        notice(f"{each.place} {what} is requested again.")
     if len(damage) > _TOLD:
-        notice(f"{len(damage) - _TOLD} more damaged lines are passed over; herogen-async verify {folder.argument}")
+        notice(f"{len(damage) - _TOLD} more damaged lines are skipped: herogen-async verify {folder.argument}")
     record("damage_accepted", lines=len(damage), places=[each.place for each in damage[:_TOLD]])

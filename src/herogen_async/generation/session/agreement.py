@@ -47,7 +47,7 @@ def _held(folder: RunFolder) -> Manifest | None:
         return read_manifest(folder)
     if folder.segments():
         raise RunFolderError(
-            f"{str(folder.path)!r} holds answers but no manifest",
+            f"{str(folder.path)!r} has answers but no manifest",
             fix="put its manifest.json back, or start a new run with --run NAME",
         )
     return None

@@ -41,29 +41,29 @@ class RunOptions(SettingsOptions, total=False):
     run: Annotated[RunPath | None, "The run's folder, or a name below `runs/`. Default: the spec's name."]
     base_url: Annotated[
         str | None,
-        "Any OpenAI-compatible server; on this machine it needs no key. Default: OPENAI_BASE_URL, or OpenAI if there "
+        "OpenAI-compatible server; on this machine it needs no key. Default: OPENAI_BASE_URL, or OpenAI if there "
         "is a key; with neither, the embedded model.",
     ]
     endpoint: Annotated[str | None, "`completions` or `chat`. Default: the spec's."]
     model: Annotated[str | None, "The model's name; `embedded` or a .gguf file for the embedded model."]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
-    extend: Annotated[bool, "The spec has changed since: ask for what is new, and keep all answers that are there."]
-    regenerate_stale: Annotated[bool, "Ask again for what was made with another prompt, model or sampling."]
-    wait: Annotated[bool, "If the run parks for a known time, wait and go on."]
-    requeue_damaged: Annotated[bool, "Pass over damaged lines, and ask again for what they held."]
-    watch: Annotated[RunObserver | None, "Who is told how it goes: an Observer, or a Watch of callbacks."]
+    extend: Annotated[bool, "For a changed spec: request what is new, and keep all existing answers."]
+    regenerate_stale: Annotated[bool, "Request again the rows made with another prompt, model or sampling."]
+    wait: Annotated[bool, "If the run pauses for a known time, wait and continue."]
+    requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
+    watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
 
 
 class ResumeOptions(SettingsOptions, total=False):
     """The options of `resume` and `aresume`: what is left out stays as the run's folder has it."""
 
     retry_failed: Annotated[
-        bool | Collection[str], "Ask again for the rows that failed, too; or for those of some classes, by their names."
+        bool | Collection[str], "Also request failed rows again; or only those of some classes, by name."
     ]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
-    wait: Annotated[bool, "If the run parks for a known time, wait and go on."]
-    requeue_damaged: Annotated[bool, "Pass over damaged lines, and ask again for what they held."]
-    watch: Annotated[RunObserver | None, "Who is told how it goes: an Observer, or a Watch of callbacks."]
+    wait: Annotated[bool, "If the run pauses for a known time, wait and continue."]
+    requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
+    watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
 
 
 @shows_keywords(RunOptions, MEANINGS)

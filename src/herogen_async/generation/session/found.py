@@ -27,12 +27,12 @@ def tell_what_is_there(found: Found, notifier: Notifier) -> None:
     opened, journal = found.opened, found.journal
     folder, lock = str(opened.folder.path), opened.lock
     if journal.foreign:
-        notifier.notice(f"{journal.foreign} rows in {folder!r} belong to another plan: they are kept, and not counted.")
+        notifier.notice(f"{journal.foreign:,} rows in {folder!r} belong to another plan: kept, not counted.")
     if journal.duplicates:
-        notifier.notice(f"{journal.duplicates} rows are there twice: the first of each counts.")
+        notifier.notice(f"{journal.duplicates:,} duplicate rows: the first of each counts.")
     if lock.frontier:
         total = opened.lineage.plan.within(opened.ready.request.settings.limit)
         sent = min(lock.frontier, total)
         again = sent - journal.done.count(sent) - journal.failed.count(sent)
-        asked = f"; asking {again} again that were asked and have no answer" if again > 0 else ""
-        notifier.notice(f"{folder}: {journal.done.count(total)} of {total} are done{asked}.")
+        asked = f"; requesting {again:,} again that have no answer" if again > 0 else ""
+        notifier.notice(f"{folder}: {journal.done.count(total):,} of {total:,} are done{asked}.")

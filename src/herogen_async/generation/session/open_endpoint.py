@@ -31,7 +31,7 @@ async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
         weights = await weights_in_thread(request.weights, notifier.weights)
         if request.pinned is not None and request.pinned != weights.sha256:
             raise InputError(
-                f"this run was made with other weights than {str(weights.path)!r}",
+                f"this run was made with different weights than {str(weights.path)!r}",
                 fix="put the old file back, or start a new run with --run NAME",
             )
         notifier.notice(DESCRIPTION)
@@ -84,13 +84,13 @@ async def _only_model(request: RunRequest, server: Server) -> str:
             models = await endpoint.models()
     except EndpointError as error:
         raise InputError(
-            f"{server.base_url} can't say which models it serves: {error.message}",
-            fix=error.fix or "start the server, mend --base-url, or name the model with --model",
+            f"can't list the models at {server.base_url}: {error.message}",
+            fix=error.fix or "start the server, fix --base-url, or give the model with --model",
         ) from error
     if len(models) == 1:
         return models[0]
     served = ", ".join(models[:20]) or "none"
-    raise InputError(f"no model was named, and {server.base_url} serves {served}", fix="--model NAME")
+    raise InputError(f"no model given, and {server.base_url} serves {served}", fix="give --model NAME")
 
 
 def _context_tokens(plan: Plan) -> int:

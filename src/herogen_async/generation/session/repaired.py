@@ -28,9 +28,9 @@ def repair(agreed: Agreed, notifier: Notifier, at: datetime, *, requeues_damaged
     folder = agreed.locked.folder
     _tell_shortfall(folder, notifier)
     for torn in _cut_tails(folder, agreed.locked.lock, at):
-        saved = f"; {torn.saved} whole lines behind it were kept" if torn.saved else ""
+        saved = f"; {torn.saved:,} complete lines after it were kept" if torn.saved else ""
         notifier.notice(
-            f"{torn.path.name} ended in a torn line: {torn.cut} bytes were cut off and kept in "
+            f"{torn.path.name} ended in a torn line: {torn.cut:,} bytes were cut off and kept in "
             f"{torn.kept_in.name}{saved}."
         )
         notifier.record("tail_cut", file=torn.path.name, bytes=torn.cut, saved=torn.saved)
@@ -54,7 +54,7 @@ def _cut_tails(folder: RunFolder, lock: RunLock, at: datetime) -> list[TornTail]
 def _tell_shortfall(folder: RunFolder, notifier: Notifier) -> None:
     for path, durable, held in Known(folder, ()).shortfalls():
         notifier.notice(
-            f"{path.name} is {durable - held:,} bytes shorter than it was: something has cut it off. What is "
-            "missing is asked again; if there is a copy, stop now and put it back."
+            f"{path.name} is {durable - held:,} bytes shorter than it was: another program cut it. What is "
+            "missing is requested again; if there is a copy, stop now and put it back."
         )
         notifier.record("cut_off", file=path.name, bytes=durable - held)

@@ -47,9 +47,9 @@ class ScheduledResume:
         seconds = nap_s(parked.wake_in_s, self._fruitless)
         if seconds is None:
             if self._fruitless:
-                self._notice(f"It slept {self._fruitless} times and nothing was answered: it stays parked.")
+                self._notice(f"Waited {self._fruitless} times without an answer: the run stays parked.")
             else:
-                self._notice("Nobody says when it could go on, so there is nothing that --wait could wait for.")
+                self._notice("The server gave no reset time, so --wait has nothing to wait for.")
             return False
         until = self._clock.wall() + timedelta(seconds=seconds)
         asleep = replace(parked, wake_at=until.isoformat(), wake_in_s=seconds)

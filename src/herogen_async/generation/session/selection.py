@@ -49,7 +49,7 @@ def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool |
         if name not in counts:
             held = ", ".join(f"{kind} ({count})" for kind, count in counts.most_common()) or "none"
             raise InputError(
-                f"no row was given up as {name!r}; the classes of this run: {held}",
+                f"no row failed as {name!r}; the classes of this run: {held}",
                 fix=nearest(name, sorted(counts)) if counts else f"herogen-async status {folder.argument}",
             )
     return sorted(index for index, kind in kinds.items() if kind in wanted)

@@ -85,7 +85,7 @@ class Session:
         elif engine.stopped is None:
             self._at_work.interrupt("stopped by the user")
             count = engine.counters.in_flight
-            self._notifier.notice(f"Stopping: waiting for the {count} answers in flight. Ctrl-C again drops them.")
+            self._notifier.notice(f"Stopping: waiting for the {count:,} answers in flight. Ctrl-C again drops them.")
 
     def cancel(self) -> None:
         """Drop what is in flight."""

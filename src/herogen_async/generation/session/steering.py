@@ -45,14 +45,12 @@ class Steering:
     def _working(self) -> Engine:
         at_work, name = self._at_work, self._folder.argument
         if at_work.is_asleep:
-            raise InputError("the run is asleep until it can go on", fix=f"herogen-async ctl {name} drain ends it")
+            raise InputError("the run is asleep until it can continue", fix=f"end it: herogen-async ctl {name} drain")
         if at_work.engine is None or at_work.endpoint is None:
-            raise InputError(
-                "the run asks nothing yet, or no more: it is starting or ending", fix="try again in a moment"
-            )
+            raise InputError("the run is sending no requests: it is starting or ending", fix="try again in a moment")
         if at_work.engine.stopped is not None:
             raise InputError(
-                "the run is ending, and sends nothing more",
+                "the run is ending, and sends no more requests",
                 fix=f"when it has ended: herogen-async resume {name}",
             )
         return at_work.engine
@@ -85,7 +83,7 @@ class Steering:
         self._record("paused", not paused, paused)
         go_on = f"herogen-async ctl {self._folder.argument} resume"
         self._notifier.notice(
-            f"Paused by ctl: nothing more is sent, {engine.counters.in_flight} answers are in flight. Go on: {go_on}"
+            f"Paused by ctl: sending stopped, {engine.counters.in_flight:,} answers are in flight. Continue: {go_on}"
             if paused
             else "Resumed by ctl."
         )
@@ -93,7 +91,7 @@ class Steering:
     def _drain(self, engine: Engine) -> None:
         engine.interrupt("drained by ctl")
         self._record("draining", False, True)
-        self._notifier.notice(f"Draining by ctl: waiting for the {engine.counters.in_flight} answers in flight.")
+        self._notifier.notice(f"Draining by ctl: waiting for the {engine.counters.in_flight:,} answers in flight.")
 
     def _set(self, engine: Engine, wanted: dict[str, Any]) -> None:
         """All of `wanted`, or nothing."""
@@ -103,7 +101,7 @@ class Steering:
         if settings.concurrency != before.concurrency:
             if settings.concurrency == "auto":
                 raise InputError(
-                    "concurrency=auto is for a run's start: this one has it fixed",
+                    "concurrency=auto can only be set at a run's start",
                     fix="drain it, then resume with --concurrency auto",
                 )
             allow_open_files(settings.concurrency + OTHER_FILES)
@@ -125,7 +123,7 @@ class Steering:
         try:
             keep_settings(self._folder, self.settings)
         except (OSError, HerogenError) as error:
-            self._notifier.notice(f"Only this session has it, a resume won't: the manifest can't be written: {error}.")
+            self._notifier.notice(f"Only this session has the change, not a resume: can't write the manifest: {error}.")
 
     def _record(self, what: str, old: object, new: object) -> None:
         self._notifier.record("controlled", what=what, old=old, new=new)

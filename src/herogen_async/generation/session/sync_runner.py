@@ -42,7 +42,7 @@ class _Runner:
                 try:
                     return runner.run(self.session.run())
                 except (asyncio.CancelledError, KeyboardInterrupt):
-                    raise Interrupted("interrupted before anything was asked", fix="the same command again") from None
+                    raise Interrupted("interrupted before any request was sent", fix="run the command again") from None
 
     def pressed(self) -> None:
         """One Ctrl-C, on the loop."""

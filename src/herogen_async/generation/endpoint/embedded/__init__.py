@@ -18,8 +18,8 @@ from herogen_async.generation.endpoint.embedded.weights import (
 from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 DESCRIPTION = (
-    "The embedded model is a 135-million-parameter model for trying the whole loop, not for a product's data; "
-    "it runs here, and nothing leaves the machine."
+    "The embedded model has 135 million parameters: use it to try the whole loop, not for production data; "
+    "it runs on this machine, and nothing leaves it."
 )
 
 __all__ = [

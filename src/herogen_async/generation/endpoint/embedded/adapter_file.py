@@ -26,7 +26,7 @@ def require_adapter(adapter: Path, weights: Weights) -> None:
 
     One that says nothing of its origin is believed to fit: it was made elsewhere.
     """
-    fix = "give the adapter.gguf that a local fine-tune made, or make it anew"
+    fix = "give the adapter.gguf of a local fine-tune, or make it again"
     try:
         header = read_header(adapter)
     except OSError as error:
@@ -34,7 +34,7 @@ def require_adapter(adapter: Path, weights: Weights) -> None:
     except ValueError as error:
         raise LocalModelError(f"the adapter can't be used: {error}", fix=fix) from error
     if header.metadata.get("general.type") != "adapter":
-        raise LocalModelError(f"{str(adapter)!r} holds a {header.metadata.get('general.type')!r}, no adapter", fix=fix)
+        raise LocalModelError(f"{str(adapter)!r} is a {header.metadata.get('general.type')!r}, not an adapter", fix=fix)
     _require_origin(adapter, weights)
 
 
@@ -46,7 +46,7 @@ def _require_origin(adapter: Path, weights: Weights) -> None:
     if not isinstance(origin, dict) or origin.get("weights_sha256") in (None, weights.sha256):
         return
     raise LocalModelError(
-        f"the adapter {str(adapter)!r} was made for other weights than {weights.name!r}: for "
+        f"the adapter {str(adapter)!r} was made for different weights than {weights.name!r}: for "
         f"{origin.get('weights_name')!r} with the sha256 {origin['weights_sha256']!r}, not {weights.sha256!r}",
-        fix="serve it beside the weights that it was trained on, or fine-tune again on these",
+        fix="serve it with the weights it was trained on, or fine-tune again on these",
     )

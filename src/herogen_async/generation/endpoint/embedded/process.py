@@ -35,7 +35,7 @@ _CONTEXT_STEP = 256  # the server rounds a slot's context up to this
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
 _LOG_BYTES = 1 << 20
-_OWN_SERVER = "use a server of your own: --base-url http://127.0.0.1:8080/v1"
+_OWN_SERVER = "use your own server: --base-url http://127.0.0.1:8080/v1"
 
 
 class EmbeddedServer:
@@ -86,7 +86,7 @@ class EmbeddedServer:
     async def __aenter__(self) -> Self:
         if not self._weights.path.is_file():
             raise LocalModelError(
-                f"the model {str(self._weights.path)!r} is not there any more", fix="run again: it is fetched anew"
+                f"the model {str(self._weights.path)!r} no longer exists", fix="run again to fetch it"
             )
         if self._adapter is not None:
             require_adapter(self._adapter, self._weights)
@@ -152,7 +152,7 @@ class EmbeddedServer:
                     said += part
         except TimeoutError:
             raise LocalModelError(
-                f"the embedded model was not ready after {_START_S:.0f} s{_quoted(self._last_lines())}",
+                f"the embedded model was not ready within {_START_S:.0f} s{_quoted(self._last_lines())}",
                 fix="try again when the machine is less busy, or use smaller weights",
             ) from None
         answer: dict[str, Any] = json.loads(said) if said.endswith(b"\n") else {}
@@ -163,7 +163,7 @@ class EmbeddedServer:
             why = self._last_lines() or answer["error"]
             raise LocalModelError(
                 f"the embedded model's server can't load {self._loaded}: {why!r}",
-                fix="give a whole .gguf file that llama.cpp can read, or leave it out for the built-in model",
+                fix="give a complete .gguf file that llama.cpp can read, or remove it to use the built-in model",
             )
         raise LocalModelError(_obituary(code, self._last_lines()), fix=_advice(code))
 
@@ -229,7 +229,7 @@ def fitting_context(wanted: int, weights: Weights) -> tuple[int, str | None]:
     most = weights.context_tokens
     if most is None or rounded <= most:
         return rounded, None
-    return most, f"{weights.name} takes at most {most} tokens of prompt and answer together; {wanted} were asked for"
+    return most, f"{weights.name} takes at most {most} tokens of prompt and answer together, not {wanted}"
 
 
 def free_cores() -> int:
@@ -253,14 +253,14 @@ def _obituary(code: int, last_lines: str) -> str:
 
 
 def _quoted(last_lines: str) -> str:
-    return f"; it said last: {last_lines!r}" if last_lines else ""
+    return f"; its last output: {last_lines!r}" if last_lines else ""
 
 
 def _advice(code: int) -> str:
     if code == -signal.SIGILL:
         return _OWN_SERVER
     if code == -signal.SIGKILL:
-        return "free some memory (the system kills what takes too much), or lower --concurrency"
+        return "free some memory (the system kills a process that takes too much), or lower --concurrency"
     return f"if it happens again, {_OWN_SERVER}"
 
 

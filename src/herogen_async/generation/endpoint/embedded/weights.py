@@ -66,7 +66,7 @@ def ensure_weights(choice: str | None, on_progress: OnProgress, *, source: Weigh
         choice = os.environ.get("HEROGEN_MODEL") or "embedded"
     elif choice != "embedded" and not choice.lower().endswith(".gguf"):
         raise LocalModelError(
-            f"{choice!r} names no local model: valid are 'embedded' and the path of a file that ends in .gguf",
+            f"unknown local model {choice!r}; valid: embedded, or the path of a .gguf file",
             fix="--model embedded",
         )
     if choice != "embedded":
@@ -81,7 +81,7 @@ async def weights_in_thread(choice: str | None, on_progress: OnProgress) -> Weig
 
     def watched(progress: WeightsProgress) -> None:
         if cancelled.is_set():
-            raise LocalModelError("stopped while the weights were made ready")
+            raise LocalModelError("stopped while the weights were being prepared")
         on_progress(progress)
 
     try:
@@ -134,12 +134,12 @@ def _require_processor() -> None:
     if lacks_avx2(cpuinfo):
         raise LocalModelError(
             "this processor is too old for the embedded model (AVX2 is needed)",
-            fix="use a server of your own: --base-url http://127.0.0.1:8080/v1",
+            fix="use your own server: --base-url http://127.0.0.1:8080/v1",
         )
 
 
 def _own_weights(path: Path, on_progress: OnProgress) -> Weights:
-    fix = "give the path of a whole .gguf file, or leave it out for the built-in model"
+    fix = "give the path of a complete .gguf file, or remove it to use the built-in model"
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -231,7 +231,7 @@ def _alone(lock: Path, source: WeightsSource, on_progress: OnProgress) -> Iterat
 def _require_space(folder: Path, source: WeightsSource) -> None:
     free = shutil.disk_usage(folder).free
     if free < source.peak_bytes:
-        raise _disk_full(f"{free / 1e6:.0f} MB are free in {str(folder)!r}, {source.peak_bytes / 1e6:.0f} are needed")
+        raise _disk_full(f"{free / 1e6:.0f} MB are free in {str(folder)!r}, {source.peak_bytes / 1e6:.0f} MB needed")
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ class OpenAICompatible:
         try:
             return [str(model["id"]) for model in codec.loads(answer.body)["data"]]
         except (ValueError, KeyError, TypeError):
-            raise BadAnswer(f"{self._models_url} answered with something that is no list of models") from None
+            raise BadAnswer(f"{self._models_url} answered with something other than a list of models") from None
 
     async def models_raw(self, name: str | None = None, *, timeout_s: float | None = None) -> HttpResponse:
         """The answer to GET /models, or to that of one model, whatever its status. Raises as the transport does."""

@@ -48,7 +48,7 @@ class PlainTransport:
     ) -> None:
         parts = urlsplit(call.url)
         if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"{call.url!r} is no http:// URL")
+            raise ValueError(f"{call.url!r} is not an http:// URL")
         self._url = call.url
         self._origin = parts.netloc
         self._address = (parts.hostname, parts.port or 80)
@@ -146,7 +146,7 @@ class PlainTransport:
             if not limit.expired():
                 said = self._redact.excerpt(str(error) or type(error).__name__)
             elif due == deadline:
-                raise RequestTimeout(f"no whole answer within {timeout_s:g} s: not even connected") from None
+                raise RequestTimeout(f"no complete answer within {timeout_s:g} s: no connection yet") from None
             else:
                 said = f"not within {CONNECT_TIMEOUT_S:g} s"
             raise ConnectionFailed(f"no connection to {self._url}: {said}") from None
@@ -206,7 +206,7 @@ class _Deadlines:
             return
         for waiter, (deadline, timeout_s) in self._waiting.items():
             if deadline <= now and not waiter.done():
-                waiter.set_exception(RequestTimeout(f"no whole answer within {timeout_s:g} s"))
+                waiter.set_exception(RequestTimeout(f"no complete answer within {timeout_s:g} s"))
         self._due = math.inf
         self._timer = None
         due = min((deadline for waiter, (deadline, _) in self._waiting.items() if not waiter.done()), default=None)
@@ -278,7 +278,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(ConnectionFailed(f"the connection broke: what came is no HTTP answer ({error})"))
+            self._fail(ConnectionFailed(f"the connection broke: the reply is not HTTP ({error})"))
             self._abort()
         if self._waiter is not None:
             self._check_limits()
@@ -374,5 +374,5 @@ def _rendered(headers: dict[str, str]) -> bytes:
     for name, value in headers.items():
         if not is_header(name, value):
             fix = "fix OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID"
-            raise EndpointRefused(f"the header {name!r} holds characters that no header can carry", fix=fix)
+            raise EndpointRefused(f"the header {name!r} contains characters not allowed in a header", fix=fix)
     return header_lines(headers)

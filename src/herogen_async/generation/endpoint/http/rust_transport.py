@@ -76,7 +76,7 @@ class RustTransport:
             failed.sent = False
             return failed
         if isinstance(error, RequestTimeoutError):
-            return RequestTimeout(f"no whole answer within {timeout_s:g} s")
+            return RequestTimeout(f"no complete answer within {timeout_s:g} s")
         return ConnectionFailed(f"the connection broke: {said}")
 
 

@@ -176,7 +176,7 @@ def accepted_damage(folder: RunFolder) -> list[Damage]:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamageError(
-            f"{str(folder.damage)!r} can't be read: {error}", fix="remove it: what it lists is told again"
+            f"{str(folder.damage)!r} can't be read: {error}", fix="remove it: the damage it lists is reported again"
         ) from error
 
 
@@ -202,13 +202,13 @@ def find_damage(folder: RunFolder) -> list[Damage]:
 def damage_error(damage: Damage) -> DamageError:
     """The sentence about it."""
     run = RunFolder(damage.path.parent).argument
-    what = f"{damage.place} is damaged: its checksum does not fit"
+    what = f"{damage.place} is damaged: its checksum does not match"
     if damage.line == 0:
-        what = f"{damage.place} is missing, and the journal goes on behind it"
+        what = f"{damage.place} is missing, and the journal continues after it"
     return DamageError(
         what,
-        fix=f"all that is damaged: herogen-async verify {run}. The other rows are intact: herogen-async recover {run} "
-        f"copies them to a new run; herogen-async resume {run} --requeue-damaged asks for the damaged ones again",
+        fix=f"list all damage: herogen-async verify {run}. The other rows are intact: herogen-async recover {run} "
+        f"copies them to a new run; herogen-async resume {run} --requeue-damaged requests the damaged ones again",
     )
 
 
@@ -216,7 +216,7 @@ def unreadable(path: Path, error: OSError) -> DamageError:
     """The sentence about a disk that does not give back what it was given."""
     return DamageError(
         f"{path} can't be read to its end: {error.strerror}",
-        fix="the disk may be failing: copy the folder to another one, with a program that goes on after errors",
+        fix="the disk may be failing: copy the folder to another one, with a program that continues after errors",
     )
 
 

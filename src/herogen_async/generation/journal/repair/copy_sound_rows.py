@@ -69,7 +69,7 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
     """
     if target.path.exists():
         raise InputError(
-            f"{str(target.path)!r} is there already", fix="choose another place with --out; nothing is overwritten"
+            f"{str(target.path)!r} already exists", fix="choose another place with --out; nothing is overwritten"
         )
     target.create()
     try:
@@ -79,8 +79,8 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
             copy.all(lock)
             if not is_proven and (copy.done.foreign or not copy.done.rows):
                 raise DamageError(
-                    f"{str(source.manifest)!r} is damaged, and what can still be read of it does not fit the rows",
-                    fix="put a whole manifest.json there: herogen-async run SPEC --run OTHER --limit 1 makes one",
+                    f"{str(source.manifest)!r} is damaged, and its readable part does not match the rows",
+                    fix="put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one",
                 )
             record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
             write_manifest(target, manifest)
@@ -90,7 +90,7 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
     except OSError as error:
         shutil.rmtree(target.path, ignore_errors=True)
         raise DiskError(
-            f"the copy {str(target.path)!r} can't be written: {error.strerror}", fix="make room, or use --out"
+            f"the copy {str(target.path)!r} can't be written: {error.strerror}", fix="free some space, or use --out"
         ) from error
     except BaseException:
         shutil.rmtree(target.path, ignore_errors=True)

@@ -78,7 +78,7 @@ def repair_tails(
     except OSError as error:
         raise DiskError(
             f"the torn end of {str(path)!r} can't be repaired: {error.strerror}",
-            fix="make room or mend the disk",
+            fix="free some space or mend the disk",
         ) from error
 
 
@@ -224,7 +224,7 @@ class _Tail:
             start = self._line_start(start)
         if self._sound_from(start) == start:
             raise DamageError(
-                f"{self._path}: more than {TORN_LINES} lines at its end are damaged, and no torn write explains that",
+                f"{self._path}: more than {TORN_LINES} damaged lines at its end, too many for a torn write",
                 fix="copy the folder before anything else; nothing was changed",
             )
         return start

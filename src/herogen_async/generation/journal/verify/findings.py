@@ -45,7 +45,7 @@ class JournalFindings:
     def all(self) -> tuple[JournalFinding, ...]:
         """What is listed, damage first, and what is not."""
         more = [
-            JournalFinding(kind, False, f"{count - MOST_LISTED:,} more of the kind {kind!r} are not listed")
+            JournalFinding(kind, False, f"{count - MOST_LISTED:,} more {kind!r} findings are not listed")
             for kind, count in self.counts.items()
             if count > MOST_LISTED
         ]
@@ -96,7 +96,7 @@ class Verdict:
         return [
             *lines,
             f"{self.run}: {state if self.damage else 'sound'}. {self.rows:,} rows in {self.files} files "
-            f"({self.bytes / 1e6:,.1f} MB), {self.answered:,} tasks answered, {self.given_up:,} given up; read at "
+            f"({self.bytes / 1e6:,.1f} MB), {self.answered:,} tasks answered, {self.given_up:,} failed; read at "
             f"{self.rows_per_s:,.0f} rows/s.",
         ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, RunFolderError, RunInUse, SpecError
+from herogen_async.core.units import counted
 from herogen_async.generation.journal import Known, Remains, salvage
 from herogen_async.generation.journal import replay as fold
 from herogen_async.generation.journal.verify.findings import MOST_LISTED
@@ -59,12 +60,12 @@ class Recovery:
         lines = [*self.notices, *self.lost]
         if self.lost_count > len(self.lost):
             lines.append(f"{self.lost_count - len(self.lost):,} more losses are not listed.")
-        more = f", {self.rescued:,} of them out of damaged lines" if self.rescued else ""
+        more = f", {self.rescued:,} of them from damaged lines" if self.rescued else ""
         lines.append(f"{self.rows:,} rows -> {self.out}{more}; {self.failures:,} failures.")
         if self.doubles:
-            lines.append(f"Left out: {self.doubles:,} rows that were there twice.")
+            lines.append(f"Skipped: {self.doubles:,} duplicate rows.")
         if self.missing:
-            lines.append(f"{self.missing:,} tasks were asked and have no answer: {self.missing_tasks}.")
+            lines.append(f"Requested, but no answer: {counted(self.missing, 'task')}: {self.missing_tasks}.")
         lines.append("Something was lost." if self.lost_count else "Nothing was lost.")
         return lines
 
@@ -81,7 +82,7 @@ def recover(
         source = existing_run(run)
     if is_held(source):
         raise RunInUse(
-            f"{str(source.path)!r} is at work", fix=f"stop it first: herogen-async ctl {source.argument} drain"
+            f"{str(source.path)!r} is running", fix=f"stop it first: herogen-async ctl {source.argument} drain"
         )
     target = RunFolder(source.path.with_name(f"{source.path.name}-recovered")) if out is None else find_run(out)
     manifest, notices = _manifest(source)
@@ -89,12 +90,12 @@ def recover(
     try:
         copied = salvage(source, target, manifest, at=(clock or MonotonicClock()).wall(), is_proven=not notices)
     except RunFolderError as error:
-        raise RunFolderError(error.message, fix="choose another place with --out, or mend that one") from error
+        raise RunFolderError(error.message, fix="choose another place with --out, or fix that one") from error
     lineage = manifest.lineage()
     found = fold(target, lineage)
     remains = [each for each in copied.remains if each.index is None or each.index not in found.done]
     gone = [f"{damage.place} is missing." for damage in known.missing() if not known.is_accepted(damage)]
-    gone += [f"{path} was cut off: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
+    gone += [f"{path} was cut short: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
     answered = IndexSet()
     answered.update(found.done)
     answered.update(found.failed)
@@ -124,10 +125,10 @@ def _manifest(source: RunFolder) -> tuple[Manifest, tuple[str, ...]]:
         fresh = _fingerprinted(manifest)
         if fresh == manifest:
             return manifest, ()
-        reason = f"{str(source.manifest)!r} does not fit its own fingerprints"
+        reason = f"{str(source.manifest)!r} does not match its own fingerprints"
     except (DamageError, SpecError) as error:
         reason, fresh = error.message, _fingerprinted(read_remains(source))
-    return fresh, (f"{reason}: it was pieced together, and every row fits it; look at its settings.",)
+    return fresh, (f"{reason}: it was rebuilt, and every row matches it; check its settings.",)
 
 
 def _fingerprinted(manifest: Manifest) -> Manifest:
@@ -138,8 +139,8 @@ def _fingerprinted(manifest: Manifest) -> Manifest:
 def _sentence(remains: Remains) -> str:
     damage = remains.damage
     if remains.index is None:
-        return f"{damage.place}: {damage.size:,} bytes are lost; which task they were of can't be read."
-    return f"{damage.place}: lost, of task {remains.index} {remains.cell}."
+        return f"{damage.place}: {damage.size:,} bytes are lost; their task can't be read."
+    return f"{damage.place}: lost: task {remains.index} {remains.cell}."
 
 
 def _ranges(indices: Iterable[int]) -> tuple[int, str]:

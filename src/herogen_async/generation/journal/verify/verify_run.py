@@ -32,11 +32,11 @@ from herogen_async.specs.plan import Lineage
 _LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
 _PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
 _WORDS = {
-    "double": "rows are there twice: the first of each counts",
-    "foreign": "rows belong to another plan, and are not counted",
-    "unused": "rows answer cells that the spec has no more",
-    "stale": "rows were made with another prompt, model or sampling, and do not count",
-    "replaced": "rows were made with an earlier prompt, model or sampling, and a newer one has answered their tasks",
+    "double": "duplicate rows: the first of each counts",
+    "foreign": "rows of another plan, not counted",
+    "unused": "rows of cells removed from the spec",
+    "stale": "rows made with another prompt, model or sampling, not counted",
+    "replaced": "rows made with an earlier prompt, model or sampling, since answered by a newer one",
 }
 
 
@@ -115,7 +115,7 @@ class _Inspection:
         except HerogenError as error:
             if error.kind == "run_folder":
                 raise
-            self._findings.damaged("manifest", f"its spec is none: {error.message}", path)
+            self._findings.damaged("manifest", f"its spec is invalid: {error.message}", path)
             return None
         self._fingerprints(manifest, lineage)
         return lineage
@@ -124,11 +124,11 @@ class _Inspection:
         for name in ("grid_fingerprint", "generation_fingerprint"):
             said, is_now = getattr(manifest, name), getattr(lineage.plan, name)
             if said != is_now:
-                message = f"its {name} is {said}, and its spec gives {is_now}: one of them was changed"
+                message = f"its {name} is {said}, but its spec gives {is_now}: one of them was changed"
                 self._findings.damaged("fingerprint", message, self._folder.manifest)
         starts = [era.first_segment for era in lineage.eras]
         if starts != sorted(starts):
-            self._findings.damaged("manifest", f"its plans begin in disorder: {starts}", self._folder.manifest)
+            self._findings.damaged("manifest", f"its plans begin out of order: {starts}", self._folder.manifest)
 
     def _segment(self, path: Path, known: Known, fold: Fold | None) -> None:
         era = 0 if fold is None else fold.lineage.era(segment_number(path))
@@ -150,7 +150,7 @@ class _Inspection:
                     if fault is None and fold is not None:
                         fault = _misplaced(line.record, fold.lineage, era)
                     if fault is not None:
-                        self._findings.damaged("row", f"its checksum fits, but {fault}", path, number, line.offset)
+                        self._findings.damaged("row", f"its checksum matches, but {fault}", path, number, line.offset)
         except HerogenError as error:
             self._findings.damaged("unreadable", error.message, path, number + 1)
         self._saved(path, number, "rows")
@@ -163,7 +163,7 @@ class _Inspection:
             if isinstance(line, Damage):
                 torn = self._damage(line, known, is_told=torn)
             elif (fault := FAILURE.fault_of(line.record)) is not None:
-                self._findings.damaged("failure", f"its checksum fits, but {fault}", path, number, line.offset)
+                self._findings.damaged("failure", f"its checksum matches, but {fault}", path, number, line.offset)
             elif fold is not None:
                 fold.failure(line.record)
         self._saved(path, number, "failures")
@@ -172,20 +172,20 @@ class _Inspection:
         """Note what is in a file of its own, and may be nowhere else."""
         if _was_put_whole(path) and count:
             back = "it puts them back" if self._is_held else "the next resume puts them back"
-            self._findings.told("held", f"{count:,} {what} that a repair holds; {back}", path)
+            self._findings.told("held", f"{count:,} {what} held by a repair; {back}", path)
 
     def _damage(self, damage: Damage, known: Known, *, is_told: bool = False) -> bool:
         """Note a damaged line; whether it belongs to a torn end, which is told once a file."""
         path, line, byte = damage.path, damage.line, damage.offset
         if line == 0 and not known.is_accepted(damage):
-            self._findings.damaged("missing", "it is missing, and the journal goes on behind it", path)
+            self._findings.damaged("missing", "it is missing, and the journal continues after it", path)
         elif known.is_accepted(damage):
             place = (line, byte) if line else (None, None)
-            self._findings.told("accepted", "damaged, and passed over since --requeue-damaged", path, *place)
+            self._findings.told("accepted", "damaged, and skipped since --requeue-damaged", path, *place)
         elif known.excuses(damage) or known.is_the_end(damage):
             if not is_told:
-                what = "is being written" if self._is_held else "torn by a crash: the next resume puts it aside"
-                self._findings.told("torn", f"what begins here {what}", path, line, byte)
+                what = "is being written" if self._is_held else "was torn by a crash: the next resume sets it aside"
+                self._findings.told("torn", f"the line that begins here {what}", path, line, byte)
             return True
         else:
             self._findings.damaged("line", _what_is_wrong(damage), path, line, byte)
@@ -195,10 +195,10 @@ class _Inspection:
         """A file that is shorter than what was durable."""
         if read_lock(self._folder).mark is None:
             if known.ends and not self._is_held:
-                self._findings.told("lock", "it tells nothing of what was durable", self._folder.lock)
+                self._findings.told("lock", "it does not say what was durable", self._folder.lock)
             return
         for path, size, held in known.shortfalls():
-            message = f"{size:,} bytes of it were durable and {held:,} are there: {size - held:,} are gone"
+            message = f"{size:,} bytes of it were durable, {held:,} remain: {size - held:,} are gone"
             self._findings.damaged("shorter", message, path)
 
     def _events(self) -> None:
@@ -212,7 +212,7 @@ class _Inspection:
                 except ValueError:
                     bad = True
                 if bad and raw.strip():
-                    self._findings.told("event", "no event; it is passed over", path, number, byte)
+                    self._findings.told("event", "not an event; skipped", path, number, byte)
                 byte += len(raw)
 
     def _others(self) -> None:
@@ -220,16 +220,16 @@ class _Inspection:
         wide = []
         for path in sorted(self._folder.path.iterdir()):
             if _LEFT.fullmatch(path.name):
-                self._findings.told("leftover", "left by a crash or a repair; no reader takes it for rows", path)
+                self._findings.told("leftover", "left by a crash or a repair; not read as rows", path)
             if path.lstat().st_mode & 0o077:
                 wide.append(path)
         if self._folder.path.stat().st_mode & 0o077:
             folder = self._folder.path
-            self._findings.told("permissions", f"others may enter it; chmod go= {self._folder.argument}", folder)
+            self._findings.told("permissions", f"other users may enter it: chmod go= {self._folder.argument}", folder)
         elif wide:
             wide = []  # nobody gets there
         for path in wide:
-            self._findings.told("permissions", "others may read or change it", path)
+            self._findings.told("permissions", "other users may read or change it", path)
 
 
 def _was_put_whole(path: Path) -> bool:
@@ -247,9 +247,9 @@ def _misplaced(row: dict[str, Any], lineage: Lineage, era: int) -> str | None:
     plan = lineage.eras[era].plan
     cell, repeat = divmod(row["index"], plan.repeats)
     if row["cell"] != plan.cells.cell(cell):
-        return f"its cell is {row['cell']}, and task {row['index']} is {plan.cells.cell(cell)}"
+        return f"its cell is {row['cell']}, but task {row['index']} is {plan.cells.cell(cell)}"
     if row["repeat"] != repeat + 1:
-        return f"its repeat is {row['repeat']}, and task {row['index']} is repeat {repeat + 1}"
+        return f"its repeat is {row['repeat']}, but task {row['index']} is repeat {repeat + 1}"
     return None
 
 
@@ -261,15 +261,15 @@ def _what_is_wrong(damage: Damage) -> str:
     if not raw:
         return "it is empty"
     if not raw.strip(b"\0"):
-        return f"it is {damage.size:,} zeros"
+        return f"it is {damage.size:,} zero bytes"
     if b"\0" in raw:
-        return f"it holds {raw.count(bytes(1)):,} zeros"
+        return f"it contains {raw.count(bytes(1)):,} zero bytes"
     if codec.is_sealed(raw):
-        return "its checksum fits, and it is no JSON object"
+        return "its checksum matches, but it is not a JSON object"
     if raw.endswith(b"\r"):
-        return "it ends in CR LF: something has rewritten the file"
+        return "it ends in CR LF: another program rewrote the file"
     if raw.count(START) > 1:
-        return "two rows are fused in it"
+        return "it holds two rows in one line"
     if damage.size <= _PEEK and not SEALED_END.search(raw):
-        return "it does not end as a row does"
-    return "its checksum does not fit"
+        return "its end is not the end of a row"
+    return "its checksum does not match"

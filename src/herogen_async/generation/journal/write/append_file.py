@@ -70,7 +70,7 @@ class AppendFile:
         file = self._opened()
         self._cut_back(file)
         if self._disk.size(file) != self.end:
-            raise OSError(errno.ESTALE, f"something else has changed {self.path.name}")
+            raise OSError(errno.ESTALE, f"another program changed {self.path.name}")
         # Set before, not after: whatever ends the write, the next append first cuts back what it may have left.
         self._torn = True
         try:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aiofiles.base import wrap
 
 from herogen_async.core.errors import DiskError
+from herogen_async.core.units import counted
 from herogen_async.generation.journal.write.protocol import Written
 from herogen_async.generation.journal.write.store import SEGMENT_BYTES, Batch, Store
 from herogen_async.generation.journal.write.syncs import Syncs
@@ -84,7 +85,7 @@ class JournalWriter:
             await self._close()
             raise DiskError(
                 f"{str(self._folder.path)!r} can't be written: {error.strerror}",
-                fix="make room, or change the files' owner or mode; nothing was asked",
+                fix="free some space, or change the files' owner or mode; nothing was requested",
             ) from error
 
     def row(self, line: bytes) -> None:
@@ -212,15 +213,15 @@ class JournalWriter:
             if self._syncs.error.errno == errno.ESTALE:
                 raise self._gone() from self._syncs.error
             raise DiskError(
-                f"the disk refused to make answers durable: {self._syncs.error.strerror}",
+                f"the disk could not make answers durable: {self._syncs.error.strerror}",
                 fix="mend the disk; the answers are written, but a power cut may take the last of them",
             ) from self._syncs.error
         self._acknowledge()
         # Every write and sync went well; yet another program may have cut or overwritten what lies there.
         if not self._store.is_whole:
             raise DiskError(
-                f"{str(self._folder.path)!r} does not hold what was written to it: something else has changed it",
-                fix="keep other programs out of the folder; herogen-async verify tells what is there",
+                f"{str(self._folder.path)!r} does not hold what was written to it: another program changed it",
+                fix="keep other programs out of the folder; herogen-async verify shows what is left",
             )
 
     async def _write_last(self) -> None:
@@ -238,22 +239,24 @@ class JournalWriter:
 
     def _gone(self) -> DiskError:
         place = spill(self._folder.path.name, [self._store.rows_in_doubt])
-        saved = f"; the last rows, which no sync had vouched for, are in {place}" if place is not None else ""
+        saved = f"; the last rows, not yet synced, are in {place}" if place is not None else ""
         return DiskError(
-            f"{str(self._folder.path)!r} was removed or replaced in mid-run, and what it held went with it{saved}",
-            fix="put the folder back, if there is a copy",
+            f"{str(self._folder.path)!r} was removed or replaced during the run, with all it held{saved}",
+            fix="restore the folder from a copy, if there is one",
         )
 
     def _lost(self, error: OSError) -> DiskError:
         held = [*self._writing.rows, *self._pending.rows]
         count = self.held
         place = spill(self._folder.path.name, held)
-        fix = "make room or mend the disk: only those are asked again"
+        fix = "free some space or mend the disk; only those are requested again"
         if place is not None:
             rows = self._store.rows_path
             put_back = f"cat {shlex.quote(str(place))} >> {shlex.quote(str(rows))}"
-            fix = f"make room or mend the disk; then `{put_back}`: nothing is asked again"
-        return DiskError(f"{count} rows could not be written to {str(self._folder.path)!r}: {error.strerror}", fix=fix)
+            fix = f"free some space or mend the disk; then `{put_back}`: nothing is requested again"
+        return DiskError(
+            f"can't write {counted(count, 'row')} to {str(self._folder.path)!r}: {error.strerror}", fix=fix
+        )
 
     async def _close(self) -> None:
         if self._timer is not None:

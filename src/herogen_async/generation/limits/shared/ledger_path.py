@@ -40,7 +40,7 @@ def open_ledger(
         why = str(error)
     on_notice(
         f"Limits are not shared with other processes on this machine: {why}. "
-        "HEROGEN_LIMITS_DIR names another folder for that."
+        "Set HEROGEN_LIMITS_DIR to use another folder."
     )
     return None
 

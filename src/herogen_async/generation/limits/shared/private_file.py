@@ -32,7 +32,7 @@ def _require_own_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, "it is no folder but a link", str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, "it is a link, not a folder", str(folder))
     if found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "it belongs to another user", str(folder))
     if found.st_mode & _WRITABLE_BY_OTHERS:
@@ -41,6 +41,6 @@ def _require_own_folder(folder: Path) -> None:
 
 def _require_own(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
