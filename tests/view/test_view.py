@@ -104,6 +104,12 @@ def test_a_servers_own_full_stop_is_not_doubled() -> None:
     assert ["Why: it serves 'm'.", "What to do: name it."] == lines[1:3]
 
 
+def test_a_fix_that_is_a_question_keeps_its_own_mark() -> None:
+    """A fix that ends with a question mark gets no full stop behind it."""
+    lines = summary_lines(replace(RUNNING, state="parked", reason="no connection", fix="is the server running?"))
+    assert "What to do: is the server running?" == lines[2]
+
+
 def test_a_dumb_terminal_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """With TERM=dumb the display prints plain progress lines instead of the panel."""
 

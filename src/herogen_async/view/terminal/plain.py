@@ -133,8 +133,9 @@ def summary_lines(report: RunReport) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    """With one full stop at its end; a server's own words may bring theirs."""
-    return sanitize(text).rstrip(". ") + "."
+    """With one mark at its end: its own question mark, else a full stop; a server's own words may bring theirs."""
+    text = sanitize(text).rstrip(". ")
+    return text if text.endswith("?") else text + "."
 
 
 def wake_line(wake_at: str, report: RunReport) -> str:
