@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -44,11 +44,39 @@ def handling(
             signal.signal(number, handler_before)
 
 
-def off_the_loop(work: Callable[[], _T]) -> _T:
-    """`work()`, which runs a loop of its own: here, or where a loop runs already (a notebook's), in a thread."""
+def run_here(work: Coroutine[Any, Any, _T], alone: Callable[[Coroutine[Any, Any, _T]], _T] = asyncio.run) -> _T:
+    """Run `work` to its end, for code that is not async: with `alone`, and where a loop runs already in a thread.
+
+    So it is in a notebook, whose stop button cancels `work` and raises KeyboardInterrupt when that has ended.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return work()
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
+        return alone(work)
+    loop, outcome = quickest_loop(), Future[_T]()
+    try:
+        threading.Thread(target=_run_on, args=(loop, work, outcome), name="herogen-work").start()
+        return outcome.result()
+    except KeyboardInterrupt:
+        with contextlib.suppress(RuntimeError):  # it has just ended, and the loop is closed
+            loop.call_soon_threadsafe(_cancel_all, loop)
+        wait([outcome])
+        raise
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], outcome: Future[_T]) -> None:
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            result = runner.run(work)
+    except BaseException as error:  # whoever waits gets it
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if not tasks:  # it has not begun yet
+        loop.call_soon(_cancel_all, loop)

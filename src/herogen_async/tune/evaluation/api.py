@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from herogen_async.core.event_loop import off_the_loop
 from herogen_async.generation.observer import SILENT
 from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
 from herogen_async.tune.evaluation.records import Evaluation
@@ -26,4 +25,4 @@ def evaluate(
     InputError, LocalModelError, EndpointRefused.
     """
     tuned = find_tuned(model) if isinstance(model, str) else model
-    return off_the_loop(lambda: evaluate_tuned(tuned, observer=watch or SILENT, answers=answers, seed=seed))
+    return evaluate_tuned(tuned, observer=watch or SILENT, answers=answers, seed=seed)

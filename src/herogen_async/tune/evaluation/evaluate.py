@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
+from herogen_async.core.event_loop import run_here
 from herogen_async.data.charts import NO_MATPLOTLIB
 from herogen_async.data.charts.evaluation_chart import Bar, draw_evaluation
 from herogen_async.generation.observer import SILENT, Observer
@@ -56,7 +56,7 @@ def evaluate_tuned(
     how = Asking(seed=seed)
     observer.notice(f"Evaluating {tuned.name!r} and its base on {answers} {questions.source}.")
     both = _Both(tuned.folder / FOLDER)
-    asyncio.run(_ask_both(target, questions, how, both, observer=observer))
+    run_here(_ask_both(target, questions, how, both, observer=observer))
     both.notes += notes
     return _written(tuned, questions, how, both)
 

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar, Unpack
 
 from herogen_async.core.errors import Interrupted
-from herogen_async.core.event_loop import handling
+from herogen_async.core.event_loop import handling, run_here
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.observer import SILENT, Guarded
 from herogen_async.tune.finetune.existing import settings_of
@@ -79,7 +79,7 @@ def finetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResu
     detached.
     """
     try:
-        return _detachable(afinetune(target, **options))
+        return run_here(afinetune(target, **options), alone=_detachable)
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise Interrupted(
             "detached: anything already started continues; nothing was cancelled",

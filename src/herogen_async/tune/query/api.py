@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -10,7 +9,7 @@ from typing import Annotated, Any, TypeAlias, TypedDict, Unpack
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointRefused
-from herogen_async.core.event_loop import off_the_loop
+from herogen_async.core.event_loop import run_here
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
@@ -90,7 +89,7 @@ def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions])
     `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
     question is a text, or a dict of the attributes. Raises as `aquery`.
     """
-    return off_the_loop(lambda: asyncio.run(aquery(model, questions, **options)))
+    return run_here(aquery(model, questions, **options))
 
 
 def _with_the_rest(replies: list[Reply], prompts: list[str], samples: int, error: EndpointRefused) -> list[Reply]:
