@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from herogen_async.data.dataset import assemble, export, rows
     from herogen_async.data.dataset import failures as errors
     from herogen_async.data.prepare import inferred_recipe, prepare
-    from herogen_async.generation.forecast import plan
+    from herogen_async.generation.forecast.look_ahead import plan
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, aresume, arun, resume, run, status
@@ -56,7 +56,7 @@ _HOME = {
     "RunReport": "generation.report",
     "errors": "data.dataset",
     "evaluate": "tune.evaluation.api",
-    "plan": "generation.forecast",
+    "plan": "generation.forecast.look_ahead",
     **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
     **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),

@@ -11,7 +11,8 @@ import pytest
 from herogen_async.cli.plan_command import plan_lines
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
-from herogen_async.generation.forecast import Forecast, forecast_of
+from herogen_async.generation.forecast.forecast import Forecast
+from herogen_async.generation.forecast.look_ahead import forecast_of
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import herogen_async
-from herogen_async.generation.forecast import PlanOptions
+from herogen_async.generation.forecast.look_ahead import PlanOptions
 from herogen_async.generation.session import ResumeOptions, RunOptions
 from herogen_async.generation.settings import RUN_SETTINGS
 from herogen_async.tune.finetune import FinetuneKeywords

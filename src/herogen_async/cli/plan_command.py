@@ -15,7 +15,7 @@ from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import as_words, changed_options
 
 if TYPE_CHECKING:
-    from herogen_async.generation.forecast import Forecast
+    from herogen_async.generation.forecast.forecast import Forecast
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
 
@@ -42,7 +42,7 @@ def plan(
     **settings: Any,
 ) -> None:
     """Show what a run would keep, request and cost. Nothing is written or sent."""
-    from herogen_async.generation.forecast import forecast_of
+    from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
 
     if run is None and spec is not None and _is_run(spec):

@@ -11,15 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, Weights
-from herogen_async.generation.endpoint.target import EMBEDDED, ApiKey, Server, choose_server, is_embedded, is_openai
+from herogen_async.generation.endpoint.target import (
+    EMBEDDED,
+    EMBEDDED_TIMEOUT_S,
+    MOST_SLOTS,
+    ApiKey,
+    Server,
+    choose_server,
+    is_embedded,
+    is_openai,
+)
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
+
+if TYPE_CHECKING:  # a run at a server loads nothing of the embedded model
+    from herogen_async.generation.endpoint.embedded import Weights
 
 # What the built-in spec asks of the embedded model instead: a model of that size is noisy at the seed's temperature of
 # 1, describes better when it is chatted to, and would ramble to the limit of 500. A user's own spec is never touched.

@@ -13,6 +13,8 @@ from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
 
 OPENAI_URL = "https://api.openai.com/v1"
 EMBEDDED = "embedded"
+MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
+EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
 
 _hide = Redactor()
 

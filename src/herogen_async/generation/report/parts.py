@@ -1,7 +1,7 @@
 """The parts of a report: small frozen records, each figure in one of them and nowhere else.
 
 A report inherits them all, so `report.done` is typed, and a function may take one part; so they have no slots. The
-order of the parts, and of the figures in them, is that of `--json`.
+order of the parts, and of the figures in them, is that of `--json`. No part is made alone, so none has an `__init__`.
 """
 
 # ruff: noqa: RUF009 - what is called here makes the fields
@@ -21,7 +21,7 @@ def _eta_s(moment: SessionMoment) -> float | None:
     return moment.pending / moment.rows_per_s if knows else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunHead:
     """Which run, and how it stands: `running`, `done`, `failed_rows`, `interrupted`, `parked` or `stopped`."""
 
@@ -29,7 +29,7 @@ class RunHead:
     state: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunCounts:
     """Tasks, over all sessions. `grid` is their number without a limit."""
 
@@ -43,7 +43,7 @@ class RunCounts:
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunRates:
     """How fast the running session is; `elapsed_s` is the time of all sessions together.
 
@@ -77,7 +77,7 @@ class RunRates:
     binding_shares: dict[str, float] = one_session({}, lambda moment: shares_of(moment.counters.binding))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunLimits:
     """The limits that hold, given and told by the server; how many calls may be in flight; how long they take.
 
@@ -89,7 +89,7 @@ class RunLimits:
     latency_ms: dict[str, float] = one_session({}, lambda moment: latency_quantiles(moment.counters))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunMoney:
     """Tokens as the servers count them, and USD, over all sessions; unknown is None, and not zero.
 
@@ -103,7 +103,7 @@ class RunMoney:
     budget: float | None = given(None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunAnswers:
     """What came back: errors by class, the servers' words for how answers ended; and in how many seconds the rest."""
 
@@ -117,7 +117,7 @@ class RunAnswers:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunTarget:
     """Who answers."""
 
@@ -126,7 +126,7 @@ class RunTarget:
     base_url: str | None = given(None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunEnd:
     """What it still waits for, why it stopped, and what comes next.
 

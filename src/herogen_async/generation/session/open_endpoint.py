@@ -9,11 +9,6 @@ from functools import partial
 
 from herogen_async.core.errors import EndpointError, InputError
 from herogen_async.generation.endpoint import Resizable
-from herogen_async.generation.endpoint.embedded import (
-    DESCRIPTION,
-    open_embedded,
-    weights_in_thread,
-)
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.limits import estimate_tokens
@@ -28,6 +23,11 @@ UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets 
 async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
     """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
     if request.server is None:
+        from herogen_async.generation.endpoint.embedded import (  # noqa: PLC0415 - a run at a server loads none of it
+            DESCRIPTION,
+            weights_in_thread,
+        )
+
         weights = await weights_in_thread(request.weights, notifier.weights)
         if request.pinned is not None and request.pinned != weights.sha256:
             raise InputError(
@@ -52,6 +52,8 @@ async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], Non
         async with _client(ready.request, ready.model, ready.request.server) as endpoint:
             yield endpoint
         return
+    from herogen_async.generation.endpoint.embedded import open_embedded  # noqa: PLC0415 - as above
+
     embedded = open_embedded(
         ready.weights,
         lambda server: _client(ready.request, ready.model, server),

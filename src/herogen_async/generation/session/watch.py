@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.report import RunReport
+
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 RunObserver: TypeAlias = Observer[CallEnded, RunReport]
 

@@ -13,12 +13,11 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
 from herogen_async.generation.endpoint import ModelServer, Request
 from herogen_async.generation.endpoint.embedded import (
-    EMBEDDED_TIMEOUT_S,
     open_embedded,
     weights_in_thread,
 )
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
-from herogen_async.generation.endpoint.target import Server, is_openai
+from herogen_async.generation.endpoint.target import EMBEDDED_TIMEOUT_S, Server, is_openai
 from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
 from herogen_async.generation.engine.gate import window_fuse
 from herogen_async.generation.engine.sharing import shared_ledger

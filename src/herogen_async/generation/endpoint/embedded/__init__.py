@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from herogen_async.generation.endpoint.embedded.adapter_file import BASE, TUNED
 from herogen_async.generation.endpoint.embedded.fetch import SMOLLM2, WeightsSource
-from herogen_async.generation.endpoint.embedded.open_embedded import EMBEDDED_TIMEOUT_S, MOST_SLOTS, open_embedded
+from herogen_async.generation.endpoint.embedded.open_embedded import open_embedded
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
 from herogen_async.generation.endpoint.embedded.weights import (
     Weights,
@@ -25,8 +25,6 @@ DESCRIPTION = (
 __all__ = [
     "BASE",
     "DESCRIPTION",
-    "EMBEDDED_TIMEOUT_S",
-    "MOST_SLOTS",
     "SMOLLM2",
     "TUNED",
     "EmbeddedServer",

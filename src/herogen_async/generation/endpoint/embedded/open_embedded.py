@@ -11,10 +11,7 @@ from herogen_async.core.errors import ConnectionFailed, EndpointRefused, LocalMo
 from herogen_async.generation.endpoint import Completion, ModelServer, Request
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
 from herogen_async.generation.endpoint.embedded.weights import Weights
-from herogen_async.generation.endpoint.target import Server
-
-MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
-EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
+from herogen_async.generation.endpoint.target import MOST_SLOTS, Server
 
 
 @contextlib.asynccontextmanager
