@@ -13,6 +13,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from herogen_async.core.errors import (
+        DamageError,
+        DiskError,
+        EndpointError,
+        EndpointRefused,
+        HerogenError,
+        InputError,
+        Interrupted,
+        LocalModelError,
+        RunFolderError,
+        RunInUse,
+        SpecError,
+    )
     from herogen_async.data.dataset import assemble, export, rows
     from herogen_async.data.dataset import failures as errors
     from herogen_async.data.prepare import inferred_recipe, prepare
@@ -27,10 +40,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallEnded",
+    "DamageError",
+    "DiskError",
+    "EndpointError",
+    "EndpointRefused",
+    "HerogenError",
+    "InputError",
+    "Interrupted",
+    "LocalModelError",
     "Observer",
+    "RunFolderError",
+    "RunInUse",
     "RunReport",
     "Sampling",
     "Spec",
+    "SpecError",
     "Watch",
     "afinetune",
     "aquery",
@@ -53,6 +77,22 @@ __all__ = [
 
 # Imported at the first use: `import herogen_async` and `herogen-async --help` stay instant.
 _HOME = {
+    **dict.fromkeys(
+        (
+            "DamageError",
+            "DiskError",
+            "EndpointError",
+            "EndpointRefused",
+            "HerogenError",
+            "InputError",
+            "Interrupted",
+            "LocalModelError",
+            "RunFolderError",
+            "RunInUse",
+            "SpecError",
+        ),
+        "core.errors",
+    ),
     "RunReport": "generation.report",
     "errors": "data.dataset",
     "evaluate": "tune.evaluation.api",

@@ -11,7 +11,7 @@ import pytest
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointRefused, InputError, ParkReason
 from herogen_async.core.limits import Limits
-from herogen_async.generation.engine import Outcome
+from herogen_async.generation.engine.in_order import Outcome
 from herogen_async.generation.observer import Observer
 from herogen_async.tune.query import Answer, Asking, Reply, each, open_model, query, target_of
 from herogen_async.tune.query.model_session import _Pairing, _Question

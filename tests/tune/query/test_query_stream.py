@@ -24,8 +24,8 @@ from herogen_async.core.errors import (
 )
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.engine import Counters, Deadline, Gate, InOrder, Lane, OrderPlace, Outcome
-from herogen_async.generation.engine.in_order import AHEAD
+from herogen_async.generation.engine import Counters, Deadline, Gate, Lane
+from herogen_async.generation.engine.in_order import AHEAD, InOrder, OrderPlace, Outcome
 from herogen_async.generation.limits import Admission
 from herogen_async.generation.retry import Triage
 from herogen_async.tune.query import questions_of

@@ -3,7 +3,6 @@
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.engine import Engine, Stopped
 from herogen_async.generation.engine.gate import Gate
-from herogen_async.generation.engine.in_order import InOrder, OrderPlace, Outcome
 from herogen_async.generation.engine.inflight_calls import Deadline
 from herogen_async.generation.engine.lane import Lane, Sink
 from herogen_async.generation.engine.process_tuning import allow_open_files, tuned_for_throughput
@@ -13,10 +12,7 @@ __all__ = [
     "Deadline",
     "Engine",
     "Gate",
-    "InOrder",
     "Lane",
-    "OrderPlace",
-    "Outcome",
     "Sink",
     "Stopped",
     "Straggler",
