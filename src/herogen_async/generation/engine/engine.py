@@ -81,6 +81,7 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._observer = observer
+        self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
         self._disk_patience: asyncio.TimerHandle | None = None
@@ -167,7 +168,7 @@ class Engine:
 
     def sending(self, pending: PendingCall[Call]) -> None:
         """The frontier moves before the call goes: after a kill whatever was sent is known to have been."""
-        self._observer.call_started(pending.call.index)
+        self._call_started(pending.call.index)
 
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""

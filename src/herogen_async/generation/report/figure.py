@@ -10,8 +10,9 @@ A new figure is one more field: what is published, kept and folded follows from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from herogen_async.generation.engine import Counters
@@ -117,11 +118,21 @@ def given(empty: V, *, is_published: bool = False, is_shown: bool = True) -> V:
     return cast(V, _declared(FigureSource(is_published=is_published, is_shown=is_shown), empty))
 
 
-def figures(report: type) -> Iterator[Figure]:
+def figures(report: type) -> tuple[Figure, ...]:
     """All figures of a report's class, in their order."""
-    for each in fields(report):
-        empty = each.default if each.default_factory is MISSING else each.default_factory()
-        yield Figure(each.name, each.metadata.get(_SOURCE, FigureSource()), empty)
+    return _figures(report)
+
+
+@cache  # they are asked for several times a second
+def _figures(report: type) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(
+            each.name,
+            each.metadata.get(_SOURCE, FigureSource()),
+            each.default if each.default_factory is MISSING else each.default_factory(),
+        )
+        for each in fields(report)
+    )
 
 
 def _declared(source: FigureSource, empty: object) -> Any:
