@@ -24,8 +24,8 @@ OLD = small_spec(values=2)  # 8 tasks
 MORE = OLD.replace(attributes={"age": ["21", "5", "20"], "gender": ["woman", "man"]})  # 12
 
 
-def look(spec: Spec | None, run: Path | None, *, wish: ServerChoice | None = None, **settings: Any) -> Forecast:
-    return forecast_of(spec, run, wish=wish or ServerChoice(), settings=settings)
+def look(spec: Spec | None, run: Path | None, *, choice: ServerChoice | None = None, **settings: Any) -> Forecast:
+    return forecast_of(spec, run, choice=choice or ServerChoice(), settings=settings)
 
 
 def counts(found: Forecast) -> tuple[int, int, int, int, int]:
@@ -135,7 +135,7 @@ def test_plan_with_stale_answers_also_offers_to_regenerate_them(begun: WrittenRu
 def test_plan_refuses_the_endpoint_that_run_refuses(begun: WrittenRun) -> None:
     """An unknown endpoint is refused by `plan` with the same error that `run` gives."""
     with pytest.raises(InputError, match="unknown endpoint 'bogus'"):
-        look(None, begun.path, wish=ServerChoice(endpoint="bogus"))
+        look(None, begun.path, choice=ServerChoice(endpoint="bogus"))
 
 
 def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
@@ -155,14 +155,14 @@ def test_a_limit_counts_only_the_first_tasks(begun: WrittenRun) -> None:
 @pytest.mark.parametrize("was_embedded", [True, False])
 def test_p7_a_server_and_the_embedded_model_are_not_one_run(begun: WrittenRun, was_embedded: bool) -> None:
     """A run begun on a server can't continue on the embedded model, nor the other way round."""
-    wish = ServerChoice(model="embedded")
+    choice = ServerChoice(model="embedded")
     if was_embedded:
-        wish = ServerChoice("http://127.0.0.1:1/v1", model=MODEL)
+        choice = ServerChoice("http://127.0.0.1:1/v1", model=MODEL)
         held = read_manifest(begun.folder)
         write_manifest(begun.folder, replace(held, base_url=None, weights={"file": "embedded", "sha256": "0" * 64}))
         assert (5, 2, 0, 1, 0) == counts(look(OLD, begun.path))
     with pytest.raises(RunFolderError, match="the weights changed"):
-        look(OLD, begun.path, wish=wish)
+        look(OLD, begun.path, choice=choice)
 
 
 def test_a_grid_of_10_to_the_12_cells_is_planned_without_a_walk(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_grid_of_10_to_the_12_cells_is_planned_without_a_walk(tmp_path: Path) 
 
 def test_plan_estimates_tokens_but_invents_no_time_or_price() -> None:
     """Plan estimates tokens; time and price stay unknown when there is nothing to derive them from."""
-    told = look(OLD, None, wish=ServerChoice("http://127.0.0.1:1/v1")).as_dict()
+    told = look(OLD, None, choice=ServerChoice("http://127.0.0.1:1/v1")).as_dict()
     assert {
         "requests": 8,
         "prompt_tokens": 120,  # a quarter of 28 bytes, and 8, of each of 8

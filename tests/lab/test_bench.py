@@ -37,7 +37,7 @@ from herogen_async.lab.bench import (
 )
 from herogen_async.lab.bench.bench_rows import repeated, varied
 from herogen_async.lab.bench.figures import measured_from, moment_of, permitted_per_s, steady_rate
-from herogen_async.lab.bench.grid_forecast import FirstAnswers, changes, outlook_from
+from herogen_async.lab.bench.grid_forecast import FirstAnswers, changes, forecast_from
 from herogen_async.lab.bench.server_process import _arguments
 from herogen_async.lab.bench.signals import all_as_ctrl_c, signals_later
 from herogen_async.lab.bench.summary import (
@@ -45,7 +45,7 @@ from herogen_async.lab.bench.summary import (
     advice_lines,
     bench_run_command,
     best_raise,
-    outlook_lines,
+    forecast_lines,
     plain_table,
     tables,
 )
@@ -330,7 +330,7 @@ def test_a_large_grid_is_extrapolated_from_its_steady_rate() -> None:
     assert 6000.0 == pytest.approx(found.duration_s)
     assert found.is_extrapolated
     assert found.simulated <= 400 + 10
-    assert "extrapolated from the first 4" in outlook_lines(found, [])[0]
+    assert "extrapolated from the first 4" in forecast_lines(found, [])[0]
 
 
 @pytest.mark.parametrize("enforce", ["bucket-minute", "bucket-second", "sliding-minute", "window-minute"])
@@ -371,7 +371,7 @@ def test_a_raise_buys_what_it_buys() -> None:
     assert 0.0 == pytest.approx(found["12,000 requests a minute"].saved_s, abs=0.5)
     assert 15.0 == pytest.approx(found["a concurrency of 20"].saved_s, abs=0.5)
     assert 15.0 == pytest.approx(found["a latency of 500 ms"].saved_s, abs=0.5)
-    lines = outlook_lines(outlook, list(found.values()))
+    lines = forecast_lines(outlook, list(found.values()))
     assert f"Limited by: {BINDS['concurrency']}." in lines
     assert any(line.startswith("With 12,000 requests a minute: ") and line.endswith(" (no gain).") for line in lines)
     # Half the latency would save as much, and nobody can ask for it.
@@ -383,15 +383,15 @@ def test_a_raise_buys_what_it_buys() -> None:
 
 def test_twice_a_concurrency_that_was_never_in_use_is_not_even_tried() -> None:
     """A concurrency that was never fully used isn't doubled in the search for gains."""
-    outlook = outlook_from(Cell(64, SETTING), 10, FirstAnswers((1.0, 2.0), True, 5, 0, {"requests": 100.0}))
+    outlook = forecast_from(Cell(64, SETTING), 10, FirstAnswers((1.0, 2.0), True, 5, 0, {"requests": 100.0}))
     assert {"a concurrency of 128": None} == {what: cell for what, cell in changes(outlook) if cell is None}
 
 
 def test_what_is_waited_for_is_not_the_tail_and_a_burst_is_no_promise() -> None:
     """The forecast names the limit behind the tail and never extrapolates faster than that limit allows."""
     seen = FirstAnswers(tuple(float(i) for i in range(1, 101)), False, 4, 0, {"tail": 60.0, "concurrency": 40.0})
-    assert "concurrency" == outlook_from(Cell(4, SETTING), 1000, seen).binding
-    capped = outlook_from(Cell(4, SETTING), 1000, replace(seen, most_per_s={"requests": 0.5}))
+    assert "concurrency" == forecast_from(Cell(4, SETTING), 1000, seen).binding
+    capped = forecast_from(Cell(4, SETTING), 1000, replace(seen, most_per_s={"requests": 0.5}))
     assert ("requests", 100 + 900 / 0.5) == (capped.binding, capped.duration_s)
 
 

@@ -190,16 +190,16 @@ def _foresee(
     from herogen_async.core.codec import dumps
     from herogen_async.generation.run_folder import publish
     from herogen_async.lab.bench import foresee, raises
-    from herogen_async.lab.bench.summary import OUTLOOK_HEADINGS, best_raise, outlook_lines, outlook_rows
+    from herogen_async.lab.bench.summary import FORECAST_HEADINGS, best_raise, forecast_lines, forecast_rows
     from herogen_async.specs.sources.cells import cells_from
 
     wanted = cells_from(spec.attributes).size * spec.repeats if rows is None else rows
     outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
     quickest = min(outlooks, key=lambda each: each.duration_s)
     if len(outlooks) > 1:
-        _print_table(OUTLOOK_HEADINGS, outlook_rows(outlooks), json)
+        _print_table(FORECAST_HEADINGS, forecast_rows(outlooks), json)
     found = raises(spec, quickest, simulated)
-    for line in outlook_lines(quickest, found):
+    for line in forecast_lines(quickest, found):
         (say if json else out)(line)
     value = {
         "outlooks": [each.as_dict() for each in outlooks],

@@ -47,9 +47,9 @@ def plan(
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
-    wish = ServerChoice(base_url, endpoint, model)
-    found = forecast_of(spec, run, wish=wish, settings=settings)
-    step, *others = next_steps(found, spec, wish, settings)
+    choice = ServerChoice(base_url, endpoint, model)
+    found = forecast_of(spec, run, choice=choice, settings=settings)
+    step, *others = next_steps(found, spec, choice, settings)
     if json:
         print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})
         return
@@ -132,7 +132,7 @@ def _price(found: Forecast) -> str:
     return f"Price: {rates} ({found.price.source})."
 
 
-def next_steps(found: Forecast, spec: str | None, wish: ServerChoice, settings: Mapping[str, Any]) -> list[str]:
+def next_steps(found: Forecast, spec: str | None, choice: ServerChoice, settings: Mapping[str, Any]) -> list[str]:
     """The command that does what was planned; where stale answers would stay, also the one that asks them again.
 
     `settings` are those that were given.
@@ -143,7 +143,7 @@ def next_steps(found: Forecast, spec: str | None, wish: ServerChoice, settings: 
     held = changed_options(RUN_SETTINGS, found.settings) if of_folder else {}
     asking = [*_run_command(found, spec), *as_words(RUN_SETTINGS, {**held, **settings}), *found.flags]
     step = asking
-    if found.folder is not None and spec is None and not found.changes and wish.base_url is None:
+    if found.folder is not None and spec is None and not found.changes and choice.base_url is None:
         step = ["herogen-async", "resume", found.folder.argument, *as_words(RUN_SETTINGS, settings)]
     steps = [step]
     if found.stale.requests and found.may_keep_stale:
@@ -163,7 +163,7 @@ def _run_command(found: Forecast, spec: str | None) -> list[str]:
         words.append("SPEC")  # a run doesn't know the file that its spec came from
     if found.folder is not None:
         words += ["--run", found.folder.argument]
-    return [*words, *as_words(SERVER_OPTIONS, asdict(found.wish))]
+    return [*words, *as_words(SERVER_OPTIONS, asdict(found.choice))]
 
 
 def _is_run(text: str) -> bool:

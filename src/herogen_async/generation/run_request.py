@@ -118,7 +118,7 @@ def new_request(
     timeout_s: float | None,
     settings: Settings,
 ) -> RunRequest:
-    """A request from a caller's wishes. Raises InputError."""
+    """A request from a caller. Raises InputError."""
     check_settings(settings)
     check_endpoint(endpoint)
     wanted = read_spec(spec)

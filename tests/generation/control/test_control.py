@@ -355,10 +355,10 @@ def test_before_anything_is_asked_there_is_nothing_to_control(tmp_path: Path) ->
 async def test_a_sleeping_run_is_ended_by_drain_and_refuses_settings(folder: RunFolder) -> None:
     """A run that sleeps until it can go on is ended by drain and refuses new settings."""
     at_work = AtWork()
-    nap = at_work.nap = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
+    scheduled = at_work.scheduled = ScheduledResume(MonotonicClock(), lambda _: None, lambda _: None)
     steering = a_steering(folder, at_work)
     parked = RunReport(run="r", state="parked", total=9, done=1, failed=0, pending=8, wake_in_s=3600.0)
-    goes_on = asyncio.ensure_future(nap.until_it_can_go_on(parked, lambda _: None))
+    goes_on = asyncio.ensure_future(scheduled.until_it_can_go_on(parked, lambda _: None))
     await asyncio.sleep(0)
     assert "asleep" == steering.answer(Command("status"))["state"]
     with pytest.raises(InputError, match="asleep until it can continue"):

@@ -42,7 +42,7 @@ def test_without_a_key_or_url_a_real_model_answers(tmp_path: Path, weights: Weig
     """With neither key nor URL, the embedded model answers, is named, and its limits are stated."""
     result = herogen_child("run", "--limit", "1", "--json", cwd=tmp_path)
     assert 0 == result.returncode, result.stderr
-    assert "not for a product's data" in result.stderr
+    assert "not for production data" in result.stderr
     assert "max_tokens 200" in result.stderr
     report = last_json(result.stdout)
     assert (1, "done", None, weights.name) == tuple(report[name] for name in ("done", "state", "base_url", "model"))
@@ -85,4 +85,4 @@ def test_other_weights_are_never_mixed_into_a_run(tmp_path: Path, weights: Weigh
         file.write(b"\0" * 32)
     second = herogen("resume", "small", cwd=tmp_path)
     assert 2 == second.returncode
-    assert "other weights" in second.stderr
+    assert "different weights" in second.stderr

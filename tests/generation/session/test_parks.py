@@ -18,15 +18,15 @@ from herogen_async.core.errors import EndpointRefused, ParkReason, RateLimited
 from herogen_async.core.limits import DAY_S, Reading
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.retry import (
-    FRUITLESS_NAPS,
-    LONGEST_FRUITLESS_NAP_S,
+    FRUITLESS_WAITS,
+    LONGEST_FRUITLESS_WAIT_S,
     RATE_LIMIT_PATIENCE_S,
-    SHORTEST_NAP_S,
+    SHORTEST_RESUME_WAIT_S,
     WAKE_MARGIN_S,
     Park,
     Retry,
     Triage,
-    nap_s,
+    resume_wait_s,
 )
 from herogen_async.generation.run_request import new_request
 from herogen_async.generation.session import Session, Watch, scheduled_resume
@@ -164,19 +164,19 @@ def test_a_429_for_hours_is_tried_once_more_and_then_parks() -> None:
 
 
 def test_a_nap_lasts_as_long_as_asked_and_is_never_too_short() -> None:
-    """A nap is as long as the server asks, and never so short that all it does is restart."""
-    assert 5 * HOUR_S + WAKE_MARGIN_S == nap_s(5 * HOUR_S, 0)
-    assert SHORTEST_NAP_S == nap_s(34.0, 0)
-    assert None is nap_s(None, 0)
+    """A wait is as long as the server asks, and never so short that all it does is restart."""
+    assert 5 * HOUR_S + WAKE_MARGIN_S == resume_wait_s(5 * HOUR_S, 0)
+    assert SHORTEST_RESUME_WAIT_S == resume_wait_s(34.0, 0)
+    assert None is resume_wait_s(None, 0)
 
 
 def test_fruitless_naps_grow_and_end_after_over_a_day() -> None:
     """Naps without an answer grow to a maximum, sum to more than a day, and then end."""
-    naps = [nap_s(34.0, fruitless) for fruitless in range(FRUITLESS_NAPS + 1)]
-    assert None is naps.pop()
-    seconds = [nap for nap in naps if nap is not None]
+    waits = [resume_wait_s(34.0, fruitless) for fruitless in range(FRUITLESS_WAITS + 1)]
+    assert None is waits.pop()
+    seconds = [wait for wait in waits if wait is not None]
     assert sorted(seconds) == seconds
-    assert LONGEST_FRUITLESS_NAP_S == seconds[-1]
+    assert LONGEST_FRUITLESS_WAIT_S == seconds[-1]
     assert sum(seconds) > DAY_S
 
 
@@ -186,19 +186,19 @@ PARKED = RunReport("runs/x", "parked", total=9, done=3, failed=0, pending=6, wak
 
 
 class Sleeper:
-    """A nap in virtual time, and all that it told."""
+    """A sleep in virtual time, and all that it told."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.notices: list[str] = []
         self.reports: list[RunReport] = []
         self.published: list[dict[str, Any]] = []
-        self.nap = scheduled_resume.ScheduledResume(self.clock, self.notices.append, self.reports.append)
+        self.scheduled = scheduled_resume.ScheduledResume(self.clock, self.notices.append, self.reports.append)
 
     async def sleep(self, parked: RunReport = PARKED) -> tuple[bool, float]:
         """Whether it goes on, and how long it slept."""
         began_s = self.clock.now()
-        goes_on = await self.nap.until_it_can_go_on(parked, self.published.append)
+        goes_on = await self.scheduled.until_it_can_go_on(parked, self.published.append)
         return goes_on, self.clock.now() - began_s
 
 
@@ -223,11 +223,11 @@ def test_a_sleep_ends_at_once_on_request() -> None:
 
     async def main() -> None:
         sleeper = Sleeper()
-        asyncio.get_running_loop().call_later(100, sleeper.nap.end)
+        asyncio.get_running_loop().call_later(100, sleeper.scheduled.end)
         goes_on, slept_s = await sleeper.sleep()
         assert not goes_on
         assert pytest.approx(100) == slept_s
-        assert sleeper.nap.ended
+        assert sleeper.scheduled.ended
 
     run_virtual(main())
 
@@ -249,10 +249,10 @@ def test_sleeps_without_an_answer_end_in_a_park(monkeypatch: pytest.MonkeyPatch)
 
     async def main() -> None:
         sleeper = Sleeper()
-        naps = 0
+        waits = 0
         while (await sleeper.sleep())[0]:
-            naps += 1
-        assert FRUITLESS_NAPS == naps
+            waits += 1
+        assert FRUITLESS_WAITS == waits
         assert "without an answer" in sleeper.notices[-1]
 
     run_virtual(main())

@@ -37,7 +37,7 @@ from herogen_async.generation.engine.ticker import Tick
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
-from herogen_async.generation.retry import DAY_NAP_S, Others, Park, Retry, Streak, Triage
+from herogen_async.generation.retry import DAY_WAIT_S, Others, Park, Retry, Streak, Triage
 
 QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
 RETRIES_PER_WORKER = 4
@@ -258,7 +258,7 @@ class Lane(Generic[C]):
             ParkReason.DAY_LIMIT,
             f"the day's limit is used up ({' and '.join(long)})",
             "wait: it renews gradually, fully within a day; or set a higher limit",
-            DAY_NAP_S,
+            DAY_WAIT_S,
         )
 
 

@@ -20,7 +20,7 @@ class Forecast:
     """What is to be asked, and what it takes. `kept` is None where there is no run yet.
 
     `new` and `stale` are the tasks within the settings' limit that have no answer, or one of another generation alone.
-    `model` is empty where the server is to be asked for it. `wish` is what `run` has to be told to ask the same.
+    `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
     """
 
     plan: Plan
@@ -34,7 +34,7 @@ class Forecast:
     changes: tuple[str, ...] = ()
     kept: Kept | None = None
     keeps_stale: bool = False
-    wish: ServerChoice = field(default_factory=ServerChoice)
+    choice: ServerChoice = field(default_factory=ServerChoice)
 
     def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
         """USD that it would cost as answers were so far, and at most; None where that is not known."""

@@ -57,15 +57,15 @@ def plan(
     `runs/`. Nothing is written. Raises InputError, RunFolderError, DamageError.
     """
     check_keywords(options, PlanOptions)
-    wish = ServerChoice(options.get("base_url"), options.get("endpoint"), options.get("model"))
-    return forecast_of(spec, run, wish=wish, settings={name: options.get(name) for name in RUN_SETTINGS})
+    choice = ServerChoice(options.get("base_url"), options.get("endpoint"), options.get("model"))
+    return forecast_of(spec, run, choice=choice, settings={name: options.get(name) for name in RUN_SETTINGS})
 
 
 def forecast_of(
     spec: SpecSource,
     run: str | os.PathLike[str] | None,
     *,
-    wish: ServerChoice,
+    choice: ServerChoice,
     settings: Mapping[str, Any],
 ) -> Forecast:
     """What `run SPEC --run RUN` would do, or for a run alone `resume RUN`; nothing is written, nothing sent.
@@ -73,14 +73,14 @@ def forecast_of(
     Raises InputError, RunFolderError, DamageError.
     """
     at = MonotonicClock().wall()
-    check_endpoint(wish.endpoint)
+    check_endpoint(choice.endpoint)
     if run is None:
-        request = _fresh_request(spec, wish, settings)
+        request = _fresh_request(spec, choice, settings)
         ready = Ready(request, request.model or (EMBEDDED if request.server is None else ""))
-        return replace(estimated(priced(ready, at), {}), wish=wish)
+        return replace(estimated(priced(ready, at), {}), choice=choice)
     folder = existing_run(run)
     held = read_manifest(folder)
-    ready = _ready_to_go_on(spec, held, folder, wish=wish, settings=settings)
+    ready = _ready_to_go_on(spec, held, folder, choice=choice, settings=settings)
     # Which weights it would be is for `run` to find out: their file may be large, or not there yet.
     weights = (held.weights or {"sha256": ""}) if ready.request.server is None else None
     fresh = replace(manifest_of(ready, ready.plan(), at), weights=weights)
@@ -89,18 +89,18 @@ def forecast_of(
         estimated(priced(ready, at), last_figures(read_events(folder)), kept_by(folder, followed(folder, held, fresh))),
         changes=tuple(differences(held, fresh)),
         keeps_stale=held.keeps_stale,
-        wish=_wish_of(ready, wish),
+        choice=_choice_of(ready, choice),
     )
 
 
-def _fresh_request(spec: SpecSource, wish: ServerChoice, settings: Mapping[str, Any]) -> RunRequest:
-    url = wish.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+def _fresh_request(spec: SpecSource, choice: ServerChoice, settings: Mapping[str, Any]) -> RunRequest:
+    url = choice.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
     return new_request(
         spec,
         run=None,
         base_url=url,
-        endpoint=wish.endpoint,
-        model=wish.model,
+        endpoint=choice.endpoint,
+        model=choice.model,
         api_key=None if url is None else _NO_KEY,
         timeout_s=settings.get("timeout_s"),
         settings=changed_settings(Settings(), settings),
@@ -112,17 +112,17 @@ def _ready_to_go_on(
     held: Manifest,
     folder: RunFolder,
     *,
-    wish: ServerChoice,
+    choice: ServerChoice,
     settings: Mapping[str, Any],
 ) -> Ready:
     """As the run has it, but for the spec, if there is one, and for what is wished."""
     own = spec is None
     wanted = held.resolved_spec() if own else read_spec(spec)
-    model = wish.model or (None if own else wanted.model) or held.model
-    url = wish.base_url or (None if is_embedded(model) else held.base_url)
+    model = choice.model or (None if own else wanted.model) or held.model
+    url = choice.base_url or (None if is_embedded(model) else held.base_url)
     request = RunRequest(
         wanted,
-        wish.endpoint or (held.endpoint if own else wanted.endpoint),
+        choice.endpoint or (held.endpoint if own else wanted.endpoint),
         model,
         None if url is None else choose_server(url, model, {}, api_key=_NO_KEY),
         None if held.weights is None else held.weights.get("file"),
@@ -133,11 +133,11 @@ def _ready_to_go_on(
     return Ready(request, model)
 
 
-def _wish_of(ready: Ready, wish: ServerChoice) -> ServerChoice:
+def _choice_of(ready: Ready, choice: ServerChoice) -> ServerChoice:
     """All that `run` takes from the spec and the environment, and never from a folder, where the spec has it not."""
     request, spec = ready.request, ready.request.spec
     return ServerChoice(
         None if request.server is None else request.server.base_url,
         request.endpoint if request.endpoint != spec.endpoint else None,
-        wish.model or request.weights or (ready.model if ready.model != spec.model else None),
+        choice.model or request.weights or (ready.model if ready.model != spec.model else None),
     )

@@ -14,12 +14,12 @@ Whose fault it is decides what it costs:
 """
 
 from herogen_async.generation.retry.auto_resume import (
-    DAY_NAP_S,
-    FRUITLESS_NAPS,
-    LONGEST_FRUITLESS_NAP_S,
-    SHORTEST_NAP_S,
+    DAY_WAIT_S,
+    FRUITLESS_WAITS,
+    LONGEST_FRUITLESS_WAIT_S,
+    SHORTEST_RESUME_WAIT_S,
     WAKE_MARGIN_S,
-    nap_s,
+    resume_wait_s,
 )
 from herogen_async.generation.retry.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RETRY_AFTER_CAP_S
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
@@ -36,19 +36,19 @@ from herogen_async.generation.retry.triage import (
 )
 
 __all__ = [
-    "DAY_NAP_S",
+    "DAY_WAIT_S",
     "DENIED_PROMPTS",
     "FALSE_STARTS",
     "FIRST_WAIT_S",
-    "FRUITLESS_NAPS",
-    "LONGEST_FRUITLESS_NAP_S",
+    "FRUITLESS_WAITS",
+    "LONGEST_FRUITLESS_WAIT_S",
     "LONGEST_WAIT_S",
     "MAX_ATTEMPTS",
     "POISON_AFTER",
     "RATE_LIMITS_A_ROW",
     "RATE_LIMIT_PATIENCE_S",
     "RETRY_AFTER_CAP_S",
-    "SHORTEST_NAP_S",
+    "SHORTEST_RESUME_WAIT_S",
     "SUSPECT_AFTER",
     "TIMEOUTS_IN_TAIL",
     "UNREACHABLE_PATIENCE_S",
@@ -62,5 +62,5 @@ __all__ = [
     "RetryQuota",
     "Streak",
     "Triage",
-    "nap_s",
+    "resume_wait_s",
 ]

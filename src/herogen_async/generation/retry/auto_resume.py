@@ -9,20 +9,20 @@ LONGEST_WAKE_S = 32 * DAY_S  # what is renewed is renewed within a month; a long
 WAKE_MARGIN_S = 5.0  # a server's clock, and others who wait for the same moment
 # Waking is a new start of the run, so it sleeps ten minutes at least; longer and longer, up to an hour, while sleeping
 # brings no answer. After that many of those more than a day has gone by: then it was no daily limit.
-SHORTEST_NAP_S = 600.0
-LONGEST_FRUITLESS_NAP_S = 3600.0
-FRUITLESS_NAPS = 28
-DAY_NAP_S = 3600.0  # a day's limit that is given comes back little by little: an hour brings a 24th of it
+SHORTEST_RESUME_WAIT_S = 600.0
+LONGEST_FRUITLESS_WAIT_S = 3600.0
+FRUITLESS_WAITS = 28
+DAY_WAIT_S = 3600.0  # a day's limit that is given comes back little by little: an hour brings a 24th of it
 
 
-def nap_s(wake_after_s: float | None, fruitless: int) -> float | None:
+def resume_wait_s(wake_after_s: float | None, fruitless: int) -> float | None:
     """How long a parked run sleeps before it goes on by itself; None: there is nothing to wait for.
 
-    `fruitless` is how many naps in a row brought no answer.
+    `fruitless` is how many waits in a row brought no answer.
     """
-    if wake_after_s is None or fruitless >= FRUITLESS_NAPS:
+    if wake_after_s is None or fruitless >= FRUITLESS_WAITS:
         return None
-    least_s = min(SHORTEST_NAP_S * float(2**fruitless), LONGEST_FRUITLESS_NAP_S)
+    least_s = min(SHORTEST_RESUME_WAIT_S * float(2**fruitless), LONGEST_FRUITLESS_WAIT_S)
     return max(wake_after_s + WAKE_MARGIN_S, least_s)
 
 

@@ -11,13 +11,13 @@ from herogen_async.generation.session.scheduled_resume import ScheduledResume
 
 
 class AtWork:
-    """The engine and the nap of a session, for all that act on them: signals, `ctl`, a display that fails.
+    """The engine and the scheduled resume of a session, for all that act on them: signals, `ctl`, a display that fails.
 
     `endpoint` is set while the engine can be steered; `engine` until its endpoint is closed.
     """
 
     def __init__(self) -> None:
-        self.nap: ScheduledResume | None = None
+        self.scheduled: ScheduledResume | None = None
         self.engine: Engine | None = None
         self.endpoint: Resizable | None = None
 
@@ -33,7 +33,7 @@ class AtWork:
     @property
     def is_asleep(self) -> bool:
         """Whether it sleeps until a parked run can go on."""
-        return self.nap is not None and self.nap.is_asleep
+        return self.scheduled is not None and self.scheduled.is_asleep
 
     @property
     def state(self) -> str:
@@ -48,9 +48,9 @@ class AtWork:
 
     def wake(self) -> bool:
         """End the sleep for good; False where there is none."""
-        if self.nap is None or not self.nap.is_asleep:
+        if self.scheduled is None or not self.scheduled.is_asleep:
             return False
-        self.nap.end()
+        self.scheduled.end()
         return True
 
     def interrupt(self, reason: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.report import RunReport
-from herogen_async.generation.retry import nap_s
+from herogen_async.generation.retry import resume_wait_s
 
 WAKE_CHECK_S = (
     30.0  # how often it looks at the time of day, and is looked at; a laptop that was shut wakes it that late
@@ -44,7 +44,7 @@ class ScheduledResume:
         """Sleep till `parked` can go on; False, at once where no time is known, when it stays parked."""
         self._fruitless = self._fruitless + 1 if parked.done == self._done else 0
         self._done = parked.done
-        seconds = nap_s(parked.wake_in_s, self._fruitless)
+        seconds = resume_wait_s(parked.wake_in_s, self._fruitless)
         if seconds is None:
             if self._fruitless:
                 self._notice(f"Waited {self._fruitless} times without an answer: the run stays parked.")

@@ -34,7 +34,7 @@ from herogen_async.generation.session.repaired import repair
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.session.watch import RunObserver
-from herogen_async.generation.session.work import FailedAgain, plan_work, tell_worst_case
+from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 
 
 class Session:
@@ -54,10 +54,10 @@ class Session:
         self._clock = clock or MonotonicClock()
         self._at_work = AtWork()
         self._notifier = Notifier(observer, request.folder, self._clock, self._at_work.interrupt)
-        self._again = FailedAgain(retry_failed)
+        self._again = RetrySelection(retry_failed)
         self._requeues_damaged = requeue_damaged
         if wait:
-            self._at_work.nap = ScheduledResume(self._clock, self._notifier.notice, self._notifier.state)
+            self._at_work.scheduled = ScheduledResume(self._clock, self._notifier.notice, self._notifier.state)
         self._steering = Steering(request, self._notifier, self._at_work)
         self._task: asyncio.Task[object] | None = None
 
@@ -109,12 +109,12 @@ class Session:
 
     async def _till_it_ends(self, opened: Opened) -> RunReport:
         """Go on with a run, and again after each park that it may sleep through."""
-        nap, found = self._at_work.nap, read_journal(opened)
+        sleeper, found = self._at_work.scheduled, read_journal(opened)
         book_repricing(opened, found.journal.usage, self._clock.wall())
         report = await self._go_on(found)
-        while report.state == "parked" and nap and await nap.until_it_can_go_on(report, opened.lock.publish):
+        while report.state == "parked" and sleeper and await sleeper.until_it_can_go_on(report, opened.lock.publish):
             report = await self._go_on(read_journal(opened.with_settings(self._steering.settings)))
-        return replace(report, state="interrupted") if nap is not None and nap.ended else report
+        return replace(report, state="interrupted") if sleeper is not None and sleeper.ended else report
 
     async def _go_on(self, found: Found) -> RunReport:
         tell_what_is_there(found, self._notifier)

@@ -20,7 +20,7 @@ from herogen_async.generation.session.session_history import fold_history
 from herogen_async.specs.plan import IndexSet
 
 
-class FailedAgain:
+class RetrySelection:
     """The failed tasks that a person wants to be asked again: each of them once, however often the run goes on."""
 
     def __init__(self, wanted: bool | Collection[str]) -> None:
@@ -48,7 +48,7 @@ class Work:
     reporter: Reporter
 
 
-def plan_work(found: Found, again: FailedAgain, clock: Clock) -> Work:
+def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     """The tasks without an answer within the limit, and the failed ones that are wanted."""
     opened, journal = found.opened, found.journal
     plan = opened.lineage.plan

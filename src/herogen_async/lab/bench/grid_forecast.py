@@ -65,7 +65,7 @@ class Raise:
         return {"what": self.what, "saved_s": self.saved_s, **self.outlook.as_dict()}
 
 
-def outlook_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
+def forecast_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
     """The forecast for `rows` rows. Raises ValueError if nothing was answered."""
     times = seen.answered_s
     if not times:

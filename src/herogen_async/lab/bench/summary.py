@@ -11,7 +11,7 @@ from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
 from herogen_async.view.terminal.plain import BINDS
 
 HEADINGS = ("concurrency", "rows/s", "of limit", "429s", "p50/p95/p99 ms", "in flight", "limited by")
-OUTLOOK_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "limited by", "simulated")
+FORECAST_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "limited by", "simulated")
 _LITTLE_S = 0.005  # of time saved: less is rounding
 _LITTLE = 0.01  # ... or 1 % of the total
 
@@ -70,8 +70,8 @@ def bench_run_command(bench: Bench, run: Sequence[str]) -> str:
     return shlex.join([*run, *_limits(advice.setting), "--concurrency", wanted])
 
 
-def outlook_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
-    """One line of texts per cell, under OUTLOOK_HEADINGS."""
+def forecast_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
+    """One line of texts per cell, under FORECAST_HEADINGS."""
     return [
         (
             each.cell.setting.text,
@@ -85,7 +85,7 @@ def outlook_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
     ]
 
 
-def outlook_lines(outlook: GridForecast, raises: Sequence[Raise]) -> list[str]:
+def forecast_lines(outlook: GridForecast, raises: Sequence[Raise]) -> list[str]:
     """How long it takes, what limits it, and what raising each limit would gain."""
     head = f"{count(outlook.rows)} rows take {duration(outlook.duration_s)} with {outlook.cell.text}"
     lines = [f"{head} ({rate(outlook.rows_per_s)} rows/s; {_known(outlook)})."]

@@ -24,7 +24,7 @@ from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_request import MOST_IN_FLIGHT, Ready, RunRequest
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.lab.bench.bench_rows import varied
-from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, outlook_from
+from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, forecast_from
 from herogen_async.lab.bench.records import Cell, Setting
 from herogen_async.lab.bench.sweep import Simulated
 from herogen_async.lab.simulator import VirtualEndpoint
@@ -56,14 +56,14 @@ def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> GridFore
     if rows <= WHOLE_ROWS:
         seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=1.0)
         if seen.is_whole:
-            return outlook_from(cell, rows, seen)
+            return forecast_from(cell, rows, seen)
     seen = _Rehearsal(spec, rows, cell, simulated).seen(saved=_saved(spec, cell.setting, simulated))
     if not seen.answered_s:
         raise InputError(
             f"no answers within {MOST_S / 60:.0f} min with {cell.text}",
             fix="set larger limits or a smaller latency",
         )
-    return outlook_from(cell, rows, seen)
+    return forecast_from(cell, rows, seen)
 
 
 def raises(spec: Spec, outlook: GridForecast, simulated: Simulated) -> list[Raise]:

@@ -26,7 +26,7 @@ from herogen_async.lab.simulator.limits.dialect import limit_headers, retry_head
 _CUT_S = 0.02  # between half a body and the reset: a reset overtakes what was not sent yet
 
 
-class Surroundings(Protocol):
+class ExchangeServer(Protocol):
     """What an exchange needs of its server."""
 
     simulation: Simulation
@@ -44,7 +44,7 @@ class Exchange:
 
     _fate: Fate
 
-    def __init__(self, asked: ParsedRequest, connection: Connection, server: Surroundings, *, old: bool) -> None:
+    def __init__(self, asked: ParsedRequest, connection: Connection, server: ExchangeServer, *, old: bool) -> None:
         self._asked = asked
         self._connection = connection
         self._server = server
