@@ -60,7 +60,7 @@ def start(killer: Killer, *arguments: str | Path, cwd: Path) -> subprocess.Popen
 
 def again_said(text: str) -> int:
     """How many rows the run says that it asks again."""
-    found = re.search(r"asking (\d+) again", text)
+    found = re.search(r"requesting (\d+) again", text)
     return int(found[1]) if found else 0
 
 
@@ -174,7 +174,7 @@ def test_p12_a_second_ctrl_c_drops_calls_in_flight(tmp_path: Path) -> None:
         server.behaviour = answer
         finished = herogen("resume", tmp_path / "r", cwd=tmp_path)
         assert 0 == finished.returncode, finished.stderr
-        assert "asking 4 again" in finished.stderr
+        assert "requesting 4 again" in finished.stderr
     assert_exact_grid(tmp_path / "r", spec)
 
 

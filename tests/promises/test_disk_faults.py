@@ -263,5 +263,5 @@ def test_p9_a_run_whose_folder_is_removed_parks(tmp_path: Path, monkeypatch: pyt
         report = herogen_async.run(LONG, run=tmp_path / "r", base_url=server.url, model="m")
         asked = len(server.asked)
     assert ("parked", 3) == (report.state, report.exit_code)
-    assert "was removed or replaced in mid-run" in (report.reason or "")
+    assert "was removed or replaced during the run" in (report.reason or "")
     assert asked < 600

