@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from herogen_async.core.limits import Reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take 0.6 us longer to make, for every row
 class Request:
     """One question. Model and sampling are the endpoint's: they are the same for a whole run.
 
@@ -23,7 +23,7 @@ class Request:
     body: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Completion:
     """One answer, as the server gave it.
 

@@ -205,7 +205,10 @@ def retry_after_s(header: HeaderLookup) -> float | None:
 
 def request_id_from(header: HeaderLookup) -> str | None:
     """The server's own name for the call, in the spelling that it uses."""
-    return next((value for name in _REQUEST_ID_HEADERS if (value := header(name))), None)
+    for name in _REQUEST_ID_HEADERS:
+        if value := header(name):
+            return value
+    return None
 
 
 def _meaning(status: int, said: _Said) -> _Meaning:

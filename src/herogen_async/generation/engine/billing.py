@@ -29,7 +29,7 @@ def used_of(completion: Completion) -> Used | None:
     What the total holds besides prompt and answer is reasoning that some servers leave out of the answer.
     """
     usage = completion.usage
-    prompt, answer, total = (usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    prompt, answer, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
     if isinstance(prompt, int) and isinstance(answer, int):
         if isinstance(total, int) and total - prompt > answer:
             answer = total - prompt

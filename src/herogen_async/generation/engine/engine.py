@@ -157,8 +157,8 @@ class Engine:
         feed = self._lane.feed
         for count, index in enumerate(indices, start=1):
             call = self._plan.call(index)
-            request = Request(call.prompt, call.system)
-            if not await feed.put(PendingCall(call, request, byte_size(call.prompt) + byte_size(call.system or ""))):
+            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+            if not await feed.put(PendingCall(call, Request(call.prompt, call.system), size)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes 0.7 us longer to make, for every row
 class Call:
     """One completion wanted. `key` is its identity, `index` its place in the plan; `repeat` counts from 1."""
 

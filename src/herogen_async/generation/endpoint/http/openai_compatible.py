@@ -71,7 +71,7 @@ class OpenAICompatible:
         """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
         used = self._call
         try:
-            return await self._send(request)
+            return self.read(await self.ask_raw(request))
         except EndpointRefused as refused:
             if refused.status != 401:
                 raise
@@ -80,7 +80,7 @@ class OpenAICompatible:
                     await self._build_call()
             if self._call == used:
                 raise
-        return await self._send(request)
+        return self.read(await self.ask_raw(request))
 
     def resize(self, concurrency: int) -> None:
         """From now on up to `concurrency` calls are in flight."""
@@ -132,9 +132,6 @@ class OpenAICompatible:
     @property
     def _models_url(self) -> str:
         return self._call.url.removesuffix(self._path) + "/models"
-
-    async def _send(self, request: Request) -> Completion:
-        return self.read(await self.ask_raw(request))
 
     def _payload(self, request: Request) -> dict[str, Any]:
         body = self._body if request.body is None else {**self._body, **request.body}

@@ -103,7 +103,10 @@ class JournalWriter:
 
     @property
     def full(self) -> bool:
-        return self.held >= BACKLOG_LINES or self._syncs.unsynced >= UNSYNCED_LINES
+        # Asked for at every answer, so without the calls behind `held`.
+        pending, writing = self._pending, self._writing
+        held = len(pending.rows) + len(writing.rows) + len(pending.failures) + len(writing.failures)
+        return held >= BACKLOG_LINES or self._syncs.unsynced >= UNSYNCED_LINES
 
     def finish(self) -> None:
         self._finished = True
