@@ -43,7 +43,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "session",
     ),
     "data": ("charts", "quality", "dataset", "prepare"),
-    "tune": ("options", "finetune", "query", "evaluation"),
+    "tune": ("options", "asking", "finetune", "query", "evaluation"),
     "view": ("terminal",),
     "lab": ("simulator", "bench", "doctor"),
     "cli": (),

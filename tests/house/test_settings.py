@@ -13,10 +13,12 @@ import pytest
 from herogen_async.core.limits import LIMITS
 from herogen_async.generation.control import SETTABLE
 from herogen_async.generation.settings import RUN_SETTINGS, SERVER_OPTIONS
+from herogen_async.tune.asking import QUERY_KEYWORDS
 from herogen_async.tune.options import FINETUNE_OPTIONS
 from support.option_pages import (
     FINETUNE_KEYWORDS,
     FINETUNE_LAST_LINES,
+    QUERY_KEYWORDS_FILE,
     SETTING_KEYWORDS,
     keywords_source,
     settings_page,
@@ -29,6 +31,7 @@ DERIVED = {
     SOURCE / "tune" / "finetune" / "keywords.py": keywords_source(
         FINETUNE_KEYWORDS, FINETUNE_OPTIONS, FINETUNE_LAST_LINES
     ),
+    SOURCE / "tune" / "query" / "keywords.py": keywords_source(QUERY_KEYWORDS_FILE, QUERY_KEYWORDS),
     ROOT / "docs" / "settings.md": settings_page(RUN_SETTINGS, SERVER_OPTIONS),
 }
 

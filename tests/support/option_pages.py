@@ -45,6 +45,19 @@ FINETUNE_LAST_LINES = '''
     watch: TuningObserver | None
     """Who is told how it goes."""
 '''
+QUERY_KEYWORDS_FILE = '''"""The options of `query` as Python keywords, for type checkers and editors.
+
+Written from `Asking` by `python tests/write_derived.py`; a test holds it to the table.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class QueryKeywords(TypedDict, total=False):
+    """How questions are asked; each may be left out, and None leaves it out, too."""
+'''
 PAGE = """# Settings
 
 How a run goes about its work. No setting changes an answer, so each may differ between two starts of a run. The

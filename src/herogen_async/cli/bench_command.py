@@ -41,10 +41,7 @@ def bench(
         list[str] | None,
         shared("concurrency", "16, 64 and 256; with --virtual 16", metavar="N|auto ..."),
     ] = None,
-    latency_ms: Annotated[
-        list[float] | None,
-        typer.Option(metavar="N ...", help="Latency of an answer in milliseconds.", show_default="1000"),
-    ] = None,
+    latency_ms: Annotated[list[float] | None, shared("latency_ms", f"{_LATENCY_MS:g}", metavar="MS ...")] = None,
     slots: Annotated[int | None, shared("slots", "unlimited")] = None,
     enforce: Annotated[str | None, shared("enforce", "bucket-second; with --virtual bucket-minute")] = None,
     headers: Annotated[str | None, shared("headers", "openai")] = None,
@@ -52,7 +49,7 @@ def bench(
         bool, typer.Option("--untold", help="Do not give the limits to the run, so it has to learn them.")
     ] = False,
     seconds: Annotated[float, typer.Option(help="Seconds per cell.")] = 10.0,
-    limit: Annotated[int | None, typer.Option(help="Maximum rows per cell.")] = None,
+    limit: Annotated[int | None, shared("limit", help="Maximum rows per cell.")] = None,
     base_url: Annotated[
         str | None, shared("base_url", help="Measure this server, with --rpm and --tpm as ceilings. Needs --limit.")
     ] = None,

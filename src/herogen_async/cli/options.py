@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from herogen_async.core.options import ANY_TEXT, COUNT, Option, Options
+from herogen_async.core.options import ANY_TEXT, COUNT, POSITIVE, Option, Options
 from herogen_async.generation.settings import RUN_SETTINGS, SERVER_OPTIONS
 
 SpecArgument = Annotated[
@@ -27,6 +27,7 @@ _SIMULATED = {
     "headers": Option(
         replace(ANY_TEXT, metavar="DIALECT"), "Rate-limit headers: openai, azure, anthropic, none, silent."
     ),
+    "latency_ms": Option(replace(POSITIVE, metavar="MS"), "Latency of an answer in milliseconds."),
     "slots": Option(COUNT, "Requests the server handles at once."),
 }
 _SHARED = {**SERVER_OPTIONS, **RUN_SETTINGS, **{name: replace(each, name=name) for name, each in _SIMULATED.items()}}
@@ -62,13 +63,13 @@ def takes_options(
         ]
 
         @wraps(command)
-        def wrapped(**given: Any) -> None:
+        def wrapped(*arguments: Any, **given: Any) -> None:
             options = {
                 option.name: option.read(value) if isinstance(value, str) else value
                 for option in table.values()
-                if (value := given.pop(option.parameter)) is not None
+                if (value := given.pop(option.parameter, None)) is not None
             }
-            command(**given, **options)
+            command(*arguments, **given, **options)
 
         parameters = [*own[:-1], *(_parameter(option, show_defaults) for option in table.values()), own[-1]]
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from herogen_async.cli.shell import out, print_error, say
 from herogen_async.cli.spinner import Waiting, waiting
 from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.generation.observer import Observer
+from herogen_async.tune.asking import QUERY_OPTIONS
 
 if TYPE_CHECKING:
     from herogen_async.tune.query import Asking, ModelSession, Reply, Target
@@ -111,7 +112,7 @@ class _Playground:
 
     def _change(self, name: str, value: str) -> None:
         try:
-            changes: dict[str, Any] = {name: float(value) if name == "temperature" else int(value)}
+            changes: dict[str, Any] = {name: QUERY_OPTIONS[name].kind.parsed_as(value)}
         except ValueError:
             now = getattr(self._how, name)
             raise InputError(f"/{name} needs a number, not {value!r}", fix=f"/{name} {now}") from None

@@ -7,17 +7,18 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from herogen_async.cli.options import shared
+from herogen_async.cli.options import shared, takes_options
 from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, print_json, say
 from herogen_async.generation.observer import Observer
+from herogen_async.tune.asking import QUERY_OPTIONS, Asking
 
 if TYPE_CHECKING:
-    from herogen_async.tune.query import Asking, Reply, Target
+    from herogen_async.tune.query import Reply, Target
 
 _EPILOG = (
     'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes can be flags: '
@@ -25,10 +26,7 @@ _EPILOG = (
     "with a prompt or the attributes. With --json each line of stdout is one JSON object, one per answer."
 )
 _PARKED = 3
-_OPTIONS = (
-    *("base-url", "endpoint", "samples", "seed", "max-tokens", "temperature"),
-    *("compare", "chat", "concurrency", "json"),
-)
+_OPTIONS = ("base-url", "endpoint", "compare", "chat", "json", *(each.word for each in QUERY_OPTIONS.values()))
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=_EPILOG, context_settings={"ignore_unknown_options": True})(query)
 
 
+@takes_options(QUERY_OPTIONS)
 def query(
     model: Annotated[
         str,
@@ -50,26 +49,20 @@ def query(
     ] = None,
     base_url: Annotated[str | None, shared("base_url", "where the model was made")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "as the model was taught")] = None,
-    samples: Annotated[int, typer.Option(help="Answers per question.")] = 1,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first sample; each further sample adds 1.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 always picks the likeliest token.")] = 0.7,
     compare: Annotated[
         str | None, typer.Option(metavar="base", help="Show the base model's answers side by side.")
     ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask question after question interactively.")] = False,
-    concurrency: Annotated[
-        int, shared("concurrency", metavar="N", help="Maximum questions in flight.", show_default=True)
-    ] = 16,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer, one per line.")] = False,
+    **options: Any,
 ) -> None:
     """Ask a tuned model; the separator and stop of its data set are added."""
     from herogen_async.core.errors import EndpointRefused, InputError
-    from herogen_async.tune.query import Asking, find_target, question_from, split_flags
+    from herogen_async.tune.query import find_target, question_from, split_flags
 
     if compare not in (None, "base"):
         raise InputError(f"--compare can't be {compare!r}", fix="--compare base")
-    how = Asking(samples, temperature, max_tokens, seed, compare is not None, concurrency)
+    how = Asking(compare=compare is not None, **options)
     how.check()
     prompts, flags = split_flags(words or [], _OPTIONS)
     target = find_target(model, os.environ, base_url=base_url, endpoint=endpoint)

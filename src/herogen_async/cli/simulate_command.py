@@ -35,7 +35,9 @@ def simulate(
     rpd: Annotated[float | None, shared("rpd")] = None,
     enforce: Annotated[str, shared("enforce", show_default=True)] = "bucket-minute",
     headers: Annotated[str, shared("headers", show_default=True)] = "openai",
-    latency_ms: Annotated[float, typer.Option(help="Median latency in milliseconds.")] = 0.0,
+    latency_ms: Annotated[
+        float, shared("latency_ms", help="Median latency of an answer in milliseconds.", show_default=True)
+    ] = 0.0,
     latency_sigma: Annotated[
         float, typer.Option(help="Standard deviation of the logarithm of the latency; 0: none.")
     ] = 0.0,

@@ -65,7 +65,7 @@ def test_an_empty_line_asks_for_the_attributes(tmp_path: Path) -> None:
     ("line", "told"),
     [
         ("/temperature hot", "/temperature needs a number, not 'hot'"),
-        ("/samples 0", "--samples can't be 0"),
+        ("/samples 0", "samples can't be 0"),
         ("/dance", "unknown command /dance"),
         ("/help", "/compare           the untuned model's answers"),
     ],

@@ -1,7 +1,7 @@
 """Ask a tuned model as it was taught: its separator after every question, its stop, and nothing else in the answer."""
 
+from herogen_async.tune.asking import Asking
 from herogen_async.tune.query.api import QueryOptions, aquery, query
-from herogen_async.tune.query.asking import MAX_TOKENS, TEMPERATURE, Asking
 from herogen_async.tune.query.completion import Answer, has_stopped
 from herogen_async.tune.query.model_session import ModelSession, QueryObserver, Reply, open_model
 from herogen_async.tune.query.query_target import Model, Target, find_target, target_of
@@ -9,8 +9,6 @@ from herogen_async.tune.query.questions import question_from, question_of_line, 
 from herogen_async.tune.query.stdin_questions import each, questions_of
 
 __all__ = [
-    "MAX_TOKENS",
-    "TEMPERATURE",
     "Answer",
     "Asking",
     "Model",

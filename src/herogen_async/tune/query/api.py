@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Annotated, Any, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Any, TypeAlias, Unpack
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import EndpointRefused
 from herogen_async.core.event_loop import run_here
 from herogen_async.core.keywords import check_keywords, shows_keywords
-from herogen_async.core.limits import Limits
+from herogen_async.core.limits import LIMITS, Limits
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.observer import SILENT, Observer
-from herogen_async.generation.settings import MEANINGS
-from herogen_async.tune.query.asking import Asking
+from herogen_async.tune.asking import QUERY_KEYWORDS, Asking
+from herogen_async.tune.query.keywords import QueryKeywords
 from herogen_async.tune.query.model_session import QueryObserver, Reply, open_model
 from herogen_async.tune.query.query_target import find_target
 from herogen_async.tune.query.questions import question_of_row
@@ -24,34 +24,20 @@ from herogen_async.tune.query.stdin_questions import each
 
 QuestionLike: TypeAlias = str | Mapping[str, Any]
 QuestionsLike: TypeAlias = QuestionLike | Iterable[QuestionLike]
-_LIMITS = tuple(limit.name for limit in fields(Limits))
+_MEANINGS = {name: each.meaning for name, each in QUERY_KEYWORDS.items()}
 
 
-class QueryOptions(TypedDict, total=False):
+class QueryOptions(QueryKeywords, total=False):
     """The options of `query` and `aquery`; each may be left out."""
 
     base_url: Annotated[str | None, "Server to query. Default: where the model was made."]
     endpoint: Annotated[str | None, "`completions` or `chat`. Default: as the model was taught."]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
-    samples: Annotated[int, "Answers per question. Default: 1."]
-    temperature: Annotated[float, "Sampling temperature; 0 always picks the likeliest token. Default: 0.7."]
-    max_tokens: Annotated[int, "Longest answer, in tokens. Default: 256."]
-    seed: Annotated[int | None, "Seed of the first sample; each further sample adds 1."]
     compare: Annotated[bool, "Also query the base model."]
-    concurrency: Annotated[int, "Maximum requests in flight. Default: 16."]
-    rpm: float | None
-    tpm: float | None
-    input_tpm: float | None
-    output_tpm: float | None
-    rpd: float | None
-    tpd: float | None
-    timeout_s: Annotated[float | None, "Time limit for one request. Default: 600, or an hour on the embedded model."]
-    budget_usd: Annotated[float | None, "Cost limit for all questions."]
-    price: str | None
     watch: Annotated[QueryObserver | None, "Receives progress: an Observer; `call_ended` gets each Reply."]
 
 
-@shows_keywords(QueryOptions, MEANINGS)
+@shows_keywords(QueryOptions, _MEANINGS)
 async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions]) -> list[Reply]:
     """What `model` answers to `questions`, in their order, each sample a Reply.
 
@@ -82,7 +68,7 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     return gathering.replies
 
 
-@shows_keywords(QueryOptions, MEANINGS)
+@shows_keywords(QueryOptions, _MEANINGS)
 def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions]) -> list[Reply]:
     """What `model` answers to `questions`, in their order, each sample a Reply; works in a notebook, too.
 
@@ -125,7 +111,7 @@ class _Gathering(Observer[Reply, None]):
 
 def _asking(options: QueryOptions) -> Asking:
     given = {name: value for name, value in options.items() if value is not None}
-    limits = Limits(**{name: given[name] for name in _LIMITS if name in given})  # type: ignore[arg-type]
+    limits = Limits(**{name: given[name] for name in LIMITS if name in given})  # type: ignore[arg-type]
     names = {each.name for each in fields(Asking)} - {"limits"}
     how = Asking(limits=limits, **{name: given[name] for name in names if name in given})  # type: ignore[arg-type]
     how.check()

@@ -7,7 +7,7 @@ from datetime import datetime
 from herogen_async.core.errors import InputError
 from herogen_async.generation.limits import Budget, Rates
 from herogen_async.generation.prices import Price, price_of
-from herogen_async.tune.query.asking import Asking
+from herogen_async.tune.asking import Asking
 from herogen_async.tune.query.query_target import Target
 
 

@@ -25,7 +25,7 @@ from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate, estimate_tokens
 from herogen_async.generation.observer import SILENT, Observer
 from herogen_async.generation.retry import Triage
-from herogen_async.tune.query.asking import MIN_TIMEOUT_S, TIMEOUT_S, Asking
+from herogen_async.tune.asking import MIN_TIMEOUT_S, TIMEOUT_S, Asking
 from herogen_async.tune.query.budget import question_budget
 from herogen_async.tune.query.completion import Answer, has_stopped
 from herogen_async.tune.query.query_target import Model, Target
