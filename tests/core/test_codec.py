@@ -75,13 +75,51 @@ def test_invalid_json_is_a_value_error(sent: bytes) -> None:
         codec.loads(sent)
 
 
+LONG_NUMBERS = (
+    "9" * 19,
+    "-" + "9" * 25,
+    "18446744073709551616",
+    "9" * 400,
+    "9" * 5000,
+    "0.1234567890123456789",
+    "-12345678901234567890.5",
+    "9007199254740993e0",
+    "1e400",
+    "-1E400",
+    "1e-400",
+    "2E-9999999999999999999",
+)
+
+
 @pytest.mark.parametrize("bad", ["", '"\\ud800",'])
-@pytest.mark.parametrize("digits", ["9" * 19, "-" + "9" * 25, "9" * 400, "9" * 5000])
-def test_a_number_past_64_bits_can_be_written_again(digits: str, bad: str) -> None:
-    """A number beyond 64 bits loads as an exact int or a float and can always be dumped again."""
-    value = codec.loads(f"[{bad}{digits}]")
-    codec.dumps(value)
-    assert isinstance(value[-1], float) or value[-1] == int(digits)
+@pytest.mark.parametrize("digits", LONG_NUMBERS)
+def test_a_long_number_keeps_its_digits(digits: str, bad: str) -> None:
+    """What 64 bits or a float can't hold is read, shown and written with the digits it came with."""
+    value = codec.loads(f"[{bad}{digits}]")[-1]
+    assert digits == str(value)
+    assert f"[{digits}]" == codec.dumps([value]).decode()
+    assert f'{{"n":{digits}}}' == codec.canonical({"n": value}).decode()
+    assert digits in codec.dumps_pretty({"n": value}).decode()
+    assert float(digits) == float(value)
+
+
+@pytest.mark.parametrize("digits", ["0.30000000000000004", "1.50", "1e5", "1700000000000000", "0.10000000000000000000"])
+def test_a_number_that_a_float_holds_is_a_plain_one(digits: str) -> None:
+    """Digits are kept only where the value would change without them."""
+    assert type(json.loads(digits)) is type(codec.loads(digits))
+    assert json.loads(digits) == codec.loads(digits)
+
+
+def test_digits_in_a_text_change_nothing_around_them() -> None:
+    """A text that looks like a long number is read as any other."""
+    said = {"id": "chatcmpl-12345678901234567890", "ms": 812.5, "tokens": 7, "none": None, "text": "1e-400 ü"}
+    assert said == codec.loads(codec.dumps(said))
+
+
+def test_a_rows_own_numbers_are_read_without_a_second_look() -> None:
+    """The quick reader rounds what the exact one keeps, and reads all else alike."""
+    assert [123456789012345680000.0, "a"] == codec.loads_rounded(b'[123456789012345678901,"a"]')
+    assert {"a": None} == codec.loads_rounded(b'{"a":NaN}')
 
 
 @settings(max_examples=20, deadline=None)

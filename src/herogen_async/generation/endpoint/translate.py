@@ -140,7 +140,7 @@ def completion_from(
 ) -> Completion:
     """The answer in a success's `body`. Raises BadAnswer when it is none, RowRefused when the row was refused in it."""
     try:
-        data = codec.loads(body)
+        data = codec.loads_rounded(body)
     except ValueError:
         raise _not_json(body, header, redact) from None
     if isinstance(data, dict) and data.get("error"):

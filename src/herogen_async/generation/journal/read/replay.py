@@ -266,7 +266,7 @@ def _said(tail: bytes) -> dict[str, Any] | None:
     program wrote, a server's odd usage.
     """
     try:
-        said = codec.loads(b"{" + tail[1:] + b"}")
+        said = codec.loads_rounded(b"{" + tail[1:] + b"}")
     except ValueError:
         return None
     return said if isinstance(said, dict) and tuple(said) == ENDING_NAMES else None

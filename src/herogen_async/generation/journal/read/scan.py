@@ -225,7 +225,7 @@ def record_of(raw: bytes) -> dict[str, Any] | None:
     if not codec.is_sealed(raw):
         return None
     try:
-        record = codec.loads(raw)
+        record = codec.loads_rounded(raw)
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
