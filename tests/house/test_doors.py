@@ -51,6 +51,7 @@ PROCESSES = {
 }
 TIME = {
     "core/clock": "the door",
+    "cli/show_command": "sleeps between two looks for rows that are written meanwhile",
     "generation/endpoint/http/plain_transport": "its deadlines are timers of the loop, so they go by the loop's time",
     "generation/limits/shared/shared_ledger": "sleeps while another process holds the file's lock for a moment",
     "generation/run_folder/lock": "sleeps while another process looks at the lock for a moment",

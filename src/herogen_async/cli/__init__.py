@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "init": "init_command",
     "plan": "plan_command",
     **dict.fromkeys(("run", "resume", "retry", "status", "errors"), "run_commands"),
+    **dict.fromkeys(("show", "runs"), "show_command"),
     "ctl": "ctl_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),
     "prepare": "prepare_command",
@@ -29,7 +30,8 @@ COMMANDS = {
 }
 
 
-def app_of(files: Iterable[str]) -> typer.Typer:
+@cache
+def app_of(*files: str) -> typer.Typer:
     """The program with the commands of some modules of this room."""
     made = typer.Typer(
         name="herogen-async",
@@ -56,7 +58,7 @@ def __getattr__(name: str) -> Any:
     """`app` is the whole program."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return app_of(COMMANDS.values())
+    return app_of(*COMMANDS.values())
 
 
 USAGE_ERROR = 2  # typer's own exit code for a command line that it can't read
@@ -67,7 +69,7 @@ def main() -> None:
     Printed.json = False
     try:
         command = sys.argv[1] if len(sys.argv) > 1 else None
-        app_of([COMMANDS[command]] if command in COMMANDS else COMMANDS.values())()
+        app_of(*[COMMANDS[command]] if command in COMMANDS else COMMANDS.values())()
     except SystemExit as ended:
         if ended.code == USAGE_ERROR and "--json" in sys.argv and not Printed.json:  # it was said on stderr only
             print_json({"error": "the command line is wrong", "kind": "usage", "fix": "see standard error"})

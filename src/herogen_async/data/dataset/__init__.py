@@ -6,6 +6,7 @@ from herogen_async.data.dataset.export.export import EXPORT_FORMATS as EXPORT_FO
 from herogen_async.data.dataset.export.export import Exported, export
 from herogen_async.data.dataset.failures import FailureGroup, failures
 from herogen_async.data.dataset.formats import FORMATS
+from herogen_async.data.dataset.newest import Newest
 from herogen_async.data.dataset.recipe import TRUNCATED
 from herogen_async.data.dataset.rows import RunRows, rows
 from herogen_async.data.dataset.sentences import trim_to_sentence
@@ -19,6 +20,7 @@ __all__ = [
     "DataFile",
     "Exported",
     "FailureGroup",
+    "Newest",
     "RunRows",
     "assemble",
     "export",

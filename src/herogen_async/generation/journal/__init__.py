@@ -1,5 +1,6 @@
 """The append-only journal of a run: the shape of its lines, writing, reading, repair."""
 
+from herogen_async.generation.journal.read.newest import NewRows, newest_rows
 from herogen_async.generation.journal.read.replay import Fold, Recovered, replay
 from herogen_async.generation.journal.read.scan import (
     Damage,
@@ -28,6 +29,7 @@ __all__ = [
     "Known",
     "Line",
     "MemoryJournal",
+    "NewRows",
     "Recovered",
     "Remains",
     "Salvaged",
@@ -39,6 +41,7 @@ __all__ = [
     "attempt_of",
     "failure_line",
     "find_damage",
+    "newest_rows",
     "read_failures",
     "read_rows",
     "reason_word",

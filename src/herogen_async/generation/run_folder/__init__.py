@@ -4,6 +4,7 @@ from herogen_async.generation.run_folder.events import read_events, record_event
 from herogen_async.generation.run_folder.layout import (
     RUNS,
     RunFolder,
+    all_runs,
     existing_run,
     find_run,
     last_segment,
@@ -29,6 +30,7 @@ __all__ = [
     "Mark",
     "RunFolder",
     "RunLock",
+    "all_runs",
     "begin_segment",
     "existing_run",
     "find_run",

@@ -123,6 +123,11 @@ def find_run(run: str | os.PathLike[str]) -> RunFolder:
     return RunFolder(RUNS / str(run))
 
 
+def all_runs() -> list[RunFolder]:
+    """The runs below `runs/`, by name."""
+    return [RunFolder(path.parent) for path in sorted(RUNS.glob("*/manifest.json"))]
+
+
 def existing_run(run: str | os.PathLike[str]) -> RunFolder:
     """Like `find_run`, and RunFolderError when there is no run in it."""
     folder = find_run(run)

@@ -2,7 +2,17 @@
 
 from herogen_async.core.units import duration
 from herogen_async.view.terminal.failure_lines import failure_lines
-from herogen_async.view.terminal.plain import PlainView, summary_lines
+from herogen_async.view.terminal.plain import PlainView, run_line, summary_lines
+from herogen_async.view.terminal.row_lines import failed_row_lines, row_lines
 from herogen_async.view.terminal.sanitize import sanitize
 
-__all__ = ["PlainView", "duration", "failure_lines", "sanitize", "summary_lines"]
+__all__ = [
+    "PlainView",
+    "duration",
+    "failed_row_lines",
+    "failure_lines",
+    "row_lines",
+    "run_line",
+    "sanitize",
+    "summary_lines",
+]

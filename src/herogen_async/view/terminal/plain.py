@@ -36,6 +36,16 @@ BINDS = {
 }
 
 
+_STATES = {
+    "done": "Done",
+    "failed_rows": "Done, with failed rows",
+    "interrupted": "Interrupted",
+    "parked": "Parked",
+    "running": "Running",
+    "stopped": "Stopped",
+}
+
+
 class PlainView(PlainLines[RunReport]):
     """A line every few seconds of a run's own time, one for the first row, and some for those that are out last."""
 
@@ -90,17 +100,19 @@ def retries_text(report: RunReport) -> str:
     return f"{retries} ({errors_text(report)})"
 
 
+def run_line(report: RunReport, name: str, width: int) -> str:
+    """A run among others: `heroes  parked        40 of 294 rows, 2 failed  gpt-5  (the budget ...)`."""
+    state = "done" if report.state == "failed_rows" else report.state
+    rows = f"{count(report.done)} of {count(report.total)} rows"
+    if report.failed:
+        rows += f", {count(report.failed)} failed"
+    why = f"  ({report.reason})" if report.reason and state == "parked" else ""
+    return f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}{why}".rstrip()
+
+
 def summary_lines(report: RunReport) -> list[str]:
     """What a run came to, in a few lines."""
-    words = {
-        "done": "Done",
-        "failed_rows": "Done, with failed rows",
-        "interrupted": "Interrupted",
-        "parked": "Parked",
-        "running": "Running",
-        "stopped": "Stopped",
-    }
-    head = f"{words[report.state]}: {count(report.done)} of {count(report.total)} rows"
+    head = f"{_STATES[report.state]}: {count(report.done)} of {count(report.total)} rows"
     if report.total < report.grid:
         head += f" (the first {count(report.total)} of {count(report.grid)})"
     if report.failed:
