@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from herogen_async.cli.shell import Printed, print_error, print_json
+from herogen_async.cli.shell import Printed, error_of, print_error, print_json
+from herogen_async.cli.standard_streams import open_closed_streams
 from herogen_async.core.errors import HerogenError
 
 # In the order of `--help`. One that is asked for is loaded without the others: it starts some 20 ms sooner.
@@ -66,6 +67,7 @@ USAGE_ERROR = 2  # typer's own exit code for a command line that it can't read
 
 def main() -> None:
     """The program `herogen-async`. Exit codes: 0 done, 1 rows given up, 2 wrong input, 3 parked, 4 damage, 130."""
+    open_closed_streams()
     Printed.json = False
     try:
         command = sys.argv[1] if len(sys.argv) > 1 else None
@@ -77,6 +79,10 @@ def main() -> None:
     except HerogenError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except OSError as refused:
+        told = error_of(refused)
+        print_error(told)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

@@ -7,12 +7,14 @@ results go to standard output, and what is said along the way to standard error.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 from typing import Annotated, Any, TextIO
 
 import typer
 
-from herogen_async.core.errors import HerogenError
+from herogen_async.core.errors import DiskError, HerogenError, InputError
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
@@ -62,6 +64,22 @@ def print_error(error: HerogenError) -> None:
         say(f"  fix: {error.fix}")
     if "--json" in sys.argv:
         print_json({"error": error.message, "kind": error.kind, "fix": error.fix})
+
+
+# What a disk does by itself: the same command can succeed once there is room, or another disk.
+_FULL_OR_FAILING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+
+
+def error_of(refused: OSError) -> HerogenError:
+    """What the system refused a command, as an error with a fix: no folder or file of a user's ends in a traceback."""
+    what = f"{refused.strerror or refused}"
+    if isinstance(refused.filename, str | bytes | os.PathLike):
+        what = f"{os.fsdecode(refused.filename)!r} can't be used: {what}"
+    if refused.errno in _FULL_OR_FAILING:
+        return DiskError(what, fix="free some space, or use another disk")
+    if isinstance(refused, PermissionError):
+        return InputError(what, fix="ask the owner of the file or its folder, or change its mode")
+    return InputError(what, fix="check that path, and what lies there")
 
 
 def as_argument(run: str) -> str:
