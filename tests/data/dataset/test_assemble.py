@@ -15,6 +15,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import Assembled, assemble
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.spec import Spec
+from support.prepare_runs import rows_of
 from support.run_folders import WrittenRun
 
 SENTENCES = '\n\nA luminous figure.\n\nShe said: "No", and left, é \U0001f9b8.'
@@ -138,10 +139,14 @@ def test_duplicates_are_kept_by_default(tmp_path: Path) -> None:
     assert pairs(assemble(tmp_path)) == [("18, man, invisibility", "Same.")] * 3
 
 
-def test_formulas_and_escape_sequences_stay_data(tmp_path: Path) -> None:
-    """Formula-like text and escape sequences are written to the pairs exactly as the model sent them."""
-    written_run(tmp_path, ("=1+1", "stop"), ("\x1b[31mred", "stop"))
-    assert completions(assemble(tmp_path)) == ["=1+1", "\x1b[31mred"]
+def test_p14_a_formula_is_guarded_for_people_and_not_for_trainers(tmp_path: Path) -> None:
+    """The table of pairs runs in no spreadsheet; the rows to train on hold the model's text, escape sequences too."""
+    said = ("=1+1", "\x1b[31mred", "'-ing' is an ending", "-5", "\uff20SUM(A1)")
+    written_run(tmp_path, *((text, "stop") for text in said))
+    assembled = assemble(tmp_path)
+    assert ["'=1+1", "\x1b[31mred", "''-ing' is an ending", "-5", "'\uff20SUM(A1)"] == completions(assembled)
+    taught = [row["completion"] for row in rows_of(tmp_path / "dataset" / "prepared_data_prepared.jsonl")]
+    assert [f" {text} END" for text in said] == taught
 
 
 def test_a_separator_or_an_ending_inside_is_left_in_and_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import export
+from herogen_async.data.dataset.export.csv import guarded, is_formula, unguarded
 from herogen_async.specs.spec import Spec
 from support.run_folders import WrittenRun
 from support.runs import herogen
@@ -84,7 +85,7 @@ def test_any_text_survives_the_raw_csv(tmp_path: Path, answers: list[str]) -> No
     assert answers == [row["response_txt"] for row in read(export(tmp_path, raw_csv=True).file)]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "'=1"])
 def test_p14_a_cell_that_a_spreadsheet_would_run_is_quoted_unless_raw(tmp_path: Path, text: str) -> None:
     """Cells that start like a formula get a leading apostrophe in every column unless `raw_csv` is set."""
     spec = Spec(name="formulas", attributes={"a": [text.strip()]}, prompt="{a}", sub_prompt="{a}")
@@ -97,7 +98,18 @@ def test_p14_a_cell_that_a_spreadsheet_would_run_is_quoted_unless_raw(tmp_path: 
     assert text == row["response_txt"] == row["model"]
 
 
-@pytest.mark.parametrize("text", ["-5", "+5", "-3.25", "a=b", " =1", "'quoted'"])
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("'=-+@ \t\r5.a\uff1d\u200b\ufeff\u3000"), max_size=6))
+def test_p14_the_guard_comes_off_exactly(text: str) -> None:
+    """Whatever a text begins with, taking the guard off gives it back, and no spreadsheet runs it while it is on."""
+    on = guarded(text)
+    assert isinstance(on, str)
+    assert text == unguarded(on)
+    assert not is_formula(on) or on.startswith("'")
+    assert on.lstrip()[:1] not in ("=", "@", "\uff1d")
+
+
+@pytest.mark.parametrize("text", ["-5", " +5", "-3.25", "a=b", "(=1)", "'quoted'"])
 def test_what_no_spreadsheet_runs_stays_as_it_is(tmp_path: Path, text: str) -> None:
     """Numbers and text no spreadsheet evaluates are exported without an added apostrophe."""
     run = WrittenRun(tmp_path)

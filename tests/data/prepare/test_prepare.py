@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.errors import InputError
+from herogen_async.data.dataset import assemble
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.data.prepare import inferred_recipe, prepare
 from herogen_async.data.prepare.apply import Analysis, analyse, marks_of, remedy
@@ -28,7 +29,8 @@ from herogen_async.data.prepare.letter_case import is_mostly_upper, lowered
 from herogen_async.data.prepare.records import FileReading, Table
 from herogen_async.data.prepare.split import shuffled, split
 from support.places import BENCHMARKS
-from support.prepare_runs import csv_of, prepared
+from support.prepare_runs import csv_of, prepared, rows_of
+from support.run_folders import WrittenRun
 
 TEXT = st.text(alphabet=st.sampled_from("ab A.\n>-# END0x"), max_size=12)
 few = settings(max_examples=25)  # each is a dozen validators
@@ -278,6 +280,34 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
     assert [1, 1] == [made.said.count("error: "), made.said.count("fix: ")]
     assert ([], None, []) == (made.told["actions"], made.told["stop"], made.told["outputs"])
     assert content is None or [file] == list(tmp_path.iterdir())
+
+
+def test_p14_what_assemble_guarded_is_prepared_without_the_guard(tmp_path: Path) -> None:
+    """The rows that come of the guarded table are those that `assemble` wrote for trainers, and it is said."""
+    run = WrittenRun(tmp_path)
+    said = (
+        "=1+1 is two",
+        "'-ing' is an ending",
+        "@home",
+        "-5",
+        "\uff1dA1 it says",
+        "\tindented",
+    )
+    run.write(run.answer(number, text) for number, text in enumerate(said))
+    assemble(tmp_path)
+    made = prepared(tmp_path / "dataset" / "prepared_data.csv")
+    assert [row["completion"].strip().removesuffix(" END") for row in made.rows] == [
+        row["completion"].strip().removesuffix(" END")
+        for row in rows_of(tmp_path / "dataset" / "prepared_data_prepared.jsonl")
+    ]
+    assert "formula_guard" in made.mended
+
+
+def test_a_table_that_holds_formulas_has_no_guard_to_take_off(tmp_path: Path) -> None:
+    """An apostrophe stays where other cells show that nobody guarded them."""
+    made = prepared(csv_of(tmp_path, "a,'-ing' is an ending", "b,=1+1"))
+    assert ["'-ing' is an ending", "=1+1"] == [row["completion"].strip() for row in made.rows]
+    assert "formula_guard" not in made.mended
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.prepare import delimited, json_rows, workbook
+from herogen_async.data.prepare.formula_guard import without_guards
 from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, FileReading, Note, Table
 from herogen_async.data.prepare.text_lines import text_lines
 
@@ -80,7 +81,8 @@ def _tsv(path: Path) -> FileReading:
 
 def _delimited(path: Path, delimiter: str, name: str) -> FileReading:
     table, notes = delimited.read_delimited(path, delimiter)
-    return FileReading(table, name, name, notes)
+    table, guards = without_guards(table)
+    return FileReading(table, name, name, (*notes, *guards))
 
 
 def _xlsx(path: Path) -> FileReading:

@@ -1,4 +1,8 @@
-"""CSV that every reader parses back into the same cells, and that no spreadsheet runs as formulas."""
+"""CSV that every reader parses back into the same cells, and that no spreadsheet runs as formulas.
+
+P14, the guard: a text that a spreadsheet would run gets a `'` in front. So does one that begins with quotes and then
+would be run: only so can the guard be taken off again, exactly.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,12 @@ from collections.abc import Callable, Iterable
 
 Write = Callable[[bytes], object]
 
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+# The signs that begin a formula, in their full and small widths too (a spreadsheet with an East Asian keyboard takes
+# them for the same), behind blanks and what nobody sees, which some readers cut off.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+_UNSEEN = "\\s\\x00-\\x1f\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+_FORMULA = re.compile(f"'*(?:[{_UNSEEN}]*[{_SIGNS}]|[\t\r])")
+_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?")
 
 
 class CsvTable:
@@ -35,6 +43,14 @@ def guarded(text: object) -> object:
 
     A plain number such as -5 is not a formula. Anything but text is returned unchanged.
     """
-    if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+    return f"'{text}" if isinstance(text, str) and is_formula(text) else text
+
+
+def unguarded(text: str) -> str:
+    """The text that `guarded` was given."""
+    return text[1:] if text.startswith("'") and is_formula(text[1:]) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether `text` needs the guard."""
+    return bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text)

@@ -98,7 +98,7 @@ def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
-        table.row((*attributes, *_NAMES))
+        table.row(map(guard, (*attributes, *_NAMES)))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
             table.row(map(guard, (*row["cell"].values(), *_cells(row))))
         return count

@@ -1,9 +1,12 @@
-"""The pairs as CSV, without their marks: for people, and for tools that read any table."""
+"""The pairs as CSV, without their marks: for people, and for tools that read any table.
+
+Cells are guarded (P14); `prepare` takes the guard off again.
+"""
 
 from __future__ import annotations
 
 from herogen_async.data.dataset.examples import Item
-from herogen_async.data.dataset.export.csv import CsvTable
+from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.hashed_file import HashedFile
 
 
@@ -16,7 +19,7 @@ class PairsTable:
 
     def add(self, item: Item) -> None:
         """Write one row."""
-        self._table.row((item.pair.prompt, item.pair.completion))
+        self._table.row((guarded(item.pair.prompt), guarded(item.pair.completion)))
 
     def close(self) -> None:
         """Nothing is buffered."""
