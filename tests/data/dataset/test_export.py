@@ -68,6 +68,15 @@ def test_columns_are_attributes_question_answer_then_the_rest(tmp_path: Path) ->
     assert run.plan.key(1) == second["key"]
 
 
+@pytest.mark.parametrize("odd", [-1, 2.5, "7", True, 2**64 - 1])
+def test_a_count_that_is_none_is_an_empty_cell(tmp_path: Path, odd: object) -> None:
+    """A server's nonsense that an older journal holds is no number in the table."""
+    run = WrittenRun(tmp_path)
+    run.write([run.answer(0, "hero", usage={"prompt_tokens": odd, "completion_tokens": 11})])
+    (row,) = read(export(tmp_path).file)
+    assert ("", "11") == (row["prompt_tokens"], row["completion_tokens"])
+
+
 def test_every_answer_survives_the_csv(tmp_path: Path) -> None:
     """Quotes, line breaks and other hazards come back unchanged from the exported CSV."""
     run = WrittenRun(tmp_path)

@@ -365,3 +365,13 @@ def test_no_header_raises_and_every_reading_is_plausible(headers: dict[str, str]
                 0 <= reading.reset_s <= LONGEST_WINDOW_S and math.isfinite(reading.reset_s)
             )
             assert reading.window_s is None or 0 < reading.window_s <= LONGEST_WINDOW_S
+
+
+@pytest.mark.parametrize("limit", ["1e-9", "0.5", "0.999", "-3", "nan"])
+@pytest.mark.parametrize("rest", [{}, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}])
+def test_a_limit_below_one_is_no_reading(limit: str, rest: dict[str, str]) -> None:
+    """No request fits into less than one: nothing may be waited for on such a header's word."""
+    readings = readings_from({"x-ratelimit-limit-requests": limit, **rest}.get)
+    assert all(reading.limit is None for reading in readings)
+    if limit not in ("-3", "nan"):
+        assert () == readings

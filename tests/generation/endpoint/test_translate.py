@@ -481,6 +481,34 @@ def test_usage_keeps_only_its_numbers_and_those_of_its_details() -> None:
     assert kept == answered(completion(usage=usage)).usage
 
 
+NONSENSE = [-1, -(10**12), 2.5, True, "50", 10**9, 2**64 - 1, 2**70, 1e300, [5], {"n": 5}]
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "total_tokens"])
+@pytest.mark.parametrize("count", NONSENSE)
+def test_a_usage_with_a_nonsense_count_is_unknown(name: str, count: object) -> None:
+    """One count that can't be one takes with it what stands beside it; a missing or null one does not."""
+    sound = {"prompt_tokens": 50, "completion_tokens": 70, "total_tokens": 120}
+    details = {"prompt_tokens_details": {"cached_tokens": 3}, "queue_time": 0.25}
+    assert {"queue_time": 0.25} == answered(completion(usage={**sound, **details, name: count})).usage
+    rest = {each: number for each, number in sound.items() if each != name}
+    assert rest == answered(completion(usage={**rest, name: None})).usage
+
+
+def test_whole_numbers_written_as_fractions_are_counts() -> None:
+    """Some languages write 50 tokens as 50.0."""
+    usage = {"prompt_tokens": 50.0, "completion_tokens": 7, "total_tokens": 57.0}
+    got = answered(completion(usage=usage)).usage
+    assert [(50, int), (7, int), (57, int)] == [(count, type(count)) for count in got.values()]
+
+
+@pytest.mark.parametrize(("cached", "kept"), [(30, 30), (80, 50), (-5, None), (2.5, None), (2**63, None)])
+def test_no_more_of_a_prompt_is_cached_than_it_has(cached: object, kept: int | None) -> None:
+    """Cached tokens cost less: more of them than the prompt has would make an answer free."""
+    usage = {"prompt_tokens": 50, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": cached}}
+    assert kept == answered(completion(usage=usage)).usage.get("cached_tokens")
+
+
 def test_words_from_a_server_stay_few_and_short() -> None:
     """Words from a server stay few and short, because they are counted for a whole run."""
     many: dict[str, Any] = {"total_tokens": 3, "n" * 64: 1, "n" * 65: 1}

@@ -28,6 +28,7 @@ from herogen_async.generation.journal import (
     row_line,
 )
 from herogen_async.generation.journal.read import replay as replaying
+from herogen_async.generation.journal.read.replay import Recovered
 from herogen_async.generation.journal.repair import tail_repair
 from herogen_async.generation.journal.repair.tail_repair import TORN_LINES
 from herogen_async.generation.journal.words import MOST_WORDS
@@ -333,6 +334,24 @@ def test_p6_duplicate_keys_count_once_and_the_first_wins(folder: RunFolder) -> N
     assert {"prompt_tokens": 8, "completion_tokens": 12} == dict(found.usage), "all four were paid for"
     assert {"stop": 2} == dict(found.finish_reasons)
     assert ["a hero", "a hero", "another", "a hero"] == [line.record["response_txt"] for line in read_rows(folder)]
+
+
+@pytest.mark.parametrize("odd", [-(10**12), 2**64 - 1, 2.5, True, "7"])
+def test_nonsense_usage_adds_nothing_to_the_sums(folder: RunFolder, odd: object) -> None:
+    """A journal from before such counts were refused may hold them: they neither pay for a run nor overflow it."""
+    task = PLAN.call(0)
+    usage: dict[str, Any] = {"prompt_tokens": odd, "completion_tokens": 5, "total_tokens": 9}
+    row = row_line(task, Completion("a hero", "stop", "m", usage, "req"), attempts=1, latency_ms=1.0, at=NOON)
+    rewrite(folder, row + full_row(1))
+    found = replay(folder, Lineage(PLAN))
+    assert 2 == len(found.done)
+    assert dict(found.usage) == dict(replay_of(folder, full_row(1)).usage)
+
+
+def replay_of(folder: RunFolder, lines: bytes) -> Recovered:
+    """What a folder with these lines says."""
+    rewrite(folder, lines)
+    return replay(folder, Lineage(PLAN))
 
 
 @settings(same_folder, max_examples=25)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.limits import DAY_S, Limits, Reading
-from herogen_async.generation.limits import Admission, Bucket, Charge, Ticket, Used, Wait
+from herogen_async.generation.limits import Admission, Bucket, Charge, Ticket, TokenEstimate, Used, Wait
 from support.virtual_runs import SizeIsTokens
 
 SLACK = 1e-6  # floats
@@ -670,3 +670,17 @@ def test_a_rate_of_zero_or_less_is_refused(rate: float) -> None:
     """A bucket with a zero or negative rate raises an error."""
     with pytest.raises(ValueError, match="positive"):
         Bucket(rate, 0.0)
+
+
+# -- nonsense --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resource", ["tokens", "input_tokens", "output_tokens"])
+@pytest.mark.parametrize(("limit", "is_believed"), [(1.0, False), (99.0, False), (6000.0, True)])
+def test_a_limit_that_no_request_fits_into_is_none(resource: str, limit: float, is_believed: bool) -> None:
+    """A limit of tokens below what one request of this run needs is a mistake, and would stop the run."""
+    admission = Admission(0.0, Limits(), estimate=TokenEstimate(100))
+    ticket = reserved(admission, 400, 0.0)
+    reading = Reading(resource, limit, 0.0, 1.0)
+    admission.settle(ticket, Charge.ANSWERED, 1.0, used=Used(100, 7), readings=[reading])
+    assert is_believed == (admission.table.find(resource) is not None)

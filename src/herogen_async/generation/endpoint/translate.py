@@ -25,10 +25,10 @@ from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
 from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.usage import usage_from
 
 # A server's own words become keys of counters that live as long as the run.
 _WORD_LIMIT = 64  # characters
-_USAGE_NAMES = 16  # servers have up to ten
 
 # "Please try again in 1m2.5s" (OpenAI, Groq), "retry after 7 seconds" (Azure), "retry in 34s", `retryDelay` (Google).
 _WAIT = re.compile(
@@ -153,7 +153,7 @@ def completion_from(
         text=text,
         finish_reason=_word(choice.get("finish_reason")),
         model=_string(data.get("model")),
-        usage=_usage(data.get("usage")),
+        usage=usage_from(data.get("usage")),
         request_id=request_id_from(header) or _string(data.get("id")),
         readings=readings,
     )
@@ -271,32 +271,6 @@ def _without_text(
         request_id=request_id,
         fix=f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
     )
-
-
-def _usage(usage: Any) -> dict[str, Any]:
-    """The counts; the prompt tokens that were cached stand beside the others, since they have a price of their own."""
-    counts = _counts(usage)
-    cached = counts.get("prompt_cache_hit_tokens")  # DeepSeek's word
-    if isinstance(details := counts.get("prompt_tokens_details"), dict):
-        cached = details.get("cached_tokens", cached)
-    if type(cached) is int and cached > 0 and "prompt_tokens" in counts:
-        counts["cached_tokens"] = cached
-    return counts
-
-
-def _counts(usage: Any, *, with_details: bool = True) -> dict[str, Any]:
-    """The numbers of a `usage`, and those of its details: nothing deeper belongs there, or could be written."""
-    counts: dict[str, Any] = {}
-    if not isinstance(usage, dict):
-        return counts
-    for name, count in usage.items():
-        if len(name) > _WORD_LIMIT or len(counts) >= _USAGE_NAMES:
-            continue
-        if type(count) is int or type(count) is float:
-            counts[name] = count
-        elif with_details and isinstance(count, dict):
-            counts[name] = _counts(count, with_details=False)
-    return counts
 
 
 def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:

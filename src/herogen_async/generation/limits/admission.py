@@ -185,8 +185,22 @@ class Admission:
             if says_more:
                 self._learn_again = now + LEARN_EVERY_S
                 for reading in readings:
-                    self.table.learn(reading, ticket.sent, ticket.at, now)
+                    if self._fits(reading, ticket, used):
+                        self.table.learn(reading, ticket.sent, ticket.at, now)
             self._leave(now)
+
+    def _fits(self, reading: Reading, ticket: Ticket, used: Used | None) -> bool:
+        """Whether a request like `ticket` fits into a limit: one that is too small for any is a mistake.
+
+        Believed, it would stop the run; a server that means it refuses, and says so.
+        """
+        if reading.limit is None or reading.resource == "requests":
+            return True
+        prompt, answer = self._estimate(ticket.size)
+        if used is not None:
+            prompt, answer = max(prompt, used.prompt), max(answer, used.answer)
+        need = {"input_tokens": prompt, "output_tokens": answer}.get(reading.resource, prompt + answer)
+        return need <= reading.limit
 
     def _give_back(self, ticket: Ticket, outcome: Charge, used: Used | None, now: float) -> None:
         if outcome is Charge.NOT_CHARGED:

@@ -30,6 +30,7 @@ from herogen_async.data.dataset.recipe import DPO, PROMPT_COMPLETION, STOPPED, T
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
+from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.run_folder import is_held
 
 CSV = "prepared_data.csv"
@@ -314,7 +315,7 @@ def _state(rows: RunRows) -> RunState:
 def _answer_tokens(item: Item) -> int | None:
     """The server's token count, None where it gave no number."""
     told = (item.row["usage"] or {}).get("completion_tokens")
-    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
+    return told if is_token_count(told) else None
 
 
 def _room(longest: int) -> int:

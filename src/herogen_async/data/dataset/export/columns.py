@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.journal.record import ROW, FieldKind
 
 Columns = Sequence[tuple[str, FieldKind]]  # name, and the kind of its cells
@@ -35,7 +36,8 @@ def row_cells(fields: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[obje
 
     def cells(row: Mapping[str, Any]) -> tuple[object, ...]:
         usage, *rest = after(row)
-        return (*before(row), *map((usage or {}).get, USAGE_COLUMNS), *rest)
+        counts = [count if is_token_count(count) else None for count in map((usage or {}).get, USAGE_COLUMNS)]
+        return (*before(row), *counts, *rest)
 
     return cells
 

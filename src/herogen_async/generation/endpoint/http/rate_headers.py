@@ -30,6 +30,7 @@ from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
 HeaderLookup = Callable[[str], str | None]
 Names = tuple[str, ...] | tuple[bytes, ...]
 
+LEAST = 1.0  # a limit that no request fits into is none
 MOST = 1e15  # above any real limit; "no limit" is sent as the largest integer there is
 LONGEST_WINDOW_S = 32 * DAY_S  # the longest window in use is a month
 STALE_S = 60.0  # a reset that is that long past is none: the server's own clock can't be so wrong about itself
@@ -136,7 +137,7 @@ def _reading(group: _Group, header: HeaderLookup, now_date: str | None) -> Readi
         window_s = _seconds(header(group.window) or "", header, now_date) or window_s
     remaining = _count(header(group.remaining) or "") if group.remaining else None
     reset_s = _seconds(header(group.reset) or "", header, now_date) if group.reset else None
-    if limit is not None and remaining is not None and 0.0 < limit >= remaining:
+    if limit is not None and remaining is not None and LEAST <= limit >= remaining:
         return Reading(group.resource, limit, remaining, reset_s, window_s or None)
     return _sound(group.resource, limit, remaining, reset_s, window_s)
 
@@ -147,6 +148,8 @@ def _sound(
     """A reading of what is left of it without nonsense; None when that is nothing."""
     if limit == 0:  # what Mistral sends for a model that is not on the plan: its 429s say that better
         limit = None
+    if limit is not None and limit < LEAST:
+        return None
     if limit is not None and remaining is not None and remaining > limit:
         remaining = None
     if limit is None and remaining is None:

@@ -24,6 +24,7 @@ from zlib import crc32
 
 from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.endpoint.usage import whole_counts
 from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of, unreadable
 from herogen_async.generation.journal.record import (
     BEHIND_ENDING,
@@ -253,10 +254,8 @@ class Fold:
         return "counts"
 
     def _tally_row(self, row: dict[str, Any], *, counts: bool, times: int = 1) -> None:
-        usage = row.get("usage")
-        for name, count in usage.items() if isinstance(usage, dict) else ():
-            if type(count) is int:
-                self.found.usage.count(name, count * times)
+        for name, count in whole_counts(row.get("usage")).items():
+            self.found.usage.count(name, count * times)
         if counts:
             self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)
 
