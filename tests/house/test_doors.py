@@ -41,7 +41,6 @@ THREADS = {
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
-    "tune/query/stdin_questions": "reads standard input, which no loop can wait for",
 }
 PROCESSES = {
     "generation/endpoint/embedded": "pip, which fetches the weights, and the model's own server",

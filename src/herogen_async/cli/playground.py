@@ -70,12 +70,14 @@ class _Playground:
         say("Bye.")
 
     def _turn(self) -> None:
+        from herogen_async.tune.query import checked
+
         try:
             line = self._typed.line("> ")
             if line.startswith("/"):
                 self._obey(line)
                 return
-            question = (line if line.strip() else None) or self._by_attributes()
+            question = checked(line, self._target.recipe) if line.strip() else self._by_attributes()
         except KeyboardInterrupt:
             say("")  # what was being typed is dropped
             return
@@ -188,18 +190,25 @@ class _Typed:
     """Lines from a terminal, with history and editing where there is readline; or from a script, without prompts."""
 
     def __init__(self) -> None:
-        self._lines: Iterator[str] | None = None
+        self._lines: Iterator[bytes] | None = None
+        self._number = 0
         if sys.stdin.isatty() and sys.stdout.isatty():
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401 - `input` takes it from there
         else:
-            self._lines = iter(sys.stdin)
+            self._lines = iter(getattr(sys.stdin, "buffer", None) or (line.encode() for line in sys.stdin))
 
     def line(self, prompt: str) -> str:
-        """The next one, without its newline. Raises EOFError at the end."""
+        """The next one, without its newline. Raises EOFError at the end, InputError for what is no text."""
+        from herogen_async.tune.query import dialog_line
+
         if self._lines is None:
-            return input(prompt)
+            try:
+                return input(prompt)
+            except UnicodeDecodeError:
+                raise InputError("what was typed is not UTF-8", fix="set the terminal to UTF-8") from None
         line = next(self._lines, None)
         if line is None:
             raise EOFError
-        return line.rstrip("\r\n")
+        self._number += 1
+        return dialog_line(line, f"line {self._number} of standard input")

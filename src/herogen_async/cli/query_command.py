@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import select
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,12 +17,13 @@ from herogen_async.generation.observer import Observer
 from herogen_async.tune.asking import QUERY_OPTIONS, Asking
 
 if TYPE_CHECKING:
-    from herogen_async.tune.query import Reply, Target
+    from herogen_async.tune.query import QuestionText, Reply, Target
 
 _EPILOG = (
     'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes can be flags: '
     "--age 40 --gender woman --power Healing. Pipe many questions to standard input, one per line, or JSON lines "
-    "with a prompt or the attributes. With --json each line of stdout is one JSON object, one per answer."
+    "with a prompt, messages or the attributes; all are checked before the first is asked. "
+    "With --json each line of stdout is one JSON object, one per answer."
 )
 _PARKED = 3
 _OPTIONS = ("base-url", "endpoint", "compare", "chat", "json", *(each.word for each in QUERY_OPTIONS.values()))
@@ -90,10 +90,10 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
 
     from herogen_async.cli.spinner import waiting
     from herogen_async.core.clock import MonotonicClock
-    from herogen_async.tune.query import each, open_model, questions_of
+    from herogen_async.tune.query import checked, each, open_model
 
-    stream = None if prompts else _standard_input(target)
-    printer = _Printer(how, several=stream is not None or len(prompts) * how.samples > 1, json=json)
+    asked: Sequence[QuestionText] = [checked(prompt, target.recipe) for prompt in prompts] or _standard_input(target)
+    printer = _Printer(how, several=not prompts or len(asked) * how.samples > 1, json=json)
 
     async def work() -> None:
         with waiting(f"asking {target.model.name}") as wait:
@@ -102,12 +102,11 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
                 target,
                 how,
                 MonotonicClock(),
-                prompts=prompts or None,
+                prompts=asked,
                 observer=wait,
             )
             async with ready as model_session:
-                asked: AsyncIterator[str] = each(prompts) if stream is None else questions_of(stream, target.recipe)
-                await model_session.ask(asked, how, printer)
+                await model_session.ask(each(asked), how, printer)
 
     asyncio.run(work())
     if not json:
@@ -135,6 +134,8 @@ class _Printer(Observer["Reply", None]):
             raise Interrupted("standard output was closed; no more questions are sent")
 
     def _print(self, reply: Reply) -> None:
+        from herogen_async.tune.query import is_cut_off
+
         self.failed += reply.error is not None or reply.base_error is not None
         if self._json:
             print_json(reply.as_dict())
@@ -151,7 +152,7 @@ class _Printer(Observer["Reply", None]):
             if error is not None:
                 print_error(error)
         if reply.answer is not None and not self._how.compare and (note := ending_note(reply.answer)):
-            say(f"  ({note}; raise --max-tokens for a longer answer)")
+            say(f"  ({note}; raise --max-tokens for a longer answer)" if is_cut_off(reply.answer) else f"  ({note})")
 
 
 def _reader_is_gone() -> bool:
@@ -164,16 +165,19 @@ def _reader_is_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _standard_input(target: Target) -> Iterable[str]:
+def _standard_input(target: Target) -> list[QuestionText]:
+    """All of its questions: none is paid for before every one is known to be good."""
     from herogen_async.core.errors import InputError
+    from herogen_async.tune.query import MAX_STDIN_BYTES, questions_in
 
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("no question given", fix=f"give a question, e.g. {example(target)}, or use --chat")
     try:
-        # A descriptor of its own: the thread that reads it may be in the middle of it when the program ends.
-        return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8", errors="replace")
-    except (OSError, ValueError, io.UnsupportedOperation):
-        return sys.stdin
+        buffer = getattr(sys.stdin, "buffer", None)
+        data = sys.stdin.read().encode() if buffer is None else buffer.read(MAX_STDIN_BYTES + 1)
+    except (OSError, ValueError) as error:  # a stream that is closed, a terminal that is gone
+        raise InputError(f"can't read standard input: {error}", fix="read the questions from a file") from None
+    return questions_in(data, target.recipe, chat=target.endpoint == "chat")
 
 
 def _require_no_questions(prompts: list[str], json: bool) -> None:

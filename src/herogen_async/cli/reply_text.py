@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from herogen_async.tune.query import Answer, Reply, Target
 
+# What finish reasons mean, in lower case; any other is shown as the server's word.
+_ENDS = {
+    "content_filter": "ended by the server's content filter",
+    "tool_calls": "ended with a tool call",
+    "function_call": "ended with a tool call",
+    "error": "ended by an error of the server",
+}
+
 
 def compared(reply: Reply) -> list[str]:
     """The tuned model's answer and the base's, for the terminal that there is."""
@@ -20,11 +28,17 @@ def compared(reply: Reply) -> list[str]:
 
 
 def ending_note(answer: Answer) -> str | None:
-    """What to say of an answer that did not stop by itself."""
+    """What to say of an answer that did not stop by itself: why it ended, where the server says so."""
+    from herogen_async.tune.query import is_cut_off
+
     if answer.stopped:
         return None
-    tokens = answer.usage.get("completion_tokens")
-    return f"cut off after {tokens} tokens" if tokens else f"cut off: {answer.finish_reason or 'no reason given'}"
+    if is_cut_off(answer):
+        tokens = answer.usage.get("completion_tokens")
+        return f"cut off after {tokens} tokens" if tokens else "cut off at the token limit"
+    if answer.finish_reason is None:
+        return "the server gave no finish reason"
+    return _ENDS.get(answer.finish_reason.casefold()) or f"finish reason: {answer.finish_reason}"
 
 
 def _part(side: str, answer: Answer | None) -> tuple[str, str]:

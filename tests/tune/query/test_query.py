@@ -6,20 +6,31 @@ import io
 import json
 import shlex
 from contextlib import redirect_stderr, redirect_stdout
+from decimal import Decimal
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 import typer
+from numpy import float32
 
+from herogen_async import query as ask_in_python
 from herogen_async.cli.query_command import query
+from herogen_async.cli.reply_text import ending_note
 from herogen_async.cli.shell import print_error
 from herogen_async.cli.spinner import waiting
 from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.data.dataset.recipe import MESSAGES, Recipe
 from herogen_async.generation.endpoint.embedded import Weights
-from herogen_async.tune.query import question_from, question_of_line, split_flags
+from herogen_async.tune.query import (
+    Answer,
+    is_cut_off,
+    question_from,
+    question_of_line,
+    question_of_row,
+    split_flags,
+)
 from herogen_async.view.terminal.side_by_side import beside
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import NO_KEYS, herogen, last_json
@@ -258,6 +269,104 @@ def test_a_cut_off_answer_is_noted_on_stderr(tmp_path: Path) -> None:
     assert "cut off after 20 tokens; raise --max-tokens" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("stop", None),
+        ("length", "cut off after 20 tokens"),
+        ("MAX_TOKENS", "cut off after 20 tokens"),
+        ("content_filter", "ended by the server's content filter"),
+        ("tool_calls", "ended with a tool call"),
+        ("error", "ended by an error of the server"),
+        ("insufficient_system_resource", "finish reason: insufficient_system_resource"),
+        (None, "the server gave no finish reason"),
+    ],
+)
+def test_why_an_answer_ended_is_said_in_the_servers_sense(reason: str | None, told: str | None) -> None:
+    """Only an answer that reached its longest is called cut off."""
+    ended = Answer("q", "text", reason, reason == "stop", "m", usage={"completion_tokens": 20})
+    assert told == ending_note(ended)
+    assert is_cut_off(ended) == bool(told and told.startswith("cut off"))
+
+
+def test_more_tokens_are_advised_only_where_they_help(tmp_path: Path) -> None:
+    """What a filter ended is printed, and --max-tokens is not named."""
+    with FakeServer(says(" one", "content_filter")) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "x")
+    assert "one\n" == result.stdout
+    assert "(ended by the server's content filter)" in result.stderr
+    assert "--max-tokens" not in result.stderr
+
+
+TALK = [
+    {"role": "system", "content": "Answer in French."},
+    {"role": "user", "content": "My name is Ada.", "name": "ada"},
+    {"role": "assistant", "content": "Bonjour Ada."},
+    {"role": "user", "content": [{"type": "text", "text": "What is my name?", "weight": 0.5}]},
+]
+
+
+def test_a_conversation_is_sent_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message, with all its fields, from standard input and from Python; an answer at the end is left out."""
+    line = json.dumps({"messages": [*TALK, {"role": "assistant", "content": "Ada."}]})
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    with FakeServer(says("Ada.")) as server:
+        result = query_here(tmp_path, "m", base_url=server.url, endpoint="chat", json=True)
+        from_python = ask_in_python("m", {"messages": TALK}, base_url=server.url, endpoint="chat", api_key="k")
+    assert 0 == result.returncode, result.stderr
+    assert [TALK, TALK] == asked_with(server, "messages")
+    assert "What is my name?" in json.loads(result.stdout)["prompt"]
+    assert "Ada." == from_python[0].answer.text if from_python[0].answer else False
+
+
+def test_a_conversation_needs_a_chat_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a completions endpoint it is refused before anything is asked: none of it would be left out unsaid."""
+    lines = ['{"prompt": "one"}', json.dumps({"messages": TALK})]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    with FakeServer(says(" x")) as server:
+        result = query_here(tmp_path, "m", base_url=server.url)
+    assert (2, []) == (result.returncode, server.asked)
+    assert "line 2 of standard input: several messages" in result.stderr
+    assert "--endpoint chat" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("", "question 2: an empty question"),
+        ("\u200b \u00a0", "question 2: an empty question"),
+        ("half \ud83d", "question 2: .* no valid character"),
+        ({"prompt": float("nan")}, "question 2: 'prompt' can't be nan"),
+        ({"prompt": True}, "question 2: 'prompt' can't be True"),
+        ({"prompt": 10**5000}, "question 2: 'prompt' can't be"),
+        (7, "question 2: can't be 7"),
+        (None, "question 2: can't be None"),
+    ],
+)
+def test_python_checks_every_question_before_the_first(question: Any, told: str) -> None:
+    """What asks nothing or is no text raises InputError with its place, and nothing is sent."""
+    with FakeServer(says(" x")) as server, pytest.raises(InputError, match=told):
+        ask_in_python("m", ["one", question], base_url=server.url)
+    assert [] == server.asked
+
+
+def test_numbers_from_python_are_asked_as_they_are_written() -> None:
+    """Decimals, numpy's numbers and long integers keep every digit."""
+    numbers = [0.1234567890123, 1234567.0, 12345678901234567890123, Decimal("1.10"), float32("0.1")]
+    written = ["0.1234567890123", "1234567.0", "12345678901234567890123", "1.10", "0.1"]
+    assert written == [question_of_row({"prompt": number}, HEROES) for number in numbers]
+
+
+def test_an_empty_argument_is_no_question(tmp_path: Path) -> None:
+    """An unset shell variable costs nothing."""
+    with FakeServer(says(" x")) as server:
+        tuned_model(tmp_path, server.url)
+        result = query_here(tmp_path, "heroes", "one", "")
+    assert (2, []) == (result.returncode, server.asked)
+    assert "an empty question" in result.stderr
+
+
 def test_one_refused_question_leaves_the_others_answered(tmp_path: Path) -> None:
     """A refused question exits 1 and keeps its place among the answers, with its kind of error."""
 
@@ -339,18 +448,42 @@ def test_flags_are_separated_from_questions() -> None:
         ("  {x} is no JSON of its own line\n"[2:].replace("{x}", "x"), "x is no JSON of its own line"),
         ('{"prompt": "40, woman ->", "completion": " x END"}', "40, woman ->"),
         ('{"age": 40, "gender": "woman", "power": "flight"}\n', "40, woman, flight"),
-        ('{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}', "u"),
+        ('{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "its answer"}]}', "u"),
+        ('{"sub_prompt": "18, man", "prompt": "Describe a man of 18 years.", "response_txt": "He"}', "18, man"),
+        ('{"age": 0.1234567890123, "gender": 1234567.0, "power": true}', "0.1234567890123, 1234567.0, true"),
+        ('{"prompt": 12345678901234567890123}', "12345678901234567890123"),
+        ('{"prompt": 1e400}', "1e400"),
+        ('{"prompt": -0}', "-0"),
+        ("{name} is a placeholder for what?", "{name} is a placeholder for what?"),
+        ("{ 3, 1, 2 }: which is the largest?", "{ 3, 1, 2 }: which is the largest?"),
+        ("[sic]", "[sic]"),
+        ("[3, 1, 2]", "[3, 1, 2]"),
     ],
 )
 def test_a_line_of_standard_input_is_a_question(line: str, question: str) -> None:
-    """Plain text, prompt objects, attribute objects and chat messages all become the right question."""
+    """Plain text, exported rows, prompts, attributes and messages ask what they hold, numbers digit for digit."""
     assert question == question_of_line(line, HEROES, "line 1")
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{broken", "line 3 looks like JSON"),
+        ('{"prompt": "broken', "line 3: looks like JSON"),
+        ("{'prompt': 'of Python'}", "line 3: looks like JSON"),
+        ('{"prompt": NaN}', "line 3: looks like JSON"),
+        ('{"prompt": "a", "prompt": "b"}', "line 3: 'prompt' is given twice"),
+        ("{", "line 3: JSON that goes on over several lines"),
+        ('[{"prompt": "a"}, {"prompt": "b"}]', "line 3: a JSON array of objects"),
+        ("{}", "line 3: an empty object"),
+        ('{"prompt": null}', "line 3: 'prompt' is null"),
+        ('{"prompt": " "}', "line 3: an empty question"),
+        ('{"prompt": " ->"}', "line 3: an empty question"),
+        ('{"prompt": "\\u200b"}', "line 3: an empty question"),
+        ('{"prompt": "half \\ud83d"}', "line 3: .* has no valid character at position 6"),
+        ('{"age": "", "gender": "man", "power": "x"}', "line 3: age is empty"),
+        ('{"messages": [{"role": "user", "content": ""}]}', "line 3: `messages` has an empty user message"),
+        ('{"messages": [{"role": "system", "content": "s"}]}', "line 3: `messages` has no user message"),
+        ('{"messages": ["x"]}', "line 3: 'messages' can't be"),
         ('{"age": 40}', "line 3: gender and power are missing"),
         ('{"prompt": ["x"]}', "'prompt' can't be \\['x'\\]"),
         ('{"messages": []}', "no user message"),

@@ -39,6 +39,21 @@ def test_questions_are_answered_one_after_the_other_until_the_end(tmp_path: Path
     assert err.endswith("Bye.\n")
 
 
+def test_a_script_of_questions_is_decoded_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte order mark is no part of a question; a line that is no UTF-8 is named, and the next ones are asked."""
+    lines = b"\xef\xbb\xbfone\ncaf\xe9\n\xe2\x80\x8b\ntwo\r\n"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    monkeypatch.setattr("sys.stderr", err := io.StringIO())
+    with FakeServer(lambda asked: answer(asked, " x", finish_reason="content_filter")) as server:
+        tuned_model(tmp_path, server.url)
+        query("heroes", chat=True)
+    assert ["one ->", "two ->"] == [asked.prompt for asked in server.asked]
+    assert "line 2 of standard input is not UTF-8: byte 0xe9" in err.getvalue()
+    assert "an empty question" in err.getvalue()
+    assert 2 == err.getvalue().count("ended by the server's content filter)")
+
+
 def test_chat_settings_hold_for_later_questions(tmp_path: Path) -> None:
     """Temperature, samples and comparison set by command apply from the next question on."""
     with FakeServer(taught) as server:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from herogen_async.core.errors import (
     ConnectionFailed,
     EndpointError,
     EndpointRefused,
-    InputError,
     Interrupted,
     RateLimited,
     ServerFault,
@@ -28,8 +27,7 @@ from herogen_async.generation.engine import Counters, Deadline, Gate, Lane
 from herogen_async.generation.engine.in_order import AHEAD, InOrder, OrderPlace, Outcome
 from herogen_async.generation.limits import Admission
 from herogen_async.generation.retry import Triage
-from herogen_async.tune.query import questions_of
-from herogen_async.tune.query.stdin_questions import _AHEAD
+from herogen_async.tune.query import questions_in
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import herogen
 from support.tuned_models import HEROES, tuned_model
@@ -343,47 +341,6 @@ def test_a_denial_is_told_at_once_where_no_more_may_come() -> None:
     assert run_virtual(work()) < 1
 
 
-def test_input_lines_are_read_only_slightly_ahead() -> None:
-    """An endless input is read only a fixed number of lines ahead of the questions taken."""
-    read = 0
-
-    def endless() -> Iterator[str]:
-        nonlocal read
-        while True:
-            read += 1
-            yield f"line {read}\n"
-
-    async def work() -> list[str]:
-        taken = []
-        async for question in questions_of(endless(), HEROES):
-            taken.append(question)
-            if len(taken) == 1000:
-                break
-        return taken
-
-    assert [f"line {number}" for number in range(1, 1001)] == asyncio.run(work())
-    assert read <= 1000 + _AHEAD + 2
-
-
-def test_a_stream_that_breaks_ends_the_questions_with_what_it_said() -> None:
-    """A terminal that is gone raises in the thread that reads; the questions before it are asked."""
-
-    def broken() -> Iterator[str]:
-        yield "one\n"
-        raise OSError("Input/output error")
-
-    taken: list[str] = []
-
-    async def work() -> None:
-        async with asyncio.timeout(10):
-            async for question in questions_of(broken(), HEROES):
-                taken.append(question)
-
-    with pytest.raises(InputError, match="can't read standard input: Input/output error"):
-        asyncio.run(work())
-    assert ["one"] == taken
-
-
 def test_a_thousand_lines_come_back_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand lines of standard input are answered in order, with at most 16 requests in flight."""
     lines = [f"{number}, woman, flight" for number in range(1000)]
@@ -415,21 +372,42 @@ def test_a_closed_output_stops_further_questions(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("one\n{broken\nthree\n", "line 2 of standard input looks like JSON"),
-        ("", "standard input is empty"),
-        ("\n  \n", "standard input is empty"),
+        (b'one\n{"prompt": broken\nthree\n', "line 2 of standard input: looks like JSON"),
+        (b'one\n\n{"age": 40}\n', "line 3 of standard input: gender and power are missing"),
+        (b"one\ncaf\xe9\n", "line 2 of standard input is not UTF-8: byte 0xe9"),
+        (b"one\r\rtwo\r\xff", "line 4 of standard input is not UTF-8: byte 0xff"),
+        ("one\ntwo\n".encode("utf-16-le"), "line 1 of standard input holds NUL bytes"),
+        ("one\ntwo\n".encode("utf-16") + b"\x00", "line 3 of standard input is broken UTF-16"),
+        ("one\n\u200b\n".encode(), "line 2 of standard input: an empty question"),
+        (b"", "standard input is empty"),
+        (b"\n  \n", "standard input is empty"),
+        ("\ufeff\n".encode(), "standard input is empty"),
     ],
 )
-def test_bad_input_is_reported_after_earlier_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+def test_every_line_is_checked_before_the_first_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bytes, told: str
 ) -> None:
-    """Bad or empty input exits 2 with a reason, after the lines before it are answered."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    """A line that asks nothing or is no text exits 2 with its number, and no question was sent."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
     with FakeServer(lambda asked: answer(asked, " fine")) as server:
         tuned_model(tmp_path, server.url)
         result = herogen("query", "heroes", cwd=tmp_path)
-    assert (2, "fine\n" if given.strip() else "") == (result.returncode, result.stdout)
+    assert (2, "", []) == (result.returncode, result.stdout, server.asked)
     assert told in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_lines_are_read_in_each_unicode_encoding(encoding: str, ending: str) -> None:
+    """What PowerShell, Excel and old editors write is read as the questions that it holds, without a mark."""
+    asked = ["caf\u00e9", " two ", "\u82f1\u96c4"]
+    assert asked == questions_in((ending.join(asked) + ending).encode(encoding), HEROES)
+
+
+def test_joined_files_leave_no_mark_within() -> None:
+    """Where files with byte order marks were joined, no mark is asked."""
+    marked = '\ufeff{"prompt": "one"}\n'.encode()
+    assert ["one", "one"] == questions_in(marked * 2, HEROES)
 
 
 def test_p14_a_models_answer_can_not_move_the_cursor(tmp_path: Path) -> None:

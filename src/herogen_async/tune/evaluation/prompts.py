@@ -71,7 +71,8 @@ def completions_in(file: Path | None, recipe: Recipe) -> Iterator[str]:
 
 def _prompts_in(file: Path | None, recipe: Recipe) -> list[str]:
     """The different questions of a fine-tune file, in its order, without their separator."""
-    return list(dict.fromkeys(question_of_row(row, recipe).removesuffix(recipe.separator) for row in _rows_in(file)))
+    asked = (str(question_of_row(row, recipe)).removesuffix(recipe.separator) for row in _rows_in(file))
+    return list(dict.fromkeys(asked))
 
 
 def _rows_in(file: Path | None) -> Iterator[dict[str, Any]]:

@@ -2,31 +2,46 @@
 
 from herogen_async.tune.asking import Asking
 from herogen_async.tune.query.api import QueryOptions, aquery, query
-from herogen_async.tune.query.completion import Answer, has_stopped
+from herogen_async.tune.query.completion import Answer, has_stopped, is_cut_off
 from herogen_async.tune.query.model_session import ModelSession, QueryObserver, Reply, open_model
 from herogen_async.tune.query.query_target import Model, Target, find_target, target_of
-from herogen_async.tune.query.questions import question_from, question_of_line, question_of_row, split_flags
-from herogen_async.tune.query.stdin_questions import each, questions_of
+from herogen_async.tune.query.questions import (
+    Conversation,
+    QuestionText,
+    checked,
+    each,
+    question_from,
+    question_of_line,
+    question_of_row,
+    split_flags,
+)
+from herogen_async.tune.query.stdin_questions import MAX_STDIN_BYTES, dialog_line, questions_in
 
 __all__ = [
+    "MAX_STDIN_BYTES",
     "Answer",
     "Asking",
+    "Conversation",
     "Model",
     "ModelSession",
     "QueryObserver",
     "QueryOptions",
+    "QuestionText",
     "Reply",
     "Target",
     "aquery",
+    "checked",
+    "dialog_line",
     "each",
     "find_target",
     "has_stopped",
+    "is_cut_off",
     "open_model",
     "query",
     "question_from",
     "question_of_line",
     "question_of_row",
-    "questions_of",
+    "questions_in",
     "split_flags",
     "target_of",
 ]

@@ -8,9 +8,10 @@ from dataclasses import fields
 from typing import Annotated, Any, TypeAlias, Unpack
 
 from herogen_async.core.clock import MonotonicClock
-from herogen_async.core.errors import EndpointRefused
+from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.core.event_loop import run_here
 from herogen_async.core.keywords import check_keywords, shows_keywords
+from herogen_async.core.likeness import shown
 from herogen_async.core.limits import LIMITS, Limits
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 from herogen_async.generation.endpoint.target import ApiKey
@@ -18,9 +19,8 @@ from herogen_async.generation.observer import SILENT, Observer
 from herogen_async.tune.asking import QUERY_KEYWORDS, Asking
 from herogen_async.tune.query.keywords import QueryKeywords
 from herogen_async.tune.query.model_session import QueryObserver, Reply, open_model
-from herogen_async.tune.query.query_target import find_target
-from herogen_async.tune.query.questions import question_of_row
-from herogen_async.tune.query.stdin_questions import each
+from herogen_async.tune.query.query_target import Target, find_target
+from herogen_async.tune.query.questions import QuestionText, checked, each, question_of_row
 
 QuestionLike: TypeAlias = str | Mapping[str, Any]
 QuestionsLike: TypeAlias = QuestionLike | Iterable[QuestionLike]
@@ -42,8 +42,9 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     """What `model` answers to `questions`, in their order, each sample a Reply.
 
     `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
-    question is a text, or a dict of the attributes. A question that was not answered has its `error`: also where the
-    budget is spent or the server refuses everybody, once some are answered. Raises InputError, LocalModelError;
+    question is a text, or a dict: of the attributes, or with a `prompt`, or with `messages`, which are sent as they
+    stand. All are checked before the first one is asked. A question that was not answered has its `error`: also where
+    the budget is spent or the server refuses everybody, once some are answered. Raises InputError, LocalModelError;
     EndpointRefused when nothing was answered, and nothing will be until a person acts.
     """
     check_keywords(options, QueryOptions)
@@ -56,7 +57,7 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
         api_key=options.get("api_key"),
     )
     several = [questions] if isinstance(questions, str | Mapping) else questions
-    prompts = [each if isinstance(each, str) else question_of_row(each, target.recipe) for each in several]
+    prompts = [_question(question, number, target) for number, question in enumerate(several, start=1)]
     gathering = _Gathering(options.get("watch") or SILENT)
     try:
         async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=gathering) as model_session:
@@ -64,7 +65,7 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     except EndpointRefused as refused:
         if not any(reply.answer or reply.base for reply in gathering.replies):
             raise
-        return _with_the_rest(gathering.replies, prompts, how.samples, refused)
+        return _with_the_rest(gathering.replies, list(map(str, prompts)), how.samples, refused)
     return gathering.replies
 
 
@@ -73,9 +74,22 @@ def query(model: str, questions: QuestionsLike, **options: Unpack[QueryOptions])
     """What `model` answers to `questions`, in their order, each sample a Reply; works in a notebook, too.
 
     `model` is a run (its latest fine-tune), a tuned model's name, any model of a server, `embedded` or a .gguf file. A
-    question is a text, or a dict of the attributes. Raises as `aquery`.
+    question is a text, or a dict: of the attributes, or with a `prompt`, or with `messages`, which are sent as they
+    stand. Raises as `aquery`.
     """
     return run_here(aquery(model, questions, **options))
+
+
+def _question(question: QuestionLike, number: int, target: Target) -> QuestionText:
+    """What is asked for the question at place `number`. Raises InputError."""
+    try:
+        if isinstance(question, str):
+            return checked(question, target.recipe)
+        if isinstance(question, Mapping):
+            return question_of_row(question, target.recipe, chat=target.endpoint == "chat")
+        raise InputError(f"can't be {shown(question)}", fix="give a text, or a dict of the attributes")
+    except InputError as error:
+        raise InputError(f"question {number}: {error.message}", fix=error.fix) from None
 
 
 def _with_the_rest(replies: list[Reply], prompts: list[str], samples: int, error: EndpointRefused) -> list[Reply]:

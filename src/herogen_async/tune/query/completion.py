@@ -8,6 +8,8 @@ from typing import Any
 from herogen_async.data.dataset.recipe import STOPPED, Recipe
 from herogen_async.generation.endpoint import Completion
 
+_CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")  # servers' words for it, in lower case
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -37,6 +39,11 @@ class Answer:
             "usage": self.usage,
             "latency_ms": self.latency_ms,
         }
+
+
+def is_cut_off(answer: Answer) -> bool:
+    """Whether the answer reached its longest, so that a larger `max_tokens` would let it go on."""
+    return not answer.stopped and (answer.finish_reason or "").casefold() in _CUT_OFF
 
 
 def has_stopped(completion: Completion, recipe: Recipe) -> bool:

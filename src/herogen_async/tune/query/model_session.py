@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -29,6 +29,7 @@ from herogen_async.tune.asking import MIN_TIMEOUT_S, TIMEOUT_S, Asking
 from herogen_async.tune.query.budget import question_budget
 from herogen_async.tune.query.completion import Answer, has_stopped
 from herogen_async.tune.query.query_target import Model, Target
+from herogen_async.tune.query.questions import Conversation, QuestionText
 
 LONGEST_PROMPT_TOKENS = 256  # kept for questions that are not known yet, when the embedded server starts
 _SHOWN = 12  # models that an error lists
@@ -36,7 +37,7 @@ _SHOWN = 12  # models that an error lists
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    prompt: str
+    text: QuestionText
     sample: int
     model: Model
     number: int
@@ -46,7 +47,7 @@ class _Question:
 class Reply:
     """What came of one prompt and sample: the answer or the error; `base` and `base_error` where that was asked too.
 
-    `number` counts prompts and samples from 0.
+    `prompt` is the last user message of a conversation. `number` counts prompts and samples from 0.
     """
 
     prompt: str
@@ -101,7 +102,7 @@ class ModelSession:
         hosted = target.server is not None and is_openai(target.server.base_url)
         self._limit_name = "max_completion_tokens" if hosted else "max_tokens"
 
-    async def ask(self, prompts: AsyncIterator[str], how: Asking, observer: QueryObserver) -> None:
+    async def ask(self, prompts: AsyncIterator[QuestionText], how: Asking, observer: QueryObserver) -> None:
         """Ask all `prompts`; `call_ended` of `observer` gets what came of each sample, in order.
 
         Raises EndpointRefused when nothing can be answered until a person acts, InputError for a base that there is
@@ -152,7 +153,9 @@ class ModelSession:
             body["stop"] = [recipe.ending]
         if how.seed is not None:
             body["seed"] = how.seed + (question.number if how.seed_each else question.sample - 1)
-        return Request(recipe.question(question.prompt), body={**body, **question.model.body})
+        if isinstance(question.text, Conversation):
+            return Request(question.text.sent, body={**body, **question.model.body, "messages": question.text.messages})
+        return Request(recipe.question(question.text), body={**body, **question.model.body})
 
     async def _explained(self, refused: EndpointRefused, models: list[Model]) -> EndpointRefused:
         """`refused`; for a missing model, with the available ones."""
@@ -177,7 +180,7 @@ class ModelSession:
         if completion is None:
             return None
         return Answer(
-            question.prompt,
+            str(question.text),
             recipe.answer(completion.text),
             completion.finish_reason,
             has_stopped(completion, recipe),
@@ -211,12 +214,12 @@ class _Pairing:
         if self._half is not None and self._half.number != question.number:
             self.flush()
         if question.model is self._models[0]:
-            reply = Reply(question.prompt, question.sample, answer, outcome.error, number=question.number)
+            reply = Reply(str(question.text), question.sample, answer, outcome.error, number=question.number)
             if len(self._models) > 1:
                 self._half = reply
                 return
         else:
-            half, self._half = self._half or Reply(question.prompt, question.sample, number=question.number), None
+            half, self._half = self._half or Reply(str(question.text), question.sample, number=question.number), None
             reply = replace(half, base=answer, base_error=outcome.error)
         self._on_reply(reply)
 
@@ -227,7 +230,9 @@ class _Pairing:
             self._on_reply(half)
 
 
-async def _questions(prompts: AsyncIterator[str], samples: int, models: list[Model]) -> AsyncIterator[_Question]:
+async def _questions(
+    prompts: AsyncIterator[QuestionText], samples: int, models: list[Model]
+) -> AsyncIterator[_Question]:
     number = 0
     async for prompt in prompts:
         for sample in range(1, samples + 1):
@@ -242,7 +247,7 @@ async def open_model(
     how: Asking,
     clock: Clock,
     *,
-    prompts: list[str] | None = None,
+    prompts: Sequence[QuestionText] | None = None,
     observer: QueryObserver = SILENT,
 ) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
@@ -287,9 +292,10 @@ def _timeout_s(target: Target, how: Asking) -> float:
     return how.timeout_s or (EMBEDDED_TIMEOUT_S if target.server is None else TIMEOUT_S)
 
 
-def _prompt_tokens(target: Target, prompts: list[str] | None) -> int:
+def _prompt_tokens(target: Target, prompts: Sequence[QuestionText] | None) -> int:
     """Twice the estimate: other scripts than English have up to two tokens where English has one."""
-    known = [2 * estimate_tokens(target.recipe.question(prompt), 1) for prompt in prompts or ()]
+    asked = (each.sent if isinstance(each, Conversation) else target.recipe.question(each) for each in prompts or ())
+    known = [2 * estimate_tokens(text, 1) for text in asked]
     return max(known, default=LONGEST_PROMPT_TOKENS)
 
 

@@ -1,91 +1,75 @@
-"""Questions from a stream of lines, read in a thread: a pipe may make one wait while answers come in."""
+"""Questions on standard input: all of them are decoded and checked before the first one is asked. Pure.
+
+What a line is made of is told by its bytes alone: UTF-8, or UTF-16 and UTF-32 where a byte order mark says so. A byte
+that fits neither is a mistake to mend, never a question with a hole in it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
+import codecs
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import Recipe
-from herogen_async.tune.query.questions import question_of_line
+from herogen_async.tune.query.questions import QuestionText, question_of_line
 
-_AHEAD = 256  # lines that are held: no thread switch a line, and no file in memory
+MAX_STDIN_BYTES = 256 << 20  # some million questions: they are held in memory, as their answers are not
+MARK = "\ufeff"  # the byte order mark; one at the start of each file where several were joined
+_FIX = "save it as UTF-8, e.g. with `iconv -f LATIN1 -t UTF-8`"
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
-async def each(prompts: Iterable[str]) -> AsyncIterator[str]:
-    """`prompts` one after the other."""
-    for prompt in prompts:
-        yield prompt
-
-
-async def questions_of(stream: Iterable[str], recipe: Recipe) -> AsyncIterator[str]:
-    """The question on each line that is not blank. InputError names the line that is none."""
-    number = asked = 0
-    async for line in _lines(stream):
-        number += 1
-        if line.strip():
-            asked += 1
-            yield question_of_line(line, recipe, f"line {number} of standard input")
-    if not asked:
+def questions_in(data: bytes, recipe: Recipe, *, chat: bool = True) -> list[QuestionText]:
+    """The question on each line of `data` that is not blank. InputError names the first line that is none."""
+    if len(data) > MAX_STDIN_BYTES:
+        raise InputError(
+            f"standard input is larger than {MAX_STDIN_BYTES >> 20} MiB", fix="ask its questions in several goes"
+        )
+    questions = []
+    for number, line in enumerate(_lines(data), start=1):
+        where = f"line {number} of standard input"
+        if (text := _plain(line, where)).strip():
+            questions.append(question_of_line(text, recipe, where, chat=chat))
+    if not questions:
         raise InputError("no question given: standard input is empty", fix='give a question, e.g. "40, woman, Healing"')
+    return questions
 
 
-async def _lines(stream: Iterable[str]) -> AsyncIterator[str]:
-    reading = _Reading(stream, asyncio.get_running_loop())
-    # A daemon: it may wait for a line that nobody types when the program ends.
-    threading.Thread(target=reading.read, name="herogen-lines", daemon=True).start()
+def dialog_line(data: bytes, where: str) -> str:
+    """One line of a dialog, read by itself. Raises InputError, which calls it `where`."""
     try:
-        while not reading.is_over:
-            await reading.ready.wait()
-            reading.ready.clear()
-            while reading.lines:
-                yield reading.take()
-    finally:
-        reading.stop()
-    if reading.error is not None:
-        raise InputError(f"can't read standard input: {reading.error}", fix="read the questions from a file")
+        return _plain(data.decode().rstrip("\r\n"), where)
+    except UnicodeDecodeError as broken:
+        raise InputError(_not_utf8(where, broken), fix=_FIX) from None
 
 
-class _Reading:
-    def __init__(self, stream: Iterable[str], loop: asyncio.AbstractEventLoop) -> None:
-        self.lines: deque[str] = deque()
-        self.ready = asyncio.Event()
-        self.error: Exception | None = None
-        self._stream = stream
-        self._loop = loop
-        self._room = threading.Semaphore(_AHEAD)
-        self._ended = False
-        self._stopped = False
+def _lines(data: bytes) -> list[str]:
+    encoding = next((name for mark, name in _WIDE if data.startswith(mark)), "utf-8")
+    try:
+        return _split(data.decode(encoding))
+    except UnicodeDecodeError as broken:
+        number = len(_split(data[: broken.start].decode(encoding, "replace")))
+        where = f"line {number} of standard input"
+        if encoding == "utf-8":
+            raise InputError(_not_utf8(where, broken), fix=_FIX) from None
+        raise InputError(f"{where} is broken {encoding.upper()}", fix="save it as UTF-8") from None
 
-    @property
-    def is_over(self) -> bool:
-        return self._ended and not self.lines
 
-    def read(self) -> None:
-        """Read to the end, or until stopped; in the thread."""
-        try:
-            for line in self._stream:
-                self._room.acquire()
-                if self._stopped:
-                    return
-                self.lines.append(line)
-                self._tell()
-        except (OSError, ValueError) as error:  # a terminal that is gone, a stream that was closed
-            self.error = error
-        self._ended = True
-        self._tell()
+def _split(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
-    def _tell(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self.ready.set)
 
-    def take(self) -> str:
-        self._room.release()
-        return self.lines.popleft()
+def _plain(line: str, where: str) -> str:
+    line = line.removeprefix(MARK)
+    if "\0" in line:
+        raise InputError(f"{where} holds NUL bytes, as UTF-16 without a byte order mark does", fix="save it as UTF-8")
+    return line
 
-    def stop(self) -> None:
-        self._stopped = True
-        self._room.release()
+
+def _not_utf8(where: str, broken: UnicodeDecodeError) -> str:
+    return f"{where} is not UTF-8: byte 0x{broken.object[broken.start]:02x}"

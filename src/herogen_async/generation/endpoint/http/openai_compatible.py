@@ -134,7 +134,12 @@ class OpenAICompatible:
         return self._call.url.removesuffix(self._path) + "/models"
 
     def _payload(self, request: Request) -> dict[str, Any]:
-        body = self._body if request.body is None else {**self._body, **request.body}
+        if request.body is None:
+            body = self._body
+        else:
+            body = {**self._body, **request.body}
+            if "messages" in body:  # a conversation, sent as it stands
+                return body
         if not self._chat:
             return {**body, "prompt": request.prompt}
         messages = [{"role": "user", "content": request.prompt}]
