@@ -67,6 +67,48 @@ def test_p13_a_key_echoed_by_any_answer_is_never_kept_or_shown(
     assert_nowhere(tmp_path, *shown, *capfd.readouterr())
 
 
+CODED = {
+    "plain": KEY,
+    "quoted": quote(KEY, safe=""),
+    "base64": base64.b64encode(KEY.encode()).decode(),
+    "base64 of the header": base64.urlsafe_b64encode(f"Bearer {KEY}".encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("form", CODED)
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+def test_p13_a_key_in_a_sound_answer_is_never_kept_or_shown(tmp_path: Path, endpoint: str, form: str) -> None:
+    """The key that a sound answer holds in its text, its names and its headers is in no file and on no screen."""
+    echo = CODED[form]
+
+    def sound(asked: Asked) -> Reply:
+        text = f"your key is {echo}, {asked.number}"
+        said = {"message": {"role": "assistant", "content": text}} if endpoint == "chat" else {"text": text}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, echo: 5, "details": {echo: 1}}
+        body = {"id": echo, "model": echo, "choices": [{**said, "finish_reason": echo}], "usage": usage}
+        headers = {"x-request-id": echo} if asked.number % 2 else {}
+        return Reply(body, 400 if asked.number == 3 else 200, headers)
+
+    with FakeServer(sound, models=(echo,)) as server:
+        run = ("run", write_spec(tmp_path, SPEC), "--base-url", server.url, "--model", "m", "--endpoint", endpoint)
+        told = [herogen(*run, "--json", cwd=tmp_path, OPENAI_API_KEY=KEY)]
+        told.append(herogen("doctor", "--base-url", server.url, cwd=tmp_path, OPENAI_API_KEY=KEY))
+    for words in (
+        ("status", "small"),
+        ("errors", "small"),
+        ("export", "small"),
+        ("show", "small"),
+        ("assemble", "small"),
+    ):
+        told.append(herogen(*words, cwd=tmp_path, OPENAI_API_KEY=KEY))
+    shown = "".join(each.stdout + each.stderr for each in told)
+    assert "[hidden], " in shown
+    assert echo not in shown
+    for path in tmp_path.rglob("*"):
+        assert not (path.is_file() and echo.encode() in path.read_bytes()), path
+    assert_nowhere(tmp_path, shown)
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_p13_a_base_url_with_the_key_is_shown_without_it(tmp_path: Path, options: tuple[str, ...]) -> None:
     """A base URL that contains the key is refused with code 2, and the key appears in no output or file."""

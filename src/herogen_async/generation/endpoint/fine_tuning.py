@@ -28,7 +28,7 @@ from herogen_async.core.errors import (
     RetryableError,
     RowRefused,
 )
-from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
+from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.endpoint.translate import error_from
 
@@ -188,10 +188,8 @@ class FineTuningService:
         async with self._pace:
             with self._translated():
                 answer = await ask(client)
-        body = answer.content
-        for secret in self._redact.secrets:  # what looks like one may be a name that counts, here
-            body = body.replace(secret.encode(), HIDDEN.encode())
-        return _object(body, self._redact)
+        said: dict[str, Any] = self._redact.of_answer(answer.content, _object(answer.content, self._redact))
+        return said
 
     def _client(self) -> openai.AsyncOpenAI:
         if self._opened is None:

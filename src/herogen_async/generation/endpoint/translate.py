@@ -143,6 +143,8 @@ def completion_from(
         data = codec.loads_rounded(body)
     except ValueError:
         raise _not_json(body, header, redact) from None
+    if redact.has_keys:
+        data = redact.of_answer(body, data)
     if isinstance(data, dict) and data.get("error"):
         raise error_from(200, header, body, redact=redact)
     choice = _first_choice(data)
@@ -154,7 +156,7 @@ def completion_from(
         finish_reason=_word(choice.get("finish_reason")),
         model=_string(data.get("model")),
         usage=usage_from(data.get("usage")),
-        request_id=request_id_from(header) or _string(data.get("id")),
+        request_id=request_id_from(header, redact) or _string(data.get("id")),
         readings=readings,
     )
 
@@ -170,7 +172,7 @@ def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redact
         f"HTTP {status}{f' ({code})' if code else ''}: {redact.excerpt(said.message) or 'no message'}",
         status=status,
         code=code,
-        request_id=request_id_from(header),
+        request_id=request_id_from(header, redact),
         fix=meaning.fix,
     )
     if isinstance(error, EndpointRefused):
@@ -203,11 +205,11 @@ def retry_after_s(header: HeaderLookup) -> float | None:
     return None
 
 
-def request_id_from(header: HeaderLookup) -> str | None:
+def request_id_from(header: HeaderLookup, redact: Redactor) -> str | None:
     """The server's own name for the call, in the spelling that it uses."""
     for name in _REQUEST_ID_HEADERS:
         if value := header(name):
-            return value
+            return redact.of_word(value) if redact.has_keys else value
     return None
 
 
@@ -260,7 +262,7 @@ def _without_text(
 ) -> BadAnswer | RowRefused:
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
-    request_id = request_id_from(header)
+    request_id = request_id_from(header, redact)
     if isinstance(refusal, str) and refusal:
         return RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
     if choice.get("finish_reason") == "content_filter":
@@ -282,7 +284,7 @@ def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:
         )
     else:
         what, fix = "something other than JSON", None
-    return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header), fix=fix)
+    return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header, redact), fix=fix)
 
 
 def _code(said: _Said) -> str | None:

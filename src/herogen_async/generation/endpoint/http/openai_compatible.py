@@ -92,7 +92,7 @@ class OpenAICompatible:
         answer = await self.models_raw()
         self.require_success(answer)
         try:
-            return [str(model["id"]) for model in codec.loads(answer.body)["data"]]
+            return [self._redact.of_word(str(model["id"])) for model in codec.loads(answer.body)["data"]]
         except (ValueError, KeyError, TypeError):
             raise BadAnswer(f"{self._models_url} answered with something other than a list of models") from None
 
