@@ -23,7 +23,19 @@ from support.ways_through import DETECTORS
 # The wings, in the order of the product's sentence, with their rooms. A wing may import the wings above it, a room the
 # rooms above it in its wing, and its own files.
 WINGS: dict[str, tuple[str, ...]] = {
-    "core": ("limits", "errors", "clock", "event_loop", "codec", "units", "likeness", "options", "keywords", "http1"),
+    "core": (
+        "limits",
+        "errors",
+        "clock",
+        "event_loop",
+        "codec",
+        "units",
+        "blank",
+        "likeness",
+        "options",
+        "keywords",
+        "http1",
+    ),
     "specs": ("spec", "sources", "plan"),
     "generation": (
         "settings",
@@ -69,6 +81,7 @@ PURE = (
     "core/errors",
     "core/codec",
     "core/units",
+    "core/blank",
     "core/likeness",
     "core/options",
     "core/http1",

@@ -49,7 +49,9 @@ class WrittenRun:
     def answer(self, index: int, text: str, finish_reason: str | None = "stop", **changes: Any) -> bytes:
         """The journal's line of one answer."""
         usage = changes.pop("usage", {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18})
-        completion = Completion(text, finish_reason, changes.pop("model", MODEL), usage, changes.pop("request_id", "r"))
+        model, request_id = changes.pop("model", MODEL), changes.pop("request_id", "r")
+        completion = Completion(text, finish_reason, model, usage, request_id)
+        completion.reasoning, completion.extra = changes.pop("reasoning", None), changes.pop("extra", None)
         plan = changes.pop("plan", self.plan)
         return row_line(plan.call(index), completion, attempts=1, latency_ms=12.34, at=AT)
 

@@ -18,6 +18,7 @@ HerogenError
     │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up
+    ├── NoAnswer               thoughts and no answer: give the row up, keep the thoughts
     ├── RowDeadline            all attempts of a row took too long: give the row up
     ├── InternalFault          a mistake of this program met this row: give the row up, tell it
     └── EndpointRefused        no row can succeed: park the run
@@ -28,8 +29,10 @@ A class's `kind` is its name in tables, in `failures.jsonl` and in `--json`; it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from herogen_async.core.limits import Reading
 
@@ -204,6 +207,16 @@ class RowRefused(EndpointError):
     """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up."""
 
     kind = "refused"
+
+
+class NoAnswer(EndpointError):
+    """The model thought, and gave no answer. It was paid for, and would end the same way again: the row is given up.
+
+    `answer` is what it gave, under the names of a row: `reasoning`, `extra`, `finish_reason`, `model`, `usage`.
+    """
+
+    kind = "no_answer"
+    answer: Mapping[str, Any] = MappingProxyType({})
 
 
 class RowDeadline(EndpointError):

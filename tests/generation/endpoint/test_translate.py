@@ -545,11 +545,6 @@ NO_TEXT: list[tuple[str, object, bool]] = [
     ("empty choices", {"choices": []}, True),
     ("choices of another kind", {"choices": {"0": {"text": "x"}}}, False),
     ("a choice of another kind", {"choices": ["x"]}, True),
-    ("null text", completion(choices=[{"text": None, "finish_reason": "stop"}]), False),
-    ("text of another kind", completion(choices=[{"text": 7}]), False),
-    ("null content", chat(None), True),
-    ("content of another kind", chat([{"type": "image"}]), True),
-    ("tool calls", chat(None, "tool_calls", tool_calls=[{"id": "x"}]), True),
     ("no message", completion(choices=[{"message": None}]), True),
     ("a completion's answer to a chat", completion(), True),
     ("a chat's answer to a completion", chat("x", "length"), False),
@@ -596,12 +591,6 @@ def test_a_filtered_answer_is_not_requested_again(is_chat: bool) -> None:
     with pytest.raises(RowRefused) as raised:
         answered(body, chat=is_chat)
     assert "content_filter" == raised.value.code
-
-
-def test_tokens_used_up_before_any_answer_give_an_empty_answer() -> None:
-    """A model that uses up its tokens before it answers gives an empty answer."""
-    got = answered(chat(None, "length", reasoning_content="hm"), chat=True)
-    assert ("", "length") == (got.text, got.finish_reason)
 
 
 json_values = st.recursive(

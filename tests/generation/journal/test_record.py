@@ -19,10 +19,9 @@ from herogen_async.data.dataset import RunRows
 from herogen_async.data.dataset.export.columns import USAGE_COLUMNS
 from herogen_async.data.dataset.failures import SHOWN_FIELDS
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.journal import Words, failure_line, read_rows, record, replay, row_line, salvage, verify
+from herogen_async.generation.journal import Words, failure_line, read_rows, replay, row_line, salvage, verify
 from herogen_async.generation.journal.read import replay as replaying
-from herogen_async.generation.journal.record import ATTEMPTS_KEPT, CRC, FAILURE, ROW, Field, FieldKind, LineSchema
-from herogen_async.generation.journal.verify import verify_run
+from herogen_async.generation.journal.record import ATTEMPTS_KEPT, CRC, FAILURE, ROW
 from herogen_async.generation.journal.words import MOST_WORDS
 from herogen_async.generation.run_folder import RunFolder, read_manifest
 from herogen_async.specs.plan import Call
@@ -173,30 +172,26 @@ class WrittenRunLines:
     )
 
 
-def test_a_field_that_only_some_rows_have_is_one_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row of the table, and it is written, folded, copied, exported and verified."""
-    thought = Field(
-        "reasoning", FieldKind.TEXT, is_optional=True, of=lambda call, _: "so," if call.index % 2 == 0 else None
-    )
+def test_what_only_some_rows_have_is_kept_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thoughts and what else a message holds are written, folded, copied, read and verified."""
+    # Of a server that would have its usage counted as less, and its row taken for two.
+    ending = {"finish_reason": "length", "model": "m", "usage": {"total_tokens": 1}, "request_id": "r"}
+    extra = {"c": {"key": "0" * 32, "index": 7}, "b": {"": 1, "crc": "00000000"}, "a": {"": 1, **ending}}
+    more: dict[str, Any] = {"reasoning": "so,", "extra": extra}
+    run = WrittenRun(tmp_path / "r", small_spec())
+    lines = [run.answer(index, "a hero", **({} if index % 2 else more)) for index in range(run.plan.size)]
+    run.write(lines)
     plain = WrittenRun(tmp_path / "plain", small_spec())
     before = [plain.answer(index, "a hero") for index in range(plain.plan.size)]
-    at = ROW.names.index("finish_reason")
-    wider = LineSchema((*ROW.fields[:at], thought, *ROW.fields[at:]))
-    for user in (record, verify_run):
-        monkeypatch.setattr(user, "ROW", wider)
-    record.prove()
-
-    run = WrittenRun(tmp_path / "wider", small_spec())
-    lines = [run.answer(index, "a hero") for index in range(run.plan.size)]
-    run.write(lines)
     assert before[1::2] == lines[1::2]  # where there is nothing, nothing is written
     names = list(parsed(lines[0]))
-    assert ("reasoning", "finish_reason") == tuple(names[names.index("response_txt") + 1 :][:2])
+    assert ["reasoning", "extra", "finish_reason"] == names[names.index("response_txt") + 1 :][:3]
 
     for exact_bytes in (1 << 23, 0):  # line by line, and a block at a time
         monkeypatch.setattr(replaying, "EXACT_BYTES", exact_bytes)
         found = replay(run.folder, read_manifest(run.folder).lineage())
         assert (len(lines), {"stop": len(lines)}) == (len(found.done), found.finish_reasons)
+        assert 18 * len(lines) == found.usage["total_tokens"]
     target = RunFolder(tmp_path / "copy")
     salvage(run.folder, target, read_manifest(run.folder), at=AT, is_proven=True)
     assert b"".join(lines) == target.segment(0).read_bytes()

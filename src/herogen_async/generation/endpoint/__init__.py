@@ -29,7 +29,9 @@ class Completion:
 
     `usage` holds the server's own token counts (`prompt_tokens`, `completion_tokens`, ...), empty when it gave none.
     `finish_reason` is the server's own word (`stop`, `length`, ...), None when it gave none.
-    `readings` is what its headers say about its limits, empty when they say nothing.
+    `readings` is what its headers say about its limits, empty when they say nothing. `reasoning` is what the model
+    thought before it answered, `extra` what else its message holds, as the server sent it: tool calls, audio,
+    annotations. None: nothing.
     """
 
     text: str
@@ -38,6 +40,8 @@ class Completion:
     usage: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     readings: tuple[Reading, ...] = ()
+    reasoning: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 class Endpoint(Protocol):

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import (
     BadAnswer,
     EndpointError,
     EndpointRefused,
+    NoAnswer,
     ParkReason,
     RateLimited,
     RowRefused,
@@ -23,7 +25,9 @@ from herogen_async.core.errors import (
 )
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.endpoint.finish_reasons import is_cut, is_failure, is_filtered
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
+from herogen_async.generation.endpoint.message import Said, plain_text, said_in
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.usage import usage_from
 
@@ -36,6 +40,7 @@ _WAIT = re.compile(
 )
 _LONGEST_WAIT_S = 86_400.0  # a week in a sentence is no rate limit's wait
 
+_OTHER_MODEL = "the model answers with nothing: try another prompt or --model"
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
 
 
@@ -74,6 +79,7 @@ class _Meaning:
         )
 
 
+_FILTERS = "content_filter|content_policy_violation|ResponsibleAIPolicyViolation"
 # The first that fits counts; a refusal that fits none is about its row.
 _MEANINGS = (
     _Meaning(
@@ -87,7 +93,7 @@ _MEANINGS = (
     # OpenRouter's moderation answers 403, and says why in words alone.
     _Meaning(
         RowRefused,
-        codes="content_filter|content_policy_violation|ResponsibleAIPolicyViolation",
+        codes=_FILTERS,
         words=(403, r"flagged|moderation|content (policy|filter)"),
     ),
     # A wrong key is a 400 at xAI and Google.
@@ -138,7 +144,9 @@ _MEANINGS = (
 def completion_from(
     body: bytes, header: HeaderLookup, *, chat: bool, redact: Redactor, readings: tuple[Reading, ...] = ()
 ) -> Completion:
-    """The answer in a success's `body`. Raises BadAnswer when it is none, RowRefused when the row was refused in it."""
+    """The answer in a success's `body`. Raises BadAnswer when it is none, NoAnswer when it is thoughts alone,
+    RowRefused when the row was refused in it, and what a choice that failed means.
+    """
     try:
         data = codec.loads_rounded(body)
     except ValueError:
@@ -148,16 +156,26 @@ def completion_from(
     if isinstance(data, dict) and data.get("error"):
         raise error_from(200, header, body, redact=redact)
     choice = _first_choice(data)
-    text = _text_of(choice, chat)
+    finish_reason = _word(choice.get("finish_reason"))
+    if "error" in choice or finish_reason not in ("stop", "length"):
+        _require_success(choice, finish_reason, header, redact)
+    text, reasoning, extra = plain_text(choice, chat=chat), None, None
     if text is None:
-        raise _without_text(choice, body, header, chat=chat, redact=redact)
+        said = said_in(choice, chat=chat)
+        text = None if said is None or (said.thinks and not said.acts and is_blank(said.text or "")) else said.text
+        if text is None:
+            text = _instead_of_text(said, choice, data, header, body, chat=chat, redact=redact)
+        if said is not None:
+            reasoning, extra = said.reasoning, said.extra
     return Completion(
-        text=text,
-        finish_reason=_word(choice.get("finish_reason")),
-        model=_string(data.get("model")),
-        usage=usage_from(data.get("usage")),
-        request_id=request_id_from(header, redact) or _string(data.get("id")),
-        readings=readings,
+        text,
+        finish_reason,
+        _string(data.get("model")),
+        usage_from(data.get("usage")),
+        request_id_from(header, redact) or _string(data.get("id")),
+        readings,
+        reasoning,
+        extra,
     )
 
 
@@ -247,31 +265,66 @@ def _first_choice(data: Any) -> dict[str, Any]:
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
 
 
-def _text_of(choice: dict[str, Any], chat: bool) -> str | None:
-    said, name = (choice.get("message"), "content") if chat else (choice, "text")
-    if not isinstance(said, dict) or name not in said:
-        return None
+def _require_success(choice: dict[str, Any], finish_reason: str | None, header: HeaderLookup, redact: Redactor) -> None:
+    """Raises what a choice that failed means: a 502, whatever was written before, where it names nothing else."""
+    if not choice.get("error") and not is_failure(finish_reason):
+        return
+    said = choice.get("error")
+    error = dict(said) if isinstance(said, dict) else {"message": said} if isinstance(said, str) else {}
+    error.setdefault("message", f"the answer failed: finish_reason {choice.get('finish_reason')!r}")
+    meant = error_from(200, header, codec.dumps({"error": error}), redact=redact)
+    by_filter = error.get("code") == 403 or re.fullmatch(_FILTERS, meant.code or "")
+    if by_filter if isinstance(meant, RowRefused) else not isinstance(meant, BadAnswer):
+        raise meant
+    raise error_from(200, header, codec.dumps({"error": {**error, "code": 502}}), redact=redact)
+
+
+def _instead_of_text(
+    said: Said | None,
+    choice: dict[str, Any],
+    data: dict[str, Any],
+    header: HeaderLookup,
+    body: bytes,
+    *,
+    chat: bool,
+    redact: Redactor,
+) -> str:
+    """The text of an answer without words; raises where that is no answer."""
+    finish_reason, request_id = _word(choice.get("finish_reason")), request_id_from(header, redact)
+    extra = {} if said is None or said.extra is None else said.extra
+    if isinstance(refusal := extra.get("refusal"), str):
+        raise RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
+    if said is not None and said.acts:
+        return said.text or ""
+    if said is not None and said.thinks:
+        why = f"finish_reason {finish_reason!r}" if finish_reason else "no finish_reason given"
+        error = NoAnswer(
+            f"the model gave its thoughts and no answer ({redact.excerpt(why)})",
+            request_id=request_id or _string(data.get("id")),
+            fix="allow more tokens (max_tokens), or have the model think less",
+        )
+        kept = {
+            "response_txt": said.text or None,
+            "reasoning": said.reasoning,
+            "extra": said.extra,
+            "finish_reason": finish_reason,
+            "model": _string(data.get("model")),
+            "usage": usage_from(data.get("usage")),
+        }
+        error.answer = {name: value for name, value in kept.items() if value is not None}
+        raise error
+    if is_filtered(finish_reason):
+        raise RowRefused("the server's filter removed the answer", code="content_filter", request_id=request_id)
     # A reasoning model that used up its tokens before its answer: paid for, and it would end the same way again.
-    if said[name] is None and choice.get("finish_reason") == "length" and not said.get("refusal"):
+    if said is not None and is_cut(finish_reason):
         return ""
-    return _string(said[name])
-
-
-def _without_text(
-    choice: dict[str, Any], body: bytes, header: HeaderLookup, *, chat: bool, redact: Redactor
-) -> BadAnswer | RowRefused:
-    message = choice.get("message")
-    refusal = message.get("refusal") if isinstance(message, dict) else None
-    request_id = request_id_from(header, redact)
-    if isinstance(refusal, str) and refusal:
-        return RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
-    if choice.get("finish_reason") == "content_filter":
-        return RowRefused("the server's filter removed the answer", code="content_filter", request_id=request_id)
     wanted = "choices[0].message.content" if chat else "choices[0].text"
-    return BadAnswer(
+    raise BadAnswer(
         f"an answer without text: no {wanted} in {redact.excerpt(_text(body))!r}",
         request_id=request_id,
-        fix=f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
+        fix=_OTHER_MODEL
+        if said is not None
+        else f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, RateLimited, RowRefused
-from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.limits import Charge, Used
 
 # Looked at, and so paid for at some: Azure bills the prompt of a 400 that its filter answers.
@@ -23,12 +25,12 @@ def outcome_of(error: EndpointError) -> Charge:
     return Charge.REFUSED if is_refused and error.code not in _FILTERS else Charge.ASSUMED_CHARGED
 
 
-def used_of(completion: Completion) -> Used | None:
-    """The tokens that its `usage` counts; the total alone is all answer, as nobody knows better. None: it says nothing.
+def used_of(usage: Mapping[str, Any]) -> Used | None:
+    """The tokens that a server's `usage` counts; the total alone is all answer, as nobody knows better. None: it says
+    nothing.
 
     What the total holds besides prompt and answer is reasoning that some servers leave out of the answer.
     """
-    usage = completion.usage
     prompt, answer, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
     if isinstance(prompt, int) and isinstance(answer, int):
         if isinstance(total, int) and total - prompt > answer:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError, ParkReason
+from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
@@ -182,7 +182,10 @@ class Engine:
 
     def failed(self, pending: PendingCall[Call], error: EndpointError, quarantined: str | None) -> None:
         """The history of a call that is given up is journaled, its last error with it."""
-        line = failure_line(pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined)
+        instead = error.answer if isinstance(error, NoAnswer) else {}
+        line = failure_line(
+            pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined, instead=instead
+        )
         self._journal.failure(line)
         self.counters.given_up.add(pending.call.index)
         if self._call_ended is not None:

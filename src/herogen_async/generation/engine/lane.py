@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Generic, Protocol
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import EndpointError, InternalFault, ParkReason, RateLimited, RequestTimeout
+from herogen_async.core.errors import EndpointError, InternalFault, NoAnswer, ParkReason, RateLimited, RequestTimeout
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion, Endpoint
 from herogen_async.generation.engine.billing import outcome_of, used_of
@@ -159,6 +159,8 @@ class Lane(Generic[C]):
             # A server that got slower pulls the deadline up; in the tail only the calls that hang would have it longer.
             if isinstance(error, RequestTimeout) and self.feed.has_new:
                 counters.latencies.add(self._clock.now() - started_s)
+            if isinstance(error, NoAnswer):
+                used = used_of(error.answer.get("usage", {}))
             self._failed(pending, ticket, error)
         except Exception as bug:
             # One call that trips over a mistake of ours must not take with it those that are in flight and paid for.
@@ -167,7 +169,7 @@ class Lane(Generic[C]):
             self.feed.done()
             raise
         else:
-            outcome, used, readings = Charge.ANSWERED, used_of(completion), completion.readings
+            outcome, used, readings = Charge.ANSWERED, used_of(completion.usage), completion.readings
             self._answered(pending, completion, self._clock.now() - started_s)
         finally:
             counters.in_flight -= 1

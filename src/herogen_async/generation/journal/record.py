@@ -5,7 +5,8 @@ Whoever writes, folds, rescues, verifies or exports lines takes names, types and
 - A line is one JSON object. A row begins with `key` and `index` and every line ends in `crc`, so that all three are
   found without parsing it.
 - The fields that every line has are those of release 0.1.0, and none is ever added to them: lines from before would
-  lack it. A later field is written only where there is something to write; it is one `Field(..., is_optional=True)`.
+  lack it. A later field is written only where there is something to write: one `Field(..., is_optional=True)`, and
+  where its value comes from in `row_line` or `failure_line`.
 - Optional fields of a row stand before `finish_reason`. From there to `request_id` a line says how the answer ended:
   rows that ended alike are equal there byte for byte, and the fold parses such an ending once.
 
@@ -15,11 +16,12 @@ What is derived from the tables is compared with a line of the writer's when thi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 from herogen_async.core import codec
@@ -64,15 +66,13 @@ _TYPES: dict[FieldKind, tuple[type, ...]] = {
 class Field:
     """One field of a line.
 
-    `is_nullable`: it may be null. `is_optional`: it is left out where its value is None. The value of a row's optional
-    field is what `of` gives.
+    `is_nullable`: it may be null. `is_optional`: it is left out where its value is None.
     """
 
     name: str
     kind: FieldKind
     is_nullable: bool = False
     is_optional: bool = False
-    of: Callable[[Call, Completion], Any] | None = None
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -148,6 +148,8 @@ ROW = LineSchema(
         Field("sub_prompt", FieldKind.TEXT),
         Field("response_txt", FieldKind.TEXT),
         # What only some rows have stands here.
+        Field("reasoning", FieldKind.TEXT, is_optional=True),
+        Field("extra", FieldKind.OBJECT, is_optional=True),
         Field("finish_reason", FieldKind.TEXT, is_nullable=True),
         Field("model", FieldKind.TEXT, is_nullable=True),
         Field("usage", FieldKind.OBJECT, is_nullable=True),
@@ -167,6 +169,13 @@ FAILURE = LineSchema(
         Field("attempts", FieldKind.LIST),
         Field("quarantined", FieldKind.FLAG, is_optional=True),
         Field("reason", FieldKind.TEXT, is_optional=True),
+        # What came instead of an answer, and was paid for.
+        Field("response_txt", FieldKind.TEXT, is_optional=True),
+        Field("reasoning", FieldKind.TEXT, is_optional=True),
+        Field("extra", FieldKind.OBJECT, is_optional=True),
+        Field("finish_reason", FieldKind.TEXT, is_optional=True),
+        Field("model", FieldKind.TEXT, is_optional=True),
+        Field("usage", FieldKind.OBJECT, is_optional=True),
         Field("created_at", FieldKind.MOMENT),
     )
 )
@@ -194,16 +203,23 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
         "latency_ms": round(latency_ms, 1),
         "created_at": at,
     }
-    if ROW.optional:
-        more = {field.name: field.of(call, completion) for field in ROW.optional if field.of is not None}
-        row = ROW.arranged({**row, **more})
+    if completion.reasoning is not None or completion.extra is not None:  # asked here, since most rows have neither
+        row = ROW.arranged({**row, "reasoning": completion.reasoning, "extra": completion.extra})
     return sealed_line(row)
 
 
-def failure_line(call: Call, attempts: list[dict[str, Any]], *, at: datetime, quarantined: str | None = None) -> bytes:
+def failure_line(
+    call: Call,
+    attempts: list[dict[str, Any]],
+    *,
+    at: datetime,
+    quarantined: str | None = None,
+    instead: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
     """The journal line of a call that failed; `attempts` is its history (`attempt_of`), the last one the reason.
 
-    `quarantined` is why it was not tried as often as others: it alone meets that.
+    `quarantined` is why it was not tried as often as others: it alone meets that. `instead` is what the last attempt
+    gave instead of an answer, under the names of a row (`NoAnswer.answer`).
     """
     last = attempts[-1]
     failure = {
@@ -216,6 +232,7 @@ def failure_line(call: Call, attempts: list[dict[str, Any]], *, at: datetime, qu
         "quarantined": None if quarantined is None else True,
         "reason": quarantined,
         "created_at": at,
+        **instead,
     }
     return sealed_line(FAILURE.arranged(failure))
 
@@ -271,14 +288,27 @@ def prove() -> None:
     """The writer's lines have the tables' order, and every pattern finds in them what it is for."""
     call = Call("0123456789abcdef" * 2, 1234, {"a": "b"}, 5, "p", None, "s")
     usage = {"prompt_tokens": 12345, "completion_tokens": 12345, "total_tokens": 12345}
-    completion = Completion("t", "stop", "a-model-with-a-long-name-2026-11-22", usage, "req_" + call.key)
     at = datetime(2026, 11, 22, microsecond=1, tzinfo=UTC)
+    model, request_id = "a-model-with-a-long-name-2026-11-22", "req_" + call.key
+    for more in ((None, None), ("so,", {"tool_calls": [{"crc": "0"}]})):
+        _prove_row(call, Completion("t", "stop", model, usage, request_id, (), *more), at)
+    history = [attempt_of(EndpointError("no"), at)]
+    instead: dict[str, Any] = dict.fromkeys(("response_txt", "reasoning", "finish_reason", "model"), "t") | {
+        "extra": {},
+        "usage": {},
+    }
+    failure = codec.loads(failure_line(call, history, at=at, quarantined="why", instead=instead))
+    assert [*FAILURE.names, CRC] == list(failure)
+    assert FAILURE.fault_of(failure) is None
+
+
+def _prove_row(call: Call, completion: Completion, at: datetime) -> None:
     line = row_line(call, completion, attempts=1, latency_ms=12345.6, at=at).removesuffix(b"\n")
     row = codec.loads(line)
     assert list(row) == [*(name for name in ROW.names if name in row), CRC]
-    assert {field.name for field in ROW.required} <= set(row)
+    wanted = ROW.required if completion.extra is None else ROW.fields
+    assert len(wanted) + 1 == len(row)
     assert ROW.fault_of(row) is None
-    assert all(field.of is not None for field in ROW.optional)
     assert line.startswith(START)
     assert line[KEY_AT:KEY_END] == call.key.encode()
     assert line[KEY_END:INDEX_AT] == KEY_TO_INDEX
@@ -292,10 +322,6 @@ def prove() -> None:
     assert [(b"1234",), (call.key.encode(),), (b'{"a":"b"}', b"5")] == [
         found.groups() for pattern in (INDEX_IN_BYTES, KEY_IN_BYTES, CELL_IN_BYTES) if (found := pattern.search(line))
     ]
-    history = [attempt_of(EndpointError("no"), at)]
-    failure = codec.loads(failure_line(call, history, at=at, quarantined="why"))
-    assert [*FAILURE.names, CRC] == list(failure)
-    assert FAILURE.fault_of(failure) is None
 
 
 prove()

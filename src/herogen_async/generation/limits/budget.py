@@ -120,17 +120,18 @@ class Budget:
     def settle(self, amount: int, size: int, outcome: Charge, used: Used | None) -> None:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
         self._in_flight -= amount
+        counted = used if used is not None and used.prompt > 0 and used.answer >= 0 else None
         if outcome is Charge.ANSWERED:
-            if used is not None and used.prompt > 0 and used.answer >= 0:
-                self._rows += self._cost(used)
-                self._learn(used, size)
+            if counted is not None:
+                self._rows += self._cost(counted)
+                self._learn(counted, size)
             else:  # its row says nothing either: what it may have cost is remembered beside the rows
                 self._lost += amount
                 amount = 0
             self._unwritten.append(amount)
             self._unwritten_sum += amount
         elif outcome is Charge.ASSUMED_CHARGED:
-            self._lost += amount
+            self._lost += amount if counted is None else self._cost(counted)
 
     def written(self, rows: int) -> None:
         """The `rows` oldest answers are in the journal, and what they cost with them."""

@@ -14,6 +14,7 @@ from herogen_async.core.errors import (
     EndpointError,
     EndpointRefused,
     InternalFault,
+    NoAnswer,
     ParkReason,
     RateLimited,
     RequestTimeout,
@@ -41,6 +42,7 @@ FALSE_STARTS: dict[type[EndpointError], int] = {
     InternalFault: 3,
     RowDeadline: 3,
     RowRefused: 10,
+    NoAnswer: 10,
 }
 _SETUP_FIX = "is the server running, and is --base-url right?"
 _ROW_FIX = "set a longer --row-timeout"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, RateLimited, RequestTimeout
+from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, NoAnswer, RateLimited, RequestTimeout
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
@@ -147,6 +147,8 @@ class Probe:
                 took_ms = self._since_ms(start)
                 self._answers.append(answer)
                 client.read(answer)
+            except NoAnswer:
+                pass  # it thinks longer than the few tokens that were asked for: the route answers
             except EndpointError as error:
                 return Route(kind, False, said=error.message), error
             return Route(kind, True, took_ms), None

@@ -188,12 +188,10 @@ class Fold:
 
     def _note_tails(self, lines: list[bytes], *, counts: bool) -> None:
         tails = self._tails[counts]
-        # In a text every quote is escaped, so what is found is a key. Where none is, or one of an object inside, what
-        # is cut out does not parse to the ending's names, and the line is parsed.
-        found = [
-            (end := line[-ENDING_WITHIN:])[(start := end.find(ENDING)) : end.find(BEHIND_ENDING, start)]
-            for line in lines
-        ]
+        # In a text every quote is escaped, so what is found is a key; the last `request_id` is the row's own, as no
+        # object follows it. Where the first `finish_reason` is one of an object inside, or none is found, what is cut
+        # out is no JSON, since it holds that object's end and not its beginning, and the line is parsed.
+        found = [(end := line[-ENDING_WITHIN:])[end.find(ENDING) : end.rfind(BEHIND_ENDING)] for line in lines]
         odd = set()
         for tail, times in Counter(found).items():
             known = tails.get(tail)
