@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -171,9 +171,10 @@ def _is_run(text: str) -> bool:
     from herogen_async.core.errors import InputError
     from herogen_async.generation.run_folder import find_run
 
-    if Path(text).is_file():
+    if os.path.isfile(text):  # noqa: PTH113 - it raises for no name
         return False
     try:
-        return find_run(text).manifest.exists()
+        folder = find_run(text)
     except InputError:
         return False
+    return folder.is_run

@@ -33,6 +33,16 @@ DEADLINE_S = 30.0
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 
 
+class FullDevice(RealDisk):
+    """A disk on which one file is the device that takes nothing."""
+
+    def __init__(self, full: Path) -> None:
+        self.full = full
+
+    def open(self, path: Path) -> int:
+        return os.open("/dev/full", os.O_RDWR) if path == self.full else super().open(path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path)
@@ -753,8 +763,7 @@ def test_p9_a_file_size_limit_acts_like_a_full_disk(tmp_path: Path, limit: str) 
 @needs_dev_full
 async def test_p9_a_file_that_cannot_even_be_cut_back_is_a_disk_error(folder: RunFolder, at_once: None) -> None:
     """A file that cannot even be cut back ends in a disk error, and the other file is kept."""
-    folder.failures.symlink_to("/dev/full")
-    journal = JournalWriter(folder)
+    journal = JournalWriter(folder, disk=FullDevice(folder.failures))
     told = Told(journal)
     for number in range(3):
         journal.row(line(number))
@@ -834,8 +843,7 @@ async def test_p9_unwritten_rows_of_a_cancelled_journal_are_saved(
     """Rows that a cancelled journal can't write are saved to a temporary file, with the command to add them."""
     (tmp_path / "a b").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a b"))
-    folder.segment(0).symlink_to("/dev/full")
-    journal = JournalWriter(folder)
+    journal = JournalWriter(folder, disk=FullDevice(folder.segment(0)))
     told = Told(journal)
     task = asyncio.create_task(journal.run())
     journal.row(line(1))
@@ -853,8 +861,7 @@ async def test_p9_unwritten_rows_of_a_cancelled_journal_are_saved(
 @needs_dev_full
 async def test_p9_a_cancelled_journal_does_not_wait_for_the_disk(folder: RunFolder) -> None:
     """Cancelling a journal on a full disk ends at once, and nothing is acknowledged."""
-    folder.segment(0).symlink_to("/dev/full")
-    journal = JournalWriter(folder)
+    journal = JournalWriter(folder, disk=FullDevice(folder.segment(0)))
     told = Told(journal)
     task = asyncio.create_task(journal.run())
     journal.row(line(1))

@@ -175,7 +175,7 @@ def test_events_that_cannot_be_written_stop_nothing(folder: RunFolder) -> None:
     folder.events.mkdir()
     record_event(folder, "started", at=NOON)
     folder.events.rmdir()
-    folder.events.symlink_to("/dev/full")
+    folder.events.symlink_to("/dev/full")  # neither is a link followed
     record_event(folder, "started", at=NOON)
 
 

@@ -198,9 +198,8 @@ def test_p8_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(
 
 def test_p9_a_lock_that_cannot_be_created_is_a_disk_error(folder: RunFolder) -> None:
     """A lock file that can't be opened raises a disk error that names it."""
-    folder.lock.mkdir()
     with pytest.raises(DiskError, match=r"lock' can't be opened"):
-        RunLock.acquire(folder, "now")
+        RunLock.acquire(RunFolder(folder.path / "gone"), "now")
 
 
 @pytest.mark.parametrize("look", [is_held, read_lock])

@@ -41,7 +41,7 @@ def _check(path: Path) -> None:
         real = path.resolve()
         beside = RunFolder(real.parent)
         own = {beside.manifest, beside.failures, beside.events, beside.lock}
-        if beside.manifest.exists() and (real in own or _SEGMENT.fullmatch(real.name)):
+        if beside.is_run and (real in own or _SEGMENT.fullmatch(real.name)):
             raise InputError(
                 f"{str(path)!r} is a run's own file and would be overwritten",
                 fix="remove --out (the default is the run's dataset folder), or choose another name",

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from herogen_async.core import codec
 from herogen_async.generation.journal import Known, Line
 from herogen_async.generation.journal.record import CRC
-from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
+from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
 from herogen_async.specs.spec import Template
 
 _PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
@@ -70,7 +70,7 @@ class RunRows:
         """
         sub_prompt = Template(self.spec.sub_prompt)
         with ExitStack() as stack:
-            files: list[BinaryIO] = [stack.enter_context(path.open("rb")) for path in self._segments]
+            files: list[BinaryIO] = [stack.enter_context(own_file(path)) for path in self._segments]
             for index, segment, offset in self._places():
                 files[segment].seek(offset)
                 row: dict[str, Any] = codec.loads(files[segment].readline())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 from typing import Any
 
 from herogen_async.core.errors import HerogenError, RunFolderError
@@ -19,6 +20,10 @@ def ask(folder: RunFolder, command: Command, *, timeout_s: float = REPLY_TIMEOUT
     Raises InputError with the run's reason when it refuses, RunFolderError when nobody can be asked.
     """
     try:
+        if not stat.S_ISSOCK(folder.control.lstat().st_mode):  # a link would lead to somebody else's
+            raise RunFolderError(
+                f"{str(folder.control)!r} is not a socket", fix="remove it: the next start of the run makes one"
+            )
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             with address(folder) as where:

@@ -7,6 +7,7 @@ put aside. One holder at a time, by flock; a holder that died blocks nobody.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from datetime import datetime
@@ -17,8 +18,9 @@ from herogen_async.core import codec
 from herogen_async.core.errors import DamageError, DiskError, RunFolderError, RunInUse
 from herogen_async.generation.journal.write.append_file import AppendFile
 from herogen_async.generation.run_folder.disk import REAL, Disk, put
-from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder
 from herogen_async.generation.run_folder.lock import RunLock
+from herogen_async.generation.run_folder.own_file import own_bytes
 
 STEPS = "steps.jsonl"
 _NUMBERED = re.compile(r"\d{3,}")
@@ -86,13 +88,11 @@ def read_steps(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / STEPS
     try:
-        return _sound(path, path.read_bytes())[0]
+        return _sound(path, own_bytes(path))[0]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunFolderError(
-            f"{str(path)!r} can't be read: {error.strerror}", fix="ask the folder's owner, or change its mode"
-        ) from error
+        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
 
 
 def numbered_folders(parent: Path) -> list[Path]:
@@ -112,6 +112,8 @@ def next_numbered(parent: Path) -> Path:
 
 def _make(folder: Path, disk: Disk) -> None:
     """Make `folder` and what is missing above it, durably: a log is gone where a power cut takes its folder away."""
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link; the folder of a fine-tune is none")
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in missing:

@@ -2,6 +2,7 @@
 
 from herogen_async.generation.run_folder.events import read_events, record_event
 from herogen_async.generation.run_folder.layout import (
+    ASK_THE_OWNER,
     RUNS,
     RunFolder,
     all_runs,
@@ -20,9 +21,11 @@ from herogen_async.generation.run_folder.manifest import (
 )
 from herogen_async.generation.run_folder.manifest_recovery import read_remains
 from herogen_async.generation.run_folder.mark import Mark
+from herogen_async.generation.run_folder.own_file import open_own, own_bytes, own_file
 from herogen_async.generation.run_folder.publish import begin_segment, publish, publishing
 
 __all__ = [
+    "ASK_THE_OWNER",
     "RUNS",
     "EarlierPlan",
     "LockFile",
@@ -36,6 +39,9 @@ __all__ = [
     "find_run",
     "is_held",
     "last_segment",
+    "open_own",
+    "own_bytes",
+    "own_file",
     "package_versions",
     "publish",
     "publishing",

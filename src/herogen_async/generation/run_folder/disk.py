@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from herogen_async.generation.run_folder.own_file import open_own
+
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -23,7 +25,7 @@ class Disk(Protocol):
     """Files are named by the descriptors that `open` gives."""
 
     def open(self, path: Path) -> int:
-        """Open `path` to read and write; make it, for its owner alone, where it isn't there."""
+        """Open the regular file `path` to read and write; make it, for its owner alone, where it isn't there."""
         ...
 
     def size(self, file: int) -> int:
@@ -79,7 +81,7 @@ class RealDisk:
     """The operating system's."""
 
     def open(self, path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open_own(path, os.O_RDWR | os.O_CREAT)
 
     def size(self, file: int) -> int:
         return os.fstat(file).st_size
@@ -103,7 +105,7 @@ class RealDisk:
 
     def is_at(self, path: Path, file: int) -> bool:
         try:
-            return os.path.samestat(path.stat(), os.fstat(file))
+            return os.path.samestat(path.lstat(), os.fstat(file))
         except FileNotFoundError:
             return False
 

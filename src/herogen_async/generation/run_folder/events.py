@@ -9,14 +9,15 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
-from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder
+from herogen_async.generation.run_folder.own_file import open_own, own_file
 
 
 def record_event(folder: RunFolder, event: str, *, at: datetime, **what: Any) -> None:
     """Append one event. Rare and small: written at once, and a disk that refuses it does not stop a run."""
     line = codec.dumps({"event": event, "at": at, **what}) + b"\n"
     try:
-        descriptor = os.open(folder.events, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = open_own(folder.events, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     except OSError:
         return
     try:
@@ -38,13 +39,11 @@ def _append(descriptor: int, line: bytes) -> None:
 def read_events(folder: RunFolder) -> Iterator[dict[str, Any]]:
     """The events in order; a line torn by a kill is passed over. RunFolderError when they can't be read."""
     try:
-        file = folder.events.open("rb")
+        file = own_file(folder.events)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunFolderError(
-            f"{str(folder.events)!r} can't be read: {error.strerror}", fix="ask the folder's owner, or change its mode"
-        ) from error
+        raise RunFolderError(f"{str(folder.events)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
     with file:
         for line in file:
             try:

@@ -23,12 +23,18 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 from herogen_async.core.errors import InputError, RunFolderError
+from herogen_async.generation.run_folder.own_file import fault_of
 from herogen_async.specs.spec.check import NAME
 
 RUNS = Path("runs")
+ASK_THE_OWNER = "ask the folder's owner, or change its mode"
 _SEGMENT = re.compile(r"rows-(\d{5})\.jsonl")
+_APPENDED = re.compile(r"(?:rows-\d{5}|failures|events|steps)\.jsonl|lock")
+_REPLACED = re.compile(r"(?:manifest|damage|config)\.json|(?:rows-\d{5}|failures)\.saving-\d+")
+_FOLDERS = {"dataset", "finetune", "local"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +75,61 @@ class RunFolder:
     def argument(self) -> str:
         """The run as a shell takes it: its name when it lies below runs/, else its path, quoted."""
         if self.path.parent == RUNS and NAME.fullmatch(self.path.name):
-            return shlex.quote(self.path.name)
+            name = self.path.name
+            return f"{RUNS}/{name}" if name.startswith("-") else shlex.quote(name)  # else it would be an option
         path = str(self.path)
-        return shlex.quote(path if os.sep in path else f"./{path}")
+        return _quoted(path if os.sep in path and not path.startswith("-") else f"./{path}")
 
     def segment(self, number: int) -> Path:
         return self.path / f"rows-{number:05d}.jsonl"
 
     def segments(self) -> list[Path]:
-        """The journal's files that exist, in writing order."""
-        return sorted(path for path in self.path.glob("rows-*.jsonl") if _SEGMENT.fullmatch(path.name))
+        """The journal's files that exist, in writing order. RunFolderError when the folder can't be listed."""
+        return [self.path / name for name in sorted(filter(_SEGMENT.fullmatch, self._names()))]
+
+    @property
+    def is_run(self) -> bool:
+        """Whether there is a manifest. RunFolderError when the folder can't be entered, or there can be none so."""
+        try:
+            self.manifest.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._closed("entered", error) from error
+        return True
+
+    def require_own_files(self, *, to_write: bool = False) -> None:
+        """RunFolderError when a name of the run's is a link or anything else that no run has made (`own_file`)."""
+        for name in self._names():
+            path = self.path / name
+            fault: str | None = None
+            try:
+                if name in _FOLDERS:
+                    fault = None if S_ISDIR(path.lstat().st_mode) else "it is a link, or no folder"
+                elif _REPLACED.fullmatch(name) or _APPENDED.fullmatch(name):
+                    # What is replaced whole leaves the file of another name as it is.
+                    fault = fault_of(path.lstat(), to_write=to_write and bool(_APPENDED.fullmatch(name)))
+            except FileNotFoundError:  # a temporary one, of a run that is at work
+                continue
+            except OSError as error:
+                raise self._closed("entered", error) from error
+            if fault is not None:
+                raise RunFolderError(
+                    f"{str(path)!r} can't be used: {fault}",
+                    fix="put a copy of the file itself in its place, or remove it; nothing was read or written there",
+                )
+
+    def _names(self) -> list[str]:
+        try:
+            return [path.name for path in self.path.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._closed("listed", error) from error
+
+    def _closed(self, what: str, error: OSError) -> RunFolderError:
+        fix = ASK_THE_OWNER if isinstance(error, PermissionError) else "check its path"
+        return RunFolderError(f"the run folder {str(self.path)!r} can't be {what}: {error.strerror}", fix=fix)
 
     def create(self) -> None:
         """Make the folder; RunFolderError when that can't be."""
@@ -94,6 +145,14 @@ class RunFolder:
                 f"the run folder {str(self.path)!r} can't be written to",
                 fix="choose another with --run, or change the folder's owner or mode",
             )
+
+
+def _quoted(path: str) -> str:
+    """As a shell takes it, on one line: what can't be printed as bash and zsh escape it."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = {each for each in range(0x20, 0x7F) if chr(each) not in "\\'"}
+    return "$'" + "".join(chr(each) if each in plain else f"\\x{each:02x}" for each in os.fsencode(path)) + "'"
 
 
 def saving_of(path: Path, good: int) -> Path:
@@ -129,12 +188,13 @@ def all_runs() -> list[RunFolder]:
 
 
 def existing_run(run: str | os.PathLike[str]) -> RunFolder:
-    """Like `find_run`, and RunFolderError when there is no run in it."""
+    """Like `find_run`, and RunFolderError when there is no run in it, or one whose files are not its own."""
     folder = find_run(run)
-    if not folder.manifest.exists():
+    if not folder.is_run:
         known = sorted(path.parent.name for path in folder.path.parent.glob("*/manifest.json"))
         raise RunFolderError(
             f"no run in {str(folder.path)!r}",
             fix=f"runs here: {', '.join(known[:20])}" if known else "start one with: herogen-async run",
         )
+    folder.require_own_files()
     return folder

@@ -26,8 +26,9 @@ from zlib import crc32
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, RunFolderError, RunInUse
 from herogen_async.generation.run_folder.disk import REAL
-from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder
 from herogen_async.generation.run_folder.mark import Mark
+from herogen_async.generation.run_folder.own_file import open_own, own_bytes
 
 _HOLDER = slice(0, 511)
 _FRONTIER = slice(512, 532)
@@ -50,14 +51,19 @@ class RunLock:
 
     @classmethod
     def acquire(cls, folder: RunFolder, started_at: str) -> RunLock:
-        """Take the lock at once, or raise RunInUse naming the holder, DiskError when there can be no lock."""
+        """Take the lock at once.
+
+        Raises RunInUse naming the holder, DiskError when there can be no lock, RunFolderError when the folder holds a
+        link or anything else that is no file of its own.
+        """
+        folder.require_own_files(to_write=True)
         try:
-            descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_own(folder.lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise DiskError(f"{str(folder.lock)!r} can't be opened: {error.strerror}") from error
         try:
             _take(descriptor, folder)
-            if not os.path.samestat(os.fstat(descriptor), folder.lock.stat()):
+            if not os.path.samestat(os.fstat(descriptor), folder.lock.lstat()):
                 raise OSError(errno.ESTALE, "it was removed in the meantime")
             before = read_lock(folder)
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": started_at}
@@ -125,7 +131,7 @@ class LockFile:
 def read_lock(folder: RunFolder) -> LockFile:
     """The lock file of `folder`; all empty when there is none. RunFolderError when it can't be read."""
     try:
-        return LockFile(folder.lock.read_bytes())
+        return LockFile(own_bytes(folder.lock))
     except FileNotFoundError:
         return LockFile(b"")
     except OSError as error:
@@ -135,7 +141,7 @@ def read_lock(folder: RunFolder) -> LockFile:
 def is_held(folder: RunFolder) -> bool:
     """Whether a living process writes the run now. RunFolderError when the lock file can't be opened."""
     try:
-        descriptor = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_own(folder.lock)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -150,9 +156,7 @@ def is_held(folder: RunFolder) -> bool:
 
 
 def _unreadable(folder: RunFolder, error: OSError) -> RunFolderError:
-    return RunFolderError(
-        f"{str(folder.lock)!r} can't be read: {error.strerror}", fix="ask the folder's owner, or change its mode"
-    )
+    return RunFolderError(f"{str(folder.lock)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER)
 
 
 def _take(descriptor: int, folder: RunFolder) -> None:

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DamageError, RunFolderError, SpecError
-from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder
+from herogen_async.generation.run_folder.own_file import own_bytes
 from herogen_async.generation.run_folder.publish import publish
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Era, Lineage, Plan
@@ -106,10 +107,10 @@ def read_manifest(folder: RunFolder) -> Manifest:
     Raises RunFolderError when it can't be read or another version wrote it, DamageError when it is no manifest at all.
     """
     try:
-        data = codec.loads(folder.manifest.read_bytes())
+        data = codec.loads(own_bytes(folder.manifest))
         found = data["schema_version"]
     except OSError as error:
-        raise RunFolderError(f"{str(folder.manifest)!r} can't be read: {error.strerror}") from error
+        raise RunFolderError(f"{str(folder.manifest)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{str(folder.manifest)!r} is not a manifest: {error}") from error
     if found != SCHEMA_VERSION:

@@ -13,6 +13,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import DamageError
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.generation.run_folder.manifest import Manifest
+from herogen_async.generation.run_folder.own_file import own_bytes
 from herogen_async.generation.settings import Settings
 
 _FIX = "put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one of the same spec"
@@ -26,7 +27,7 @@ def read_remains(folder: RunFolder) -> Manifest:
     Settings that can't be read are the usual ones. DamageError when the spec, the model or the endpoint is lost.
     """
     try:
-        text = folder.manifest.read_bytes().decode(errors="replace")
+        text = own_bytes(folder.manifest).decode(errors="replace")
     except OSError as error:
         raise DamageError(f"{str(folder.manifest)!r} can't be read: {error.strerror}", fix=_FIX) from error
     pieces = {each.name: value for each in fields(Manifest) if (value := _piece(text, each.name)) is not MISSING}

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.own_file import open_own
 
 
 def make_folder(folder: Path) -> None:
@@ -54,7 +55,7 @@ def begin_segment(folder: RunFolder, number: int) -> None:
     """See to it that a segment is there, durably, and all later ones come after it."""
     path = folder.segment(number)
     if number and not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(open_own(path, os.O_CREAT))
         REAL.sync_names(folder.path)
 
 

@@ -43,7 +43,7 @@ def agree(locked: Locked, at: datetime) -> Agreed:
 
 
 def _held(folder: RunFolder) -> Manifest | None:
-    if folder.manifest.exists():
+    if folder.is_run:
         return read_manifest(folder)
     if folder.segments():
         raise RunFolderError(

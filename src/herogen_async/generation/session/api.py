@@ -159,7 +159,7 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
 
 def _with_held_money(request: RunRequest) -> Settings:
     """A run that has a budget keeps it, and its price for the same model, when it is started again without them."""
-    if not request.folder.manifest.exists():
+    if not request.folder.is_run:
         return request.settings
     manifest = read_manifest(request.folder)
     held, settings = manifest.settings, request.settings

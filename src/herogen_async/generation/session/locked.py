@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Locked:
 def locked(priced: Priced, clock: Clock) -> Iterator[Locked]:
     """The folder of a run, ours while the block lasts. Raises RunInUse, DiskError."""
     folder = priced.ready.request.folder
-    existed = folder.path.exists()
+    existed = os.path.lexists(folder.path)
     folder.create()
     try:
         lock = RunLock.acquire(folder, clock.wall().isoformat())
@@ -41,7 +42,7 @@ def locked(priced: Priced, clock: Clock) -> Iterator[Locked]:
             record_event(folder, "died", at=clock.wall(), **lock.left_behind)
         yield Locked(priced, lock)
     finally:
-        if not existed and not folder.manifest.exists():
+        if not existed and not folder.is_run:
             _remove(folder)  # before it is released: afterwards the lock may be another process's
         lock.release()
 

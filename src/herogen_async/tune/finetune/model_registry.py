@@ -96,7 +96,7 @@ def finetunes_of(run_or_file: str) -> Path:
         return find_run(run_or_file).path / "finetune"
     for folder in path.absolute().parents:
         run = RunFolder(folder.parent)
-        if folder == run.dataset and run.manifest.exists():
+        if folder == run.dataset and run.is_run:
             return run.path / "finetune"
     return path.with_name(path.stem + SUFFIX)
 

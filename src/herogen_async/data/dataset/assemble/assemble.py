@@ -34,7 +34,6 @@ from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.run_folder import is_held
 
 CSV = "prepared_data.csv"
-QUALITY = "quality"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +266,9 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, see
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
-    report = {f"{QUALITY}/{name}": data for name, data in report_files(assembled.quality, rows.spec.name)}
+    report = {
+        f"{previous_folder.QUALITY}/{name}": data for name, data in report_files(assembled.quality, rows.spec.name)
+    }
     pictures = [name for name in report if name.endswith(".png")]
     files = {
         previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),

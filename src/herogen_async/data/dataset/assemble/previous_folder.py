@@ -10,8 +10,9 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.assemble import trainer_configs
+from herogen_async.generation.run_folder import own_bytes
 
-RECIPE, CARD = "recipe.json", "README.md"
+RECIPE, CARD, QUALITY = "recipe.json", "README.md", "quality"
 
 
 def require_place(folder: Path, names: Collection[str]) -> None:
@@ -22,6 +23,8 @@ def require_place(folder: Path, names: Collection[str]) -> None:
         raise InputError(
             f"{str(folder)!r} is not a folder", fix="give a folder with --out; a data set has several files"
         )
+    if (folder / QUALITY).is_symlink():  # the report would be written wherever it leads
+        raise InputError(f"{str(folder / QUALITY)!r} is a link", fix="remove it, or give another folder with --out")
     if (folder / RECIPE).exists():
         return
     found = next((name for name in (*names, CARD, *trainer_configs.NAMES) if (folder / name).exists()), None)
@@ -75,7 +78,7 @@ def first_row(path: Path) -> dict[str, Any] | None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return own_bytes(path)
     except OSError:
         return b""
 

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.journal.read.scan import record_of
-from herogen_async.generation.run_folder.layout import RunFolder, segment_number
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
+from herogen_async.generation.run_folder.own_file import own_file
 
 _BLOCK = 1 << 18  # bytes: some three hundred rows of usual length
 
@@ -59,6 +60,6 @@ def _lines_from_the_end(path: Path) -> Iterator[bytes]:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return own_file(path)
     except OSError as error:
-        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}") from error
+        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error

@@ -42,7 +42,8 @@ from herogen_async.generation.journal.record import (
     reason_word,
 )
 from herogen_async.generation.journal.words import Words
-from herogen_async.generation.run_folder.layout import RunFolder, segment_number
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
+from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage
 
 BLOCK_BYTES = 1 << 18  # what is split, summed and searched stays in the processor's cache
@@ -112,9 +113,9 @@ class Fold:
         """Fold one segment. Raises DamageError."""
         era = self.lineage.era(segment_number(path))
         try:
-            file = path.open("rb")
+            file = own_file(path)
         except OSError as error:
-            raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}") from error
+            raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
         offset, number = 0, 1
         with file:
             for block in _blocks(file):

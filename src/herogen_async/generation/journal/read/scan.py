@@ -12,9 +12,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DamageError, RunFolderError
-from herogen_async.generation.run_folder.layout import RunFolder, segment_number
+from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
 from herogen_async.generation.run_folder.lock import read_lock
 from herogen_async.generation.run_folder.mark import Mark
+from herogen_async.generation.run_folder.own_file import own_bytes, own_file
 from herogen_async.generation.run_folder.publish import publish
 
 
@@ -50,11 +51,11 @@ class Damage:
 def scan(path: Path) -> Iterator[Line | Damage]:
     """Every line of `path`, none when there is no such file. RunFolderError, DamageError when it can't be read."""
     try:
-        file = path.open("rb")
+        file = own_file(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}") from error
+        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
     offset, number = 0, 0
     with file:
         while raw := _next_line(file, path):
@@ -167,14 +168,16 @@ class Known:
 
 
 def accepted_damage(folder: RunFolder) -> list[Damage]:
-    """The damage that a person has agreed to pass over. DamageError when that list itself can't be read."""
+    """The damage that a person has agreed to pass over. RunFolderError, DamageError when that can't be read."""
     try:
         return [
-            Damage(**{**each, "path": folder.path / each["path"]}) for each in codec.loads(folder.damage.read_bytes())
+            Damage(**{**each, "path": folder.path / each["path"]}) for each in codec.loads(own_bytes(folder.damage))
         ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise RunFolderError(f"{str(folder.damage)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise DamageError(
             f"{str(folder.damage)!r} can't be read: {error}", fix="remove it: the damage it lists is reported again"
         ) from error
@@ -240,7 +243,7 @@ def _next_line(file: BinaryIO, path: Path) -> bytes:
 
 def _next_sound_line(path: Path, offset: int, end: int) -> int:
     """Where the first sound line in [offset, end) ends, -1 when there is none: what comes before it is no torn tail."""
-    with path.open("rb") as file:
+    with own_file(path) as file:
         file.seek(offset)
         file.readline()
         while file.tell() < end:

@@ -29,6 +29,7 @@ from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.generation.run_folder.lock import RunLock, read_lock
 from herogen_async.generation.run_folder.manifest import Manifest, write_manifest
 from herogen_async.generation.run_folder.mark import Mark
+from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage
 
 MOST_DAMAGE_LISTED = 10_000  # damaged lines: a file that is all wrong does not fill the memory
@@ -196,7 +197,7 @@ def _lines(path: Path) -> Iterator[tuple[Line | Damage, bytes]]:
     """Every line of a file, with its bytes."""
     if not path.exists():
         return
-    with path.open("rb") as file:
+    with own_file(path) as file:
         for line in scan(path):
             file.seek(line.offset)
             yield line, file.read(line.size if isinstance(line, Line) else min(line.size, _MOST_BYTES))

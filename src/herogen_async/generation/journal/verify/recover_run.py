@@ -80,6 +80,7 @@ def recover(
     source = find_run(run)
     if not source.segments():
         source = existing_run(run)
+    source.require_own_files()
     if is_held(source):
         raise RunInUse(
             f"{str(source.path)!r} is running", fix=f"stop it first: herogen-async ctl {source.argument} drain"
@@ -119,7 +120,7 @@ def recover(
 def _manifest(source: RunFolder) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest of a run, whole or pieced together: then what to say about it."""
     try:
-        if not source.manifest.exists():
+        if not source.is_run:
             raise DamageError(f"{str(source.manifest)!r} is missing")
         manifest = read_manifest(source)
         fresh = _fingerprinted(manifest)

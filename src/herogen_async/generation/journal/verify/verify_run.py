@@ -9,20 +9,22 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
-from herogen_async.core.errors import DamageError, HerogenError
+from herogen_async.core.errors import DamageError, HerogenError, RunFolderError
 from herogen_async.generation.journal import Damage, Fold, Known, accepted_damage, saving_files, scan
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.run_folder import (
+    ASK_THE_OWNER,
     Manifest,
     RunFolder,
     existing_run,
     find_run,
     is_held,
+    own_file,
     read_lock,
     read_manifest,
     segment_number,
@@ -45,6 +47,7 @@ def verify(run: str | os.PathLike[str], clock: Clock | None = None) -> Verdict:
     folder = find_run(run)
     if not folder.segments():
         folder = existing_run(run)
+    folder.require_own_files()
     return _Inspection(folder, clock or MonotonicClock()).verdict()
 
 
@@ -205,7 +208,7 @@ class _Inspection:
         path, byte = self._folder.events, 0
         if not path.exists():
             return
-        with path.open("rb") as file:
+        with _readable(path) as file:
             for number, raw in enumerate(file, start=1):
                 try:
                     bad = not isinstance(codec.loads(raw), dict)
@@ -232,6 +235,13 @@ class _Inspection:
             self._findings.told("permissions", "other users may read or change it", path)
 
 
+def _readable(path: Path) -> BinaryIO:
+    try:
+        return own_file(path)
+    except OSError as error:
+        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
+
+
 def _was_put_whole(path: Path) -> bool:
     """Whether it is one of `saving_files`, which nobody appends to."""
     return path.suffix != ".jsonl"
@@ -255,7 +265,7 @@ def _misplaced(row: dict[str, Any], lineage: Lineage, era: int) -> str | None:
 
 def _what_is_wrong(damage: Damage) -> str:
     """In words, from the line's own bytes."""
-    with damage.path.open("rb") as file:
+    with own_file(damage.path) as file:
         file.seek(damage.offset)
         raw = file.read(min(damage.size, _PEEK))
     if not raw:

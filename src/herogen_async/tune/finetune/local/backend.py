@@ -30,6 +30,7 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError, LocalModelError
 from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.run_folder import open_own
 from herogen_async.generation.run_folder.publish import publish, publishing
 from herogen_async.tune.finetune.backend_rules import check_for_backend, training_settings
 from herogen_async.tune.finetune.local import event_log, feasibility, job_folder
@@ -170,7 +171,7 @@ class LocalBackend:
         """
         lock = job_folder.take_lock(self._folder)
         try:
-            with self._folder.log.open("ab") as log:
+            with os.fdopen(open_own(self._folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
                 child = subprocess.run(  # noqa: S603 - a fixed command of this very Python
                     [sys.executable, "-P", str(self._trainer), str(self._folder.path), str(lock)],
                     stdin=subprocess.DEVNULL,

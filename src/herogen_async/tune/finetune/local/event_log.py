@@ -15,6 +15,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock
+from herogen_async.generation.run_folder import open_own, own_file
 from herogen_async.tune.finetune.records import JobEvent
 
 STARTED, MESSAGE, METRICS, CHECKPOINT, END = "started", "message", "metrics", "checkpoint", "end"
@@ -25,7 +26,7 @@ class EventLog:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._clock = clock
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             os.write(self._descriptor, b"torn\n")  # the word: a line that lacks its end alone would count from now on
@@ -49,7 +50,7 @@ class EventLog:
 def read_event_lines(path: Path, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """(where its line ends, the record) of every whole event from byte `after` on; nothing when there is no file."""
     try:
-        with path.open("rb") as file:
+        with own_file(path) as file:
             file.seek(after)
             data = file.read()
     except FileNotFoundError:

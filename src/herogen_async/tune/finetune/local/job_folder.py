@@ -31,7 +31,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, RunInUse
-from herogen_async.generation.run_folder import RunFolder, is_held
+from herogen_async.generation.run_folder import RunFolder, is_held, open_own
 from herogen_async.tune.finetune.local import event_log
 from herogen_async.tune.finetune.records import INTERRUPTED, SUCCEEDED, Checkpoint, JobState
 from herogen_async.tune.options import LORA
@@ -95,7 +95,7 @@ class TuneFolder:
 def take_lock(folder: TuneFolder) -> int:
     """The lock's descriptor, to be handed to the trainer. Raises RunInUse naming the holder when one is at work."""
     try:
-        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_own(folder.lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise DiskError(f"can't open {str(folder.lock)!r}: {error.strerror}") from error
     try:
