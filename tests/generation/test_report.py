@@ -41,7 +41,9 @@ KEPT = (
 
 def _moment(**counts: Any) -> SessionMoment:
     counters = Counters(**{"total": 10, "done": 4, "started_s": 100.0, "session_rows": 4, **counts})
-    return SessionMoment(counters, now=102.0, earlier_s=5.0, rows_per_s=3.0, tokens_per_s=30.0, permitted_pct=50.0)
+    return SessionMoment(
+        counters, now=102.0, earlier_s=5.0, rows_per_s=3.0, tokens_per_s=30.0, permitted_pct=50.0, eta_s=2.0
+    )
 
 
 def _remembered(found: Recovered, *, total: int, **known: Any) -> Remembered:

@@ -26,7 +26,7 @@ _SOURCE = "source"
 class SessionMoment:
     """What a running session's figures are read from: its counters at `now`, `earlier_s` is what sessions before took.
 
-    `rows_per_s`, `tokens_per_s` and `permitted_pct` are those of the last seconds.
+    `rows_per_s`, `tokens_per_s` and `permitted_pct` are those of the last seconds, `eta_s` is how long the rest takes.
     """
 
     counters: Counters
@@ -35,6 +35,7 @@ class SessionMoment:
     rows_per_s: float
     tokens_per_s: float
     permitted_pct: float | None
+    eta_s: float | None = None
 
     @property
     def session_s(self) -> float:

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Straggler
-from herogen_async.generation.report.figure import SessionMoment, all_sessions, given, one_session
+from herogen_async.generation.report.figure import all_sessions, given, one_session
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
-
-
-def _eta_s(moment: SessionMoment) -> float | None:
-    knows = moment.rows_per_s > 0 and moment.counters.binds_now != "paused"
-    return moment.pending / moment.rows_per_s if knows else None
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -113,7 +108,11 @@ class RunAnswers:
         {}, lambda moment: dict(moment.counters.finish_reasons), lambda run: dict(run.found.finish_reasons)
     )
     eta_s: float | None = one_session(
-        None, _eta_s, at_end=lambda _: None, folded=lambda run: run.live.get("eta_s"), is_kept=False
+        None,
+        lambda moment: moment.eta_s,
+        at_end=lambda _: None,
+        folded=lambda run: run.live.get("eta_s"),
+        is_kept=False,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from herogen_async.generation.engine import Counters
+from herogen_async.generation.report.eta import Eta, ceiling_per_s
 from herogen_async.generation.report.figure import SessionMoment
 
 RATE_WINDOW_S = 10.0
@@ -18,11 +19,29 @@ class RateWindow:
     def __init__(self) -> None:
         self._samples: list[tuple[float, int, int]] = []
         self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
+        self._eta: Eta | None = None
+        self._failed_before = 0
 
     def moment(self, counters: Counters, now: float, earlier_s: float) -> SessionMoment:
         """All that the figures of a report are read from; called once a report."""
         rows_per_s, tokens_per_s = self.sample(counters, now)
-        return SessionMoment(counters, now, earlier_s, rows_per_s, tokens_per_s, self.permitted_pct(counters, now))
+        permitted = self.permitted_pct(counters, now)
+        return SessionMoment(
+            counters, now, earlier_s, rows_per_s, tokens_per_s, permitted, self._remaining_s(counters, now)
+        )
+
+    def _remaining_s(self, counters: Counters, now: float) -> float | None:
+        if self._eta is None:
+            self._eta = Eta(counters.started_s)
+            self._failed_before = counters.failed
+        return self._eta.seconds(
+            now,
+            counters.session_rows + counters.failed - self._failed_before,
+            counters.total - counters.done - counters.failed,
+            in_flight=counters.in_flight,
+            ceiling_per_s=ceiling_per_s(counters.limits, counters.usage, counters.done),
+            is_paused=counters.binds_now == "paused",
+        )
 
     def sample(self, counters: Counters, now: float) -> tuple[float, float]:
         """(rows/s, completion tokens/s) over the last RATE_WINDOW_S, over the session while that is shorter."""
