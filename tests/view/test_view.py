@@ -43,27 +43,30 @@ RUNNING = RunReport(
 )
 
 
-def drawn(report: RunReport) -> str:
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    console.print(draw_report(report))
+def drawn(report: RunReport, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(draw_report(report, width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def at_noon() -> datetime:
+    return datetime(2026, 11, 22, 12, 0, 5)
 
 
 def test_the_panel_shows_everything_in_the_contract() -> None:
     """The live panel shows progress, rates, ETA, errors, limit and server of a running run."""
     shown = drawn(RUNNING)
     for words in (
-        "100 / 294",
-        "rows/s 1.50",
-        "tokens/s 123",
-        "in flight 16",
-        "retries 3",
-        "failed 2",
-        "ETA 2 min 08 s",
-        "elapsed 1 min 05 s",
-        "rate limit 97 % used",
-        "errors: server 2, timeout 1",
+        "100 of 294 rows, 35 %",
+        "1.50 rows/s",
+        "123 tokens/s",
+        "16 in flight",
+        "Asked again: 3.   Errors: 2 server, 1 timeout.",
+        "2 failed",
+        "ETA about 2 min",
+        "1 min 05 s",
+        "97 % of rate limit",
         "limited by: request limit",
         "m · chat · http://127.0.0.1:8000/v1",
     ):
@@ -71,24 +74,120 @@ def test_the_panel_shows_everything_in_the_contract() -> None:
 
 
 def test_a_run_without_limits_or_rows_yet_is_drawn() -> None:
-    """A fresh local run shows an unknown rate limit and 0 rows, and an empty one shows 100 %."""
+    """A fresh run shows how long it waits for the first answer and no rates yet, an empty one shows 100 %."""
     fresh = replace(RUNNING, done=0, failed=0, eta_s=None, permitted_pct=None, binding=None, errors={}, base_url=None)
     shown = drawn(fresh)
-    assert "rate limit unknown" in shown
     assert "on this machine" in shown
-    assert "0 / 294" in drawn(replace(fresh, total=294))
+    assert "ETA not yet known" in shown
+    waits = drawn(replace(fresh, silent_s=86.0))
+    assert "waiting for the first answer (1 min 26 s)" in waits
+    assert "rows/s" not in waits
+    assert "rate limit unknown" in drawn(replace(RUNNING, permitted_pct=None))
+    assert "0 of 294 rows" in drawn(replace(fresh, total=294))
     assert "100 %" in drawn(replace(fresh, total=0))
 
 
-def test_plain_lines_come_at_once_and_then_every_few_seconds() -> None:
-    """Plain output prints one line at once and then one every few seconds, four in twenty."""
+def test_plain_lines_come_often_at_first_and_rarely_later() -> None:
+    """Every 5 s in the first minute, then every 30 s, from ten minutes on every minute; each with the time of day."""
     lines: list[str] = []
-    view = PlainView(lines.append)
-    for second in range(0, 20):
+    seconds: list[int] = []
+    view = PlainView(lines.append, now=at_noon)
+    for second in range(0, 901):
         view.state(replace(RUNNING, elapsed_s=float(second)))
-    assert 4 == len(lines)
-    assert live_line(RUNNING) == lines[0]
-    assert "100/294 done" in lines[0]
+        seconds += [second] * (len(lines) - len(seconds))
+    assert [*range(0, 61, 5), *range(90, 601, 30), *range(660, 901, 60)] == seconds
+    assert f"12:00:05 {live_line(RUNNING)}" == lines[0]
+    assert "100 of 294 done, 1.50 rows/s, 123 tokens/s, 16 in flight, 2 failed, 3 asked again" in lines[0]
+
+
+def test_a_plain_line_comes_sooner_when_something_changes() -> None:
+    """The first answer, the first failed row, the start and the end of a wait."""
+    lines: list[str] = []
+    view = PlainView(lines.append, now=at_noon)
+    start = replace(RUNNING, elapsed_s=100.0, failed=0, binding="cpu", silent_s=9.0, done=0, eta_s=None)
+    moments = (start, replace(start, silent_s=None), replace(start, silent_s=None, failed=1))
+    for each in (*moments, replace(moments[-1], binding="gate"), replace(moments[-1], binding="cpu")):
+        view.state(each)
+        view.state(replace(each, elapsed_s=101.0))
+    assert 5 == len(lines)
+    assert "waiting for the first answer (9 s)" in lines[0]
+
+
+def test_a_run_that_has_ended_writes_no_plain_line() -> None:
+    """Its summary says it."""
+    lines: list[str] = []
+    PlainView(lines.append, now=at_noon).state(replace(RUNNING, state="done"))
+    assert [] == lines
+
+
+def test_a_small_run_is_not_told_what_limits_it() -> None:
+    """Neither in its panel and lines nor in its summary."""
+    small = replace(RUNNING, total=8, done=4, pending=2, permitted_pct=None)
+    for told in (drawn(small), live_line(small), *summary_lines(replace(small, state="done"))):
+        assert "imited by" not in told
+    assert any("Limited by" in line for line in summary_lines(replace(RUNNING, state="done")))
+
+
+def test_a_rate_above_its_limit_says_why() -> None:
+    """What the limit had saved up is spent; at the limit nothing is said."""
+    limited = replace(RUNNING, limits={"requests_per_minute": 3000.0})
+    assert "70.0 of 50.0 rows/s: spending what was saved up" in drawn(replace(limited, rows_per_s=70.0))
+    assert "50.0 rows/s" in drawn(replace(limited, rows_per_s=50.0))
+    assert "saved up" not in drawn(replace(limited, rows_per_s=50.0))
+
+
+@pytest.mark.parametrize("width", [36, 40, 60, 76, 80, 200])
+def test_no_line_of_the_panel_breaks_inside_a_value(width: int) -> None:
+    """Whatever the width: each value stands whole on one line, and no line is wider than the panel."""
+    full = replace(
+        RUNNING,
+        concurrency=16,
+        limits={"requests_per_minute": 60.0, "tokens_per_minute": 90_000.0},
+        latency_ms={"p50": 800.0, "p95": 1000.0, "p99": 2100.0},
+        binding_shares={"requests": 60.0, "concurrency": 30.0},
+        cost=1.28,
+        budget=5.0,
+        latest=({"age": "40", "power": "Healing"}, "In the quiet town of Harrow\nlives a woman. " * 20),
+    )
+    lines = [line.strip("│ ") for line in drawn(full, width).splitlines()]
+    assert all(len(line) <= width for line in drawn(full, width).splitlines())
+    values = ("100 of 294 rows, 35 %", "123 tokens/s", "16 of 16 in flight", "1 min 05 s", "ETA about 2 min")
+    money = ("cost 1.28 USD of 5 USD", "90,000 tokens/minute", "concurrency 30 %", "97 % of rate limit", "1 timeout")
+    for value in (*values, *money):
+        assert any(value in line for line in lines), value
+    assert len(lines) <= 24
+    if width >= 76:
+        assert len(lines) <= 14
+
+
+def test_the_bar_has_the_colour_of_how_the_run_stands() -> None:
+    """Cyan while it works, yellow while it waits, red when parked, green when done."""
+    codes = {}
+    for state, binding in (("running", "cpu"), ("running", "gate"), ("parked", "gate"), ("done", "cpu")):
+        console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+        console.print(draw_report(replace(RUNNING, state=state, binding=binding, errors={}, failed=0), 100))
+        assert isinstance(console.file, io.StringIO)
+        shown = console.file.getvalue()
+        codes[state, binding] = {colour for colour in (31, 32, 33, 36) if f"\x1b[{colour}m━" in shown}
+    assert {
+        ("running", "cpu"): {36},
+        ("running", "gate"): {33},
+        ("parked", "gate"): {31},
+        ("done", "cpu"): {32},
+    } == codes
+
+
+def test_the_last_panel_stays_unless_an_error_ends_it() -> None:
+    """An error's sentence is read better without it."""
+    for error in (None, ValueError()):
+        console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+        panel = LivePanel(console)
+        panel.__enter__()
+        panel.state(replace(RUNNING, state="done"))
+        panel.__exit__(None if error is None else ValueError, error, None)
+        assert isinstance(console.file, io.StringIO)
+        last = console.file.getvalue().rpartition("100 of 294")[2]
+        assert ("\x1b[2K" in last) is (error is not None)
 
 
 def test_a_parked_summary_has_the_reason_and_the_fix() -> None:
@@ -122,7 +221,7 @@ def test_a_dumb_terminal_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatc
     with _display() as watch:
         watch.state(RUNNING)
         assert isinstance(sys.stderr, Terminal)
-        assert "100/294 done" in sys.stderr.getvalue()
+        assert "100 of 294 done" in sys.stderr.getvalue()
 
 
 @given(st.text())
@@ -175,6 +274,7 @@ TAIL = replace(
     RUNNING,
     done=285,
     pending=7,
+    out=5,
     stragglers=(
         Straggler(12, {"age": "30", "gender": "man"}, out_s=65.0, attempt=1),
         Straggler(40, {"age": "31", "gender": "\x1b[31mman\n"}, out_s=9.0, attempt=3, retry_in_s=12.0, after="server"),
@@ -185,7 +285,7 @@ TAIL = replace(
 def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
     """The panel lists the last rows still out with cell, time and attempt, and is silent without any."""
     shown = drawn(TAIL)
-    assert "still out: 7 rows, oldest first:" in shown
+    assert "still out: 5 rows, oldest first:" in shown
     assert "row 12 (age 30, gender man): out for 1 min 05 s, attempt 1 in flight" in shown
     assert "out for 9.0 s, attempt 3 starts in 12.0 s, after server" in shown
     assert "still out" not in drawn(RUNNING)
@@ -194,10 +294,10 @@ def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
 def test_plain_lines_list_rows_still_out_now_and_then() -> None:
     """Plain output lists the rows still out only twice in twenty seconds."""
     lines: list[str] = []
-    view = PlainView(lines.append)
+    view = PlainView(lines.append, now=at_noon)
     for second in range(0, 20):
         view.state(replace(TAIL, elapsed_s=float(second)))
-    assert 2 == sum("still out: 7 rows" in line for line in lines)
+    assert 2 == sum("still out: 5 rows" in line for line in lines)
     assert 2 == sum("row 40" in line for line in lines)
 
 
@@ -215,6 +315,6 @@ def test_a_parked_run_says_when_it_can_go_on_or_will_wake() -> None:
     at = f"{datetime.fromisoformat('2026-01-01T12:00:00+00:00').astimezone():%H:%M}"
     assert f"The run can continue at {at} (in 2 h 05 min); --wait waits for that." in summary_lines(parked)
     assert f"Waiting until {at} (in 2 h 05 min)." in summary_lines(replace(parked, state="running"))
-    assert f"waiting until {at} (in 2 h 05 min): the day's limit" in drawn(parked)
+    assert f"waiting until {at} (in 2 h 05 min): the day's limit" in drawn(replace(parked, state="running"))
     assert f"The run can continue at {at} (now); --wait waits for that." in summary_lines(replace(parked, wake_in_s=-9))
     assert any("Thu 01 Jan" in line for line in summary_lines(replace(parked, wake_in_s=90_000)))

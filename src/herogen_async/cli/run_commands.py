@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from herogen_async.generation.session import RunObserver
 
 
+FIRST_ANSWERS = 2  # of a small run that are printed
+
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.")]
 
 RequeueOption = Annotated[
@@ -64,6 +67,7 @@ def run(
     ] = False,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -85,6 +89,7 @@ def run(
             watch=watch,
         ),
         json,
+        quiet,
     )
 
 
@@ -93,11 +98,12 @@ def resume(
     run: RunArgument,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
     """Continue a run. Settings not given here stay as they are."""
-    _resume(run, json, wait=wait, requeue_damaged=requeue_damaged, **settings)
+    _resume(run, json, quiet, wait=wait, requeue_damaged=requeue_damaged, **settings)
 
 
 @takes_settings(of_a_run=True)
@@ -108,11 +114,12 @@ def retry(
         typer.Option("--class", metavar="CLASS", help="Only rows that failed with this class; may be repeated."),
     ] = None,
     wait: WaitOption = False,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
     """Continue a run, and request its failed rows again. Settings not given here stay as they are."""
-    _resume(run, json, retry_failed=kinds or True, wait=wait, **settings)
+    _resume(run, json, quiet, retry_failed=kinds or True, wait=wait, **settings)
 
 
 def status(run: RunArgument, json: JsonOption = False) -> None:
@@ -176,23 +183,28 @@ def next_step(report: RunReport) -> str:
     return f"herogen-async assemble {name}"
 
 
-def _resume(run: str, json: bool, **options: Any) -> None:
+def _resume(run: str, json: bool, quiet: bool, **options: Any) -> None:
     from herogen_async.generation import session
 
-    _drive(lambda watch: session.resume(run, watch=watch, **options), json)
+    _drive(lambda watch: session.resume(run, watch=watch, **options), json, quiet)
 
 
-def _drive(start: Callable[[RunObserver], RunReport], json: bool) -> None:
+def _drive(start: Callable[[RunObserver], RunReport], json: bool, quiet: bool) -> None:
     """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
-    from herogen_async.view.terminal import summary_lines
+    from herogen_async.view.terminal import is_small, summary_lines
 
-    with _display() as watch:
+    with _display(quiet) as watch:
         report = start(watch)
+        watch.state(report)
     report = replace(report, next=next_step(report))
+    tell = say if json else out
+    if not quiet and is_small(report) and report.done:
+        for line in _first_answers(report):
+            tell(line)
     for line in summary_lines(report):
-        (say if json else out)(line)
+        tell(line)
     say(f"Next: {report.next}")
     if json:
         print_json(report.as_dict())
@@ -200,17 +212,35 @@ def _drive(start: Callable[[RunObserver], RunReport], json: bool) -> None:
         raise typer.Exit(report.exit_code)
 
 
+def _first_answers(report: RunReport) -> Iterator[str]:
+    """Some rows of a small run: a person tries a spec, and wants to read what comes of it."""
+    from itertools import islice
+
+    from herogen_async.data.dataset import rows
+    from herogen_async.view.terminal import row_lines
+
+    for row in islice(rows(report.run), FIRST_ANSWERS):
+        yield from row_lines(row)
+        yield ""
+
+
 @contextlib.contextmanager
-def _display() -> Iterator[RunObserver]:
+def _display(quiet: bool = False) -> Iterator[RunObserver]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.download_progress import weights_bar
 
+    if quiet:
+        from herogen_async.generation.observer import Observer
+
+        yield Observer()
+        return
     console = terminal()
     if console is None:
+        from herogen_async.core.clock import MonotonicClock
         from herogen_async.view.terminal import PlainView
 
         with weights_bar(None) as on_weights:
-            yield PlainView(say, on_weights)
+            yield PlainView(say, on_weights, now=lambda: MonotonicClock().wall().astimezone())
         return
     from herogen_async.view.terminal.panel import LivePanel
 

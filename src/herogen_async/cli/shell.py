@@ -34,8 +34,22 @@ def _print(line: str, stream: TextIO | None) -> None:
     """What comes from a server or a model can't move the cursor; a reader that went away ends no run."""
     from herogen_async.view.terminal.sanitize import sanitize
 
+    line = sanitize(line)
     with contextlib.suppress(OSError, ValueError):
-        print(sanitize(line), file=stream, flush=True)
+        if stream is not None and stream.isatty():
+            line = _wrapped(line)
+        print(line, file=stream, flush=True)
+
+
+def _wrapped(line: str) -> str:
+    """Broken between words where a terminal would break inside of one."""
+    columns = shutil.get_terminal_size().columns
+    if len(line) <= columns:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
+    )
 
 
 class Printed:

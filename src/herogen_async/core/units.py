@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import inf
 
 _HALF_A_DAY_S = 43_200.0
 
@@ -18,6 +19,15 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes:02d} min"
     return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def about(seconds: float) -> str:
+    """`about 45 s`, `about 6 min`, `about 2.5 h`: as exact as an estimate is."""
+    known = (("s", 1.0, 99.5), ("min", 60.0, 99.5 * 60), ("h", 3600.0, 47.5 * 3600), ("days", 86_400.0, inf))
+    unit, unit_s = next((unit, unit_s) for unit, unit_s, most_s in known if seconds < most_s)
+    value = seconds / unit_s
+    digits = 1 if unit_s > 60 and value < 9.95 else 0
+    return f"about {f'{value:,.{digits}f}'.removesuffix('.0')} {unit}"
 
 
 def moment(at: str, in_s: float | None) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import Words
 from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
-from herogen_async.specs.plan import IndexSet
+from herogen_async.specs.plan import Call, IndexSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Counters:
     failed: int = 0
     session_rows: int = 0
     in_flight: int = 0
+    waiting: int = 0  # calls that are to be tried again, and not in flight
     retries: int = 0
     attempts: int = 0
     started_s: float = 0.0
@@ -50,6 +52,7 @@ class Counters:
     limits: dict[str, float] = field(default_factory=dict)
     concurrency: int = 0
     stragglers: tuple[Straggler, ...] = ()
+    latest: tuple[Call, Completion] | None = None  # the answer that came last
     given_up: IndexSet = field(default_factory=IndexSet)  # in this session
     _earlier_usage: dict[str, int] = field(init=False)
 

@@ -177,6 +177,7 @@ class Engine:
             row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
         )
         self._hold()
+        self.counters.latest = pending.call, completion
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 

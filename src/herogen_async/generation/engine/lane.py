@@ -237,6 +237,8 @@ class Lane(Generic[C]):
     def take_stock(self) -> None:
         """Count anew what is permitted, and how much of it was taken."""
         self.counters.accounts, self.counters.limits, in_flight = self.gate.stock()
+        held = self.feed.statistics()
+        self.counters.waiting = held["waiting"] + held["due"]
         self.counters.concurrency = int(min(self._workers.size, in_flight))
 
     def oldest(self, count: int) -> list[tuple[PendingCall[C], float | None]]:

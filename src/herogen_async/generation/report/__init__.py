@@ -1,6 +1,6 @@
 """A run's figures: what each is, where it comes from, and the report that they make. Pure."""
 
-from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, given, one_session
+from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, drawn, given, one_session
 from herogen_async.generation.report.parts import (
     RunAnswers,
     RunCounts,
@@ -9,6 +9,7 @@ from herogen_async.generation.report.parts import (
     RunLimits,
     RunMoney,
     RunRates,
+    RunSeen,
     RunTarget,
 )
 from herogen_async.generation.report.rates import RateWindow, shares_of
@@ -33,9 +34,11 @@ __all__ = [
     "RunMoney",
     "RunRates",
     "RunReport",
+    "RunSeen",
     "RunTarget",
     "SessionMoment",
     "all_sessions",
+    "drawn",
     "finished_state",
     "folded_report",
     "given",

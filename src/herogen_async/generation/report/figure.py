@@ -43,6 +43,14 @@ class SessionMoment:
         return max(self.now - self.counters.started_s, 1e-9)
 
     @property
+    def latest(self) -> tuple[dict[str, str], str] | None:
+        """The cell and the text of the answer that came last."""
+        if self.counters.latest is None:
+            return None
+        call, completion = self.counters.latest
+        return call.cell, completion.text
+
+    @property
     def pending(self) -> int:
         """Tasks that are still to be answered or to fail."""
         return self.counters.total - self.counters.done - self.counters.failed
@@ -112,6 +120,11 @@ def one_session(
     `status` finds it where it was published or kept, unless `folded` says otherwise.
     """
     return cast(V, _declared(FigureSource(now, at_end or now, folded, is_published, is_kept), empty))
+
+
+def drawn(empty: V, now: Callable[[SessionMoment], V]) -> V:
+    """A figure for those who watch: neither in JSON nor on disk."""
+    return cast(V, _declared(FigureSource(now, now, lambda _: empty, is_shown=False), empty))
 
 
 def given(empty: V, *, is_published: bool = False, is_shown: bool = True) -> V:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Straggler
-from herogen_async.generation.report.figure import all_sessions, given, one_session
+from herogen_async.generation.report.figure import all_sessions, drawn, given, one_session
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
 
 
@@ -36,6 +36,19 @@ class RunCounts:
     )
     grid: int = given(0)
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class RunSeen:
+    """What a display shows besides. `out` are the tasks that were sent and are neither answered nor failed.
+
+    `silent_s` is how long the session waits for its first answer, None once that came. `latest` is the cell and the
+    text of the answer that came last.
+    """
+
+    out: int = drawn(0, lambda moment: moment.counters.in_flight + moment.counters.waiting)
+    silent_s: float | None = drawn(None, lambda moment: None if moment.counters.latest else moment.session_s)
+    latest: tuple[dict[str, str], str] | None = drawn(None, lambda moment: moment.latest)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

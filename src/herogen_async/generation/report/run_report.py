@@ -15,6 +15,7 @@ from herogen_async.generation.report.parts import (
     RunLimits,
     RunMoney,
     RunRates,
+    RunSeen,
     RunTarget,
 )
 
@@ -22,7 +23,7 @@ _EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
-class RunReport(RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunCounts, RunHead):
+class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunCounts, RunHead):
     """One moment of a run. Its figures are those of its parts; of the bases, Python takes the last one's fields first.
 
     Rates are of the running session, counts, usage and cost of all sessions together.

@@ -2,7 +2,7 @@
 
 from herogen_async.core.units import duration
 from herogen_async.view.terminal.failure_lines import failure_lines
-from herogen_async.view.terminal.plain import PlainView, run_line, summary_lines
+from herogen_async.view.terminal.plain import PlainView, is_small, run_line, summary_lines
 from herogen_async.view.terminal.row_lines import failed_row_lines, row_lines
 from herogen_async.view.terminal.sanitize import sanitize
 
@@ -11,6 +11,7 @@ __all__ = [
     "duration",
     "failed_row_lines",
     "failure_lines",
+    "is_small",
     "row_lines",
     "run_line",
     "sanitize",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from herogen_async.core.units import count, duration
+from herogen_async.core.units import count, counted, duration
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.sanitize import sanitize
@@ -17,8 +17,9 @@ def straggler_lines(report: RunReport) -> list[str]:
     """Which rows a run still waits for and why, once nothing new is sent; a line each, at most a handful."""
     if not report.stragglers:
         return []
-    head = f"still out: {count(report.pending)} {'row' if report.pending == 1 else 'rows'}"
-    more = report.pending > len(report.stragglers)
+    out = max(report.out, len(report.stragglers))  # of a run that another process works on only the oldest are known
+    head = f"still out: {counted(out, 'row')}"
+    more = out > len(report.stragglers)
     return [head + (", oldest first:" if more else ":"), *map(_straggler, report.stragglers)]
 
 

@@ -21,15 +21,23 @@ Seen_contra = TypeVar("Seen_contra", contravariant=True)
 
 
 class Redrawn(Observer[object, Seen_contra]):
-    """A panel, and notices above it: rich, on standard error, a few times a second. Use as a context manager."""
+    """A panel, and notices above it: rich, on standard error, a few times a second. Use as a context manager.
+
+    `stays`: what was drawn last stays on the screen, unless an error ends it.
+    """
 
     def __init__(
-        self, console: Console, draw: Callable[[Seen_contra, int], RenderableType], on_weights: OnProgress = unseen
+        self,
+        console: Console,
+        draw: Callable[[Seen_contra, int], RenderableType],
+        on_weights: OnProgress = unseen,
+        *,
+        stays: bool = False,
     ) -> None:
         self._console = console
         self._draw = draw
         self._on_weights = on_weights
-        self._live = Live(console=console, refresh_per_second=5, transient=True)
+        self._live = Live(console=console, refresh_per_second=5, transient=not stays)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -38,6 +46,7 @@ class Redrawn(Observer[object, Seen_contra]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._live.transient = self._live.transient or error is not None
         self._live.__exit__(kind, error, trace)
 
     def state(self, report: Seen_contra, /) -> None:

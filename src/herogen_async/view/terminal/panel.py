@@ -1,94 +1,182 @@
-"""The live panel: rich, on standard error, redrawn a few times a second."""
+"""The live panel: rich, on standard error, redrawn a few times a second.
+
+Its figures are phrases that flow into lines: at whatever width, a line breaks between two of them and never inside one.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from herogen_async.core.units import count, duration, moment, rate
+from herogen_async.core.units import about, count, counted, duration, moment, rate
 from herogen_async.generation.report import RunReport
-from herogen_async.view.terminal.failure_lines import straggler_lines
+from herogen_async.view.terminal.failure_lines import cell_text, straggler_lines
 from herogen_async.view.terminal.live_display import Redrawn
-from herogen_async.view.terminal.plain import cost_text, errors_text, limited_by, limits_text
+from herogen_async.view.terminal.plain import (
+    WAITS,
+    cost_text,
+    errors_text,
+    is_small,
+    latency_text,
+    limited_by,
+    limits_text,
+    pace_text,
+)
 from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.sanitize import sanitize
 
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
 
+_BORDER = 4  # columns of the panel that are not its content's
+_GAP = "   "  # between two phrases
+_BESIDE = 60  # columns from which on the count stands beside the bar
+_SAMPLE_LINES = 2
+_GOING, _WAITING, _PARKED, _DONE = "cyan", "yellow", "red", "green"
+_COLOURS = {"parked": _PARKED, "stopped": _PARKED, "interrupted": _WAITING, "failed_rows": _WAITING, "done": _DONE}
+
 
 class LivePanel(Redrawn[RunReport]):
     """The panel on a terminal."""
 
     def __init__(self, console: Console, on_weights: OnProgress = unseen) -> None:
-        super().__init__(console, draw_report, on_weights)
+        super().__init__(console, draw_report, on_weights, stays=True)
 
 
-def draw_report(report: RunReport, width: int | None = None) -> RenderableType:
+def draw_report(report: RunReport, width: int) -> RenderableType:
     """The panel of one moment, `width` columns wide."""
-    percent = 100 * (report.done + report.failed) / report.total if report.total else 100.0
-    bar = Table.grid(padding=(0, 1), expand=True)
-    bar.add_column(ratio=1)
-    bar.add_column(justify="right")
-    bar.add_row(
-        ProgressBar(total=max(report.total, 1), completed=report.done + report.failed),
-        f"{count(report.done)} / {count(report.total)}  {percent:.0f} %",
-    )
-    figures = Table.grid(padding=(0, 3), expand=True)
-    for _ in range(4):
-        figures.add_column()
-    figures.add_row(
-        _figure("rows/s", rate(report.rows_per_s)),
-        _figure("tokens/s", rate(report.tokens_per_s)),
-        _figure("in flight", _in_flight(report)),
-        _figure("ETA", "not yet known" if report.eta_s is None else duration(report.eta_s)),
-    )
-    figures.add_row(
-        _figure("elapsed", duration(report.elapsed_s)),
-        _figure("retries", count(report.retries)),
-        _figure("failed", count(report.failed), "red" if report.failed else ""),
-        _figure("rate limit", "unknown" if report.permitted_pct is None else f"{report.permitted_pct:.0f} % used"),
-    )
-    rows: list[RenderableType] = [bar, figures, *_pacing(report)]
+    inner = width - _BORDER
+    running = report.state == "running"
+    rows: list[RenderableType] = [*_progress(report, inner), *_flowing(_figures(report), inner)]
+    if running and report.silent_s is not None and report.in_flight:
+        waits = f"waiting for the first answer ({_seconds(report.silent_s)})"
+        rows.append(Spinner("dots", Text("\n").join(_flowing([_phrase(waits)], inner - 2)), style=_GOING))
+    if running:
+        rows += _flowing(_pacing(report), inner)
     if report.errors:
-        rows.append(Text(f"errors: {errors_text(report)}", style="yellow"))
-    if report.wake_at is not None:
-        rows.append(Text(f"waiting until {moment(report.wake_at, report.wake_in_s)}: {sanitize(report.reason or '')}"))
-    rows += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in straggler_lines(report)]
+        told = f"Asked again: {count(report.retries)}.", f"Errors: {errors_text(report)}."
+        rows += _flowing((_phrase(each, _WAITING) for each in told), inner)
+    if report.wake_at is not None and running:
+        why = f"waiting until {moment(report.wake_at, report.wake_in_s)}: {report.reason or ''}"
+        rows += _flowing([_phrase(why, _WAITING)], inner)
+    if running:
+        rows += [_phrase(line, _WAITING) for line in straggler_lines(report)]
+        rows += _sample(report, inner)
     where = report.base_url or "on this machine"
     return Panel(
         Group(*rows),
-        title=Text(f"herogen-async  {report.run}"),
-        subtitle=Text(sanitize(f"{report.model} · {report.endpoint} · {where}")),
+        title=Text(sanitize(report.run)),
+        subtitle=Text(sanitize(f"{report.model} · {report.endpoint} · {where}"), overflow="ellipsis"),
         width=width,
         title_align="left",
         subtitle_align="right",
+        border_style="" if running else _COLOURS.get(report.state, ""),
     )
 
 
-def _in_flight(report: RunReport) -> str:
-    return count(report.in_flight) if report.concurrency is None else f"{report.in_flight:,} of {report.concurrency:,}"
+def _progress(report: RunReport, inner: int) -> list[RenderableType]:
+    finished = report.done + report.failed
+    percent = 100 * finished / report.total if report.total else 100.0
+    told = Text(f"{count(report.done)} of {counted(report.total, 'row')}, {percent:.0f} %")
+    colour = _COLOURS.get(report.state) or (_WAITING if report.binding in WAITS or report.wake_at else _GOING)
+    bar = ProgressBar(
+        total=max(report.total, 1), completed=finished, complete_style=colour, finished_style=colour or _DONE
+    )
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1)
+    if inner < _BESIDE:
+        line.add_row(bar)
+        return [line, told]
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(bar, told)
+    return [line]
 
 
-def _pacing(report: RunReport) -> list[Text]:
+def _figures(report: RunReport) -> Iterable[Text]:
+    """How fast, how many at once, how long."""
+    is_silent = report.silent_s is not None and report.state == "running"
+    if not is_silent:
+        yield _phrase(pace_text(report))
+        yield _phrase(f"{rate(report.tokens_per_s)} tokens/s")
+    if report.state == "running":
+        room = "" if report.concurrency is None else f" of {count(report.concurrency)}"
+        yield _phrase(f"{count(report.in_flight)}{room} in flight")
+    yield _phrase(duration(report.elapsed_s))
+    if report.failed:
+        yield _phrase(f"{count(report.failed)} failed", _PARKED)
+    if report.state == "running" and not is_silent:
+        yield _phrase(_eta(report))
+
+
+def _eta(report: RunReport) -> str:
+    if report.eta_s is not None:
+        return f"ETA {about(report.eta_s)}"
+    return "paused" if report.binding == "paused" else "ETA not yet known"
+
+
+def _pacing(report: RunReport) -> Iterable[Text]:
     """What limits the run now and what did so far, and the limits."""
-    lines = [Text(f"limited by: {limited_by(report)}", style="dim")]
-    shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
-    if len(shares) > 1:
-        lines.append(Text(f"time limited by: {', '.join(shares[:5])}", style="dim"))
-    told = [] if report.cost is None else [f"cost {cost_text(report)}"]
-    told += [f"limits: {limits_text(report)}"] if report.limits else []
-    if report.latency_ms:
-        told.append(f"latency: median {report.latency_ms['p50']:,.0f} ms, p99 {report.latency_ms['p99']:,.0f} ms")
-    if told:
-        lines.append(Text("; ".join(told), style="dim"))
+    if not is_small(report):
+        yield _phrase(f"limited by: {limited_by(report)}", "dim")
+        shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
+        if len(shares) > 1:
+            yield _phrase(f"so far: {', '.join(shares[:3])}", "dim")
+    if report.cost is not None:
+        yield _phrase(f"cost {cost_text(report)}", "dim")
+    if report.permitted_pct is not None:
+        yield _phrase(f"{report.permitted_pct:.0f} % of rate limit", "dim")
+    elif report.base_url is not None and not is_small(report):
+        yield _phrase("rate limit unknown", "dim")
+    if report.limits:
+        yield _phrase(f"limits: {limits_text(report)}", "dim")
+    if report.latency_ms and not is_small(report):
+        yield _phrase(f"latency: {latency_text(report)}", "dim")
+
+
+def _sample(report: RunReport, inner: int) -> list[Text]:
+    """The answer that came last, on two lines."""
+    if report.latest is None:
+        return []
+    cell, text = report.latest
+    said = sanitize(" ".join(text[: _SAMPLE_LINES * inner].split()))
+    lines = Text(f"{cell_text(cell)}: ", style="dim").append(said, style="italic").wrap(_PLAIN, inner)
+    if len(lines) > _SAMPLE_LINES:
+        lines[_SAMPLE_LINES - 1].truncate(inner - 1, overflow="crop")
+        lines[_SAMPLE_LINES - 1].append("…")
+    return [Text(), *lines[:_SAMPLE_LINES]]
+
+
+_PIECE_ENDS = re.compile(r"(?<=[,:]) | (?=\()")
+_PLAIN = Console(width=80, color_system=None)
+
+
+def _flowing(phrases: Iterable[Text], inner: int, gap: str = _GAP) -> list[Text]:
+    """As many phrases a line as there is room for.
+
+    One that is longer than a line is broken behind a comma and before a parenthesis, and what is longer still is cut.
+    """
+    lines: list[Text] = []
+    for phrase in phrases:
+        if lines and lines[-1].cell_len + len(gap) + phrase.cell_len <= inner:
+            lines[-1].append(gap).append_text(phrase)
+        elif phrase.cell_len > inner and len(pieces := _PIECE_ENDS.split(phrase.plain)) > 1:
+            lines += _flowing((_phrase(piece, str(phrase.style)) for piece in pieces), inner, " ")
+        else:
+            lines.append(phrase.copy())
     return lines
 
 
-def _figure(name: str, value: str, style: str = "") -> Text:
-    return Text.assemble((f"{name} ", "dim"), (value, style or "bold"))
+def _phrase(text: str, style: str = "") -> Text:
+    return Text(sanitize(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from herogen_async.core.units import count, duration, moment, rate
+from herogen_async.core.units import about, count, duration, moment, rate
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
@@ -15,7 +16,11 @@ from herogen_async.view.terminal.sanitize import sanitize
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
 
-LINE_EVERY_S = 5.0
+# From a session's start on (seconds), a line every so many seconds: the longer it goes on, the less is news.
+LINES = ((0.0, 5.0), (60.0, 30.0), (600.0, 60.0))
+SMALL = 20  # tasks: nobody asks what such a run is limited by
+SAVED_UP = 1.02  # times a limit: what is faster spends what the limit had saved up
+_REQUESTS = {"requests_per_second": 1.0, "requests_per_minute": 60.0, "requests_per_hour": 3600.0}
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
 # What each value of `binding` means, after "Limited by".
 BINDS = {
@@ -36,6 +41,7 @@ BINDS = {
 }
 
 
+WAITS = ("gate", "paused", "disk", "day", "budget", "retries")  # nothing is sent, or little of what could be
 _STATES = {
     "done": "Done",
     "failed_rows": "Done, with failed rows",
@@ -47,57 +53,92 @@ _STATES = {
 
 
 class PlainView(PlainLines[RunReport]):
-    """A line every few seconds of a run's own time, one for the first row, and some for those that are out last."""
+    """Lines with a time: every few seconds at first and every minute later, sooner when something changes.
 
-    def __init__(self, write: Callable[[str], None], on_weights: OnProgress = unseen) -> None:
+    `now` is the time of day. Rows that are out last have lines of their own.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], on_weights: OnProgress = unseen, *, now: Callable[[], datetime]
+    ) -> None:
         super().__init__(write, on_weights)
+        self._now = now
+        self._first_s: float | None = None
         self._next_s = 0.0
         self._tail_s = 0.0
+        self._last = (False, False, False)
 
     def state(self, report: RunReport, /) -> None:
-        """Where the run is."""
-        if report.elapsed_s >= self._next_s:
-            self._next_s = report.elapsed_s + LINE_EVERY_S
-            self._write(live_line(report))
-            if report.stragglers and report.elapsed_s >= self._tail_s:
-                self._tail_s = report.elapsed_s + TAIL_EVERY_S
-                for line in straggler_lines(report):
-                    self._write(f"  {line}")
+        """Where the run is; how it ended, its summary says."""
+        if report.state != "running":
+            return
+        news = (report.binding in WAITS, report.failed > 0, report.silent_s is None)
+        if report.elapsed_s < self._next_s and news == self._last:
+            return
+        if self._first_s is None:
+            self._first_s = report.elapsed_s
+        since_s = report.elapsed_s - self._first_s
+        self._next_s = report.elapsed_s + next(every for begin, every in reversed(LINES) if since_s >= begin)
+        self._last = news
+        self._write(f"{self._now():%H:%M:%S} {live_line(report)}")
+        if report.stragglers and report.elapsed_s >= self._tail_s:
+            self._tail_s = report.elapsed_s + TAIL_EVERY_S
+            for line in straggler_lines(report):
+                self._write(f"  {line}")
 
 
 def live_line(report: RunReport) -> str:
     """One line that says where a run is."""
-    parts = [
-        f"{count(report.done)}/{count(report.total)} done",
-        f"{rate(report.rows_per_s)} rows/s",
-        f"{rate(report.tokens_per_s)} tokens/s",
-        f"{report.in_flight} in flight",
-    ]
+    parts = [f"{count(report.done)} of {count(report.total)} done"]
+    if report.silent_s is None:
+        parts += [pace_text(report), f"{rate(report.tokens_per_s)} tokens/s"]
+    elif report.in_flight:
+        parts.append(f"waiting for the first answer ({report.silent_s:.0f} s)")
+    parts.append(f"{count(report.in_flight)} in flight")
     if report.failed:
         parts.append(f"{count(report.failed)} failed")
     if report.retries:
-        parts.append(retries_text(report))
+        parts.append(f"{count(report.retries)} asked again ({errors_text(report)})")
     if report.eta_s is not None:
-        parts.append(f"ETA {duration(report.eta_s)}")
+        parts.append(f"ETA {about(report.eta_s)}")
     if report.permitted_pct is not None:
         parts.append(f"{report.permitted_pct:.0f} % of rate limit")
     if report.cost is not None:
         parts.append(cost_text(report))
-    if report.binding:
+    if report.binding and not is_small(report):
         parts.append(f"limited by {report.binding}")
     return ", ".join(parts)
 
 
-def errors_text(report: RunReport, *, count_first: bool = False) -> str:
-    """`server 3, timeout 1`, the most frequent first; with `count_first`, `3 server, 1 timeout`."""
+def pace_text(report: RunReport) -> str:
+    """`1.47 rows/s`; above a limit of requests with the limit, and why that can be."""
+    limit = min(
+        (
+            value / seconds
+            for name, value in report.limits.items()
+            if (seconds := _REQUESTS.get(name)) is not None and value > 0
+        ),
+        default=None,
+    )
+    if limit is None or report.rows_per_s <= SAVED_UP * limit:
+        return f"{rate(report.rows_per_s)} rows/s"
+    return f"{rate(report.rows_per_s)} of {rate(limit)} rows/s: spending what was saved up"
+
+
+def is_small(report: RunReport) -> bool:
+    """Whether it is a trial: then what limits it is no news."""
+    return report.total <= SMALL
+
+
+def latency_text(report: RunReport) -> str:
+    """`median 0.8 s, p99 2.1 s`."""
+    return f"median {report.latency_ms['p50'] / 1000:,.1f} s, p99 {report.latency_ms['p99'] / 1000:,.1f} s"
+
+
+def errors_text(report: RunReport) -> str:
+    """`3 server, 1 timeout`, the most frequent first."""
     frequent = sorted(report.errors.items(), key=lambda kv: -kv[1])
-    return ", ".join(f"{count(many)} {kind}" if count_first else f"{kind} {count(many)}" for kind, many in frequent)
-
-
-def retries_text(report: RunReport) -> str:
-    """`1 retry (server 1)`, `59 retries (server 40, timeout 19)`."""
-    retries = "1 retry" if report.retries == 1 else f"{count(report.retries)} retries"
-    return f"{retries} ({errors_text(report)})"
+    return ", ".join(f"{count(many)} {kind}" for kind, many in frequent)
 
 
 def run_line(report: RunReport, name: str, width: int) -> str:
@@ -135,10 +176,10 @@ def summary_lines(report: RunReport) -> list[str]:
         ends = sorted(report.finish_reasons.items(), key=lambda kv: -kv[1])
         lines.append("Finish reasons: " + ", ".join(f"{sanitize(word)} {count(many)}" for word, many in ends) + ".")
     if report.retries:
-        lines.append(f"Retries: {count(report.retries)}. Errors: {errors_text(report, count_first=True)}.")
-    if report.binding:
+        lines.append(f"Asked again: {count(report.retries)}. Errors: {errors_text(report)}.")
+    if report.binding and not is_small(report):
         lines.append(f"Limited by: {binding_text(report)}.")
-    if report.permitted_pct is not None:
+    if report.permitted_pct is not None and not is_small(report):
         limits = f" ({limits_text(report)})" if report.limits else ""
         lines.append(f"Rate limit used: {report.permitted_pct:.1f} %{limits}.")
     return lines
