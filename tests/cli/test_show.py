@@ -16,8 +16,10 @@ from herogen_async.data.dataset import Newest
 from herogen_async.generation.journal import NewRows, newest_rows
 from herogen_async.generation.run_folder import RunFolder, RunLock
 from herogen_async.view.terminal import row_lines
+from support.fake_server import FakeServer
 from support.run_folders import WrittenRun
-from support.runs import small_spec
+from support.runs import herogen as herogen_here
+from support.runs import small_spec, write_spec
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +169,32 @@ def test_no_line_of_a_row_is_wider_than_the_terminal(run: WrittenRun, width: int
     row["response_txt"] = "many words " * 50
     row["prompt"] = "ask " * 200
     assert all(len(line) <= min(width, 100) for line in row_lines(row, width))
+
+
+def test_a_small_run_ends_with_its_first_answers(tmp_path: Path) -> None:
+    """A person who tries a spec reads what comes of it; not with --quiet, and not of a large run."""
+    spec = write_spec(tmp_path, small_spec(values=11))
+    with FakeServer() as server:
+
+        def told(*options: str) -> str:
+            end = herogen_here("run", spec, "--base-url", server.url, "--model", "m", *options, cwd=tmp_path)
+            assert 0 == end.returncode
+            return end.stdout
+
+        small = told("--run", "a", "--limit", "4")
+        assert 2 == small.count("Row ")
+        assert small.index("> Describe a 20-year-old man.") < small.index("Done: 4 of 4 rows")
+        assert "Row " not in told("--run", "b", "--limit", "4", "--quiet")
+        assert "Row " not in told("--run", "c")
+
+
+def test_quiet_prints_the_summary_alone(tmp_path: Path) -> None:
+    """No notices, no lines: what it came to and what comes next."""
+    spec = write_spec(tmp_path, small_spec(values=11))
+    with FakeServer() as server:
+        end = herogen_here("run", spec, "--base-url", server.url, "--model", "m", "--quiet", cwd=tmp_path)
+    assert end.stdout.startswith("Done: 44 of 44 rows")
+    assert "Next: herogen-async assemble small\n" == end.stderr
 
 
 def test_runs_lists_each_run_with_its_state(run: WrittenRun) -> None:

@@ -219,7 +219,7 @@ def _first_answers(report: RunReport) -> Iterator[str]:
     from herogen_async.data.dataset import rows
     from herogen_async.view.terminal import row_lines
 
-    for row in islice(rows(report.run), FIRST_ANSWERS):
+    for row in islice(rows(Path(report.run)), FIRST_ANSWERS):
         yield from row_lines(row)
         yield ""
 

@@ -43,6 +43,9 @@ def _print(line: str, stream: TextIO | None) -> None:
 
 def _wrapped(line: str) -> str:
     """Broken between words where a terminal would break inside of one."""
+    import shutil
+    import textwrap
+
     columns = shutil.get_terminal_size().columns
     if len(line) <= columns:
         return line

@@ -31,18 +31,20 @@ def test_p10_a_crashs_worst_case_is_stated_per_durability(durability: str, said:
 
 
 def test_p10_a_run_states_at_its_start_what_a_kill_costs(tmp_path: Path) -> None:
-    """Exactly one notice at the start states how many calls in flight a kill would cost."""
-    notices: list[str] = []
-    with FakeServer() as server:
-        herogen_async.run(
-            small_spec(values=1),
-            run=tmp_path / "r",
-            base_url=server.url,
-            model="m",
-            concurrency=7,
-            watch=Watch(on_notice=notices.append),
-        )
-    assert ["at most 7 calls in flight" in line for line in notices].count(True) == 1
+    """Exactly one notice at the start states how many calls in flight a kill would cost; a trial of 20 gets none."""
+    for limit, told in ((20, 0), (21, 1)):
+        notices: list[str] = []
+        with FakeServer() as server:
+            herogen_async.run(
+                small_spec(values=6),
+                run=tmp_path / str(limit),
+                base_url=server.url,
+                model="m",
+                concurrency=7,
+                limit=limit,
+                watch=Watch(on_notice=notices.append),
+            )
+        assert ["at most 7 calls in flight" in line for line in notices].count(True) == told
 
 
 def test_p9_a_disk_that_may_be_too_small_is_reported_early(tmp_path: Path) -> None:

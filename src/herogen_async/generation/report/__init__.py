@@ -14,6 +14,7 @@ from herogen_async.generation.report.parts import (
 )
 from herogen_async.generation.report.rates import RateWindow, shares_of
 from herogen_async.generation.report.run_report import (
+    SMALL,
     RunReport,
     finished_state,
     folded_report,
@@ -24,6 +25,7 @@ from herogen_async.generation.report.run_report import (
 )
 
 __all__ = [
+    "SMALL",
     "RateWindow",
     "Remembered",
     "RunAnswers",

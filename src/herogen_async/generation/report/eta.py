@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from math import exp
 
-SHORTEST_WINDOW_S = 30.0
+FEWEST_SECONDS = 30.0
 WINDOW_SHARE = 0.5  # of the time so far: the estimate of a long run stands on a long time, and still follows a change
 FEWEST = 8  # finished rows in the window, and BURSTS times what is in flight
 BURSTS = 3
@@ -72,7 +72,7 @@ class Eta:
 
     def _remaining(self, at: float, pending: int, in_flight: int, ceiling_per_s: float) -> float:
         times, counts = self._times, self._counts
-        since = at - max(SHORTEST_WINDOW_S, WINDOW_SHARE * (at - times[0]))
+        since = at - max(FEWEST_SECONDS, WINDOW_SHARE * (at - times[0]))
         enough = counts[-1] - max(FEWEST, BURSTS * in_flight)
         start = max(min(bisect_left(times, since), bisect_left(counts, enough + 1) - 1, len(times) - 2), 0)
         longest_s = max(after - before for before, after in zip(times[start:], times[start + 1 :], strict=False))

@@ -19,6 +19,7 @@ from herogen_async.generation.report.parts import (
     RunTarget,
 )
 
+SMALL = 20  # tasks: of such a trial nobody asks what limits it, nor what a crash would cost
 _EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
 
 

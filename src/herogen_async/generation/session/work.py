@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.forecast.preflight import crash_line, room_line
+from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
 from herogen_async.generation.session.billing import budget_for
 from herogen_async.generation.session.found import Found
@@ -69,9 +70,10 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
 
 
 def tell_worst_case(work: Work, notifier: Notifier) -> None:
-    """What a crash would cost, and whether the answers may not fit on the disk."""
+    """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first."""
     request = work.opened.ready.request
-    notifier.notice(crash_line(request.settings, request.most_in_flight))
+    if work.wanted.count > SMALL:
+        notifier.notice(crash_line(request.settings, request.most_in_flight))
     where = work.opened.folder.path
     plan, free = work.opened.lineage.plan, shutil.disk_usage(where).free
     if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):

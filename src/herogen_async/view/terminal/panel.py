@@ -149,8 +149,7 @@ def _sample(report: RunReport, inner: int) -> list[Text]:
     said = sanitize(" ".join(text[: _SAMPLE_LINES * inner].split()))
     lines = Text(f"{cell_text(cell)}: ", style="dim").append(said, style="italic").wrap(_PLAIN, inner)
     if len(lines) > _SAMPLE_LINES:
-        lines[_SAMPLE_LINES - 1].truncate(inner - 1, overflow="crop")
-        lines[_SAMPLE_LINES - 1].append("…")
+        lines[_SAMPLE_LINES - 1] = lines[_SAMPLE_LINES - 1][: inner - 1].append("…")
     return [Text(), *lines[:_SAMPLE_LINES]]
 
 

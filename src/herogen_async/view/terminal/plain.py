@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from herogen_async.core.units import about, count, duration, moment, rate
 from herogen_async.generation.limits import in_usd
-from herogen_async.generation.report import RunReport
+from herogen_async.generation.report import SMALL, RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.plain_lines import PlainLines, unseen
 from herogen_async.view.terminal.sanitize import sanitize
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # From a session's start on (seconds), a line every so many seconds: the longer it goes on, the less is news.
 LINES = ((0.0, 5.0), (60.0, 30.0), (600.0, 60.0))
-SMALL = 20  # tasks: nobody asks what such a run is limited by
 SAVED_UP = 1.02  # times a limit: what is faster spends what the limit had saved up
 _REQUESTS = {"requests_per_second": 1.0, "requests_per_minute": 60.0, "requests_per_hour": 3600.0}
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
