@@ -14,7 +14,7 @@ import pytest
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
 from herogen_async.core.http1 import HEAD_LIMIT
 from herogen_async.generation.endpoint.http.openai_compatible import choose_transport
-from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
+from herogen_async.generation.endpoint.http.plain_transport import CLOSE_S, PlainTransport
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
@@ -469,5 +469,42 @@ def test_plain_http_uses_asyncio_and_other_urls_use_rust(
         transport = choose_transport(BuiltCall(url, {}), concurrency=1, timeout_s=1, redact=Redactor())
         assert kind is type(transport)
         await transport.close()
+
+    run(work())
+
+
+def test_p12_a_cancelled_connect_holds_up_no_close(run: Any) -> None:
+    """Whichever turn of the loop a connect is cancelled at, nothing waits for its connection afterwards."""
+
+    async def work() -> None:
+        async with await asyncio.start_server(Scripted([[FINE]]).serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            for turns in range(40):
+                transport = plain(url)
+                calls = [asyncio.ensure_future(transport.exchange("POST", url, b"{}")) for _ in range(4)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                for call in calls:
+                    call.cancel()
+                await asyncio.gather(*calls, return_exceptions=True)
+                start = asyncio.get_running_loop().time()
+                await transport.close()
+                assert asyncio.get_running_loop().time() - start < CLOSE_S / 2, f"cancelled after {turns} turns"
+
+    run(work())
+
+
+def test_p12_a_connect_that_ends_after_the_close_is_closed(run: Any) -> None:
+    """A connection that comes about while its transport is being closed serves nobody, and does not stay."""
+
+    async def work() -> None:
+        async with await asyncio.start_server(Scripted([[FINE]], stay=True).serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            transport = plain(url)
+            call = asyncio.ensure_future(transport.exchange("POST", url, b"{}"))
+            await asyncio.sleep(0)
+            await transport.close()
+            with pytest.raises(ConnectionFailed):
+                await call
 
     run(work())

@@ -32,6 +32,7 @@ from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 
+CLOSE_S = 2.0  # an aborted connection is gone within a turn of the loop; what is not holds up nobody
 A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
 LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
@@ -98,13 +99,13 @@ class PlainTransport:
             self._idle.pop(0).transport.abort()
 
     async def close(self) -> None:
-        """Close every connection, and wait until they are."""
+        """Close every connection, and wait until they are, for CLOSE_S at most."""
         self._closed = self._loop.create_future()
         self._deadlines.stop()
         for connection in self._open:
             connection.transport.abort()
         if self._open:
-            await self._closed
+            await asyncio.wait([self._closed], timeout=CLOSE_S)
 
     async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> HttpResponse:
         waiter = connection.send(message)
@@ -140,8 +141,7 @@ class PlainTransport:
         timer = self._loop.call_at(due, _lapse, limit, due)
         try:
             async with limit:
-                fresh = partial(_Connection, self._open.add, self._lost)
-                _, connection = await self._loop.create_connection(fresh, *self._address)
+                _, connection = await self._loop.create_connection(partial(_Connection, self._lost), *self._address)
         except (OSError, UnicodeError) as error:
             if not limit.expired():
                 said = self._redact.excerpt(str(error) or type(error).__name__)
@@ -152,6 +152,12 @@ class PlainTransport:
             raise ConnectionFailed(f"no connection to {self._url}: {said}") from None
         finally:
             timer.cancel()
+        # Only now is it counted. uvloop may have told a connect that is cancelled that its connection was made, and
+        # never tells it that it was lost.
+        if not connection.transport.is_closing():
+            self._open.add(connection)
+        if self._closed is not None:  # meanwhile
+            connection.transport.abort()
         return connection
 
     def _lost(self, connection: _Connection) -> None:
@@ -224,7 +230,6 @@ class _Connection(asyncio.Protocol):
         "_keep_alive",
         "_loop",
         "_lost",
-        "_made",
         "_parser",
         "_parts",
         "_size",
@@ -237,8 +242,7 @@ class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
     _headers: list[tuple[bytes, bytes]]
 
-    def __init__(self, made: Callable[[_Connection], None], lost: Callable[[_Connection], None]) -> None:
-        self._made = made
+    def __init__(self, lost: Callable[[_Connection], None]) -> None:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
@@ -267,7 +271,6 @@ class _Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         opened: socket.socket = transport.get_extra_info("socket")
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request in two packets would wait for an ACK
-        self._made(self)
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:  # nobody asked

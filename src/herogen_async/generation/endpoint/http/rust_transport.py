@@ -14,6 +14,7 @@ from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.response import Response
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, RequestTimeout
+from herogen_async.generation.endpoint.http.runtime_thread import park_at_exit
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
@@ -81,8 +82,10 @@ class RustTransport:
 
 
 def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
+    park_at_exit()
     builder = (
         ClientBuilder()
+        .runtime_multithreaded(False)  # `park_at_exit` knows of one thread
         .default_headers(call.headers)
         .pool_max_idle_per_host(concurrency)
         .pool_idle_timeout(timedelta(seconds=IDLE_S))
