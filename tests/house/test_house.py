@@ -55,7 +55,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "session",
     ),
     "data": ("charts", "quality", "dataset", "prepare"),
-    "tune": ("options", "asking", "finetune", "query", "evaluation"),
+    "tune": ("further_fields", "options", "asking", "finetune", "query", "evaluation"),
     "view": ("terminal",),
     "lab": ("simulator", "bench", "doctor"),
     "cli": (),
@@ -92,6 +92,7 @@ PURE = (
     "generation/limits",
     "generation/retry",
     "generation/report",
+    "tune/further_fields",
 )
 NOT_PURE = ("generation/limits/shared",)  # the file through which processes share their buckets
 IMPURE_MODULES = {

@@ -32,7 +32,7 @@ from typing import TypedDict
 
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.tune.finetune.tuning_observer import TuningObserver
-from herogen_async.tune.options import FilePath
+from herogen_async.tune.options import FilePath, FurtherFields
 
 
 class FinetuneKeywords(TypedDict, total=False):

@@ -63,6 +63,9 @@ class FakeBackend:
         ]
         return found[0] if found else None
 
+    async def ready(self, files: Mapping[str, str]) -> None:
+        assert files
+
     async def create(self, order: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         def arrive(at: float) -> str:
             job_id = f"job-{len(self._service.jobs) + 1}"

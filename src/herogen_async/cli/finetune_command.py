@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Example: herogen-async finetune superhero --backend local --epochs 2. "
     "Example: herogen-async finetune superhero --base-url https://api.example.com/v1 --model some-model. "
+    "Example: herogen-async finetune superhero --model gpt-4.1-mini --field trainingType=GlobalStandard. "
     "The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
     "Exit codes: 0 done, or started with --no-watch; 1 the job failed or was cancelled elsewhere; "
     "2 wrong input, or a refusal that names the cause; "

@@ -67,7 +67,7 @@ def takes_options(
             options = {
                 option.name: option.read(value) if isinstance(value, str) else value
                 for option in table.values()
-                if (value := given.pop(option.parameter, None)) is not None
+                if (value := _one_text(given.pop(option.parameter, None))) is not None
             }
             command(*arguments, **given, **options)
 
@@ -84,9 +84,15 @@ def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callabl
     return takes_options(RUN_SETTINGS, show_defaults=not of_a_run)
 
 
+def _one_text(value: Any) -> Any:
+    """What was typed for an option; the texts of one that was given several times are lines."""
+    return ("\n".join(value) or None) if isinstance(value, list) else value
+
+
 def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
     shown = (show_default and option.default_text) or option.unset or False
-    annotation: Any = Annotated[option.kind.parsed_as | None, declared(option, show_default=shown)]
+    parsed_as: Any = option.kind.parsed_as if option.kind.write is None else list[str]
+    annotation: Any = Annotated[parsed_as | None, declared(option, show_default=shown)]
     return inspect.Parameter(
         option.parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
     )

@@ -16,6 +16,7 @@ HerogenError
     │   ├── RequestTimeout     no answer before the deadline
     │   ├── RateLimited        429, `slow_down`: too fast; never uses up an attempt
     │   ├── ServerFault        408, 409, 424, 425, 499, 5xx
+    │   ├── NotReadyYet        what the call names is still at work there
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up
     ├── NoAnswer               thoughts and no answer: give the row up, keep the thoughts
@@ -195,6 +196,12 @@ class ServerFault(RetryableError):
     """408, 409, 424, 425, 499 or 5xx: the server's trouble, not the row's."""
 
     kind = "server"
+
+
+class NotReadyYet(RetryableError):
+    """What the call names is still at work at the server, which made nothing of the call: it is waited for."""
+
+    kind = "not_ready"
 
 
 class BadAnswer(RetryableError):

@@ -14,7 +14,7 @@ anywhere is checked by `check`, with one sentence for all of them; `as_words` is
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from typing import Any, TypeVar
@@ -34,7 +34,8 @@ class Kind:
 
     `fix` says what to give, and `wrong` is the sentence about any other value. `holds` says whether a value is one:
     callers may pass anything. `read` makes one of text, and raises ValueError. `parsed_as` is what a command line's own
-    parser makes of the text: with str the text is left to `read`.
+    parser makes of the text: with str the text is left to `read`. An option that may be given several times has a
+    `write`, the texts that give a value; its `read` takes them all, a line each.
     """
 
     fix: str
@@ -43,6 +44,7 @@ class Kind:
     parsed_as: type = str
     metavar: str | None = None
     wrong: str = CAN_NOT_BE
+    write: Callable[[Any], Sequence[str]] | None = None
 
 
 def _is_positive(value: Any) -> bool:
@@ -115,7 +117,13 @@ class Option:
     @property
     def flag(self) -> str:
         """As it is typed."""
-        return f"--{self.word}"
+        return self.typed if self.kind.write is not None else f"--{self.word}"
+
+    def texts(self, value: Any) -> Sequence[str]:
+        """What is typed to give `value`, one text for each time."""
+        if self.kind.write is not None:
+            return self.kind.write(value)
+        return [format(value, ".15g") if isinstance(value, float) else str(value)]
 
     @property
     def meaning(self) -> str:
@@ -192,6 +200,6 @@ def as_words(options: Options, values: Mapping[str, Any]) -> list[str]:
     words = []
     for name, each in options.items():
         if (value := values.get(name)) is not None:
-            text = format(value, ".15g") if isinstance(value, float) else str(value)
-            words += [each.flag, shlex.quote(text)]
+            for text in each.texts(value):
+                words += [each.flag, shlex.quote(text)]
     return words

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.options import ANY_TEXT, COUNT, FLAG, POSITIVE, Kind, check_options, one_of, option, options_of
+from herogen_async.tune.further_fields import HOW_TO_GIVE, are_fields, read_fields, written_fields
 
 OPENAI = "openai"
 LOCAL = "local"
@@ -25,6 +26,7 @@ LORA, FULL = "lora", "full"  # methods of `local`
 TRAINABLE_FORMATS = ("messages", "prompt-completion")  # as `data.dataset.recipe` names them
 
 FilePath = str | os.PathLike[str]
+FurtherFields = Mapping[str, Any]
 
 LONGEST_SUFFIX = 64  # characters, OpenAI's
 
@@ -34,6 +36,7 @@ _SUFFIX = Kind(
 _SEED = Kind("give a whole number", lambda value: type(value) is int, int, int, "N")
 _FILE = Kind("give a file path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
 _RATE = Kind("give a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
+_FIELDS = Kind(HOW_TO_GIVE, are_fields, read_fields, metavar="NAME=VALUE", write=written_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,11 @@ class BackendRule:
     default: Any = None
 
 
-def _setting(kind: Kind, text: str, *, unset: str = "", by: Mapping[str, BackendRule] | None = None) -> Any:
+def _setting(
+    kind: Kind, text: str, *, unset: str = "", typed: str = "", by: Mapping[str, BackendRule] | None = None
+) -> Any:
     """The row of an option that the log keeps: two fine-tunes of the same rows differ where it does."""
-    declared: Any = option(None, kind, text, unset=unset)
+    declared: Any = option(None, kind, text, unset=unset, typed=typed)
     return field(default=None, metadata={**declared.metadata, "by_backend": by or {}})
 
 
@@ -89,6 +94,11 @@ class FinetuneOptions:
         "local: the learning rate; openai: a multiplier of the service's default.",
         by={LOCAL: BackendRule(_RATE)},  # what it is by itself depends on the method
     )
+    fields: FurtherFields | None = _setting(  # noqa: RUF009 - a field, as the others
+        _FIELDS,
+        "A further field of the service's request, e.g. trainingType=GlobalStandard (repeatable).",
+        typed="--field",
+    )
     watch_job: bool | None = option(
         None, FLAG, "Watch the job to its end, or leave once it has started.", typed="--watch/--no-watch"
     )
@@ -98,7 +108,8 @@ class FinetuneOptions:
     adopt: str | None = option(
         None,
         replace(ANY_TEXT, metavar="ID"),
-        "The call with the lost answer did arrive (you checked): it made this file or job.",
+        "The call with the lost answer did arrive (you checked): it made this file or job; or the model's name, where "
+        "the service gives none.",
     )
 
     @classmethod
@@ -115,6 +126,8 @@ class FinetuneOptions:
     def settings(self) -> dict[str, Any]:
         """What was said, as the log keeps it."""
         said = {name: value for name in KEPT if (value := getattr(self, name)) is not None}
+        if self.fields is not None:
+            said["fields"] = dict(self.fields)
         if self.base_url is not None:
             said["base_url"] = self.base_url.strip().rstrip("/")
         return said

@@ -17,11 +17,22 @@ from herogen_async.core.errors import (
     EndpointRefused,
     HerogenError,
     InputError,
+    NotReadyYet,
     RateLimited,
     RequestTimeout,
     ServerFault,
 )
-from herogen_async.generation.intents import Chain, IntentLog, JobWatch, OnceCall, Resolution, Results, fold, read_steps
+from herogen_async.generation.intents import (
+    LONGEST_S,
+    Chain,
+    IntentLog,
+    JobWatch,
+    OnceCall,
+    Resolution,
+    Results,
+    fold,
+    read_steps,
+)
 from herogen_async.generation.run_folder.disk import RealDisk
 from support.mortal_process import Killed, MortalDisk, Power
 
@@ -335,11 +346,11 @@ class WatchedBatch:
         return happened[-1:] if self.knows_after and after == "one" else happened
 
 
-def watched(batch: WatchedBatch) -> tuple[list[tuple[int, list[str]]], list[str]]:
+def watched(batch: WatchedBatch, *, longest_s: float = LONGEST_S) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """What a watch of `batch` showed of each look, and what it said."""
     seen: list[tuple[int, list[str]]] = []
     said: list[str] = []
-    watch = JobWatch(batch.look, batch.events, clock=VirtualClock(), notice=said.append)
+    watch = JobWatch(batch.look, batch.events, clock=VirtualClock(), notice=said.append, longest_s=longest_s)
 
     def see(state: BatchState, fresh: Sequence[Note], elapsed_s: float) -> None:
         seen.append((state.answered, [note.event_id for note in fresh]))
@@ -373,6 +384,27 @@ def test_a_job_out_of_reach_is_waited_for_and_not_for_ever() -> None:
     with pytest.raises(RequestTimeout):
         watched(gone := WatchedBatch(away=10**6))
     assert 120 <= gone.looked_at[-1] - gone.looked_at[1] < 140
+
+
+def test_a_job_out_of_reach_is_looked_for_as_often_as_its_watcher_says() -> None:
+    """The longest wait is that of this watch, also between looks that fail."""
+    watched(batch := WatchedBatch(away=20), longest_s=1.5)
+    waits = [late - early for early, late in zip(batch.looked_at, batch.looked_at[1:], strict=False)]
+    assert 1.5 == round(max(waits), 3)
+
+
+def test_what_a_call_needs_is_waited_for_and_the_call_made_once(tmp_path: Path) -> None:
+    """After as many refusals as it takes, for a bounded time; each refusal is in the log."""
+    turned_away: list[str | HerogenError] = [NotReadyYet("still reading")] * 6
+    shop, said = PrintShop(loses=["", *turned_away]), list[str]()
+    run(tmp_path / "some", shop, said=said)
+    assert 1 == len(shop.batches)
+    assert 6 == [step["step"] for step in read_steps(tmp_path / "some")].count("closed")
+    assert 1 == sum("not ready at the service yet; waiting up to 2 min" in line for line in said)
+    never: list[str | HerogenError] = [NotReadyYet("still reading")] * 1000
+    with pytest.raises(NotReadyYet):
+        run(tmp_path / "never", shop := PrintShop(loses=["", *never]))
+    assert (0, True) == (len(shop.batches), 900 < len(shop.loses))
 
 
 def test_a_job_whose_events_cannot_be_read_is_watched_all_the_same() -> None:

@@ -7,6 +7,7 @@ Sources: OpenAI's API reference of files, uploads and fine-tuning; the SDK's own
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,12 @@ from herogen_async.core.errors import (
     EndpointError,
     EndpointRefused,
     InputError,
+    NotReadyYet,
     ParkReason,
-    RequestTimeout,
     RetryableError,
     RowRefused,
 )
+from herogen_async.generation.endpoint.http.sdk_transport import sdk_client
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.endpoint.translate import error_from
@@ -43,8 +45,21 @@ _LONGEST_NAP_S = 8.0
 _ANSWER_S = 60.0  # for an answer to a small question
 _UPLOAD_S = 3_600.0  # 512 MB at 150 kB/s
 _PAGE = 100  # what every service gives at once
+_ID_NAMES = ("id", "job_id", "file_id")
 _NOT_THERE = (404, 410)  # the path may be right, and what it names gone
 _MOST_PAGES = 200  # a service whose pages never end is not read for ever
+
+# A call that names a file which the service is still reading: it has made nothing of it. Azure's, OpenAI's and
+# Fireworks' words.
+_TURNED_AWAY = (400, 404, 409, 412, 422, 424, 425)
+_NOT_READY = re.compile(
+    r"(?is)(?=.*\b(?:files?|uploads?|uploaded|data ?sets?|training data)\b|.*\bfile-)"
+    r".*(?:\bnot (?:yet |been )*(?:ready|processed|finished|validated|uploaded|imported)\b|\bisn.t ready\b"
+    r"|\bstill (?:being |in )?(?:process|pend|upload|validat|import|prepar|check)"
+    r"|\b(?:is|are) (?:being |currently |now )*(?:process|pending|uploading|validating|validated|import|prepar|check)"
+    r"|\b(?:state|status)\b.{0,24}\b(?:uploading|uploaded|pending|processing|validating|queued|running)\b"
+    r"|\btry again (?:later|in|when|once)\b)"
+)
 
 _CLOSED = (
     "this service accepts no new fine-tuning jobs from this account. Alternatives: this machine (--backend local, "
@@ -103,10 +118,16 @@ class FineTuningService:
         ):
             yield each
 
+    async def file(self, file_id: str) -> dict[str, Any]:
+        """One file. One try."""
+        return await self._once(lambda raw: raw.files.with_raw_response.retrieve(file_id))
+
     async def create(self, body: Mapping[str, Any], tag: str) -> dict[str, Any]:
         """Start a job. One try; a service that knows Idempotency-Key answers a repeated one with the first's job."""
         key = {"Idempotency-Key": f"{tag}-{codec.fingerprint(dict(body))[:8]}"}  # another body is another call
-        answer = await self._once(lambda raw: raw.fine_tuning.jobs.with_raw_response.create(**body, extra_headers=key))
+        answer = await self._once(  # by its path: the SDK's own call takes no field that it does not know
+            lambda raw: raw.post("/fine_tuning/jobs", body=dict(body), options={"headers": key}, cast_to=_raw_type())
+        )
         _id(answer, "a job")
         return answer
 
@@ -200,12 +221,12 @@ class FineTuningService:
                 base_url=self.base_url,
                 max_retries=0,  # one layer retries, and it knows which calls cost
                 timeout=_ANSWER_S,
+                http_client=sdk_client(self.base_url, timeout_s=_ANSWER_S, redact=self._redact),
             )
         return self._opened
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        import httpx2  # noqa: PLC0415 - openai's own
         import openai  # noqa: PLC0415
 
         try:
@@ -215,22 +236,15 @@ class FineTuningService:
             raise _meaning(
                 error_from(answer.status_code, answer.headers.get, answer.content, redact=self._redact)
             ) from None
-        except openai.APITimeoutError as error:
-            if isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-                raise self._unreachable(error, sent=False) from None
-            raise RequestTimeout(f"{self.base_url} did not answer in time", fix="try again later") from None
-        except openai.APIConnectionError as error:
-            raise self._unreachable(error, sent=not isinstance(error.__cause__, httpx2.ConnectError)) from None
+        except RetryableError as error:  # of the way there
+            error.fix = error.fix or "check --base-url and the network, or try again later"
+            raise
+        except openai.APIConnectionError as error:  # an SDK that makes it one of its own
+            if isinstance(error.__cause__, EndpointError):
+                raise error.__cause__ from None
+            raise ConnectionFailed(f"the call failed: {self._redact.excerpt(str(error.__cause__ or error))}") from None
         except openai.OpenAIError as error:
             raise BadAnswer(f"{type(error).__name__}: {self._redact.excerpt(str(error))}") from None
-
-    def _unreachable(self, error: Exception, *, sent: bool) -> ConnectionFailed:
-        why = self._redact.excerpt(str(error.__cause__ or error)) or type(error).__name__
-        failed = ConnectionFailed(
-            f"{self.base_url} can't be reached: {why}", fix="check --base-url and the network, or wait"
-        )
-        failed.sent = sent
-        return failed
 
 
 def size_of(file: Path) -> int:
@@ -241,6 +255,8 @@ def size_of(file: Path) -> int:
 def _meaning(error: EndpointError) -> EndpointError | InputError:
     """What the refusals of a fine-tuning service mean, where that is not what the ones of a row mean."""
     said = error.message
+    if error.status in _TURNED_AWAY and (_NOT_READY.search(said) or "not_ready" in (error.code or "")):
+        return NotReadyYet(said, status=error.status, code=error.code, fix="run the same command again later")
     if error.code == "training_not_available":
         return InputError(f"fine-tuning is not available: {said}", fix=_CLOSED)
     if isinstance(error, RowRefused):
@@ -272,16 +288,22 @@ def _object(body: bytes, redact: Redactor) -> dict[str, Any]:
 
 
 def _rows(answer: dict[str, Any], what: str) -> list[dict[str, Any]]:
-    rows = answer.get("data")
+    rows = [] if "data" in answer and answer["data"] is None else answer.get("data")  # Go's empty list
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadAnswer(f"an answer that is not {what}")
     return rows
 
 
 def _id(value: Any, what: str) -> str:
-    if not isinstance(value, dict) or not isinstance(value.get("id"), str) or not value["id"]:
-        raise BadAnswer(f"an answer that is not {what}: it has no id")
-    return str(value["id"])
+    if isinstance(value, dict) and (found := id_of(value)):
+        return found
+    raise BadAnswer(f"an answer that is not {what}: it has no id")
+
+
+def id_of(record: Mapping[str, Any]) -> str:
+    """What a file or a job is asked for by; empty where a record says nothing of it."""
+    found = next((record[name] for name in _ID_NAMES if record.get(name)), None)
+    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
 
 
 def _raw_type() -> Any:

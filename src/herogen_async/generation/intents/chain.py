@@ -9,7 +9,7 @@ does. The states and their rules stand in `chain_state`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from herogen_async.core.errors import (
     EndpointRefused,
     HerogenError,
     InputError,
+    NotReadyYet,
     RateLimited,
     RetryableError,
 )
+from herogen_async.core.units import duration
 from herogen_async.generation.intents.chain_state import CLOSED, INTENT, RESULT, ChainState, fold
 from herogen_async.generation.intents.intent_log import IntentLog
 
@@ -32,6 +34,10 @@ from herogen_async.generation.intents.intent_log import IntentLog
 LOOKS_S = (0.0, 1.0, 2.0, 4.0)
 # Before another attempt of a call that surely did not arrive, seconds: a service that restarts.
 ATTEMPTS_S = (0.0, 2.0, 8.0)
+# Where what a call needs is not ready: a service reads an uploaded file in seconds, a large one in a minute or two;
+# what takes longer wants a person, who runs the same command later.
+READY_FIRST_S, READY_GROWS, READY_LONGEST_S = 2.0, 1.5, 15.0
+READY_S = 120.0
 _CANT_TELL = (404, 405, 501)  # the statuses of a service that has no such list
 _LOOK, _PERSON = "a look", "a person"  # who closed an intent that lay open, as the log has it
 
@@ -46,7 +52,8 @@ class OnceCall:
     `send` makes it and gives the id of what it made; EndpointError and InputError are what may come of it. `find` looks
     for what an earlier `send` made, by something unique that `send` put there: None is "nothing of it is there".
     `makes` is what it makes in a word, `look_for` what a person looks for in the service's console. `confirm` raises
-    where nothing has the id that a person gives; None is: every id is taken.
+    where nothing has the id that a person gives; None is: every id is taken. `ready` looks, before `send` and at no
+    cost, whether what the call needs is there, and raises NotReadyYet where it is not yet; `send` may, too.
     """
 
     name: str
@@ -55,6 +62,7 @@ class OnceCall:
     makes: str
     look_for: Callable[[Results], str]
     confirm: Callable[[str], Awaitable[None]] | None = None
+    ready: Callable[[Results], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +135,24 @@ class Chain:
     async def _once(self, call: OnceCall) -> str:
         """What `call` gives, now or in an earlier process."""
         failed: HerogenError | None = None
-        for wait_s in ATTEMPTS_S:
-            if (known := await self.settle(call)) is not None:
-                return known
-            if failed is not None:
+        attempts, waits = iter(ATTEMPTS_S), self._waits_for(call)
+        while (known := await self.settle(call)) is None:  # the last attempt's answer, or what a look finds of it
+            wait_s = next(waits if isinstance(failed, NotReadyYet) else attempts, None)
+            if wait_s is None and failed is not None:
+                raise failed
+            if failed is not None and not isinstance(failed, NotReadyYet):
                 self._notice(f"{call.name}: {failed.message}; trying again")
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s or 0.0)
             failed = await self._attempt(call)
-        if (known := await self.settle(call)) is not None:  # the last attempt's answer, or what a look finds of it
-            return known
-        if failed is None:
-            raise RuntimeError(f"{call.name} has neither a result nor an error")
-        raise failed
+        return known
+
+    def _waits_for(self, call: OnceCall) -> Iterator[float]:
+        """Between attempts of a `call` that what it needs is not ready for; they end READY_S after the first."""
+        began, wait_s = self._clock.now(), READY_FIRST_S
+        self._notice(f"{call.name}: what it needs is not ready at the service yet; waiting up to {duration(READY_S)}")
+        while self._clock.now() - began < READY_S:
+            yield wait_s
+            wait_s = min(wait_s * READY_GROWS, READY_LONGEST_S)
 
     async def _attempt(self, call: OnceCall) -> HerogenError | None:
         """Send `call` once; the error that another attempt may mend, whether it arrived or not.
@@ -148,6 +162,11 @@ class Chain:
         """
         if self.state.open is not None:
             raise RuntimeError("another intent would hide the one that lies open")
+        if call.ready is not None:
+            try:
+                await call.ready(self.state.results)
+            except RetryableError as error:
+                return error
         self.record(INTENT, call=call.name)
         try:
             result = await call.send(self.state.results)
@@ -197,8 +216,8 @@ class Chain:
 
 
 def _surely_did_nothing(error: RetryableError) -> bool:
-    """Whether the call made nothing: turned away for going too fast, or never sent. What else failed may be there."""
-    return isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent)
+    """Whether the call made nothing: turned away for now, or never sent. What else failed may be there."""
+    return isinstance(error, RateLimited | NotReadyYet) or (isinstance(error, ConnectionFailed) and not error.sent)
 
 
 async def _confirm(call: OnceCall, adopted: str) -> None:

@@ -77,7 +77,7 @@ class JobWatch(Generic[State, Event]):
                 if self._clock.now() - lost_at >= UNREACHABLE_S:
                     raise
                 self._notice(f"{error.message}; trying again")
-                wait_s = min(wait_s * GROWS, LONGEST_S)
+                wait_s = min(wait_s * GROWS, self._longest_s)
             else:
                 lost_at, fresh = None, await self._fresh()
                 seen(state, fresh, self._clock.now() - began)

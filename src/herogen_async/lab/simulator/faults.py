@@ -49,6 +49,11 @@ JOB_FAULTS: dict[str, str] = {
     "create_500": "500 to a new job that was started",
     "create_reset": "job started, connection reset instead of an answer",
     "create_slow": f"job started, answer takes {SLOW_ANSWER_S:g} s",
+    "file_not_ready": "400 to a new job: its file is still being processed; nothing is started",
+    "metadata_refused": "422 to a new job with metadata; nothing is started",
+    "own_words": "job told in other services' words: COMPLETED, ISO times, steps as text, output_name",
+    "unknown_word": "job told with a status that no service has",
+    "no_model_name": "job succeeds without naming its model",
     "bad_file": "job fails during file validation",
     "training_fails": "job fails half-way through training",
 }
@@ -65,6 +70,13 @@ AT_WORK = {"500": Refusal(500, "server_error", None, "The server failed while pr
 JOB_REFUSALS = {  # nothing was kept or started
     "upload_unavailable": AT_ONCE["overloaded"],
     "create_unavailable": AT_ONCE["overloaded"],
+    "file_not_ready": Refusal(
+        400,
+        "invalid_request_error",
+        None,
+        "The training file is still being processed and is not ready to be used for fine-tuning. "
+        "Please try again later.",
+    ),
     "not_available": Refusal(
         403,
         "invalid_request_error",
@@ -72,6 +84,9 @@ JOB_REFUSALS = {  # nothing was kept or started
         "Fine-tuning is not available to this organization: no new jobs can be created.",
     ),
 }
+UNKNOWN_FIELD = Refusal(  # FastAPI's way
+    422, "extra_forbidden", None, "body.metadata: Extra inputs are not permitted", "metadata"
+)
 UNTOLD = ("reset", "cut", "hang")  # nothing that a client could parse
 SPOILT = ("html", "broken_json", "wrong_shape")  # a 200 that is no answer
 

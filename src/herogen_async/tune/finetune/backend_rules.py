@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from herogen_async.core.errors import InputError
 from herogen_async.core.options import CAN_NOT_BE
 from herogen_async.tune.finetune.records import TuneRequest
-from herogen_async.tune.options import BACKEND_RULES, FINETUNE_OPTIONS, FULL, LOCAL, LORA, BackendRule
+from herogen_async.tune.options import BACKEND_RULES, FINETUNE_OPTIONS, FULL, LOCAL, LORA, OPENAI, BackendRule
 
 _LOCAL_RATES = {LORA: 5e-4, FULL: 5e-5}  # measured to work with the embedded model
 
 
 def check_for_backend(request: TuneRequest) -> None:
     """InputError for a setting that the request's backend does not take."""
+    if request.fields is not None and request.backend != OPENAI:
+        raise InputError("only a service takes further fields", fix="remove --field, or use --backend openai")
     for name, rules in BACKEND_RULES.items():
         if name != "format":  # the rows' own by now
             option, rule = FINETUNE_OPTIONS[name], rules.get(request.backend, BackendRule())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import DamageError, InputError, RunFolderError
 from herogen_async.generation.intents import ChainState, fold, numbered_folders, read_steps
 from herogen_async.tune.finetune.log_steps import CREATE, MODEL, OVER, files_in
-from herogen_async.tune.finetune.records import TuneRequest
+from herogen_async.tune.finetune.records import SUCCEEDED, TuneRequest
 from herogen_async.tune.finetune.tune_request import request_in
 from herogen_async.tune.options import FinetuneOptions
 
@@ -58,7 +59,7 @@ class ExistingFinetune:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do: a job that made a model is over once the model is recorded."""
-        return self.has_model or (self.ending is not None and not self.ending.get("model"))
+        return self.has_model or (self.ending is not None and self.ending.get("status") != SUCCEEDED)
 
     def request(self) -> TuneRequest:
         """What was asked, as it was given."""
@@ -96,6 +97,16 @@ def find_existing(parent: Path, options: FinetuneOptions) -> ExistingFinetune | 
 def settings_of(folder: Path) -> dict[str, Any]:
     """The settings of the fine-tune in `folder`, by option name."""
     return ExistingFinetune.at(folder).settings
+
+
+def other_jobs(parent: Path, folder: Path) -> frozenset[str]:
+    """The jobs of the fine-tunes in `parent` but for the one in `folder`: what a service lists of them is not its."""
+    found: set[str] = set()
+    for each in numbered_folders(parent):
+        if each.name != folder.name:
+            with contextlib.suppress(DamageError, RunFolderError):  # one that can't be read hides no other
+                found |= {job_id for job_id in (ExistingFinetune.at(each).job_id,) if job_id}
+    return frozenset(found)
 
 
 def changed_files(existing: ExistingFinetune, found: Mapping[str, str]) -> list[str]:

@@ -37,8 +37,10 @@ class FinetuneResult:
 
     @property
     def exit_code(self) -> int:
-        """0 done, or left to go on as was asked; 1 a job that failed or was cancelled elsewhere; 3 it stands still."""
-        if self.as_asked or self.status == SUCCEEDED:
+        """0 done, or left to go on as was asked; 1 a job that failed or was cancelled elsewhere; 3 it stands still, or
+        its model has no name yet.
+        """
+        if self.as_asked or (self.status == SUCCEEDED and self.tuned is not None):
             return 0
         return 1 if self.status in (FAILED, CANCELLED) else 3
 

@@ -10,6 +10,7 @@ from typing import Any
 from herogen_async.tune.finetune.finetune_result import NOT_STARTED, FinetuneResult
 from herogen_async.tune.finetune.model_registry import tuned_in
 from herogen_async.tune.finetune.records import SUCCEEDED, Checkpoint, JobState, TunedModel, TuneRequest
+from herogen_async.tune.finetune.service_words import number_in
 from herogen_async.tune.options import LOCAL
 
 # In a backend's own record -> as `metrics` has it; the last value of the events where the record holds none.
@@ -23,12 +24,14 @@ def metrics_of(job: JobState, points: Sequence[Mapping[str, float]]) -> dict[str
     for point in points:
         known |= point
     known |= {name: value for name, value in job.detail.items() if name in _METRICS and value is not None}
-    return {ours: float(known[name]) for name, ours in _METRICS.items() if isinstance(known.get(name), int | float)}
+    told = {ours: number_in(known.get(name)) for name, ours in _METRICS.items()}
+    return {ours: float(number) for ours, number in told.items() if number is not None}
 
 
 def cost_of(job: JobState) -> dict[str, float]:
     """What the backend says of the work that was done."""
-    return {ours: job.detail[name] for name, ours in _COST.items() if isinstance(job.detail.get(name), int | float)}
+    told = {ours: number_in(job.detail.get(name)) for name, ours in _COST.items()}
+    return {ours: number for ours, number in told.items() if number is not None and number >= 0}
 
 
 def tuned_model(request: TuneRequest, job: JobState, folder: Path, metrics: Mapping[str, float]) -> TunedModel | None:

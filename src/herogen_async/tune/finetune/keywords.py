@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.tune.finetune.tuning_observer import TuningObserver
-from herogen_async.tune.options import FilePath
+from herogen_async.tune.options import FilePath, FurtherFields
 
 
 class FinetuneKeywords(TypedDict, total=False):
@@ -48,6 +48,9 @@ class FinetuneKeywords(TypedDict, total=False):
     learning_rate: float | None
     """local: the learning rate; openai: a multiplier of the service's default."""
 
+    fields: FurtherFields | None
+    """A further field of the service's request, e.g. trainingType=GlobalStandard (repeatable)."""
+
     watch_job: bool | None
     """Watch the job to its end, or leave once it has started."""
 
@@ -61,7 +64,8 @@ class FinetuneKeywords(TypedDict, total=False):
     """The call with the lost answer never arrived (you checked): send it again."""
 
     adopt: str | None
-    """The call with the lost answer did arrive (you checked): it made this file or job."""
+    """The call with the lost answer did arrive (you checked): it made this file or job; or the model's name, where
+    the service gives none."""
 
     api_key: ApiKey | None
     """The service's key. Default: OPENAI_API_KEY."""

@@ -24,7 +24,7 @@ from herogen_async.generation.intents import (
 )
 from herogen_async.generation.run_folder import existing_run
 from herogen_async.generation.run_folder.disk import REAL, Disk
-from herogen_async.tune.finetune.existing import ExistingFinetune, changed_files, find_existing
+from herogen_async.tune.finetune.existing import ExistingFinetune, changed_files, find_existing, other_jobs
 from herogen_async.tune.finetune.finetune_result import FinetuneResult
 from herogen_async.tune.finetune.hosted import HostedBackend
 from herogen_async.tune.finetune.job_result import ended_result, result_now
@@ -71,6 +71,7 @@ class Launch:
         self._given_backend = backend
         self._disk = disk
         self._resolution = Resolution(options.resend, options.adopt)
+        self._model: str | None = None  # of a job that names none
         self._parent = _parent(target)
         # Before it is looked what is there: whoever begins in between gets the same one, and its lock decides.
         self._next = next_numbered(self._parent)
@@ -135,6 +136,9 @@ class Launch:
             request = replace(request, training=files.training, validation=files.validation)
         if files is not None and existing.job_id is None:
             checked_files(request, self._observer.notice)
+        if existing.job_id is not None and existing.state.open is None and self._resolution.adopt is not None:
+            # No call has lost its answer: what a person knows is the name of the job's model.
+            self._model, self._resolution = self._resolution.adopt, UNRESOLVED
         async with self._backend(request, existing.folder) as backend:
             return await self._carry(backend, request, existing.tag, existing.folder)
 
@@ -205,14 +209,17 @@ class Launch:
 
     def _tuning(self, log: IntentLog, backend: Backend, request: TuneRequest, tag: str) -> TuningJob:
         chain = Chain(log, self._clock, notice=self._observer.notice, resolution=self._resolution)
-        return TuningJob(chain, backend, request, tag=tag, clock=self._clock, observer=self._observer)
+        return TuningJob(
+            chain, backend, request, tag=tag, clock=self._clock, observer=self._observer, model=self._model
+        )
 
     @asynccontextmanager
     async def _backend(self, request: TuneRequest, folder: Path) -> AsyncIterator[Backend]:
         if self._given_backend is not None:
             yield self._given_backend
         elif request.backend == OPENAI:
-            async with HostedBackend(server_for(request.base_url, self._environment, self._api_key)) as hosted:
+            server = server_for(request.base_url, self._environment, self._api_key)
+            async with HostedBackend(server, other_jobs(self._parent, folder)) as hosted:
                 yield hosted
         else:
             from herogen_async.tune.finetune.local import LocalBackend  # noqa: PLC0415 - for this backend alone

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from herogen_async.data.dataset.recipe import Recipe
 
-# The words of OpenAI's API; a word that is not known counts as still going.
+# The words of OpenAI's API; `service_words` finds them in those of other services.
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 OVER = (SUCCEEDED, FAILED, CANCELLED)
 INTERRUPTED = "interrupted"  # a local trainer that was killed: `revive` goes on from its last checkpoint
@@ -21,7 +21,8 @@ class TuneRequest:
 
     `training` and `validation` are JSON lines as `recipe` says. `model` is the model to tune as the backend names it
     (local: `embedded`, a `.gguf` file, or a folder with a transformers model). `method` is `lora` or `full` (local),
-    `supervised` or `dpo` (openai). `learning_rate` is local, `learning_rate_multiplier` openai.
+    `supervised` or `dpo` (openai). `learning_rate` is local, `learning_rate_multiplier` openai. `fields` are what
+    else a service is sent, as they stand in its JSON.
     """
 
     backend: str
@@ -36,14 +37,16 @@ class TuneRequest:
     batch_size: int | None = None
     learning_rate: float | None = None
     base_url: str | None = None
+    fields: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as its backend sees it now. `status` is one of OpenAI's words, or INTERRUPTED.
+    """A job as its backend sees it now. `status` is one of OpenAI's words, INTERRUPTED, or a word of its service's.
 
     `model` is the tuned model's name once it succeeded; for `local` the path of its adapter. `error` is a sentence
-    for a person where it failed. `detail` is the backend's own record, plain JSON.
+    for a person where it failed. `detail` is the backend's own record, plain JSON. `is_known` is False for a word that
+    may mean anything, `is_given_up` once it was said for too long.
     """
 
     job_id: str
@@ -52,6 +55,8 @@ class JobState:
     error: str | None = None
     fix: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    is_known: bool = True
+    is_given_up: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -59,8 +64,8 @@ class JobState:
 
     @property
     def stands_still(self) -> bool:
-        """Whether nothing more will happen to it by itself."""
-        return self.is_over or self.status == INTERRUPTED
+        """Whether nothing more will happen to it by itself, as far as anybody can tell."""
+        return self.is_over or self.status == INTERRUPTED or self.is_given_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,10 @@ class Backend(Protocol):
         """The id of a file that was handed over under `name` before, by a call whose answer was lost; None: surely
         none arrived.
         """
+        ...
+
+    async def ready(self, files: Mapping[str, str]) -> None:
+        """Look, before a job is started, whether the `files` can be trained on. Raises NotReadyYet."""
         ...
 
     async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:

@@ -65,7 +65,9 @@ def new_tune_request(
 
 def request_step(request: TuneRequest, rows: Mapping[str, CheckedRows], tag: str, folder: Path) -> dict[str, Any]:
     """`request` as a step of its log, keys in the order of 0.1.0; paths are kept from the folder on."""
-    settings = {name: getattr(request, name) for name in KEPT if name != "format"}
+    settings = {name: getattr(request, name) for name in KEPT if name not in ("format", "fields")}
+    if request.fields is not None:  # only where some are given: a log without them is as 0.1.0 writes it
+        settings["fields"] = dict(request.fields)
     files = {role: {"path": os.path.relpath(each.file, folder), **each.as_dict()} for role, each in rows.items()}
     return {
         "tag": tag,

@@ -30,6 +30,9 @@ def create_call(backend: Backend, request: TuneRequest, tag: str) -> OnceCall:
     async def confirm(job_id: str) -> None:
         await backend.job(job_id)
 
+    async def ready(results: Results) -> None:
+        await backend.ready(files_in(results))
+
     return OnceCall(
         CREATE,
         send,
@@ -37,6 +40,7 @@ def create_call(backend: Backend, request: TuneRequest, tag: str) -> OnceCall:
         makes="job",
         look_for=lambda results: f"a job with the training file {files_in(results).get('training')!r}",
         confirm=confirm,
+        ready=ready,
     )
 
 

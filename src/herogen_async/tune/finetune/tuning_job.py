@@ -28,6 +28,13 @@ from herogen_async.tune.finetune.records import (
 from herogen_async.tune.finetune.tuning_calls import create_call, tuning_calls
 from herogen_async.tune.finetune.tuning_observer import TuningObserver
 from herogen_async.tune.finetune.tuning_progress import TuningStory
+from herogen_async.tune.finetune.unclear_jobs import (
+    NAME_LOOKS_S,
+    UnknownStatus,
+    adopted,
+    is_nameless,
+    without_a_name,
+)
 from herogen_async.tune.options import LOCAL
 
 LOCAL_LONGEST_S = 1.0  # between looks at this machine's own trainer: one costs less than a millisecond
@@ -44,6 +51,7 @@ class TuningJob:
     tag: str
     clock: Clock
     observer: TuningObserver
+    model: str | None = None  # of a job that names none, as a person says
 
     @property
     def folder(self) -> Path:
@@ -56,6 +64,10 @@ class TuningJob:
         place = self.request.base_url or "this machine"
         self.observer.notice(f"Job {job_id} on {place}, recorded in {self.folder}")
         job = await self.backend.job(job_id)
+        if self.model is not None and job.is_known and not is_nameless(job):
+            raise InputError(
+                f"no call has lost its answer, and job {job_id} is {job.status}: nothing to adopt", fix="remove --adopt"
+            )
         if job.status == INTERRUPTED:
             self.observer.notice(f"The job was interrupted; continuing from its last checkpoint: {job.error or ''}")
             job = await self.backend.revive(job_id)
@@ -79,8 +91,10 @@ class TuningJob:
         """Watch the job until it stands still, and write down what it came to."""
         story = TuningStory(str(self.folder), self.backend.name, self.request.model)
         job = await self._watched(job.job_id, story)
+        if is_nameless(job) or job.is_given_up:
+            job = await self._named(job)
         result = result_now(target, self.folder, self.request, job, as_asked=as_asked)
-        if not job.is_over:
+        if not job.is_over or is_nameless(job):  # the next command looks again
             return result
         checkpoints = await self._checkpoints(job.job_id)
         metrics = metrics_of(job, story.points)
@@ -92,17 +106,37 @@ class TuningJob:
         return replace(result, checkpoints=checkpoints, metrics=metrics, files=tuple(files), tuned=tuned)
 
     async def _watched(self, job_id: str, story: TuningStory) -> JobState:
+        unknown = UnknownStatus(self.clock, self.observer.notice)
+
         def seen(looked: JobState, fresh: Sequence[JobEvent], elapsed_s: float) -> None:
+            if fresh:
+                unknown.news()
             self.observer.state(story.progress(looked, fresh, elapsed_s, self.clock))
 
+        async def look() -> JobState:
+            return unknown.judged(await self.backend.job(job_id))
+
         watch = JobWatch(
-            partial(self.backend.job, job_id),
+            look,
             partial(self.backend.events, job_id),
             clock=self.clock,
             notice=self.observer.notice,
             longest_s=LOCAL_LONGEST_S if self.backend.name == LOCAL else LONGEST_S,
         )
         return await watch.until_still(seen)
+
+    async def _named(self, job: JobState) -> JobState:
+        """`job`, which names no model, once it does; else with a sentence on where the model may be."""
+        if self.model is not None:
+            return adopted(job, self.model)
+        if job.is_given_up:
+            return job
+        for wait_s in NAME_LOOKS_S:
+            await asyncio.sleep(wait_s)
+            job = await self.backend.job(job.job_id)
+            if not is_nameless(job):
+                return job
+        return without_a_name(job)
 
     async def _cancelled(self, job_id: str) -> JobState:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from herogen_async.core.clock import Clock
 from herogen_async.tune.finetune.records import JobEvent, JobState
+from herogen_async.tune.finetune.service_words import seconds_since_1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class TuningStory:
             points=tuple(self.points),
             events=tuple(self.events),
             elapsed_s=elapsed_s,
-            to_go_s=None if job.is_over else self._to_go_s(job, clock),
+            to_go_s=None if job.stands_still else self._to_go_s(job, clock),
         )
 
     def add(self, fresh: Sequence[JobEvent]) -> None:
@@ -86,8 +87,8 @@ class TuningStory:
         return max(0.0, (total - step) * (last - began) / (step - first) - since_s)
 
     def _to_go_s(self, job: JobState, clock: Clock) -> float | None:
-        told = job.detail.get("estimated_finish")
-        if isinstance(told, int | float):
+        told = seconds_since_1970(job.detail.get("estimated_finish"))
+        if told is not None:
             return max(0.0, told - clock.wall().timestamp())
         # This clock and the service's may be hours apart: each is compared with itself alone.
         return self.to_go_s(clock.now() - (self._news_at or 0.0))

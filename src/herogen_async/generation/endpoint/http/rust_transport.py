@@ -6,7 +6,7 @@ nothing. So its `max_connections` is not used: calls that were cut off would tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 
 from pyreqwest.client import Client, ClientBuilder
@@ -35,15 +35,25 @@ class RustTransport:
         self._client = _client(call, concurrency, timeout_s)
         self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
-    async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
-        """Ask once: see `Transport.exchange`."""
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpResponse:
+        """Ask once: see `Transport.exchange`. `headers` are this request's own; a body may come piece by piece."""
         call = self._client.request(method, url)
+        if headers is not None:
+            call = call.headers(headers)
         if timeout_s is None:
             timeout_s = self._timeout_s
         else:
             call = call.timeout(timedelta(seconds=timeout_s))
         if body:
-            call = call.body_bytes(body)
+            call = call.body_bytes(body) if isinstance(body, bytes) else call.body_stream(body)
         try:
             async with call.build_streamed() as response:
                 header = _header(response)

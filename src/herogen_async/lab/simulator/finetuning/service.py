@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 from herogen_async.lab.simulator.completions.request_parsing import Unreadable, bad_request, read_object
+from herogen_async.lab.simulator.faults import UNKNOWN_FIELD
 from herogen_async.lab.simulator.finetuning.files import FINE_TUNE, RESULTS, Files, StoredFile, check_purpose
 from herogen_async.lab.simulator.finetuning.job_request_parsing import JobRequest, read_order
 from herogen_async.lab.simulator.finetuning.job_timeline import JobError, JobTimeline, auto_batch_size, auto_epochs
 from herogen_async.lab.simulator.finetuning.jobs import Jobs, SimulatedJob, job_record, result_file_id
+from herogen_async.lab.simulator.finetuning.own_words import UNKNOWN_WORD, in_own_words
 from herogen_async.lab.simulator.finetuning.paging import page, read_query
 from herogen_async.lab.simulator.finetuning.training_rows import BadRows, Examples, read_examples
 from herogen_async.lab.simulator.finetuning.upload_forms import Form, read_form
@@ -134,6 +136,8 @@ class TuningService:
     def create_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs."""
         order = read_order(request.body)
+        if order.metadata is not None and self.meets("metadata_refused"):
+            raise Unreadable(UNKNOWN_FIELD)
         if not self._can_tune(order.model):
             message = f"Model {order.model[:100]} is not available for fine-tuning or does not exist."
             raise Unreadable(bad_request(message, code="model_not_available", param="model"))
@@ -152,7 +156,7 @@ class TuningService:
     def get_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs/ID."""
         del now
-        return job_record(self.jobs.get(_name(request, 2)))
+        return self._told(job_record(self.jobs.get(_name(request, 2))))
 
     def cancel_job(self, request: HttpRequest, now: float) -> ApiResponse:
         """POST /v1/fine_tuning/jobs/ID/cancel."""
@@ -176,13 +180,25 @@ class TuningService:
         """GET /v1/fine_tuning/jobs/ID/events: newest first."""
         del now
         job = self.jobs.get(_name(request, 2))
-        return page(job.events[::-1], read_query(request.query), usual=20, most=100)
+        return page(self._all_told(job.events), read_query(request.query), usual=20, most=100)
 
     def job_checkpoints(self, request: HttpRequest, now: float) -> ApiResponse:
         """GET /v1/fine_tuning/jobs/ID/checkpoints: newest first."""
         del now
         job = self.jobs.get(_name(request, 2))
-        return page(job.checkpoints[::-1], read_query(request.query), usual=10, most=100)
+        return page(self._all_told(job.checkpoints), read_query(request.query), usual=10, most=100)
+
+    def _told(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A job's record, as the faults have it."""
+        if record["status"] == "succeeded" and self.meets("no_model_name"):
+            record = {**record, "fine_tuned_model": None}
+        if self.meets("unknown_word"):
+            return {**record, "status": UNKNOWN_WORD}
+        return in_own_words(record) if self.meets("own_words") else record
+
+    def _all_told(self, oldest_first: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        newest_first = oldest_first[::-1]
+        return [in_own_words(each) for each in newest_first] if self.meets("own_words") else newest_first
 
     def _can_tune(self, model: str) -> bool:
         if model.startswith("ft:"):

@@ -27,7 +27,7 @@ _MOST_KEYS = 1000
 _BEFORE = {
     "create_file": ("upload_unavailable",),
     "complete_upload": ("upload_unavailable",),
-    "create_job": ("not_available", "create_unavailable"),
+    "create_job": ("not_available", "create_unavailable", "file_not_ready"),
 }
 _UPLOADED = ("upload_500", "upload_reset", "upload_slow")
 _AFTER = {

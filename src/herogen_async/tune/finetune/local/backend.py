@@ -96,6 +96,9 @@ class LocalBackend:
         place = self._data(name)
         return name if place.is_file() and place.stat().st_size == size else None
 
+    async def ready(self, files: Mapping[str, str]) -> None:
+        """They are: a copy is whole, or not there."""
+
     async def create(self, request: TuneRequest, files: Mapping[str, str], tag: str) -> JobState:
         if self._folder.config.exists():
             raise InputError(f"a fine-tune has already started in {str(self._folder.path)!r}", fix="continue that one")
