@@ -1,15 +1,24 @@
 """Does the journal lose anything on a disk that crashes, fails and forgets? Random crashes, on all cores.
 
-    python benchmarks/crashes.py [--crashes 1000000] [--seed N] [--workers N] [--json FILE]
+    python benchmarks/crashes.py [--kind store|writer|rot] [--crashes 1000000] [--workers N] [--json FILE]
+    python benchmarks/crashes.py [--kind store|writer|rot] --seed N
+    python benchmarks/crashes.py [--kind store|writer|rot] --planted
 
-The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journal's own code.
-`tests/support/crash_harness.py` says what is checked after each crash. A scenario is one seed; `--seed N` runs only
-that one, and shows what fails in it.
+The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journal's own code. The kinds:
+
+- store (the default): the files alone, without time (`tests/support/crash_harness.py`);
+- writer: `JournalWriter` with its threads and timers, in virtual time, on a disk that is slow at times
+  (`tests/support/timed_crashes.py`);
+- rot: as store, and then durable bytes change (`tests/support/bit_rot.py`).
+
+Each file says what is checked after each crash. A scenario is one seed; `--seed N` runs only that one, and shows what
+fails in it. `--planted` plants each bug of the tests, and counts in how many scenarios it is found.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -22,11 +31,21 @@ from itertools import count, islice
 from pathlib import Path
 from random import SystemRandom
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from support.bit_rot import RottenScenario
 from support.crash_harness import Scenario, Violation
+from support.timed_crashes import TimedScenario
 
-CHUNK = 500  # scenarios: a second of work
+KINDS: dict[str, tuple[type[Scenario], int]] = {  # with the scenarios of a chunk: a second or two of work
+    "store": (Scenario, 500),
+    "writer": (TimedScenario, 50),
+    "rot": (RottenScenario, 200),
+}
+PLANTED_IN = {"store": "test_crashes", "writer": "test_timed_crashes", "rot": "test_bit_rot"}
+PLANTED_SCENARIOS = 1000
 
 
 @dataclass
@@ -45,10 +64,11 @@ class Result:
         self.violations |= other.violations
 
 
-def run_seeds(first: int) -> Result:
+def run_seeds(kind: str, first: int) -> Result:
     result = Result()
-    for seed in range(first, first + CHUNK):
-        scenario = Scenario(seed)
+    scenario_of, chunk = KINDS[kind]
+    for seed in range(first, first + chunk):
+        scenario = scenario_of(seed)
         try:
             scenario.run()
         except (Violation, Exception) as error:
@@ -59,34 +79,49 @@ def run_seeds(first: int) -> Result:
     return result
 
 
-def run_until(crashes: int, first: int, workers: int) -> Iterator[Result]:
+def run_until(kind: str, crashes: int, first: int, workers: int) -> Iterator[Result]:
     """The sum so far, after each chunk."""
-    total = Result()
-    starts = count(first, CHUNK)
+    total, chunk = Result(), KINDS[kind][1]
+    starts = count(first, chunk)
     with ProcessPoolExecutor(workers) as pool:
-        waiting = {pool.submit(run_seeds, start) for start in islice(starts, 2 * workers)}
+        waiting = {pool.submit(run_seeds, kind, start) for start in islice(starts, 2 * workers)}
         while waiting:
             done = next(as_completed(waiting))
             waiting.remove(done)
             total.add(done.result())
             yield total
-            if total.crashes + len(waiting) * total.crashes * CHUNK // total.scenarios < crashes:
-                waiting.add(pool.submit(run_seeds, next(starts)))
+            if total.crashes + len(waiting) * total.crashes * chunk // total.scenarios < crashes:
+                waiting.add(pool.submit(run_seeds, kind, next(starts)))
+
+
+def count_planted(kind: str) -> None:
+    """In how many scenarios each planted bug of this kind is found."""
+    tests = importlib.import_module(f"promises.{PLANTED_IN[kind]}")
+    for bug in tests.BUGS:
+        with pytest.MonkeyPatch.context() as patch:
+            bug(patch)
+            found = sum(tests.violates(seed) for seed in range(PLANTED_SCENARIOS))
+        print(f"{found:5,} of {PLANTED_SCENARIOS:,}  {bug.__name__.replace('_', ' ')}", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, default="store")
     parser.add_argument("--crashes", type=int, default=20_000)
     parser.add_argument("--seed", type=int, help="run this scenario alone")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--planted", action="store_true", help="count in how many scenarios each planted bug is found")
     options = parser.parse_args()
+    if options.planted:
+        count_planted(options.kind)
+        return 0
     if options.seed is not None:
-        print(f"{Scenario(options.seed).run()} crashes, 0 violations")
+        print(f"{KINDS[options.kind][0](options.seed).run()} crashes, 0 violations")
         return 0
     first, started = SystemRandom().randrange(1 << 40), time.perf_counter()
     total = Result()
-    for total in run_until(options.crashes, first, options.workers):
+    for total in run_until(options.kind, options.crashes, first, options.workers):
         rate = total.crashes / (time.perf_counter() - started)
         line = f"{total.crashes:,} crashes, {len(total.violations)} violations, {rate:,.0f} crashes/s"
         print(f"\r{line}", end="", file=sys.stderr, flush=True)
@@ -94,6 +129,7 @@ def main() -> int:
     print(file=sys.stderr)
     report = {
         **asdict(total),
+        "kind": options.kind,
         "first_seed": first,
         "elapsed_s": round(elapsed_s, 1),
         "crashes_per_s": round(total.crashes / elapsed_s),

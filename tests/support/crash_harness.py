@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -53,7 +53,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 AHEAD = 5  # for the product's 256, so that short sessions come to it
 TRIES = 6
 DURABILITIES: tuple[Durability, ...] = ("process", "periodic", "power")
-_JOURNAL = re.compile(r"rows-\d{5}\.jsonl|failures\.jsonl")
+JOURNAL = re.compile(r"rows-\d{5}\.jsonl|failures\.jsonl")
 _ROWS = re.compile(r"rows-\d{5}\.(jsonl|saving-\d+)")
 
 Key = tuple[str, int]  # "row" or "failure", and which
@@ -75,6 +75,12 @@ def line_of(key: Key, version: int) -> bytes:
     return line
 
 
+def key_of(line: bytes) -> Key | None:
+    """Whose line it is, None when nobody wrote it; without its newline."""
+    known = _known.get(line)
+    return known and known[0]
+
+
 class Scenario:
     """One seed's sessions and crashes."""
 
@@ -94,8 +100,7 @@ class Scenario:
     def run(self) -> int:
         """How many crashes there were, all of them survived; or Violation."""
         self._repair()
-        for _ in range(self.random.randint(2, 6)):
-            session = Session(self)
+        for session in self._sessions():
             self._plan_faults()
             with contextlib.suppress(Crash):
                 session.run()
@@ -111,9 +116,17 @@ class Scenario:
         key = kind, number
         return key, line_of(key, self._versions[key])
 
+    def version(self, key: Key) -> int:
+        """Which answer of a task this session has."""
+        return self._versions[key]
+
     def vouch(self, mark: Mark) -> None:
         """The lock's page says so now; a power cut may still bring back an older one."""
         self._marks.append(mark)
+
+    def _sessions(self) -> Iterator[Session]:
+        for _ in range(self.random.randint(2, 6)):
+            yield Session(self)
 
     def _at(self) -> datetime:
         self._repairs += 1
@@ -210,7 +223,7 @@ class Scenario:
                 for line in content.replace(b"\0", b"\n").split(b"\n"):
                     if (known := _known.get(line)) and found.get(known[0]) != known[1]:
                         raise Violation(f"{known[0]} was readable in {name} after the crash, and was dropped")
-            if _JOURNAL.fullmatch(name) and after.get(name) not in (content, content + b"\n"):
+            if JOURNAL.fullmatch(name) and after.get(name) not in (content, content + b"\n"):
                 stem = f"{name[:-6]}.torn-"
                 kept = [after[torn] for torn in sorted(after.keys() - before.keys()) if torn.startswith(stem)]
                 if not after.get(name, b"").startswith(content[: _start_of_what_is_kept(content, kept)]):
@@ -373,7 +386,7 @@ def read_back(content: dict[str, bytes]) -> tuple[dict[Key, int], int]:
     found: dict[Key, int] = {}
     lines = 0
     for name, data in content.items():
-        if not _JOURNAL.fullmatch(name):
+        if not JOURNAL.fullmatch(name):
             continue
         *whole, rest = data.split(b"\n")
         if rest:

@@ -234,6 +234,12 @@ class SimulatedDisk:
         self.forgot = False
         self.kill()
 
+    def rot(self, name: str, start: int, data: bytes) -> None:
+        """Bytes of a file are `data` from now on, on the disk itself; nobody wrote them."""
+        file = self._names[name]
+        file.seen[start : start + len(data)] = data
+        file.kept[start : start + len(data)] = data
+
     def content(self) -> dict[str, bytes]:
         """All files, as a process would see them; not a call."""
         return {name: bytes(file.seen) for name, file in self._names.items()}

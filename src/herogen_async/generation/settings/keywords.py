@@ -51,7 +51,7 @@ class SettingsOptions(TypedDict, total=False):
 
     durability: Durability | None
     """What a row survives once it counts as done: `process` the end of this program, `power` any power cut,
-    `periodic` a power cut too, except for the last 256 rows or 50 ms. Default: periodic."""
+    `periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms. Default: periodic."""
 
     row_timeout_s: float | None
     """Time limit for one row with all its attempts; then it fails."""

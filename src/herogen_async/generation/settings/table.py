@@ -99,7 +99,7 @@ class Settings:
         "periodic",
         one_of(*get_args(Durability)),
         "What a row survives once it counts as done: `process` the end of this program, `power` any power cut, "
-        "`periodic` a power cut too, except for the last 256 rows or 50 ms.",
+        "`periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms.",
     )
     row_timeout_s: float | None = option(
         None, SECONDS, "Time limit for one row with all its attempts; then it fails.", unit="s"

@@ -1,8 +1,8 @@
 """The store of a run on the event loop: batches, syncs, and who may be told what when.
 
 - a line is acknowledged (`on_written`) once the chosen durability holds: `process`, after its write, so that it
-  survives a SIGKILL; `periodic`, the same, but never more than SYNC_LINES that no sync has vouched for, and none while
-  a sync takes longer than SYNC_S or was refused; `power`, after its sync;
+  survives a SIGKILL; `periodic`, the same, but never more than SYNC_LINES that no sync has vouched for, and none once
+  the oldest of those has waited for 2 * SYNC_S, or a sync was refused; `power`, after its sync;
 - the first line of a batch waits at most BATCH_S: that much unwritten work is all that a SIGKILL takes;
 - writes and syncs have a thread each, so that a slow disk delays neither the loop nor the next write;
 - a refused write loses nothing that is held: the file is cut back, the batch kept and tried again;
@@ -221,7 +221,14 @@ class JournalWriter:
             ) from self._syncs.error
         self._acknowledge()
         # Every write and sync went well; yet another program may have cut or overwritten what lies there.
-        if not self._store.is_whole:
+        try:
+            is_whole = self._store.is_whole
+        except OSError as error:
+            raise DiskError(
+                f"what {str(self._folder.path)!r} holds can't be checked: {error.strerror}",
+                fix="mend the disk; every answer was written and synced, and herogen-async verify checks them",
+            ) from error
+        if not is_whole:
             raise DiskError(
                 f"{str(self._folder.path)!r} does not hold what was written to it: another program changed it",
                 fix="keep other programs out of the folder; herogen-async verify shows what is left",
