@@ -249,7 +249,8 @@ class _Sink:
         self._file.flush()  # a full disk must raise before the first of the files appears
 
     def data_file(self) -> DataFile:
-        return DataFile(self._path, self._role, self._rows, self._file.sha256, self._file.size)
+        file = self._file
+        return DataFile(self._path, self._role, self._rows, file.sha256, file.size, self._writer.columns())
 
 
 def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, seed: int) -> Assembled:
@@ -263,6 +264,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, see
         valid=None if assembled.valid is None else assembled.valid.name,
         max_tokens=_room(writing.longest),
         seed=seed,
+        by_card=any((assembled.columns or {}).values()),
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)

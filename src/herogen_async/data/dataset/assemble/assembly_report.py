@@ -10,6 +10,7 @@ from typing import Any
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
 from herogen_async.data.dataset.examples import ExampleCount
+from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.data.dataset.split import VALID, Balance
@@ -24,13 +25,17 @@ PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, n
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """`role` is `all`, `train` or `valid`, or PAIRS for the table of prompts and completions without their marks."""
+    """`role` is `all`, `train` or `valid`, or PAIRS for the table of prompts and completions without their marks.
+
+    `columns` are those of a JSON Lines file; None for any other.
+    """
 
     path: Path
     role: str
     rows: int
     sha256: str
     size: int
+    columns: Columns | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, as in `recipe.json`."""
@@ -107,6 +112,11 @@ class Assembled:
     def csv(self) -> Path:
         """The pairs as a table; only with prompt-completion."""
         return next(file.path for file in self.files if file.role == PAIRS)
+
+    @property
+    def columns(self) -> Columns | None:
+        """Those of the files to train and validate on, where a card has to declare them."""
+        return merged(file.columns for file in self.files if file.role != PAIRS and file.rows)
 
     @property
     def recipe(self) -> Path:

@@ -14,6 +14,7 @@ from herogen_async.data.dataset.assemble import trainer_configs
 from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
 from herogen_async.data.dataset.formats import FORMATS
+from herogen_async.data.dataset.formats.text_columns import duckdb_columns, features
 from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
 from herogen_async.data.dataset.split import VALID
 from herogen_async.generation.run_folder import Manifest
@@ -21,6 +22,9 @@ from herogen_async.specs.spec import Spec
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _VALUES_SHOWN = 12
+_CSV_IN_DUCKDB = (
+    "header=true, delim=',', quote='\"', escape='\"', all_varchar=true, force_not_null=['prompt', 'completion']"
+)
 _HF_SPLIT = {VALID: "validation"}  # the name in `datasets`; every other side is `train`
 
 
@@ -59,10 +63,14 @@ def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
     yield "tags: [synthetic, herogen-async]"
     yield "configs:"
     yield "- config_name: default"
+    # `datasets` keeps what it has read by the folder's name and this page: other rows need another page.
+    yield f"  description: rows {'-'.join(file.sha256[:16] for file in _to_load(assembled))}"
     yield "  data_files:"
     for file in _to_load(assembled):
         yield f"  - split: {_HF_SPLIT.get(file.role, 'train')}"
         yield f"    path: {file.path.name}"
+    if assembled.columns:
+        yield from features(assembled.columns)
     yield "---"
 
 
@@ -185,11 +193,15 @@ def _findings(assembled: Assembled) -> Iterator[str]:
 
 
 def _loading(assembled: Assembled) -> Iterator[str]:
-    first = assembled.data.name
-    reader = (
-        f'pd.read_parquet("{first}")' if assembled.how.format == PARQUET else f'pd.read_json("{first}", lines=True)'
-    )
+    first, columns = assembled.data.name, assembled.columns
+    as_frame, as_table = f'pd.read_json("{first}", lines=True, dtype=False)', f"read_json('{first}')"
+    if assembled.how.format == PARQUET:
+        as_frame, as_table = f'pd.read_parquet("{first}")', f"'{first}'"
+    elif columns:
+        as_table = f"read_json('{first}', format='newline_delimited', columns={duckdb_columns(columns)})"
     yield "## How to load it"
+    yield ""
+    yield "So every value is the text that was written, whatever it looks like (dates, leading zeros, `NA`):"
     yield ""
     yield "```python"
     yield "import datasets"
@@ -198,9 +210,24 @@ def _loading(assembled: Assembled) -> Iterator[str]:
     yield ""
     yield "import pandas as pd"
     yield ""
-    yield reader
+    yield as_frame
+    pairs = next((file.path.name for file in assembled.files if file.role == PAIRS), None)
+    if pairs is not None:
+        yield f'pd.read_csv("{pairs}", dtype=str, keep_default_na=False)'
+    yield ""
+    yield "import duckdb"
+    yield ""
+    yield f'duckdb.sql("""from {as_table}""")'
+    if pairs is not None:
+        yield f'duckdb.sql("""from read_csv(\'{pairs}\', {_CSV_IN_DUCKDB})""")'
     yield "```"
     yield ""
+    if any((columns or {}).values()):
+        yield "`datasets` 4.7 or later is needed: earlier ones would take some of these texts for moments."
+        yield ""
+    if pairs is not None:
+        yield f"In `{pairs}` a `'` stands before what a spreadsheet would run; `prepare` takes it off."
+        yield ""
 
 
 def _asking(assembled: Assembled) -> Iterator[str]:

@@ -28,7 +28,8 @@ _SEAL = b"# Change it as you like: assembling again leaves a changed file as it 
 class Folder:
     """What a config is made for. `train` and `valid` are file names; every row fits in `max_tokens`.
 
-    `name` is the data set's name, `place` the folder's.
+    `name` is the data set's name, `place` the folder's. `by_card`: read by itself, a file would give other texts than
+    it holds, so the folder is read, whose card declares them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Folder:
     valid: str | None
     max_tokens: int
     seed: int
+    by_card: bool = False
 
 
 def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
@@ -130,6 +132,9 @@ def _axolotl_data(folder: Folder, file: str) -> str:
         "type:\n      field_instruction: prompt\n      field_output: completion\n"
         '      format: "{instruction}"\n      no_input_format: "{instruction}"\n',
     )
+    if folder.by_card:
+        split = "train" if file == folder.train else "validation"
+        return f"  - path: {codec.dumps(f'../{folder.place}').decode()}\n    split: {split}\n    {kind}"
     ds_type = "parquet" if folder.format == PARQUET else "json"
     return f"  - path: {file}\n    ds_type: {ds_type}\n    split: train\n    {kind}"
 
@@ -153,10 +158,16 @@ def _llama_factory(folder: Folder) -> dict[str, dict[str, Any]]:
         DPO: {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}},
     }
     shape = shapes.get(folder.format, {"columns": {"prompt": "prompt", "response": "completion"}})
-    described = {folder.name: {"file_name": folder.train, **shape}}
+    described = {folder.name: {**_llama_factory_data(folder, folder.train), **shape}}
     if folder.valid:
-        described[f"{folder.name}_valid"] = {"file_name": folder.valid, **shape}
+        described[f"{folder.name}_valid"] = {**_llama_factory_data(folder, folder.valid), **shape}
     return described
+
+
+def _llama_factory_data(folder: Folder, file: str) -> dict[str, Any]:
+    if folder.by_card:  # "script_url" is what it hands to `datasets` as a folder
+        return {"script_url": ".", "split": "train" if file == folder.train else "validation"}
+    return {"file_name": file}
 
 
 def llama_factory_hint(folder_format: str) -> str:

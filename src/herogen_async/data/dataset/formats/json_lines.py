@@ -7,6 +7,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.data.dataset.examples import Item
+from herogen_async.data.dataset.formats.text_columns import Columns, TextColumns
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.recipe import Recipe
 
@@ -20,10 +21,17 @@ class JsonLines:
         self._file = file
         self._recipe = recipe
         self._line = line
+        self._columns = TextColumns()
 
     def add(self, item: Item) -> None:
         """Write one row."""
-        self._file.write(codec.dumps(self._line(self._recipe, item)) + b"\n")
+        row = self._line(self._recipe, item)
+        self._columns.add(row)
+        self._file.write(codec.dumps(row) + b"\n")
+
+    def columns(self) -> Columns | None:
+        """Those of the rows so far."""
+        return self._columns.found(self._file.size)
 
     def close(self) -> None:
         """Nothing is buffered."""

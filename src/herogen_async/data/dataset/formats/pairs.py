@@ -21,5 +21,8 @@ class PairsTable:
         """Write one row."""
         self._table.row((guarded(item.pair.prompt), guarded(item.pair.completion)))
 
+    def columns(self) -> None:
+        """A table has no types."""
+
     def close(self) -> None:
         """Nothing is buffered."""

@@ -26,6 +26,9 @@ class TypedTable:
         row = item.row
         self._table.row((*self._recipe.taught(item.pair), *row["cell"].values(), *_known_cells(row)))
 
+    def columns(self) -> None:
+        """The file has them itself."""
+
     def close(self) -> None:
         """Write what is buffered."""
         self._table.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from herogen_async.data.dataset.examples import Item
+from herogen_async.data.dataset.formats.text_columns import Columns
 
 
 class Writer(Protocol):
@@ -12,6 +13,10 @@ class Writer(Protocol):
 
     def add(self, item: Item) -> None:
         """Write one row."""
+        ...
+
+    def columns(self) -> Columns | None:
+        """The columns to declare to a reader; None for a file that declares its own."""
         ...
 
     def close(self) -> None:
