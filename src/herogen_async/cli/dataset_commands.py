@@ -79,6 +79,14 @@ def assemble(
             help="Truncated answers: drop them, trim them to their last full sentence, or keep them.",
         ),
     ] = "drop",
+    reasoning: Annotated[
+        str,
+        typer.Option(
+            metavar="drop|think|field",
+            help="A model's thoughts: drop them, put them in front of the answer in <think> tags, or in a field of "
+            "their own.",
+        ),
+    ] = "drop",
     drop: Annotated[
         str,
         typer.Option(
@@ -108,6 +116,7 @@ def assemble(
         split=split,
         seed=seed,
         truncated=truncated,
+        reasoning=reasoning,
         drop=[kind for word in drop.split(",") if (kind := word.strip())],
         ranking=ranking,
         out=out_folder,

@@ -109,7 +109,8 @@ def test_answers_that_did_not_stop_are_dropped_and_counted(tmp_path: Path) -> No
     assert completions(assembled) == ["Whole."]
     assert assembled.count.cut_off == {"length": 3, "content_filter": 1, "no reason given": 1}
     assert (assembled.rows, assembled.written, assembled.count.empty, assembled.count.trimmed) == (8, 1, 2, 0)
-    assert any("5 (length 3, content_filter 1, no reason given 1)" in line for line in assembled.lines())
+    assert any("truncated: 4 (length 3, content_filter 1)" in line for line in assembled.lines())
+    assert any("no finish reason given: 1; --truncated keep" in line for line in assembled.lines())
 
 
 def test_trim_cuts_answers_to_their_last_full_sentence(tmp_path: Path) -> None:

@@ -237,3 +237,42 @@ def test_json_and_a_table_do_not_share_standard_output(tmp_path: Path) -> None:
     done = herogen("export", f"{tmp_path}/", "--out", "-", "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert "both write to standard output" in done.stderr
+
+
+# -- fields that only some rows have -------------------------------------------------------------------------------
+
+
+def test_thoughts_and_more_are_columns_where_a_row_has_them(tmp_path: Path) -> None:
+    """They come last, empty where a row has none; `extra` is JSON."""
+    run = WrittenRun(tmp_path)
+    extra = {"tool_calls": [{"id": "c"}]}
+    run.write([run.answer(0, "hero", reasoning="hm"), run.answer(1, "heroine", extra=extra), run.answer(2, "child")])
+    table = read(export(tmp_path).file)
+    assert ["created_at", "reasoning", "extra"] == list(table[0])[-3:]
+    assert [("hm", ""), ("", '{"tool_calls":[{"id":"c"}]}'), ("", "")] == [
+        (row["reasoning"], row["extra"]) for row in table
+    ]
+    lines = [orjson.loads(line) for line in export(tmp_path, format="jsonl").file.read_bytes().splitlines()]
+    assert [("hm", None), (None, extra), (None, None)] == [(row.get("reasoning"), row.get("extra")) for row in lines]
+
+
+def test_thoughts_are_a_column_in_parquet(tmp_path: Path) -> None:
+    """As in the CSV, and null where a row has none."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run = WrittenRun(tmp_path)
+    run.write([run.answer(0, "hero", reasoning="hm"), run.answer(1, "heroine")])
+    table = parquet.read_table(export(tmp_path, format="parquet").file)
+    assert "reasoning" == table.column_names[-1]
+    assert ["hm", None] == table["reasoning"].to_pylist()
+
+
+def test_an_attribute_called_as_a_later_field_keeps_its_column(tmp_path: Path) -> None:
+    """Its column is `cell_reasoning` where rows have thoughts, and as ever where they have none."""
+    spec = Spec(name="s", attributes={"reasoning": ["deep", "none"]}, prompt="{reasoning}", repeats=1)
+    plain, thinking = WrittenRun(tmp_path / "plain", spec), WrittenRun(tmp_path / "thinking", spec)
+    plain.write([plain.answer(0, "hero")])
+    thinking.write([thinking.answer(0, "hero", reasoning="hm")])
+    assert "deep" == read(export(plain.path).file)[0]["reasoning"]
+    assert ("deep", "hm") == tuple(
+        read(export(thinking.path).file)[0][name] for name in ("cell_reasoning", "reasoning")
+    )

@@ -7,8 +7,17 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from herogen_async.data.dataset.recipe import CUT_OFF, EMPTY_ANSWER, NO_SENTENCE, STOPPED, Pair, pair_of
+from herogen_async.data.dataset.recipe import (
+    CUT_OFF,
+    EMPTY_ANSWER,
+    NO_REASON_GIVEN,
+    NO_SENTENCE,
+    Pair,
+    answer_of,
+    pair_of,
+)
 from herogen_async.data.dataset.rows import RunRows
+from herogen_async.generation.endpoint.finish_reasons import is_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ class ExampleCount:
     """Counts of a run's rows: `written` to the data set; the others were left out for the named reason.
 
     Of those written, `not_stopped` were truncated and `trimmed` were shortened to a full sentence. `dropped` counts the
-    rows left out by request, each under its first kind.
+    rows left out by request, each under its first kind. `thoughts` are the rows
+    with a model's thoughts, written or not.
     """
 
     written: int = 0
@@ -41,6 +51,7 @@ class ExampleCount:
     empty: int = 0
     no_full_sentence: int = 0
     not_stopped: int = 0
+    thoughts: int = 0
     cut_off: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -54,7 +65,7 @@ class ExampleCount:
     def take(self, item: Item) -> None:
         """Count a row of the data set."""
         self.written += 1
-        self.not_stopped += item.row["finish_reason"] != STOPPED
+        self.not_stopped += not is_stop(item.row["finish_reason"])
         self.trimmed += is_shortened(item)
         self.separator_inside += item.pair.holds_separator
         self.ending_inside += item.pair.holds_ending
@@ -64,6 +75,8 @@ def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None)
     """The rows that give a pair; the others are counted in `count` by reason."""
     for row in rows:
         made = pair_of(row, truncated)
+        if count is not None:
+            count.thoughts += bool(answer_of(row)[0])
         if isinstance(made, Pair):
             yield Item(made, row)
         elif count is not None:
@@ -72,7 +85,7 @@ def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None)
 
 def is_shortened(item: Item) -> bool:
     """Whether the pair contains less than the answer."""
-    return len(item.pair.completion) < len(item.row["response_txt"].strip())
+    return len(item.pair.completion) < len(answer_of(item.row)[1])
 
 
 def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:
@@ -82,4 +95,4 @@ def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:
 
 def _word(finish_reason: object) -> str:
     """The finish reason for a table: the server's own word, of which there are few and short ones."""
-    return "no reason given" if finish_reason is None else str(finish_reason)[:40]
+    return NO_REASON_GIVEN if finish_reason is None else str(finish_reason)[:40]

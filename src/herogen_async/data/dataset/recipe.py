@@ -1,4 +1,4 @@
-"""How a row becomes a training pair: separator, lead, ending, and the treatment of truncated answers."""
+"""How a row becomes a training pair: separator, lead, ending, and the treatment of thoughts and truncated answers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from herogen_async.core.blank import is_blank
 from herogen_async.data.dataset.sentences import trim_to_sentence
+from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.generation.endpoint.thoughts import thoughts_of
 from herogen_async.specs.sources.cells import Cells, cells_from
 from herogen_async.specs.spec import Spec
 
 TRUNCATED = ("drop", "trim", "keep")
-STOPPED = "stop"  # the finish_reason when the model stopped by itself
+# What becomes of a model's thoughts: left out, in front of the answer in their tags, or in a field of their own.
+REASONING = (DROP_THOUGHTS, THINK, FIELD) = ("drop", "think", "field")
 
 SEPARATOR = " ->"  # after every prompt: marks the end of the question
 LEAD = " "  # before every completion: tokenizers merge a space with the next word
@@ -27,37 +31,44 @@ PARQUET = "parquet"
 # Their trainers apply the model's own chat template, which marks where question and answer end.
 CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT)
 
+# Their rows are texts, with no place for a field.
+WITHOUT_FIELDS = (TEXT, DPO)
+
 CUT_OFF = "cut off"
+NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave none
 EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
+
+_NAMES = ("format", "separator", "lead", "ending", "reasoning", "sub_prompt")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How the rows of a data set were made, so that a model tuned on it is asked as it was taught.
 
-    `format` is the data set's format. In CONVERSATIONS the question is a user message with nothing added: separator,
-    lead and ending are "". `sub_prompt` is the question's template, `attributes` its names with the grid's values; None
-    and empty for a data set from elsewhere.
+    `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
+    message with nothing added: separator, lead and ending are "". `sub_prompt` is the question's template, `attributes`
+    its names with the grid's values; None and empty for a data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
     separator: str = SEPARATOR
     lead: str = LEAD
     ending: str = ENDING
+    reasoning: str = DROP_THOUGHTS
     sub_prompt: str | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file_format: str, spec: Spec) -> Recipe:
+    def of(cls, file_format: str, spec: Spec, reasoning: str = DROP_THOUGHTS) -> Recipe:
         """The recipe of a data set of this format, made from the answers to `spec`."""
         marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
-        return cls(file_format, **marks, sub_prompt=spec.sub_prompt, attributes=spec.attributes)
+        return cls(file_format, **marks, reasoning=reasoning, sub_prompt=spec.sub_prompt, attributes=spec.attributes)
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Recipe:
         """The recipe in `recipe.json` or a copy of it; missing keys are as in `prompt-completion`."""
-        told = {name: known[name] for name in ("format", "separator", "lead", "ending", "sub_prompt") if name in known}
+        told = {name: known[name] for name in _NAMES if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
         return cls(**told, attributes=attributes)
 
@@ -73,13 +84,24 @@ class Recipe:
             "separator": self.separator,
             "lead": self.lead,
             "ending": self.ending,
+            **({} if self.reasoning == DROP_THOUGHTS else {"reasoning": self.reasoning}),
             "sub_prompt": self.sub_prompt,
             "attributes": {name: list(values) for name, values in self.attributes.items()},
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:
         """Question and answer as in the data set, with their marks."""
-        return pair.prompt + self.separator, self.lead + pair.completion + self.ending
+        return pair.prompt + self.separator, self.lead + self.completion(pair) + self.ending
+
+    def completion(self, pair: Pair) -> str:
+        """The answer without its marks, behind its thoughts where these are taught with it."""
+        if self.reasoning != THINK or not pair.reasoning:
+            return pair.completion
+        return f"<think>\n{pair.reasoning}\n</think>\n\n{pair.completion}"
+
+    def fields(self, pair: Pair, *names: str) -> dict[str, str]:
+        """The thoughts under `names`, where they have a field: in every row, since readers take the first for all."""
+        return dict.fromkeys(names, pair.reasoning) if self.reasoning == FIELD else {}
 
     def question(self, text: str) -> str:
         """The text to send for the prompt `text`; an existing separator is not added again."""
@@ -95,10 +117,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and its answer, without marks: one line of the CSV."""
+    """A question and its answer, without marks; `reasoning` is what the model thought before it answered."""
 
     prompt: str
     completion: str
+    reasoning: str = field(default="", compare=False)
 
     @property
     def holds_separator(self) -> bool:
@@ -118,15 +141,22 @@ class LeftOut:
     reason: str
 
 
-def pair_of(row: dict[str, Any], truncated: str) -> Pair | LeftOut:
+def answer_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A row's thoughts, "" where there are none, and its answer. Rows of 0.1.0 have both in one text."""
+    inside, answer = thoughts_of(row["response_txt"])
+    thoughts = dict.fromkeys(each.strip() for each in (row.get("reasoning"), inside) if each)
+    return "\n\n".join(thoughts), "" if is_blank(answer) else answer.strip()
+
+
+def pair_of(row: Mapping[str, Any], truncated: str) -> Pair | LeftOut:
     """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself."""
-    answer = row["response_txt"].strip()
+    thoughts, answer = answer_of(row)
     if not answer:
         return LeftOut(EMPTY_ANSWER)
-    if row["finish_reason"] != STOPPED and truncated != "keep":
+    if truncated != "keep" and not is_stop(row["finish_reason"]):
         if truncated == "drop":
             return LeftOut(CUT_OFF)
         answer = trim_to_sentence(answer)
         if not answer:
             return LeftOut(NO_SENTENCE)
-    return Pair(row["sub_prompt"], answer)
+    return Pair(row["sub_prompt"], answer, thoughts)

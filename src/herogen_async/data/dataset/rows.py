@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.generation.journal import Known, Line
-from herogen_async.generation.journal.record import CRC
+from herogen_async.generation.journal.record import CRC, ROW
 from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
 from herogen_async.specs.spec import Template
 
@@ -34,7 +34,8 @@ def rows(run: str | os.PathLike[str]) -> RunRows:
 
 
 class RunRows:
-    """The rows of `run` at this moment, in grid order; rows written later are not included.
+    """The rows of `run` at this moment, in grid order; rows written later are not included. `optional` names the fields
+    that only some of them have (`reasoning`, `extra`), if any has.
 
     Reads the whole journal once, checksums included; each iteration reads it again. Raises RunFolderError if there is
     no run, DamageError if its journal is damaged.
@@ -48,6 +49,7 @@ class RunRows:
         self.plan = self.lineage.plan
         self.doubles = 0
         self.foreign = 0
+        self.optional: tuple[str, ...] = ()
         self._count = 0
         self._segments: list[Path] = []
         self._pages: dict[int, array[int]] = {}
@@ -95,6 +97,9 @@ class RunRows:
             index = lineage.place(era, line.record["index"])
             if index is not None and lineage.counts(era):
                 self._put(index, (len(self._segments) - 1) * _SEGMENT + line.offset)
+                if len(line.record) > len(ROW.required) + 1:  # which is rare
+                    found = {*self.optional, *line.record}
+                    self.optional = tuple(field.name for field in ROW.optional if field.name in found)
 
     def _put(self, index: int, place: int) -> None:
         page = self._pages.get(index // _PAGE)

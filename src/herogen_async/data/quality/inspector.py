@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from herogen_async.core.blank import is_blank
 from herogen_async.data.quality.coverage import Places
 from herogen_async.data.quality.findings import Findings
 from herogen_async.data.quality.languages import Languages
@@ -25,13 +26,13 @@ from herogen_async.data.quality.records import (
     ReportFigures,
     Sighting,
 )
-from herogen_async.data.quality.refusals import REFUSING_REASONS, refuses
+from herogen_async.data.quality.refusals import refuses
 from herogen_async.data.quality.result import Quality
 from herogen_async.data.quality.row_sizes import Sizes
 from herogen_async.data.quality.similar import Similar
+from herogen_async.generation.endpoint.finish_reasons import is_filtered, is_stop
 from herogen_async.specs.sources.cells import Cells
 
-_STOPPED = "stop"
 _NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their lengths say nothing about the others
 
 
@@ -109,10 +110,11 @@ class Inspector:
         """The kinds that the row alone shows."""
         separator, lead, ending = self._marks
         completion, reason = example.completion, example.finish_reason
-        refused = reason in REFUSING_REASONS or refuses(completion)
+        filtered = is_filtered(reason)
+        refused = filtered or refuses(completion)
         found = {
-            EMPTY: not completion.strip(),
-            CUT: reason not in (None, _STOPPED) and reason not in REFUSING_REASONS,
+            EMPTY: is_blank(completion),
+            CUT: bool(reason) and not is_stop(reason) and not filtered,
             REFUSED: refused,
             SEPARATOR_INSIDE: bool(separator) and separator in example.prompt,
             ENDING_INSIDE: bool(ending) and ending in lead + completion,

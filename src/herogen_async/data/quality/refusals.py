@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-REFUSING_REASONS = frozenset({"content_filter", "refusal", "safety"})  # finish reasons of content filters
 _BEGINNING = 240  # characters: a refusal is clear from its first sentence
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from herogen_async.data.dataset.recipe import STOPPED, Recipe
+from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint import Completion
-
-_CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")  # servers' words for it, in lower case
+from herogen_async.generation.endpoint.finish_reasons import is_cut, is_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,9 @@ class Answer:
 
 def is_cut_off(answer: Answer) -> bool:
     """Whether the answer reached its longest, so that a larger `max_tokens` would let it go on."""
-    return not answer.stopped and (answer.finish_reason or "").casefold() in _CUT_OFF
+    return not answer.stopped and is_cut(answer.finish_reason)
 
 
 def has_stopped(completion: Completion, recipe: Recipe) -> bool:
     """Whether the model ended by itself: the server says so, or the ending is there and the server ignored it."""
-    return completion.finish_reason == STOPPED or bool(recipe.ending and recipe.ending in completion.text)
+    return is_stop(completion.finish_reason) or bool(recipe.ending and recipe.ending in completion.text)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from herogen_async.core.units import about, count, duration, moment, rate
+from herogen_async.generation.journal.record import NO_REASON
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import SMALL, RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
@@ -173,7 +174,8 @@ def summary_lines(report: RunReport) -> list[str]:
         lines.append(f"Cost: {cost_text(report)}.")
     if report.finish_reasons:
         ends = sorted(report.finish_reasons.items(), key=lambda kv: -kv[1])
-        lines.append("Finish reasons: " + ", ".join(f"{sanitize(word)} {count(many)}" for word, many in ends) + ".")
+        words = [f"{'none' if word == NO_REASON else sanitize(word)} {count(many)}" for word, many in ends]
+        lines.append(f"Finish reasons: {', '.join(words)}.")
     if report.retries:
         lines.append(f"Asked again: {count(report.retries)}. Errors: {errors_text(report)}.")
     if report.binding and not is_small(report):

@@ -26,7 +26,16 @@ from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.ranking import HOW, Compared, Ranking, best_and_worst
-from herogen_async.data.dataset.recipe import DPO, PROMPT_COMPLETION, STOPPED, TRUNCATED, Recipe
+from herogen_async.data.dataset.recipe import (
+    DPO,
+    DROP_THOUGHTS,
+    FIELD,
+    PROMPT_COMPLETION,
+    REASONING,
+    TRUNCATED,
+    WITHOUT_FIELDS,
+    Recipe,
+)
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
@@ -42,6 +51,7 @@ class _Order:
 
     format: Format
     truncated: str
+    reasoning: str
     drop: tuple[str, ...]
     split: Split | None
     ranking: Ranking | None
@@ -66,6 +76,7 @@ def assemble(
     split: float | None = None,
     seed: int = 0,
     truncated: str = "drop",
+    reasoning: str = DROP_THOUGHTS,
     drop: Sequence[str] = (),
     ranking: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -74,13 +85,15 @@ def assemble(
     default one, the subfolder named after the format.
 
     `split` is the share of cells for validation, chosen by `seed`. `truncated` is the treatment of answers whose
-    finish_reason is not `stop`: `drop` leaves them out, `trim` cuts them to their last full sentence, `keep` keeps
-    them. `drop` names kinds of findings (DROPPABLE) whose rows are left out; empty answers always are. `ranking` is a
-    file of scores, required by `dpo`. Each file appears complete or not at all, the recipe right after the rows; an
-    edited trainer config is kept. Raises InputError (an invalid option or path, a run without rows, a side without
-    rows), RunFolderError, DamageError, DiskError.
+    finish_reason is not `stop`, in any server's word for it: `drop` leaves them out, `trim` cuts them to their last
+    full sentence, `keep` keeps them. `reasoning` is that of a model's thoughts: `drop` leaves them out, `think` puts
+    them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
+    `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
+    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo`. Each file appears
+    complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises InputError (an
+    invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError, DiskError.
     """
-    chosen = _checked(format, truncated=truncated, drop=drop, ranking=ranking)
+    chosen = _checked(format, truncated=truncated, reasoning=reasoning, drop=drop, ranking=ranking)
     rows = RunRows(run)
     if not len(rows):
         raise InputError(
@@ -90,6 +103,7 @@ def assemble(
     order = _Order(
         chosen,
         truncated,
+        reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
         None if ranking is None else Ranking(ranking),
@@ -98,7 +112,7 @@ def assemble(
     folder = own if out is None else Path(out)
     previous_folder.require_place(folder, () if out is None else order.data_names)
     count = ExampleCount()
-    how = Recipe.of(format, rows.spec)
+    how = Recipe.of(format, rows.spec, reasoning)
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
     compared = Compared() if format == DPO else None
@@ -119,11 +133,17 @@ def assemble(
     return _with_companions(rows, assembled, writing, seed)
 
 
-def _checked(name: str, *, truncated: str, drop: Sequence[str], ranking: object) -> Format:
+def _checked(name: str, *, truncated: str, reasoning: str, drop: Sequence[str], ranking: object) -> Format:
     if name not in FORMATS:
         raise InputError(f"unknown data set format {name!r}", fix=nearest(name, tuple(FORMATS)))
     if truncated not in TRUNCATED:
         raise InputError(f"unknown choice {truncated!r} for truncated answers", fix=f"valid: {', '.join(TRUNCATED)}")
+    if reasoning not in REASONING:
+        raise InputError(f"unknown choice {reasoning!r} for thoughts", fix=f"valid: {', '.join(REASONING)}")
+    if reasoning == FIELD and name in WITHOUT_FIELDS:
+        raise InputError(
+            f"format {name} has no field for thoughts", fix="use --reasoning think, or --format messages or parquet"
+        )
     for kind in drop:
         if kind not in DROPPABLE:
             raise InputError(f"{kind!r} is not a kind that can be dropped", fix=nearest(kind, DROPPABLE))
@@ -155,8 +175,8 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
                 completion=item.pair.completion,
-                finish_reason=STOPPED if order.truncated == "trim" else row["finish_reason"],  # it is complete now
-                completion_tokens=_answer_tokens(item) if whole else None,
+                finish_reason="stop" if order.truncated == "trim" else row["finish_reason"],  # it is complete now
+                completion_tokens=_answer_tokens(item, order.reasoning) if whole else None,
                 prompt_tokens=None,  # the sub-prompt is what is taught, and it was never sent
             )
         )
@@ -214,19 +234,22 @@ class _Writing:
         self.files = tuple(sink.data_file() for sink in every)
 
     def _note(self, item: Item, side: str) -> None:
+        order = self._order
         self._count.take(item)
         self.first = self.first or item
         # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
-        size = max(len(pair.completion.encode()) for pair in answers) + len(item.pair.prompt.encode())
-        self.longest = max(self.longest, size // 3 + 16, (_answer_tokens(item) or 0) + len(item.pair.prompt) // 3 + 16)
+        texts = [pair.completion + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
+        size = max(len(text.encode()) for text in texts) + len(item.pair.prompt.encode())
+        tokens = (_answer_tokens(item, order.reasoning) or 0) + len(item.pair.prompt) // 3 + 16
+        self.longest = max(self.longest, size // 3 + 16, tokens)
         if self.balance is not None:
             self.balance.add(item.index // self._repeats, item.row["cell"], side)
 
     def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
         path = self._folder / name
         file = HashedFile(opened.enter_context(derived_file(path)))
-        writer = PairsTable(file) if role == PAIRS else self._order.format.writer(file, self._how)
+        writer = PairsTable(file, self._how) if role == PAIRS else self._order.format.writer(file, self._how)
         return _Sink(path, role, file, writer)
 
 
@@ -315,10 +338,17 @@ def _state(rows: RunRows) -> RunState:
     )
 
 
-def _answer_tokens(item: Item) -> int | None:
-    """The server's token count, None where it gave no number."""
-    told = (item.row["usage"] or {}).get("completion_tokens")
-    return told if is_token_count(told) else None
+def _answer_tokens(item: Item, reasoning: str) -> int | None:
+    """The server's token count for what is taught, None where it gave no number for that."""
+    usage = item.row["usage"] or {}
+    told = usage.get("completion_tokens")
+    if not item.pair.reasoning or reasoning != DROP_THOUGHTS:
+        return told if is_token_count(told) else None
+    details = usage.get("completion_tokens_details")
+    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if not isinstance(told, int) or not is_token_count(told) or not is_token_count(thought):
+        return None
+    return told - thought if 0 < thought < told else None
 
 
 def _room(longest: int) -> int:

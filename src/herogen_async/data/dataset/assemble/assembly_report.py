@@ -12,7 +12,15 @@ from herogen_async.data.dataset.assemble.trainer_configs import command, takes_t
 from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
-from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
+from herogen_async.data.dataset.recipe import (
+    DROP_THOUGHTS,
+    FIELD,
+    MESSAGES,
+    NO_REASON_GIVEN,
+    PROMPT_COMPLETION,
+    THINK,
+    Recipe,
+)
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.quality import KINDS, Quality
 
@@ -20,6 +28,11 @@ FEWEST_ROWS = 10  # fine-tuning services reject fewer
 DROPPABLE = tuple(kind for kind in KINDS if kind not in ("empty", "cut", "separator-inside", "ending-inside"))
 # Warnings of `quality` that are given here with their consequences.
 _SAID = ("too few", *(KINDS[kind] for kind in ("cut", "separator-inside", "ending-inside")))
+_FATE = {
+    DROP_THOUGHTS: "left out (--reasoning think or field keeps them)",
+    THINK: "kept in front of the answer, in <think> tags",
+    FIELD: "kept in a field of their own",
+}
 PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, not for trainers
 
 
@@ -136,6 +149,7 @@ class Assembled:
             "written": count.written,
             "trimmed": count.trimmed,
             "not_stopped": count.not_stopped,
+            **({"thoughts": count.thoughts} if count.thoughts else {}),
             "left_out": {
                 "cut_off": dict(count.cut_off.most_common()),
                 "empty": count.empty,
@@ -179,6 +193,9 @@ class Assembled:
             + (f" (and {files})" if files else "")
         ]
         lines += self.left_out()
+        if self.count.thoughts:
+            found = counted(self.count.thoughts, "answer")
+            lines.append(f"Thoughts of the model in {found}: {_FATE[self.how.reasoning]}.")
         lines += [part.line() for part in (self.compared, self.balance) if part is not None]
         lines += self.quality.lines()
         open_kinds = [each.kind for each in self.quality.findings if each.kind in DROPPABLE]
@@ -194,9 +211,12 @@ class Assembled:
     def left_out(self) -> list[str]:
         """What is missing from the data set or was shortened, and why."""
         count, lines = self.count, []
-        if count.cut_off:
-            words = ", ".join(f"{word} {number:,}" for word, number in count.cut_off.most_common())
-            lines.append(f"Left out, truncated: {count.cut_off.total():,} ({words}).")
+        cut_off = [(word, number) for word, number in count.cut_off.most_common() if word != NO_REASON_GIVEN]
+        if cut_off:
+            words = ", ".join(f"{word} {number:,}" for word, number in cut_off)
+            lines.append(f"Left out, truncated: {sum(number for _, number in cut_off):,} ({words}).")
+        if unknown := count.cut_off[NO_REASON_GIVEN]:
+            lines.append(f"Left out, no finish reason given: {unknown:,}; --truncated keep keeps such answers.")
         if count.empty:
             lines.append(f"Left out, empty: {count.empty:,}.")
         if count.no_full_sentence:
@@ -213,6 +233,7 @@ class Assembled:
         """What to know before paying for a fine-tune."""
         count, state, how = self.count, self.state, self.how
         trained = self.files[0].rows
+        truncated = count.cut_off.total() - count.cut_off[NO_REASON_GIVEN]
         found = {
             "no rows are left: the files are empty": not count.written,
             f"only {counted(trained, 'training row' if self.balance else 'row')}: fine-tuning services need at least "
@@ -225,8 +246,8 @@ class Assembled:
             f"{counted(count.not_stopped, 'completion')} kept although truncated": (
                 count.not_stopped if self.truncated == "keep" else 0
             ),
-            f"{count.cut_off.total():,} of {state.rows:,} answers are truncated and left out: --truncated trim keeps "
-            "their full sentences": 5 * count.cut_off.total() > state.rows and count.written,
+            f"{truncated:,} of {state.rows:,} answers are truncated and left out: --truncated trim keeps "
+            "their full sentences": 5 * truncated > state.rows and count.written,
             f"the run is not finished, {counted(state.pending, 'answer')} pending: {state.go_on}": state.pending,
             f"{counted(state.failed, 'failed row')} missing: herogen-async errors {state.argument}": state.failed,
         }
@@ -239,7 +260,8 @@ class Assembled:
         """The next step: a command, or a sentence."""
         argument = self.state.argument
         if not self.count.written and self.count.cut_off:
-            return f"herogen-async assemble {argument} --truncated trim"
+            is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}
+            return f"herogen-async assemble {argument} --truncated {'trim' if is_known else 'keep'}"
         if not self.count.written:
             return f"herogen-async export {argument} to see the answers"
         if self.state.pending:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from herogen_async.core import codec
 from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.journal.record import ROW, FieldKind
 
@@ -16,13 +17,14 @@ USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def row_columns(fields: Iterable[str]) -> list[tuple[str, FieldKind]]:
-    """The columns of these fields of a row."""
+    """The columns of these fields of a row; what is an object is text, as JSON."""
     columns: list[tuple[str, FieldKind]] = []
     for name in fields:
         if name == "usage":
             columns += [(each, FieldKind.WHOLE) for each in USAGE_COLUMNS]
         else:
-            columns.append((name, ROW[name].kind))
+            kind = ROW[name].kind
+            columns.append((name, FieldKind.TEXT if kind == FieldKind.OBJECT else kind))
     return columns
 
 
@@ -40,6 +42,12 @@ def row_cells(fields: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[obje
         return (*before(row), *counts, *rest)
 
     return cells
+
+
+def optional_cells(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[object]:
+    """Its cells under `row_columns(names)`, where `names` are fields that it may lack."""
+    for value in map(row.get, names):
+        yield codec.dumps(value).decode() if isinstance(value, dict) else value
 
 
 def attribute_columns(attributes: Iterable[str], others: Collection[str]) -> list[tuple[str, FieldKind]]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, InputError
-from herogen_async.data.dataset.export.columns import attribute_columns, row_cells, row_columns
+from herogen_async.data.dataset.export.columns import attribute_columns, optional_cells, row_cells, row_columns
 from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
@@ -48,10 +48,10 @@ def export(
     """Write every answer of `run`, in grid order, to `out`: a file, `-` for standard output, or by default the run's
     dataset folder.
 
-    CSV: the attributes, then prompt, answer and the rest; a cell that a spreadsheet would run as a formula is prefixed
-    with `'`, unless `raw_csv`. JSONL: the journal's rows without their checksums. Parquet: the CSV's columns, typed and
-    unprefixed; needs pyarrow. The file appears complete or not at all.
-    Raises InputError, RunFolderError, DamageError, DiskError.
+    CSV: the attributes, then prompt, answer and the rest, at the end `reasoning` and `extra` (as JSON) where a row has
+    them; a cell that a spreadsheet would run as a formula is prefixed with `'`, unless `raw_csv`. JSONL: the journal's
+    rows without their checksums. Parquet: the CSV's columns, typed and unprefixed; needs pyarrow. The file appears
+    complete or not at all. Raises InputError, RunFolderError, DamageError, DiskError.
     """
     if format not in EXPORT_FORMATS:
         raise InputError(f"unknown export format {format!r}", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
@@ -94,13 +94,15 @@ def _jsonl_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
 
 def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
     guard: Callable[[object], object] = (lambda cell: cell) if raw else guarded
-    attributes = tuple(rows.spec.attributes)
+    more = rows.optional
+    # An attribute may be called as a field that came later.
+    attributes = [f"cell_{name}" if name in more else name for name in rows.spec.attributes]
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
-        table.row(map(guard, (*attributes, *_NAMES)))
+        table.row(map(guard, (*attributes, *_NAMES, *more)))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(map(guard, (*row["cell"].values(), *_cells(row))))
+            table.row(map(guard, (*row["cell"].values(), *_cells(row), *optional_cells(row, more))))
         return count
 
     return write
@@ -108,10 +110,11 @@ def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
 
 def _parquet_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
     def write(file: BinaryIO) -> int:
-        columns = (*attribute_columns(rows.spec.attributes, _NAMES), *_COLUMNS)
+        more = rows.optional
+        columns = (*attribute_columns(rows.spec.attributes, (*_NAMES, *more)), *_COLUMNS, *row_columns(more))
         table, count = ParquetTable(HashedFile(file), columns), 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row((*row["cell"].values(), *_cells(row)))
+            table.row((*row["cell"].values(), *_cells(row), *optional_cells(row, more)))
         table.close()
         return count
 

@@ -40,29 +40,37 @@ class JsonLines:
 def prompt_completion(recipe: Recipe, item: Item) -> dict[str, Any]:
     """The columns of TRL and of the older hosted fine-tunes."""
     prompt, completion = recipe.taught(item.pair)
-    return {"prompt": prompt, "completion": completion}
+    return {"prompt": prompt, "completion": completion, **recipe.fields(item.pair, "reasoning")}
 
 
 def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
     """The chat rows of OpenAI and TRL.
 
     They leave out the spec's `system`: like the long prompt, it only served to get the answers. The tuned model should
-    give them without it, and is asked without it.
+    give them without it, and is asked without it. Thoughts have the two names by which chat templates take them:
+    Qwen's, GLM's and most others' first, gpt-oss's second.
     """
     question, answer = recipe.taught(item.pair)
-    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+    thoughts = recipe.fields(item.pair, "reasoning_content", "thinking")
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", **thoughts, "content": answer},
+        ]
+    }
 
 
 def alpaca(recipe: Recipe, item: Item) -> dict[str, Any]:
     """Stanford Alpaca's columns."""
     question, answer = recipe.taught(item.pair)
-    return {"instruction": question, "input": "", "output": answer}
+    return {"instruction": question, "input": "", "output": answer, **recipe.fields(item.pair, "reasoning")}
 
 
 def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
     """ShareGPT's turns."""
     question, answer = recipe.taught(item.pair)
-    return {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    return {"conversations": turns, **recipe.fields(item.pair, "reasoning")}
 
 
 def text(recipe: Recipe, item: Item) -> dict[str, Any]:
