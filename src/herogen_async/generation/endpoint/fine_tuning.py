@@ -6,12 +6,14 @@ Sources: OpenAI's API reference of files, uploads and fine-tuning; the SDK's own
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from asyncio_throttle.throttler import Throttler
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -103,7 +105,7 @@ class FineTuningService:
         """Hand over `file` for fine-tuning; its id. One try."""
         if (size := size_of(file)) > WHOLE_FILE_BYTES:
             return await self._upload_in_parts(file, name, size)
-        with file.open("rb") as content:
+        with as_uploaded(file) as content:
             answer = await self._once(
                 lambda raw: raw.files.with_raw_response.create(
                     file=(name, content), purpose="fine-tune", timeout=_UPLOAD_S
@@ -171,7 +173,7 @@ class FineTuningService:
             )
         )
         upload, parts = _id(begun, "an upload"), []
-        with file.open("rb") as content:
+        with as_uploaded(file) as content:
             while part := content.read(PART_BYTES):
                 answer = await self._once(self._sends_part(upload, part))
                 parts.append(_id(answer, "a part"))
@@ -248,8 +250,21 @@ class FineTuningService:
 
 
 def size_of(file: Path) -> int:
-    """Bytes in `file`."""
-    return file.stat().st_size
+    """Bytes of `file` as it is uploaded."""
+    with as_uploaded(file) as content:
+        return content.seek(0, io.SEEK_END)
+
+
+def as_uploaded(file: Path) -> BinaryIO:
+    """`file` of JSON lines as services take it: without a byte order mark and blank lines."""
+    with file.open("rb") as content:
+        first = next(content, b"")
+        is_clean = not first.startswith(codecs.BOM_UTF8) and bool(first.strip()) and all(map(bytes.strip, content))
+        if is_clean:
+            return file.open("rb")
+        content.seek(0)
+        whole = content.read().removeprefix(codecs.BOM_UTF8)
+    return io.BytesIO(b"".join(line for line in io.BytesIO(whole) if line.strip()))
 
 
 def _meaning(error: EndpointError) -> EndpointError | InputError:

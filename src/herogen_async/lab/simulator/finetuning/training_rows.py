@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any, NamedTuple
 
 from herogen_async.core import codec
@@ -30,6 +31,8 @@ class BadRows(Exception):
 def read_examples(content: bytes, *, accepts: str, ranked: bool, least: int = LEAST_EXAMPLES) -> Examples:
     """The examples in `content`, JSON lines; `ranked`: with two answers each, for DPO. Raises BadRows."""
     count = tokens = 0
+    if content.startswith(BOM_UTF8):
+        raise BadRows("invalid_file_format", "Invalid file format. Line 1: not JSON (a byte order mark).")
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
             continue

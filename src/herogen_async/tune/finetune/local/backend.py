@@ -30,6 +30,7 @@ from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError, LocalModelError
 from herogen_async.generation.endpoint.embedded import OnProgress
 from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.endpoint.fine_tuning import as_uploaded
 from herogen_async.generation.run_folder import open_own
 from herogen_async.generation.run_folder.publish import publish, publishing
 from herogen_async.tune.finetune.backend_rules import check_for_backend, training_settings
@@ -88,7 +89,7 @@ class LocalBackend:
 
     async def upload(self, file: Path, name: str) -> str:
         place = self._data(name)
-        with file.open("rb") as source, publishing(place) as copy:
+        with as_uploaded(file) as source, publishing(place) as copy:
             await asyncio.to_thread(shutil.copyfileobj, source, copy)
         return name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b, sha256
@@ -12,37 +12,33 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
+from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.assembly_report import FEWEST_ROWS
-from herogen_async.data.dataset.recipe import MESSAGES, Recipe
+from herogen_async.data.dataset.recipe import Recipe
+from herogen_async.generation.limits.tokens import BYTES_A_TOKEN, OVERHEAD_TOKENS
 from herogen_async.tune.finetune.records import TuneRequest
-from herogen_async.tune.options import DPO
+from herogen_async.tune.finetune.rows.row_shapes import BYTE_ORDER_MARK, RowProblem, check_for, read_row, text_size
+from herogen_async.tune.options import OPENAI
 
 JSON_LINES = (".jsonl", ".ndjson")
 _SHOWN = 5  # line numbers in a sentence
-_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedRows:
-    """What a file of rows is. `doubles` rows are the same as one before them."""
+    """What a file of rows is. `doubles` rows are the same as one before them. `tokens` is estimated by their texts."""
 
     file: Path
     rows: int
     size: int
     sha256: str
     doubles: int = 0
+    tokens: int = 0
+    left_out: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What the log keeps of it, but for its place."""
         return {"rows": self.rows, "bytes": self.size, "sha256": self.sha256}
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """What is wrong with a row, and its fix."""
-
-    what: str
-    fix: str = "make uniform rows with: herogen-async prepare -f FILE"
 
 
 @dataclass(slots=True)
@@ -51,34 +47,72 @@ class _Found:
     size: int = 0
     hash: Any = field(default_factory=sha256)
     seen: Counter[bytes] = field(default_factory=Counter)
-    wrong: dict[_Problem, list[int]] = field(default_factory=dict)
+    wrong: dict[RowProblem, list[int]] = field(default_factory=dict)
+    tokens: float = 0.0
+    blank: int = 0
+    has_mark: bool = False
 
 
-def checked_rows(file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS) -> CheckedRows:
+def checked_rows(
+    file: Path, recipe: Recipe, *, method: str | None = None, fewest: int = FEWEST_ROWS, is_hosted: bool = True
+) -> CheckedRows:
     """What is in `file`. Raises InputError, naming lines, for what a fine-tune would be refused or spoiled by."""
-    found, check = _Found(), _check_for(recipe, method)
+    found, check = _Found(), check_for(recipe, method, is_hosted=is_hosted)
     for number, line in enumerate(_lines(file), start=1):
         found.size += len(line)
         found.hash.update(line)
+        if number == 1 and line.startswith(BYTE_ORDER_MARK):
+            found.has_mark, line = True, line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901 - it is not uploaded
         if not line.strip():
+            found.blank += 1
             continue
         found.rows += 1
         found.seen[blake2b(line, digest_size=8).digest()] += 1
-        if (wrong := _wrong_with(line, check)) is not None:
+        row = read_row(line)
+        wrong = row if isinstance(row, RowProblem) else check(row)
+        if wrong is not None:
             found.wrong.setdefault(wrong, []).append(number)
+        elif isinstance(row, dict):
+            found.tokens += estimated_tokens(row)
     _refuse(file, found, fewest)
-    return CheckedRows(file, found.rows, found.size, found.hash.hexdigest(), found.rows - len(found.seen))
+    return CheckedRows(
+        file,
+        found.rows,
+        found.size,
+        found.hash.hexdigest(),
+        found.rows - len(found.seen),
+        round(found.tokens),
+        tuple(_left_out(found)),
+    )
+
+
+def estimated_tokens(row: Mapping[str, Any]) -> float:
+    """Tokens of a row, by the length of its texts: services count all of them, questions and answers alike."""
+    plain, other = text_size(row)
+    return plain / BYTES_A_TOKEN + other + OVERHEAD_TOKENS
+
+
+def _left_out(found: _Found) -> Iterator[str]:
+    """What is in the file and not uploaded, since services refuse it and it means nothing."""
+    if found.has_mark:
+        yield "its byte order mark"
+    if found.blank:
+        yield counted(found.blank, "blank line")
 
 
 def checked_files(request: TuneRequest, notice: Callable[[str], None]) -> dict[str, CheckedRows]:
     """The files of `request` by role, looked at. Raises InputError."""
-    rows = {"training": checked_rows(request.training, request.recipe, method=request.method)}
+    check = partial(checked_rows, recipe=request.recipe, method=request.method, is_hosted=request.backend == OPENAI)
+    rows = {"training": check(request.training)}
     if request.validation is not None:
-        rows["validation"] = checked_rows(request.validation, request.recipe, method=request.method, fewest=1)
+        rows["validation"] = check(request.validation, fewest=1)
         if rows["validation"].sha256 == rows["training"].sha256:
             raise InputError("the validation file is identical to the training file", fix="hold out different rows")
     told = ", ".join(f"{each.rows:,} rows for {role} ({each.file})" for role, each in rows.items())
     notice(told[0].upper() + told[1:])
+    for each in rows.values():
+        if each.left_out:
+            notice(f"Note: {' and '.join(each.left_out)} left out of what is trained on ({each.file})")
     if doubles := rows["training"].doubles:
         notice(f"Note: {doubles:,} duplicate row{'' if doubles == 1 else 's'}")
     return rows
@@ -86,7 +120,7 @@ def checked_files(request: TuneRequest, notice: Callable[[str], None]) -> dict[s
 
 def holds_pairs(file: Path) -> bool:
     """Whether the first row of `file` is a prompt and a completion, and no messages nor answers to choose from."""
-    first = next(_lines(file), b"")
+    first = next((line for line in _lines(file) if line.removeprefix(BYTE_ORDER_MARK).strip()), b"")
     return not any(name in first for name in (b'"messages"', b'"non_preferred_output"'))
 
 
@@ -139,55 +173,3 @@ def _refuse(file: Path, found: _Found, fewest: int) -> None:
             fix="get more answers (herogen-async resume RUN), or keep the truncated ones: "
             "herogen-async assemble RUN --truncated trim",
         )
-
-
-_Check = Callable[[dict[str, Any]], _Problem | None]
-
-
-def _wrong_with(line: bytes, check: _Check) -> _Problem | None:
-    try:
-        row = codec.loads(line)
-    except ValueError:
-        return _Problem("not JSON")
-    return check(row) if isinstance(row, dict) else _Problem("not a JSON object")
-
-
-def _check_for(recipe: Recipe, method: str | None) -> _Check:
-    if method == DPO:
-        return _preference_problem
-    if recipe.format == MESSAGES:
-        return _messages_problem
-    return partial(_pair_problem, recipe.separator)
-
-
-def _pair_problem(separator: str, row: dict[str, Any]) -> _Problem | None:
-    for name in ("prompt", "completion"):
-        if not isinstance(row.get(name), str):
-            return _Problem(f"{name!r} is not text")
-    if not row["completion"].strip():
-        return _Problem("empty 'completion'")
-    if separator and not row["prompt"].endswith(separator):
-        return _Problem(
-            f"prompt without the separator {separator!r} at its end",
-            fix=f"end each prompt with {separator!r}; herogen-async prepare -f FILE adds it",
-        )
-    return None
-
-
-def _messages_problem(row: dict[str, Any]) -> _Problem | None:
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return _Problem("'messages' is missing, empty or not a list")
-    for message in messages:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            return _Problem(f"message 'role' is not one of {', '.join(_ROLES)}")
-    last = messages[-1]
-    if last["role"] != "assistant" or not isinstance(last.get("content"), str) or not last["content"].strip():
-        return _Problem("messages do not end with assistant text")
-    return None
-
-
-def _preference_problem(row: dict[str, Any]) -> _Problem | None:
-    names = ("input", "preferred_output", "non_preferred_output")
-    missing = [name for name in names if not row.get(name)]
-    return _Problem(f"missing {', '.join(map(repr, missing))}, required by method 'dpo'") if missing else None
