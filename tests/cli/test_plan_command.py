@@ -243,3 +243,10 @@ def test_a_sample_of_a_large_grid_has_the_mean_of_all_of_it() -> None:
     plan = Plan(Spec(name="s", attributes=attributes, prompt="{b}{a}"), endpoint="completions", model="m")
     exact = 50.5 + sum(len(str(n)) for n in range(1000)) / 1000
     assert mean_prompt_tokens(plan, lambda text: float(len(text))) == pytest.approx(exact, rel=0.01)
+
+
+def test_plan_says_which_seeds_the_repeats_have() -> None:
+    """What the answers of a cell differ in is said before they are paid."""
+    spec = small_spec(values=2, repeats=3, sampling={"max_tokens": 5, "seed": 7})
+    lines = list(plan_lines(look(spec, None)))
+    assert "Seeds: one for each repeat (seed 7 to 9)." in lines

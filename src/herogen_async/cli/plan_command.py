@@ -64,6 +64,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words."""
     from herogen_async.core.units import counted
     from herogen_async.generation.forecast.changes import in_words
+    from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.sources.cells import is_product
 
     cells, repeats = found.plan.cells, found.plan.repeats
@@ -71,6 +72,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'task')}."
+    yield from repeats_in_words(found.plan.spec)
     where = f"at {found.base_url}" if found.base_url else "on this machine"
     yield f"Model: {found.model or 'the one model it serves'}, {where}."
     limit = found.settings.limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
@@ -20,10 +21,12 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.core.limits import Limits
+from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine import Counters, Deadline
 from herogen_async.generation.journal import Words
 from herogen_async.generation.limits import TokenEstimate
-from support.engine_rig import Rig, one_second
+from support.engine_rig import Rig, Scripted, one_second
+from support.runs import small_spec
 
 
 def test_every_task_is_requested_and_journaled_once() -> None:
@@ -558,3 +561,24 @@ def test_the_tokens_of_a_session_are_those_that_came_since_its_start() -> None:
     counters.usage.count("prompt_tokens", 2)
     assert (12, 7) == (counters.usage["completion_tokens"], counters.session_tokens("completion_tokens"))
     assert (2, 0) == (counters.session_tokens("prompt_tokens"), counters.session_tokens("total_tokens"))
+
+
+@pytest.mark.parametrize(("sampling", "sent"), [({"seed": 7}, [7, 8, 9]), ({"max_tokens": 5}, [None] * 3)])
+def test_each_repeat_is_sent_with_its_own_seed(sampling: dict[str, int], sent: list[int | None]) -> None:
+    """The answers of a cell are asked with seeds that differ, and without a seed in the spec with no body of theirs."""
+
+    class Bodies(Scripted):
+        bodies: ClassVar[list[object]] = []
+
+        async def complete(self, request: Request) -> Completion:
+            self.bodies.append(None if request.body is None else request.body["seed"])
+            return await super().complete(request)
+
+    async def main() -> None:
+        rig = Rig(endpoint=Bodies(one_second), spec=small_spec(values=1, repeats=3, sampling=sampling), concurrency=1)
+        Bodies.bodies.clear()
+        await rig.run()
+        cells = rig.plan.cells.size
+        assert sent * cells == Bodies.bodies
+
+    run_virtual(main())

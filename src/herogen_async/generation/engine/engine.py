@@ -32,7 +32,7 @@ from herogen_async.generation.journal import Journal, Written, failure_line, row
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
-from herogen_async.specs.plan import Call, Plan
+from herogen_async.specs.plan import Call, Plan, seeds_of
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 DISK_PATIENCE_S = 30.0
@@ -154,11 +154,14 @@ class Engine:
             group.create_task(self._produce(indices), name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed = self._lane.feed
+        feed, seeds = self._lane.feed, seeds_of(self._plan.spec)
         for count, index in enumerate(indices, start=1):
             call = self._plan.call(index)
             size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-            if not await feed.put(PendingCall(call, Request(call.prompt, call.system), size)):
+            request = Request(call.prompt, call.system)
+            if seeds is not None:
+                request.body = {seeds.name: seeds.of(call.repeat)}
+            if not await feed.put(PendingCall(call, request, size)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)

@@ -4,5 +4,19 @@ from herogen_async.specs.plan.calls import Call, Plan
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.lineage import Era, Lineage
+from herogen_async.specs.plan.seeds import Seeds, repeats_in_words, seeds_of
 
-__all__ = ["Call", "Era", "Estimate", "Estimator", "IndexSet", "Lineage", "Observed", "Plan", "mean_prompt_tokens"]
+__all__ = [
+    "Call",
+    "Era",
+    "Estimate",
+    "Estimator",
+    "IndexSet",
+    "Lineage",
+    "Observed",
+    "Plan",
+    "Seeds",
+    "mean_prompt_tokens",
+    "repeats_in_words",
+    "seeds_of",
+]
