@@ -211,9 +211,13 @@ class BadAnswer(RetryableError):
 
 
 class RowRefused(EndpointError):
-    """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up."""
+    """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up.
+
+    `may_be_run`: nothing says that it is about the row; where many rows in a row meet it, it is the run's.
+    """
 
     kind = "refused"
+    may_be_run: bool = False
 
 
 class NoAnswer(EndpointError):
@@ -241,7 +245,7 @@ class InternalFault(EndpointError):
 class EndpointRefused(EndpointError):
     """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL; `park_reason` is which.
 
-    `may_be_row`: a 403 or 404 that does not say what it is about; a firewall may have met one prompt. A day's limit
+    `may_be_row`: it does not say for certain that it is about all; a firewall may have met one prompt. A day's limit
     comes back by itself, in `retry_after_s` seconds where the server says so.
     """
 

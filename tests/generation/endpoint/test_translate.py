@@ -250,6 +250,8 @@ def test_any_known_request_id_header_is_read(header: str) -> None:
         openai_error(KEY, "x", kind=KEY),
         {"error": KEY},
         {"detail": KEY},
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", KEY], "msg": KEY}]},
+        {"message": f"unknown parameter: '{KEY}'"},
         {"message": KEY},
         KEY.encode(),
         [KEY],
@@ -260,7 +262,7 @@ def test_any_known_request_id_header_is_read(header: str) -> None:
 def test_a_key_echoed_by_the_server_is_hidden(status: int, body: object) -> None:
     """A key echoed in any part of an error body appears in no error text, code or repr."""
     error = raised_by(status, body)
-    assert KEY not in f"{error!r} {error.message} {error.code}"
+    assert KEY not in f"{error!r} {error.message} {error.code} {error.fix}"
     if status == 200:
         for chat in (False, True):
             with pytest.raises(EndpointError) as raised:
@@ -673,3 +675,184 @@ def test_what_parks_a_run_is_a_reason_that_code_can_tell(status: int, body: obje
     refused = raised_by(status, body)
     assert isinstance(refused, EndpointRefused)
     assert reason is refused.park_reason
+
+
+# -- what is refused, and what is to be changed ----------------------------------------------------------------
+
+_EXTRA = "Extra inputs are not permitted"
+_AT_PENALTY = {"type": "extra_forbidden", "loc": ["body", "frequency_penalty"], "msg": _EXTRA, "input": 0}
+REFUSED_PARTS: list[tuple[str, int, object, str]] = [
+    ("fastapi: a parameter", 422, {"detail": [_AT_PENALTY]}, "`frequency_penalty`"),
+    ("fastapi: one of the spec's own", 422, {"detail": [{**_AT_PENALTY, "loc": ["body", "min_p"]}]}, "`min_p`"),
+    ("fastapi: no body in front", 422, {"detail": [{**_AT_PENALTY, "loc": ["top_k"]}]}, "`top_k`"),
+    ("fastapi: a range", 422, {"detail": [{"type": "less_than", "loc": ["body", "max_tokens"]}]}, "`max_tokens`"),
+    ("fastapi: wants chat", 422, {"detail": [{"type": "missing", "loc": ["body", "messages"]}]}, "--endpoint chat"),
+    ("fastapi: wants a prompt", 422, {"detail": [{"type": "missing", "loc": ["body", "prompt"]}]}, "completions"),
+    ("fastapi: a role", 422, {"detail": [{"type": "enum", "loc": ["body", "messages", 0, "role"]}]}, "`system`"),
+    ("fastapi: a header", 422, {"detail": [{"type": "missing", "loc": ["header", "authorization"]}]}, "OPENAI_API_KEY"),
+    ("fastapi: the query", 422, {"detail": [{"type": "missing", "loc": ["query", "api-version"]}]}, "--base-url"),
+    ("mistral", 422, {"object": "error", "message": {"detail": [_AT_PENALTY]}, "type": "x"}, "`frequency_penalty`"),
+    ("inside an error", 400, {"error": {"message": "no", "detail": [_AT_PENALTY]}}, "`frequency_penalty`"),
+    (
+        "vllm: the list as a text",
+        400,
+        openai_error(
+            400, f"[{{'type': 'extra_forbidden', 'loc': ('body', 'min_p'), 'msg': '{_EXTRA}'}}]", "BadRequest"
+        ),
+        "`min_p`",
+    ),
+    (
+        "pydantic as a text",
+        400,
+        openai_error(None, f"1 validation error for CompletionRequest\ntop_k\n  {_EXTRA} [type=extra_forbidden]"),
+        "`top_k`",
+    ),
+    ("openai, of old", 400, openai_error(None, "Unrecognized request argument supplied: top_k"), "`top_k`"),
+    ("openai", 400, openai_error(None, "Unknown parameter: 'my_own_thing'."), "`my_own_thing`"),
+    (
+        "openai: another name",
+        400,
+        openai_error(
+            "unsupported_parameter",
+            "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+            param="max_tokens",
+        ),
+        "write `max_completion_tokens` instead of `max_tokens`",
+    ),
+    ("openai: a role", 400, openai_error("unsupported_value", param="messages[0].role"), "`system`"),
+    (
+        "google",
+        400,
+        openai_error(400, 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'),
+        "`seed`",
+    ),
+    ("google: no system", 400, openai_error(400, "Developer instruction is not enabled for models/x"), "`system`"),
+    ("groq", 400, openai_error(None, "property 'logprobs' is unsupported"), "`logprobs`"),
+    ("anthropic", 400, openai_error(None, "`temperature` is deprecated for this model."), "`temperature`"),
+    (
+        "litellm",
+        400,
+        openai_error("400", "x does not support parameters: {'presence_penalty': 0}"),
+        "`presence_penalty`",
+    ),
+    ("xai", 400, {"code": "x", "error": "Model m does not support parameter presencePenalty."}, "`presence_penalty`"),
+    ("bedrock", 400, {"message": "Malformed input request: #: extraneous key [top_k] is not permitted"}, "`top_k`"),
+    ("tgi", 422, {"error": "Input validation error: `top_p` must be > 0.0 and < 1.0"}, "`top_p`"),
+    ("vllm: a chat template", 400, openai_error(400, "System role not supported"), "`system`"),
+    (
+        "mistral: a chat template",
+        400,
+        openai_error(400, "Conversation roles must alternate user/assistant"),
+        "`system`",
+    ),
+    ("litellm: no budget", 400, openai_error("400", "Budget has been exceeded!", "budget_exceeded"), "budget"),
+    ("a budget in words", 400, openai_error(None, "ExceededBudget: key over budget"), "top it up"),
+    ("anthropic: no credit", 400, openai_error(None, "Your credit balance is too low"), "top it up"),
+    (
+        "fireworks: no money",
+        412,
+        {"error": "Account x is suspended, pay the invoice. Account is suspended"},
+        "top it up",
+    ),
+    ("lm studio", 400, {"error": "No models loaded. Please load a model in the developer page"}, "load a model"),
+    ("lm studio, newer", 404, openai_error("model_not_found", "No models loaded", param="model"), "load a model"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "named"), [row[1:] for row in REFUSED_PARTS], ids=[row[0] for row in REFUSED_PARTS]
+)
+def test_the_fix_names_what_is_to_be_changed(status: int, body: object, named: str) -> None:
+    """A refusal of what every row is sent with parks the run, and its fix names the part."""
+    error = raised_by(status, body)
+    assert isinstance(error, EndpointRefused), error.message
+    assert error.fix is not None
+    assert named in error.fix
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": [{"type": "string_too_long", "loc": ["body", "prompt"], "msg": "too long"}]},
+        {"detail": [{"type": "value_error", "loc": ["body", "messages", 0, "content"], "msg": "no"}]},
+        {"detail": "The sentence is not allowed"},
+        openai_error(None, "'max_tokens' must be below 17 here", param="max_tokens"),
+        openai_error(None, "max_tokens must be below 17 for a prompt of this length"),
+        openai_error(None, "This request is not supported"),
+    ],
+)
+def test_what_is_refused_of_one_prompt_is_its_row_s(body: object) -> None:
+    """A complaint about the prompt itself, or about what its length leaves, fails the row."""
+    assert isinstance(raised_by(400, body), RowRefused)
+
+
+def test_a_sentence_alone_may_have_been_quoted_from_a_prompt() -> None:
+    """What a field of its own names is the server's; a sentence may hold one row's prompt."""
+    sure = raised_by(422, {"detail": [_AT_PENALTY]})
+    unsure = raised_by(400, {"error": "bad text: 'they say that temperature must be low'"})
+    assert isinstance(sure, EndpointRefused)
+    assert isinstance(unsure, EndpointRefused)
+    assert (False, True) == (sure.may_be_row, unsure.may_be_row)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_no_sentence_makes_a_servers_trouble_a_refusal(status: int) -> None:
+    """A server that fails or is asked too fast may say anything: it is waited for."""
+    assert isinstance(raised_by(status, openai_error(None, "the seed is not supported")), RetryableError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 405, 406, 415, 426, 501])
+def test_a_wrong_method_or_place_may_be_one_row_s(status: int) -> None:
+    """A gateway may send one prompt elsewhere: others are asked before all of them are held to be refused."""
+    error = raised_by(status, b"")
+    assert isinstance(error, EndpointRefused)
+    assert error.may_be_row
+
+
+def test_a_redirection_says_where_it_leads() -> None:
+    """The place is named, without what follows the question mark: a secret may stand there."""
+    error = raised_by(302, b"", {"location": "https://portal.example/login?token=abc"})
+    assert "https://portal.example/login" in error.message
+    assert "abc" not in error.message
+
+
+PAGES: list[tuple[str, int, bytes, Mapping[str, str], type[EndpointError], str]] = [
+    ("cloudflare", 403, b"<!DOCTYPE html><title>Just a moment...</title>", {}, EndpointRefused, "challenge"),
+    ("of old", 503, b"<html><h1>Checking your browser</h1></html>", {}, EndpointRefused, "challenge"),
+    ("by its header", 403, b"<html></html>", {"cf-mitigated": "challenge"}, EndpointRefused, "challenge"),
+    ("a proxy's login", 407, b"<html><title>Squid</title></html>", {}, EndpointRefused, "HTTPS_PROXY"),
+    ("a proxy, forbidden", 403, b"<html><p>Blocked by your web filter</html>", {}, EndpointRefused, "proxy"),
+    ("a proxy, unavailable", 503, b"<html><p>Generated by squid</html>", {}, ServerFault, "proxy"),
+    ("a portal", 511, b"<html><title>Welcome to the hotel</title></html>", {}, EndpointRefused, "HTTPS_PROXY"),
+    ("a login", 403, b"<html><title>Sign in</title></html>", {}, EndpointRefused, "login page"),
+    ("anything", 404, b"\xef\xbb\xbf <html><title>Not here</title></html>", {}, EndpointRefused, "--base-url"),
+    ("a wrong method", 405, b"<html><h1>Method Not Allowed</h1></html>", {}, EndpointRefused, "web page"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind", "named"), [row[1:] for row in PAGES], ids=[row[0] for row in PAGES]
+)
+def test_a_page_instead_of_an_api_is_called_one(
+    status: int, body: bytes, headers: Mapping[str, str], kind: type[EndpointError], named: str
+) -> None:
+    """Whatever status a web page comes with, the error says that it is one, and the fix who shows it."""
+    error = raised_by(status, body, headers)
+    assert kind is type(error)
+    assert "web page" in error.message
+    assert error.fix is not None
+    assert named in error.fix
+
+
+def test_a_gateways_own_page_is_the_servers_trouble() -> None:
+    """nginx answers a 502 with a page, too: that is waited for, and no address is wrong."""
+    error = raised_by(502, b"<html><head><title>502 Bad Gateway</title></head></html>")
+    assert (ServerFault, None) == (type(error), error.fix)
+    assert "502 Bad Gateway" in error.message
+
+
+def test_a_hostile_message_takes_no_time() -> None:
+    """No message makes the search for a parameter's name take longer than it is worth."""
+    for hostile in ("a" * 100_000, "invalid " * 20_000, "x.[" * 40_000, "loc: body " * 10_000, "<html" * 20_000):
+        raised_by(400, openai_error(None, hostile))
+        raised_by(400, hostile.encode())

@@ -1,14 +1,10 @@
-"""The one translation of what a server says into this package's errors. Pure: (status, headers, body) -> error.
-
-Codes and statuses: OpenAI's error reference and its rate-limit guide; vLLM, llama.cpp, Azure and LiteLLM as observed.
-"""
+"""The one translation of what a server says into this package's errors. Pure: (status, headers, body) -> error."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from herogen_async.core import codec
@@ -18,18 +14,20 @@ from herogen_async.core.errors import (
     EndpointError,
     EndpointRefused,
     NoAnswer,
-    ParkReason,
     RateLimited,
     RowRefused,
     ServerFault,
 )
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.endpoint.error_words import ErrorWords, body_text, error_words_in
 from herogen_async.generation.endpoint.finish_reasons import is_cut, is_failure, is_filtered
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
+from herogen_async.generation.endpoint.meanings import FILTERS, meaning_of, meaning_of_page
 from herogen_async.generation.endpoint.message import Said, plain_text, said_in
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.usage import usage_from
+from herogen_async.generation.endpoint.web_page import web_page_in
 
 # A server's own words become keys of counters that live as long as the run.
 _WORD_LIMIT = 64  # characters
@@ -42,103 +40,6 @@ _LONGEST_WAIT_S = 86_400.0  # a week in a sentence is no rate limit's wait
 
 _OTHER_MODEL = "the model answers with nothing: try another prompt or --model"
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """An error body's words, in whichever shape they came. `number` is a code that is a number."""
-
-    message: str
-    code: str | None = None
-    kind: str | None = None
-    param: str | None = None
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """What a non-answer means when its status, code, named parameter, or words (at one status) fit."""
-
-    error: type[EndpointError]
-    fix: str | None = None
-    statuses: Container[int] = ()
-    codes: str = ""
-    params: Container[str] = ()
-    words: tuple[int, str] | None = None
-    park_reason: ParkReason = ParkReason.REQUEST_REFUSED
-
-    def fits(self, status: int, said: _Said) -> bool:
-        if status in self.statuses or said.param in self.params:
-            return True
-        if any(re.fullmatch(self.codes, code) for code in (said.code, said.kind) if code):
-            return True
-        return (
-            self.words is not None
-            and self.words[0] == status
-            and bool(re.search(self.words[1], said.message, re.IGNORECASE))
-        )
-
-
-_FILTERS = "content_filter|content_policy_violation|ResponsibleAIPolicyViolation"
-# The first that fits counts; a refusal that fits none is about its row.
-_MEANINGS = (
-    _Meaning(
-        EndpointRefused,
-        "the account has no credit or quota left: top it up",
-        park_reason=ParkReason.QUOTA,
-        statuses={402},
-        codes=r"insufficient_quota|credit_balance_exhausted|billing_(not_active|hard_limit_reached)"
-        r"|organization_usage_limit_exceeded|\w+_spend_limit_exceeded",
-    ),
-    # OpenRouter's moderation answers 403, and says why in words alone.
-    _Meaning(
-        RowRefused,
-        codes=_FILTERS,
-        words=(403, r"flagged|moderation|content (policy|filter)"),
-    ),
-    # A wrong key is a 400 at xAI and Google.
-    _Meaning(
-        EndpointRefused,
-        "check the key in OPENAI_API_KEY and its permissions",
-        park_reason=ParkReason.KEY_REFUSED,
-        statuses={401, 403, 407},
-        words=(400, r"\bapi[ _-]?key\b"),
-    ),
-    # An unknown model is a 400 at vLLM's older versions, OpenRouter and LiteLLM.
-    _Meaning(
-        EndpointRefused,
-        "check --model and --base-url (it usually ends in /v1)",
-        park_reason=ParkReason.NOT_FOUND,
-        statuses={404, 410},
-        words=(400, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown) model"),
-    ),
-    # Every row is sent with these. `max_tokens` is not among them: a long prompt can make it too large.
-    _Meaning(
-        EndpointRefused,
-        "this model does not accept the spec's request: change `sampling` or --model",
-        codes="unsupported_value|unsupported_parameter|unknown_parameter|model_not_found",
-        params={"model", "temperature", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed"},
-    ),
-    _Meaning(
-        EndpointRefused,
-        "that URL does not serve this: check --base-url",
-        park_reason=ParkReason.NOT_FOUND,
-        statuses={*range(300, 400), 405, 406, 415, 426, 501},
-    ),
-    # Larger than what a whole minute (or day) allows: no waiting makes it smaller.
-    _Meaning(RowRefused, words=(429, r"\brequest (is )?too large\b|\btokens must be reduced\b")),
-    _Meaning(
-        EndpointRefused,
-        "the day's limit is used up: continue after it resets",
-        park_reason=ParkReason.DAY_LIMIT,
-        words=(429, r"\bper[ _-]?day\b|PerDay|\bdaily\b"),
-    ),
-    # `slow_down` comes as a 503, too: the pace is wrong, not the server.
-    _Meaning(RateLimited, statuses={429}, codes="slow_down"),
-    # 424: Hugging Face's word for a failed generation. 425 and 499 come from proxies that let go of a call.
-    _Meaning(ServerFault, statuses={408, 409, 424, 425, 499, *range(500, 1000)}),
-    _Meaning(BadAnswer, statuses=range(300)),
-)
 
 
 def completion_from(
@@ -181,13 +82,17 @@ def completion_from(
 
 def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redactor) -> EndpointError:
     """The error that a non-answer means. A 200 may hold one, with its status as the code: OpenRouter's way."""
-    said = _server_words(body)
+    page = web_page_in(status, header, body)
+    said = error_words_in(body) if page is None else ErrorWords(f"a web page instead of an answer: {page.title!r}")
+    if said.param is not None:  # it stands in a fix
+        said = replace(said, param=redact.excerpt(said.param)[:_WORD_LIMIT])
     in_disguise = status < 300 and 400 <= (said.number or 0) < 600
     meant = said.number or status if in_disguise else status
-    meaning = _meaning(meant, said)
+    meaning = meaning_of(meant, said) if page is None else meaning_of_page(meant, page)
     code = redact.excerpt(_code(said) or "") or None
+    words = redact.excerpt(said.message) or _where_to(header, redact) or "no message"
     error = meaning.error(
-        f"HTTP {status}{f' ({code})' if code else ''}: {redact.excerpt(said.message) or 'no message'}",
+        f"HTTP {status}{f' ({code})' if code else ''}: {words}",
         status=status,
         code=code,
         request_id=request_id_from(header, redact),
@@ -195,7 +100,9 @@ def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redact
     )
     if isinstance(error, EndpointRefused):
         error.park_reason = meaning.park_reason
-        error.may_be_row = meant == 403 or (meant == 404 and not _names_the_model(said))
+        error.may_be_row = meaning.may_be_other
+    if isinstance(error, RowRefused):
+        error.may_be_run = meaning.may_be_other
     if isinstance(error, RateLimited | ServerFault | EndpointRefused):
         error.retry_after_s = retry_after_s(header)
     if isinstance(error, RateLimited | EndpointRefused) and error.retry_after_s is None:
@@ -231,35 +138,6 @@ def request_id_from(header: HeaderLookup, redact: Redactor) -> str | None:
     return None
 
 
-def _meaning(status: int, said: _Said) -> _Meaning:
-    return next((meaning for meaning in _MEANINGS if meaning.fits(status, said)), _Meaning(RowRefused))
-
-
-def _names_the_model(said: _Said) -> bool:
-    return said.code == "model_not_found" or said.param == "model" or bool(re.search(r"(?i)\bmodel\b", said.message))
-
-
-def _server_words(body: bytes) -> _Said:
-    """The words of an error body, in the shapes that servers use; the body itself when it is none of them."""
-    try:
-        data = codec.loads(body)
-    except ValueError:
-        return _Said(_text(body))
-    if isinstance(data, list) and len(data) == 1:  # Google's way
-        data = data[0]
-    error: Any = data.get("error", data) if isinstance(data, dict) else data
-    if not isinstance(error, dict):
-        return _Said(error if isinstance(error, str) else _text(body))
-    code, message = error.get("code"), error.get("message") or error.get("detail")
-    return _Said(
-        message if isinstance(message, str) else _text(body),
-        code=_string(code),
-        kind=_string(error.get("type")),
-        param=_string(error.get("param")),
-        number=code if type(code) is int else None,
-    )
-
-
 def _first_choice(data: Any) -> dict[str, Any]:
     choices = data.get("choices") if isinstance(data, dict) else None
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
@@ -273,7 +151,7 @@ def _require_success(choice: dict[str, Any], finish_reason: str | None, header: 
     error = dict(said) if isinstance(said, dict) else {"message": said} if isinstance(said, str) else {}
     error.setdefault("message", f"the answer failed: finish_reason {choice.get('finish_reason')!r}")
     meant = error_from(200, header, codec.dumps({"error": error}), redact=redact)
-    by_filter = error.get("code") == 403 or re.fullmatch(_FILTERS, meant.code or "")
+    by_filter = error.get("code") == 403 or re.fullmatch(FILTERS, meant.code or "")
     if by_filter if isinstance(meant, RowRefused) else not isinstance(meant, BadAnswer):
         raise meant
     raise error_from(200, header, codec.dumps({"error": {**error, "code": 502}}), redact=redact)
@@ -320,7 +198,7 @@ def _instead_of_text(
         return ""
     wanted = "choices[0].message.content" if chat else "choices[0].text"
     raise BadAnswer(
-        f"an answer without text: no {wanted} in {redact.excerpt(_text(body))!r}",
+        f"an answer without text: no {wanted} in {redact.excerpt(body_text(body))!r}",
         request_id=request_id,
         fix=_OTHER_MODEL
         if said is not None
@@ -329,18 +207,22 @@ def _instead_of_text(
 
 
 def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:
-    start = _text(body).lstrip()
-    if start[:1] == "<":
-        what, fix = (
-            "an HTML page instead of JSON",
-            "a web page answers there: check --base-url (it usually ends in /v1)",
-        )
-    else:
-        what, fix = "something other than JSON", None
-    return BadAnswer(f"{what}: {redact.excerpt(start)[:120]!r}", request_id=request_id_from(header, redact), fix=fix)
+    page = web_page_in(200, header, body)
+    what = "something other than JSON" if page is None else "an HTML page instead of JSON"
+    return BadAnswer(
+        f"{what}: {redact.excerpt(body_text(body).lstrip())[:120]!r}",
+        request_id=request_id_from(header, redact),
+        fix=None if page is None else page.fix,
+    )
 
 
-def _code(said: _Said) -> str | None:
+def _where_to(header: HeaderLookup, redact: Redactor) -> str | None:
+    """Where a redirection leads, without what follows a `?`: that may hold a secret."""
+    target = (header("location") or "").partition("?")[0].partition("#")[0]
+    return f"it redirects to {redact.excerpt(target)!r}" if target else None
+
+
+def _code(said: ErrorWords) -> str | None:
     """The word that says most: some repeat the status as the code, and `slow_down` is told apart from other 429s."""
     if said.kind == "slow_down" or (said.code is not None and said.code.isdigit()):
         return said.kind or said.code
@@ -349,13 +231,9 @@ def _code(said: _Said) -> str | None:
 
 def _wait_in(body: bytes) -> float | None:
     """Seconds that a 429's text asks to wait, where its headers say nothing."""
-    found = _WAIT.search(_text(body))
+    found = _WAIT.search(body_text(body))
     seconds = None if found is None else duration_s(found[1].strip().lower())
     return seconds if seconds is not None and seconds <= _LONGEST_WAIT_S else None
-
-
-def _text(body: bytes) -> str:
-    return body[:4000].decode("utf-8", "replace")
 
 
 def _string(value: Any) -> str | None:
