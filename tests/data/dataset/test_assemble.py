@@ -131,7 +131,7 @@ def test_keep_leaves_truncated_answers_as_they_are_and_warns(tmp_path: Path) -> 
     written_run(tmp_path, *CUT_OFF)
     assembled = assemble(tmp_path, truncated="keep")
     assert [text for text, _ in CUT_OFF[:6]] == completions(assembled)
-    assert any("5 completions kept although truncated" in warning for warning in assembled.warnings)
+    assert any("4 completions kept although truncated" in warning for warning in assembled.warnings)
 
 
 def test_duplicates_are_kept_by_default(tmp_path: Path) -> None:

@@ -68,6 +68,18 @@ def test_datasets_loads_each_folder_with_its_splits_and_nothing_besides(
     assert {"prompt": "20, man ->", "completion": f" {HAZARD} END"} == whole["train"][0]
 
 
+def test_datasets_loads_thoughts_that_have_a_field(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+    """Also where the first rows have none: every row has the field."""
+    run = WrittenRun(tmp_path / "thinking", small_spec(), settings=Settings(limit=4))
+    run.write(run.answer(index, f"Hero {index}.", reasoning="hm" if index > 1 else None) for index in range(4))
+    del assembled  # for its environment
+    for name in ("messages", "prompt-completion", "parquet"):
+        found = loaded(assemble(run.path, format=name, reasoning="field").folder, tmp_path / "cache")["train"]
+        rows = [row["messages"][1] if name == "messages" else row for row in found]
+        field = "reasoning_content" if name == "messages" else "reasoning"
+        assert ["", "", "hm", "hm"] == [row[field] for row in rows], name
+
+
 def test_pandas_reads_lines_pairs_and_tables(assembled: Callable[..., Assembled], tmp_path: Path) -> None:
     """pandas reads the JSONL, CSV and Parquet files with equal text, whole-number columns and UTC times."""
     pandas = pytest.importorskip("pandas")

@@ -167,6 +167,10 @@ def test_a_whole_run_without_finish_reasons_says_what_keeps_it(tmp_path: Path) -
     assembled = assemble(tmp_path)
     assert not any("truncated:" in line for line in assembled.lines())
     assert assembled.next.endswith("--truncated keep")
+    kept = assemble(tmp_path, truncated="keep")
+    assert 1 == kept.written
+    assert any("1 completion kept without a finish reason" in warning for warning in kept.warnings)
+    assert not any("although truncated" in warning for warning in kept.warnings)
 
 
 @pytest.mark.parametrize("text", [" \n\u200b", "\ufeff", "\u3164\u2800"])

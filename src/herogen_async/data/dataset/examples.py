@@ -39,9 +39,9 @@ class Item:
 class ExampleCount:
     """Counts of a run's rows: `written` to the data set; the others were left out for the named reason.
 
-    Of those written, `not_stopped` were truncated and `trimmed` were shortened to a full sentence. `dropped` counts the
-    rows left out by request, each under its first kind. `thoughts` are the rows
-    with a model's thoughts, written or not.
+    Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
+    shortened to a full sentence. `dropped` counts the rows left out by request, each under its first kind. `thoughts`
+    are the rows with a model's thoughts, written or not.
     """
 
     written: int = 0
@@ -51,6 +51,7 @@ class ExampleCount:
     empty: int = 0
     no_full_sentence: int = 0
     not_stopped: int = 0
+    unknown: int = 0
     thoughts: int = 0
     cut_off: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -66,6 +67,7 @@ class ExampleCount:
         """Count a row of the data set."""
         self.written += 1
         self.not_stopped += not is_stop(item.row["finish_reason"])
+        self.unknown += not item.row["finish_reason"]
         self.trimmed += is_shortened(item)
         self.separator_inside += item.pair.holds_separator
         self.ending_inside += item.pair.holds_ending

@@ -243,8 +243,11 @@ class Assembled:
             ),
             f"{counted(count.ending_inside, 'completion')} with the ending {how.ending!r} inside, kept: they teach the "
             "model to stop early": count.ending_inside and how.ending,
-            f"{counted(count.not_stopped, 'completion')} kept although truncated": (
-                count.not_stopped if self.truncated == "keep" else 0
+            f"{counted(count.not_stopped - count.unknown, 'completion')} kept although truncated": (
+                count.not_stopped - count.unknown if self.truncated == "keep" else 0
+            ),
+            f"{counted(count.unknown, 'completion')} kept without a finish reason: some may be truncated": (
+                count.unknown if self.truncated == "keep" else 0
             ),
             f"{truncated:,} of {state.rows:,} answers are truncated and left out: --truncated trim keeps "
             "their full sentences": 5 * truncated > state.rows and count.written,
