@@ -27,13 +27,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_Popen = subprocess.Popen  # a test may put something else in its place, and fail meanwhile
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A child that a failed test leaves would warn, and fail, in whichever test the collector comes upon it."""
     report = yield
     if report.failed:
         for each in gc.get_objects():
-            if issubclass(type(each), subprocess.Popen) and each.returncode is None:
+            if issubclass(type(each), _Popen) and each.returncode is None:
                 each.kill()
                 each.communicate()
     return report

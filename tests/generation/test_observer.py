@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+import herogen_async
+from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
-from herogen_async.generation.observer import SILENT, CallEnded, Guarded, Observer, hears
+from herogen_async.generation.observer import SILENT, CallEnded, Guarded, Observer, hears, observer_of
 from herogen_async.generation.session import Watch
 
 
@@ -64,3 +70,37 @@ def test_a_watch_is_an_observer_made_of_callbacks() -> None:
     watch.weights(progress)
     assert ["a sentence", progress] == heard
     assert isinstance(watch, Observer)
+
+
+class _Half:
+    """Has one of the methods, and inherits from nothing that has the others."""
+
+    def call_ended(self, record: CallEnded, /) -> None:
+        del record
+
+
+@pytest.mark.parametrize(
+    ("watch", "fix"), [(print, "inherits from Observer"), (_Half(), "inherits from Observer"), (_Calls, "_Calls()?")]
+)
+def test_what_is_no_observer_is_refused_before_anything_is_paid(watch: Any, fix: str, tmp_path: Path) -> None:
+    """By a run, a query and a fine-tune, in one sentence: no AttributeError from within."""
+    calls: list[Any] = [
+        lambda: herogen_async.run(base_url="http://127.0.0.1:9/v1", model="m", run=tmp_path / "r", watch=watch),
+        lambda: herogen_async.query("m", "hi", base_url="http://127.0.0.1:9/v1", watch=watch),
+        lambda: herogen_async.finetune(tmp_path / "rows.jsonl", watch=watch),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="watch can't be ") as refused:
+            call()
+        assert fix in (refused.value.fix or "")
+    assert not (tmp_path / "r").exists()
+
+
+def test_whatever_has_all_the_methods_is_an_observer() -> None:
+    """Also where it inherits from nothing, or its methods are attributes of its own."""
+    heard: list[object] = []
+    methods = dict.fromkeys(("call_started", "call_ended", "state", "notice", "weights"), heard.append)
+    watch: Any = SimpleNamespace(**methods)
+    assert watch is observer_of(watch)
+    assert hears(watch, "call_ended")
+    assert SILENT is observer_of(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.report import (
+    GivenFigures,
     Remembered,
     RunReport,
     SessionMoment,
@@ -54,6 +55,15 @@ def test_the_keys_of_json_are_those_of_release_0_1_0() -> None:
     """Scripts read them by name, people by place."""
     assert KEYS.split() == list(RunReport("r", "done").as_dict())
     assert KEYS.split() == list(live_report({"run": "r"}, _moment(), RunReport).as_dict())
+
+
+def test_what_nobody_counts_is_given_by_each_who_reports() -> None:
+    """By its name in the report; a running session and a folder give the same, so neither can leave one out."""
+    told = RunReport("r", "done").as_dict()
+    assert {each.name for each in fields(GivenFigures)} <= set(told)
+    given = GivenFigures("r", 4, "m", "chat", "http://here/v1", 0.5, 2.0)
+    report = live_report(given.by_name(), _moment(), RunReport)
+    assert ("m", 4, 0.5, 2.0) == (report.model, report.grid, report.cost, report.budget)
 
 
 def test_the_keys_on_disk_are_those_of_release_0_1_0() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,3 +62,13 @@ def test_the_meaning_of_a_setting_is_the_table_s() -> None:
     text = " ".join((herogen_async.run.__doc__ or "").split())
     for each in RUN_SETTINGS.values():
         assert each.help in text
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=[each.__name__ for each in FUNCTIONS])
+def test_help_shows_types_and_not_names_of_ours(function: Callable[..., Any]) -> None:
+    """What an alias of ours stands for is what a reader can give."""
+    signature = inspect.signature(function)
+    shown = [str(each.annotation) for each in signature.parameters.values()] + [str(signature.return_annotation)]
+    names = {name for text in shown for name in re.findall(r"\w+", text)}
+    ours = {"FilePath", "QuestionLike", "QuestionsLike", "RunPath", "SpecSource"}
+    assert set() == {name for name in names if name.startswith("_")} | (names & ours)

@@ -14,8 +14,9 @@ leaves (`kept`); pages between the two are dirty. What may happen, all from one 
 - clean pages leave the cache: then what is seen is what the disk has;
 - another thread in the middle of a sync: `beside` is called there.
 
-One mercy: bytes of a page that were synced before and not written since are never garbled ("powersafe overwrite", as
-SQLite takes it); nobody could append to a file without it.
+Two mercies. Bytes of a page that were synced before and not written since are never garbled ("powersafe overwrite", as
+SQLite takes it); nobody could append to a file without it. And no block is lost for good by a refused sync in the midst
+of which the process ends: nobody could know of it.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class SimulatedDisk:
             beside = None
         if node.refused and fate is None:
             node.refused, fate = False, OSError(errno.EIO, "an earlier write was refused")
-        dirty, size = node.dirty, len(node.seen)
+        dirty, size, unwritten = node.dirty, len(node.seen), set(node.unwritten)
         if fate is None:
             self._store(node, dirty, size)
             node.dirty = []
@@ -158,7 +159,11 @@ class SimulatedDisk:
                 self._forsake(node, [span for span in dirty if span not in part])
                 node.dirty = []
         if beside is not None:
-            beside()
+            try:
+                beside()
+            except Crash:
+                node.unwritten = unwritten  # the second mercy
+                raise
         if fate is not None:
             raise fate
 

@@ -66,7 +66,7 @@ USAGE_ERROR = 2  # typer's own exit code for a command line that it can't read
 
 
 def main() -> None:
-    """The program `herogen-async`. Exit codes: 0 done, 1 rows given up, 2 wrong input, 3 parked, 4 damage, 130."""
+    """The program `herogen-async`. Exit codes: 0 done, 1 rows failed, 2 wrong input, 3 parked, 4 damage, 130."""
     open_closed_streams()
     Printed.json = False
     try:

@@ -211,7 +211,7 @@ class BadAnswer(RetryableError):
 
 
 class RowRefused(EndpointError):
-    """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it is given up.
+    """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it fails.
 
     `may_be_run`: nothing says that it is about the row; where many rows in a row meet it, it is the run's.
     """
@@ -221,7 +221,7 @@ class RowRefused(EndpointError):
 
 
 class NoAnswer(EndpointError):
-    """The model thought, and gave no answer. It was paid for, and would end the same way again: the row is given up.
+    """The model thought, and gave no answer. It was paid for, and would end the same way again: the row fails.
 
     `answer` is what it gave, under the names of a row: `reasoning`, `extra`, `finish_reason`, `model`, `usage`.
     """
@@ -231,13 +231,13 @@ class NoAnswer(EndpointError):
 
 
 class RowDeadline(EndpointError):
-    """All attempts of this row together took longer than a row may: it is given up."""
+    """All attempts of this row together took longer than a row may: it fails."""
 
     kind = "deadline"
 
 
 class InternalFault(EndpointError):
-    """A mistake of this program met this row: it is given up and told, the rows in flight beside it are kept."""
+    """A mistake of this program met this row: it fails and is told, the rows in flight beside it are kept."""
 
     kind = "internal"
 

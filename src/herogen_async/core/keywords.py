@@ -48,8 +48,9 @@ def shows_keywords(options: type, meanings: Mapping[str, str] | None = None) -> 
     def decorate(function: F) -> F:
         found = keywords_of(options, meanings or {})
         signature = inspect.signature(function)
+        hints = get_type_hints(function)  # what an alias stands for, not its name here
         own = [
-            each.replace(annotation=_Shown(_type_text(each.annotation)))
+            each.replace(annotation=_Shown(_type_text(hints[each.name])))
             for each in signature.parameters.values()
             if each.kind is not each.VAR_KEYWORD
         ]
@@ -60,7 +61,7 @@ def shows_keywords(options: type, meanings: Mapping[str, str] | None = None) -> 
             for name, (kind, _) in found.items()
         ]
         vars(function)["__signature__"] = signature.replace(
-            parameters=[*own, *keywords], return_annotation=_Shown(_type_text(signature.return_annotation))
+            parameters=[*own, *keywords], return_annotation=_Shown(_type_text(hints["return"]))
         )
         lines = [_line(name, meaning) for name, (_, meaning) in found.items()]
         function.__doc__ = "\n".join(

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from herogen_async.core.errors import EndpointError
+from herogen_async.core.errors import EndpointError, InputError
+from herogen_async.core.likeness import shown
 
 if TYPE_CHECKING:  # whoever only watches (a command, before it knows that there is work) loads no endpoint
     from herogen_async.generation.endpoint import Completion
@@ -66,9 +67,27 @@ class Observer(Generic[Record_contra, Report_contra]):
 SILENT: Observer[object, object] = Observer()  # nobody is told
 
 
+def observer_of(
+    watch: Observer[Record_contra, Report_contra] | None,
+) -> Observer[Record_contra, Report_contra]:
+    """The observer that a caller names, SILENT for None. InputError for what can't be told everything.
+
+    Called before anything is paid. What has all the methods will do, whatever it inherits from.
+    """
+    if watch is None:
+        return SILENT
+    methods = [name for name in vars(Observer) if not name.startswith("_")]
+    if isinstance(watch, type) or not all(callable(getattr(watch, name, None)) for name in methods):
+        fix = f"did you mean {watch.__name__}()?" if isinstance(watch, type) and issubclass(watch, Observer) else None
+        raise InputError(
+            f"watch can't be {shown(watch)}", fix=fix or "give an object of a class that inherits from Observer"
+        )
+    return watch
+
+
 def hears(observer: Observer[Record_contra, Report_contra], method: str) -> bool:
     """Whether `observer` does anything in `method`: on the hot path nobody is told who would not listen."""
-    return getattr(type(observer), method) is not getattr(Observer, method)
+    return getattr(type(observer), method, None) is not getattr(Observer, method)
 
 
 class Guarded(Observer[Record_contra, Report_contra]):

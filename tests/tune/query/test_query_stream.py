@@ -287,6 +287,32 @@ def test_p11_a_mistake_of_ours_costs_its_own_question() -> None:
     assert "sk-secret" not in str(outcomes[1].error)
 
 
+def test_of_several_mistakes_none_goes_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is raised, with a note of each that came beside it: not only the last one's side is told."""
+
+    async def ask(number: int) -> Completion:
+        await asyncio.sleep(1)
+        return said(number)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("the clock broke")
+
+    async def questions() -> AsyncIterator[int]:
+        yield 0
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            raise RuntimeError("the questions broke") from None
+
+    asking = in_order(ask, concurrency=1)
+    monkeypatch.setattr(asking._lane, "tick", fail)
+    with pytest.raises(RuntimeError) as raised:
+        run_virtual(asking.run(questions(), lambda _: None))
+    told = [str(raised.value), *raised.value.__notes__]
+    assert 2 == len(told)
+    assert all(any(f"the {which} broke" in line for line in told) for which in ("questions", "clock"))
+
+
 def test_a_question_that_hangs_is_cut_off_and_asked_again() -> None:
     """A deadline that follows the latency holds for questions as it does for rows."""
     tries: dict[int, int] = {}

@@ -185,7 +185,7 @@ class Engine:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
     def failed(self, pending: PendingCall[Call], error: EndpointError, quarantined: str | None) -> None:
-        """The history of a call that is given up is journaled, its last error with it."""
+        """The history of a call that failed is journaled, its last error with it."""
         instead = error.answer if isinstance(error, NoAnswer) else {}
         line = failure_line(
             pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined, instead=instead

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -82,7 +82,7 @@ class InOrder(Generic[Q]):
                 for other in others:
                     other.cancel()
         except BaseExceptionGroup as failed:  # a mistake of ours ends all the others
-            raise _innermost(failed) from None
+            raise _first_of(failed) from None
         if self._raises:
             raise self._raises[0]
 
@@ -172,7 +172,17 @@ class InOrder(Generic[Q]):
         self._news.set()
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the others, with a note of each that came of it or beside it: none goes unseen."""
+    first, *others = _single(group)
+    for each in others:
+        first.add_note(f"and beside it: {type(each).__name__}: {each}")
+    return first
+
+
+def _single(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _single(each)
+        else:
+            yield each

@@ -82,7 +82,7 @@ class Calls(Generic[C]):
                 self._end(worker, late)
 
     def overdue(self, pending: PendingCall[C], at: float) -> RowDeadline | None:
-        """Why `pending` is given up, if its row's time is up at `at`."""
+        """Why `pending` fails, if its row's time is up at `at`."""
         if self._row_s is None or pending.first_s is None or at - max(pending.first_s, self._anew_s) < self._row_s:
             return None
         tries = "1 attempt" if pending.attempt == 1 else f"{pending.attempt} attempts"

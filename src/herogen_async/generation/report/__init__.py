@@ -15,6 +15,7 @@ from herogen_async.generation.report.parts import (
 from herogen_async.generation.report.rates import RateWindow, shares_of
 from herogen_async.generation.report.run_report import (
     SMALL,
+    GivenFigures,
     RunReport,
     finished_state,
     folded_report,
@@ -26,6 +27,7 @@ from herogen_async.generation.report.run_report import (
 
 __all__ = [
     "SMALL",
+    "GivenFigures",
     "RateWindow",
     "Remembered",
     "RunAnswers",

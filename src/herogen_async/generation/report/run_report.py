@@ -41,11 +41,28 @@ class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, Run
         return _EXIT_CODES.get(self.state, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenFigures:
+    """The figures that nobody counts or measures; whoever reports on a session or on a folder knows all of them."""
+
+    run: str
+    grid: int
+    model: str | None
+    endpoint: str | None
+    base_url: str | None
+    cost: float | None
+    budget: float | None
+
+    def by_name(self) -> dict[str, Any]:
+        """As a report takes them."""
+        return asdict(self)
+
+
 Report = TypeVar("Report", bound=RunReport)
 
 
 def live_report(head: Mapping[str, Any], moment: SessionMoment, kind: type[Report]) -> Report:
-    """The report of a running session; `head` holds what is given: the run's name, model, endpoint, cost, ..."""
+    """The report of a running session; `head` holds the `GivenFigures`."""
     read = {each.name: each.source.now(moment) for each in figures(kind) if each.source.now is not None}
     return kind(**head, **read, state="running")
 

@@ -4,10 +4,10 @@ The rules are tenacity's own predicates, waits and stops, evaluated on one failu
 no worker is held, the engine's timer heap does the waiting. This is the only layer that retries.
 
 Whose fault it is decides what it costs:
-- the row's own (refused content, attempts used up): the row is given up, the run goes on; early, and as quarantined,
+- the row's own (refused content, attempts used up): the row fails, the run goes on; early, and as quarantined,
   where the same fault meets it again and again while others are answered (`suspects`);
 - the pace's (429) or the network's (nothing answers): everybody waits, no attempt is used up; a row that meets so many
-  429s that chance can't explain it is given up all the same, or it would keep the others waiting for ever;
+  429s that chance can't explain it fails all the same, or it would keep the others waiting for ever;
 - the server's (5xx, timeouts, broken answers): the row is tried again, against a quota that only successes refill;
 - the account's, the model's or the URL's: the run parks. A 403 or 404 that says nothing of them is first held against
   the next rows: a firewall may have met one prompt.

@@ -25,7 +25,7 @@ _POISON_CHANCE = 1e-6  # of k - 1 of them
 # alike, so that a firewall on a word meets several in a row.
 DENIED_PROMPTS = 10
 DENIALS = 2 * DENIED_PROMPTS  # of fewer prompts: a run of one call at a time has no room for so many that wait
-DENIED_ALONE = 2  # prompts that may be given up where nobody is left who could tell whether all are denied
+DENIED_ALONE = 2  # prompts that may fail where nobody is left who could tell whether all are denied
 DENIED_WAIT_S = 2.0  # doubling: long enough for an answer to come in between
 
 

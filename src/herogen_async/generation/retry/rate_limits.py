@@ -1,6 +1,6 @@
 """429s: everybody waits and nobody is charged, but for a row that only it meets them, and a server that says no more.
 
-A row is given up where chance can't explain its 429s: its share of all answers and refusals, to the power of how many
+A row fails where chance can't explain its 429s: its share of all answers and refusals, to the power of how many
 it met in a row, is below one in a thousand million; and never before it met twenty.
 """
 
@@ -12,7 +12,7 @@ from herogen_async.generation.retry.backoff import RETRY_AFTER_CAP_S, asked_for,
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Park, Retry
 
 RATE_LIMIT_PATIENCE_S = 1800.0  # of nothing but 429: every window that a server counts by the minute is long over
-RATE_LIMITS_A_ROW = 20  # a row that met fewer is never given up for them
+RATE_LIMITS_A_ROW = 20  # a row that met fewer never fails for them
 _UNLIKELY = 1e-9  # ... nor one whose 429s an unlucky row of a large run could have met
 # From so many on, if most others are answered, it is the row that is refused and not the run: then nobody else waits.
 SUSPECT_AFTER = 5

@@ -4,7 +4,7 @@
 runs/<run>/
   manifest.json     what the run is; replaced atomically
   rows-00000.jsonl  the answers, append-only: the only truth
-  failures.jsonl    a line a task that was given up
+  failures.jsonl    a line a task that failed
   events.jsonl      what changed while running
   damage.json       damaged lines that a person has agreed to pass over
   lock              held with flock by the writing process

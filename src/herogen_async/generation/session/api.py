@@ -13,8 +13,8 @@ from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.forecast.costs import is_used_up, spent
 from herogen_async.generation.journal import replay
-from herogen_async.generation.observer import SILENT
-from herogen_async.generation.report import Remembered, RunReport, folded_report
+from herogen_async.generation.observer import observer_of
+from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
 from herogen_async.generation.run_request import (
     Consent,
@@ -101,7 +101,7 @@ def resume(run: RunPath, **options: Unpack[ResumeOptions]) -> RunReport:
     return run_to_end(_old_session(run, options))
 
 
-def status(run: RunPath) -> RunReport:
+def status(run: str | os.PathLike[str]) -> RunReport:
     """What the run in `run` is, also while another process works on it. Raises RunFolderError, DamageError."""
     folder = existing_run(run)
     manifest = read_manifest(folder)
@@ -113,15 +113,15 @@ def status(run: RunPath) -> RunReport:
         events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
     found, now = replay(folder, lineage), MonotonicClock().wall()
     report = folded_report(
-        {
-            "run": str(folder.path),
-            "grid": plan.size,
-            "model": manifest.model,
-            "endpoint": manifest.endpoint,
-            "base_url": manifest.base_url,
-            "cost": lock.live.get("cost") if held else spent(manifest, found.usage, lock, now),
-            "budget": manifest.settings.budget_usd,
-        },
+        GivenFigures(
+            run=str(folder.path),
+            grid=plan.size,
+            model=manifest.model,
+            endpoint=manifest.endpoint,
+            base_url=manifest.base_url,
+            cost=lock.live.get("cost") if held else spent(manifest, found.usage, lock, now),
+            budget=manifest.settings.budget_usd,
+        ).by_name(),
         Remembered(
             found,
             total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
@@ -151,7 +151,7 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
     consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
     return Session(
         replace(request, consent=consent),
-        options.get("watch") or SILENT,
+        observer_of(options.get("watch")),
         wait=options.get("wait", False),
         requeue_damaged=options.get("requeue_damaged", False),
     )
@@ -181,7 +181,7 @@ def _old_session(run: RunPath, options: ResumeOptions) -> Session:
     )
     return Session(
         request,
-        options.get("watch") or SILENT,
+        observer_of(options.get("watch")),
         retry_failed=options.get("retry_failed", False),
         wait=options.get("wait", False),
         requeue_damaged=options.get("requeue_damaged", False),

@@ -12,6 +12,7 @@ from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters, Stopped, Straggler
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import (
+    GivenFigures,
     RateWindow,
     RunReport,
     SessionMoment,
@@ -115,15 +116,15 @@ class Reporter:
 
     def _head(self) -> dict[str, Any]:
         request = self._ready.request
-        return {
-            "run": str(request.folder.path),
-            "grid": self._grid,
-            "model": self._ready.model,
-            "endpoint": request.endpoint,
-            "base_url": None if request.server is None else request.server.base_url,
-            "cost": None if self.budget is None else round(self.budget.spent_usd, 6),
-            "budget": None if self.budget is None else self.budget.limit_usd,
-        }
+        return GivenFigures(
+            run=str(request.folder.path),
+            grid=self._grid,
+            model=self._ready.model,
+            endpoint=request.endpoint,
+            base_url=None if request.server is None else request.server.base_url,
+            cost=None if self.budget is None else round(self.budget.spent_usd, 6),
+            budget=None if self.budget is None else self.budget.limit_usd,
+        ).by_name()
 
 
 def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:

@@ -1,4 +1,4 @@
-"""Which tasks a session asks for: those without an answer, and of those that were given up the ones that are wanted."""
+"""Which tasks a session asks for: those without an answer, and of those that failed the ones that are wanted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ToAsk:
 
 
 def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool | Collection[str]) -> list[int]:
-    """The tasks that are to be asked again: of those given up all, none, or those of the `wanted` classes.
+    """The tasks that are to be asked again: of those that failed all, none, or those of the `wanted` classes.
 
     Raises InputError for a class that no failure of the run is of.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from herogen_async.generation.observer import SILENT
+from herogen_async.generation.observer import observer_of
 from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
 from herogen_async.tune.evaluation.records import Evaluation
 from herogen_async.tune.finetune.model_registry import find_tuned
@@ -25,4 +25,4 @@ def evaluate(
     InputError, LocalModelError, EndpointRefused.
     """
     tuned = find_tuned(model) if isinstance(model, str) else model
-    return evaluate_tuned(tuned, observer=watch or SILENT, answers=answers, seed=seed)
+    return evaluate_tuned(tuned, observer=observer_of(watch), answers=answers, seed=seed)

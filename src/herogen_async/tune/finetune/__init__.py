@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Unpack
 from herogen_async.core.errors import Interrupted
 from herogen_async.core.event_loop import handling, run_here
 from herogen_async.core.keywords import check_keywords, shows_keywords
-from herogen_async.generation.observer import SILENT, Guarded
+from herogen_async.generation.observer import Guarded, observer_of
 from herogen_async.tune.finetune.existing import settings_of
 from herogen_async.tune.finetune.finetune_result import FinetuneResult
 from herogen_async.tune.finetune.keywords import FinetuneKeywords
@@ -24,7 +24,7 @@ from herogen_async.tune.finetune.model_registry import find_tuned, last_finetune
 from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.finetune.tuning_observer import TuneWatch, TuningObserver
 from herogen_async.tune.finetune.tuning_progress import TuningProgress
-from herogen_async.tune.options import FINETUNE_OPTIONS, FinetuneOptions
+from herogen_async.tune.options import FINETUNE_OPTIONS, FilePath, FinetuneOptions
 
 __all__ = [
     "FINETUNE_OPTIONS",
@@ -42,7 +42,6 @@ __all__ = [
     "settings_of",
 ]
 
-_Path = str | os.PathLike[str]
 _T = TypeVar("_T")
 _MEANINGS = {
     **{name: each.meaning for name, each in FINETUNE_OPTIONS.items()},
@@ -52,7 +51,7 @@ _MEANINGS = {
 
 
 @shows_keywords(FinetuneKeywords, _MEANINGS)
-async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
+async def afinetune(target: FilePath, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
     """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or continue; the result is its state at the end.
 
     Options left out come from the existing fine-tune, else from the backend's defaults. Cancelled, it leaves
@@ -61,7 +60,7 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> Finet
     """
     check_keywords(options, FinetuneKeywords)
     given: dict[str, Any] = dict(options)
-    observer = Guarded[Any, TuningProgress](given.pop("watch", None) or SILENT)
+    observer = Guarded[Any, TuningProgress](observer_of(given.pop("watch", None)))
     api_key = given.pop("api_key", None)
     wanted = FinetuneOptions.of(given)
     launch = Launch(os.fspath(target), wanted, observer=observer, api_key=api_key)
@@ -71,7 +70,7 @@ async def afinetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> Finet
 
 
 @shows_keywords(FinetuneKeywords, _MEANINGS)
-def finetune(target: _Path, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
+def finetune(target: FilePath, **options: Unpack[FinetuneKeywords]) -> FinetuneResult:
     """Fine-tune on the rows of `target` (a RUN, or a JSON lines file), or continue; the result is its state at the end.
 
     Options left out come from the existing fine-tune, else from the backend's defaults. Ctrl-C, SIGTERM and

@@ -15,7 +15,7 @@ from herogen_async.core.likeness import shown
 from herogen_async.core.limits import LIMITS, Limits
 from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.generation.observer import SILENT, Observer
+from herogen_async.generation.observer import Observer, observer_of
 from herogen_async.tune.asking import QUERY_KEYWORDS, Asking
 from herogen_async.tune.query.keywords import QueryKeywords
 from herogen_async.tune.query.model_session import QueryObserver, Reply, open_model
@@ -58,7 +58,7 @@ async def aquery(model: str, questions: QuestionsLike, **options: Unpack[QueryOp
     )
     several = [questions] if isinstance(questions, str | Mapping) else questions
     prompts = [_question(question, number, target) for number, question in enumerate(several, start=1)]
-    gathering = _Gathering(options.get("watch") or SILENT)
+    gathering = _Gathering(observer_of(options.get("watch")))
     try:
         async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=gathering) as model_session:
             await model_session.ask(each(prompts), how, gathering)

@@ -60,9 +60,9 @@ Standing = Literal["counts", "double", "foreign", "unused", "stale", "replaced"]
 class Recovered:
     """What a run folder holds.
 
-    `done` are the tasks with an answer, `failed` those given up and not done, `stale` those that only other generations
-    have answered: they are in `done` too where the run keeps them. `foreign` rows belong to nobody, `unused` ones to
-    cells that the plan has no more, `replaced` ones to tasks that a newer generation has answered.
+    `done` are the tasks with an answer, `failed` those that failed and are not done, `stale` those that only other
+    generations have answered: they are in `done` too where the run keeps them. `foreign` rows belong to nobody,
+    `unused` ones to cells that the plan has no more, `replaced` ones to tasks that a newer generation has answered.
     `usage` sums the servers' own counts over every row there is: all of them were paid for. `finish_reasons` are of
     the rows that count.
     """
@@ -136,7 +136,7 @@ class Fold:
                     number += len(block)
 
     def failure(self, record: dict[str, Any]) -> None:
-        """A task that was given up, under whichever plan that asks the same."""
+        """A task that failed, under whichever plan that asks the same."""
         # Rows were folded first: an answer, from before or after, outdoes every failure.
         index = self.lineage.index_of(record)
         if index is not None and index not in self.found.done:

@@ -74,7 +74,7 @@ def read_rows(folder: RunFolder) -> Iterator[Line]:
 
 
 def read_failures(folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """The tasks that were given up, in writing order, also those that were answered later."""
+    """The tasks that failed, in writing order, also those that were answered later."""
     for line in Known(folder).sound(folder.failures):
         yield line.record
 

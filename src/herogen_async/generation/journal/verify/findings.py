@@ -61,7 +61,8 @@ class JournalFindings:
 class Verdict:
     """What `verify` found. `damage` counts also what `findings` does not list.
 
-    `rows` are the sound ones, `answered` the tasks that have an answer, `given_up` those that were given up instead.
+    `rows` are the sound ones, `answered` the tasks that have an answer, `given_up` (as in `--json`) those that
+    failed instead.
     """
 
     run: str

@@ -30,7 +30,7 @@ class Journal(Protocol):
         ...
 
     def failure(self, line: bytes) -> None:
-        """Take the line of a task that was given up."""
+        """Take the line of a task that failed."""
         ...
 
     @property

@@ -165,7 +165,7 @@ class _Deadline:
     patience_s: float
 
     def passed(self) -> RequestTimeout:
-        return RequestTimeout(f"no whole answer within {self.patience_s:g} s")
+        return RequestTimeout(f"no complete answer within {self.patience_s:g} s")
 
 
 def _nothing() -> None:
