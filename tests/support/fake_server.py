@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
@@ -83,13 +84,19 @@ class FakeServer:
     """`with FakeServer(behaviour) as server:` answers at `server.url`; `behaviour` maps a request to a reply."""
 
     def __init__(
-        self, behaviour: Callable[[Asked], Reply] = answer, models: tuple[str, ...] = ("m",), *, port: int = 0
+        self,
+        behaviour: Callable[[Asked], Reply] = answer,
+        models: tuple[str, ...] = ("m",),
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.behaviour = behaviour
         self.models = models
         self.at_connect: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
         self.streamed = 0  # bytes of endless bodies that somebody took
         self._port = port
+        self._tls = tls
         self._readers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self.asked: list[Asked] = []
         self.listed: list[dict[str, str]] = []  # the headers of every GET
@@ -102,7 +109,7 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}/v1"
 
     def prompts(self) -> Counter[str]:
         """How often each prompt was asked."""
@@ -123,7 +130,7 @@ class FakeServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, backlog=1024)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, backlog=1024, ssl=self._tls)
         self._port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stop.wait()

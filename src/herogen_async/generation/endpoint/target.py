@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -79,6 +80,15 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_proxied(url: str) -> bool:
+    """Whether `url` is reached through the proxy that the environment names; this very machine never is."""
+    proxies = urllib.request.getproxies()
+    parts = urlsplit(url)
+    if is_loopback(url) or not (proxies.get(parts.scheme) or proxies.get("all")):
+        return False
+    return not urllib.request.proxy_bypass(parts.netloc)
 
 
 def is_openai(url: str) -> bool:

@@ -145,7 +145,8 @@ class Triage:
         gone_s = now - self._unreachable_since
         if gone_s > UNREACHABLE_PATIENCE_S:
             message = f"no answer for {gone_s:.0f} s: {error.message}"
-            return Park(ParkReason.UNREACHABLE, message, "check the network and the server, or wait until it is back")
+            fix = error.fix or "check the network and the server, or wait until it is back"
+            return Park(ParkReason.UNREACHABLE, message, fix)
         # A quarter more each time, by the clock: the calls that fail together count once.
         wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)
         return Retry(wait_s, counts=False, pause_s=wait_s)

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, NoAnswer, RateLimited, RequestTimeout
+from herogen_async.core.errors import (
+    BadAnswer,
+    EndpointError,
+    EndpointRefused,
+    InputError,
+    NoAnswer,
+    RateLimited,
+    RequestTimeout,
+)
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
@@ -58,6 +66,8 @@ class Probe:
                         break  # a server that is stuck is stuck on every route, and each try takes two minutes
         except EndpointError as error:
             self._find(error, blocks=True)
+        except InputError as error:  # what this machine's own settings are worth shows when they are used
+            self.findings.append(Check(error.message, error.fix, blocks=True))
         self._conclude(seen)
         owners = [model.owned_by for model in seen.models or () if model.owned_by]
         software = software_from(url, self._answers, owners)

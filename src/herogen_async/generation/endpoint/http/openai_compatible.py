@@ -10,11 +10,10 @@ are the SDK's business.
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from herogen_async.core import codec
 from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused
@@ -25,7 +24,7 @@ from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
-from herogen_async.generation.endpoint.target import Server, is_loopback
+from herogen_async.generation.endpoint.target import Server, is_proxied
 from herogen_async.generation.endpoint.translate import completion_from, error_from
 
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
@@ -166,16 +165,6 @@ def choose_transport(
 
     `resends`: what may have been sent may be sent once more, see `PlainTransport`; the Rust one never does.
     """
-    if _is_plain_and_direct(call.url):
+    if call.url.startswith("http:") and not is_proxied(call.url):
         return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
     return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
-
-
-def _is_plain_and_direct(url: str) -> bool:
-    parts = urlsplit(url)
-    if parts.scheme != "http":
-        return False
-    proxies = urllib.request.getproxies()
-    if is_loopback(url) or not (proxies.get("http") or proxies.get("all")):
-        return True
-    return bool(urllib.request.proxy_bypass(parts.netloc))

@@ -28,6 +28,7 @@ from herogen_async.core.http1 import (
     with_body,
     without_body,
 )
+from herogen_async.generation.endpoint.http.tls import plain_failure, speaks_tls
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
@@ -64,6 +65,7 @@ class PlainTransport:
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed: asyncio.Future[None] | None = None
+        self._tls: bool | None = None  # whether the server speaks TLS, None where nobody had to know
 
     async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once: see `Transport.exchange`.
@@ -90,7 +92,15 @@ class PlainTransport:
         except ConnectionFailed as failed:
             failed.sent = reused is not None
             raise
-        return await self._ask(fresh, message, deadline, timeout_s)
+        try:
+            return await self._ask(fresh, message, deadline, timeout_s)
+        except ConnectionFailed as failed:
+            if self._tls is None:  # once: what it speaks, it speaks for good
+                self._tls = not fresh.spoke_http and await speaks_tls(self._url)
+            if self._tls and not fresh.spoke_http:
+                what, fix = plain_failure(self._url)
+                raise ConnectionFailed(f"no connection to {self._url}: {what}", fix=fix) from None
+            raise failed
 
     def resize(self, concurrency: int) -> None:
         """Keep at most `concurrency` idle connections from now on."""
@@ -260,6 +270,11 @@ class _Connection(asyncio.Protocol):
         self._waiter = waiter = self._loop.create_future()
         self.transport.write(message)
         return waiter
+
+    @property
+    def spoke_http(self) -> bool:
+        """Whether the beginning of an answer came, or more."""
+        return self._head_done or bool(self._headers) or self._keep_alive
 
     def is_reusable(self) -> bool:
         """Whether another request may follow: nothing but one whole answer came, and the whole request left."""

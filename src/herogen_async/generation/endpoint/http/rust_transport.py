@@ -13,14 +13,25 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.response import Response
 
-from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, RequestTimeout
+from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, InputError, RequestTimeout
 from herogen_async.generation.endpoint.http.runtime_thread import park_at_exit
+from herogen_async.generation.endpoint.http.tls import (
+    FURTHER_VARIABLES,
+    OWN_VARIABLES,
+    further_authorities,
+    speaks_plain_http,
+    tls_failure,
+)
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
-from herogen_async.generation.endpoint.target import is_loopback
+from herogen_async.generation.endpoint.target import is_loopback, is_proxied
 
 _NOT_CONNECTED = "client error (Connect)"  # hyper's word among an error's causes, against "client error (SendRequest)"
+_NOBODY_THERE = ("tcp connect error", "dns error")
+_PROXY_FIX = (
+    "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (a login goes into the URL: http://user:password@host)"
+)
 
 
 class RustTransport:
@@ -33,6 +44,7 @@ class RustTransport:
         self._call = call
         self._concurrency = concurrency
         self._client = _client(call, concurrency, timeout_s)
+        self._plain: bool | None = None if call.url.startswith("https:") else False  # whether plain HTTP is spoken
         self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
     async def exchange(
@@ -63,7 +75,7 @@ class RustTransport:
                 else:
                     said = await _read(response)
         except PyreqwestError as error:
-            raise self._translated(error, timeout_s) from None
+            raise await self._translated(error, timeout_s) from None
         return HttpResponse(response.status, header, said, lambda: tuple(response.headers))
 
     def resize(self, concurrency: int) -> None:
@@ -78,17 +90,31 @@ class RustTransport:
         for client in (self._client, *self._before):
             await client.close()
 
-    def _translated(self, error: PyreqwestError, timeout_s: float) -> EndpointError:
+    async def _translated(self, error: PyreqwestError, timeout_s: float) -> EndpointError:
         # Its ConnectError and ConnectTimeoutError mean "before the answer's head": the request may have left.
         causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
         said = self._redact.excerpt(": ".join([error.message, *causes[-1:]]))
         if _NOT_CONNECTED in causes:
-            failed = ConnectionFailed(f"no connection to {self._url}: {said}")
+            said, fix = await self._why_unreachable(causes, said)
+            failed = ConnectionFailed(f"no connection to {self._url}: {said}", fix=fix)
             failed.sent = False
             return failed
         if isinstance(error, RequestTimeoutError):
             return RequestTimeout(f"no complete answer within {timeout_s:g} s")
         return ConnectionFailed(f"the connection broke: {said}")
+
+    async def _why_unreachable(self, causes: list[str], said: str) -> tuple[str, str | None]:
+        """(what is wrong, how to fix it where that is known)"""
+        why = ": ".join(causes)
+        if found := tls_failure(why, self._url):
+            return found
+        if "tunnel error" in why or "socks" in why.lower():
+            return f"the proxy does not let it through: {said}", _PROXY_FIX
+        if self._plain is None and not any(word in why for word in _NOBODY_THERE) and not is_proxied(self._url):
+            self._plain = await speaks_plain_http(self._url)  # it hung up on the handshake, and says no more
+        if self._plain and (found := tls_failure("InvalidContentType", self._url)):
+            return found
+        return said, None
 
 
 def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
@@ -107,8 +133,17 @@ def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
         .zstd(False)
         .deflate(False)
     )
+    if (further := further_authorities()) is not None:
+        builder = builder.add_root_certificate_pem(further)
     # What lives on this machine is not reached through somebody's proxy, whatever the environment says.
-    return (builder.no_proxy() if is_loopback(call.url) else builder).build()
+    try:
+        return (builder.no_proxy() if is_loopback(call.url) else builder).build()
+    except PyreqwestError as error:
+        causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
+        raise InputError(
+            f"TLS can't be set up: {': '.join(causes[-1:]) or error.message}",
+            fix=f"check {', '.join((*OWN_VARIABLES, *FURTHER_VARIABLES))}: certificates in PEM form",
+        ) from None
 
 
 def _header(response: Response) -> Callable[[str], str | None]:
