@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from herogen_async.core.errors import ConnectionFailed
+from herogen_async.generation.endpoint.fine_tuning import FineTuningService
 from herogen_async.generation.endpoint.http import rust_transport
 from herogen_async.generation.endpoint.http.tls import FURTHER_VARIABLES, OWN_VARIABLES, tls_failure
+from herogen_async.generation.endpoint.target import Server
 from support.certificates import Authority
 from support.fake_server import FakeServer
 from support.runs import herogen, small_spec, write_spec
@@ -45,14 +47,7 @@ def told(kind: str, url: str, folder: Path, **env: str) -> tuple[int, str, str]:
         "run": ("run", write_spec(folder, small_spec(values=1, repeats=1)), "--run", folder / "r"),
         "query": ("query", "m", "hello", "--endpoint", "completions"),
         "doctor": ("doctor", "--endpoint", "completions"),
-        "finetune": ("finetune", folder / "train.jsonl", "--backend", "openai", "--yes"),
     }
-    (folder / "train.jsonl").write_text(
-        "".join(
-            json.dumps({"messages": [{"role": role, "content": f"{number}"} for role in ("user", "assistant")]}) + "\n"
-            for number in range(12)
-        )
-    )
     named = () if kind == "query" else ("--model", "m")
     ended = herogen(*words[kind], *named, "--base-url", url, cwd=folder, OPENAI_API_KEY="k", COLUMNS="500", **env)
     said = ended.stdout + ended.stderr
@@ -111,6 +106,26 @@ def test_each_failure_of_tls_has_its_own_fix(what: str, kind: str, authority: Au
     assert code in (2, 3), said
     assert wrong in said
     assert mend in fix
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_fine_tuning_service_has_the_same_fixes(
+    what: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fine-tune meets the same failures, and is told the same."""
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    if what != "unknown":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+
+    async def upload(url: str) -> None:
+        async with FineTuningService(Server(url, "k")) as service:
+            await service.upload(tmp_path / "train.jsonl", "train.jsonl")
+
+    with FakeServer(tls=failing(what, authority)) as server, pytest.raises(ConnectionFailed) as failed:
+        asyncio.run(upload(server.url))
+    wrong, mend = FAILURES[what]
+    assert wrong in failed.value.message
+    assert mend in (failed.value.fix or "")
 
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

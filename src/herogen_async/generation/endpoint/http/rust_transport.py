@@ -19,7 +19,9 @@ from herogen_async.generation.endpoint.http.tls import (
     FURTHER_VARIABLES,
     OWN_VARIABLES,
     further_authorities,
+    plain_failure,
     speaks_plain_http,
+    speaks_tls,
     tls_failure,
 )
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
@@ -44,7 +46,7 @@ class RustTransport:
         self._call = call
         self._concurrency = concurrency
         self._client = _client(call, concurrency, timeout_s)
-        self._plain: bool | None = None if call.url.startswith("https:") else False  # whether plain HTTP is spoken
+        self._is_mistaken: bool | None = None  # http:// and https:// for each other; None where nobody had to know
         self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
     async def exchange(
@@ -101,6 +103,9 @@ class RustTransport:
             return failed
         if isinstance(error, RequestTimeoutError):
             return RequestTimeout(f"no complete answer within {timeout_s:g} s")
+        if self._url.startswith("http:") and await self._mistaken():
+            what, fix = plain_failure(self._url)
+            return ConnectionFailed(f"no connection to {self._url}: {what}", fix=fix)
         return ConnectionFailed(f"the connection broke: {said}")
 
     async def _why_unreachable(self, causes: list[str], said: str) -> tuple[str, str | None]:
@@ -110,11 +115,21 @@ class RustTransport:
             return found
         if "tunnel error" in why or "socks" in why.lower():
             return f"the proxy does not let it through: {said}", _PROXY_FIX
-        if self._plain is None and not any(word in why for word in _NOBODY_THERE) and not is_proxied(self._url):
-            self._plain = await speaks_plain_http(self._url)  # it hung up on the handshake, and says no more
-        if self._plain and (found := tls_failure("InvalidContentType", self._url)):
+        if any(word in why for word in _NOBODY_THERE) or not self._url.startswith("https:"):
+            return said, None
+        if await self._mistaken() and (found := tls_failure("InvalidContentType", self._url)):
             return found
         return said, None
+
+    async def _mistaken(self) -> bool:
+        """Whether http:// and https:// were taken for each other, by a look of its own: what hangs up says no more."""
+        if self._is_mistaken is None:
+            self._is_mistaken = False  # one look
+            if not is_proxied(self._url):
+                has_tls = await speaks_tls(self._url)
+                is_https = self._url.startswith("https:")
+                self._is_mistaken = (not has_tls and await speaks_plain_http(self._url)) if is_https else has_tls
+        return self._is_mistaken
 
 
 def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:

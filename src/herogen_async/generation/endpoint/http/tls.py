@@ -74,7 +74,7 @@ async def speaks_tls(url: str) -> bool:
     parts = urlsplit(url)
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(_PROBE_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or _port(parts.scheme), ssl=context)
             writer.transport.abort()
             return True
     return False
@@ -85,12 +85,16 @@ async def speaks_plain_http(url: str) -> bool:
     parts = urlsplit(url)
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(_PROBE_S):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 443)
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or _port(parts.scheme))
             writer.write(f"GET / HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n".encode())
             start = await reader.read(5)
             writer.transport.abort()
             return start == b"HTTP/"
     return False
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
 
 
 def _certificates_at(name: str, places: list[str]) -> bytes:
