@@ -44,11 +44,14 @@ def plan(
     """Show what a run would keep, request and cost. Nothing is written or sent."""
     from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
+    from herogen_async.specs.spec.twins import twin_lines
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
     choice = ServerChoice(base_url, endpoint, model)
     found = forecast_of(spec, run, choice=choice, settings=settings)
+    for line in twin_lines(found.plan.spec.attributes):
+        say(f"warning: {line}")
     step, *others = next_steps(found, spec, choice, settings)
     if json:
         print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})

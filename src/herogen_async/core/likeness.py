@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -9,7 +10,13 @@ from reprlib import Repr
 
 MAX_SHOWN = 20  # a screen's worth; whoever has more mends these first
 
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
+# What has no width: format characters (but the tags that tell flags apart, and the signs that stand over numbers),
+# variation selectors, fillers, the grapheme joiner.
+_NO_WIDTH = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0100-\U000e01ef]"
+)
+_HYPHENS = {0x2010: "-", 0x2011: "-"}  # a hyphen, and one that breaks no line
 
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
@@ -36,15 +43,8 @@ def as_seen(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    kept = "".join(each for each in text if not _has_no_width(each))
-    return " ".join(unicodedata.normalize("NFC", kept).split())
-
-
-def _has_no_width(each: str) -> bool:
-    """Format characters but the tags that tell flags apart, variation selectors, fillers, the grapheme joiner."""
-    if unicodedata.category(each) == "Cf":
-        return not "\U000e0020" <= each <= "\U000e007f"
-    return each in _UNSEEN
+    # NFC by itself would not join letters and accents that something unseen stands between.
+    return " ".join(unicodedata.normalize("NFC", _NO_WIDTH.sub("", text).translate(_HYPHENS)).split())
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
+from herogen_async.specs.spec.twins import twin_lines
 
 
 class Session:
@@ -100,7 +101,9 @@ class Session:
     async def _priced(self) -> Priced:
         """All that can be found out before the folder is touched."""
         check_budget(self._request)
-        for notice in (*self._request.notices, *repeats_in_words(self._request.spec)):
+        spec = self._request.spec
+        twins = (f"warning: {line}" for line in twin_lines(spec.attributes))
+        for notice in (*self._request.notices, *repeats_in_words(spec), *twins):
             self._notifier.notice(notice)
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         found = priced(await find_model(self._request, self._notifier), self._clock.wall())

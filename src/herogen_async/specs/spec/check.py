@@ -14,7 +14,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
-from herogen_async.core.likeness import MAX_SHOWN, nearest, shown, shown_key
+from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown, shown_key
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
 
@@ -198,6 +198,10 @@ def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for key, placeholders in names.items():
         unknown = (name for name in placeholders if known and name not in known)
         for name in islice(unknown, MAX_SHOWN + 1):
+            if twin := next((each for each in known if as_seen(each) == as_seen(name)), None):
+                message = f"placeholder '{{{name}}}' looks like the attribute {twin!r}, and is written differently"
+                yield Problem((key,), message, "copy the name from `attributes`: their accents are stored in two ways")
+                continue
             yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
     if "prompt" in names and not broken:
         yield from _unused(known, {*names["prompt"], *names.get("system", ())})
