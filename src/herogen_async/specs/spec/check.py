@@ -41,6 +41,7 @@ ENGINE_PARAMETERS = {
 }
 
 NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder name
+_WHOLE = range(-(2**63), 2**64)  # whole numbers that every JSON reader takes as they are
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORBIDDEN = re.compile(f"{_CONTROL.pattern}|{_SURROGATE.pattern}")
@@ -242,6 +243,8 @@ def _extra_problems(extra: Mapping[Any, Any]) -> Iterator[Problem]:
 def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
+    if isinstance(value, int):
+        return value in _WHOLE
     if isinstance(value, str):
         return not _SURROGATE.search(value)
     if isinstance(value, Mapping):
@@ -250,6 +253,6 @@ def _is_json(value: object) -> bool:
         return all(_is_json(item) for item in value)
     try:
         codec.canonical(value)
-    except TypeError:  # not a JSON type, or an integer beyond 64 bits
+    except TypeError:  # not a JSON type
         return False
     return True
