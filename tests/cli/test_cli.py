@@ -444,7 +444,7 @@ def test_every_command_has_a_help_with_an_example() -> None:
         assert f"  {name} " in top
         shown = herogen(name, "--help", cwd=Path.cwd())
         assert 0 == shown.returncode
-        assert f"Example: herogen-async {name}" in shown.stdout
+        assert f"Examples:\n  herogen-async {name}" in shown.stdout
 
 
 def test_a_limited_run_says_so_and_how_to_get_the_rest(tmp_path: Path) -> None:

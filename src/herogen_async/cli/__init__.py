@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import GroupedCommand
 from herogen_async.cli.shell import Printed, error_of, print_error, print_json
 from herogen_async.cli.standard_streams import open_closed_streams
 from herogen_async.core.errors import HerogenError
@@ -31,6 +32,14 @@ COMMANDS = {
 }
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"herogen-async {version('herogen-async')}")
+        raise typer.Exit
+
+
 @cache
 def app_of(*files: str) -> typer.Typer:
     """The program with the commands of some modules of this room."""
@@ -39,7 +48,6 @@ def app_of(*files: str) -> typer.Typer:
         help="Generate training data from language models: fast, and without losing or re-buying an answer.",
         epilog="Start with: herogen-async run --limit 8",
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,  # rich costs 60 ms a call of --help
         pretty_exceptions_enable=False,  # a traceback that prints variables prints secrets
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -47,10 +55,16 @@ def app_of(*files: str) -> typer.Typer:
     made.callback()(_root)
     for file in dict.fromkeys(files):
         import_module(f"herogen_async.cli.{file}").register(made)
+    for each in made.registered_commands:
+        each.cls = GroupedCommand
     return made
 
 
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     # Without a callback a module's only command would be the whole program, and its name an argument.
     pass
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.errors import InputError
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from herogen_async.lab.bench import Bench, Cell, Measured, Simulated
     from herogen_async.specs.spec import Spec
 
-_EPILOG = (
-    "Example: herogen-async bench --rpm 3000 --latency-ms 800 --concurrency 16 --concurrency 64 --concurrency auto "
-    "--out sweep; or, in virtual time: herogen-async bench --virtual --rpm 3000 --latency-ms 3000 --concurrency 512. "
-    "Options marked ... can be repeated: every combination is a cell."
+_EPILOG = examples(
+    "herogen-async bench --rpm 3000 --latency-ms 800 --concurrency 16 --concurrency 64 --out sweep",
+    "herogen-async bench --virtual --rpm 3000 --latency-ms 3000 --concurrency 512",
+    remark=("Options marked ... can be repeated: every combination is a cell."),
 )
 _MEASURED_CONCURRENCY = ("16", "64", "256")
 _RUNS_CONCURRENCY = "16"  # what `run` has
@@ -66,7 +67,7 @@ def bench(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure which concurrency is enough, with real runs against a simulated server or your own."""
+    """Measure which concurrency is enough. With real runs against a simulated server or your own."""
     from herogen_async.generation.run_request import read_spec
     from herogen_async.lab.bench import MeasuredEndpoint, Simulated, cells_of
 

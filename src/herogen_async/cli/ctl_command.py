@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
 from herogen_async.core.errors import InputError
 from herogen_async.generation.settings import RUN_SETTINGS
@@ -18,7 +19,13 @@ _LIVE = [each for each in RUN_SETTINGS.values() if each.live]
 
 def register(app: typer.Typer) -> None:
     """Add this command to `app`."""
-    app.command(epilog="Example: herogen-async ctl superhero set concurrency=32 rpm=500")(ctl)
+    app.command(
+        epilog=examples(
+            "herogen-async ctl superhero status",
+            "herogen-async ctl superhero set concurrency=32 rpm=500",
+            "herogen-async ctl superhero drain",
+        )
+    )(ctl)
 
 
 def ctl(

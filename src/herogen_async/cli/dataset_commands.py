@@ -7,13 +7,24 @@ from typing import Annotated
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command(epilog="Example: herogen-async export superhero --format csv --out heroes.csv")(export)
-    app.command(epilog="Example: herogen-async assemble superhero --split 0.1 --drop duplicate,refused")(assemble)
+    app.command(
+        epilog=examples(
+            "herogen-async export superhero --format csv --out heroes.csv",
+            "herogen-async export superhero --format jsonl --out -",
+        )
+    )(export)
+    app.command(
+        epilog=examples(
+            "herogen-async assemble superhero",
+            "herogen-async assemble superhero --format messages --split 0.1 --drop duplicate,refused",
+        )
+    )(assemble)
 
 
 def export(
@@ -107,7 +118,7 @@ def assemble(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a fine-tuning data set with quality checks, a card and starter configs for trainers."""
+    """Write a fine-tuning data set from a run. With quality checks, a card and starter configs for trainers."""
     from herogen_async.data import dataset
 
     assembled = dataset.assemble(

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
-_EPILOG = (
-    "Example: herogen-async doctor --base-url http://127.0.0.1:8000/v1. It sends one request of a few tokens "
-    "to each route. Exit codes: 0 ready for a run, 2 not ready."
+_EPILOG = examples(
+    "herogen-async doctor",
+    "herogen-async doctor --base-url http://127.0.0.1:8000/v1",
+    remark=("It sends one request of a few tokens to each route. Exit codes: 0 ready for a run, 2 not ready."),
 )
 
 
@@ -26,7 +28,7 @@ def doctor(
     endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check this machine and an endpoint: keys, models, latency, limits, and a run command that fits them."""
+    """Check this machine and an endpoint. Keys, models, latency, limits, and a run command that fits them."""
     import asyncio
     import os
     from pathlib import Path

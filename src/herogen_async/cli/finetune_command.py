@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import takes_options
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import as_words
@@ -17,14 +18,14 @@ from herogen_async.tune.options import FINETUNE_OPTIONS, SETTLED
 if TYPE_CHECKING:
     from herogen_async.tune.finetune import FinetuneResult, TunedModel, TuningObserver
 
-_EPILOG = (
-    "Example: herogen-async finetune superhero --backend local --epochs 2. "
-    "Example: herogen-async finetune superhero --base-url https://api.example.com/v1 --model some-model. "
-    "Example: herogen-async finetune superhero --model gpt-4.1-mini --field trainingType=GlobalStandard. "
-    "The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
+_EPILOG = examples(
+    "herogen-async finetune superhero --backend local --epochs 2",
+    "herogen-async finetune superhero --base-url https://api.example.com/v1 --model some-model",
+    "herogen-async finetune superhero --model gpt-4.1-mini --field trainingType=GlobalStandard",
+    remark="The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
     "Exit codes: 0 done, or started with --no-watch; 1 the job failed or was cancelled elsewhere; "
     "2 wrong input, or a refusal that names the cause; "
-    "3 paused, the same command continues (service unreachable, key refused, trainer killed); 130 detached."
+    "3 paused, the same command continues (service unreachable, key refused, trainer killed); 130 detached.",
 )
 _PARKED = 3
 
@@ -43,7 +44,7 @@ def finetune(
     json: JsonOption = False,
     **options: Any,
 ) -> None:
-    """Fine-tune a model on a run's answers or a file: upload, start the job, watch it, record the model's name.
+    """Fine-tune a model on a run's answers or a file. Uploads, starts the job, watches it, records the model's name.
 
     Each step is logged before it happens, so the same command continues where the last one ended and never uploads or
     starts anything twice.

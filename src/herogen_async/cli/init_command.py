@@ -8,20 +8,26 @@ from typing import Annotated
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import out, print_json, say
 from herogen_async.core.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command(epilog="Example: herogen-async init heroes.yaml && herogen-async run heroes.yaml --limit 8")(init)
+    app.command(
+        epilog=examples(
+            "herogen-async init heroes.yaml && herogen-async run heroes.yaml --model embedded --limit 8",
+            "herogen-async init --schema > spec.schema.json",
+        )
+    )(init)
 
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the spec.")] = Path("superhero.yaml"),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of specs instead.")] = False,
 ) -> None:
-    """Write a commented copy of the built-in spec to edit."""
+    """Write a commented spec to edit."""
     if schema:
         from herogen_async.specs.spec import Spec
 

@@ -43,7 +43,8 @@ def shared(name: str, default: str | None = None, **shown: Any) -> Any:
 
 def declared(option: Option, **shown: Any) -> Any:
     """What typer knows of an option; `shown` overrules."""
-    return typer.Option(option.typed or option.flag, **{"help": option.help, "metavar": option.kind.metavar, **shown})
+    known = {"help": option.help, "metavar": option.kind.metavar, "rich_help_panel": option.group or None}
+    return typer.Option(option.typed or option.flag, **{**known, **shown})
 
 
 def takes_options(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import as_words, changed_options
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this command to `app`."""
-    app.command(epilog="Example: herogen-async plan heroes.yaml superhero")(plan)
+    app.command(
+        epilog=examples(
+            "herogen-async plan heroes.yaml --price 0.4,1.6",
+            "herogen-async plan heroes.yaml superhero",
+        )
+    )(plan)
 
 
 @takes_settings(of_a_run=False)

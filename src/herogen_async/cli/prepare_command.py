@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ WRONG_INPUT = 1  # the legacy tool's exit code, which scripts rely on; every oth
 
 def register(app: typer.Typer) -> None:
     """Add this command to `app`."""
-    app.command(epilog="Example: herogen-async prepare -f prepared_data.csv -q")(prepare)
+    app.command(
+        epilog=examples(
+            "herogen-async prepare -f prepared_data.csv",
+            "herogen-async prepare -f prepared_data.csv -q --json",
+        )
+    )(prepare)
 
 
 def prepare(
@@ -31,7 +37,7 @@ def prepare(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Accept all recommended fixes without asking.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check a file of prompts and completions, and write a fine-tuning file next to it.
+    """Check a file of prompts and completions. Writes a fine-tuning file next to it.
 
     Without -q, it asks before each recommended fix; Enter means yes. Exit code 1 if the file can't be used.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_options
 from herogen_async.cli.reply_text import compared, ending_note, example
 from herogen_async.cli.shell import out, print_error, print_json, say
@@ -19,11 +20,14 @@ from herogen_async.tune.asking import QUERY_OPTIONS, Asking
 if TYPE_CHECKING:
     from herogen_async.tune.query import QuestionText, Reply, Target
 
-_EPILOG = (
-    'Example: herogen-async query superhero "40, woman, Healing" --samples 3. Attributes can be flags: '
-    "--age 40 --gender woman --power Healing. Pipe many questions to standard input, one per line, or JSON lines "
-    "with a prompt, messages or the attributes; all are checked before the first is asked. "
-    "With --json each line of stdout is one JSON object, one per answer."
+_EPILOG = examples(
+    'herogen-async query superhero "40, woman, Healing" --samples 3',
+    "herogen-async query superhero --age 40 --gender woman --power Healing",
+    "herogen-async query superhero --json < questions.jsonl",
+    remark=(
+        "Standard input may hold many questions: one per line, or JSON lines with a prompt, messages or attributes; "
+        "all are checked before the first is asked. With --json each line of stdout is one JSON object, one per answer."
+    ),
 )
 _PARKED = 3
 _OPTIONS = ("base-url", "endpoint", "compare", "chat", "json", *(each.word for each in QUERY_OPTIONS.values()))
@@ -56,7 +60,7 @@ def query(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per answer, one per line.")] = False,
     **options: Any,
 ) -> None:
-    """Ask a tuned model; the separator and stop of its data set are added."""
+    """Ask a tuned model. The separator and stop of its data set are added."""
     from herogen_async.core.errors import EndpointRefused, InputError
     from herogen_async.tune.query import find_target, question_from, split_flags
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared, takes_settings
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
+from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,23 +24,50 @@ if TYPE_CHECKING:
 
 FIRST_ANSWERS = 2  # of a small run that are printed
 
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=OUTPUT)]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.", rich_help_panel=TIME)
+]
 
 RequeueOption = Annotated[
-    bool, typer.Option("--requeue-damaged", help="Skip damaged lines, and request their rows again.")
+    bool,
+    typer.Option("--requeue-damaged", help="Skip damaged lines, and request their rows again.", rich_help_panel=ROWS),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command(epilog="Example: herogen-async run heroes.yaml --base-url http://127.0.0.1:8000/v1 --concurrency 64")(
-        run
-    )
-    app.command(epilog="Example: herogen-async resume superhero")(resume)
-    app.command(epilog="Example: herogen-async retry superhero --class timeout --class server")(retry)
-    app.command(epilog="Example: herogen-async status superhero --json")(status)
-    app.command(epilog="Example: herogen-async errors superhero --class server")(errors)
+    app.command(
+        epilog=examples(
+            "herogen-async run --limit 8",
+            "herogen-async run heroes.yaml --base-url http://127.0.0.1:8000/v1 --concurrency 64",
+            "herogen-async run heroes.yaml --model gpt-5-mini --rpm 500 --budget 20",
+        )
+    )(run)
+    app.command(
+        epilog=examples(
+            "herogen-async resume superhero",
+            "herogen-async resume superhero --concurrency auto --wait",
+        )
+    )(resume)
+    app.command(
+        epilog=examples(
+            "herogen-async retry superhero",
+            "herogen-async retry superhero --class timeout --class server",
+        )
+    )(retry)
+    app.command(
+        epilog=examples(
+            "herogen-async status superhero",
+            "herogen-async status superhero --json",
+        )
+    )(status)
+    app.command(
+        epilog=examples(
+            "herogen-async errors superhero",
+            "herogen-async errors superhero --class server",
+        )
+    )(errors)
 
 
 @takes_settings(of_a_run=False)
@@ -47,7 +76,11 @@ def run(
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="RUN", help="The run's folder, or a name below runs/.", show_default="the spec's name"
+            "--run",
+            metavar="RUN",
+            help="The run's folder, or a name below runs/.",
+            show_default="the spec's name",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     base_url: Annotated[str | None, shared("base_url")] = None,
@@ -59,11 +92,16 @@ def run(
             "--extend",
             help="For a changed spec: request what is new, and keep existing answers. "
             "See the cost: herogen-async plan SPEC RUN.",
+            rich_help_panel=ROWS,
         ),
     ] = False,
     regenerate_stale: Annotated[
         bool,
-        typer.Option("--regenerate-stale", help="Request again the rows made with another prompt, model or sampling."),
+        typer.Option(
+            "--regenerate-stale",
+            help="Request again the rows made with another prompt, model or sampling.",
+            rich_help_panel=ROWS,
+        ),
     ] = False,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
@@ -118,7 +156,7 @@ def retry(
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Continue a run, and request its failed rows again. Settings not given here stay as they are."""
+    """Continue a run, and retry its failed rows. Settings not given here stay as they are."""
     _resume(run, json, quiet, retry_failed=kinds or True, wait=wait, **settings)
 
 

@@ -15,9 +15,12 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from herogen_async.core.errors import DiskError, HerogenError, InputError
+from herogen_async.core.options import OUTPUT
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.", rich_help_panel=OUTPUT)
+]
 
 
 def say(line: str) -> None:

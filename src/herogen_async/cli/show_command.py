@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 
 if TYPE_CHECKING:
@@ -19,8 +20,19 @@ _LISTED = ("run", "state", "done", "failed", "total", "model", "reason")  # of a
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command(epilog="Example: herogen-async show superhero --cell age=40 -n 1")(show)
-    app.command(epilog="Example: herogen-async runs")(runs)
+    app.command(
+        epilog=examples(
+            "herogen-async show superhero",
+            "herogen-async show superhero --cell age=40 -n 1",
+            "herogen-async show superhero --follow",
+        )
+    )(show)
+    app.command(
+        epilog=examples(
+            "herogen-async runs",
+            "herogen-async runs --json",
+        )
+    )(runs)
 
 
 def show(
@@ -34,7 +46,7 @@ def show(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show rows as they come, until the run ends.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the latest rows of a run (also while it is running)."""
+    """Show the latest rows of a run. Also while it is running."""
     from herogen_async.core.errors import InputError
     from herogen_async.data.dataset import Newest
     from herogen_async.view.terminal import failed_row_lines, row_lines

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 if TYPE_CHECKING:
     from herogen_async.lab.simulator import Policy, Stats
 
-_EPILOG = (
-    "Example: herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01; "
-    "then herogen-async run --base-url http://127.0.0.1:8000/v1. It also takes files and fine-tuning jobs. "
-    "GET /stats shows its counters, POST /stats/reset "
-    'resets them, POST /control with {"slots": 16} changes the slots.'
+_EPILOG = examples(
+    "herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01",
+    "herogen-async simulate --port 8000 --slots 16",
+    remark="It also takes files and fine-tuning jobs. GET /stats shows its counters, POST /stats/reset resets them, "
+    'POST /control with {"slots": 16} changes the slots.',
 )
 
 
@@ -79,7 +80,7 @@ def simulate(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Serve an OpenAI-compatible API with limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
+    """Serve a simulated OpenAI-compatible API. With limits, latencies, faults and fine-tuning jobs, until Ctrl-C."""
     from herogen_async.lab.simulator import Latency, Policy, TuningPolicy
 
     policy = Policy(

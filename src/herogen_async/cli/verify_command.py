@@ -6,17 +6,27 @@ from typing import Annotated
 
 import typer
 
+from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    app.command(epilog="Example: herogen-async verify superhero")(verify)
-    app.command(epilog="Example: herogen-async recover superhero --out superhero-2")(recover)
+    app.command(
+        epilog=examples(
+            "herogen-async verify superhero",
+            "herogen-async verify superhero --json",
+        )
+    )(verify)
+    app.command(
+        epilog=examples(
+            "herogen-async recover superhero --out superhero-2",
+        )
+    )(recover)
 
 
 def verify(run: RunArgument, json: JsonOption = False) -> None:
-    """Check every line of a run (also while it is running). Exit code 4 for damage; nothing is changed."""
+    """Check every line of a run. Also while it is running. Exit code 4 for damage; nothing is changed."""
     from herogen_async.generation.journal import verify
 
     verdict = verify.verify(run)
@@ -38,7 +48,7 @@ def recover(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy the intact rows of a damaged run to a new run. Exit code 4 if anything was lost; RUN is not changed."""
+    """Copy a damaged run's intact rows to a new run. Exit code 4 if anything was lost; RUN is not changed."""
     from herogen_async.generation.journal import verify
 
     recovery = verify.recover(run, to)

@@ -91,7 +91,7 @@ class Option:
 
     `hint` is the field's type as it is written. With a `default` of None the option may be unset, and `unset` tells
     people what it is then. `live`: it may be changed while the work goes on. `typed` is how a command line has it,
-    where that is not its name: `--watch/--no-watch`.
+    where that is not its name: `--watch/--no-watch`. `group` is the heading that help has it under.
     """
 
     kind: Kind
@@ -103,6 +103,7 @@ class Option:
     name: str = ""
     hint: str = ""
     default: Any = None
+    group: str = ""
 
     @property
     def parameter(self) -> str:
@@ -165,14 +166,31 @@ class Option:
         return InputError(wrong, fix=f"{self.kind.fix}{also}")
 
 
+# Help's headings: where it is asked, which rows, how fast, how long, for how much, and what becomes of it.
+WHERE, ROWS, SPEED, TIME, MONEY, OUTPUT = "Where", "Rows", "How fast", "How long", "Money", "Output"
+_GROUPS = {
+    **dict.fromkeys(("requests", "requests/min", "requests/day", "tokens/min", "tokens/day"), SPEED),
+    **dict.fromkeys(("s", "attempts"), TIME),
+    **dict.fromkeys(("USD", "USD per million tokens"), MONEY),
+    "rows": ROWS,
+}
 Options = Mapping[str, Option]  # by name, in the order that help and words have
 
 
 def option(
-    default: T, kind: Kind, text: str, *, unit: str = "", live: bool = False, unset: str = "", typed: str = ""
+    default: T,
+    kind: Kind,
+    text: str,
+    *,
+    unit: str = "",
+    live: bool = False,
+    unset: str = "",
+    typed: str = "",
+    group: str = "",
 ) -> T:
     """The declaration of an option: a dataclass field with this default; `text` is its help."""
-    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live, unset, typed)})
+    group = group or _GROUPS.get(unit, "")
+    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live, unset, typed, group=group)})
 
 
 def options_of(record: type) -> dict[str, Option]:

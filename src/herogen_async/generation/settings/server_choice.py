@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from herogen_async.core.options import ANY_TEXT, one_of, option, options_of
+from herogen_async.core.options import ANY_TEXT, WHERE, one_of, option, options_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +15,14 @@ class ServerChoice:
         None,
         replace(ANY_TEXT, metavar="URL"),
         "OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; on this machine it needs no key.",
+        group=WHERE,
     )
-    endpoint: str | None = option(None, one_of("completions", "chat"), "API route to use.")
+    endpoint: str | None = option(None, one_of("completions", "chat"), "API route to use.", group=WHERE)
     model: str | None = option(
         None,
         replace(ANY_TEXT, metavar="NAME"),
         "Model name; `embedded` or a .gguf file for the embedded model.",
+        group=WHERE,
     )
 
 

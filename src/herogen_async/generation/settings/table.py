@@ -15,8 +15,10 @@ from typing import Any, Literal, get_args
 from herogen_async.core.limits import Limits
 from herogen_async.core.options import (
     COUNT,
+    OUTPUT,
     POSITIVE,
     SECONDS,
+    SPEED,
     USD,
     Kind,
     check_options,
@@ -84,7 +86,11 @@ class Settings:
     rpd: float | None = option(None, POSITIVE, "Request limit per day.", unit="requests/day")
     tpd: float | None = option(None, POSITIVE, "Token limit per day.", unit="tokens/day")
     window_s: float | None = option(
-        None, WINDOW, "Rate-limit window of the server, e.g. 1s; no window gets more than its share.", unit="s"
+        None,
+        WINDOW,
+        "Rate-limit window of the server, e.g. 1s; no window gets more than its share.",
+        unit="s",
+        group=SPEED,
     )
     timeout_s: float = option(600.0, SECONDS, "Time limit for one request.", unit="s")
     min_timeout_s: float = option(
@@ -100,6 +106,7 @@ class Settings:
         one_of(*get_args(Durability)),
         "What a row survives once it counts as done: `process` the end of this program, `power` any power cut, "
         "`periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms.",
+        group=OUTPUT,
     )
     row_timeout_s: float | None = option(
         None, SECONDS, "Time limit for one row with all its attempts; then it fails.", unit="s"
