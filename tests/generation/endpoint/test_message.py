@@ -107,6 +107,7 @@ LEADING: list[tuple[str, str | None, str]] = [
     ("<thinking>a</thinking>b", "a", "b"),
     ("[THINK]a[/THINK]b", "a", "b"),
     ("◁think▷a◁/think▷b", "a", "b"),
+    ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "a", "b"),
     ("a</think>b", "a", "b"),
     ("</think>\n\nb", None, "b"),
     ("<think>a </thinking> c</think>b", "a </thinking> c", "b"),

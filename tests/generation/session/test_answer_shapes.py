@@ -37,7 +37,9 @@ def test_a_tool_call_is_a_row_that_is_requested_once(tmp_path: Path) -> None:
         report = run_of(server, tmp_path / "r")
         assert ("done", 8) == (report.state, len(server.asked))
     assert [{"tool_calls": CALLS}] * 8 == [row["extra"] for row in dataset.rows(tmp_path / "r")]
-    assert 0 == dataset.assemble(tmp_path / "r").written
+    assembled = dataset.assemble(tmp_path / "r")
+    assert 0 == assembled.written
+    assert "Left out, empty: 8 (8 with tool calls or other content)." in assembled.lines()
 
 
 def test_thoughts_without_an_answer_fail_once_and_stay_readable(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class ExampleCount:
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `dropped` counts the rows left out by request, each under its first kind. `thoughts`
-    are the rows with a model's thoughts, written or not.
+    are the rows with a model's thoughts, written or not; `textless` are the empty ones that hold something else.
     """
 
     written: int = 0
@@ -49,6 +49,7 @@ class ExampleCount:
     separator_inside: int = 0
     ending_inside: int = 0
     empty: int = 0
+    textless: int = 0
     no_full_sentence: int = 0
     not_stopped: int = 0
     unknown: int = 0
@@ -58,7 +59,9 @@ class ExampleCount:
 
     def leave_out(self, row: dict[str, Any], reason: str) -> None:
         """Count a row that gives no pair."""
-        self.empty += reason == EMPTY_ANSWER
+        if reason == EMPTY_ANSWER:
+            self.empty += 1
+            self.textless += bool(row.get("extra"))
         self.no_full_sentence += reason == NO_SENTENCE
         if reason == CUT_OFF:
             self.cut_off[_word(row["finish_reason"])] += 1

@@ -11,21 +11,28 @@ import re
 
 from herogen_async.core.blank import is_blank
 
-# Qwen, DeepSeek and GLM; models tuned on `<thinking>`; Gemini's own; Seed-OSS; Magistral; Kimi-VL.
+# Qwen, DeepSeek and GLM; models tuned on `<thinking>`; Gemini's own; Seed-OSS; Magistral; Kimi-VL; gpt-oss.
 _TAGS = (
     *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "seed:think")),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
 )
 _OPENING = re.compile("|".join(f"({re.escape(opening)})" for opening, _ in _TAGS), re.IGNORECASE)
 _CLOSING = re.compile("|".join(re.escape(closing) for _, closing in _TAGS), re.IGNORECASE)
 _CLOSING_OF = [re.compile(re.escape(closing), re.IGNORECASE) for _, closing in _TAGS]
+_LITERALS = [tag.lower() for tags in _TAGS for tag in tags]
 _QUOTES = ("`", "'", '"', "\u2018", "\u201c", "\u00ab")  # a tag behind one of them is only spoken of
 
 
 def may_hold_thoughts(text: str) -> bool:
-    """Whether a look is worth its while: no tag is without one of these."""
-    return "<" in text or "[" in text or "◁" in text
+    """Whether a look is worth its while. Asked for every answer, so the cheapest question comes first."""
+    if "<" not in text and "[" not in text and "◁" not in text:
+        return False
+    lowered = text.lower()
+    if "think" not in lowered and "thought>" not in lowered and "<|message|>" not in lowered:
+        return False
+    return any(tag in lowered for tag in _LITERALS)
 
 
 def thoughts_of(text: str) -> tuple[str | None, str]:

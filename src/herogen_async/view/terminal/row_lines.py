@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from herogen_async.core import codec
 from herogen_async.core.units import count, counted, duration
 from herogen_async.view.terminal.failure_lines import cell_text
 from herogen_async.view.terminal.sanitize import sanitize
@@ -22,6 +23,8 @@ def row_lines(row: Mapping[str, Any], width: int | None = None) -> Iterator[str]
     yield _one_line(f"> {row['prompt']}", width)
     if row.get("reasoning"):
         yield _one_line(f"Reasoning: {row['reasoning']}", width)
+    if row.get("extra"):
+        yield _one_line(f"Extra: {codec.dumps(row['extra']).decode()}", width)
     for line in sanitize(row["response_txt"]).strip().splitlines() or ["(an empty answer)"]:
         yield from textwrap.wrap(line, width, initial_indent=_INDENT, subsequent_indent=_INDENT, tabsize=4) or [""]
 
@@ -37,6 +40,8 @@ def failed_row_lines(failure: Mapping[str, Any], width: int | None = None) -> It
         request = f" (request {attempt['request_id']})" if attempt.get("request_id") else ""
         said = " ".join(str(attempt.get("message")).split())
         yield _one_line(f"{attempt.get('kind')}: {said}{request}", width)
+    if failure.get("reasoning"):
+        yield _one_line(f"Reasoning: {failure['reasoning']}", width)
     if failure.get("reason"):
         yield _one_line(f"quarantined: {failure['reason']}", width)
 

@@ -218,7 +218,8 @@ class Assembled:
         if unknown := count.cut_off[NO_REASON_GIVEN]:
             lines.append(f"Left out, no finish reason given: {unknown:,}; --truncated keep keeps such answers.")
         if count.empty:
-            lines.append(f"Left out, empty: {count.empty:,}.")
+            others = f" ({count.textless:,} with tool calls or other content)" if count.textless else ""
+            lines.append(f"Left out, empty: {count.empty:,}{others}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:
