@@ -117,7 +117,16 @@ def explained(mine: Told, tool: Told, codes: set[str], crash: str | None, error:
     """The defect that a difference comes from; None where it is one of ours."""
     if crash:  # the tool's crash and our sentence, or our result, are never the same
         return f"the tool crashes: {crash.split('(')[0]}" if mine["exit"] in (0, 1) else None
-    for code in ("na_words", "json_null", "one_row", "long_rows", "empty_after_cut"):
+    for code in (
+        "na_words",
+        "json_null",
+        "one_row",
+        "long_rows",
+        "empty_after_cut",
+        "number_cut",
+        "content",
+        "encoding",
+    ):
         if code in codes and (code != "one_row" or tool["exit"] == 1):
             return code
     for code in ("byte_order_mark", "trailing_cells"):

@@ -36,7 +36,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "keywords",
         "http1",
     ),
-    "specs": ("spec", "sources", "plan"),
+    "specs": ("records", "spec", "sources", "plan"),
     "generation": (
         "settings",
         "limits",

@@ -236,7 +236,8 @@ def test_a_workbook_gives_the_text_that_its_cells_stand_for(tmp_path: Path, monk
     assert [("7 ->", " a word\n"), ("1.5 ->", " true\n"), ("2023-03-15 00:00:00 ->", " 2\n"), ("na ->", " n/a\n")] == [
         (row["prompt"].lower(), row["completion"].lower()) for row in made.rows
     ]
-    assert ["It has 2 sheets; only the first was read."] == made.told["warnings"]
+    assert "It has 2 sheets; only the first was read." == made.told["warnings"][0]
+    assert made.told["warnings"][1].startswith("1 formula without a saved value (the first: B5)")
 
 
 def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
@@ -253,8 +254,12 @@ def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
         ("empty.jsonl", b"", "no row"),
         ("a.docx", b"x", "unknown format"),
         ("noending", b"x", "has no extension"),
-        ("latin.csv", "prompt,completion\na,café\n".encode("latin-1"), "WINDOWS-1252"),
-        ("wide.csv", "prompt,completion\na,b\n".encode("utf-16"), "iconv -f UTF-16"),
+        (
+            "mixed.csv",
+            "prompt,completion\na,café 漢字\n".encode() + b"b,caf\xe9\n",
+            "line 3 of 'mixed.csv' has bytes that",
+        ),
+        ("binary.csv", b"prompt,completion\n" + bytes(range(0x80, 0x100)) * 9, "can't be told from its text"),
         ("nul.csv", b"prompt,completion\na\0,b\n", "NUL byte (line 2)"),
         ("open.csv", b'prompt,completion\na,"b\n', "inside a quoted cell"),
         ("ragged.csv", b"prompt,completion\na,b,c\n", "has 3 cells"),
@@ -263,7 +268,7 @@ def test_columns_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
         ("bad.json", b'{"a":', "is not valid JSON"),
         ("list.json", b"[1]", "is a number, not an object"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
-        ("other.jsonl", b'{"messages":[]}', "no column 'prompt'"),
+        ("other.jsonl", b'{"message":[]}', "no column 'prompt'"),
         ("same.csv", b"prompt,completion\na,b\na,c\n", "all prompts are the same"),
     ],
 )
@@ -280,6 +285,120 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
     assert [1, 1] == [made.said.count("error: "), made.said.count("fix: ")]
     assert ([], None, []) == (made.told["actions"], made.told["stop"], made.told["outputs"])
     assert content is None or [file] == list(tmp_path.iterdir())
+
+
+def lines_of(folder: Path, *rows: object, name: str = "rows.jsonl") -> Path:
+    """A file of JSON lines."""
+    file = folder / name
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+WORDS = ("small bird", "grey fox", "old cow")
+MESSAGES = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "words", "fix"),
+    [
+        (MESSAGES, "m.jsonl", "rows of messages, which need no preparing", "as they are: herogen-async finetune"),
+        (MESSAGES, "m.txt", "rows of messages", "of a .jsonl file, then: herogen-async finetune"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, "s.jsonl", "holds conversations", '{"messages": '),
+        (
+            {"prompt": [{"role": "system", "content": "s"}] * 2, "completion": "x"},
+            "c.jsonl",
+            "line 1 of",
+            '{"messages": ',
+        ),
+        (
+            {"prompt": "[{'role': 'user', 'content': 'a'}]", "completion": "x"},
+            "t.jsonl",
+            "written as text",
+            '"messages"',
+        ),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "p.jsonl", "to choose between", "--method dpo"),
+        (
+            {"Instruction": "a", "input": "", "output": "b"},
+            "i.jsonl",
+            "may be them",
+            "rename 'Instruction' to 'prompt'",
+        ),
+    ],
+)
+def test_rows_of_another_kind_are_named_and_shown_their_way(
+    row: object, name: str, words: str, fix: str, tmp_path: Path
+) -> None:
+    """Conversations, preferences and instructions are never trained on as text, nor told to rename what is no pair."""
+    made = prepared(lines_of(tmp_path, row, row, name=name))
+    assert 1 == made.exit_code
+    assert words in made.said
+    assert fix in made.told["fix"]
+
+
+def test_pairs_of_messages_are_pairs_of_their_texts(tmp_path: Path) -> None:
+    """One user's message and one assistant's, also in parts, are a prompt and a completion; the file is converted."""
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"q{number} ->"}],
+            "completion": {
+                "role": "assistant",
+                "content": [{"type": "text", "text": f" {WORDS[number]}"}, {"text": " END"}],
+            },
+        }
+        for number in range(3)
+    ]
+    made = prepared(lines_of(tmp_path, *rows))
+    assert [(f"q{number} ->", f" {WORDS[number]} END") for number in range(3)] == [
+        tuple(row.values()) for row in made.rows
+    ]
+    assert ["convert_format"] == made.actions
+    assert {"messages"} == made.mended
+
+
+def test_lists_are_told_whether_written_as_lists_or_as_text(tmp_path: Path) -> None:
+    """A completion that is a list becomes its JSON text, with a warning; so does a column of lists in a table."""
+    made = prepared(lines_of(tmp_path, *({"prompt": f"q{each} ->", "completion": [each, "x"]} for each in range(3))))
+    assert ['[0,"x"]', '[1,"x"]', '[2,"x"]'] == [row["completion"].strip() for row in made.rows]
+    assert any("Rows 1, 2 and 3 have a list or an object as 'completion'" in each for each in made.told["warnings"])
+    made = prepared(csv_of(tmp_path, *(f"q{each} ->,\"['{each}', 'x']\"" for each in range(3))))
+    assert any("'completion' are lists, written as text" in each for each in made.told["warnings"])
+
+
+def test_a_name_that_says_something_else_is_told_and_the_rows_are_converted(tmp_path: Path) -> None:
+    """JSON lines called .txt are JSON lines; a new file with the right name is written."""
+    rows = [{"prompt": f"q{each} ->", "completion": f" {WORDS[each]} END"} for each in range(3)]
+    made = prepared(lines_of(tmp_path, *rows, name="train.txt"))
+    assert (rows, ["convert_format"], {"content"}) == (made.rows, made.actions, made.mended)
+    assert "JSONL" == made.told["format"]
+
+
+def test_a_table_in_another_encoding_is_prepared_and_shown(tmp_path: Path) -> None:
+    """What was found from the text is shown as it was read, and UTF-8 is written."""
+    file = tmp_path / "d.csv"
+    file.write_bytes(
+        "prompt,completion\n英雄の話 ->,昔々あるところに END\n空を飛ぶ ->,東京の夜を守る END\n".encode("cp932")
+    )
+    made = prepared(file)
+    assert ["英雄の話 ->", "空を飛ぶ ->"] == [row["prompt"] for row in made.rows]
+    assert {"encoding"} == made.mended
+    assert any("英雄の話" in each for each in made.told["warnings"])
+
+
+def test_a_common_beginning_is_not_cut_inside_of_a_number(tmp_path: Path) -> None:
+    """Numbers that begin alike keep all their digits."""
+    made = prepared(csv_of(tmp_path, *(f"parcel {each} ->,1234567890123456789{each}" for each in range(10, 14))))
+    assert [f"1234567890123456789{each}" for each in range(10, 14)] == [row["completion"].strip() for row in made.rows]
+    assert "number_cut" in made.mended
+    made = prepared(csv_of(tmp_path, *(f"q{each} ->,The hero no. 1{each} flies" for each in range(10, 14))))
+    assert ["110 flies", "111 flies"] == [row["completion"].strip() for row in made.rows[:2]]
+
+
+def test_numbers_of_any_length_are_prepared_digit_for_digit(tmp_path: Path) -> None:
+    """Integers past 64 bits and decimals that no float holds."""
+    numbers = ["98765432109876543210987", "0.1234567890123456789", "1e400", "-5"]
+    file = tmp_path / "n.jsonl"
+    file.write_text("".join(f'{{"prompt":"q{each} ->","completion":{each}}}\n' for each in numbers))
+    assert numbers == [row["completion"].strip() for row in prepared(file).rows]
 
 
 def test_p14_what_assemble_guarded_is_prepared_without_the_guard(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from herogen_async.data.prepare.common_affixes import (
     shared_tail,
     strictly,
 )
-from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import MENDED, NECESSARY, Action, FileReading, Note, Remediation, Table
 from herogen_async.data.prepare.separators import ENDING_ADDED, SEPARATOR_ADDED
 from herogen_async.data.prepare.task_type import CLASSIFICATION, task_of
 from herogen_async.data.prepare.validators import VALIDATORS
+from herogen_async.specs.records import quoted
 
 Ask = Callable[[str], bool]
 Tell = Callable[[str], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.phrasing import quoted
 from herogen_async.data.prepare.records import (
     COMPLETION,
     FOUND,
@@ -15,6 +14,7 @@ from herogen_async.data.prepare.records import (
     Remediation,
     Table,
 )
+from herogen_async.specs.records import quoted
 
 _MOST_SHOWN = 8
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 SEPARATORS = (" ->", "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n", "\n\n### =>\n\n")
 ENDINGS = ("\n", ".", " END", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
 _SURE_ENDINGS = ENDINGS[2:]  # a newline or a full stop may be part of the text itself
+_NUMBER_AT_END = re.compile(r"[-+]?\d[\d.,]*\Z")
 _CAPITALS = re.compile(r"[A-Z]{2,}(?![^\W_])")
 _PUT_THERE = re.compile(r"(?:(?<![^\W_])(?:[A-Z]{2,}|end)|[][*+&$@%#~=<>|_^{}/\\-]{2,}|\[[A-Z]{2,}\])\s*\Z")
 
@@ -24,6 +25,13 @@ def shared_head(texts: Sequence[str]) -> str:
     first, last = min(texts), max(texts)  # all others sort between these two, so they share at least as much
     length = _longest(min(len(first), len(last)), lambda size: last.startswith(first[:size]))
     return first[:length]
+
+
+def before_number(head: str, texts: Sequence[str]) -> str:
+    """`head` without the number that it ends in, if that goes on in one of `texts`: cut in two, it is another."""
+    if not any(text[len(head) : len(head) + 1].isdigit() for text in texts):
+        return head
+    return _NUMBER_AT_END.sub("", head)
 
 
 def shared_tail(texts: Sequence[str]) -> str:

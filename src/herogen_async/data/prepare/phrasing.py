@@ -1,18 +1,13 @@
-"""Texts and row numbers of a file, formatted for sentences."""
+"""Row numbers of a file, formatted for sentences, and a sentence that several checks say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from herogen_async.core.errors import InputError
+from herogen_async.specs.records import quoted
 
-_LONGEST_SHOWN = 60  # characters of a text from the file: enough to recognise it
 _MOST_PLACES = 5
-
-
-def quoted(text: str) -> str:
-    """`text` quoted, with line breaks as `\\n`; a long one is cut."""
-    return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r} ..."
 
 
 def places(numbers: Sequence[int]) -> str:

@@ -1,115 +1,206 @@
-"""Reads a file into a table of text: picks the reader by extension, and explains what can't be read."""
+"""Reads a file into a table of text, for the validators; what the file is, its content says (`specs/records`)."""
 
 from __future__ import annotations
 
-import os
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare import delimited, json_rows, workbook
+from herogen_async.data.prepare.conversations import Unprepared, about_lists, refuse_other_rows, text_of_value
 from herogen_async.data.prepare.formula_guard import without_guards
-from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, FileReading, Note, Table
-from herogen_async.data.prepare.text_lines import text_lines
+from herogen_async.data.prepare.phrasing import places
+from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, WARNING, FileReading, Note, Table
+from herogen_async.specs.records import (
+    ROWS_FIX,
+    Content,
+    JsonReader,
+    JsonShape,
+    RecordFile,
+    Remark,
+    open_records,
+)
 
 READABLE_FORMATS = ("csv", "tsv", "xlsx", "json", "jsonl", "txt")
+_LABELS = {
+    Content.CSV: "CSV",
+    Content.TSV: "TSV",
+    Content.WORKBOOK: "XLSX",
+    Content.TEXT: "TXT",
+    Content.JSON: "JSON",
+    Content.JSON_LINES: "JSONL",
+}
+_KINDS = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+# What pandas treats as an empty cell.
+_TAKEN_FOR_NOTHING = {
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
+}
 
 
 def read_table(path: Path) -> FileReading:
-    """Read `path`. Raises InputError if it is not a file, of unknown format, or not what its extension says."""
-    ending = path.suffix[1:].lower()
-    _require_file(path)
-    read = _READERS.get(ending)
-    if read is None:
-        said = f"ends with {path.suffix!r}" if path.suffix else "has no extension"
-        raise InputError(
-            f"unknown format: {path.name!r} {said}",
-            fix=f"give it the extension of its format: {', '.join('.' + each for each in READABLE_FORMATS)}",
-        )
-    try:
-        reading = read(path)
-        return _with_mark_told(path, reading) if ending in ("txt", "json", "jsonl") else reading
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from None
-    except OSError as error:
-        raise InputError(
-            f"{str(path)!r} can't be read: {error.strerror or error}", fix="check its permissions"
-        ) from error
+    """Read `path`. Raises InputError if it is not a file, or neither its content nor its name tell what it is."""
+    file = open_records(path, wanted=(PROMPT, COMPLETION))
+    if file.content is Content.TEXT:
+        return _text(file)
+    builder = _Builder(file)
+    table = builder.table()
+    refuse_other_rows(file, table.names)
+    if isinstance(file.reader, JsonReader):
+        return _json(file, file.reader.shape, table, builder)
+    guards: tuple[Note, ...] = ()
+    if file.content in (Content.CSV, Content.TSV):
+        table, guards = without_guards(table)
+    notes = (*_told(file), *_words_for_nothing(table), *guards, *about_lists(file, table))
+    label = _LABELS[file.content]
+    return FileReading(table, label, label, notes)
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
-    with path.open("rb") as file:
-        other = "UTF-16" if file.read(2) in (BOM_UTF16_BE, BOM_UTF16_LE) else "WINDOWS-1252"
-    return InputError(
-        f"{path.name!r} is not valid UTF-8: can't decode byte {error.object[error.start]:#04x}",
-        fix=f"save it as UTF-8, e.g. with: iconv -f {other} -t UTF-8 FILE > NEWFILE",
-    )
-
-
-def _with_mark_told(path: Path, reading: FileReading) -> FileReading:
-    """Adds a note on a byte order mark, which the legacy tool treats as part of the first line."""
-    with path.open("rb") as file:
-        if file.read(len(BOM_UTF8)) != BOM_UTF8:
-            return reading
-    note = Note(MENDED, "The byte order mark at the start of the file is not part of its text.", "byte_order_mark")
-    return replace(reading, notes=(*reading.notes, note))
-
-
-def _require_file(path: Path) -> None:
-    try:
-        is_file, is_folder = path.is_file(), path.is_dir()
-        readable = not is_file or os.access(path, os.R_OK)
-    except (OSError, ValueError) as error:  # a name that is too long, a folder that can't be entered
-        raise InputError(f"{str(path)!r} can't be read: {error}", fix="give a file") from error
-    if is_folder:
-        raise InputError(f"{str(path)!r} is a folder", fix="give a file in it")
-    if not is_file:
-        raise InputError(f"file {str(path)!r} not found", fix="check its name and the current folder")
-    if not readable:
-        raise InputError(f"{str(path)!r} can't be read: permission denied", fix="check its permissions")
-
-
-def _csv(path: Path) -> FileReading:
-    return _delimited(path, ",", "CSV")
-
-
-def _tsv(path: Path) -> FileReading:
-    return _delimited(path, "\t", "TSV")
-
-
-def _delimited(path: Path, delimiter: str, name: str) -> FileReading:
-    table, notes = delimited.read_delimited(path, delimiter)
-    table, guards = without_guards(table)
-    return FileReading(table, name, name, (*notes, *guards))
-
-
-def _xlsx(path: Path) -> FileReading:
-    table, notes = workbook.read_workbook(path)
-    return FileReading(table, "XLSX", "XLSX", notes)
-
-
-def _txt(path: Path) -> FileReading:
+def _text(file: RecordFile) -> FileReading:
     """Each line is a completion, and so is what follows the last line break, even if empty."""
-    lines = list(_whole_lines(path))
+    lines = [record.values["text"] for record in file]
     table = Table.of((PROMPT, COMPLETION), ([""] * len(lines), lines))
-    return FileReading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."),))
+    return FileReading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."), *_told(file)))
 
 
-def _whole_lines(path: Path) -> Iterator[str]:
-    line = "\n"  # an empty file is one empty line
-    for line in text_lines(path, newline=None):
-        yield line.removesuffix("\n")
-    if line.endswith("\n"):
-        yield ""
+def _json(file: RecordFile, shape: JsonShape, table: Table, builder: _Builder) -> FileReading:
+    """One object a line in a `.jsonl` file of UTF-8 needs no conversion, and neither does JSON in a `.json` file."""
+    notes = builder.notes()
+    is_lines = shape is JsonShape.LINES
+    label = "JSONL" if is_lines else "JSON"
+    converted: str | None
+    said: list[Note] = []
+    if file.named is Content.JSON_LINES:
+        label, converted = "JSONL", None if is_lines else "JSON"
+        if not is_lines:
+            what = "JSON" if shape in (JsonShape.ARRAY, JsonShape.COLUMNS) else shape.value
+            said = [Note(FOUND, f"The file is {what}, not JSON Lines.")]
+    elif file.named is Content.JSON:
+        alone = len(table) == 1 and shape is not JsonShape.ARRAY
+        label, converted = "JSON", None
+        if shape in (JsonShape.LINES, JsonShape.DOCUMENTS) and not alone:
+            converted, said = "JSON", [Note(FOUND, f"The file is {shape.value}, not JSON.")]
+    else:
+        converted = label
+    assert file.encoding is not None
+    if builder.has_structures or file.encoding.marked or not file.encoding.codec.startswith("utf-8"):
+        converted = converted or label
+    if len(table) == 1 and shape in (JsonShape.LINES, JsonShape.DOCUMENTS):  # the legacy tool rejects it as broken
+        notes = (*notes, Note(MENDED, "A file of one line is accepted.", "one_row"))
+    return FileReading(table, label, converted, (*said, *notes, *_told(file), *about_lists(file, table)))
 
 
-_READERS: dict[str, Callable[[Path], FileReading]] = {
-    "csv": _csv,
-    "tsv": _tsv,
-    "xlsx": _xlsx,
-    "txt": _txt,
-    "json": json_rows.read_json_rows,
-    "jsonl": json_rows.read_jsonl,
-}
+def _told(file: RecordFile) -> tuple[Note, ...]:
+    return (*_about_name(file), *map(_note, file.remarks))
+
+
+def _note(remark: Remark) -> Note:
+    kind = WARNING if remark.warning else MENDED if remark.code else FOUND
+    return Note(kind, remark.text, remark.code)
+
+
+def _about_name(file: RecordFile) -> Iterator[Note]:
+    """A name that says something else than the content, where `_json` has not told."""
+    what = file.reader.shape.value if isinstance(file.reader, JsonReader) else file.content.value
+    if file.named is None:
+        yield Note(MENDED, f"The name does not say what the file is: by its content, {what}.", "content")
+    elif (is_json := isinstance(file.reader, JsonReader)) and file.named in (Content.JSON, Content.JSON_LINES):
+        return
+    elif is_json or {file.named, file.content} not in ({file.content}, {Content.CSV, Content.TSV}):
+        yield Note(MENDED, f"The file is {what}, whatever its name says ({file.named.value}).", "content")
+
+
+class _Builder:
+    """Makes the table: the cells of prompts and completions, and the names of all other columns."""
+
+    def __init__(self, file: RecordFile) -> None:
+        self._file = file
+        self._columns: dict[str, list[str] | None] = {name: self._kept(name) for name in file.names}
+        self._is_json = isinstance(file.reader, JsonReader)
+        self._size = 0
+        self._has_absent = False
+        self._structured: dict[str, list[int]] = {}
+        self._has_messages = False
+
+    @property
+    def has_structures(self) -> bool:
+        """Whether a prompt or a completion was a list or an object, a message among them."""
+        return self._has_messages or bool(self._structured)
+
+    def table(self) -> Table:
+        """All records of the file. The cells of other columns, which are never looked at, are left out."""
+        for record in self._file:
+            if not isinstance(record.values, dict):
+                kind = _KINDS.get(type(record.values), "a number")
+                raise InputError(
+                    f"line or item {record.line:,} of {self._file.path.name!r} is {kind}, not an object", fix=ROWS_FIX
+                )
+            for name, value in record.values.items():
+                self._add(name, value, record.line)
+            self._size += 1
+        cells = {name: self._filled(column) for name, column in self._columns.items()}
+        return Table(tuple(cells), tuple(cells.values()), range(1, self._size + 1))
+
+    def notes(self) -> tuple[Note, ...]:
+        """What was met in JSON."""
+        notes = []
+        if self._has_absent:
+            text = "Null and missing values count as empty, not as the words None or nan."
+            notes.append(Note(MENDED, text, "json_null"))
+        if self._has_messages:
+            notes.append(Note(MENDED, "Prompts and completions are messages: their texts are taken.", "messages"))
+        for name, rows in self._structured.items():
+            has = "has" if len(rows) == 1 else "have"
+            text = f"{places(rows)} {has} a list or an object as {name!r}: it is taken as its JSON text."
+            notes.append(Note(WARNING, text))
+        return tuple(notes)
+
+    @staticmethod
+    def _kept(name: str) -> list[str] | None:
+        return [] if name.lower() in (PROMPT, COMPLETION) else None
+
+    def _add(self, name: str, value: Any, line: int) -> None:
+        cells = self._columns.get(name)
+        if cells is None:
+            if name in self._columns:
+                return
+            cells = self._columns[name] = self._kept(name)
+            if cells is None:
+                return
+        if len(cells) < self._size:
+            self._has_absent = True
+            cells.extend([""] * (self._size - len(cells)))
+        cells.append(value if isinstance(value, str) else self._as_text(name, value, line))
+
+    def _as_text(self, name: str, value: Any, line: int) -> str:
+        if value is None:
+            self._has_absent = True
+            return ""
+        if not isinstance(value, list | dict):
+            return str(value)
+        try:
+            text, is_message = text_of_value(value, name.lower())
+        except Unprepared as error:
+            raise error.refusal(self._file, line) from None
+        if is_message:
+            self._has_messages = True
+        else:
+            self._structured.setdefault(name, []).append(self._size + 1)
+        return text
+
+    def _filled(self, cells: list[str] | None) -> list[str]:
+        if cells is None:
+            return []
+        if len(cells) < self._size:
+            self._has_absent = True
+            cells.extend([""] * (self._size - len(cells)))
+        return cells
+
+
+def _words_for_nothing(table: Table) -> tuple[Note, ...]:
+    """A note on words such as NA that stay words."""
+    found = sorted(_TAKEN_FOR_NOTHING.intersection(chain.from_iterable(table.columns)))
+    if not found:
+        return ()
+    return (Note(MENDED, f"{', '.join(found)}: kept as words, not treated as empty cells.", "na_words"),)

@@ -12,7 +12,7 @@ from herogen_async.data.prepare.common_affixes import (
     separator_in,
     shared_tail,
 )
-from herogen_async.data.prepare.phrasing import quoted, refuse_identical
+from herogen_async.data.prepare.phrasing import refuse_identical
 from herogen_async.data.prepare.records import (
     ADVICE,
     COMPLETION,
@@ -27,6 +27,7 @@ from herogen_async.data.prepare.records import (
     Table,
 )
 from herogen_async.data.prepare.task_type import CLASSIFICATION, CONDITIONAL, OPEN_ENDED, task_of
+from herogen_async.specs.records import quoted
 
 SEPARATOR_ADDED = "prompt_separator"
 ENDING_ADDED = "completion_ending"

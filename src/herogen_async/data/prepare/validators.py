@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from herogen_async.data.prepare.columns import extra_columns, named_column
-from herogen_async.data.prepare.common_affixes import shared_head
+from herogen_async.data.prepare.common_affixes import before_number, shared_head
 from herogen_async.data.prepare.letter_case import holds_hex, is_mostly_upper, lowered
-from herogen_async.data.prepare.phrasing import places, quoted
+from herogen_async.data.prepare.phrasing import places
 from herogen_async.data.prepare.records import (
     ADVICE,
     COMPLETION,
@@ -29,6 +29,7 @@ from herogen_async.data.prepare.records import (
 )
 from herogen_async.data.prepare.separators import ending, separator
 from herogen_async.data.prepare.task_type import CLASSIFICATION, OPEN_ENDED, task_of
+from herogen_async.specs.records import quoted
 
 Validator = Callable[[Table], Remediation]
 
@@ -142,7 +143,11 @@ def prompt_head(table: Table) -> Remediation:
     head = shared_head(table.prompts)
     if not head or _all_are(table.prompts, head):
         return NOTHING
-    notes = (Note(FOUND, f"All prompts begin with {quoted(head)}."),)
+    notes: tuple[Note, ...] = (Note(FOUND, f"All prompts begin with {quoted(head)}."),)
+    if len(head) <= LONGEST_PROMPT_HEAD:
+        return Remediation(notes)
+    head, kept_number = _before_number(head, table.prompts)
+    notes += kept_number
     if len(head) <= LONGEST_PROMPT_HEAD:
         return Remediation(notes)
     return Remediation(
@@ -158,17 +163,28 @@ def completion_head(table: Table) -> Remediation:
     head = shared_head(table.completions)
     if len(head) < SHORTEST_COMPLETION_HEAD or _all_are(table.completions, head):
         return NOTHING
-    found = Note(FOUND, f"All completions begin with {quoted(head)}.")
+    found: tuple[Note, ...] = (Note(FOUND, f"All completions begin with {quoted(head)}."),)
+    head, kept_number = _before_number(head, table.completions)
+    found += kept_number
+    if len(head) < SHORTEST_COMPLETION_HEAD:
+        return Remediation(found)
     if any(not text[len(head) :].strip() for text in table.completions):
         text = f"{quoted(head)} stays: removing it would leave an empty completion."
-        return Remediation((found, Note(MENDED, text, "empty_after_cut")))
+        return Remediation((*found, Note(MENDED, text, "empty_after_cut")))
     kept = " " if head.startswith(" ") else ""
     return Remediation(
-        (found, Note(ADVICE, "The calling program can add the beginning that all answers share.")),
+        (*found, Note(ADVICE, "The calling program can add the beginning that all answers share.")),
         Action(RECOMMENDED, "completion_drop_prefix", head),
         f"Remove {quoted(head)} from the start of the completions",
         lambda rest: rest.with_column(COMPLETION, [kept + text[len(head) :] for text in rest.completions]),
     )
+
+
+def _before_number(head: str, texts: Sequence[str]) -> tuple[str, tuple[Note, ...]]:
+    kept = before_number(head, texts)
+    if kept == head:
+        return head, ()
+    return kept, (Note(MENDED, f"{quoted(head)} ends inside of numbers, which stay whole.", "number_cut"),)
 
 
 def leading_space(table: Table) -> Remediation:
