@@ -81,6 +81,19 @@ def test_a_file_or_room_that_a_page_names_exists(page: Path) -> None:
     assert set() == absent
 
 
+NOTE = ["Why", "The objects", "Decisions", "Constants", "What was tried", "What next"]
+
+
+@every_note
+def test_a_design_note_says_why_what_was_tried_and_what_next(note: Path) -> None:
+    """In that order, with other chapters between; each decision has a heading that a link can name."""
+    text = note.read_text()
+    chapters = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert NOTE == [each for each in chapters if each in NOTE]
+    decisions = text.partition("## Decisions\n")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^### ", decisions, re.MULTILINE)) >= 2
+
+
 def test_a_file_that_code_speaks_of_exists() -> None:
     """Docstrings and comments send readers to tests and pages that are there."""
     absent = {
