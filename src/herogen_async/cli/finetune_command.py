@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import takes_options
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import as_words
-from herogen_async.tune.options import FINETUNE_OPTIONS, SETTLED
+from herogen_async.tune.options import AGREED, FINETUNE_OPTIONS, SETTLED
 
 if TYPE_CHECKING:
     from herogen_async.tune.finetune import FinetuneResult, TunedModel, TuningObserver
@@ -22,12 +23,14 @@ _EPILOG = examples(
     "herogen-async finetune superhero --backend local --epochs 2",
     "herogen-async finetune superhero --base-url https://api.example.com/v1 --model some-model",
     "herogen-async finetune superhero --model gpt-4.1-mini --field trainingType=GlobalStandard",
-    remark="The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
+    remark="A service may charge for it: the command tells what, and asks; --yes or --budget agree beforehand. "
+    "The same command again attaches to the existing job; Ctrl-C detaches and never cancels. "
     "Exit codes: 0 done, or started with --no-watch; 1 the job failed or was cancelled elsewhere; "
     "2 wrong input, or a refusal that names the cause; "
-    "3 paused, the same command continues (service unreachable, key refused, trainer killed); 130 detached.",
+    "3 paused, the same command continues (service unreachable, key refused, trainer killed, no model name yet); "
+    "130 detached, or not agreed to.",
 )
-_PARKED = 3
+_PARKED, _NOT_STARTED = 3, 130
 
 
 def register(app: typer.Typer) -> None:
@@ -68,13 +71,11 @@ def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneR
 
     from herogen_async.cli.shell import print_error
     from herogen_async.core.errors import DiskError, EndpointError, Interrupted
-    from herogen_async.tune.finetune import finetune as tune
 
     # With all that was said: nothing may be written down yet that it could be taken from.
     again = _again(target, options)
     try:
-        with _display() as observer:
-            outcome = tune(target, **options, watch=observer)
+        outcome = _agreed(target, options)
     except (EndpointError, DiskError) as error:
         print_error(error)
         say(f"Next: {again}")
@@ -89,9 +90,39 @@ def _driven(target: str, options: Mapping[str, Any], *, json: bool) -> FinetuneR
     return replace(outcome, next=_next(outcome, target, options))
 
 
+def _agreed(target: str, options: Mapping[str, Any]) -> FinetuneResult:
+    """The outcome; what may cost money begins once a person at this terminal says so. AgreementNeeded elsewhere."""
+    from herogen_async.core.errors import AgreementNeeded
+
+    told: set[str] = set()
+    try:
+        return _tuned(target, options, told)
+    except AgreementNeeded:
+        if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()):
+            raise
+    try:
+        starts = typer.confirm("Start this fine-tune?", err=True)
+    except typer.Abort:
+        starts = False
+    if not starts:
+        say("Not started: nothing was sent.")
+        say(f"Next: {_again(target, options)} --yes")
+        raise typer.Exit(_NOT_STARTED)
+    return _tuned(target, {**options, "yes": True}, told)
+
+
+def _tuned(target: str, options: Mapping[str, Any], told: set[str]) -> FinetuneResult:
+    from herogen_async.cli.told_once import ToldOnce
+    from herogen_async.tune.finetune import finetune as tune
+
+    with _display() as observer:
+        return tune(target, **options, watch=ToldOnce(observer, told))
+
+
 def _again(target: str, options: Mapping[str, Any]) -> str:
-    """The same command: its settings, without its actions."""
-    words = as_words(FINETUNE_OPTIONS, {name: value for name, value in options.items() if name in SETTLED})
+    """The same command: its settings and what was agreed to, without its actions."""
+    kept = {name: value for name, value in options.items() if name in (*SETTLED, *AGREED)}
+    words = as_words(FINETUNE_OPTIONS, kept) + ["--yes"] * bool(options.get("yes"))
     return " ".join(["herogen-async finetune", shlex.quote(target), *words])
 
 

@@ -5,7 +5,8 @@ HerogenError
 ├── InputError                 the user's input is wrong                       exit code 2
 │   ├── SpecError              ... in a spec: file, line, value, fix
 │   ├── RunFolderError         ... the run folder: absent, of another version, of another spec, unwritable
-│   └── RunInUse               ... another process writes this run
+│   ├── RunInUse               ... another process writes this run
+│   └── AgreementNeeded        ... what may cost money has not been agreed to
 ├── Interrupted                stopped before anything was asked                exit code 130
 ├── LocalModelError            this machine can't run the embedded model        exit code 2
 ├── DiskError                  the journal can't be written                     exit code 3
@@ -112,6 +113,12 @@ class RunInUse(InputError):
     """Another process holds the run's lock."""
 
     kind = "run_in_use"
+
+
+class AgreementNeeded(InputError):
+    """What is asked may cost money, and nobody has agreed to that yet."""
+
+    kind = "agreement"
 
 
 class Interrupted(HerogenError):

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from herogen_async.core.options import ANY_TEXT, COUNT, FLAG, POSITIVE, Kind, check_options, one_of, option, options_of
+from herogen_async.core.options import (
+    ANY_TEXT,
+    COUNT,
+    FLAG,
+    POSITIVE,
+    USD,
+    Kind,
+    check_options,
+    one_of,
+    option,
+    options_of,
+)
 from herogen_async.tune.further_fields import HOW_TO_GIVE, are_fields, read_fields, written_fields
 
 OPENAI = "openai"
@@ -99,6 +110,9 @@ class FinetuneOptions:
         "A further field of the service's request, e.g. trainingType=GlobalStandard (repeatable).",
         typed="--field",
     )
+    price_usd: float | None = option(None, USD, "Price of training, USD per million tokens.")
+    budget_usd: float | None = option(None, USD, "Limit on the estimated cost; needs --price and --epochs.")
+    yes: bool = option(False, FLAG, "Start what may cost money without asking.")
     watch_job: bool | None = option(
         None, FLAG, "Watch the job to its end, or leave once it has started.", typed="--watch/--no-watch"
     )
@@ -145,3 +159,5 @@ KEPT = tuple(BACKEND_RULES)
 """The options kept in the log; they tell two fine-tunes of the same rows apart."""
 SETTLED = (*KEPT, "validation")
 """The options that define a fine-tune; the others say what to do with it."""
+AGREED = ("price_usd", "budget_usd")
+"""The options of its cost, which count until it has begun."""

@@ -29,8 +29,9 @@ def test_the_command_line_has_each_option_of_the_table() -> None:
     app = typer.Typer(add_completion=False)
     register(app)
     found = {each.name: each for each in get_command(app).params}
-    assert {"target", "evaluate", "json"} == found.keys() - FINETUNE_OPTIONS.keys() - {"help"}
-    for name, option in FINETUNE_OPTIONS.items():
+    of_the_table = {each.parameter: each for each in FINETUNE_OPTIONS.values()}
+    assert {"target", "evaluate", "json"} == found.keys() - of_the_table.keys() - {"help"}
+    for name, option in of_the_table.items():
         assert option.help == getattr(found[name], "help", None)
         assert (option.typed or option.flag).split("/") == [*found[name].opts, *found[name].secondary_opts]
 
@@ -71,7 +72,8 @@ def test_the_formats_are_those_that_data_sets_have() -> None:
 
 def test_what_tells_two_fine_tunes_apart_is_what_the_log_keeps() -> None:
     """Neither the held-out file, which is compared by its bytes, nor what is to be done with the fine-tune."""
-    assert {"validation", "watch_job", "new", "cancel", "resend", "adopt"} == FINETUNE_OPTIONS.keys() - set(KEPT)
+    actions = {"watch_job", "new", "cancel", "resend", "adopt"}
+    assert {"validation", *actions, "price_usd", "budget_usd", "yes"} == FINETUNE_OPTIONS.keys() - set(KEPT)
     said = FinetuneOptions(base_url=" http://one/v1/ ", epochs=2, watch_job=True, validation=Path("held.jsonl"))
     assert {"base_url": "http://one/v1", "epochs": 2} == said.settings()
 

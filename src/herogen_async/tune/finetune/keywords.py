@@ -51,6 +51,15 @@ class FinetuneKeywords(TypedDict, total=False):
     fields: FurtherFields | None
     """A further field of the service's request, e.g. trainingType=GlobalStandard (repeatable)."""
 
+    price_usd: float | None
+    """Price of training, USD per million tokens."""
+
+    budget_usd: float | None
+    """Limit on the estimated cost; needs --price and --epochs."""
+
+    yes: bool | None
+    """Start what may cost money without asking."""
+
     watch_job: bool | None
     """Watch the job to its end, or leave once it has started."""
 

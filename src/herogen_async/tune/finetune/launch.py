@@ -42,6 +42,7 @@ from herogen_async.tune.finetune.rows import (
     known_files,
 )
 from herogen_async.tune.finetune.tune_request import choose_backend, new_tune_request, request_step, server_for
+from herogen_async.tune.finetune.tuning_cost import TuningForecast, check_agreement, tuning_forecast
 from herogen_async.tune.finetune.tuning_job import TuningJob
 from herogen_async.tune.finetune.tuning_observer import TuningObserver
 from herogen_async.tune.options import OPENAI, FinetuneOptions
@@ -119,12 +120,16 @@ class Launch:
         for notice in files.notices:
             self._observer.notice(notice)
         self._require_format(options.format, files)
+        if name != OPENAI and (options.price_usd or options.budget_usd):
+            raise InputError("training on this machine has no price", fix="remove --price and --budget")
         request = new_tune_request(options, name, files=files, base_url=base_url)
         rows = checked_files(request, self._observer.notice)
         folder, tag = (self._next, _new_tag()) if existing is None else (existing.folder, existing.tag)
         async with self._backend(request, folder) as backend:
             for notice in await backend.check(request):
                 self._observer.notice(notice)
+            if name == OPENAI:
+                self._require_agreement(tuning_forecast(request, rows["training"].tokens, options.price_usd))
             return await self._carry(
                 backend, request, tag, folder, begins_with=request_step(request, rows, tag, folder)
             )
@@ -197,6 +202,12 @@ class Launch:
             f"{said}: {str(existing.folder)!r} was started with the earlier files",
             fix=f"restore the earlier files to continue, or start another with the current ones with --new.{more}",
         )
+
+    def _require_agreement(self, forecast: TuningForecast) -> None:
+        """InputError, AgreementNeeded where the cost is too high or not agreed to; a fine-tune that goes on was."""
+        for line in forecast.lines():
+            self._observer.notice(line)
+        check_agreement(forecast, self._options)
 
     def _require_format(self, wanted: str | None, files: TrainingFiles) -> None:
         if wanted not in (None, files.recipe.format):

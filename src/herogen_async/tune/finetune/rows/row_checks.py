@@ -109,7 +109,7 @@ def checked_files(request: TuneRequest, notice: Callable[[str], None]) -> dict[s
         if rows["validation"].sha256 == rows["training"].sha256:
             raise InputError("the validation file is identical to the training file", fix="hold out different rows")
     told = ", ".join(f"{each.rows:,} rows for {role} ({each.file})" for role, each in rows.items())
-    notice(told[0].upper() + told[1:])
+    notice(f"Data set: {request.recipe.format}, {told}")
     for each in rows.values():
         if each.left_out:
             notice(f"Note: {' and '.join(each.left_out)} left out of what is trained on ({each.file})")

@@ -14,7 +14,7 @@ from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recip
 from herogen_async.data.prepare import inferred_recipe
 from herogen_async.generation.run_folder import RunFolder, existing_run
 from herogen_async.tune.finetune.rows.row_checks import JSON_LINES, fingerprint_of, holds_pairs, pairs_in
-from herogen_async.tune.options import OPENAI
+from herogen_async.tune.options import OPENAI, TRAINABLE_FORMATS
 
 _RECIPE = "recipe.json"
 
@@ -39,9 +39,26 @@ def find_files(target: str, file_format: str, *, validation: Path | None = None)
     known = known_files(target, file_format, validation=validation)
     if known is not None:
         return known
-    assembled = dataset.assemble(target, format=file_format)
+    how, why = _as_before(existing_run(target), file_format)
+    assembled = dataset.assemble(target, format=file_format, **how)
     files = _of_run(existing_run(target), file_format, validation)
-    return replace(files, notices=("No data set assembled yet: assembling now.", *assembled.lines()))
+    return replace(files, notices=(why, *assembled.lines()))
+
+
+def _as_before(folder: RunFolder, file_format: str) -> tuple[dict[str, Any], str]:
+    """How the run's rows were chosen for a data set of another format, so that they are again; and a sentence."""
+    other = next((each for each in TRAINABLE_FORMATS if (_place(folder, each) / _RECIPE).is_file()), None)
+    if other is None:
+        return {}, f"No data set assembled yet: assembling now, as {file_format}."
+    known = _recipe_in(_place(folder, other))
+    how = {name: known[name] for name in ("truncated", "reasoning", "drop") if known.get(name)}
+    if split := known.get("split"):
+        how |= {"split": split["fraction"], "seed": split["seed"]}
+    said = ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in how.items())
+    return how, (
+        f"The data set in {_place(folder, other)} is {other}: assembling {file_format} now"
+        + (f", with the same choices ({said})." if said else ".")
+    )
 
 
 def known_files(target: str, file_format: str, *, validation: Path | None = None) -> TrainingFiles | None:
