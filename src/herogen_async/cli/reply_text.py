@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from herogen_async.tune.query import Answer, Reply, Target
 
-# What finish reasons mean, in lower case; any other is shown as the server's word.
-_ENDS = {
-    "content_filter": "ended by the server's content filter",
-    "tool_calls": "ended with a tool call",
-    "function_call": "ended with a tool call",
-    "error": "ended by an error of the server",
-}
+_TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call")
 
 
 def compared(reply: Reply) -> list[str]:
@@ -29,6 +23,7 @@ def compared(reply: Reply) -> list[str]:
 
 def ending_note(answer: Answer) -> str | None:
     """What to say of an answer that did not stop by itself: why it ended, where the server says so."""
+    from herogen_async.generation.endpoint.finish_reasons import is_failure, is_filtered
     from herogen_async.tune.query import is_cut_off
 
     if answer.stopped:
@@ -36,9 +31,14 @@ def ending_note(answer: Answer) -> str | None:
     if is_cut_off(answer):
         tokens = answer.usage.get("completion_tokens")
         return f"cut off after {tokens} tokens" if tokens else "cut off at the token limit"
-    if answer.finish_reason is None:
+    reason = answer.finish_reason
+    if reason is None:
         return "the server gave no finish reason"
-    return _ENDS.get(answer.finish_reason.casefold()) or f"finish reason: {answer.finish_reason}"
+    if is_filtered(reason):
+        return "ended by the server's content filter"
+    if is_failure(reason):
+        return "ended by an error of the server"
+    return "ended with a tool call" if reason.casefold() in _TOOLS else f"finish reason: {reason}"
 
 
 def _part(side: str, answer: Answer | None) -> tuple[str, str]:

@@ -278,7 +278,10 @@ def test_a_cut_off_answer_is_noted_on_stderr(tmp_path: Path) -> None:
         ("content_filter", "ended by the server's content filter"),
         ("tool_calls", "ended with a tool call"),
         ("error", "ended by an error of the server"),
-        ("insufficient_system_resource", "finish reason: insufficient_system_resource"),
+        ("SAFETY", "ended by the server's content filter"),
+        ("insufficient_system_resource", "ended by an error of the server"),
+        ("tool_use", "ended with a tool call"),
+        ("pause_turn", "finish reason: pause_turn"),
         (None, "the server gave no finish reason"),
     ],
 )
@@ -457,6 +460,9 @@ def test_flags_are_separated_from_questions() -> None:
         ("{name} is a placeholder for what?", "{name} is a placeholder for what?"),
         ("{ 3, 1, 2 }: which is the largest?", "{ 3, 1, 2 }: which is the largest?"),
         ("[sic]", "[sic]"),
+        ('{"instruction": "Translate.", "input": "", "output": "x"}', "Translate."),
+        ('{"instruction": "Translate.", "input": "Hi", "output": "x"}', "Translate.\nHi"),
+        ('{"conversations": [{"from": "human", "value": "u"}, {"from": "gpt", "value": "its answer"}]}', "u"),
         ("[3, 1, 2]", "[3, 1, 2]"),
     ],
 )

@@ -21,6 +21,7 @@ from herogen_async.specs.spec.template import Template
 _SHOWN = 12  # values or names that an error lists
 _VALUE_CHARS = 30
 _OBJECT = re.compile(r"""\s*\{\s*(?:"[^"]*"|'[^']*')\s*:""")  # the start of an object of keys, well-formed or not
+_ROLES: dict[Any, str] = {"human": "user", "gpt": "assistant"}  # sharegpt's words
 _MESSAGES = 'write {"messages": [{"role": "user", "content": "..."}]}'
 
 
@@ -114,14 +115,16 @@ def question_of_line(line: str, recipe: Recipe, where: str, *, chat: bool = True
 def question_of_row(row: Mapping[str, Any], recipe: Recipe, *, chat: bool = True) -> QuestionText:
     """What a row asks: an exported row its sub-prompt, any other its `prompt`, its `messages` or its attributes.
 
-    Messages are a conversation, which only a `chat` endpoint can be asked, unless they are one question of a user. An
-    answer at their end is left out, as the `completion` beside a prompt is. Numbers are asked as they are written.
+    Alpaca's `instruction` is a prompt, sharegpt's `conversations` are messages. Messages are a conversation, which only
+    a `chat` endpoint can be asked, unless they are one question of a user. An answer at their end is left out, as the
+    `completion` beside a prompt is. Numbers are asked as they are written.
     Raises InputError.
     """
     if not row:
         raise InputError("an empty object asks nothing", fix='give {"prompt": "..."}, or the attributes')
     if "sub_prompt" in row:
         return checked(_text("sub_prompt", row["sub_prompt"]), recipe)
+    row = _as_messages(row, recipe)
     if messages := next((name for name in ("prompt", "messages") if isinstance(row.get(name), list)), None):
         question = _of_messages(messages, row[messages], recipe)
         if isinstance(question, Conversation) and not chat:
@@ -137,6 +140,22 @@ async def each(prompts: Iterable[QuestionText]) -> AsyncIterator[QuestionText]:
     """`prompts` one after the other."""
     for prompt in prompts:
         yield prompt
+
+
+def _as_messages(row: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
+    """A row of alpaca or sharegpt with our own names; any other as it is. Attributes may be called as theirs are."""
+    attributes = () if recipe.sub_prompt is None else Template(recipe.sub_prompt).names
+    if isinstance(row.get("instruction"), str) and "instruction" not in attributes:
+        more = row.get("input")
+        return {"prompt": f"{row['instruction']}\n{more}" if more else row["instruction"]}
+    turns = row.get("conversations")
+    if isinstance(turns, list) and all(isinstance(each, dict) for each in turns):
+        return {
+            "messages": [
+                {"role": _ROLES.get(each.get("from"), each.get("from")), "content": each.get("value")} for each in turns
+            ]
+        }
+    return row
 
 
 def checked(text: str, recipe: Recipe) -> str:
