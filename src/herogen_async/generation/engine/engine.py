@@ -94,11 +94,17 @@ class Engine:
         try:
             await self._journal.open()
             async with asyncio.TaskGroup() as outer:
+                # Not in the group that asks: whatever ends that one, the journal goes on until all that it was given is
+                # written.
                 outer.create_task(self._journal.run(), name="journal")
                 ticker = outer.create_task(self._tick(), name="ticker")
                 try:
+                    # What this raises is raised when the journal has ended, too: the group waits for it.
                     await self._ask(indices)
                 finally:
+                    # In this order: a last look, once the last answer is in, for the report; then nobody samples any
+                    # more; and only then may the journal end, which would wait for lines for ever if this were left
+                    # out.
                     self._take_stock()
                     ticker.cancel()
                     self._journal.finish()
@@ -114,6 +120,7 @@ class Engine:
     def cancel(self) -> None:
         """Drop what is in flight."""
         self.interrupt("cancelled")
+        # The reason first: what is cancelled ends at once, and whoever looks at `stopped` then must find why.
         self._lane.cancel()
 
     def park(self, park: Park) -> None:
@@ -161,10 +168,12 @@ class Engine:
             request = Request(call.prompt, call.system)
             if seeds is not None:
                 request.body = {seeds.name: seeds.of(call.repeat)}
+            # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
             if not await feed.put(PendingCall(call, request, size)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
+        # Only when all are in: a feed that has ended and is empty ends the lane.
         feed.end()
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
@@ -179,6 +188,8 @@ class Engine:
         self._journal.row(
             row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
         )
+        # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
+        # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
         if self._call_ended is not None:
@@ -210,6 +221,7 @@ class Engine:
             self._lane.gate.hold(self._disk_patience is not None or self._journal.full)
 
     def _written(self, written: Written) -> None:
+        # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
         self.counters.done += written.rows
         self.counters.session_rows += written.rows
         self.counters.failed += written.failures
@@ -221,6 +233,7 @@ class Engine:
         """The disk refuses: send nothing meanwhile, and park when it goes on for too long."""
         if error is None:
             self._cancel_patience()
+        # One patience for a trouble, however often the writer tries meanwhile: each try would begin it anew.
         elif self._disk_patience is None:
             message = f"can't write to the disk: {error.strerror}"
             self._disk_patience = asyncio.get_running_loop().call_later(
@@ -237,6 +250,7 @@ class Engine:
 
     async def _tick(self) -> None:
         """Sample what the run waits for, let the lane follow its server, and let those who watch look."""
+        # Only `run` cancels it, when there is nothing left to look at.
         with contextlib.suppress(asyncio.CancelledError):
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))

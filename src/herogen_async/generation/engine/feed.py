@@ -111,6 +111,7 @@ class Feed(Generic[C]):
     def close(self) -> None:
         """Hand out nothing more; what is queued or waiting stays undone. May be called again."""
         self._closed = True
+        # Cleared before anybody is woken: who wakes looks again, and must find nothing.
         self._new.clear()
         self._due.clear()
         self._waiting.clear()
@@ -122,6 +123,7 @@ class Feed(Generic[C]):
         """The next call if there is one now, without the cost of a coroutine; else None: `get` waits."""
         if self._due:
             pending = self._due.popleft()
+        # 3: a full heap hands out nothing new. What is due may go all the same, so the heap gets emptier.
         elif self._new and len(self._waiting) < self._retry_capacity:
             pending = self._new.popleft()
             self._release_putter()
@@ -143,6 +145,7 @@ class Feed(Generic[C]):
             try:
                 await getter
             except asyncio.CancelledError:
+                # It was woken and cancelled in the same turn: the wake was for a call that is still there.
                 if getter.done() and not getter.cancelled():
                     self._wake(1)  # the call that woke this worker is for another one
                 raise
@@ -158,6 +161,7 @@ class Feed(Generic[C]):
         if self._closed:
             self._wake_if_over()
             return
+        # In front of those that it was in front of: it lost its turn by no fault of its own.
         (self._due if pending.history else self._new).appendleft(pending)
         self._wake(1)
 
@@ -173,6 +177,7 @@ class Feed(Generic[C]):
         if self._closed:
             self._wake_if_over()
             return
+        # It settles ties, since two calls can't be compared: who began to wait first goes first.
         self._sequence += 1
         heapq.heappush(self._waiting, (self._clock.now() + after_s, self._sequence, pending))
         self._set_timer()
@@ -199,6 +204,7 @@ class Feed(Generic[C]):
             self._wake(len(self._getters))
 
     def _set_timer(self) -> None:
+        # One timer, for the one that is due first: a server that fails puts thousands into the heap.
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -70,6 +70,8 @@ class Gate:
 
         Without the cost of a coroutine.
         """
+        # Nobody slips past those who wait: small prompts would fit again and again, and a large one would never get its
+        # turn.
         if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
             return None
         granted = self._admission.reserve(size, self._clock.now())
@@ -211,6 +213,7 @@ class Gate:
     async def run(self) -> None:
         """The dispatcher. Ends when the gate is closed."""
         while not self._closed:
+            # Cleared before the look, not after it: what becomes news in the middle of it is looked at once more.
             self._news.clear()
             wait_s = await self._dispatch()
             if not self._closed and not self._news.is_set():
@@ -221,6 +224,7 @@ class Gate:
         """Let through all that may go now; seconds until the next may, None when nobody waits."""
         self.waiting_for = None
         while not self._closed and (queue := self._again or self._queue):
+            # It stays in the queue until it goes: whoever is recalled, cancelled or overtaken meanwhile is found there.
             size, turn = queue[0]
             if turn.done():  # cancelled while it waited
                 queue.popleft()
@@ -228,6 +232,8 @@ class Gate:
             if self._held_for:
                 self.waiting_for = self._held_for
                 return None
+            # Before the fuse is waited for, and given back where it does not go: another could reserve the same room
+            # else.
             granted = self._admission.reserve(size, self._clock.now())
             if not isinstance(granted, Ticket):
                 wait_s, self.waiting_for = granted

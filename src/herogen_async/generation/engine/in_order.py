@@ -78,6 +78,7 @@ class InOrder(Generic[Q]):
             async with asyncio.TaskGroup() as group:
                 others = (group.create_task(self._feed(questions)), group.create_task(self._tick()))
                 group.create_task(self._ask())
+                # In this task, and not in one of its own: what a receiver raises is this round's, and ends it.
                 await self._hand_on()
                 for other in others:
                     other.cancel()
@@ -165,6 +166,7 @@ class InOrder(Generic[Q]):
         status, code = (None, None) if error is None else (error.status, error.code)
         refused = EndpointRefused(park.message, status=status, code=code, fix=park.fix)
         refused.park_reason = park.reason
+        # In front: that nothing more is answered is what a person has to know first.
         self._raises.insert(0, refused)
 
     def _settle(self, place: OrderPlace[Q], outcome: Outcome[Q]) -> None:

@@ -54,6 +54,7 @@ class Calls(Generic[C]):
         pending.sent_s = started_s
         if pending.first_s is None:
             pending.first_s = started_s
+        # The dict keeps the order of sending: `cut_off` may stop at the first that has not waited for long enough.
         self._flying[worker] = pending
         try:
             return await self._endpoint.complete(pending.request)
@@ -62,6 +63,8 @@ class Calls(Generic[C]):
                 raise self._cut[worker] from None
             raise
         finally:
+            # Whatever the call came to. The worker goes on with the next one: a cancellation that stayed in its task's
+            # count would make that one's cut look like a cancellation from outside.
             del self._flying[worker]
             if worker in self._cut:
                 del self._cut[worker]
@@ -76,6 +79,7 @@ class Calls(Generic[C]):
             waited_s = now - pending.sent_s
             if waited_s >= patience_s:
                 self._end(worker, RequestTimeout(f"no answer within {waited_s:.1f} s, far longer than all others"))
+            # All behind it were sent later. Not so with a row's time, which counts from the first sending.
             elif self._row_s is None:
                 break
             elif late := self.overdue(pending, now):

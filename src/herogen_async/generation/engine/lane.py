@@ -92,6 +92,7 @@ class Lane(Generic[C]):
             dispatcher = group.create_task(self.gate.run(), name="dispatcher")
             try:
                 async with asyncio.TaskGroup() as working:
+                    # The inner group ends when every worker has: by an empty feed, or by one that was closed.
                     self._workers.start(working)
             finally:
                 self.gate.close()
@@ -131,12 +132,18 @@ class Lane(Generic[C]):
     async def _work(self, worker: int) -> None:
         feed, gate, workers = self.feed, self.gate, self._workers
         while (pending := feed.get_now() or await feed.get()) is not None:
+            # Looked at with a call in hand: a worker that waits in `get` hears of a smaller size by the next call that
+            # wakes it. That call is another one's then.
             if worker >= workers.size:
                 feed.put_back(pending)
                 return
             ticket = gate.admit_now(pending.size) or await gate.admit(pending.size, again=pending.goes_first)
+            # The gate was closed, or everybody was sent back to look at what is wanted: nothing was sent, nothing is
+            # owed.
             if ticket is None:
                 feed.put_back(pending)
+            # Its row's time ran out while it waited for its turn. Not asked of a call that was never sent: that waited
+            # for us.
             elif pending.history and (late := self._calls.overdue(pending, self._clock.now())):
                 self._failed(pending, ticket, late)
                 gate.settle(ticket, Charge.NOT_CHARGED)
@@ -150,6 +157,8 @@ class Lane(Generic[C]):
         counters.in_flight += 1
         counters.attempts += 1
         started_s = self._clock.now()
+        # Until more is known, the worst: a call that is cut off or cancelled on its way may have been answered and
+        # charged.
         outcome, used = Charge.ASSUMED_CHARGED, None
         readings: tuple[Reading, ...] = ()
         try:
@@ -166,16 +175,21 @@ class Lane(Generic[C]):
             # One call that trips over a mistake of ours must not take with it those that are in flight and paid for.
             self._failed(pending, ticket, InternalFault(_where(bug)))
         except BaseException:
+            # Cancelled: dropped by a person, or with the loop. The call ends nowhere (4), and is pending for the next
+            # session.
             self.feed.done()
             raise
         else:
+            # From the answer to the sink there is no await: nothing that cancels a worker can come between the two (3).
             outcome, used, readings = Charge.ANSWERED, used_of(completion.usage), completion.readings
             self._answered(pending, completion, self._clock.now() - started_s)
         finally:
+            # Last, and whatever happened: what comes back here lets the next call through.
             counters.in_flight -= 1
             self.gate.settle(ticket, outcome, used, readings)
 
     def _answered(self, pending: PendingCall[C], completion: Completion, latency_s: float) -> None:
+        # The sink first (3). `done` may end the lane, and what follows only counts.
         self._sink.answered(pending, completion, latency_s)
         self.feed.done()
         self._triage.answered(pending.sent_s)
@@ -191,6 +205,7 @@ class Lane(Generic[C]):
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1
         pending.rate_limits += isinstance(error, RateLimited)
+        # Made at the first failure: nearly no call has one.
         pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
         pending.history.append(attempt_of(error, self._clock.wall()))
         now = self._clock.now()
@@ -201,6 +216,7 @@ class Lane(Generic[C]):
         if isinstance(decision, Retry):
             self._ask_again(pending, ticket, error, decision)
         elif isinstance(decision, Park):
+            # The call stays undone, and nothing is written of it: the run's trouble is not the row's.
             self._park(decision, error)
             self.feed.done()
         else:
@@ -213,9 +229,11 @@ class Lane(Generic[C]):
                 self.gate.refused(ticket, error, decision.pause_s)
             else:
                 self.gate.pause(decision.pause_s)
+        # A retry that would come after its row's time is up is not waited for.
         if late := self._calls.overdue(pending, self._clock.now() + decision.after_s):
             self._failed(pending, ticket, late)
             return
+        # What is not the row's trouble, as a rate limit is not, costs none of its attempts.
         pending.attempt += decision.counts
         self.counters.retries += 1
         self.feed.retry(pending, decision.after_s)

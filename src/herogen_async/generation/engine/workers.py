@@ -30,6 +30,7 @@ class Workers:
     def resize(self, size: int) -> None:
         """So many from now on: new ones start at once, those that are too many leave by themselves."""
         self.size = size
+        # Once all have left, the lane is ending: a worker started now would keep its group open.
         if any(not task.done() for task in self._tasks):  # else the work is over
             self._fill()
 

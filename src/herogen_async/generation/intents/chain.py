@@ -112,6 +112,7 @@ class Chain:
         lost = self.state.open
         if self._resolution != UNRESOLVED and lost is None:
             raise InputError("no call has lost its answer: nothing to resend or adopt", fix="remove --resend/--adopt")
+        # Going on would send the calls behind it, while nobody knows whether this one has arrived.
         if lost not in (None, *(call.name for call in calls)):
             raise InputError(
                 f"the answer to {lost!r} was lost, and this version does not make that call",
@@ -136,6 +137,7 @@ class Chain:
         """What `call` gives, now or in an earlier process."""
         failed: HerogenError | None = None
         attempts, waits = iter(ATTEMPTS_S), self._waits_for(call)
+        # Each turn asks the log first: an attempt whose answer was lost is looked for before there is another.
         while (known := await self.settle(call)) is None:  # the last attempt's answer, or what a look finds of it
             wait_s = next(waits if isinstance(failed, NotReadyYet) else attempts, None)
             if wait_s is None and failed is not None:
@@ -160,6 +162,7 @@ class Chain:
         Between the intent and the outcome lies one await, and nothing that could fail but the call: a process that
         dies there leaves the intent open, and an exception that is no HerogenError leaves it open as well.
         """
+        # Two open intents, and the fold remembers one: the other call could be made twice.
         if self.state.open is not None:
             raise RuntimeError("another intent would hide the one that lies open")
         if call.ready is not None:
@@ -167,16 +170,20 @@ class Chain:
                 await call.ready(self.state.results)
             except RetryableError as error:
                 return error
+        # From here until its outcome is written, a kill leaves it open: that is what the log is for.
         self.record(INTENT, call=call.name)
         try:
             result = await call.send(self.state.results)
         except RetryableError as error:
+            # Else it stays open, and the next turn looks for it: a timeout or a 500 says nothing about what the service
+            # did.
             if _surely_did_nothing(error):
                 self.record(CLOSED, call=call.name, error=error.message)
             return error
         except HerogenError as error:  # a refusal: the service has read it, and made nothing
             self.record(CLOSED, call=call.name, error=error.message)
             raise
+        # A disk that refuses here leaves the intent open: the call is found by a look, and never made again.
         self.record(RESULT, call=call.name, result=result)
         return None
 
@@ -191,6 +198,7 @@ class Chain:
             self._notice(f"{call.name}: it arrived, as {found}")
             self.record(RESULT, call=call.name, result=found, by=_LOOK)
         else:
+            # Only after all looks: a call that was on its way when the process died may land a second later.
             self.record(CLOSED, call=call.name, by=_LOOK)
 
     async def _look_for(self, call: OnceCall) -> str | None:
@@ -202,6 +210,7 @@ class Chain:
             try:
                 found = await call.find(results)
             except (EndpointRefused, InputError, BadAnswer) as refused:
+                # A key that is refused says nothing about the call: it stays open, and another look may tell.
                 if isinstance(refused, EndpointRefused) and refused.status not in _CANT_TELL:
                     raise
                 raise InputError(

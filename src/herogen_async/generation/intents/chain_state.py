@@ -50,11 +50,14 @@ def fold(records: Iterable[Mapping[str, Any]]) -> ChainState:
         if step == REQUEST:
             request, refused = record, None
         elif step == INTENT:
+            # 2: open until another step names what came of it, in this process or in a later one.
             still_open, refused = record["call"], None
         elif step == RESULT:
+            # 3: whoever found it out, an answer, a look or a person.
             results[record["call"]], still_open = record["result"], None
         elif step == CLOSED:
             still_open, refused = None, record.get("error")
         else:
+            # The caller's own, or a newer version's: it neither opens nor closes a call.
             facts[str(step)] = record
     return ChainState(request, results, still_open, refused, facts)

@@ -46,9 +46,11 @@ class IntentLog:
             _make(folder, disk)
         except OSError as error:
             raise _refused(folder, error) from error
+        # The lock before the repair: a torn end may be a line that another process is writing.
         lock = _locked(folder, at)
         try:
             file = AppendFile(folder / STEPS, disk)
+            # Read from the disk itself, torn end cut: what is appended next must not be glued to half a line.
             records = _repaired(folder / STEPS, at, disk)
             file.open()
             return cls(folder, lock, file, records)
@@ -72,13 +74,16 @@ class IntentLog:
         So nothing is added after it: an intent would be taken for durable, and its call made, on a disk that isn't.
         """
         if self._failed is not None:
+            # Once is for all: after a refused sync nobody knows whether the line before is there.
             raise self._failed
         try:
             self._file.append(codec.sealed_line(record))
+            # Returned means durable. The call that this line announces is made as soon as it does.
             self._file.sync()
         except OSError as error:
             self._failed = _refused(self._file.path, error)
             raise self._failed from error
+        # Only now: what `state` is folded from must be what a process after a crash would find.
         self.records.append(record)
 
 
@@ -116,6 +121,7 @@ def _make(folder: Path, disk: Disk) -> None:
         raise OSError(errno.ELOOP, "it is a link; the folder of a fine-tune is none")
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # From the folder up: each new name is durable in the folder that holds it, or none of it is.
     for each in missing:
         disk.sync_names(each.parent)
 
@@ -133,10 +139,12 @@ def _repaired(path: Path, at: datetime, disk: Disk) -> list[dict[str, Any]]:
         return []
     file = disk.open(path)
     try:
+        # Not what the cache has: after a refused sync it shows lines that the disk does not hold.
         disk.drop_cache(file, 0)
         data = disk.read(file, disk.size(file), 0)
         records, good = _sound(path, data)
         if good < len(data):
+            # Copied, durably, before it is cut: if a person must find out what was asked, it may be the only trace.
             put(disk, path.with_name(f"steps.torn-{at:%Y%m%dT%H%M%S}"), data[good:])
             disk.cut(file, good)
             disk.sync(file)
@@ -152,6 +160,8 @@ def _sound(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
     lines = data.splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         if not (line.endswith(b"\n") and codec.is_sealed(line)):
+            # Only the last line can be torn, since each was synced before the next was begun. What is damaged before it
+            # has been durable once, and may have been the intent of a call that arrived.
             if number < len(lines):
                 raise DamageError(
                     f"{str(path)!r} is damaged in line {number}, at byte {end}: the call it held can't be read",

@@ -74,6 +74,8 @@ class JobWatch(Generic[State, Event]):
                 state = await self._look()
             except RetryableError as error:
                 lost_at = self._clock.now() if lost_at is None else lost_at
+                # Counted from the first look that failed, and not in looks: how many there are depends on how quiet the
+                # job is.
                 if self._clock.now() - lost_at >= UNREACHABLE_S:
                     raise
                 self._notice(f"{error.message}; trying again")
@@ -98,6 +100,8 @@ class JobWatch(Generic[State, Event]):
         self._events_are_read = True
         fresh = [event for event in events if event.event_id not in self._told]  # not every service knows `after`
         self._told.update(event.event_id for event in fresh)
+        # The last one that there is, not the last that is new: a service that ignores `after` sends all of them each
+        # time.
         if events:
             self._last_id = events[-1].event_id
         return fresh

@@ -57,6 +57,7 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
     """Ask for all of `work`; why it stopped early, None if it did not. A `stopped` event says how it ended."""
     opened, reporter = work.opened, work.reporter
     settings = opened.ready.request.settings
+    # Before the journal is opened: a session that dies at its first write has begun all the same.
     notifier.record("started", settings=asdict(settings), model=opened.ready.model)
     journal = JournalWriter(
         opened.folder,
@@ -72,6 +73,8 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
     except DiskError as error:
         stopped = Stopped("parked", error.message, error.fix, park_reason=ParkReason.DISK)
     except asyncio.CancelledError:
+        # Cancelled from outside, a session keeps all that came back, and says so; then it ends as its caller wants it
+        # to.
         stopped = Stopped("interrupted", "cancelled from outside")
         if journal.lost is not None:
             stopped = Stopped("interrupted", journal.lost.message, journal.lost.fix)
@@ -79,8 +82,10 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
         notifier.record("stopped", **reporter.summary(stopped))
         raise
     finally:
+        # Only when the endpoint is closed: until then a second Ctrl-C must find something to cancel.
         at_work.engine = None
         if reporter.budget is not None:
+            # What was reserved and is not settled may have been charged: the lock's page keeps it for the next session.
             reporter.budget.keep()
     notifier.record("stopped", **reporter.summary(stopped))
     return stopped
@@ -94,8 +99,10 @@ async def _open_engine(
     opened, reporter = work.opened, work.reporter
     ready, plan = opened.ready, opened.lineage.plan
     request, settings = ready.request, ready.request.settings
+    # The ledger outside of the endpoint: its levels are written when nothing can be sent any more.
     with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
         async with open_endpoint(ready, plan, notifier.notice) as endpoint:
+            # Once the endpoint is there: an embedded server takes a while to start, and no row is slower for it.
             reporter.counters.started_s = clock.now()
             lane: Lane[Call] = Lane(
                 endpoint,

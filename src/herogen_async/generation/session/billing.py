@@ -36,4 +36,5 @@ def book_repricing(opened: Opened, usage: Mapping[str, int], at: datetime) -> No
     bought = cost(usage, price_in(plan, held.model, held.base_url, held.settings.price, at))
     today = cost(usage, price)
     if bought is not None and today is not None and bought > today:
+        # Up, never down: the budget must hold by what was paid.
         opened.lock.charge(ceil((bought - today) * 1e6))

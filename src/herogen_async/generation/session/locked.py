@@ -29,6 +29,7 @@ class Locked:
 def locked(priced: Priced, clock: Clock) -> Iterator[Locked]:
     """The folder of a run, ours while the block lasts. Raises RunInUse, DiskError."""
     folder = priced.ready.request.folder
+    # Asked before it is made: a refusal that comes later must leave what a person had, and nothing more.
     existed = os.path.lexists(folder.path)
     folder.create()
     try:

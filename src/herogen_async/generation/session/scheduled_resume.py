@@ -42,6 +42,7 @@ class ScheduledResume:
 
     async def until_it_can_go_on(self, parked: RunReport, publish: Callable[[dict[str, Any]], None]) -> bool:
         """Sleep till `parked` can go on; False, at once where no time is known, when it stays parked."""
+        # Counted over the parks of a run: a limit that never renews must not keep it for ever.
         self._fruitless = self._fruitless + 1 if parked.done == self._done else 0
         self._done = parked.done
         seconds = resume_wait_s(parked.wake_in_s, self._fruitless)
@@ -53,6 +54,7 @@ class ScheduledResume:
             return False
         until = self._clock.wall() + timedelta(seconds=seconds)
         asleep = replace(parked, wake_at=until.isoformat(), wake_in_s=seconds)
+        # `status` of another process reads it there: the engine that publishes otherwise is gone.
         publish({"reason": asleep.reason, "wake_at": asleep.wake_at, "elapsed_s": asleep.elapsed_s})
         self._alarm = asyncio.Event()
         try:
@@ -61,6 +63,7 @@ class ScheduledResume:
             self._alarm = None
 
     async def _sleep(self, asleep: RunReport, until: datetime, alarm: asyncio.Event) -> bool:
+        # By the time of day, a piece at a time: a monotonic clock stands still while a laptop is shut.
         while (left_s := (until - self._clock.wall()).total_seconds()) > 0:
             self._report(replace(asleep, wake_in_s=left_s))
             with contextlib.suppress(TimeoutError):

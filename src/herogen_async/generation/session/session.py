@@ -67,19 +67,25 @@ class Session:
         """The whole session. Raises InputError, LocalModelError, DamageError, DiskError before anything is asked;
         every other end is told in the report. What the observer raised is raised at the end.
         """
+        # Before the engine is there, this task is all that `cancel` can end.
         self._task = asyncio.current_task()
         with locked(await self._priced(), self._clock) as held:
             agreed = agree(held, self._clock.wall())
             repaired = repair(agreed, self._notifier, self._clock.wall(), requeues_damaged=self._requeues_damaged)
+            # Behind the repair: the manifest says at which segment the plan begins, and what was saved belongs before
+            # it.
             opened = conclude(repaired, self._notifier)
+            # Only now: `ctl` may change the settings that the manifest has, and this manifest is this session's.
             async with controlled(opened.folder, self._steering.answer, self._notifier.notice):
                 report = await self._till_it_ends(opened)
+        # When all is kept, closed and unlocked: what a display raises costs nobody an answer.
         self._notifier.raise_first()
         return report
 
     def stop(self) -> None:
         """Finish what is in flight and send nothing more; before anything was sent, end."""
         engine = self._at_work.engine
+        # A run that sleeps through a park has nothing in flight: waking it for good is all there is to do.
         if self._at_work.wake():
             return
         if engine is None:
@@ -114,9 +120,11 @@ class Session:
     async def _till_it_ends(self, opened: Opened) -> RunReport:
         """Go on with a run, and again after each park that it may sleep through."""
         sleeper, found = self._at_work.scheduled, read_journal(opened)
+        # Once, not at each waking: the ledger has it then.
         book_repricing(opened, found.journal.usage, self._clock.wall())
         report = await self._go_on(found)
         while report.state == "parked" and sleeper and await sleeper.until_it_can_go_on(report, opened.lock.publish):
+            # Read anew, and with what `ctl` has set meanwhile: another plan of work, the same lock.
             report = await self._go_on(read_journal(opened.with_settings(self._steering.settings)))
         return replace(report, state="interrupted") if sleeper is not None and sleeper.ended else report
 
@@ -127,5 +135,6 @@ class Session:
         if work.wanted.count:
             tell_worst_case(work, self._notifier)
             stopped = await carry_out(work, self._notifier, clock=self._clock, at_work=self._at_work)
+        # Or a run that parks and wakes would ask for the same failed rows each time.
         self._again.have_failed(work.reporter.counters.given_up)
         return work.reporter.final(stopped)

@@ -97,6 +97,7 @@ class Steering:
         """All of `wanted`, or nothing."""
         before = self.settings
         settings = replace(before, **wanted)
+        # All of it is looked at before any of it is done: half a command is what nobody asked for.
         check_settings(settings)
         if settings.concurrency != before.concurrency:
             if settings.concurrency == "auto":
@@ -117,6 +118,7 @@ class Steering:
             self._record(name, old, value)
             self._notifier.notice(f"ctl: {_change(name, old, value)}.")
         if changed:
+            # Last: a manifest that can't be written costs the change nothing.
             self._keep()
 
     def _keep(self) -> None:

@@ -37,6 +37,7 @@ class _Runner:
     def run(self) -> RunReport:
         with tuned_for_throughput(), asyncio.Runner(loop_factory=quickest_loop) as runner:
             self.loop = runner.get_loop()
+            # Taken on the loop, so that they act between two turns, and never in the middle of one.
             handlers = {signal.SIGINT: self.pressed, **dict.fromkeys(_DRAIN, self.session.stop)}
             with handling(self.loop, handlers):
                 try:
@@ -69,6 +70,7 @@ def _run_in_thread(session: Session) -> RunReport:
             ended.wait()
         except KeyboardInterrupt:  # a notebook's stop button
             if runner.loop is not None:
+                # On the run's own loop: this thread is the notebook's.
                 runner.loop.call_soon_threadsafe(runner.pressed)
     if isinstance(outcome[0], BaseException):
         raise outcome[0]

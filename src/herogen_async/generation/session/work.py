@@ -30,6 +30,7 @@ class RetrySelection:
 
     def left(self, found: Found) -> list[int]:
         """Those that are still to be asked. Raises InputError for a class that no failure is of."""
+        # Chosen once, by the failures that there were when the run was started: those of this session are for the next.
         if self._left is None:
             opened = found.opened
             self._left = chosen(opened.folder, opened.lineage, found.journal, self._wanted)
@@ -54,6 +55,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     opened, journal = found.opened, found.journal
     plan = opened.lineage.plan
     wanted = to_ask(plan, journal, again.left(found), opened.ready.request.settings.limit)
+    # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
         total=len(wanted.skipped) + wanted.count,
         done=len(journal.done),

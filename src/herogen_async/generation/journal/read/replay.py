@@ -85,6 +85,7 @@ def replay(folder: RunFolder, lineage: Lineage) -> Recovered:
     fold = Fold(lineage)
     for path in sorted(known.segments(), key=lambda path: lineage.precedence(segment_number(path))):
         fold.segment(path, known)
+    # After all rows: a failure counts only where no answer is, whichever of the two came first.
     for line in known.sound(folder.failures):
         fold.failure(line.record)
     fold.count_tails()
@@ -125,6 +126,8 @@ class Fold:
                     for line in block:
                         if not self._fold_line(line, era):
                             damage = Damage(path, number, offset, len(line))
+                            # Not skipped, whatever is behind it: what was durable and is damaged is a person's to
+                            # decide on.
                             if not known.excuses(damage):
                                 if known.is_the_end(damage):
                                     return

@@ -77,6 +77,8 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
         copy = _Copy(source, target, manifest.lineage())
         lock = RunLock.acquire(target, at.isoformat())
         try:
+            # The manifest last: until it is there, the copy is no run, and a kill leaves nothing that could be taken
+            # for one.
             copy.all(lock)
             if not is_proven and (copy.done.foreign or not copy.done.rows):
                 raise DamageError(
@@ -118,6 +120,7 @@ class _Copy:
         failures = self._file(self._target.failures, self._failures())
         self._file(self._target.events, (codec.dumps(event) + b"\n" for event in read_events(self._source)))
         before = read_lock(self._source)
+        # What was sent and has no answer is as unknown in the copy as it was; so is what it may have cost.
         if before.frontier:
             lock.sent(before.frontier - 1)
         lock.charge(before.charged)
@@ -131,6 +134,8 @@ class _Copy:
                 if self._takes(line.record, era):
                     yield raw + b"\n"
                 continue
+            # Two lines that were fused, or garbage before a whole one: its checksum vouches for a row, wherever it
+            # stands.
             rescued = [found[0] for found in ROW_IN_BYTES.finditer(raw) if codec.is_sealed(found[0])]
             for each in rescued:
                 if self._takes(record_of(each) or {}, era):
@@ -147,6 +152,8 @@ class _Copy:
             self.done.rows += 1
             return True  # nobody's here, but it was paid for
         place = self.lineage.place(era, row["index"])
+        # The same task in two eras of one generation is one; a cell that the plan has no more is told apart by its era
+        # alone.
         group = (plan.generation_fingerprint, era if place is None else None)
         if not self._seen.setdefault(group, IndexSet()).add(row["index"] if place is None else place):
             self.done.doubles += 1

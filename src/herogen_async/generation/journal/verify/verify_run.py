@@ -72,6 +72,8 @@ class _Inspection:
             self._damage(damage, known)
         paths = [*self._folder.segments(), *saving_files(self._folder, of="rows")]
         if lineage is not None:
+            # As `replay` takes them, newest generation first: what a row is to the run depends on what was read before
+            # it.
             paths.sort(key=lambda path: lineage.precedence(segment_number(path)))
         for path in paths:
             self._segment(path, known, fold)
@@ -138,6 +140,7 @@ class _Inspection:
         number, torn, end = 0, False, _end(path, known)
         try:
             for number, line in enumerate(scan(path), start=1):
+                # What a run at work has appended since the look began: half of its last line may be there.
                 if line.offset >= end:
                     break
                 if isinstance(line, Damage):
@@ -148,6 +151,7 @@ class _Inspection:
                 if standing != "counts":
                     times, *first = self._first.get(standing, (0, path, number, line.offset))
                     self._first[standing] = (times + 1, *first)
+                # Nobody's row is compared with nobody's task: it is counted, and `recover` keeps it.
                 if standing != "foreign":
                     fault = ROW.fault_of(line.record)
                     if fault is None and fold is not None:

@@ -68,6 +68,8 @@ class AppendFile:
     def append(self, data: bytes) -> None:
         """Append `data`; after an OSError the file is, to every later append, as it was before the call."""
         file = self._opened()
+        # What a failed write may have left goes first: the end of the file is where the next line begins, or two are
+        # fused.
         self._cut_back(file)
         if self._disk.size(file) != self.end:
             raise OSError(errno.ESTALE, f"another program changed {self.path.name}")
@@ -81,15 +83,18 @@ class AppendFile:
             raise
         self._torn = False
         if self._keeps:
+            # Kept until a sync vouches for it: after a refused one the page cache can't be asked what it was.
             self._unsynced.append((self.end, data))
         self.end += len(data)
 
     def sync(self) -> None:
         """Make durable what was appended before the call. After an OSError only `heal` can."""
+        # Before the sync: what is appended while it runs may be in it or not, and counts as not.
         end = self.end
         if self._file is None or end == self.durable or self.needs_healing:
             return
         try:
+            # A sync of a file that was removed says yes, and the lines are gone with the last descriptor.
             if not self._disk.is_at(self.path, self._file):
                 raise OSError(errno.ESTALE, f"{self.path.name} was removed or replaced")
             self._disk.sync(self._file)
@@ -156,6 +161,7 @@ class AppendFile:
             self._torn = False
 
     def _vouched(self, end: int) -> None:
+        # Never further than the sync began: see `sync`.
         self.durable = end
         while self._unsynced and self._unsynced[0][0] < end:
             self._unsynced.popleft()

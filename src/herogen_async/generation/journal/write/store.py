@@ -76,6 +76,8 @@ class Store:
         if batch.rows:
             self._rows.append(b"".join(batch.rows))
             self.written.rows += len(batch.rows)
+            # Emptied as soon as the file has them: when failures are refused now, another try must not write the rows
+            # again.
             batch.rows = []
         if batch.failures:
             self._failures.append(b"".join(batch.failures))
@@ -116,6 +118,7 @@ class Store:
         if self.needs_healing:
             raise OSError(errno.EIO, f"{self._rows.path.name} is not durable yet")
         # The mark names one segment and vouches for all of those before: from here on for this one, whole.
+        # Nothing of it is unsynced here, so nothing that was kept for a heal goes with it.
         self._rows.close()
         self._segment += 1
         self._rows = AppendFile(self._folder.segment(self._segment), self._disk, keeps=self.keeps)
