@@ -303,6 +303,8 @@ MESSAGES = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant",
     [
         (MESSAGES, "m.jsonl", "rows of messages, which need no preparing", "as they are: herogen-async finetune"),
         (MESSAGES, "m.txt", "rows of messages", "of a .jsonl file, then: herogen-async finetune"),
+        ({"messages": "[{}]"}, "x.jsonl", "rows of messages", "of a .jsonl file, then: herogen-async finetune"),
+        ({"data": [{"prompt": "a", "completion": "b"}]}, "d.jsonl", "are inside of 'data'", "jq -c"),
         ({"conversations": [{"from": "human", "value": "a"}]}, "s.jsonl", "holds conversations", '{"messages": '),
         (
             {"prompt": [{"role": "system", "content": "s"}] * 2, "completion": "x"},

@@ -161,6 +161,7 @@ def test_a_large_file_takes_the_memory_of_a_row(separator: str, tmp_path: Path) 
         ("a.csv", b"PK\x03\x04" + bytes(30), "a ZIP archive"),
         ("a.dat", b"\x01\x02\x03", "unknown format"),
         ("a.dat", b"words", "unknown format"),
+        ("a.md", b"prompt|completion\n---|:--:\na|b\n", "unknown format"),
     ],
 )
 def test_what_is_no_rows_says_what_it_is(name: str, content: bytes, words: str, tmp_path: Path) -> None:

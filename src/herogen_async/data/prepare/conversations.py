@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from herogen_async.core import codec
@@ -24,6 +24,7 @@ _CALLED = (
     ("query", "response"),
     ("input", "output"),
 )
+_ROW_KEYS = {PROMPT, COMPLETION, "messages", "conversations", *(name for names in _CALLED for name in names)}
 _ROLES = {PROMPT: ("user", "human"), COMPLETION: ("assistant", "gpt", "model")}
 _LOOKED_AT = 20  # cells of a column
 _LONGEST_LOOKED_AT = 20_000  # characters of one
@@ -66,14 +67,14 @@ def _content(content: Any) -> str | None:
     return None
 
 
-def refuse_other_rows(file: RecordFile, names: Sequence[str]) -> None:
-    """Raise InputError where the columns are those of another kind of rows."""
+def refuse_other_rows(file: RecordFile, names: Sequence[str], first: Mapping[str, Any]) -> None:
+    """Raise InputError where the columns are those of another kind of rows; `first` is the first row."""
     known = {name.lower(): name for name in names}
     if PROMPT in known and COMPLETION in known:
         return
     name = repr(file.path.name)
     if "messages" in known:
-        raise InputError(f"{name} holds rows of messages, which need no preparing", fix=_finetune_fix(file))
+        raise InputError(f"{name} holds rows of messages, which need no preparing", fix=_finetune_fix(file, first))
     if "conversations" in known or "conversation" in known:
         raise InputError(
             f"{name} holds conversations; prepare needs one prompt and one completion a row", fix=_AS_MESSAGES
@@ -83,6 +84,12 @@ def refuse_other_rows(file: RecordFile, names: Sequence[str]) -> None:
             f"{name} holds answers to choose between, which need no preparing",
             fix="give them to a fine-tune by preferences: herogen-async finetune FILE --method dpo",
         )
+    for key, value in first.items() if isinstance(file.reader, JsonReader) else ():
+        if isinstance(value, list) and value and isinstance(value[0], dict) and _ROW_KEYS & value[0].keys():
+            raise InputError(
+                f"the rows of {name} are inside of {key!r}",
+                fix=f"take them out, e.g. with: jq -c '.[{codec.dumps(key).decode()}][]' FILE > NEWFILE.jsonl",
+            )
     for prompt, completion in _CALLED:
         if prompt in known and completion in known:
             raise InputError(
@@ -92,11 +99,11 @@ def refuse_other_rows(file: RecordFile, names: Sequence[str]) -> None:
             )
 
 
-def _finetune_fix(file: RecordFile) -> str:
+def _finetune_fix(file: RecordFile, first: Mapping[str, Any]) -> str:
     """Rows as fine-tunes take them, or what makes them so."""
     is_lines = isinstance(file.reader, JsonReader) and file.reader.shape is JsonShape.LINES
     plain = file.encoding is not None and file.encoding.codec == "utf-8"
-    if is_lines and plain and file.named is Content.JSON_LINES:
+    if is_lines and plain and file.named is Content.JSON_LINES and isinstance(first.get("messages"), list):
         return f"give them to a fine-tune as they are: herogen-async finetune {shlex.quote(str(file.path))}"
     return _AS_MESSAGES
 

@@ -46,7 +46,7 @@ def read_table(path: Path) -> FileReading:
         return _text(file)
     builder = _Builder(file)
     table = builder.table()
-    refuse_other_rows(file, table.names)
+    refuse_other_rows(file, table.names, builder.first)
     if isinstance(file.reader, JsonReader):
         return _json(file, file.reader.shape, table, builder)
     guards: tuple[Note, ...] = ()
@@ -118,6 +118,7 @@ class _Builder:
         self._file = file
         self._columns: dict[str, list[str] | None] = {name: self._kept(name) for name in file.names}
         self._is_json = isinstance(file.reader, JsonReader)
+        self.first: dict[str, Any] = {}
         self._size = 0
         self._has_absent = False
         self._structured: dict[str, list[int]] = {}
@@ -136,6 +137,8 @@ class _Builder:
                 raise InputError(
                     f"line or item {record.line:,} of {self._file.path.name!r} is {kind}, not an object", fix=ROWS_FIX
                 )
+            if not self._size:
+                self.first = record.values
             for name, value in record.values.items():
                 self._add(name, value, record.line)
             self._size += 1

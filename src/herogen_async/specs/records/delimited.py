@@ -24,6 +24,7 @@ from herogen_async.specs.records.text_lines import text_lines
 
 _END = "\0"  # a line that no text file has: it comes back unchanged unless a quote is still open
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_RULE = re.compile(r"\s*:?-{2,}:?\s*|\s*")  # below the header of a table in Markdown
 # Excel's own word for the delimiter, in a line before the header.
 _SAID = re.compile(r"""\s*"?sep=(?P<delimiter>[^\r\n"])"?[^\S\n]*(?:\r\n|\r|\n|$)""", re.IGNORECASE)
 
@@ -54,7 +55,8 @@ def has_columns(head: str, delimiter: str, wanted: Collection[str]) -> bool:
     if not wanted:
         return False
     rows = _first_rows(head, delimiter)
-    return bool(rows) and set(wanted) <= {name.lower() for name in rows[0]}
+    is_markdown = len(rows) > 1 and all(_RULE.fullmatch(cell) for cell in rows[1])
+    return bool(rows) and not is_markdown and set(wanted) <= {name.lower() for name in rows[0]}
 
 
 def _first_rows(head: str, delimiter: str) -> list[list[str]]:
