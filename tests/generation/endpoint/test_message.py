@@ -45,6 +45,8 @@ PARTS: list[tuple[str, object, str, str | None]] = [
     ("one part", text("A tale."), "A tale.", None),
     ("parts in an object", {"role": "model", "parts": [{"text": "A tale."}]}, "A tale.", None),
     ("thoughts in a text", [text("<think>hm</think>A tale.")], "A tale.", "hm"),
+    ("a type of its own", [{"type": "markdown", "text": "A tale."}], "A tale.", None),
+    ("a type of another kind", [{"type": [], "text": "A tale."}], "A tale.", None),
     ("two thoughts", [{"type": "thinking", "thinking": "a"}, {"type": "think", "text": "b"}, text("c")], "c", "a\n\nb"),
 ]
 
@@ -73,7 +75,8 @@ FIELDS: list[tuple[dict[str, Any], bool]] = [
     (said("A tale.", reasoning="hm"), True),
     (said("A tale.", reasoning_content="hm"), True),
     (said("A tale.", reasoning="", reasoning_content="hm"), True),
-    (said("A tale.", reasoning="hm", reasoning_content="hm\n"), True),
+    (said("A tale.", reasoning="hm", reasoning_content="\nhm\n"), True),
+    (said("A tale.", reasoning_content="\nhm\n"), True),
     (said("A tale.", reasoning={"content": "hm"}), True),
     (said("A tale.", thinking="hm"), True),
     (said("<think>\nhm\n</think>\n\nA tale."), True),
@@ -88,6 +91,12 @@ FIELDS: list[tuple[dict[str, Any], bool]] = [
 def test_all_servers_that_think_give_equal_answers(choice: dict[str, Any], is_chat: bool) -> None:
     """Whether the thoughts come in a field or in the text, the answer is the same."""
     assert Completion("A tale.", "stop", "m", USAGE, "r", (), "hm", None) == read(choice, is_chat=is_chat)
+
+
+def test_different_thoughts_are_all_kept() -> None:
+    """In the order in which they stand, each once."""
+    message = said("<think>c</think>A tale.", reasoning="a", reasoning_content="b", thinking="a")
+    assert "a\n\nb\n\nc" == read(message).reasoning
 
 
 def test_signed_thoughts_are_read_and_kept_raw() -> None:

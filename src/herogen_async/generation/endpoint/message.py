@@ -17,7 +17,7 @@ _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_text", "thinking", "th
 # The same once more, in pieces and with their signatures: kept raw, and read where nothing else has the thoughts.
 _THOUGHTS_RAW = ("reasoning_details", "thinking_blocks")
 _THOUGHT_TYPES = frozenset({*_THOUGHTS, "think", "thoughts", "redacted_thinking", "reasoning_summary", "summary_text"})
-_TEXT_TYPES = frozenset({"text", "output_text", None})
+_TEXT_TYPES = ("text", "output_text", "")
 _WORDS = ("text", "value", "thinking", "reasoning", "thought", "summary", "content")  # where a part has its own
 # What a model gives instead of text: paid for, and the next answer would be of the same kind.
 _DEEDS = ("tool_calls", "function_call", "audio", "images")
@@ -63,8 +63,7 @@ def said_in(choice: dict[str, Any], *, chat: bool) -> Said | None:
     found = [*(_words(said.get(name)) for name in _THOUGHTS), *parts.thoughts, inside or ""]
     if not any(each.strip() for each in found):
         found = [_words(said.get(name)) for name in _THOUGHTS_RAW]
-    thoughts = {each.strip(): each for each in reversed(found) if each.strip()}
-    reasoning = "\n\n".join(reversed(thoughts.values())) or None
+    reasoning = "\n\n".join(dict.fromkeys(filter(None, map(str.strip, found)))) or None
     extra = {name: value for name, value in said.items() if name not in (*_USUAL, *_THOUGHTS) and _says(value)}
     if not chat:
         extra = {}  # what else a choice holds says nothing of the answer
@@ -99,22 +98,22 @@ class _Parts:
                 self._add(part)
 
     def _add(self, part: dict[str, Any]) -> None:
-        kind = part.get("type")
+        kind = part["type"] if isinstance(part.get("type"), str) else ""
         is_thought = part.get("thought") is True or kind in _THOUGHT_TYPES
         name = next((name for name in _WORDS if name in part and (is_thought or name in ("text", "value"))), None)
         words = "" if name is None else _words(part[name])
         if is_thought:
             self.thinks = True
             self.thoughts.append(words)
-        elif kind in _TEXT_TYPES and name is not None:
-            self._add_text(words)
         elif kind == "refusal":
             name = kind
             self.refusal = _words(part.get(kind))
+        elif name is not None:
+            self._add_text(words)
         rest = {key: value for key, value in part.items() if key not in ("type", name) and _says(value)}
         if rest and not (is_thought and rest.keys() <= {"thought"}):
-            self.others.append({"type": kind, **rest} if "type" in part else rest)
-            self.acts = self.acts or (name is None and not is_thought)
+            self.others.append({"type": part["type"], **rest} if "type" in part else rest)
+            self.acts = self.acts or not (is_thought or (name and kind in _TEXT_TYPES))
 
     def _add_text(self, text: str) -> None:
         self.text = (self.text or "") + text
