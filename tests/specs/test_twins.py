@@ -75,6 +75,18 @@ def test_many_twins_fit_a_line() -> None:
     assert len(line) < 1500
 
 
+def test_a_value_spelt_anew_is_told_before_its_answers_are_paid_again(tmp_path: Path) -> None:
+    """A spec that another system saved, with its letters taken apart: the run asks first, and says what it is."""
+    with FakeServer(lambda asked: answer(asked, "Fine.")) as server:
+        for town, code in (("Malm\u00f6", 0), ("Malmo\u0308", 2)):
+            spec = {"name": "t", "attributes": {"x": [town, "Oslo"]}, "prompt": "{x}?", "endpoint": "chat"}
+            (tmp_path / "t.json").write_text(json.dumps(spec))
+            result = herogen("run", "t.json", "--base-url", server.url, "--model", "m", cwd=tmp_path)
+            assert code == result.returncode, result.stderr
+    assert "'x' has 1 more and 1 fewer, 1 of which look the same as before" in result.stderr
+    assert 2 == len(server.asked)
+
+
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
 def test_plan_and_run_name_twins_before_they_are_paid(tmp_path: Path, suffix: str) -> None:
     """From a file of either kind, on standard error, and the run goes on."""

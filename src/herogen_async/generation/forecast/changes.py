@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from herogen_async.core.likeness import as_seen
 from herogen_async.generation.run_folder import Manifest
 
 
@@ -31,7 +32,10 @@ def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> list
         before, after = set(old.get(name, ())), set(new[name])
         if name in old and before != after:
             counts = {"more": len(after - before), "fewer": len(before - after)}
-            words.append(f"{name!r} has " + " and ".join(f"{many} {word}" for word, many in counts.items() if many))
+            has = " and ".join(f"{many} {word}" for word, many in counts.items() if many)
+            earlier = set(map(as_seen, before - after))
+            respelt = sum(as_seen(value) in earlier for value in after - before)
+            words.append(f"{name!r} has {has}" + (f", {respelt} of which look the same as before" if respelt else ""))
     is_order = old != new or list(old) != list(new)
     found = [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
     if held.get("repeats") != fresh["repeats"]:
