@@ -31,7 +31,7 @@ def run_seed(seed: int) -> int:
     try:
         return Scenario(seed).run()
     except BaseException as error:
-        error.add_note(f"to see it again: python benchmarks/crashes.py --seed {seed}")
+        error.add_note(f"to see it again: python benchmarks/crashes.py --kind store --seed {seed}")
         raise
 
 
