@@ -25,15 +25,20 @@ from herogen_async.generation.retry import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
     MAX_ATTEMPTS,
+    OUT_AFTER,
+    PATIENCE_WITH_WAIT_S,
     RATE_LIMIT_PATIENCE_S,
     RATE_LIMITS_A_ROW,
     RETRY_AFTER_CAP_S,
     UNREACHABLE_PATIENCE_S,
     UNREACHABLE_WAIT_S,
     GiveUp,
+    Hold,
+    Others,
     Park,
     Retry,
     RetryQuota,
+    Streak,
     Triage,
 )
 from support.places import SOURCE
@@ -255,6 +260,135 @@ def test_an_unreachable_server_costs_no_attempts_or_quota() -> None:
     for _ in range(1000):
         assert not retried(triage, unsent()).counts
     assert RetryQuota.SIZE == triage.quota.left
+
+
+# -- a server's trouble ----------------------------------------------------------------------------------------
+
+TROUBLES = [502, 503, 504, 520, 524, 529, 530]
+NOBODY = Others(in_flight=0, new=False)
+
+
+def trouble(status: int = 503) -> ServerFault:
+    return ServerFault("Loading model", status=status)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("status", TROUBLES)
+def test_a_servers_trouble_costs_no_attempt_and_no_quota(status: int, answered: bool) -> None:
+    """A hundred rows meet a 503 or a gateway's 502, at the start or later: none has used up an attempt."""
+    triage = after_an_answer() if answered else Triage()
+    for row in range(100):
+        decision = triage.judge(trouble(status), MAX_ATTEMPTS, row / 10, streak=Streak(row))
+        assert isinstance(decision, Retry)
+        assert not decision.counts
+    assert RetryQuota.SIZE == triage.quota.left
+
+
+@pytest.mark.parametrize("patience_s", [UNREACHABLE_PATIENCE_S, PATIENCE_WITH_WAIT_S])
+def test_a_servers_trouble_is_waited_for_by_time(patience_s: float) -> None:
+    """Two minutes and with --wait a day, with ever fewer looks; then the run parks with the server's words."""
+    triage = Triage(patience_s=patience_s)
+    now, looks = 0.0, 0
+    while isinstance(decision := triage.judge(trouble(), 1, now, streak=Streak(looks)), Retry):
+        looks += 1
+        now += max(decision.after_s, 0.1)
+    assert isinstance(decision, Park)
+    assert ParkReason.UNREACHABLE is decision.reason
+    assert "Loading model" in decision.message
+    assert patience_s < now <= patience_s + 30
+    assert looks < 50 + patience_s / 30
+
+
+def test_nobody_else_is_sent_while_nobody_is_served() -> None:
+    """After a few failures in a row all wait, and then one call at a time looks whether it is over."""
+    triage = after_an_answer()
+    decisions = [triage.judge(trouble(), 1, 1.0, streak=Streak(row)) for row in range(OUT_AFTER)]
+    assert [False] * (OUT_AFTER - 1) + [True] == [isinstance(each, Retry) and each.looks for each in decisions]
+    assert isinstance(decisions[-1], Retry)
+    assert FIRST_WAIT_S == decisions[-1].pause_s
+    triage.answered(0.5)  # sent before the trouble: it proves nothing of now, but the server is not gone
+    assert not retried(triage, trouble(), now=1.1).looks
+
+
+def test_an_answer_to_a_later_call_ends_the_trouble() -> None:
+    """The patience begins anew once a call was sent after the trouble began and was answered."""
+    triage = after_an_answer()
+    retried(triage, trouble(), now=0.0)
+    triage.answered(UNREACHABLE_PATIENCE_S - 1)
+    assert isinstance(triage.judge(trouble(), 1, 2 * UNREACHABLE_PATIENCE_S, streak=Streak(7)), Retry)
+
+
+def test_p11_a_row_that_alone_meets_a_gateways_trouble_fails() -> None:
+    """Where others are served between its failures they are its own, and counted: the run goes on without it."""
+    triage = after_an_answer()
+    streak, attempt, now = Streak(1), 1, 0.0
+    while not isinstance(decision := triage.judge(trouble(504), attempt, now, streak=streak), GiveUp):
+        assert isinstance(decision, Retry)
+        attempt += decision.counts
+        triage.answered(now + 0.5)
+        now += 1
+    assert attempt <= MAX_ATTEMPTS
+    assert now <= MAX_ATTEMPTS + 1
+
+
+def test_p11_the_last_row_is_not_waited_for_twice() -> None:
+    """Nobody is left who could tell: it fails once the patience is over; a whole run that is out parks instead."""
+    for rows, end in ((1, GiveUp), (9, Park)):
+        triage = after_an_answer()
+        decision = None
+        for second in range(int(UNREACHABLE_PATIENCE_S) + 2):
+            for row in range(rows):
+                decision = triage.judge(trouble(), 1, 1.0 + second, streak=Streak(row), others=NOBODY)
+        assert isinstance(decision, end)
+
+
+def test_a_500_is_a_trouble_of_all_only_where_all_meet_it() -> None:
+    """One is its row's; many in a row after answers are a server that broke, and cost nothing."""
+    triage = after_an_answer()
+    counts = [retried(triage, trouble(500), now=row / 10).counts for row in range(OUT_AFTER + 5)]
+    assert [True] * (OUT_AFTER - 1) + [False] * 6 == counts
+
+
+# -- a refusal without a reason --------------------------------------------------------------------------------
+
+
+def unexplained() -> RowRefused:
+    error = RowRefused("HTTP 400 (frozen): the tenant is frozen")
+    error.may_be_run = True
+    return error
+
+
+@pytest.mark.parametrize("answered", [0, 40])
+def test_a_refusal_that_row_after_row_meets_parks_the_run(answered: int) -> None:
+    """The rows before the last are held, so that none of them has failed; the server's words are told."""
+    triage = Triage()
+    for _ in range(answered):
+        triage.answered(0.0)
+    *held, last = [triage.judge(unexplained(), 1, 1.0, streak=Streak(row)) for row in range(10)]
+    assert [Hold()] * 9 == held
+    assert isinstance(last, Park)
+    assert ParkReason.REQUEST_REFUSED is last.reason
+    assert "the tenant is frozen" in last.message
+    assert last.fix
+
+
+def test_p11_a_prompt_that_is_refused_a_hundred_times_parks_nothing() -> None:
+    """All repeats of one cell are one prompt: that they are refused says nothing of the others."""
+    triage = after_an_answer()
+    assert {Hold()} == {triage.judge(unexplained(), 1, float(repeat), streak=Streak(1)) for repeat in range(100)}
+
+
+def test_many_refused_rows_among_answered_ones_park_nothing() -> None:
+    """Half of the rows are refused for what they hold, some in a row by chance: more than chance is asked for."""
+    triage = Triage()
+    for row in range(200):
+        triage.judge(unexplained(), 1, float(row), streak=Streak(row))
+        triage.answered(row + 0.5)
+    held = [triage.judge(unexplained(), 1, 300.0, streak=Streak(row)) for row in range(15)]
+    assert [Hold()] * 15 == held
+
+
+# -- 429s ------------------------------------------------------------------------------------------------------
 
 
 def times_limited(triage: Triage, *, others: int, refused_too: int = 0, most: int = 1000) -> int | None:

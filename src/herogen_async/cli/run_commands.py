@@ -26,7 +26,10 @@ FIRST_ANSWERS = 2  # of a small run that are printed
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=OUTPUT)]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="If the run pauses for a known time, wait and continue.", rich_help_panel=TIME)
+    bool,
+    typer.Option(
+        "--wait", help="Wait where the run would park: for a limit to reset, a day for a server.", rich_help_panel=TIME
+    ),
 ]
 
 RequeueOption = Annotated[

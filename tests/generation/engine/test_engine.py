@@ -582,3 +582,93 @@ def test_each_repeat_is_sent_with_its_own_seed(sampling: dict[str, int], sent: l
         assert sent * cells == Bodies.bodies
 
     run_virtual(main())
+
+
+# -- a server's trouble, and refusals of all -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begins_s", [0.0, 3.5])
+@pytest.mark.parametrize("status", [502, 503])
+def test_a_server_that_serves_nobody_for_a_minute_costs_no_row(status: int, begins_s: float) -> None:
+    """At the start or in the middle: every row is answered at its first attempt, after a few looks."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.01)
+            if begins_s <= rig.clock.now() - start_s < begins_s + 60:
+                raise ServerFault("Loading model", status=status)
+            await asyncio.sleep(0.99)
+
+        rig = Rig(script, values=60, concurrency=16)
+        start_s = rig.clock.now()
+        took_s = await rig.run()
+        assert (120, 0, None) == (rig.counters.done, rig.counters.failed, rig.engine.stopped)
+        assert {1} == {loads(line)["attempts"] for line in rig.journal.rows}
+        assert rig.counters.errors["server"] < 40 + 16
+        assert took_s < begins_s + 60 + 5 + 12
+
+    run_virtual(main())
+
+
+def test_a_server_that_stays_out_parks_with_its_words() -> None:
+    """After two minutes, with no row failed."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(0.01)
+            raise ServerFault("HTTP 503: Loading model", status=503)
+
+        rig = Rig(script, values=60, concurrency=16)
+        assert 120 < await rig.run() < 130
+        assert rig.engine.stopped is not None
+        assert ParkReason.UNREACHABLE is rig.engine.stopped.park_reason
+        assert "Loading model" in rig.engine.stopped.reason
+        assert (0, 0) == (rig.counters.done, rig.counters.failed)
+        assert rig.counters.attempts < 80
+
+    run_virtual(main())
+
+
+def unexplained() -> RowRefused:
+    error = RowRefused("HTTP 400 (frozen): the tenant is frozen", status=400)
+    error.may_be_run = True
+    return error
+
+
+def test_rows_that_all_are_refused_are_not_failed() -> None:
+    """In the middle of a run everything is refused: it parks, and what was refused is still to be asked."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(1)
+            if rig.endpoint.asked.total() > 40:
+                raise unexplained()
+
+        rig = Rig(script, values=100, concurrency=16)
+        await rig.run()
+        assert rig.engine.stopped is not None
+        assert ("parked", 0) == (rig.engine.stopped.state, rig.counters.failed)
+        assert "the tenant is frozen" in rig.engine.stopped.reason
+        assert [] == rig.journal.failures
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("refused", [("a 20-year-old man",), ("a 29-year-old woman", "a 29-year-old man")])
+def test_p11_a_refused_row_fails_alone_and_is_asked_once(refused: tuple[str, ...], concurrency: int) -> None:
+    """The first of a run and the last ones, where nobody comes after them who could tell."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(1)
+            if any(each in prompt for each in refused):
+                raise unexplained()
+
+        rig = Rig(script, values=10, concurrency=concurrency)
+        await rig.run()
+        assert rig.engine.stopped is None
+        assert (20 - len(refused), len(refused)) == (rig.counters.done, rig.counters.failed)
+        assert 20 == rig.endpoint.asked.total()
+
+    run_virtual(main())

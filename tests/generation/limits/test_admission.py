@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from herogen_async.core.limits import DAY_S, Limits, Reading
 from herogen_async.generation.limits import Admission, Bucket, Charge, Ticket, TokenEstimate, Used, Wait
+from herogen_async.generation.limits.admission import LOOK_EVERY_S
 from support.virtual_runs import SizeIsTokens
 
 SLACK = 1e-6  # floats
@@ -684,3 +685,23 @@ def test_a_limit_that_no_request_fits_into_is_none(resource: str, limit: float, 
     reading = Reading(resource, limit, 0.0, 1.0)
     admission.settle(ticket, Charge.ANSWERED, 1.0, used=Used(100, 7), readings=[reading])
     assert is_believed == (admission.table.find(resource) is not None)
+
+
+# -- looking whether a server is back --------------------------------------------------------------------------
+
+
+def test_one_call_at_a_time_looks_until_one_is_answered() -> None:
+    """Another goes when it has failed, or is out for so long that it may well be answered; then all go again."""
+    admission = Admission(0.0, Limits())
+    before = reserved(admission, 1, 0.0)
+    admission.look(1.0)
+    first = reserved(admission, 1, 1.0)
+    assert Wait(LOOK_EVERY_S - 1, "gate") == waits(admission, 1, 2.0)
+    admission.settle(before, Charge.ANSWERED, 2.0)  # sent before: it says nothing of now
+    waits(admission, 1, 2.0)
+    admission.settle(first, Charge.ASSUMED_CHARGED, 3.0)
+    second = reserved(admission, 1, 3.0)
+    waits(admission, 1, 3.0)
+    reserved(admission, 1, 3.0 + LOOK_EVERY_S)
+    admission.settle(second, Charge.ANSWERED, 9.0)
+    assert 10 == len([reserved(admission, 1, 9.0) for _ in range(10)])

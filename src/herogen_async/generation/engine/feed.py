@@ -83,6 +83,16 @@ class Feed(Generic[C]):
         """Whether there are calls that were never handed out, or will be."""
         return not self._closed and bool(self._new or (self._promises_more and not self._ended))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether what is left stays undone."""
+        return self._closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to hand out, now or later, and nothing is in a worker's hands."""
+        return not (self._out or self._due or self._waiting or self.has_new)
+
     def waiting(self) -> list[tuple[float, PendingCall[C]]]:
         """The calls that are to be tried again, and when."""
         now = self._clock.now()

@@ -106,7 +106,7 @@ class Gate:
             self._set_fuse()
         # Waiting for a rate ends by its timer; what came back, room in flight, and what headers say are news.
         is_news = outcome is not Charge.ANSWERED or used is not None or bool(readings)
-        is_news = is_news or self.waiting_for in ("concurrency", None)
+        is_news = is_news or self.waiting_for in ("concurrency", "gate", None)
         if is_news and (self._queue or self._again):
             self._news.set()
 
@@ -127,9 +127,12 @@ class Gate:
             self._set_fuse()
         self._news.set()
 
-    def pause(self, seconds: float) -> None:
-        """Let nothing through for a while."""
-        self._admission.close_gate(seconds, self._clock.now())
+    def pause(self, seconds: float, *, then_look: bool = False) -> None:
+        """Let nothing through for a while; `then_look`: and then one call at a time, until one is answered."""
+        now = self._clock.now()
+        self._admission.close_gate(seconds, now)
+        if then_look:
+            self._admission.look(now)
         self._news.set()
 
     def tick(self, passed_s: float) -> None:

@@ -12,6 +12,7 @@ Kept here:
 2. A call that was got from the feed is done, retried or put back exactly once: else the lane never ends, or too soon.
 3. An answer goes to the sink before anything is derived from it (P4): what is derived can fail, the answer is paid for.
 4. A call ends in the sink once, answered or failed; after `close` those that were not sent end nowhere and stay undone.
+   So do those that are held: refused, and it is not known yet whether the row or the run is meant.
 
 A lane knows no journal and no plan: what an answer becomes is its sink's affair. An engine journals it; `InOrder`
 keeps it in memory.
@@ -20,6 +21,7 @@ keeps it in memory.
 from __future__ import annotations
 
 import asyncio
+import math
 import traceback
 from pathlib import Path
 from typing import Generic, Protocol
@@ -37,7 +39,7 @@ from herogen_async.generation.engine.ticker import Tick
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
-from herogen_async.generation.retry import DAY_WAIT_S, Others, Park, Retry, Streak, Triage
+from herogen_async.generation.retry import DAY_WAIT_S, Hold, Others, Park, Retry, Streak, Triage
 
 QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
 RETRIES_PER_WORKER = 4
@@ -83,6 +85,7 @@ class Lane(Generic[C]):
         self._triage = triage
         self._workers = Workers(concurrency, self._work)
         self._calls: Calls[C] = Calls(endpoint, clock, self._workers, deadline)
+        self._held: list[tuple[float, PendingCall[C], EndpointError]] = []  # when they were refused, and how
         self._sink: Sink[C]
 
     async def run(self, sink: Sink[C]) -> None:
@@ -94,6 +97,8 @@ class Lane(Generic[C]):
                 async with asyncio.TaskGroup() as working:
                     # The inner group ends when every worker has: by an empty feed, or by one that was closed.
                     self._workers.start(working)
+                if not self.feed.is_closed:  # nobody is left who could tell
+                    self._release(math.inf)
             finally:
                 self.gate.close()
                 dispatcher.cancel()  # it may be in the middle of the fuse's wait, and nobody waits for it
@@ -192,6 +197,8 @@ class Lane(Generic[C]):
         # The sink first (3). `done` may end the lane, and what follows only counts.
         self._sink.answered(pending, completion, latency_s)
         self.feed.done()
+        if self._held:
+            self._release(pending.sent_s)
         self._triage.answered(pending.sent_s)
         counters = self.counters
         counters.latencies.add(latency_s)
@@ -220,15 +227,33 @@ class Lane(Generic[C]):
             self._park(decision, error)
             self.feed.done()
         else:
-            self._sink.failed(pending, error, decision.quarantined)
+            if isinstance(decision, Hold):
+                self._held.append((now, pending, error))
+            else:
+                self._sink.failed(pending, error, decision.quarantined)
             self.feed.done()
+        if self._held:
+            self._release(-math.inf)
+
+    def _release(self, sent_s: float) -> None:
+        """Calls are their rows' own failures that were refused before `sent_s`: a call that was sent then is answered.
+
+        All of them are where nobody else is left who could tell.
+        """
+        if self.feed.is_closed and sent_s < math.inf:
+            return
+        until_s = math.inf if self.feed.is_idle else sent_s
+        held, self._held = self._held, [each for each in self._held if each[0] >= until_s]
+        for at_s, pending, error in held:
+            if at_s < until_s:
+                self._sink.failed(pending, error, None)
 
     def _ask_again(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError, decision: Retry) -> None:
         if decision.pause_s > 0:
             if isinstance(error, RateLimited):
                 self.gate.refused(ticket, error, decision.pause_s)
             else:
-                self.gate.pause(decision.pause_s)
+                self.gate.pause(decision.pause_s, then_look=decision.looks)
         # A retry that would come after its row's time is up is not waited for.
         if late := self._calls.overdue(pending, self._clock.now() + decision.after_s):
             self._failed(pending, ticket, late)

@@ -41,6 +41,7 @@ FIRST_IN_FLIGHT = 16
 LEARN_EVERY_S = 0.005
 BUSY_WAIT_S = 0.01
 SHARED_WAIT_S = 1.0  # what another process gets back is no news here, and its limits may be larger: look again
+LOOK_EVERY_S = 5.0  # while nobody is answered another call goes when the one before is still out, which is a good sign
 BUSY_PATIENCE_S = 1.0  # after that a process goes on alone: whoever holds the ledger was stopped in the middle
 
 
@@ -95,6 +96,8 @@ class Admission:
         self._learn_again = float("-inf")
         self._entered = False
         self._busy_since: float | None = None
+        self._looks_since: float | None = None  # nobody is answered: one call at a time shows when that is over
+        self._look: Ticket | None = None
 
     @property
     def in_flight_limit(self) -> float:
@@ -110,6 +113,8 @@ class Admission:
             return Wait(FOREVER, "budget")
         if now < self.gate_until:
             return Wait(max(self.gate_until - now, SHORTEST_WAIT_S), "gate")
+        if self._look is not None and now < self._look.at + LOOK_EVERY_S:
+            return Wait(max(self._look.at + LOOK_EVERY_S - now, SHORTEST_WAIT_S), "gate")
         if self.outstanding >= self.in_flight_limit:
             return Wait(FOREVER, "concurrency")
         if self._ledger is None:
@@ -143,7 +148,10 @@ class Admission:
         if self.adaptive is not None:
             self.adaptive.started(now)
         worst = 0 if self.budget is None else self.budget.reserve(size)
-        return Ticket(size, prompt, answer, now, sent, worst=worst)
+        ticket = Ticket(size, prompt, answer, now, sent, worst=worst)
+        if self._looks_since is not None:
+            self._look = ticket
+        return ticket
 
     def _estimate(self, size: int) -> tuple[float, float]:
         prompt, answer = self.tokens.prompt(size), float(self.tokens.answer)
@@ -174,6 +182,8 @@ class Admission:
                 self.adaptive.finished(now - ticket.at, now, ok=outcome is Charge.ANSWERED)
         if outcome is Charge.ANSWERED:
             self._in_flight += 1
+        if self._looks_since is not None:
+            self._looked(ticket, outcome)
         if self.budget is not None:
             self.budget.settle(ticket.worst, ticket.size, outcome, used)
         if used is not None:
@@ -210,6 +220,17 @@ class Admission:
             # Who never refunds still charges for more than was reserved.
             if self.refunds or prompt + answer > ticket.tokens:
                 self.table.give_back(0.0, ticket.prompt - prompt, ticket.answer - answer, now)
+
+    def look(self, now: float) -> None:
+        """Nobody is answered: from now on one call goes at a time, until one of them is."""
+        if self._looks_since is None:
+            self._looks_since = now
+
+    def _looked(self, ticket: Ticket, outcome: Charge) -> None:
+        if ticket is self._look:
+            self._look = None
+        if outcome in (Charge.ANSWERED, Charge.REFUSED) and ticket.at >= (self._looks_since or 0.0):
+            self._looks_since = self._look = None
 
     # -- refusals ----------------------------------------------------------------------------------------------
 

@@ -8,9 +8,11 @@ Whose fault it is decides what it costs:
   where the same fault meets it again and again while others are answered (`suspects`);
 - the pace's (429) or the network's (nothing answers): everybody waits, no attempt is used up; a row that meets so many
   429s that chance can't explain it fails all the same, or it would keep the others waiting for ever;
-- the server's (5xx, timeouts, broken answers): the row is tried again, against a quota that only successes refill;
+- the server's (timeouts, 500s, broken answers): the row is tried again, against a quota that only successes refill; a
+  503 or a gateway's 502 is waited for by time and not by calls, with few looks meanwhile (`outage`);
 - the account's, the model's or the URL's: the run parks. A 403 or 404 that says nothing of them is first held against
-  the next rows: a firewall may have met one prompt.
+  the next rows: a firewall may have met one prompt. And a refusal without a reason is held until the next answer: the
+  run parks where row after row meets it, and no row has failed for that.
 """
 
 from herogen_async.generation.retry.auto_resume import (
@@ -22,16 +24,16 @@ from herogen_async.generation.retry.auto_resume import (
     resume_wait_s,
 )
 from herogen_async.generation.retry.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RETRY_AFTER_CAP_S
-from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
+from herogen_async.generation.retry.decisions import Decision, GiveUp, Hold, Others, Park, Retry, Streak
+from herogen_async.generation.retry.outage import OUT_AFTER, UNREACHABLE_PATIENCE_S, UNREACHABLE_WAIT_S
 from herogen_async.generation.retry.poison_rows import DENIED_PROMPTS, POISON_AFTER
 from herogen_async.generation.retry.quota import RetryQuota
 from herogen_async.generation.retry.rate_limits import RATE_LIMIT_PATIENCE_S, RATE_LIMITS_A_ROW, SUSPECT_AFTER
 from herogen_async.generation.retry.triage import (
     FALSE_STARTS,
     MAX_ATTEMPTS,
+    PATIENCE_WITH_WAIT_S,
     TIMEOUTS_IN_TAIL,
-    UNREACHABLE_PATIENCE_S,
-    UNREACHABLE_WAIT_S,
     Triage,
 )
 
@@ -44,6 +46,8 @@ __all__ = [
     "LONGEST_FRUITLESS_WAIT_S",
     "LONGEST_WAIT_S",
     "MAX_ATTEMPTS",
+    "OUT_AFTER",
+    "PATIENCE_WITH_WAIT_S",
     "POISON_AFTER",
     "RATE_LIMITS_A_ROW",
     "RATE_LIMIT_PATIENCE_S",
@@ -56,6 +60,7 @@ __all__ = [
     "WAKE_MARGIN_S",
     "Decision",
     "GiveUp",
+    "Hold",
     "Others",
     "Park",
     "Retry",

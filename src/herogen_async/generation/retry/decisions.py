@@ -11,12 +11,14 @@ from herogen_async.core.errors import ParkReason
 class Retry:
     """Ask again, `after_s` seconds from now.
 
-    `counts` is False where no attempt is used up; `pause_s` is how long nobody should ask anything.
+    `counts` is False where no attempt is used up; `pause_s` is how long nobody should ask anything. `looks`: after
+    that few calls go, until one is answered.
     """
 
     after_s: float
     counts: bool = True
     pause_s: float = 0.0
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class GiveUp:
     """This row won't be answered; `quarantined` says why it was not tried as often as others."""
 
     quarantined: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """This row is refused; the next answer shows whether it alone is: until then it is neither failed nor asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,15 @@ class Park:
     wake_after_s: float | None = None
 
 
-Decision = Retry | GiveUp | Park
+Decision = Retry | GiveUp | Hold | Park
 
 
 @dataclass(slots=True)
 class Streak:
     """What a row meets again and again: `times` failures of `kind` in a row, the first and the last of them when.
 
-    `answers` and `faults` are the run's counts at the first. `payload` tells prompts apart.
+    `answers` and `faults` are the run's counts at the first. `payload` tells prompts apart. `is_passed_over`: between
+    two of them another call was sent and answered.
     """
 
     payload: int = 0
@@ -53,6 +61,7 @@ class Streak:
     faults: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
+    is_passed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

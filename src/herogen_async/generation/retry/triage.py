@@ -25,14 +25,14 @@ from herogen_async.core.errors import (
 from herogen_async.generation.retry.auto_resume import renewed_after_s
 from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, retry_state
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
+from herogen_async.generation.retry.outage import UNREACHABLE_PATIENCE_S, Outage, look_after_s, out_of_patience
 from herogen_async.generation.retry.poison_rows import Suspects
 from herogen_async.generation.retry.quota import RetryQuota
 from herogen_async.generation.retry.rate_limits import RateLimits
 from herogen_async.generation.settings import Settings
 
 MAX_ATTEMPTS = Settings().max_attempts
-UNREACHABLE_PATIENCE_S = 120.0  # a server restarts, a laptop changes networks; what takes longer wants a person
-UNREACHABLE_WAIT_S = 5.0
+PATIENCE_WITH_WAIT_S = 86_400.0  # of who would rather have the run wait than park
 # Two deadlines are at least a minute: nobody waits for six more with nothing new to ask, or before the first answer.
 TIMEOUTS_IN_TAIL = 2
 # Before the first answer: how many failures of a kind a run takes before it says that it is set up wrongly.
@@ -53,14 +53,19 @@ _retryable = retry_if_exception_type(RetryableError)
 
 
 class Triage:
-    """Judges the failures of one run, in the light of what the run has seen so far."""
+    """Judges the failures of one run, in the light of what the run has seen so far.
 
-    def __init__(self, *, max_attempts: int = MAX_ATTEMPTS) -> None:
+    `patience_s` is how long a server may serve nobody, or not be reached, until the run parks.
+    """
+
+    def __init__(self, *, max_attempts: int = MAX_ATTEMPTS, patience_s: float = UNREACHABLE_PATIENCE_S) -> None:
         self.max_attempts = max_attempts
         self.quota = RetryQuota()
         self._stop = stop_after_attempt(max_attempts)
         self._rate_limits = RateLimits()
         self._suspects = Suspects()
+        self._outage = Outage(patience_s)
+        self._patience_s = patience_s
         self._opening: Counter[str] = Counter()
         self._unreachable_since: float | None = None
 
@@ -75,6 +80,7 @@ class Triage:
         """The run was paused: how long nothing was answered starts from here."""
         self._unreachable_since = None
         self._rate_limits.look_anew()
+        self._outage.look_anew()
 
     def judge(
         self,
@@ -96,6 +102,8 @@ class Triage:
             if not error.may_be_row:
                 return Park(error.park_reason, error.message, error.fix, renewed_after_s(error))
             return self._suspects.denied(error, streak, now, others=others, is_last=attempt >= self.max_attempts)
+        if isinstance(error, RowRefused) and error.may_be_run:
+            return self._suspects.refused(error, streak, now)
         if not self._suspects.answers and (parked := self._false_start(error)):
             return parked
         if isinstance(error, ConnectionFailed) and not error.sent:
@@ -104,6 +112,9 @@ class Triage:
             self._unreachable_since = None  # whatever it said, something is there
         if isinstance(error, RateLimited):
             return self._rate_limits.judge(error, now, rate_limits)
+        waits = self._outage.judge(error, streak, now, suspects=self._suspects, others=others)
+        if waits is not None:
+            return waits
         return self._row_failed(error, retry_state(error, attempt), now, streak=streak, others=others)
 
     def _false_start(self, error: EndpointError) -> Park | None:
@@ -143,10 +154,7 @@ class Triage:
         if self._unreachable_since is None:
             self._unreachable_since = now
         gone_s = now - self._unreachable_since
-        if gone_s > UNREACHABLE_PATIENCE_S:
-            message = f"no answer for {gone_s:.0f} s: {error.message}"
-            fix = error.fix or "check the network and the server, or wait until it is back"
-            return Park(ParkReason.UNREACHABLE, message, fix)
-        # A quarter more each time, by the clock: the calls that fail together count once.
-        wait_s = min(max(FIRST_WAIT_S, gone_s / 4), UNREACHABLE_WAIT_S)
-        return Retry(wait_s, counts=False, pause_s=wait_s)
+        if gone_s > self._patience_s:
+            return out_of_patience(error, gone_s)
+        wait_s = look_after_s(gone_s)
+        return Retry(wait_s, counts=False, pause_s=wait_s, looks=gone_s >= FIRST_WAIT_S)

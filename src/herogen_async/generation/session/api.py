@@ -49,7 +49,7 @@ class RunOptions(SettingsOptions, total=False):
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
     extend: Annotated[bool, "For a changed spec: request what is new, and keep all existing answers."]
     regenerate_stale: Annotated[bool, "Request again the rows made with another prompt, model or sampling."]
-    wait: Annotated[bool, "If the run pauses for a known time, wait and continue."]
+    wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
     watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
 
@@ -61,7 +61,7 @@ class ResumeOptions(SettingsOptions, total=False):
         bool | Collection[str], "Also request failed rows again; or only those of some classes, by name."
     ]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
-    wait: Annotated[bool, "If the run pauses for a known time, wait and continue."]
+    wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
     watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
 

@@ -13,7 +13,7 @@ from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, St
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter
 from herogen_async.generation.observer import CallEnded, Observer
-from herogen_async.generation.retry import Triage
+from herogen_async.generation.retry import PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
@@ -104,13 +104,14 @@ async def _open_engine(
         async with open_endpoint(ready, plan, notifier.notice) as endpoint:
             # Once the endpoint is there: an embedded server takes a while to start, and no row is slower for it.
             reporter.counters.started_s = clock.now()
+            patience_s = UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S
             lane: Lane[Call] = Lane(
                 endpoint,
                 gate=gate_for(ready, clock, ledger, budget=reporter.budget),
                 clock=clock,
                 counters=reporter.counters,
                 concurrency=request.most_in_flight,
-                triage=Triage(max_attempts=settings.max_attempts),
+                triage=Triage(max_attempts=settings.max_attempts, patience_s=patience_s),
                 deadline=Deadline(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
                 ),
