@@ -74,7 +74,8 @@ def encoding_of(path: Path) -> Encoding:
             return Encoding(codec, marked=True)
     if b"\0" in head and (wide := _wide_codec(head)):
         return Encoding(wide)
-    if _is_utf8(path):
+    is_utf8, has_escapes = _looked_at(path)
+    if is_utf8 and not (has_escapes and _is_japanese_mail(path)):
         return Encoding("utf-8")
     return _guess(path)
 
@@ -96,18 +97,24 @@ def _wide_codec(head: bytes) -> str | None:
     return None
 
 
-def _is_utf8(path: Path) -> bool:
+def _looked_at(path: Path) -> tuple[bool, bool]:
+    """(whether all of it is UTF-8, whether it has escape sequences as ISO-2022-JP has them)."""
     decoder = getincrementaldecoder("utf-8")()
+    has_escapes = False
     with path.open("rb") as file:
         try:
             while chunk := file.read(_CHUNK):
                 decoder.decode(chunk)
-                if _JAPANESE_MAIL in chunk:
-                    return False
+                has_escapes = has_escapes or _JAPANESE_MAIL in chunk
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return False
-    return True
+            return False, has_escapes
+    return True, has_escapes
+
+
+def _is_japanese_mail(path: Path) -> bool:
+    found = _detected(_sample(path)[0])
+    return found is not None and found[0].startswith("iso2022")
 
 
 def _guess(path: Path) -> Encoding:
@@ -197,8 +204,9 @@ def _detected(sample: bytes) -> tuple[str, float, str] | None:
 
 
 def _decoded(sample: bytes, codec: str) -> str | None:
+    """The text; a character that is cut at the end of a sample is left out."""
     try:
-        return sample.decode(codec)
+        return getincrementaldecoder(codec)().decode(sample)
     except (LookupError, UnicodeDecodeError):
         return None
 
