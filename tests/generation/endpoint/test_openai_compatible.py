@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import importlib
 import json
 import socket
@@ -34,6 +33,7 @@ from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, TransportFor
 from herogen_async.generation.endpoint.target import ApiKey, Server
 from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.packed import PACKERS, packed
 
 pytestmark = pytest.mark.anyio
 
@@ -125,13 +125,14 @@ def keys_used(server: FakeServer) -> list[str]:
 async def test_a_completions_call_sends_model_prompt_and_sampling(
     server: FakeServer,
 ) -> None:
-    """A completions call sends the model, the prompt and the sampling settings, and nothing else."""
+    """A completions call sends the model, the prompt, the sampling settings and `"stream": false`, and nothing else."""
     async with client(server, sampling={"temperature": 0.5, "stop": ["\n"], "min_p": 0.1}) as endpoint:
         await endpoint.complete(Request("Wer bist Du? 😀"))
     (sent,) = server.asked
     assert "/v1/completions" == sent.path
     assert {
         "model": "m",
+        "stream": False,
         "prompt": "Wer bist Du? 😀",
         "temperature": 0.5,
         "stop": ["\n"],
@@ -149,6 +150,7 @@ async def test_a_chat_call_sends_the_prompt_after_the_system_message(server: Fak
     assert "/v1/chat/completions" == sent.path
     assert {
         "model": "m",
+        "stream": False,
         "messages": [*first, {"role": "user", "content": "Who?"}],
         "max_completion_tokens": 9,
     } == sent.body
@@ -376,12 +378,59 @@ async def test_an_answer_is_accepted_up_to_the_size_limit(server: FakeServer, ch
     assert "8 MiB" in failed.message
 
 
-async def test_a_gzip_bomb_is_not_unpacked(server: FakeServer) -> None:
-    """Compression is not offered to servers, and a compressed body is refused instead of being unpacked."""
-    bomb = gzip.compress(b" " * (BODY_LIMIT + 1), compresslevel=1)
-    failed = await failure(server, Reply(bomb, headers={"content-encoding": "gzip"}))
+@pytest.mark.parametrize("encoding", PACKERS)
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_packed_answer_is_read(server: FakeServer, encoding: str, chunked: bool) -> None:
+    """An answer that a gateway packed unasked is read as if it had not, however it was framed."""
+    sound = json.dumps(answer(Asked("/v1/completions", {}, {"prompt": "hello"}, 0)).body).encode()
+    reply = Reply(packed(sound, encoding), headers={"content-encoding": encoding}, chunked=chunked)
+    assert "An answer to: hello" == (await asked(server, reply)).text
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+async def test_a_packed_error_keeps_its_words(server: FakeServer, encoding: str) -> None:
+    """An error body that was packed says what it says: the class, the code and the words."""
+    refused = packed(b'{"error":{"code":"insufficient_quota","message":"top up"}}', encoding)
+    failed = await failure(server, Reply(refused, status=429, headers={"content-encoding": encoding}))
+    assert (EndpointRefused, "insufficient_quota") == (type(failed), failed.code)
+    assert "top up" in failed.message
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+async def test_what_a_packed_body_unpacks_to_is_bounded(server: FakeServer, encoding: str) -> None:
+    """A small body that is a large one in disguise is given up at the limit of every body."""
+    bomb = packed(b" " * (BODY_LIMIT + 1), encoding)
+    assert len(bomb) < 20_000
+    failed = await failure(server, Reply(bomb, headers={"content-encoding": encoding}))
     assert isinstance(failed, BadAnswer)
+    assert "8 MiB" in failed.message
     assert "accept-encoding" not in server.asked[0].headers or "gzip" not in server.asked[0].headers["accept-encoding"]
+
+
+async def test_an_error_that_can_not_be_unpacked_keeps_its_status(server: FakeServer) -> None:
+    """A 429 whose body is broken is still a 429."""
+    failed = await failure(server, Reply(b"\x1f\x8b", status=429, headers={"content-encoding": "gzip"}))
+    assert isinstance(failed, RateLimited)
+
+
+async def test_a_server_is_told_not_to_stream(server: FakeServer) -> None:
+    """Each request says `"stream": false`, which some proxies need to be told."""
+    await asked(server)
+    assert False is server.asked[0].body["stream"]
+
+
+@pytest.mark.parametrize("kind", ["completions", "chat"])
+async def test_an_answer_that_streams_all_the_same_is_read(server: FakeServer, kind: str) -> None:
+    """Events are put together: the text, the finish reason, the model and the usage."""
+    texts = ["Hel", "lo", ""]
+    said: list[dict[str, Any]] = [{"delta": {"content": text}} if kind == "chat" else {"text": text} for text in texts]
+    said[2]["finish_reason"] = "stop"
+    pieces: list[dict[str, Any]] = [{"model": "m", "choices": [{"index": 0, **each}]} for each in said]
+    pieces.append({"model": "m", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+    body = b"".join(b"data: %b\n\n" % json.dumps(piece).encode() for piece in pieces) + b"data: [DONE]\n\n"
+    found = await asked(server, Reply(body, headers={"content-type": "text/event-stream"}, chunked=True), kind=kind)
+    assert ("Hello", "stop", "m") == (found.text, found.finish_reason, found.model)
+    assert {"prompt_tokens": 3, "completion_tokens": 2} == found.usage
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

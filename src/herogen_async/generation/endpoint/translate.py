@@ -21,6 +21,7 @@ from herogen_async.core.errors import (
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.endpoint.error_words import ErrorWords, body_text, error_words_in
+from herogen_async.generation.endpoint.event_stream import whole_answer
 from herogen_async.generation.endpoint.finish_reasons import is_cut, is_failure, is_filtered
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
 from herogen_async.generation.endpoint.meanings import FILTERS, meaning_of, meaning_of_page
@@ -51,7 +52,10 @@ def completion_from(
     try:
         data = codec.loads_rounded(body)
     except ValueError:
-        raise _not_json(body, header, redact) from None
+        data = whole_answer(body)
+        if data is None:
+            raise _not_json(body, header, redact) from None
+        body = codec.dumps(data)
     if redact.has_keys:
         data = redact.of_answer(body, data)
     if isinstance(data, dict) and data.get("error"):

@@ -47,7 +47,7 @@ class OpenAICompatible:
         self._server = server
         self._chat = kind == "chat"
         self._path = _PATHS[kind]
-        self._body = {"model": model, **sampling}
+        self._body = {"model": model, "stream": False, **sampling}  # some proxies stream unless told
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._transport_for = transport_for or choose_transport

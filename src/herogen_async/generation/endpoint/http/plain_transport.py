@@ -7,7 +7,6 @@ else's; whatever is odd about a connection closes it.
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +27,8 @@ from herogen_async.core.http1 import (
     with_body,
     without_body,
 )
+from herogen_async.generation.endpoint.http.answer_deadlines import AnswerDeadlines
+from herogen_async.generation.endpoint.http.content_encoding import decoded_body
 from herogen_async.generation.endpoint.http.tls import plain_failure, speaks_tls
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
@@ -35,7 +36,6 @@ from herogen_async.generation.endpoint.request_template import BuiltCall
 
 CLOSE_S = 2.0  # an aborted connection is gone within a turn of the loop; what is not holds up nobody
 A_MOMENT_S = 0.5  # a few turns of the loop, on a machine that is busy
-LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 REUSE_RACE_S = 1.0  # the close was on its way when the request was written: a round trip, generously
 
 
@@ -61,7 +61,7 @@ class PlainTransport:
         self._redact = redact
         self._resends = resends
         self._loop = asyncio.get_running_loop()
-        self._deadlines = _Deadlines(self._loop)
+        self._deadlines = AnswerDeadlines(self._loop)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed: asyncio.Future[None] | None = None
@@ -186,48 +186,6 @@ class PlainTransport:
         head = request_start(method, target, authority(*self._address)) + self._headers
         self._heads[method, url] = head
         return head
-
-
-class _Deadlines:
-    """Ends what waits too long. One timer for all: a timer a request would cost more than the request's parsing."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: dict[asyncio.Future[HttpResponse], tuple[float, float]] = {}  # (deadline, seconds granted)
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf  # never later than the earliest of `_waiting`
-
-    def add(self, waiter: asyncio.Future[HttpResponse], deadline: float, timeout_s: float) -> None:
-        self._waiting[waiter] = (deadline, timeout_s)
-        if deadline < self._due:
-            self._arm(deadline)
-
-    def discard(self, waiter: asyncio.Future[HttpResponse]) -> None:
-        self._waiting.pop(waiter, None)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _arm(self, due: float) -> None:
-        self.stop()
-        self._due = due
-        self._timer = self._loop.call_at(due, self._expire)
-
-    def _expire(self) -> None:
-        now = self._loop.time() + 0.001  # timers are rounded to milliseconds
-        if now - self._due > LATE_TIMER_S:
-            # The process was stopped, or the loop blocked: what came meanwhile is in the sockets, and is read first.
-            self._arm(now + LATE_TIMER_S / 2)
-            return
-        for waiter, (deadline, timeout_s) in self._waiting.items():
-            if deadline <= now and not waiter.done():
-                waiter.set_exception(RequestTimeout(f"no complete answer within {timeout_s:g} s"))
-        self._due = math.inf
-        self._timer = None
-        due = min((deadline for waiter, (deadline, _) in self._waiting.items() if not waiter.done()), default=None)
-        if due is not None:
-            self._arm(due)
 
 
 class _Connection(asyncio.Protocol):
@@ -358,7 +316,14 @@ class _Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             headers = Headers(self._headers)
-            waiter.set_result(HttpResponse(status, headers.get, joined(self._parts), headers.names))
+            body = joined(self._parts)
+            encoding = headers.get("content-encoding")
+            try:
+                if encoding is not None:
+                    body = decoded_body(body, encoding, status=status, most=BODY_LIMIT)
+                waiter.set_result(HttpResponse(status, headers.get, body, headers.names))
+            except BadAnswer as error:
+                waiter.set_exception(error)
         self._begin()
 
     def _fail(self, error: EndpointError) -> None:

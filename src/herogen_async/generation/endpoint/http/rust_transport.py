@@ -14,6 +14,7 @@ from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.response import Response
 
 from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, InputError, RequestTimeout
+from herogen_async.generation.endpoint.http.content_encoding import decoded_body
 from herogen_async.generation.endpoint.http.runtime_thread import park_at_exit
 from herogen_async.generation.endpoint.http.tls import (
     FURTHER_VARIABLES,
@@ -78,6 +79,9 @@ class RustTransport:
                     said = await _read(response)
         except PyreqwestError as error:
             raise await self._translated(error, timeout_s) from None
+        encoding = header("content-encoding")
+        if encoding is not None:
+            said = decoded_body(said, encoding, status=response.status, most=BODY_LIMIT)
         return HttpResponse(response.status, header, said, lambda: tuple(response.headers))
 
     def resize(self, concurrency: int) -> None:
@@ -143,7 +147,7 @@ def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
         .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
         .timeout(timedelta(seconds=timeout_s))
         .follow_redirects(False)  # a redirected POST becomes a GET, and takes the key with it
-        .gzip(False)  # a small body can be a large one in disguise, and the limit counts what arrives
+        .gzip(False)  # a small body can be a large one in disguise: `decoded_body` bounds what comes out
         .brotli(False)
         .zstd(False)
         .deflate(False)
