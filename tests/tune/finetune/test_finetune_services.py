@@ -16,12 +16,12 @@ from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint.fine_tuning import _meaning
 from herogen_async.generation.intents import read_steps
 from herogen_async.tune.finetune import find_tuned, settings_of
-from herogen_async.tune.finetune.hosted import _UNKNOWN_FIELD, _names, job_body
+from herogen_async.tune.finetune.hosted import _UNKNOWN_FIELD, _names, _state, job_body
 from herogen_async.tune.finetune.records import JobState, TuneRequest
 from herogen_async.tune.finetune.unclear_jobs import UNKNOWN_S, UnknownStatus
 from herogen_async.tune.further_fields import read_fields, written_fields
 from herogen_async.tune.options import FinetuneOptions
-from support.runs import last_json
+from support.runs import herogen, last_json
 from support.simulated_service import simulated
 
 
@@ -234,3 +234,36 @@ def test_fields_are_checked_alike_from_python() -> None:
     plain = TuneRequest("openai", "m", Path("rows.jsonl"), Recipe())
     assert {"model": "m", "training_file": "f", "metadata": {"herogen": "t"}} == job_body(plain, {"training": "f"}, "t")
     assert json.dumps(job_body(plain, {"training": "f"}, "t")).startswith('{"model": "m", "training_file": "f"')
+
+
+def test_a_service_on_this_machine_is_reached_directly(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run's server is: past every proxy, SOCKS or not, and whatever the variables of certificates name."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "socks5h://127.0.0.1:9" if "ALL" in name.upper() else "http://127.0.0.1:9")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, "/nowhere")
+    with simulated() as server:
+        ended = tune(server, rows, cwd=rows.parent)
+    assert 0 == ended.returncode, ended.stderr
+
+
+def test_a_proxy_that_is_not_there_is_told(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS among them: a sentence and the command that goes on, never a traceback."""
+    monkeypatch.setattr("herogen_async.generation.endpoint.fine_tuning._LOOKS", 1)
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    for proxy in ("socks5h://127.0.0.1:9", "http://127.0.0.1:9"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        more = ("--base-url", "https://service.invalid/v1", "--model", "m", "--yes")
+        ended = herogen("finetune", rows, *more, cwd=rows.parent, OPENAI_API_KEY="any")
+        assert 3 == ended.returncode, ended.stderr
+        assert "no connection to https://service.invalid/v1" in ended.stderr
+        assert ended.stderr.rstrip().endswith("--yes")
+
+
+def test_a_job_that_the_service_stopped_is_cancelled_with_its_word() -> None:
+    """And one that was cancelled as OpenAI puts it needs no more words."""
+    assert ("cancelled", "it was ended at the service (status 'STOPPED')") == (
+        _state({"id": "j", "status": "STOPPED"}).status,
+        _state({"id": "j", "status": "STOPPED"}).error,
+    )
+    assert _state({"id": "j", "status": "cancelled"}).error is None

@@ -268,7 +268,8 @@ def _state(job: Mapping[str, Any]) -> JobState:
         error = why + (f" ({param})" if param else "") + _in_its_word(word, status)
         fix = "fix the reported problem, then start another with --new"
     elif status == CANCELLED:
-        error = reason_of(job) + _in_its_word(word, status) or None
+        said, more = reason_of(job), _in_its_word(word, status)
+        error = (said or "it was ended at the service") + more if said or more else None
         fix = "start another with --new"
     elif status == SUCCEEDED and (named := model_of(job)) is not None:
         model = named[0]

@@ -58,7 +58,7 @@ _OWN_NAMES = ("name", "model", "id", "model_id", "model_name")  # in an object t
 
 _WORD = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?:(?<!\w)[-+])?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 # A time as a number: seconds up to the year 5138; what is larger counts in smaller units.
 _UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 
