@@ -90,8 +90,8 @@ class TuningJob:
     async def conclude(self, job: JobState, target: str, *, as_asked: bool = False) -> FinetuneResult:
         """Watch the job until it stands still, and write down what it came to."""
         story = TuningStory(str(self.folder), self.backend.name, self.request.model)
-        job = await self._watched(job.job_id, story)
-        if is_nameless(job) or job.is_given_up:
+        job = await self._watched(job.job_id, story) if self.model is None else adopted(job, self.model)
+        if is_nameless(job):
             job = await self._named(job)
         result = result_now(target, self.folder, self.request, job, as_asked=as_asked)
         if not job.is_over or is_nameless(job):  # the next command looks again
@@ -127,10 +127,6 @@ class TuningJob:
 
     async def _named(self, job: JobState) -> JobState:
         """`job`, which names no model, once it does; else with a sentence on where the model may be."""
-        if self.model is not None:
-            return adopted(job, self.model)
-        if job.is_given_up:
-            return job
         for wait_s in NAME_LOOKS_S:
             await asyncio.sleep(wait_s)
             job = await self.backend.job(job.job_id)
