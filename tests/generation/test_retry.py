@@ -345,8 +345,12 @@ def test_p11_the_last_row_is_not_waited_for_twice() -> None:
 def test_a_500_is_a_trouble_of_all_only_where_all_meet_it() -> None:
     """One is its row's; many in a row after answers are a server that broke, and cost nothing."""
     triage = after_an_answer()
-    counts = [retried(triage, trouble(500), now=row / 10).counts for row in range(OUT_AFTER + 5)]
-    assert [True] * (OUT_AFTER - 1) + [False] * 6 == counts
+    rows = [triage.judge(trouble(500), 1, row / 10, streak=Streak(row)) for row in range(OUT_AFTER + 5)]
+    assert [True] * (OUT_AFTER - 1) + [False] * 6 == [isinstance(each, Retry) and each.counts for each in rows]
+    alone = after_an_answer()
+    streak = Streak(1)
+    tries = [alone.judge(trouble(500), attempt, attempt, streak=streak) for attempt in range(1, MAX_ATTEMPTS + 1)]
+    assert GiveUp() == tries[-1]
 
 
 # -- a refusal without a reason --------------------------------------------------------------------------------

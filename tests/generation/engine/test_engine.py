@@ -672,3 +672,25 @@ def test_p11_a_refused_row_fails_alone_and_is_asked_once(refused: tuple[str, ...
         assert 20 == rig.endpoint.asked.total()
 
     run_virtual(main())
+
+
+def test_a_day_limit_after_a_refusal_shows_that_it_was_the_rows() -> None:
+    """A later call met something else: the refused row has failed, and no session asks for it again."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(1)
+            if rig.endpoint.asked.total() == 1:
+                raise unexplained()
+            if rig.endpoint.asked.total() == 2:
+                raise ServerFault("boom")
+            used_up = EndpointRefused("the day's limit is used up")
+            used_up.park_reason = ParkReason.DAY_LIMIT
+            raise used_up
+
+        rig = Rig(script, values=10, concurrency=1)
+        await rig.run()
+        assert rig.engine.stopped is not None
+        assert (ParkReason.DAY_LIMIT, 1) == (rig.engine.stopped.park_reason, rig.counters.failed)
+
+    run_virtual(main())

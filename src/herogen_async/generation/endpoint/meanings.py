@@ -99,10 +99,10 @@ _MEANINGS = (
         codes=FILTERS,
         words=({403}, r"flagged|moderation|content (policy|filter)"),
     ),
-    # A prompt that is too long, in everybody's words: the next one may fit.
+    # The prompt itself, in everybody's words: the next one may do.
     Meaning(
         RowRefused,
-        codes="context_length_exceeded|exceed_context_size_error|string_above_max_length|request_too_large",
+        codes="invalid_prompt|context_length_exceeded|exceed_context_size_error|string_above_max_length|request_too_large",
         words=({400, 413, 422}, r"context (length|size|window)|prompt (is )?too long|request too large"),
     ),
     # Who bills in words alone: Anthropic, xAI, SiliconFlow, LiteLLM, Fireworks (as 412).

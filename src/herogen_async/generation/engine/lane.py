@@ -223,6 +223,8 @@ class Lane(Generic[C]):
         if isinstance(decision, Retry):
             self._ask_again(pending, ticket, error, decision)
         elif isinstance(decision, Park):
+            if decision.reason is ParkReason.DAY_LIMIT:  # else it would have been refused as those before it were
+                self._release(pending.sent_s)
             # The call stays undone, and nothing is written of it: the run's trouble is not the row's.
             self._park(decision, error)
             self.feed.done()

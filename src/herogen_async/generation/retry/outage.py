@@ -59,12 +59,14 @@ class Outage:
         if len(self._rows) <= DENIED_ALONE:
             self._rows.add(streak.payload)
         is_out = self._calls >= OUT_AFTER
-        if error.status not in TROUBLES and not (error.status == 500 and is_out and suspects.answers):
+        is_alone = not (others.in_flight or others.new) and len(self._rows) <= DENIED_ALONE
+        is_broken = error.status == 500 and is_out and bool(suspects.answers) and len(self._rows) > DENIED_ALONE
+        if error.status not in TROUBLES and not is_broken:
             return None
         if streak.kind == error.kind and suspects.open_s > streak.last_s:
             streak.is_passed_over = True
             return None
-        is_tail = bool(suspects.answers) and not (others.in_flight or others.new) and len(self._rows) <= DENIED_ALONE
+        is_tail = is_alone and bool(suspects.answers)
         if is_tail and streak.kind == error.kind and streak.is_passed_over:
             return None
         suspects.note(error, streak, now)
