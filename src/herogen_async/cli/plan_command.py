@@ -82,8 +82,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'task')}."
     yield from repeats_in_words(found.plan.spec)
-    where = f"at {found.base_url}" if found.base_url else "on this machine"
-    yield f"Model: {found.model or 'the one model it serves'}, {where}."
+    yield f"Model: {_target(found)}."
     limit = found.settings.limit
     if limit is not None and limit < found.plan.size:
         yield f"Within the limit, the first {counted(limit, 'task')}:"
@@ -101,6 +100,12 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     if kept is not None and kept.found.unused:
         yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of removed cells."
     yield _price(found)
+
+
+def _target(found: Forecast) -> str:
+    if found.base_url:
+        return f"{found.model or 'the one model it serves'}, at {found.base_url}"
+    return f"{found.model}, on this machine" if found.model else "not yet chosen"
 
 
 def _share(found: Forecast, estimated: Estimate) -> str:
@@ -174,6 +179,8 @@ def _run_command(found: Forecast, spec: str | None) -> list[str]:
         words.append("SPEC")  # a run doesn't know the file that its spec came from
     if found.folder is not None:
         words += ["--run", found.folder.argument]
+    if not found.model and found.base_url is None:
+        words += ["--base-url", "URL"]
     return [*words, *as_words(SERVER_OPTIONS, asdict(found.choice))]
 
 

@@ -24,7 +24,7 @@ from herogen_async.generation.endpoint.target import (
     is_embedded,
     is_openai,
 )
-from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions
+from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions, read_manifest
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
@@ -60,7 +60,7 @@ class RunRequest:
     """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
-    was made with.
+    was made with. `is_unnamed`: nobody said who is to answer a spec of one's own.
     """
 
     spec: Spec
@@ -73,6 +73,7 @@ class RunRequest:
     notices: tuple[str, ...] = ()
     pinned: str | None = None
     consent: Consent = Consent()
+    is_unnamed: bool = False
 
     @property
     def most_in_flight(self) -> int:
@@ -171,6 +172,21 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
     )
 
 
+def require_target(request: RunRequest) -> None:
+    """InputError where nobody said who is to answer: a small model is no surprise that anybody wants."""
+    if request.is_unnamed:
+        raise InputError(
+            "no server and no model given for this spec",
+            fix="give --base-url URL (or set OPENAI_BASE_URL or OPENAI_API_KEY), "
+            "or --model embedded for the small model on this machine",
+        )
+
+
+def _is_embedded_run(folder: RunFolder) -> bool:
+    """Whether the embedded model has answered here already."""
+    return folder.is_run and folder.has_lines and read_manifest(folder).base_url is None
+
+
 def _embedded_request(
     request: RunRequest, *, is_builtin: bool, endpoint: str | None, timeout_s: float | None
 ) -> RunRequest:
@@ -187,7 +203,7 @@ def _embedded_request(
     weights = EMBEDDED if not own_file or own_file == EMBEDDED else str(Path(own_file).expanduser().resolve())
     request = replace(request, model=None, weights=weights, settings=settings)
     if not is_builtin:
-        return request
+        return replace(request, is_unnamed=not own_file and not _is_embedded_run(request.folder))
     kind = endpoint or "chat"
     spec = request.spec.replace(endpoint=kind, sampling={**request.spec.sampling.as_dict(), **EMBEDDED_PROFILE})
     shown = ", ".join(f"{name} {value:g}" for name, value in EMBEDDED_PROFILE.items())

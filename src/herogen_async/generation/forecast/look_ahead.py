@@ -76,7 +76,8 @@ def forecast_of(
     check_endpoint(choice.endpoint)
     if run is None:
         request = _fresh_request(spec, choice, settings)
-        ready = Ready(request, request.model or (EMBEDDED if request.server is None else ""))
+        embedded = EMBEDDED if request.server is None and not request.is_unnamed else ""
+        ready = Ready(request, request.model or embedded)
         return replace(estimated(priced(ready, at), {}), choice=choice)
     folder = existing_run(run)
     held = read_manifest(folder)

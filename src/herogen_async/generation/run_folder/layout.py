@@ -98,6 +98,12 @@ class RunFolder:
             raise self._closed("entered", error) from error
         return True
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether anything was answered or has failed. RunFolderError when the folder can't be listed."""
+        files = (*self.segments(), self.failures)
+        return any(path.exists() and path.stat().st_size for path in files)
+
     def require_own_files(self, *, to_write: bool = False) -> None:
         """RunFolderError when a name of the run's is a link or anything else that no run has made (`own_file`)."""
         for name in self._names():

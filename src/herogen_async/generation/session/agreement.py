@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.forecast.changes import differences
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, plan_diff, refusal, refuse_other_weights
 from herogen_async.generation.run_folder import Manifest, RunFolder, read_manifest
@@ -32,6 +33,8 @@ def agree(locked: Locked, at: datetime) -> Agreed:
     """
     folder, ready, plan = locked.folder, locked.priced.ready, locked.priced.plan
     held, fresh = _held(folder), manifest_of(ready, plan, at)
+    if held is not None and differences(held, fresh) and not folder.has_lines:
+        held = None  # a wrong start, of which nothing came: its name is free
     if held is not None:
         refuse_other_weights(folder, held, fresh)
     diff = plan_diff(held, fresh, ready.request.consent)

@@ -22,6 +22,7 @@ from herogen_async.generation.run_request import (
     SpecSource,
     new_request,
     request_of_manifest,
+    require_target,
 )
 from herogen_async.generation.session.reporter import wake_in_s
 from herogen_async.generation.session.session import Session
@@ -147,6 +148,7 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
         timeout_s=options.get("timeout_s"),
         settings=changed_settings(Settings(), {name: options.get(name) for name in RUN_SETTINGS}),
     )
+    require_target(request)
     request = replace(request, settings=_with_held_money(request))
     consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
     return Session(

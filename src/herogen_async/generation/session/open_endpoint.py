@@ -38,7 +38,7 @@ async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
         return Ready(request, weights.name, weights)
     if request.model is not None:
         return Ready(request, request.model)
-    if request.folder.is_run:
+    if request.folder.is_run and request.folder.has_lines:
         return Ready(request, read_manifest(request.folder).model)
     model = await _only_model(request, request.server)
     notifier.notice(f"{request.server.base_url} serves one model, {model!r}: using it.")

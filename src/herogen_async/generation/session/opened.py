@@ -38,7 +38,7 @@ class Opened:
 def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     """Write what was agreed on, where it differs from what is there, and say what it comes to. Raises DiskError."""
     locked, diff = repaired.agreed.locked, repaired.agreed.diff
-    if diff.is_change:
+    if diff.is_change or diff.held is None:  # what a wrong start has sent were other questions
         locked.lock.forget_sent()
     manifest = _written(locked.folder, diff)
     if diff.is_change:
