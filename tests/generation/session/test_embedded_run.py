@@ -56,7 +56,7 @@ def test_a_killed_embedded_run_leaves_no_process_and_resumes(tmp_path: Path, wei
     spec = write_spec(tmp_path, small_spec(values=2, repeats=1, sampling={"max_tokens": 16}))
     folder = RunFolder(tmp_path / "runs" / "small")
     child = subprocess.Popen(
-        command("run", spec, "--concurrency", "1"),
+        command("run", spec, "--model", "embedded", "--concurrency", "1"),
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.DEVNULL,

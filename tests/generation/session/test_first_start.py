@@ -12,7 +12,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_lock, read_manifest, write_manifest
 from herogen_async.generation.run_request import new_request, require_target
 from herogen_async.generation.settings import Settings
-from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.fake_server import Asked, FakeServer, Reply, error
 from support.run_folders import WrittenRun
 from support.runs import NO_KEYS, assert_exact_grid, herogen, small_spec, write_spec
 
@@ -75,7 +75,7 @@ def _refuse(asked: Asked) -> Reply:
 
 def test_a_run_without_rows_may_be_started_anew(tmp_path: Path) -> None:
     """With another model, server, prompt or grid: a wrong start does not take the run's name."""
-    with FakeServer(_refuse) as wrong, FakeServer(lambda asked: answer(asked, "fine")) as right:
+    with FakeServer(_refuse) as wrong, FakeServer() as right:
         parked = herogen_async.run(small_spec(values=2), run=tmp_path / "r", base_url=wrong.url, model="typo")
         assert ("parked", 0) == (parked.state, parked.done)
         spec = small_spec(values=3)
@@ -92,6 +92,6 @@ def test_what_a_wrong_start_has_sent_is_not_asked_again_for_the_new_one(tmp_path
     lock = RunLock.acquire(RunFolder(run.path), "2026-11-22T00:00:00+00:00")
     lock.sent(5)
     lock.release()
-    with FakeServer(lambda asked: answer(asked, "fine")) as server:
+    with FakeServer() as server:
         herogen_async.run(small_spec(values=1, prompt="{age} {gender}"), run=run.path, base_url=server.url, model="m")
     assert 4 == read_lock(RunFolder(run.path)).frontier

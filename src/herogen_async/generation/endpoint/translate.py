@@ -174,7 +174,9 @@ def _instead_of_text(
     """The text of an answer without words; raises where that is no answer."""
     finish_reason, request_id = _word(choice.get("finish_reason")), request_id_from(header, redact)
     extra = {} if said is None or said.extra is None else said.extra
-    if isinstance(refusal := extra.get("refusal"), str):
+    message = choice.get("message")  # a refusal comes in one, whichever route was asked
+    refusal = extra.get("refusal") or (message.get("refusal") if isinstance(message, dict) else None)
+    if isinstance(refusal, str) and refusal:
         raise RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
     if said is not None and said.acts:
         return said.text or ""
