@@ -48,6 +48,9 @@ def plan(
     **settings: Any,
 ) -> None:
     """Show what a run would keep, request and cost. Nothing is written or sent."""
+    import os
+
+    from herogen_async.generation.endpoint.target import clear_text_line
     from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.spec.twins import twin_lines
@@ -58,6 +61,8 @@ def plan(
     found = forecast_of(spec, run, choice=choice, settings=settings)
     for line in twin_lines(found.plan.spec.attributes):
         say(f"warning: {line}")
+    if found.base_url and (clear := clear_text_line(found.base_url, os.environ.get("OPENAI_API_KEY"))):
+        say(f"warning: {clear}.")
     step, *others = next_steps(found, spec, choice, settings)
     if json:
         print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})

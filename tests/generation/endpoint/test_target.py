@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.target import OPENAI_URL, choose_server, is_embedded, is_loopback, is_openai
+from herogen_async.generation.endpoint.target import (
+    OPENAI_URL,
+    choose_server,
+    clear_text_line,
+    is_embedded,
+    is_loopback,
+    is_openai,
+)
 
 KEY = {"OPENAI_API_KEY": "sk-one"}
 AZURE = "https://mine.openai.azure.com/openai/v1"
@@ -121,6 +128,93 @@ def test_an_unsendable_key_is_refused_without_being_shown(key: str) -> None:
 def test_a_base_url_loses_trailing_slashes(url: str) -> None:
     """Trailing slashes and surrounding spaces are removed from a base URL."""
     assert ("http://127.0.0.1:1/v1", None) == chosen(url, {})
+
+
+PASTED = {
+    "http://0.0.0.0:8000/v1": "http://127.0.0.1:8000/v1",
+    "http://0.0.0.0/v1/": "http://127.0.0.1/v1",
+    "https://[::]:8443/v1": "https://[::1]:8443/v1",
+    "HTTP://127.0.0.1:8000/v1": "http://127.0.0.1:8000/v1",
+    "http://[::1]:8000": "http://[::1]:8000",
+    "http://127.0.0.1:8000/v1/chat/completions": "http://127.0.0.1:8000/v1",
+    "http://127.0.0.1:8000/v1/completions/": "http://127.0.0.1:8000/v1",
+    "http://127.0.0.1:8000/v1/models": "http://127.0.0.1:8000/v1",
+    "http://127.0.0.1:8000/models": "http://127.0.0.1:8000/models",
+    "http://0.0.0.0:8000/completions": "http://127.0.0.1:8000",
+}
+
+
+@pytest.mark.parametrize("url", PASTED)
+def test_an_address_pasted_whole_is_understood(url: str) -> None:
+    """Every address of this machine needs no key, and the route at an address's end is no part of the base URL."""
+    assert (PASTED[url], None) == chosen(url, {})
+
+
+@pytest.mark.parametrize("host", ["my.openai.azure.com", "my.services.ai.azure.com", "my.cognitiveservices.azure.com"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/openai",
+        "/openai/v1/",
+        "/openai/v1/chat/completions?api-version=preview",
+        "/openai/?api-version=2024-10-21",
+    ],
+)
+def test_each_address_of_an_azure_resource_is_its_base_url(host: str, path: str) -> None:
+    """What Azure's portal shows of a resource leads to the one base URL that works."""
+    assert (f"https://{host}/openai/v1", "sk-one") == chosen(f"https://{host}{path}", KEY)
+
+
+@pytest.mark.parametrize("end", ["/chat/completions?api-version=2024-10-21", "/completions", "?api-version=1", ""])
+def test_a_deployment_at_azure_is_told_as_a_model(end: str) -> None:
+    """A deployment's target URI is refused with the base URL and the model that it stands for."""
+    with pytest.raises(InputError, match="a deployment") as raised:
+        chosen(f"https://my.openai.azure.com/openai/deployments/gpt-4o{end}", KEY)
+    assert "use --base-url https://my.openai.azure.com/openai/v1 --model gpt-4o" == raised.value.fix
+
+
+def test_a_secret_in_an_azure_address_is_refused_and_hidden() -> None:
+    """Anything but the version in an address's query may be a key."""
+    for url in ("https://my.openai.azure.com/?api-key=secret", "https://my.openai.azure.com/openai/v1?code=secret"):
+        with pytest.raises(InputError, match="more than an address") as raised:
+            chosen(url, KEY)
+        assert "secret" not in f"{raised.value} {raised.value.fix}"
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("models.lan:8000/v1", "http://models.lan:8000/v1"),
+        ("[::1]:8000/v1", "http://[::1]:8000/v1"),
+        ("api.openai.com/v1", "https://api.openai.com/v1"),
+    ],
+)
+def test_a_missing_scheme_is_told(url: str, meant: str) -> None:
+    """An address without http:// or https:// is refused with the one that was probably meant."""
+    with pytest.raises(InputError) as raised:
+        chosen(url, KEY)
+    assert f"did you mean {meant}?" in (raised.value.fix or "")
+
+
+@pytest.mark.parametrize("host", ["models.example", "192.168.1.20", "host.docker.internal", "[fe80::1]"])
+def test_p13_a_key_over_http_to_another_host_is_told(host: str) -> None:
+    """A key that goes unencrypted to another machine is told with the host, and without the key."""
+    said = clear_text_line(f"http://{host}:8000/v1", "sk-one")
+    assert said is not None
+    assert host.strip("[]") in said
+    assert "sk-one" not in said
+    assert clear_text_line(f"https://{host}:8000/v1", "sk-one") is None
+    assert clear_text_line(f"http://{host}:8000/v1", None) is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.8.8.8", "[::ffff:127.0.0.1]", "a.localhost"])
+def test_p13_a_key_to_this_machine_is_not_worth_a_word(host: str) -> None:
+    """Nobody is on the way to this machine itself."""
+    assert clear_text_line(f"http://{host}:8000/v1", "sk-one") is None
 
 
 @pytest.mark.parametrize(

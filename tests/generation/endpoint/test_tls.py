@@ -15,7 +15,7 @@ from herogen_async.generation.endpoint.http import rust_transport
 from herogen_async.generation.endpoint.http.tls import FURTHER_VARIABLES, OWN_VARIABLES, tls_failure
 from herogen_async.generation.endpoint.target import Server
 from support.certificates import Authority
-from support.fake_server import FakeServer
+from support.fake_server import FakeServer, Reply
 from support.runs import herogen, small_spec, write_spec
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -196,6 +196,25 @@ def test_a_file_without_certificates_is_named(sound: FakeServer, tmp_path: Path)
     code, said, _ = told("doctor", sound.url, tmp_path, SSL_CERT_FILE=str(tmp_path / "notes.txt"))
     assert 2 == code
     assert "SSL_CERT_FILE holds no certificate" in said
+
+
+TLS_WANTED = {
+    "nginx": b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
+    "Go": b"Client sent an HTTP request to an HTTPS server.\n",
+    "Apache": b"<!DOCTYPE HTML><title>400</title><p>You're speaking plain HTTP to an SSL-enabled server port.",
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("server_name", TLS_WANTED)
+def test_a_server_that_wants_tls_in_words_is_understood(server_name: str, kind: str, tmp_path: Path) -> None:
+    """Servers that answer plain HTTP on their TLS port with a 400 say so in words: the fix is https://."""
+    refused = Reply(TLS_WANTED[server_name], status=400, headers={"content-type": "text/html"})
+    with FakeServer(lambda asked: refused) as server:
+        server.listing = refused
+        code, said, fix = told(kind, server.url, tmp_path)
+    assert code in (1, 2, 3), said
+    assert "use https:// in --base-url" in fix
 
 
 OPENSSL = {

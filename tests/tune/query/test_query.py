@@ -138,7 +138,7 @@ def test_separator_and_stop_are_added_and_never_twice(tmp_path: Path) -> None:
         tuned_model(tmp_path, server.url)
         query_here(tmp_path, "heroes", *["40, woman, Healing", "40, woman, Healing ->", "40, woman, Healing -> "])
     assert {"/v1/completions"} == {asked.path for asked in server.asked}
-    sent = {"model": "ft-hero", "temperature": 0.7, "max_tokens": 256, "stop": [" END"]}
+    sent = {"model": "ft-hero", "stream": False, "temperature": 0.7, "max_tokens": 256, "stop": [" END"]}
     assert [{**sent, "prompt": "40, woman, Healing ->"}] * 3 == [asked.body for asked in server.asked]
 
 

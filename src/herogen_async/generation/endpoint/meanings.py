@@ -19,7 +19,7 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.generation.endpoint.error_words import ADDRESS, KEY, SYSTEM, ErrorWords
-from herogen_async.generation.endpoint.web_page import PageKind, WebPage
+from herogen_async.generation.endpoint.web_page import WANTS_TLS, PageKind, WebPage
 
 FILTERS = "content_filter|content_policy_violation|ResponsibleAIPolicyViolation"
 _REFUSALS = frozenset(range(400, 500)) - {408, 409, 425, 429, 499}  # of the request itself
@@ -73,10 +73,12 @@ _AS_SENT = Meaning(
     params={"model", "temperature", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed", SYSTEM},
 )
 _UNEXPLAINED = Meaning(RowRefused, may_be_other=True)
+_WANTS_TLS = Meaning(EndpointRefused, PageKind.TLS.value, park_reason=ParkReason.NOT_FOUND, words=({400}, WANTS_TLS))
 _NO_MONEY = "the account has no credit or quota left: top it up"
 _NO_SUCH_MODEL = "check --model and --base-url (it usually ends in /v1)"
 # The first that fits counts; a refusal that fits none is about its row, as far as anybody knows.
 _MEANINGS = (
+    _WANTS_TLS,
     Meaning(
         EndpointRefused,
         _NO_MONEY,
@@ -176,6 +178,8 @@ def meaning_of(status: int, said: ErrorWords) -> Meaning:
 
 def meaning_of_page(status: int, page: WebPage) -> Meaning:
     """What it means that a web page came with `status`: it is not the API that speaks."""
+    if page.kind is PageKind.TLS:
+        return _WANTS_TLS
     found = meaning_of(status, ErrorWords(""))
     if page.kind is PageKind.CHALLENGE and found.error is not BadAnswer:  # no waiting helps; it may be one prompt's
         return Meaning(EndpointRefused, page.fix, may_be_other=True)

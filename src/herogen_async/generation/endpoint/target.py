@@ -7,7 +7,7 @@ import re
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
@@ -16,6 +16,13 @@ OPENAI_URL = "https://api.openai.com/v1"
 EMBEDDED = "embedded"
 MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
 EMBEDDED_TIMEOUT_S = 3600.0  # it queues and never refuses: slowness is no reason to ask again
+
+CLEAR_TEXT_FIX = "use https:// in --base-url if the server has it"
+_EXAMPLE = "http://127.0.0.1:8000/v1"
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - what servers print that listen at every address
+# What a documentation's example or a console's address ends in, past the base URL.
+_ROUTE = re.compile(r"/(?:chat/completions|completions|embeddings|responses)$|(?<=/v1)/models$")
+_DEPLOYMENT = re.compile(r"/openai/deployments/([^/?#]+)")
 
 _hide = Redactor()
 
@@ -74,12 +81,21 @@ def is_embedded(model: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Whether `url` points at this very machine."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost":
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def clear_text_line(base_url: str, api_key: ApiKey | None) -> str | None:
+    """That a key goes to another machine unencrypted, in a sentence; None where it does not."""
+    if not api_key or urlsplit(base_url).scheme != "http" or is_loopback(base_url):
+        return None
+    host = urlsplit(base_url).hostname
+    return f"the key goes to {host} unencrypted, over http://: anybody on the way can read it; {CLEAR_TEXT_FIX}"
 
 
 def is_proxied(url: str) -> bool:
@@ -115,6 +131,7 @@ def _checked_key(key: str, name: str, *, fix: str) -> str | None:
 
 
 def _checked(url: str) -> str:
+    """The base URL that is meant, without the route of an address that was pasted whole."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -123,13 +140,46 @@ def _checked(url: str) -> str:
         parts, port_is_fine = urlsplit(""), False
     is_clean = url.isprintable() and " " not in url and "\\" not in url
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or not is_clean:
-        raise InputError(f"{_shown(url)!r} is not a base URL", fix="give one like http://127.0.0.1:8000/v1")
+        raise InputError(f"{_shown(url)!r} is not a base URL", fix=f"give one like {_with_scheme(url)}")
+    if "@" not in url and "#" not in url and (meant := _at_azure(parts)):
+        return meant
     if any(mark in url for mark in "@?#"):
         raise InputError(
             f"the base URL {_shown(url)!r} contains more than an address",
             fix="remove user, password, ? and #: put the key in OPENAI_API_KEY; the URL is stored in the run folder",
         )
-    return url.rstrip("/")
+    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
+    place = f"{_ANY_ADDRESS.get(host, host)}{colon}{port}"
+    return f"{parts.scheme}://{place}{_ROUTE.sub('', parts.path.rstrip('/'))}".rstrip("/")
+
+
+def _with_scheme(url: str) -> str:
+    """An example of a base URL: `url` itself, where nothing but http:// or https:// is missing."""
+    found = re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/[\w./-]*)?", url)
+    if found is None or "." not in found[1] + (found[2] or "").replace(":", "."):
+        return _EXAMPLE
+    scheme = "http" if found[2] and found[2] != ":443" else "https"
+    return _EXAMPLE if _hide(url) != url else f"{_EXAMPLE} (did you mean {scheme}://{url}?)"
+
+
+def _at_azure(parts: SplitResult) -> str | None:
+    """The base URL of an Azure resource, whichever of its addresses was given; None at any other host.
+
+    Raises InputError for the address of a deployment: its name is the model's, which is an option of its own.
+    """
+    host = parts.hostname or ""
+    if not host.endswith(".azure.com") or parts.scheme != "https":
+        return None
+    base = f"https://{parts.netloc}/openai/v1"
+    if named := _DEPLOYMENT.match(parts.path):
+        raise InputError(
+            f"{_shown(parts.geturl())!r} is the address of a deployment, not a base URL",
+            fix=f"use --base-url {base} --model {named[1]}",
+        )
+    path = _ROUTE.sub("", parts.path.rstrip("/"))
+    is_versioned = bool(re.fullmatch(r"(?:api-version=[\w.-]+&?)?", parts.query))
+    places = ("", "/openai", "/openai/v1", *(("/models",) if parts.query else ()))
+    return base if path in places and is_versioned else None
 
 
 def _shown(url: str) -> str:

@@ -16,6 +16,9 @@ _HEADING = re.compile(r"<h1[^>]*>(.*?)</h1", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 _ADDRESS = "check --base-url (it usually ends in /v1)"
 
+# nginx, Go's server, Apache: plain HTTP came to a port of theirs that speaks TLS.
+WANTS_TLS = r"plain http (request was sent )?to (an )?(https|ssl|tls)|http request to an https server"
+
 
 class PageKind(Enum):
     """Who shows the page: what a person is told to mend."""
@@ -28,10 +31,12 @@ class PageKind(Enum):
         "(http://NAME:PASSWORD@HOST:PORT), or name the server in NO_PROXY"
     )
     LOGIN = f"a login page answers instead of the API: {_ADDRESS}, and log in to the network if it asks for that"
+    TLS = "the server speaks TLS there: use https:// in --base-url"
     OTHER = f"a web page answers there: {_ADDRESS}"
 
 
 _SIGNS = (
+    (PageKind.TLS, WANTS_TLS),
     (
         PageKind.CHALLENGE,
         r"just a moment|checking (if the site|your browser)|attention required|challenge-platform|cf-challenge|captcha"

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.generation.control import controlled
+from herogen_async.generation.endpoint.target import clear_text_line
 from herogen_async.generation.engine import allow_open_files
 from herogen_async.generation.forecast.costs import Priced, check_budget, price_notice, priced
 from herogen_async.generation.report import RunReport
@@ -111,6 +112,9 @@ class Session:
         twins = (f"warning: {line}" for line in twin_lines(spec.attributes))
         for notice in (*self._request.notices, *repeats_in_words(spec), *twins):
             self._notifier.notice(notice)
+        server = self._request.server
+        if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
+            self._notifier.notice(f"warning: {line}.")
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         found = priced(await find_model(self._request, self._notifier), self._clock.wall())
         if found.price is not None:

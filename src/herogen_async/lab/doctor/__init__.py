@@ -7,7 +7,7 @@ from pathlib import Path
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.target import choose_server
+from herogen_async.generation.endpoint.target import CLEAR_TEXT_FIX, choose_server, clear_text_line
 from herogen_async.generation.settings import check_endpoint
 from herogen_async.lab.doctor.advice import suggested_run
 from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine, Route, ServedModel
@@ -42,6 +42,8 @@ async def diagnose(
     if server is None:
         findings += look_at_embedded(model, environment, machine)
         return Diagnosis(machine, None, tuple(findings), "herogen-async run --limit 8")
+    if line := clear_text_line(server.base_url, server.api_key):
+        findings.append(Check(line.removesuffix(f"; {CLEAR_TEXT_FIX}"), CLEAR_TEXT_FIX))
     probe = Probe(server, model, clock)
     seen = await probe.look(endpoint, environment)
     return Diagnosis(machine, seen, (*findings, *probe.findings), suggested_run(seen))

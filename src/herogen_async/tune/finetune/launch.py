@@ -12,7 +12,7 @@ from typing import Any
 
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError, RunInUse
-from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.endpoint.target import ApiKey, clear_text_line
 from herogen_async.generation.intents import (
     REQUEST,
     UNRESOLVED,
@@ -230,6 +230,8 @@ class Launch:
             yield self._given_backend
         elif request.backend == OPENAI:
             server = server_for(request.base_url, self._environment, self._api_key)
+            if line := clear_text_line(server.base_url, server.api_key):
+                self._observer.notice(f"warning: {line}.")
             async with HostedBackend(server, other_jobs(self._parent, folder)) as hosted:
                 yield hosted
         else:

@@ -17,7 +17,7 @@ from herogen_async.generation.endpoint.embedded import (
     weights_in_thread,
 )
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
-from herogen_async.generation.endpoint.target import EMBEDDED_TIMEOUT_S, Server, is_openai
+from herogen_async.generation.endpoint.target import EMBEDDED_TIMEOUT_S, Server, clear_text_line, is_openai
 from herogen_async.generation.engine import Counters, Deadline, Gate, Lane
 from herogen_async.generation.engine.gate import window_fuse
 from herogen_async.generation.engine.in_order import InOrder, OrderPlace, Outcome
@@ -257,6 +257,8 @@ async def open_model(
     """
     budget = question_budget(target, how, clock.wall())
     if target.server is not None:
+        if line := clear_text_line(target.server.base_url, target.server.api_key):
+            observer.notice(f"warning: {line}.")
         with shared_ledger(target.server, target.model.name, how.limits, clock, observer.notice) as ledger:
             async with _client(target, target.server, how) as endpoint:
                 yield ModelSession(target, endpoint, how, clock, budget=budget, ledger=ledger)
