@@ -35,7 +35,7 @@ def usage_from(said: object) -> dict[str, Any]:
     cached = counts.get("prompt_cache_hit_tokens")  # DeepSeek's word
     if isinstance(details := counts.get("prompt_tokens_details"), dict):
         cached = details.get("cached_tokens", cached)
-    if is_token_count(cached) and cached > 0 and "prompt_tokens" in counts:
+    if type(cached) is int and cached > 0 and "prompt_tokens" in counts:  # none that is not believed came so far
         counts["cached_tokens"] = min(cached, counts["prompt_tokens"])
     return counts
 
@@ -56,16 +56,18 @@ def _counts(said: dict[str, Any], *, with_details: bool = True) -> dict[str, Any
     for name, count in said.items():
         if len(name) > _WORD_LIMIT or len(counts) >= _NAMES:
             continue
-        if type(count) is int:
-            if 0 <= count <= _most(name):
+        kind = type(count)
+        if kind is int:
+            # The second look, a call, is for what is no count of tokens.
+            if 0 <= count <= MOST_TOKENS or 0 <= count <= _most(name):
                 counts[name] = count
-        elif type(count) is float:
+        elif kind is float:
             if not name.endswith("tokens"):
                 if -MOST_OTHER <= count <= MOST_OTHER:  # seconds, prices
                     counts[name] = count
             elif count.is_integer() and 0 <= count <= MOST_TOKENS:  # a language that has no other numbers
                 counts[name] = int(count)
-        elif with_details and isinstance(count, dict) and not name.endswith("tokens"):
+        elif kind is dict and with_details and not name.endswith("tokens"):
             counts[name] = _counts(count, with_details=False)
     return counts
 
