@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from herogen_async.cli.plan_command import plan_lines
+from herogen_async.core.codec import dumps
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.core.limits import Limits
 from herogen_async.generation.forecast.forecast import Forecast
@@ -17,6 +18,7 @@ from herogen_async.generation.run_folder import read_manifest, record_event, wri
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.spec import Spec
+from support.fake_server import FakeServer
 from support.run_folders import AT, MODEL, WrittenRun
 from support.runs import herogen, last_json, small_spec, write_spec
 
@@ -250,3 +252,31 @@ def test_plan_says_which_seeds_the_repeats_have() -> None:
     spec = small_spec(values=2, repeats=3, sampling={"max_tokens": 5, "seed": 7})
     lines = list(plan_lines(look(spec, None)))
     assert "Seeds: one for each repeat (seed 7 to 9)." in lines
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+def test_show_shows_the_bodies_that_are_sent(tmp_path: Path, endpoint: str) -> None:
+    """Byte for byte what the server gets, seeds of the repeats and system text included."""
+    spec = small_spec(values=2, sampling={"seed": 7, "max_tokens": 9}, system="You know {age}.", endpoint="chat")
+    spec = spec if endpoint == "chat" else spec.replace(system=None, endpoint="completions")
+    path = write_spec(tmp_path, spec)
+    with FakeServer() as server:
+        server_options = ("--base-url", server.url, "--model", "m")
+        told = herogen("plan", path, *server_options, "--show", "99", "--json", cwd=tmp_path).stdout
+        assert [] == server.asked
+        assert 0 == herogen("run", path, *server_options, cwd=tmp_path).returncode
+        sent = [dumps(asked.body) for asked in server.asked]
+    shown = last_json(told)["previews"]
+    assert sorted(sent) == sorted(dumps(each["body"]) for each in shown)
+    assert list(range(8)) == [each["index"] for each in shown]
+
+
+def test_show_spreads_over_the_plan_and_tells_each_text(tmp_path: Path) -> None:
+    """Not only the first cell's; without --show none is shown."""
+    path = write_spec(tmp_path, small_spec(values=10, repeats=1))
+    told = herogen("plan", path, "--show", "2", cwd=tmp_path).stdout
+    assert "\nRow 0 (age 20, gender man)\n  Prompt:\n    Describe a 20-year-old man.\n" in told
+    assert "\nRow 10 (age 25, gender man)\n" in told
+    assert '  Body: {"model":"...","stream":false,"max_tokens":50,"prompt":"Describe a 25-year-old man."}' in told
+    assert "Row 0" not in herogen("plan", path, cwd=tmp_path).stdout
+    assert "previews" not in last_json(herogen("plan", path, "--json", cwd=tmp_path).stdout)

@@ -13,7 +13,7 @@ import typer
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
-from herogen_async.core.options import as_words, changed_options
+from herogen_async.core.options import OUTPUT, as_words, changed_options
 
 if TYPE_CHECKING:
     from herogen_async.generation.forecast.forecast import Forecast
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "herogen-async plan heroes.yaml --price 0.4,1.6",
+            "herogen-async plan heroes.yaml --show 2",
             "herogen-async plan heroes.yaml superhero",
         )
     )(plan)
@@ -44,6 +45,12 @@ def plan(
     base_url: Annotated[str | None, shared("base_url", "the run's")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
     model: Annotated[str | None, shared("model", "the spec's, else the run's")] = None,
+    show: Annotated[
+        int,
+        typer.Option(
+            "--show", metavar="N", min=0, help="Also show N prompts as they will be sent.", rich_help_panel=OUTPUT
+        ),
+    ] = 0,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -54,6 +61,7 @@ def plan(
     from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.spec.twins import twin_lines
+    from herogen_async.view.terminal import preview_lines
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
@@ -65,10 +73,15 @@ def plan(
         say(f"warning: {clear}.")
     step, *others = next_steps(found, spec, choice, settings)
     if json:
-        print_json({**found.as_dict(), "next": step, "next_asking_stale": others[0] if others else None})
+        previews = {"previews": [each.as_dict() for each in found.previews(show)]} if show else {}
+        print_json({**found.as_dict(), **previews, "next": step, "next_asking_stale": others[0] if others else None})
         return
     for line in plan_lines(found):
         out(line)
+    for preview in found.previews(show):
+        out("")
+        for line in preview_lines(preview):
+            out(line)
     say(f"Next: {step}")
     for other in others:
         say(f"Or, to request the stale ones again: {other}")

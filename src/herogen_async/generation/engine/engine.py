@@ -23,16 +23,17 @@ from datetime import datetime, timedelta
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
-from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
+from herogen_async.generation.engine.requests import requests_of
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
-from herogen_async.specs.plan import Call, Plan, seeds_of
+from herogen_async.specs.plan import Call, Plan
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 DISK_PATIENCE_S = 30.0
@@ -161,15 +162,12 @@ class Engine:
             group.create_task(self._produce(indices), name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed, seeds = self._lane.feed, seeds_of(self._plan.spec)
+        feed, request_of = self._lane.feed, requests_of(self._plan.spec)
         for count, index in enumerate(indices, start=1):
             call = self._plan.call(index)
             size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-            request = Request(call.prompt, call.system)
-            if seeds is not None:
-                request.body = {seeds.name: seeds.of(call.repeat)}
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(PendingCall(call, request, size)):
+            if not await feed.put(PendingCall(call, request_of(call), size)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)

@@ -6,13 +6,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from herogen_async.generation.endpoint.request_body import RequestBody
+from herogen_async.generation.engine.requests import requests_of
 from herogen_async.generation.forecast.costs import Priced, most_answer_tokens
 from herogen_async.generation.forecast.plan_diff import Kept
 from herogen_async.generation.limits import TokenEstimate, byte_size
 from herogen_async.generation.prices import Price, estimate
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.settings import ServerChoice, Settings
-from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
+from herogen_async.specs.plan import Call, Estimate, Estimator, Observed, Plan, mean_prompt_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A call, and the body that would be sent for it."""
+
+    call: Call
+    body: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, as `plan --show --json` has it."""
+        return {**asdict(self.call), "body": self.body}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +49,21 @@ class Forecast:
     kept: Kept | None = None
     keeps_stale: bool = False
     choice: ServerChoice = field(default_factory=ServerChoice)
+    endpoint: str = "completions"
 
     def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
         """USD that it would cost as answers were so far, and at most; None where that is not known."""
         answers = (estimated.answer_tokens, estimated.answer_tokens_most)
         costs = [None if each is None else estimate(estimated.prompt_tokens, each, self.price) for each in answers]
         return costs[0], costs[1]
+
+    def previews(self, count: int) -> list[Preview]:
+        """`count` calls as they would be sent, spread over those of the settings' limit."""
+        plan, size = self.plan, self.plan.within(self.settings.limit)
+        bodies = RequestBody(self.endpoint, self.model or "...", plan.spec.sampling.as_sent())
+        request_of = requests_of(plan.spec)
+        calls = [plan.call(place * size // min(count, size)) for place in range(min(count, size))]
+        return [Preview(call, bodies.of(request_of(call))) for call in calls]
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -103,6 +126,7 @@ def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None)
         estimator.of(stale),
         priced.price,
         kept=kept,
+        endpoint=request.endpoint,
     )
 
 

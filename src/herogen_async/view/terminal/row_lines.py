@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.core.codec import dumps
 from herogen_async.core.units import count, counted, duration
+from herogen_async.generation.forecast.forecast import Preview
 from herogen_async.view.terminal.failure_lines import cell_text
 from herogen_async.view.terminal.sanitize import sanitize
 
@@ -25,8 +27,20 @@ def row_lines(row: Mapping[str, Any], width: int | None = None) -> Iterator[str]
         yield _one_line(f"Reasoning: {row['reasoning']}", width)
     if row.get("extra"):
         yield _one_line(f"Extra: {codec.dumps(row['extra']).decode()}", width)
-    for line in sanitize(row["response_txt"]).strip().splitlines() or ["(an empty answer)"]:
-        yield from textwrap.wrap(line, width, initial_indent=_INDENT, subsequent_indent=_INDENT, tabsize=4) or [""]
+    yield from _paragraphs(row["response_txt"].strip() or "(an empty answer)", width, _INDENT)
+
+
+def preview_lines(preview: Preview, width: int | None = None) -> Iterator[str]:
+    """A call before it is paid: its place, its texts in full, and the body as it is sent, on one line."""
+    width = _width(width)
+    call = preview.call
+    repeat = f", repeat {call.repeat}" if call.repeat > 1 else ""
+    yield from _wrapped(f"Row {count(call.index)} ({cell_text(call.cell)}{repeat})", width)
+    for name, text in (("System", call.system), ("Prompt", call.prompt), ("Sub-prompt", call.sub_prompt)):
+        if text is not None:
+            yield f"{_INDENT}{name}:"
+            yield from _paragraphs(text, width, 2 * _INDENT)
+    yield f"{_INDENT}Body: {sanitize(dumps(preview.body).decode())}"
 
 
 def failed_row_lines(failure: Mapping[str, Any], width: int | None = None) -> Iterator[str]:
@@ -62,6 +76,11 @@ def _ending(row: Mapping[str, Any]) -> str:
         f"{attempts} attempts" if attempts > 1 else "",
     )
     return ", ".join(each for each in said if each)
+
+
+def _paragraphs(text: str, width: int, indent: str) -> Iterator[str]:
+    for line in sanitize(text).splitlines():
+        yield from textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=indent, tabsize=4) or [""]
 
 
 def _one_line(text: str, width: int) -> str:

@@ -23,6 +23,7 @@ from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
 from herogen_async.generation.endpoint.redact import Redactor
+from herogen_async.generation.endpoint.request_body import RequestBody
 from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
 from herogen_async.generation.endpoint.target import Server, is_proxied
 from herogen_async.generation.endpoint.translate import completion_from, error_from
@@ -47,7 +48,7 @@ class OpenAICompatible:
         self._server = server
         self._chat = kind == "chat"
         self._path = _PATHS[kind]
-        self._body = {"model": model, "stream": False, **sampling}  # some proxies stream unless told
+        self._body = RequestBody(kind, model, sampling)
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._transport_for = transport_for or choose_transport
@@ -102,7 +103,7 @@ class OpenAICompatible:
 
     async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
-        body = codec.dumps(self._payload(request))
+        body = codec.dumps(self._body.of(request))
         return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
 
     def read(self, answer: HttpResponse) -> Completion:
@@ -131,20 +132,6 @@ class OpenAICompatible:
     @property
     def _models_url(self) -> str:
         return self._call.url.removesuffix(self._path) + "/models"
-
-    def _payload(self, request: Request) -> dict[str, Any]:
-        if request.body is None:
-            body = self._body
-        else:
-            body = {**self._body, **request.body}
-            if "messages" in body:  # a conversation, sent as it stands
-                return body
-        if not self._chat:
-            return {**body, "prompt": request.prompt}
-        messages = [{"role": "user", "content": request.prompt}]
-        if request.system is not None:
-            messages.insert(0, {"role": "system", "content": request.system})
-        return {**body, "messages": messages}
 
     async def _build_call(self, *, starting: bool = False) -> None:
         call = await build_call(self._server, self._path, self._timeout_s, starting=starting)
