@@ -281,6 +281,7 @@ def test_p7_where_nothing_was_answered_there_is_nothing_to_mix(folder: RunFolder
 def test_p7_a_fingerprint_that_nothing_visible_explains_is_refused_too(folder: RunFolder) -> None:
     """As when a version computes it otherwise: every row would be foreign, and be paid for again."""
     write_manifest(folder, manifest_of(generation_fingerprint="0" * 32))
+    folder.segment(0).write_bytes(codec.sealed_line({"key": "of some answer", "index": 0}))
     with pytest.raises(RunFolderError, match="the generation fingerprint changed"):
         agree(folder)
 
