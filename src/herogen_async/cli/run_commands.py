@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "herogen-async resume superhero",
             "herogen-async resume superhero --concurrency auto --wait",
+            "herogen-async resume superhero --base-url http://127.0.0.1:9000/v1",
         )
     )(resume)
     app.command(
@@ -137,6 +138,9 @@ def run(
 @takes_settings(of_a_run=True)
 def resume(
     run: RunArgument,
+    base_url: Annotated[
+        str | None, shared("base_url", "the run's", help="Where the server is now, if it has moved.")
+    ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
     quiet: QuietOption = False,
@@ -144,7 +148,7 @@ def resume(
     **settings: Any,
 ) -> None:
     """Continue a run. Settings not given here stay as they are."""
-    _resume(run, json, quiet, wait=wait, requeue_damaged=requeue_damaged, **settings)
+    _resume(run, json, quiet, base_url=base_url, wait=wait, requeue_damaged=requeue_damaged, **settings)
 
 
 @takes_settings(of_a_run=True)

@@ -142,16 +142,24 @@ def new_request(
 
 
 def request_of_manifest(
-    manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None
+    manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None, base_url: str | None = None
 ) -> RunRequest:
-    """The request that a manifest holds. Raises InputError when its key is not at hand."""
+    """The request that a manifest holds, at `base_url` where its server has moved.
+
+    Raises InputError when its key is not at hand, or when the embedded model has answered and a URL is given.
+    """
     check_settings(settings)
     spec = manifest.resolved_spec()
     if manifest.base_url is None:
+        if base_url is not None:
+            raise InputError(
+                "the embedded model answers this run, and a base URL is given",
+                fix="remove --base-url, or start a new run with --run NAME",
+            )
         held = manifest.weights or {}
         file, pinned = held.get("file", EMBEDDED), held.get("sha256")
         return RunRequest(spec, manifest.endpoint, manifest.model, None, file, folder, settings, pinned=pinned)
-    server = choose_server(manifest.base_url, manifest.model, os.environ, api_key=api_key)
+    server = choose_server(base_url or manifest.base_url, manifest.model, os.environ, api_key=api_key)
     return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
 
 

@@ -95,3 +95,23 @@ def test_what_a_wrong_start_has_sent_is_not_asked_again_for_the_new_one(tmp_path
     with FakeServer() as server:
         herogen_async.run(small_spec(values=1, prompt="{age} {gender}"), run=run.path, base_url=server.url, model="m")
     assert 4 == read_lock(RunFolder(run.path)).frontier
+
+
+def test_a_run_goes_on_at_a_server_that_has_moved(tmp_path: Path) -> None:
+    """The same model at another address: nothing is asked again, and the folder knows the new one."""
+    with FakeServer() as first:
+        herogen_async.run(small_spec(), run=tmp_path / "r", base_url=first.url, model="m", limit=5)
+    with FakeServer() as second:
+        done = herogen_async.resume(tmp_path / "r", base_url=second.url, limit=20)
+        assert 15 == len(second.asked)
+    assert ("done", 20, second.url) == (done.state, done.done, done.base_url)
+    assert second.url == read_manifest(RunFolder(tmp_path / "r")).base_url
+    assert_exact_grid(tmp_path / "r", small_spec())
+
+
+def test_a_run_of_the_embedded_model_moves_to_no_server(tmp_path: Path) -> None:
+    """Another model would answer: that is a new run."""
+    run = WrittenRun(tmp_path / "r")
+    write_manifest(run.folder, replace(read_manifest(run.folder), base_url=None))
+    with pytest.raises(InputError, match="the embedded model answers this run"):
+        herogen_async.resume(run.path, base_url="http://127.0.0.1:1/v1")

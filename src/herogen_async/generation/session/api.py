@@ -58,6 +58,7 @@ class RunOptions(SettingsOptions, total=False):
 class ResumeOptions(SettingsOptions, total=False):
     """The options of `resume` and `aresume`: what is left out stays as the run's folder has it."""
 
+    base_url: Annotated[str | None, "Where the server is now, if it has moved; it must serve the run's model."]
     retry_failed: Annotated[
         bool | Collection[str], "Also request failed rows again; or only those of some classes, by name."
     ]
@@ -179,7 +180,11 @@ def _old_session(run: RunPath, options: ResumeOptions) -> Session:
     manifest = read_manifest(folder)
     changes = {name: options.get(name) for name in RUN_SETTINGS}
     request = request_of_manifest(
-        manifest, folder, changed_settings(manifest.settings, changes), api_key=options.get("api_key")
+        manifest,
+        folder,
+        changed_settings(manifest.settings, changes),
+        api_key=options.get("api_key"),
+        base_url=options.get("base_url"),
     )
     return Session(
         request,
