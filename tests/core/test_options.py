@@ -96,7 +96,7 @@ def test_none_unsets_a_live_option_that_may_be_unset() -> None:
     assert (None, 5.0) == (OVEN["degrees"].read_live(" None "), OVEN["degrees"].read_live("5"))
     with pytest.raises(InputError) as refused:
         OVEN["degrees"].read_live("inf")
-    assert "give a number above zero, or none" == refused.value.fix
+    assert "give at most 1,000,000,000,000,000, or none" == refused.value.fix
     with pytest.raises(InputError) as refused:
         OVEN["rolls"].read_live("none")
     assert ("rolls can't be 'none'", "give a whole number above zero") == (refused.value.message, refused.value.fix)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+
+import pytest
 
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
@@ -16,6 +19,8 @@ EVIL = {
     "a link": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
     "C1 controls": "\x9b31m\x9d0;x\x9c\x90q\x9c",
     "another direction": "\u202etxt.exe\u2066\u2069\u200f",
+    "another line": "\u2028Next: rm -rf ~\u2029\nNext: rm -rf ~",
+    "what nobody sees": "\u200b\u200d\ufeff\u061c\u00ad\U000e0041\U000e007f\ufff9",
     "a formula": "=cmd|' /C calc'!A0",
     "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "a formula behind a blank": " @SUM(1)",
@@ -26,7 +31,7 @@ EVIL = {
     "markup": "[bold red]x[/bold red][link=http://evil.example]y[/link]",
 }
 OBEYED = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"} | set(
-    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u2028\u2029\ufeff\u200b\U000e0041"
 )
 
 
@@ -59,11 +64,28 @@ def test_p14_foreign_text_is_harmless_on_every_screen(tmp_path: Path) -> None:
     assert [0] * 4 == [each.returncode for each in shown[1:]], [each.stderr for each in shown]
     for each in shown:
         assert not OBEYED & set(each.stdout + each.stderr)
-    for word in words[:2]:
-        said = herogen(word, "foreign", "--json", cwd=tmp_path)
-        assert last_json(said.stdout)
-        assert not OBEYED & set(said.stderr)
-        assert not {"\x1b", "\x00", "\r", "\x07"} & set(said.stdout)  # JSON escapes them
+        assert "\nNext: rm" not in each.stdout + each.stderr
+    said = herogen("show", "foreign", "-n", "99", cwd=tmp_path)
+    assert not OBEYED & set(said.stdout + said.stderr)
+
+
+@pytest.mark.parametrize("words", [("run",), ("status",), ("errors",), ("show", "-n", "99"), ("runs",)])
+def test_p14_json_escapes_what_a_terminal_obeys_and_loses_none_of_it(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The line of `--json` holds no control, format or direction character, and a script gets each of them back."""
+    name = "".join(EVIL.values())
+    with FakeServer(behaviour, models=(name,)) as server:
+        run = ("run", write_spec(tmp_path, SPEC), "--base-url", server.url)
+        said = herogen(*run, "--json", cwd=tmp_path)
+        if words != ("run",):
+            more = () if words == ("runs",) else ("foreign",)
+            said = herogen(words[0], *more, *words[1:], "--json", cwd=tmp_path)
+    assert not (OBEYED | {"\t"}) & set(said.stdout + said.stderr)
+    assert said.stdout.endswith("\n")
+    told = json.dumps(last_json(said.stdout), ensure_ascii=False)
+    for evil in EVIL.values():
+        assert json.dumps(evil, ensure_ascii=False)[1:-1] in told or words[0] != "show"
+    if words in (("status",), ("runs",)):
+        assert json.dumps(name, ensure_ascii=False) in told
 
 
 def test_p14_foreign_text_is_kept_but_never_run_or_a_file_name(tmp_path: Path) -> None:

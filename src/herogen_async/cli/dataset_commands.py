@@ -120,6 +120,7 @@ def assemble(
 ) -> None:
     """Write a fine-tuning data set from a run. With quality checks, a card and starter configs for trainers."""
     from herogen_async.data import dataset
+    from herogen_async.view.terminal.sanitize import one_line
 
     assembled = dataset.assemble(
         run,
@@ -136,5 +137,5 @@ def assemble(
         print_json(assembled.as_dict())
         return
     for line in assembled.lines():
-        out(line)
+        out(one_line(line))
     say(f"Next: {assembled.next}")

@@ -172,14 +172,14 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     from dataclasses import replace
 
     from herogen_async.generation import session
-    from herogen_async.view.terminal import summary_lines
+    from herogen_async.view.terminal import one_line, summary_lines
 
     report = session.status(run)
     report = replace(report, next=next_step(report))
     if json:
         print_json(report.as_dict())
         return
-    out(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}")
+    out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}"))
     for line in summary_lines(report):
         out(line)
     say(f"Next: {report.next}")

@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 from typing import Annotated, Any, TextIO
+from unicodedata import category
 
 import typer
 
@@ -64,8 +65,21 @@ class Printed:
     json = False
 
 
-# Characters that JSON lets stand, and at which readers end a line or terminals move.
-_ESCAPED = {number: f"\\u{number:04x}" for number in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+class _Escapes(dict[int, str]):
+    """How characters are written that JSON lets stand, and at which readers end a line or terminals move or turn the
+    direction of the text: controls, format characters, separators. Read by `str.translate`; a script gets them back.
+    """
+
+    def __missing__(self, number: int) -> str:
+        each = chr(number)
+        if category(each) in ("Cc", "Cf", "Zl", "Zp"):
+            units = each.encode("utf-16-be").hex()  # one of four digits, or two
+            each = "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+        self[number] = each
+        return each
+
+
+_ESCAPED = _Escapes()
 
 
 def print_json(value: Any) -> None:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import shown
@@ -32,10 +33,11 @@ UNKNOWN = "unknown {name} {value}"
 class Kind:
     """The values that an option takes.
 
-    `fix` says what to give, and `wrong` is the sentence about any other value. `holds` says whether a value is one:
-    callers may pass anything. `read` makes one of text, and raises ValueError. `parsed_as` is what a command line's own
-    parser makes of the text: with str the text is left to `read`. An option that may be given several times has a
-    `write`, the texts that give a value; its `read` takes them all, a line each.
+    `fix` says what to give, and `wrong` is the sentence about any other value; a number that is above zero and not
+    between `least` and `most` is told the end that it missed. `holds` says whether a value is one: callers may pass
+    anything. `read` makes one of text, and raises ValueError. `parsed_as` is what a command line's own parser makes of
+    the text: with str the text is left to `read`. An option that may be given several times has a `write`, the texts
+    that give a value; its `read` takes them all, a line each.
     """
 
     fix: str
@@ -45,11 +47,43 @@ class Kind:
     metavar: str | None = None
     wrong: str = CAN_NOT_BE
     write: Callable[[Any], Sequence[str]] | None = None
+    least: float = 0.0
+    most: float = inf
+
+    def fix_for(self, value: object) -> str:
+        """What to give instead of `value`."""
+        if type(value) in (int, float):
+            if cast(float, value) > self.most:
+                return f"give at most {_written(self.most)}"
+            if 0 < cast(float, value) < self.least:
+                return f"give at least {_written(self.least)}"
+        return self.fix
 
 
-def _is_positive(value: Any) -> bool:
-    """No bool, which is an int to Python, and neither nan nor infinity, which JSON has no number for."""
-    return type(value) in (int, float) and 0 < value < inf
+def _written(end: float) -> str:
+    return f"{end:,.10f}".rstrip("0").rstrip(".")
+
+
+def is_number(value: Any, *, least: float, most: float) -> bool:
+    """Whether it is a number from `least` to `most`.
+
+    No bool, which is an int to Python, and neither nan nor infinity, which JSON has no number for.
+    """
+    return type(value) in (int, float) and least <= value <= most
+
+
+def numbers(least: float, most: float, *, fix: str = "give a number above zero", metavar: str = "N") -> Kind:
+    """Numbers above zero, which is what `fix` says, from `least` to `most`.
+
+    Both ends are far from what anybody means: beyond them a rate, a wait or a sum would overflow somewhere.
+    """
+    holds = partial(is_number, least=least, most=most)
+    return Kind(fix, holds, read_number, float, metavar, least=least, most=most)
+
+
+def count_to(most: int) -> Kind:
+    """Whole numbers from 1 to `most`."""
+    return Kind("give a whole number above zero", partial(is_count, most=most), read_count, int, "N", most=most)
 
 
 def read_number(text: str) -> float:
@@ -71,10 +105,11 @@ def is_count(value: Any, *, most: float = inf) -> bool:
     return type(value) is int and 1 <= value <= most
 
 
-POSITIVE = Kind("give a number above zero", _is_positive, read_number, float, "N")
-COUNT = Kind("give a whole number above zero", is_count, read_count, int, "N")
-SECONDS = replace(POSITIVE, fix="give a number of seconds above zero", metavar="SECONDS")
-USD = replace(POSITIVE, fix="give a number of USD above zero", metavar="USD")
+MOST_NUMBER = 10**15  # of anything that is counted or sent in a minute: a float still holds each whole number up to it
+POSITIVE = numbers(1e-9, MOST_NUMBER)
+COUNT = count_to(MOST_NUMBER)
+SECONDS = numbers(1e-6, 1e9, fix="give a number of seconds above zero", metavar="SECONDS")  # 31 years
+USD = numbers(1e-6, 1e9, fix="give a number of USD above zero", metavar="USD")
 ANY_TEXT = Kind("give text", lambda value: isinstance(value, str))
 FLAG = Kind("give True or False", lambda value: type(value) is bool, parsed_as=bool)
 
@@ -163,7 +198,7 @@ class Option:
     def _refused(self, value: object, unset: str) -> InputError:
         also = f", or {unset}" if unset else ""
         wrong = self.kind.wrong.format(name=self.word, value=shown(value))
-        return InputError(wrong, fix=f"{self.kind.fix}{also}")
+        return InputError(wrong, fix=f"{self.kind.fix_for(value)}{also}")
 
 
 # Help's headings: where it is asked, which rows, how fast, how long, for how much, and what becomes of it.

@@ -8,10 +8,10 @@ deadline, money) are rows of `RUN_SETTINGS`. It imports next to nothing: `--help
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
+from math import inf
 
 from herogen_async.core.limits import LIMITS, Limits
-from herogen_async.core.options import COUNT, Kind, check_options, is_count, option, options_of, read_count, read_number
+from herogen_async.core.options import Kind, check_options, count_to, option, options_of, read_count, read_number
 from herogen_async.generation.settings import RUN_SETTINGS, Settings
 
 TIMEOUT_S, MIN_TIMEOUT_S = Settings().timeout_s, Settings().min_timeout_s  # what a run has where nothing is said
@@ -20,7 +20,7 @@ _SEEDS = 2**31  # what a server's 32-bit signed integer holds
 
 
 def _count_to(most: int) -> Kind:
-    return replace(COUNT, fix=f"give a whole number from 1 to {most:,}", holds=partial(is_count, most=most))
+    return replace(count_to(most), fix=f"give a whole number from 1 to {most:,}", most=inf)  # it names both ends
 
 
 _TEMPERATURE = Kind(

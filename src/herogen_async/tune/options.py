@@ -44,7 +44,14 @@ LONGEST_SUFFIX = 64  # characters, OpenAI's
 _SUFFIX = Kind(
     f"give 1 to {LONGEST_SUFFIX} characters", lambda value: isinstance(value, str) and 0 < len(value) <= LONGEST_SUFFIX
 )
-_SEED = Kind("give a whole number", lambda value: type(value) is int, int, int, "N")
+_MOST_SEED = 2**63 - 1  # what a log in JSON holds
+_SEED = Kind(
+    f"give a whole number from {-_MOST_SEED:,} to {_MOST_SEED:,}",
+    lambda value: type(value) is int and -_MOST_SEED <= value <= _MOST_SEED,
+    int,
+    int,
+    "N",
+)
 _FILE = Kind("give a file path", lambda value: isinstance(value, str | os.PathLike), metavar="FILE")
 _RATE = Kind("give a rate between 0 and 1", lambda value: POSITIVE.holds(value) and value < 1, metavar="N")
 _FIELDS = Kind(HOW_TO_GIVE, are_fields, read_fields, metavar="NAME=VALUE", write=written_fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -37,7 +38,7 @@ class Newest:
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """The last `count` rows, the latest one last."""
-        return list(islice(self._current(newest_rows(self._folder)), count))[::-1]
+        return list(islice(self._current(newest_rows(self._folder)), min(count, sys.maxsize)))[::-1]
 
     def failures(self, count: int) -> list[dict[str, Any]]:
         """The last `count` failures of rows that have no answer, the latest one last; reads the whole journal."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import orjson
+
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest, shown
@@ -78,7 +80,7 @@ def result_of(reply: bytes) -> dict[str, Any]:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        said = codec.loads(line)
+        said = orjson.loads(line)  # strict: NaN read as null would take a limit away
     except ValueError:
         said = None
     if not isinstance(said, dict):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from math import isfinite
 from typing import Any, Literal, get_args
 
 from herogen_async.core.limits import Limits
@@ -31,6 +30,7 @@ from herogen_async.core.options import (
 )
 
 Durability = Literal["process", "periodic", "power"]
+MOST_USD = 1_000_000  # a million tokens; no model costs a dollar a token
 MOST_CONCURRENCY = 100_000  # no server takes that many at once: more is a slip of the finger
 
 
@@ -45,7 +45,7 @@ def _is_concurrency(value: Any) -> bool:
 def read_price(text: str) -> tuple[float, float]:
     """`IN,OUT`, USD per million tokens each. Raises ValueError."""
     prompt, answer = map(float, text.split(","))
-    if not (isfinite(prompt) and isfinite(answer) and prompt >= 0 and answer >= 0):
+    if not (0 <= prompt <= MOST_USD and 0 <= answer <= MOST_USD):
         raise ValueError(text)
     return prompt, answer
 
@@ -60,13 +60,15 @@ def _is_price(value: Any) -> bool:
 CONCURRENCY = Kind(
     f"give a whole number from 1 to {MOST_CONCURRENCY:,}, or auto", _is_concurrency, _read_concurrency, metavar="N|auto"
 )
-WINDOW = Kind(
-    "give seconds above zero, e.g. 1s or 10s",
-    POSITIVE.holds,
-    lambda text: read_number(text.removesuffix("s")),
-    metavar="SECONDS",
+WINDOW = replace(
+    SECONDS,
+    fix="give seconds above zero, e.g. 1s or 10s",
+    read=lambda text: read_number(text.removesuffix("s")),
+    parsed_as=str,
 )
-PRICE = Kind("give IN,OUT in USD per million tokens, e.g. 0.4,1.6", _is_price, metavar="IN,OUT")
+PRICE = Kind(
+    f"give IN,OUT in USD per million tokens, e.g. 0.4,1.6, at most {MOST_USD:,} each", _is_price, metavar="IN,OUT"
+)
 
 
 @dataclass(frozen=True, slots=True)

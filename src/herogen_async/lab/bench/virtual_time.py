@@ -14,7 +14,9 @@ from pathlib import Path
 
 from herogen_async.core.clock import Clock, VirtualClock, run_virtual
 from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import shown
 from herogen_async.core.limits import MINUTE_S, per_s
+from herogen_async.core.options import COUNT
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.engine import Counters, Engine, Lane
 from herogen_async.generation.journal import MemoryJournal
@@ -46,8 +48,10 @@ _MODEL = "simulated"
 
 def foresee(spec: Spec, rows: int, cell: Cell, simulated: Simulated) -> GridForecast:
     """How long `rows` rows of `spec` take. Raises InputError."""
-    if rows < 1:
-        raise InputError(f"can't forecast {rows} rows", fix="set --rows to 1 or more")
+    if not COUNT.holds(rows):
+        raise InputError(
+            f"can't forecast {shown(rows)} rows", fix=f"set --rows to {COUNT.fix_for(rows).removeprefix('give ')}"
+        )
     setting = cell.setting
     if setting.rpm is None and setting.tpm is None and not setting.latency_ms:
         raise InputError(

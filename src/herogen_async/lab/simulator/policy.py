@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import shown
 from herogen_async.lab.simulator.faults import FAULTS, JOB_FAULTS
 
 ENFORCEMENTS = ("bucket-minute", "bucket-second", "window-second", "sliding-minute", "window-minute")
@@ -21,6 +21,7 @@ LEAST_LIMIT, MOST_LIMIT = 0.001, 1e15
 MOST_MS = 86_400_000.0  # a day
 MOST_SIGMA = 10.0  # the median times or by 20,000, for one in three
 MOST_SEED = 2**63 - 1
+MOST_COUNT = 1_000_000_000
 MOST_S = 86_400.0  # a day
 FILE_LIMIT = 512 << 20  # bytes of a file in one request, as the API has it
 
@@ -55,9 +56,9 @@ class Answers:
     most: int = 4096
 
     def __post_init__(self) -> None:
-        _at_least("answer tokens", self.tokens, 1)
+        _within("answer tokens", self.tokens, 1, MOST_COUNT)
         _within("answer sigma", self.sigma, 0, MOST_SIGMA)
-        _at_least("maximum answer tokens", self.most, 1)
+        _within("maximum answer tokens", self.most, 1, MOST_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class TuningPolicy:
         for name, count in self.faults.items():
             _one_of("job fault", name, JOB_FAULTS)
             if count is not None:
-                _at_least(f"count of job fault {name}", count, 1)
+                _within(f"count of job fault {name}", count, 1, MOST_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Policy:
         _within("jitter ms", self.jitter_ms, 0, MOST_MS)
         _within("seed", self.seed, -MOST_SEED, MOST_SEED)
         if self.slots is not None:
-            _at_least("slots", self.slots, 1)
+            _within("slots", self.slots, 1, MOST_COUNT)
         _check_faults(self.faults)
 
 
@@ -164,9 +165,4 @@ def _share(what: str, value: float) -> None:
 
 def _within(what: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise InputError(f"{what} can't be {value!r}", fix=f"give a number from {least:,} to {most:,}")
-
-
-def _at_least(what: str, value: float, least: float) -> None:
-    if not (math.isfinite(value) and value >= least):
-        raise InputError(f"{what} can't be {value!r}", fix=f"give {least} or more")
+        raise InputError(f"{what} can't be {shown(value)}", fix=f"give a number from {least:,} to {most:,.0f}")

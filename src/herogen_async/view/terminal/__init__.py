@@ -4,7 +4,7 @@ from herogen_async.core.units import duration
 from herogen_async.view.terminal.failure_lines import failure_lines
 from herogen_async.view.terminal.plain import PlainView, is_small, run_line, summary_lines
 from herogen_async.view.terminal.row_lines import failed_row_lines, preview_lines, row_lines
-from herogen_async.view.terminal.sanitize import sanitize
+from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 __all__ = [
     "PlainView",
@@ -12,6 +12,7 @@ __all__ = [
     "failed_row_lines",
     "failure_lines",
     "is_small",
+    "one_line",
     "preview_lines",
     "row_lines",
     "run_line",

@@ -31,7 +31,7 @@ from herogen_async.view.terminal.plain import (
     pace_text,
 )
 from herogen_async.view.terminal.plain_lines import unseen
-from herogen_async.view.terminal.sanitize import sanitize
+from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
@@ -73,8 +73,8 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     where = report.base_url or "on this machine"
     return Panel(
         Group(*rows),
-        title=Text(sanitize(report.run)),
-        subtitle=Text(sanitize(f"{report.model} · {report.endpoint} · {where}"), overflow="ellipsis"),
+        title=Text(one_line(report.run)),
+        subtitle=Text(one_line(f"{report.model} · {report.endpoint} · {where}"), overflow="ellipsis"),
         width=width,
         title_align="left",
         subtitle_align="right",

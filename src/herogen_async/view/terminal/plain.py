@@ -12,7 +12,7 @@ from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import SMALL, RunReport
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.plain_lines import PlainLines, unseen
-from herogen_async.view.terminal.sanitize import sanitize
+from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress
@@ -148,7 +148,7 @@ def run_line(report: RunReport, name: str, width: int) -> str:
     if report.failed:
         rows += f", {count(report.failed)} failed"
     why = f"  ({report.reason})" if report.reason and state == "parked" else ""
-    return f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}{why}".rstrip()
+    return one_line(f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}{why}".rstrip())
 
 
 def summary_lines(report: RunReport) -> list[str]:
@@ -174,7 +174,7 @@ def summary_lines(report: RunReport) -> list[str]:
         lines.append(f"Cost: {cost_text(report)}.")
     if report.finish_reasons:
         ends = sorted(report.finish_reasons.items(), key=lambda kv: -kv[1])
-        words = [f"{'none' if word == NO_REASON else sanitize(word)} {count(many)}" for word, many in ends]
+        words = [f"{'none' if word == NO_REASON else one_line(word)} {count(many)}" for word, many in ends]
         lines.append(f"Finish reasons: {', '.join(words)}.")
     if report.retries:
         lines.append(f"Asked again: {count(report.retries)}. Errors: {errors_text(report)}.")

@@ -8,7 +8,7 @@ _KEPT = {"\n", "\t"}
 
 
 def sanitize(text: str) -> str:
-    """`text` without anything that a terminal obeys: C0 and C1 controls, escapes, direction overrides.
+    """`text` without anything that a terminal obeys: C0 and C1 controls, escapes, direction overrides, separators.
 
     Each is shown as U+FFFD, so that nothing disappears silently.
     """
@@ -18,5 +18,11 @@ def sanitize(text: str) -> str:
 
 
 def _is_command(character: str) -> bool:
-    # Cc: controls (ESC, BEL, CSI ...); Cf: format characters, among them the direction overrides; Cs: surrogates.
-    return character not in _KEPT and unicodedata.category(character) in ("Cc", "Cf", "Cs")
+    # Cc: controls (ESC, BEL, CSI ...); Cf: format characters, among them the direction overrides; Cs: surrogates;
+    # Zl, Zp: separators of lines and paragraphs, at which readers of a log would begin a line.
+    return character not in _KEPT and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def one_line(text: str) -> str:
+    """A name or a word of somebody else's within a line: it can't begin another."""
+    return sanitize(text).translate({ord(each): "\ufffd" for each in _KEPT})

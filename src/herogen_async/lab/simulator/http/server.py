@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ LOOPBACK = "127.0.0.1"
 _BACKLOG = 4096  # clients that connect all at once; the kernel's own limit may be lower
 _ONE_MODEL = "/v1/models/"
 _DATE_S = 0.1  # a date is good for so long: it has whole seconds, and costs as much as an answer's text
+_PORTS_FAULT = {errno.EADDRINUSE, errno.EACCES, errno.EPERM}  # below 1024 a port may be root's alone
 _LAST_PORT = 65_535
 _JSON = "content-type: application/json\r\n"
 
@@ -202,10 +204,8 @@ async def serve(
         raise InputError(f"invalid port {port}", fix=f"give 1 to {_LAST_PORT}, or 0 for any free port")
     try:
         listening = await loop.create_server(server.connect, host, port, backlog=_BACKLOG)
-    except OSError as error:
-        raise InputError(
-            f"can't listen on port {port} of {host!r}: {error}", fix="choose another --port, or 0 for any free one"
-        ) from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"can't listen on port {port} of {host!r}: {error}", fix=_listening_fix(error)) from None
     address = listening.sockets[0].getsockname()
     server.url = f"http://{host_name(address[0])}:{address[1]}/v1"
     try:
@@ -214,6 +214,13 @@ async def serve(
         listening.close()
         await server.close()
         await listening.wait_closed()
+
+
+def _listening_fix(error: OSError | UnicodeError) -> str:
+    """What to change: a port that is taken is another thing than a name that nobody has, or an address elsewhere."""
+    if isinstance(error, OSError) and error.errno in _PORTS_FAULT:  # a resolver's errors have numbers below zero
+        return "choose another --port, or 0 for any free one"
+    return "give --host an address or a name of this machine, e.g. 127.0.0.1, or 0.0.0.0 for all of its addresses"
 
 
 def _tell(connection: Connection, value: Any) -> None:
