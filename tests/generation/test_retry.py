@@ -284,6 +284,16 @@ def test_a_servers_trouble_costs_no_attempt_and_no_quota(status: int, answered: 
     assert RetryQuota.SIZE == triage.quota.left
 
 
+@pytest.mark.parametrize("meant", [502, 503, None])
+def test_a_trouble_that_a_success_names_costs_no_attempt(meant: int | None) -> None:
+    """A gateway's 502 may come as the code of an error in a 200; an error without one is tried as any other."""
+    error = ServerFault("Provider returned error", status=200)
+    error.meant = meant
+    decision = after_an_answer().judge(error, 1, 0.0, streak=Streak(1))
+    assert isinstance(decision, Retry)
+    assert (meant is None) == decision.counts
+
+
 @pytest.mark.parametrize("patience_s", [UNREACHABLE_PATIENCE_S, PATIENCE_WITH_WAIT_S])
 def test_a_servers_trouble_is_waited_for_by_time(patience_s: float) -> None:
     """Two minutes and with --wait a day, with ever fewer looks; then the run parks with the server's words."""

@@ -200,9 +200,13 @@ class RateLimited(RetryableError):
 
 
 class ServerFault(RetryableError):
-    """408, 409, 424, 425, 499 or 5xx: the server's trouble, not the row's."""
+    """408, 409, 424, 425, 499 or 5xx: the server's trouble, not the row's.
+
+    `meant` is the status that a success names as its error's code.
+    """
 
     kind = "server"
+    meant: int | None = None
 
 
 class NotReadyYet(RetryableError):

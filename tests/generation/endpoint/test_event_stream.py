@@ -95,6 +95,15 @@ def test_streamed_thoughts_and_tool_calls_are_kept() -> None:
     assert {"name": "f", "arguments": '{"a":1}'} == found.extra["tool_calls"][0]["function"]
 
 
+def test_streamed_parts_that_become_a_text_are_kept() -> None:
+    """Magistral streams its thoughts as parts, and its answer as text; a text may turn into parts, too."""
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+    found = read(events(delta(thinking), delta("Hel"), delta("lo", finish="stop")))
+    assert ("Hello", "Hm.") == (found.text, found.reasoning)
+    found = read(events(delta("Hel"), delta([{"type": "text", "text": "lo"}], finish="stop")))
+    assert "Hello" == found.text
+
+
 CUT = {
     "in the middle": events(*HELLO[:2], done=False),
     "within a piece": events(*HELLO[:3], done=False)[:-9],

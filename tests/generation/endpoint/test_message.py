@@ -19,8 +19,8 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "argumen
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 
-def read(choice: dict[str, Any], *, is_chat: bool = True) -> Completion:
-    body = {"id": "r", "model": "m", "choices": [choice], "usage": USAGE}
+def read(choice: dict[str, Any], *, is_chat: bool = True, usage: object = USAGE) -> Completion:
+    body = {"id": "r", "model": "m", "choices": [choice], "usage": usage}
     return completion_from(json.dumps(body).encode(), lambda _: None, chat=is_chat, redact=Redactor())
 
 
@@ -222,6 +222,14 @@ def test_encrypted_thoughts_alone_are_no_answer() -> None:
     with pytest.raises(NoAnswer) as raised:
         read(said(None, reasoning_details=hidden))
     assert {"reasoning_details": hidden} == raised.value.answer["extra"]
+
+
+def test_thoughts_that_were_counted_alone_are_no_answer() -> None:
+    """OpenAI keeps the thoughts to itself: their tokens tell that the model thought, and are not paid again."""
+    usage = {**USAGE, "completion_tokens_details": {"reasoning_tokens": 2}}
+    with pytest.raises(NoAnswer) as raised:
+        read(said(None), usage=usage)
+    assert usage == raised.value.answer["usage"]
 
 
 @pytest.mark.parametrize("content", [None, [], 7, [{"type": "image"}]])

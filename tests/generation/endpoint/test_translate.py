@@ -216,6 +216,9 @@ IN_A_SUCCESS: list[tuple[str, object, type[EndpointError]]] = [
     ("openrouter: no credits", openai_error(402, "Insufficient credits"), EndpointRefused),
     ("no quota", openai_error("insufficient_quota"), EndpointRefused),
     ("content filter", openai_error("content_filter"), RowRefused),
+    ("a status as a text", openai_error("402", "Insufficient credits"), EndpointRefused),
+    ("fastchat: of no status", {"object": "error", "message": "no such model", "code": 404}, EndpointRefused),
+    ("fastapi behind a gateway", {"detail": "Unauthorized"}, BadAnswer),
     ("words alone", {"error": "boom"}, BadAnswer),
     ("a strange number", openai_error(7), BadAnswer),
     ("a number that is true", openai_error(True), BadAnswer),
@@ -228,6 +231,26 @@ def test_an_error_inside_a_success_counts_as_an_error(body: object, kind: type[E
     with pytest.raises(EndpointError) as raised:
         answered(body)
     assert kind is type(raised.value)
+
+
+def test_a_trouble_inside_a_success_is_told_by_its_code() -> None:
+    """The status that a success names decides whether the server is waited for; a bare "error" names none."""
+    for body, meant in (
+        (openai_error(503, "overloaded"), 503),
+        (openai_error("502", "Provider returned error"), 502),
+        (completion(choices=[{"message": {}, "error": {"code": 504, "message": "upstream timed out"}}]), 504),
+        (chat("half", "error"), None),
+    ):
+        with pytest.raises(ServerFault) as raised:
+            answered(body, chat=True)
+        assert meant == raised.value.meant
+
+
+def test_an_error_without_choices_shows_its_words() -> None:
+    """What a server says in a success that holds no answer is told, not that a text is missing."""
+    for body in ({"detail": "Model is asleep"}, {"object": "error", "message": "Model is asleep"}):
+        with pytest.raises(BadAnswer, match=": Model is asleep"):
+            answered(body, chat=True)
 
 
 def test_an_error_shows_status_code_message_and_request() -> None:
@@ -579,10 +602,11 @@ def test_a_web_page_is_named_as_one(body: bytes) -> None:
     assert "--base-url" in (raised.value.fix or "")
 
 
-def test_a_refusal_belongs_to_its_row() -> None:
+@pytest.mark.parametrize("content", [None, "", " \n", []])
+def test_a_refusal_belongs_to_its_row(content: object) -> None:
     """A model's refusal fails its row alone, with code `refusal`, and is not retried."""
     with pytest.raises(RowRefused, match="I can't help") as raised:
-        answered(chat(None, refusal="I can't help with that."), chat=True)
+        answered(chat(content, refusal="I can't help with that."), chat=True)
     assert "refusal" == raised.value.code
 
 
@@ -592,6 +616,15 @@ def test_a_filtered_answer_is_not_requested_again(is_chat: bool) -> None:
     body = chat(None, "content_filter") if is_chat else completion(choices=[{"finish_reason": "content_filter"}])
     with pytest.raises(RowRefused) as raised:
         answered(body, chat=is_chat)
+    assert "content_filter" == raised.value.code
+
+
+def test_a_filter_that_says_which_it_was_is_one() -> None:
+    """Gemini's words for a filtered answer name the filter, and its message has no content."""
+    body = chat(None, "content_filter: PROHIBITED_CONTENT")
+    del body["choices"][0]["message"]["content"]
+    with pytest.raises(RowRefused) as raised:
+        answered(body, chat=True)
     assert "content_filter" == raised.value.code
 
 
@@ -693,6 +726,19 @@ REFUSED_PARTS: list[tuple[str, int, object, str]] = [
     ("fastapi: the query", 422, {"detail": [{"type": "missing", "loc": ["query", "api-version"]}]}, "--base-url"),
     ("mistral", 422, {"object": "error", "message": {"detail": [_AT_PENALTY]}, "type": "x"}, "`frequency_penalty`"),
     ("inside an error", 400, {"error": {"message": "no", "detail": [_AT_PENALTY]}}, "`frequency_penalty`"),
+    (
+        "litellm: fields of None",
+        400,
+        openai_error("400", "x does not support parameters: ['top_p'], for model=m.", "None", param="None"),
+        "`top_p`",
+    ),
+    (
+        "openrouter: nobody takes it",
+        404,
+        openai_error(404, "No endpoints that support the requested parameters."),
+        "`sampling`",
+    ),
+    ("cloudflare", 400, {"success": False, "errors": [{"code": 5007, "message": "No such model m"}]}, "--model"),
     (
         "vllm: the list as a text",
         400,
@@ -849,6 +895,20 @@ def test_a_gateways_own_page_is_the_servers_trouble() -> None:
     error = raised_by(502, b"<html><head><title>502 Bad Gateway</title></head></html>")
     assert (ServerFault, None) == (type(error), error.fix)
     assert "502 Bad Gateway" in error.message
+
+
+OWN_PAGES = [
+    (502, b"<html><title>502 Proxy Error</title><p>The proxy server received an invalid response</html>"),
+    (524, b"<html><title>x | 524: A timeout occurred</title><script src='/cdn-cgi/challenge-platform/a.js'></html>"),
+    (503, b"<html><title>503 Unavailable</title><script src='/cdn-cgi/challenge-platform/a.js'></html>"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), OWN_PAGES, ids=["apache", "cloudflare", "with a script of cloudflare's"])
+def test_what_stands_in_a_troubles_page_blames_nobody(status: int, body: bytes) -> None:
+    """A page of a gateway's trouble is no bot challenge and asks for no login, whatever words are in it."""
+    error = raised_by(status, body)
+    assert (ServerFault, None) == (type(error), error.fix)
 
 
 def test_a_hostile_message_takes_no_time() -> None:

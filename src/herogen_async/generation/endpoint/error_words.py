@@ -7,6 +7,7 @@
 | `{"detail": [{"type", "loc", "msg"}]}` | FastAPI: what pydantic complains about, `loc` is where |
 | `{"message": {"detail": [...]}}` | Mistral: the same, one level down |
 | the same list, written out as the message | vLLM |
+| `{"errors": [{"code", "message"}]}` | Cloudflare |
 | a sentence that names the parameter | everybody else |
 
 What a sentence says may be quoted from a prompt; what stands in a field of its own is the server's.
@@ -101,6 +102,8 @@ def error_words_in(body: bytes) -> ErrorWords:
     if isinstance(data, list) and len(data) == 1:  # Google's way
         data = data[0]
     error: Any = data.get("error", data) if isinstance(data, dict) else data
+    if error is data and isinstance(data, dict) and isinstance(data.get("errors"), list) and data["errors"]:
+        error = data["errors"][0]
     if not isinstance(error, dict):
         return _read(error if isinstance(error, str) else body_text(body))
     code: Any = error.get("code")
@@ -126,7 +129,7 @@ def error_words_in(body: bytes) -> ErrorWords:
         found,
         code=_string(code),
         kind=kind,
-        number=code if type(code) is int else None,
+        number=_number(code),
         is_for_all=found.is_for_all or any(_UNKNOWN.fullmatch(word) for word in words),
     )
 
@@ -183,5 +186,13 @@ def _read(message: str) -> ErrorWords:
     return ErrorWords(message)
 
 
+def _number(code: object) -> int | None:
+    """A code that is a number, or a status written as a text."""
+    if isinstance(code, str) and re.fullmatch("[1-5][0-9]{2}", code):
+        return int(code)
+    return code if type(code) is int else None
+
+
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """A field of its own; LiteLLM writes "None" into those that it has nothing for."""
+    return value if isinstance(value, str) and value not in ("", "None", "null") else None

@@ -154,8 +154,10 @@ def _merge(whole: dict[str, Any], piece: dict[str, Any], depth: int) -> None:
             _merge(before, value, depth + 1)
         elif isinstance(value, list) and depth < _DEEPEST:
             if not isinstance(before, list):
-                whole[name] = before = []
+                whole[name] = before = [before] if isinstance(before, str) and before else []
             _merge_lists(before, value, depth + 1)
+        elif isinstance(value, str) and isinstance(before, list):
+            before.append(value)  # Magistral's thoughts come as parts, and what follows them as text
         elif value is not None or name not in whole:
             whole[name] = value
 

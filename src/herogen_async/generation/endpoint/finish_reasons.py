@@ -56,7 +56,8 @@ def is_cut(finish_reason: object) -> bool:
 
 def is_filtered(finish_reason: object) -> bool:
     """Whether a filter ended the answer, or the model refused to give it."""
-    return _plain(finish_reason) in _FILTERED
+    word = _plain(finish_reason)
+    return word in _FILTERED or word.startswith("contentfilter")  # Gemini says which: `content_filter: RECITATION`
 
 
 def is_failure(finish_reason: object) -> bool:

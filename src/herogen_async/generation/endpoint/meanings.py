@@ -130,6 +130,12 @@ _MEANINGS = (
         may_be_other=True,
         words=(_REFUSALS, r"\bno models? (is |are )?(currently )?(loaded|available)|\bmodel\b.{0,100}?\bis not loaded"),
     ),
+    # OpenRouter, where none of those who serve the model takes all that is sent.
+    Meaning(
+        EndpointRefused,
+        "nobody who serves this model takes all of the spec's `sampling`: change it, or choose another --model",
+        words=({404}, r"support the requested parameters"),
+    ),
     # An unknown model is a 400 at vLLM's older versions, OpenRouter and LiteLLM.
     Meaning(
         EndpointRefused,
@@ -137,7 +143,7 @@ _MEANINGS = (
         park_reason=ParkReason.NOT_FOUND,
         statuses={404, 410},
         params={ADDRESS},
-        words=({400}, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown) model"),
+        words=({400}, r"\bmodel\b.{0,100}?\b(not exist|not found|not a valid model)|\b(invalid|unknown|no such) model"),
     ),
     _AS_SENT,
     # One row's prompt may meet a gateway that sends it elsewhere, or a filter that refuses its method.

@@ -61,13 +61,15 @@ def completion_from(
     if isinstance(data, dict) and data.get("error"):
         raise error_from(200, header, body, redact=redact)
     choice = _first_choice(data)
+    if not choice and _is_error(data):
+        raise error_from(200, header, body, redact=redact)
     finish_reason = _word(choice.get("finish_reason"))
     if "error" in choice or finish_reason not in ("stop", "length"):
         _require_success(choice, finish_reason, header, redact)
     text, reasoning, extra = plain_text(choice, chat=chat), None, None
     if text is None:
         said = said_in(choice, chat=chat)
-        text = None if said is None or (said.thinks and not said.acts and is_blank(said.text or "")) else said.text
+        text = None if said is None or _is_no_answer(said) else said.text
         if text is None:
             text = _instead_of_text(said, choice, data, header, body, chat=chat, redact=redact)
         if said is not None:
@@ -107,6 +109,8 @@ def error_from(status: int, header: HeaderLookup, body: bytes, *, redact: Redact
         error.may_be_row = meaning.may_be_other
     if isinstance(error, RowRefused):
         error.may_be_run = meaning.may_be_other
+    if isinstance(error, ServerFault) and in_disguise:
+        error.meant = meant
     if isinstance(error, RateLimited | ServerFault | EndpointRefused):
         error.retry_after_s = retry_after_s(header)
     if isinstance(error, RateLimited | EndpointRefused) and error.retry_after_s is None:
@@ -147,6 +151,18 @@ def _first_choice(data: Any) -> dict[str, Any]:
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
 
 
+def _is_error(data: Any) -> bool:
+    """Whether what has no choices is an error whose server forgot the status (FastChat, FastAPI behind gateways)."""
+    return isinstance(data, dict) and (data.get("object") == "error" or isinstance(data.get("detail"), str))
+
+
+def _is_no_answer(said: Said) -> bool:
+    """Whether the text is empty, and what is said beside it tells that no other was meant."""
+    if said.acts or not is_blank(said.text or ""):
+        return False
+    return said.thinks or bool(said.extra and isinstance(said.extra.get("refusal"), str))
+
+
 def _require_success(choice: dict[str, Any], finish_reason: str | None, header: HeaderLookup, redact: Redactor) -> None:
     """Raises what a choice that failed means: a 502, whatever was written before, where it names nothing else."""
     if not choice.get("error") and not is_failure(finish_reason):
@@ -158,7 +174,10 @@ def _require_success(choice: dict[str, Any], finish_reason: str | None, header: 
     by_filter = error.get("code") == 403 or re.fullmatch(FILTERS, meant.code or "")
     if by_filter if isinstance(meant, RowRefused) else not isinstance(meant, BadAnswer):
         raise meant
-    raise error_from(200, header, codec.dumps({"error": {**error, "code": 502}}), redact=redact)
+    failed = error_from(200, header, codec.dumps({"error": {**error, "code": 502}}), redact=redact)
+    if isinstance(failed, ServerFault):
+        failed.meant = None  # nobody named a gateway: the row may be what it fails at
+    raise failed
 
 
 def _instead_of_text(
@@ -180,7 +199,8 @@ def _instead_of_text(
         raise RowRefused(f"the model refuses: {redact.excerpt(refusal)}", code="refusal", request_id=request_id)
     if said is not None and said.acts:
         return said.text or ""
-    if said is not None and said.thinks:
+    usage = usage_from(data.get("usage")) if isinstance(data, dict) else {}
+    if said is not None and (said.thinks or (_thought(usage) and not is_cut(finish_reason))):
         why = f"finish_reason {finish_reason!r}" if finish_reason else "no finish_reason given"
         error = NoAnswer(
             f"the model gave its thoughts and no answer ({redact.excerpt(why)})",
@@ -193,7 +213,7 @@ def _instead_of_text(
             "extra": said.extra,
             "finish_reason": finish_reason,
             "model": _string(data.get("model")),
-            "usage": usage_from(data.get("usage")),
+            "usage": usage,
         }
         error.answer = {name: value for name, value in kept.items() if value is not None}
         raise error
@@ -210,6 +230,12 @@ def _instead_of_text(
         if said is not None
         else f"this endpoint may not serve {'chat' if chat else 'completions'}; see --endpoint",
     )
+
+
+def _thought(usage: dict[str, Any]) -> bool:
+    """Whether tokens were paid for thoughts that the server keeps to itself."""
+    details = usage.get("completion_tokens_details")
+    return isinstance(details, dict) and details.get("reasoning_tokens", 0) > 0
 
 
 def _not_json(body: bytes, header: HeaderLookup, redact: Redactor) -> BadAnswer:

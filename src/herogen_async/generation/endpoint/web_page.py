@@ -73,5 +73,13 @@ def web_page_in(status: int, header: HeaderLookup, body: bytes) -> WebPage | Non
         return WebPage(title, PageKind.CHALLENGE)
     if status in (407, 511):
         return WebPage(title, PageKind.PROXY)
-    found = (kind for kind, signs in _SIGNS if re.search(signs, text, re.IGNORECASE))
-    return WebPage(title, next(found, PageKind.OTHER))
+    # What a gateway shows of its own trouble may hold anything: Apache's page is called "Proxy Error", and Cloudflare
+    # puts its challenge's script into whatever page comes by.
+    is_trouble = status in (502, 504) or 520 <= status <= 530
+    if is_trouble and not re.search(WANTS_TLS, text, re.IGNORECASE):
+        return WebPage(title, PageKind.OTHER)
+    for kind, signs in _SIGNS:
+        by = title if kind is PageKind.CHALLENGE and status >= 500 else text
+        if re.search(signs, by, re.IGNORECASE):
+            return WebPage(title, kind)
+    return WebPage(title, PageKind.OTHER)

@@ -58,10 +58,11 @@ class Outage:
         self._calls += 1
         if len(self._rows) <= DENIED_ALONE:
             self._rows.add(streak.payload)
+        status = error.meant or error.status
         is_out = self._calls >= OUT_AFTER
         is_alone = not (others.in_flight or others.new) and len(self._rows) <= DENIED_ALONE
-        is_broken = error.status == 500 and is_out and bool(suspects.answers) and len(self._rows) > DENIED_ALONE
-        if error.status not in TROUBLES and not is_broken:
+        is_broken = status == 500 and is_out and bool(suspects.answers) and len(self._rows) > DENIED_ALONE
+        if status not in TROUBLES and not is_broken:
             return None
         if streak.kind == error.kind and suspects.open_s > streak.last_s:
             streak.is_passed_over = True
