@@ -13,6 +13,7 @@ Exit code 1 if any did not.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import signal
 import subprocess
@@ -84,6 +85,7 @@ def ended(folder: Path, times: int, lanes: int) -> Counter[int]:
     """The exit codes of so many commands at a server that speaks no TLS, where TLS was asked for."""
     spec = write_spec(folder, small_spec())
     with FakeServer() as server, ThreadPoolExecutor(lanes) as pool:
+        server.at_connect = _hanging_up
         url = server.url.replace("http:", "https:")
         there = ("--base-url", url, "--model", "m")
         kinds = cycle((("doctor", *there), ("run", spec, *there), ("query", "m", "hello", "--base-url", url)))
@@ -97,6 +99,12 @@ def ended(folder: Path, times: int, lanes: int) -> Counter[int]:
 def _code(words: tuple[str | Path, ...], place: Path) -> int:
     place.mkdir()
     return herogen_child(*words, cwd=place, OPENAI_API_KEY="k").returncode
+
+
+async def _hanging_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.write(b"no TLS here\r\n")
+    await writer.drain()
 
 
 def _closing(asked: Asked) -> Reply:

@@ -180,6 +180,17 @@ def test_a_plain_server_silent_at_a_handshake_is_named(
         assert server.url.removesuffix("/v1") in fix
 
 
+def test_calls_that_fail_together_are_told_the_same(tmp_path: Path) -> None:
+    """A run's first calls all fail at once: each of them waits for the look at what is spoken there."""
+    with FakeServer() as server:
+        server.at_connect = hang_up
+        spec = write_spec(tmp_path, small_spec(values=5, repeats=2))
+        url = server.url.replace("http:", "https:")
+        there = ("--base-url", url, "--model", "m", "--concurrency", "10")
+        ended = herogen("run", spec, "--run", tmp_path / "r", *there, cwd=tmp_path, OPENAI_API_KEY="k", COLUMNS="500")
+    assert f"What to do: use http:// in --base-url: {server.url.removesuffix('/v1')}" in ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_a_variable_that_names_no_file_is_named(name: str, sound: FakeServer, tmp_path: Path) -> None:
     """A variable for certificates whose file is not there is named, with the path."""

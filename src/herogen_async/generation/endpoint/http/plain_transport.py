@@ -65,6 +65,7 @@ class PlainTransport:
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed: asyncio.Future[None] | None = None
+        self._looking = asyncio.Lock()
         self._tls: bool | None = None  # whether the server speaks TLS, None where nobody had to know
 
     async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
@@ -95,8 +96,9 @@ class PlainTransport:
         try:
             return await self._ask(fresh, message, deadline, timeout_s)
         except ConnectionFailed as failed:
-            if self._tls is None:  # once: what it speaks, it speaks for good
-                self._tls = not fresh.spoke_http and await speaks_tls(self._url)
+            async with self._looking:  # calls fail together, and one look is enough for all
+                if self._tls is None and not fresh.spoke_http:
+                    self._tls = await speaks_tls(self._url)
             if self._tls and not fresh.spoke_http:
                 what, fix = plain_failure(self._url)
                 raise ConnectionFailed(f"no connection to {self._url}: {what}", fix=fix) from None

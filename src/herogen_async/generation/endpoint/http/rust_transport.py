@@ -6,6 +6,7 @@ nothing. So its `max_connections` is not used: calls that were cut off would tak
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ class RustTransport:
         self._concurrency = concurrency
         self._client = _client(call, concurrency, timeout_s)
         self._is_mistaken: bool | None = None  # http:// and https:// for each other; None where nobody had to know
+        self._looking = asyncio.Lock()
         self._before: list[Client] = []  # smaller ones, which may still have calls in flight
 
     async def exchange(
@@ -128,13 +130,12 @@ class RustTransport:
 
     async def _mistaken(self) -> bool:
         """Whether http:// and https:// were taken for each other, by a look of its own: what hangs up says no more."""
-        if self._is_mistaken is None:
-            self._is_mistaken = False  # one look
-            if not is_proxied(self._url):
+        async with self._looking:  # calls fail together, and one look is enough for all
+            if self._is_mistaken is None and not is_proxied(self._url):
                 has_tls = await speaks_tls(self._url)
                 is_https = self._url.startswith("https:")
                 self._is_mistaken = (not has_tls and await speaks_plain_http(self._url)) if is_https else has_tls
-        return self._is_mistaken
+        return bool(self._is_mistaken)
 
 
 def _client(call: BuiltCall, concurrency: int, timeout_s: float) -> Client:
