@@ -6,6 +6,7 @@ import contextlib
 import json
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -142,3 +143,14 @@ def test_an_invalid_flag_is_a_sentence_with_a_fix(flags: dict[str, Any], word: s
     with pytest.raises(InputError, match=word) as caught:
         simulate(**flags)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "a..b", "127.0.0.1:80", "x" * 300])
+def test_a_host_that_is_not_here_is_not_the_ports_fault(host: str) -> None:
+    """The fix speaks of the host; of the port only where that is taken."""
+    with pytest.raises(InputError) as refused:
+        simulate(host=host)
+    assert "--host" in (refused.value.fix or "")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError) as refused:
+        simulate(port=taken.getsockname()[1])
+    assert "--port" in (refused.value.fix or "")

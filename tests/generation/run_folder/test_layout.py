@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,26 @@ def test_every_run_file_has_its_documented_name(tmp_path: Path) -> None:
     assert ["manifest.json", "rows-00000.jsonl", "failures.jsonl", "events.jsonl", "lock", "dataset"] == [
         path.name for path in paths
     ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["runs/-x", "-d/r", "-x", "a b/c", "a/it's", "a/b\nNext: rm -rf x", "a/\x1b[31m", "a/\udcff", "plain", "runs/r"],
+)
+def test_a_shell_takes_the_argument_as_the_folder(path: str) -> None:
+    """It is one printable line, no option, and names the same folder, whatever the folder is called."""
+    argument = RunFolder(Path(path)).argument
+    assert argument.isprintable()
+    said = subprocess.run(["bash", "-c", f"printf %s {argument}"], capture_output=True, check=True).stdout
+    assert not said.startswith(b"-")
+    assert RunFolder(Path(path)) == find_run(os.fsdecode(said))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/".join(["y" * 200] * 30)])
+def test_a_path_that_is_too_long_is_a_sentence(here: Path, name: str) -> None:
+    """No file system takes it, and no traceback tells so."""
+    (here / "runs").mkdir()
+    folder = RunFolder(Path("runs") / name)
+    for look in (lambda: existing_run(folder.path), folder.create, folder.segments):
+        with pytest.raises(RunFolderError, match="too long"):
+            look()
