@@ -272,6 +272,12 @@ def trouble(status: int = 503) -> ServerFault:
     return ServerFault("Loading model", status=status)
 
 
+def refused_anywhere() -> EndpointRefused:
+    error = EndpointRefused("moved", status=307)
+    error.may_be_row = True
+    return error
+
+
 @pytest.mark.parametrize("answered", [False, True])
 @pytest.mark.parametrize("status", TROUBLES)
 def test_a_servers_trouble_costs_no_attempt_and_no_quota(status: int, answered: bool) -> None:
@@ -350,6 +356,36 @@ def test_p11_the_last_row_is_not_waited_for_twice() -> None:
             for row in range(rows):
                 decision = triage.judge(trouble(), 1, 1.0 + second, streak=Streak(row), others=NOBODY)
         assert isinstance(decision, end)
+
+
+RESTS: list[tuple[EndpointError, float]] = [
+    (trouble(503), UNREACHABLE_PATIENCE_S),
+    (BadAnswer("no JSON"), 300.0),
+    (RequestTimeout("late"), 60.0),
+    (ConnectionFailed("broke off"), 300.0),
+    (refused_anywhere(), 30.0),
+]
+
+
+@pytest.mark.parametrize(("error", "most_s"), RESTS, ids=[error.kind for error, _ in RESTS])
+def test_p11_the_rest_of_an_answered_run_never_parks_it(error: EndpointError, most_s: float) -> None:
+    """One row that is left, and asked in a session of its own, fails alone, or it would park every session anew."""
+    triage, streak, now, attempt = Triage(is_rest=True), Streak(1), 0.0, 1
+    while isinstance(decision := triage.judge(error, attempt, now, streak=streak, others=NOBODY), Retry):
+        attempt += decision.counts
+        now += max(decision.after_s, 0.1)
+    assert isinstance(decision, GiveUp)
+    assert now <= most_s + 30
+
+
+def test_the_rest_of_a_run_parks_at_once_where_nobody_listens() -> None:
+    """A server that was not started, or a wrong key, says nothing of the row."""
+    gone = ConnectionFailed("refused")
+    gone.sent = False
+    triage = Triage(is_rest=True)
+    decisions = [triage.judge(gone, 1, second, streak=Streak(1), others=NOBODY) for second in range(3)]
+    assert [False, False, True] == [isinstance(each, Park) for each in decisions]
+    assert isinstance(Triage(is_rest=True).judge(EndpointRefused("key", status=401), 1, 0.0), Park)
 
 
 def test_a_500_is_a_trouble_of_all_only_where_all_meet_it() -> None:

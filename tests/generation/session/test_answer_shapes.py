@@ -67,7 +67,9 @@ def test_a_run_whose_model_only_thinks_is_parked(tmp_path: Path) -> None:
         spec = small_spec(endpoint="chat", values=20)
         report = herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m", concurrency=1)
         assert ("parked", 10) == (report.state, len(server.asked))
-    assert "max_tokens" in (report.fix or "")
+        assert "max_tokens" in (report.fix or "")
+        herogen_async.resume(tmp_path / "r")
+        assert {2} == set(server.prompts().values())  # two repeats: the thoughts that parked it are not paid again
 
 
 def test_thoughts_without_an_answer_cost_what_their_usage_says(tmp_path: Path) -> None:

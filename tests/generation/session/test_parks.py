@@ -338,3 +338,21 @@ def test_with_wait_a_retry_requests_a_row_once_not_per_sleep(in_folder: Path, mo
         report = night.run(server.url, retry_failed=True)
         assert ("failed_rows", 18, 2) == (report.state, report.done, report.failed)
         assert 4 == server.prompts()["Describe a 20-year-old man."]  # two repeats, twice
+
+
+def test_p11_a_row_that_is_retried_alone_fails_alone(in_folder: Path) -> None:
+    """A gateway sends one prompt elsewhere: neither the retry of it nor a resume parks a run that was answered."""
+    spec = small_spec(repeats=1)
+
+    def behaviour(asked: Asked) -> Reply:
+        return error(307, None, "moved") if "a 20-year-old man" in asked.prompt else answer(asked)
+
+    with FakeServer(behaviour) as server:
+        reports = [
+            herogen_async.run(spec, base_url=server.url, model="m"),
+            herogen_async.resume("small", retry_failed=True),
+            herogen_async.resume("small"),
+        ]
+        assert [("failed_rows", 1)] * 3 == [(report.state, report.failed) for report in reports]
+        server.behaviour = answer
+        assert 0 == herogen_async.resume("small", retry_failed=True).exit_code

@@ -225,7 +225,10 @@ class Lane(Generic[C]):
         elif isinstance(decision, Park):
             if decision.reason is ParkReason.DAY_LIMIT:  # else it would have been refused as those before it were
                 self._release(pending.sent_s)
-            # The call stays undone, and nothing is written of it: the run's trouble is not the row's.
+            # The call stays undone, and nothing is written of it: the run's trouble is not the row's. Thoughts alone
+            # were paid for: they are kept, and not paid again by whoever resumes.
+            if isinstance(error, NoAnswer):
+                self._sink.failed(pending, error, None)
             self._park(decision, error)
             self.feed.done()
         else:

@@ -26,7 +26,7 @@ from herogen_async.generation.retry.auto_resume import (
 from herogen_async.generation.retry.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RETRY_AFTER_CAP_S
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Hold, Others, Park, Retry, Streak
 from herogen_async.generation.retry.outage import OUT_AFTER, UNREACHABLE_PATIENCE_S, UNREACHABLE_WAIT_S
-from herogen_async.generation.retry.poison_rows import DENIED_PROMPTS, POISON_AFTER
+from herogen_async.generation.retry.poison_rows import DENIED_ALONE, DENIED_PROMPTS, POISON_AFTER
 from herogen_async.generation.retry.quota import RetryQuota
 from herogen_async.generation.retry.rate_limits import RATE_LIMIT_PATIENCE_S, RATE_LIMITS_A_ROW, SUSPECT_AFTER
 from herogen_async.generation.retry.triage import (
@@ -39,6 +39,7 @@ from herogen_async.generation.retry.triage import (
 
 __all__ = [
     "DAY_WAIT_S",
+    "DENIED_ALONE",
     "DENIED_PROMPTS",
     "FALSE_STARTS",
     "FIRST_WAIT_S",

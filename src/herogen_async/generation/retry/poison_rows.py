@@ -40,8 +40,8 @@ class Suspects:
 
     __slots__ = ("_denied", "_earlier_refusals", "_faults", "_refused", "answers", "open_s")
 
-    def __init__(self) -> None:
-        self.answers = 0
+    def __init__(self, *, answers: int = 0) -> None:
+        self.answers = answers
         self._faults = 0
         self.open_s = float("-inf")
         self._denied: list[tuple[int, float]] = []  # prompts, and when; those that no answer to a later call speaks for

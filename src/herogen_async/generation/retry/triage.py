@@ -55,15 +55,20 @@ _retryable = retry_if_exception_type(RetryableError)
 class Triage:
     """Judges the failures of one run, in the light of what the run has seen so far.
 
-    `patience_s` is how long a server may serve nobody, or not be reached, until the run parks.
+    `patience_s` is how long a server may serve nobody, or not be reached, until the run parks. `is_rest`: few calls are
+    left of a run that was answered before. Nobody is there who could tell whose fault a failure is; it is held to be
+    theirs, or they would park every session anew.
     """
 
-    def __init__(self, *, max_attempts: int = MAX_ATTEMPTS, patience_s: float = UNREACHABLE_PATIENCE_S) -> None:
+    def __init__(
+        self, *, max_attempts: int = MAX_ATTEMPTS, patience_s: float = UNREACHABLE_PATIENCE_S, is_rest: bool = False
+    ) -> None:
         self.max_attempts = max_attempts
         self.quota = RetryQuota()
         self._stop = stop_after_attempt(max_attempts)
         self._rate_limits = RateLimits()
-        self._suspects = Suspects()
+        self._is_rest = is_rest
+        self._suspects = Suspects(answers=int(is_rest))
         self._outage = Outage(patience_s)
         self._patience_s = patience_s
         self._opening: Counter[str] = Counter()
@@ -104,9 +109,11 @@ class Triage:
             return self._suspects.denied(error, streak, now, others=others, is_last=attempt >= self.max_attempts)
         if isinstance(error, RowRefused) and error.may_be_run:
             return self._suspects.refused(error, streak, now)
-        if not self._suspects.answers and (parked := self._false_start(error)):
+        is_unreached = isinstance(error, ConnectionFailed) and not error.sent
+        is_first = self._suspects.answers == self._is_rest and (is_unreached or not self._is_rest)
+        if is_first and (parked := self._false_start(error)):
             return parked
-        if isinstance(error, ConnectionFailed) and not error.sent:
+        if isinstance(error, ConnectionFailed) and is_unreached:
             return self._unreachable_again(error, now)
         if not isinstance(error, RowDeadline):
             self._unreachable_since = None  # whatever it said, something is there

@@ -13,7 +13,7 @@ from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, St
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter
 from herogen_async.generation.observer import CallEnded, Observer
-from herogen_async.generation.retry import PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
+from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
@@ -111,7 +111,11 @@ async def _open_engine(
                 clock=clock,
                 counters=reporter.counters,
                 concurrency=request.most_in_flight,
-                triage=Triage(max_attempts=settings.max_attempts, patience_s=patience_s),
+                triage=Triage(
+                    max_attempts=settings.max_attempts,
+                    patience_s=patience_s,
+                    is_rest=work.wanted.count <= DENIED_ALONE and reporter.counters.done > 0,
+                ),
                 deadline=Deadline(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
                 ),
