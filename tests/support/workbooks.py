@@ -43,6 +43,7 @@ def workbook(
     hidden: Sequence[str] = (),
     shared: str = "",
     styles: str = "",
+    calculation: str = "",
 ) -> Path:
     """Write an XLSX file with these sheets: their XML, whole or in pieces."""
     listed, relations = "", ""
@@ -58,7 +59,8 @@ def workbook(
         parts = {
             "_rels/.rels": f'<Relationships {package}><Relationship Id="r" Type="{_KIND}/officeDocument" '
             'Target="xl/workbook.xml"/></Relationships>',
-            "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_KIND}"><sheets>{listed}</sheets></workbook>',
+            "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_KIND}"><sheets>{listed}</sheets>'
+            f"{calculation}</workbook>",
             "xl/_rels/workbook.xml.rels": f"<Relationships {package}>{relations}</Relationships>",
             "xl/sharedStrings.xml": shared,
             "xl/styles.xml": styles,

@@ -253,6 +253,21 @@ def test_an_error_without_choices_shows_its_words() -> None:
             answered(body, chat=True)
 
 
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (["property top_k should not exist", "stop is no text"], "property top_k should not exist; stop is no text"),
+        ("stop is no text", "stop is no text"),
+        (["", 5], ""),
+        ("Bad Request", ""),
+    ],
+)
+def test_words_beside_an_error_that_is_a_text_are_shown(message: object, words: str) -> None:
+    """Frameworks repeat the status there, and say what is wrong under `message`."""
+    error = raised_by(400, {"statusCode": 400, "error": "Bad Request", "message": message})
+    assert f"HTTP 400: Bad Request{': ' if words else ''}{words}" == str(error)
+
+
 def test_an_error_shows_status_code_message_and_request() -> None:
     """An error's text is one line of status, code and message; its fields include the request id."""
     error = raised_by(503, openai_error("overloaded", "try\n later"), {"x-request-id": "req-1"})

@@ -126,3 +126,17 @@ def test_damaged_text_is_no_other_encoding(content: bytes, words: str, tmp_path:
     with pytest.raises(InputError, match=words) as refused:
         list(open_records(write(tmp_path / "a.csv", content)))
     assert "iconv" not in str(refused.value.fix)
+
+
+def test_a_late_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    """Also behind more text than is looked at to find an encoding."""
+    rows = "".join(f"é{place},ü{place}\n" for place in range(9_000)).encode()
+    path = write(tmp_path / "a.csv", b"prompt,completion\n" + rows + b"caf\xe9,b\n")
+    with pytest.raises(InputError, match=r"line 9,002 .* not UTF-8, and the rest of the file is UTF-8"):
+        encoding_of(path)
+
+
+@pytest.mark.parametrize("name", ["EUC-JP", "ISO-2022-JP"])
+def test_an_encoding_has_the_name_that_people_know(name: str, tmp_path: Path) -> None:
+    """Not that of a later edition, which has the same text in the same bytes."""
+    assert name == encoding_of(write(tmp_path / "a.csv", table(SENTENCES["ja"]).encode(name))).name

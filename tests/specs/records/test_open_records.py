@@ -161,6 +161,8 @@ def test_a_large_file_takes_the_memory_of_a_row(separator: str, tmp_path: Path) 
         ("a.csv", b"PK\x03\x04" + bytes(30), "a ZIP archive"),
         ("a.dat", b"\x01\x02\x03", "unknown format"),
         ("a.dat", b"words", "unknown format"),
+        ("a.txt", b"| prompt | completion |\n|---|---|\n| a | b |\n", "names columns"),
+        ("a.txt", b"prompt          completion\r\na               b\r\n", "names columns"),
         ("a.md", b"prompt|completion\n---|:--:\na|b\n", "unknown format"),
     ],
 )

@@ -112,6 +112,16 @@ def test_formulas_without_values_errors_and_hidden_rows_are_told(tmp_path: Path)
     assert "2 hidden rows read like the others." == warnings[2]
 
 
+@pytest.mark.parametrize(("calculation", "told"), [("", 0), ('<calcPr calcId="1" fullCalcOnLoad="1"/>', 1)])
+def test_zeros_that_nobody_has_calculated_yet_are_told(calculation: str, told: int, tmp_path: Path) -> None:
+    """Libraries write 0 for each formula, and that the workbook is to be calculated when it is opened."""
+    content = row(1, *HEADER) + f'<row r="2">{cell("A2", "q")}<c r="B2"><f>LEN(A2)</f><v>0</v></c></row>'
+    path = workbook(tmp_path / "b.xlsx", {"S": sheet(content)}, calculation=calculation)
+    found, warnings = read(path)
+    assert ([("q", "0")], told) == (found, len(warnings))
+    assert told == sum("1 formula with the value 0 (the first: B2)" in text for text in warnings)
+
+
 def test_a_far_cell_costs_nothing_and_is_told(tmp_path: Path) -> None:
     """Nothing is laid out by the coordinates that a file names."""
     content = rows(HEADER) + '<row r="2">' + cell("A2", "q") + cell("B2", "a") + cell("XFD2", "x") + "</row>"

@@ -136,6 +136,7 @@ def test_a_file_that_never_is_ready_parks_the_chain(rows: Path, monkeypatch: pyt
         ("Dataset d1 is in state UPLOADING", True),
         ("The file file-9 is not yet processed", True),
         ("training_file: file-7 status is pending", True),
+        ("No such upload: file-7a2 not found", True),
         ("invalid training_file: file-1", False),
         ("Line 3 of the file is not JSON", False),
         ("The model is busy, try again later", False),

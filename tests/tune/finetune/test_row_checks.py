@@ -11,7 +11,7 @@ import pytest
 from test_finetune_wire import counts, quick, tune  # noqa: F401 - a fixture
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.dataset.recipe import MESSAGES, Recipe
+from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.generation.endpoint.fine_tuning import as_uploaded, size_of
 from herogen_async.tune.finetune.rows.row_checks import checked_rows, estimated_tokens, holds_pairs
 from herogen_async.tune.options import DPO
@@ -94,6 +94,18 @@ def test_a_row_that_services_refuse_is_refused_by_line(tmp_path: Path, line: byt
         checked_rows(file, TALK, fewest=1)
     assert "line 2)" in refused.value.message or "lines 2, 3)" in refused.value.message
     assert refused.value.fix
+
+
+def test_a_fix_leads_where_rows_are_mended(tmp_path: Path) -> None:
+    """`prepare` makes pairs uniform, and takes no messages."""
+    for line, recipe, is_prepared in (
+        (talk({"role": "user", "content": None}, SAID), TALK, False),
+        (b"[1]\n", TALK, False),
+        (b'{"prompt": 5, "completion": "b"}\n', Recipe(PROMPT_COMPLETION, "", "", ""), True),
+    ):
+        with pytest.raises(InputError) as refused:
+            checked_rows(write(tmp_path, line), recipe, fewest=1)
+        assert is_prepared == ("prepare" in (refused.value.fix or "")), line
 
 
 def test_preferences_are_checked_as_talks_are(tmp_path: Path) -> None:

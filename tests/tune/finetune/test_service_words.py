@@ -117,4 +117,7 @@ def test_the_status_and_the_reason_are_found_in_other_shapes() -> None:
     assert "no room" == reason_of({"status": {"message": "no room"}})
     assert "line 3; line 4" == reason_of({"error": None, "errors": [{"message": "line 3"}, "line 4"]})
     assert "gone" == reason_of({"failure_reason": "gone"})
+    assert "no quota" == reason_of({"status": "USER_ERROR", "message": "no quota"})
     assert "" == reason_of({"error": {}})
+    assert "Failed" == status_word({"status": {"phase": "Failed", "message": "evicted"}})
+    assert "processing" == status_of(status_word({"state": "FILE_STATE_PROCESSING"}))

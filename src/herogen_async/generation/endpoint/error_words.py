@@ -8,6 +8,7 @@
 | `{"message": {"detail": [...]}}` | Mistral: the same, one level down |
 | the same list, written out as the message | vLLM |
 | `{"errors": [{"code", "message"}]}` | Cloudflare |
+| `{"error": "Bad Request", "message": "..."}`, or a list | NestJS, Spring |
 | a sentence that names the parameter | everybody else |
 
 What a sentence says may be quoted from a prompt; what stands in a field of its own is the server's.
@@ -105,7 +106,7 @@ def error_words_in(body: bytes) -> ErrorWords:
     if error is data and isinstance(data, dict) and isinstance(data.get("errors"), list) and data["errors"]:
         error = data["errors"][0]
     if not isinstance(error, dict):
-        return _read(error if isinstance(error, str) else body_text(body))
+        return _read(_with_message(error, data) if isinstance(error, str) else body_text(body))
     code: Any = error.get("code")
     message: Any = error.get("message")
     detail: Any = error.get("detail")
@@ -132,6 +133,16 @@ def error_words_in(body: bytes) -> ErrorWords:
         number=_number(code),
         is_for_all=found.is_for_all or any(_UNKNOWN.fullmatch(word) for word in words),
     )
+
+
+def _with_message(error: str, data: Any) -> str:
+    """The words of an `error` that is a text, and those beside it: of many frameworks, which say no more than the
+    status there.
+    """
+    said = data.get("message") if isinstance(data, dict) else None
+    told = [each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str) and each]
+    more = "; ".join(told[:_COMPLAINTS])
+    return f"{error}: {more}" if more and more != error else error
 
 
 def body_text(body: bytes) -> str:

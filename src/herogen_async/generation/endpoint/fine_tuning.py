@@ -61,6 +61,8 @@ _NOT_READY = re.compile(
     r"|\b(?:is|are) (?:being |currently |now )*(?:process|pending|uploading|validating|validated|import|prepar|check)"
     r"|\b(?:state|status)\b.{0,24}\b(?:uploading|uploaded|pending|processing|validating|queued|running)\b"
     r"|\btry again (?:later|in|when|once)\b)"
+    # A file that was just uploaded, and that not all of the service knows yet.
+    r"|\bfile[-_ ][\w-]*\d[\w-]*\W.{0,40}\b(?:not found|not exist|n.t exist)\b"
 )
 
 _CLOSED = (

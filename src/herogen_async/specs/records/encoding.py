@@ -38,6 +38,7 @@ _NAMEABLE = 0.02
 _USUAL = {"cp1252", "cp1250", "cp1251", "gb18030", "big5hkscs", "big5", "cp932", "euc_jp", "cp949"}
 # The same text in the encoding that has more of it: what begins as the smaller one may go on as this.
 _WIDER = {"iso8859_1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
+_WIDER |= {"euc_jis_2004": "euc_jp", "iso2022_jp_2": "iso2022_jp"}  # and by the name that people know it by
 _WESTERN = "cp1252"
 _ACCENTED = "àáâãäåæçèéêëìíîïñòóôöøùúûüßœ"
 _WORD = re.compile(r"[^\W\d_]+")
@@ -148,12 +149,13 @@ def _sample(path: Path) -> tuple[bytes, int]:
     for number, line in _raw_lines(path):
         if line.isascii() and _JAPANESE_MAIL not in line:
             continue
-        if not first and not _decodes(line):
+        is_first = not first and not _decodes(line)
+        if is_first:
             first = number
-        if size < _SAMPLE or not first:
+        if size < _SAMPLE or is_first or not first:
             kept.append(line)
             size += len(line)
-        elif first:
+        else:
             break
         if size > 2 * _SAMPLE:
             size -= len(kept.pop(0))

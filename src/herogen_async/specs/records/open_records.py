@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from codecs import getincrementaldecoder
 from collections.abc import Collection, Iterator
@@ -52,6 +53,7 @@ _OTHERS = (
     (b"%PDF-", "a PDF", "save its rows as CSV or JSON Lines"),
     (b"{\\rtf", "a rich text document", "save it as plain text (.txt)"),
 )  # fmt: skip
+_APART = re.compile(r"\s*[|^~:\x1f]\s*|\s{2,}|\s+$")  # between cells that nothing tells from text for sure
 _PAGES = ("<!doctype html", "<html", "<?xml")
 
 
@@ -156,6 +158,11 @@ def _content_of(path: Path, named: Content | None, text: str, wanted: Collection
         )
     if named is None:
         raise _unknown(path)
+    if named is Content.TEXT and wanted and set(wanted) <= set(_APART.split(text.lstrip().partition("\n")[0].lower())):
+        raise InputError(
+            f"the first line of {path.name!r} names columns, and its lines are no table that can be read",
+            fix="save it as CSV, or remove that line if each line is text of its own",
+        )
     return named
 
 

@@ -30,6 +30,8 @@ class Oddities:
     """What was met: how often, and where first."""
 
     unsaved: int = 0
+    zeros: int = 0  # formulas with the value 0
+    first_zero: str = ""
     first_unsaved: str = ""
     errors: int = 0
     first_error: str = ""
@@ -193,6 +195,9 @@ class SheetRows(XmlHandler):
             self.oddities.unsaved += 1
             self.oddities.first_unsaved = self.oddities.first_unsaved or self._place()
             return ""
+        if self._is_formula and written == "0" and kind == "n":
+            self.oddities.zeros += 1
+            self.oddities.first_zero = self.oddities.first_zero or self._place()
         if kind == "s":
             place = int(written) if written else -1
             if not 0 <= place < len(self._types.texts):

@@ -153,6 +153,7 @@ class WorkbookReader:
             if part := self._related(book, kind):
                 self._parse(handler, part)
         first_day = datetime(1904, 1, 1) if seen.is_from_1904 else CellTypes().first_day
+        self._is_to_calculate = seen.is_to_calculate
         self._types = CellTypes(texts.texts, styles.dates(), first_day)
 
     def _relations(self, part: str) -> dict[str, tuple[str, str]]:
@@ -272,6 +273,12 @@ class WorkbookReader:
             yield Remark(
                 f"{counted(met.unsaved, 'formula')} without a saved value (the first: {met.first_unsaved}), taken as "
                 "empty: open the file in a spreadsheet program and save it to have them.",
+                warning=True,
+            )
+        if met.zeros and self._is_to_calculate:  # what libraries write before anything has calculated it
+            yield Remark(
+                f"{counted(met.zeros, 'formula')} with the value 0 (the first: {met.first_zero}), in a workbook that "
+                "is calculated when it is opened: if they are not 0, open it in a spreadsheet program and save it.",
                 warning=True,
             )
         if met.errors:

@@ -22,11 +22,13 @@ class ListedSheet(NamedTuple):
 
 
 class BookParts(XmlHandler):
-    """`xl/workbook.xml`: the sheets in their order, and the day that dates count from."""
+    """`xl/workbook.xml`: the sheets in their order, the day that dates count from, and whether the formulas' values are
+    to be calculated when it is opened.
+    """
 
     def __init__(self) -> None:
         self.sheets: list[ListedSheet] = []
-        self.is_from_1904 = False
+        self.is_from_1904 = self.is_to_calculate = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         name = local(name)
@@ -36,6 +38,8 @@ class BookParts(XmlHandler):
             self.sheets.append(ListedSheet(attributes.get("name", ""), relation, is_hidden))
         elif name == "workbookPr":
             self.is_from_1904 = attributes.get("date1904") in ("1", "true")
+        elif name == "calcPr":
+            self.is_to_calculate = attributes.get("fullCalcOnLoad") in ("1", "true")
 
     def end(self, name: str) -> None:
         """Nothing is nested."""

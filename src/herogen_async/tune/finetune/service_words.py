@@ -40,7 +40,7 @@ _GOING = frozenset(
         "validating validating_files waiting writing_results"
     )
 )
-_PREFIX = re.compile(r"^(?:(?:fine_?tun(?:e|ed|ing)_)?(?:job_)?(?:state|status)_)")
+_PREFIX = re.compile(r"^(?:(?:fine_?tun(?:e|ed|ing)_)?(?:job_|file_)?(?:state|status)_)")
 _STATUS_NAMES = ("status", "state", "job_status", "job_state", "phase")
 
 # Where a record names the model that came of its job; the first that holds a text counts.
@@ -65,9 +65,10 @@ _UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 
 def status_word(job: Mapping[str, Any]) -> str:
     """How the service says that a job stands, as it says it; empty where it says nothing."""
-    for name in _STATUS_NAMES:
-        if isinstance(said := job.get(name), str) and said.strip():
-            return " ".join(said.split())
+    for record in (job, _mapping(job.get("status"))):
+        for name in _STATUS_NAMES:
+            if isinstance(said := record.get(name), str) and said.strip():
+                return " ".join(said.split())
     return ""
 
 
@@ -133,18 +134,8 @@ def text_of(value: Any) -> str:
 
 def reason_of(job: Mapping[str, Any]) -> str:
     """Why a job failed, in the service's words; empty where it gives none."""
-    for name in (
-        "error",
-        "error_message",
-        "errorMessage",
-        "failure_reason",
-        "failureReason",
-        "status_details",
-        "errors",
-    ):
-        if said := text_of(job.get(name)):
-            return said
-    return text_of(_mapping(job.get("status")).get("message"))
+    found = (text_of(record.get(name)) for record in (job, _mapping(job.get("status"))) for name in _REASONS)
+    return next(filter(None, found), "")
 
 
 def _names_in(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

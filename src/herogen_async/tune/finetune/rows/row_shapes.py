@@ -22,6 +22,8 @@ _PREFERENCES = ("input", "preferred_output", "non_preferred_output")
 _NO_NUMBER = re.compile(rb"(?:^|[\s\[:,])-?(?:NaN|Infinity)\b")
 _DEEPEST = 50  # where a row's texts may lie
 _UNIFORM = "make uniform rows with: herogen-async prepare -f FILE"
+_ONE_LINE = "write each row as one JSON object on a line of its own"
+_CORRECT = "correct these rows, or leave them out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class RowProblem:
     """What is wrong with a row, and its fix."""
 
     what: str
-    fix: str = _UNIFORM
+    fix: str = _CORRECT
 
 
 RowCheck = Callable[[dict[str, Any]], RowProblem | None]
@@ -41,7 +43,7 @@ def read_row(line: bytes) -> dict[str, Any] | RowProblem:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         return _unreadable(line)
-    return row if isinstance(row, dict) else RowProblem("not a JSON object")
+    return row if isinstance(row, dict) else RowProblem("not a JSON object", fix=_ONE_LINE)
 
 
 def check_for(recipe: Recipe, method: str | None, *, is_hosted: bool) -> RowCheck:
@@ -85,15 +87,15 @@ def _unreadable(line: bytes) -> RowProblem:
         )
     if b"\\ud" in line.lower():
         return RowProblem("half of a surrogate pair, which is no character", fix="remove it, or leave the row out")
-    return RowProblem("not JSON")
+    return RowProblem("not JSON", fix=_ONE_LINE)
 
 
 def _pair_problem(separator: str, row: dict[str, Any]) -> RowProblem | None:
     for name in ("prompt", "completion"):
         if not isinstance(row.get(name), str):
-            return RowProblem(f"{name!r} is not text")
+            return RowProblem(f"{name!r} is not text", fix=_UNIFORM)
     if not row["completion"].strip():
-        return RowProblem("empty 'completion'")
+        return RowProblem("empty 'completion'", fix=_UNIFORM)
     if separator and not row["prompt"].endswith(separator):
         return RowProblem(
             f"prompt without the separator {separator!r} at its end",
