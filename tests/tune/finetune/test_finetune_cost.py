@@ -11,9 +11,12 @@ from test_finetune_chain import write_rows
 from test_finetune_wire import counts, quick, tune  # noqa: F401 - a fixture
 
 from herogen_async.core.errors import AgreementNeeded, InputError
+from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.lab.simulator import SimulatedServer
 from herogen_async.tune.finetune import finetune
-from herogen_async.tune.finetune.tuning_cost import TuningForecast, check_agreement
+from herogen_async.tune.finetune.hosted import job_body
+from herogen_async.tune.finetune.records import TuneRequest
+from herogen_async.tune.finetune.tuning_cost import TuningForecast, check_agreement, tuning_forecast
 from herogen_async.tune.options import FinetuneOptions
 from support.run_folders import WrittenRun
 from support.runs import command, environment, herogen, last_json, small_spec
@@ -79,6 +82,23 @@ def test_a_budget_that_cannot_be_kept_is_refused(known: dict[str, object], says:
     """Also where somebody has said yes to all else; an estimate may be off by a quarter."""
     with pytest.raises(InputError, match=says):
         check_agreement(forecast(**known), FinetuneOptions.of({"budget_usd": 7.0, "yes": True}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "epochs"),
+    [
+        ({}, 2),
+        ({"hyperparameters": {"n_epochs": 10}}, 10),
+        ({"hyperparameters": {"batch_size": 4}, "n_epochs": "9"}, 9),
+        ({"hyperparameters": "auto"}, None),
+        ({"hyperparameters": {"n_epochs": "auto"}}, None),
+    ],
+)
+def test_epochs_of_a_further_field_count(fields: dict[str, object], epochs: int | None, tmp_path: Path) -> None:
+    """They are what is trained and paid for, so a budget is held against them."""
+    request = TuneRequest("openai", "m", tmp_path, Recipe("messages", "", "", ""), epochs=2, fields=fields)
+    body = job_body(request, {"training": "file-1"}, "tag")
+    assert epochs == tuning_forecast(request, body, 1_000_000, 3.0).epochs
 
 
 def test_without_a_terminal_nothing_begins_unasked(rows: Path) -> None:

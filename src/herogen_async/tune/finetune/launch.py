@@ -26,7 +26,7 @@ from herogen_async.generation.run_folder import existing_run
 from herogen_async.generation.run_folder.disk import REAL, Disk
 from herogen_async.tune.finetune.existing import ExistingFinetune, changed_files, find_existing, other_jobs
 from herogen_async.tune.finetune.finetune_result import FinetuneResult
-from herogen_async.tune.finetune.hosted import HostedBackend
+from herogen_async.tune.finetune.hosted import HostedBackend, job_body
 from herogen_async.tune.finetune.job_result import ended_result, result_now
 from herogen_async.tune.finetune.model_registry import finetunes_of
 from herogen_async.tune.finetune.records import Backend, TuneRequest
@@ -129,7 +129,8 @@ class Launch:
             for notice in await backend.check(request):
                 self._observer.notice(notice)
             if name == OPENAI:
-                self._require_agreement(tuning_forecast(request, rows["training"].tokens, options.price_usd))
+                body = job_body(request, {"training": ""}, tag)
+                self._require_agreement(tuning_forecast(request, body, rows["training"].tokens, options.price_usd))
             return await self._carry(
                 backend, request, tag, folder, begins_with=request_step(request, rows, tag, folder)
             )

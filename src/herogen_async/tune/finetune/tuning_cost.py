@@ -5,8 +5,10 @@ Prices of training are in no list that comes with a package: they are given by h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from herogen_async.core.errors import AgreementNeeded, InputError
 from herogen_async.core.units import count, counted
@@ -14,9 +16,12 @@ from herogen_async.generation.endpoint.target import is_loopback
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.prices import A_MILLION
 from herogen_async.tune.finetune.records import TuneRequest
+from herogen_async.tune.finetune.service_words import number_in
 from herogen_async.tune.options import FinetuneOptions
 
 MARGIN = 1.25  # an estimate by the length of texts is off by up to a quarter, and a budget is to hold
+# What services call them: OpenAI and Together, Fireworks, Cohere and Vertex, trainers.
+_EPOCHS = ("n_epochs", "epochs", "trainEpochs", "train_epochs", "epochCount", "epoch_count", "num_train_epochs")
 _BY_HAND = "give --price USD, what the service asks for a million training tokens"
 
 
@@ -87,6 +92,17 @@ def _check_budget(forecast: TuningForecast, budget_usd: float) -> None:
         )
 
 
-def tuning_forecast(request: TuneRequest, tokens: int, price_usd: float | None) -> TuningForecast:
-    """Of a request to a service, whose training rows have so many tokens."""
-    return TuningForecast(request.model, request.base_url or "", tokens, request.epochs, price_usd)
+def tuning_forecast(
+    request: TuneRequest, body: Mapping[str, Any], tokens: int, price_usd: float | None
+) -> TuningForecast:
+    """Of a request to a service, with the `body` that is sent, whose training rows have so many tokens."""
+    return TuningForecast(request.model, request.base_url or "", tokens, epochs_in(body), price_usd)
+
+
+def epochs_in(body: Mapping[str, Any]) -> int | None:
+    """The epochs that a body asks for, in any place: further fields may add to `--epochs` or replace it. None where
+    the service chooses them.
+    """
+    found = [epochs_in(value) for value in body.values() if isinstance(value, Mapping)]
+    found += [math.ceil(number_in(value) or 0) for name, value in body.items() if name in _EPOCHS]
+    return max(filter(None, found), default=None)
