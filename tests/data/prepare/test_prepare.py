@@ -357,6 +357,25 @@ def test_pairs_of_messages_are_pairs_of_their_texts(tmp_path: Path) -> None:
     assert {"messages"} == made.mended
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "exported today\n" + '{"prompt": "a", "completion": "b"}\n' * 3,
+        "{'prompt': 'a', 'completion': 'b'}\n",
+        "\n{'messages': [{'role': 'user', 'content': 'a'}]}\n",
+    ],
+)
+def test_rows_in_a_text_are_not_trained_on_as_text(text: str, tmp_path: Path) -> None:
+    """Behind a line of words, or as Python writes them; a line among many may be about such rows."""
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"read as text, and line [12] of it is a row") as refused:
+        prepare(path)
+    assert "one JSON object a line" in (refused.value.fix or "")
+    path.write_text("A row looks so:\n{'prompt': 'a'}\nand is a row.\nOf many.\n")
+    assert 5 == prepare(path).rows
+
+
 def test_lists_are_told_whether_written_as_lists_or_as_text(tmp_path: Path) -> None:
     """A completion that is a list becomes its JSON text, with a warning; so does a column of lists in a table."""
     made = prepared(lines_of(tmp_path, *({"prompt": f"q{each} ->", "completion": [each, "x"]} for each in range(3))))

@@ -5,6 +5,7 @@ on as text, and the fix says where they belong.
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.prepare.records import COMPLETION, PROMPT, WARNING, Note, Table
-from herogen_async.specs.records import Content, JsonReader, JsonShape, RecordFile
+from herogen_async.specs.records import Content, JsonReader, JsonShape, RecordFile, quoted
 
 _MESSAGES_ROW = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
 _AS_MESSAGES = f"write each row as one line {_MESSAGES_ROW} of a .jsonl file, then: herogen-async finetune FILE"
@@ -25,6 +26,7 @@ _CALLED = (
     ("input", "output"),
 )
 _ROW_KEYS = {PROMPT, COMPLETION, "messages", "conversations", *(name for names in _CALLED for name in names)}
+_WRITTEN_ROW = re.compile(rf"""\s*\{{\s*(["'])(?:{"|".join(sorted(_ROW_KEYS))})\1\s*:""", re.IGNORECASE)
 _ROLES = {PROMPT: ("user", "human"), COMPLETION: ("assistant", "gpt", "model")}
 _LOOKED_AT = 20  # cells of a column
 _LONGEST_LOOKED_AT = 20_000  # characters of one
@@ -106,6 +108,17 @@ def _finetune_fix(file: RecordFile, first: Mapping[str, Any]) -> str:
     if is_lines and plain and file.named is Content.JSON_LINES and isinstance(first.get("messages"), list):
         return f"give them to a fine-tune as they are: herogen-async finetune {shlex.quote(str(file.path))}"
     return _AS_MESSAGES
+
+
+def refuse_written_rows(file: RecordFile, lines: Sequence[str]) -> None:
+    """Raise InputError where most lines of a text are rows, as JSON or as Python writes them."""
+    written = [number for number, line in enumerate(lines, 1) if _WRITTEN_ROW.match(line)]
+    if written and 2 * len(written) >= sum(map(bool, map(str.strip, lines))):
+        first = written[0]
+        raise InputError(
+            f"{file.path.name!r} is read as text, and line {first:,} of it is a row ({quoted(lines[first - 1])})",
+            fix="leave only rows in it, one JSON object a line, or remove them if each line is text of its own",
+        )
 
 
 def about_lists(file: RecordFile, table: Table) -> tuple[Note, ...]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.prepare.conversations import Unprepared, about_lists, refuse_other_rows, text_of_value
+from herogen_async.data.prepare.conversations import (
+    Unprepared,
+    about_lists,
+    refuse_other_rows,
+    refuse_written_rows,
+    text_of_value,
+)
 from herogen_async.data.prepare.formula_guard import without_guards
 from herogen_async.data.prepare.phrasing import places
 from herogen_async.data.prepare.records import COMPLETION, FOUND, MENDED, PROMPT, WARNING, FileReading, Note, Table
@@ -60,6 +66,7 @@ def read_table(path: Path) -> FileReading:
 def _text(file: RecordFile) -> FileReading:
     """Each line is a completion, and so is what follows the last line break, even if empty."""
     lines = [record.values["text"] for record in file]
+    refuse_written_rows(file, lines)
     table = Table.of((PROMPT, COMPLETION), ([""] * len(lines), lines))
     return FileReading(table, "TXT", "TXT", (Note(FOUND, "A text file: each line is a completion."), *_told(file)))
 
