@@ -53,3 +53,20 @@ def test_an_unwritable_standard_output_is_no_traceback(tmp_path: Path) -> None:
     said = (tmp_path / "err").read_text()
     assert said.startswith("error: ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("words", [("init", "--schema"), ("runs", "--json"), ("plan", "--model", "embedded")])
+def test_a_result_that_a_full_disk_refuses_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Whoever reads the file afterwards must not take it for all there is: a sentence, and exit code 3."""
+    assert 3 == in_shell(*words, cwd=tmp_path, streams=">/dev/full")
+    assert "can't write to standard output: No space left on device" in (tmp_path / "err").read_text()
+
+
+def test_a_run_whose_words_a_full_disk_refuses_keeps_its_code(tmp_path: Path) -> None:
+    """Its answers are in its folder."""
+    spec = small_spec(values=2)
+    with FakeServer() as server:
+        asked = ("run", write_spec(tmp_path, spec), "--base-url", server.url, "--model", "m", "--json")
+        assert 0 == in_shell(*asked, cwd=tmp_path, streams=">/dev/full")
+    assert_exact_grid(tmp_path / "runs/small", spec)
+    assert "can't write to standard output" in (tmp_path / "err").read_text()

@@ -134,6 +134,16 @@ def test_a_rate_above_its_limit_says_why() -> None:
     assert "70.0 of 50.0 rows/s: spending what was saved up" in drawn(replace(limited, rows_per_s=70.0))
     assert "50.0 rows/s" in drawn(replace(limited, rows_per_s=50.0))
     assert "saved up" not in drawn(replace(limited, rows_per_s=50.0))
+    ended = drawn(replace(limited, state="interrupted", rows_per_s=70.0))
+    assert "70.0 rows/s" in ended
+    assert "saved up" not in ended
+
+
+def test_what_limits_a_run_is_said_in_words() -> None:
+    """A panel and a log line name a pause of the server's as the summary does, and not by its key in `--json`."""
+    held = replace(RUNNING, binding="gate", binding_shares={"gate": 54.0, "tail": 46.0})
+    assert "so far: server-requested pause 54 %, last answers 46 %" in drawn(held)
+    assert live_line(held).endswith("limited by server-requested pause")
 
 
 @pytest.mark.parametrize("width", [36, 40, 60, 76, 80, 200])

@@ -12,7 +12,7 @@ import typer
 from herogen_async.cli.command_help import GroupedCommand
 from herogen_async.cli.shell import Printed, error_of, print_error, print_json
 from herogen_async.cli.standard_streams import open_closed_streams
-from herogen_async.core.errors import HerogenError
+from herogen_async.core.errors import DiskError, HerogenError
 
 # In the order of `--help`. One that is asked for is loaded without the others: it starts some 20 ms sooner.
 COMMANDS = {
@@ -76,17 +76,22 @@ def __getattr__(name: str) -> Any:
     return app_of(*COMMANDS.values())
 
 
+_ENDS_ON_DISK = ("run", "resume", "retry")  # what they came to is in the run's folder, whoever could read of it
 USAGE_ERROR = 2  # typer's own exit code for a command line that it can't read
 
 
 def main() -> None:
     """The program `herogen-async`. Exit codes: 0 done, 1 rows failed, 2 wrong input, 3 parked, 4 damage, 130."""
     open_closed_streams()
-    Printed.json = False
+    Printed.json, Printed.lost = False, None
+    command = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        command = sys.argv[1] if len(sys.argv) > 1 else None
         app_of(*[COMMANDS[command]] if command in COMMANDS else COMMANDS.values())()
     except SystemExit as ended:
+        if not ended.code and Printed.lost is not None:  # who reads the file would take it for all there is
+            lost = DiskError(f"can't write to standard output: {Printed.lost.strerror}", fix="free some space")
+            print_error(lost)
+            sys.exit(0 if command in _ENDS_ON_DISK else lost.exit_code)
         if ended.code == USAGE_ERROR and "--json" in sys.argv and not Printed.json:  # it was said on stderr only
             print_json({"error": "the command line is wrong", "kind": "usage", "fix": "see standard error"})
         raise

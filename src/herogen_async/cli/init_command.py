@@ -38,7 +38,12 @@ def init(
     text = files("herogen_async.specs.spec").joinpath("superhero.yaml").read_text(encoding="utf-8")
     try:
         with file.open("x", encoding="utf-8") as target:
-            target.write(_named(text, file.stem))
+            try:
+                target.write(_named(text, file.stem))
+                target.flush()
+            except OSError:
+                file.unlink()  # half a spec would be in the way of the next try
+                raise
     except FileExistsError:
         raise InputError(
             f"{str(file)!r} already exists", fix="name another file; files are never overwritten"

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any, TextIO
 from unicodedata import category
 
@@ -17,6 +18,9 @@ import typer
 
 from herogen_async.core.errors import DiskError, HerogenError, InputError
 from herogen_async.core.options import OUTPUT
+
+# What a disk does by itself: the same command can succeed once there is room, or another disk.
+_FULL_OR_FAILING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/.")]
 JsonOption = Annotated[
@@ -39,10 +43,21 @@ def _print(line: str, stream: TextIO | None) -> None:
     from herogen_async.view.terminal.sanitize import sanitize
 
     line = sanitize(line)
-    with contextlib.suppress(OSError, ValueError):
+    with _written_if_it_can(stream):
         if stream is not None and stream.isatty():
             line = _wrapped(line)
         print(line, file=stream, flush=True)
+
+
+@contextlib.contextmanager
+def _written_if_it_can(stream: TextIO | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if stream is sys.stdout and error.errno in _FULL_OR_FAILING:
+            Printed.lost = error
+    except ValueError:  # a stream that is closed
+        pass
 
 
 def _wrapped(line: str) -> str:
@@ -63,6 +78,7 @@ class Printed:
     """Whether this program has printed its object for a script."""
 
     json = False
+    lost: OSError | None = None  # why a result is not on standard output, though somebody wants it
 
 
 class _Escapes(dict[int, str]):
@@ -87,7 +103,7 @@ def print_json(value: Any) -> None:
     from herogen_async.core.codec import dumps
 
     Printed.json = True
-    with contextlib.suppress(OSError, ValueError):
+    with _written_if_it_can(sys.stdout):
         print(dumps(value).decode().translate(_ESCAPED), flush=True)
 
 
@@ -98,10 +114,6 @@ def print_error(error: HerogenError) -> None:
         say(f"  fix: {error.fix}")
     if "--json" in sys.argv:
         print_json({"error": error.message, "kind": error.kind, "fix": error.fix})
-
-
-# What a disk does by itself: the same command can succeed once there is room, or another disk.
-_FULL_OR_FAILING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def error_of(refused: OSError) -> HerogenError:

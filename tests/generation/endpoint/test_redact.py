@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -80,6 +81,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "as it is": lambda key: key,
     "quoted for a URL": lambda key: quote(key, safe=""),
     "quoted in small letters": lambda key: quote(key, safe="").replace("%2B", "%2b").replace("%2F", "%2f"),
+    "all quoted but letters and digits": lambda key: re.sub(r"\W|_", lambda each: f"%{ord(each[0]):02X}", key),
+    "all escaped in JSON but letters and digits": lambda key: re.sub(
+        r"\W|_", lambda each: f"\\u{ord(each[0]):04x}", key
+    ),
     "slashes escaped": lambda key: key.replace("/", "\\/"),
     "base64": lambda key: base64.b64encode(key.encode()).decode(),
     "base64 without padding": lambda key: base64.b64encode(key.encode()).decode().rstrip("="),

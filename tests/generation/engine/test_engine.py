@@ -694,3 +694,10 @@ def test_a_day_limit_after_a_refusal_shows_that_it_was_the_rows() -> None:
         assert (ParkReason.DAY_LIMIT, 1) == (rig.engine.stopped.park_reason, rig.counters.failed)
 
     run_virtual(main())
+
+
+def test_what_is_awaited_is_counted_in_words() -> None:
+    """None, one and some answers in flight, each in its own words."""
+    said = [Counters(total=9, in_flight=count).awaited for count in (0, 1, 1200)]
+    assert "nothing is in flight" == said[0]
+    assert ["waiting for the answer in flight", "waiting for the 1,200 answers in flight"] == said[1:]

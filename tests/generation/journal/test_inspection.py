@@ -295,11 +295,31 @@ def test_a_thoroughly_damaged_file_gives_a_short_report(run: WrittenRun) -> None
     assert "950 more" in verdict.findings[-1].message
 
 
+def test_a_journal_of_another_user_is_no_damage(run: WrittenRun) -> None:
+    """Nobody knows what is in it: a sentence, and nothing that tells to recover."""
+    journal = run.folder.segment(0)
+    journal.chmod(0)
+    if os.access(journal, os.R_OK):
+        pytest.skip("root may read everything")
+    result = herogen("verify", "r")
+    assert isinstance(result.exception, RunFolderError)
+    assert "rows-00000.jsonl' can't be read: Permission denied" in result.exception.message
+    assert "DAMAGE" not in result.output
+
+
+def test_a_folder_open_to_others_is_closed_by_the_command_told(run: WrittenRun) -> None:
+    """The path is the shell's, wherever the run lies; and one file is no files."""
+    run.folder.path.chmod(0o755)
+    lines = herogen("verify", "r").stdout.splitlines()
+    assert "runs/r: other users may enter it: chmod go= runs/r." in lines
+    assert "in 1 file (" in lines[-1]
+
+
 def test_verify_reports_to_people_and_scripts(run: WrittenRun) -> None:
     """Verify prints a readable result and a JSON one, and exits with code 4 on damage."""
     result = herogen("verify", "r")
     assert 0 == result.exit_code
-    assert "sound. 6 rows in 1 files" in result.stdout
+    assert "sound. 6 rows in 1 file (" in result.stdout
     assert "rows/s" in result.stdout
     assert "Next: herogen-async status r" == result.stderr.splitlines()[-1]
     spoil(run, insert(2, b"garbage\n"))

@@ -331,6 +331,18 @@ def test_accounts_show_use_against_the_allowance() -> None:
     assert pytest.approx((30.0, 60 + 2.5)) == accounts["requests"]
 
 
+def test_what_is_given_back_of_an_unknown_limit_is_not_counted() -> None:
+    """Calls that were sent before the server told its limit, and refused then, make no use below zero."""
+    table = BucketTable(Limits(), 0.0, by_window=False)
+    for _ in range(16):
+        sent = table.take(10.0, 10.0)
+    table.learn(Reading("requests", limit=120.0, remaining=0.0), sent, 0.0, 1.0)
+    for _ in range(14):
+        table.give_back(1.0, 10.0, 10.0, 1.0)
+    table.take(10.0, 10.0)
+    assert 1.0 == table.accounts(2.0)["requests"][0]
+
+
 def test_a_boost_that_nobody_needed_was_not_permitted_again_and_again() -> None:
     """Each answer tells it anew; what does not fit into the bucket is nobody's."""
     table = table_of(rpm=3000)

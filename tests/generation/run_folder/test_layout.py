@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from herogen_async.core.errors import InputError, RunFolderError
-from herogen_async.generation.run_folder import RunFolder, existing_run, find_run, last_segment
+from herogen_async.generation.run_folder import RunFolder, all_runs, existing_run, find_run, last_segment
 
 
 @pytest.fixture
@@ -120,3 +120,31 @@ def test_a_path_that_is_too_long_is_a_sentence(here: Path, name: str) -> None:
     for look in (lambda: existing_run(folder.path), folder.create, folder.segments):
         with pytest.raises(RunFolderError, match="too long"):
             look()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_among_the_runs(here: Path) -> None:
+    """Nobody can tell that it is none; a file or an empty folder is none."""
+    for name in ("b", "empty"):
+        (here / "runs" / name).mkdir(parents=True)
+    (here / "runs/b/manifest.json").write_text("{}")
+    (here / "runs/file").write_text("")
+    (here / "runs/a").symlink_to("a")
+    assert [Path("runs/a"), Path("runs/b")] == [folder.path for folder in all_runs()]
+
+
+def test_runs_that_cannot_be_listed_are_not_none(here: Path) -> None:
+    """An error says why, and not that there are no runs."""
+    (here / "runs").symlink_to("runs")
+    with pytest.raises(RunFolderError, match="'runs' can't be listed"):
+        all_runs()
+
+
+def test_a_folder_that_cannot_be_made_names_no_option(here: Path) -> None:
+    """`resume` has no --run."""
+    fixes = set()
+    for name, error in (("long" * 80, "too long"), ("file/below", "Not a directory")):
+        (here / "file").touch()
+        with pytest.raises(RunFolderError, match=error) as caught:
+            RunFolder(Path(name)).create()
+        fixes.add(caught.value.fix)
+    assert {"use a folder that you can write to"} == fixes

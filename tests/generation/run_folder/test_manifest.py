@@ -197,6 +197,15 @@ def test_an_unreadable_manifest_is_a_readable_error(folder: RunFolder, is_there:
         read_manifest(folder)
 
 
+def test_an_empty_manifest_is_called_empty(folder: RunFolder) -> None:
+    """As a full disk or a power cut may leave it; the fix says how the rows are kept."""
+    for content in (b"", b"\0" * 512, b"\n"):
+        folder.manifest.write_bytes(content)
+        with pytest.raises(DamageError, match="it is empty") as caught:
+            read_manifest(folder)
+        assert "herogen-async recover" in (caught.value.fix or "")
+
+
 # -- publishing ----------------------------------------------------------------------------------------------------
 
 

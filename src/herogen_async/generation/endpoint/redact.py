@@ -17,8 +17,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|key|pk|gsk|nvapi|hf)[-_][A-Za-z0-9_*\-]
 _MESSAGE_LIMIT = 500  # characters of a server's text that are worth keeping
 _SHORTEST_KEY = 16  # characters; services' keys have 20 and more
 _DEEPEST = 200  # levels of an answer that are looked at
-_UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]+")  # what no URL and no JSON writes otherwise
-_SAME_IN_BASE64 = re.compile(r"[A-Za-z0-9]+")  # in both of its alphabets
+_NEVER_QUOTED = re.compile(r"[A-Za-z0-9]+")  # in no URL and no JSON; and the same in both alphabets of base64
 
 
 class Redactor:
@@ -98,8 +97,8 @@ def _forms(key: str) -> str:
 def _parts(key: str) -> list[str]:
     """A piece of each form that it always has, as long as can be."""
     return [
-        max(_UNQUOTED.findall(key), key=len, default=key),
-        *(max(_SAME_IN_BASE64.findall(part), key=len, default=part) for part in _in_base64(key)),
+        max(_NEVER_QUOTED.findall(key), key=len, default=key),
+        *(max(_NEVER_QUOTED.findall(part), key=len, default=part) for part in _in_base64(key)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from herogen_async.core.units import counted
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import Words
 from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
@@ -58,6 +59,13 @@ class Counters:
 
     def __post_init__(self) -> None:
         self._earlier_usage = dict(self.usage)
+
+    @property
+    def awaited(self) -> str:
+        """What a session that sends nothing more still waits for, in words."""
+        if self.in_flight == 0:
+            return "nothing is in flight"
+        return f"waiting for the {'answer' if self.in_flight == 1 else counted(self.in_flight, 'answer')} in flight"
 
     def session_tokens(self, name: str) -> int:
         """How much `usage[name]` has grown in this session."""

@@ -92,6 +92,8 @@ class Bucket:
         """Return `amount` (negative: take more); never above the burst."""
         self.level = min(self.burst, self.level + amount)
         self.granted -= amount
+        if self.granted < 0:
+            self.granted = 0.0  # it was taken before this limit was known, and never counted here
 
     def widen(self, need: float) -> None:
         """Room for two needs, as far as a second brings them: what comes back of one must not be lost for the next."""

@@ -22,6 +22,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -77,6 +78,11 @@ class RunFolder:
         if self.path.parent == RUNS and NAME.fullmatch(self.path.name):
             name = self.path.name
             return f"{RUNS}/{name}" if name.startswith("-") else shlex.quote(name)  # else it would be an option
+        return self.typed_path
+
+    @property
+    def typed_path(self) -> str:
+        """Its path as a shell takes it, quoted, and no command takes it for an option or a name."""
         path = str(self.path)
         return _quoted(path if os.sep in path and not path.startswith("-") else f"./{path}")
 
@@ -97,6 +103,14 @@ class RunFolder:
         except OSError as error:
             raise self._closed("entered", error) from error
         return True
+
+    @property
+    def may_be_run(self) -> bool:
+        """Whether there is a manifest, or nobody can tell."""
+        try:
+            return self.is_run
+        except RunFolderError:
+            return True
 
     @property
     def has_lines(self) -> bool:
@@ -142,15 +156,20 @@ class RunFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(
-                f"the run folder {str(self.path)!r} can't be created: {error.strerror}",
-                fix="choose another with --run, or change the folder's owner or mode",
-            ) from error
+            raise self._unwritable("created", error) from error
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise RunFolderError(
-                f"the run folder {str(self.path)!r} can't be written to",
-                fix="choose another with --run, or change the folder's owner or mode",
-            )
+            is_fixed = os.statvfs(self.path).f_flag & os.ST_RDONLY
+            raise self._unwritable("written to", OSError(EROFS if is_fixed else EACCES, ""))
+
+    def _unwritable(self, what: str, error: OSError) -> RunFolderError:
+        # A resumed run has no other folder: so nothing is said of an option.
+        fix = "use a folder that you can write to"
+        if isinstance(error, PermissionError):
+            fix = "change the owner or the mode of the folder, or use another one"
+        elif error.errno in (ENOSPC, EDQUOT):
+            fix = "free some space, or use a folder on another disk"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        return RunFolderError(f"the run folder {str(self.path)!r} can't be {what}: {why}", fix=fix)
 
 
 def _quoted(path: str) -> str:
@@ -189,8 +208,12 @@ def find_run(run: str | os.PathLike[str]) -> RunFolder:
 
 
 def all_runs() -> list[RunFolder]:
-    """The runs below `runs/`, by name."""
-    return [RunFolder(path.parent) for path in sorted(RUNS.glob("*/manifest.json"))]
+    """The runs below `runs/`, by name, and the folders that can't be looked into: `status` says why.
+
+    RunFolderError when `runs/` itself can't be listed.
+    """
+    folders = (RunFolder(RUNS / name) for name in sorted(RunFolder(RUNS)._names()))
+    return [folder for folder in folders if folder.may_be_run]
 
 
 def existing_run(run: str | os.PathLike[str]) -> RunFolder:

@@ -30,6 +30,7 @@ from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder
 from herogen_async.generation.run_folder.mark import Mark
 from herogen_async.generation.run_folder.own_file import open_own, own_bytes
 
+_FREE_SPACE = "free some space, or use a folder on another disk"
 _HOLDER = slice(0, 511)
 _FRONTIER = slice(512, 532)
 _MARK = slice(533, 591)
@@ -59,8 +60,12 @@ class RunLock:
         folder.require_own_files(to_write=True)
         try:
             descriptor = open_own(folder.lock, os.O_RDWR | os.O_CREAT)
+        except PermissionError as error:  # of another user, in a folder that both may write to
+            raise RunFolderError(
+                f"{str(folder.lock)!r} can't be opened: {error.strerror}", fix=ASK_THE_OWNER
+            ) from error
         except OSError as error:
-            raise DiskError(f"{str(folder.lock)!r} can't be opened: {error.strerror}") from error
+            raise DiskError(f"{str(folder.lock)!r} can't be opened: {error.strerror}", fix=_FREE_SPACE) from error
         try:
             _take(descriptor, folder)
             if not os.path.samestat(os.fstat(descriptor), folder.lock.lstat()):
@@ -70,7 +75,7 @@ class RunLock:
             return cls(descriptor, _written_page(descriptor, holder, before), before)
         except OSError as error:
             os.close(descriptor)
-            raise DiskError(f"{str(folder.lock)!r} can't be written: {error.strerror}") from error
+            raise DiskError(f"{str(folder.lock)!r} can't be written: {error.strerror}", fix=_FREE_SPACE) from error
         except BaseException:
             os.close(descriptor)
             raise

@@ -101,18 +101,29 @@ def write_manifest(folder: RunFolder, manifest: Manifest) -> None:
     publish(folder.manifest, codec.dumps_pretty(asdict(manifest)))
 
 
+def _why_not(raw: bytes, error: Exception) -> str:
+    if not raw.strip(b"\0 \t\r\n"):
+        return "it is empty"
+    return str(error) if isinstance(error, ValueError) else "it holds no schema_version"
+
+
 def read_manifest(folder: RunFolder) -> Manifest:
     """The manifest of `folder`.
 
     Raises RunFolderError when it can't be read or another version wrote it, DamageError when it is no manifest at all.
     """
     try:
-        data = codec.loads(own_bytes(folder.manifest))
+        raw = own_bytes(folder.manifest)
+        data = codec.loads(raw)
         found = data["schema_version"]
     except OSError as error:
         raise RunFolderError(f"{str(folder.manifest)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DamageError(f"{str(folder.manifest)!r} is not a manifest: {error}") from error
+        raise DamageError(
+            f"{str(folder.manifest)!r} is not a manifest: {_why_not(raw, error)}",
+            fix="put back a copy of the file; else copy what is readable to a new run: "
+            f"herogen-async recover {folder.argument}",
+        ) from error
     if found != SCHEMA_VERSION:
         raise RunFolderError(
             f"{str(folder.path)!r} was written with run format {found!r}; this version reads {SCHEMA_VERSION}",

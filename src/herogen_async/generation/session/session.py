@@ -93,8 +93,8 @@ class Session:
             self.cancel()
         elif engine.stopped is None:
             self._at_work.interrupt("stopped by the user")
-            count = engine.counters.in_flight
-            self._notifier.notice(f"Stopping: waiting for the {count:,} answers in flight. Ctrl-C again drops them.")
+            drops = {0: "", 1: " Ctrl-C again drops it."}.get(engine.counters.in_flight, " Ctrl-C again drops them.")
+            self._notifier.notice(f"Stopping: {engine.counters.awaited}.{drops}")
 
     def cancel(self) -> None:
         """Drop what is in flight."""

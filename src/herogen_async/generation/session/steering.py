@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from herogen_async.core.errors import HerogenError, InputError
+from herogen_async.core.units import counted
 from herogen_async.generation.control import SETTABLE, Command
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine, allow_open_files
@@ -82,16 +83,15 @@ class Steering:
         engine.pause(paused)
         self._record("paused", not paused, paused)
         go_on = f"herogen-async ctl {self._folder.argument} resume"
+        out = counted(engine.counters.in_flight, "answer")
         self._notifier.notice(
-            f"Paused by ctl: sending stopped, {engine.counters.in_flight:,} answers are in flight. Continue: {go_on}"
-            if paused
-            else "Resumed by ctl."
+            f"Paused by ctl: sending stopped, {out} in flight. Continue: {go_on}" if paused else "Resumed by ctl."
         )
 
     def _drain(self, engine: Engine) -> None:
         engine.interrupt("drained by ctl")
         self._record("draining", False, True)
-        self._notifier.notice(f"Draining by ctl: waiting for the {engine.counters.in_flight:,} answers in flight.")
+        self._notifier.notice(f"Draining by ctl: {engine.counters.awaited}.")
 
     def _set(self, engine: Engine, wanted: dict[str, Any]) -> None:
         """All of `wanted`, or nothing."""

@@ -22,6 +22,7 @@ from herogen_async.view.terminal.failure_lines import cell_text, straggler_lines
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.plain import (
     WAITS,
+    bind_name,
     cost_text,
     errors_text,
     is_small,
@@ -104,7 +105,8 @@ def _figures(report: RunReport) -> Iterable[Text]:
     """How fast, how many at once, how long."""
     is_silent = report.silent_s is not None and report.state == "running"
     if not is_silent:
-        yield _phrase(pace_text(report))
+        # At the end it is the whole session's, of which a part was spent from what had been saved up.
+        yield _phrase(pace_text(report) if report.state == "running" else f"{rate(report.rows_per_s)} rows/s")
         yield _phrase(f"{rate(report.tokens_per_s)} tokens/s")
     if report.state == "running":
         room = "" if report.concurrency is None else f" of {count(report.concurrency)}"
@@ -126,7 +128,7 @@ def _pacing(report: RunReport) -> Iterable[Text]:
     """What limits the run now and what did so far, and the limits."""
     if not is_small(report):
         yield _phrase(f"limited by: {limited_by(report)}", "dim")
-        shares = [f"{what} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
+        shares = [f"{bind_name(what)} {share:.0f} %" for what, share in report.binding_shares.items() if share >= 1]
         if len(shares) > 1:
             yield _phrase(f"so far: {', '.join(shares[:3])}", "dim")
     if report.cost is not None:

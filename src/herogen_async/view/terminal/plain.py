@@ -33,7 +33,7 @@ BINDS = {
     "gate": "server-requested pause",
     "concurrency": "concurrency (all slots busy)",
     "endpoint": "endpoint (more calls in flight would not help)",
-    "paused": "paused by ctl until resumed",
+    "paused": "pause by ctl (until resumed)",
     "retries": "rows waiting for a retry",
     "disk": "disk",
     "cpu": "CPU of this process",
@@ -106,7 +106,7 @@ def live_line(report: RunReport) -> str:
     if report.cost is not None:
         parts.append(cost_text(report))
     if report.binding and not is_small(report):
-        parts.append(f"limited by {report.binding}")
+        parts.append(f"limited by {bind_name(report.binding)}")
     return ", ".join(parts)
 
 
@@ -224,6 +224,11 @@ def limited_by(report: RunReport) -> str:
             else (f"concurrency (all {count(report.concurrency)} slots busy)")
         )
     return BINDS.get(report.binding or "", report.binding or "not yet known")
+
+
+def bind_name(what: str) -> str:
+    """What limits a run, in two or three words: `request limit`."""
+    return BINDS.get(what, what).partition(" (")[0]
 
 
 def limits_text(report: RunReport) -> str:

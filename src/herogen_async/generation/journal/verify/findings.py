@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from herogen_async.core.units import counted
+
 MOST_LISTED = 50  # of a kind: a file that is all wrong does not fill the memory, nor the screen
 
 
@@ -96,13 +98,13 @@ class Verdict:
         state = f"{self.damage:,} places are damaged" if self.damage > 1 else "one place is damaged"
         return [
             *lines,
-            f"{self.run}: {state if self.damage else 'sound'}. {self.rows:,} rows in {self.files} files "
-            f"({self.bytes / 1e6:,.1f} MB), {self.answered:,} tasks answered, {self.given_up:,} failed; read at "
-            f"{self.rows_per_s:,.0f} rows/s.",
+            f"{self.run}: {state if self.damage else 'sound'}. {counted(self.rows, 'row')} in "
+            f"{counted(self.files, 'file')} ({self.bytes / 1e6:,.1f} MB), {counted(self.answered, 'task')} answered, "
+            f"{self.given_up:,} failed; read at {self.rows_per_s:,.0f} rows/s.",
         ]
 
 
 def _place(file: Path, line: int | None, byte: int | None) -> str:
     if line is None:
         return f"{file}: "
-    return f"{file}: line {line} (byte {byte}): "
+    return f"{file}: line {line}: " if byte is None else f"{file}: line {line} (byte {byte}): "

@@ -158,6 +158,8 @@ class _Inspection:
                         fault = _misplaced(line.record, fold.lineage, era)
                     if fault is not None:
                         self._findings.damaged("row", f"its checksum matches, but {fault}", path, number, line.offset)
+        except RunFolderError:  # another user's, or no file of a run's: nobody knows what is in it
+            raise
         except HerogenError as error:
             self._findings.damaged("unreadable", error.message, path, number + 1)
         self._saved(path, number, "rows")
@@ -232,7 +234,7 @@ class _Inspection:
                 wide.append(path)
         if self._folder.path.stat().st_mode & 0o077:
             folder = self._folder.path
-            self._findings.told("permissions", f"other users may enter it: chmod go= {self._folder.argument}", folder)
+            self._findings.told("permissions", f"other users may enter it: chmod go= {self._folder.typed_path}", folder)
         elif wide:
             wide = []  # nobody gets there
         for path in wide:
