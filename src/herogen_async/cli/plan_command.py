@@ -123,7 +123,9 @@ def plan_lines(found: Forecast) -> Iterator[str]:
 def _target(found: Forecast) -> str:
     if found.base_url:
         return f"{found.model or 'the one model it serves'}, at {found.base_url}"
-    return f"{found.model}, on this machine" if found.model else "not yet chosen"
+    if found.needs_server:
+        return f"{found.model}, its server not yet chosen" if found.model else "not yet chosen"
+    return f"{found.model}, on this machine"
 
 
 def _share(found: Forecast, estimated: Estimate) -> str:
@@ -197,7 +199,7 @@ def _run_command(found: Forecast, spec: str | None) -> list[str]:
         words.append("SPEC")  # a run doesn't know the file that its spec came from
     if found.folder is not None:
         words += ["--run", found.folder.argument]
-    if not found.model and found.base_url is None:
+    if found.needs_server:
         words += ["--base-url", "URL"]
     return [*words, *as_words(SERVER_OPTIONS, asdict(found.choice))]
 

@@ -60,7 +60,8 @@ class RunRequest:
     """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
-    was made with. `is_unnamed`: nobody said who is to answer a spec of one's own.
+    was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at
+    which server `model` is.
     """
 
     spec: Spec
@@ -182,6 +183,11 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
 
 def require_target(request: RunRequest) -> None:
     """InputError where nobody said who is to answer: a small model is no surprise that anybody wants."""
+    if request.is_unnamed and request.model is not None:
+        raise InputError(
+            f"no server given for the model {request.model!r}",
+            fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
+        )
     if request.is_unnamed:
         raise InputError(
             "no server and no model given for this spec",
@@ -201,10 +207,7 @@ def _embedded_request(
     """`request` for the embedded model: no server, time enough, and for the built-in spec the profile."""
     model, settings = request.model, request.settings
     if model is not None and not is_embedded(model):
-        raise InputError(
-            f"no server given for the model {model!r}",
-            fix="give --base-url (and OPENAI_API_KEY), or --model embedded for the embedded model",
-        )
+        return replace(request, is_unnamed=True)  # it can be planned all the same
     if timeout_s is None:
         settings = replace(settings, timeout_s=EMBEDDED_TIMEOUT_S, min_timeout_s=EMBEDDED_TIMEOUT_S)
     own_file = os.environ.get("HEROGEN_MODEL") if model is None else model

@@ -69,6 +69,20 @@ def test_plan_looks_at_a_spec_before_a_server_is_chosen(tmp_path: Path) -> None:
     assert f"Next: herogen-async run {path} --base-url URL" in told.stderr
 
 
+def test_plan_looks_at_a_named_model_before_its_server_is_chosen(tmp_path: Path) -> None:
+    """Prompts can be seen without a key and an address; `run` wants them, and says so."""
+    path = write_spec(tmp_path, small_spec().replace(model="some-model"))
+    told = herogen("plan", path, "--show", "1", cwd=tmp_path)
+    assert 0 == told.returncode
+    assert "Model: some-model, its server not yet chosen." in told.stdout
+    assert '"model":"some-model"' in told.stdout
+    assert f"Next: herogen-async run {path} --base-url URL" in told.stderr
+    end = herogen("run", path, cwd=tmp_path)
+    assert 2 == end.returncode
+    assert "error: no server given for the model 'some-model'" in end.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def _refuse(asked: Asked) -> Reply:
     return error(401, "invalid_api_key")
 

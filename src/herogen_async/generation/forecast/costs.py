@@ -30,7 +30,8 @@ def check_budget(request: RunRequest) -> None:
     settings = request.settings
     if settings.budget_usd is None:
         return
-    if settings.price is None and (request.server is None or is_loopback(request.server.base_url)):
+    is_local = not request.is_unnamed if request.server is None else is_loopback(request.server.base_url)
+    if settings.price is None and is_local:
         raise InputError("a budget needs a price, and a model on this machine has none", fix=BY_HAND)
     if most_answer_tokens(request.spec.sampling) is None:
         raise InputError(
@@ -45,9 +46,8 @@ def price_for(ready: Ready, plan: Plan, at: datetime) -> Price | None:
     base_url = None if request.server is None else request.server.base_url
     price = price_in(plan, ready.model, base_url, request.settings.price, at)
     if price is None and request.settings.budget_usd is not None:
-        raise InputError(
-            f"a budget needs a price, and the price of {ready.model!r} at {base_url} is unknown", fix=BY_HAND
-        )
+        at_server = "" if base_url is None else f" at {base_url}"
+        raise InputError(f"a budget needs a price, and the price of {ready.model!r}{at_server} is unknown", fix=BY_HAND)
     return price
 
 

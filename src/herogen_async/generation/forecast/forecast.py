@@ -35,6 +35,7 @@ class Forecast:
 
     `new` and `stale` are the tasks within the settings' limit that have no answer, or one of another generation alone.
     `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
+    `needs_server`: nobody has said yet who is to answer.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Forecast:
     keeps_stale: bool = False
     choice: ServerChoice = field(default_factory=ServerChoice)
     endpoint: str = "completions"
+    needs_server: bool = False
 
     def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
         """USD that it would cost as answers were so far, and at most; None where that is not known."""

@@ -78,7 +78,7 @@ def forecast_of(
         request = _fresh_request(spec, choice, settings)
         embedded = EMBEDDED if request.server is None and not request.is_unnamed else ""
         ready = Ready(request, request.model or embedded)
-        return replace(estimated(priced(ready, at), {}), choice=choice)
+        return replace(estimated(priced(ready, at), {}), choice=choice, needs_server=request.is_unnamed)
     folder = existing_run(run)
     held = read_manifest(folder)
     ready = _ready_to_go_on(spec, held, folder, choice=choice, settings=settings)
