@@ -51,6 +51,24 @@ def test_a_missing_run_lists_the_existing_ones(here: Path) -> None:
     assert "runs here: one, two" == caught.value.fix
 
 
+def test_the_existing_runs_are_listed_as_a_shell_takes_them(here: Path) -> None:
+    """A name of several lines stays on one, and a run elsewhere is told with its folder."""
+    for name in ("b\nc", "a b"):
+        (here / "elsewhere" / name).mkdir(parents=True)
+        (here / "elsewhere" / name / "manifest.json").write_text("{}")
+    with pytest.raises(RunFolderError) as caught:
+        existing_run("elsewhere/none")
+    assert r"runs here: 'elsewhere/a b', $'elsewhere/b\x0ac'" == caught.value.fix
+
+
+def test_a_file_in_the_place_of_a_run_is_called_one(here: Path) -> None:
+    """A spec given as --run, say."""
+    (here / "spec.yaml").touch()
+    with pytest.raises(RunFolderError) as caught:
+        RunFolder(Path("spec.yaml")).create()
+    assert "use another name: a file has this one" == caught.value.fix
+
+
 def test_without_any_run_the_error_says_how_to_start_one(here: Path) -> None:
     """Where no run exists, the fix names the run command, and nothing is created."""
     with pytest.raises(RunFolderError) as caught:

@@ -166,6 +166,8 @@ class RunFolder:
         fix = "use a folder that you can write to"
         if isinstance(error, PermissionError):
             fix = "change the owner or the mode of the folder, or use another one"
+        elif isinstance(error, FileExistsError):
+            fix = "use another name: a file has this one"
         elif error.errno in (ENOSPC, EDQUOT):
             fix = "free some space, or use a folder on another disk"
         why = os.strerror(error.errno) if error.errno else str(error)
@@ -220,7 +222,7 @@ def existing_run(run: str | os.PathLike[str]) -> RunFolder:
     """Like `find_run`, and RunFolderError when there is no run in it, or one whose files are not its own."""
     folder = find_run(run)
     if not folder.is_run:
-        known = sorted(path.parent.name for path in folder.path.parent.glob("*/manifest.json"))
+        known = [RunFolder(path.parent).argument for path in sorted(folder.path.parent.glob("*/manifest.json"))]
         raise RunFolderError(
             f"no run in {str(folder.path)!r}",
             fix=f"runs here: {', '.join(known[:20])}" if known else "start one with: herogen-async run",
