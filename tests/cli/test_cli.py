@@ -283,7 +283,7 @@ def test_a_run_folder_that_can_t_be_made_is_a_sentence(tmp_path: Path) -> None:
     options = ("--run", tmp_path / "file" / "r", "--base-url", "http://127.0.0.1:1/v1", "--model", "m")
     result = herogen("run", write_spec(tmp_path, small_spec()), *options, cwd=tmp_path)
     assert 2 == result.returncode
-    assert_sentence(result.stderr, "can't be created", "--run")
+    assert_sentence(result.stderr, "can't be created", "a folder that you can write to")
 
 
 def test_an_unknown_run_name_lists_the_existing_runs(tmp_path: Path) -> None:

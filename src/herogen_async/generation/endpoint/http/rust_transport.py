@@ -82,6 +82,8 @@ class RustTransport:
                     said = await _read(response)
         except PyreqwestError as error:
             raise await self._translated(error, timeout_s) from None
+        if self._is_mistaken is None:
+            self._is_mistaken = False  # an answer: nobody has to look
         encoding = header("content-encoding")
         if encoding is not None:
             said = decoded_body(said, encoding, status=response.status, most=BODY_LIMIT)
@@ -134,7 +136,9 @@ class RustTransport:
             if self._is_mistaken is None and not is_proxied(self._url):
                 has_tls = await speaks_tls(self._url)
                 is_https = self._url.startswith("https:")
-                self._is_mistaken = (not has_tls and await speaks_plain_http(self._url)) if is_https else has_tls
+                found = (not has_tls and await speaks_plain_http(self._url)) if is_https else has_tls
+                if self._is_mistaken is None:  # else one was answered meanwhile
+                    self._is_mistaken = found
         return bool(self._is_mistaken)
 
 

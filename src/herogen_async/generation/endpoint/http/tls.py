@@ -22,7 +22,7 @@ OWN_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 FURTHER_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PEM = b"-----BEGIN CERTIFICATE-----"
 _PEM_ENDINGS = (".pem", ".crt", ".cer", ".0")  # the last is what `openssl rehash` makes
-_PROBE_S = 3.0  # a server that has just been reached answers at once
+_PROBE_S = 1.0  # a server that has just been reached answers at once, and a plain one may say nothing at all
 
 
 def further_authorities(environment: Mapping[str, str] = os.environ) -> bytes | None:
