@@ -20,7 +20,6 @@ from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
-from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_body import RequestBody
@@ -154,4 +153,7 @@ def choose_transport(
     """
     if call.url.startswith("http:") and not is_proxied(call.url):
         return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
+    # A run at a server of one's own starts without it: its library takes a while to load.
+    from herogen_async.generation.endpoint.http.rust_transport import RustTransport  # noqa: PLC0415
+
     return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
