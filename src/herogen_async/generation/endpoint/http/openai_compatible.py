@@ -102,7 +102,7 @@ class OpenAICompatible:
 
     async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
-        body = codec.dumps(self._body.of(request))
+        body = self._body.as_sent(request)
         return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
 
     def read(self, answer: HttpResponse) -> Completion:
