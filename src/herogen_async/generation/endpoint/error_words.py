@@ -39,42 +39,36 @@ _SAMPLING = frozenset(
         *_LENGTHS,
     }
 )
-_UNKNOWN = re.compile(
+# Patterns are texts, which `re` compiles when a first error comes: most runs never meet one.
+_UNKNOWN = (
     r"extra_forbidden|unsupported_(value|parameter)|(unknown|unrecognized)_(parameter|argument)|UnsupportedParamsError"
 )
 _NAME = r"(?<![\w.])[`'\"\[{(]{0,4}([A-Za-z_][\w.\[\]]{0,63})"
-_NOT_KNOWN = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # OpenAI: Unrecognized request argument supplied: x. Google: Unknown name "x". Bedrock: extraneous key [x].
-        r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extraneous|invalid)(?: request| keyword| inference)?"
-        r" (?:argument|parameter|param|field|property|key|name|option)(?:s|\(s\))?(?: supplied| received)?"
-        rf"[\s:]{{0,4}}{_NAME}",
-        # Groq: property 'x' is unsupported. Anthropic: `x` is deprecated for this model.
-        rf"{_NAME}[`'\"]?(?: parameter| argument| field)? (?:is|are) (?:(?:currently |also )?not (?:supported|permitted"
-        r"|allowed|accepted|recogni[sz]ed)|unsupported|deprecated|unknown)",
-        # LiteLLM: does not support parameters: {'x': 0}. xAI: does not support parameter presencePenalty.
-        r"\b(?:(?:does|do) not|doesn't|don't|cannot) (?:support|accept|allow)(?: the)?(?: parameters?| arguments?)?"
-        rf"[\s:]{{0,4}}{_NAME}",
-        rf"{_NAME}[`'\"]? (?:does not|doesn't) support\b",  # OpenAI: 'x' does not support 0.7 with this model
-        rf"\bnot supported[^:\n]{{0,40}}: {_NAME}",  # xAI: Argument not supported on this model: x
-        # pydantic, written out: 1 validation error for CompletionRequest, and in the next line x
-        rf"\bvalidation errors? for \w{{1,64}}\s{{1,4}}(?:body\.)?{_NAME}",
-    )
+_NOT_KNOWN = (
+    # OpenAI: Unrecognized request argument supplied: x. Google: Unknown name "x". Bedrock: extraneous key [x].
+    r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extraneous|invalid)(?: request| keyword| inference)?"
+    r" (?:argument|parameter|param|field|property|key|name|option)(?:s|\(s\))?(?: supplied| received)?"
+    rf"[\s:]{{0,4}}{_NAME}",
+    # Groq: property 'x' is unsupported. Anthropic: `x` is deprecated for this model.
+    rf"{_NAME}[`'\"]?(?: parameter| argument| field)? (?:is|are) (?:(?:currently |also )?not (?:supported|permitted"
+    r"|allowed|accepted|recogni[sz]ed)|unsupported|deprecated|unknown)",
+    # LiteLLM: does not support parameters: {'x': 0}. xAI: does not support parameter presencePenalty.
+    r"\b(?:(?:does|do) not|doesn't|don't|cannot) (?:support|accept|allow)(?: the)?(?: parameters?| arguments?)?"
+    rf"[\s:]{{0,4}}{_NAME}",
+    rf"{_NAME}[`'\"]? (?:does not|doesn't) support\b",  # OpenAI: 'x' does not support 0.7 with this model
+    rf"\bnot supported[^:\n]{{0,40}}: {_NAME}",  # xAI: Argument not supported on this model: x
+    # pydantic, written out: 1 validation error for CompletionRequest, and in the next line x
+    rf"\bvalidation errors? for \w{{1,64}}\s{{1,4}}(?:body\.)?{_NAME}",
 )
-_BAD_VALUE = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"\binvalid (?:value )?(?:for |at |of )?{_NAME}",
-        rf"{_NAME}[`'\"]? (?:must|should|has to|needs to) be\b",
-    )
+_BAD_VALUE = (
+    rf"\binvalid (?:value )?(?:for |at |of )?{_NAME}",
+    rf"{_NAME}[`'\"]? (?:must|should|has to|needs to) be\b",
 )
-_WRITTEN_OUT = re.compile(r"""['"]loc['"]: ?[\[(] ?['"](\w+)['"], ?['"]?(\w+)['"]?(?:, ?(\d+), ?['"](\w+)['"])?""")
+_WRITTEN_OUT = r"""['"]loc['"]: ?[\[(] ?['"](\w+)['"], ?['"]?(\w+)['"]?(?:, ?(\d+), ?['"](\w+)['"])?"""
 # Chat templates without a system role say so, each in its own words.
-_NO_SYSTEM = re.compile(
+_NO_SYSTEM = (
     r"\b(system|developer) (role|message|prompt|instruction)s? (is |are )?not (supported|allowed|enabled|permitted)"
-    r"|\bnot support (the )?[`'\"]?(system|developer)\b|roles must alternate|only user and assistant roles",
-    re.IGNORECASE,
+    r"|\bnot support (the )?[`'\"]?(system|developer)\b|roles must alternate|only user and assistant roles"
 )
 
 
@@ -131,7 +125,7 @@ def error_words_in(body: bytes) -> ErrorWords:
         code=_string(code),
         kind=kind,
         number=_number(code),
-        is_for_all=found.is_for_all or any(_UNKNOWN.fullmatch(word) for word in words),
+        is_for_all=found.is_for_all or any(re.fullmatch(_UNKNOWN, word) for word in words),
     )
 
 
@@ -181,18 +175,18 @@ def _place(loc: list[Any], kind: str) -> tuple[str | None, bool]:
 def _read(message: str) -> ErrorWords:
     """What a sentence says, of the parameters that this program sends."""
     beginning = message[:_SENTENCE]
-    if found := _WRITTEN_OUT.search(beginning):
+    if found := re.search(_WRITTEN_OUT, beginning):
         kind = re.search(r"""['"]type['"]: ?['"]([\w.]+)""", beginning)
         param, is_for_all = _place([part for part in found.groups() if part], kind[1] if kind else "")
         return ErrorWords(message, param=param, is_for_all=is_for_all, from_sentence=True)
-    if _NO_SYSTEM.search(beginning):
+    if re.search(_NO_SYSTEM, beginning, re.IGNORECASE):
         return ErrorWords(message, param=SYSTEM, is_for_all=True, from_sentence=True)
     for pattern in (*_NOT_KNOWN, *_BAD_VALUE):
-        for match in pattern.finditer(beginning):
+        for match in re.finditer(pattern, beginning, re.IGNORECASE):
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", match[1].strip(".[]")).lower().rpartition(".")[2]
             # A long prompt can make `max_tokens` too large.
             is_ours = name in _SAMPLING and not (pattern in _BAD_VALUE and name in _LENGTHS)
-            if is_ours or (pattern is _NOT_KNOWN[0] and "_" in name):
+            if is_ours or (pattern == _NOT_KNOWN[0] and "_" in name):
                 return ErrorWords(message, param=name, is_for_all=True, from_sentence=True)
     return ErrorWords(message)
 
