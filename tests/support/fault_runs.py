@@ -39,25 +39,13 @@ ALWAYS = "a 22-year-old man"  # the row that meets the trouble each time
 ONCE = tuple(f"a {age}-year-old woman" for age in (22, 23, 24))  # those that meet it the first time
 
 
-class _HastySelector(selectors.BaseSelector):
+class _HastySelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
-        self._real = selectors.DefaultSelector()
+        super().__init__()
         self._speed = speed
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return self._real.select(timeout and timeout / self._speed)
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def get_map(self) -> Any:
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
+        return super().select(timeout and timeout / self._speed)
 
 
 class HastyLoop(asyncio.SelectorEventLoop):

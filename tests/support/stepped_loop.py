@@ -125,16 +125,16 @@ def _holds(future: asyncio.Future[Any], result: Any) -> Callable[[], None]:
     return lambda: None if future.done() else future.set_result(result)
 
 
-class _SteppingSelector(selectors.BaseSelector):
+class _SteppingSelector(selectors.DefaultSelector):
     """Told to wait, it lets the thread go on whose time comes first, or moves the time on to the loop's next timer."""
 
     def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
+        super().__init__()
         self.time_s = 0.0
         self.workers: list[_Worker] = []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(0)
+        ready = super().select(0)
         if ready or timeout == 0:
             return ready
         until = inf if timeout is None else self.time_s + max(timeout, 0.0)
@@ -147,15 +147,3 @@ class _SteppingSelector(selectors.BaseSelector):
         else:
             self.time_s = until
         return []
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def get_map(self) -> Any:
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
