@@ -221,6 +221,10 @@ class BadAnswer(RetryableError):
     kind = "bad_answer"
 
 
+# The codes of a server's own filter, which looked at the prompt before it refused.
+FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+
+
 class RowRefused(EndpointError):
     """This row's own content is refused (400, 413, 422, content filters, a model's refusal): it fails.
 

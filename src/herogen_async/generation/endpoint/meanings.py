@@ -10,6 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import (
+    FILTER_CODES,
     BadAnswer,
     EndpointError,
     EndpointRefused,
@@ -21,7 +22,6 @@ from herogen_async.core.errors import (
 from herogen_async.generation.endpoint.error_words import ADDRESS, KEY, SYSTEM, ErrorWords
 from herogen_async.generation.endpoint.web_page import WANTS_TLS, PageKind, WebPage
 
-FILTERS = "content_filter|content_policy_violation|ResponsibleAIPolicyViolation"
 _REFUSALS = frozenset(range(400, 500)) - {408, 409, 425, 429, 499}  # of the request itself
 _CLIENT = range(400, 500)
 _PROXY = "the proxy wants a login: put it into HTTPS_PROXY (http://NAME:PASSWORD@HOST:PORT), or set NO_PROXY"
@@ -98,7 +98,7 @@ _MEANINGS = (
     # OpenRouter's moderation answers 403, and says why in words alone.
     Meaning(
         RowRefused,
-        codes=FILTERS,
+        codes="|".join(FILTER_CODES),
         words=({403}, r"flagged|moderation|content (policy|filter)"),
     ),
     # The prompt itself, in everybody's words: the next one may do.

@@ -10,6 +10,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import (
+    FILTER_CODES,
     BadAnswer,
     EndpointError,
     EndpointRefused,
@@ -24,7 +25,7 @@ from herogen_async.generation.endpoint.error_words import ErrorWords, body_text,
 from herogen_async.generation.endpoint.event_stream import whole_answer
 from herogen_async.generation.endpoint.finish_reasons import is_cut, is_failure, is_filtered
 from herogen_async.generation.endpoint.http.rate_headers import HeaderLookup, duration_s, seconds_until
-from herogen_async.generation.endpoint.meanings import FILTERS, meaning_of, meaning_of_page
+from herogen_async.generation.endpoint.meanings import meaning_of, meaning_of_page
 from herogen_async.generation.endpoint.message import Said, plain_text, said_in
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.usage import usage_from
@@ -171,7 +172,7 @@ def _require_success(choice: dict[str, Any], finish_reason: str | None, header: 
     error = dict(said) if isinstance(said, dict) else {"message": said} if isinstance(said, str) else {}
     error.setdefault("message", f"the answer failed: finish_reason {choice.get('finish_reason')!r}")
     meant = error_from(200, header, codec.dumps({"error": error}), redact=redact)
-    by_filter = error.get("code") == 403 or re.fullmatch(FILTERS, meant.code or "")
+    by_filter = error.get("code") == 403 or meant.code in FILTER_CODES
     if by_filter if isinstance(meant, RowRefused) else not isinstance(meant, BadAnswer):
         raise meant
     failed = error_from(200, header, codec.dumps({"error": {**error, "code": 502}}), redact=redact)

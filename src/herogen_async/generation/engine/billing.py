@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from herogen_async.core.errors import ConnectionFailed, EndpointError, EndpointRefused, RateLimited, RowRefused
+from herogen_async.core.errors import (
+    FILTER_CODES,
+    ConnectionFailed,
+    EndpointError,
+    EndpointRefused,
+    RateLimited,
+    RowRefused,
+)
 from herogen_async.generation.limits import Charge, Used
-
-# Looked at, and so paid for at some: Azure bills the prompt of a 400 that its filter answers.
-_FILTERS = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 
 
 def outcome_of(error: EndpointError) -> Charge:
@@ -21,8 +25,9 @@ def outcome_of(error: EndpointError) -> Charge:
     """
     if isinstance(error, RateLimited) or (isinstance(error, ConnectionFailed) and not error.sent):
         return Charge.NOT_CHARGED
+    # What a filter answers was looked at, and so paid for at some: Azure bills the prompt of such a 400.
     is_refused = isinstance(error, EndpointRefused | RowRefused) and 300 <= (error.status or 0) < 500
-    return Charge.REFUSED if is_refused and error.code not in _FILTERS else Charge.ASSUMED_CHARGED
+    return Charge.REFUSED if is_refused and error.code not in FILTER_CODES else Charge.ASSUMED_CHARGED
 
 
 def used_of(usage: Mapping[str, Any]) -> Used | None:
