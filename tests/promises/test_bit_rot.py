@@ -5,10 +5,7 @@ The long run of the same is `python benchmarks/crashes.py --kind rot`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from random import SystemRandom
 
 import pytest
 
@@ -18,26 +15,19 @@ from herogen_async.generation.journal.repair import tail_repair
 from herogen_async.generation.journal.repair.tail_repair import TornTail
 from support.bit_rot import RottenScenario
 from support.crash_harness import Violation
+from support.planted_bugs import Bug, Seeds
 
 RANDOM_S = 1.0
 SCENARIOS = 200
 
 
-def run_seed(seed: int) -> int:
-    try:
-        return RottenScenario(seed).run()
-    except BaseException as error:
-        error.add_note(f"to see it again: python benchmarks/crashes.py --kind rot --seed {seed}")
-        raise
+SEEDS = Seeds(RottenScenario, "rot", (Violation, KeyError))  # KeyError: what was said to be kept is not there
 
 
 @pytest.mark.slow
 def test_p6_rot_in_synced_data_is_named_and_costs_no_other_line() -> None:
     """A bit, some bytes or a page change after crashes: readers and the next start name it, and keep the rest."""
-    seed, end = SystemRandom().randrange(1 << 48), time.process_time() + RANDOM_S
-    while time.process_time() < end:
-        run_seed(seed)
-        seed += 1
+    SEEDS.run_for(RANDOM_S)
 
 
 def a_reader_passes_over_damage(patch: pytest.MonkeyPatch) -> None:
@@ -64,7 +54,7 @@ def no_checksum(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(codec, "is_sealed", lambda line: line[:1] == b"{" and line.rstrip(b"\n")[-1:] == b"}")
 
 
-BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
+BUGS: list[Bug] = [
     a_reader_passes_over_damage,
     a_reader_takes_it_for_the_end,
     a_start_cuts_what_the_mark_vouches_for,
@@ -74,20 +64,7 @@ BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_each_planted_bug_about_rot_is_found(
-    bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_planted_bug_about_rot_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each planted bug is found, and without it the same rot is named."""
-    with monkeypatch.context() as patch:
-        bug(patch)
-        found = next((seed for seed in range(SCENARIOS) if violates(seed)), None)
-    assert found is not None, f"{bug.__name__} was not found in {SCENARIOS} scenarios"
-    run_seed(found)
-
-
-def violates(seed: int) -> bool:
-    try:
-        RottenScenario(seed).run()
-    except (Violation, KeyError):  # KeyError: what was said to be kept is not there
-        return True
-    return False
+    found = SEEDS.that_finds(bug, monkeypatch, among=SCENARIOS)
+    SEEDS.run(found)

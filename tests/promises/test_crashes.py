@@ -5,11 +5,8 @@ The long run of the same is `python benchmarks/crashes.py`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from random import SystemRandom
 
 import pytest
 
@@ -20,30 +17,21 @@ from herogen_async.generation.journal.write.store import Store
 from herogen_async.generation.run_folder.disk import write_all
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.generation.run_folder.mark import Mark
-from support.crash_harness import Scenario, Violation
+from support.crash_harness import Scenario
+from support.planted_bugs import Bug, Seeds
 from support.simulated_disk import SimulatedDisk
 
 RANDOM_S = 2.0
 SCENARIOS = 1000  # within which each planted bug is found; the rarest shows in one of 120
 
 
-def run_seed(seed: int) -> int:
-    try:
-        return Scenario(seed).run()
-    except BaseException as error:
-        error.add_note(f"to see it again: python benchmarks/crashes.py --kind store --seed {seed}")
-        raise
+SEEDS = Seeds(Scenario, "store")
 
 
 @pytest.mark.slow
 def test_p1_p2_p3_random_crashes_lose_nothing_promised() -> None:
     """More than a thousand random simulated crashes break none of the durability promises."""
-    seed, crashes = SystemRandom().randrange(1 << 48), 0
-    end = time.process_time() + RANDOM_S
-    while time.process_time() < end:
-        crashes += run_seed(seed)
-        seed += 1
-    assert crashes > 1000
+    assert SEEDS.run_for(RANDOM_S) > 1000
 
 
 def test_the_same_seed_gives_the_same_crash() -> None:
@@ -57,7 +45,7 @@ def test_the_same_seed_gives_the_same_crash() -> None:
 def test_a_repair_in_small_pieces_loses_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repair that reads 50 bytes at a time keeps the same promises over a hundred seeds."""
     monkeypatch.setattr(tail_repair, "_PIECE", 50)
-    assert sum(map(run_seed, range(100))) > 400
+    assert sum(map(SEEDS.run, range(100))) > 400
 
 
 def test_a_synced_last_line_without_its_end_is_kept_aside(tmp_path: Path) -> None:
@@ -137,7 +125,7 @@ def recovery_through_the_cache(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "mark", told)  # and a refused sync is forgotten, which would do instead
 
 
-BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
+BUGS: list[Bug] = [
     no_fsync,
     no_tail_repair,
     no_roll_back_after_an_error,
@@ -150,21 +138,8 @@ BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_each_planted_bug_is_found_and_crashes_alone_do_no_harm(
-    bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_planted_bug_is_found_and_crashes_alone_do_no_harm(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each planted bug is found, and without it the same crashes do no harm."""
-    with monkeypatch.context() as patch:
-        bug(patch)
-        found = next((seed for seed in range(SCENARIOS) if violates(seed)), None)
-    assert found is not None, f"{bug.__name__} was not found in {SCENARIOS} scenarios"
+    found = SEEDS.that_finds(bug, monkeypatch, among=SCENARIOS)
     for seed in range(found + 1):
-        run_seed(seed)
-
-
-def violates(seed: int) -> bool:
-    try:
-        Scenario(seed).run()
-    except Violation:
-        return True
-    return False
+        SEEDS.run(seed)

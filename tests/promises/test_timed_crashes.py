@@ -5,10 +5,6 @@ The long run of the same is `python benchmarks/crashes.py --kind writer`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from random import SystemRandom
-
 import pytest
 
 from herogen_async.generation.journal.write import syncs, writer
@@ -16,30 +12,20 @@ from herogen_async.generation.journal.write.protocol import Written
 from herogen_async.generation.journal.write.store import Acknowledged, LineCount, Store
 from herogen_async.generation.journal.write.syncs import Syncs
 from herogen_async.generation.journal.write.writer import JournalWriter
-from support.crash_harness import Violation
+from support.planted_bugs import Bug, Seeds
 from support.timed_crashes import TimedScenario
 
 RANDOM_S = 2.0
 SCENARIOS = 1000  # within which each planted bug is found; the rarest shows in one of 80
 
 
-def run_seed(seed: int) -> int:
-    try:
-        return TimedScenario(seed).run()
-    except BaseException as error:
-        error.add_note(f"to see it again: python benchmarks/crashes.py --kind writer --seed {seed}")
-        raise
+SEEDS = Seeds(TimedScenario, "writer")
 
 
 @pytest.mark.slow
 def test_p2_p4_p9_p10_a_writer_keeps_them_to_the_millisecond() -> None:
     """Random crashes while rows come and the disk is fast, slow or stuck break none of what is promised."""
-    seed, crashes = SystemRandom().randrange(1 << 48), 0
-    end = time.process_time() + RANDOM_S
-    while time.process_time() < end:
-        crashes += run_seed(seed)
-        seed += 1
-    assert crashes > 50
+    assert SEEDS.run_for(RANDOM_S) > 50
 
 
 def test_the_same_seed_gives_the_same_times() -> None:
@@ -133,7 +119,7 @@ def a_session_ends_without_its_last_sync(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Syncs, "drain", nothing)
 
 
-BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
+BUGS: list[Bug] = [
     tells_on_though_the_sync_is_late,
     what_comes_while_a_sync_runs_waits_anew,
     no_sync_begins_by_time,
@@ -149,20 +135,7 @@ BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_each_planted_bug_of_the_writer_is_found(
-    bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_planted_bug_of_the_writer_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each planted bug is found, and without it the same times and crashes do no harm."""
-    with monkeypatch.context() as patch:
-        bug(patch)
-        found = next((seed for seed in range(SCENARIOS) if violates(seed)), None)
-    assert found is not None, f"{bug.__name__} was not found in {SCENARIOS} scenarios"
-    run_seed(found)
-
-
-def violates(seed: int) -> bool:
-    try:
-        TimedScenario(seed).run()
-    except Violation:
-        return True
-    return False
+    found = SEEDS.that_finds(bug, monkeypatch, among=SCENARIOS)
+    SEEDS.run(found)
