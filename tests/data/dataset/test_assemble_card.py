@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from herogen_async.data.dataset import assemble
+from herogen_async.data.dataset.assemble.card import size_class
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.spec import Spec
@@ -53,6 +54,20 @@ def test_the_front_matter_names_the_files_of_each_split_and_no_other(tmp_path: P
         {"split": "validation", "path": "prepared_data_prepared_valid.jsonl"},
     ] == config["data_files"]
     assert (["n<1K"], "small") == (matter["size_categories"], matter["pretty_name"])
+
+
+HUB_SIZES = (
+    *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"),
+    *("100M<n<1B", "1B<n<10B", "10B<n<100B", "100B<n<1T", "n>1T"),
+)
+
+
+def test_the_size_class_is_one_of_the_hub_s_on_both_sides_of_each_bound() -> None:
+    """One row below a bound belongs to the class below it, the bound itself to the one above."""
+    bounds = [10**digits for digits in range(3, 13)]
+    assert "n<1K" == size_class(0)
+    assert list(HUB_SIZES[:-1]) == [size_class(bound - 1) for bound in bounds]
+    assert list(HUB_SIZES[1:]) == [size_class(bound) for bound in bounds]
 
 
 def test_the_card_states_request_counts_gaps_and_prompt_format(tmp_path: Path) -> None:

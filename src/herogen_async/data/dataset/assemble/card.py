@@ -20,7 +20,20 @@ from herogen_async.data.dataset.split import VALID
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.spec import Spec
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+# The Hub's own classes, each with the number of rows that no longer belongs to it; any other word is ignored there.
+_SIZES = {
+    "n<1K": 10**3,
+    "1K<n<10K": 10**4,
+    "10K<n<100K": 10**5,
+    "100K<n<1M": 10**6,
+    "1M<n<10M": 10**7,
+    "10M<n<100M": 10**8,
+    "100M<n<1B": 10**9,
+    "1B<n<10B": 10**10,
+    "10B<n<100B": 10**11,
+    "100B<n<1T": 10**12,
+}
+_LARGEST = "n>1T"
 _VALUES_SHOWN = 12
 _CSV_IN_DUCKDB = (
     "header=true, delim=',', quote='\"', escape='\"', all_varchar=true, force_not_null=['prompt', 'completion']"
@@ -54,11 +67,15 @@ def card(
     return "\n".join((*parts, "")).encode()
 
 
+def size_class(rows: int) -> str:
+    """The Hugging Face Hub's size class of a data set of so many rows; a bound belongs to the class above it."""
+    return next((name for name, end in _SIZES.items() if rows < end), _LARGEST)
+
+
 def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
-    written = assembled.written
     yield "---"
     yield f"pretty_name: {codec.dumps(spec.name).decode()}"
-    yield f"size_categories: [{next((words for most, words in _SIZES if written < most), 'n>1M')}]"
+    yield f"size_categories: [{size_class(assembled.written)}]"
     yield "task_categories: [text-generation]"
     yield "tags: [synthetic, herogen-async]"
     yield "configs:"
