@@ -70,6 +70,22 @@ def test_show_of_a_cell_finds_its_rows_however_far_back(run: WrittenRun) -> None
         assert said in error.message
 
 
+def test_show_of_an_index_prints_that_row_and_no_other(run: WrittenRun) -> None:
+    """In the order in which they are named; a row without an answer is an error, and so is a second way to choose."""
+    assert [7, 2] == shown("--index", "7", "--index", "2")
+    lines = herogen("show", "r", "--index", "2").stdout.splitlines()
+    assert lines[0].startswith("Row 2 (age 20, gender woman): finish reason stop")
+    assert "  Answer number 2." in lines
+    for more, said in (
+        (("--index", "11"), "row 11 has no answer"),
+        (("--index", "2", "--cell", "age=20"), "--index can't be combined with --cell"),
+        (("--index", "0", "--failed"), "--index can't be combined with --failed"),
+    ):
+        error = herogen("show", "r", *more).exception
+        assert isinstance(error, InputError)
+        assert said in error.message
+
+
 def test_show_failed_tells_every_attempt_of_rows_without_answer(run: WrittenRun) -> None:
     """A row that failed and was answered later is none of them."""
     run.fail([run.failure(3, "server"), run.failure(12, "server", "HTTP 503: try later", request_id="req-7")])

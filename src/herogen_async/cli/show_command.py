@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "herogen-async show superhero",
             "herogen-async show superhero --cell age=40 -n 1",
+            "herogen-async show superhero --index 12",
             "herogen-async show superhero --follow",
         )
     )(show)
@@ -42,19 +43,30 @@ def show(
         list[str] | None,
         typer.Option("--cell", metavar="NAME=VALUE", help="Only rows with this value; may be repeated."),
     ] = None,
+    index: Annotated[
+        list[int] | None,
+        typer.Option("--index", metavar="N", min=0, help="The row with this index; may be repeated."),
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Failed rows, with every attempt.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show rows as they come, until the run ends.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the latest rows of a run. Also while it is running."""
+    """Show the latest rows of a run, or those that are named. Also while it is running."""
     from herogen_async.core.errors import InputError
-    from herogen_async.data.dataset import Newest
+    from herogen_async.data.dataset import Newest, RunRows
     from herogen_async.view.terminal import failed_row_lines, row_lines
 
+    others = {"--cell": cell, "--failed": failed, "--follow": follow}
+    if index and (other := next((name for name, given in others.items() if given), None)):
+        raise InputError(f"--index can't be combined with {other}", fix=f"remove {other}")
     if follow and (failed or json):
         raise InputError(f"--follow can't be combined with {'--failed' if failed else '--json'}", fix="remove --follow")
     newest = Newest(run, _cell(cell or []))
-    found = newest.failures(number) if failed else newest.rows(number)
+    if index:
+        answered = RunRows(run)
+        found = [answered.row(each) for each in index]
+    else:
+        found = newest.failures(number) if failed else newest.rows(number)
     if json:
         print_json({"rows": found})
         return

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from herogen_async.core import codec
+from herogen_async.core.errors import InputError
 from herogen_async.generation.journal import Known, Line
 from herogen_async.generation.journal.record import CRC, ROW
 from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
@@ -47,6 +48,7 @@ class RunRows:
         self.spec = self.manifest.resolved_spec()
         self.lineage = self.manifest.lineage()
         self.plan = self.lineage.plan
+        self._sub_prompt = Template(self.spec.sub_prompt)
         self.doubles = 0
         self.foreign = 0
         self.optional: tuple[str, ...] = ()
@@ -70,17 +72,27 @@ class RunRows:
 
         A sub-prompt is never sent, so it may change in the manifest without paying for answers again.
         """
-        sub_prompt = Template(self.spec.sub_prompt)
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(own_file(path)) for path in self._segments]
             for index, segment, offset in self._places():
-                files[segment].seek(offset)
-                row: dict[str, Any] = codec.loads(files[segment].readline())
-                del row[CRC]
-                row["index"] = index
-                row["cell"] = self.plan.cells.cell(index // self.plan.repeats)
-                row["sub_prompt"] = sub_prompt.render(row["cell"])
-                yield row
+                yield self._read(files[segment], index, offset)
+
+    def row(self, index: int) -> dict[str, Any]:
+        """The answer to the call at `index`, as iterating gives it. Raises InputError where there is none."""
+        if index not in self:
+            raise InputError(f"row {index} has no answer", fix=f"rows are numbered from 0 to {self.plan.size - 1}")
+        segment, offset = divmod(self._pages[index // _PAGE][index % _PAGE] - 1, _SEGMENT)
+        with own_file(self._segments[segment]) as file:
+            return self._read(file, index, offset)
+
+    def _read(self, file: BinaryIO, index: int, offset: int) -> dict[str, Any]:
+        file.seek(offset)
+        row: dict[str, Any] = codec.loads(file.readline())
+        del row[CRC]
+        row["index"] = index
+        row["cell"] = self.plan.cells.cell(index // self.plan.repeats)
+        row["sub_prompt"] = self._sub_prompt.render(row["cell"])
+        return row
 
     def _find(self) -> None:
         known = Known(self.folder)
