@@ -36,7 +36,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "keywords",
         "http1",
     ),
-    "specs": ("records", "spec", "sources", "plan"),
+    "specs": ("records", "expressions", "spec", "sources", "plan"),
     "generation": (
         "settings",
         "limits",
@@ -85,6 +85,7 @@ PURE = (
     "core/likeness",
     "core/options",
     "core/http1",
+    "specs/expressions",
     "specs/sources/cells",
     "specs/sources/grid",
     "specs/plan",

@@ -49,6 +49,11 @@ def as_seen(text: str) -> str:
 
 def nearest(word: str, valid: Sequence[str]) -> str:
     """The fix for a misspelt name: the nearest valid one, if any is near, and all of them."""
-    near = get_close_matches(word.lower(), valid, n=1, cutoff=0.5)
+    near = near_name(word, valid)
     listed = ", ".join(valid[:MAX_SHOWN]) + (", ..." if len(valid) > MAX_SHOWN else "")
-    return f"did you mean {near[0]!r}? valid: {listed}" if near else f"valid: {listed}"
+    return f"valid: {listed}" if near is None else f"did you mean {near!r}? valid: {listed}"
+
+
+def near_name(word: str, valid: Sequence[str]) -> str | None:
+    """The valid name that a misspelt one was probably meant to be; None if none is near."""
+    return next(iter(get_close_matches(word.lower(), valid, n=1, cutoff=0.5)), None)
