@@ -96,6 +96,7 @@ def test_an_order_of_texts_is_by_letters_unless_both_are_unquoted_numbers() -> N
     assert holds("a < b", a="9", b="nine")
     assert holds("'2024-01-02' <= a < '2025'", a="2024-12-31")
     assert holds("a < '10'", a=9)
+    assert holds("a in [3, '40']", a=40)
 
 
 def test_kinds_are_not_equal_across() -> None:

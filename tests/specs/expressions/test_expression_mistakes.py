@@ -179,6 +179,7 @@ def test_what_is_long_and_flat_is_an_expression() -> None:
     assert Expression.parse(chain).holds({"a": 1})
     many = Expression.parse(f"a in {list(range(1800))}")
     assert many.holds({"a": "1799"})
+    assert Expression.parse(" and ".join(["not (len(lower(a)) > 1)"] * 100)).holds({"a": "x"})
     assert Expression.parse("(" * 32 + "a" + ")" * 32).holds({"a": "x"})
 
 

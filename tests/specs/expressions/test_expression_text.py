@@ -27,6 +27,8 @@ from herogen_async.specs.expressions import Expression
         ("(a and b) and c", "a and b and c"),
         ("a and (b or c)", "a and (b or c)"),
         ("(a and b) or c", "a and b or c"),
+        ("(a or b) or (c or d)", "a or b or c or d"),
+        ("a == '\\x1b\\x7f\\x85\\xa0'", "a == '\\x1b\\x7f\\x85\xa0'"),
         ("not (a == b)", "not a == b"),
         ("not (a and b)", "not (a and b)"),
         ("not not a", "not not a"),

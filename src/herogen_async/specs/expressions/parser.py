@@ -89,8 +89,7 @@ class Parser:
         while self._take(word):
             start = self._next
             parts.append(self._as_condition(part(), start))
-        flat = (each.parts if isinstance(each, Joined) and each.word == word else (each,) for each in parts)
-        return Joined(word, tuple(each for group in flat for each in group))
+        return Joined(word, tuple(parts))
 
     def _negated(self) -> Operand | Condition:
         if not self._take("not"):

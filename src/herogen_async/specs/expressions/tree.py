@@ -72,7 +72,7 @@ Condition = Truth | Comparison | Negated | Joined
 def written(node: Operand | Condition) -> str:
     """The canonical text: single blanks, single quotes, brackets for lists, and only the parentheses that are needed.
 
-    It reads back as the same node, here and as Python with `true`, `false` and `null` for names.
+    It reads back as what means the same, here and as Python with `true`, `false` and `null` for names.
     """
     match node:
         case Named(name):
@@ -93,7 +93,7 @@ def written(node: Operand | Condition) -> str:
 
 def _within(part: Condition, word: str) -> str:
     """`part` below `word`, in parentheses if it binds less tightly."""
-    looser = isinstance(part, Joined) and (word == "not" or part.word == "or")
+    looser = isinstance(part, Joined) and (word == "not" or (word, part.word) == ("and", "or"))
     return f"({written(part)})" if looser else written(part)
 
 
