@@ -47,6 +47,7 @@ PROCESSES = {
     "tune/finetune/local/backend": "the trainer",
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
+    "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }
 TIME = {
@@ -184,6 +185,8 @@ WAYS_THROUGH = {
         "import asyncio\nasyncio.create_subprocess_exec('a')",
         "import os\nos.fork()",
         "import os\nos.system('a')",
+        "import webbrowser\nwebbrowser.open(url)",
+        "from webbrowser import open_new_tab as show\nshow(url)",
         "import os\nos.execv('a', [])",
         "import os\nos.posix_spawn('a', [], {})",
         "from multiprocessing import Process\nProcess(target=f)",

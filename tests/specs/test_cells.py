@@ -18,6 +18,7 @@ from herogen_async.data.dataset.split import TRAIN, VALID, Split
 from herogen_async.data.quality.coverage import OUTSIDE, Places
 from herogen_async.data.quality.inspector import Inspector
 from herogen_async.data.quality.report_files import report_files
+from herogen_async.data.quality.subject import Subject
 from herogen_async.specs.plan import Era, IndexSet, Lineage, Plan
 from herogen_async.specs.sources.cells import (
     Cells,
@@ -207,7 +208,7 @@ def test_a_report_on_listed_cells_is_drawn() -> None:
         inspector.add(example(number, f"answer number {number}", cell=HEROES.cell(number % 3)))
     quality = inspector.finish()
     assert (1, 2) == (quality.coverage.empty, quality.coverage.most)
-    assert {"coverage.png", "report.html"} <= {name for name, _ in report_files(quality, "heroes")}
+    assert {"coverage.png", "report.html"} <= {name for name, _ in report_files(quality, Subject("heroes"))}
 
 
 class ListedRecipe(Recipe):

@@ -240,6 +240,7 @@ _PROCESSES = frozenset(
         *(f"os.{name}" for name in ("fork", "forkpty", "popen", "posix_spawn", "posix_spawnp", "system")),
         *(f"os.exec{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
         *(f"os.spawn{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+        *(f"webbrowser.{name}" for name in ("open", "open_new", "open_new_tab", "get")),
         "pty.fork",
         "pty.spawn",
     }

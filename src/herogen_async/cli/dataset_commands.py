@@ -9,6 +9,7 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
+from herogen_async.core.options import OUTPUT
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
     )(export)
     app.command(
         epilog=examples(
-            "herogen-async assemble superhero",
+            "herogen-async assemble superhero --open",
             "herogen-async assemble superhero --format messages --split 0.1 --drop duplicate,refused",
         )
     )(assemble)
@@ -116,9 +117,13 @@ def assemble(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Output folder.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
     ] = None,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the quality report in the browser.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write a fine-tuning data set from a run. With quality checks, a card and starter configs for trainers."""
+    from herogen_async.cli.browser import open_page
     from herogen_async.data import dataset
     from herogen_async.view.terminal.sanitize import one_line
 
@@ -133,9 +138,12 @@ def assemble(
         ranking=ranking,
         out=out_folder,
     )
+    if not json:
+        for line in assembled.lines():
+            out(one_line(line))
+    if open_report and not open_page(assembled.report):
+        say("No browser can be opened here: open the report where there is one.")
     if json:
         print_json(assembled.as_dict())
         return
-    for line in assembled.lines():
-        out(one_line(line))
     say(f"Next: {assembled.next}")

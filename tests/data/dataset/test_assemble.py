@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import Assembled, assemble
 from herogen_async.generation.settings import Settings
-from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec import Sampling, Spec
 from support.prepare_runs import rows_of
 from support.run_folders import WrittenRun
 
@@ -43,6 +45,46 @@ def written_run(path: Path, *answers: tuple[str, str | None]) -> WrittenRun:
     run = WrittenRun(path, settings=Settings(limit=len(answers)))
     run.write(run.answer(index, text, reason) for index, (text, reason) in enumerate(answers))
     return run
+
+
+def test_the_report_begins_with_how_the_rows_were_made_and_three_of_them(tmp_path: Path) -> None:
+    """Model, date, sampling and prompts, then three sound rows of different cells, then what was found."""
+    spec = Spec(
+        name="heroes",
+        attributes={"n": [str(each) for each in range(8)]},
+        repeats=3,
+        prompt="Describe hero {n}.",
+        sub_prompt="hero {n}",
+        endpoint="chat",
+        system="Be brave.",
+        sampling=Sampling(temperature=0.7, max_tokens=50),
+    )
+    run = WrittenRun(tmp_path, spec)
+    # Of each cell but three the first answer alone is sound.
+    run.write(
+        run.answer(index, f"Hero {index} flies over the town.", "length" if index % 3 else "stop")
+        for index in range(24)
+    )
+    assembled = assemble(tmp_path, truncated="keep")
+    page = html.unescape(assembled.report.read_text())
+    begin, _, rest = page.partition('<h2 id="findings">')
+    for words in (
+        "<dt>Model</dt><dd>model-1</dd>",
+        "<dd>22 November 2026</dd>",
+        "temperature 0.7, max_tokens 50",
+        "n (8): 8 cells, 3 answers each",
+        "Be brave.",
+        "Describe hero {n}.",
+        "hero {n}",
+        "Three examples",
+    ):
+        assert words in begin
+    shown = [int(number) for number in re.findall("Hero ([0-9]+) flies", begin)]
+    assert 3 == len(shown)
+    assert sorted(shown) == shown
+    assert [] == [number for number in shown if number % 3]
+    assert f"herogen-async show {tmp_path} --index 1<" in rest
+    assert "n: 0" in rest
 
 
 def test_the_jsonl_is_the_csv_by_the_recipe(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from herogen_async.data.quality import Quality, report_files
+from herogen_async.data.quality import (
+    Quality,
+    RowExcerpt,
+    Subject,
+    WholeExample,
+    pointed_at,
+    report_files,
+)
 from herogen_async.specs.sources.cells import cells_from
 from support.quality_examples import ENGLISH, GERMAN, example, inspected, of, text
 
@@ -52,8 +59,23 @@ def flawed() -> Quality:
     return inspected(usual + odd, separator=" ->", lead=" ", ending=" END")
 
 
-def files_of(quality: Quality, title: str = "heroes") -> dict[str, bytes]:
-    return dict(report_files(quality, title))
+def evil_subject(quality: Quality) -> Subject:
+    """Text that a page could run wherever a run has text of its own."""
+    return Subject(
+        title=EVIL,
+        summary=EVIL,
+        facts={EVIL: EVIL},
+        prompt=EVIL,
+        system=EVIL,
+        question=EVIL,
+        examples=(WholeExample(1, {EVIL: EVIL}, EVIL, EVIL * 200, EVIL, EVIL),),
+        show=f"herogen-async show {EVIL}",
+        rows={number: RowExcerpt(number, {EVIL: EVIL}, EVIL) for number in pointed_at(quality)},
+    )
+
+
+def files_of(quality: Quality, subject: Subject | None = None) -> dict[str, bytes]:
+    return dict(report_files(quality, subject or Subject("heroes", show="herogen-async show heroes")))
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -63,13 +85,60 @@ def size_of(png: bytes) -> tuple[int, int]:
 
 
 def test_p14_a_models_text_stays_text_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Markup and control characters in a title or answer appear as text, with no active tag or handler."""
+    """Markup and controls of a run or an answer are text: no active tag or handler, no link out of the page."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    page = Page(files_of(flawed(), title=EVIL)["report.html"].decode())
-    assert set() == {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "link", "a"}
+    quality = flawed()
+    page = Page(files_of(quality, evil_subject(quality))["report.html"].decode())
+    assert set() == {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "link"}
     assert [] == [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    assert '<script>alert("1")</script> ]]>' in page.text
-    assert {"\x1b", "\u202e"} & set(page.text[page.text.index("Findings") :]) == set()
+    assert all(str(told["href"]).startswith("#") for tag, told in page.tags if tag == "a")
+    assert 8 + 6 + len(pointed_at(quality)) <= page.text.count('<script>alert("1")</script> ]]>')
+    assert set() == {"\x1b", "\u202e"} & set(page.text)
+
+
+def test_every_finding_links_to_its_rows_and_each_row_has_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind links to its rows, each row back to its kinds; below a row stands the command that prints it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    quality = flawed()
+    page = Page(files_of(quality)["report.html"].decode())
+    places = {str(told["id"]) for _, told in page.tags if "id" in told}
+    links = [str(told["href"])[1:] for tag, told in page.tags if tag == "a"]
+    assert set() == set(links) - places
+    for number, kinds in quality.flagged.items():
+        assert f"row-{number}" in links
+        assert f"herogen-async show heroes --index {number}" in page.text
+        assert kinds <= places
+    assert "repeats row 30" in page.text
+
+
+def test_more_rows_than_the_page_shows_are_counted_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finding with many rows links to the first, says how many more there are, and where they are listed."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    quality = inspected([example(number, text(number), finish_reason="length") for number in range(500)])
+    page = Page(files_of(quality)["report.html"].decode())
+    assert "500 of 500 rows (100 %)" in page.text
+    assert "and 480 more in quality.json" in page.text
+    assert 20 == sum(tag == "article" for tag, _ in page.tags)
+
+
+def test_the_page_begins_with_what_it_is_about_and_whole_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts, the texts that were sent, the examples to their last word; a long one can be unfolded."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    long = " ".join(text(number) for number in range(20)) + " the last word"
+    subject = Subject(
+        "heroes",
+        facts={"Model": "tiny-1"},
+        prompt="Describe {n}.",
+        system="Be brief.",
+        question="{n}?",
+        examples=(WholeExample(3, {"n": "3"}, "3?", "A short one."), WholeExample(4, {"n": "4"}, "4?", long)),
+    )
+    page = Page(files_of(of(text(1), text(2)), subject)["report.html"].decode())
+    wanted = ["heroes", "tiny-1", "Be brief.", "Describe {n}.", "Two examples", "A short one.", long, "Findings"]
+    places = [page.text.rindex(each) for each in wanted]
+    assert sorted(places) == places
+    assert 1 == sum(tag == "details" for tag, _ in page.tags)
+    assert f"Show all {len(long):,} characters" in page.text
 
 
 def test_without_matplotlib_the_report_has_no_pictures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from herogen_async.data.quality.records import (
 )
 from herogen_async.data.quality.report_files import report_files
 from herogen_async.data.quality.result import Quality
+from herogen_async.data.quality.subject import RowExcerpt, Subject, WholeExample, pointed_at
 
 __all__ = [
     "KINDS",
@@ -27,7 +28,11 @@ __all__ = [
     "Inspector",
     "Quality",
     "Quantiles",
+    "RowExcerpt",
     "Sighting",
+    "Subject",
     "TokenCounts",
+    "WholeExample",
+    "pointed_at",
     "report_files",
 ]

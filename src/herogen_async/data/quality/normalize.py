@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"\w+(?:'\w+)*")  # the same for ASCII only, in half the tim
 # next one, 0.50 are.
 _LOOPS_BELOW = 0.4
 _LOOPS_FROM = 30  # words: a shorter text may repeat for effect
-_EXCERPT = 120  # characters: one line of a table
+EXCERPT = 120  # characters: one line of a table
 
 
 def normal(text: str) -> str:
@@ -32,8 +32,8 @@ def loops(words: list[str]) -> bool:
     return len(words) >= _LOOPS_FROM and len(set(zip(words, words[1:], words[2:], strict=False))) < _LOOPS_BELOW * runs
 
 
-def excerpt(text: str) -> str:
-    """The start of `text` in one line, with U+FFFD for control and direction characters."""
-    line = " ".join(text[: 2 * _EXCERPT].split())
+def excerpt(text: str, longest: int = EXCERPT) -> str:
+    """The start of `text` in one line, at most `longest` characters; U+FFFD for control and direction characters."""
+    line = " ".join(text[: 2 * longest].split())
     shown = "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Co") else each for each in line)
-    return shown if len(shown) <= _EXCERPT and len(text) <= 2 * _EXCERPT else shown[: _EXCERPT - 1] + "…"
+    return shown if len(shown) <= longest and len(text) <= 2 * longest else shown[: longest - 1] + "…"

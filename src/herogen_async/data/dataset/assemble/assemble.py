@@ -18,6 +18,7 @@ from herogen_async.core.likeness import nearest
 from herogen_async.data.dataset.assemble import previous_folder
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile, RunState
 from herogen_async.data.dataset.assemble.card import card
+from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
 from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, without
 from herogen_async.data.dataset.failures import latest_failures
@@ -116,7 +117,8 @@ def assemble(
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
     compared = Compared() if format == DPO else None
-    writing.write(_chosen(rows, order, quality, count, compared))
+    samples = Samples(quality.flagged, repeats=rows.plan.repeats)
+    writing.write(samples.watching(_chosen(rows, order, quality, count, compared)))
     assembled = Assembled(
         how=how,
         folder=folder,
@@ -130,7 +132,7 @@ def assemble(
         compared=compared,
     )
     previous_folder.forget(folder, [file.path.name for file in assembled.files], format)
-    return _with_companions(rows, assembled, writing, seed)
+    return _with_companions(rows, assembled, writing, samples, seed)
 
 
 def _checked(name: str, *, truncated: str, reasoning: str, drop: Sequence[str], ranking: object) -> Format:
@@ -276,7 +278,7 @@ class _Sink:
         return DataFile(self._path, self._role, self._rows, file.sha256, file.size, self._writer.columns())
 
 
-def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, seed: int) -> Assembled:
+def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, samples: Samples, seed: int) -> Assembled:
     """Write everything next to the rows: first the recipe, which marks the files as ours, and the large charts last."""
     folder, how = assembled.folder, assembled.how
     stub = Folder(
@@ -291,9 +293,8 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, see
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
-    report = {
-        f"{previous_folder.QUALITY}/{name}": data for name, data in report_files(assembled.quality, rows.spec.name)
-    }
+    subject = subject_of(rows, assembled, samples)
+    report = {f"{previous_folder.QUALITY}/{name}": data for name, data in report_files(assembled.quality, subject)}
     pictures = [name for name in report if name.endswith(".png")]
     files = {
         previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),

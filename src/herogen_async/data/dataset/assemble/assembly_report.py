@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.units import counted
+from herogen_async.data.dataset.assemble.previous_folder import QUALITY
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
 from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
@@ -23,6 +24,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.quality import KINDS, Quality
+from herogen_async.data.quality.report_files import PAGE
 
 FEWEST_ROWS = 10  # fine-tuning services reject fewer
 DROPPABLE = tuple(kind for kind in KINDS if kind not in ("empty", "cut", "separator-inside", "ending-inside"))
@@ -141,6 +143,11 @@ class Assembled:
         """The data set's description, for people and for `datasets`."""
         return self.folder / "README.md"
 
+    @property
+    def report(self) -> Path:
+        """The quality report, a page for people."""
+        return self.folder / QUALITY / PAGE
+
     def counts(self) -> dict[str, Any]:
         """The counts."""
         count = self.count
@@ -165,6 +172,7 @@ class Assembled:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `assemble --json`."""
         files: dict[str, Any] = {"recipe": str(self.recipe), "card": str(self.card), "data": str(self.data)}
+        files["report"] = str(self.report)
         if self.how.format == PROMPT_COMPLETION:
             files |= {"csv": str(self.csv), "jsonl": str(self.data)}
         return {
@@ -206,7 +214,7 @@ class Assembled:
         told = [warning for warning in self.warnings if not any(meaning in warning for meaning in said)]
         if self.changed:
             lines.append(f"Kept with your edits (delete to regenerate): {', '.join(self.changed)}")
-        return lines + [f"Warning: {warning}." for warning in told]
+        return [*lines, *(f"Warning: {warning}." for warning in told), f"Report: {self.report}"]
 
     def left_out(self) -> list[str]:
         """What is missing from the data set or was shortened, and why."""
