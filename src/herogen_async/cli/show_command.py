@@ -51,7 +51,7 @@ def show(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show rows as they come, until the run ends.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the latest rows of a run, or those that are named. Also while it is running."""
+    """Show the latest rows of a run, or named ones. Also while it is running."""
     from herogen_async.core.errors import InputError
     from herogen_async.data.dataset import Newest, RunRows
     from herogen_async.view.terminal import failed_row_lines, row_lines
