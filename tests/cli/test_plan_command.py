@@ -88,7 +88,7 @@ def test_p7_plan_writes_nothing_sends_nothing_and_needs_no_key(begun: WrittenRun
     file = write_spec(tmp_path, MORE)
     planned = herogen("plan", file, begun.path, cwd=tmp_path)
     assert 0 == planned.returncode, planned.stderr
-    for line in ("= 6 cells, 2 answers each: 12 tasks.", "Kept: 5 answers", "New: 6 requests", "Failed: 1 task;"):
+    for line in ("= 6 cells, 2 answers each: 12 rows.", "Kept: 5 answers", "New: 6 requests", "Failed: 1 row;"):
         assert line in planned.stdout
     asked = f"--run {begun.path} --base-url https://api.example.com/v1 --model {MODEL}"
     assert f"Next: herogen-async run {file} {asked} --extend\n" in planned.stderr
@@ -144,7 +144,7 @@ def test_one_is_not_said_in_the_plural(tmp_path: Path) -> None:
     """A single cell, task or request is written in the singular."""
     one = Spec(name="s", attributes={"a": ["1"]}, prompt="{a}")
     told = "\n".join(plan_lines(look(one, None, limit=1)))
-    assert "= 1 cell: 1 task." in told
+    assert "= 1 cell: 1 row." in told
     assert "New: 1 request, " in told
 
 
@@ -271,12 +271,24 @@ def test_show_shows_the_bodies_that_are_sent(tmp_path: Path, endpoint: str) -> N
     assert list(range(8)) == [each["index"] for each in shown]
 
 
+def test_the_embedded_model_costs_nothing(tmp_path: Path) -> None:
+    """Its price is not unknown: nobody is told to find one out. A price by hand is taken as anywhere."""
+    told = herogen("plan", cwd=tmp_path).stdout
+    assert "no cost" in told
+    assert "rice" not in told
+    assert "Price: 0.4 / 1.6 USD" in herogen("plan", "--price", "0.4,1.6", cwd=tmp_path).stdout
+
+
 def test_show_spreads_over_the_plan_and_tells_each_text(tmp_path: Path) -> None:
     """Not only the first cell's; without --show none is shown."""
     path = write_spec(tmp_path, small_spec(values=10, repeats=1))
     told = herogen("plan", path, "--show", "2", cwd=tmp_path).stdout
     assert "\nRow 0 (age 20, gender man)\n  Prompt:\n    Describe a 20-year-old man.\n" in told
     assert "\nRow 10 (age 25, gender man)\n" in told
-    assert '  Body: {"model":"...","stream":false,"max_tokens":50,"prompt":"Describe a 25-year-old man."}' in told
-    assert "Row 0" not in herogen("plan", path, cwd=tmp_path).stdout
+    assert (
+        '  Body: {"model": "...", "stream": false, "max_tokens": 50, "prompt": "Describe a 25-year-old man."}' in told
+    )
+    without = herogen("plan", path, cwd=tmp_path).stdout
+    assert "Row 0" not in without
+    assert "cost unknown" in without
     assert "previews" not in last_json(herogen("plan", path, "--json", cwd=tmp_path).stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from herogen_async.cli import app
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.data.dataset import Newest
 from herogen_async.generation.journal import NewRows, newest_rows
-from herogen_async.generation.run_folder import RunFolder, RunLock
+from herogen_async.generation.run_folder import RunFolder, RunLock, record_event
 from herogen_async.view.terminal import row_lines
 from support.fake_server import FakeServer
 from support.run_folders import WrittenRun
@@ -52,6 +53,15 @@ def test_show_prints_the_latest_rows_with_prompt_and_answer(run: WrittenRun) -> 
     assert [7, 8, 9] == shown()
     assert [6, 7, 8, 9] == shown("-n", "4")
     assert list(range(10)) == shown("-n", "99")
+
+
+def test_runs_tells_why_one_parked_on_a_line_of_its_own(run: WrittenRun) -> None:
+    """Below the run, so that a narrow terminal breaks no column of the list."""
+    stopped = {"state": "parked", "reason": "the budget of 5 USD is used up"}
+    record_event(run.folder, "stopped", at=datetime(2026, 11, 22, tzinfo=UTC), **stopped)
+    lines = herogen("runs").stdout.splitlines()
+    assert lines[0].startswith("r  parked       10 of ")
+    assert "  the budget of 5 USD is used up." == lines[1]
 
 
 def test_show_of_a_cell_finds_its_rows_however_far_back(run: WrittenRun) -> None:

@@ -12,6 +12,7 @@ from herogen_async.generation.engine import Counters
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.report import (
     GivenFigures,
+    RateWindow,
     Remembered,
     RunReport,
     SessionMoment,
@@ -79,6 +80,33 @@ def test_a_live_report_has_rates_of_now_and_a_last_one_of_the_session() -> None:
     assert (7.0, "running") == (live.elapsed_s, live.state)
     last = last_report({"run": "r", "state": "done"}, _moment(in_flight=2), RunReport)
     assert (2.0, None, None, 0) == (last.rows_per_s, last.eta_s, last.permitted_pct, last.in_flight)
+
+
+def _rates(*arrivals_s: float, until_s: int) -> list[float]:
+    """Rows/s at every second of a session whose rows came at these seconds."""
+    window = RateWindow()
+    return [
+        window.sample(Counters(total=99, started_s=0.0, session_rows=sum(at <= now for at in arrivals_s)), now)[0]
+        for now in range(1, until_s + 1)
+    ]
+
+
+def test_answers_slower_than_the_window_have_a_rate() -> None:
+    """16 slots of 20 s each: neither nothing between two bursts, nor all of one within ten seconds."""
+    bursts = [20.0 * turn for turn in range(1, 6) for _ in range(16)]
+    assert all(0.5 <= rate <= 1.5 for rate in _rates(*bursts, until_s=100)[25:])
+    alone = _rates(70.0, until_s=100)
+    assert (1 / 70, 1 / 100) == pytest.approx((alone[69], alone[99]))
+
+
+def test_a_rate_falls_when_nothing_comes_and_follows_a_fast_server_within_seconds() -> None:
+    """What hangs is seen, and takes no memory; where rows come fast, only the last ten seconds count."""
+    fast = [second / 10 for second in range(200)]
+    rates = _rates(*fast, until_s=2000)
+    assert 10.0 == pytest.approx(rates[18], rel=0.05)
+    assert 0.0 < rates[-1] < 0.01
+    slower = _rates(*fast, *(20.0 + second for second in range(20)), until_s=40)
+    assert 1.0 == pytest.approx(slower[-1], rel=0.15)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,16 @@ def test_a_run_without_limits_or_rows_yet_is_drawn() -> None:
     assert "100 %" in drawn(replace(fresh, total=0))
 
 
+def test_a_session_that_ends_without_a_row_shows_no_speed_and_no_retries() -> None:
+    """Zeros that tell nothing are left out; what the errors were is told."""
+    parked = drawn(
+        replace(RUNNING, state="parked", done=0, failed=0, rows_per_s=0.0, retries=0, errors={"refused": 16})
+    )
+    assert "Errors: 16 refused." in parked
+    assert not [words for words in ("rows/s", "tokens/s", "Asked again") if words in parked]
+    assert "0.00 rows/s" in drawn(replace(RUNNING, rows_per_s=0.0)), "a server that stopped answering is shown"
+
+
 def test_plain_lines_come_often_at_first_and_rarely_later() -> None:
     """Every 5 s in the first minute, then every 30 s, from ten minutes on every minute; each with the time of day."""
     lines: list[str] = []

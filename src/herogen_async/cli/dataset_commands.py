@@ -146,4 +146,4 @@ def assemble(
     if json:
         print_json(assembled.as_dict())
         return
-    say(f"Next: {assembled.next}")
+    say(f"Next: {assembled.step}")

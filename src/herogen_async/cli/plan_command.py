@@ -98,12 +98,12 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
-    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'task')}."
+    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'row')}."
     yield from repeats_in_words(found.plan.spec)
     yield f"Model: {_target(found)}."
     limit = found.settings.limit
     if limit is not None and limit < found.plan.size:
-        yield f"Within the limit, the first {counted(limit, 'task')}:"
+        yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
         yield f"Changed: {in_words(found.changes)}."
     kept = found.kept
@@ -114,10 +114,16 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         when = "requested again only with --regenerate-stale" if found.may_keep_stale else "requested again"
         yield f"Stale (earlier prompt, model or sampling; {when}): {_share(found, found.stale)}."
     if kept is not None and kept.failed:
-        yield f"Failed: {counted(kept.failed, 'task')}; only `herogen-async retry` requests them again."
+        yield f"Failed: {counted(kept.failed, 'row')}; only `herogen-async retry` requests them again."
     if kept is not None and kept.found.unused:
         yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of removed cells."
-    yield _price(found)
+    if not _is_free(found):
+        yield _price(found)
+
+
+def _is_free(found: Forecast) -> bool:
+    """The embedded model asks for no money, unless a person says what its time is worth."""
+    return found.price is None and found.base_url is None and not found.needs_server
 
 
 def _target(found: Forecast) -> str:
@@ -151,7 +157,7 @@ def _time(estimated: Estimate) -> str:
 def _cost(found: Forecast, estimated: Estimate) -> str:
     from herogen_async.generation.limits import in_usd
 
-    return _both(*found.usd(estimated), in_usd) or "cost unknown"
+    return _both(*found.usd(estimated), in_usd) or ("no cost" if _is_free(found) else "cost unknown")
 
 
 def _both(likely: Any, most: Any, shown: Any) -> str:

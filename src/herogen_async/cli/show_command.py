@@ -87,7 +87,7 @@ def runs(json: JsonOption = False) -> None:
     from herogen_async.core.errors import HerogenError
     from herogen_async.generation import session
     from herogen_async.generation.run_folder import all_runs
-    from herogen_async.view.terminal import run_line
+    from herogen_async.view.terminal import run_lines
 
     found: list[dict[str, Any]] = []
     folders = all_runs()
@@ -97,11 +97,11 @@ def runs(json: JsonOption = False) -> None:
             report = session.status(folder.path)
         except HerogenError as error:  # one run that can't be read hides none of the others
             found.append({"run": str(folder.path), "state": "unreadable", "reason": error.message})
-            line = f"{folder.argument:{width}}  unreadable: {error.message}"
+            lines = [f"{folder.argument:{width}}  unreadable: {error.message}"]
         else:
             found.append({name: getattr(report, name) for name in _LISTED})
-            line = run_line(report, folder.argument, width)
-        if not json:
+            lines = list(run_lines(report, folder.argument, width))
+        for line in () if json else lines:
             out(line)
     if json:
         print_json({"runs": found})

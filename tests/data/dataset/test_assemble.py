@@ -226,6 +226,24 @@ def test_an_unfinished_run_is_named_with_what_is_missing(tmp_path: Path) -> None
     assert f"273 answers pending: herogen-async resume {tmp_path}" in words
     assert f"herogen-async errors {tmp_path}" in words
     assert assembled.next.startswith(f"herogen-async resume {tmp_path}")
+    assert f"herogen-async resume {tmp_path}" == assembled.step, "a command as it is typed"
+
+
+def test_too_few_rows_to_tune_on_lead_to_more_rows(tmp_path: Path) -> None:
+    """Where a limit keeps the rest of the grid from being asked, the next step lifts it; else it is the fine-tune."""
+    run = WrittenRun(tmp_path, settings=Settings(limit=9))
+    run.write(run.answer(index, "Hero.") for index in range(9))
+    assert f"herogen-async resume {tmp_path} --limit 294" == assemble(tmp_path).step
+    run.write([run.answer(9, "Hero.")])
+    assert f"herogen-async finetune {tmp_path}" == assemble(tmp_path).step
+
+
+def test_a_run_of_empty_answers_leads_to_its_rows(tmp_path: Path) -> None:
+    """The step is a command alone; scripts get the words of 0.1.0."""
+    written_run(tmp_path, ("", "stop"))
+    assembled = assemble(tmp_path)
+    assert f"herogen-async export {tmp_path}" == assembled.step
+    assert f"{assembled.step} to see the answers" == assembled.next
 
 
 def test_a_run_with_more_answers_than_its_limit_is_finished(tmp_path: Path) -> None:

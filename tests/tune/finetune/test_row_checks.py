@@ -11,10 +11,13 @@ import pytest
 from test_finetune_wire import counts, quick, tune  # noqa: F401 - a fixture
 
 from herogen_async.core.errors import InputError
+from herogen_async.data.dataset import assemble
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION, Recipe
 from herogen_async.generation.endpoint.fine_tuning import as_uploaded, size_of
+from herogen_async.tune.finetune import find_tuned
 from herogen_async.tune.finetune.rows.row_checks import checked_rows, estimated_tokens, holds_pairs
 from herogen_async.tune.options import DPO
+from support.run_folders import WrittenRun
 from support.simulated_service import simulated
 
 TALK = Recipe(MESSAGES, "", "", "")
@@ -167,3 +170,21 @@ def test_tokens_are_estimated_by_all_texts_of_a_row() -> None:
     for _ in range(900):
         deep = [deep]
     assert 0 < estimated_tokens({"messages": deep}) < 100
+
+
+def test_what_is_missing_is_told_with_the_runs_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands can be copied: too few rows, and no model yet. A file of one's own belongs to no run."""
+    monkeypatch.chdir(tmp_path)
+    run = WrittenRun(Path("runs/heroes"))
+    run.write(run.answer(index, "Hero.") for index in range(3))
+    with pytest.raises(InputError, match="has 3 rows") as few:
+        checked_rows(assemble("heroes").data, Recipe(PROMPT_COMPLETION, " ->", " ", " END"))
+    assert few.value.fix is not None
+    assert "herogen-async resume heroes --limit N" in few.value.fix
+    assert few.value.fix.endswith("herogen-async assemble heroes --truncated trim")
+    with pytest.raises(InputError, match="no tuned model") as untuned:
+        find_tuned("heroes")
+    assert "make one with: herogen-async finetune heroes" == untuned.value.fix
+    with pytest.raises(InputError, match="has 1 row; ") as own:
+        checked_rows(write(tmp_path, talk(USER, SAID)), TALK)
+    assert "give a file with more rows" == own.value.fix

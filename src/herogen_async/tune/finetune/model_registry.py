@@ -42,8 +42,16 @@ def find_tuned(run_or_model: str) -> TunedModel:
     names = [repr(tuned.name) for tuned in known[:_SHOWN]]
     raise InputError(
         f"no tuned model named {run_or_model!r} or made from it",
-        fix=f"available models: {', '.join(names)}" if names else "make one with: herogen-async finetune RUN",
+        fix=f"available models: {', '.join(names)}" if names else f"make one with: {_making(run_or_model)}",
     )
+
+
+def _making(name: str) -> str:
+    """The command that makes a model: of the run that was meant, where it is one."""
+    with contextlib.suppress(InputError, RunFolderError):
+        if (folder := find_run(name)).is_run:
+            return f"herogen-async finetune {folder.argument}"
+    return "herogen-async finetune RUN"
 
 
 def last_finetune(folder: Path) -> TunedModel | None:

@@ -2,7 +2,7 @@
 
 from herogen_async.core.units import duration
 from herogen_async.view.terminal.failure_lines import failure_lines
-from herogen_async.view.terminal.plain import PlainView, is_small, run_line, summary_lines
+from herogen_async.view.terminal.plain import PlainView, is_small, run_lines, summary_lines
 from herogen_async.view.terminal.row_lines import failed_row_lines, preview_lines, row_lines
 from herogen_async.view.terminal.sanitize import one_line, sanitize
 
@@ -15,7 +15,7 @@ __all__ = [
     "one_line",
     "preview_lines",
     "row_lines",
-    "run_line",
+    "run_lines",
     "sanitize",
     "summary_lines",
 ]

@@ -63,8 +63,8 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     if running:
         rows += _flowing(_pacing(report), inner)
     if report.errors:
-        told = f"Asked again: {count(report.retries)}.", f"Errors: {errors_text(report)}."
-        rows += _flowing((_phrase(each, _WAITING) for each in told), inner)
+        again = (f"Asked again: {count(report.retries)}.",) if report.retries else ()
+        rows += _flowing((_phrase(each, _WAITING) for each in (*again, f"Errors: {errors_text(report)}.")), inner)
     if report.wake_at is not None and running:
         why = f"waiting until {moment(report.wake_at, report.wake_in_s)}: {report.reason or ''}"
         rows += _flowing([_phrase(why, _WAITING)], inner)
@@ -103,18 +103,19 @@ def _progress(report: RunReport, inner: int) -> list[RenderableType]:
 
 def _figures(report: RunReport) -> Iterable[Text]:
     """How fast, how many at once, how long."""
-    is_silent = report.silent_s is not None and report.state == "running"
-    if not is_silent:
+    running = report.state == "running"
+    is_silent = running and report.silent_s is not None
+    if not is_silent and (running or report.rows_per_s):  # a session that ends without a row had no speed
         # At the end it is the whole session's, of which a part was spent from what had been saved up.
-        yield _phrase(pace_text(report) if report.state == "running" else f"{rate(report.rows_per_s)} rows/s")
+        yield _phrase(pace_text(report) if running else f"{rate(report.rows_per_s)} rows/s")
         yield _phrase(f"{rate(report.tokens_per_s)} tokens/s")
-    if report.state == "running":
+    if running:
         room = "" if report.concurrency is None else f" of {count(report.concurrency)}"
         yield _phrase(f"{count(report.in_flight)}{room} in flight")
     yield _phrase(duration(report.elapsed_s))
     if report.failed:
         yield _phrase(f"{count(report.failed)} failed", _PARKED)
-    if report.state == "running" and not is_silent:
+    if running and not is_silent:
         yield _phrase(_eta(report))
 
 

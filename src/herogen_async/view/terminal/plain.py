@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -141,14 +141,15 @@ def errors_text(report: RunReport) -> str:
     return ", ".join(f"{count(many)} {kind}" for kind, many in frequent)
 
 
-def run_line(report: RunReport, name: str, width: int) -> str:
-    """A run among others: `heroes  parked        40 of 294 rows, 2 failed  gpt-5  (the budget ...)`."""
+def run_lines(report: RunReport, name: str, width: int) -> Iterator[str]:
+    """A run among others: `heroes  parked        40 of 294 rows, 2 failed  gpt-5`, and below it why it parked."""
     state = "done" if report.state == "failed_rows" else report.state
     rows = f"{count(report.done)} of {count(report.total)} rows"
     if report.failed:
         rows += f", {count(report.failed)} failed"
-    why = f"  ({report.reason})" if report.reason and state == "parked" else ""
-    return one_line(f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}{why}".rstrip())
+    yield one_line(f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}".rstrip())
+    if report.reason and state == "parked":
+        yield one_line(f"  {_sentence(report.reason)}")
 
 
 def summary_lines(report: RunReport) -> list[str]:

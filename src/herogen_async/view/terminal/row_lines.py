@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.core.codec import dumps
 from herogen_async.core.units import count, counted, duration
 from herogen_async.generation.forecast.forecast import Preview
 from herogen_async.view.terminal.failure_lines import cell_text
@@ -40,7 +40,8 @@ def preview_lines(preview: Preview, width: int | None = None) -> Iterator[str]:
         if text is not None:
             yield f"{_INDENT}{name}:"
             yield from _paragraphs(text, width, 2 * _INDENT)
-    yield f"{_INDENT}Body: {sanitize(dumps(preview.body).decode())}"
+    # With spaces, unlike on the wire: a terminal that breaks the line does so between two fields.
+    yield f"{_INDENT}Body: {sanitize(json.dumps(preview.body, ensure_ascii=False))}"
 
 
 def failed_row_lines(failure: Mapping[str, Any], width: int | None = None) -> Iterator[str]:

@@ -336,6 +336,7 @@ def _state(rows: RunRows) -> RunState:
         failed=failed,
         pending=total - len(rows) - failed,
         running=is_held(rows.folder),
+        grid=rows.plan.size,
     )
 
 

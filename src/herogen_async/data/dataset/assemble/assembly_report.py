@@ -35,6 +35,7 @@ _FATE = {
     THINK: "kept in front of the answer, in <think> tags",
     FIELD: "kept in a field of their own",
 }
+_TO_READ = " to see the answers"
 PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, not for trainers
 
 
@@ -62,7 +63,7 @@ class RunState:
     """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
 
     `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
-    works on it now.
+    works on it now. `grid` calls there are in all: a limit may keep some from being asked.
     """
 
     argument: str
@@ -71,6 +72,12 @@ class RunState:
     failed: int
     pending: int
     running: bool
+    grid: int
+
+    @property
+    def asked(self) -> int:
+        """The calls that the run is to make, within its limit."""
+        return self.rows + self.failed + self.pending
 
     @property
     def go_on(self) -> str:
@@ -268,14 +275,23 @@ class Assembled:
         return own + [each for each in self.quality.warnings if not any(words in each for words in said)]
 
     @property
+    def step(self) -> str:
+        """The next step for a person: a command as it is typed, and one that helps; for other trainers a sentence."""
+        if self.count.written and self.state.pending:
+            return self.state.go_on
+        if 0 < self.files[0].rows < FEWEST_ROWS and self.state.asked < self.state.grid:
+            return f"herogen-async resume {self.state.argument} --limit {self.state.grid}"
+        return self.next.removesuffix(_TO_READ)
+
+    @property
     def next(self) -> str:
-        """The next step: a command, or a sentence."""
+        """The next step for a script, in the words of 0.1.0: a command, or a sentence."""
         argument = self.state.argument
         if not self.count.written and self.count.cut_off:
             is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}
             return f"herogen-async assemble {argument} --truncated {'trim' if is_known else 'keep'}"
         if not self.count.written:
-            return f"herogen-async export {argument} to see the answers"
+            return f"herogen-async export {argument}{_TO_READ}"
         if self.state.pending:
             return f"{self.state.go_on}, and assemble again when it is done"
         if self.how.format == PROMPT_COMPLETION and self.folder == self.state.dataset:

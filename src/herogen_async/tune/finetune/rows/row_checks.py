@@ -16,6 +16,7 @@ from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.assembly_report import FEWEST_ROWS
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.limits.tokens import BYTES_A_TOKEN, OVERHEAD_TOKENS
+from herogen_async.generation.run_folder import RunFolder
 from herogen_async.tune.finetune.records import TuneRequest
 from herogen_async.tune.finetune.rows.row_shapes import BYTE_ORDER_MARK, RowProblem, check_for, read_row, text_size
 from herogen_async.tune.options import OPENAI
@@ -168,8 +169,20 @@ def _refuse(file: Path, found: _Found, fewest: int) -> None:
             fix=problem.fix,
         )
     if found.rows < fewest:
+        run = _run_of(file)
         raise InputError(
-            f"{str(file)!r} has {found.rows} rows; fine-tuning needs at least {fewest}",
-            fix="get more answers (herogen-async resume RUN), or keep the truncated ones: "
-            "herogen-async assemble RUN --truncated trim",
+            f"{str(file)!r} has {counted(found.rows, 'row')}; fine-tuning needs at least {fewest}",
+            fix="give a file with more rows"
+            if run is None
+            else f"get more answers (herogen-async resume {run} --limit N), or keep the truncated ones: "
+            f"herogen-async assemble {run} --truncated trim",
         )
+
+
+def _run_of(file: Path) -> str | None:
+    """The run, as it is typed, whose data set `file` lies in."""
+    for folder in file.parents:
+        run = RunFolder(folder.parent)
+        if folder == run.dataset and run.is_run:
+            return run.argument
+    return None
