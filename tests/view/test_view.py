@@ -82,6 +82,9 @@ def test_a_run_without_limits_or_rows_yet_is_drawn() -> None:
     waits = drawn(replace(fresh, silent_s=86.0))
     assert "waiting for the first answer (1 min 26 s)" in waits
     assert "rows/s" not in waits
+    assert "waiting for the first answer (12 s), 340 tokens so far" in drawn(
+        replace(fresh, silent_s=12.0, streamed=340)
+    )
     assert "rate limit unknown" in drawn(replace(RUNNING, permitted_pct=None))
     assert "0 of 294 rows" in drawn(replace(fresh, total=294))
     assert "100 %" in drawn(replace(fresh, total=0))
@@ -120,7 +123,8 @@ def test_a_plain_line_comes_sooner_when_something_changes() -> None:
         view.state(each)
         view.state(replace(each, elapsed_s=101.0))
     assert 5 == len(lines)
-    assert "waiting for the first answer (9 s)" in lines[0]
+    assert "waiting for the first answer (9 s), " in lines[0]
+    assert "waiting for the first answer (9 s), 1 token so far, " in live_line(replace(start, streamed=1))
 
 
 def test_a_run_that_has_ended_writes_no_plain_line() -> None:

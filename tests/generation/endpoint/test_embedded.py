@@ -23,7 +23,7 @@ from herogen_async.core import errors
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded import EmbeddedServer, Weights
-from herogen_async.generation.endpoint.embedded.process import _advice, fitting_context, free_cores
+from herogen_async.generation.endpoint.embedded.process import _advice, fitting_context, waiting_threads
 
 DEADLINE_S = 20.0
 
@@ -230,6 +230,7 @@ def test_crash_advice_names_existing_commands(code: int) -> None:
     assert commands or "--" in _advice(code)
 
 
-def test_compute_threads_fit_the_available_cores() -> None:
-    """The thread count is at least one and never above the machine's core count."""
-    assert 1 <= free_cores() <= (os.cpu_count() or 1)
+def test_threads_of_a_busy_machine_sleep_where_they_wait() -> None:
+    """Where others compute, a server's threads don't spin; where nobody does, they spin for a moment, not for long."""
+    assert {"OMP_WAIT_POLICY": "passive"} == waiting_threads(spins=False)
+    assert {"GOMP_SPINCOUNT": "2000"} == waiting_threads(spins=True)

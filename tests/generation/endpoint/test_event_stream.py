@@ -9,7 +9,7 @@ import pytest
 
 from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused, ServerFault
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.endpoint.event_stream import whole_answer
+from herogen_async.generation.endpoint.event_stream import TextPieces, whole_answer
 from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
 from herogen_async.generation.endpoint.translate import completion_from
 
@@ -157,3 +157,15 @@ def test_a_key_in_pieces_is_hidden() -> None:
 def test_what_is_no_stream_is_left_alone(body: bytes) -> None:
     """Text that only looks like a stream is judged as what it is."""
     assert whole_answer(body) is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_the_text_of_a_stream_is_told_while_it_comes(size: int) -> None:
+    """Each piece once, wherever the stream is cut into packets; what is no piece of an answer is passed over."""
+    body = events(*HELLO, {"choices": [], "usage": {"completion_tokens": 2}}) + events({"choices": [{"text": "!"}]})
+    told: list[str] = []
+    pieces = TextPieces(told.append)
+    for start in range(0, len(body), size):
+        pieces.feed(body[start : start + size])
+    pieces.feed(b'data: {"error": "no"}\n\ndata: {"choices": 1}\n\ndata: {broken\n\ndata: [DONE]\n\n')
+    assert ["Hel", "lo", "!"] == told

@@ -508,3 +508,25 @@ def test_p12_a_connect_that_ends_after_the_close_is_closed(run: Any) -> None:
                 await call
 
     run(work())
+
+
+def test_a_streamed_answer_is_told_part_by_part(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    """Each part as it comes, and the whole at the end; its connection is never used again."""
+    body = b"data: {}\n\n" * 50
+    said = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+
+    async def work() -> None:
+        parts: list[bytes] = []
+        scripted = Scripted([[said], [FINE]], pieces=100)
+        async with await asyncio.start_server(scripted.serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/completions"
+            transport = plain(url)
+            answer = await transport.streamed(url, b"{}", parts.append)
+            assert (200, body) == (answer.status, answer.body)
+            assert len(parts) > 1
+            assert body == b"".join(parts)
+            assert b"ok" == (await transport.exchange("POST", url, b"{}")).body
+            assert 2 == scripted.connections
+            await transport.close()
+
+    run(work())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -373,6 +374,33 @@ def test_a_touched_cached_file_is_hashed_once_and_kept(source: WeightsSource, fe
     first, second = Phases(), Phases()
     assert fetched == ensure_weights(None, first, source=source) == ensure_weights(None, second, source=source)
     assert (first.seen, second.seen) == (["verifying"], [])
+
+
+def test_another_file_of_the_same_size_and_time_is_hashed_again(index: Path, tmp_path: Path) -> None:
+    """A file that takes another's place is not taken for it, whatever times it was given."""
+    own, other = tmp_path / "own.gguf", tmp_path / "other.gguf"
+    content = tiny_gguf(own)
+    before = own.stat()
+    first = ensure_weights(str(own), quiet)
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 0xFF]))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(own)
+
+    phases = Phases()
+    assert first.sha256 != ensure_weights(str(own), phases).sha256
+    assert ["verifying"] == phases.seen
+
+
+def test_a_seal_without_an_inode_still_holds(source: WeightsSource, fetched: Weights) -> None:
+    """What an earlier release kept has size and time alone, and nobody hashes the weights again for that."""
+    place = fetched.path.with_suffix(".json")
+    kept = json.loads(place.read_bytes())
+    del kept["inode"]
+    place.write_text(json.dumps(kept))
+
+    phases = Phases()
+    assert fetched == ensure_weights(None, phases, source=source)
+    assert [] == phases.seen
 
 
 def test_a_truncated_or_unsealed_cached_file_is_rejected(source: WeightsSource, fetched: Weights) -> None:

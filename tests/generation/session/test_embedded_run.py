@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from herogen_async import run
 from herogen_async.generation.endpoint.embedded import Weights
 from herogen_async.generation.journal import read_rows
+from herogen_async.generation.observer import CallEnded, Observer
+from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder
 from support.runs import command, environment, herogen, herogen_child, last_json, small_spec, write_spec
 
@@ -44,11 +47,35 @@ def test_without_a_key_or_url_a_real_model_answers(tmp_path: Path, weights: Weig
     assert 0 == result.returncode, result.stderr
     assert "not for production data" in result.stderr
     assert "max_tokens 200" in result.stderr
+    assert "Verifying" not in result.stderr  # hashed once, when they came
     report = last_json(result.stdout)
     assert (1, "done", None, weights.name) == tuple(report[name] for name in ("done", "state", "base_url", "model"))
     rows = [line.record for line in read_rows(RunFolder(tmp_path / "runs" / "superhero"))]
     assert all(len(row["response_txt"].split()) > 10 for row in rows)
     assert all(row["usage"]["completion_tokens"] <= 200 for row in rows)
+
+
+class Seen(Observer[CallEnded, RunReport]):
+    """Keeps what it is told of the run."""
+
+    def __init__(self) -> None:
+        self.reports: list[RunReport] = []
+
+    def state(self, report: RunReport, /) -> None:
+        """One moment."""
+        self.reports.append(report)
+
+
+def test_the_tokens_of_the_first_answer_are_counted_while_it_is_written(tmp_path: Path, weights: Weights) -> None:
+    """Until then they are all that can be seen of the model's work; the answer is the one that its tokens were."""
+    seen = Seen()
+    report = run(run=tmp_path / "counted", model="embedded", limit=1, watch=seen)
+    told = [each.streamed for each in seen.reports if each.silent_s is not None]
+    assert 0 < max(told) <= report.usage["completion_tokens"]
+    assert told == sorted(told)
+    row = next(iter(read_rows(RunFolder(tmp_path / "counted")))).record
+    assert row["finish_reason"] in ("stop", "length")
+    assert row["request_id"]
 
 
 def test_a_killed_embedded_run_leaves_no_process_and_resumes(tmp_path: Path, weights: Weights) -> None:

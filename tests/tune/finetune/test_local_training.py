@@ -397,7 +397,7 @@ class TestWhatIsLookedAtFirst:
         """Before anything is written."""
         monkeypatch.setattr(feasibility, "gpu_is_used", lambda: False)
         monkeypatch.setattr(memory, "free_bytes", lambda: 10**11)
-        monkeypatch.setattr(feasibility, "free_cores", lambda: 2)
+        monkeypatch.setattr(feasibility, "usable_cores", lambda: 2)
         space, time = self.look(tmp_path, epochs=3)
         assert space.endswith("of 100.0 GB free.")
         assert "About 1 min on 2 cores for 12 rows x 3 epochs." == time

@@ -7,7 +7,7 @@ choice is read. Sources: the HTML standard, 9.2.6; OpenAI's reference of streami
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from herogen_async.core import codec
@@ -49,6 +49,30 @@ def whole_answer(body: bytes) -> dict[str, Any] | None:
     if not whole.pieces:
         return None
     return whole.answer()
+
+
+class TextPieces:
+    """Hands on the text in a stream of events as it comes in, in parts of any size: `on_text` gets each piece."""
+
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        self._on_text = on_text
+        self._rest = b""
+
+    def feed(self, part: bytes) -> None:
+        """The next bytes. What is no piece of an answer is left to `whole_answer`, which says what is wrong with it."""
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: {") and (text := _text_in(line[6:])):
+                self._on_text(text)
+
+
+def _text_in(piece: bytes) -> str | None:
+    try:
+        choice = codec.loads(piece)["choices"][0]
+        text = choice["text"] if "text" in choice else choice["delta"].get("content")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return text if isinstance(text, str) else None
 
 
 def _events(body: bytes) -> Iterator[tuple[str, bytes]]:

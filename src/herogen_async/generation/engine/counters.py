@@ -54,6 +54,7 @@ class Counters:
     concurrency: int = 0
     stragglers: tuple[Straggler, ...] = ()
     latest: tuple[Call, Completion] | None = None  # the answer that came last
+    streamed: int = 0  # tokens of answers that are not whole yet; only until a first one is
     given_up: IndexSet = field(default_factory=IndexSet)  # in this session
     _earlier_usage: dict[str, int] = field(init=False)
 
@@ -70,6 +71,10 @@ class Counters:
     def session_tokens(self, name: str) -> int:
         """How much `usage[name]` has grown in this session."""
         return self.usage[name] - self._earlier_usage.get(name, 0)
+
+    def hear(self, piece: str) -> None:
+        """A piece of an answer that is being written: a token."""
+        self.streamed += bool(piece)
 
     def bind(self, what: str) -> None:
         """One sample of what the run waits for."""

@@ -42,12 +42,14 @@ class RunCounts:
 class RunSeen:
     """What a display shows besides. `out` are the tasks that were sent and are neither answered nor failed.
 
-    `silent_s` is how long the session waits for its first answer, None once that came. `latest` is the cell and the
+    `silent_s` is how long the session waits for its first answer, None once that came; `streamed` are the tokens that
+    a server which tells them has written meanwhile. `latest` is the cell and the
     text of the answer that came last.
     """
 
     out: int = drawn(0, lambda moment: moment.counters.in_flight + moment.counters.waiting)
     silent_s: float | None = drawn(None, lambda moment: None if moment.counters.latest else moment.session_s)
+    streamed: int = drawn(0, lambda moment: moment.counters.streamed)
     latest: tuple[dict[str, str], str] | None = drawn(None, lambda moment: moment.latest)
 
 

@@ -101,7 +101,7 @@ async def _open_engine(
     request, settings = ready.request, ready.request.settings
     # The ledger outside of the endpoint: its levels are written when nothing can be sent any more.
     with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
-        async with open_endpoint(ready, plan, notifier.notice) as endpoint:
+        async with open_endpoint(ready, plan, notifier.notice, reporter.counters.hear) as endpoint:
             # Once the endpoint is there: an embedded server takes a while to start, and no row is slower for it.
             reporter.counters.started_s = clock.now()
             patience_s = UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S

@@ -46,8 +46,13 @@ async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
 
 
 @contextlib.asynccontextmanager
-async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], None]) -> AsyncIterator[Resizable]:
-    """The endpoint of a run, open; the embedded server is started for it and ended after it."""
+async def open_endpoint(
+    ready: Ready, plan: Plan, on_notice: Callable[[str], None], on_text: Callable[[str], None]
+) -> AsyncIterator[Resizable]:
+    """The endpoint of a run, open; the embedded server is started for it and ended after it.
+
+    `on_text` gets what the embedded model writes until its first answer is whole; no other server is asked to tell.
+    """
     if ready.weights is None:
         async with _client(ready.request, ready.model, ready.request.server) as endpoint:
             yield endpoint
@@ -60,6 +65,7 @@ async def open_endpoint(ready: Ready, plan: Plan, on_notice: Callable[[str], Non
         concurrency=ready.request.most_in_flight,
         context_tokens=_context_tokens(plan),
         on_notice=on_notice,
+        on_text=on_text,
     )
     async with embedded as endpoint:
         yield endpoint

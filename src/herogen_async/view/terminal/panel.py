@@ -25,6 +25,7 @@ from herogen_async.view.terminal.plain import (
     bind_name,
     cost_text,
     errors_text,
+    first_answer_text,
     is_small,
     latency_text,
     limited_by,
@@ -58,8 +59,8 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     running = report.state == "running"
     rows: list[RenderableType] = [*_progress(report, inner), *_flowing(_figures(report), inner)]
     if running and report.silent_s is not None and report.in_flight:
-        waits = f"waiting for the first answer ({_seconds(report.silent_s)})"
-        rows.append(Spinner("dots", Text("\n").join(_flowing([_phrase(waits)], inner - 2)), style=_GOING))
+        waits = _flowing([_phrase(first_answer_text(report))], inner - 2)
+        rows.append(Spinner("dots", Text("\n").join(waits), style=_GOING))
     if running:
         rows += _flowing(_pacing(report), inner)
     if report.errors:
@@ -178,7 +179,3 @@ def _flowing(phrases: Iterable[Text], inner: int, gap: str = _GAP) -> list[Text]
 
 def _phrase(text: str, style: str = "") -> Text:
     return Text(sanitize(text), style=style, no_wrap=True, overflow="ellipsis")
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from herogen_async.core.units import about, count, duration, moment, rate
+from herogen_async.core.units import about, count, counted, duration, moment, rate
 from herogen_async.generation.journal.record import NO_REASON
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import SMALL, RunReport
@@ -93,7 +93,7 @@ def live_line(report: RunReport) -> str:
     if report.silent_s is None:
         parts += [pace_text(report), f"{rate(report.tokens_per_s)} tokens/s"]
     elif report.in_flight:
-        parts.append(f"waiting for the first answer ({report.silent_s:.0f} s)")
+        parts.append(first_answer_text(report))
     parts.append(f"{count(report.in_flight)} in flight")
     if report.failed:
         parts.append(f"{count(report.failed)} failed")
@@ -108,6 +108,14 @@ def live_line(report: RunReport) -> str:
     if report.binding and not is_small(report):
         parts.append(f"limited by {bind_name(report.binding)}")
     return ", ".join(parts)
+
+
+def first_answer_text(report: RunReport) -> str:
+    """`waiting for the first answer (12 s), 340 tokens so far`; the tokens where the server tells them."""
+    silent_s = report.silent_s or 0.0
+    waited = f"{silent_s:.0f} s" if silent_s < 60 else duration(silent_s)
+    tokens = f", {counted(report.streamed, 'token')} so far" if report.streamed else ""
+    return f"waiting for the first answer ({waited}){tokens}"
 
 
 def pace_text(report: RunReport) -> str:

@@ -1,6 +1,7 @@
-"""Checksums that are computed once: a file's sha256 is kept beside it with the size and time that it was taken at.
+"""Checksums that are computed once: a file's sha256 is kept with the size, time and inode that it was taken at.
 
-1. A seal is believed only while the file's size and modification time are the sealed ones; else it is hashed again.
+1. A seal is believed only while the file's size, modification time and inode are the sealed ones; else it is hashed
+   again.
 2. A published file is whole: written elsewhere, synced, then renamed. Its seal is there before it, never after it.
 """
 
@@ -19,12 +20,16 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a file was when it was hashed. `origin` is the sha256 of what it was made from, empty for an original."""
+    """What a file was when it was hashed. `origin` is the sha256 of what it was made from, empty for an original.
+
+    `inode` is 0 in a seal of a release that did not keep it: then size and time have to do.
+    """
 
     sha256: str
     size_bytes: int
     mtime_ns: int
     origin: str = ""
+    inode: int = 0
 
 
 def hash_file(path: Path, on_progress: OnProgress) -> str:
@@ -43,16 +48,17 @@ def hash_file(path: Path, on_progress: OnProgress) -> str:
 def seal_file(path: Path, on_progress: OnProgress, *, origin: str = "") -> Seal:
     """Hash `path` as it is now."""
     before = path.stat()
-    return Seal(hash_file(path, on_progress), before.st_size, before.st_mtime_ns, origin)
+    return Seal(hash_file(path, on_progress), before.st_size, before.st_mtime_ns, origin, before.st_ino)
 
 
 def fits(seal: Seal, path: Path) -> bool:
-    """Whether the file still has the sealed size and time: the cheap check of every start."""
+    """Whether the file still has the sealed size, time and inode: the cheap check of every start."""
     try:
         stat = path.stat()
     except FileNotFoundError:
         return False
-    return (stat.st_size, stat.st_mtime_ns) == (seal.size_bytes, seal.mtime_ns)
+    is_same_file = seal.inode in (0, stat.st_ino)
+    return is_same_file and (stat.st_size, stat.st_mtime_ns) == (seal.size_bytes, seal.mtime_ns)
 
 
 def read_seal(path: Path) -> Seal | None:

@@ -31,6 +31,7 @@ _SERVER = Path(__file__).with_name("server.py")
 _START_S = 60.0  # under a second for the built-in weights; gigabytes from a cold disk take longer
 _STOP_S = 5.0  # the child needs 0.1
 _REAP_S = 1.0
+_SPINS = 2000  # some ten microseconds: as long as a neighbour's last block takes
 _CONTEXT_STEP = 256  # the server rounds a slot's context up to this
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
@@ -44,7 +45,8 @@ class EmbeddedServer:
     `slots` answers are generated at once; each may use `context_tokens` of prompt and answer together (rounded up;
     cut to what the model can take, and then `note` says so). With an `adapter` (GGUF) it serves the tuned model and the
     weights as they are at once: a request says which by `"lora": TUNED` or `BASE`, and gets the tuned one when it says
-    nothing. Raises LocalModelError when it can't start.
+    nothing. It computes with `threads`, which llama.cpp can't change later; where one waits for another it `spins` for
+    a moment, or sleeps at once. Raises LocalModelError when it can't start.
     """
 
     def __init__(
@@ -53,13 +55,15 @@ class EmbeddedServer:
         *,
         slots: int = 16,
         context_tokens: int = 512,
-        threads: int | None = None,
+        threads: int = 1,
+        spins: bool = True,
         adapter: Path | None = None,
     ) -> None:
         self.model = weights.name
         self.slots = slots
         self.context_tokens, self.note = fitting_context(context_tokens, weights)
-        self.threads = threads or free_cores()
+        self.threads = threads
+        self._spins = spins
         self.base_url = ""
         self.api_key = ""
         self._weights = weights
@@ -123,7 +127,7 @@ class EmbeddedServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=without_keys(os.environ),
+            env=without_keys(os.environ) | waiting_threads(spins=self._spins),
             start_new_session=True,  # a Ctrl-C in the terminal goes to the whole group
         )
         config = {
@@ -223,6 +227,15 @@ class EmbeddedServer:
             os.ftruncate(self._log.fileno(), 0)
 
 
+def waiting_threads(*, spins: bool) -> dict[str, str]:
+    """The environment that tells OpenMP's threads how to wait for each other, in a server that has several.
+
+    By default they spin for milliseconds, in which a thread that waits for one that lost its core keeps that core's
+    new owner company. Sleeping at once costs a fifth on an idle machine, and a short spin a tenth.
+    """
+    return {"GOMP_SPINCOUNT": str(_SPINS)} if spins else {"OMP_WAIT_POLICY": "passive"}
+
+
 def fitting_context(wanted: int, weights: Weights) -> tuple[int, str | None]:
     """The context of a slot that the server can give, and a sentence when that is less than was wanted."""
     rounded = math.ceil(wanted / _CONTEXT_STEP) * _CONTEXT_STEP
@@ -230,18 +243,6 @@ def fitting_context(wanted: int, weights: Weights) -> tuple[int, str | None]:
     if most is None or rounded <= most:
         return rounded, None
     return most, f"{weights.name} takes at most {most} tokens of prompt and answer together, not {wanted}"
-
-
-def free_cores() -> int:
-    """How many threads may compute: more than there are cores free slows generation down five to nine times."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        cores = os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # a container's share is a quota, which the affinity doesn't show
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 def _obituary(code: int, last_lines: str) -> str:

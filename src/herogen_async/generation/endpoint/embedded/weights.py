@@ -51,6 +51,14 @@ class Weights:
     sha256: str
     context_tokens: int | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """The file's size; 0 for one that is gone, which its server says."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
 
 def ensure_weights(choice: str | None, on_progress: OnProgress, *, source: WeightsSource = SMOLLM2) -> Weights:
     """The weights that `choice` means; fetched first, and requantised, where the default ones are not cached yet.

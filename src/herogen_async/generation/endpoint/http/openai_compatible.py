@@ -10,7 +10,8 @@ are the SDK's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from herogen_async.core import codec
 from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused
 from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.generation.endpoint.event_stream import TextPieces
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
@@ -80,6 +82,19 @@ class OpenAICompatible:
             if self._call == used:
                 raise
         return self.read(await self.ask_raw(request))
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """As `complete`, for a key that never expires; `on_text` gets the answer piece by piece as it is written.
+
+        Over TLS or through a proxy it comes whole, as from `complete`.
+        """
+        transport = self._transport
+        if not isinstance(transport, PlainTransport):
+            return await self.complete(request)
+        streamed = {"stream": True, "stream_options": {"include_usage": True}}
+        body = self._body.as_sent(replace(request, body={**(request.body or {}), **streamed}))
+        pieces = TextPieces(on_text)
+        return self.read(await transport.streamed(self._call.url, body, pieces.feed, timeout_s=request.timeout_s))
 
     def resize(self, concurrency: int) -> None:
         """From now on up to `concurrency` calls are in flight."""

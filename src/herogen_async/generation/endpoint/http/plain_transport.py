@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -104,6 +104,22 @@ class PlainTransport:
                 raise ConnectionFailed(f"no connection to {self._url}: {what}", fix=fix) from None
             raise failed
 
+    async def streamed(
+        self, url: str, body: bytes, on_part: Callable[[bytes], None], *, timeout_s: float | None = None
+    ) -> HttpResponse:
+        """POST once, on a connection of its own; `on_part` gets each part of the answer's body as it comes."""
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        deadline = self._loop.time() + timeout_s
+        connection = await self._connect(deadline, timeout_s, partial(_Streaming, on_part))
+        message = with_body(self._heads.get(("POST", url)) or self._head("POST", url), body)
+        waiter = connection.send(message)
+        self._deadlines.add(waiter, deadline, timeout_s)
+        try:
+            return await waiter
+        finally:
+            self._deadlines.discard(waiter)
+            connection.transport.abort()
+
     def resize(self, concurrency: int) -> None:
         """Keep at most `concurrency` idle connections from now on."""
         self._concurrency = concurrency
@@ -144,7 +160,9 @@ class PlainTransport:
             connection.transport.abort()
         return None
 
-    async def _connect(self, deadline: float, timeout_s: float) -> _Connection:
+    async def _connect(
+        self, deadline: float, timeout_s: float, kind: Callable[[_Lost], _Connection] | None = None
+    ) -> _Connection:
         """A fresh connection. Raises ConnectionFailed, or RequestTimeout when the deadline is before the connect's."""
         if self._closed is not None:
             raise ConnectionFailed("the endpoint was closed")
@@ -153,7 +171,9 @@ class PlainTransport:
         timer = self._loop.call_at(due, _lapse, limit, due)
         try:
             async with limit:
-                _, connection = await self._loop.create_connection(partial(_Connection, self._lost), *self._address)
+                _, connection = await self._loop.create_connection(
+                    partial(kind or _Connection, self._lost), *self._address
+                )
         except (OSError, UnicodeError) as error:
             if not limit.expired():
                 said = self._redact.excerpt(str(error) or type(error).__name__)
@@ -212,7 +232,7 @@ class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
     _headers: list[tuple[bytes, bytes]]
 
-    def __init__(self, lost: Callable[[_Connection], None]) -> None:
+    def __init__(self, lost: _Lost) -> None:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
@@ -347,6 +367,23 @@ class _Connection(asyncio.Protocol):
             self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
         elif self._head_done and Headers(self._headers).announced() > BODY_LIMIT:
             self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
+
+
+class _Streaming(_Connection):
+    """One that tells what it receives: a class of its own, so that all others pay nothing for it."""
+
+    __slots__ = ("_on_part",)
+
+    def __init__(self, on_part: Callable[[bytes], None], lost: _Lost) -> None:
+        super().__init__(lost)
+        self._on_part = on_part
+
+    def on_body(self, part: bytes) -> None:
+        super().on_body(part)
+        self._on_part(part)
+
+
+_Lost: TypeAlias = Callable[[_Connection], None]
 
 
 def _lapse(limit: asyncio.Timeout, due: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION
-from herogen_async.generation.endpoint.embedded.process import free_cores
+from herogen_async.generation.endpoint.embedded.cores import usable_cores
 from herogen_async.tune.finetune.backend_rules import training_settings
 from herogen_async.tune.finetune.local import memory
 from herogen_async.tune.finetune.local.base_model import LocalModel
@@ -82,7 +82,7 @@ def look(request: TuneRequest, model: LocalModel, folder: Path) -> list[str]:
     _require_disk(model.shape, how["method"], folder)
     said = [_memory(model, model.shape, rows, method=how["method"], wanted=how["batch_size"])]
     if not gpu_is_used():
-        cores = free_cores()
+        cores = usable_cores()
         tokens = int(rows.tokens * how["epochs"] * _PADDING)
         needed = memory.training_time_s(model.shape, how["method"], tokens=tokens, cores=cores)
         said.append(

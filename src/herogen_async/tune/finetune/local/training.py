@@ -24,8 +24,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from herogen_async.core import codec
 from herogen_async.data.dataset.recipe import MESSAGES
 from herogen_async.generation.endpoint.embedded.checksum_cache import hash_file
+from herogen_async.generation.endpoint.embedded.cores import usable_cores
 from herogen_async.generation.endpoint.embedded.gguf_header import read_header
-from herogen_async.generation.endpoint.embedded.process import free_cores
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.tune.finetune.local import event_log, memory
 from herogen_async.tune.finetune.local.adapter import TARGETS, convert_adapter
@@ -52,7 +52,7 @@ def train(folder: TuneFolder, log: EventLog, stop: Stop) -> dict[str, Any]:
     assert config is not None
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else memory.free_bytes()
-    torch.set_num_threads(free_cores())
+    torch.set_num_threads(usable_cores())
     transformers.set_seed(config["seed"])
     log.append(event_log.MESSAGE, f"Loading {config['model']['name']} ({device}).")
     _require_same_weights(config["model"])
