@@ -32,11 +32,15 @@ if TYPE_CHECKING:
     from herogen_async.generation.forecast.look_ahead import plan
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
-    from herogen_async.generation.session import Watch, aresume, arun, resume, run, status
+    from herogen_async.generation.session import Watch, status
     from herogen_async.specs.spec import Sampling, Spec
     from herogen_async.tune.evaluation.api import evaluate
     from herogen_async.tune.finetune import afinetune, finetune
     from herogen_async.tune.query import aquery, query
+    from herogen_async.view.notebook import shown_aresume as aresume
+    from herogen_async.view.notebook import shown_arun as arun
+    from herogen_async.view.notebook import shown_resume as resume
+    from herogen_async.view.notebook import shown_run as run
 
 __all__ = [
     "CallEnded",
@@ -99,13 +103,17 @@ _HOME = {
     "plan": "generation.forecast.look_ahead",
     **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
     **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
-    **dict.fromkeys(("Watch", "aresume", "arun", "resume", "run", "status"), "generation.session"),
+    **dict.fromkeys(("Watch", "status"), "generation.session"),
     **dict.fromkeys(("assemble", "export", "rows"), "data.dataset"),
     **dict.fromkeys(("inferred_recipe", "prepare"), "data.prepare"),
     **dict.fromkeys(("afinetune", "finetune"), "tune.finetune"),
     **dict.fromkeys(("aquery", "query"), "tune.query"),
+    **dict.fromkeys(("aresume", "arun", "resume", "run"), "view.notebook"),
 }
-_NAME_THERE = {"errors": "failures"}
+_NAME_THERE = {
+    "errors": "failures",
+    **{name: f"shown_{name}" for name in ("aresume", "arun", "resume", "run")},
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("charts", "quality", "dataset", "prepare"),
     "tune": ("further_fields", "options", "asking", "finetune", "query", "evaluation"),
-    "view": ("terminal",),
+    "view": ("terminal", "notebook"),
     "lab": ("simulator", "bench", "doctor"),
     "cli": (),
 }

@@ -72,7 +72,7 @@ def test_p8_the_same_run_twice_at_once_is_refused(tmp_path: Path) -> None:
 
     async def both(url: str) -> list[object]:
         runs = [herogen_async.arun(small_spec(), run=tmp_path / "r", base_url=url, model="m") for _ in range(2)]
-        return await asyncio.gather(*runs, return_exceptions=True)
+        return list(await asyncio.gather(*runs, return_exceptions=True))
 
     with FakeServer(behaviour) as server:
         ends = asyncio.run(both(server.url))
@@ -143,9 +143,12 @@ def test_the_package_s_names_are_there_and_importing_it_costs_nothing() -> None:
     """`import herogen_async` and `--help` must not pay for what only a run needs."""
     code = (
         "import sys, herogen_async, herogen_async.cli\n"
-        "heavy = {'openai', 'pydantic', 'pyreqwest', 'rich', 'asyncio', 'ruamel', 'uvloop'} & set(sys.modules)\n"
+        "names = {'openai', 'pydantic', 'pyreqwest', 'rich', 'asyncio', 'ruamel', 'uvloop', 'IPython', 'pandas'}\n"
+        "heavy = names & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert all(hasattr(herogen_async, name) for name in herogen_async.__all__)\n"
+        "notebooks = {'IPython', 'pandas'} & set(sys.modules)\n"
+        "assert not notebooks, notebooks\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr

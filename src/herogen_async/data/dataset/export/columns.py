@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
@@ -11,6 +12,8 @@ from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.journal.record import ROW, FieldKind
 
 Columns = Sequence[tuple[str, FieldKind]]  # name, and the kind of its cells
+
+_WHOLE = range(-(2**63), 2**63)
 
 # A row's `usage` becomes one column for each number that every server reports.
 USAGE_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -44,8 +47,16 @@ def row_cells(fields: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[obje
     return cells
 
 
+# What people look at comes first, then the rest as the journal has it; the cell is in columns of its own.
+_FIRST = ("prompt", "sub_prompt", "response_txt", "finish_reason", "repeat", "index", "key")
+_FIELDS = (*_FIRST, *(field.name for field in ROW.required if field.name not in (*_FIRST, "cell")))
+_FIXED = row_columns(_FIELDS)
+ROW_NAMES = tuple(name for name, _ in _FIXED)
+fixed_cells = row_cells(_FIELDS)
+
+
 def optional_cells(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[object]:
-    """Its cells under `row_columns(names)`, where `names` are fields that it may lack."""
+    """Its cells in the columns of `names`, fields that it may lack."""
     for value in map(row.get, names):
         yield codec.dumps(value).decode() if isinstance(value, dict) else value
 
@@ -64,3 +75,31 @@ def attribute_columns(attributes: Iterable[str], others: Collection[str]) -> lis
         taken.add(name.casefold())
         columns.append((name, FieldKind.TEXT))
     return columns
+
+
+def typed_columns(attributes: Iterable[str], optional: Sequence[str]) -> Columns:
+    """The columns of a typed table of rows, of which some have the fields `optional`."""
+    return (*attribute_columns(attributes, (*ROW_NAMES, *optional)), *_FIXED, *row_columns(optional))
+
+
+def typed_cells(row: Mapping[str, Any], optional: Sequence[str]) -> tuple[object, ...]:
+    """The row's cells under `typed_columns`."""
+    return (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, optional))
+
+
+def typed(kind: FieldKind, cell: Any) -> object:
+    """`cell` as a typed table takes it, None for what is not of that kind."""
+    if cell is None:
+        return None
+    if kind == FieldKind.TEXT:
+        return str(cell)
+    if kind == FieldKind.MOMENT:
+        try:
+            return datetime.fromisoformat(cell)
+        except (TypeError, ValueError):
+            return None
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    if kind == FieldKind.NUMBER:
+        return float(cell)
+    return cell if isinstance(cell, int) and cell in _WHOLE else None

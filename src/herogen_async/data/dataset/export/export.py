@@ -11,23 +11,15 @@ from typing import BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, InputError
-from herogen_async.data.dataset.export.columns import attribute_columns, optional_cells, row_cells, row_columns
+from herogen_async.data.dataset.export.columns import ROW_NAMES, fixed_cells, optional_cells, typed_cells, typed_columns
 from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.rows import RunRows
-from herogen_async.generation.journal.record import ROW
 
 EXPORT_FORMATS = ("csv", "jsonl", "parquet")
 STDOUT = Path("-")
-
-# What people look at comes first, then the rest as the journal has it; the cell is in columns of its own.
-_FIRST = ("prompt", "sub_prompt", "response_txt", "finish_reason", "repeat", "index", "key")
-_FIELDS = (*_FIRST, *(field.name for field in ROW.required if field.name not in (*_FIRST, "cell")))
-_COLUMNS = row_columns(_FIELDS)
-_NAMES = tuple(name for name, _ in _COLUMNS)
-_cells = row_cells(_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +92,9 @@ def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
-        table.row(map(guard, (*attributes, *_NAMES, *more)))
+        table.row(map(guard, (*attributes, *ROW_NAMES, *more)))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(map(guard, (*row["cell"].values(), *_cells(row), *optional_cells(row, more))))
+            table.row(map(guard, (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, more))))
         return count
 
     return write
@@ -110,11 +102,10 @@ def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
 
 def _parquet_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
     def write(file: BinaryIO) -> int:
-        more = rows.optional
-        columns = (*attribute_columns(rows.spec.attributes, (*_NAMES, *more)), *_COLUMNS, *row_columns(more))
+        columns = typed_columns(rows.spec.attributes, rows.optional)
         table, count = ParquetTable(HashedFile(file), columns), 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row((*row["cell"].values(), *_cells(row), *optional_cells(row, more)))
+            table.row(typed_cells(row, rows.optional))
         table.close()
         return count
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from herogen_async.core.errors import InputError
-from herogen_async.data.dataset.export.columns import Columns
+from herogen_async.data.dataset.export.columns import Columns, typed
 from herogen_async.generation.journal.record import FieldKind
 
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
 _GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost more than they save
-_WHOLE = range(-(2**63), 2**63)
 
 
 class ParquetTable:
@@ -40,7 +38,7 @@ class ParquetTable:
     def row(self, cells: Iterable[object]) -> None:
         """Add one row."""
         for column, kind, cell in zip(self._held, self._kinds, cells, strict=True):
-            column.append(_typed(kind, cell))
+            column.append(typed(kind, cell))
             if kind == FieldKind.TEXT and cell is not None:
                 self._bytes += len(str(cell))
         if self._bytes >= _GROUP_BYTES or len(self._held[0]) >= _GROUP_ROWS:
@@ -57,23 +55,6 @@ class ParquetTable:
             self._writer.write_table(table, row_group_size=_GROUP_ROWS)
             self._held = [[] for _ in self._held]
             self._bytes = 0
-
-
-def _typed(kind: FieldKind, cell: Any) -> object:
-    if cell is None:
-        return None
-    if kind == FieldKind.TEXT:
-        return str(cell)
-    if kind == FieldKind.MOMENT:
-        try:
-            return datetime.fromisoformat(cell)
-        except (TypeError, ValueError):
-            return None
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        return None
-    if kind == FieldKind.NUMBER:
-        return float(cell)
-    return cell if isinstance(cell, int) and cell in _WHOLE else None
 
 
 def _pyarrow() -> tuple[Any, Any]:
