@@ -13,11 +13,12 @@ import typer
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_options
 from herogen_async.cli.reply_text import compared, ending_note, example
-from herogen_async.cli.shell import out, print_error, print_json, say
+from herogen_async.cli.shell import out, out_piece, print_error, print_json, say
 from herogen_async.generation.observer import Observer
 from herogen_async.tune.asking import QUERY_OPTIONS, Asking
 
 if TYPE_CHECKING:
+    from herogen_async.cli.growing_answer import GrowingAnswer
     from herogen_async.tune.query import QuestionText, Reply, Target
 
 _EPILOG = examples(
@@ -102,12 +103,15 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
     async def work() -> None:
         with waiting(f"asking {target.model.name}") as wait:
             printer.before = wait.end
+            if not json and len(asked) * how.samples == 1 and not how.compare:
+                printer.growing = _growing(target)
             ready = open_model(
                 target,
                 how,
                 MonotonicClock(),
                 prompts=asked,
                 observer=wait,
+                on_text=None if printer.growing is None else printer.hear,
             )
             async with ready as model_session:
                 await model_session.ask(each(asked), how, printer)
@@ -124,13 +128,22 @@ class _Printer(Observer["Reply", None]):
     def __init__(self, how: Asking, *, several: bool, json: bool) -> None:
         self.failed = 0
         self.before: Callable[[], None] = lambda: None
+        self.growing: GrowingAnswer | None = None
         self._how = how
         self._several = several
         self._json = json
 
+    def hear(self, piece: str) -> None:
+        """A token of the one answer that is asked for."""
+        self.before()
+        if self.growing is not None:
+            self.growing.add(piece)
+
     def call_ended(self, record: Reply, /) -> None:
         """An answer."""
         self.before()
+        if self.growing is not None and record.answer is None:
+            self.growing.break_off()
         self._print(record)
         if _reader_is_gone():
             from herogen_async.core.errors import Interrupted
@@ -150,6 +163,8 @@ class _Printer(Observer["Reply", None]):
         if self._how.compare:
             for line in compared(reply):
                 out(line)
+        elif reply.answer is not None and self.growing is not None:
+            self.growing.end(reply.answer.text)
         elif reply.answer is not None:
             out(reply.answer.text)
         for error in (reply.error, reply.base_error):
@@ -157,6 +172,17 @@ class _Printer(Observer["Reply", None]):
                 print_error(error)
         if reply.answer is not None and not self._how.compare and (note := ending_note(reply.answer)):
             say(f"  ({note}; raise --max-tokens for a longer answer)" if is_cut_off(reply.answer) else f"  ({note})")
+
+
+def _growing(target: Target) -> GrowingAnswer | None:
+    """The place where the embedded model's one answer grows; None where standard output is no terminal."""
+    import shutil
+
+    from herogen_async.cli.growing_answer import GrowingAnswer
+
+    if target.server is not None or sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return GrowingAnswer(target.recipe.answer, target.recipe.ending, shutil.get_terminal_size().columns, out_piece)
 
 
 def _reader_is_gone() -> bool:

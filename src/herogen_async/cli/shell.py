@@ -38,6 +38,12 @@ def out(line: str) -> None:
     _print(line, sys.stdout)
 
 
+def out_piece(text: str) -> None:
+    """Part of a line of the result, on standard output at once; `text` is sanitized."""
+    with _written_if_it_can(sys.stdout):
+        print(text, end="", flush=True)
+
+
 def _print(line: str, stream: TextIO | None) -> None:
     """What comes from a server or a model can't move the cursor; a reader that went away ends no run."""
     from herogen_async.view.terminal.sanitize import sanitize

@@ -38,20 +38,21 @@ def machine(monkeypatch: pytest.MonkeyPatch, count: int, *, free: int) -> Callab
     ("count", "free", "calls", "division"),
     [
         (2, 2, 16, Division((8, 8), 1, is_idle=True)),
-        (2, 0, 16, Division((8, 8), 1, is_idle=True)),  # a thread each: whoever else computes slows no barrier
+        (2, 0, 16, Division((8, 8), 1, is_idle=True)),  # a thread each: whoever else computes, none waits for another
+        (2, 0, 3, Division((2, 1), 1, is_idle=True)),
         (2, 2, 1, Division((1,), 2, is_idle=True)),
         (2, 1, 1, Division((1,), 1, is_idle=False)),
-        (2, 0, 15, Division((15,), 1, is_idle=False)),
-        (8, 8, 16, Division((8, 8), 4, is_idle=True)),
-        (8, 7, 16, Division((8, 8), 3, is_idle=False)),
-        (8, 0, 16, Division((8, 8), 1, is_idle=False)),
+        (2, 0, 1, Division((1,), 1, is_idle=False)),
+        (8, 8, 16, Division((4, 4, 4, 4), 2, is_idle=True)),
+        (8, 7, 16, Division((4, 4, 4, 4), 1, is_idle=False)),
+        (8, 0, 16, Division((4, 4, 4, 4), 1, is_idle=False)),
         (1, 0, 16, Division((16,), 1, is_idle=True)),
     ],
 )
 async def test_servers_and_threads_follow_the_free_cores(
     monkeypatch: pytest.MonkeyPatch, count: int, free: int, calls: int, division: Division
 ) -> None:
-    """A server for eight calls, and of the cores that nobody uses as many threads each as there are to share."""
+    """A server a core, and of the cores that nobody uses as many threads each as there are to share."""
     read = machine(monkeypatch, count, free=free)
     assert division == await divide(calls, 1 << 20, read=read)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import pty
 import shlex
+import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from decimal import Decimal
 from pathlib import Path
@@ -33,7 +37,7 @@ from herogen_async.tune.query import (
 )
 from herogen_async.view.terminal.side_by_side import beside
 from support.fake_server import Asked, FakeServer, Reply, answer, error
-from support.runs import NO_KEYS, herogen, last_json
+from support.runs import NO_KEYS, command, environment, herogen, last_json
 from support.tuned_models import HEROES, taught, tuned_model
 
 
@@ -519,3 +523,28 @@ def test_the_embedded_model_answers_without_a_server(tmp_path: Path, weights: We
         (each["prompt"], each["sample"]) for each in told
     ]
     assert all(0 < each["usage"]["completion_tokens"] <= 4 for each in told)
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+def test_the_embedded_answer_grows_on_a_terminal(tmp_path: Path, weights: Weights) -> None:
+    """What was read first is a beginning of the answer; the weights are not hashed for it."""
+    leader, follower = pty.openpty()
+    child = subprocess.Popen(
+        [*command("query", "embedded", "Once upon a time"), "--endpoint", "chat", "--max-tokens", "48", "--seed", "1"],
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    os.close(follower)
+    reads: list[bytes] = []
+    with contextlib.suppress(OSError):  # what a terminal's other end raises once it is closed
+        while part := os.read(leader, 4096):
+            reads.append(part)
+    os.close(leader)
+    _, said = child.communicate()
+    assert 0 == child.returncode, said
+    assert len(reads) > 2
+    assert len(b"".join(reads).split()) > 4
+    assert b"Verifying" not in said

@@ -249,10 +249,12 @@ async def open_model(
     *,
     prompts: Sequence[QuestionText] | None = None,
     observer: QueryObserver = SILENT,
+    on_text: Callable[[str], None] | None = None,
 ) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
-    `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError, and
+    `prompts` are all that will be asked, where that is known: the server is made to fit. `on_text` gets what the
+    embedded model writes, token by token; other servers' answers come whole. Raises LocalModelError, and
     InputError for a budget with an unknown price.
     """
     budget = question_budget(target, how, clock.wall())
@@ -272,6 +274,8 @@ async def open_model(
         context_tokens=_prompt_tokens(target, prompts) + how.max_tokens,
         adapter=target.adapter,
         on_notice=observer.notice,
+        on_text=on_text,
+        streams_all=True,
     )
     async with embedded as endpoint:
         yield ModelSession(target, endpoint, how, clock, budget=budget)

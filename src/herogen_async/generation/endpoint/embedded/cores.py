@@ -1,9 +1,9 @@
 """The cores that the embedded model computes on: those that are free now, and how its servers share them.
 
 A server's threads wait for each other some hundred times a token. Where one of them has lost its core to another
-program, the others wait for it each time: two threads of one server beside four busy processes made less than a
-token a second on two cores, where two servers of a thread each made a hundred and more. So the servers are as many as
-there is work and cores for, each has as few threads as that leaves it, and none waits for another.
+program, the others wait for it each time: two threads of one server beside four busy processes made less than a token
+a second on two cores, where two servers of a thread each made a hundred and more. On an idle machine the two servers
+are a tenth faster, too. So there is a server a core, and each has as few threads as that leaves it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-CALLS_A_SERVER = 8  # at once: below that, a core makes a third fewer tokens; above, hardly more
+_MOST_SERVERS = 4  # each takes a third of a second to start, and 60 MB besides the weights that all share
 _SHARED_BYTES = 1 << 30  # weights above this are read from memory for each server anew: there is but one
 _LOOK_S = 0.2  # twenty ticks a core
 _STAT = Path("/proc/stat")
@@ -48,7 +48,7 @@ def servers_for(calls: int, usable: int, weights_bytes: int) -> int:
     """How many servers are worth their memory, each of which has its own cache and shares the weights' pages."""
     if weights_bytes > _SHARED_BYTES:
         return 1
-    return max(1, min(calls // CALLS_A_SERVER, usable))
+    return max(1, min(calls, usable, _MOST_SERVERS))
 
 
 def threads_for(usable: int, free: int) -> int:

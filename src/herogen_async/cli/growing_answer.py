@@ -1,0 +1,79 @@
+"""An answer that stands on the terminal while the model writes it, its lines broken between words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_LONGEST_WORD = 24  # cells that are held back until a word's end: scripts without spaces grow, too
+
+
+class GrowingAnswer:
+    """`add` gets what comes, `end` the whole: what `answer` makes of it is written, and never taken back.
+
+    `ending` is the text that ends an answer: what may be its beginning is held back until more is known.
+    """
+
+    def __init__(self, answer: Callable[[str], str], ending: str, columns: int, write: Callable[[str], None]) -> None:
+        self._answer = answer
+        self._ending = ending
+        self._columns = columns
+        self._write = write
+        self._raw = ""
+        self._told = ""
+        self._word = ""
+        self._column = 0
+
+    def add(self, piece: str) -> None:
+        """What the model wrote next."""
+        self._raw += piece
+        text = self._answer(self._raw)
+        self._tell(text[: len(text) - self._doubtful(text)])
+
+    def end(self, text: str) -> None:
+        """The answer is whole: what is missing of it, and the line's end. Written anew where it is another one."""
+        if not text.startswith(self._told):  # it was asked again after the connection had broken
+            self.break_off()
+        self._tell(text)
+        self._put_word()
+        self._write("\n")
+        self._column = 0
+
+    def break_off(self) -> None:
+        """Nothing more comes of it: what follows begins on a line of its own."""
+        self._put_word()
+        if self._column:
+            self._write("\n")
+        self._column, self._told, self._raw = 0, "", ""
+
+    def _doubtful(self, text: str) -> int:
+        sizes = range(min(len(self._ending) - 1, len(text)), 0, -1)
+        return next((size for size in sizes if text.endswith(self._ending[:size])), 0)
+
+    def _tell(self, text: str) -> None:
+        from herogen_async.view.terminal.sanitize import sanitize
+
+        new, self._told = text[len(self._told) :], max(self._told, text, key=len)
+        for character in sanitize(new):
+            if not character.isspace():
+                self._word += character
+                if len(self._word) >= _LONGEST_WORD:
+                    self._put_word()
+                continue
+            self._put_word()
+            if character == "\n":
+                self._write("\n")
+                self._column = 0
+            elif self._column + 1 < self._columns:
+                self._write(" ")
+                self._column += 1
+
+    def _put_word(self) -> None:
+        from rich.cells import cell_len
+
+        width = cell_len(self._word)
+        if self._column and self._column + width > self._columns:
+            self._write("\n")
+            self._column = 0
+        self._write(self._word)
+        self._column += width
+        self._word = ""
