@@ -37,7 +37,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "markup",
         "http1",
     ),
-    "specs": ("records", "expressions", "spec", "sources", "plan"),
+    "specs": ("records", "expressions", "spec", "sources", "columns", "plan"),
     "generation": (
         "settings",
         "limits",

@@ -228,16 +228,16 @@ def test_memory_follows_the_members_not_their_size() -> None:
 @pytest.mark.parametrize(("sampling", "name"), [({"seed": 7}, "seed"), ({"extra": {"random_seed": 7}}, "random_seed")])
 def test_each_repeat_has_a_seed_of_its_own(sampling: dict[str, Any], name: str) -> None:
     """The first repeat has the seed of the spec, each further one the next: one for all would buy equal answers."""
-    spec = plan_of(sampling=sampling, repeats=3).spec
-    seeds = seeds_of(spec)
+    plan = plan_of(sampling=sampling, repeats=3)
+    seeds = seeds_of(plan.columns[0], plan.repeats)
     assert seeds is not None
     assert (name, [7, 8, 9]) == (seeds.name, [seeds.of(repeat) for repeat in (1, 2, 3)])
-    assert f"{name} 7 to 9" in " ".join(repeats_in_words(spec))
+    assert f"{name} 7 to 9" in " ".join(repeats_in_words(plan.columns, plan.repeats))
 
 
 def test_the_seeds_past_64_bits_begin_at_the_smallest() -> None:
     """No seed is sent that the spec could not hold."""
-    seeds = seeds_of(plan_of(sampling={"seed": 2**63 - 1}, repeats=2).spec)
+    seeds = seeds_of(plan_of(sampling={"seed": 2**63 - 1}, repeats=2).columns[0], 2)
     assert seeds is not None
     assert [2**63 - 1, -(2**63)] == [seeds.of(1), seeds.of(2)]
 
@@ -245,12 +245,12 @@ def test_the_seeds_past_64_bits_begin_at_the_smallest() -> None:
 @pytest.mark.parametrize(("sampling", "repeats"), [({"seed": 7}, 1), ({"max_tokens": 5}, 3), ({}, 1)])
 def test_calls_that_are_sent_alike_have_no_seeds(sampling: dict[str, Any], repeats: int) -> None:
     """Without a seed, or with one answer a cell, nothing is added to a call and nothing is said."""
-    spec = plan_of(sampling=sampling, repeats=repeats).spec
-    assert (None, []) == (seeds_of(spec), list(repeats_in_words(spec)))
+    columns = plan_of(sampling=sampling, repeats=repeats).columns
+    assert (None, []) == (seeds_of(columns[0], repeats), list(repeats_in_words(columns, repeats)))
 
 
 def test_repeats_at_temperature_zero_are_told() -> None:
     """Greedy answers are equal whatever the seed: that is said before they are paid."""
-    (said,) = repeats_in_words(plan_of(sampling={"temperature": 0}, repeats=3).spec)
+    (said,) = repeats_in_words(plan_of(sampling={"temperature": 0}).columns, 3)
     assert "Temperature 0" in said
     assert "3 answers" in said

@@ -98,8 +98,8 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
-    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.size, 'row')}."
-    yield from repeats_in_words(found.plan.spec)
+    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.rows, 'row')}."
+    yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
     limit = found.settings.limit
     if limit is not None and limit < found.plan.size:

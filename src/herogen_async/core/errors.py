@@ -251,6 +251,12 @@ class RowDeadline(EndpointError):
     kind = "deadline"
 
 
+class ConditionUnclear(EndpointError):
+    """A column's condition can't be decided for this row: the column fails, and nothing was asked."""
+
+    kind = "condition"
+
+
 class InternalFault(EndpointError):
     """A mistake of this program met this row: it fails and is told, the rows in flight beside it are kept."""
 

@@ -48,11 +48,12 @@ class Consent:
     """What a person agrees to where a run was made with another spec.
 
     `extend`: what is new is asked, and answers of another prompt, model or sampling stay. `regenerate_stale`: those
-    are asked again.
+    are asked again; where `columns` are named, only theirs and what builds on them.
     """
 
     extend: bool = False
     regenerate_stale: bool = False
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from herogen_async.core.errors import DamageError, DiskError, RunFolderError
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import (
     JournalWriter,
+    Recovered,
     TornTail,
     failure_line,
     read_failures,
@@ -27,8 +28,8 @@ from herogen_async.generation.journal import (
     replay,
     row_line,
 )
+from herogen_async.generation.journal.read import line_blocks
 from herogen_async.generation.journal.read import replay as replaying
-from herogen_async.generation.journal.read.replay import Recovered
 from herogen_async.generation.journal.repair import tail_repair
 from herogen_async.generation.journal.repair.tail_repair import TORN_LINES
 from herogen_async.generation.journal.words import MOST_WORDS
@@ -523,7 +524,7 @@ def test_folding_a_block_at_a_time_says_what_folding_line_by_line_says(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replaying, "EXACT_BYTES", 0)
         patch.setattr(replaying, "KEYS_EVERY", 1)
-        patch.setattr(replaying, "BLOCK_BYTES", block_bytes)
+        patch.setattr(line_blocks, "BLOCK_BYTES", block_bytes)
         assert by_line == told_by(folder, lineage)
 
 

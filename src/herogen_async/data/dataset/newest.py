@@ -60,7 +60,7 @@ class Newest:
         lineage = self._lineage
         for segment, row in found:
             era = lineage.era(segment)
-            if not (lineage.counts(era) and lineage.eras[era].plan.owns(row)):
+            if not (lineage.eras[era].plan.owns(row) and lineage.standing(era, row["index"]).counts):
                 continue
             index = lineage.place(era, row["index"])
             if index is not None and self._is_wanted(row["cell"]):

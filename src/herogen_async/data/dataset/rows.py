@@ -138,9 +138,10 @@ class RunRows:
 
     def _find(self) -> None:
         known = Known(self.folder)
-        for path in sorted(known.segments(), key=lambda path: self.lineage.precedence(segment_number(path))):
-            self._segments.append(path)
-            self._find_in(known.sound(path), self.lineage.era(segment_number(path)))
+        paths = {segment_number(path): path for path in known.segments()}
+        for reading in self.lineage.readings(list(paths)):
+            self._segments.append(paths[reading.segment])
+            self._find_in(known.sound(paths[reading.segment]), reading.era)
 
     def _find_in(self, lines: Iterator[Line], era: int) -> None:
         lineage = self.lineage
@@ -149,7 +150,7 @@ class RunRows:
                 self.foreign += 1
                 continue
             index = lineage.place(era, line.record["index"])
-            if index is not None and lineage.counts(era):
+            if index is not None and lineage.standing(era, line.record["index"]).counts:
                 self._put(index, (len(self._segments) - 1) * _SEGMENT + line.offset)
                 if len(line.record) > len(ROW.required) + 1:  # which is rare
                     found = {*self.optional, *line.record}

@@ -11,16 +11,18 @@ from herogen_async.core.limits import Reading
 
 @dataclass(slots=True)  # frozen ones take 0.6 us longer to make, for every row
 class Request:
-    """One question. Model and sampling are the endpoint's: they are the same for a whole run.
+    """One question. Model and sampling are the endpoint's: they are the same for all questions of a column.
 
-    `timeout_s` is how long the whole answer may take; None: as long as the endpoint was made for. `body` is what this
-    one question sends instead of what the endpoint does, or besides it.
+    `column` names it, where the endpoint was opened for several. `timeout_s` is how long the whole answer may take;
+    None: as long as the endpoint was made for. `body` is what this one question sends instead of what the endpoint
+    does, or besides it.
     """
 
     prompt: str
     system: str | None = None
     timeout_s: float | None = None
     body: Mapping[str, Any] | None = None
+    column: str | None = None
 
 
 @dataclass(slots=True)

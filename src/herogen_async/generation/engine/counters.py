@@ -29,8 +29,23 @@ class Straggler:
 
 
 @dataclass(slots=True)
+class ColumnCounts:
+    """Calls of one column, of all sessions: answered, skipped by a condition, failed, and given up with another one."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    not_asked: int = 0
+    usage: Words = field(default_factory=Words)
+
+
+@dataclass(slots=True)
 class Counters:
-    """Counts of one session. `done` and `failed` count what is on disk, from earlier sessions too."""
+    """Counts of one session. `total`, `done` and `failed` count rows on disk, from earlier sessions too.
+
+    `in_flight`, `waiting`, `retries` and `attempts` count calls: a row has one for each of its columns. `columns` is
+    empty where it has one.
+    """
 
     total: int
     done: int = 0
@@ -55,7 +70,8 @@ class Counters:
     stragglers: tuple[Straggler, ...] = ()
     latest: tuple[Call, Completion] | None = None  # the answer that came last
     streamed: int = 0  # tokens of answers that are not whole yet; only until a first one is
-    given_up: IndexSet = field(default_factory=IndexSet)  # in this session
+    given_up: IndexSet = field(default_factory=IndexSet)  # calls, in this session
+    columns: dict[str, ColumnCounts] = field(default_factory=dict)
     _earlier_usage: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

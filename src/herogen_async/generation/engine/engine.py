@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
@@ -27,6 +28,7 @@ from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
+from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.engine.requests import requests_of
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
@@ -73,7 +75,9 @@ class Engine:
         counters: Counters,
         run_s: float | None = None,
         observer: Observer[CallEnded, Counters] = SILENT,
+        rows: OpenRows | None = None,
     ) -> None:
+        """`rows` is for a plan whose rows have several calls, and for no other."""
         self.counters = counters
         self.stopped: Stopped | None = None
         self._plan = plan
@@ -81,6 +85,8 @@ class Engine:
         self._journal = journal
         self._clock = clock
         self._run_s = run_s
+        self._rows = rows
+        self._request_of = requests_of(plan)
         self._observer = observer
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
@@ -162,17 +168,24 @@ class Engine:
             group.create_task(self._produce(indices), name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed, request_of = self._lane.feed, requests_of(self._plan.spec)
-        for count, index in enumerate(indices, start=1):
-            call = self._plan.call(index)
-            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+        feed = self._lane.feed
+        calls = map(self._plan.call, indices) if self._rows is None else self._first_calls(self._rows, indices)
+        for count, call in enumerate(calls, start=1):
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(PendingCall(call, request_of(call), size)):
+            if not await feed.put(self._pending(call)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
         # Only when all are in: a feed that has ended and is empty ends the lane.
         feed.end()
+
+    @staticmethod
+    def _first_calls(rows: OpenRows, indices: Iterable[int]) -> Iterator[Call]:
+        return chain.from_iterable(rows.begin(indices))
+
+    def _pending(self, call: Call) -> PendingCall[Call]:
+        size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+        return PendingCall(call, self._request_of(call), size)
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 
@@ -183,13 +196,14 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        self._journal.row(
-            row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-        )
+        line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+        self._journal.row(line)
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
+        if self._rows is not None:
+            self._go_on(self._rows, pending.call, completion, line)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -201,8 +215,16 @@ class Engine:
         )
         self._journal.failure(line)
         self.counters.given_up.add(pending.call.index)
+        if self._rows is not None:
+            self._rows.failed(pending.call)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
+
+    def _go_on(self, rows: OpenRows, call: Call, completion: Completion, line: bytes) -> None:
+        """What the answer has made ready goes before every new row."""
+        self.counters.columns[call.column or ""].usage.add(completion.usage)
+        for ready in rows.answered(call, completion.text, line):
+            self._lane.feed.add(self._pending(ready), is_next=True)
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why."""
@@ -220,11 +242,14 @@ class Engine:
 
     def _written(self, written: Written) -> None:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
-        self.counters.done += written.rows
-        self.counters.session_rows += written.rows
-        self.counters.failed += written.failures
+        answers, rows, failed = written.rows, written.rows, written.failures
+        if self._rows is not None:
+            answers, rows, failed = self._rows.written(written.rows, written.failures)
+        self.counters.done += rows
+        self.counters.session_rows += rows
+        self.counters.failed += failed
         if self._lane.gate.budget is not None:
-            self._lane.gate.budget.written(written.rows)
+            self._lane.gate.budget.written(answers)
         self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:

@@ -6,7 +6,9 @@ Kept here:
 3. At most `retry_capacity` calls are held for another try: past that no new call is handed out until some are through.
    Without that bound a server that fails for a while would draw the whole grid into the heap.
 4. `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
-5. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
+5. A call that another one's answer has made ready goes before every new one: rows that were begun are finished first,
+   and so few are open. Like a new one it waits while the heap is full.
+6. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
    and 4 rests on it. While one is out the feed is not over, since it may come back as a retry.
 
 All of it runs on the loop's thread, and no method awaits between reading and writing: `put` and `get` wait in a future
@@ -18,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from herogen_async.core.clock import Clock
@@ -63,6 +66,7 @@ class Feed(Generic[C]):
         self._capacity = capacity
         self._retry_capacity = retry_capacity
         self._new: deque[PendingCall[C]] = deque()
+        self._next: deque[PendingCall[C]] = deque()
         self._due: deque[PendingCall[C]] = deque()
         self._waiting: list[tuple[float, int, PendingCall[C]]] = []
         self._sequence = 0
@@ -73,20 +77,29 @@ class Feed(Generic[C]):
         self._ended = False
         self._promises_more = True
         self._closed = False
+        self.on_quiet: Callable[[], None] | None = (
+            None  # told when nothing is queued, waiting or out, and more may come
+        )
 
     def statistics(self) -> dict[str, int]:
         """How many calls are where."""
-        return {"queued": len(self._new), "due": len(self._due), "waiting": len(self._waiting), "out": self._out}
+        queued = len(self._new) + len(self._next)
+        return {"queued": queued, "due": len(self._due), "waiting": len(self._waiting), "out": self._out}
 
     @property
     def has_new(self) -> bool:
         """Whether there are calls that were never handed out, or will be."""
-        return not self._closed and bool(self._new or (self._promises_more and not self._ended))
+        return not self._closed and bool(self._new or self._next or (self._promises_more and not self._ended))
 
     @property
     def is_closed(self) -> bool:
         """Whether what is left stays undone."""
         return self._closed
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is queued, waiting or out; more may come."""
+        return not (self._out or self._new or self._next or self._due or self._waiting)
 
     @property
     def is_idle(self) -> bool:
@@ -109,6 +122,14 @@ class Feed(Generic[C]):
         self._wake(1)
         return True
 
+    def add(self, pending: PendingCall[C], *, is_next: bool) -> None:
+        """Queue a call at once, `is_next`: before every new one. Only for who bounds them otherwise; a closed feed
+        drops it.
+        """
+        if not self._closed:
+            (self._next if is_next else self._new).append(pending)
+            self._wake(1)
+
     def promise_nothing(self) -> None:
         """Nobody knows whether more will come before `end`: only what is queued is new."""
         self._promises_more = False
@@ -123,6 +144,7 @@ class Feed(Generic[C]):
         self._closed = True
         # Cleared before anybody is woken: who wakes looks again, and must find nothing.
         self._new.clear()
+        self._next.clear()
         self._due.clear()
         self._waiting.clear()
         self._set_timer()
@@ -134,6 +156,8 @@ class Feed(Generic[C]):
         if self._due:
             pending = self._due.popleft()
         # 3: a full heap hands out nothing new. What is due may go all the same, so the heap gets emptier.
+        elif self._next and len(self._waiting) < self._retry_capacity:
+            pending = self._next.popleft()
         elif self._new and len(self._waiting) < self._retry_capacity:
             pending = self._new.popleft()
             self._release_putter()
@@ -172,14 +196,14 @@ class Feed(Generic[C]):
             self._wake_if_over()
             return
         # In front of those that it was in front of: it lost its turn by no fault of its own.
-        (self._due if pending.history else self._new).appendleft(pending)
+        (self._due if pending.history else self._next if self._next else self._new).appendleft(pending)
         self._wake(1)
 
     def resize(self, capacity: int, retry_capacity: int) -> None:
         """Hold so many from now on; what is held already stays."""
         self._capacity, self._retry_capacity = capacity, retry_capacity
         self._release_putter()
-        self._wake(len(self._new))
+        self._wake(len(self._next) + len(self._new))
 
     def retry(self, pending: PendingCall[C], after_s: float) -> None:
         """A call that was got is to be tried again, `after_s` seconds from now."""
@@ -196,7 +220,7 @@ class Feed(Generic[C]):
     def _over(self) -> bool:
         if self._closed:
             return True
-        return self._ended and not (self._out or self._new or self._due or self._waiting)
+        return self._ended and not (self._out or self._new or self._next or self._due or self._waiting)
 
     def _release_putter(self) -> None:
         if self._putter is not None and not self._putter.done():
@@ -212,6 +236,8 @@ class Feed(Generic[C]):
     def _wake_if_over(self) -> None:
         if self._over:
             self._wake(len(self._getters))
+        elif self.on_quiet is not None and self.is_quiet:
+            self.on_quiet()
 
     def _set_timer(self) -> None:
         # One timer, for the one that is due first: a server that fails puts thousands into the heap.
@@ -229,4 +255,4 @@ class Feed(Generic[C]):
             self._due.append(heapq.heappop(self._waiting)[2])
         self._set_timer()
         # The heap may have been what kept new calls back: then more workers than calls moved have something to do.
-        self._wake(len(self._due) + len(self._new))
+        self._wake(len(self._due) + len(self._next) + len(self._new))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from herogen_async.core.likeness import as_seen
 from herogen_async.generation.run_folder import Manifest
+from herogen_async.specs.columns import AskedColumn
 
 
 def in_words(changes: Sequence[str]) -> str:
@@ -20,8 +21,9 @@ def differences(held: Manifest, fresh: Manifest) -> list[str]:
     if held.grid_fingerprint != fresh.grid_fingerprint:
         found += _grid_differences(held.spec, fresh.spec)
     if held.generation_fingerprint != fresh.generation_fingerprint:
-        found += _generation_differences(held, fresh) or ["the generation fingerprint"]
-    return found
+        is_single = not (held.spec.get("columns") or fresh.spec.get("columns"))
+        found += list((_generation_differences if is_single else _column_differences)(held, fresh))
+    return found or ["the generation fingerprint"] * (held.generation_fingerprint != fresh.generation_fingerprint)
 
 
 def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[str]:
@@ -41,6 +43,44 @@ def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> list
     if held.get("repeats") != fresh["repeats"]:
         found.append(f"the repeats ({held.get('repeats')} to {fresh['repeats']})")
     return found or ["the grid fingerprint"]
+
+
+def _column_differences(held: Manifest, fresh: Manifest) -> Iterator[str]:
+    """Column by column; one that asks the same under another name has not changed."""
+    before, after = held.lineage().plan.columns, fresh.lineage().plan.columns
+    asked, told = {each.fingerprint for each in before}, {each.fingerprint for each in after}
+    old, new = {each.name: each for each in before}, {each.name: each for each in after}
+    for name, column in new.items():
+        if name in old:
+            yield from _differences_of(old[name], column)
+        elif column.fingerprint not in asked:
+            yield f"the column {name!r} (added)"
+    for name, column in old.items():
+        if name not in new and column.fingerprint not in told:
+            yield f"the column {name!r} (removed)"
+    common = [each.name for each in before if each.name in new], [each.name for each in after if each.name in old]
+    if common[0] != common[1]:
+        yield "the order of the columns"
+
+
+def _differences_of(old: AskedColumn, new: AskedColumn) -> Iterator[str]:
+    name = new.name
+    for what, before, after in (
+        ("endpoint", old.endpoint, new.endpoint),
+        ("model", old.model, new.model),
+        ("samples", old.samples, new.samples),
+    ):
+        if before != after:
+            yield f"the {what} of {name} ({before!r} to {after!r})"
+    texts = ("prompt", old.prompt, new.prompt), ("system text", old.system, new.system)
+    for what, was, now in texts:
+        if (was and was.text) != (now and now.text):
+            yield f"the {what} of {name}"
+    sampling = old.sampling.as_dict(), new.sampling.as_dict()
+    if names := sorted(each for each in {*sampling[0], *sampling[1]} if sampling[0].get(each) != sampling[1].get(each)):
+        yield f"the sampling of {name} ({', '.join(names)})"
+    if (old.when and old.when.fingerprint) != (new.when and new.when.fingerprint):
+        yield f"the condition of {name}"
 
 
 def _generation_differences(held: Manifest, fresh: Manifest) -> list[str]:

@@ -63,7 +63,7 @@ class Forecast:
         """`count` calls as they would be sent, spread over those of the settings' limit."""
         plan, size = self.plan, self.plan.within(self.settings.limit)
         bodies = RequestBody(self.endpoint, self.model or "...", plan.spec.sampling.as_sent())
-        request_of = requests_of(plan.spec)
+        request_of = requests_of(plan)
         calls = [plan.call(place * size // min(count, size)) for place in range(min(count, size))]
         return [Preview(call, bodies.of(request_of(call))) for call in calls]
 

@@ -80,18 +80,28 @@ def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanD
     if held is None:
         return PlanDiff(None, fresh)
     changes = differences(held, fresh)
-    keeps_stale = held.keeps_stale
-    if consent.regenerate_stale:
-        keeps_stale = False
-    elif consent.extend and held.generation_fingerprint != fresh.generation_fingerprint:
-        keeps_stale = True
+    keeps_stale, regenerated = _kept_stale(held, fresh, consent)
     return PlanDiff(
         held,
-        replace(fresh, keeps_stale=keeps_stale),
+        replace(fresh, keeps_stale=keeps_stale, regenerated=regenerated),
         tuple(changes),
-        is_change=bool(changes) or keeps_stale != held.keeps_stale,
+        is_change=bool(changes) or (keeps_stale, regenerated) != (held.keeps_stale, held.regenerated),
         is_agreed=not changes or _consents(consent, held, fresh),
     )
+
+
+def _kept_stale(held: Manifest, fresh: Manifest, consent: Consent) -> tuple[bool, list[str]]:
+    """Whether stale answers count from now on, and the columns whose don't."""
+    is_other = held.generation_fingerprint != fresh.generation_fingerprint
+    if consent.regenerate_stale and consent.columns:
+        return True, sorted({*held.regenerated, *consent.columns})
+    if consent.regenerate_stale:
+        return False, []
+    if consent.extend and is_other:
+        now = {each.name: each.fingerprint for each in fresh.lineage().plan.columns}
+        was = {each.name: each.fingerprint for each in held.lineage().plan.columns} if held.regenerated else {}
+        return True, [name for name in held.regenerated if name in now and now[name] == was.get(name)]
+    return held.keeps_stale, held.regenerated
 
 
 def refuse_other_weights(folder: RunFolder, held: Manifest, fresh: Manifest) -> None:

@@ -1,7 +1,10 @@
 """The append-only journal of a run: the shape of its lines, writing, reading, repair."""
 
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.newest import NewRows, newest_rows
-from herogen_async.generation.journal.read.replay import Fold, Recovered, replay
+from herogen_async.generation.journal.read.places import LinePlaces
+from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.replay import Fold, RowStanding, replay
 from herogen_async.generation.journal.read.scan import (
     Damage,
     Known,
@@ -13,7 +16,14 @@ from herogen_async.generation.journal.read.scan import (
     read_rows,
     scan,
 )
-from herogen_async.generation.journal.record import attempt_of, failure_line, reason_word, row_line
+from herogen_async.generation.journal.record import (
+    attempt_of,
+    failure_line,
+    reason_word,
+    row_line,
+    seal_of,
+    skipped_line,
+)
 from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
 from herogen_async.generation.journal.words import Words
@@ -28,10 +38,13 @@ __all__ = [
     "JournalWriter",
     "Known",
     "Line",
+    "LinePlaces",
+    "LineReader",
     "MemoryJournal",
     "NewRows",
     "Recovered",
     "Remains",
+    "RowStanding",
     "Salvaged",
     "TornTail",
     "Words",
@@ -51,4 +64,6 @@ __all__ = [
     "salvage",
     "saving_files",
     "scan",
+    "seal_of",
+    "skipped_line",
 ]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from operator import itemgetter
@@ -31,6 +31,7 @@ from herogen_async.generation.endpoint import Completion
 from herogen_async.specs.plan import Call
 
 ATTEMPTS_KEPT = 32  # of a failure's history: rate limits don't count as attempts and may be many
+SKIPPED = "skipped"  # the finish_reason of a call that was not asked
 NO_REASON = "unknown"  # what an answer without a finish_reason is counted as; its line says null
 CRC = "crc"
 
@@ -141,6 +142,11 @@ _TASK = (
     Field("cell", FieldKind.OBJECT),
     Field("repeat", FieldKind.WHOLE),
 )
+# Of a row of several calls: which one it is, and which sample where there are several.
+_CALL = (
+    Field("column", FieldKind.TEXT, is_optional=True),
+    Field("sample", FieldKind.WHOLE, is_optional=True),
+)
 ROW = LineSchema(
     (
         *_TASK,
@@ -150,6 +156,11 @@ ROW = LineSchema(
         # What only some rows have stands here.
         Field("reasoning", FieldKind.TEXT, is_optional=True),
         Field("extra", FieldKind.OBJECT, is_optional=True),
+        *_CALL,
+        # The checksums of the lines that the prompt was made from, or that a condition was decided by.
+        Field("from", FieldKind.LIST, is_optional=True),
+        # It was not asked: the fingerprint of the condition that was not met.
+        Field("skipped", FieldKind.TEXT, is_optional=True),
         Field("finish_reason", FieldKind.TEXT, is_nullable=True),
         Field("model", FieldKind.TEXT, is_nullable=True),
         Field("usage", FieldKind.OBJECT, is_nullable=True),
@@ -162,6 +173,7 @@ ROW = LineSchema(
 FAILURE = LineSchema(
     (
         *_TASK,
+        *_CALL,
         Field("kind", FieldKind.TEXT),
         Field("message", FieldKind.TEXT),
         Field("status", FieldKind.WHOLE, is_nullable=True),
@@ -203,9 +215,42 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
         "latency_ms": round(latency_ms, 1),
         "created_at": at,
     }
-    if completion.reasoning is not None or completion.extra is not None:  # asked here, since most rows have neither
-        row = ROW.arranged({**row, "reasoning": completion.reasoning, "extra": completion.extra})
+    # Asked here, since most rows have none of it.
+    if completion.reasoning is not None or completion.extra is not None or call.column is not None:
+        more = {"reasoning": completion.reasoning, "extra": completion.extra, **_of_several(call)}
+        row = ROW.arranged({**row, **more})
     return sealed_line(row)
+
+
+def skipped_line(call: Call, condition: str, *, at: datetime) -> bytes:
+    """The journal line of a call that is not to be asked; `condition` is the fingerprint of what was not met."""
+    row = {
+        **dict.fromkeys(ROW.names),
+        "key": call.key,
+        "index": call.index,
+        "cell": call.cell,
+        "repeat": call.repeat,
+        "prompt": "",
+        "sub_prompt": call.sub_prompt,
+        "response_txt": "",
+        **_of_several(call),
+        "skipped": condition,
+        "finish_reason": SKIPPED,
+        "attempts": 0,
+        "latency_ms": 0.0,
+        "created_at": at,
+    }
+    return sealed_line(ROW.arranged(row))
+
+
+def seal_of(line: bytes) -> str:
+    """The checksum of a line as `from` names it: eight hexadecimal digits."""
+    end = len(line) - (3 if line.endswith(b"\n") else 2)
+    return line[end - 8 : end].decode()
+
+
+def _of_several(call: Call) -> dict[str, Any]:
+    return {"column": call.column, "sample": call.sample, "from": call.built_on or None}
 
 
 def failure_line(
@@ -227,6 +272,8 @@ def failure_line(
         "index": call.index,
         "cell": call.cell,
         "repeat": call.repeat,
+        "column": call.column,
+        "sample": call.sample,
         **{name: last[name] for name in ("kind", "message", "status", "request_id")},
         "attempts": attempts[-ATTEMPTS_KEPT:],
         "quarantined": None if quarantined is None else True,
@@ -277,6 +324,8 @@ _SEAL = sealed_line({})[1:-1]
 SEAL_BYTES = len(_SEAL)
 SEAL, SEALED = b',%b"' % _lead(CRC), b'"}'
 # A whole row anywhere in damaged bytes, and what bytes that are no row any more may still say.
+SKIPPED_LEAD = b",%b" % _lead("skipped")
+SKIPPED_BY = re.compile(rb',%b"([0-9a-f]{32})",%b"%b"' % (_lead("skipped"), _lead("finish_reason"), SKIPPED.encode()))
 SEALED_END = re.compile(re.escape(SEAL) + rb"[0-9a-f]{8}" + re.escape(SEALED) + rb"$")
 ROW_IN_BYTES = re.compile(re.escape(START) + rb"[^\n]*?" + SEALED_END.pattern.removesuffix(b"$"))
 KEY_IN_BYTES = re.compile(_lead("key") + rb'"([0-9a-f]{%d})"' % _KEY_DIGITS)
@@ -290,14 +339,17 @@ def prove() -> None:
     usage = {"prompt_tokens": 12345, "completion_tokens": 12345, "total_tokens": 12345}
     at = datetime(2026, 11, 22, microsecond=1, tzinfo=UTC)
     model, request_id = "a-model-with-a-long-name-2026-11-22", "req_" + call.key
+    several = replace(call, column="b", sample=2, built_on=("01234567",))
     for more in ((None, None), ("so,", {"tool_calls": [{"crc": "0"}]})):
-        _prove_row(call, Completion("t", "stop", model, usage, request_id, (), *more), at)
+        for each in (call, several):
+            _prove_row(each, Completion("t", "stop", model, usage, request_id, (), *more), at)
+    _prove_skipped(several, at)
     history = [attempt_of(EndpointError("no"), at)]
     instead: dict[str, Any] = dict.fromkeys(("response_txt", "reasoning", "finish_reason", "model"), "t") | {
         "extra": {},
         "usage": {},
     }
-    failure = codec.loads(failure_line(call, history, at=at, quarantined="why", instead=instead))
+    failure = codec.loads(failure_line(several, history, at=at, quarantined="why", instead=instead))
     assert [*FAILURE.names, CRC] == list(failure)
     assert FAILURE.fault_of(failure) is None
 
@@ -306,8 +358,8 @@ def _prove_row(call: Call, completion: Completion, at: datetime) -> None:
     line = row_line(call, completion, attempts=1, latency_ms=12345.6, at=at).removesuffix(b"\n")
     row = codec.loads(line)
     assert list(row) == [*(name for name in ROW.names if name in row), CRC]
-    wanted = ROW.required if completion.extra is None else ROW.fields
-    assert len(wanted) + 1 == len(row)
+    wanted = len(ROW.required) + 2 * (completion.extra is not None) + 3 * (call.column is not None)
+    assert wanted + 1 == len(row)
     assert ROW.fault_of(row) is None
     assert line.startswith(START)
     assert line[KEY_AT:KEY_END] == call.key.encode()
@@ -322,6 +374,18 @@ def _prove_row(call: Call, completion: Completion, at: datetime) -> None:
     assert [(b"1234",), (call.key.encode(),), (b'{"a":"b"}', b"5")] == [
         found.groups() for pattern in (INDEX_IN_BYTES, KEY_IN_BYTES, CELL_IN_BYTES) if (found := pattern.search(line))
     ]
+
+
+def _prove_skipped(call: Call, at: datetime) -> None:
+    condition = "fedcba9876543210" * 2
+    line = skipped_line(call, condition, at=at)
+    row = codec.loads(line)
+    assert list(row) == [*(name for name in ROW.names if name in row), CRC]
+    assert ROW.fault_of(row) is None
+    assert seal_of(line) == seal_of(line.removesuffix(b"\n")) == row[CRC]
+    found = SKIPPED_BY.search(line, len(line) - ENDING_WITHIN)
+    assert found is not None
+    assert found[1].decode() == condition
 
 
 prove()

@@ -29,10 +29,10 @@ class RunCounts:
     """Tasks, over all sessions. `grid` is their number without a limit."""
 
     total: int = all_sessions(0, lambda moment: moment.counters.total, lambda run: run.total)
-    done: int = all_sessions(0, lambda moment: moment.counters.done, lambda run: len(run.found.done))
-    failed: int = all_sessions(0, lambda moment: moment.counters.failed, lambda run: len(run.found.failed))
+    done: int = all_sessions(0, lambda moment: moment.counters.done, lambda run: run.found.rows_done)
+    failed: int = all_sessions(0, lambda moment: moment.counters.failed, lambda run: run.found.rows_failed)
     pending: int = all_sessions(
-        0, lambda moment: moment.pending, lambda run: max(run.total - len(run.found.done) - len(run.found.failed), 0)
+        0, lambda moment: moment.pending, lambda run: max(run.total - run.found.rows_done - run.found.rows_failed, 0)
     )
     grid: int = given(0)
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)

@@ -133,7 +133,7 @@ def finished_state(failed: int) -> str:
 
 
 def _state_of(run: Remembered) -> str:
-    done, failed = len(run.found.done), len(run.found.failed)
+    done, failed = run.found.rows_done, run.found.rows_failed
     if run.live:
         return "running"
     if done + failed >= run.total:

@@ -44,7 +44,8 @@ class Manifest:
     """`spec` is the resolved spec as plain data; for the embedded model `base_url` is None and `weights` is set.
 
     What it says holds for the segments from `first_segment` on; `earlier` is what held before. `keeps_stale`: answers
-    that were made under another generation still count.
+    that were made under another generation still count, but not those of the columns `regenerated` and what builds on
+    them.
     """
 
     spec: dict[str, Any]
@@ -60,6 +61,7 @@ class Manifest:
     earlier: list[EarlierPlan] = field(default_factory=list)
     first_segment: int = 0
     keeps_stale: bool = False
+    regenerated: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def resolved_spec(self) -> Spec:
@@ -70,7 +72,13 @@ class Manifest:
         """The plans that this run had, the current one last."""
         plan = Plan(self.resolved_spec(), endpoint=self.endpoint, model=self.model)
         earlier = [each.era() for each in self.earlier]
-        return Lineage(plan, earlier, first_segment=self.first_segment, keeps_stale=self.keeps_stale)
+        return Lineage(
+            plan,
+            earlier,
+            first_segment=self.first_segment,
+            keeps_stale=self.keeps_stale,
+            regenerated=self.regenerated,
+        )
 
     def asks_as(self, other: Manifest) -> bool:
         """Whether both mean the same tasks."""
@@ -93,6 +101,7 @@ class Manifest:
             earlier=earlier,
             first_segment=first_segment,
             keeps_stale=self.keeps_stale,
+            regenerated=self.regenerated,
         )
 
 

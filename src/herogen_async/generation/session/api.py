@@ -123,7 +123,7 @@ def status(run: str | os.PathLike[str]) -> RunReport:
     report = folded_report(
         GivenFigures(
             run=str(folder.path),
-            grid=plan.size,
+            grid=plan.rows,
             model=manifest.model,
             endpoint=manifest.endpoint,
             base_url=manifest.base_url,
@@ -132,7 +132,7 @@ def status(run: str | os.PathLike[str]) -> RunReport:
         ).by_name(),
         Remembered(
             found,
-            total=max(plan.within(manifest.settings.limit), len(found.done) + len(found.failed)),
+            total=max(plan.rows_within(manifest.settings.limit), found.rows_done + found.rows_failed),
             sessions=fold_history(events),
             live={"in_flight": 0, **lock.live} if held else {},
         ),

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
-from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped
+from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, OpenRows, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
-from herogen_async.generation.journal import JournalWriter
+from herogen_async.generation.journal import JournalWriter, LineReader
+from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
 from herogen_async.generation.session.at_work import AtWork
@@ -120,14 +122,32 @@ async def _open_engine(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
                 ),
             )
-            engine = Engine(
-                plan,
-                lane,
-                journal,
-                clock=clock,
-                counters=reporter.counters,
-                run_s=settings.run_timeout_s,
-                observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
-            )
-            with at_work.steered(engine, endpoint):
-                yield engine
+            with LineReader(opened.folder, work.found.places) as reader:
+                rows = None
+                if plan.calls_a_row > 1:
+                    rows = OpenRows(
+                        plan,
+                        work.found.journal,
+                        partial(_earlier_answer, reader),
+                        journal=journal,
+                        counters=reporter.counters,
+                        clock=clock,
+                    )
+                engine = Engine(
+                    plan,
+                    lane,
+                    journal,
+                    clock=clock,
+                    counters=reporter.counters,
+                    run_s=settings.run_timeout_s,
+                    observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
+                    rows=rows,
+                )
+                with at_work.steered(engine, endpoint):
+                    yield engine
+
+
+def _earlier_answer(reader: LineReader, index: int) -> tuple[str, str]:
+    """The text and the checksum of the line that has answered the call at `index`."""
+    row = reader.row(index)
+    return row["response_txt"], row[CRC]

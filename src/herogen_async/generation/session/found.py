@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from herogen_async.generation.journal import Recovered, replay
+from herogen_async.generation.journal import LinePlaces, Recovered, replay
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An opened run, and what has been answered of it."""
+    """An opened run, and what has been answered of it.
+
+    `places` are those of the answers that later calls of their rows are made from; empty where a row is one call.
+    """
 
     opened: Opened
     journal: Recovered
+    places: LinePlaces
 
 
 def read_journal(opened: Opened) -> Found:
     """Replay the journal. Raises DamageError."""
-    return Found(opened, replay(opened.folder, opened.lineage))
+    places = LinePlaces()
+    has_several = opened.lineage.plan.calls_a_row > 1
+    return Found(opened, replay(opened.folder, opened.lineage, places if has_several else None), places)
 
 
 def tell_what_is_there(found: Found, notifier: Notifier) -> None:
@@ -30,7 +36,14 @@ def tell_what_is_there(found: Found, notifier: Notifier) -> None:
         notifier.notice(f"{journal.foreign:,} rows in {folder!r} belong to another plan: kept, not counted.")
     if journal.duplicates:
         notifier.notice(f"{journal.duplicates:,} duplicate rows: the first of each counts.")
-    if lock.frontier:
+    if journal.outdated:
+        notifier.notice(f"{journal.outdated:,} answers were made from others that don't count any more: not counted.")
+    plan = opened.lineage.plan
+    if lock.frontier and plan.calls_a_row > 1:
+        total = plan.rows_within(opened.ready.request.settings.limit)
+        begun = journal.done.groups(plan.calls_a_row)[1] - journal.rows_done
+        notifier.notice(f"{folder}: {journal.rows_done:,} of {total:,} rows are done, {begun:,} more are begun.")
+    elif lock.frontier:
         total = opened.lineage.plan.within(opened.ready.request.settings.limit)
         sent = min(lock.frontier, total)
         again = sent - journal.done.count(sent) - journal.failed.count(sent)

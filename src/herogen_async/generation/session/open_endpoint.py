@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.run_folder import read_manifest
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.session.notifier import Notifier
+from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 
 UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
@@ -54,14 +55,14 @@ async def open_endpoint(
     `on_text` gets what the embedded model writes until its first answer is whole; no other server is asked to tell.
     """
     if ready.weights is None:
-        async with _client(ready.request, ready.model, ready.request.server) as endpoint:
+        async with _client(ready.request, ready.model, ready.request.server, plan.columns) as endpoint:
             yield endpoint
         return
     from herogen_async.generation.endpoint.embedded import open_embedded  # noqa: PLC0415 - as above
 
     embedded = open_embedded(
         ready.weights,
-        lambda server: _client(ready.request, ready.model, server),
+        lambda server: _client(ready.request, ready.model, server, plan.columns),
         concurrency=ready.request.most_in_flight,
         context_tokens=_context_tokens(plan),
         on_notice=on_notice,
@@ -71,14 +72,19 @@ async def open_endpoint(
         yield endpoint
 
 
-def _client(request: RunRequest, model: str, server: Server | None) -> OpenAICompatible:
+def _client(
+    request: RunRequest, model: str, server: Server | None, columns: Sequence[AskedColumn] = ()
+) -> OpenAICompatible:
     if server is None:
         raise RuntimeError("an request without weights has a server")
+    asked = {each.name: (each.endpoint, each.sampling.as_sent()) for each in columns}
+    kind, sampling = next(iter(asked.values()), (request.endpoint, request.spec.sampling.as_sent()))
     return OpenAICompatible(
         server,
-        kind=request.endpoint,
+        kind=kind,
         model=model,
-        sampling=request.spec.sampling.as_sent(),
+        sampling=sampling,
+        columns=asked,
         concurrency=request.most_in_flight,
         timeout_s=request.settings.timeout_s,
         # What may have been charged is asked again by the engine alone, which reserves its worst case anew.
@@ -103,7 +109,7 @@ async def _only_model(request: RunRequest, server: Server) -> str:
 
 def _context_tokens(plan: Plan) -> int:
     """Tokens a slot needs for the longest prompt of the grid and its answer."""
-    spec = plan.spec
-    limit = spec.sampling.max_completion_tokens or spec.sampling.max_tokens or UNLIMITED_ANSWER
+    samplings = [column.sampling for column in plan.columns]
+    limit = max(each.max_completion_tokens or each.max_tokens or UNLIMITED_ANSWER for each in samplings)
     # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
     return 2 * estimate_tokens("".join(plan.longest_texts(len)), 1) + limit

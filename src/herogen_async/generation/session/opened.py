@@ -51,7 +51,9 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
 def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
     manifest = diff.fresh
     if diff.held is not None:
-        manifest = replace(followed(folder, diff.held, manifest), keeps_stale=manifest.keeps_stale)
+        manifest = replace(
+            followed(folder, diff.held, manifest), keeps_stale=manifest.keeps_stale, regenerated=manifest.regenerated
+        )
         if manifest == diff.held:
             return manifest
     try:

@@ -9,6 +9,7 @@ from itertools import chain
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
+from herogen_async.generation.engine import ColumnCounts
 from herogen_async.generation.journal import Recovered, read_failures
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.plan import IndexSet, Lineage, Plan
@@ -16,16 +17,22 @@ from herogen_async.specs.plan import IndexSet, Lineage, Plan
 
 @dataclass(frozen=True, slots=True)
 class ToAsk:
-    """The tasks that are not in `skipped`, up to `limit`, and those of `beyond` it: `count` of them."""
+    """The calls that are not in `skipped`, up to `limit` rows, and those of `beyond` it: `count` of them.
+
+    `total` rows are done, have failed or are wanted; `done` and `failed` are how many of them are so already.
+    """
 
     plan: Plan
     skipped: IndexSet
     limit: int | None
     beyond: tuple[int, ...]
     count: int
+    total: int
+    done: int
+    failed: int
 
     def indices(self) -> Iterator[int]:
-        """Ascending."""
+        """Ascending, those beyond the limit last."""
         return chain(self.plan.pending(self.skipped, self.limit), self.beyond)
 
 
@@ -56,14 +63,57 @@ def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool |
 
 
 def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None) -> ToAsk:
-    """What a session asks for. A limit is for tasks that were never asked: `again` may lie beyond it."""
+    """What a session asks for. A limit is for rows that were never asked: `again` may lie beyond it."""
+    calls, within = plan.calls_a_row, plan.within(limit)
+    wanted = [index for index in again if index not in found.done]
+    failed = IndexSet()
+    failed.update(found.failed)
+    for index in wanted:
+        failed.discard(index)
     skipped = IndexSet()
     skipped.update(found.done)
-    skipped.update(found.failed)
-    within = plan.within(limit)
-    wanted = [index for index in again if index not in found.done]
-    for index in wanted:
-        skipped.discard(index)
-    beyond = tuple(index for index in wanted if index >= within)
+    skipped.update(failed)
+    skipped.update(not_askable(plan, failed, found.done))
+    followers = (follower for index in wanted for follower in _with_followers(plan, index) if follower not in skipped)
+    beyond = tuple(sorted({index for index in followers if index >= within}))
     pending = within - skipped.count(within)
-    return ToAsk(plan, skipped, limit, beyond, pending + len(beyond))
+    done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within)[0]
+    given_up, given_up_within = failed.groups(calls)[1], failed.groups(calls, within)[1]
+    further = len({index // calls for index in beyond})
+    total = plan.rows_within(limit) + (done - done_within) + (given_up - given_up_within) + further
+    return ToAsk(plan, skipped, limit, beyond, pending + len(beyond), total, done, given_up)
+
+
+def not_askable(plan: Plan, failed: IndexSet, done: IndexSet) -> IndexSet:
+    """What builds on calls that failed, and has no answer: it can't be asked."""
+    found = IndexSet()
+    if plan.calls_a_row > 1:
+        for index in failed:
+            for follower in _with_followers(plan, index):
+                if follower != index and follower not in done:
+                    found.add(follower)
+    return found
+
+
+def _with_followers(plan: Plan, index: int) -> Iterator[int]:
+    first = index - index % plan.calls_a_row
+    yield index
+    for place in plan.shape.descendants(index - first):
+        yield first + place
+
+
+def column_counts(plan: Plan, found: Recovered) -> dict[str, ColumnCounts]:
+    """What there is of each column, where a row has several calls. Tokens are those of this session alone."""
+    calls = plan.calls_a_row
+    if calls == 1:
+        return {}
+    counts = {column.name: ColumnCounts() for column in plan.columns}
+    for name, members in (("done", found.done), ("skipped", found.skipped), ("failed", found.failed)):
+        for place, count in enumerate(members.by_place(calls)):
+            column = counts[plan.shape.calls[place].column.name]
+            setattr(column, name, getattr(column, name) + count)
+    for place, count in enumerate(not_askable(plan, found.failed, found.done).by_place(calls)):
+        counts[plan.shape.calls[place].column.name].not_asked += count
+    for column in counts.values():
+        column.done -= column.skipped
+    return counts

@@ -110,13 +110,15 @@ class Session:
         check_budget(self._request)
         spec = self._request.spec
         twins = (f"warning: {line}" for line in twin_lines(spec.attributes))
-        for notice in (*self._request.notices, *repeats_in_words(spec), *twins):
+        for notice in (*self._request.notices, *twins):
             self._notifier.notice(notice)
         server = self._request.server
         if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
             self._notifier.notice(f"warning: {line}.")
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         found = priced(await find_model(self._request, self._notifier), self._clock.wall())
+        for notice in repeats_in_words(found.plan.columns, found.plan.repeats):
+            self._notifier.notice(notice)
         if found.price is not None:
             self._notifier.notice(price_notice(found.ready.model, found.price, self._request.settings.budget_usd))
         return found

@@ -16,7 +16,7 @@ from herogen_async.generation.session.found import Found
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter
-from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
+from herogen_async.generation.session.selection import ToAsk, chosen, column_counts, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.specs.plan import IndexSet
 
@@ -45,9 +45,13 @@ class RetrySelection:
 class Work:
     """An opened run, the tasks that a session asks for, and how it reports on them."""
 
-    opened: Opened
+    found: Found
     wanted: ToAsk
     reporter: Reporter
+
+    @property
+    def opened(self) -> Opened:
+        return self.found.opened
 
 
 def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
@@ -57,18 +61,19 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     wanted = to_ask(plan, journal, again.left(found), opened.ready.request.settings.limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
-        total=len(wanted.skipped) + wanted.count,
-        done=len(journal.done),
-        failed=len(wanted.skipped) - len(journal.done),
+        total=wanted.total,
+        done=wanted.done,
+        failed=wanted.failed,
+        columns=column_counts(plan, journal),
         usage=journal.usage,
         finish_reasons=journal.finish_reasons,
         started_s=clock.now(),
     )
     budget = budget_for(opened, journal.usage)
     reporter = Reporter(
-        opened.ready, counters, clock, earlier_s=_earlier_s(opened.folder), grid=plan.size, budget=budget
+        opened.ready, counters, clock, earlier_s=_earlier_s(opened.folder), grid=plan.rows, budget=budget
     )
-    return Work(opened, wanted, reporter)
+    return Work(found, wanted, reporter)
 
 
 def tell_worst_case(work: Work, notifier: Notifier) -> None:

@@ -1,54 +1,61 @@
-"""Every call of a spec, by its place in the plan. A plan is never held in memory: a call is computed on request."""
+"""Every call of a spec, by its place in the plan. A plan is never held in memory: a call is computed on request.
+
+The column, with its samples, is the fastest axis: `call index = row x calls a row + call of the row`, and `row = cell x
+repeats + repeat`. In a spec of one prompt a row is one call, and both numbers are the same.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from herogen_async.core.codec import canonical
+from herogen_async.core.codec import canonical, fingerprint
+from herogen_async.specs.columns import AskedColumn, asked_columns
+from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
+from herogen_async.specs.plan.open_row import OpenRow
+from herogen_async.specs.plan.row_shape import RowShape
 from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
 
-
-@dataclass(slots=True)  # a frozen one takes 0.7 us longer to make, for every row
-class Call:
-    """One completion wanted. `key` is its identity, `index` its place in the plan; `repeat` counts from 1."""
-
-    key: str
-    index: int
-    cell: dict[str, str]
-    repeat: int
-    prompt: str
-    system: str | None
-    sub_prompt: str
+_UNLIMITED_ANSWER = 1024  # tokens, of an answer that later prompts hold
+_TOKEN_BYTES = 4
 
 
 class Plan:
-    """The calls of `spec`, in order: cells in their order, the repeats of a cell next to each other.
+    """The calls of `spec`, in order: cells in their order, the repeats of a cell next to each other, then its columns.
 
-    `cells` are the combinations of the spec's attributes when left out.
+    `cells` are the combinations of the spec's attributes when left out. `endpoint` and `model` are those of the columns
+    that set none. Raises InputError where two columns would ask the same.
 
-    A key is a hash of (canonical cell, repeat, generation fingerprint): it depends on what is asked and of which model,
-    not on the call's place, so it survives new values, another order and a renamed spec.
+    A key is a hash of (canonical cell, repeat, column fingerprint): it depends on what is asked and of which model, not
+    on the call's place, so it survives new values, another order and a renamed spec.
     """
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str, cells: Cells | None = None) -> None:
         self.spec = spec
         self.cells = cells_from(spec.attributes) if cells is None else cells
         self.repeats = spec.repeats
-        self.size = self.cells.size * spec.repeats
+        self.columns = asked_columns(spec, endpoint=endpoint, model=model)
+        self.shape = RowShape(self.columns)
+        self.calls_a_row = len(self.shape.calls)
+        self.rows = self.cells.size * spec.repeats
+        self.size = self.rows * self.calls_a_row
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
-        self.generation_fingerprint = spec.generation_fingerprint(endpoint, model)
-        self._prompt = Template(spec.prompt)
-        self._system = None if spec.system is None else Template(spec.system)
+        first = self.columns[0]
+        self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
+        self._is_single = self.calls_a_row == 1
+        self._prompt = first.prompt
+        self._system = first.system
         self._sub_prompt = Template(spec.sub_prompt)
-        self._hash = hashlib.blake2b(self.generation_fingerprint.encode(), digest_size=16)
+        self._hash = hashlib.blake2b(first.fingerprint.encode(), digest_size=16)
 
     def call(self, index: int) -> Call:
-        """The call at `index`, 0 <= index < size."""
+        """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
+        if not self._is_single:
+            row, place = divmod(index, self.calls_a_row)
+            return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
         return Call(
@@ -61,15 +68,44 @@ class Plan:
             self._sub_prompt.render(cell),
         )
 
+    def open_row(self, row: int) -> OpenRow:
+        """The calls of row number `row`, none of them answered."""
+        cell_index, repeat = divmod(row, self.repeats)
+        cell = self.cells.cell(cell_index)
+        return OpenRow(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))
+
+    def column_at(self, index: int) -> AskedColumn:
+        """The column that the call at `index` belongs to."""
+        return self.shape.calls[index % self.calls_a_row].column
+
+    def sample_at(self, index: int) -> int:
+        """Which sample of its column the call at `index` is; they count from 1."""
+        return self.shape.calls[index % self.calls_a_row].sample
+
     def longest_texts(self, size: Callable[[str], int]) -> tuple[str, str]:
-        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones."""
+        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
+
+        An answer that a later prompt holds is as long as its column's limit allows.
+        """
         values = longest_values(self.cells, size)
-        return self._prompt.render(values), "" if self._system is None else self._system.render(values)
+        texts = [self._longest(column, values) for column in self.columns]
+        return max(texts, key=lambda each: size(each[0]) + size(each[1]))
+
+    def _longest(self, column: AskedColumn, values: Mapping[str, str]) -> tuple[str, str]:
+        limits = {each.name: each.sampling.max_completion_tokens or each.sampling.max_tokens for each in self.columns}
+        answers = {
+            name: "x" * (_TOKEN_BYTES * sum((limits[each.column.name] or _UNLIMITED_ANSWER) for each in most))
+            for name, most in self.shape.longest_answers(column).items()
+        }
+        filled = {**values, **answers}
+        return column.prompt.render(filled), "" if column.system is None else column.system.render(filled)
 
     def key(self, index: int) -> str:
         """The key of the call at `index`: 32 hexadecimal digits."""
-        cell_index, repeat = divmod(index, self.repeats)
-        return self._key(self.cells.cell(cell_index), repeat + 1)
+        row, place = divmod(index, self.calls_a_row)
+        cell_index, repeat = divmod(row, self.repeats)
+        cell = self.cells.cell(cell_index)
+        return self._key(cell, repeat + 1) if self._is_single else self.shape.key(place, repeat + 1, canonical(cell))
 
     def owns(self, record: Mapping[str, Any]) -> bool:
         """Whether a journal record (row or failure) belongs to the call at its index in this plan."""
@@ -77,15 +113,26 @@ class Plan:
         return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
 
     def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
-        """The indices not in `done` among the first `limit` calls (None: all), ascending."""
+        """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
         return done.missing(self.within(limit))
 
     def within(self, limit: int | None) -> int:
-        """How many calls a run with this `limit` has in total."""
-        return self.size if limit is None else min(limit, self.size)
+        """How many calls a run with this `limit` of rows has in total."""
+        return self.rows_within(limit) * self.calls_a_row
+
+    def rows_within(self, limit: int | None) -> int:
+        """How many rows a run with this `limit` has in total."""
+        return self.rows if limit is None else min(limit, self.rows)
 
     def _key(self, cell: dict[str, str], repeat: int) -> str:
         digest = self._hash.copy()
         digest.update(b"%d" % repeat)
         digest.update(canonical(cell))
         return digest.hexdigest()
+
+
+def _of_all(columns: tuple[AskedColumn, ...]) -> str:
+    """What a spec of several columns asks, all together; their conditions too, and their order."""
+    return fingerprint(
+        [[each.fingerprint, each.samples, None if each.when is None else each.when.fingerprint] for each in columns]
+    )

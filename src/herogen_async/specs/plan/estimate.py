@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from herogen_async.core.limits import Limits
-from herogen_async.specs.plan.calls import Call, Plan
+from herogen_async.specs.plan.call import Call
+from herogen_async.specs.plan.calls import Plan
 
 SAMPLED_PROMPTS = 1000  # calls: gives the mean prompt length to about 1 % in 10 ms
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples spread evenly, without a stride

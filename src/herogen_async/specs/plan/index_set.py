@@ -88,6 +88,54 @@ class IndexSet:
         part = int.from_bytes(self._pages.get(last, b""), "little") & ((1 << bits) - 1)
         return whole + part.bit_count()
 
+    def groups(self, width: int, stop: int | None = None) -> tuple[int, int]:
+        """Of the groups of `width` indices next to each other: how many are whole in the set, and how many touched.
+
+        `stop`: only indices below it, a multiple of `width`.
+        """
+        if width == 1:
+            count = self._count if stop is None else self.count(stop)
+            return count, count
+        whole = touched = 0
+        firsts = _every(width)
+        for bits in self._chunks(width, stop):
+            every, some = bits, bits
+            for shift in range(1, width):
+                every &= bits >> shift
+                some |= bits >> shift
+            whole += (every & firsts).bit_count()
+            touched += (some & firsts).bit_count()
+        return whole, touched
+
+    def by_place(self, width: int) -> list[int]:
+        """How many members are at each place of their group of `width` indices."""
+        if width == 1:
+            return [self._count]
+        found, firsts = [0] * width, _every(width)
+        for bits in self._chunks(width, None):
+            for place in range(width):
+                found[place] += (bits >> place & firsts).bit_count()
+        return found
+
+    def _chunks(self, width: int, stop: int | None) -> Iterator[int]:
+        """The members in chunks of `width` pages, each a number of so many bits."""
+        size = _PAGE_BITS * width
+        for chunk in {number // width for number in self._pages}:
+            pages = (self._pages.get(chunk * width + each, b"\0" * (_PAGE_BITS // 8)) for each in range(width))
+            bits = int.from_bytes(b"".join(pages), "little")
+            if stop is None or stop >= (chunk + 1) * size:
+                yield bits
+            elif stop > chunk * size:
+                yield bits & ((1 << stop - chunk * size) - 1)
+
+    def __iter__(self) -> Iterator[int]:
+        """Ascending."""
+        for number in sorted(self._pages):
+            for place, byte in enumerate(self._pages[number]):
+                if byte:
+                    first = number * _PAGE_BITS + place * 8
+                    yield from (first + bit for bit in range(8) if byte & (1 << bit))
+
     def missing(self, stop: int) -> Iterator[int]:
         """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped in one step."""
         index = 0
@@ -111,3 +159,9 @@ class IndexSet:
                 index = offset + (byte_index << 3) + bit
                 if start <= index < end and not byte & (1 << bit):
                     yield index
+
+
+def _every(width: int) -> int:
+    """A bit for the first of every `width` indices of a chunk."""
+    bits: int = (1 << _PAGE_BITS * width) // ((1 << width) - 1)
+    return bits

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from herogen_async.specs.columns import AskedColumn, column_fingerprint
 from herogen_async.specs.plan.calls import Plan
-from herogen_async.specs.sources.cells import moves
+from herogen_async.specs.plan.renaming import Renaming, renaming
+from herogen_async.specs.sources.cells import moves, renamed_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,50 +20,108 @@ class Era:
     first_segment: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the answers to one column in an era are to the current plan.
+
+    `is_left`: the current plan has no such column. `age` is 1 for answers to the current question, more for older ones:
+    of several, the lowest counts.
+    """
+
+    is_stale: bool
+    counts: bool
+    age: int
+    is_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReading:
+    """A segment to be read, for the calls at `places` of a row in its era (None: all), whose answers stand alike."""
+
+    segment: int
+    era: int
+    standing: Standing
+    places: frozenset[int] | None
+
+
 class Lineage:
     """The plans that a run has had, in order; the last one is current.
 
     A row written under an earlier plan counts for the same cell and repeat of the current one, if they are still there.
-    If the generation has changed (prompt, model or sampling), the row is stale: it counts only with `keeps_stale`, and
-    only where no newer generation has an answer.
+    Columns are the same where they ask the same (prompt, model, sampling, and so all that they build on); else, where
+    they have the same name, what was answered is stale: it counts only where `keeps_stale`, but not for the columns of
+    `regenerated` and what builds on them, and only where no newer generation has an answer.
     """
 
-    def __init__(self, plan: Plan, earlier: Sequence[Era] = (), *, first_segment: int = 0, keeps_stale: bool = False):
+    def __init__(
+        self,
+        plan: Plan,
+        earlier: Sequence[Era] = (),
+        *,
+        first_segment: int = 0,
+        keeps_stale: bool = False,
+        regenerated: Collection[str] = (),
+    ):
         self.plan = plan
         self.eras = (*earlier, Era(plan, first_segment))
         self.keeps_stale = keeps_stale
-        self._moves = [None if _same_cells(era.plan, plan) else _Move(era.plan, plan) for era in self.eras]
-        last = {era.plan.generation_fingerprint: number for number, era in enumerate(self.eras)}
-        self._ages = [len(self.eras) - last[era.plan.generation_fingerprint] for era in self.eras]
+        self.regenerated = frozenset(regenerated)
+        self._again = self._with_followers(regenerated)
+        renamings = [_renaming(era.plan, plan) for era in self.eras]
+        matches = [_matches(era.plan, plan, names) for era, names in zip(self.eras, renamings, strict=True)]
+        self._standings = [self._standing(number, matches) for number in range(len(self.eras))]
+        self._moves = [
+            None if _same_cells(era.plan, plan) and not names else _Move(era.plan, plan, names)
+            for era, names in zip(self.eras, renamings, strict=True)
+        ]
+        self._calls = [
+            [match.get(place, (None,))[0] for place in range(era.plan.calls_a_row)]
+            for era, match in zip(self.eras, matches, strict=True)
+        ]
+        self._keeps_calls = [calls == list(range(plan.calls_a_row)) for calls in self._calls]
 
     def era(self, segment: int) -> int:
         """The number of the era in which `segment` was written."""
         found = [number for number, era in enumerate(self.eras) if era.first_segment <= segment]
         return found[-1] if found else 0
 
-    def precedence(self, segment: int) -> tuple[int, int]:
-        """Sort key of segments: of several answers to a call, the first one counts.
+    def readings(self, segments: Sequence[int]) -> list[SegmentReading]:
+        """In which order `segments` are to be read, so that of several answers to a call the first one counts.
 
-        The current generation comes first, then newer before older; within one generation, in the order written.
+        The current generation comes first, then newer before older; within one generation, in the order written; last
+        what was answered for columns that are no more.
         """
-        return self._ages[self.era(segment)], segment
+        found = []
+        for segment in segments:
+            era = self.era(segment)
+            standings = self._standings[era]
+            for standing in set(standings):
+                places = frozenset(place for place, each in enumerate(standings) if each == standing)
+                found.append(SegmentReading(segment, era, standing, None if len(places) == len(standings) else places))
+        return sorted(found, key=lambda each: (each.standing.age, each.segment, not each.standing.counts))
 
-    def is_stale(self, era: int) -> bool:
-        """Whether rows of that era answer other questions than the current plan's."""
-        return self.eras[era].plan.generation_fingerprint != self.plan.generation_fingerprint
-
-    def counts(self, era: int) -> bool:
-        """Whether rows of that era count as answers."""
-        return self.keeps_stale or not self.is_stale(era)
+    def standing(self, era: int, index: int) -> Standing:
+        """What an answer to the call at `index` in that era is to the current plan."""
+        standings = self._standings[era]
+        return standings[index % len(standings)]
 
     def place(self, era: int, index: int) -> int | None:
         """The current index of the call that was at `index` in that era; None if it no longer exists."""
         move = self._moves[era]
-        return index if move is None else move(index)
+        if self._keeps_calls[era]:
+            if move is None:
+                return index
+            calls = self.plan.calls_a_row
+            row = move(index // calls)
+            return None if row is None else row * calls + index % calls
+        calls_then = self._calls[era]
+        row, place = divmod(index, len(calls_then))
+        call, current = calls_then[place], row if move is None else move(row)
+        return None if call is None or current is None else current * self.plan.calls_a_row + call
 
     def moves(self, era: int) -> bool:
         """Whether indices have changed since that era."""
-        return self._moves[era] is not None
+        return self._moves[era] is not None or not self._keeps_calls[era]
 
     def index_of(self, record: Mapping[str, Any]) -> int | None:
         """The current index of a failure's call, from whichever era.
@@ -69,25 +129,99 @@ class Lineage:
         None if the call no longer exists, or if another generation failed: that says nothing about this one.
         """
         for number, era in enumerate(self.eras):
-            if not self.is_stale(number) and era.plan.owns(record):
+            if era.plan.owns(record) and not self.standing(number, record["index"]).is_stale:
                 return self.place(number, record["index"])
         return None
 
+    def _standing(self, number: int, matches: Sequence[Mapping[int, tuple[int, bool]]]) -> list[Standing]:
+        """Of each call of a row in era `number`."""
+        found = []
+        for place in range(self.eras[number].plan.calls_a_row):
+            match = matches[number].get(place)
+            if match is None:
+                found.append(Standing(is_stale=False, counts=False, age=len(self.eras) + 1, is_left=True))
+                continue
+            call, is_stale = match
+            column = self.plan.shape.calls[call].column
+            counts = not is_stale or (self.keeps_stale and column.name not in self._again)
+            found.append(Standing(is_stale, counts, self._age(number, place, call, matches)))
+        return found
+
+    def _age(self, number: int, place: int, call: int, matches: Sequence[Mapping[int, tuple[int, bool]]]) -> int:
+        """One more than the number of eras since the last one that asked for this call the same question."""
+        asked = self.eras[number].plan.shape.calls[place].column.fingerprint
+        is_fresh = not matches[number][place][1]
+        for later in range(len(self.eras) - 1, number, -1):
+            shape = self.eras[later].plan.shape
+            for other, (its_call, is_stale) in matches[later].items():
+                same = shape.calls[other].column.fingerprint == asked or (is_fresh and not is_stale)
+                if its_call == call and same:
+                    return len(self.eras) - later
+        return len(self.eras) - number
+
+    def _with_followers(self, names: Collection[str]) -> frozenset[str]:
+        found = set(names)
+        for column in self.plan.columns:  # each comes behind what it builds on
+            if found.intersection(column.sent):
+                found.add(column.name)
+        return frozenset(found)
+
 
 class _Move:
-    """From the indices of one plan to those of another."""
+    """From the rows of one plan to those of another."""
 
-    def __init__(self, old: Plan, new: Plan) -> None:
-        self._size = old.size
+    def __init__(self, old: Plan, new: Plan, names: Renaming) -> None:
+        self._rows = old.rows
         self._old_repeats, self._new_repeats = old.repeats, new.repeats
-        self._move = moves(old.cells, new.cells)
+        self._move: Callable[[int], int | None] = moves(
+            renamed_cells(old.cells, names) if names else old.cells, new.cells
+        )
 
-    def __call__(self, index: int) -> int | None:
-        cell, repeat = divmod(index, self._old_repeats)
-        if repeat >= self._new_repeats or not 0 <= index < self._size:
+    def __call__(self, row: int) -> int | None:
+        cell, repeat = divmod(row, self._old_repeats)
+        if repeat >= self._new_repeats or not 0 <= row < self._rows:
             return None
         place = self._move(cell)
         return None if place is None else place * self._new_repeats + repeat
+
+
+def _renaming(old: Plan, new: Plan) -> Renaming:
+    before, after = old.cells.facets, new.cells.facets
+    if old is new or [each.fingerprint for each in old.columns] == [each.fingerprint for each in new.columns]:
+        return {}
+    names = renaming(old.columns, new.columns, list(before), list(after))
+    # Where no value is shared it is no renaming: the prompt was changed, and that by names alone.
+    return names if all(set(before[was]) & set(after[now]) for was, now in names.items()) else {}
+
+
+def _matches(old: Plan, new: Plan, names: Renaming) -> dict[int, tuple[int, bool]]:
+    """For the places of the calls of an old row: that of the current row, and whether the answer is stale."""
+    before = _fingerprints(old.columns, names)
+    fresh = {each.fingerprint: each for each in new.columns}
+    taken: dict[str, AskedColumn] = {
+        column.name: fresh[before[column.name]] for column in old.columns if before[column.name] in fresh
+    }
+    answered = {each.name for each in taken.values()}
+    by_name = {each.name: each for each in new.columns if each.name not in answered}
+    found: dict[int, tuple[int, bool]] = {}
+    for column in old.columns:
+        match = taken.get(column.name) or by_name.get(column.name)
+        if match is None and len(old.columns) == len(new.columns) == 1:
+            match = new.columns[0]
+        if match is not None:
+            is_stale = column.name not in taken
+            found |= {place: (call, is_stale) for place, call in zip(column.calls, match.calls, strict=False)}
+    return found
+
+
+def _fingerprints(columns: Sequence[AskedColumn], names: Renaming) -> dict[str, str]:
+    """Of each column by name, as it would be with attributes that are called as `names` says."""
+    if not names:
+        return {each.name: each.fingerprint for each in columns}
+    found: dict[str, str] = {}
+    for each in columns:
+        found[each.name] = column_fingerprint(each, {other: found[other] for other in each.sent}, names)
+    return found
 
 
 def _same_cells(old: Plan, new: Plan) -> bool:

@@ -78,6 +78,11 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
     return found
 
 
+def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
+    """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
+    return Grid({names.get(name, name): values for name, values in cells.facets.items()})
+
+
 def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
     """What gives, for the index of a cell of `old`, that of the same cell of `new`; None where there is none."""
     if isinstance(old, Grid) and isinstance(new, Grid):

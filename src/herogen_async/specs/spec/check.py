@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -41,6 +41,8 @@ ENGINE_PARAMETERS = {
 }
 
 NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder name
+_URL = re.compile(r"https?://[^\s/]\S*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _WHOLE = range(-(2**63), 2**64)  # whole numbers that every JSON reader takes as they are
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,13 +56,13 @@ def unknown_keys(data: Mapping[Any, Any], valid: Iterable[str]) -> list[Problem]
     return [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in islice(unknown, MAX_SHOWN + 1)]
 
 
-def spec_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """The mistakes in a whole spec, except the types of plain fields."""
+def spec_problems(data: Mapping[str, Any], in_columns: Collection[str] = ()) -> list[Problem]:
+    """The mistakes in a whole spec, except the types of plain fields and its columns, which name `in_columns`."""
     return [
         *(_name_problems(data["name"]) if isinstance(data.get("name"), str) else ()),
         *(attribute_problems(data["attributes"]) if "attributes" in data else ()),
-        *_text_problems(data),
-        *_template_problems(data),
+        *text_problems(data),
+        *_template_problems(data, in_columns),
         *_endpoint_problems(data),
     ]
 
@@ -177,14 +179,38 @@ def _text_faults(text: str, *, blank_ok: bool = False) -> Iterator[tuple[str, st
         yield f"text of {len(text.encode()):,} bytes; the limit is {MAX_TEXT_BYTES:,}", "shorten it"
 
 
-def _text_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+def text_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The mistakes in the texts of a spec, or of one of its columns."""
     for key in ("prompt", "sub_prompt", "system", "model"):
         if isinstance(text := data.get(key), str):
             for fault in _text_faults(text):
                 yield Problem((key,), *fault)
 
 
-def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The mistakes inside one column, except types: templates, condition, server, key."""
+    for key in ("prompt", "system"):
+        if isinstance(text := data.get(key), str) and text.strip():
+            try:
+                Template(text, names_columns=True)
+            except SpecError as error:
+                yield Problem((key,), error.message, error.fix or "")
+    if isinstance(text := data.get("when"), str):
+        from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few specs have a condition
+
+        try:
+            Expression.parse(text)
+        except SpecError as error:
+            yield Problem(("when",), error.message, error.fix or "")
+    if isinstance(url := data.get("base_url"), str) and not _URL.fullmatch(url):
+        yield Problem(("base_url",), f"{shown(url)} is not a URL", "for example: `base_url: http://127.0.0.1:8000/v1`")
+    if isinstance(name := data.get("key_env"), str) and not _VARIABLE.fullmatch(name):
+        fix = "put the key into a variable, and name that: a key is never written into a spec"
+        yield Problem(("key_env",), "this is not the name of an environment variable", fix)
+    yield from _endpoint_problems({"endpoint": None, **data})
+
+
+def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> Iterator[Problem]:
     attributes = data.get("attributes")
     known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
     names: dict[str, tuple[str, ...]] = {}
@@ -204,8 +230,8 @@ def _template_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((key,), message, "copy the name from `attributes`: their accents are stored in two ways")
                 continue
             yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
-    if "prompt" in names and not broken:
-        yield from _unused(known, {*names["prompt"], *names.get("system", ())})
+    if ("prompt" in names or data.get("columns")) and not broken:
+        yield from _unused(known, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})
 
 
 def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:

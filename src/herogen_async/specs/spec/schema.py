@@ -27,4 +27,6 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         }
     )
     properties["sub_prompt"] = {**properties["sub_prompt"], "type": ["string", "null"], "default": None}
+    # A spec has a prompt, or columns, or both.
+    schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["columns"]}]
     return schema

@@ -1,44 +1,67 @@
 """Templates: text with `{name}` placeholders, and nothing more.
 
-No attribute access, no format spec, no conversion, no evaluation: a template reaches nothing but the cell's own values,
+No attribute access, no format spec, no conversion, no evaluation: a template reaches nothing but the values of its row,
 and a value that contains braces is inserted as is, never expanded again. `{{` and `}}` stand for single braces.
+
+In a spec of several columns a placeholder may also name earlier columns: `{solution.all}` is all samples of one, and
+`{rewrite|solution}` the first of them that the row has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from herogen_async.core.errors import SpecError
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}%]")
+ALL = "all"  # `{name.all}`: every sample of a column
+_BETWEEN = "|"
+
+
+class Alternative(NamedTuple):
+    """What a placeholder may stand for: an attribute or a column; `is_all`: every sample of it."""
+
+    name: str
+    is_all: bool = False
 
 
 class Template:
-    """A compiled template. `names` are its placeholders in order of first appearance.
+    """A compiled template. `names` are its placeholders in order of first appearance, without blanks.
 
-    Raises SpecError with the character's position (1-based) and the fix for a lone brace, or for a placeholder that is
-    more than a name.
+    `names_columns`: they may also be `name.all` and `a|b`. Raises SpecError with the character's position (1-based) and
+    the fix for a lone brace, or for a placeholder that is none of these.
     """
 
     __slots__ = ("_format", "names", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, names_columns: bool = False) -> None:
         self.text = text
         names: dict[str, None] = {}
         # %-formatting with a mapping is the fastest substitution in CPython; literal % signs are doubled below.
-        self._format = _TOKEN.sub(lambda token: _compiled(token, names), text)
+        self._format = _TOKEN.sub(lambda token: _compiled(token, names, names_columns), text)
         self.names = tuple(names)
 
-    def render(self, cell: Mapping[str, str]) -> str:
-        """The text with each placeholder replaced by the cell's value. Raises KeyError when the cell lacks one."""
-        return self._format % cell
+    def render(self, values: Mapping[str, str]) -> str:
+        """The text with each placeholder replaced by its value. Raises KeyError when there is none."""
+        return self._format % values
+
+    def with_names(self, rename: Callable[[str], str]) -> str:
+        """The text with each placeholder `{name}` as `{rename(name)}`."""
+        return _TOKEN.sub(lambda token: _renamed(token, rename), self.text)
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
 
 
-def _compiled(token: re.Match[str], names: dict[str, None]) -> str:
+def alternatives(placeholder: str) -> tuple[Alternative, ...]:
+    """What one of a template's `names` stands for: the first of these that there is."""
+    parts = (part.partition(".") for part in placeholder.split(_BETWEEN))
+    return tuple(Alternative(name, bool(part)) for name, _, part in parts)
+
+
+def _compiled(token: re.Match[str], names: dict[str, None], names_columns: bool) -> str:
     found = token.group()
     if found == "%":
         return "%%"
@@ -50,13 +73,30 @@ def _compiled(token: re.Match[str], names: dict[str, None]) -> str:
         raise SpecError(
             f"a lone {found!r} {at}", fix=f"write {found * 2!r} for a literal brace, or {{name}} for an attribute"
         )
-    if not name.isidentifier():
-        raise SpecError(f"{found!r} {at} is not a placeholder", fix=_placeholder_fix(name))
+    if names_columns:
+        name = _without_blanks(name)
+    if not (name.isidentifier() or (names_columns and _names_columns(name))):
+        raise SpecError(f"{found!r} {at} is not a placeholder", fix=_placeholder_fix(name, names_columns))
     names[name] = None
     return f"%({name})s"
 
 
-def _placeholder_fix(inside: str) -> str:
+def _renamed(token: re.Match[str], rename: Callable[[str], str]) -> str:
+    name = token.group(1)
+    return token.group() if name is None else f"{{{rename(_without_blanks(name))}}}"
+
+
+def _without_blanks(placeholder: str) -> str:
+    return _BETWEEN.join(map(str.strip, placeholder.split(_BETWEEN)))
+
+
+def _names_columns(placeholder: str) -> bool:
+    return all(part.removesuffix(f".{ALL}").isidentifier() for part in placeholder.split(_BETWEEN))
+
+
+def _placeholder_fix(inside: str, names_columns: bool) -> str:
     word = re.match(r"\s*([^\W\d]\w*)", inside)
     doubled = "double the braces ({{ and }}) if they are literal"
+    if word and names_columns and "." in inside:
+        return f"write {{{word.group(1)}}}, or {{{word.group(1)}.{ALL}}} for all samples of a column, or {doubled}"
     return f"write {{{word.group(1)}}}, a bare name and nothing else, or {doubled}" if word else doubled

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from types import TracebackType
+from dataclasses import dataclass, replace
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -32,6 +32,15 @@ from herogen_async.generation.endpoint.translate import completion_from, error_f
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How questions of a column are sent, and how their answers are read."""
+
+    is_chat: bool
+    path: str
+    body: RequestBody
+
+
 class OpenAICompatible:
     """An `Endpoint`. Use as an async context manager; connections are reused, one a call in flight."""
 
@@ -45,11 +54,15 @@ class OpenAICompatible:
         concurrency: int,
         timeout_s: float,
         transport_for: TransportFor | None = None,
+        columns: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType({}),
     ) -> None:
+        """`kind` and `sampling` are those of every question, but for the ones of `columns`, which have their own."""
         self._server = server
-        self._chat = kind == "chat"
-        self._path = _PATHS[kind]
-        self._body = RequestBody(kind, model, sampling)
+        self._route = _Route(kind == "chat", _PATHS[kind], RequestBody(kind, model, sampling))
+        self._routes = {
+            name: _Route(own == "chat", _PATHS[own], RequestBody(own, model, its_sampling))
+            for name, (own, its_sampling) in columns.items()
+        }
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._transport_for = transport_for or choose_transport
@@ -72,7 +85,7 @@ class OpenAICompatible:
         """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
         used = self._call
         try:
-            return self.read(await self.ask_raw(request))
+            return self.read(await self.ask_raw(request), request.column)
         except EndpointRefused as refused:
             if refused.status != 401:
                 raise
@@ -81,7 +94,7 @@ class OpenAICompatible:
                     await self._build_call()
             if self._call == used:
                 raise
-        return self.read(await self.ask_raw(request))
+        return self.read(await self.ask_raw(request), request.column)
 
     async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
         """As `complete`, for a key that never expires; `on_text` gets the answer piece by piece as it is written.
@@ -92,9 +105,10 @@ class OpenAICompatible:
         if not isinstance(transport, PlainTransport):
             return await self.complete(request)
         streamed = {"stream": True, "stream_options": {"include_usage": True}}
-        body = self._body.as_sent(replace(request, body={**(request.body or {}), **streamed}))
+        url, body = self._sent(replace(request, body={**(request.body or {}), **streamed}))
         pieces = TextPieces(on_text)
-        return self.read(await transport.streamed(self._call.url, body, pieces.feed, timeout_s=request.timeout_s))
+        answer = await transport.streamed(url, body, pieces.feed, timeout_s=request.timeout_s)
+        return self.read(answer, request.column)
 
     def resize(self, concurrency: int) -> None:
         """From now on up to `concurrency` calls are in flight."""
@@ -117,15 +131,25 @@ class OpenAICompatible:
 
     async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
-        body = self._body.as_sent(request)
-        return await self._transport.exchange("POST", self._call.url, body, timeout_s=request.timeout_s)
+        url, body = self._sent(request)
+        return await self._transport.exchange("POST", url, body, timeout_s=request.timeout_s)
 
-    def read(self, answer: HttpResponse) -> Completion:
-        """What the answer to a question means. Raises an EndpointError for a non-answer."""
+    def _sent(self, request: Request) -> tuple[str, bytes]:
+        """Where a question goes, and its bytes."""
+        if request.column is None:
+            return self._call.url, self._route.body.as_sent(request)
+        route = self._routes[request.column]
+        return self._base + route.path, route.body.as_sent(request)
+
+    def read(self, answer: HttpResponse, column: str | None = None) -> Completion:
+        """What the answer to a question means, one of `column` where there are several. Raises an EndpointError for a
+        non-answer.
+        """
+        is_chat = self._route.is_chat if column is None else self._routes[column].is_chat
         self.require_success(answer)  # whether it is an answer, its body says
         readings = readings_from(answer.header, names=answer.names())
         try:
-            return completion_from(answer.body, answer.header, chat=self._chat, redact=self._redact, readings=readings)
+            return completion_from(answer.body, answer.header, chat=is_chat, redact=self._redact, readings=readings)
         except EndpointError as error:
             error.readings = readings
             raise
@@ -145,10 +169,14 @@ class OpenAICompatible:
 
     @property
     def _models_url(self) -> str:
-        return self._call.url.removesuffix(self._path) + "/models"
+        return f"{self._base}/models"
+
+    @property
+    def _base(self) -> str:
+        return self._call.url.removesuffix(self._route.path)
 
     async def _build_call(self, *, starting: bool = False) -> None:
-        call = await build_call(self._server, self._path, self._timeout_s, starting=starting)
+        call = await build_call(self._server, self._route.path, self._timeout_s, starting=starting)
         if call == self._call:
             return
         # A key that was used before stays a secret.

@@ -15,76 +15,59 @@ accident is another run's file, and of that every row is wrong. A block with any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from struct import pack
-from typing import Any, BinaryIO, Literal
-from zlib import crc32
+from typing import Any, Literal
 
-from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.endpoint.usage import whole_counts
-from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of, unreadable
+from herogen_async.generation.journal.read.built_on import settle_rows
+from herogen_async.generation.journal.read.line_blocks import (
+    are_sealed,
+    blocks_of,
+    ending_of,
+    offsets_of,
+    skipped_by,
+)
+from herogen_async.generation.journal.read.places import LinePlaces
+from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of
 from herogen_async.generation.journal.record import (
     BEHIND_ENDING,
     ENDING,
-    ENDING_NAMES,
     ENDING_WITHIN,
     INDEX_AT,
     KEY_AT,
     KEY_END,
-    KEY_TO_INDEX,
-    SEAL,
-    SEAL_BYTES,
-    SEALED,
-    START,
+    SKIPPED,
+    SKIPPED_LEAD,
     reason_word,
 )
-from herogen_async.generation.journal.words import Words
 from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
 from herogen_async.generation.run_folder.own_file import own_file
-from herogen_async.specs.plan import IndexSet, Lineage
+from herogen_async.specs.plan import IndexSet, Lineage, SegmentReading, Standing
 
-BLOCK_BYTES = 1 << 18  # what is split, summed and searched stays in the processor's cache
 EXACT_BYTES = 1 << 23  # eight thousand rows: most runs, every key compared in a tenth of a second
 KEYS_EVERY = 64
 _TAILS = 4096  # different ones, before they are parsed and let go of
 
 # What a row is to its run: its task's answer, a second one, nobody's, one of a cell that the plan has no more, one that
 # was made under another generation, or such a one where a newer generation has an answer.
-Standing = Literal["counts", "double", "foreign", "unused", "stale", "replaced"]
+RowStanding = Literal["counts", "double", "foreign", "unused", "stale", "replaced", "outdated"]
 
 
-@dataclass(slots=True)
-class Recovered:
-    """What a run folder holds.
+def replay(folder: RunFolder, lineage: Lineage, places: LinePlaces | None = None) -> Recovered:
+    """Fold the whole journal of `folder`. Raises DamageError. Memory: a bit a task, whatever the size of the rows.
 
-    `done` are the tasks with an answer, `failed` those that failed and are not done, `stale` those that only other
-    generations have answered: they are in `done` too where the run keeps them. `foreign` rows belong to nobody,
-    `unused` ones to cells that the plan has no more, `replaced` ones to tasks that a newer generation has answered.
-    `usage` sums the servers' own counts over every row there is: all of them were paid for. `finish_reasons` are of
-    the rows that count.
+    `places` is filled with those of the answers that count and that other calls of their rows build on.
     """
-
-    done: IndexSet = field(default_factory=IndexSet)
-    failed: IndexSet = field(default_factory=IndexSet)
-    stale: IndexSet = field(default_factory=IndexSet)
-    rows: int = 0
-    duplicates: int = 0
-    foreign: int = 0
-    unused: int = 0
-    replaced: int = 0
-    usage: Words = field(default_factory=Words)
-    finish_reasons: Words = field(default_factory=Words)
-
-
-def replay(folder: RunFolder, lineage: Lineage) -> Recovered:
-    """Fold the whole journal of `folder`. Raises DamageError. Memory: a bit a task, whatever the size of the rows."""
     known = Known(folder)
-    fold = Fold(lineage)
-    for path in sorted(known.segments(), key=lambda path: lineage.precedence(segment_number(path))):
-        fold.segment(path, known)
+    fold = Fold(lineage, places)
+    paths = {segment_number(path): path for path in known.segments()}
+    for reading in lineage.readings(list(paths)):
+        fold.segment(paths[reading.segment], known, reading)
+    fold.settle(paths.values())
     # After all rows: a failure counts only where no answer is, whichever of the two came first.
     for line in known.sound(folder.failures):
         fold.failure(line.record)
@@ -101,30 +84,34 @@ class _Said:
 
 
 class Fold:
-    """Rows and then failures, into one `Recovered`; segments come as `Lineage.precedence` sorts them."""
+    """Rows and then failures, into one `Recovered`; segments come as `Lineage.readings` sorts them."""
 
-    def __init__(self, lineage: Lineage) -> None:
-        self.found = Recovered()
+    def __init__(self, lineage: Lineage, places: LinePlaces | None = None) -> None:
+        self.found = Recovered(calls_a_row=lineage.plan.calls_a_row)
         self.lineage = lineage
+        self._places = places
         self._tails: dict[bool, dict[bytes, _Said]] = {True: {}, False: {}}  # of rows that count, and of others
         self._newer = IndexSet()  # what generations before the one that is being read have answered
-        self._generation = lineage.plan.generation_fingerprint
+        self._age = 1
+        self._calls = lineage.plan.calls_a_row
+        # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
+        self._unsettled = IndexSet()
 
-    def segment(self, path: Path, known: Known) -> None:
-        """Fold one segment. Raises DamageError."""
-        era = self.lineage.era(segment_number(path))
+    def segment(self, path: Path, known: Known, reading: SegmentReading) -> None:
+        """Fold one segment, as far as it is to be read now. Raises DamageError."""
         try:
             file = own_file(path)
         except OSError as error:
             raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
+        self._begin(reading.standing.age)
         offset, number = 0, 1
         with file:
-            for block in _blocks(file):
+            for block in blocks_of(file):
                 size = sum(map(len, block)) + len(block)
                 # A block that is not usual has left no trace, and is folded from its first line on.
-                if offset < EXACT_BYTES or not self._fold_block(block, era):
+                if offset < EXACT_BYTES or not self._fold_block(block, reading, offset):
                     for line in block:
-                        if not self._fold_line(line, era):
+                        if not self._fold_line(line, reading, offset):
                             damage = Damage(path, number, offset, len(line))
                             # Not skipped, whatever is behind it: what was durable and is damaged is a person's to
                             # decide on.
@@ -145,50 +132,120 @@ class Fold:
         if index is not None and index not in self.found.done:
             self.found.failed.add(index)
 
-    def _begin(self, era: int) -> None:
-        """Rows of that era come now: where its generation is another one, it gives way to what is there."""
-        generation = self.lineage.eras[era].plan.generation_fingerprint
+    def settle(self, paths: Iterable[Path]) -> None:
+        """Decide by `from` which lines count, of the rows where their order doesn't say it. After all rows."""
+        if not len(self._unsettled):
+            return
+        settle_rows(self.found, self._unsettled, self.lineage, paths, self._places)
+
+    def _begin(self, age: int) -> None:
+        """Rows of that age come now: where it is another one, its generation gives way to what is there."""
         # Segments come newest generation first: whatever was found until now is newer than what comes.
-        if generation != self._generation:
-            self._generation = generation
+        if age != self._age:
+            self._age = age
             self._newer.update(self.found.done)
             self._newer.update(self.found.stale)
 
-    def _fold_block(self, lines: list[bytes], era: int) -> bool:
+    def _fold_block(self, lines: list[bytes], reading: SegmentReading, offset: int) -> bool:
         """The usual: all sound, all of this era's plan, each task for the first time. False when anything is not."""
-        self._begin(era)
         # From here on all or nothing: every look comes before the first change, and `add_all` takes all or none.
-        if not _are_sealed(lines):
+        if not are_sealed(lines):
             return False
         try:
             indices = [int(line[INDEX_AT : line.index(b",", INDEX_AT)]) for line in lines]
         except ValueError:
             return False
-        plan = self.lineage.eras[era].plan
+        plan = self.lineage.eras[reading.era].plan
         for place in range(0, len(lines), KEYS_EVERY):
             if not 0 <= indices[place] < plan.size or lines[place][KEY_AT:KEY_END] != plan.key(indices[place]).encode():
                 return False
-        if min(indices) < 0 or max(indices) >= plan.size or not self._place_all(indices, era):
+        if min(indices) < 0 or max(indices) >= plan.size:
+            return False
+        if plan.calls_a_row > 1 or self._calls > 1:
+            return self._place_calls(lines, indices, reading, offset)
+        if not self._place_all(indices, reading):
             return False
         self.found.rows += len(lines)
-        self._note_tails(lines, counts=self.lineage.counts(era))
+        self._note_tails(lines, counts=reading.standing.counts)
         return True
 
-    def _place_all(self, indices: list[int], era: int) -> bool:
+    def _place_all(self, indices: list[int], reading: SegmentReading) -> bool:
         """As `place`, where each of them is the only answer to its task; else False, and nothing is placed."""
         lineage, places = self.lineage, indices
-        if lineage.moves(era):
-            places = [place for index in indices if (place := lineage.place(era, index)) is not None]
+        if lineage.moves(reading.era):
+            moved = [lineage.place(reading.era, index) for index in indices]
+            places = [place for place in moved if place is not None]
             if len(places) < len(indices):
                 return False
+        return self._add_all(places, reading.standing)
+
+    def _add_all(self, places: list[int], standing: Standing) -> bool:
         if len(self._newer) and any(place in self._newer for place in places):
             return False
-        counts, is_stale = lineage.counts(era), lineage.is_stale(era)
-        if not (self.found.done if counts else self.found.stale).add_all(places):
+        if not (self.found.done if standing.counts else self.found.stale).add_all(places):
             return False
-        if counts and is_stale:
+        if standing.counts and standing.is_stale:
             self.found.stale.add_all(places)
         return True
+
+    def _place_calls(self, lines: list[bytes], indices: list[int], reading: SegmentReading, offset: int) -> bool:
+        """As `_place_all` with its tails, for rows of several calls."""
+        calls_then = self.lineage.eras[reading.era].plan.calls_a_row
+        chosen = list(zip(lines, indices, offsets_of(lines, offset), strict=True))
+        if reading.places is not None:
+            chosen = [each for each in chosen if each[1] % calls_then in reading.places]
+        if not chosen:
+            return True
+        if reading.standing.is_left:
+            return False
+        place, skips = self.lineage.place, self.lineage.plan.shape.skips
+        placed: list[tuple[int, bytes, int]] = []
+        skipped: list[int] = []
+        outdated = 0
+        for line, then, at in chosen:
+            index = place(reading.era, then)
+            if index is None:
+                return False
+            if SKIPPED_LEAD in line[-ENDING_WITHIN:] and (by := skipped_by(line)) is not None:
+                if by not in skips[index % self._calls]:
+                    outdated += 1
+                    continue
+                skipped.append(index)
+            placed.append((index, line, at))
+        if not self._add_all([index for index, _, _ in placed], reading.standing):
+            return False
+        for index in skipped:
+            self.found.skipped.add(index)
+        self.found.rows += len(chosen)
+        self.found.outdated += outdated
+        if reading.standing.counts:
+            self._note_calls([(index, at) for index, _, at in placed], reading)
+        self._note_tails([line for _, line, _ in placed], counts=reading.standing.counts)
+        return True
+
+    def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading) -> None:
+        """Where the lines are that others build on, and whether each came behind what it was made from."""
+        shape, calls, done, places = self.lineage.plan.shape, self._calls, self.found.done, self._places
+        for index, offset in placed:
+            call = index % calls
+            if places is not None and shape.children[call]:
+                places.put(index, reading.segment, offset)
+            # All bits of the block are set by now, so this may miss a line in front of its parent's by less than a
+            # block; `_order_of` finds these.
+            for parent in shape.calls[call].sent:
+                if index - call + parent not in done:
+                    self._unsettled.add(index // calls)
+        self._order_of(placed)
+
+    def _order_of(self, placed: list[tuple[int, int]]) -> None:
+        """Within one block, a line that stands in front of one that it must have been made from."""
+        shape, calls = self.lineage.plan.shape, self._calls
+        left = {index for index, _ in placed}
+        for index, _ in placed:
+            left.discard(index)
+            call = index % calls
+            if any(index - call + parent in left for parent in shape.calls[call].sent):
+                self._unsettled.add(index // calls)
 
     def _note_tails(self, lines: list[bytes], *, counts: bool) -> None:
         tails = self._tails[counts]
@@ -201,7 +258,7 @@ class Fold:
             known = tails.get(tail)
             if known is not None:
                 known.times += times
-            elif (said := _said(tail)) is not None:
+            elif (said := ending_of(tail)) is not None:
                 tails[tail] = _Said(said, times)
             else:
                 odd.add(tail)
@@ -219,88 +276,69 @@ class Fold:
                 self._tally_row(each.row, counts=counts, times=each.times)
             tails.clear()
 
-    def _fold_line(self, line: bytes, era: int) -> bool:
+    def _fold_line(self, line: bytes, reading: SegmentReading, offset: int) -> bool:
         """One line, whatever it is; False when it is damaged."""
         row = record_of(line)
         if row is None:
             return False
-        self.found.rows += 1
-        self._tally_row(row, counts=self.place(row, era) == "counts")
+        if self.is_for(row, reading):
+            self.found.rows += 1
+            counts = self.place(row, reading) == "counts"
+            self._tally_row(row, counts=counts)
+            if counts and self._calls > 1 and (index := self.lineage.place(reading.era, row["index"])) is not None:
+                self._note_calls([(index, offset)], reading)
         return True
 
-    def place(self, row: dict[str, Any], era: int) -> Standing:
-        """Put one row of that era where it belongs; what it is to the run."""
-        self._begin(era)
+    def is_for(self, row: dict[str, Any], reading: SegmentReading) -> bool:
+        """Whether a line is to be looked at now, and not in another reading of the same segment."""
+        if reading.places is None:
+            return True
+        index = row.get("index")
+        place = index % self.lineage.eras[reading.era].plan.calls_a_row if isinstance(index, int) else 0
+        return place in reading.places
+
+    def place(self, row: dict[str, Any], reading: SegmentReading) -> RowStanding:
+        """Put one row of that reading where it belongs; what it is to the run."""
+        self._begin(reading.standing.age)
         # In this order, so that each row is counted once: whose it is, whether its cell still exists, whether its
         # generation counts, whether a newer one has answered, and only then whether it is the first.
-        found, lineage = self.found, self.lineage
-        if not lineage.eras[era].plan.owns(row):
+        found, lineage, standing = self.found, self.lineage, reading.standing
+        if not lineage.eras[reading.era].plan.owns(row):
             found.foreign += 1
             return "foreign"
-        index = lineage.place(era, row["index"])
+        index = lineage.place(reading.era, row["index"])
         if index is None:
             found.unused += 1
             return "unused"
-        if not lineage.counts(era):
+        condition = row.get("skipped")
+        if condition is not None and condition not in lineage.plan.shape.skips[index % self._calls]:
+            found.outdated += 1
+            return "outdated"
+        if not standing.counts:
             if index not in self._newer:
                 found.stale.add(index)
             return "stale"
         if index in self._newer:
+            self._unsettle(index)
             found.replaced += 1
             return "replaced"
         if not found.done.add(index):
+            self._unsettle(index)
             found.duplicates += 1
             return "double"
-        if lineage.is_stale(era):
+        if condition is not None:
+            found.skipped.add(index)
+        if standing.is_stale:
             found.stale.add(index)
         return "counts"
+
+    def _unsettle(self, index: int) -> None:
+        """There are several lines of a call: which of them others were made from is to be looked at."""
+        if self._calls > 1:
+            self._unsettled.add(index // self._calls)
 
     def _tally_row(self, row: dict[str, Any], *, counts: bool, times: int = 1) -> None:
         for name, count in whole_counts(row.get("usage")).items():
             self.found.usage.count(name, count * times)
-        if counts:
+        if counts and row.get("finish_reason") != SKIPPED:
             self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)
-
-
-def _said(tail: bytes) -> dict[str, Any] | None:
-    """What the end of a row says, from `finish_reason` to `usage`; None when it is anything else: a row that another
-    program wrote, a server's odd usage.
-    """
-    try:
-        said = codec.loads_rounded(b"{" + tail[1:] + b"}")
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) and tuple(said) == ENDING_NAMES else None
-
-
-def _blocks(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines of `file` without their newlines, some thousands at a time; a last one without an end, too."""
-    rest: list[bytes] = []
-    while data := _read(file):
-        lines = data.split(b"\n")
-        if len(lines) == 1:
-            rest.append(data)
-            continue
-        if rest:
-            lines[0] = b"".join((*rest, lines[0]))
-        last = lines.pop()
-        rest = [last] if last else []
-        yield lines
-    if rest:
-        yield [b"".join(rest)]
-
-
-def _read(file: BinaryIO) -> bytes:
-    try:
-        return file.read(BLOCK_BYTES)
-    except OSError as error:
-        raise unreadable(Path(file.name), error) from error
-
-
-def _are_sealed(lines: list[bytes]) -> bool:
-    """Whether all begin as rows do, and all checksums fit: what the lines say of themselves is compared in one go."""
-    if {line[:KEY_AT] for line in lines} != {START} or {line[KEY_END:INDEX_AT] for line in lines} != {KEY_TO_INDEX}:
-        return False
-    said = b"".join([line[-SEAL_BYTES:] for line in lines])
-    sums = pack(f">{len(lines)}I", *[crc32(line[:-SEAL_BYTES]) for line in lines]).hex("|", 4)
-    return said == SEAL + sums.encode().replace(b"|", SEALED + SEAL) + SEALED

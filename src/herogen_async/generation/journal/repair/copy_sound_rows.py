@@ -151,6 +151,10 @@ class _Copy:
             self.done.foreign += 1
             self.done.rows += 1
             return True  # nobody's here, but it was paid for
+        if plan.calls_a_row > 1:
+            # Which of several lines of a call counts is told by what others were made from: all of them go with it.
+            self.done.rows += 1
+            return True
         place = self.lineage.place(era, row["index"])
         # The same task in two eras of one generation is one; a cell that the plan has no more is told apart by its era
         # alone.
@@ -177,7 +181,7 @@ class _Copy:
         if len(self.done.remains) < MOST_DAMAGE_LISTED:
             index = _task_of(raw, self.lineage, era)
             plan = self.lineage.plan
-            cell = None if index is None else plan.cells.cell(index // plan.repeats)
+            cell = None if index is None else plan.cells.cell(index // plan.calls_a_row // plan.repeats)
             self.done.remains.append(Remains(damage, index, cell))
 
     def _file(self, path: Path, lines: Iterable[bytes]) -> int:
@@ -217,7 +221,7 @@ def _task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
     found = None
     if index and key and int(index[1]) < plan.size and plan.key(int(index[1])) == key[1].decode():
         found = int(index[1])
-    elif cell:
+    elif cell and plan.calls_a_row == 1:  # else it doesn't say which call of the row it was
         try:
             found = plan.cells.index(codec.loads(cell[1])) * plan.repeats + int(cell[2]) - 1
         except (ValueError, TypeError, InputError):

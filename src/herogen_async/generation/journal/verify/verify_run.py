@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, HerogenError, RunFolderError
-from herogen_async.generation.journal import Damage, Fold, Known, accepted_damage, saving_files, scan
+from herogen_async.generation.journal import Damage, Fold, Known, Line, accepted_damage, saving_files, scan
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.run_folder import (
@@ -29,7 +29,7 @@ from herogen_async.generation.run_folder import (
     read_manifest,
     segment_number,
 )
-from herogen_async.specs.plan import Lineage
+from herogen_async.specs.plan import Lineage, Plan, SegmentReading
 
 _LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
 _PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
@@ -38,6 +38,7 @@ _WORDS = {
     "foreign": "rows of another plan, not counted",
     "unused": "rows of cells removed from the spec",
     "stale": "rows made with another prompt, model or sampling, not counted",
+    "outdated": "rows skipped by a condition that has changed since",
     "replaced": "rows made with an earlier prompt, model or sampling, since answered by a newer one",
 }
 
@@ -71,12 +72,11 @@ class _Inspection:
         for damage in known.missing():
             self._damage(damage, known)
         paths = [*self._folder.segments(), *saving_files(self._folder, of="rows")]
-        if lineage is not None:
-            # As `replay` takes them, newest generation first: what a row is to the run depends on what was read before
-            # it.
-            paths.sort(key=lambda path: lineage.precedence(segment_number(path)))
-        for path in paths:
-            self._segment(path, known, fold)
+        if fold is None:
+            for path in paths:
+                self._segment(path, known)
+        else:
+            self._fold_all(paths, known, fold)
         for path in (self._folder.failures, *saving_files(self._folder, of="failures")):
             self._failures(path, known, fold)
         for kind, (times, path, line, byte) in self._first.items():
@@ -135,8 +135,26 @@ class _Inspection:
         if starts != sorted(starts):
             self._findings.damaged("manifest", f"its plans begin out of order: {starts}", self._folder.manifest)
 
-    def _segment(self, path: Path, known: Known, fold: Fold | None) -> None:
-        era = 0 if fold is None else fold.lineage.era(segment_number(path))
+    def _fold_all(self, paths: list[Path], known: Known, fold: Fold) -> None:
+        """As `replay` reads them, newest generation first: what a row is depends on what was read before it."""
+        looked_at: set[Path] = set()
+        for reading in fold.lineage.readings(sorted({segment_number(path) for path in paths})):
+            for path in paths:
+                if segment_number(path) == reading.segment:
+                    self._segment(path, known, fold, reading, is_first=path not in looked_at)
+                    looked_at.add(path)
+        fold.settle(paths)
+
+    def _segment(
+        self,
+        path: Path,
+        known: Known,
+        fold: Fold | None = None,
+        reading: SegmentReading | None = None,
+        *,
+        is_first: bool = True,
+    ) -> None:
+        """Check a file, the first time that it is read; of other readings only what its rows are to the run."""
         number, torn, end = 0, False, _end(path, known)
         try:
             for number, line in enumerate(scan(path), start=1):
@@ -144,25 +162,30 @@ class _Inspection:
                 if line.offset >= end:
                     break
                 if isinstance(line, Damage):
-                    torn = self._damage(line, known, is_told=torn)
+                    torn = self._damage(line, known, is_told=torn) if is_first else torn
                     continue
-                self._rows += 1
-                standing = "counts" if fold is None else fold.place(line.record, era)
-                if standing != "counts":
-                    times, *first = self._first.get(standing, (0, path, number, line.offset))
-                    self._first[standing] = (times + 1, *first)
-                # Nobody's row is compared with nobody's task: it is counted, and `recover` keeps it.
-                if standing != "foreign":
-                    fault = ROW.fault_of(line.record)
-                    if fault is None and fold is not None:
-                        fault = _misplaced(line.record, fold.lineage, era)
-                    if fault is not None:
-                        self._findings.damaged("row", f"its checksum matches, but {fault}", path, number, line.offset)
+                self._rows += is_first
+                if fold is None or reading is None:
+                    self._row(line, number, ROW.fault_of(line.record))
+                elif fold.is_for(line.record, reading):
+                    standing = fold.place(line.record, reading)
+                    if standing != "counts":
+                        times, *first = self._first.get(standing, (0, path, number, line.offset))
+                        self._first[standing] = (times + 1, *first)
+                    # Nobody's row is compared with nobody's task: it is counted, and `recover` keeps it.
+                    if standing != "foreign":
+                        plan = fold.lineage.eras[reading.era].plan
+                        self._row(line, number, ROW.fault_of(line.record) or _misplaced(line.record, plan))
         except RunFolderError:  # another user's, or no file of a run's: nobody knows what is in it
             raise
         except HerogenError as error:
             self._findings.damaged("unreadable", error.message, path, number + 1)
-        self._saved(path, number, "rows")
+        if is_first:
+            self._saved(path, number, "rows")
+
+    def _row(self, line: Line, number: int, fault: str | None) -> None:
+        if fault is not None:
+            self._findings.damaged("row", f"its checksum matches, but {fault}", line.path, number, line.offset)
 
     def _failures(self, path: Path, known: Known, fold: Fold | None) -> None:
         number, torn, end = 0, False, _end(path, known)
@@ -258,10 +281,9 @@ def _end(path: Path, known: Known) -> int:
     return known.ends.get(path, sys.maxsize if _was_put_whole(path) else 0)
 
 
-def _misplaced(row: dict[str, Any], lineage: Lineage, era: int) -> str | None:
+def _misplaced(row: dict[str, Any], plan: Plan) -> str | None:
     """What does not fit between a row's place and its words; its key was compared already."""
-    plan = lineage.eras[era].plan
-    cell, repeat = divmod(row["index"], plan.repeats)
+    cell, repeat = divmod(row["index"] // plan.calls_a_row, plan.repeats)
     if row["cell"] != plan.cells.cell(cell):
         return f"its cell is {row['cell']}, but task {row['index']} is {plan.cells.cell(cell)}"
     if row["repeat"] != repeat + 1:

@@ -1,0 +1,165 @@
+"""The rows of several calls that were begun and are not ended: their answers so far, and what each call waits for.
+
+Kept here:
+1. A call is handed out once all that it builds on is in the journal's hands, and goes before every new row.
+2. A row is held only while one of its calls is queued or out: memory does not know how large the grid is.
+3. What a row has from earlier sessions is read from the journal when its turn comes, not before.
+4. A call whose condition isn't met is a line in the journal like any other, so that it is decided once.
+5. Rows are counted when the journal says so: done with the last of its calls written, failed with the first failure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import ConditionUnclear
+from herogen_async.generation.engine.counters import ColumnCounts, Counters
+from herogen_async.generation.journal import Journal, Recovered, attempt_of, failure_line, seal_of, skipped_line
+from herogen_async.specs.plan import Call, OpenRow, Plan, Settled, Skip, Unclear
+
+Earlier = Callable[[int], tuple[str, str]]
+"""The text and the checksum of the line of a call that an earlier session has answered."""
+
+
+class OpenRows:
+    """The open rows of one session; `found` is what there was when it began, and `earlier` reads it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        found: Recovered,
+        earlier: Earlier,
+        *,
+        journal: Journal,
+        counters: Counters,
+        clock: Clock,
+    ) -> None:
+        self._plan = plan
+        self._found = found
+        self._earlier = earlier
+        self._journal = journal
+        self._counters = counters
+        self._clock = clock
+        self._calls = plan.calls_a_row
+        self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
+        self._rows: dict[int, OpenRow] = {}
+        self._out: dict[int, int] = {}  # of each open row: calls that are queued or out
+        # Of each row line its column, whether it is an answer, and whether it ends its row; of each failure line its
+        # column, whether it is the first of its row, and the columns of what is not asked because of it.
+        self._written: deque[tuple[ColumnCounts, bool, bool]] = deque()
+        self._failures: deque[tuple[ColumnCounts, bool, list[ColumnCounts]]] = deque()
+        self.most = 0  # open at once, so far
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def begin(self, indices: Iterable[int]) -> Iterator[list[Call]]:
+        """For each row that `indices` belong to, the calls of it that can be asked now; indices of a row are together.
+
+        A row that has none is over, or waits for nothing that this session can give it.
+        """
+        for number, wanted in groupby(indices, key=lambda index: index // self._calls):
+            row = self._restored(number, {index % self._calls for index in wanted})
+            self._rows[number] = row
+            self._out[number] = 0
+            self.most = max(self.most, len(self._rows))
+            calls = self._steps(row, row.ready())
+            self._out[number] += len(calls)
+            self._close_if_over(number)
+            yield calls
+
+    def answered(self, call: Call, text: str, line: bytes) -> list[Call]:
+        """The answer to `call` was handed to the journal as `line`: what can be asked now."""
+        number, place = divmod(call.index, self._calls)
+        row = self._rows[number]
+        ready = row.answered(place, text, seal_of(line))
+        self._note_line(row, place, is_answer=True)
+        calls = self._steps(row, ready) if ready else []
+        self._out[number] += len(calls) - 1
+        self._close_if_over(number)
+        return calls
+
+    def failed(self, call: Call) -> None:
+        """`call` failed, and its line was handed to the journal: what builds on it is not asked."""
+        number, place = divmod(call.index, self._calls)
+        row = self._rows[number]
+        self._fail(row, place)
+        self._out[number] -= 1
+        self._close_if_over(number)
+
+    def left(self, call: Call) -> None:
+        """`call` is not asked in this session: it stays pending."""
+        number = call.index // self._calls
+        if number in self._out:
+            self._out[number] -= 1
+            self._close_if_over(number)
+
+    def written(self, rows: int, failures: int) -> tuple[int, int, int]:
+        """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
+        answers = done = failed = 0
+        for _ in range(rows):
+            column, is_answer, ends = self._written.popleft()
+            column.done += is_answer
+            column.skipped += not is_answer
+            answers += is_answer
+            done += ends
+        for _ in range(failures):
+            column, is_first, not_asked = self._failures.popleft()
+            column.failed += 1
+            failed += is_first
+            for each in not_asked:
+                each.not_asked += 1
+        return answers, done, failed
+
+    def _restored(self, number: int, wanted: set[int]) -> OpenRow:
+        """A row as earlier sessions have left it, with all that the `wanted` calls are made from."""
+        row, found = self._plan.open_row(number), self._found
+        failed = []
+        for place in range(self._calls):
+            index = row.first_index + place
+            if index in found.done:
+                row.restore(place, Settled.SKIPPED if index in found.skipped else Settled.ANSWERED)
+            elif place not in wanted:
+                failed.append(place)
+        for place in failed:
+            if row.settled(place) is None:
+                row.failed(place)
+        for place in row.needed():
+            row.recall(place, *self._earlier(row.first_index + place))
+        return row
+
+    def _steps(self, row: OpenRow, ready: list[int]) -> list[Call]:
+        """The calls to be asked, of those at the places `ready` and of all that becomes ready with what is skipped."""
+        calls = []
+        while ready:
+            step = row.step(place := ready.pop(0))
+            if isinstance(step, Skip):
+                line = skipped_line(step.call, step.condition, at=self._clock.wall())
+                self._journal.row(line)
+                ready += row.skipped(place, seal_of(line))
+                self._note_line(row, place, is_answer=False)
+            elif isinstance(step, Unclear):
+                error = ConditionUnclear(step.reason)
+                history = [attempt_of(error, self._clock.wall())]
+                self._journal.failure(failure_line(step.call, history, at=self._clock.wall()))
+                self._counters.errors[error.kind] += 1
+                self._fail(row, place)
+            else:
+                calls.append(step)
+        return calls
+
+    def _fail(self, row: OpenRow, place: int) -> None:
+        is_first = not row.has_failed
+        not_asked = [self._columns[child] for child in row.failed(place)]
+        self._failures.append((self._columns[place], is_first, not_asked))
+        self._counters.given_up.add(row.first_index + place)
+
+    def _note_line(self, row: OpenRow, place: int, *, is_answer: bool) -> None:
+        self._written.append((self._columns[place], is_answer, row.open == 0 and not row.has_failed))
+
+    def _close_if_over(self, number: int) -> None:
+        if self._out[number] == 0:
+            del self._rows[number], self._out[number]

@@ -1,0 +1,55 @@
+"""Where on disk the line of each call is: eight bytes a call, in pages, so that scattered ones cost no more."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+_PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
+_SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
+
+
+class LinePlaces:
+    """(number of the segment, offset in bytes) by the index of the call."""
+
+    __slots__ = ("_count", "_pages")
+
+    def __init__(self) -> None:
+        self._pages: dict[int, array[int]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, index: object) -> bool:
+        return isinstance(index, int) and self.get(index) is not None
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """(index, segment, offset) of each, by index."""
+        for number in sorted(self._pages):
+            for slot, place in enumerate(self._pages[number]):
+                if place:
+                    yield number * _PAGE + slot, *divmod(place - 1, _SEGMENT)
+
+    def get(self, index: int) -> tuple[int, int] | None:
+        """Where the line of the call at `index` is; None where there is none."""
+        page = self._pages.get(index // _PAGE)
+        place = 0 if page is None else page[index % _PAGE]
+        return divmod(place - 1, _SEGMENT) if place else None
+
+    def put(self, index: int, segment: int, offset: int) -> bool:
+        """Note a line; False, with the first one kept, where there is one already."""
+        page = self._pages.get(index // _PAGE)
+        if page is None:
+            page = self._pages[index // _PAGE] = array("Q", bytes(8 * _PAGE))
+        if page[index % _PAGE]:
+            return False
+        page[index % _PAGE] = segment * _SEGMENT + offset + 1  # 0 means none
+        self._count += 1
+        return True
+
+    def discard(self, index: int) -> None:
+        """Forget the line of the call at `index`."""
+        if index in self:
+            self._pages[index // _PAGE][index % _PAGE] = 0
+            self._count -= 1

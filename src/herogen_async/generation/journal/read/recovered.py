@@ -1,0 +1,45 @@
+"""What a run's journal comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from herogen_async.generation.journal.words import Words
+from herogen_async.specs.plan import IndexSet
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a run folder holds.
+
+    `done` are the tasks with an answer, `failed` those that failed and are not done, `stale` those that only other
+    generations have answered: they are in `done` too where the run keeps them. `foreign` rows belong to nobody,
+    `unused` ones to cells that the plan has no more, `replaced` ones to tasks that a newer generation has answered.
+    `usage` sums the servers' own counts over every row there is: all of them were paid for. `finish_reasons` are of
+    the rows that count. `skipped` are those of `done` that were not asked, by their condition; `outdated` lines were
+    made from answers that don't count, or say that a condition was not met which is another one now.
+    """
+
+    done: IndexSet = field(default_factory=IndexSet)
+    failed: IndexSet = field(default_factory=IndexSet)
+    stale: IndexSet = field(default_factory=IndexSet)
+    skipped: IndexSet = field(default_factory=IndexSet)
+    rows: int = 0
+    duplicates: int = 0
+    foreign: int = 0
+    unused: int = 0
+    replaced: int = 0
+    outdated: int = 0
+    usage: Words = field(default_factory=Words)
+    finish_reasons: Words = field(default_factory=Words)
+    calls_a_row: int = 1
+
+    @property
+    def rows_done(self) -> int:
+        """Rows with all their calls answered or skipped."""
+        return self.done.groups(self.calls_a_row)[0]
+
+    @property
+    def rows_failed(self) -> int:
+        """Rows with a call that failed."""
+        return self.failed.groups(self.calls_a_row)[1]

@@ -1,0 +1,195 @@
+"""The columns of a row as they are asked: resolved, in order, each with the fingerprint of all that makes its answer.
+
+A column's fingerprint covers what is sent for it and the fingerprints of the columns that its templates name (a Merkle
+tree): an edit changes exactly those of the column and of what builds on it. Names of columns are no part of it, nor are
+conditions, servers and keys. A column that names no other one has the fingerprint that a spec of that prompt alone has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from herogen_async.core.errors import InputError
+from herogen_async.specs.spec import Column, Sampling, Spec, Template
+from herogen_async.specs.spec.column_graph import Uses, in_order, samples_of, sent_names
+from herogen_async.specs.spec.sampling import question_fingerprint
+
+if TYPE_CHECKING:
+    from herogen_async.specs.expressions import Expression
+
+FIRST_COLUMN = "response_txt"  # what `prompt:` stands for
+_LIMITS = ("max_tokens", "max_completion_tokens")  # of one answer: a column's own replaces either
+
+
+@dataclass(frozen=True, slots=True)
+class AskedColumn:
+    """One column with all that is its own or the spec's.
+
+    `sent` are the columns that its templates name, `parents` those and the ones of its condition. `first_call` is its
+    place among the calls of a row, and `samples` how many there are of it. `server` and `key_env` are set where the
+    column has its own.
+    """
+
+    name: str
+    prompt: Template
+    system: Template | None
+    sampling: Sampling
+    endpoint: str
+    model: str
+    samples: int
+    first_call: int
+    sent: tuple[str, ...]
+    parents: tuple[str, ...]
+    fingerprint: str
+    when: Expression | None = None
+    base_url: str | None = None
+    key_env: str | None = None
+
+    @property
+    def calls(self) -> range:
+        """The places of its samples among the calls of a row."""
+        return range(self.first_call, self.first_call + self.samples)
+
+
+def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn, ...]:
+    """The columns of `spec`, each behind what it builds on; `endpoint` and `model` are of those that set none.
+
+    Raises InputError where two of them would ask the same.
+    """
+    resolved = _resolved(spec, endpoint, model)
+    uses = {
+        name: Uses(
+            sent_names(each["prompt"], each["system"]),
+            () if each["when"] is None else each["when"].names,
+            each["samples"],
+        )
+        for name, each in resolved.items()
+    }
+    samples = samples_of(uses)
+    found: dict[str, AskedColumn] = {}
+    for name in in_order(uses):
+        each = resolved[name]
+        sent = tuple(dict.fromkeys(other.name for other in uses[name].sent if other.name in uses))
+        found[name] = AskedColumn(
+            **{**each, "samples": samples[name]},
+            name=name,
+            first_call=sum(other.samples for other in found.values()),
+            sent=sent,
+            parents=tuple(other for other in uses[name].names if other in uses),
+            fingerprint=_fingerprint(each, {other: found[other].fingerprint for other in sent}),
+        )
+    _refuse_twins(found)
+    return tuple(found.values())
+
+
+def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attributes: Mapping[str, str]) -> str:
+    """What the fingerprint of `column` would be, were its attributes called as `attributes` says.
+
+    `parents` are the fingerprints of the columns that it names.
+    """
+    return _fingerprint(
+        {
+            "endpoint": column.endpoint,
+            "model": column.model,
+            "prompt": column.prompt,
+            "system": column.system,
+            "sampling": column.sampling,
+        },
+        parents,
+        attributes,
+    )
+
+
+def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    has_columns = bool(spec.columns)
+    if spec.prompt:
+        found[FIRST_COLUMN] = {
+            "prompt": Template(spec.prompt, names_columns=has_columns),
+            "system": None if spec.system is None else Template(spec.system),
+            "sampling": spec.sampling,
+            "endpoint": endpoint,
+            "model": model,
+            "samples": 1,
+            "when": None,
+        }
+    for name, column in spec.columns.items():
+        found[name] = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
+    return found
+
+
+def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> dict[str, Any]:
+    system = column.system if column.system is not None or endpoint != "chat" else spec.system
+    return {
+        "prompt": Template(column.prompt, names_columns=True),
+        "system": None if system is None else Template(system, names_columns=True),
+        "sampling": merged_sampling(spec.sampling, column.sampling),
+        "endpoint": endpoint,
+        "model": model,
+        "samples": column.samples,
+        "when": _condition(column.when),
+        "base_url": column.base_url,
+        "key_env": column.key_env,
+    }
+
+
+def merged_sampling(shared: Sampling, own: Sampling | None) -> Sampling:
+    """`shared` with what `own` sets; a limit on the answer replaces whichever limit there was."""
+    if own is None:
+        return shared
+    mine = own.as_dict()
+    base = {
+        name: value
+        for name, value in shared.as_dict().items()
+        if not (name in _LIMITS and any(limit in mine for limit in _LIMITS))
+    }
+    extra = {**base.get("extra", {}), **mine.get("extra", {})}
+    return Sampling(**{**base, **mine, **({"extra": extra} if extra else {})})
+
+
+def _condition(text: str | None) -> Expression | None:
+    if text is None:
+        return None
+    from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few specs have a condition
+
+    return Expression.parse(text)
+
+
+def _fingerprint(
+    column: Mapping[str, Any], parents: Mapping[str, str], attributes: Mapping[str, str] | None = None
+) -> str:
+    places = {name: str(place) for place, name in enumerate(parents)}
+
+    def rename(placeholder: str) -> str:
+        return "|".join(map(_renamed, placeholder.split("|")))
+
+    def _renamed(part: str) -> str:
+        name, dot, rest = part.partition(".")
+        own = name if attributes is None else attributes.get(name, name)
+        return places.get(name, own) + dot + rest
+
+    def text(template: Template | None) -> str | None:
+        if template is None or not (parents or attributes):
+            return None if template is None else template.text
+        return template.with_names(rename)
+
+    return question_fingerprint(
+        column["endpoint"],
+        column["model"],
+        text(column["prompt"]) or "",
+        system=text(column["system"]),
+        sampling=column["sampling"],
+        columns=list(parents.values()),
+    )
+
+
+def _refuse_twins(columns: Mapping[str, AskedColumn]) -> None:
+    first: dict[str, str] = {}
+    for name, column in columns.items():
+        if (twin := first.setdefault(column.fingerprint, name)) != name:
+            raise InputError(
+                f"the columns {twin!r} and {name!r} ask the same question of the same model",
+                fix=f"remove {name!r}, and write `samples: 2` below {twin!r} for two answers",
+            )

@@ -1,0 +1,25 @@
+"""A call: one completion that is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)  # a frozen one takes 0.7 us longer to make, for every row
+class Call:
+    """One completion wanted. `key` is its identity, `index` its place in the plan; `repeat` counts from 1.
+
+    Where a row has several calls, `column` says which one it is, `sample` which of several samples, and `built_on` are
+    the checksums of the lines that its prompt was made from.
+    """
+
+    key: str
+    index: int
+    cell: dict[str, str]
+    repeat: int
+    prompt: str
+    system: str | None
+    sub_prompt: str
+    column: str | None = None
+    sample: int | None = None
+    built_on: tuple[str, ...] = ()

@@ -1,0 +1,235 @@
+"""A row whose calls are being asked: what it waits for, and what is ready. Pure.
+
+Kept here:
+1. A call is ready once all that it builds on is settled: answered, or skipped by its condition.
+2. A call that fails gives up all that builds on it: these are not asked, in this session and by this failure.
+3. What builds on a skipped call is skipped, unless its placeholder names another that it may take instead.
+4. A row is held only while something of it is asked, so memory does not know how large the grid is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from herogen_async.core.codec import canonical
+from herogen_async.specs.plan.call import Call
+from herogen_async.specs.plan.row_shape import CallShape, RowShape
+
+_BETWEEN_SAMPLES = "\n\n"  # `{name.all}`
+
+
+class Settled(Enum):
+    """What became of a call of an open row."""
+
+    ANSWERED = "answered"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A call that is not to be asked: its line says so. `condition` is the fingerprint of what was not met."""
+
+    call: Call
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A call whose condition can't be decided, and why."""
+
+    call: Call
+    reason: str
+
+
+class OpenRow:
+    """Row `number`; its calls begin at `first_index`."""
+
+    __slots__ = (
+        "_canonical",
+        "_seals",
+        "_settled",
+        "_shape",
+        "_sub_prompt",
+        "_texts",
+        "_waits",
+        "cell",
+        "first_index",
+        "number",
+        "open",
+        "repeat",
+    )
+
+    def __init__(self, shape: RowShape, number: int, *, cell: dict[str, str], repeat: int, sub_prompt: str) -> None:
+        self.number = number
+        self.first_index = number * len(shape.calls)
+        self.cell = cell
+        self.repeat = repeat
+        self.open = len(shape.calls)  # calls that are not settled
+        self._shape = shape
+        self._sub_prompt = sub_prompt
+        self._canonical = canonical(cell)
+        self._texts: list[str | None] = [None] * self.open
+        self._seals: list[str] = [""] * self.open
+        self._settled: list[Settled | None] = [None] * self.open
+        self._waits = shape.waits.copy()
+
+    # -- what became of calls ----------------------------------------------------------------------------------
+
+    def answered(self, place: int, text: str, seal: str) -> list[int]:
+        """The call at `place` has an answer, in the line with the checksum `seal`; the places of what is ready now."""
+        self._texts[place] = text
+        return self._settle(place, Settled.ANSWERED, seal)
+
+    def skipped(self, place: int, seal: str) -> list[int]:
+        """The call at `place` is not to be asked, as the line with the checksum `seal` says; what is ready now."""
+        return self._settle(place, Settled.SKIPPED, seal)
+
+    def restore(self, place: int, how: Settled) -> None:
+        """What became of the call at `place` in an earlier session; what others need of it comes by `recall`."""
+        self._settled[place] = how
+        self.open -= 1
+        if how in (Settled.ANSWERED, Settled.SKIPPED):
+            for child in self._shape.children[place]:
+                self._waits[child] -= 1
+
+    def recall(self, place: int, text: str, seal: str) -> None:
+        """The answer of an earlier session; of a skipped call the seal alone counts."""
+        self._texts[place] = None if self._settled[place] is Settled.SKIPPED else text
+        self._seals[place] = seal
+
+    def failed(self, place: int) -> list[int]:
+        """The call at `place` won't be answered; the places of those that are not asked because of it."""
+        if self._settled[place] is None:
+            self._settled[place] = Settled.FAILED
+            self.open -= 1
+        given_up = [child for child in self._shape.descendants(place) if self._settled[child] is None]
+        for child in given_up:
+            self._settled[child] = Settled.NOT_ASKED
+        self.open -= len(given_up)
+        return given_up
+
+    def ready(self) -> list[int]:
+        """The places of all that can be asked, or skipped, now."""
+        return [place for place, waits in enumerate(self._waits) if waits == 0 and self._settled[place] is None]
+
+    def settled(self, place: int) -> Settled | None:
+        """What became of the call at `place`; None while that is open."""
+        return self._settled[place]
+
+    def needed(self) -> list[int]:
+        """The places of earlier sessions' answers that calls which are still open are made from."""
+        open_calls = [call for call in self._shape.calls if self._settled[call.place] is None]
+        there = (Settled.ANSWERED, Settled.SKIPPED)
+        return sorted({place for call in open_calls for place in call.parents if self._settled[place] in there})
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether one of its calls failed."""
+        return Settled.FAILED in self._settled
+
+    def _settle(self, place: int, how: Settled, seal: str) -> list[int]:
+        self._settled[place] = how
+        self._seals[place] = seal
+        self.open -= 1
+        waits, ready = self._waits, []
+        for child in self._shape.children[place]:
+            waits[child] -= 1
+            if waits[child] == 0 and self._settled[child] is None:
+                ready.append(child)
+        return ready
+
+    # -- what is to be done --------------------------------------------------------------------------------------
+
+    def step(self, place: int) -> Call | Skip | Unclear:
+        """What is to be done for a call that is ready: ask it, write that it is skipped, or give it up."""
+        shape = self._shape.calls[place]
+        values, seals, missing = self._inputs(shape)
+        if missing:
+            # What this rests on is that those were skipped: lines of another decision are no ground for it.
+            return Skip(self._bare(shape, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
+        if shape.column.when is not None:
+            from herogen_async.specs.expressions import ExpressionFailed  # noqa: PLC0415 - loaded by the condition
+
+            try:
+                is_wanted = shape.column.when.holds({**self.cell, **dict(self._asked(shape))})
+            except ExpressionFailed as error:
+                return Unclear(self._bare(shape), error.message)
+            if not is_wanted:
+                asked = tuple(self._seals[parent] for parent in shape.parents)
+                return Skip(self._bare(shape, asked), shape.column.when.fingerprint)
+        return self._call(shape, values, seals)
+
+    def preview(self, place: int) -> Call:
+        """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
+        shape = self._shape.calls[place]
+        return self._call(shape, {**self.cell, **{name: f"{{{name}}}" for name, _ in shape.inputs}}, ())
+
+    def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
+        column = shape.column
+        return Call(
+            self._shape.key(shape.place, self.repeat, self._canonical),
+            self.first_index + shape.place,
+            self.cell,
+            self.repeat,
+            column.prompt.render(values),
+            None if column.system is None else column.system.render(values),
+            self._sub_prompt,
+            column.name,
+            shape.sample if column.samples > 1 else None,
+            seals,
+        )
+
+    def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
+        """A call of which nothing is sent."""
+        column = shape.column
+        return Call(
+            self._shape.key(shape.place, self.repeat, self._canonical),
+            self.first_index + shape.place,
+            self.cell,
+            self.repeat,
+            "",
+            None,
+            self._sub_prompt,
+            column.name,
+            shape.sample if column.samples > 1 else None,
+            seals,
+        )
+
+    def _inputs(self, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]]:
+        """The values of a call's placeholders, the checksums of the lines that they are from, and what is missing.
+
+        The last are the places of skipped calls that one of the placeholders can't do without.
+        """
+        if not shape.inputs:
+            return self.cell, (), []
+        values, used = dict(self.cell), dict[int, None]()
+        for name, sources in shape.inputs:
+            missing: list[int] = []
+            for source in sources:
+                if isinstance(source, str):
+                    values[name] = self.cell[source]
+                    break
+                used.update(dict.fromkeys(source))
+                texts = [text for place in source if (text := self._texts[place]) is not None]
+                if texts:
+                    values[name] = texts[0] if len(source) == 1 else _BETWEEN_SAMPLES.join(texts)
+                    break
+                missing += source
+            else:
+                return values, (), missing
+        return values, tuple(self._seals[place] for place in used), []
+
+    def _asked(self, shape: CallShape) -> Iterator[tuple[str, str | None]]:
+        return ((name, self._texts[place]) for name, place in shape.asked)
+
+    def _reason(self, place: int) -> str:
+        """The fingerprint of the condition by which the call at `place` was left out."""
+        shape = self._shape.calls[place]
+        _, _, missing = self._inputs(shape)
+        if missing:
+            return self._reason(missing[0])
+        return "" if shape.column.when is None else shape.column.when.fingerprint

@@ -1,0 +1,121 @@
+"""What the calls of every row are: which build on which, and what their prompts take from where. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.spec.template import alternatives
+
+Input = tuple[str, tuple[str | tuple[int, ...], ...]]
+"""A placeholder, and what it may stand for: an attribute's name, or the places of the calls whose answers it joins."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """One call of a row, at `place` among them: a column, or one of its samples.
+
+    `parents` are the places of the calls that must be settled before it, `sent` those of them that its templates name.
+    `inputs` says where its placeholders that name columns come from, `asked` where the names of its condition do.
+    """
+
+    place: int
+    column: AskedColumn
+    sample: int
+    parents: tuple[int, ...]
+    sent: tuple[int, ...]
+    inputs: tuple[Input, ...]
+    asked: tuple[tuple[str, int], ...]
+    hash: Any = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """`solution`, or `solution.2` where it has several samples."""
+        return self.column.name if self.column.samples == 1 else f"{self.column.name}.{self.sample}"
+
+
+class RowShape:
+    """The calls of every row of a plan: `calls` in their order, `children` of each place, `roots` that need nothing."""
+
+    def __init__(self, columns: Sequence[AskedColumn]) -> None:
+        self._columns = {column.name: column for column in columns}
+        self.calls = tuple(self._call(column, sample) for column in columns for sample in range(1, column.samples + 1))
+        self.children = tuple(
+            tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
+        )
+        self.waits = [len(call.parents) for call in self.calls]
+        self.roots = tuple(call.place for call in self.calls if not call.parents)
+        self.skips = tuple(frozenset(self._skips(call.column)) for call in self.calls)
+
+    def key(self, place: int, repeat: int, cell: bytes) -> str:
+        """The key of a call; `cell` is the canonical form of its cell."""
+        digest = self.calls[place].hash.copy()
+        digest.update(b"%d" % repeat)
+        digest.update(cell)
+        found: str = digest.hexdigest()
+        return found
+
+    def longest_answers(self, column: AskedColumn) -> Mapping[str, Sequence[CallShape]]:
+        """For each placeholder of `column` that names columns, the calls whose answers it may hold at once, at most."""
+        call = self.calls[column.first_call]
+        return {
+            name: max(([self.calls[place] for place in each] for each in sources if not isinstance(each, str)), key=len)
+            for name, sources in call.inputs
+        }
+
+    def descendants(self, place: int) -> frozenset[int]:
+        """All that can't be asked when the call at `place` fails."""
+        found: set[int] = set()
+        left = [place]
+        while left:
+            new = [child for child in self.children[left.pop()] if child not in found]
+            found.update(new)
+            left += new
+        return frozenset(found)
+
+    def _call(self, column: AskedColumn, sample: int) -> CallShape:
+        inputs = tuple(self._inputs(column, sample))
+        sent = {place for _, sources in inputs for each in sources if not isinstance(each, str) for place in each}
+        asked = tuple(
+            (name, self._place(self._columns[name], sample))
+            for name in (() if column.when is None else column.when.names)
+            if name in self._columns
+        )
+        base = column.fingerprint.encode() + (b"#%d" % sample if sample > 1 else b"")
+        return CallShape(
+            column.first_call + sample - 1,
+            column,
+            sample,
+            parents=tuple(sorted(sent.union(place for _, place in asked))),
+            sent=tuple(sorted(sent)),
+            inputs=inputs,
+            asked=asked,
+            hash=hashlib.blake2b(base, digest_size=16),
+        )
+
+    def _inputs(self, column: AskedColumn, sample: int) -> Iterator[Input]:
+        templates = (column.prompt,) if column.system is None else (column.prompt, column.system)
+        for name in dict.fromkeys(name for template in templates for name in template.names):
+            sources: list[str | tuple[int, ...]] = []
+            for each in alternatives(name):
+                other = self._columns.get(each.name)
+                if other is None:
+                    sources.append(each.name)
+                else:
+                    sources.append(tuple(other.calls) if each.is_all else (self._place(other, sample),))
+            if any(not isinstance(source, str) for source in sources):
+                yield name, tuple(sources)
+
+    @staticmethod
+    def _place(parent: AskedColumn, sample: int) -> int:
+        return parent.first_call + (sample - 1 if parent.samples > 1 else 0)
+
+    def _skips(self, column: AskedColumn) -> Iterator[str]:
+        """The conditions that may have left out a call of `column`, as its line says it."""
+        if column.when is not None:
+            yield column.when.fingerprint
+        for name in column.sent:
+            yield from self._skips(self._columns[name])

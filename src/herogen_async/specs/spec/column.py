@@ -1,0 +1,61 @@
+"""A column of a spec: one more answer of each row, which may build on those of earlier columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from herogen_async.specs.spec import check
+from herogen_async.specs.spec.field_types import type_problems, unsuspected
+from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere
+from herogen_async.specs.spec.sampling import Sampling
+
+MAX_SAMPLES = 1000
+
+
+class Column(BaseModel):
+    """One prompt and its answer. What is not set is as the whole spec has it; `sampling` adds to the spec's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    prompt: str = Field(
+        description="text with {attribute} and {column} placeholders", examples=["Grade this: {solution}"]
+    )
+    system: str | None = Field(None, description="text (for endpoint chat)", examples=["You are a strict teacher."])
+    sampling: Sampling | None = Field(
+        None, description="a mapping of sampling parameters", examples=[{"temperature": 0}]
+    )
+    endpoint: Literal["completions", "chat"] | None = Field(
+        None, description="'completions' or 'chat'", examples=["chat"]
+    )
+    model: str | None = Field(None, description="a model name", examples=["small-judge"])
+    base_url: str | None = Field(None, description="a server's URL", examples=["http://127.0.0.1:8000/v1"])
+    key_env: str | None = Field(
+        None, description="the name of an environment variable that holds the key", examples=["JUDGE_API_KEY"]
+    )
+    samples: int = Field(1, ge=1, le=MAX_SAMPLES, description=f"a whole number from 1 to {MAX_SAMPLES:,}", examples=[4])
+    when: str | None = Field(None, description="a condition on attributes and columns", examples=["level == 'hard'"])
+
+    def __init__(self, /, **data: Any) -> None:
+        problems = [*check.text_problems(data), *check.column_problems(data)]
+        given = dict(data)
+        if isinstance(given.get("sampling"), Mapping):
+            try:
+                given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
+            except InvalidSpecError as invalid:
+                problems += [problem.below("sampling") for problem in invalid.problems]
+        problems += check.unknown_keys(data, Column.model_fields)
+        try:
+            super().__init__(**unsuspected(given, problems, Column))
+        except ValidationError as invalid:
+            problems += type_problems(invalid, type(self), problems)
+        if problems:
+            raise InvalidSpecError(problems, Nowhere())
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is set, as plain JSON."""
+        fields = type(self).model_fields
+        plain = {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+        return {**plain, "sampling": self.sampling.as_dict()} if self.sampling is not None else plain

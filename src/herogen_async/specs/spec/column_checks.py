@@ -1,0 +1,152 @@
+"""Checks of a spec's columns together: names, placeholders, order, samples. Pure functions from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from herogen_async.core.errors import SpecError
+from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown
+from herogen_async.specs.spec import check
+from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, samples_of, sent_names
+from herogen_async.specs.spec.problem import KeyPath, Problem
+from herogen_async.specs.spec.template import Template
+
+MAX_COLUMNS = 64
+MAX_CALLS = 4096  # of one row, samples and all
+FIRST = "response_txt"  # the column that `prompt:` stands for
+_RESERVED = check.ROW_COLUMNS | {
+    *("row", "rows", "column", "columns", "sample", "samples", "all", "from", "ask", "skipped", "failed", "accepted"),
+    *("keep", "want", "train", "reasoning", "extra"),
+}
+
+FindLine = Callable[[KeyPath], int | None]
+
+
+def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Problem]:
+    """The mistakes of `columns` besides those inside a single one; `line` finds where something stands."""
+    columns = data.get("columns")
+    if not isinstance(columns, Mapping):
+        if "columns" in data:
+            example = "for example: `columns: {question: {prompt: ...}, solution: {prompt: '{question}'}}`"
+            yield Problem(("columns",), f"{shown(columns)} is not a mapping of names to columns", example)
+        return
+    if not columns and "columns" in data:
+        yield Problem(("columns",), "the mapping is empty", "add a column, or remove the key")
+        return
+    if len(columns) > MAX_COLUMNS:
+        yield Problem(
+            ("columns",), f"{len(columns)} columns; the limit is {MAX_COLUMNS}", "split the spec into several"
+        )
+    attributes = data.get("attributes")
+    known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
+    for name, column in columns.items():
+        yield from _name_problems(name, known)
+        if not isinstance(column, Mapping):
+            yield Problem(("columns", str(name)), f"{shown(column)} is not a column", "write `prompt:` below its name")
+    uses = uses_of(data)
+    for name, each in uses.items():
+        if name != FIRST:
+            yield from _unknown_names(name, each, [*known, *uses])
+    yield from _cycle_problems(uses, line)
+    yield from _sample_problems(uses)
+
+
+def uses_of(data: Mapping[str, Any]) -> dict[str, Uses]:
+    """What each column of a spec's data names, that of `prompt:` first; what can't be read names nothing."""
+    columns = data.get("columns")
+    sound = {
+        name: each
+        for name, each in (columns.items() if isinstance(columns, Mapping) else ())
+        if isinstance(name, str) and isinstance(each, Mapping)
+    }
+    found = {FIRST: _uses(data)} if isinstance(data.get("prompt"), str) and data["prompt"] else {}
+    return {**found, **{name: _uses(each, data.get("system")) for name, each in sound.items() if name != FIRST}}
+
+
+def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
+    system = column.get("system", inherited)
+    samples = column.get("samples", 1)
+    return Uses(
+        sent_names(_template(column.get("prompt")), _template(system)),
+        _asked(column.get("when")),
+        samples if type(samples) is int and samples > 0 else 1,
+    )
+
+
+def _template(text: object) -> Template | None:
+    try:
+        return Template(text, names_columns=True) if isinstance(text, str) else None
+    except SpecError:
+        return None
+
+
+def _asked(text: object) -> tuple[str, ...]:
+    if not isinstance(text, str):
+        return ()
+    from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few columns have a condition
+
+    try:
+        return Expression.parse(text).names
+    except SpecError:
+        return ()
+
+
+def _name_problems(name: object, attributes: list[str]) -> Iterator[Problem]:
+    path: KeyPath = ("columns", str(name))
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > check.MAX_NAME:
+        yield Problem(path, f"{shown(name)} is not a valid placeholder name", "use letters, digits and underscores")
+    elif name == FIRST:
+        yield Problem(path, f"{FIRST!r} is the column that `prompt:` stands for", "move its prompt up, or rename it")
+    elif name in attributes:
+        yield Problem(path, f"{name!r} is an attribute, too", f"rename one of them, e.g. to {name + '_text'!r}")
+    elif name in _RESERVED:
+        yield Problem(path, f"{name!r} is already a name in every row", f"rename it, e.g. to {'the_' + name!r}")
+
+
+def _unknown_names(column: str, uses: Uses, known: list[str]) -> Iterator[Problem]:
+    others = [name for name in known if name != column]
+    sent = dict.fromkeys(each.name for each in uses.sent)
+    for names, key, word in (
+        (sent, "prompt", "placeholder '{{{}}}'"),
+        (dict.fromkeys(uses.asked), "when", "name {!r}"),
+    ):
+        path: KeyPath = ("columns", column, key)
+        for name in islice((name for name in names if name not in others), MAX_SHOWN + 1):
+            what = word.format(name)
+            if name == column:
+                yield Problem(path, f"{what} is the column itself", "name an earlier column")
+            elif twin := next((each for each in others if as_seen(each) == as_seen(name)), None):
+                yield Problem(path, f"{what} looks like {twin!r}, and is written differently", "copy the name")
+            else:
+                yield Problem(path, f"unknown {what}", nearest(name, others))
+
+
+def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Problem]:
+    names = cycle({name: each for name, each in uses.items() if name not in each.names})
+    if not names:
+        return
+    paths = {name: ("columns", name, "prompt") for name in names}
+    places = [f"{name} (line {at})" if (at := line(paths[name])) else name for name in names]
+    yield Problem(
+        paths[names[0]],
+        f"these columns need each other: {', '.join(places)}, and {names[0]} again",
+        "remove one of the placeholders",
+    )
+
+
+def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
+    samples = samples_of(uses)
+    for name in samples:
+        fanned = dict(sampled_by(name, uses, samples))
+        path: KeyPath = ("columns", name)
+        if len(set(fanned.values())) > 1:
+            listed = " and ".join(f"{other} ({count})" for other, count in fanned.items())
+            yield Problem(path, f"{name} names columns with different numbers of samples: {listed}", "make them equal")
+        elif fanned and uses[name].samples > 1:
+            other = next(iter(fanned))
+            fix = f"remove it: {name} has the samples of {other}, or write {{{other}.all}} to join these"
+            yield Problem((*path, "samples"), f"{other!r} has samples already", fix)
+    if (calls := sum(samples.values())) > MAX_CALLS:
+        yield Problem(("columns",), f"{calls:,} requests a row; the limit is {MAX_CALLS:,}", "lower the samples")
