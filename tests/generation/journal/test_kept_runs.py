@@ -18,7 +18,8 @@ def test_a_kept_run_gives_what_its_release_gave(name: str, tmp_path: Path) -> No
         copied(name, tmp_path, server.url)
         for step, kept in recorded(name):
             found = said(step, herogen, tmp_path)
-            assert kept.json == found.json, step.name
+            # A later release may tell more; what a script found there it finds.
+            assert kept.json == {name: found.json[name] for name in kept.json}, step.name
             assert kept.exit_code == found.exit_code, step.name
             assert kept.files == found.files, step.name
 

@@ -75,7 +75,7 @@ def test_plan_looks_at_a_named_model_before_its_server_is_chosen(tmp_path: Path)
     told = herogen("plan", path, "--show", "1", cwd=tmp_path)
     assert 0 == told.returncode
     assert "Model: some-model, its server not yet chosen." in told.stdout
-    assert '"model":"some-model"' in told.stdout
+    assert '"model": "some-model"' in told.stdout
     assert f"Next: herogen-async run {path} --base-url URL" in told.stderr
     end = herogen("run", path, cwd=tmp_path)
     assert 2 == end.returncode
