@@ -173,6 +173,18 @@ def test_p14_a_model_s_text_stays_text_in_a_cell(monkeypatch: pytest.MonkeyPatch
         assert not {"<script", "<img", "\x1b", "\u202e"} & set(re.findall(r"<script|<img|\x1b|\u202e", page))
 
 
+def test_a_report_is_a_table_of_what_there_is_to_say() -> None:
+    """A parked run says why and what to do; what nobody knows has no line."""
+    usage = {"prompt_tokens": 1200, "completion_tokens": 34567, "total_tokens": 35767}
+    report = report_of(state="failed_rows", failed=2, usage=usage, cost=1.25, errors={"server": 3}, grid=90)
+    page = report._repr_html_()
+    words = ("failed rows", "3 of 10 (the first 10 of 90)", "prompt 1,200, completion 34,567", "1.25 USD", "server 3")
+    assert [] == [each for each in words if f">{each}</td>" not in page]
+    assert "what to do" not in page
+    bare = report_of(state="parked", done=0, reason="no key", fix="set one")._repr_html_()
+    assert ["run", "state", "rows", "why", "what to do"] == re.findall(r"<tr><td[^>]*>([a-z ]+)</td>", bare)
+
+
 def test_a_display_that_fails_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up: what is shown costs no answer, and raises nothing."""
     shown: list[dict[str, str]] = []

@@ -43,8 +43,8 @@ th{color:var(--quiet);font-weight:500;font-size:.92rem}td.n,th.n{text-align:righ
 td:last-child,th:last-child{padding-right:0}td.t{overflow-wrap:anywhere;min-width:12rem;font-size:.95rem}
 .chart{overflow-x:auto;margin:.8rem 0;padding:.9rem;background:#fff;border-radius:.5rem}
 .chart img{display:block;max-width:100%;min-width:34rem;height:auto;margin:auto}
-.values{columns:15rem;column-gap:2.5rem}.values>div{break-inside:avoid}.values table{width:100%;margin:0 0 1.4rem}
-.values td:first-child{overflow-wrap:anywhere}.zero{color:var(--warn);font-weight:600}
+.values{columns:15rem;column-gap:2.5rem}.values>div{break-inside:avoid}.values table{width:100%}
+.values .wide{margin:0 0 1.4rem}.values td:first-child{overflow-wrap:anywhere}.zero{color:var(--warn);font-weight:600}
 @media(max-width:34rem){main{padding:1.3rem 1rem 3rem}h1{font-size:1.55rem}h2{margin-top:2.2rem}
 dl.facts{grid-template-columns:1fr;gap:0}dl.facts dd{margin-bottom:.6rem}.card{padding:.85rem .9rem}
 td,th{padding-right:.7rem}}

@@ -54,7 +54,7 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
     def counts(of: Mapping[str, int]) -> str:
         return ", ".join(f"{name} {count(many)}" for name, many in sorted(of.items(), key=lambda each: -each[1]))
 
-    limited = f" (the first of {count(report.grid)})" if report.total < report.grid else ""
+    limited = f" (the first {count(report.total)} of {count(report.grid)})" if report.total < report.grid else ""
     yield "run", report.run
     yield "state", report.state.replace("_", " ")
     yield "rows", f"{count(report.done)} of {count(report.total)}{limited}"
@@ -64,7 +64,8 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
         "speed",
         f"{rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s" if report.rows_per_s else "",
     )
-    yield "tokens", counts(report.usage)
+    tokens = {name: report.usage.get(f"{name}_tokens") for name in ("prompt", "completion")}
+    yield "tokens", ", ".join(f"{name} {count(many)}" for name, many in tokens.items() if many is not None)
     yield "cost", "" if report.cost is None else in_usd(report.cost)
     yield "finish reasons", counts(report.finish_reasons)
     yield "errors", counts(report.errors)

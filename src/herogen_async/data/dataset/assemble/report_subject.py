@@ -78,13 +78,14 @@ def _facts(rows: RunRows, assembled: Assembled, samples: Samples) -> Mapping[str
         for name, value in spec.sampling.as_sent().items()
     )
     facets = ", ".join(f"{name} ({len(values):,})" for name, values in cells.facets.items())
+    facets += ": " if facets else ""
     name = assembled.how.format
     return {
         "Model": rows.manifest.model,
         **({} if samples.days is None else {"Generated": _days(*samples.days)}),
         "Sampling": sampling or "server defaults",
         "Endpoint": rows.manifest.endpoint,
-        "Grid": f"{facets}: {cells.size:,} cells, {repeats:,} {'answer' if repeats == 1 else 'answers'} each",
+        "Grid": f"{facets}{counted(cells.size, 'cell')}, {counted(repeats, 'answer')} each",
         "Format": f"{name}: {FORMATS[name].says.replace('`', '')}",
     }
 
