@@ -10,7 +10,9 @@ from herogen_async.generation.report.eta import Eta, ceiling_per_s
 from herogen_async.generation.report.figure import SessionMoment
 
 RATE_WINDOW_S = 10.0
-RATE_ROWS = 8  # at least: where an answer takes longer than the window, its seconds hold none, or many at once
+# Of a window at least, and more than are in flight: slots that began together end together, and within one such turn
+# there is nothing, or all of it.
+RATE_ROWS = 8
 PERMITTED_WINDOW_S = 60.0
 
 
@@ -45,19 +47,18 @@ class RateWindow:
         )
 
     def sample(self, counters: Counters, now: float) -> tuple[float, float]:
-        """(rows/s, completion tokens/s) over the last RATE_WINDOW_S or RATE_ROWS, whichever is longer; over the session
-        while that is shorter.
-        """
+        """(rows/s, completion tokens/s) over the last RATE_WINDOW_S and RATE_ROWS, the longer; at most the session."""
         tokens = counters.session_tokens("completion_tokens")
         if not self._samples:
             self._samples.append((counters.started_s, 0, 0))
-        if len(self._samples) > 2 and self._samples[-2][1] == self._samples[-1][1] == counters.session_rows:
-            del self._samples[-1]  # nothing came: the list stays short however long that lasts
+        if len(self._samples) > 1 and self._samples[-2][1] == self._samples[-1][1]:
+            del self._samples[-1]  # nothing had come: a window begins when rows came, so that it holds whole turns
         self._samples.append((now, counters.session_rows, tokens))
+        fewest = max(RATE_ROWS, counters.in_flight + 1)
         while (
             len(self._samples) > 2
             and self._samples[1][0] < now - RATE_WINDOW_S
-            and counters.session_rows - self._samples[1][1] >= RATE_ROWS
+            and counters.session_rows - self._samples[1][1] >= fewest
         ):
             del self._samples[0]
         since, rows, counted = self._samples[0]
