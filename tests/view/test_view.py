@@ -148,6 +148,7 @@ def test_a_rate_above_its_limit_says_why() -> None:
     assert "70.0 of 50.0 rows/s: spending what was saved up" in drawn(replace(limited, rows_per_s=70.0))
     assert "50.0 rows/s" in drawn(replace(limited, rows_per_s=50.0))
     assert "saved up" not in drawn(replace(limited, rows_per_s=50.0))
+    assert "saved up" not in drawn(replace(limited, binding="paused", rows_per_s=70.0))
     ended = drawn(replace(limited, state="interrupted", rows_per_s=70.0))
     assert "70.0 rows/s" in ended
     assert "saved up" not in ended
@@ -309,9 +310,10 @@ TAIL = replace(
 def test_the_panel_says_which_rows_are_still_out_and_why() -> None:
     """The panel lists the last rows still out with cell, time and attempt, and is silent without any."""
     shown = drawn(TAIL)
-    assert "still out: 5 rows, oldest first:" in shown
-    assert "row 12 (age 30, gender man): out for 1 min 05 s, attempt 1 in flight" in shown
+    assert "5 rows still out, oldest first:" in shown
+    assert "row 12: out for 1 min 05 s, attempt 1 in flight (age 30, gender man)" in shown
     assert "out for 9.0 s, attempt 3 starts in 12.0 s, after server" in shown
+    assert "row 12: out for 1 min 05 s" in drawn(TAIL, 40)
     assert "still out" not in drawn(RUNNING)
 
 
@@ -321,7 +323,7 @@ def test_plain_lines_list_rows_still_out_now_and_then() -> None:
     view = PlainView(lines.append, now=at_noon)
     for second in range(0, 20):
         view.state(replace(TAIL, elapsed_s=float(second)))
-    assert 2 == sum("still out: 5 rows" in line for line in lines)
+    assert 2 == sum("5 rows still out" in line for line in lines)
     assert 2 == sum("row 40" in line for line in lines)
 
 

@@ -127,10 +127,12 @@ def _again(target: str, options: Mapping[str, Any]) -> str:
 
 
 def _next(outcome: FinetuneResult, target: str, options: Mapping[str, Any]) -> str:
+    from herogen_async.tune.evaluation import sample_question
     from herogen_async.tune.finetune import settings_of
 
     if outcome.tuned is not None:
-        return f'herogen-async query {shlex.quote(target)} "..."'
+        question = sample_question(outcome.tuned)
+        return f"herogen-async query {shlex.quote(target)} {'--chat' if question is None else shlex.quote(question)}"
     if outcome.status in ("failed", "cancelled"):
         # One that is new takes nothing from the one before it: without its options it would be tuned elsewhere.
         known = {**settings_of(outcome.folder), "validation": options.get("validation")}

@@ -63,7 +63,7 @@ def test_a_file_becomes_a_model_with_its_curve_and_a_next_step(server: Simulated
     assert told["model"].startswith("ft:m:simulated:heroes:")
     assert {"train_loss", "eval_loss"} == set(told["metrics"])
     assert told["checkpoints"]
-    assert ended.stderr.rstrip().endswith("Next: herogen-async query " + str(rows) + ' "..."')
+    assert ended.stderr.rstrip().endswith(f"Next: herogen-async query {rows} 50"), "a question held out"
     folder = rows.with_name("rows.finetune") / "001"
     table = (folder / "loss.csv").read_text().splitlines()
     assert "step,epoch,train_loss,valid_loss,learning_rate,mean_token_accuracy" == table[0]

@@ -1,7 +1,8 @@
 """How a tuned model answers beside its base: does it stop, does it keep to what it was asked, does it only copy?"""
 
 from herogen_async.tune.evaluation.evaluate import ANSWERS, evaluate_tuned
+from herogen_async.tune.evaluation.prompts import sample_question
 from herogen_async.tune.evaluation.records import Evaluation, Side
 from herogen_async.tune.evaluation.statistics import Share
 
-__all__ = ["ANSWERS", "Evaluation", "Share", "Side", "evaluate_tuned"]
+__all__ = ["ANSWERS", "Evaluation", "Share", "Side", "evaluate_tuned", "sample_question"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.specs.sources.cells import Cells
 from herogen_async.specs.spec.template import Template
 from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.query import question_from, question_of_row
 
+LONGEST_SAMPLE = 60  # characters of a question that stands in a command
 HELD_OUT, GRID, TRAINING = "held-out questions", "cells of the grid", "questions of the training data"
 
 
@@ -57,6 +59,16 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
     rng.shuffle(prompts)
     cells = _CellReader(recipe)
     return Questions(_repeated([Asked(prompt, cells.read(prompt)) for prompt in prompts], answers), source)
+
+
+def sample_question(tuned: TunedModel) -> str | None:
+    """A question as a person would type it: the first one held out, else taught; None where that is no short line."""
+    with contextlib.suppress(HerogenError, OSError, ValueError):  # a file that changed since: that is told elsewhere
+        for file in (tuned.held_out, tuned.training):
+            for row in _rows_in(file):
+                asked = str(question_of_row(row, tuned.recipe)).removesuffix(tuned.recipe.separator)
+                return asked if asked.isprintable() and 0 < len(asked) <= LONGEST_SAMPLE else None
+    return None
 
 
 def completions_in(file: Path | None, recipe: Recipe) -> Iterator[str]:

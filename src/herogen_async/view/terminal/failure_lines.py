@@ -18,7 +18,7 @@ def straggler_lines(report: RunReport) -> list[str]:
     if not report.stragglers:
         return []
     out = max(report.out, len(report.stragglers))  # of a run that another process works on only the oldest are known
-    head = f"still out: {counted(out, 'row')}"
+    head = f"{counted(out, 'row')} still out"
     more = out > len(report.stragglers)
     return [head + (", oldest first:" if more else ":"), *map(_straggler, report.stragglers)]
 
@@ -53,4 +53,5 @@ def _straggler(row: Straggler) -> str:
         waits = f"attempt {row.attempt} in flight{after}"
     else:
         waits = f"attempt {row.attempt} starts in {duration(row.retry_in_s)}{after}"
-    return f"row {row.index} ({cell_text(row.cell)}): out for {duration(row.out_s)}, {waits}"
+    # The cell last: on a narrow terminal it is what is cut.
+    return f"row {row.index}: out for {duration(row.out_s)}, {waits} ({cell_text(row.cell)})"

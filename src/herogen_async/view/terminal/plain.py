@@ -119,7 +119,7 @@ def first_answer_text(report: RunReport) -> str:
 
 
 def pace_text(report: RunReport) -> str:
-    """`1.47 rows/s`; above a limit of requests with the limit, and why that can be."""
+    """`1.47 rows/s`; above a limit of requests with the limit, and why that can be; paused, nothing is spent."""
     limit = min(
         (
             value / seconds
@@ -128,7 +128,7 @@ def pace_text(report: RunReport) -> str:
         ),
         default=None,
     )
-    if limit is None or report.rows_per_s <= SAVED_UP * limit:
+    if limit is None or report.binding == "paused" or report.rows_per_s <= SAVED_UP * limit:
         return f"{rate(report.rows_per_s)} rows/s"
     return f"{rate(report.rows_per_s)} of {rate(limit)} rows/s: spending what was saved up"
 

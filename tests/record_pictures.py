@@ -1,0 +1,182 @@
+"""Draw the pictures of docs/pictures anew: `python tests/record_pictures.py [NAME ...]`.
+
+The real program runs in a real terminal, and what stands there at a moment becomes a picture: whoever changes what
+people see, draws them again and looks at them. It needs tmux, Chromium, the embedded model's weights and four minutes;
+no test needs any of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.doc_commands import simulating
+from support.fake_server import FakeServer, error
+from support.places import ROOT
+from support.screen import Screen
+from support.screen_picture import picture
+
+PICTURES = ROOT / "docs" / "pictures"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PANEL = r"╭─[^╰]*{}[^╰]*╰─"  # within a panel that is drawn to its end
+SERVER = "--base-url http://127.0.0.1:8123/v1 --model m"
+SIMULATED = "herogen-async simulate --port 8123"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A screen: the picture's name, what it shows in a sentence, how wide it is."""
+
+    name: str
+    title: str
+    columns: int
+    screen: str
+
+    @property
+    def file(self) -> tuple[str, bytes]:
+        return f"{self.name}.svg", picture(self.screen, self.columns, self.title).encode()
+
+
+@dataclass(frozen=True)
+class PageShot:
+    """The head of a page in a browser."""
+
+    name: str
+    page: Path
+
+    @property
+    def file(self) -> tuple[str, bytes]:
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        assert browser is not None, f"none of {', '.join(BROWSERS)} is installed"
+        drawn = self.page.with_suffix(".png")
+        quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,820"]
+        subprocess.run([browser, *quiet, f"--screenshot={drawn}", self.page.as_uri()], check=True, capture_output=True)
+        return f"{self.name}.png", drawn.read_bytes()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where scenes are played: a folder with a spec, and terminals in it."""
+
+    folder: Path
+
+    def screen(self, columns: int = 80, lines: int = 24) -> Screen:
+        paths = os.pathsep.join((str(self.folder / "bin"), os.environ["PATH"]))
+        return Screen(self.folder, columns, lines, PATH=paths)
+
+
+Scene = Callable[[Stage], Iterator[Shot | PageShot]]
+
+
+def before_paying(stage: Stage) -> Iterator[Shot | PageShot]:
+    with stage.screen(lines=40) as screen:
+        screen.type("herogen-async plan --show 1")
+        yield Shot("plan", "A plan, and the first prompt as it will be sent", 80, screen.await_prompt())
+
+
+def on_this_machine(stage: Stage) -> Iterator[Shot | PageShot]:
+    """The embedded model's first rows, in full."""
+    with stage.screen(lines=40) as screen:
+        screen.type("herogen-async run --limit 42")
+        live = screen.await_text(PANEL.format(r"ETA about[^╰]*\n│ age \d"), 900)
+        yield Shot("running", "The live panel of a run on the embedded model", 80, live)
+        yield Shot("done", "The panel and the summary of a run that is done", 80, screen.await_prompt(1200))
+        screen.type("herogen-async show superhero -n 1")
+        yield Shot("show", "A row, to read", 80, screen.await_prompt())
+        screen.type("herogen-async assemble superhero --truncated trim --split 0.1")
+        screen.await_prompt()
+        yield PageShot("report", stage.folder / "runs" / "superhero" / "dataset" / "quality" / "report.html")
+
+
+def at_a_limit(stage: Stage) -> Iterator[Shot | PageShot]:
+    """A server that states no limit, and refuses what exceeds it."""
+    with (
+        simulating(f"{SIMULATED} --rpm 300 --latency-ms 900 --headers none --enforce window-second"),
+        stage.screen() as screen,
+        stage.screen(40, 30) as narrow,
+    ):
+        screen.type(f"herogen-async run heroes.yaml --run refused {SERVER} --concurrency 32")
+        storm = screen.await_text(PANEL.format(r" [2-9]\d of 294 rows[^╰]*Asked again: \d{2,}[^╰]*\n│ age \d"))
+        yield Shot("refused", "The live panel while a server refuses what exceeds its limit", 80, storm)
+        screen.key("C-c")
+        screen.await_prompt()
+        narrow.type("herogen-async resume refused")
+        slim = narrow.await_text(PANEL.format(r"ETA about[^╰]*\n│ age \d"))
+        yield Shot("narrow", "The live panel on a terminal of 40 columns", 40, slim)
+        narrow.key("C-c")
+        narrow.await_prompt()
+
+
+def controlled(stage: Stage) -> Iterator[Shot | PageShot]:
+    with (
+        simulating(f"{SIMULATED} --rpm 600 --latency-ms 900"),
+        stage.screen() as screen,
+        stage.screen() as other,
+    ):
+        screen.type(f"herogen-async run heroes.yaml --run paused {SERVER} --concurrency 16")
+        screen.await_text(PANEL.format("ETA about"))
+        other.type("herogen-async ctl paused pause")
+        other.await_prompt()
+        still = screen.await_text(PANEL.format("0 of 16 in flight[^╰]*paused"))
+        yield Shot("paused", "The live panel of a run that is paused", 80, still)
+        other.type("herogen-async ctl paused resume")
+        screen.await_prompt(120)
+
+
+def parked(stage: Stage) -> Iterator[Shot | PageShot]:
+    """What no row can succeed with stops a run."""
+    refused = error(401, "invalid_api_key", "Incorrect API key provided: sk-te**0000.")
+    with FakeServer(lambda _: refused, port=8123), stage.screen() as screen:
+        screen.type(f"herogen-async run heroes.yaml --run refused-key {SERVER}")
+        yield Shot("parked", "A run that parked: why, and what to do", 80, screen.await_prompt())
+    with simulating(f"{SIMULATED} --latency-ms 200"), stage.screen() as screen:
+        screen.type(f"herogen-async run heroes.yaml --run budget {SERVER} --price 4,16 --budget 0.50")
+        yield Shot("budget", "A run that reached its budget", 80, screen.await_prompt(120))
+
+
+def listed(stage: Stage) -> Iterator[Shot | PageShot]:
+    with stage.screen() as screen:
+        screen.type("herogen-async runs")
+        yield Shot("runs", "The runs that there are", 80, screen.await_prompt())
+
+
+SCENES: tuple[Scene, ...] = (before_paying, on_this_machine, at_a_limit, controlled, parked, listed)
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """A folder with a spec, and the program under the name that users know."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        program = folder / "bin" / "herogen-async"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT / "src"} exec {sys.executable} -m herogen_async "$@"\n')
+        program.chmod(0o755)
+        set_up = Stage(folder)
+        with set_up.screen() as screen:
+            screen.type("herogen-async init heroes.yaml")
+            screen.await_prompt()
+        yield set_up
+
+
+def main(names: list[str]) -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with stage() as set_up:
+        for scene in SCENES:
+            if names and scene.__name__ not in names:
+                continue
+            for shot in scene(set_up):
+                name, drawn = shot.file
+                (PICTURES / name).write_bytes(drawn)
+                print(f"{name}: {len(drawn):,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
