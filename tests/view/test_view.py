@@ -215,6 +215,15 @@ def test_the_last_panel_stays_unless_an_error_ends_it() -> None:
         assert ("\x1b[2K" in last) is (error is not None)
 
 
+def test_something_moves_until_there_is_a_panel() -> None:
+    """A spinner from the first moment on; nothing of it is left where the run ends before it has anything to draw."""
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    with LivePanel(console):
+        assert isinstance(console.file, io.StringIO)
+        assert "starting ..." in console.file.getvalue()
+    assert "\x1b[2K" in console.file.getvalue().rpartition("starting ...")[2]
+
+
 def test_a_parked_summary_has_the_reason_and_the_fix() -> None:
     """The summary of a parked run counts its rows and adds `Why:` and `What to do:` lines."""
     lines = summary_lines(replace(RUNNING, state="parked", reason="HTTP 401: no", fix="check the key"))

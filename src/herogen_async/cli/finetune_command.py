@@ -142,13 +142,14 @@ def _next(outcome: FinetuneResult, target: str, options: Mapping[str, Any]) -> s
 
 def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
     """The evaluation and the exit code; its failure does not affect the tuned model."""
+    from herogen_async.cli.spinner import waiting
     from herogen_async.core.errors import EndpointError, HerogenError, Interrupted
     from herogen_async.tune.evaluation import evaluate_tuned
-    from herogen_async.view.terminal.plain_lines import PlainLines
 
     failed: HerogenError
     try:
-        evaluation = evaluate_tuned(tuned, observer=PlainLines(say))
+        with waiting(f"evaluating {tuned.name}") as wait:
+            evaluation = evaluate_tuned(tuned, observer=wait)
     except KeyboardInterrupt:
         failed = Interrupted("evaluation stopped")
     except HerogenError as error:

@@ -48,9 +48,13 @@ class Waiting(Observer[object, object]):
         say(line)
 
     def weights(self, progress: WeightsProgress, /) -> None:
-        """The weights are being fetched: that has a bar of its own."""
-        self.end()
+        """The weights are being fetched or checked: that has a bar of its own, and the spinner goes on behind it."""
+        is_over = progress.done_bytes >= progress.total_bytes
+        if not is_over:
+            self.end()
         self._bar(progress)
+        if is_over and self._status is not None:
+            self._status.start()  # the model is yet to be loaded
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from herogen_async.cli.shell import print_error
 from herogen_async.cli.spinner import waiting
 from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.data.dataset.recipe import MESSAGES, Recipe
-from herogen_async.generation.endpoint.embedded import Weights
+from herogen_async.generation.endpoint.embedded import Weights, WeightsProgress
 from herogen_async.tune.query import (
     Answer,
     is_cut_off,
@@ -90,13 +90,28 @@ def test_standard_output_is_exactly_the_completion_and_a_newline(tmp_path: Path)
             assert "Next: herogen-async query heroes --chat" in result.stderr
 
 
+class Terminal(io.StringIO):
+    """A terminal that keeps what it is shown."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_spinner_goes_on_when_the_weights_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have a bar of their own meanwhile; then the model is loaded, which takes its time for a large one."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with waiting("asking own") as wait:
+        wait.weights(WeightsProgress("verifying", 1, 2))
+        before = terminal.getvalue()
+        assert "Verifying" in before
+        wait.weights(WeightsProgress("verifying", 2, 2))
+    assert "asking own ..." in terminal.getvalue().removeprefix(before)
+
+
 def test_a_models_name_is_not_markup_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Square brackets in a model's name are shown as text by the waiting display."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")

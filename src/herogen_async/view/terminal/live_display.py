@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
 
 from herogen_async.generation.observer import Observer
@@ -23,7 +24,8 @@ Seen_contra = TypeVar("Seen_contra", contravariant=True)
 class Redrawn(Observer[object, Seen_contra]):
     """A panel, and notices above it: rich, on standard error, a few times a second. Use as a context manager.
 
-    `stays`: what was drawn last stays on the screen, unless an error ends it.
+    A spinner stands in its place until there is something to draw: a large model takes its time to start. `stays`: what
+    was drawn last stays on the screen, unless an error ends it.
     """
 
     def __init__(
@@ -37,7 +39,10 @@ class Redrawn(Observer[object, Seen_contra]):
         self._console = console
         self._draw = draw
         self._on_weights = on_weights
-        self._live = Live(console=console, refresh_per_second=5, transient=not stays)
+        self._live = Live(
+            Spinner("dots", Text("starting ...")), console=console, refresh_per_second=5, transient=not stays
+        )
+        self._is_drawn = False
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -46,11 +51,12 @@ class Redrawn(Observer[object, Seen_contra]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.transient = self._live.transient or error is not None
+        self._live.transient = self._live.transient or error is not None or not self._is_drawn
         self._live.__exit__(kind, error, trace)
 
     def state(self, report: Seen_contra, /) -> None:
         """Draw what is seen now."""
+        self._is_drawn = True
         # Room for the terminal's own `^C`: in the last column it would wrap, and leave a torn panel behind.
         self._live.update(self._draw(report, self._console.width - 4))
 
