@@ -76,6 +76,65 @@ def test_it_comes_with_the_first_wave_and_never_vanishes(kind: str) -> None:
     assert estimate == pytest.approx(end_s - now, rel=0.34)
 
 
+COLUMNS = {  # seconds that a call of each column takes
+    "alike": (3.0, 3.0, 3.0),
+    "a slow one last": (1.0, 2.0, 12.0),
+    "a slow one first": (12.0, 2.0, 1.0),
+    "far apart": (10.0, 20.0, 120.0),
+    "far apart, the slow one first": (120.0, 10.0, 10.0),
+    "five": (2.0, 4.0, 1.0, 6.0, 3.0),
+}
+
+
+def depth_first(
+    rows: int, slots: int, seconds: tuple[float, ...], seed: int, spread: float = 0.3
+) -> Iterator[tuple[float, int, float | None]]:
+    """(seconds, calls finished, estimate) of a run whose rows have calls that build on each other: begun rows first."""
+    chance = random.Random(seed)
+
+    def until(now: float, column: int) -> float:
+        return now + seconds[column] * chance.lognormvariate(0, spread)
+
+    due = [(until(0.0, 0), 0) for _ in range(min(slots, rows))]
+    heapq.heapify(due)
+    begun, finished, now, eta, calls = len(due), 0, 0.0, Eta(0.0), rows * len(seconds)
+    while finished < calls:
+        now += STEP_S
+        while due and due[0][0] <= now:
+            at, column = heapq.heappop(due)
+            finished += 1
+            if column + 1 < len(seconds):
+                heapq.heappush(due, (until(at, column + 1), column + 1))
+            elif begun < rows:
+                heapq.heappush(due, (until(at, 0), 0))
+                begun += 1
+        in_flight = len(due) * len(seconds)
+        left = calls - finished
+        told = eta.seconds(now, finished, left, in_flight=in_flight, ceiling_per_s=UNLIMITED, is_paused=False)
+        yield now, finished, told
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.4])
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_rows_of_several_calls_have_an_estimate_before_the_first_one_ends(kind: str, spread: float) -> None:
+    """It stays, is within a third of the truth between the first two waves of rows and the tail, and doesn't jump."""
+    seconds, rows, slots = COLUMNS[kind], 294, 16
+    reports = list(depth_first(rows, slots, seconds, 7, spread))
+    known = [estimate is not None for _, _, estimate in reports]
+    first = known.index(True)
+    assert reports[first][1] <= slots
+    assert all(known[first:])
+    end_s, width = reports[-1][0], len(seconds)
+    every = round(LINE_S / STEP_S)
+    lines = [
+        (now, told) for now, done, told in reports[::every] if told and 2 * slots * width <= done <= 0.9 * rows * width
+    ]
+    assert len(lines) > 8
+    assert all(told == pytest.approx(end_s - now, rel=0.34) for now, told in lines if now <= 0.8 * end_s)
+    for (before, was), (now, told) in pairwise(lines):
+        assert abs(told - (was - (now - before))) <= 0.3 * was
+
+
 def _told(eta: Eta, now: float, finished: int, *, ceiling: float = UNLIMITED, is_paused: bool = False) -> float | None:
     return eta.seconds(now, finished, 1000 - finished, in_flight=1, ceiling_per_s=ceiling, is_paused=is_paused)
 

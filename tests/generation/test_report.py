@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
 
+from herogen_async.core import codec
 from herogen_async.core.errors import ParkReason
-from herogen_async.generation.engine import Counters
-from herogen_async.generation.journal import Recovered
+from herogen_async.generation.engine import ColumnCounts, Counters, Straggler
+from herogen_async.generation.journal import Recovered, Words
+from herogen_async.generation.prices import Price
 from herogen_async.generation.report import (
     GivenFigures,
     RateWindow,
@@ -142,3 +145,85 @@ def test_the_reason_of_a_park_is_for_code_and_json_stays_as_it_was() -> None:
     """Scripts get the sentence, as they always did."""
     report = RunReport("r", "parked", park_reason=ParkReason.BUDGET)
     assert KEYS.split() == list(report.as_dict())
+
+
+# -- rows of several calls ---------------------------------------------------------------------------------------------
+
+
+def _columns(count: int = 2) -> dict[str, ColumnCounts]:
+    usage = Words({"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500})
+    first = ColumnCounts(total=10, done=6, failed=2, usage=usage, price=Price(1.0, 4.0, "by hand"))
+    blocked = Counter({"column_0": 3})
+    rest = [ColumnCounts(in_row=2, total=20, done=4, skipped=1, blocked_by=blocked) for _ in range(count - 1)]
+    return {f"column_{number}": each for number, each in enumerate([first, *rest])}
+
+
+def test_calls_and_columns_are_told_beside_rows_live_and_from_a_folder() -> None:
+    """By the same two figures, whoever counted; what a column cost is told by its own model's price."""
+    columns = _columns()
+    live = live_report({"run": "r"}, _moment(columns=columns), RunReport)
+    kept = folded_report({"run": "r"}, Remembered(Recovered(), 10, {}, {}, columns), RunReport)
+    assert (live.calls, live.columns) == (kept.calls, kept.columns)
+    assert {"total": 30, "done": 10, "skipped": 1, "failed": 2, "not_asked": 3, "pending": 14} == live.calls
+    first, second = live.columns.values()
+    assert (2, 0.003, 1500) == (first["failed"], first["cost"], first["usage"]["total_tokens"])
+    assert ({"column_0": 3}, None, 12) == (second["blocked_by"], second["cost"], second["pending"])
+
+
+def test_where_a_row_is_one_call_nothing_is_told_of_columns() -> None:
+    """Neither in JSON nor on disk: the keys are those that they always were."""
+    plain, several = _moment(), _moment(columns=_columns())
+    for moment, keys in ((plain, set()), (several, {"calls", "columns"})):
+        told = live_report({"run": "r"}, moment, RunReport)
+        assert keys == set(told.as_dict()) - set(KEYS.split())
+        assert PUBLISHED.split() == list(published_figures(told))
+        assert KEPT.split() == list(kept_figures(moment, RunReport))
+
+
+def test_the_page_of_a_run_is_as_long_with_64_columns_as_with_one() -> None:
+    """The lock's page has room for so much: what the journal knows does not stand there."""
+    pages = [
+        codec.dumps(published_figures(live_report({"run": "r"}, _moment(**more), RunReport)))
+        for more in ({}, {"columns": _columns(64)})
+    ]
+    assert len(pages[0]) == len(pages[1])
+
+
+def test_a_straggler_names_its_column_only_where_there_are_several() -> None:
+    """Its JSON is otherwise what it was."""
+    one = Straggler(12, {"age": "30"}, out_s=65.0, attempt=1)
+    told = RunReport("r", "running", stragglers=(one, Straggler(3, {}, 1.0, 1, column="solution.2"))).as_dict()
+    assert ["index", "cell", "out_s", "attempt", "retry_in_s", "after"] == list(told["stragglers"][0])
+    assert "solution.2" == told["stragglers"][1]["column"]
+
+
+def test_what_is_left_is_reckoned_by_calls() -> None:
+    """Rows of several calls end late: there is an estimate before the first of them did."""
+    window = RateWindow()
+    columns = {name: ColumnCounts(total=100) for name in ("question", "solution", "verdict")}
+    counters = Counters(total=100, started_s=0.0, columns=columns, in_flight=4)
+    told = None
+    for second in range(1, 41):
+        columns["question"].done += 2
+        columns["solution"].done += 1
+        told = window.moment(counters, float(second), 0.0)
+    assert told is not None
+    assert 0.0 == told.rows_per_s
+    assert told.calls_per_s == pytest.approx(3.0, rel=0.01)
+    assert told.eta_s == pytest.approx(180 / 3, rel=0.05)
+
+
+def test_a_limit_of_requests_counts_each_call_of_a_row_that_is_sent() -> None:
+    """A row of three calls takes three of it; one whose third is skipped takes two."""
+    window = RateWindow()
+    columns = {name: ColumnCounts(total=1000) for name in ("question", "solution", "rewrite")}
+    counters = Counters(total=1000, started_s=0.0, columns=columns, limits={"requests_per_second": 2.0})
+    told = None
+    for second in range(1, 101):
+        for name in ("question", "solution"):
+            columns[name].done += 4  # four rows a second: what was saved up is spent, and the limit allows one
+        columns["rewrite"].skipped += 4
+        counters.done += 4
+        told = window.moment(counters, float(second), 0.0)
+    assert told is not None
+    assert told.eta_s == pytest.approx(600, rel=0.05)

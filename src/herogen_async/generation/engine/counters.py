@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from herogen_async.core.units import counted
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import Words
 from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
+from herogen_async.generation.prices import Price
 from herogen_async.specs.plan import Call, IndexSet
 
 
 @dataclass(frozen=True, slots=True)
 class Straggler:
-    """A row that is still out once nothing new is sent: the task at `index`, for `out_s` seconds since it was asked.
+    """A row that is still out once nothing new is sent: the one at `index`, for `out_s` seconds since it was asked.
 
     It waits for the answer to attempt number `attempt`; where `retry_in_s` is set, for that attempt to begin. `after`
-    is the class of the failure before it.
+    is the class of the failure before it. `column` is which of its calls is out, where it has several.
     """
 
     index: int
@@ -26,17 +28,43 @@ class Straggler:
     attempt: int
     retry_in_s: float | None = None
     after: str | None = None
+    column: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data; `column` only where there is one."""
+        told = asdict(self)
+        if self.column is None:
+            del told["column"]
+        return told
 
 
 @dataclass(slots=True)
 class ColumnCounts:
-    """Calls of one column, of all sessions: answered, skipped by a condition, failed, and given up with another one."""
+    """Calls of one column, of all sessions: answered, skipped by a condition, failed, and given up with another one.
 
+    `in_row` are those of each row. `total` are those of the rows that are done, have failed or are wanted. `blocked_by`
+    says with which columns those that were `not_asked` were given up. `price` is what its tokens cost; None where
+    nobody knows.
+    """
+
+    in_row: int = 1
+    total: int = 0
     done: int = 0
     skipped: int = 0
     failed: int = 0
-    not_asked: int = 0
+    blocked_by: Counter[str] = field(default_factory=Counter)
     usage: Words = field(default_factory=Words)
+    price: Price | None = None
+
+    @property
+    def not_asked(self) -> int:
+        """Calls that build on one that failed."""
+        return self.blocked_by.total()
+
+    @property
+    def settled(self) -> int:
+        """Calls of which nothing is expected any more."""
+        return self.done + self.skipped + self.failed + self.not_asked
 
 
 @dataclass(slots=True)
@@ -73,9 +101,11 @@ class Counters:
     given_up: IndexSet = field(default_factory=IndexSet)  # calls, in this session
     columns: dict[str, ColumnCounts] = field(default_factory=dict)
     _earlier_usage: dict[str, int] = field(init=False)
+    _earlier_calls: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._earlier_usage = dict(self.usage)
+        self._earlier_calls = self._ended_calls()
 
     @property
     def awaited(self) -> str:
@@ -83,6 +113,41 @@ class Counters:
         if self.in_flight == 0:
             return "nothing is in flight"
         return f"waiting for the {'answer' if self.in_flight == 1 else counted(self.in_flight, 'answer')} in flight"
+
+    @property
+    def pending(self) -> int:
+        """Rows that are still to be done or to fail."""
+        return self.total - self.done - self.failed
+
+    @property
+    def pending_calls(self) -> int:
+        """Calls that are still to be answered, to be skipped or to fail."""
+        if not self.columns:
+            return self.pending
+        return sum(each.total - each.settled for each in self.columns.values())
+
+    @property
+    def calls_a_row(self) -> int:
+        """How many calls each row has."""
+        return sum(each.in_row for each in self.columns.values()) or 1
+
+    @property
+    def settled_calls(self) -> int:
+        """Calls of which nothing is expected any more, of all sessions."""
+        return sum(each.settled for each in self.columns.values()) if self.columns else self.done + self.failed
+
+    @property
+    def answered_calls(self) -> int:
+        """Calls that have an answer, of all sessions."""
+        return sum(each.done for each in self.columns.values()) if self.columns else self.done
+
+    @property
+    def session_calls(self) -> int:
+        """Calls that were answered or failed in this session; where a row is one call, those that were answered."""
+        return self._ended_calls() - self._earlier_calls if self.columns else self.session_rows
+
+    def _ended_calls(self) -> int:
+        return sum(each.done + each.failed for each in self.columns.values())
 
     def session_tokens(self, name: str) -> int:
         """How much `usage[name]` has grown in this session."""

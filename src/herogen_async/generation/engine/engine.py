@@ -288,7 +288,8 @@ class Engine:
         if not self._lane.feed.has_new:
             now = self._clock.now()
             oldest = self._lane.oldest(STRAGGLERS)
-            self.counters.stragglers = tuple(_straggler(pending, retry_in_s, now) for pending, retry_in_s in oldest)
+            calls_a_row = self._plan.calls_a_row
+            self.counters.stragglers = tuple(_straggler(each, wait_s, now, calls_a_row) for each, wait_s in oldest)
 
     def _binding(self, is_busy: bool) -> str:
         if self.stopped is not None:
@@ -299,16 +300,21 @@ class Engine:
 
     @property
     def _more_to_come(self) -> bool:
-        counters = self.counters
-        return counters.total - counters.done - counters.failed > counters.in_flight
+        # Of several calls of a row most wait for another one's answer: those can't be sent, however fast we are.
+        if self._rows is not None:
+            return self._lane.feed.has_new
+        return self.counters.pending > self.counters.in_flight
 
 
-def _straggler(pending: PendingCall[Call], retry_in_s: float | None, now: float) -> Straggler:
+def _straggler(pending: PendingCall[Call], retry_in_s: float | None, now: float, calls_a_row: int) -> Straggler:
+    call = pending.call
+    sample = "" if call.sample is None else f".{call.sample}"
     return Straggler(
-        index=pending.call.index,
-        cell={name: value[:VALUE_SHOWN] for name, value in pending.call.cell.items()},
+        index=call.index // calls_a_row,
+        cell={name: value[:VALUE_SHOWN] for name, value in call.cell.items()},
         out_s=round(now - (now if pending.first_s is None else pending.first_s), 1),
         attempt=pending.attempt,
         retry_in_s=None if retry_in_s is None else round(retry_in_s, 1),
         after=pending.history[-1]["kind"] if pending.history else None,
+        column=None if calls_a_row == 1 else f"{call.column}{sample}",
     )

@@ -48,9 +48,10 @@ class OpenRows:
         self._rows: dict[int, OpenRow] = {}
         self._out: dict[int, int] = {}  # of each open row: calls that are queued or out
         # Of each row line its column, whether it is an answer, and whether it ends its row; of each failure line its
-        # column, whether it is the first of its row, and the columns of what is not asked because of it.
+        # column, whether it is the first of its row, its column's name, and the columns of what is not asked because of
+        # it.
         self._written: deque[tuple[ColumnCounts, bool, bool]] = deque()
-        self._failures: deque[tuple[ColumnCounts, bool, list[ColumnCounts]]] = deque()
+        self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts]]] = deque()
         self.most = 0  # open at once, so far
 
     def __len__(self) -> int:
@@ -107,11 +108,11 @@ class OpenRows:
             answers += is_answer
             done += ends
         for _ in range(failures):
-            column, is_first, not_asked = self._failures.popleft()
+            column, is_first, name, not_asked = self._failures.popleft()
             column.failed += 1
             failed += is_first
             for each in not_asked:
-                each.not_asked += 1
+                each.blocked_by[name] += 1
         return answers, done, failed
 
     def _restored(self, number: int, wanted: set[int]) -> OpenRow:
@@ -154,7 +155,8 @@ class OpenRows:
     def _fail(self, row: OpenRow, place: int) -> None:
         is_first = not row.has_failed
         not_asked = [self._columns[child] for child in row.failed(place)]
-        self._failures.append((self._columns[place], is_first, not_asked))
+        name = self._plan.shape.calls[place].column.name
+        self._failures.append((self._columns[place], is_first, name, not_asked))
         self._counters.given_up.add(row.first_index + place)
 
     def _note_line(self, row: OpenRow, place: int, *, is_answer: bool) -> None:

@@ -106,6 +106,26 @@ def price_in(plan: Plan, model: str, base_url: str | None, by_hand: str | None, 
     )
 
 
+def column_prices(plan: Plan, base_url: str | None, by_hand: str | None, at: datetime) -> dict[str, Price | None]:
+    """What each column's model costs where it is asked, by the column's name; empty where a row is one call.
+
+    `base_url` is of the columns that have none of their own.
+    """
+    if plan.calls_a_row == 1:
+        return {}
+    return {
+        each.name: price_of(
+            each.model,
+            each.base_url or base_url,
+            at=at,
+            by_hand=by_hand,
+            tier=each.sampling.as_sent().get("service_tier"),
+            longest_prompt=longest_prompt(plan),
+        )
+        for each in plan.columns
+    }
+
+
 def longest_prompt(plan: Plan) -> int:
     """Bytes of the longest prompt of the grid, system text and all: no fewer than its tokens."""
     return sum(map(byte_size, plan.longest_texts(byte_size)))

@@ -3,6 +3,7 @@
 from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, drawn, given, one_session
 from herogen_async.generation.report.parts import (
     RunAnswers,
+    RunColumns,
     RunCounts,
     RunEnd,
     RunHead,
@@ -31,6 +32,7 @@ __all__ = [
     "RateWindow",
     "Remembered",
     "RunAnswers",
+    "RunColumns",
     "RunCounts",
     "RunEnd",
     "RunHead",

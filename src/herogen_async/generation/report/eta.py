@@ -1,4 +1,4 @@
-"""How long a run still takes, from when its rows were finished. Pure.
+"""How long a run still takes, from when its rows were finished; of several calls a row, its calls. Pure.
 
 Kept here:
 1. Once some rows are finished there is an estimate, and it stays: silence makes it longer, not unknown.
@@ -82,10 +82,15 @@ class Eta:
         return max(pending / min(rate, ceiling_per_s) - min(silent_s, PATIENCE * longest_s), 0.0)
 
 
-def ceiling_per_s(limits: Mapping[str, float], usage: Mapping[str, int], rows: int) -> float:
-    """Rows a second that the `limits` of a report allow, tokens by what `rows` rows used on average."""
+def ceiling_per_s(
+    limits: Mapping[str, float], usage: Mapping[str, int], rows: int, *, requests: int | None = None
+) -> float:
+    """Rows a second that the `limits` of a report allow, tokens and `requests` by what `rows` rows used on average.
+
+    Without `requests` each row took one.
+    """
     used = {
-        "requests": rows,
+        "requests": rows if requests is None else requests,
         "tokens": usage.get("total_tokens", 0),
         "input_tokens": usage.get("prompt_tokens", 0),
         "output_tokens": usage.get("completion_tokens", 0),

@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from herogen_async.generation.engine import Counters
+from herogen_async.generation.engine import ColumnCounts, Counters
 from herogen_async.generation.journal import Recovered
 
 V = TypeVar("V")
@@ -26,7 +26,8 @@ _SOURCE = "source"
 class SessionMoment:
     """What a running session's figures are read from: its counters at `now`, `earlier_s` is what sessions before took.
 
-    `rows_per_s`, `tokens_per_s` and `permitted_pct` are those of the last seconds, `eta_s` is how long the rest takes.
+    `rows_per_s`, `tokens_per_s`, `permitted_pct` and `calls_per_s` are those of the last seconds, `eta_s` is how long
+    the rest takes.
     """
 
     counters: Counters
@@ -36,6 +37,7 @@ class SessionMoment:
     tokens_per_s: float
     permitted_pct: float | None
     eta_s: float | None = None
+    calls_per_s: float = 0.0
 
     @property
     def session_s(self) -> float:
@@ -51,9 +53,9 @@ class SessionMoment:
         return call.cell, completion.text
 
     @property
-    def pending(self) -> int:
-        """Tasks that are still to be answered or to fail."""
-        return self.counters.total - self.counters.done - self.counters.failed
+    def latest_column(self) -> str | None:
+        """Which of its row's calls the answer is of that came last; None where there is one."""
+        return None if self.counters.latest is None else self.counters.latest[0].column
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ class Remembered:
     """What a run's folder knows: its journal, what the events keep of its sessions, the page of one that runs now.
 
     `live` is empty where no process works on it. `last` holds the figures of the last session, those of `live` first.
+    `columns` is what the journal has of each column, empty where a row is one call.
     """
 
     found: Recovered
     total: int
     sessions: Mapping[str, Any]
     live: Mapping[str, Any]
+    columns: Mapping[str, ColumnCounts] = field(default_factory=dict)
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -83,11 +87,15 @@ class FigureSource:
     is_published: bool = False
     is_kept: bool = False
     is_shown: bool = True
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure as a report's class has it; `empty` is its value where nothing is known."""
+    """A figure as a report's class has it; `empty` is its value where nothing is known.
+
+    One that is not shown is in no JSON, and an optional one only where it isn't empty.
+    """
 
     name: str
     source: FigureSource
@@ -101,9 +109,11 @@ class Figure:
         return value if self.empty is None else type(self.empty)(value)
 
 
-def all_sessions(empty: V, now: Callable[[SessionMoment], V], folded: Callable[[Remembered], V]) -> V:
-    """A figure of all sessions together, that the journal knows."""
-    return cast(V, _declared(FigureSource(now, now, folded), empty))
+def all_sessions(
+    empty: V, now: Callable[[SessionMoment], V], folded: Callable[[Remembered], V], *, is_optional: bool = False
+) -> V:
+    """A figure of all sessions together, that the journal knows. Optional: not in JSON where it is empty."""
+    return cast(V, _declared(FigureSource(now, now, folded, is_optional=is_optional), empty))
 
 
 def one_session(

@@ -9,9 +9,11 @@ order of the parts, and of the figures in them, is that of `--json`. No part is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Straggler
+from herogen_async.generation.report.columns import calls_figure, columns_figure
 from herogen_async.generation.report.figure import all_sessions, drawn, given, one_session
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
 
@@ -32,10 +34,34 @@ class RunCounts:
     done: int = all_sessions(0, lambda moment: moment.counters.done, lambda run: run.found.rows_done)
     failed: int = all_sessions(0, lambda moment: moment.counters.failed, lambda run: run.found.rows_failed)
     pending: int = all_sessions(
-        0, lambda moment: moment.pending, lambda run: max(run.total - run.found.rows_done - run.found.rows_failed, 0)
+        0,
+        lambda moment: moment.counters.pending,
+        lambda run: max(run.total - run.found.rows_done - run.found.rows_failed, 0),
     )
     grid: int = given(0)
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class RunColumns:
+    """What there is of the calls of a run whose rows have several, together and by column, over all sessions.
+
+    The journal knows all of it, so that neither the lock's page nor an event has to hold it, however many columns there
+    are. Empty, and not in JSON, where a row is one call: it is then said by the rows.
+    """
+
+    calls: dict[str, int] = all_sessions(
+        {},
+        lambda moment: calls_figure(moment.counters.columns),
+        lambda run: calls_figure(run.columns),
+        is_optional=True,
+    )
+    columns: dict[str, dict[str, Any]] = all_sessions(
+        {},
+        lambda moment: columns_figure(moment.counters.columns),
+        lambda run: columns_figure(run.columns),
+        is_optional=True,
+    )
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -44,13 +70,16 @@ class RunSeen:
 
     `silent_s` is how long the session waits for its first answer, None once that came; `streamed` are the tokens that
     a server which tells them has written meanwhile. `latest` is the cell and the
-    text of the answer that came last.
+    text of the answer that came last, `latest_column` whose it is where a row has several calls. `calls_per_s` are the
+    answers of now, and what failed.
     """
 
     out: int = drawn(0, lambda moment: moment.counters.in_flight + moment.counters.waiting)
     silent_s: float | None = drawn(None, lambda moment: None if moment.counters.latest else moment.session_s)
     streamed: int = drawn(0, lambda moment: moment.counters.streamed)
     latest: tuple[dict[str, str], str] | None = drawn(None, lambda moment: moment.latest)
+    latest_column: str | None = drawn(None, lambda moment: moment.latest_column)
+    calls_per_s: float = drawn(0.0, lambda moment: moment.calls_per_s)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

@@ -20,40 +20,50 @@ class RateWindow:
     """How fast it is now, from samples of the counters."""
 
     def __init__(self) -> None:
-        self._samples: list[tuple[float, int, int]] = []
+        self._samples: list[tuple[float, int, int, int]] = []
         self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
         self._eta: Eta | None = None
-        self._failed_before = 0
+        self._settled_before = 0
 
     def moment(self, counters: Counters, now: float, earlier_s: float) -> SessionMoment:
         """All that the figures of a report are read from; called once a report."""
-        rows_per_s, tokens_per_s = self.sample(counters, now)
-        permitted = self.permitted_pct(counters, now)
+        rows_per_s, tokens_per_s, calls_per_s = self.sample(counters, now)
         return SessionMoment(
-            counters, now, earlier_s, rows_per_s, tokens_per_s, permitted, self._remaining_s(counters, now)
+            counters,
+            now,
+            earlier_s,
+            rows_per_s,
+            tokens_per_s,
+            self.permitted_pct(counters, now),
+            self._remaining_s(counters, now),
+            calls_per_s,
         )
 
     def _remaining_s(self, counters: Counters, now: float) -> float | None:
         if self._eta is None:
             self._eta = Eta(counters.started_s)
-            self._failed_before = counters.failed
+            self._settled_before = counters.settled_calls - counters.session_calls
+        # By calls, also where a row has several: rows end late, the first ones not before each column had its turn.
+        # Those in flight end in bursts of their column, so only as many as whole rows are say how fast it is.
         return self._eta.seconds(
             now,
-            counters.session_rows + counters.failed - self._failed_before,
-            counters.total - counters.done - counters.failed,
-            in_flight=counters.in_flight,
-            ceiling_per_s=ceiling_per_s(counters.limits, counters.usage, counters.done),
+            counters.settled_calls - self._settled_before,
+            counters.pending_calls,
+            in_flight=counters.in_flight * counters.calls_a_row,
+            ceiling_per_s=ceiling_per_s(
+                counters.limits, counters.usage, counters.settled_calls, requests=counters.answered_calls
+            ),
             is_paused=counters.binds_now == "paused",
         )
 
-    def sample(self, counters: Counters, now: float) -> tuple[float, float]:
-        """(rows/s, completion tokens/s) over the last RATE_WINDOW_S and RATE_ROWS, the longer; at most the session."""
+    def sample(self, counters: Counters, now: float) -> tuple[float, float, float]:
+        """(rows/s, completion tokens/s, calls/s) of the last RATE_WINDOW_S and RATE_ROWS, the longer; at most all."""
         tokens = counters.session_tokens("completion_tokens")
         if not self._samples:
-            self._samples.append((counters.started_s, 0, 0))
+            self._samples.append((counters.started_s, 0, 0, 0))
         if len(self._samples) > 1 and self._samples[-2][1] == self._samples[-1][1]:
             del self._samples[-1]  # nothing had come: a window begins when rows came, so that it holds whole turns
-        self._samples.append((now, counters.session_rows, tokens))
+        self._samples.append((now, counters.session_rows, tokens, counters.session_calls))
         fewest = max(RATE_ROWS, counters.in_flight + 1)
         while (
             len(self._samples) > 2
@@ -61,9 +71,13 @@ class RateWindow:
             and counters.session_rows - self._samples[1][1] >= fewest
         ):
             del self._samples[0]
-        since, rows, counted = self._samples[0]
+        since, rows, counted, calls = self._samples[0]
         seconds = max(now - since, 1e-9)
-        return (counters.session_rows - rows) / seconds, (tokens - counted) / seconds
+        return (
+            (counters.session_rows - rows) / seconds,
+            (tokens - counted) / seconds,
+            (counters.session_calls - calls) / seconds,
+        )
 
     def permitted_pct(self, counters: Counters, now: float) -> float | None:
         """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""

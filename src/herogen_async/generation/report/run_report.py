@@ -12,6 +12,7 @@ from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report.figure import Remembered, SessionMoment, figures
 from herogen_async.generation.report.parts import (
     RunAnswers,
+    RunColumns,
     RunCounts,
     RunEnd,
     RunHead,
@@ -27,7 +28,7 @@ _EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
-class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunCounts, RunHead):
+class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunColumns, RunCounts, RunHead):
     """One moment of a run. Its figures are those of its parts; of the bases, Python takes the last one's fields first.
 
     Rates are of the running session, counts, usage and cost of all sessions together.
@@ -35,8 +36,13 @@ class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, Run
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `--json`."""
-        hidden = {each.name for each in figures(type(self)) if not each.source.is_shown}
-        return {name: value for name, value in asdict(self).items() if name not in hidden}
+        told = asdict(self)
+        told["stragglers"] = tuple(each.as_dict() for each in self.stragglers)
+        for each in figures(type(self)):
+            source = each.source
+            if not source.is_shown or (source.is_optional and told[each.name] == each.empty):
+                del told[each.name]
+        return told
 
     def _repr_html_(self) -> str:
         """The figures as a table, for notebooks; what a server said is escaped."""

@@ -11,7 +11,7 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import ParkReason
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import ApiKey
-from herogen_async.generation.forecast.costs import is_used_up, spent
+from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
 from herogen_async.generation.journal import replay
 from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
@@ -24,6 +24,7 @@ from herogen_async.generation.run_request import (
     request_of_manifest,
     require_target,
 )
+from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.reporter import wake_in_s
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history
@@ -135,6 +136,12 @@ def status(run: str | os.PathLike[str]) -> RunReport:
             total=max(plan.rows_within(manifest.settings.limit), found.rows_done + found.rows_failed),
             sessions=fold_history(events),
             live={"in_flight": 0, **lock.live} if held else {},
+            columns=column_counts(
+                plan,
+                found,
+                limit=manifest.settings.limit,
+                prices=column_prices(plan, manifest.base_url, manifest.settings.price, now),
+            ),
         ),
         RunReport,
     )

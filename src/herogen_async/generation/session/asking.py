@@ -116,7 +116,7 @@ async def _open_engine(
                 triage=Triage(
                     max_attempts=settings.max_attempts,
                     patience_s=patience_s,
-                    is_rest=work.wanted.count <= DENIED_ALONE and reporter.counters.done > 0,
+                    is_rest=work.wanted.count <= DENIED_ALONE and len(work.found.journal.done) > 0,
                 ),
                 deadline=Deadline(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -102,8 +101,7 @@ class Reporter:
         return last_report({**self._head(), **end, **for_code}, self._moment(), RunReport)
 
     def _end(self, stopped: Stopped | None) -> dict[str, Any]:
-        pending = self.counters.total - self.counters.done - self.counters.failed
-        if stopped is None or (stopped.state == "interrupted" and not pending):
+        if stopped is None or (stopped.state == "interrupted" and not self.counters.pending):
             return {"state": finished_state(self.counters.failed)}
         wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
         return {"state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
@@ -136,7 +134,7 @@ def _fitting(figures: dict[str, Any], stragglers: tuple[Straggler, ...]) -> dict
     """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them."""
     if not stragglers:
         return figures
-    told = [asdict(each) for each in stragglers]
+    told = [each.as_dict() for each in stragglers]
     while told and len(codec.dumps({**figures, "stragglers": told})) > LIVE_BYTES:
         told.pop()
     return {**figures, "stragglers": told}

@@ -9,9 +9,9 @@ from itertools import chain
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
-from herogen_async.generation.engine import ColumnCounts
 from herogen_async.generation.journal import Recovered, read_failures
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.session.column_counts import blocked, followers
 from herogen_async.specs.plan import IndexSet, Lineage, Plan
 
 
@@ -20,6 +20,7 @@ class ToAsk:
     """The calls that are not in `skipped`, up to `limit` rows, and those of `beyond` it: `count` of them.
 
     `total` rows are done, have failed or are wanted; `done` and `failed` are how many of them are so already.
+    `given_up` are the calls that failed and are not asked again.
     """
 
     plan: Plan
@@ -30,6 +31,7 @@ class ToAsk:
     total: int
     done: int
     failed: int
+    given_up: IndexSet
 
     def indices(self) -> Iterator[int]:
         """Ascending, those beyond the limit last."""
@@ -73,47 +75,13 @@ def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None
     skipped = IndexSet()
     skipped.update(found.done)
     skipped.update(failed)
-    skipped.update(not_askable(plan, failed, found.done))
-    followers = (follower for index in wanted for follower in _with_followers(plan, index) if follower not in skipped)
-    beyond = tuple(sorted({index for index in followers if index >= within}))
+    for index, _ in blocked(plan, failed, found.done):
+        skipped.add(index)
+    again_with_followers = (each for index in wanted for each in (index, *followers(plan, index)))
+    beyond = tuple(sorted({index for index in again_with_followers if index >= within and index not in skipped}))
     pending = within - skipped.count(within)
     done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within)[0]
     given_up, given_up_within = failed.groups(calls)[1], failed.groups(calls, within)[1]
     further = len({index // calls for index in beyond})
     total = plan.rows_within(limit) + (done - done_within) + (given_up - given_up_within) + further
-    return ToAsk(plan, skipped, limit, beyond, pending + len(beyond), total, done, given_up)
-
-
-def not_askable(plan: Plan, failed: IndexSet, done: IndexSet) -> IndexSet:
-    """What builds on calls that failed, and has no answer: it can't be asked."""
-    found = IndexSet()
-    if plan.calls_a_row > 1:
-        for index in failed:
-            for follower in _with_followers(plan, index):
-                if follower != index and follower not in done:
-                    found.add(follower)
-    return found
-
-
-def _with_followers(plan: Plan, index: int) -> Iterator[int]:
-    first = index - index % plan.calls_a_row
-    yield index
-    for place in plan.shape.descendants(index - first):
-        yield first + place
-
-
-def column_counts(plan: Plan, found: Recovered) -> dict[str, ColumnCounts]:
-    """What there is of each column, where a row has several calls. Tokens are those of this session alone."""
-    calls = plan.calls_a_row
-    if calls == 1:
-        return {}
-    counts = {column.name: ColumnCounts() for column in plan.columns}
-    for name, members in (("done", found.done), ("skipped", found.skipped), ("failed", found.failed)):
-        for place, count in enumerate(members.by_place(calls)):
-            column = counts[plan.shape.calls[place].column.name]
-            setattr(column, name, getattr(column, name) + count)
-    for place, count in enumerate(not_askable(plan, found.failed, found.done).by_place(calls)):
-        counts[plan.shape.calls[place].column.name].not_asked += count
-    for column in counts.values():
-        column.done -= column.skipped
-    return counts
+    return ToAsk(plan, skipped, limit, beyond, pending + len(beyond), total, done, given_up, failed)

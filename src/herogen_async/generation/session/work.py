@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
+from herogen_async.generation.forecast.costs import column_prices
 from herogen_async.generation.forecast.preflight import crash_line, room_line
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
 from herogen_async.generation.session.billing import budget_for
+from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.found import Found
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter
-from herogen_async.generation.session.selection import ToAsk, chosen, column_counts, to_ask
+from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.specs.plan import IndexSet
 
@@ -57,14 +59,22 @@ class Work:
 def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     """The tasks without an answer within the limit, and the failed ones that are wanted."""
     opened, journal = found.opened, found.journal
-    plan = opened.lineage.plan
-    wanted = to_ask(plan, journal, again.left(found), opened.ready.request.settings.limit)
+    plan, request = opened.lineage.plan, opened.ready.request
+    base_url = None if request.server is None else request.server.base_url
+    wanted = to_ask(plan, journal, again.left(found), request.settings.limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
         total=wanted.total,
         done=wanted.done,
         failed=wanted.failed,
-        columns=column_counts(plan, journal),
+        columns=column_counts(
+            plan,
+            journal,
+            limit=request.settings.limit,
+            failed=wanted.given_up,
+            beyond=wanted.beyond,
+            prices=column_prices(plan, base_url, request.settings.price, clock.wall()),
+        ),
         usage=journal.usage,
         finish_reasons=journal.finish_reasons,
         started_s=clock.now(),

@@ -107,12 +107,12 @@ class IndexSet:
             touched += (some & firsts).bit_count()
         return whole, touched
 
-    def by_place(self, width: int) -> list[int]:
-        """How many members are at each place of their group of `width` indices."""
+    def by_place(self, width: int, stop: int | None = None) -> list[int]:
+        """How many members are at each place of their group of `width` indices; `stop` as in `groups`."""
         if width == 1:
-            return [self._count]
+            return [self._count if stop is None else self.count(stop)]
         found, firsts = [0] * width, _every(width)
-        for bits in self._chunks(width, None):
+        for bits in self._chunks(width, stop):
             for place in range(width):
                 found[place] += (bits >> place & firsts).bit_count()
         return found

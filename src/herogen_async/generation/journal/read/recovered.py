@@ -17,7 +17,8 @@ class Recovered:
     `unused` ones to cells that the plan has no more, `replaced` ones to tasks that a newer generation has answered.
     `usage` sums the servers' own counts over every row there is: all of them were paid for. `finish_reasons` are of
     the rows that count. `skipped` are those of `done` that were not asked, by their condition; `outdated` lines were
-    made from answers that don't count, or say that a condition was not met which is another one now.
+    made from answers that don't count, or say that a condition was not met which is another one now. `column_usage` is
+    the part of `usage` of each column that there still is, where a row has several calls.
     """
 
     done: IndexSet = field(default_factory=IndexSet)
@@ -32,6 +33,7 @@ class Recovered:
     outdated: int = 0
     usage: Words = field(default_factory=Words)
     finish_reasons: Words = field(default_factory=Words)
+    column_usage: dict[str, Words] = field(default_factory=dict)
     calls_a_row: int = 1
 
     @property

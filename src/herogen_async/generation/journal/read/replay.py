@@ -44,6 +44,7 @@ from herogen_async.generation.journal.record import (
     SKIPPED_LEAD,
     reason_word,
 )
+from herogen_async.generation.journal.words import Words
 from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage, SegmentReading, Standing
@@ -90,10 +91,12 @@ class Fold:
         self.found = Recovered(calls_a_row=lineage.plan.calls_a_row)
         self.lineage = lineage
         self._places = places
-        self._tails: dict[bool, dict[bytes, _Said]] = {True: {}, False: {}}  # of rows that count, and of others
+        # Of rows that count, and of others; of each column where a row has several calls.
+        self._tails: dict[tuple[bool, str | None], dict[bytes, _Said]] = {}
         self._newer = IndexSet()  # what generations before the one that is being read have answered
         self._age = 1
         self._calls = lineage.plan.calls_a_row
+        self._column_names = [call.column.name for call in lineage.plan.shape.calls] if self._calls > 1 else [None]
         # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
         self._unsettled = IndexSet()
 
@@ -220,7 +223,11 @@ class Fold:
         self.found.outdated += outdated
         if reading.standing.counts:
             self._note_calls([(index, at) for index, _, at in placed], reading)
-        self._note_tails([line for _, line, _ in placed], counts=reading.standing.counts)
+        by_column: dict[str | None, list[bytes]] = {}
+        for index, line, _ in placed:
+            by_column.setdefault(self._column_names[index % self._calls], []).append(line)
+        for column, of_column in by_column.items():
+            self._note_tails(of_column, counts=reading.standing.counts, column=column)
         return True
 
     def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading) -> None:
@@ -247,8 +254,8 @@ class Fold:
             if any(index - call + parent in left for parent in shape.calls[call].sent):
                 self._unsettled.add(index // calls)
 
-    def _note_tails(self, lines: list[bytes], *, counts: bool) -> None:
-        tails = self._tails[counts]
+    def _note_tails(self, lines: list[bytes], *, counts: bool, column: str | None = None) -> None:
+        tails = self._tails.setdefault((counts, column), {})
         # In a text every quote is escaped, so what is found is a key; the last `request_id` is the row's own, as no
         # object follows it. Where the first `finish_reason` is one of an object inside, or none is found, what is cut
         # out is no JSON, since it holds that object's end and not its beginning, and the line is parsed.
@@ -265,15 +272,15 @@ class Fold:
         if odd:
             for line, tail in zip(lines, found, strict=True):
                 if tail in odd:
-                    self._tally_row(record_of(line) or {}, counts=counts)
-        if len(tails) > _TAILS:
+                    self._tally_row(record_of(line) or {}, counts=counts, column=column)
+        if sum(map(len, self._tails.values())) > _TAILS:
             self.count_tails()
 
     def count_tails(self) -> None:
         """Tally what blocks of rows have said of how they ended: `found` holds it only then."""
-        for counts, tails in self._tails.items():
+        for (counts, column), tails in self._tails.items():
             for each in tails.values():
-                self._tally_row(each.row, counts=counts, times=each.times)
+                self._tally_row(each.row, counts=counts, column=column, times=each.times)
             tails.clear()
 
     def _fold_line(self, line: bytes, reading: SegmentReading, offset: int) -> bool:
@@ -283,9 +290,13 @@ class Fold:
             return False
         if self.is_for(row, reading):
             self.found.rows += 1
-            counts = self.place(row, reading) == "counts"
-            self._tally_row(row, counts=counts)
-            if counts and self._calls > 1 and (index := self.lineage.place(reading.era, row["index"])) is not None:
+            standing = self.place(row, reading)
+            index = None
+            if self._calls > 1 and standing not in ("foreign", "unused"):
+                index = self.lineage.place(reading.era, row["index"])
+            column = None if index is None else self._column_names[index % self._calls]
+            self._tally_row(row, counts=standing == "counts", column=column)
+            if standing == "counts" and index is not None:
                 self._note_calls([(index, offset)], reading)
         return True
 
@@ -337,8 +348,13 @@ class Fold:
         if self._calls > 1:
             self._unsettled.add(index // self._calls)
 
-    def _tally_row(self, row: dict[str, Any], *, counts: bool, times: int = 1) -> None:
-        for name, count in whole_counts(row.get("usage")).items():
+    def _tally_row(self, row: dict[str, Any], *, counts: bool, column: str | None = None, times: int = 1) -> None:
+        usage = whole_counts(row.get("usage"))
+        for name, count in usage.items():
             self.found.usage.count(name, count * times)
+        if column is not None:
+            of_column = self.found.column_usage.setdefault(column, Words())
+            for name, count in usage.items():
+                of_column.count(name, count * times)
         if counts and row.get("finish_reason") != SKIPPED:
             self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)

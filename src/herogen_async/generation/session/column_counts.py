@@ -1,0 +1,72 @@
+"""What there is of each column of a run, where a row has several calls: from its plan and its journal alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+from herogen_async.generation.engine import ColumnCounts
+from herogen_async.generation.journal import Recovered, Words
+from herogen_async.generation.prices import Price
+from herogen_async.specs.plan import IndexSet, Plan
+
+
+def column_counts(
+    plan: Plan,
+    found: Recovered,
+    *,
+    limit: int | None,
+    failed: IndexSet | None = None,
+    beyond: Collection[int] = (),
+    prices: Mapping[str, Price | None] | None = None,
+) -> dict[str, ColumnCounts]:
+    """The counts of each column by its name, over all sessions; empty where a row is one call.
+
+    `failed` are the calls that failed and are not asked again, all that did when left out. `limit` is of rows, `beyond`
+    it are the calls at these indices wanted, too.
+    """
+    calls = plan.calls_a_row
+    if calls == 1:
+        return {}
+    failed = found.failed if failed is None else failed
+    counts = {
+        column.name: ColumnCounts(
+            column.samples,
+            usage=found.column_usage.get(column.name, Words()),
+            price=(prices or {}).get(column.name),
+        )
+        for column in plan.columns
+    }
+    by_place = [counts[call.column.name] for call in plan.shape.calls]
+    for name, members in (("done", found.done.minus(found.skipped)), ("skipped", found.skipped), ("failed", failed)):
+        for column, count in zip(by_place, members.by_place(calls), strict=True):
+            setattr(column, name, getattr(column, name) + count)
+    settled = IndexSet()
+    settled.update(found.done)
+    settled.update(failed)
+    for index, cause in blocked(plan, failed, found.done):
+        if settled.add(index):
+            by_place[index % calls].blocked_by[plan.column_at(cause).name] += 1
+    within = plan.within(limit)
+    further = Counter(index % calls for index in beyond if index >= within)
+    for place, (count, count_within) in enumerate(
+        zip(settled.by_place(calls), settled.by_place(calls, within), strict=True)
+    ):
+        by_place[place].total += plan.rows_within(limit) + count - count_within + further[place]
+    return counts
+
+
+def blocked(plan: Plan, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
+    """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
+    if plan.calls_a_row > 1:
+        for index in failed:
+            for follower in followers(plan, index):
+                if follower not in done:
+                    yield follower, index
+
+
+def followers(plan: Plan, index: int) -> Iterator[int]:
+    """The calls that build on the one at `index`, directly or not."""
+    first = index - index % plan.calls_a_row
+    for place in plan.shape.descendants(index - first):
+        yield first + place
