@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from herogen_async.cli import app
@@ -240,3 +243,20 @@ def test_runs_without_any_says_how_to_start_one() -> None:
     assert "No runs in runs/." in herogen("runs").stdout
     assert "Next: herogen-async run --limit 8" in herogen("runs").output
     assert isinstance(herogen("show", "nix").exception, RunFolderError)
+
+
+def test_assemble_moves_on_a_terminal_until_there_is_something_to_read(
+    run: WrittenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large run takes seconds to check: a spinner says what is done meanwhile, and is gone before the result."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        typer.main.get_command(app)(["assemble", "r"], standalone_mode=False)
+    _, spinner, after = terminal.getvalue().rpartition("assembling ...")
+    assert spinner
+    assert "Next: herogen-async " in after

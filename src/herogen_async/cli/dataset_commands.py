@@ -124,20 +124,22 @@ def assemble(
 ) -> None:
     """Write a fine-tuning data set from a run. With quality checks, a card and starter configs for trainers."""
     from herogen_async.cli.browser import open_page
+    from herogen_async.cli.spinner import waiting
     from herogen_async.data import dataset
     from herogen_async.view.terminal.sanitize import one_line
 
-    assembled = dataset.assemble(
-        run,
-        format=file_format,
-        split=split,
-        seed=seed,
-        truncated=truncated,
-        reasoning=reasoning,
-        drop=[kind for word in drop.split(",") if (kind := word.strip())],
-        ranking=ranking,
-        out=out_folder,
-    )
+    with waiting("assembling"):
+        assembled = dataset.assemble(
+            run,
+            format=file_format,
+            split=split,
+            seed=seed,
+            truncated=truncated,
+            reasoning=reasoning,
+            drop=[kind for word in drop.split(",") if (kind := word.strip())],
+            ranking=ranking,
+            out=out_folder,
+        )
     if not json:
         for line in assembled.lines():
             out(one_line(line))
