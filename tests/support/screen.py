@@ -28,7 +28,7 @@ class Screen:
         self._lines = lines
         self._folder = folder
         self._env = environment(**settings, PS1="$ ", LC_ALL="C.UTF-8", BASH_SILENCE_DEPRECATION_WARNING="1")
-        self._tmux = ["tmux", "-u", "-f", os.devnull, "-L", f"herogen-pictures-{uuid.uuid4().hex}"]
+        self._tmux = ["tmux", "-u", "-f", os.devnull, "-S", str(folder / f"tmux-{uuid.uuid4().hex[:8]}")]
 
     def __enter__(self) -> Self:
         size = ["-x", str(self.columns), "-y", str(self._lines)]
