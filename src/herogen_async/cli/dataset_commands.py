@@ -43,6 +43,13 @@ def export(
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="Do not guard cells that a spreadsheet would run as formulas.")
     ] = False,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Of each column also its prompt, finish reason, model, request id and latency."),
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also rows of several columns that are not complete, with what they lack.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write all answers as one table, in grid order."""
@@ -52,7 +59,7 @@ def export(
     to_stdout = str(out_file) == "-"
     if json and to_stdout:
         raise InputError("--json and --out - both write to standard output", fix="remove one of them")
-    written = dataset.export(run, format=file_format, out=out_file, raw_csv=raw_csv)
+    written = dataset.export(run, format=file_format, out=out_file, raw_csv=raw_csv, details=details, partial=partial)
     if json:
         print_json({"file": str(written.file), "rows": written.rows})
         return

@@ -37,7 +37,7 @@ def test_p6_duplicate_keys_count_once_and_the_first_wins(tmp_path: Path) -> None
     run.write([run.answer(5, "third")], segment=1)
     rows = RunRows(tmp_path)
     assert [row["response_txt"] for row in rows] == ["only", "first"]
-    assert (len(rows), rows.doubles) == (2, 2)
+    assert (len(rows), rows.found.duplicates) == (2, 2)
     assert 5 in rows
     assert 4 not in rows
 
@@ -50,7 +50,7 @@ def test_rows_of_another_plan_are_left_out_and_counted(tmp_path: Path) -> None:
     run.write([run.answer(3, "foreign", plan=other), run.answer(800, "beyond", plan=larger), run.answer(3, "ours")])
     rows = RunRows(tmp_path)
     assert [row["response_txt"] for row in rows] == ["ours"]
-    assert rows.foreign == 2
+    assert rows.found.foreign == 2
 
 
 def test_a_row_is_read_as_it_was_written_less_its_checksum(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def latest_failures(rows: RunRows) -> dict[int, int]:
     return {
         index: number
         for number, record in enumerate(read_failures(rows.folder))
-        if (index := rows.lineage.index_of(record)) is not None and index not in rows
+        if (index := rows.lineage.index_of(record)) is not None and index not in rows.found.done
     }
 
 

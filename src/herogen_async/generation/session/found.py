@@ -23,7 +23,8 @@ class Found:
 
 def read_journal(opened: Opened) -> Found:
     """Replay the journal. Raises DamageError."""
-    places = LinePlaces()
+    children = opened.lineage.plan.shape.children
+    places = LinePlaces(of=frozenset(place for place, waiting in enumerate(children) if waiting))
     has_several = opened.lineage.plan.calls_a_row > 1
     return Found(opened, replay(opened.folder, opened.lineage, places if has_several else None), places)
 

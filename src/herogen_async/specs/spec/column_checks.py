@@ -18,7 +18,7 @@ MAX_CALLS = 4096  # of one row, samples and all
 FIRST = "response_txt"  # the column that `prompt:` stands for
 _RESERVED = check.ROW_COLUMNS | {
     *("row", "rows", "column", "columns", "sample", "samples", "all", "from", "ask", "skipped", "failed", "accepted"),
-    *("keep", "want", "train", "reasoning", "extra"),
+    *("keep", "want", "train", "reasoning", "extra", "state", "missing"),
 }
 
 FindLine = Callable[[KeyPath], int | None]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, InputError
-from herogen_async.data.dataset.export.columns import ROW_NAMES, fixed_cells, optional_cells, typed_cells, typed_columns
+from herogen_async.data.dataset.export.columns import ROW_NAMES, fixed_cells, optional_cells
 from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
@@ -20,6 +20,8 @@ from herogen_async.data.dataset.rows import RunRows
 
 EXPORT_FORMATS = ("csv", "jsonl", "parquet")
 STDOUT = Path("-")
+
+_Table = tuple[tuple[str, ...], Callable[[Mapping[str, Any]], tuple[object, ...]]]  # names, and a row's cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ def export(
     format: str = "csv",  # noqa: A002 - the option's own name
     out: str | os.PathLike[str] | None = None,
     raw_csv: bool = False,
+    details: bool = False,
+    partial: bool = False,
 ) -> Exported:
     """Write every answer of `run`, in grid order, to `out`: a file, `-` for standard output, or by default the run's
     dataset folder.
@@ -43,15 +47,22 @@ def export(
     CSV: the attributes, then prompt, answer and the rest, at the end `reasoning` and `extra` (as JSON) where a row has
     them; a cell that a spreadsheet would run as a formula is prefixed with `'`, unless `raw_csv`. JSONL: the journal's
     rows without their checksums. Parquet: the CSV's columns, typed and unprefixed; needs pyarrow. The file appears
-    complete or not at all. Raises InputError, RunFolderError, DamageError, DiskError.
+    complete or not at all.
+
+    Where the spec has several columns, a row has a cell for each answer, under its column's name (`solution.1` where it
+    has several samples), its thoughts as `solution.reasoning`, and the tokens and attempts of all together; with
+    `details` also what was sent and how the answer ended, as `solution.prompt`. JSONL holds the rows as `rows` gives
+    them. With `partial`, rows that were begun or have failed are there, too, with `state` and what is `missing`.
+
+    Raises InputError, RunFolderError, DamageError, DiskError.
     """
     if format not in EXPORT_FORMATS:
         raise InputError(f"unknown export format {format!r}", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
-    rows = RunRows(run)
+    rows = RunRows(run, partial=partial)
     if format == "csv":
-        written = _csv_writer(rows, raw=raw_csv)
+        written = _csv_writer(rows, raw=raw_csv, details=details)
     else:
-        written = _jsonl_writer(rows) if format == "jsonl" else _parquet_writer(rows)
+        written = _jsonl_writer(rows) if format == "jsonl" else _parquet_writer(rows, details=details)
     if out is not None and Path(out) == STDOUT:
         return Exported(STDOUT, _to_stdout(written))
     path = rows.folder.dataset / f"rows.{format}" if out is None else Path(out)
@@ -84,28 +95,42 @@ def _jsonl_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
     return write
 
 
-def _csv_writer(rows: RunRows, *, raw: bool) -> Callable[[BinaryIO], int]:
+def _csv_writer(rows: RunRows, *, raw: bool, details: bool) -> Callable[[BinaryIO], int]:
     guard: Callable[[object], object] = (lambda cell: cell) if raw else guarded
-    more = rows.optional
-    # An attribute may be called as a field that came later.
-    attributes = [f"cell_{name}" if name in more else name for name in rows.spec.attributes]
+    names, cells = _of_several(rows, details=details) if rows.has_columns else _of_one(rows)
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
-        table.row(map(guard, (*attributes, *ROW_NAMES, *more)))
+        table.row(map(guard, names))
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(map(guard, (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, more))))
+            table.row(map(guard, cells(row)))
         return count
 
     return write
 
 
-def _parquet_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
+def _of_one(rows: RunRows) -> _Table:
+    more = rows.optional
+    # An attribute may be called as a field that came later.
+    attributes = [f"cell_{name}" if name in more else name for name in rows.spec.attributes]
+
+    def cells(row: Mapping[str, Any]) -> tuple[object, ...]:
+        return (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, more))
+
+    return (*attributes, *ROW_NAMES, *more), cells
+
+
+def _of_several(rows: RunRows, *, details: bool) -> _Table:
+    columns, cells = rows.table(details=details)
+    return tuple(name for name, _ in columns), cells
+
+
+def _parquet_writer(rows: RunRows, *, details: bool) -> Callable[[BinaryIO], int]:
     def write(file: BinaryIO) -> int:
-        columns = typed_columns(rows.spec.attributes, rows.optional)
+        columns, cells = rows.table(details=details)
         table, count = ParquetTable(HashedFile(file), columns), 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(typed_cells(row, rows.optional))
+            table.row(cells(row))
         table.close()
         return count
 

@@ -91,7 +91,7 @@ def settle_rows(
                 found.stale.add(index)
             else:
                 found.stale.discard(index)
-            if places is not None and lineage.plan.shape.children[index % calls]:
+            if places is not None and (places.of is None or index % calls in places.of):
                 places.put(index, line.segment, line.offset)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 _PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
 _SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
 
 
 class LinePlaces:
-    """(number of the segment, offset in bytes) by the index of the call."""
+    """(number of the segment, offset in bytes) by the index of the call.
 
-    __slots__ = ("_count", "_pages")
+    `of`: only calls at these places of their rows are noted by whoever fills it; None: all.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_count", "_pages", "of")
+
+    def __init__(self, of: Container[int] | None = None) -> None:
+        self.of = of
         self._pages: dict[int, array[int]] = {}
         self._count = 0
 

@@ -61,7 +61,7 @@ RowStanding = Literal["counts", "double", "foreign", "unused", "stale", "replace
 def replay(folder: RunFolder, lineage: Lineage, places: LinePlaces | None = None) -> Recovered:
     """Fold the whole journal of `folder`. Raises DamageError. Memory: a bit a task, whatever the size of the rows.
 
-    `places` is filled with those of the answers that count and that other calls of their rows build on.
+    `places` is filled with those of the answers that count.
     """
     known = Known(folder)
     fold = Fold(lineage, places)
@@ -235,7 +235,7 @@ class Fold:
         shape, calls, done, places = self.lineage.plan.shape, self._calls, self.found.done, self._places
         for index, offset in placed:
             call = index % calls
-            if places is not None and shape.children[call]:
+            if places is not None and (places.of is None or call in places.of):
                 places.put(index, reading.segment, offset)
             # All bits of the block are set by now, so this may miss a line in front of its parent's by less than a
             # block; `_order_of` finds these.
@@ -289,16 +289,25 @@ class Fold:
         if row is None:
             return False
         if self.is_for(row, reading):
-            self.found.rows += 1
-            standing = self.place(row, reading)
+            standing = self.take(row, reading, offset)
             index = None
             if self._calls > 1 and standing not in ("foreign", "unused"):
                 index = self.lineage.place(reading.era, row["index"])
             column = None if index is None else self._column_names[index % self._calls]
             self._tally_row(row, counts=standing == "counts", column=column)
-            if standing == "counts" and index is not None:
-                self._note_calls([(index, offset)], reading)
         return True
+
+    def take(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> RowStanding:
+        """Put one row, whose line is at that byte, where it belongs; what it is to the run."""
+        self.found.rows += 1
+        standing = self.place(row, reading)
+        if standing == "counts" and (self._calls > 1 or self._places is not None):
+            index = self.lineage.place(reading.era, row["index"])
+            if index is not None and self._calls > 1:
+                self._note_calls([(index, offset)], reading)
+            elif index is not None and self._places is not None:
+                self._places.put(index, reading.segment, offset)
+        return standing
 
     def is_for(self, row: dict[str, Any], reading: SegmentReading) -> bool:
         """Whether a line is to be looked at now, and not in another reading of the same segment."""

@@ -1,0 +1,103 @@
+"""A row of several columns as one dict: each column's answer under its name, and why a column has none. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any, Literal
+
+from herogen_async.generation.journal.record import ROW
+from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.spec import Template
+
+RowState = Literal["done", "failed", "pending"]
+
+# What is of the row, and what tells a line's place among others; the rest is of the answer.
+_OF_THE_ROW = {"index", "cell", "repeat", "sub_prompt", "column", "sample", "from", "skipped"}
+_OWN = tuple(field.name for field in ROW.fields if field.name not in _OF_THE_ROW)
+FAILED = "failed"
+PENDING = "not asked yet"
+
+
+def whole_row(
+    plan: Plan,
+    number: int,
+    lines: Mapping[int, Mapping[str, Any]],
+    failed: IndexSet,
+    sub_prompt: Template,
+) -> dict[str, Any]:
+    """Row `number`, made from the journal's `lines` that count, by the index of their call; `failed` calls have none.
+
+    `columns` holds of each column the fields of its answer, None where there is none, and a list of these where it has
+    several samples. `missing` says for each call without an answer, by its name (`solution`, `solution.2`), why.
+    """
+    first = number * plan.calls_a_row
+    cell_index, repeat = divmod(number, plan.repeats)
+    cell = plan.cells.cell(cell_index)
+    missing = _missing(plan, first, lines, failed)
+    answers = [
+        None if (line := lines.get(first + call.place)) is None or "skipped" in line else _own(line)
+        for call in plan.shape.calls
+    ]
+    return {
+        "index": number,
+        "cell": cell,
+        "repeat": repeat + 1,
+        "sub_prompt": sub_prompt.render(cell),
+        "state": _state(plan, first, lines, failed),
+        "columns": {
+            column.name: answers[column.first_call]
+            if column.samples == 1
+            else answers[column.first_call : column.first_call + column.samples]
+            for column in plan.columns
+        },
+        "missing": missing,
+    }
+
+
+def answers_of(plan: Plan, row: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | None]:
+    """The answers of a whole row by the name of their call, in the order of the plan."""
+    columns = row["columns"]
+    return {
+        call.name: columns[call.column.name] if call.column.samples == 1 else columns[call.column.name][call.sample - 1]
+        for call in plan.shape.calls
+    }
+
+
+def _own(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in _OWN if name in line}
+
+
+def _state(plan: Plan, first: int, lines: Container[int], failed: IndexSet) -> RowState:
+    calls = range(first, first + plan.calls_a_row)
+    if all(index in lines for index in calls):
+        return "done"
+    return "failed" if any(index in failed for index in calls) else "pending"
+
+
+def _missing(plan: Plan, first: int, lines: Mapping[int, Mapping[str, Any]], failed: IndexSet) -> dict[str, str]:
+    shape = plan.shape
+    found: dict[str, str] = {}
+    not_asked: dict[int, str] = {}  # by place, what failed before it
+    for call in shape.calls:
+        line = lines.get(first + call.place)
+        if line is not None:
+            if "skipped" in line:
+                found[call.name] = _skipped(plan, call.place, line["skipped"])
+        elif first + call.place in failed:
+            found[call.name] = FAILED
+            not_asked.update(dict.fromkeys(shape.descendants(call.place), call.name))
+        elif call.place in not_asked:
+            found[call.name] = f"not asked: {not_asked[call.place]} failed"
+        else:
+            found[call.name] = PENDING
+    return found
+
+
+def _skipped(plan: Plan, place: int, condition: str) -> str:
+    column = plan.shape.calls[place].column
+    if column.when is not None and column.when.fingerprint == condition:
+        return "skipped: its condition is not met"
+    other = next(
+        (each.name for each in plan.columns if each.when is not None and each.when.fingerprint == condition), None
+    )
+    return "skipped" if other is None else f"skipped: the condition of {other} is not met"
