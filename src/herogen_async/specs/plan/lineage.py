@@ -79,6 +79,10 @@ class Lineage:
             for era, match in zip(self.eras, matches, strict=True)
         ]
         self._keeps_calls = [calls == list(range(plan.calls_a_row)) for calls in self._calls]
+        self._grounds = [
+            {skipped: _grounds(era.plan, plan, calls, skipped=skipped) for skipped in (False, True)}
+            for era, calls in zip(self.eras, self._calls, strict=True)
+        ]
 
     def era(self, segment: int) -> int:
         """The number of the era in which `segment` was written."""
@@ -122,6 +126,14 @@ class Lineage:
     def moves(self, era: int) -> bool:
         """Whether indices have changed since that era."""
         return self._moves[era] is not None or not self._keeps_calls[era]
+
+    def grounds(self, era: int, *, skipped: bool) -> Mapping[int, tuple[int, ...]]:
+        """For each call of a current row, the places of those that its lines of that era were made from.
+
+        `skipped`: of lines that say that a call was not asked, what that was decided by. A call is left out where it
+        was made from what its column builds on no more: its stale answers are kept or not, whatever became of that.
+        """
+        return self._grounds[era][skipped]
 
     def index_of(self, record: Mapping[str, Any]) -> int | None:
         """The current index of a failure's call, from whichever era.
@@ -221,6 +233,20 @@ def _fingerprints(columns: Sequence[AskedColumn], names: Renaming) -> dict[str, 
     found: dict[str, str] = {}
     for each in columns:
         found[each.name] = column_fingerprint(each, {other: found[other] for other in each.sent}, names)
+    return found
+
+
+def _grounds(old: Plan, new: Plan, calls: Sequence[int | None], *, skipped: bool) -> dict[int, tuple[int, ...]]:
+    """For the place of each current call: those of what its line in a row of `old` was made from, as it is now."""
+    found: dict[int, tuple[int, ...]] = {}
+    for then, call in zip(old.shape.calls, calls, strict=True):
+        if call is None:
+            continue
+        now = new.shape.calls[call]
+        places = [calls[place] for place in (then.parents if skipped else then.sent)]
+        known = tuple(place for place in places if place in (now.parents if skipped else now.sent))
+        if len(known) == len(places):
+            found[call] = known
     return found
 
 

@@ -3,7 +3,8 @@
 A line names the checksums of the lines that its prompt was made from (`from`). Mostly these are the ones that count, by
 the way a run works: an answer is asked for once those before it are in the journal. Where a call has several lines (a
 regenerated answer, a second one after damage) or a line stands in front of what it was made from, it is looked up here:
-a line counts only if all that it was made from counts, and of several that do the first one does.
+a line counts only if all that it was made from counts, and of several that do the first one does. Not compared are
+stale answers that were made from what their column builds on no more: by name alone they are kept.
 
 Memory: some hundred bytes for each line of those rows; of all others nothing is kept.
 """
@@ -47,7 +48,7 @@ def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[in
                 continue
             index = _index(line.record, lineage, era)
             if index is not None and index // calls in rows:
-                found.setdefault(index, []).append(_built_line(line, lineage, era, segment))
+                found.setdefault(index, []).append(_built_line(line, lineage, era, segment, index % calls))
     for lines in found.values():
         lines.sort(key=lambda each: (each.standing.age, each.segment, each.offset))
     return found
@@ -106,13 +107,14 @@ def _index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
     return index if skipped_by in lineage.plan.shape.skips[index % lineage.plan.calls_a_row] else None
 
 
-def _built_line(line: Line, lineage: Lineage, era: int, segment: int) -> BuiltLine:
+def _built_line(line: Line, lineage: Lineage, era: int, segment: int, call: int) -> BuiltLine:
     record = line.record
+    is_skipped = "skipped" in record
     return BuiltLine(
         lineage.standing(era, record["index"]),
         segment,
         line.offset,
         record[CRC],
-        tuple(record.get("from", ())),
-        "skipped" in record,
+        tuple(record.get("from", ())) if call in lineage.grounds(era, skipped=is_skipped) else (),
+        is_skipped,
     )

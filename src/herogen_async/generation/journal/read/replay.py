@@ -15,7 +15,7 @@ accident is another run's file, and of that every row is wrong. A block with any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -200,7 +200,10 @@ class Fold:
         if not chosen:
             return True
         if reading.standing.is_left:
-            return False
+            self.found.rows += len(chosen)
+            self.found.unused += len(chosen)
+            self._note_tails([line for line, _, _ in chosen], counts=False)
+            return True
         place, skips = self.lineage.place, self.lineage.plan.shape.skips
         placed: list[tuple[int, bytes, int]] = []
         skipped: list[int] = []
@@ -217,12 +220,12 @@ class Fold:
             placed.append((index, line, at))
         if not self._add_all([index for index, _, _ in placed], reading.standing):
             return False
-        for index in skipped:
-            self.found.skipped.add(index)
         self.found.rows += len(chosen)
         self.found.outdated += outdated
         if reading.standing.counts:
-            self._note_calls([(index, at) for index, _, at in placed], reading)
+            for index in skipped:
+                self.found.skipped.add(index)
+            self._note_calls([(index, at) for index, _, at in placed], reading, set(skipped))
         by_column: dict[str | None, list[bytes]] = {}
         for index, line, _ in placed:
             by_column.setdefault(self._column_names[index % self._calls], []).append(line)
@@ -230,29 +233,22 @@ class Fold:
             self._note_tails(of_column, counts=reading.standing.counts, column=column)
         return True
 
-    def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading) -> None:
+    def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading, skipped: Collection[int]) -> None:
         """Where the lines are that others build on, and whether each came behind what it was made from."""
-        shape, calls, done, places = self.lineage.plan.shape, self._calls, self.found.done, self._places
+        calls, done, newer, places = self._calls, self.found.done, self._newer, self._places
+        made_from, decided_by = (self.lineage.grounds(reading.era, skipped=each) for each in (False, True))
+        left = {index for index, _ in placed}
         for index, offset in placed:
             call = index % calls
             if places is not None and (places.of is None or call in places.of):
                 places.put(index, reading.segment, offset)
-            # All bits of the block are set by now, so this may miss a line in front of its parent's by less than a
-            # block; `_order_of` finds these.
-            for parent in shape.calls[call].sent:
-                if index - call + parent not in done:
-                    self._unsettled.add(index // calls)
-        self._order_of(placed)
-
-    def _order_of(self, placed: list[tuple[int, int]]) -> None:
-        """Within one block, a line that stands in front of one that it must have been made from."""
-        shape, calls = self.lineage.plan.shape, self._calls
-        left = {index for index, _ in placed}
-        for index, _ in placed:
             left.discard(index)
-            call = index % calls
-            if any(index - call + parent in left for parent in shape.calls[call].sent):
-                self._unsettled.add(index // calls)
+            for ground in (decided_by if index in skipped else made_from).get(call, ()):
+                parent = index - call + ground
+                # All bits of a block are set by now: what stands behind this line, in it, is in `left`. And what was
+                # answered under a newer generation is another answer than the one that this line was made from.
+                if parent in left or parent not in done or parent in newer:
+                    self._unsettled.add(index // calls)
 
     def _note_tails(self, lines: list[bytes], *, counts: bool, column: str | None = None) -> None:
         tails = self._tails.setdefault((counts, column), {})
@@ -289,11 +285,10 @@ class Fold:
         if row is None:
             return False
         if self.is_for(row, reading):
-            standing = self.take(row, reading, offset)
-            index = None
+            standing, column = self.take(row, reading, offset), None
             if self._calls > 1 and standing not in ("foreign", "unused"):
                 index = self.lineage.place(reading.era, row["index"])
-            column = None if index is None else self._column_names[index % self._calls]
+                column = None if index is None else self._column_names[index % self._calls]
             self._tally_row(row, counts=standing == "counts", column=column)
         return True
 
@@ -304,7 +299,7 @@ class Fold:
         if standing == "counts" and (self._calls > 1 or self._places is not None):
             index = self.lineage.place(reading.era, row["index"])
             if index is not None and self._calls > 1:
-                self._note_calls([(index, offset)], reading)
+                self._note_calls([(index, offset)], reading, (index,) if "skipped" in row else ())
             elif index is not None and self._places is not None:
                 self._places.put(index, reading.segment, offset)
         return standing

@@ -168,7 +168,7 @@ class _Inspection:
                 if fold is None or reading is None:
                     self._row(line, number, ROW.fault_of(line.record))
                 elif fold.is_for(line.record, reading):
-                    standing = fold.place(line.record, reading)
+                    standing = fold.take(line.record, reading, line.offset)
                     if standing != "counts":
                         times, *first = self._first.get(standing, (0, path, number, line.offset))
                         self._first[standing] = (times + 1, *first)
