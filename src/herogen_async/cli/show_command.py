@@ -53,7 +53,7 @@ def show(
 ) -> None:
     """Show the latest rows of a run, or named ones. Also while it is running."""
     from herogen_async.core.errors import InputError
-    from herogen_async.data.dataset import Newest, RunRows
+    from herogen_async.data.dataset import Newest, rows_at
     from herogen_async.view.terminal import failed_row_lines, row_lines
 
     others = {"--cell": cell, "--failed": failed, "--follow": follow}
@@ -62,11 +62,7 @@ def show(
     if follow and (failed or json):
         raise InputError(f"--follow can't be combined with {'--failed' if failed else '--json'}", fix="remove --follow")
     newest = Newest(run, _cell(cell or []))
-    if index:
-        answered = RunRows(run)
-        found = [answered.row(each) for each in index]
-    else:
-        found = newest.failures(number) if failed else newest.rows(number)
+    found = rows_at(run, index) if index else newest.failures(number) if failed else newest.rows(number)
     if json:
         print_json({"rows": found})
         return

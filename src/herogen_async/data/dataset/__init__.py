@@ -4,7 +4,7 @@ from herogen_async.data.dataset.assemble.assemble import assemble
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile
 from herogen_async.data.dataset.export.export import EXPORT_FORMATS as EXPORT_FORMATS
 from herogen_async.data.dataset.export.export import Exported, export
-from herogen_async.data.dataset.failures import FailureGroup, failures
+from herogen_async.data.dataset.failures import FailureGroup, failures, rows_at
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.newest import Newest
 from herogen_async.data.dataset.recipe import TRUNCATED
@@ -26,5 +26,6 @@ __all__ = [
     "export",
     "failures",
     "rows",
+    "rows_at",
     "trim_to_sentence",
 ]

@@ -82,7 +82,7 @@ class RunRows:
         self.has_columns = self.plan.calls_a_row > 1
         self.is_partial = partial and self.has_columns
         self.optional: tuple[str, ...] = ()
-        self._sub_prompt = Template(self.spec.sub_prompt)
+        self.sub_prompt = Template(self.spec.sub_prompt)
         self._places = LinePlaces()
         fold = Fold(self.lineage, self._places)
         self.found = fold.found
@@ -96,7 +96,7 @@ class RunRows:
         """Whether the row at `index` is one of these."""
         if not isinstance(index, int) or not self.has_columns:
             return index in self._places
-        calls = range(index * self.plan.calls_a_row, (index + 1) * self.plan.calls_a_row)
+        calls = self._calls(index)
         if self.is_partial:
             return any(call in self._places or call in self.found.failed for call in calls)
         return all(call in self._places for call in calls)
@@ -117,10 +117,14 @@ class RunRows:
         with LineReader(self.folder, self._places) as reader:
             return self._read(reader, index)
 
-    def place(self, index: int) -> tuple[int, int]:
+    def lines(self, index: int) -> dict[int, dict[str, Any]]:
+        """The journal's lines of the row at `index` that count, by the index of their call."""
+        with LineReader(self.folder, self._places) as reader:
+            return self._lines(reader, index)
+
+    def last_line(self, index: int) -> tuple[int, int]:
         """(segment, byte) of the line of the row at `index` that was written last; (-1, -1) if it has none."""
-        calls = range(index * self.plan.calls_a_row, (index + 1) * self.plan.calls_a_row)
-        return max((place for call in calls if (place := self._places.get(call)) is not None), default=(-1, -1))
+        return max((place for call in self._calls(index) if (place := self._places.get(call))), default=(-1, -1))
 
     def table(self, *, details: bool = False) -> RowTable:
         """The rows as a typed table. `details`: of several columns also what was sent, and how the answer ended."""
@@ -174,19 +178,22 @@ class RunRows:
             return answered
         return (number for number, lines in groupby(answered) if sum(1 for _ in lines) == calls)
 
+    def _calls(self, number: int) -> range:
+        return range(number * self.plan.calls_a_row, (number + 1) * self.plan.calls_a_row)
+
+    def _lines(self, reader: LineReader, number: int) -> dict[int, dict[str, Any]]:
+        return {index: reader.row(index) for index in self._calls(number) if index in self._places}
+
     def _read(self, reader: LineReader, number: int) -> dict[str, Any]:
         if self.has_columns:
-            first = number * self.plan.calls_a_row
-            calls = range(first, first + self.plan.calls_a_row)
-            lines = {index: reader.row(index) for index in calls if index in self._places}
-            return whole_row(self.plan, number, lines, self.found.failed, self._sub_prompt)
+            return whole_row(self.plan, number, self._lines(reader, number), self.found.failed, self.sub_prompt)
         row = reader.row(number)
         del row[CRC]
         for name in _OF_SEVERAL:
             row.pop(name, None)  # written when the spec had more columns
         row["index"] = number
         row["cell"] = self.plan.cells.cell(number // self.plan.repeats)
-        row["sub_prompt"] = self._sub_prompt.render(row["cell"])
+        row["sub_prompt"] = self.sub_prompt.render(row["cell"])
         return row
 
     def _find(self, fold: Fold) -> None:

@@ -85,7 +85,7 @@ def _missing(plan: Plan, first: int, lines: Mapping[int, Mapping[str, Any]], fai
                 found[call.name] = _skipped(plan, call.place, line["skipped"])
         elif first + call.place in failed:
             found[call.name] = FAILED
-            not_asked.update(dict.fromkeys(shape.descendants(call.place), call.name))
+            not_asked = {**dict.fromkeys(shape.descendants(call.place), call.name), **not_asked}
         elif call.place in not_asked:
             found[call.name] = f"not asked: {not_asked[call.place]} failed"
         else:

@@ -24,18 +24,23 @@ def straggler_lines(report: RunReport) -> list[str]:
 
 
 def failure_lines(group: Mapping[str, Any]) -> list[str]:
-    """One class of `errors`: how many rows, with which statuses, and examples."""
-    head = f"{group['kind']}: {count(group['count'])}"
+    """One class of `errors`, of one column where there are several: how many, with which statuses, and examples."""
+    column = group.get("column")
+    of = "" if column is None else f" (column {sanitize(column)})"
+    head = f"{group['kind']}{of}: {count(group['count'])}"
     if group["quarantined"]:
         head += f", {count(group['quarantined'])} of them quarantined"
     answered = {status: many for status, many in group["statuses"].items() if status != "none"}
     if answered:
         head += "; HTTP " + ", ".join(f"{sanitize(status)} ({count(many)})" for status, many in answered.items())
+    if group.get("not_asked"):
+        head += f"; not asked because of them: {count(group['not_asked'])}"
     lines = [head]
     for example in group["examples"]:
         asked = f", request {example['request_id']}" if example.get("request_id") else ""
         attempts = f", {example['attempts']} attempts" if (example.get("attempts") or 0) > 1 else ""
-        lines.append(sanitize(f"  row {example['index']} ({cell_text(example['cell'])}){asked}{attempts}"))
+        sample = f", sample {example['sample']}" if example.get("sample") else ""
+        lines.append(sanitize(f"  row {example['index']} ({cell_text(example['cell'])}){sample}{asked}{attempts}"))
         lines.append("    " + sanitize(str(example["message"]).replace("\n", " "))[:MESSAGE_SHOWN])
         if example.get("reason"):
             lines.append("    quarantined: " + sanitize(str(example["reason"])))

@@ -19,9 +19,20 @@ _INDENT = "  "
 
 
 def row_lines(row: Mapping[str, Any], width: int | None = None) -> Iterator[str]:
-    """An answered row: its place and how it ended, its prompt in one line, its answer in full."""
+    """An answered row: its place and how it ended, its prompt in one line, its answer in full.
+
+    Of a row of several columns so each of them, and why those without an answer have none.
+    """
     width = _width(width)
+    if "columns" in row:
+        yield from _whole_row(row, width)
+        return
     yield from _wrapped(f"Row {count(row['index'])} ({_place(row)}): {_ending(row)}", width)
+    yield from _answer(row, width)
+
+
+def _answer(row: Mapping[str, Any], width: int) -> Iterator[str]:
+    """What was asked, in a line, and the answer, indented."""
     yield _one_line(f"> {row['prompt']}", width)
     if row.get("reasoning"):
         yield _one_line(f"Reasoning: {row['reasoning']}", width)
@@ -47,11 +58,62 @@ def preview_lines(preview: Preview, width: int | None = None) -> Iterator[str]:
 def failed_row_lines(failure: Mapping[str, Any], width: int | None = None) -> Iterator[str]:
     """A failed row: its place, and what came of every attempt."""
     width = _width(width)
-    attempts = failure["attempts"]
-    yield from _wrapped(
-        f"Row {count(failure['index'])} ({_place(failure)}): failed after {counted(len(attempts), 'attempt')}", width
-    )
-    for attempt in attempts:
+    if "columns" in failure:
+        yield from _whole_row(failure, width)
+        return
+    head = f"Row {count(failure['index'])} ({_place(failure)}): {_failed(failure)}"
+    yield from _wrapped(head, width)
+    yield from _attempts(failure, width)
+
+
+def _whole_row(row: Mapping[str, Any], width: int) -> Iterator[str]:
+    said = {"done": "done", "failed": "failed", "pending": "not finished"}[row["state"]]
+    yield from _wrapped(f"Row {count(row['index'])} ({_place(row)}): {said}", width)
+    named = list(_named(row))
+    models = {answer["model"] for _, answer in named if answer is not None}
+    for name, answer in named:
+        lines = _column(row, name, answer, width - len(_INDENT), names_model=len(models) > 1)
+        yield from (_INDENT + line for line in lines)
+
+
+def _column(
+    row: Mapping[str, Any], name: str, answer: Mapping[str, Any] | None, width: int, *, names_model: bool
+) -> Iterator[str]:
+    failure = row.get("failures", {}).get(name)
+    if answer is not None:
+        model = f"{answer['model']}, " if names_model else ""
+        yield from _wrapped(f"{name}: {model}{_ending(answer)}", width)
+        yield from _answer(answer, width)
+    elif failure is not None:
+        yield from _wrapped(f"{name}: {_failed(failure)}", width)
+        yield from _attempts(failure, width)
+    else:
+        yield from _wrapped(f"{name}: {row['missing'].get(name) or row['missing'].get(f'{name}.1', '')}", width)
+
+
+def _named(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    """The answers of a row by the names of its columns, `solution.1` where one has several samples.
+
+    Where none of these has an answer, and all for the same reason, they are one.
+    """
+    for name, answer in row["columns"].items():
+        if not isinstance(answer, list):
+            yield name, answer
+            continue
+        samples = {f"{name}.{sample}": each for sample, each in enumerate(answer, start=1)}
+        reasons = {row["missing"].get(each) for each in samples}
+        if len(reasons) == 1 and not reasons & {None, "failed"}:
+            yield name, None
+        else:
+            yield from samples.items()
+
+
+def _failed(failure: Mapping[str, Any]) -> str:
+    return f"failed after {counted(len(failure['attempts']), 'attempt')}"
+
+
+def _attempts(failure: Mapping[str, Any], width: int) -> Iterator[str]:
+    for attempt in failure["attempts"]:
         request = f" (request {attempt['request_id']})" if attempt.get("request_id") else ""
         said = " ".join(str(attempt.get("message")).split())
         yield _one_line(f"{attempt.get('kind')}: {said}{request}", width)
