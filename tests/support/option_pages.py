@@ -13,6 +13,7 @@ Written from `Settings` by `python tests/write_derived.py`; a test holds it to t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from herogen_async.generation.settings.table import Durability
@@ -91,6 +92,7 @@ def _keyword(option: Option) -> str:
     filled = textwrap.fill(
         f'"""{option.meaning}"""', width=116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
     )
+    hint = f"{hint} | Mapping[str | None, {hint}]" if option.by_column else hint
     return f"\n    {option.name}: {hint} | None\n{filled}\n"
 
 

@@ -92,7 +92,8 @@ def _one_text(value: Any) -> Any:
 
 def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
     shown = (show_default and option.default_text) or option.unset or False
-    parsed_as: Any = option.kind.parsed_as if option.kind.write is None else list[str]
+    is_repeatable = option.kind.write is not None or option.by_column
+    parsed_as: Any = list[str] if is_repeatable else option.kind.parsed_as
     annotation: Any = Annotated[parsed_as | None, declared(option, show_default=shown)]
     return inspect.Parameter(
         option.parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation

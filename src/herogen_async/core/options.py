@@ -126,7 +126,9 @@ class Option:
 
     `hint` is the field's type as it is written. With a `default` of None the option may be unset, and `unset` tells
     people what it is then. `live`: it may be changed while the work goes on. `typed` is how a command line has it,
-    where that is not its name: `--watch/--no-watch`. `group` is the heading that help has it under.
+    where that is not its name: `--watch/--no-watch`. `group` is the heading that help has it under. `by_column`: it may
+    be given once more for each column that is to have its own, as `--rpm 500 --rpm solution=100`; its value then is a
+    mapping of columns to values, with None for all others.
     """
 
     kind: Kind
@@ -139,6 +141,7 @@ class Option:
     hint: str = ""
     default: Any = None
     group: str = ""
+    by_column: bool = False
 
     @property
     def parameter(self) -> str:
@@ -159,6 +162,9 @@ class Option:
         """What is typed to give `value`, one text for each time."""
         if self.kind.write is not None:
             return self.kind.write(value)
+        if isinstance(value, Mapping):
+            own = [f"{name}={text}" for name, each in value.items() if name for text in self.texts(each)]
+            return [*(self.texts(value[None]) if value.get(None) is not None else ()), *own]
         return [format(value, ".15g") if isinstance(value, float) else str(value)]
 
     @property
@@ -174,10 +180,26 @@ class Option:
 
     def read(self, text: str) -> Any:
         """The value that `text` means. Raises InputError when it means none; whether it can work, `check` says."""
+        if self.by_column and ("=" in text or "\n" in text):
+            return self._by_column(text)
         try:
             return self.kind.read(text.strip())
         except ValueError:
             raise self._refused(text, "") from None
+
+    def _by_column(self, text: str) -> dict[str | None, Any]:
+        found: dict[str | None, Any] = {}
+        for line in text.splitlines():
+            name, equals, value = line.rpartition("=")
+            column = name.strip() if equals else None
+            if column in found:
+                whose = f" for {column}" if column else ""
+                raise InputError(f"{self.flag} is given twice{whose}", fix="give it once")
+            try:
+                found[column] = self.kind.read(value.strip())
+            except ValueError:
+                raise self._refused(value, "") from None
+        return found
 
     def check(self, value: object, *, unset: str = "") -> None:
         """InputError for a value that can't work; `unset` is how "no value" is written where that is a choice."""
@@ -222,10 +244,12 @@ def option(
     unset: str = "",
     typed: str = "",
     group: str = "",
+    by_column: bool = False,
 ) -> T:
     """The declaration of an option: a dataclass field with this default; `text` is its help."""
     group = group or _GROUPS.get(unit, "")
-    return field(default=default, metadata={_METADATA: Option(kind, text, unit, live, unset, typed, group=group)})
+    told = Option(kind, text, unit, live, unset, typed, group=group, by_column=by_column)
+    return field(default=default, metadata={_METADATA: told})
 
 
 def options_of(record: type) -> dict[str, Option]:

@@ -38,6 +38,9 @@ class Price:
     cached_usd: float | None = None
 
 
+FREE = Price(0.0, 0.0, "on this machine")
+
+
 def price_of(
     model: str,
     base_url: str | None,

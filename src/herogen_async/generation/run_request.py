@@ -23,11 +23,12 @@ from herogen_async.generation.endpoint.target import (
     choose_server,
     is_embedded,
     is_openai,
+    key_in,
 )
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions, read_manifest
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec import Column, Spec
 
 if TYPE_CHECKING:  # a run at a server loads nothing of the embedded model
     from herogen_async.generation.endpoint.embedded import Weights
@@ -125,6 +126,8 @@ def new_request(
     check_settings(settings)
     check_endpoint(endpoint)
     wanted = read_spec(spec)
+    if own := _own_target(wanted):
+        model, base_url, api_key = own.model, own.base_url, _own_key(own, api_key)
     model = model or wanted.model
     server = choose_server(base_url, model, os.environ, api_key=api_key)
     kind = endpoint or wanted.endpoint
@@ -161,8 +164,20 @@ def request_of_manifest(
         held = manifest.weights or {}
         file, pinned = held.get("file", EMBEDDED), held.get("sha256")
         return RunRequest(spec, manifest.endpoint, manifest.model, None, file, folder, settings, pinned=pinned)
+    if own := _own_target(spec):
+        api_key = _own_key(own, api_key)
     server = choose_server(base_url or manifest.base_url, manifest.model, os.environ, api_key=api_key)
     return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+
+
+def _own_target(spec: Spec) -> Column | None:
+    """The first column of a spec whose columns all name a model and a server: then nobody else is asked."""
+    columns = () if spec.prompt else tuple(spec.columns.values())
+    return columns[0] if columns and all(each.model and each.base_url for each in columns) else None
+
+
+def _own_key(column: Column, given: ApiKey | None) -> ApiKey | None:
+    return given if column.key_env is None else key_in(column.key_env, "the first column", os.environ)
 
 
 def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:

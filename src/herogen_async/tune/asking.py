@@ -75,10 +75,10 @@ class Asking:
 QUERY_OPTIONS = options_of(Asking)
 """What the command line takes."""
 _AS_OF_A_RUN = {
-    **{name: RUN_SETTINGS[name] for name in LIMITS},
+    **{name: replace(RUN_SETTINGS[name], by_column=False) for name in LIMITS},
     "timeout_s": replace(RUN_SETTINGS["timeout_s"], default=None, unset="600, or an hour on the embedded model"),
     "budget_usd": replace(RUN_SETTINGS["budget_usd"], help="Cost limit for all questions."),
-    "price": RUN_SETTINGS["price"],
+    "price": replace(RUN_SETTINGS["price"], by_column=False),
 }
 QUERY_KEYWORDS = {**QUERY_OPTIONS, **_AS_OF_A_RUN}
 """What Python takes."""

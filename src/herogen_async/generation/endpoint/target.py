@@ -68,6 +68,17 @@ def choose_server(
     return Server(url, key)
 
 
+def key_in(variable: str, whose: str, environment: Mapping[str, str]) -> str:
+    """The key in an environment variable that `whose` names. Raises InputError where it is not set, or no key."""
+    key = _checked_key(environment.get(variable, ""), variable, fix=f"export {variable} again, the key alone")
+    if key is None:
+        raise InputError(
+            f"{whose} takes its key from {variable}, which is not set",
+            fix=f"export {variable}=... (any word works if the server needs none)",
+        )
+    return key
+
+
 def fits_a_header(key: str) -> bool:
     """Whether `key` can be sent at all: printable ASCII without spaces."""
     return key.isascii() and key.isprintable() and " " not in key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -100,12 +101,30 @@ class Counters:
     streamed: int = 0  # tokens of answers that are not whole yet; only until a first one is
     given_up: IndexSet = field(default_factory=IndexSet)  # calls, in this session
     columns: dict[str, ColumnCounts] = field(default_factory=dict)
+    lanes: dict[str, Counters] = field(default_factory=dict)  # those of several targets, by their columns
+    unclear: Counter[str] = field(default_factory=Counter)  # errors of no lane: conditions that can't be decided
     _earlier_usage: dict[str, int] = field(init=False)
+    _earlier_reasons: dict[str, int] = field(init=False)
     _earlier_calls: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._earlier_usage = dict(self.usage)
+        self._earlier_reasons = dict(self.finish_reasons)
         self._earlier_calls = self._ended_calls()
+
+    def gather(self, lanes: Sequence[Counters]) -> None:
+        """Take over what `lanes` have counted of calls, each since the session began."""
+        self.in_flight = sum(lane.in_flight for lane in lanes)
+        self.waiting = sum(lane.waiting for lane in lanes)
+        self.retries = sum(lane.retries for lane in lanes)
+        self.attempts = sum(lane.attempts for lane in lanes)
+        self.concurrency = sum(lane.concurrency for lane in lanes)
+        self.errors = sum((lane.errors for lane in lanes), self.unclear.copy())
+        self.usage = _added(self._earlier_usage, [lane.usage for lane in lanes])
+        self.finish_reasons = _added(self._earlier_reasons, [lane.finish_reasons for lane in lanes])
+        self.accounts = {
+            f"{number} {name}": each for number, lane in enumerate(lanes) for name, each in lane.accounts.items()
+        }
 
     @property
     def awaited(self) -> str:
@@ -161,3 +180,11 @@ class Counters:
         """One sample of what the run waits for."""
         self.binds_now = what
         self.binding[what] += 1
+
+
+def _added(earlier: Mapping[str, int], lanes: Sequence[Words]) -> Words:
+    """Counts of words, all together, in bounded memory."""
+    found = Words(earlier)
+    for words in lanes:
+        found.add(words)
+    return found

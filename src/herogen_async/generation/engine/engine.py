@@ -3,6 +3,7 @@
 ```
 _produce   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
 lane.run   feed -> gate -> endpoint -> this engine, as the lane's sink      held while the journal is full, or refused
+           a lane for each model and server; where rows have several calls, an answer makes others ready (`OpenRows`)
 journal.run   batches to the disk; a row counts as done when it says so
 _tick      what binds, what is used up, who is out for long, whose time is up
 ```
@@ -17,10 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
+from types import MappingProxyType
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
@@ -38,7 +40,9 @@ from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
+OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
 DISK_PATIENCE_S = 30.0
+_OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 VALUE_SHOWN = 40  # characters of a cell's value
 _TIME_IS_UP = Park(
@@ -76,12 +80,21 @@ class Engine:
         run_s: float | None = None,
         observer: Observer[CallEnded, Counters] = SILENT,
         rows: OpenRows | None = None,
+        others: Mapping[str, Lane[Call]] = MappingProxyType({}),
     ) -> None:
-        """`rows` is for a plan whose rows have several calls, and for no other."""
+        """`rows` is for a plan whose rows have several calls, and for no other.
+
+        `others` are the lanes of columns that are not asked by `lane`, which then has counters of its own.
+        """
         self.counters = counters
         self.stopped: Stopped | None = None
         self._plan = plan
         self._lane = lane
+        self._lanes = tuple(dict.fromkeys((lane, *others.values())))
+        self._lane_of = [others.get(call.column.name, lane) for call in plan.shape.calls]
+        self._room = asyncio.Event()  # of several lanes: another row may be begun
+        self._is_produced = False
+        self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
         self._clock = clock
         self._run_s = run_s
@@ -114,6 +127,7 @@ class Engine:
                     # out.
                     self._take_stock()
                     ticker.cancel()
+                    self.stopped = self.stopped or self._parked
                     self._journal.finish()
         except* DiskError as group:
             raise group.exceptions[0] from None
@@ -128,19 +142,25 @@ class Engine:
         """Drop what is in flight."""
         self.interrupt("cancelled")
         # The reason first: what is cancelled ends at once, and whoever looks at `stopped` then must find why.
-        self._lane.cancel()
+        for lane in self._lanes:
+            lane.cancel()
 
     def park(self, park: Park) -> None:
         """Send nothing more, because nothing would be answered; what is in flight is finished and journaled."""
+        self._stop(self._stopped_by(park))
+
+    def _stopped_by(self, park: Park) -> Stopped:
         wakes = park.wake_after_s
         wake_at = None if wakes is None else self._clock.wall() + timedelta(seconds=wakes)
-        self._stop(Stopped("parked", park.message, park.fix, wake_at, park.reason))
+        return Stopped("parked", park.message, park.fix, wake_at, park.reason)
 
     def _stop(self, stopped: Stopped) -> None:
         """The first reason stays: what comes after it is what it led to."""
         if self.stopped is None:
             self.stopped = stopped
-        self._lane.close()
+        for lane in self._lanes:
+            lane.close()
+        self._room.set()
 
     @property
     def paused(self) -> bool:
@@ -151,21 +171,28 @@ class Engine:
         """Send nothing more until told otherwise; what is in flight is finished and journaled."""
         self._paused = paused
         if not paused:
-            self._lane.look_anew()
+            for lane in self._lanes:
+                lane.look_anew()
         self._hold()
 
     def resize(self, concurrency: int) -> None:
-        """At most so many calls in flight: see `Lane.resize`."""
-        self._lane.resize(concurrency)
+        """At most so many calls in flight in each lane: see `Lane.resize`."""
+        for lane in self._lanes:
+            lane.resize(concurrency)
 
     def set_ceiling(self, name: str, value: float | None) -> None:
         """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on; None: there is none."""
-        self._lane.gate.set_ceiling(name, value)
+        for lane in self._lanes:
+            lane.gate.set_ceiling(name, value)
 
     async def _ask(self, indices: Iterable[int]) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._lane.run(self), name="lane")
-            group.create_task(self._produce(indices), name="producer")
+            for lane in self._lanes:
+                group.create_task(lane.run(self), name="lane")
+            if self._rows is not None and len(self._lanes) > 1:
+                group.create_task(self._produce_rows(self._rows, indices), name="producer")
+            else:
+                group.create_task(self._produce(indices), name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
         feed = self._lane.feed
@@ -178,6 +205,42 @@ class Engine:
                 await asyncio.sleep(0)
         # Only when all are in: a feed that has ended and is empty ends the lane.
         feed.end()
+
+    async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
+        """Begin rows for several lanes, of which none waits for another: what is open bounds them all."""
+        most = OPEN_PER_CALL * sum(lane.concurrency for lane in self._lanes)
+        for lane in self._lanes:
+            lane.feed.on_quiet = self._end_if_quiet
+        for count, calls in enumerate(rows.begin(indices), start=1):
+            for call in calls:
+                self._hand_on(rows, call, is_next=False)
+            while len(rows) >= most and not self._is_over:
+                self._room.clear()
+                await self._room.wait()
+            if self._is_over:
+                break
+            if count % CALLS_A_TURN == 0:
+                await asyncio.sleep(0)
+        self._is_produced = True
+        self._end_if_quiet()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no row can be begun any more: its first calls would be asked by nobody."""
+        return all(self._lane_of[place].feed.is_closed for place in self._plan.shape.roots)
+
+    def _hand_on(self, rows: OpenRows, call: Call, *, is_next: bool) -> None:
+        lane = self._lane_of[call.index % self._plan.calls_a_row]
+        if lane.feed.is_closed:
+            rows.left(call)  # by a park: it stays pending
+        else:
+            lane.feed.add(self._pending(call), is_next=is_next)
+
+    def _end_if_quiet(self) -> None:
+        """No lane ends while another one may still make calls ready for it."""
+        if self._is_produced and all(lane.feed.is_closed or lane.feed.is_quiet for lane in self._lanes):
+            for lane in self._lanes:
+                lane.feed.end()
 
     @staticmethod
     def _first_calls(rows: OpenRows, indices: Iterable[int]) -> Iterator[Call]:
@@ -197,13 +260,15 @@ class Engine:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
         line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+        if self._rows is not None:
+            self._rows.coming(pending.call)
         self._journal.row(line)
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
         if self._rows is not None:
-            self._go_on(self._rows, pending.call, completion, line)
+            self._go_on(self._rows, pending.call, completion, line, latency_s)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -213,32 +278,50 @@ class Engine:
         line = failure_line(
             pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined, instead=instead
         )
-        self._journal.failure(line)
-        self.counters.given_up.add(pending.call.index)
         if self._rows is not None:
             self._rows.failed(pending.call)
+            self._room.set()
+        self._journal.failure(line)
+        self.counters.given_up.add(pending.call.index)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
-    def _go_on(self, rows: OpenRows, call: Call, completion: Completion, line: bytes) -> None:
+    def _go_on(self, rows: OpenRows, call: Call, completion: Completion, line: bytes, latency_s: float) -> None:
         """What the answer has made ready goes before every new row."""
         self.counters.columns[call.column or ""].usage.add(completion.usage)
+        if len(self._lanes) > 1:
+            self.counters.latencies.add(latency_s)
         for ready in rows.answered(call, completion.text, line):
-            self._lane.feed.add(self._pending(ready), is_next=True)
+            self._hand_on(rows, ready, is_next=True)
+        self._room.set()
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
-        """The run drains, and says why."""
+        """The run drains, and says why. Of several lanes the others go on as far as they can."""
         del error
-        self.park(park)
+        if park.reason in _OF_ALL or all(lane.feed.is_closed for lane in self._lanes):
+            self.stopped = self.stopped or self._parked
+            self.park(park)
+            return
+        closed = {lane for lane in self._lanes if lane.feed.is_closed}
+        names = [column.name for column in self._plan.columns if self._lane_of[column.first_call] in closed]
+        self._parked = self._parked or self._stopped_by(park)
+        self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns go on as far as they can.")
+        if self._rows is not None:
+            flying = {pending.call.index for lane in closed for pending in lane.flying()}
+            places = frozenset(place for place, lane in enumerate(self._lane_of) if lane in closed)
+            self._rows.leave(places, flying)
+        self._room.set()
+        self._end_if_quiet()
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
     def _hold(self) -> None:
         """Nothing is sent while paused, while the disk refuses, or while more answers than a batch wait for it."""
-        if self._paused:
-            self._lane.gate.hold(True, "paused")
-        else:
-            self._lane.gate.hold(self._disk_patience is not None or self._journal.full)
+        for lane in self._lanes:
+            if self._paused:
+                lane.gate.hold(True, "paused")
+            else:
+                lane.gate.hold(self._disk_patience is not None or self._journal.full)
 
     def _written(self, written: Written) -> None:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
@@ -278,25 +361,36 @@ class Engine:
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
-                self._lane.tick(tick)
+                for lane in self._lanes:
+                    lane.tick(tick)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
                     self.park(_TIME_IS_UP)
                 self._observer.state(self.counters)
 
     def _take_stock(self) -> None:
-        self._lane.take_stock()
-        if not self._lane.feed.has_new:
+        for lane in self._lanes:
+            lane.take_stock()
+        if len(self._lanes) > 1:
+            self.counters.gather([lane.counters for lane in self._lanes])
+        if not any(lane.feed.has_new for lane in self._lanes):
             now = self._clock.now()
-            oldest = self._lane.oldest(STRAGGLERS)
+            oldest = [each for lane in self._lanes for each in lane.oldest(STRAGGLERS)]
+            oldest.sort(key=lambda each: each[0].first_s or now)
             calls_a_row = self._plan.calls_a_row
-            self.counters.stragglers = tuple(_straggler(each, wait_s, now, calls_a_row) for each, wait_s in oldest)
+            told = [_straggler(*each, now, calls_a_row) for each in oldest[:STRAGGLERS]]
+            self.counters.stragglers = tuple(told)
 
     def _binding(self, is_busy: bool) -> str:
         if self.stopped is not None:
             return "tail"
         if self._paused:
             return "paused"
-        return self._lane.binding(is_busy) or ("cpu" if self._more_to_come else "tail")
+        waiting = [lane.binding(is_busy) for lane in self._lanes]
+        for lane, what in zip(self._lanes, waiting, strict=True):
+            lane.counters.binds_now = what
+        # Of several the one that most is waited for: what is not there yet waits behind it.
+        fullest = max(range(len(waiting)), key=lambda number: (waiting[number] is not None, self._lanes[number].held))
+        return waiting[fullest] or ("cpu" if self._more_to_come else "tail")
 
     @property
     def _more_to_come(self) -> bool:

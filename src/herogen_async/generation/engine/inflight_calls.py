@@ -92,6 +92,10 @@ class Calls(Generic[C]):
         tries = "1 attempt" if pending.attempt == 1 else f"{pending.attempt} attempts"
         return RowDeadline(f"no answer within the row limit of {self._row_s:g} s ({tries})")
 
+    def flying(self) -> Iterable[PendingCall[C]]:
+        """The calls in flight, what was sent first in front."""
+        return list(self._flying.values())
+
     def look_anew(self) -> None:
         """Nothing was asked for a while: every row's time begins again."""
         self._anew_s = self._clock.now()

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, Protocol
 
@@ -288,6 +289,15 @@ class Lane(Generic[C]):
         held = self.feed.statistics()
         self.counters.waiting = held["waiting"] + held["due"]
         self.counters.concurrency = int(min(self._workers.size, in_flight))
+
+    def flying(self) -> Iterable[PendingCall[C]]:
+        """The calls in flight."""
+        return self._calls.flying()
+
+    @property
+    def held(self) -> int:
+        """How many calls are queued, wait or are out."""
+        return sum(self.feed.statistics().values())
 
     def oldest(self, count: int) -> list[tuple[PendingCall[C], float | None]]:
         """The calls that are out the longest, each with the seconds until its next attempt; None: it is in flight."""

@@ -11,7 +11,7 @@ Kept here:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from itertools import groupby
 
 from herogen_async.core.clock import Clock
@@ -46,7 +46,7 @@ class OpenRows:
         self._calls = plan.calls_a_row
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
-        self._out: dict[int, int] = {}  # of each open row: calls that are queued or out
+        self._out: dict[int, set[int]] = {}  # of each open row: the places of calls that are queued or out
         # Of each row line its column, whether it is an answer, and whether it ends its row; of each failure line its
         # column, whether it is the first of its row, its column's name, and the columns of what is not asked because of
         # it.
@@ -65,38 +65,48 @@ class OpenRows:
         for number, wanted in groupby(indices, key=lambda index: index // self._calls):
             row = self._restored(number, {index % self._calls for index in wanted})
             self._rows[number] = row
-            self._out[number] = 0
+            self._out[number] = set()
             self.most = max(self.most, len(self._rows))
             calls = self._steps(row, row.ready())
-            self._out[number] += len(calls)
-            self._close_if_over(number)
+            self._await(number, calls)
             yield calls
+
+    def coming(self, call: Call) -> None:
+        """The line of the answer to `call` goes to the journal next, which says in their order what is written."""
+        number, place = divmod(call.index, self._calls)
+        self._note_line(self._rows[number], place, is_answer=True)
 
     def answered(self, call: Call, text: str, line: bytes) -> list[Call]:
         """The answer to `call` was handed to the journal as `line`: what can be asked now."""
         number, place = divmod(call.index, self._calls)
         row = self._rows[number]
         ready = row.answered(place, text, seal_of(line))
-        self._note_line(row, place, is_answer=True)
         calls = self._steps(row, ready) if ready else []
-        self._out[number] += len(calls) - 1
-        self._close_if_over(number)
+        self._out[number].discard(place)
+        self._await(number, calls)
         return calls
 
     def failed(self, call: Call) -> None:
-        """`call` failed, and its line was handed to the journal: what builds on it is not asked."""
+        """`call` failed, and its line goes to the journal next: what builds on it is not asked."""
         number, place = divmod(call.index, self._calls)
         row = self._rows[number]
         self._fail(row, place)
-        self._out[number] -= 1
-        self._close_if_over(number)
+        self._out[number].discard(place)
+        self._await(number, [])
 
     def left(self, call: Call) -> None:
         """`call` is not asked in this session: it stays pending."""
-        number = call.index // self._calls
+        number, place = divmod(call.index, self._calls)
         if number in self._out:
-            self._out[number] -= 1
-            self._close_if_over(number)
+            self._out[number].discard(place)
+            self._await(number, [])
+
+    def leave(self, places: Collection[int], but: Container[int]) -> None:
+        """Calls at `places` of their rows are not asked any more in this session, `but` for those of these indices."""
+        for number in list(self._rows):
+            first = number * self._calls
+            self._out[number] -= {place for place in places if first + place not in but}
+            self._await(number, [])
 
     def written(self, rows: int, failures: int) -> tuple[int, int, int]:
         """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
@@ -139,15 +149,16 @@ class OpenRows:
             step = row.step(place := ready.pop(0))
             if isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
+                self._note_line(row, place, is_answer=False)
                 self._journal.row(line)
                 ready += row.skipped(place, seal_of(line))
-                self._note_line(row, place, is_answer=False)
             elif isinstance(step, Unclear):
                 error = ConditionUnclear(step.reason)
                 history = [attempt_of(error, self._clock.wall())]
+                self._fail(row, place)
                 self._journal.failure(failure_line(step.call, history, at=self._clock.wall()))
                 self._counters.errors[error.kind] += 1
-                self._fail(row, place)
+                self._counters.unclear[error.kind] += 1
             else:
                 calls.append(step)
         return calls
@@ -160,8 +171,11 @@ class OpenRows:
         self._counters.given_up.add(row.first_index + place)
 
     def _note_line(self, row: OpenRow, place: int, *, is_answer: bool) -> None:
-        self._written.append((self._columns[place], is_answer, row.open == 0 and not row.has_failed))
+        self._written.append((self._columns[place], is_answer, row.open == 1 and not row.has_failed))
 
-    def _close_if_over(self, number: int) -> None:
-        if self._out[number] == 0:
+    def _await(self, number: int, calls: Iterable[Call]) -> None:
+        """`calls` of a row are queued; a row of which nothing is queued or out is held no more."""
+        out, first = self._out[number], number * self._calls
+        out.update(call.index - first for call in calls)
+        if not out:
             del self._rows[number], self._out[number]

@@ -35,6 +35,42 @@ class Rates:
     cached_usd: float | None = None
 
 
+class _Purse:
+    """The money of a run, in picodollars: all the budgets that reckon with one limit share it."""
+
+    __slots__ = (
+        "charged",
+        "in_flight",
+        "limit",
+        "limit_usd",
+        "lost",
+        "on_charge",
+        "rows",
+        "unwritten",
+        "unwritten_sum",
+    )
+
+    def __init__(self, limit_usd: float | None, rows_usd: float, charged: int, on_charge: Callable[[int], None]):
+        self.limit_usd = limit_usd
+        self.limit = None if limit_usd is None else round(limit_usd * PICO)
+        self.rows = round(rows_usd * PICO)
+        self.lost = charged * MICRO
+        self.in_flight = 0
+        self.unwritten: deque[int] = deque()
+        self.unwritten_sum = 0
+        self.charged = charged
+        self.on_charge = on_charge
+
+    def outside_rows(self) -> int:
+        """Millionths of a dollar, rounded up."""
+        return -(-(self.lost + self.in_flight + self.unwritten_sum) // MICRO)
+
+    def charge(self, charged: int) -> None:
+        """What the lock file is to hold from now on."""
+        self.on_charge(charged - self.charged)
+        self.charged = charged
+
+
 class Budget:
     """A ledger, with a limit or without one.
 
@@ -48,18 +84,10 @@ class Budget:
         "_answer_rate",
         "_answer_tokens",
         "_cached_rate",
-        "_charged",
-        "_in_flight",
-        "_limit",
-        "_lost",
-        "_on_charge",
         "_prompt_rate",
-        "_rows",
+        "_purse",
         "_template_tokens",
-        "_unwritten",
-        "_unwritten_sum",
         "_wanted",
-        "limit_usd",
     )
 
     def __init__(
@@ -72,28 +100,34 @@ class Budget:
         charged: int = 0,
         on_charge: Callable[[int], None] = lambda _: None,
     ) -> None:
-        if limit_usd is not None and answer_tokens is None:
+        self._open(rates, answer_tokens, _Purse(limit_usd, rows_usd, charged, on_charge))
+
+    def beside(self, rates: Rates, *, answer_tokens: int | None) -> Budget:
+        """A budget for another model, out of the same purse and under the same limit."""
+        other = Budget.__new__(Budget)
+        other._open(rates, answer_tokens, self._purse)
+        return other
+
+    def _open(self, rates: Rates, answer_tokens: int | None, purse: _Purse) -> None:
+        if purse.limit is not None and answer_tokens is None:
             raise ValueError("a limit needs a worst case")
         self._prompt_rate = round(rates.prompt_usd * MICRO)
         self._answer_rate = round(rates.answer_usd * MICRO)
         self._cached_rate = self._prompt_rate if rates.cached_usd is None else round(rates.cached_usd * MICRO)
-        self.limit_usd = limit_usd
-        self._limit = None if limit_usd is None else round(limit_usd * PICO)
         self._answer_tokens = answer_tokens or 0
         self._template_tokens = TEMPLATE_TOKENS
-        self._rows = round(rows_usd * PICO)
-        self._lost = charged * MICRO
-        self._in_flight = 0
-        self._unwritten: deque[int] = deque()
-        self._unwritten_sum = 0
         self._wanted = 0
-        self._charged = charged
-        self._on_charge = on_charge
+        self._purse = purse
+
+    @property
+    def limit_usd(self) -> float | None:
+        """The limit in USD."""
+        return self._purse.limit_usd
 
     @property
     def spent_usd(self) -> float:
         """What the rows cost, and what attempts that brought none may have cost; without what is in flight."""
-        return (self._rows + self._lost) / PICO
+        return (self._purse.rows + self._purse.lost) / PICO
 
     @property
     def used_up(self) -> str:
@@ -103,47 +137,50 @@ class Budget:
 
     def fits(self, size: int) -> bool:
         """Whether a prompt of `size` bytes may be sent: also if all that is in flight costs its worst."""
-        if self._limit is None:
+        purse = self._purse
+        if purse.limit is None:
             return True
         self._wanted = self._worst(size)
-        return self._rows + self._lost + self._in_flight + self._wanted <= self._limit
+        return purse.rows + purse.lost + purse.in_flight + self._wanted <= purse.limit
 
     def reserve(self, size: int) -> int:
         """A prompt of `size` bytes is about to be sent; what `settle` wants back."""
-        amount = self._worst(size)
-        self._in_flight += amount
-        outside_rows = self._outside_rows()
-        if outside_rows > self._charged:
-            self._charge(outside_rows)
+        purse, amount = self._purse, self._worst(size)
+        purse.in_flight += amount
+        outside_rows = purse.outside_rows()
+        if outside_rows > purse.charged:
+            purse.charge(outside_rows)
         return amount
 
     def settle(self, amount: int, size: int, outcome: Charge, used: Used | None) -> None:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
-        self._in_flight -= amount
+        purse = self._purse
+        purse.in_flight -= amount
         counted = used if used is not None and used.prompt > 0 and used.answer >= 0 else None
         if outcome is Charge.ANSWERED:
             if counted is not None:
-                self._rows += self._cost(counted)
+                purse.rows += self._cost(counted)
                 self._learn(counted, size)
             else:  # its row says nothing either: what it may have cost is remembered beside the rows
-                self._lost += amount
+                purse.lost += amount
                 amount = 0
-            self._unwritten.append(amount)
-            self._unwritten_sum += amount
+            purse.unwritten.append(amount)
+            purse.unwritten_sum += amount
         elif outcome is Charge.ASSUMED_CHARGED:
-            self._lost += amount if counted is None else self._cost(counted)
+            purse.lost += amount if counted is None else self._cost(counted)
 
     def written(self, rows: int) -> None:
         """The `rows` oldest answers are in the journal, and what they cost with them."""
-        for _ in range(min(rows, len(self._unwritten))):
-            self._unwritten_sum -= self._unwritten.popleft()
+        purse = self._purse
+        for _ in range(min(rows, len(purse.unwritten))):
+            purse.unwritten_sum -= purse.unwritten.popleft()
         self.keep()
 
     def keep(self) -> None:
         """What is remembered outside the rows is no more than needed."""
-        outside_rows = self._outside_rows()
-        if outside_rows != self._charged:
-            self._charge(outside_rows)
+        outside_rows = self._purse.outside_rows()
+        if outside_rows != self._purse.charged:
+            self._purse.charge(outside_rows)
 
     def _worst(self, size: int) -> int:
         return (size + self._template_tokens) * self._prompt_rate + self._answer_tokens * self._answer_rate
@@ -155,16 +192,8 @@ class Budget:
     def _learn(self, used: Used, size: int) -> None:
         if used.prompt > size + self._template_tokens:
             self._template_tokens = int(used.prompt) - size
-        if self._limit is not None and used.answer > self._answer_tokens:
+        if self._purse.limit is not None and used.answer > self._answer_tokens:
             self._answer_tokens = int(used.answer)
-
-    def _outside_rows(self) -> int:
-        """Millionths of a dollar, rounded up."""
-        return -(-(self._lost + self._in_flight + self._unwritten_sum) // MICRO)
-
-    def _charge(self, charged: int) -> None:
-        self._on_charge(charged - self._charged)
-        self._charged = charged
 
 
 def in_usd(amount: float) -> str:

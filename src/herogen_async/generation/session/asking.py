@@ -10,13 +10,14 @@ from functools import partial
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
+from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, OpenRows, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter, LineReader
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
-from herogen_async.generation.session.at_work import AtWork
+from herogen_async.generation.session.at_work import AllOf, AtWork
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
@@ -40,6 +41,10 @@ class _Watching(Observer[CallEnded, Counters]):
         """Ten times a second."""
         del report  # they are the reporter's own
         self._reporter.tick(self._notifier.state, self._lock.publish, self._notifier.record)
+
+    def notice(self, line: str, /) -> None:
+        """What a person should know at once."""
+        self._notifier.notice(line)
 
 
 class _WatchingCalls(_Watching):
@@ -99,52 +104,78 @@ async def _open_engine(
 ) -> AsyncIterator[Engine]:
     """An engine that can ask and be steered while the block lasts."""
     opened, reporter = work.opened, work.reporter
-    ready, plan = opened.ready, opened.lineage.plan
-    request, settings = ready.request, ready.request.settings
+    plan = opened.lineage.plan
+    async with contextlib.AsyncExitStack() as stack:
+        opening = [
+            await stack.enter_async_context(_open_lane(work, number, notifier, clock=clock, at_work=at_work))
+            for number in range(len(work.targets))
+        ]
+        # Once the endpoints are there: an embedded server takes a while to start, and no row is slower for it.
+        for lane, _ in opening:
+            lane.counters.started_s = clock.now()
+        reporter.counters.started_s = clock.now()
+        if len(opening) > 1:
+            names = [target.name for target in work.targets]
+            reporter.counters.lanes = {name: lane.counters for name, (lane, _) in zip(names, opening, strict=True)}
+        (lane, endpoint), *_ = opening
+        others = {
+            column.name: each
+            for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
+            for column in target.columns
+        }
+        rows = None
+        if plan.calls_a_row > 1:
+            reader = stack.enter_context(LineReader(opened.folder, work.found.places))
+            rows = OpenRows(
+                plan,
+                work.found.journal,
+                partial(_earlier_answer, reader),
+                journal=journal,
+                counters=reporter.counters,
+                clock=clock,
+            )
+        engine = Engine(
+            plan,
+            lane,
+            journal,
+            clock=clock,
+            counters=reporter.counters,
+            run_s=opened.ready.request.settings.run_timeout_s,
+            observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
+            rows=rows,
+            others=others,
+        )
+        with at_work.steered(engine, endpoint if len(opening) == 1 else AllOf([each for _, each in opening])):
+            yield engine
+
+
+@contextlib.asynccontextmanager
+async def _open_lane(
+    work: Work, number: int, notifier: Notifier, *, clock: Clock, at_work: AtWork
+) -> AsyncIterator[tuple[Lane[Call], Resizable]]:
+    """The lane of target `number`, and its endpoint, while the block lasts."""
+    target, budget, counters = work.targets[number], work.budgets[number], work.reporter.counters
+    ready, request = target.ready, target.ready.request
+    settings = request.settings
     # The ledger outside of the endpoint: its levels are written when nothing can be sent any more.
     with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
-        async with open_endpoint(ready, plan, notifier.notice, reporter.counters.hear) as endpoint:
-            # Once the endpoint is there: an embedded server takes a while to start, and no row is slower for it.
-            reporter.counters.started_s = clock.now()
-            patience_s = UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S
+        async with open_endpoint(ready, work.opened.lineage.plan, notifier.notice, counters.hear) as endpoint:
             lane: Lane[Call] = Lane(
                 endpoint,
-                gate=gate_for(ready, clock, ledger, budget=reporter.budget),
+                gate=gate_for(target, clock, ledger, budget=budget),
                 clock=clock,
-                counters=reporter.counters,
+                counters=counters if len(work.targets) == 1 else Counters(total=0),
                 concurrency=request.most_in_flight,
                 triage=Triage(
                     max_attempts=settings.max_attempts,
-                    patience_s=patience_s,
+                    patience_s=UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S,
                     is_rest=work.wanted.count <= DENIED_ALONE and len(work.found.journal.done) > 0,
                 ),
                 deadline=Deadline(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
                 ),
             )
-            with LineReader(opened.folder, work.found.places) as reader:
-                rows = None
-                if plan.calls_a_row > 1:
-                    rows = OpenRows(
-                        plan,
-                        work.found.journal,
-                        partial(_earlier_answer, reader),
-                        journal=journal,
-                        counters=reporter.counters,
-                        clock=clock,
-                    )
-                engine = Engine(
-                    plan,
-                    lane,
-                    journal,
-                    clock=clock,
-                    counters=reporter.counters,
-                    run_s=settings.run_timeout_s,
-                    observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
-                    rows=rows,
-                )
-                with at_work.steered(engine, endpoint):
-                    yield engine
+            yield lane, endpoint
 
 
 def _earlier_answer(reader: LineReader, index: int) -> tuple[str, str]:

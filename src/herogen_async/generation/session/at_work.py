@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
+
+
+class AllOf:
+    """The endpoints of a session with several targets, to be resized together."""
+
+    def __init__(self, endpoints: Sequence[Resizable]) -> None:
+        self._endpoints = endpoints
+
+    def resize(self, concurrency: int) -> None:
+        """From now on each has up to `concurrency` calls in flight."""
+        for each in self._endpoints:
+            each.resize(concurrency)
 
 
 class AtWork:
@@ -19,10 +31,10 @@ class AtWork:
     def __init__(self) -> None:
         self.scheduled: ScheduledResume | None = None
         self.engine: Engine | None = None
-        self.endpoint: Resizable | None = None
+        self.endpoint: Resizable | AllOf | None = None
 
     @contextlib.contextmanager
-    def steered(self, engine: Engine, endpoint: Resizable) -> Iterator[None]:
+    def steered(self, engine: Engine, endpoint: Resizable | AllOf) -> Iterator[None]:
         """`engine` asks `endpoint` while the block lasts."""
         self.engine, self.endpoint = engine, endpoint
         try:

@@ -7,24 +7,24 @@ from herogen_async.generation.engine import Gate
 from herogen_async.generation.engine.gate import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
-from herogen_async.generation.run_request import Ready
+from herogen_async.generation.session.targets import LaneTarget
 
 
 def gate_for(
-    ready: Ready,
+    target: LaneTarget,
     clock: Clock,
     ledger: Ledger | None,
     *,
     fuse_for: FuseFor | None = None,
     budget: Budget | None = None,
 ) -> Gate:
-    """The gate of a run; `fuse_for` makes its window fuse where time is not real."""
-    request, now = ready.request, clock.now()
-    settings, sampling = request.settings, request.spec.sampling
+    """The gate of a target; `fuse_for` makes its window fuse where time is not real."""
+    request, now = target.ready.request, clock.now()
+    settings = request.settings
     admission = Admission(
         now,
         settings.limits(),
-        estimate=TokenEstimate(sampling.max_completion_tokens or sampling.max_tokens),
+        estimate=TokenEstimate(_most_tokens(target)),
         adaptive=AdaptiveConcurrency(largest=request.most_in_flight) if settings.concurrency == "auto" else None,
         ramp=request.server is not None,  # the embedded model queues, and never refuses
         window_s=settings.window_s,
@@ -32,3 +32,9 @@ def gate_for(
         budget=budget,
     )
     return Gate(admission, clock, window_s=settings.window_s, fuse_for=fuse_for)
+
+
+def _most_tokens(target: LaneTarget) -> int | None:
+    """The longest limit on one answer of its columns; None where one has none."""
+    limits = [column.sampling.max_completion_tokens or column.sampling.max_tokens for column in target.columns]
+    return None if None in limits else max(limit for limit in limits if limit is not None)

@@ -34,6 +34,7 @@ from herogen_async.generation.session.opened import Opened, conclude
 from herogen_async.generation.session.repaired import repair
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
+from herogen_async.generation.session.targets import check_prices, most_in_flight, targets_of
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
@@ -112,11 +113,15 @@ class Session:
         twins = (f"warning: {line}" for line in twin_lines(spec.attributes))
         for notice in (*self._request.notices, *twins):
             self._notifier.notice(notice)
-        server = self._request.server
-        if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
-            self._notifier.notice(f"warning: {line}.")
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
-        found = priced(await find_model(self._request, self._notifier), self._clock.wall())
+        at = self._clock.wall()
+        found = priced(await find_model(self._request, self._notifier), at)
+        targets = targets_of(found.ready, found.plan)
+        allow_open_files(most_in_flight(targets) + OTHER_FILES)
+        check_prices(targets, found.plan, at)
+        for server in [target.ready.request.server for target in targets]:
+            if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
+                self._notifier.notice(f"warning: {line}.")
         for notice in repeats_in_words(found.plan.columns, found.plan.repeats):
             self._notifier.notice(notice)
         if found.price is not None:

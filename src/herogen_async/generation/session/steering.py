@@ -12,7 +12,7 @@ from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine, allow_open_files
 from herogen_async.generation.run_folder import RunFolder, read_manifest, write_manifest
 from herogen_async.generation.run_request import OTHER_FILES, RunRequest
-from herogen_async.generation.session.at_work import AtWork
+from herogen_async.generation.session.at_work import AllOf, AtWork
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.settings import Settings, check_settings
 
@@ -111,7 +111,7 @@ class Steering:
         for name, value in changed.items():
             if name == "concurrency":
                 engine.resize(value)
-                cast(Resizable, self._at_work.endpoint).resize(value)
+                cast(Resizable | AllOf, self._at_work.endpoint).resize(value)
             else:
                 engine.set_ceiling(name, value)
             old = getattr(before, name)

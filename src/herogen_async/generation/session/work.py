@@ -10,9 +10,10 @@ from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.forecast.costs import column_prices
 from herogen_async.generation.forecast.preflight import crash_line, room_line
+from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
-from herogen_async.generation.session.billing import budget_for
+from herogen_async.generation.session.billing import budgets_for
 from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.found import Found
 from herogen_async.generation.session.notifier import Notifier
@@ -20,6 +21,7 @@ from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter
 from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
 from herogen_async.generation.session.session_history import fold_history
+from herogen_async.generation.session.targets import LaneTarget, most_in_flight, targets_of
 from herogen_async.specs.plan import IndexSet
 
 
@@ -45,11 +47,16 @@ class RetrySelection:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An opened run, the tasks that a session asks for, and how it reports on them."""
+    """An opened run, the calls that a session asks for, whom, for how much, and how it reports on them.
+
+    `budgets` has the ledger of each of `targets`; None where it has no price.
+    """
 
     found: Found
     wanted: ToAsk
     reporter: Reporter
+    targets: tuple[LaneTarget, ...]
+    budgets: tuple[Budget | None, ...]
 
     @property
     def opened(self) -> Opened:
@@ -79,18 +86,20 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         finish_reasons=journal.finish_reasons,
         started_s=clock.now(),
     )
-    budget = budget_for(opened, journal.usage)
+    targets = targets_of(opened.ready, plan)
+    budgets = budgets_for(opened, targets, journal, clock.wall())
+    budget = next((each for each in budgets if each is not None), None)
     reporter = Reporter(
         opened.ready, counters, clock, earlier_s=_earlier_s(opened.folder), grid=plan.rows, budget=budget
     )
-    return Work(found, wanted, reporter)
+    return Work(found, wanted, reporter, targets, budgets)
 
 
 def tell_worst_case(work: Work, notifier: Notifier) -> None:
     """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first."""
     request = work.opened.ready.request
     if work.wanted.count > SMALL:
-        notifier.notice(crash_line(request.settings, request.most_in_flight))
+        notifier.notice(crash_line(request.settings, most_in_flight(work.targets)))
     where = work.opened.folder.path
     plan, free = work.opened.lineage.plan, shutil.disk_usage(where).free
     if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):

@@ -5,6 +5,7 @@ Written from `Settings` by `python tests/write_derived.py`; a test holds it to t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from herogen_async.generation.settings.table import Durability
@@ -13,25 +14,25 @@ from herogen_async.generation.settings.table import Durability
 class SettingsOptions(TypedDict, total=False):
     """The settings of a run, those of `Settings`; each may be left out, and None leaves it out, too."""
 
-    concurrency: int | Literal["auto"] | None
+    concurrency: int | Literal["auto"] | Mapping[str | None, int | Literal["auto"]] | None
     """Maximum requests in flight; `auto` finds the best number. Default: 16."""
 
-    rpm: float | None
+    rpm: float | Mapping[str | None, float] | None
     """Request limit per minute."""
 
-    tpm: float | None
+    tpm: float | Mapping[str | None, float] | None
     """Token limit per minute."""
 
-    input_tpm: float | None
+    input_tpm: float | Mapping[str | None, float] | None
     """Input-token limit per minute."""
 
-    output_tpm: float | None
+    output_tpm: float | Mapping[str | None, float] | None
     """Output-token limit per minute."""
 
-    rpd: float | None
+    rpd: float | Mapping[str | None, float] | None
     """Request limit per day."""
 
-    tpd: float | None
+    tpd: float | Mapping[str | None, float] | None
     """Token limit per day."""
 
     window_s: float | None
@@ -62,5 +63,5 @@ class SettingsOptions(TypedDict, total=False):
     budget_usd: float | None
     """Cost limit of the run over all its sessions; then it parks."""
 
-    price: str | None
+    price: str | Mapping[str | None, str] | None
     """USD per million input and output tokens, e.g. 0.4,1.6."""

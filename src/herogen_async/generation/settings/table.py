@@ -7,10 +7,12 @@ next command, the Python keywords in `keywords.py` and docs/settings.md; the las
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import shown
 from herogen_async.core.limits import Limits
 from herogen_async.core.options import (
     COUNT,
@@ -20,6 +22,7 @@ from herogen_async.core.options import (
     SPEED,
     USD,
     Kind,
+    changed_options,
     check_options,
     is_count,
     one_of,
@@ -79,14 +82,23 @@ class Settings:
     """
 
     concurrency: int | Literal["auto"] = option(
-        16, CONCURRENCY, "Maximum requests in flight; `auto` finds the best number.", unit="requests", live=True
+        16,
+        CONCURRENCY,
+        "Maximum requests in flight; `auto` finds the best number.",
+        unit="requests",
+        live=True,
+        by_column=True,
     )
-    rpm: float | None = option(None, POSITIVE, "Request limit per minute.", unit="requests/min", live=True)
-    tpm: float | None = option(None, POSITIVE, "Token limit per minute.", unit="tokens/min", live=True)
-    input_tpm: float | None = option(None, POSITIVE, "Input-token limit per minute.", unit="tokens/min")
-    output_tpm: float | None = option(None, POSITIVE, "Output-token limit per minute.", unit="tokens/min")
-    rpd: float | None = option(None, POSITIVE, "Request limit per day.", unit="requests/day")
-    tpd: float | None = option(None, POSITIVE, "Token limit per day.", unit="tokens/day")
+    rpm: float | None = option(
+        None, POSITIVE, "Request limit per minute.", unit="requests/min", live=True, by_column=True
+    )
+    tpm: float | None = option(None, POSITIVE, "Token limit per minute.", unit="tokens/min", live=True, by_column=True)
+    input_tpm: float | None = option(None, POSITIVE, "Input-token limit per minute.", unit="tokens/min", by_column=True)
+    output_tpm: float | None = option(
+        None, POSITIVE, "Output-token limit per minute.", unit="tokens/min", by_column=True
+    )
+    rpd: float | None = option(None, POSITIVE, "Request limit per day.", unit="requests/day", by_column=True)
+    tpd: float | None = option(None, POSITIVE, "Token limit per day.", unit="tokens/day", by_column=True)
     window_s: float | None = option(
         None,
         WINDOW,
@@ -120,8 +132,41 @@ class Settings:
         None, USD, "Cost limit of the run over all its sessions; then it parks.", unit="USD"
     )
     price: str | None = option(
-        None, PRICE, "USD per million input and output tokens, e.g. 0.4,1.6.", unit="USD per million tokens"
+        None,
+        PRICE,
+        "USD per million input and output tokens, e.g. 0.4,1.6.",
+        unit="USD per million tokens",
+        by_column=True,
     )
+    # The settings that a column has of its own, by its name.
+    by_column: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of_columns(self, names: Iterable[str]) -> Settings:
+        """The settings of the calls for columns that are asked of one model at one server.
+
+        Raises InputError where two of them have different ones.
+        """
+        own: dict[str, Any] = {}
+        said: dict[str, str] = {}
+        for column in names:
+            for name, value in self.by_column.get(column, {}).items():
+                if own.setdefault(name, value) != value:
+                    flag = RUN_SETTINGS[name].flag
+                    raise InputError(
+                        f"{said[name]} and {column} have the same model and server, and two values of {flag}",
+                        fix=f"give {flag} for one of the two",
+                    )
+                said[name] = column
+        return replace(self, by_column={}, **own)
+
+    def given(self) -> dict[str, Any]:
+        """By name what is not the default, as `changed_settings` takes it."""
+        found = changed_options(RUN_SETTINGS, self)
+        for column, own in self.by_column.items():
+            for name, value in own.items():
+                held = found.get(name, getattr(self, name))
+                found[name] = {**(held if isinstance(held, dict) else {None: held}), column: value}
+        return found
 
     def limits(self) -> Limits:
         """The limits that the user sets."""
@@ -133,10 +178,32 @@ MEANINGS = {name: each.meaning for name, each in RUN_SETTINGS.items()}  # for he
 
 
 def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """`settings` with those of `changes` that are not None."""
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    """`settings` with those of `changes` that are not None; a mapping has values by column, None for all others."""
+    plain: dict[str, Any] = {}
+    own = {column: dict(values) for column, values in settings.by_column.items()}
+    for name, value in changes.items():
+        if not isinstance(value, Mapping):
+            plain[name] = value
+            continue
+        _require_by_column(name, value)
+        for column, each in value.items():
+            if column is None:
+                plain[name] = each
+            else:
+                own.setdefault(column, {})[name] = each
+    return replace(settings, by_column=own, **{name: value for name, value in plain.items() if value is not None})
 
 
 def check_settings(settings: Settings) -> None:
     """InputError for a setting that can't work."""
     check_options(RUN_SETTINGS, settings)
+    for own in settings.by_column.values():
+        for name, value in own.items():
+            RUN_SETTINGS[name].check(value)
+
+
+def _require_by_column(name: str, value: Mapping[Any, Any]) -> None:
+    if name not in RUN_SETTINGS or not RUN_SETTINGS[name].by_column:
+        raise InputError(f"{name} can't be {shown(dict(value))}", fix="give one value: it holds for all columns")
+    if bad := next((each for each in value if not (each is None or isinstance(each, str))), None):
+        raise InputError(f"{name} can't be {shown(dict(value))}", fix=f"name a column instead of {shown(bad)}")

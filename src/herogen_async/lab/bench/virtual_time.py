@@ -25,6 +25,7 @@ from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_request import MOST_IN_FLIGHT, Ready, RunRequest
 from herogen_async.generation.session.build_gate import gate_for
+from herogen_async.generation.session.targets import LaneTarget
 from herogen_async.lab.bench.bench_rows import varied
 from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, forecast_from
 from herogen_async.lab.bench.records import Cell, Setting
@@ -119,9 +120,10 @@ class _Rehearsal:
         clock, counters, order = VirtualClock(), self._counters, self._order()
         settings, most_tokens = self._cell.setting, _most_tokens(self._spec)
         plan = Plan(self._spec, endpoint=order.endpoint, model=_MODEL)
+        target = LaneTarget(plan.columns, Ready(order, _MODEL))
         lane: Lane[Call] = Lane(
             VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens or None),
-            gate=gate_for(Ready(order, _MODEL), clock, None, fuse_for=partial(VirtualFuse, clock)),
+            gate=gate_for(target, clock, None, fuse_for=partial(VirtualFuse, clock)),
             clock=clock,
             counters=counters,
             concurrency=order.most_in_flight,

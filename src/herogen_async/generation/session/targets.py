@@ -1,0 +1,131 @@
+"""Whom a run asks: each model at each server is a target, and has its own limits, concurrency and price.
+
+The first one is what the run was started with; the others are those of columns that name a model, a server or a key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, is_loopback, key_in
+from herogen_async.generation.forecast.costs import most_answer_tokens
+from herogen_async.generation.prices import BY_HAND, Price, price_of
+from herogen_async.generation.run_request import Ready, RunRequest
+from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTarget:
+    """A model at a server, with the columns that are asked of it; `ready` is the run as if it asked nobody else."""
+
+    columns: tuple[AskedColumn, ...]
+    ready: Ready
+
+    @property
+    def name(self) -> str:
+        """The columns, by which people know it."""
+        return ", ".join(column.name for column in self.columns)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine, and so costs nothing that has a price."""
+        server = self.ready.request.server
+        return server is None or is_loopback(server.base_url)
+
+    def most_answer_tokens(self) -> int | None:
+        """The most tokens that one of its answers may have; None without a limit."""
+        each = [most_answer_tokens(column.sampling) for column in self.columns]
+        return None if None in each else max(most for most in each if most is not None)
+
+    def price(self, plan: Plan, at: datetime) -> Price | None:
+        """What its model costs at `at`; None where that is not known."""
+        request = self.ready.request
+        tiers = [tier for each in self.columns if (tier := each.sampling.as_sent().get("service_tier"))]
+        return price_of(
+            self.ready.model,
+            None if request.server is None else request.server.base_url,
+            at=at,
+            by_hand=request.settings.price,
+            tier=tiers[0] if tiers else None,
+            longest_prompt=plan.longest_prompt(),
+        )
+
+
+def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None = None) -> tuple[LaneTarget, ...]:
+    """The targets of a run, each with the columns that it is asked for, in their order.
+
+    Raises InputError for a column that nobody can be asked for, for a setting of a column that there is not, and where
+    columns of one target have different settings.
+    """
+    _check_names(ready.request, plan)
+    known = os.environ if environment is None else environment
+    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
+    for column in plan.columns:
+        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
+    return tuple(_target(ready, columns, known) for columns in found.values())
+
+
+def most_in_flight(targets: tuple[LaneTarget, ...]) -> int:
+    """How many calls may ever be in flight at all of them together."""
+    return sum(target.ready.request.most_in_flight for target in targets)
+
+
+def check_prices(targets: tuple[LaneTarget, ...], plan: Plan, at: datetime) -> None:
+    """InputError where there is a budget, and a target of which nobody knows the price or the most it may answer."""
+    for target in targets:
+        if target.ready.request.settings.budget_usd is None or len(targets) == 1:
+            continue  # of one target the run itself knows
+        if target.most_answer_tokens() is None:
+            raise InputError(
+                f"a budget needs max_tokens for {target.name}: without it an answer may cost any amount",
+                fix="set `max_tokens` under `sampling` of the spec or of the column",
+            )
+        if target.price(plan, at) is None and not target.is_local:
+            raise InputError(
+                f"a budget needs a price, and the price of {target.ready.model!r} ({target.name}) is unknown",
+                fix=f"{BY_HAND}, for a column: --price {target.columns[0].name}=IN,OUT",
+            )
+
+
+def _check_names(request: RunRequest, plan: Plan) -> None:
+    names = [column.name for column in plan.columns]
+    for name, own in request.settings.by_column.items():
+        if name not in names:
+            setting = next(iter(own))
+            raise InputError(f"{setting} is set for {name!r}, which is no column", fix=nearest(name, names))
+
+
+def _target(ready: Ready, columns: list[AskedColumn], environment: Mapping[str, str]) -> LaneTarget:
+    first, request = columns[0], ready.request
+    settings = request.settings.of_columns(column.name for column in columns)
+    is_own = first.base_url is not None or first.key_env is not None or first.model != ready.model
+    server = _server(first, request, environment) if is_own else request.server
+    own = replace(request, settings=settings, server=server, model=first.model if is_own else request.model)
+    return LaneTarget(tuple(columns), Ready(own, first.model, None if is_own else ready.weights))
+
+
+def _server(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Server:
+    if is_embedded(column.model):
+        raise InputError(
+            f"column {column.name!r} wants the embedded model, and the run a server",
+            fix="use --model embedded, and write `base_url:` and `model:` below the other columns",
+        )
+    key = None if column.key_env is None else key_in(column.key_env, f"column {column.name!r}", environment)
+    url = column.base_url or (None if request.server is None else request.server.base_url)
+    if url is None:
+        raise InputError(
+            f"no server given for the model {column.model!r} of column {column.name!r}",
+            fix=f"write `base_url:` below {column.name}, or give --base-url",
+        )
+    if key is None and column.base_url is None and request.server is not None:
+        return request.server
+    server = choose_server(url, column.model, environment, api_key=key)
+    if server is None:
+        raise RuntimeError("a base URL is always a server")
+    return server
