@@ -123,7 +123,7 @@ class Spec(BaseModel):
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
         given = dict(data)
         problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
-        if not data.get("columns") and "prompt" not in data:
+        if "columns" not in data and "prompt" not in data:
             problems.append(_missing_prompt())
         if isinstance(attributes := data.get("attributes"), Mapping):
             given["attributes"] = _as_texts(attributes)

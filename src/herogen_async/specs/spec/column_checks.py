@@ -11,7 +11,7 @@ from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.problem import KeyPath, Problem
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.template import Template, alternatives
 
 MAX_COLUMNS = 64
 MAX_CALLS = 4096  # of one row, samples and all
@@ -49,6 +49,7 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     for name, each in uses.items():
         if name != FIRST:
             yield from _unknown_names(name, each, [*known, *uses])
+            yield from _alternative_problems(name, columns[name], known)
     yield from _cycle_problems(uses, line)
     yield from _sample_problems(uses)
 
@@ -121,6 +122,26 @@ def _unknown_names(column: str, uses: Uses, known: list[str]) -> Iterator[Proble
                 yield Problem(path, f"{what} looks like {twin!r}, and is written differently", "copy the name")
             else:
                 yield Problem(path, f"unknown {what}", nearest(name, others))
+
+
+def _alternative_problems(name: str, column: Mapping[str, Any], attributes: list[str]) -> Iterator[Problem]:
+    """An attribute has no samples, and always a value: what stands behind it in a placeholder is never taken."""
+    for key in ("prompt", "system"):
+        template = _template(column.get(key))
+        for placeholder in () if template is None else template.names:
+            parts = alternatives(placeholder)
+            shown_as, own = f"placeholder '{{{placeholder}}}'", [each for each in parts if each.name in attributes]
+            if joined := next((each.name for each in own if each.is_all), None):
+                yield Problem(
+                    ("columns", name, key),
+                    f"{shown_as}: {joined!r} is an attribute, without samples",
+                    f"write {{{joined}}}",
+                )
+            elif own and len(parts) > 1 and (parts[-1] != own[0] or len(own) > 1):
+                fix = f"write {own[0].name} last, or alone"
+                yield Problem(
+                    ("columns", name, key), f"{shown_as}: the attribute {own[0].name!r} is never missing", fix
+                )
 
 
 def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Problem]:
