@@ -38,7 +38,10 @@ DERIVED = {
 # The one edit: a row below the last one, and the word that lets `ctl` set a limit.
 LAST_ROW = "    def limits(self) -> Limits:"
 NEW_ROW = '    patience_s: float | None = option(None, SECONDS, "Time until boredom.", unit="s")\n\n'
-FIXED, LIVE = '"Input-token limit per minute.", unit="tokens/min")', '"Input-token limit per minute.", live=True)'
+FIXED, LIVE = (
+    '"Input-token limit per minute.", unit="tokens/min", by_column=True)',
+    '"Input-token limit per minute.", live=True)',
+)
 
 WHAT_FOLLOWS = """
 import dataclasses, json, sys

@@ -27,9 +27,10 @@ from types import MappingProxyType
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.engine.counters import Counters, Straggler
+from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
+from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.engine.requests import requests_of
 from herogen_async.generation.engine.ticker import ticks
@@ -44,7 +45,6 @@ OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight
 DISK_PATIENCE_S = 30.0
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
-VALUE_SHOWN = 40  # characters of a cell's value
 _TIME_IS_UP = Park(
     ParkReason.SESSION_TIME,
     "the session's time is up",
@@ -89,11 +89,8 @@ class Engine:
         self.counters = counters
         self.stopped: Stopped | None = None
         self._plan = plan
-        self._lane = lane
-        self._lanes = tuple(dict.fromkeys((lane, *others.values())))
-        self._lane_of = [others.get(call.column.name, lane) for call in plan.shape.calls]
+        self._lanes = Lanes(plan, lane, others)
         self._room = asyncio.Event()  # of several lanes: another row may be begun
-        self._is_produced = False
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
         self._clock = clock
@@ -142,8 +139,7 @@ class Engine:
         """Drop what is in flight."""
         self.interrupt("cancelled")
         # The reason first: what is cancelled ends at once, and whoever looks at `stopped` then must find why.
-        for lane in self._lanes:
-            lane.cancel()
+        self._lanes.cancel()
 
     def park(self, park: Park) -> None:
         """Send nothing more, because nothing would be answered; what is in flight is finished and journaled."""
@@ -158,8 +154,7 @@ class Engine:
         """The first reason stays: what comes after it is what it led to."""
         if self.stopped is None:
             self.stopped = stopped
-        for lane in self._lanes:
-            lane.close()
+        self._lanes.close()
         self._room.set()
 
     @property
@@ -195,7 +190,7 @@ class Engine:
                 group.create_task(self._produce(indices), name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed = self._lane.feed
+        feed = self._lanes.first.feed
         calls = map(self._plan.call, indices) if self._rows is None else self._first_calls(self._rows, indices)
         for count, call in enumerate(calls, start=1):
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
@@ -208,39 +203,29 @@ class Engine:
 
     async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
         """Begin rows for several lanes, of which none waits for another: what is open bounds them all."""
-        most = OPEN_PER_CALL * sum(lane.concurrency for lane in self._lanes)
-        for lane in self._lanes:
-            lane.feed.on_quiet = self._end_if_quiet
+        lanes = self._lanes
+        most = OPEN_PER_CALL * lanes.concurrency
+        for lane in lanes:
+            lane.feed.on_quiet = lanes.end_if_quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
                 self._hand_on(rows, call, is_next=False)
-            while len(rows) >= most and not self._is_over:
+            while len(rows) >= most and lanes.can_begin:
                 self._room.clear()
                 await self._room.wait()
-            if self._is_over:
+            if not lanes.can_begin:
                 break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
-        self._is_produced = True
-        self._end_if_quiet()
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether no row can be begun any more: its first calls would be asked by nobody."""
-        return all(self._lane_of[place].feed.is_closed for place in self._plan.shape.roots)
+        lanes.is_all_begun = True
+        lanes.end_if_quiet()
 
     def _hand_on(self, rows: OpenRows, call: Call, *, is_next: bool) -> None:
-        lane = self._lane_of[call.index % self._plan.calls_a_row]
+        lane = self._lanes.of(call)
         if lane.feed.is_closed:
             rows.left(call)  # by a park: it stays pending
         else:
             lane.feed.add(self._pending(call), is_next=is_next)
-
-    def _end_if_quiet(self) -> None:
-        """No lane ends while another one may still make calls ready for it."""
-        if self._is_produced and all(lane.feed.is_closed or lane.feed.is_quiet for lane in self._lanes):
-            for lane in self._lanes:
-                lane.feed.end()
 
     @staticmethod
     def _first_calls(rows: OpenRows, indices: Iterable[int]) -> Iterator[Call]:
@@ -302,26 +287,22 @@ class Engine:
             self.stopped = self.stopped or self._parked
             self.park(park)
             return
-        closed = {lane for lane in self._lanes if lane.feed.is_closed}
-        names = [column.name for column in self._plan.columns if self._lane_of[column.first_call] in closed]
+        places, flying, names = self._lanes.closed()
         self._parked = self._parked or self._stopped_by(park)
         self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns go on as far as they can.")
         if self._rows is not None:
-            flying = {pending.call.index for lane in closed for pending in lane.flying()}
-            places = frozenset(place for place, lane in enumerate(self._lane_of) if lane in closed)
             self._rows.leave(places, flying)
         self._room.set()
-        self._end_if_quiet()
+        self._lanes.end_if_quiet()
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
     def _hold(self) -> None:
         """Nothing is sent while paused, while the disk refuses, or while more answers than a batch wait for it."""
-        for lane in self._lanes:
-            if self._paused:
-                lane.gate.hold(True, "paused")
-            else:
-                lane.gate.hold(self._disk_patience is not None or self._journal.full)
+        if self._paused:
+            self._lanes.hold(True, "paused")
+        else:
+            self._lanes.hold(self._disk_patience is not None or self._journal.full)
 
     def _written(self, written: Written) -> None:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
@@ -331,8 +312,8 @@ class Engine:
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed
-        if self._lane.gate.budget is not None:
-            self._lane.gate.budget.written(answers)
+        if (budget := self._lanes.first.gate.budget) is not None:
+            budget.written(answers)
         self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:
@@ -361,54 +342,26 @@ class Engine:
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
-                for lane in self._lanes:
-                    lane.tick(tick)
+                self._lanes.tick(tick)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
                     self.park(_TIME_IS_UP)
                 self._observer.state(self.counters)
 
     def _take_stock(self) -> None:
-        for lane in self._lanes:
-            lane.take_stock()
-        if len(self._lanes) > 1:
-            self.counters.gather([lane.counters for lane in self._lanes])
-        if not any(lane.feed.has_new for lane in self._lanes):
-            now = self._clock.now()
-            oldest = [each for lane in self._lanes for each in lane.oldest(STRAGGLERS)]
-            oldest.sort(key=lambda each: each[0].first_s or now)
-            calls_a_row = self._plan.calls_a_row
-            told = [_straggler(*each, now, calls_a_row) for each in oldest[:STRAGGLERS]]
-            self.counters.stragglers = tuple(told)
+        self._lanes.take_stock(self.counters)
+        if not self._lanes.has_new:
+            self.counters.stragglers = self._lanes.stragglers(STRAGGLERS, self._clock.now())
 
     def _binding(self, is_busy: bool) -> str:
         if self.stopped is not None:
             return "tail"
         if self._paused:
             return "paused"
-        waiting = [lane.binding(is_busy) for lane in self._lanes]
-        for lane, what in zip(self._lanes, waiting, strict=True):
-            lane.counters.binds_now = what
-        # Of several the one that most is waited for: what is not there yet waits behind it.
-        fullest = max(range(len(waiting)), key=lambda number: (waiting[number] is not None, self._lanes[number].held))
-        return waiting[fullest] or ("cpu" if self._more_to_come else "tail")
+        return self._lanes.binding(is_busy) or ("cpu" if self._more_to_come else "tail")
 
     @property
     def _more_to_come(self) -> bool:
         # Of several calls of a row most wait for another one's answer: those can't be sent, however fast we are.
         if self._rows is not None:
-            return self._lane.feed.has_new
+            return self._lanes.has_new
         return self.counters.pending > self.counters.in_flight
-
-
-def _straggler(pending: PendingCall[Call], retry_in_s: float | None, now: float, calls_a_row: int) -> Straggler:
-    call = pending.call
-    sample = "" if call.sample is None else f".{call.sample}"
-    return Straggler(
-        index=call.index // calls_a_row,
-        cell={name: value[:VALUE_SHOWN] for name, value in call.cell.items()},
-        out_s=round(now - (now if pending.first_s is None else pending.first_s), 1),
-        attempt=pending.attempt,
-        retry_in_s=None if retry_in_s is None else round(retry_in_s, 1),
-        after=pending.history[-1]["kind"] if pending.history else None,
-        column=None if calls_a_row == 1 else f"{call.column}{sample}",
-    )

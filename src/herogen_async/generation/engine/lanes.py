@@ -1,0 +1,127 @@
+"""The lanes of a run: one, or one for each model and server that its columns name.
+
+Kept here:
+1. No lane ends while another one may still make calls ready for it: they end together, once all are quiet and no row is
+   to be begun any more.
+2. A lane that is closed by a park stops its own columns alone, and what builds on them; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from herogen_async.generation.engine.counters import Counters, Straggler
+from herogen_async.generation.engine.feed import PendingCall
+from herogen_async.generation.engine.lane import Lane
+from herogen_async.generation.engine.ticker import Tick
+from herogen_async.specs.plan import Call, Plan
+
+VALUE_SHOWN = 40  # characters of a cell's value
+
+
+class Lanes:
+    """`first` asks for all columns but those of `others`. Iterated over, each lane once."""
+
+    def __init__(self, plan: Plan, first: Lane[Call], others: Mapping[str, Lane[Call]]) -> None:
+        self.first = first
+        self.is_all_begun = False  # no row will be begun any more
+        self._plan = plan
+        self._all = tuple(dict.fromkeys((first, *others.values())))
+        self._by_place = [others.get(call.column.name, first) for call in plan.shape.calls]
+
+    def __iter__(self) -> Iterator[Lane[Call]]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def of(self, call: Call) -> Lane[Call]:
+        """The lane that asks for `call`."""
+        return self._by_place[call.index % self._plan.calls_a_row]
+
+    def close(self) -> None:
+        """Send nothing more; what is in flight is finished."""
+        for lane in self._all:
+            lane.close()
+
+    def cancel(self) -> None:
+        """Send nothing more, and drop what is in flight."""
+        for lane in self._all:
+            lane.cancel()
+
+    def hold(self, is_held: bool, why: str | None = None) -> None:
+        """Let nothing through while `is_held`, because of `why`."""
+        for lane in self._all:
+            if why is None:
+                lane.gate.hold(is_held)
+            else:
+                lane.gate.hold(is_held, why)
+
+    def end_if_quiet(self) -> None:
+        """End them all where nothing is queued, waits or is out in any, and nothing more will come."""
+        if self.is_all_begun and all(lane.feed.is_closed or lane.feed.is_quiet for lane in self._all):
+            for lane in self._all:
+                lane.feed.end()
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are calls that were never handed out, or will be."""
+        return any(lane.feed.has_new for lane in self._all)
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether a new row's first calls would be asked by anybody."""
+        return any(not self._by_place[place].feed.is_closed for place in self._plan.shape.roots)
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls may be in flight in all of them together."""
+        return sum(lane.concurrency for lane in self._all)
+
+    def closed(self) -> tuple[frozenset[int], set[int], list[str]]:
+        """Of the lanes that are closed: the places of their calls in a row, the indices in flight, their columns."""
+        lanes = {lane for lane in self._all if lane.feed.is_closed}
+        places = frozenset(place for place, lane in enumerate(self._by_place) if lane in lanes)
+        flying = {pending.call.index for lane in lanes for pending in lane.flying()}
+        return places, flying, [each.name for each in self._plan.columns if each.first_call in places]
+
+    # -- what goes by the clock --------------------------------------------------------------------------------
+
+    def tick(self, tick: Tick) -> None:
+        """What each lane does by the clock."""
+        for lane in self._all:
+            lane.tick(tick)
+
+    def take_stock(self, counters: Counters) -> None:
+        """Count anew what is permitted, taken and out, into `counters` where it is several lanes'."""
+        for lane in self._all:
+            lane.take_stock()
+        if len(self._all) > 1:
+            counters.gather([lane.counters for lane in self._all])
+
+    def stragglers(self, count: int, now: float) -> tuple[Straggler, ...]:
+        """The `count` calls that are out the longest."""
+        oldest = [each for lane in self._all for each in lane.oldest(count)]
+        oldest.sort(key=lambda each: each[0].first_s or now)
+        return tuple(_straggler(*each, now, self._plan.calls_a_row) for each in oldest[:count])
+
+    def binding(self, is_busy: bool) -> str | None:
+        """What is waited for; of several lanes by the one with the most to do: others wait behind it."""
+        waiting = [lane.binding(is_busy) for lane in self._all]
+        for lane, what in zip(self._all, waiting, strict=True):
+            lane.counters.binds_now = what
+        return max(zip(self._all, waiting, strict=True), key=lambda each: (each[1] is not None, each[0].held))[1]
+
+
+def _straggler(pending: PendingCall[Call], retry_in_s: float | None, now: float, calls_a_row: int) -> Straggler:
+    call = pending.call
+    sample = "" if call.sample is None else f".{call.sample}"
+    return Straggler(
+        index=call.index // calls_a_row,
+        cell={name: value[:VALUE_SHOWN] for name, value in call.cell.items()},
+        out_s=round(now - (now if pending.first_s is None else pending.first_s), 1),
+        attempt=pending.attempt,
+        retry_in_s=None if retry_in_s is None else round(retry_in_s, 1),
+        after=pending.history[-1]["kind"] if pending.history else None,
+        column=None if calls_a_row == 1 else f"{call.column}{sample}",
+    )
