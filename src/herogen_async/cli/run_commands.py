@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from herogen_async.generation.session import RunObserver
 
 
+_LOG_WIDTH = 120  # a log has more room than a terminal
 FIRST_ANSWERS = 2  # of a small run that are printed
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=OUTPUT)]
@@ -180,7 +181,7 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
         print_json(report.as_dict())
         return
     out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}"))
-    for line in summary_lines(report):
+    for line in (*summary_lines(report), *_column_lines(report)):
         out(line)
     say(f"Next: {report.next}")
 
@@ -248,13 +249,24 @@ def _drive(start: Callable[[RunObserver], RunReport], json: bool, quiet: bool) -
     if not quiet and is_small(report) and report.done:
         for line in _first_answers(report):
             tell(line)
-    for line in summary_lines(report):
+    for line in (*summary_lines(report), *_column_lines(report)):
         tell(line)
     say(f"Next: {report.next}")
     if json:
         print_json(report.as_dict())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+def _column_lines(report: RunReport) -> list[str]:
+    """A table of the run's columns, for the terminal that there is."""
+    import shutil
+
+    from herogen_async.view.terminal import column_lines
+
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((80, 24)).columns if is_terminal else _LOG_WIDTH
+    return [f"  {line}" for line in column_lines(report, width - 2)]
 
 
 def _first_answers(report: RunReport) -> Iterator[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from herogen_async.core.units import count, counted
 from herogen_async.generation.engine import ColumnCounts
+from herogen_async.generation.limits import in_usd
 from herogen_async.generation.prices import cost
 
 _COUNTS = ("total", "done", "skipped", "failed", "not_asked", "pending")
@@ -28,6 +30,23 @@ def columns_figure(columns: Mapping[str, ColumnCounts]) -> dict[str, dict[str, A
         }
         for name, column in columns.items()
     }
+
+
+def tokens_of(usage: Mapping[str, int]) -> int:
+    """Tokens of prompts and answers together, as the servers count them."""
+    return usage.get("total_tokens") or usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+
+
+def column_text(column: Mapping[str, Any]) -> str:
+    """`290 of 294 done, 4 failed, 12,345 tokens`: one of `columns_figure` as a person reads it."""
+    counts = (("failed", "failed"), ("not_asked", "not asked"), ("skipped", "skipped"))
+    parts = [f"{count(column['done'])} of {count(column['total'])} done"]
+    parts += [f"{count(column[name])} {word}" for name, word in counts if column[name]]
+    if tokens := tokens_of(column["usage"]):
+        parts.append(counted(tokens, "token"))
+    if column["cost"] is not None:
+        parts.append(in_usd(column["cost"]))
+    return ", ".join(parts)
 
 
 def _counts(column: ColumnCounts) -> dict[str, int]:

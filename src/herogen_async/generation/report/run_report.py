@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from herogen_async.core.markup import html_table
 from herogen_async.core.units import count, duration, rate
 from herogen_async.generation.limits import in_usd
+from herogen_async.generation.report.columns import column_text
 from herogen_async.generation.report.figure import Remembered, SessionMoment, figures
 from herogen_async.generation.report.parts import (
     RunAnswers,
@@ -70,6 +71,11 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
         "speed",
         f"{rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s" if report.rows_per_s else "",
     )
+    if report.calls:
+        to_send = report.calls["total"] - report.calls["skipped"] - report.calls["not_asked"]
+        yield "requests", f"{count(report.calls['done'])} of {count(to_send)}"
+    for name, column in report.columns.items():
+        yield f"column {name}", column_text(column)
     tokens = {name: report.usage.get(f"{name}_tokens") for name in ("prompt", "completion")}
     yield "tokens", ", ".join(f"{name} {count(many)}" for name, many in tokens.items() if many is not None)
     yield "cost", "" if report.cost is None else in_usd(report.cost)

@@ -11,16 +11,18 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from herogen_async.core.markup import html_text
+from herogen_async.core.markup import html_table, html_text
 from herogen_async.core.units import count, counted
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.report import RunReport
+from herogen_async.view.terminal.column_lines import column_cells
 from herogen_async.view.terminal.plain import live_line, summary_lines
 
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
 
 _NOTICES = 5  # the last ones: a run of days has many
+_COLUMNS = 12
 _ANSWER = 160  # characters of the answer that came last
 _QUIET = 'style="opacity:.7;overflow-wrap:anywhere"'
 
@@ -37,11 +39,16 @@ class CellDisplay(Observer[CallEnded, RunReport]):
 
     def state(self, report: RunReport, /) -> None:
         """The bar, the figures and the latest answer; at the end what the run came to."""
-        finished = report.done + report.failed
-        percent = 100 * finished / report.total if report.total else 100.0
+        finished, total = report.done + report.failed, report.total
+        if calls := report.calls:  # rows end late where each has several calls
+            finished, total = calls["total"] - calls["pending"], calls["total"]
+        percent = 100 * finished / total if total else 100.0
         told = f"{count(report.done)} of {counted(report.total, 'row')}, {percent:.0f} %"
         lines = [live_line(report)] if report.state == "running" else summary_lines(report)
-        self._head = _bar(report.run, told, finished, report.total) + "".join(map(_quiet, lines))
+        self._head = _bar(report.run, told, finished, total) + "".join(map(_quiet, lines))
+        if report.columns:
+            headings, rows = column_cells(report, _COLUMNS)
+            self._head += html_table(headings, rows, numbers=range(1, len(headings)))
         if report.state == "running" and report.latest is not None:
             self._head += _quiet(_latest(*report.latest))
         self._line = f"{report.run}: {lines[0]}"

@@ -18,7 +18,7 @@ def straggler_lines(report: RunReport) -> list[str]:
     if not report.stragglers:
         return []
     out = max(report.out, len(report.stragglers))  # of a run that another process works on only the oldest are known
-    head = f"{counted(out, 'row')} still out"
+    head = f"{counted(out, 'request' if report.columns else 'row')} still out"
     more = out > len(report.stragglers)
     return [head + (", oldest first:" if more else ":"), *map(_straggler, report.stragglers)]
 
@@ -59,4 +59,5 @@ def _straggler(row: Straggler) -> str:
     else:
         waits = f"attempt {row.attempt} starts in {duration(row.retry_in_s)}{after}"
     # The cell last: on a narrow terminal it is what is cut.
-    return f"row {row.index}: out for {duration(row.out_s)}, {waits} ({cell_text(row.cell)})"
+    column = "" if row.column is None else f", {sanitize(row.column)}"
+    return f"row {row.index}{column}: out for {duration(row.out_s)}, {waits} ({cell_text(row.cell)})"

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from herogen_async.core.units import about, count, counted, duration, moment, rate
 from herogen_async.generation.report import RunReport
+from herogen_async.view.terminal.column_lines import column_lines, not_asked_text, requests_text
 from herogen_async.view.terminal.failure_lines import cell_text, straggler_lines
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.plain import (
@@ -30,7 +31,7 @@ from herogen_async.view.terminal.plain import (
     latency_text,
     limited_by,
     limits_text,
-    pace_text,
+    pace_texts,
 )
 from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.sanitize import one_line, sanitize
@@ -42,6 +43,8 @@ _BORDER = 4  # columns of the panel that are not its content's
 _GAP = "   "  # between two phrases
 _BESIDE = 60  # columns from which on the count stands beside the bar
 _SAMPLE_LINES = 2
+_MOST_COLUMNS = 6
+_MOST_LINES = 20  # of a panel with columns: with its borders they fit into 24
 _GOING, _WAITING, _PARKED, _DONE = "cyan", "yellow", "red", "green"
 _COLOURS = {"parked": _PARKED, "stopped": _PARKED, "interrupted": _WAITING, "failed_rows": _WAITING, "done": _DONE}
 
@@ -57,24 +60,23 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     """The panel of one moment, `width` columns wide."""
     inner = width - _BORDER
     running = report.state == "running"
-    rows: list[RenderableType] = [*_progress(report, inner), *_flowing(_figures(report), inner)]
+    above: list[RenderableType] = [*_progress(report, inner), *_flowing(_figures(report), inner)]
     if running and report.silent_s is not None and report.in_flight:
         waits = _flowing([_phrase(first_answer_text(report))], inner - 2)
-        rows.append(Spinner("dots", Text("\n").join(waits), style=_GOING))
-    if running:
-        rows += _flowing(_pacing(report), inner)
-    if report.errors:
-        again = (f"Asked again: {count(report.retries)}.",) if report.retries else ()
-        rows += _flowing((_phrase(each, _WAITING) for each in (*again, f"Errors: {errors_text(report)}.")), inner)
+        above.append(Spinner("dots", Text("\n").join(waits), style=_GOING))
+    pacing = _flowing(_pacing(report), inner) if running else []
+    trouble = _flowing(_trouble(report), inner)
     if report.wake_at is not None and running:
         why = f"waiting until {moment(report.wake_at, report.wake_in_s)}: {report.reason or ''}"
-        rows += _flowing([_phrase(why, _WAITING)], inner)
-    if running:
-        rows += [_phrase(line, _WAITING) for line in straggler_lines(report)]
-        rows += _sample(report, inner)
+        trouble += _flowing([_phrase(why, _WAITING)], inner)
+    trouble += [_phrase(line, _WAITING) for line in straggler_lines(report)] if running else []
+    sample = _sample(report, inner) if running else []
+    rows = [*pacing, *trouble, *sample]
+    if report.columns and running:
+        rows = _with_columns(report, inner, _MOST_LINES - len(above), pacing=pacing, trouble=trouble, sample=sample)
     where = report.base_url or "on this machine"
     return Panel(
-        Group(*rows),
+        Group(*above, *rows),
         title=Text(one_line(report.run)),
         subtitle=Text(one_line(f"{report.model} · {report.endpoint} · {where}"), overflow="ellipsis"),
         width=width,
@@ -85,13 +87,13 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
 
 
 def _progress(report: RunReport, inner: int) -> list[RenderableType]:
-    finished = report.done + report.failed
-    percent = 100 * finished / report.total if report.total else 100.0
+    finished, total = report.done + report.failed, report.total
+    if calls := report.calls:  # rows end late where each has several calls
+        finished, total = calls["total"] - calls["pending"], calls["total"]
+    percent = 100 * finished / total if total else 100.0
     told = Text(f"{count(report.done)} of {counted(report.total, 'row')}, {percent:.0f} %")
     colour = _COLOURS.get(report.state) or (_WAITING if report.binding in WAITS or report.wake_at else _GOING)
-    bar = ProgressBar(
-        total=max(report.total, 1), completed=finished, complete_style=colour, finished_style=colour or _DONE
-    )
+    bar = ProgressBar(total=max(total, 1), completed=finished, complete_style=colour, finished_style=colour or _DONE)
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     if inner < _BESIDE:
@@ -106,9 +108,11 @@ def _figures(report: RunReport) -> Iterable[Text]:
     """How fast, how many at once, how long."""
     running = report.state == "running"
     is_silent = running and report.silent_s is not None
+    if report.calls:
+        yield _phrase(requests_text(report))
     if not is_silent and (running or report.rows_per_s):  # a session that ends without a row had no speed
         # At the end it is the whole session's, of which a part was spent from what had been saved up.
-        yield _phrase(pace_text(report) if running else f"{rate(report.rows_per_s)} rows/s")
+        yield from map(_phrase, pace_texts(report) if running else [f"{rate(report.rows_per_s)} rows/s"])
         yield _phrase(f"{rate(report.tokens_per_s)} tokens/s")
     if running:
         room = "" if report.concurrency is None else f" of {count(report.concurrency)}"
@@ -124,6 +128,26 @@ def _eta(report: RunReport) -> str:
     if report.eta_s is not None:
         return f"ETA {about(report.eta_s)}"
     return "paused" if report.binding == "paused" else "ETA not yet known"
+
+
+def _trouble(report: RunReport) -> Iterable[Text]:
+    if report.errors:
+        again = (f"Asked again: {count(report.retries)}.",) if report.retries else ()
+        yield from (_phrase(each, _WAITING) for each in (*again, f"Errors: {errors_text(report)}."))
+    if (told := not_asked_text(report)) is not None:
+        yield _phrase(told, _WAITING)
+
+
+def _with_columns(
+    report: RunReport, inner: int, room: int, *, pacing: list[Text], trouble: list[Text], sample: list[Text]
+) -> list[Text]:
+    """`room` lines, of which a table of the columns takes some: what tells least gives way to it."""
+    room -= len(trouble)
+    lines = column_lines(report, inner, min(room, _MOST_COLUMNS + 2))
+    table = [_phrase(line, "" if place else "dim") for place, line in enumerate(lines)]
+    pacing = pacing[: max(room - len(table), 0)]
+    room -= len(table) + len(pacing)
+    return [*table, *pacing, *trouble, *(sample if len(sample) <= room else ())]
 
 
 def _pacing(report: RunReport) -> Iterable[Text]:
@@ -150,8 +174,9 @@ def _sample(report: RunReport, inner: int) -> list[Text]:
     if report.latest is None:
         return []
     cell, text = report.latest
+    column = "" if report.latest_column is None else f", {one_line(report.latest_column)}"
     said = sanitize(" ".join(text[: _SAMPLE_LINES * inner].split()))
-    lines = Text(f"{cell_text(cell)}: ", style="dim").append(said, style="italic").wrap(_PLAIN, inner)
+    lines = Text(f"{cell_text(cell)}{column}: ", style="dim").append(said, style="italic").wrap(_PLAIN, inner)
     if len(lines) > _SAMPLE_LINES:
         lines[_SAMPLE_LINES - 1] = lines[_SAMPLE_LINES - 1][: inner - 1].append("…")
     return [Text(), *lines[:_SAMPLE_LINES]]

@@ -10,6 +10,7 @@ from herogen_async.core.units import about, count, counted, duration, moment, ra
 from herogen_async.generation.journal.record import NO_REASON
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import SMALL, RunReport
+from herogen_async.view.terminal.column_lines import columns_line, requests_lines, requests_text
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.plain_lines import PlainLines, unseen
 from herogen_async.view.terminal.sanitize import one_line, sanitize
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LINES = ((0.0, 5.0), (60.0, 30.0), (600.0, 60.0))
 SAVED_UP = 1.02  # times a limit: what is faster spends what the limit had saved up
 _REQUESTS = {"requests_per_second": 1.0, "requests_per_minute": 60.0, "requests_per_hour": 3600.0}
+LOGGED_COLUMNS = 8  # more of them are told by the summary alone
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
 # What each value of `binding` means, after "Limited by".
 BINDS = {
@@ -81,6 +83,8 @@ class PlainView(PlainLines[RunReport]):
         self._next_s = report.elapsed_s + next(every for begin, every in reversed(LINES) if since_s >= begin)
         self._last = news
         self._write(f"{self._now():%H:%M:%S} {live_line(report)}")
+        if 0 < len(report.columns) <= LOGGED_COLUMNS:
+            self._write(f"  {columns_line(report)}")
         if report.stragglers and report.elapsed_s >= self._tail_s:
             self._tail_s = report.elapsed_s + TAIL_EVERY_S
             for line in straggler_lines(report):
@@ -90,8 +94,10 @@ class PlainView(PlainLines[RunReport]):
 def live_line(report: RunReport) -> str:
     """One line that says where a run is."""
     parts = [f"{count(report.done)} of {count(report.total)} done"]
+    if report.calls:
+        parts = [f"{count(report.done)} of {counted(report.total, 'row')}", requests_text(report)]
     if report.silent_s is None:
-        parts += [pace_text(report), f"{rate(report.tokens_per_s)} tokens/s"]
+        parts += [*pace_texts(report), f"{rate(report.tokens_per_s)} tokens/s"]
     elif report.in_flight:
         parts.append(first_answer_text(report))
     parts.append(f"{count(report.in_flight)} in flight")
@@ -118,8 +124,18 @@ def first_answer_text(report: RunReport) -> str:
     return f"waiting for the first answer ({waited}){tokens}"
 
 
-def pace_text(report: RunReport) -> str:
-    """`1.47 rows/s`; above a limit of requests with the limit, and why that can be; paused, nothing is spent."""
+def pace_texts(report: RunReport) -> list[str]:
+    """`1.47 rows/s`, and where a row has several calls `4.41 requests/s`.
+
+    Requests above a limit are told with the limit, and why that can be; paused, nothing is spent.
+    """
+    if not report.columns:
+        return [_pace(report, report.rows_per_s, "rows")]
+    rows = [f"{rate(report.rows_per_s)} rows/s"] if report.rows_per_s else []  # the first row ends late
+    return [*rows, _pace(report, report.calls_per_s, "requests")]
+
+
+def _pace(report: RunReport, per_s: float, what: str) -> str:
     limit = min(
         (
             value / seconds
@@ -128,9 +144,9 @@ def pace_text(report: RunReport) -> str:
         ),
         default=None,
     )
-    if limit is None or report.binding == "paused" or report.rows_per_s <= SAVED_UP * limit:
-        return f"{rate(report.rows_per_s)} rows/s"
-    return f"{rate(report.rows_per_s)} of {rate(limit)} rows/s: spending what was saved up"
+    if limit is None or report.binding == "paused" or per_s <= SAVED_UP * limit:
+        return f"{rate(per_s)} {what}/s"
+    return f"{rate(per_s)} of {rate(limit)} {what}/s: spending what was saved up"
 
 
 def is_small(report: RunReport) -> bool:
@@ -171,7 +187,7 @@ def summary_lines(report: RunReport) -> list[str]:
         head += f", in {duration(report.elapsed_s)}"
     if report.rows_per_s:
         head += f" ({rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s)"
-    lines = [head + "."]
+    lines = [head + ".", *requests_lines(report)]
     if report.reason and report.state in ("parked", "stopped"):
         lines.append(f"Why: {_sentence(report.reason)}")
     if report.fix and report.state in ("parked", "stopped"):
