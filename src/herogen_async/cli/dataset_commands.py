@@ -120,6 +120,14 @@ def assemble(
             help="Scores for dpo, higher is better: CSV or JSON Lines with key or index, and score.",
         ),
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column that examples teach; A|B: the first of them that a row has.",
+            show_default="the last one",
+        ),
+    ] = None,
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Output folder.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
@@ -145,6 +153,7 @@ def assemble(
             reasoning=reasoning,
             drop=[kind for word in drop.split(",") if (kind := word.strip())],
             ranking=ranking,
+            column=column,
             out=out_folder,
         )
     if not json:

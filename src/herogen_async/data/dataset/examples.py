@@ -17,6 +17,7 @@ from herogen_async.data.dataset.recipe import (
     pair_of,
 )
 from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.taught import Taught
 from herogen_async.generation.endpoint.finish_reasons import is_stop
 
 
@@ -30,20 +31,30 @@ class Item:
 
     @property
     def index(self) -> int:
-        """The index of the call in the run's plan."""
+        """The index of the row in the run."""
         index: int = self.row["index"]
         return index
+
+    @property
+    def number(self) -> int:
+        """What tells it from all others: the index, and where a row gives several examples, the sample with it."""
+        number: int = self.row.get("number", self.index)
+        return number
 
 
 @dataclass(slots=True)
 class ExampleCount:
-    """Counts of a run's rows: `written` to the data set; the others were left out for the named reason.
+    """Counts of a run's `answers`: `written` to the data set; the others were left out for the named reason.
+
+    `skipped` rows have no answer of the columns that are taught.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `dropped` counts the rows left out by request, each under its first kind. `thoughts`
     are the rows with a model's thoughts, written or not; `textless` are the empty ones that hold something else.
     """
 
+    answers: int = 0
+    skipped: int = 0
     written: int = 0
     trimmed: int = 0
     separator_inside: int = 0
@@ -76,16 +87,27 @@ class ExampleCount:
         self.ending_inside += item.pair.holds_ending
 
 
-def candidates(rows: RunRows, truncated: str, count: ExampleCount | None = None) -> Iterator[Item]:
-    """The rows that give a pair; the others are counted in `count` by reason."""
-    for row in rows:
+def candidates(
+    rows: RunRows, truncated: str, count: ExampleCount | None = None, taught: Taught | None = None
+) -> Iterator[Item]:
+    """The answers that give a pair, of several columns those `taught`; the others are counted in `count` by reason."""
+    for row in rows if taught is None else _of_columns(rows, taught, count):
         made = pair_of(row, truncated)
         if count is not None:
+            count.answers += 1
             count.thoughts += bool(answer_of(row)[0])
         if isinstance(made, Pair):
             yield Item(made, row)
         elif count is not None:
             count.leave_out(row, made.reason)
+
+
+def _of_columns(rows: RunRows, taught: Taught, count: ExampleCount | None) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        examples = list(taught.examples(row))
+        if count is not None:
+            count.skipped += not examples
+        yield from examples
 
 
 def is_shortened(item: Item) -> bool:
@@ -94,8 +116,8 @@ def is_shortened(item: Item) -> bool:
 
 
 def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:
-    """`items` without those whose index is in `numbers`."""
-    return (item for item in items if item.index not in numbers)
+    """`items` without those whose number is in `numbers`."""
+    return (item for item in items if item.number not in numbers)
 
 
 def _word(finish_reason: object) -> str:

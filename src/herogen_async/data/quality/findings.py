@@ -7,7 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from herogen_async.data.quality.normalize import excerpt
-from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Example, Finding, Group, Sighting
+from herogen_async.data.quality.records import (
+    DUPLICATE,
+    KINDS,
+    NEAR_DUPLICATE,
+    Example,
+    Finding,
+    Group,
+    Sighting,
+    row_name,
+)
 from herogen_async.data.quality.similar import EarlierAnswer
 
 _SHOWN = 3  # sample rows per kind
@@ -17,7 +26,8 @@ _EXCERPTS = 1_000  # groups with an excerpt: more than anyone looks at
 class Findings:
     """`kinds_of` has one entry per row, in order of addition; there are few distinct sets, so each is stored once."""
 
-    def __init__(self) -> None:
+    def __init__(self, samples: int = 1) -> None:
+        self._samples = samples
         self.kinds_of: list[frozenset[str]] = []
         self.numbers = array("q")
         self._sets: dict[frozenset[str], frozenset[str]] = {}
@@ -73,11 +83,11 @@ class Findings:
     def _see(self, kind: str, example: Example, earlier: EarlierAnswer | None) -> None:
         seen = self._seen.setdefault(kind, [])
         if len(seen) < _SHOWN:
-            seen.append(Sighting(example.number, excerpt(example.completion), _note(kind, earlier)))
+            seen.append(Sighting(example.number, excerpt(example.completion), _note(kind, earlier, self._samples)))
 
 
-def _note(kind: str, earlier: EarlierAnswer | None) -> str:
+def _note(kind: str, earlier: EarlierAnswer | None, samples: int) -> str:
     if earlier is not None and kind in (DUPLICATE, NEAR_DUPLICATE):
-        near = f"{100 * earlier.similarity:.0f} % similar to row {earlier.number}"
-        return f"same as row {earlier.number}" if earlier.same else near
+        name = f"row {earlier.number}" if samples == 1 else row_name(earlier.number, samples)
+        return f"same as {name}" if earlier.same else f"{100 * earlier.similarity:.0f} % similar to {name}"
     return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from herogen_async.core.markup import html_text
 from herogen_async.core.units import count, counted
-from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Finding
+from herogen_async.data.quality.records import DUPLICATE, KINDS, NEAR_DUPLICATE, Finding, row_name
 from herogen_async.data.quality.result import Quality
 from herogen_async.data.quality.subject import RowExcerpt, Subject, pointed_at, shown_groups, shown_rows
 
@@ -20,7 +20,7 @@ def finding_cards(quality: Quality) -> Iterator[str]:
         yield "<p>The checks found nothing.</p>"
     rows_of = shown_rows(quality)
     for finding in quality.findings:
-        links = [row_link(number) for number in rows_of[finding.kind]]
+        links = [row_link(number, quality.samples) for number in rows_of[finding.kind]]
         more = finding.rows - len(links)
         if more:
             links.append(f'<span class="quiet">and {count(more)} more in quality.json</span>')
@@ -46,18 +46,19 @@ def row_cards(quality: Quality, subject: Subject) -> Iterator[str]:
     for number in numbers:
         row = known.get(number, RowExcerpt(number, {}, ""))
         kinds = sorted(quality.flagged.get(number, ()), key=list(KINDS).index)
-        command = f'<code class="command">{html_text(f"{subject.show} --index {number}")}</code>'
+        command = f'<code class="command">{html_text(f"{subject.show} --index {number // quality.samples}")}</code>'
         yield (
-            f'<article class="card" id="row-{number}"><h4>{row_link(number)}{"".join(map(_kind, kinds))}</h4>'
+            f'<article class="card" id="row-{number}">'
+            f"<h4>{row_link(number, quality.samples)}{''.join(map(_kind, kinds))}</h4>"
             f"{cell_line(row.cell)}{notes.get(number, '')}"
             f'<div class="text">{html_text(row.excerpt) or "<i>empty</i>"}</div>'
             f"{command if subject.show else ''}</article>"
         )
 
 
-def row_link(number: int) -> str:
+def row_link(number: int, samples: int) -> str:
     """A link to the row's card in the page."""
-    return f'<a href="#row-{number}">row {count(number)}</a>'
+    return f'<a href="#row-{number}">{row_name(number, samples)}</a>'
 
 
 def cell_line(cell: Mapping[str, str]) -> str:
@@ -96,7 +97,8 @@ def _notes(quality: Quality) -> dict[int, str]:
                     notes.setdefault(sighting.number, []).append(html_text(sighting.note))
     for group in quality.groups:
         for number in shown.intersection(group.others):
-            stays = row_link(group.stays) if group.stays in shown else f"row {count(group.stays)}"
+            name = row_name(group.stays, quality.samples)
+            stays = row_link(group.stays, quality.samples) if group.stays in shown else name
             notes.setdefault(number, []).append(f"repeats {stays}")
     for group in shown_groups(quality):
         others = counted(len(group.others), "row")

@@ -39,7 +39,8 @@ _NO_LENGTH = frozenset({EMPTY, CUT, REFUSED})  # their lengths say nothing about
 class Inspector:
     """Takes the rows of a data set one by one, in the order in which they will be written.
 
-    `cells` and `repeats` are the plan's, for the coverage. `separator`, `lead` and `ending` are what will be
+    `cells` and `repeats` are the plan's, for the coverage. `samples`: a row gives up to so many examples, numbered as
+    `row_name` reads it. `separator`, `lead` and `ending` are what will be
     added to prompt and completion ("" if the format has none). A row with a kind in `left_out` will be dropped by the
     caller: it never represents its duplicates, so no sound row is lost to a dropped one, and it counts in no figure
     about kept rows. Outliers are known only at the end, so they may represent their duplicates, which are as odd.
@@ -50,18 +51,20 @@ class Inspector:
         cells: Cells,
         repeats: int,
         *,
+        samples: int = 1,
         separator: str = "",
         lead: str = "",
         ending: str = "",
         left_out: Collection[str] = (),
     ) -> None:
-        self._repeats = repeats
+        self._repeats = repeats * samples
+        self._samples = samples
         self._marks = separator, lead, ending
         self._left_out = frozenset(left_out)
         self._places = Places(cells)
         self._similar = Similar()
         self._languages = Languages()
-        self._findings = Findings()
+        self._findings = Findings(samples)
         self._sizes = Sizes()
         self._extremes = Extremes()
         self._place_of = array("q")
@@ -104,6 +107,7 @@ class Inspector:
             languages=self._languages.count(),
             undone=self._undone(),
             shape=ReportFigures(self._words_by_fate(), usual, self._similar.nearest()),
+            samples=self._samples,
         )
 
     def _told(self, example: Example) -> set[str]:

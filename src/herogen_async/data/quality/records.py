@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from herogen_async.core.units import count
 from herogen_async.specs.sources.cells import Cells
 
 # The kinds of findings. The word is the same in `quality.json`, in the card and on the command line.
@@ -30,6 +31,12 @@ KINDS: Mapping[str, str] = {
     SEPARATOR_INSIDE: "the separator occurs inside the prompt",
     ENDING_INSIDE: "the ending occurs inside the completion",
 }
+
+
+def row_name(number: int, samples: int) -> str:
+    """The row with this number, in words; where rows give several examples, they are numbered row x `samples` on."""
+    row, sample = divmod(number, samples)
+    return f"row {count(row)}" if samples == 1 else f"row {count(row)}, sample {sample + 1}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def report_page(quality: Quality, subject: Subject, pictures: Mapping[str, bytes
         *_lengths(quality),
         '<h2 id="repetition">Repetition</h2>',
         _picture(pictures, "duplication.png", "similarity of the answers"),
-        *_groups(list(shown_groups(quality)), len(quality.groups)),
+        *_groups(list(shown_groups(quality)), len(quality.groups), quality.samples),
         *_languages(quality.languages),
         *row_cards(quality, subject),
     ]
@@ -181,12 +181,12 @@ def _lengths(quality: Quality) -> list[str]:
     ]
 
 
-def _groups(shown: Sequence[Group], known: int) -> list[str]:
+def _groups(shown: Sequence[Group], known: int, samples: int) -> list[str]:
     if not shown:
         return ["<p>No repeated answers.</p>"]
     rows = [
         (
-            row_link(group.stays),
+            row_link(group.stays, samples),
             f"{1 + len(group.others):,}",
             f"{100 * group.similarity:.0f} %",
             html_text(group.excerpt),

@@ -33,6 +33,7 @@ class Quality:
     in the order of `KINDS`. `lengths` has `characters`, `words` and `tokens` of the kept completions, and is empty if
     there are none. `groups` are rows that repeat each other, largest first. `languages`: rows by confidently identified
     language. `undone`: kinds that were not checked because the package for them is not installed.
+    `samples`: a row may give so many examples (`row_name`).
     """
 
     rows: int
@@ -46,6 +47,7 @@ class Quality:
     languages: Mapping[str, int]
     undone: tuple[str, ...]
     shape: ReportFigures
+    samples: int = 1
 
     def count(self, kind: str) -> int:
         """The number of rows flagged with `kind`."""
@@ -94,6 +96,7 @@ class Quality:
             "schema_version": 1,
             "rows": self.rows,
             "kept": self.kept,
+            **({} if self.samples == 1 else {"samples": self.samples}),
             "warnings": self.warnings,
             "undone": list(self.undone),
             "findings": [asdict(finding) | {"meaning": finding.meaning} for finding in self.findings],

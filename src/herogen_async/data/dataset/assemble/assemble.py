@@ -39,6 +39,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
+from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
 from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.run_folder import is_held
@@ -56,6 +57,7 @@ class _Order:
     drop: tuple[str, ...]
     split: Split | None
     ranking: Ranking | None
+    taught: Taught | None
 
     def side(self, item: Item, repeats: int) -> str:
         return ALL if self.split is None else self.split.side(item.index // repeats)
@@ -80,6 +82,7 @@ def assemble(
     reasoning: str = DROP_THOUGHTS,
     drop: Sequence[str] = (),
     ranking: str | os.PathLike[str] | None = None,
+    column: str | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Assembled:
     """Write the data set of `run` to the folder `out`. Default: the run's dataset folder, or for any format but the
@@ -90,9 +93,15 @@ def assemble(
     full sentence, `keep` keeps them. `reasoning` is that of a model's thoughts: `drop` leaves them out, `think` puts
     them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
     `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
-    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo`. Each file appears
-    complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises InputError (an
-    invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError, DiskError.
+    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo`.
+
+    Where the spec has several columns, each row that has them all gives one example of `column`, or each of its samples
+    does: of the last column when left out, and where that was skipped by its condition, of the one before it;
+    `rewrite|solution` is the first of these that the row has.
+
+    Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
+    InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
+    DiskError.
     """
     chosen = _checked(format, truncated=truncated, reasoning=reasoning, drop=drop, ranking=ranking)
     rows = RunRows(run)
@@ -101,6 +110,7 @@ def assemble(
             f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
+    taught = Taught.of(rows.plan, column)
     order = _Order(
         chosen,
         truncated,
@@ -108,6 +118,7 @@ def assemble(
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
         None if ranking is None else Ranking(ranking),
+        taught,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
     folder = own if out is None else Path(out)
@@ -130,6 +141,7 @@ def assemble(
         quality=quality,
         balance=writing.balance,
         compared=compared,
+        taught=taught,
     )
     previous_folder.forget(folder, [file.path.name for file in assembled.files], format)
     return _with_companions(rows, assembled, writing, samples, seed)
@@ -162,17 +174,18 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
     inspector = Inspector(
         rows.plan.cells,
         rows.plan.repeats,
+        samples=1 if order.taught is None else order.taught.samples,
         separator=how.separator,
         lead=how.lead,
         ending=how.ending,
         left_out=order.drop,
     )
-    for item in candidates(rows, order.truncated, count):
+    for item in candidates(rows, order.truncated, count, order.taught):
         row = item.row
         whole = not is_shortened(item)
         inspector.add(
             Example(
-                number=item.index,
+                number=item.number,
                 cell=row["cell"],
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
@@ -194,7 +207,7 @@ def _chosen(
         if kind is not None:
             dropped.add(number)
             count.dropped[kind] += 1
-    items = without(candidates(rows, order.truncated), dropped)
+    items = without(candidates(rows, order.truncated, taught=order.taught), dropped)
     if compared is not None and order.ranking is not None:
         return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
     return items
@@ -298,7 +311,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
     pictures = [name for name in report if name.endswith(".png")]
     files = {
         previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),
-        previous_folder.CARD: card(assembled, rows.manifest, rows.spec, example=example, pictures=pictures),
+        previous_folder.CARD: card(assembled, rows.manifest, rows.plan, example=example, pictures=pictures),
         **{name: data for name, data in stubs(stub) if name not in assembled.changed},
         **report,
     }
@@ -311,6 +324,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
 
 def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
     """What `query` needs to ask the tuned model as it was taught, and the files it was taught from."""
+    taught = assembled.taught
     return {
         "schema_version": 1,
         **assembled.how.as_dict(),
@@ -320,15 +334,16 @@ def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
         "split": None if assembled.balance is None else assembled.balance.as_dict(),
         "compared": None if assembled.compared is None else assembled.compared.as_dict(),
         "spec": rows.spec.name,
-        "model": rows.manifest.model,
+        "model": rows.manifest.model if taught is None else taught.columns[0].model,
+        **({} if taught is None else {"column": taught.text}),
         "generation_fingerprint": rows.manifest.generation_fingerprint,
         "files": {file.path.name: file.as_dict() for file in assembled.files},
     }
 
 
 def _state(rows: RunRows) -> RunState:
-    failed = len(latest_failures(rows))
-    total = max(rows.plan.within(rows.manifest.settings.limit), len(rows) + failed)
+    failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
+    total = max(rows.plan.rows_within(rows.manifest.settings.limit), len(rows) + failed)
     return RunState(
         argument=rows.folder.argument,
         dataset=rows.folder.dataset,
@@ -336,7 +351,7 @@ def _state(rows: RunRows) -> RunState:
         failed=failed,
         pending=total - len(rows) - failed,
         running=is_held(rows.folder),
-        grid=rows.plan.size,
+        grid=rows.plan.rows,
     )
 
 

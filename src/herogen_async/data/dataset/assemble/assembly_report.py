@@ -23,6 +23,7 @@ from herogen_async.data.dataset.recipe import (
     Recipe,
 )
 from herogen_async.data.dataset.split import VALID, Balance
+from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.quality import KINDS, Quality
 from herogen_async.data.quality.report_files import PAGE
 
@@ -90,7 +91,8 @@ class Assembled:
     """A data set in `folder`. `files` are its data files, the training files first.
 
     `quality` covers the rows before any was dropped by request. `balance` is set when it was split, `compared` when
-    answers were ranked. `changed` names trainer configs that were edited, and so kept.
+    answers were ranked. `changed` names trainer configs that were edited, and so kept. `taught`: of several columns
+    those that became examples.
     """
 
     how: Recipe
@@ -104,10 +106,16 @@ class Assembled:
     balance: Balance | None = None
     compared: Compared | None = None
     changed: tuple[str, ...] = ()
+    taught: Taught | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many answers there were to choose from."""
+        return self.state.rows if self.taught is None else self.count.answers
 
     @property
     def rows(self) -> int:
-        """The number of answers in the run."""
+        """The number of rows in the run that have all their answers."""
         return self.state.rows
 
     @property
@@ -167,6 +175,7 @@ class Assembled:
             "left_out": {
                 "cut_off": dict(count.cut_off.most_common()),
                 "empty": count.empty,
+                **({} if self.taught is None else {"skipped": count.skipped}),
                 "no_full_sentence": count.no_full_sentence,
                 "dropped": dict(count.dropped.most_common()),
             },
@@ -190,6 +199,7 @@ class Assembled:
             "valid": None if self.valid is None else str(self.valid),
             "files": {file.path.name: file.as_dict() for file in self.files},
             "truncated": self.truncated,
+            **({} if self.taught is None else {"column": self.taught.text, "answers": self.answers}),
             **self.counts(),
             "split": None if self.balance is None else self.balance.as_dict(),
             "compared": None if self.compared is None else self.compared.as_dict(),
@@ -204,9 +214,11 @@ class Assembled:
         files = ", ".join(file.path.name for file in self.files[1:])
         of = "pairs from" if self.compared else "of"
         lines = [
-            f"{self.count.written:,} {of} {self.state.rows:,} answers -> {self.data}"
+            f"{self.count.written:,} {of} {self.answers:,} answers -> {self.data}"
             + (f" (and {files})" if files else "")
         ]
+        if self.taught is not None:
+            lines.append(self.taught.line)
         lines += self.left_out()
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")
@@ -235,6 +247,9 @@ class Assembled:
         if count.empty:
             others = f" ({count.textless:,} with tool calls or other content)" if count.textless else ""
             lines.append(f"Left out, empty: {count.empty:,}{others}.")
+        if count.skipped and self.taught is not None:
+            rows = counted(count.skipped, "row")
+            lines.append(f"Left out, {self.taught.text} skipped by its condition: {rows}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:
@@ -249,6 +264,7 @@ class Assembled:
         """What to know before paying for a fine-tune."""
         count, state, how = self.count, self.state, self.how
         trained = self.files[0].rows
+        what = "answer" if self.taught is None else "row"
         truncated = count.cut_off.total() - count.cut_off[NO_REASON_GIVEN]
         found = {
             "no rows are left: the files are empty": not count.written,
@@ -265,9 +281,9 @@ class Assembled:
             f"{counted(count.unknown, 'completion')} kept without a finish reason: some may be truncated": (
                 count.unknown if self.truncated == "keep" else 0
             ),
-            f"{truncated:,} of {state.rows:,} answers are truncated and left out: --truncated trim keeps "
-            "their full sentences": 5 * truncated > state.rows and count.written,
-            f"the run is not finished, {counted(state.pending, 'answer')} pending: {state.go_on}": state.pending,
+            f"{truncated:,} of {self.answers:,} answers are truncated and left out: --truncated trim keeps "
+            "their full sentences": 5 * truncated > self.answers and count.written,
+            f"the run is not finished, {counted(state.pending, what)} pending: {state.go_on}": state.pending,
             f"{counted(state.failed, 'failed row')} missing: herogen-async errors {state.argument}": state.failed,
         }
         own = [text for text, applies in found.items() if applies]
@@ -289,7 +305,8 @@ class Assembled:
         argument = self.state.argument
         if not self.count.written and self.count.cut_off:
             is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}
-            return f"herogen-async assemble {argument} --truncated {'trim' if is_known else 'keep'}"
+            chosen = f" --column {shlex.quote(self.taught.text)}" if self.taught and self.taught.is_chosen else ""
+            return f"herogen-async assemble {argument}{chosen} --truncated {'trim' if is_known else 'keep'}"
         if not self.count.written:
             return f"herogen-async export {argument}{_TO_READ}"
         if self.state.pending:

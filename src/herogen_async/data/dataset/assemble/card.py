@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble import trainer_configs
 from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
@@ -17,8 +18,10 @@ from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.formats.text_columns import duckdb_columns, features
 from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
 from herogen_async.data.dataset.split import VALID
+from herogen_async.data.dataset.taught import Taught
 from herogen_async.generation.run_folder import Manifest
-from herogen_async.specs.spec import Spec
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.spec import Sampling, Spec
 
 # The Hub's own classes, each with the number of rows that no longer belongs to it; any other word is ignored there.
 _SIZES = {
@@ -44,7 +47,7 @@ _HF_SPLIT = {VALID: "validation"}  # the name in `datasets`; every other side is
 def card(
     assembled: Assembled,
     manifest: Manifest,
-    spec: Spec,
+    plan: Plan,
     *,
     example: Mapping[str, Any] | None,
     pictures: Sequence[str],
@@ -52,12 +55,13 @@ def card(
     """The page. `example` is a row as in the data file, None when there is none to show; `pictures` are the quality
     report's charts, by their paths in the folder.
     """
+    spec = plan.spec
     parts = [
         *_front_matter(assembled, spec),
         *_head(assembled, manifest, spec),
         *_files(assembled),
         *_example(example),
-        *_spec(spec, manifest),
+        *_spec(plan, manifest, assembled.taught),
         *_figures(assembled),
         *_findings(assembled),
         *(f"![{Path(picture).stem}]({picture})\n" for picture in pictures),
@@ -93,11 +97,16 @@ def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
 
 def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]:
     what = "pairs of a better and a worse answer" if assembled.how.format == DPO else "answers"
+    taught = assembled.taught
+    if taught is not None:
+        what += f" of the column {inline(' or '.join(column.name for column in taught.columns), 200)}"
+    models = [manifest.model] if taught is None else dict.fromkeys(column.model for column in taught.columns)
+    model = " or ".join(map(inline, models))
     yield ""
     yield f"# {inline(spec.name)}"
     yield ""
     yield (
-        f"{assembled.written:,} {what} from the model {inline(manifest.model)}, generated with "
+        f"{assembled.written:,} {what} from the model {model}, generated with "
         f"herogen-async for fine-tuning. Format "
         f"`{assembled.how.format}`: {FORMATS[assembled.how.format].says}."
     )
@@ -136,18 +145,14 @@ def _example(example: Mapping[str, Any] | None) -> Iterator[str]:
         yield ""
 
 
-def _spec(spec: Spec, manifest: Manifest) -> Iterator[str]:
+def _spec(plan: Plan, manifest: Manifest, taught: Taught | None) -> Iterator[str]:
+    spec = plan.spec
     yield "## How it was made"
     yield ""
-    yield "The prompt sent to the model:"
-    yield ""
-    yield block(spec.prompt)
-    yield ""
-    if spec.system:
-        yield "The system message (not in the rows: the tuned model should answer this way without it):"
-        yield ""
-        yield block(spec.system)
-        yield ""
+    if taught is None:
+        yield from _sent(spec.prompt, spec.system)
+    else:
+        yield from _columns(plan, taught)
     yield "The question in the training rows:"
     yield ""
     yield block(spec.sub_prompt)
@@ -159,20 +164,57 @@ def _spec(spec: Spec, manifest: Manifest) -> Iterator[str]:
         more = f" and {len(values) - _VALUES_SHOWN:,} more" if len(values) > _VALUES_SHOWN else ""
         yield f"| {inline(name)} | {shown}{more} |"
     yield ""
-    sampling = ", ".join(f"{inline(name)} {inline(value)}" for name, value in spec.sampling.as_sent().items())
+    asked, how = "Answers", f"{_how(manifest.model, manifest.endpoint, spec.sampling)} "
+    if taught is not None:
+        asked, how = "Rows", ""
     yield (
-        f"Answers requested per cell: {spec.repeats:,}. Model: {inline(manifest.model)}, "
-        f"endpoint {inline(manifest.endpoint)}. Sampling: {sampling or 'server defaults'}. "
+        f"{asked} requested per cell: {spec.repeats:,}. {how}"
         f"Generation fingerprint: `{manifest.generation_fingerprint}`."
     )
     yield ""
+
+
+def _sent(prompt: str, system: str | None) -> Iterator[str]:
+    yield "The prompt sent to the model:"
+    yield ""
+    yield block(prompt)
+    yield ""
+    if system:
+        yield "The system message (not in the rows: the tuned model should answer this way without it):"
+        yield ""
+        yield block(system)
+        yield ""
+
+
+def _columns(plan: Plan, taught: Taught) -> Iterator[str]:
+    """Each column with what was sent for it: the answers of some are in the prompts of others."""
+    yield f"Each row has {counted(len(plan.columns), 'column')}, asked in this order. {inline(taught.line, 400)}"
+    yield ""
+    for column in plan.columns:
+        samples = f" Samples: {column.samples}." if column.samples > 1 else ""
+        yield f"### Column `{column.name}`"
+        yield ""
+        yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
+        yield ""
+        yield from _sent(column.prompt.text, None if column.system is None else column.system.text)
+        own = plan.spec.columns.get(column.name)
+        if own is not None and own.when is not None:
+            yield "Only in rows that meet this condition:"
+            yield ""
+            yield block(own.when)
+            yield ""
+
+
+def _how(model: str, endpoint: str, sampling: Sampling) -> str:
+    sent = ", ".join(f"{inline(name)} {inline(value)}" for name, value in sampling.as_sent().items())
+    return f"Model: {inline(model)}, endpoint {inline(endpoint)}. Sampling: {sent or 'server defaults'}."
 
 
 def _figures(assembled: Assembled) -> Iterator[str]:
     coverage, tokens = assembled.quality.coverage, assembled.quality.tokens
     yield "## Figures"
     yield ""
-    yield f"- Answers: {assembled.rows:,}; rows in this data set: {assembled.written:,}."
+    yield f"- Answers: {assembled.answers:,}; rows in this data set: {assembled.written:,}."
     for line in assembled.left_out():
         yield f"- {inline(line, 400)}"
     for part in (assembled.compared, assembled.balance):

@@ -12,8 +12,10 @@ from herogen_async.data.dataset.examples import Item
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.recipe import DROP_THOUGHTS, answer_of
 from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.quality import RowExcerpt, Subject, WholeExample, pointed_at
 from herogen_async.data.quality.normalize import excerpt
+from herogen_async.specs.columns import AskedColumn
 
 _EXAMPLES = 3
 _EXCERPT = 400  # characters of a row that a finding points to
@@ -40,14 +42,14 @@ class Samples:
 
     def chosen(self) -> list[Item]:
         """The kept ones, in the grid's order."""
-        return [item for _, item in sorted(self._kept.values(), key=lambda each: each[1].index)]
+        return [item for _, item in sorted(self._kept.values(), key=lambda each: each[1].number)]
 
     def _take(self, item: Item) -> None:
         at = str(item.row["created_at"])
         first, last = self.days or (at, at)
         self.days = min(first, at), max(last, at)
         cell = item.index // self._repeats
-        rank = item.index in self._flagged, blake2b(str(cell).encode(), digest_size=8).digest()
+        rank = item.number in self._flagged, blake2b(str(cell).encode(), digest_size=8).digest()
         if cell in self._kept and self._kept[cell][0] <= rank:
             return
         self._kept[cell] = rank, item
@@ -57,37 +59,52 @@ class Samples:
 
 def subject_of(rows: RunRows, assembled: Assembled, samples: Samples) -> Subject:
     """What the report is about. The rows with findings are read again, one by one: there are a few hundred at most."""
-    spec, how = rows.spec, assembled.how
+    spec, how, taught = rows.spec, assembled.how, assembled.taught
+    system = spec.system
+    if taught is not None:
+        system = None if taught.columns[0].system is None else taught.columns[0].system.text
     return Subject(
         title=spec.name,
         summary=f"{counted(assembled.written, 'example')} for fine-tuning, made with herogen-async.",
         facts=_facts(rows, assembled, samples),
-        prompt=spec.prompt,
-        system=spec.system,
+        prompt=spec.prompt if taught is None else taught.columns[0].prompt.text,
+        system=system,
         question=how.sub_prompt or "",
         examples=tuple(_whole(item, reasoning=how.reasoning) for item in samples.chosen()),
         show=f"herogen-async show {rows.folder.argument}",
-        rows={number: _excerpt(rows, number) for number in pointed_at(assembled.quality)},
+        rows={number: _excerpt(rows, number, taught) for number in pointed_at(assembled.quality)},
     )
 
 
 def _facts(rows: RunRows, assembled: Assembled, samples: Samples) -> Mapping[str, str]:
-    spec, cells, repeats = rows.spec, rows.plan.cells, rows.plan.repeats
+    spec, cells, repeats, taught = rows.spec, rows.plan.cells, rows.plan.repeats, assembled.taught
     sampling = ", ".join(
         f"{name} {f'{value:g}' if isinstance(value, float) else value}"
-        for name, value in spec.sampling.as_sent().items()
+        for name, value in (spec if taught is None else taught.columns[0]).sampling.as_sent().items()
     )
     facets = ", ".join(f"{name} ({len(values):,})" for name, values in cells.facets.items())
     facets += ": " if facets else ""
     name = assembled.how.format
+    answers = repeats if taught is None else repeats * taught.samples
     return {
-        "Model": rows.manifest.model,
+        "Model": rows.manifest.model if taught is None else taught.columns[0].model,
+        **({} if taught is None else {"Columns": _columns(rows, taught)}),
         **({} if samples.days is None else {"Generated": _days(*samples.days)}),
         "Sampling": sampling or "server defaults",
-        "Endpoint": rows.manifest.endpoint,
-        "Grid": f"{facets}{counted(cells.size, 'cell')}, {counted(repeats, 'answer')} each",
+        "Endpoint": rows.manifest.endpoint if taught is None else taught.columns[0].endpoint,
+        "Grid": f"{facets}{counted(cells.size, 'cell')}, {counted(answers, 'answer')} each",
         "Format": f"{name}: {FORMATS[name].says.replace('`', '')}",
     }
+
+
+def _columns(rows: RunRows, taught: Taught) -> str:
+    """`question (model-a), solution (model-b, 2 samples); taught: solution`."""
+
+    def told(column: AskedColumn) -> str:
+        samples = f", {column.samples} samples" if column.samples > 1 else ""
+        return f"{column.name} ({column.model}{samples})"
+
+    return f"{', '.join(map(told, rows.plan.columns))}; taught: {taught.text}"
 
 
 def _days(first: str, last: str) -> str:
@@ -110,6 +127,8 @@ def _whole(item: Item, *, reasoning: str) -> WholeExample:
     )
 
 
-def _excerpt(rows: RunRows, number: int) -> RowExcerpt:
-    row = rows.row(number)
+def _excerpt(rows: RunRows, number: int, taught: Taught | None) -> RowExcerpt:
+    row = rows.row(number if taught is None else number // taught.samples)
+    if taught is not None:
+        row = next(each for each in taught.examples(row) if each["number"] == number)
     return RowExcerpt(number, row["cell"], excerpt(answer_of(row)[1], _EXCERPT))

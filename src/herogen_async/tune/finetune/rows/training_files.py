@@ -51,7 +51,7 @@ def _as_before(folder: RunFolder, file_format: str) -> tuple[dict[str, Any], str
     if other is None:
         return {}, f"No data set assembled yet: assembling now, as {file_format}."
     known = _recipe_in(_place(folder, other))
-    how = {name: known[name] for name in ("truncated", "reasoning", "drop") if known.get(name)}
+    how = {name: known[name] for name in ("truncated", "reasoning", "drop", "column") if known.get(name)}
     if split := known.get("split"):
         how |= {"split": split["fraction"], "seed": split["seed"]}
     said = ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in how.items())

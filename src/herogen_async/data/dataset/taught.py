@@ -1,0 +1,79 @@
+"""Which column of a row becomes its example: one that was chosen, or the last one that the row has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.plan import Plan
+
+_ELSE = "|"  # as in a placeholder: `rewrite|solution`
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """The columns whose answers are taught: of each row the first one that it has, each of its samples."""
+
+    columns: tuple[AskedColumn, ...]
+    is_chosen: bool
+
+    @classmethod
+    def of(cls, plan: Plan, chosen: str | None) -> Taught | None:
+        """`chosen` names a column, or several as `rewrite|solution`; None means the last one, and where a condition may
+        have left that out, those before it. None where a row is one call. Raises InputError for an unknown name.
+        """
+        known = {column.name: column for column in plan.columns}
+        names = [] if chosen is None else [name.strip() for name in chosen.split(_ELSE)]
+        for name in names:
+            if name not in known:
+                raise InputError(f"unknown column {name!r}", fix=nearest(name, list(known)))
+        if plan.calls_a_row == 1:
+            return None
+        if names:
+            return cls(tuple(known[name] for name in dict.fromkeys(names)), is_chosen=True)
+        found: list[AskedColumn] = []
+        for column in reversed(plan.columns):
+            found.append(column)
+            if not plan.shape.skips[column.first_call]:
+                break
+        return cls(tuple(found), is_chosen=False)
+
+    @property
+    def samples(self) -> int:
+        """How many examples a row may give."""
+        return max(column.samples for column in self.columns)
+
+    @property
+    def text(self) -> str:
+        """As `of` takes it."""
+        return _ELSE.join(column.name for column in self.columns)
+
+    @property
+    def line(self) -> str:
+        """What an example is, as a sentence."""
+        first, *others = (column.name for column in self.columns)
+        instead = f"; where that was skipped, {', else '.join(others)}" if others else ""
+        each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
+        return f"Each example: sub-prompt -> {first}{each}{instead}."
+
+    def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The examples of a whole row, each as a row of one answer.
+
+        `number` tells them apart: row x `samples` + sample - 1.
+        """
+        every = [_listed(row["columns"][column.name]) for column in self.columns]
+        there = [answers for answers in every if any(answers)]
+        shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
+        for sample in range(len(there[0]) if there else 0):
+            of_it = (answers[sample] for answers in there if sample < len(answers))
+            answer = next((each for each in of_it if each is not None), None)
+            if answer is not None:
+                yield {**shared, "number": row["index"] * self.samples + sample, **answer}
+
+
+def _listed(answer: Any) -> list[Mapping[str, Any] | None]:
+    return answer if isinstance(answer, list) else [answer]
