@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import strategies as st
+
 from herogen_async.core import codec
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import row_line
 from herogen_async.generation.journal.record import skipped_line
-from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.run_folder import Manifest, RunFolder, write_manifest
+from herogen_async.generation.run_folder.manifest import EarlierPlan
 from herogen_async.specs.plan import Era, Lineage, Plan
 from herogen_async.specs.spec import Spec
 from support.column_model import Asked, CallOf, ColumnModel, Written
@@ -54,6 +57,18 @@ GRIDS: tuple[dict[str, list[str]], ...] = (
     {"topic": ["sets", "sums"], "level": ["hard", "easy"]},
     {"level": ["hard"], "topic": ["sums"]},
 )
+
+NUMBER = st.integers(0, 60)
+EVENTS = st.one_of(
+    *[st.tuples(st.just("ask"), NUMBER)] * 6,
+    *[st.tuples(st.just("row"), NUMBER)] * 4,
+    st.tuples(st.just("skip"), NUMBER),
+    st.tuples(st.just("lose"), NUMBER),
+    st.tuples(st.just("double"), NUMBER),
+    st.tuples(st.just("roll"), NUMBER),
+    st.tuples(st.just("edit"), st.integers(0, len(SHAPES) * len(GRIDS) * 8 - 1)),
+)
+COLUMN_NAMES = ("question", "solution", "verdict", "rewrite")
 
 
 def spec_of(columns: Mapping[str, Any], grid: Mapping[str, list[str]] = GRIDS[0], repeats: int = 1) -> Spec:
@@ -199,6 +214,26 @@ class History:
         if lost := list(latest.values()):
             lost[number % len(lost)].is_there = True
 
+    def describe(self, folder: RunFolder) -> None:
+        """The manifest, with every spec that the run had."""
+        earlier = zip(self.plans[:-1], self.first_segments, strict=False)
+        write_manifest(
+            folder,
+            Manifest(
+                spec=self.plan.spec.as_dict(),
+                grid_fingerprint=self.plan.grid_fingerprint,
+                generation_fingerprint=self.plan.generation_fingerprint,
+                endpoint="completions",
+                model="m",
+                base_url=None,
+                created_at=AT.isoformat(),
+                earlier=[EarlierPlan(plan.spec.as_dict(), "completions", "m", first) for plan, first in earlier],
+                first_segment=self.first_segments[-1],
+                keeps_stale=self.keeps_stale,
+                regenerated=list(self.regenerated),
+            ),
+        )
+
     def save(self, folder: RunFolder) -> None:
         """The segments, as files."""
         for path in folder.path.glob("rows-*"):
@@ -214,3 +249,31 @@ class History:
 
     def _add(self, raw: bytes) -> None:
         self.lines.append(_Line(self._segment, raw, codec.loads(raw)))
+
+
+def made(first: int, events: list[tuple[str, int]], found_again: list[int]) -> History:
+    """A history of these events."""
+    history = History(spec_of(SHAPES[first], GRIDS[0], 2))
+    for what, number in events:
+        if what == "ask":
+            history.ask(number)
+        elif what == "row":
+            calls = history.plan.calls_a_row
+            for place in range(calls):
+                history.ask(number * calls + place, skips=number % 3 == 0)
+        elif what == "skip":
+            history.ask(number, skips=True)
+        elif what == "edit":
+            shape, grid, flags = number // 8 // len(GRIDS), number // 8 % len(GRIDS), number % 8
+            history.edit(
+                spec_of(SHAPES[shape], GRIDS[grid], 1 + flags % 2),
+                keeps_stale=flags // 2 % 2 == 1,
+                regenerated=COLUMN_NAMES[number % 4 : number % 4 + 1] if flags // 4 else (),
+            )
+        elif what == "roll":
+            history.roll()
+        else:
+            getattr(history, what)(number)
+    for number in found_again:
+        history.find(number)
+    return history

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import herogen_async
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import RunRows
+from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.journal import replay
+from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.plan import Call
+from support.column_histories import EVENTS, NUMBER, SHAPES, call_of, made
 from support.column_runs import MATHS, ColumnRun, completion, lines_of, maths, named, without
 from support.fake_server import Asked, FakeServer, answer
 
@@ -114,6 +119,42 @@ def test_the_answers_are_those_of_the_lines_that_count(tmp_path: Path) -> None:
         assert len(replay(run.folder, RunRows(tmp_path).lineage).done) == sum(
             text is not None for text in [question, *solutions]
         )
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    first=st.integers(0, len(SHAPES) - 1),
+    events=st.lists(EVENTS, min_size=10, max_size=25),
+    found_again=st.lists(NUMBER, max_size=2),
+)
+def test_p6_rows_of_any_history_are_as_the_model_says(
+    tmp_path_factory: pytest.TempPathFactory, first: int, events: list[tuple[str, int]], found_again: list[int]
+) -> None:
+    """Every answer that counts is in its row, and no other; what was skipped says so; a row is done with all of it."""
+    history = made(first, events, found_again)
+    folder = RunFolder(tmp_path_factory.mktemp("r"))
+    folder.create()
+    history.describe(folder)
+    history.save(folder)
+    plan, counting = history.plan, history.counting()
+    lines = {index: counting[call] for index in range(plan.size) if (call := call_of(plan, index)) in counting}
+    calls = plan.calls_a_row
+    rows = RunRows(folder.path, partial=True)
+    assert sorted({index // calls for index in lines}) == [row["index"] for row in rows]
+    whole = [row for row in range(plan.rows) if all(row * calls + place in lines for place in range(calls))]
+    assert whole == [row["index"] for row in RunRows(folder.path)]
+    for row in rows:
+        answers = answers_of(plan, row) if rows.has_columns else {plan.shape.calls[0].name: row}
+        for place, (name, said) in enumerate(answers.items()):
+            line = lines.get(row["index"] * calls + place)
+            if line is None:
+                assert (None, "not asked yet") == (said, row["missing"][name])
+            elif "skipped" in line and rows.has_columns:
+                assert said is None
+                assert row["missing"][name].startswith("skipped: ")
+            else:
+                assert said is not None
+                assert line["response_txt"] == said["response_txt"]
 
 
 def test_rows_are_those_of_the_plan_as_it_is_now(tmp_path: Path) -> None:

@@ -13,47 +13,7 @@ from herogen_async.generation.journal import LinePlaces, replay
 from herogen_async.generation.journal.read import line_blocks
 from herogen_async.generation.journal.read import replay as replaying
 from herogen_async.generation.run_folder import RunFolder
-from support.column_histories import GRIDS, REWRITTEN, SHAPES, THREE, History, call_of, spec_of
-
-NUMBER = st.integers(0, 60)
-EVENTS = st.one_of(
-    *[st.tuples(st.just("ask"), NUMBER)] * 6,
-    *[st.tuples(st.just("row"), NUMBER)] * 4,
-    st.tuples(st.just("skip"), NUMBER),
-    st.tuples(st.just("lose"), NUMBER),
-    st.tuples(st.just("double"), NUMBER),
-    st.tuples(st.just("roll"), NUMBER),
-    st.tuples(st.just("edit"), st.integers(0, len(SHAPES) * len(GRIDS) * 8 - 1)),
-)
-COLUMN_NAMES = ("question", "solution", "verdict", "rewrite")
-
-
-def made(first: int, events: list[tuple[str, int]], found_again: list[int]) -> History:
-    """A history of these events."""
-    history = History(spec_of(SHAPES[first], GRIDS[0], 2))
-    for what, number in events:
-        if what == "ask":
-            history.ask(number)
-        elif what == "row":
-            calls = history.plan.calls_a_row
-            for place in range(calls):
-                history.ask(number * calls + place, skips=number % 3 == 0)
-        elif what == "skip":
-            history.ask(number, skips=True)
-        elif what == "edit":
-            shape, grid, flags = number // 8 // len(GRIDS), number // 8 % len(GRIDS), number % 8
-            history.edit(
-                spec_of(SHAPES[shape], GRIDS[grid], 1 + flags % 2),
-                keeps_stale=flags // 2 % 2 == 1,
-                regenerated=COLUMN_NAMES[number % 4 : number % 4 + 1] if flags // 4 else (),
-            )
-        elif what == "roll":
-            history.roll()
-        else:
-            getattr(history, what)(number)
-    for number in found_again:
-        history.find(number)
-    return history
+from support.column_histories import EVENTS, NUMBER, REWRITTEN, SHAPES, THREE, History, call_of, made, spec_of
 
 
 def told_by(folder: RunFolder, history: History) -> dict[str, Any]:
