@@ -16,6 +16,7 @@ from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import OUTPUT, as_words, changed_options
 
 if TYPE_CHECKING:
+    from herogen_async.generation.forecast.column_forecast import Money
     from herogen_async.generation.forecast.forecast import Forecast
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
@@ -61,7 +62,7 @@ def plan(
     from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.spec.twins import twin_lines
-    from herogen_async.view.terminal import preview_lines
+    from herogen_async.view.terminal import row_preview_lines
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
@@ -78,9 +79,9 @@ def plan(
         return
     for line in plan_lines(found):
         out(line)
-    for preview in found.previews(show):
+    for row in found.rows_previewed(show):
         out("")
-        for line in preview_lines(preview):
+        for line in row_preview_lines(row):
             out(line)
     say(f"Next: {step}")
     for other in others:
@@ -88,37 +89,56 @@ def plan(
 
 
 def plan_lines(found: Forecast) -> Iterator[str]:
-    """The outlook, in words."""
-    from herogen_async.core.units import counted
-    from herogen_async.generation.forecast.changes import in_words
+    """The outlook, in words; of several columns in a table, too."""
+    from herogen_async.cli.plan_columns import price_lines, column_tables, column_targets, prompt_notes
+    from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.sources.cells import is_product
 
     cells, repeats = found.plan.cells, found.plan.repeats
+    rows, width = found.plan.rows, found.plan.calls_a_row
     product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
-    yield f"{found.plan.spec.name}: {shape}{each}: {counted(found.plan.rows, 'row')}."
+    calls = f" of {width:,} calls, {found.plan.size:,} in all" if width > 1 else ""
+    yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{calls}."
     yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
+    yield from column_targets(found)
     limit = found.settings.limit
-    if limit is not None and limit < found.plan.size:
+    if limit is not None and limit < rows:
         yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
         yield f"Changed: {in_words(found.changes)}."
+    yield from column_tables(found)
     kept = found.kept
-    if kept is not None:
-        yield f"Kept: {counted(kept.kept, 'answer')}, at no cost."
-    yield f"New: {_share(found, found.new)}."
+    counts = None if kept is None else found.calls if found.columns else kept.all_calls
+    if counts is not None:
+        yield f"Kept: {counted(counts.kept, 'answer')}, at no cost."
+    yield f"New: {_share(found, found.new, found.usd_new)}."
     if found.stale.requests:
-        when = "requested again only with --regenerate-stale" if found.may_keep_stale else "requested again"
-        yield f"Stale (earlier prompt, model or sampling; {when}): {_share(found, found.stale)}."
-    if kept is not None and kept.failed:
-        yield f"Failed: {counted(kept.failed, 'row')}; only `herogen-async retry` requests them again."
+        yield f"Stale ({_why_stale(found)}): {_share(found, found.stale, found.usd_stale)}."
+    if counts is not None and counts.failed:
+        failed = found.rows_failed if found.columns else counts.failed
+        yield f"Failed: {counted(failed, 'row')}; only `herogen-async retry` requests them again."
+    yield from prompt_notes(found)
     if kept is not None and kept.found.unused:
         yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of removed cells."
-    if not _is_free(found):
+    if len({each.price for each in found.columns}) > 1:
+        yield from price_lines(found)
+    elif not _is_free(found):
         yield _price(found)
+
+
+def _why_stale(found: Forecast) -> str:
+    why = "earlier prompt, model or sampling"
+    if found.columns:
+        why += ", or made from such answers"
+    asked = found.calls.stale_asked
+    if not asked:
+        return f"{why}; requested again only with --regenerate-stale"
+    part = f"{asked:,} of them " if found.may_keep_stale else ""
+    return f"{why}; {part}requested again"
 
 
 def _is_free(found: Forecast) -> bool:
@@ -134,7 +154,7 @@ def _target(found: Forecast) -> str:
     return f"{found.model}, on this machine"
 
 
-def _share(found: Forecast, estimated: Estimate) -> str:
+def _share(found: Forecast, estimated: Estimate, usd: Money) -> str:
     """`4 requests, about 44 prompt tokens, at most 200 answer tokens, about 12.0 s, at most 0.01 USD`."""
     from herogen_async.core.units import counted
 
@@ -143,7 +163,8 @@ def _share(found: Forecast, estimated: Estimate) -> str:
     answers = _both(estimated.answer_tokens, estimated.answer_tokens_most, lambda tokens: f"{tokens:,}")
     parts = [counted(estimated.requests, "request"), f"about {estimated.prompt_tokens:,} prompt tokens"]
     parts.append(f"{answers} answer tokens" if answers else "no limit on answer tokens")
-    return ", ".join([*parts, _time(estimated), _cost(found, estimated)])
+    at_most = "at most " if any(each.is_at_most for each in found.columns) else ""
+    return at_most + ", ".join([*parts, _time(estimated), _cost(found, usd)])
 
 
 def _time(estimated: Estimate) -> str:
@@ -154,10 +175,10 @@ def _time(estimated: Estimate) -> str:
     return f"{'about' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
 
 
-def _cost(found: Forecast, estimated: Estimate) -> str:
+def _cost(found: Forecast, usd: Money) -> str:
     from herogen_async.generation.limits import in_usd
 
-    return _both(*found.usd(estimated), in_usd) or ("no cost" if _is_free(found) else "cost unknown")
+    return _both(*usd, in_usd) or ("no cost" if _is_free(found) else "cost unknown")
 
 
 def _both(likely: Any, most: Any, shown: Any) -> str:

@@ -108,6 +108,15 @@ def run(
             rich_help_panel=ROWS,
         ),
     ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="NAME",
+            help="With --regenerate-stale: only this column, and what builds on it; may be repeated.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
     quiet: QuietOption = False,
@@ -115,7 +124,11 @@ def run(
     **settings: Any,
 ) -> None:
     """Run a spec; the same command again resumes it."""
+    from herogen_async.core.errors import InputError
     from herogen_async.generation import session
+
+    if columns and not regenerate_stale:
+        raise InputError("--column says which stale answers to request again", fix="add --regenerate-stale")
 
     _drive(
         lambda watch: session.run(
@@ -125,7 +138,7 @@ def run(
             endpoint=endpoint,
             model=model,
             extend=extend,
-            regenerate_stale=regenerate_stale,
+            regenerate_stale=columns or regenerate_stale,
             wait=wait,
             requeue_damaged=requeue_damaged,
             **settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from math import inf
 
@@ -47,6 +48,11 @@ def rate(per_s: float) -> str:
 def count(number: int) -> str:
     """Thousands apart."""
     return f"{number:,}"
+
+
+def in_words(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def counted(number: int, what: str) -> str:

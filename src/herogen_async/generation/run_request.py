@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import (
     EMBEDDED,
     EMBEDDED_TIMEOUT_S,
@@ -27,6 +28,7 @@ from herogen_async.generation.endpoint.target import (
 )
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions, read_manifest
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
+from herogen_async.specs.columns import FIRST_COLUMN
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Column, Spec
 
@@ -100,6 +102,18 @@ class Ready:
     def plan(self) -> Plan:
         """Its tasks."""
         return Plan(self.request.spec, endpoint=self.request.endpoint, model=self.model)
+
+
+def consent_to(spec: Spec, *, extend: bool, regenerate_stale: bool | Collection[str]) -> Consent:
+    """What a caller agrees to; `regenerate_stale` may name columns of `spec`. Raises InputError for other names."""
+    if isinstance(regenerate_stale, bool):
+        return Consent(extend, regenerate_stale)
+    names = (regenerate_stale,) if isinstance(regenerate_stale, str) else tuple(regenerate_stale)
+    columns = [*([FIRST_COLUMN] if spec.prompt else []), *spec.columns]
+    for name in names:
+        if name not in columns:
+            raise InputError(f"no column is called {name!r}", fix=nearest(str(name), columns))
+    return Consent(extend, bool(names), names)
 
 
 def read_spec(spec: SpecSource) -> Spec:

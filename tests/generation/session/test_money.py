@@ -14,7 +14,7 @@ import pytest
 
 import herogen_async
 from herogen_async.core.errors import InputError
-from herogen_async.generation.forecast.costs import longest_prompt, most_answer_tokens, price_for
+from herogen_async.generation.forecast.costs import common_price, longest_prompt, most_answer_tokens, prices_for
 from herogen_async.generation.limits.budget import TEMPLATE_TOKENS
 from herogen_async.generation.report import RunReport
 from herogen_async.generation.run_folder import RunFolder, read_lock
@@ -307,7 +307,7 @@ def test_a_service_tier_in_the_spec_has_its_own_price() -> None:
     ready, flex = ready_for(), ready_for(extra={"service_tier": "flex"})
     plan = Plan(ready.request.spec, endpoint="chat", model="gpt-5-mini")
     flex_plan = Plan(flex.request.spec, endpoint="chat", model="gpt-5-mini")
-    standard_price, flex_price = price_for(ready, plan, AT), price_for(flex, flex_plan, AT)
+    standard_price, flex_price = (common_price(prices_for(*each, AT)) for each in ((ready, plan), (flex, flex_plan)))
     assert standard_price is not None
     assert flex_price is not None
     assert standard_price.output_usd / 2 == flex_price.output_usd

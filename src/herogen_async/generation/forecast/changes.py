@@ -8,27 +8,39 @@ from typing import Any
 from herogen_async.core.likeness import as_seen
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.columns import AskedColumn
-
-
-def in_words(changes: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(changes[:-1]), changes[-1]] if len(changes) > 1 else changes)
+from herogen_async.specs.plan import Plan, attribute_renaming
+from herogen_async.specs.spec import Template
 
 
 def differences(held: Manifest, fresh: Manifest) -> list[str]:
     """What of the questions has changed, in words."""
-    found = []
+    found: list[str] = []
+    if held.asks_as(fresh):
+        return _other_names(held, fresh)
+    before, after = held.lineage().plan, fresh.lineage().plan
+    names = attribute_renaming(before, after)
     if held.grid_fingerprint != fresh.grid_fingerprint:
-        found += _grid_differences(held.spec, fresh.spec)
+        found += _grid_differences(held.spec, fresh.spec, names)
     if held.generation_fingerprint != fresh.generation_fingerprint:
-        is_single = not (held.spec.get("columns") or fresh.spec.get("columns"))
-        found += list((_generation_differences if is_single else _column_differences)(held, fresh))
-    return found or ["the generation fingerprint"] * (held.generation_fingerprint != fresh.generation_fingerprint)
+        of_generation = _generation_differences(held, fresh, before, after, names)
+        found += of_generation if of_generation or names else ["the generation fingerprint"]
+    return found
 
 
-def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[str]:
-    old, new = held.get("attributes", {}), fresh["attributes"]
-    words = [f"{name!r} was added" for name in new if name not in old]
+def _other_names(held: Manifest, fresh: Manifest) -> list[str]:
+    """Columns that are called otherwise, where all is asked as before."""
+    if list(held.spec.get("columns") or ()) == list(fresh.spec.get("columns") or ()):
+        return []
+    now = {each.fingerprint: each.name for each in fresh.lineage().plan.columns}
+    then = {each.fingerprint: each.name for each in held.lineage().plan.columns}
+    return [f"the column {was!r} (now called {name!r})" for asked, was in then.items() if (name := now[asked]) != was]
+
+
+def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    old = {names.get(name, name): values for name, values in held.get("attributes", {}).items()}
+    new = fresh["attributes"]
+    words = [f"{was!r} is now called {now!r}" for was, now in names.items()]
+    words += [f"{name!r} was added" for name in new if name not in old]
     words += [f"{name!r} was removed" for name in old if name not in new]
     for name in new:
         before, after = set(old.get(name, ())), set(new[name])
@@ -45,16 +57,28 @@ def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> list
     return found or ["the grid fingerprint"]
 
 
-def _column_differences(held: Manifest, fresh: Manifest) -> Iterator[str]:
-    """Column by column; one that asks the same under another name has not changed."""
-    before, after = held.lineage().plan.columns, fresh.lineage().plan.columns
-    asked, told = {each.fingerprint for each in before}, {each.fingerprint for each in after}
+def _generation_differences(
+    held: Manifest, fresh: Manifest, before: Plan, after: Plan, names: Mapping[str, str]
+) -> list[str]:
+    if held.spec.get("columns") or fresh.spec.get("columns"):
+        return list(_column_differences(before.columns, after.columns, names))
+    return list(_differences_of_one(held, fresh, before.columns[0], after.columns[0], names))
+
+
+def _column_differences(
+    before: Sequence[AskedColumn], after: Sequence[AskedColumn], names: Mapping[str, str]
+) -> Iterator[str]:
+    """Column by column; one that asks the same under another name has not changed but in that."""
+    asked = {each.fingerprint: each.name for each in before}
+    told = {each.fingerprint for each in after}
     old, new = {each.name: each for each in before}, {each.name: each for each in after}
     for name, column in new.items():
         if name in old:
-            yield from _differences_of(old[name], column)
-        elif column.fingerprint not in asked:
+            yield from _differences_of(old[name], column, names)
+        elif (was := asked.get(column.fingerprint)) is None:
             yield f"the column {name!r} (added)"
+        else:
+            yield f"the column {was!r} (now called {name!r})"
     for name, column in old.items():
         if name not in new and column.fingerprint not in told:
             yield f"the column {name!r} (removed)"
@@ -63,7 +87,7 @@ def _column_differences(held: Manifest, fresh: Manifest) -> Iterator[str]:
         yield "the order of the columns"
 
 
-def _differences_of(old: AskedColumn, new: AskedColumn) -> Iterator[str]:
+def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]) -> Iterator[str]:
     name = new.name
     for what, before, after in (
         ("endpoint", old.endpoint, new.endpoint),
@@ -74,27 +98,40 @@ def _differences_of(old: AskedColumn, new: AskedColumn) -> Iterator[str]:
             yield f"the {what} of {name} ({before!r} to {after!r})"
     texts = ("prompt", old.prompt, new.prompt), ("system text", old.system, new.system)
     for what, was, now in texts:
-        if (was and was.text) != (now and now.text):
+        if _text(was, names) != (now and now.text):
             yield f"the {what} of {name}"
     sampling = old.sampling.as_dict(), new.sampling.as_dict()
-    if names := sorted(each for each in {*sampling[0], *sampling[1]} if sampling[0].get(each) != sampling[1].get(each)):
-        yield f"the sampling of {name} ({', '.join(names)})"
+    sent = {*sampling[0], *sampling[1]}
+    if differing := sorted(each for each in sent if sampling[0].get(each) != sampling[1].get(each)):
+        yield f"the sampling of {name} ({', '.join(differing)})"
     if (old.when and old.when.fingerprint) != (new.when and new.when.fingerprint):
         yield f"the condition of {name}"
 
 
-def _generation_differences(held: Manifest, fresh: Manifest) -> list[str]:
-    found = []
+def _text(template: Template | None, names: Mapping[str, str]) -> str | None:
+    """A template's text, with attributes by their names of today."""
+    if template is None or not names:
+        return None if template is None else template.text
+    return template.with_names(lambda name: names.get(name, name))
+
+
+def _differences_of_one(
+    held: Manifest, fresh: Manifest, before: AskedColumn, after: AskedColumn, names: Mapping[str, str]
+) -> Iterator[str]:
     for name, old, new in (
         ("the endpoint", held.endpoint, fresh.endpoint),
         ("the model", held.model, fresh.model),
     ):
         if old != new:
-            found.append(f"{name} ({old!r} to {new!r})")
-    for name in ("prompt", "system"):
-        if held.spec.get(name) != fresh.spec[name]:
-            found.append("the prompt" if name == "prompt" else "the system text")
-    old, new = held.spec.get("sampling", {}), fresh.spec["sampling"]
-    if names := sorted(name for name in {*old, *new} if old.get(name) != new.get(name)):
-        found.append(f"the sampling ({', '.join(names)})")
-    return found
+            yield f"{name} ({old!r} to {new!r})"
+    for what, was, now in (
+        ("the prompt", before.prompt, after.prompt),
+        ("the system text", before.system, after.system),
+    ):
+        if _text(was, names) != (now and now.text):
+            yield what
+    before_sent, after_sent = held.spec.get("sampling", {}), fresh.spec["sampling"]
+    if sampling := sorted(
+        name for name in {*before_sent, *after_sent} if before_sent.get(name) != after_sent.get(name)
+    ):
+        yield f"the sampling ({', '.join(sampling)})"

@@ -8,10 +8,11 @@ from typing import Any
 
 from herogen_async.generation.endpoint.request_body import RequestBody
 from herogen_async.generation.engine.requests import requests_of
+from herogen_async.generation.forecast.column_forecast import ColumnForecast, Money, column_forecasts, money, summed
 from herogen_async.generation.forecast.costs import Priced, most_answer_tokens
-from herogen_async.generation.forecast.plan_diff import Kept
+from herogen_async.generation.forecast.kept_calls import Kept, KeptCalls
 from herogen_async.generation.limits import TokenEstimate, byte_size
-from herogen_async.generation.prices import Price, estimate
+from herogen_async.generation.prices import Price
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Call, Estimate, Estimator, Observed, Plan, mean_prompt_tokens
@@ -26,14 +27,21 @@ class Preview:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, as `plan --show --json` has it."""
-        return {**asdict(self.call), "body": self.body}
+        call = asdict(self.call)
+        del call["built_on"]  # nothing is there yet
+        return {
+            **{name: value for name, value in call.items() if value is not None or name == "system"},
+            "body": self.body,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """What is to be asked, and what it takes. `kept` is None where there is no run yet.
 
-    `new` and `stale` are the tasks within the settings' limit that have no answer, or one of another generation alone.
+    `calls` are those within the settings' limit; `new` and `stale` what it takes to ask those that have no answer, or a
+    stale one alone. `columns` has the parts of them where a row is several calls, and is empty where it is one.
+    `needs_consent`: answers are there to other questions, and `run` has to be told before it asks these.
     `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
     `needs_server`: nobody has said yet who is to answer.
     """
@@ -43,44 +51,72 @@ class Forecast:
     base_url: str | None
     folder: RunFolder | None
     settings: Settings
+    calls: KeptCalls
     new: Estimate
     stale: Estimate
     price: Price | None
+    columns: tuple[ColumnForecast, ...] = ()
     changes: tuple[str, ...] = ()
     kept: Kept | None = None
     keeps_stale: bool = False
+    needs_consent: bool = False
     choice: ServerChoice = field(default_factory=ServerChoice)
-    endpoint: str = "completions"
     needs_server: bool = False
 
-    def usd(self, estimated: Estimate) -> tuple[float | None, float | None]:
-        """USD that it would cost as answers were so far, and at most; None where that is not known."""
-        answers = (estimated.answer_tokens, estimated.answer_tokens_most)
-        costs = [None if each is None else estimate(estimated.prompt_tokens, each, self.price) for each in answers]
-        return costs[0], costs[1]
+    @property
+    def usd_new(self) -> Money:
+        """USD for what is new, as answers were so far, and at most; None where that is not known."""
+        if not self.columns:
+            return money(self.new, self.price)
+        return summed([each.usd(each.new) for each in self.columns if each.new.requests])
+
+    @property
+    def usd_stale(self) -> Money:
+        """USD for what is stale, as answers were so far, and at most; None where that is not known."""
+        if not self.columns:
+            return money(self.stale, self.price)
+        return summed([each.usd(each.stale) for each in self.columns if each.stale.requests])
 
     def previews(self, count: int) -> list[Preview]:
-        """`count` calls as they would be sent, spread over those of the settings' limit."""
-        plan, size = self.plan, self.plan.within(self.settings.limit)
-        bodies = RequestBody(self.endpoint, self.model or "...", plan.spec.sampling.as_sent())
+        """The calls of `count` rows as they would be sent, spread over those of the settings' limit.
+
+        Earlier answers that a prompt holds stand in it as placeholders.
+        """
+        plan, rows, width = self.plan, self.plan.rows_within(self.settings.limit), self.plan.calls_a_row
+        bodies = {
+            each.name: RequestBody(each.endpoint, each.model or "...", each.sampling.as_sent()) for each in plan.columns
+        }
         request_of = requests_of(plan)
-        calls = [plan.call(place * size // min(count, size)) for place in range(min(count, size))]
-        return [Preview(call, bodies.of(request_of(call))) for call in calls]
+        chosen = [place * rows // min(count, rows) for place in range(min(count, rows))]
+        indices = [row * width + place for row in chosen for place in range(width)]
+        return [
+            Preview(call, bodies[plan.column_at(call.index).name].of(request_of(call)))
+            for call in map(plan.call, indices)
+        ]
+
+    def rows_previewed(self, count: int) -> list[list[Preview]]:
+        """`previews`, row by row."""
+        found, width = self.previews(count), self.plan.calls_a_row
+        return [found[first : first + width] for first in range(0, len(found), width)]
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What `run` has to be told before it goes on."""
-        return ("--extend",) if self.changes else ()
+        return ("--extend",) if self.needs_consent else ()
 
     @property
     def may_keep_stale(self) -> bool:
         """Whether stale answers stay unless it is told to ask them again."""
-        return self.keeps_stale or bool(self.changes)
+        return self.calls.stale_asked < self.calls.stale
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `plan --json`; null is not known."""
         plan, kept = self.plan, self.kept
         counts = {"kept": 0, "failed": 0, "unused": 0} if kept is None else kept.counts()
+        several: dict[str, Any] = {}
+        if self.columns:
+            counts = {**counts, "kept": self.calls.kept, "failed": self.rows_failed}
+            several = {"rows": plan.rows, "calls": plan.size, "columns": [each.as_dict() for each in self.columns]}
         return {
             "run": None if self.folder is None else str(self.folder.path),
             "spec": plan.spec.name,
@@ -88,19 +124,29 @@ class Forecast:
             "base_url": self.base_url,
             "cells": plan.cells.size,
             "repeats": plan.repeats,
-            "tasks": plan.size,
+            "tasks": plan.rows,
             "limit": self.settings.limit,
             "changes": list(self.changes),
             **{name: counts[name] for name in ("kept", "failed", "unused")},
             "keeps_stale": self.keeps_stale,
-            "new": self._share(self.new),
-            "stale": self._share(self.stale),
-            "price": None if self.price is None else asdict(self.price),
+            "new": _share(self.new, self.usd_new),
+            "stale": _share(self.stale, self.usd_stale),
+            "price": None
+            if self.price is None or len({each.price for each in self.columns}) > 1
+            else asdict(self.price),
+            **several,
         }
 
-    def _share(self, estimated: Estimate) -> dict[str, Any]:
-        usd, usd_most = self.usd(estimated)
-        return {**asdict(estimated), "usd": usd, "usd_most": usd_most}
+    @property
+    def rows_failed(self) -> int:
+        """Rows within the limit with a call that failed."""
+        if self.kept is None:
+            return 0
+        return self.kept.found.failed.groups(self.plan.calls_a_row, self.plan.within(self.settings.limit))[1]
+
+
+def _share(estimated: Estimate, usd: Money) -> dict[str, Any]:
+    return {**asdict(estimated), "usd": usd[0], "usd_most": usd[1]}
 
 
 def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None) -> Forecast:
@@ -108,28 +154,53 @@ def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None)
     plan, request = priced.plan, priced.ready.request
     settings = request.settings
     tokens = TokenEstimate(None)
-    estimator = Estimator(
-        mean_prompt_tokens(plan, lambda text: tokens.prompt(byte_size(text))),
-        most_answer_tokens(request.spec.sampling),
-        Observed(_mean_answer(kept), last.get("latency_s")),
-        settings.limits(),
-        last.get("concurrency") if settings.concurrency == "auto" else settings.concurrency,
-    )
-    within = plan.within(settings.limit)
-    stale = 0 if kept is None else kept.stale_set.count(within)
-    there = 0 if kept is None else kept.found.done.count(within) + kept.found.failed.count(within)
+    base_url = None if request.server is None else request.server.base_url
+
+    def estimator_of(prompt: float, most: int | None, answer: float | None) -> Estimator:
+        in_flight = last.get("concurrency") if settings.concurrency == "auto" else settings.concurrency
+        return Estimator(prompt, most, Observed(answer, last.get("latency_s")), settings.limits(), in_flight)
+
+    def prompt_tokens(text: str) -> float:
+        return tokens.prompt(byte_size(text))
+
+    counts = _all_new(plan, settings.limit) if kept is None else kept.by_column(settings.limit)
+    calls = KeptCalls.summed(counts.values())
+    columns: tuple[ColumnForecast, ...] = ()
+    if plan.calls_a_row == 1:
+        mean = mean_prompt_tokens(plan, prompt_tokens)
+        estimator = estimator_of(mean, most_answer_tokens(plan.columns[0].sampling), _mean_answer(kept))
+        new, stale = estimator.of(calls.new), estimator.of(calls.stale)
+    else:
+        columns = column_forecasts(
+            plan,
+            counts,
+            None if kept is None else kept.found,
+            prices=priced.prices,
+            base_url=base_url,
+            tokens=prompt_tokens,
+            estimator_of=estimator_of,
+        )
+        total = estimator_of(0.0, None, None)
+        new = total.together(each.new for each in columns)
+        stale = total.together(each.stale for each in columns)
     return Forecast(
         plan,
         priced.ready.model,
-        None if request.server is None else request.server.base_url,
+        base_url,
         request.folder if kept else None,
         settings,
-        estimator.of(within - there - stale),
-        estimator.of(stale),
+        calls,
+        new,
+        stale,
         priced.price,
+        columns,
         kept=kept,
-        endpoint=request.endpoint,
     )
+
+
+def _all_new(plan: Plan, limit: int | None) -> dict[str, KeptCalls]:
+    rows = plan.rows_within(limit)
+    return {each.name: KeptCalls(0, 0, rows * each.samples, 0, 0, 0, 0) for each in plan.columns}
 
 
 def _mean_answer(kept: Kept | None) -> float | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from herogen_async.generation.forecast.plan_diff import Kept
+from herogen_async.generation.forecast.kept_calls import Kept, settled_calls
 from herogen_async.generation.journal import replay
 from herogen_async.generation.run_folder import Manifest, RunFolder, segment_number
+from herogen_async.specs.plan import IndexSet, Lineage
 
 
 def followed(folder: RunFolder, held: Manifest, fresh: Manifest) -> Manifest:
@@ -16,6 +17,32 @@ def followed(folder: RunFolder, held: Manifest, fresh: Manifest) -> Manifest:
 
 
 def kept_by(folder: RunFolder, manifest: Manifest) -> Kept:
-    """What `folder` holds of the tasks of `manifest`. Raises DamageError."""
-    lineage = replace(manifest, keeps_stale=False).lineage()
-    return Kept.of(lineage, replay(folder, lineage))
+    """What `folder` holds of the calls of `manifest`, which says what a run would keep of it. Raises DamageError."""
+    lineage = _lineage(manifest, keeps_stale=False)
+    plan, found = lineage.plan, replay(folder, lineage)
+    settled = settled_calls(plan, found)
+    if not (len(found.stale) or found.outdated):
+        return Kept(plan, found, IndexSet(), settled)
+    # A stale call that was asked again and failed is no longer to be asked.
+    if plan.calls_a_row == 1:
+        stale = found.stale.minus(settled)
+        keeps = manifest.keeps_stale and not manifest.regenerated
+        return Kept(plan, found, stale, _union(settled, stale) if keeps else settled)
+    # What was made from a stale answer counts where that does: only a second look can tell.
+    keeping = replay(folder, _lineage(manifest, keeps_stale=True))
+    stale = keeping.done.minus(settled)
+    if not manifest.keeps_stale:
+        return Kept(plan, found, stale, settled)
+    going_on = replay(folder, manifest.lineage()) if manifest.regenerated else keeping
+    return Kept(plan, found, stale, settled_calls(plan, going_on))
+
+
+def _union(one: IndexSet, other: IndexSet) -> IndexSet:
+    found = IndexSet()
+    found.update(one)
+    found.update(other)
+    return found
+
+
+def _lineage(manifest: Manifest, *, keeps_stale: bool) -> Lineage:
+    return replace(manifest, keeps_stale=keeps_stale, regenerated=[]).lineage()

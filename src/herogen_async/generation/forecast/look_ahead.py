@@ -10,13 +10,13 @@ from typing import Any, Unpack
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import EMBEDDED, choose_server, is_embedded
-from herogen_async.generation.forecast.changes import differences
 from herogen_async.generation.forecast.costs import priced
 from herogen_async.generation.forecast.forecast import Forecast, estimated, last_figures
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
-from herogen_async.generation.forecast.plan_diff import refuse_other_weights
+from herogen_async.generation.forecast.plan_diff import plan_diff, refuse_other_weights
 from herogen_async.generation.run_folder import Manifest, RunFolder, existing_run, read_events, read_manifest
 from herogen_async.generation.run_request import (
+    Consent,
     Ready,
     RunRequest,
     SpecSource,
@@ -86,10 +86,16 @@ def forecast_of(
     weights = (held.weights or {"sha256": ""}) if ready.request.server is None else None
     fresh = replace(manifest_of(ready, ready.plan(), at), weights=weights)
     refuse_other_weights(folder, held, fresh)
+    needs_consent = not plan_diff(held, fresh, Consent()).is_agreed
+    diff = plan_diff(held, fresh, Consent(extend=needs_consent))
+    agreed = replace(
+        followed(folder, held, fresh), keeps_stale=diff.fresh.keeps_stale, regenerated=diff.fresh.regenerated
+    )
     return replace(
-        estimated(priced(ready, at), last_figures(read_events(folder)), kept_by(folder, followed(folder, held, fresh))),
-        changes=tuple(differences(held, fresh)),
+        estimated(priced(ready, at), last_figures(read_events(folder)), kept_by(folder, agreed)),
+        changes=diff.changes,
         keeps_stale=held.keeps_stale,
+        needs_consent=needs_consent,
         choice=_choice_of(ready, choice),
     )
 

@@ -5,59 +5,15 @@ Rows of two plans are mixed only when a person says so (P7).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import RunFolderError
-from herogen_async.generation.forecast.changes import differences, in_words
-from herogen_async.generation.journal import Recovered
+from herogen_async.core.units import in_words
+from herogen_async.generation.forecast.changes import differences
+from herogen_async.generation.forecast.kept_calls import Kept
 from herogen_async.generation.run_folder import Manifest, RunFolder
 from herogen_async.generation.run_request import Consent
-from herogen_async.specs.plan import IndexSet, Lineage, Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a folder holds of the tasks of `plan`: `stale` are those that were answered by another generation alone."""
-
-    plan: Plan
-    found: Recovered
-    stale_set: IndexSet
-
-    @classmethod
-    def of(cls, lineage: Lineage, found: Recovered) -> Kept:
-        """Of a journal that was read with `lineage`, which must not keep what is stale."""
-        # A stale task that was asked again and failed is no longer to be asked.
-        return cls(lineage.plan, found, found.stale.minus(found.failed))
-
-    @property
-    def rows(self) -> int:
-        """All that are there, whatever they answer."""
-        return self.found.rows
-
-    @property
-    def kept(self) -> int:
-        """Tasks with an answer that counts whatever is agreed on."""
-        return len(self.found.done)
-
-    @property
-    def stale(self) -> int:
-        return len(self.stale_set)
-
-    @property
-    def failed(self) -> int:
-        """Tasks that failed."""
-        return len(self.found.failed)
-
-    @property
-    def new(self) -> int:
-        """Tasks without an answer. The grid is not walked."""
-        return self.plan.size - self.kept - self.stale - self.failed
-
-    def counts(self) -> dict[str, int]:
-        """Plain data, for events and scripts."""
-        counts = {name: getattr(self, name) for name in ("kept", "new", "stale", "failed")}
-        return {**counts, "unused": self.found.unused}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +21,8 @@ class PlanDiff:
     """What a folder is to be from now on. `held` is what it was, None where it is new.
 
     `changes` says in words what of the questions differs. `is_change`: other tasks are asked for, or stale ones again.
-    `is_agreed`: nobody needs to be asked, unless answers are there.
+    `is_agreed`: nobody needs to be asked, unless answers are there. `asks_more`: there are calls that the run had
+    nothing like.
     """
 
     held: Manifest | None
@@ -73,6 +30,7 @@ class PlanDiff:
     changes: tuple[str, ...] = ()
     is_change: bool = False
     is_agreed: bool = True
+    asks_more: bool = False
 
 
 def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanDiff:
@@ -81,27 +39,35 @@ def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanD
         return PlanDiff(None, fresh)
     changes = differences(held, fresh)
     keeps_stale, regenerated = _kept_stale(held, fresh, consent)
+    asks_more = bool(changes) and _asks_more(held, fresh)
     return PlanDiff(
         held,
         replace(fresh, keeps_stale=keeps_stale, regenerated=regenerated),
         tuple(changes),
         is_change=bool(changes) or (keeps_stale, regenerated) != (held.keeps_stale, held.regenerated),
-        is_agreed=not changes or _consents(consent, held, fresh),
+        is_agreed=not changes or _consents(consent, held, fresh, asks_more=asks_more),
+        asks_more=asks_more,
     )
 
 
 def _kept_stale(held: Manifest, fresh: Manifest, consent: Consent) -> tuple[bool, list[str]]:
     """Whether stale answers count from now on, and the columns whose don't."""
     is_other = held.generation_fingerprint != fresh.generation_fingerprint
+    regenerated = list(_as_called_now(held, fresh))
     if consent.regenerate_stale and consent.columns:
-        return True, sorted({*held.regenerated, *consent.columns})
+        return True, sorted({*regenerated, *consent.columns})
     if consent.regenerate_stale:
         return False, []
-    if consent.extend and is_other:
-        now = {each.name: each.fingerprint for each in fresh.lineage().plan.columns}
-        was = {each.name: each.fingerprint for each in held.lineage().plan.columns} if held.regenerated else {}
-        return True, [name for name in held.regenerated if name in now and now[name] == was.get(name)]
-    return held.keeps_stale, held.regenerated
+    return held.keeps_stale or (consent.extend and is_other), regenerated
+
+
+def _as_called_now(held: Manifest, fresh: Manifest) -> Iterator[str]:
+    """The columns that were regenerated and ask the same still, whatever they are called."""
+    if held.regenerated:
+        now = {each.fingerprint: each.name for each in fresh.lineage().plan.columns}
+        for each in held.lineage().plan.columns:
+            if each.name in held.regenerated and each.fingerprint in now:
+                yield now[each.fingerprint]
 
 
 def refuse_other_weights(folder: RunFolder, held: Manifest, fresh: Manifest) -> None:
@@ -123,18 +89,22 @@ def refuse_other_weights(folder: RunFolder, held: Manifest, fresh: Manifest) -> 
         )
 
 
-def refusal(folder: RunFolder, changes: Sequence[str], kept: Kept, *, is_other_grid: bool) -> RunFolderError:
+def refusal(folder: RunFolder, diff: PlanDiff, kept: Kept) -> RunFolderError:
     """What a person reads who has not agreed to a change yet: what it comes to, and what to say to agree."""
-    extend, again = "", ""
-    if kept.stale:
-        extend = f", and keeps the {kept.stale:,} stale ones"
-        flag = "--extend --regenerate-stale" if is_other_grid else "--regenerate-stale"
+    extend, again, calls = "", "", kept.all_calls
+    if calls.stale:
+        extend = f", and keeps the {calls.stale:,} stale ones"
+        flag = "--extend --regenerate-stale" if diff.asks_more else "--regenerate-stale"
         again = f"; `{flag}` also requests the stale ones again"
-    given_up = f", {kept.failed:,} failed" if kept.failed else ""
-    name = folder.argument
+        if len(kept.plan.columns) > 1:
+            again += " (`--column NAME`: of one column, and what builds on it)"
+    given_up = f", {calls.failed:,} failed" if calls.failed else ""
+    name, each = folder.argument, _by_column(kept)
+    new = f"{calls.new:,} tasks are new" if kept.plan.calls_a_row == 1 else f"{calls.new:,} requests are new"
     return RunFolderError(
-        f"{str(folder.path)!r} has answers to different requests: {in_words(changes)} changed. "
-        f"{kept.kept:,} answers would be kept, {kept.new:,} tasks are new, {kept.stale:,} answers are stale{given_up}",
+        f"{str(folder.path)!r} has answers to different requests: {in_words(diff.changes)} changed. "
+        f"{calls.kept:,} answers would be kept, {new}{each['new']}, "
+        f"{calls.stale:,} answers are stale{each['stale']}{given_up}",
         fix=f"see the cost: herogen-async plan SPEC {name}. The same command with `--extend` requests what is new"
         f"{extend}{again}. Or start a new run with --run NAME; continue the old one: herogen-async resume {name}",
     )
@@ -142,22 +112,70 @@ def refusal(folder: RunFolder, changes: Sequence[str], kept: Kept, *, is_other_g
 
 def change_line(diff: PlanDiff, kept: Kept) -> str:
     """What a change comes to, in a line."""
-    parts = [f"{kept.kept:,} answers are kept"] if kept.kept else []
-    if kept.new:
-        parts.append(f"{kept.new:,} tasks are new")
-    if kept.stale and diff.fresh.keeps_stale:
+    calls, each = kept.all_calls, _by_column(kept)
+    parts = [f"{calls.kept:,} answers are kept"] if calls.kept else []
+    if calls.new:
+        parts.append(f"{calls.new:,} {'tasks' if kept.plan.calls_a_row == 1 else 'requests'} are new{each['new']}")
+    if left := calls.stale - calls.stale_asked:
         parts.append(
-            f"{kept.stale:,} answers of an earlier prompt, model or sampling stay, because of --extend "
+            f"{left:,} answers{each['stale_left']} of an earlier prompt, model or sampling stay, because of --extend "
             "(--regenerate-stale requests them again)"
         )
-    elif kept.stale:
-        parts.append(f"{kept.stale:,} stale answers are requested again; their old rows stay in the journal, uncounted")
+    if calls.stale_asked:
+        parts.append(
+            f"{calls.stale_asked:,} stale answers{each['stale_asked']} are requested again; "
+            "their old rows stay in the journal, uncounted"
+        )
     if kept.found.unused:
         parts.append(f"{kept.found.unused:,} rows of removed cells stay there too")
     what = "; ".join(parts) or "no answers yet"
     return f"Changed: {in_words(diff.changes)}. {what}." if diff.changes else f"{what}."
 
 
-def _consents(consent: Consent, held: Manifest, fresh: Manifest) -> bool:
-    """New cells are agreed to by `extend`; another generation by that, or by asking anew what it makes stale."""
-    return consent.extend or (consent.regenerate_stale and held.grid_fingerprint == fresh.grid_fingerprint)
+def _by_column(kept: Kept) -> dict[str, str]:
+    """` (12 of title, 3 of verdict)` for each count that has a part of several columns; else nothing."""
+    found = dict.fromkeys(("new", "stale", "stale_left", "stale_asked"), "")
+    if kept.plan.calls_a_row == 1:
+        return found
+    columns = kept.by_column(None)
+    for count in found:
+        parts = [
+            f"{number:,} of {name}"
+            for name, calls in columns.items()
+            if (number := calls.stale - calls.stale_asked if count == "stale_left" else getattr(calls, count))
+        ]
+        found[count] = f" ({', '.join(parts)})" if parts else ""
+    return found
+
+
+def _consents(consent: Consent, held: Manifest, fresh: Manifest, *, asks_more: bool) -> bool:
+    """Whether a person has agreed, or need not be asked.
+
+    What is new is agreed to by `extend`; another generation by that, or by asking anew what it makes stale. Where no
+    call is new and no answer stale, nothing is to be paid.
+    """
+    return consent.extend or (consent.regenerate_stale and not asks_more) or _asks_the_same(held, fresh)
+
+
+def _asks_more(held: Manifest, fresh: Manifest) -> bool:
+    """Whether there are other cells, or calls that the run had nothing like."""
+    if held.grid_fingerprint != fresh.grid_fingerprint:
+        return True
+    before, after = held.lineage().plan.columns, fresh.lineage().plan.columns
+    if len(before) == len(after) == 1:
+        return after[0].samples > before[0].samples
+    samples = {each.fingerprint: each.samples for each in before} | {each.name: each.samples for each in before}
+    return any(each.samples > samples.get(each.fingerprint, samples.get(each.name, 0)) for each in after)
+
+
+def _asks_the_same(held: Manifest, fresh: Manifest) -> bool:
+    """Whether all that is asked from now on was asked before: columns were removed, reordered or renamed alone."""
+    if held.grid_fingerprint != fresh.grid_fingerprint or not (held.spec.get("columns") or fresh.spec.get("columns")):
+        return False
+    before = {each.fingerprint: each for each in held.lineage().plan.columns}
+    return all(
+        (old := before.get(each.fingerprint)) is not None
+        and old.samples >= each.samples
+        and (old.when and old.when.fingerprint) == (each.when and each.when.fingerprint)
+        for each in fresh.lineage().plan.columns
+    )

@@ -40,8 +40,8 @@ def agree(locked: Locked, at: datetime) -> Agreed:
     diff = plan_diff(held, fresh, ready.request.consent)
     if held is not None and not diff.is_agreed:
         kept = kept_by(folder, followed(folder, held, fresh))
-        if kept.rows or kept.failed:
-            raise refusal(folder, diff.changes, kept, is_other_grid=held.grid_fingerprint != fresh.grid_fingerprint)
+        if kept.rows or len(kept.found.failed):
+            raise refusal(folder, diff, kept)
     return Agreed(locked, diff)
 
 

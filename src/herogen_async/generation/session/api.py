@@ -17,9 +17,9 @@ from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
 from herogen_async.generation.run_request import (
-    Consent,
     RunRequest,
     SpecSource,
+    consent_to,
     new_request,
     request_of_manifest,
     require_target,
@@ -50,7 +50,11 @@ class RunOptions(SettingsOptions, total=False):
     model: Annotated[str | None, "The model's name; `embedded` or a .gguf file for the embedded model."]
     api_key: Annotated[ApiKey | None, "The key, or a function that returns one. Default: OPENAI_API_KEY."]
     extend: Annotated[bool, "For a changed spec: request what is new, and keep all existing answers."]
-    regenerate_stale: Annotated[bool, "Request again the rows made with another prompt, model or sampling."]
+    regenerate_stale: Annotated[
+        bool | Collection[str],
+        "Request again the rows made with another prompt, model or sampling; or only those of some columns, by name, "
+        "and of what builds on them.",
+    ]
     wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
     watch: Annotated[
@@ -128,7 +132,7 @@ def status(run: str | os.PathLike[str]) -> RunReport:
             model=manifest.model,
             endpoint=manifest.endpoint,
             base_url=manifest.base_url,
-            cost=lock.live.get("cost") if held else spent(manifest, found.usage, lock, now),
+            cost=lock.live.get("cost") if held else spent(manifest, found, lock, now),
             budget=manifest.settings.budget_usd,
         ).by_name(),
         Remembered(
@@ -140,7 +144,7 @@ def status(run: str | os.PathLike[str]) -> RunReport:
                 plan,
                 found,
                 limit=manifest.settings.limit,
-                prices=column_prices(plan, manifest.base_url, manifest.settings.price, now),
+                prices=column_prices(plan, manifest.settings, manifest.base_url, now),
             ),
         ),
         RunReport,
@@ -164,7 +168,11 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
     )
     require_target(request)
     request = replace(request, settings=_with_held_money(request))
-    consent = Consent(options.get("extend", False), options.get("regenerate_stale", False))
+    consent = consent_to(
+        request.spec,
+        extend=options.get("extend", False),
+        regenerate_stale=options.get("regenerate_stale", False),
+    )
     return Session(
         replace(request, consent=consent),
         observer_of(options.get("watch")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
 
-from herogen_async.generation.forecast.costs import price_in
+from herogen_async.generation.forecast.costs import column_prices, journal_cost
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.limits import Budget, Rates
 from herogen_async.generation.prices import FREE, cost
@@ -67,14 +67,14 @@ def _budget_for(opened: Opened, usage: Mapping[str, int], answer_tokens: int | N
     )
 
 
-def book_repricing(opened: Opened, usage: Mapping[str, int], at: datetime) -> None:
+def book_repricing(opened: Opened, found: Recovered, at: datetime) -> None:
     """What rows cost more when they were bought than they would today goes into the ledger: it was spent."""
-    held, price = opened.before, opened.price
-    if held is None or price is None:
+    held = opened.before
+    if held is None or opened.price is None:
         return
     plan = held.lineage().plan
-    bought = cost(usage, price_in(plan, held.model, held.base_url, held.settings.price, at))
-    today = cost(usage, price)
+    bought = journal_cost(found, column_prices(plan, held.settings, held.base_url, at))
+    today = journal_cost(found, opened.prices)
     if bought is not None and today is not None and bought > today:
         # Up, never down: the budget must hold by what was paid.
         opened.lock.charge(ceil((bought - today) * 1e6))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from herogen_async.generation.engine import ColumnCounts
 from herogen_async.generation.journal import Recovered, Words
@@ -44,7 +44,7 @@ def column_counts(
     settled = IndexSet()
     settled.update(found.done)
     settled.update(failed)
-    for index, cause in blocked(plan, failed, found.done):
+    for index, cause in plan.blocked(failed, found.done):
         if settled.add(index):
             by_place[index % calls].blocked_by[plan.column_at(cause).name] += 1
     within = plan.within(limit)
@@ -54,19 +54,3 @@ def column_counts(
     ):
         by_place[place].total += plan.rows_within(limit) + count - count_within + further[place]
     return counts
-
-
-def blocked(plan: Plan, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
-    """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
-    if plan.calls_a_row > 1:
-        for index in failed:
-            for follower in followers(plan, index):
-                if follower not in done:
-                    yield follower, index
-
-
-def followers(plan: Plan, index: int) -> Iterator[int]:
-    """The calls that build on the one at `index`, directly or not."""
-    first = index - index % plan.calls_a_row
-    for place in plan.shape.descendants(index - first):
-        yield first + place

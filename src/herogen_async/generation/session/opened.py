@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import DiskError
+from herogen_async.generation.forecast.costs import Prices, common_price
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, change_line
 from herogen_async.generation.prices import Price
@@ -21,10 +22,14 @@ class Opened:
     """A run that is ready to be gone on with. `before` is its manifest as it was found, None where it is new."""
 
     ready: Ready
-    price: Price | None
+    prices: Prices
     lock: RunLock
     lineage: Lineage
     before: Manifest | None
+
+    @property
+    def price(self) -> Price | None:
+        return common_price(self.prices)
 
     @property
     def folder(self) -> RunFolder:
@@ -45,7 +50,7 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
         kept = kept_by(locked.folder, manifest)
         notifier.notice(change_line(diff, kept))
         notifier.record("changed", changes=diff.changes, keeps_stale=diff.fresh.keeps_stale, **kept.counts())
-    return Opened(locked.priced.ready, locked.priced.price, locked.lock, manifest.lineage(), diff.held)
+    return Opened(locked.priced.ready, locked.priced.prices, locked.lock, manifest.lineage(), diff.held)
 
 
 def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:

@@ -11,7 +11,6 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.journal import Recovered, read_failures
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.column_counts import blocked, followers
 from herogen_async.specs.plan import IndexSet, Lineage, Plan
 
 
@@ -75,9 +74,9 @@ def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None
     skipped = IndexSet()
     skipped.update(found.done)
     skipped.update(failed)
-    for index, _ in blocked(plan, failed, found.done):
+    for index, _ in plan.blocked(failed, found.done):
         skipped.add(index)
-    again_with_followers = (each for index in wanted for each in (index, *followers(plan, index)))
+    again_with_followers = (each for index in wanted for each in (index, *plan.followers(index)))
     beyond = tuple(sorted({index for index in again_with_followers if index >= within and index not in skipped}))
     pending = within - skipped.count(within)
     done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within)[0]

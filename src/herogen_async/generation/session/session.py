@@ -34,7 +34,7 @@ from herogen_async.generation.session.opened import Opened, conclude
 from herogen_async.generation.session.repaired import repair
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
-from herogen_async.generation.session.targets import check_prices, most_in_flight, targets_of
+from herogen_async.generation.session.targets import most_in_flight, targets_of
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
@@ -118,7 +118,6 @@ class Session:
         found = priced(await find_model(self._request, self._notifier), at)
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
-        check_prices(targets, found.plan, at)
         for server in [target.ready.request.server for target in targets]:
             if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
                 self._notifier.notice(f"warning: {line}.")
@@ -132,7 +131,7 @@ class Session:
         """Go on with a run, and again after each park that it may sleep through."""
         sleeper, found = self._at_work.scheduled, read_journal(opened)
         # Once, not at each waking: the ledger has it then.
-        book_repricing(opened, found.journal.usage, self._clock.wall())
+        book_repricing(opened, found.journal, self._clock.wall())
         report = await self._go_on(found)
         while report.state == "parked" and sleeper and await sleeper.until_it_can_go_on(report, opened.lock.publish):
             # Read anew, and with what `ctl` has set meanwhile: another plan of work, the same lock.

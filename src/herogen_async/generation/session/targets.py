@@ -14,7 +14,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, is_loopback, key_in
 from herogen_async.generation.forecast.costs import most_answer_tokens
-from herogen_async.generation.prices import BY_HAND, Price, price_of
+from herogen_async.generation.prices import Price, price_of
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
@@ -74,23 +74,6 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
 def most_in_flight(targets: tuple[LaneTarget, ...]) -> int:
     """How many calls may ever be in flight at all of them together."""
     return sum(target.ready.request.most_in_flight for target in targets)
-
-
-def check_prices(targets: tuple[LaneTarget, ...], plan: Plan, at: datetime) -> None:
-    """InputError where there is a budget, and a target of which nobody knows the price or the most it may answer."""
-    for target in targets:
-        if target.ready.request.settings.budget_usd is None or len(targets) == 1:
-            continue  # of one target the run itself knows
-        if target.most_answer_tokens() is None:
-            raise InputError(
-                f"a budget needs max_tokens for {target.name}: without it an answer may cost any amount",
-                fix="set `max_tokens` under `sampling` of the spec or of the column",
-            )
-        if target.price(plan, at) is None and not target.is_local:
-            raise InputError(
-                f"a budget needs a price, and the price of {target.ready.model!r} ({target.name}) is unknown",
-                fix=f"{BY_HAND}, for a column: --price {target.columns[0].name}=IN,OUT",
-            )
 
 
 def _check_names(request: RunRequest, plan: Plan) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
-from herogen_async.generation.forecast.costs import column_prices
 from herogen_async.generation.forecast.preflight import crash_line, room_line
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
@@ -67,7 +66,6 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     """The tasks without an answer within the limit, and the failed ones that are wanted."""
     opened, journal = found.opened, found.journal
     plan, request = opened.lineage.plan, opened.ready.request
-    base_url = None if request.server is None else request.server.base_url
     wanted = to_ask(plan, journal, again.left(found), request.settings.limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
@@ -80,7 +78,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
             limit=request.settings.limit,
             failed=wanted.given_up,
             beyond=wanted.beyond,
-            prices=column_prices(plan, base_url, request.settings.price, clock.wall()),
+            prices=opened.prices,
         ),
         usage=journal.usage,
         finish_reasons=journal.finish_reasons,
@@ -97,11 +95,11 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
 
 def tell_worst_case(work: Work, notifier: Notifier) -> None:
     """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first."""
-    request = work.opened.ready.request
+    request, plan = work.opened.ready.request, work.opened.lineage.plan
     if work.wanted.count > SMALL:
-        notifier.notice(crash_line(request.settings, most_in_flight(work.targets)))
+        notifier.notice(crash_line(request.settings, most_in_flight(work.targets), calls_a_row=plan.calls_a_row))
     where = work.opened.folder.path
-    plan, free = work.opened.lineage.plan, shutil.disk_usage(where).free
+    free = shutil.disk_usage(where).free
     if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):
         notifier.notice(warning)
 

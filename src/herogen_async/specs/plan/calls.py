@@ -19,7 +19,7 @@ from herogen_async.specs.plan.row_shape import RowShape
 from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
 
-_UNLIMITED_ANSWER = 1024  # tokens, of an answer that later prompts hold
+UNLIMITED_ANSWER = 1024  # tokens, of an answer without a limit that later prompts hold
 _TOKEN_BYTES = 4
 
 
@@ -82,13 +82,13 @@ class Plan:
         """Which sample of its column the call at `index` is; they count from 1."""
         return self.shape.calls[index % self.calls_a_row].sample
 
-    def longest_texts(self, size: Callable[[str], int]) -> tuple[str, str]:
+    def longest_texts(self, size: Callable[[str], int], column: AskedColumn | None = None) -> tuple[str, str]:
         """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
 
-        An answer that a later prompt holds is as long as its column's limit allows.
+        An answer that a later prompt holds is as long as its column's limit allows. `column`: of its calls alone.
         """
         values = longest_values(self.cells, size)
-        texts = [self._longest(column, values) for column in self.columns]
+        texts = [self._longest(each, values) for each in (self.columns if column is None else (column,))]
         return max(texts, key=lambda each: size(each[0]) + size(each[1]))
 
     def longest_prompt(self) -> int:
@@ -98,7 +98,7 @@ class Plan:
     def _longest(self, column: AskedColumn, values: Mapping[str, str]) -> tuple[str, str]:
         limits = {each.name: each.sampling.max_completion_tokens or each.sampling.max_tokens for each in self.columns}
         answers = {
-            name: "x" * (_TOKEN_BYTES * sum((limits[each.column.name] or _UNLIMITED_ANSWER) for each in most))
+            name: "x" * (_TOKEN_BYTES * sum((limits[each.column.name] or UNLIMITED_ANSWER) for each in most))
             for name, most in self.shape.longest_answers(column).items()
         }
         filled = {**values, **answers}
@@ -119,6 +119,20 @@ class Plan:
     def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
         """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
         return done.missing(self.within(limit))
+
+    def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
+        """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
+        if not self._is_single:
+            for index in failed:
+                for follower in self.followers(index):
+                    if follower not in done:
+                        yield follower, index
+
+    def followers(self, index: int) -> Iterator[int]:
+        """The calls that build on the one at `index`, directly or not."""
+        place = index % self.calls_a_row
+        for follower in self.shape.descendants(place):
+            yield index - place + follower
 
     def within(self, limit: int | None) -> int:
         """How many calls a run with this `limit` of rows has in total."""

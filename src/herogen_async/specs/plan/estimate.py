@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from herogen_async.core.limits import Limits
+from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.calls import Plan
 
@@ -63,6 +64,19 @@ class Estimator:
         most = None if self.most is None else requests * self.most
         seen = self.observed.answer_tokens
         answer = None if seen is None else round(requests * (seen if self.most is None else min(seen, self.most)))
+        return self._timed(requests, prompt, most, answer)
+
+    def together(self, parts: Iterable[Estimate]) -> Estimate:
+        """What all `parts` cost that are requested at all, under the same limits."""
+        asked = [each for each in parts if each.requests]
+        return self._timed(
+            sum(each.requests for each in asked),
+            sum(each.prompt_tokens for each in asked),
+            _sum(each.answer_tokens_most for each in asked),
+            _sum(each.answer_tokens for each in asked) if asked else None,
+        )
+
+    def _timed(self, requests: int, prompt: int, most: int | None, answer: int | None) -> Estimate:
         times = list(self._times_s(requests, prompt, most if answer is None else answer))
         latency_s = self._latency_s(requests)
         if latency_s is not None:
@@ -83,16 +97,49 @@ class Estimator:
             yield amounts[resource] / rate
 
 
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    """None where one of them is not known."""
+    known = list(amounts)
+    return None if None in known else sum(each for each in known if each is not None)
+
+
 def sample(plan: Plan, count: int = SAMPLED_PROMPTS) -> Iterator[Call]:
     """`count` calls spread over the whole grid, or all of them if there are fewer."""
-    if plan.size <= count:
-        yield from map(plan.call, range(plan.size))
-        return
-    for number in range(count):
-        yield plan.call((number * _GOLDEN % 2**64) * plan.size >> 64)
+    yield from map(plan.call, _spread(plan.size, count))
+
+
+def _spread(size: int, count: int) -> Iterator[int]:
+    """`count` of `size` numbers, or all of them if there are fewer."""
+    if size <= count:
+        return iter(range(size))
+    return ((number * _GOLDEN % 2**64) * size >> 64 for number in range(count))
 
 
 def mean_prompt_tokens(plan: Plan, tokens: Callable[[str], float]) -> float:
     """The mean tokens per prompt of `plan`, including the system text; `tokens` estimates those of one text."""
     counts = [tokens(task.prompt + (task.system or "")) for task in sample(plan)]
     return sum(counts) / len(counts)
+
+
+def column_prompt_tokens(
+    plan: Plan, column: AskedColumn, tokens: Callable[[str], float], answers: Mapping[str, float]
+) -> float:
+    """The mean tokens per prompt of one column, of which several build on earlier ones.
+
+    `answers` are the tokens of an answer of each column. What is not there yet counts as so many.
+    """
+    shape = plan.shape
+    longest = shape.longest_answers(column)
+    templates = (column.prompt,) if column.system is None else (column.prompt, column.system)
+
+    def text(cell: Mapping[str, str], **filled: str) -> str:
+        values = {**cell, **dict.fromkeys(longest, ""), **filled}
+        return "".join(template.render(values) for template in templates)
+
+    cells = [plan.cells.cell(row // plan.repeats) for row in _spread(plan.rows, SAMPLED_PROMPTS)]
+    own = sum(tokens(text(cell)) for cell in cells) / len(cells)
+    blank = len(text(cells[0]))
+    return own + sum(
+        (len(text(cells[0], **{name: "x"})) - blank) * sum(answers[call.column.name] for call in calls)
+        for name, calls in longest.items()
+    )

@@ -67,7 +67,7 @@ class Lineage:
         self.keeps_stale = keeps_stale
         self.regenerated = frozenset(regenerated)
         self._again = self._with_followers(regenerated)
-        renamings = [_renaming(era.plan, plan) for era in self.eras]
+        renamings = [attribute_renaming(era.plan, plan) for era in self.eras]
         matches = [_matches(era.plan, plan, names) for era, names in zip(self.eras, renamings, strict=True)]
         self._standings = [self._standing(number, matches) for number in range(len(self.eras))]
         self._moves = [
@@ -197,7 +197,8 @@ class _Move:
         return None if place is None else place * self._new_repeats + repeat
 
 
-def _renaming(old: Plan, new: Plan) -> Renaming:
+def attribute_renaming(old: Plan, new: Plan) -> Renaming:
+    """The names that attributes of `old` have in `new`, where they were given others and are asked of as before."""
     before, after = old.cells.facets, new.cells.facets
     if old is new or [each.fingerprint for each in old.columns] == [each.fingerprint for each in new.columns]:
         return {}

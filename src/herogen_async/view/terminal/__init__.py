@@ -4,7 +4,7 @@ from herogen_async.core.units import duration
 from herogen_async.view.terminal.column_lines import column_lines
 from herogen_async.view.terminal.failure_lines import failure_lines
 from herogen_async.view.terminal.plain import PlainView, is_small, run_lines, summary_lines
-from herogen_async.view.terminal.row_lines import failed_row_lines, preview_lines, row_lines
+from herogen_async.view.terminal.row_lines import failed_row_lines, row_lines, row_preview_lines
 from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "failure_lines",
     "is_small",
     "one_line",
-    "preview_lines",
     "row_lines",
+    "row_preview_lines",
     "run_lines",
     "sanitize",
     "summary_lines",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from herogen_async.core import codec
@@ -41,18 +42,36 @@ def _answer(row: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from _paragraphs(row["response_txt"].strip() or "(an empty answer)", width, _INDENT)
 
 
-def preview_lines(preview: Preview, width: int | None = None) -> Iterator[str]:
-    """A call before it is paid: its place, its texts in full, and the body as it is sent, on one line."""
+def row_preview_lines(row: Sequence[Preview], width: int | None = None) -> Iterator[str]:
+    """A row before it is paid: its place, and of each call the texts in full, and the body as it is sent, on one line.
+
+    Of several samples of a column the first one stands for all: they differ in their seeds at most.
+    """
     width = _width(width)
+    first = row[0].call
+    repeat = f", repeat {first.repeat}" if first.repeat > 1 else ""
+    yield from _wrapped(f"Row {count(first.index // len(row))} ({cell_text(first.cell)}{repeat})", width)
+    if len(row) == 1:
+        yield from _call_lines(row[0], width, _INDENT, sub_prompt=first.sub_prompt)
+        return
+    samples = Counter(each.call.column for each in row)
+    for each in row:
+        name = each.call.column
+        if each.call.sample in (None, 1):
+            yield f"{_INDENT}{name}" + (f", each of {samples[name]:,} samples:" if samples[name] > 1 else ":")
+            yield from _call_lines(each, width, 2 * _INDENT)
+    yield f"{_INDENT}Sub-prompt:"
+    yield from _paragraphs(first.sub_prompt, width, 2 * _INDENT)
+
+
+def _call_lines(preview: Preview, width: int, indent: str, *, sub_prompt: str | None = None) -> Iterator[str]:
     call = preview.call
-    repeat = f", repeat {call.repeat}" if call.repeat > 1 else ""
-    yield from _wrapped(f"Row {count(call.index)} ({cell_text(call.cell)}{repeat})", width)
-    for name, text in (("System", call.system), ("Prompt", call.prompt), ("Sub-prompt", call.sub_prompt)):
+    for name, text in (("System", call.system), ("Prompt", call.prompt), ("Sub-prompt", sub_prompt)):
         if text is not None:
-            yield f"{_INDENT}{name}:"
-            yield from _paragraphs(text, width, 2 * _INDENT)
+            yield f"{indent}{name}:"
+            yield from _paragraphs(text, width, indent + _INDENT)
     # With spaces, unlike on the wire: a terminal that breaks the line does so between two fields.
-    yield f"{_INDENT}Body: {sanitize(json.dumps(preview.body, ensure_ascii=False))}"
+    yield f"{indent}Body: {sanitize(json.dumps(preview.body, ensure_ascii=False))}"
 
 
 def failed_row_lines(failure: Mapping[str, Any], width: int | None = None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from herogen_async.generation.journal.words import Words
@@ -18,7 +19,8 @@ class Recovered:
     `usage` sums the servers' own counts over every row there is: all of them were paid for. `finish_reasons` are of
     the rows that count. `skipped` are those of `done` that were not asked, by their condition; `outdated` lines were
     made from answers that don't count, or say that a condition was not met which is another one now. `column_usage` is
-    the part of `usage` of each column that there still is, where a row has several calls.
+    the part of `usage` of each column that there still is, where a row has several calls, `column_answers` how many
+    answers it is of.
     """
 
     done: IndexSet = field(default_factory=IndexSet)
@@ -34,6 +36,7 @@ class Recovered:
     usage: Words = field(default_factory=Words)
     finish_reasons: Words = field(default_factory=Words)
     column_usage: dict[str, Words] = field(default_factory=dict)
+    column_answers: Counter[str] = field(default_factory=Counter)
     calls_a_row: int = 1
 
     @property

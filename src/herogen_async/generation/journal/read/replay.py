@@ -360,5 +360,8 @@ class Fold:
             of_column = self.found.column_usage.setdefault(column, Words())
             for name, count in usage.items():
                 of_column.count(name, count * times)
-        if counts and row.get("finish_reason") != SKIPPED:
+        is_skipped = row.get("finish_reason") == SKIPPED
+        if column is not None and not is_skipped:
+            self.found.column_answers[column] += times
+        if counts and not is_skipped:
             self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)
