@@ -207,7 +207,7 @@ def test_estimates_use_observed_figures_and_a_price_by_hand(begun: WrittenRun) -
         found.new.time_is_known,
     )
     prompt = found.new.prompt_tokens
-    assert found.usd_new == pytest.approx(((prompt + 660) / 1e6, (prompt + 3000) / 1e6))
+    assert found.usd(found.new) == pytest.approx(((prompt + 660) / 1e6, (prompt + 3000) / 1e6))
     assert 12.0 == look(MORE, begun.path, rpm=30.0).new.at_least_s, "a limit that takes longer than the latency"
     assert 6.0 == look(MORE, begun.path, concurrency="auto").new.at_least_s, "as many in flight as it had found out"
 

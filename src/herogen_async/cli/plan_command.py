@@ -16,7 +16,6 @@ from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import OUTPUT, as_words, changed_options
 
 if TYPE_CHECKING:
-    from herogen_async.generation.forecast.column_forecast import Money
     from herogen_async.generation.forecast.forecast import Forecast
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
@@ -90,7 +89,7 @@ def plan(
 
 def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words; of several columns in a table, too."""
-    from herogen_async.cli.plan_columns import price_lines, column_tables, column_targets, prompt_notes
+    from herogen_async.cli.plan_columns import column_tables, column_targets, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.sources.cells import is_product
@@ -115,9 +114,9 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     counts = None if kept is None else found.calls if found.columns else kept.all_calls
     if counts is not None:
         yield f"Kept: {counted(counts.kept, 'answer')}, at no cost."
-    yield f"New: {_share(found, found.new, found.usd_new)}."
+    yield f"New: {_share(found, found.new)}."
     if found.stale.requests:
-        yield f"Stale ({_why_stale(found)}): {_share(found, found.stale, found.usd_stale)}."
+        yield f"Stale ({_why_stale(found)}): {_share(found, found.stale)}."
     if counts is not None and counts.failed:
         failed = found.rows_failed if found.columns else counts.failed
         yield f"Failed: {counted(failed, 'row')}; only `herogen-async retry` requests them again."
@@ -154,7 +153,7 @@ def _target(found: Forecast) -> str:
     return f"{found.model}, on this machine"
 
 
-def _share(found: Forecast, estimated: Estimate, usd: Money) -> str:
+def _share(found: Forecast, estimated: Estimate) -> str:
     """`4 requests, about 44 prompt tokens, at most 200 answer tokens, about 12.0 s, at most 0.01 USD`."""
     from herogen_async.core.units import counted
 
@@ -164,7 +163,7 @@ def _share(found: Forecast, estimated: Estimate, usd: Money) -> str:
     parts = [counted(estimated.requests, "request"), f"about {estimated.prompt_tokens:,} prompt tokens"]
     parts.append(f"{answers} answer tokens" if answers else "no limit on answer tokens")
     at_most = "at most " if any(each.is_at_most for each in found.columns) else ""
-    return at_most + ", ".join([*parts, _time(estimated), _cost(found, usd)])
+    return at_most + ", ".join([*parts, _time(estimated), _cost(found, estimated)])
 
 
 def _time(estimated: Estimate) -> str:
@@ -175,10 +174,10 @@ def _time(estimated: Estimate) -> str:
     return f"{'about' if estimated.time_is_known else 'at least'} {duration(estimated.at_least_s)}"
 
 
-def _cost(found: Forecast, usd: Money) -> str:
+def _cost(found: Forecast, estimated: Estimate) -> str:
     from herogen_async.generation.limits import in_usd
 
-    return _both(*usd, in_usd) or ("no cost" if _is_free(found) else "cost unknown")
+    return _both(*found.usd(estimated), in_usd) or ("no cost" if _is_free(found) else "cost unknown")
 
 
 def _both(likely: Any, most: Any, shown: Any) -> str:

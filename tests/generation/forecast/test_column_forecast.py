@@ -141,11 +141,11 @@ def test_what_a_run_has_cost_is_told_by_column(server: FakeServer, tmp_path: Pat
     assert report.cost == pytest.approx(1500 * (10 + 200) / 1e6)
     left = herogen_async.plan(spec, tmp_path / "r")
     assert left.kept is not None
-    seen = left.kept.found.columns
+    found = left.kept.found
     assert {"question": (300, 6000), "solution": (600, 12000), "verdict": (600, 12000)} == {
-        name: (tally.answers, tally.usage["completion_tokens"]) for name, tally in seen.items()
+        name: (found.column_answers[name], usage["completion_tokens"]) for name, usage in found.column_usage.items()
     }
-    assert 30_000 == left.kept.found.usage["completion_tokens"]
+    assert 30_000 == found.usage["completion_tokens"]
 
 
 # -- what is there ---------------------------------------------------------------------------------------------------

@@ -297,7 +297,7 @@ def test_rows_errors_and_plan_tell_what_a_run_holds(tmp_path: Path) -> None:
     assert [("20", "man"), ("20", "woman")] == [tuple(row["cell"].values()) for row in rows]
     assert 2 == len(rows)
     assert [("refused", 2)] == [(group.kind, group.count) for group in herogen_async.errors(run)]
-    assert (2, 2) == (left.new.requests, left.kept.kept if left.kept else 0)
+    assert (2, 2) == (left.new.requests, left.calls.kept)
     with pytest.raises(InputError, match="unknown option"):
         herogen_async.plan(spec, limits=3)  # type: ignore[call-arg]
 

@@ -63,19 +63,12 @@ class Forecast:
     choice: ServerChoice = field(default_factory=ServerChoice)
     needs_server: bool = False
 
-    @property
-    def usd_new(self) -> Money:
-        """USD for what is new, as answers were so far, and at most; None where that is not known."""
+    def usd(self, estimated: Estimate) -> Money:
+        """USD that `new` or `stale` would cost as answers were so far, and at most; None where that is not known."""
         if not self.columns:
-            return money(self.new, self.price)
-        return summed([each.usd(each.new) for each in self.columns if each.new.requests])
-
-    @property
-    def usd_stale(self) -> Money:
-        """USD for what is stale, as answers were so far, and at most; None where that is not known."""
-        if not self.columns:
-            return money(self.stale, self.price)
-        return summed([each.usd(each.stale) for each in self.columns if each.stale.requests])
+            return money(estimated, self.price)
+        shares = [(each, each.stale if estimated is self.stale else each.new) for each in self.columns]
+        return summed([each.usd(share) for each, share in shares if share.requests])
 
     def previews(self, count: int) -> list[Preview]:
         """The calls of `count` rows as they would be sent, spread over those of the settings' limit.
@@ -129,8 +122,8 @@ class Forecast:
             "changes": list(self.changes),
             **{name: counts[name] for name in ("kept", "failed", "unused")},
             "keeps_stale": self.keeps_stale,
-            "new": _share(self.new, self.usd_new),
-            "stale": _share(self.stale, self.usd_stale),
+            "new": _share(self.new, self.usd(self.new)),
+            "stale": _share(self.stale, self.usd(self.stale)),
             "price": None
             if self.price is None or len({each.price for each in self.columns}) > 1
             else asdict(self.price),

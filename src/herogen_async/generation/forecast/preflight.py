@@ -8,7 +8,7 @@ from herogen_async.specs.plan import Plan
 
 ROW_BYTES = 420  # of a row's own: names, key, times, usage, checksum
 TOKEN_BYTES = 4
-SEAL_BYTES = 11  # of `from`, for each line that another was made from
+FROM_BYTES = 11  # of `from`, for each line that another was made from
 UNLIMITED_BYTES = 4000  # of an answer whose length nothing limits
 SAMPLED_FOR_ROOM = 16  # tasks, spread over the plan
 
@@ -44,7 +44,7 @@ def _column_bytes(plan: Plan, column: AskedColumn) -> float:
     ]
     asked = sum(len(call.prompt) + 2 * len(call.sub_prompt) for call in calls) / len(calls)
     held = [call.column for calls in plan.shape.longest_answers(column).values() for call in calls]
-    return asked + ROW_BYTES + _answer_bytes(column) + sum(_answer_bytes(each) + SEAL_BYTES for each in held)
+    return asked + ROW_BYTES + _answer_bytes(column) + sum(_answer_bytes(each) + FROM_BYTES for each in held)
 
 
 def _answer_bytes(column: AskedColumn) -> int:

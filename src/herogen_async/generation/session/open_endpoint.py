@@ -16,9 +16,7 @@ from herogen_async.generation.run_folder import read_manifest
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.specs.columns import AskedColumn
-from herogen_async.specs.plan import Plan
-
-UNLIMITED_ANSWER = 1024  # tokens of context kept for an answer whose spec sets no limit
+from herogen_async.specs.plan import UNLIMITED_ANSWER, Plan
 
 
 async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
