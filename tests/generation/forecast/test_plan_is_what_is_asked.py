@@ -170,7 +170,7 @@ def at(server: FakeServer) -> dict[str, Any]:
     return {"base_url": server.url, "model": "m", "concurrency": 3}
 
 
-@settings(max_examples=200)
+@settings(max_examples=20)
 @given(st.data())
 def test_a_run_asks_what_plan_said_of_each_column(server: FakeServer, data: st.DataObject) -> None:
     """New and stale by column, after edits and kills, with each consent; nothing is asked twice, nor ever again."""

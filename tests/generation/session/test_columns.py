@@ -312,6 +312,25 @@ def test_a_condition_decides_which_rows_have_a_column(server: FakeServer, tmp_pa
     assert size == (tmp_path / "r" / "rows-00000.jsonl").stat().st_size
 
 
+def test_what_follows_a_skipped_column_is_decided_once_also_behind_a_kill(server: FakeServer, tmp_path: Path) -> None:
+    """A follower's line names the condition that was not met, though nothing else of the row is read."""
+    columns = {
+        "question": COLUMNS["question"],
+        "rewrite": {"prompt": "mend [{question}]", "when": "level == 'none'"},
+        "praise": {"prompt": "praise [{rewrite}]"},
+    }
+    folder = tmp_path / "r"
+    run(server, folder, maths(columns), concurrency=1)
+    path = folder / "rows-00000.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b'"column":"praise"' not in line))
+    (folder / "lock").unlink()
+    run(server, folder, maths(columns))
+    assert sorted(line["index"] for line in lines_of(folder)) == list(range(12))
+    run(server, folder, maths(columns))
+    assert 12 == len(lines_of(folder))
+
+
 def test_a_changed_condition_asks_only_those_that_it_lets_in(server: FakeServer, tmp_path: Path) -> None:
     """Answers stay; of what was skipped those are asked that now meet the condition."""
     columns = {**COLUMNS, "rewrite": {"prompt": "mend [{solution}]", "when": "level == 'hard'"}}

@@ -229,7 +229,14 @@ class OpenRow:
     def _reason(self, place: int) -> str:
         """The fingerprint of the condition by which the call at `place` was left out."""
         shape = self._shape.calls[place]
-        _, _, missing = self._inputs(shape)
-        if missing:
-            return self._reason(missing[0])
+        # By what became of them, and not by their texts: of an earlier session only those are here that are needed.
+        for _, sources in shape.inputs:
+            skipped = []
+            for source in sources:
+                if isinstance(source, str) or any(self._settled[each] is Settled.ANSWERED for each in source):
+                    break
+                skipped += [each for each in source if self._settled[each] is Settled.SKIPPED]
+            else:
+                if skipped:
+                    return self._reason(skipped[0])
         return "" if shape.column.when is None else shape.column.when.fingerprint
