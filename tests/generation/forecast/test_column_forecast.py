@@ -97,15 +97,18 @@ def test_answers_that_were_seen_are_what_later_prompts_are_reckoned_with(server:
 
 
 def test_each_column_costs_what_its_own_model_does() -> None:
-    """The price by hand is the run's model's; another model has the one that is known, or else that by hand."""
-    columns = other("verdict", model="gpt-4o-mini")
-    prices = {
-        each.name: each.price and each.price.input_usd
-        for each in herogen_async.plan(maths(columns), **AT_OPENAI, price="7,8").columns
-    }
-    assert {"question": 7.0, "solution": 7.0, "verdict": 0.15} == prices
-    by_hand = herogen_async.plan(maths(), **AT_OPENAI, price="7,8")
-    assert [7.0] * 3 == [each.price and each.price.input_usd for each in by_hand.columns]
+    """The known price of its model, or that by hand, of all columns or of it alone; on this machine it is free."""
+
+    def prices(columns: dict[str, Any], **options: Any) -> list[float | None]:
+        found = herogen_async.plan(maths(columns), **AT_OPENAI, **options).columns
+        return [None if each.price is None else each.price.input_usd for each in found]
+
+    mini = other("verdict", model="gpt-4o-mini")
+    assert [2.5, 2.5, 0.15] == prices(mini)
+    assert [7.0, 7.0, 7.0] == prices(mini, price="7,8")
+    assert [2.5, 2.5, 7.0] == prices(mini, price={"verdict": "7,8"})
+    assert [2.5, 2.5, None] == prices(COLUMNS)
+    assert [2.5, 2.5, 0.0] == prices(other("verdict", base_url="http://127.0.0.1:1/v1"))
     unknown = herogen_async.plan(maths(), **AT_OPENAI)
     assert (True, None) == (unknown.columns[2].price is None, unknown.as_dict()["new"]["usd_most"])
     assert any("Price of verdict: unknown" in line for line in plan_lines(unknown))
@@ -117,20 +120,21 @@ def test_each_column_costs_what_its_own_model_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "said"),
+    ("spec", "where", "said"),
     [
-        (maths({**COLUMNS, "title": {"prompt": "x {level}"}}, sampling={}), {}, "an answer of question, verdict and"),
-        (maths(), {}, "the price of 'judge' at https://api.openai.com/v1 is unknown"),
-        (maths(other("verdict", base_url="http://127.0.0.1:1/v1")), {}, "a model on this machine has none"),
+        (maths({**COLUMNS, "title": {"prompt": "x {level}"}}, sampling={}), AT_OPENAI, "an answer of question, "),
+        (maths(), AT_OPENAI, "the price of 'judge' at https://api.openai.com/v1 is unknown"),
+        (maths(), {"base_url": "http://127.0.0.1:1/v1", "model": "m"}, "a model on this machine has none"),
     ],
     ids=["no limit", "no price", "on this machine"],
 )
 def test_a_budget_needs_a_worst_case_and_a_price_of_every_column(
-    tmp_path: Path, spec: Spec, options: dict[str, Any], said: str
+    tmp_path: Path, spec: Spec, where: dict[str, Any], said: str
 ) -> None:
     """Refused before anything is sent, with the column or the model that lacks it."""
     with pytest.raises(InputError, match=said):
-        herogen_async.run(spec, run=tmp_path / "r", **AT_OPENAI, api_key="k", budget_usd=1.0, **options)
+        herogen_async.run(spec, run=tmp_path / "r", **where, api_key="k", budget_usd=1.0)
+    assert not (tmp_path / "r").exists()
 
 
 def test_what_a_run_has_cost_is_told_by_column(server: FakeServer, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def most_answer_tokens(sampling: Sampling) -> int | None:
 
 
 def column_prices(plan: Plan, settings: Settings, base_url: str | None, at: datetime) -> Prices:
-    """What each column of `plan` costs at `at`, in the plan's order; `base_url` is of those that have none of their own.
+    """What each column of `plan` costs at `at`, in the plan's order; `base_url` is of those that have no other.
 
     A price by hand overrules: one of a column is for all that is asked of the same model at the same server. What is
     asked on this machine is free where another column has a price; else nobody knows. Raises InputError for a price by
