@@ -74,6 +74,13 @@ def test_the_latest_whole_rows_are_shown_and_of_wanted_cells(run: ColumnRun) -> 
     assert [0, 12, 25, 3] == shown("-n", "9")
 
 
+def test_a_run_without_whole_rows_says_so(run: ColumnRun) -> None:
+    """It may have begun some."""
+    run.ask(0, stop=2)
+    assert "No finished rows yet." in herogen("show", "r").stdout
+    assert "No finished rows with these values yet." in herogen("show", "r", "--cell", "level=hard").stdout
+
+
 def test_rows_whose_lines_are_far_apart_are_found(run: ColumnRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a column was added: more rows are begun, from the end, than are held, and the journal is read whole."""
     for number in range(8):

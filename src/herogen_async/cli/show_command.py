@@ -73,7 +73,8 @@ def show(
         for row in _arriving(newest):
             _print(row_lines(row))
     elif not found:
-        out("No failed rows." if failed else "No rows yet." if cell is None else "No rows with these values yet.")
+        rows = "finished rows" if newest.has_columns else "rows"
+        out("No failed rows." if failed else f"No {rows} yet." if cell is None else f"No {rows} with these values yet.")
     step = "retry" if failed and found else "status"
     say(f"Next: herogen-async {step} {as_argument(run)}")
 

@@ -69,6 +69,7 @@ def test_errors_of_one_class_alone_and_as_json(run: WrittenRun) -> None:
     """`errors --class` reports that class alone as JSON, and its next command retries the same class."""
     told: dict[str, Any] = json.loads(herogen("errors", "r", "--class", "timeout", "--json").stdout)
     (group,) = told["kinds"]
+    assert ["kind", "count", "quarantined", "statuses", "examples"] == list(group)
     assert (1, "timeout", 1, {"none": 1}) == (told["total"], group["kind"], group["quarantined"], group["statuses"])
     assert (7, 1) == (group["examples"][0]["index"], group["examples"][0]["attempts"])
     assert "Next: herogen-async retry r --class timeout" in herogen("errors", "r", "--class", "timeout").output

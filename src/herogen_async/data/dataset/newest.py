@@ -38,7 +38,7 @@ class Newest:
         manifest = read_manifest(self._folder)
         self._lineage = manifest.lineage()
         self._sub_prompt = Template(manifest.resolved_spec().sub_prompt)
-        self._has_columns = self._lineage.plan.calls_a_row > 1
+        self.has_columns = self._lineage.plan.calls_a_row > 1
         self._cell = dict(cell or {})
         facets = self._lineage.plan.cells.facets
         for name, value in self._cell.items():
@@ -51,7 +51,7 @@ class Newest:
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """The last `count` rows, the latest one last; of several columns, those that have all of them."""
-        if self._has_columns:
+        if self.has_columns:
             return self._last_whole(min(count, sys.maxsize))
         return list(islice(self._current(newest_rows(self._folder)), min(count, sys.maxsize)))[::-1]
 
@@ -60,7 +60,7 @@ class Newest:
 
         Of rows of several columns it is the rows, whole, with the latest failure of each call under `failures`.
         """
-        if self._has_columns:
+        if self.has_columns:
             rows = RunRows(self._folder.path, partial=True)
             failed = row_failures(rows)
             wanted = [number for number in failed if self._is_wanted(self._cell_of(number))]
@@ -71,7 +71,7 @@ class Newest:
 
     def arrived(self) -> Iterator[dict[str, Any]]:
         """The rows that came since this was made, or since the last call; of several columns, once they have all."""
-        if self._has_columns:
+        if self.has_columns:
             gathering = self._arriving()
             lines = (gathering.add(era, line) for era, line in self._counting(self._new.read()))
             yield from (row for row in lines if row is not None)

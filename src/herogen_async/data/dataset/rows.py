@@ -87,7 +87,9 @@ class RunRows:
         fold = Fold(self.lineage, self._places)
         self.found = fold.found
         self._find(fold)
-        self._count = sum(1 for _ in self.numbers()) if self.is_partial else self.found.rows_done
+        self._count = self.found.rows_done
+        if self.is_partial or (len(self.found.skipped) and not self.has_columns):
+            self._count = sum(1 for _ in self.numbers())
 
     def __len__(self) -> int:
         return self._count
@@ -206,9 +208,13 @@ class RunRows:
                     continue
                 if fold.take(line.record, reading, line.offset) != "counts":
                     continue
-                if len(line.record) > len(ROW.required) + 1:  # which is rare, where a row is one call
-                    call = (self.lineage.place(reading.era, line.record["index"]) or 0) % self.plan.calls_a_row
-                    more.update((call, name) for name in ("reasoning", "extra") if name in line.record)
+                index = self.lineage.place(reading.era, line.record["index"])
+                if index is None or len(line.record) == len(ROW.required) + 1:  # mostly, where a row is one call
+                    continue
+                call = index % self.plan.calls_a_row
+                more.update((call, name) for name in ("reasoning", "extra") if name in line.record)
+                if "skipped" in line.record and not self.has_columns:
+                    self._places.discard(index)  # no answer, and there is no other column to show
         fold.settle(paths.values())
         if self.has_columns:
             for line in known.sound(self.folder.failures):
