@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "herogen-async ctl superhero status",
             "herogen-async ctl superhero set concurrency=32 rpm=500",
+            "herogen-async ctl tutor set rpm=solution=100",
             "herogen-async ctl superhero drain",
         )
     )(ctl)
@@ -42,7 +44,8 @@ def ctl(
         list[str] | None,
         typer.Argument(
             metavar="NAME=VALUE...",
-            help=f"With `set`: {', '.join(f'{each.name}=N' for each in _LIVE)}; rpm=none removes the limit.",
+            help=f"With `set`: {', '.join(f'{each.name}=N' for each in _LIVE)}; rpm=none removes the limit; "
+            "rpm=COLUMN=N is for one column.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -75,15 +78,17 @@ def command_of_words(do: str, settings: list[str]) -> Command:
         raise InputError(
             f"{do} takes no argument {settings[0]!r}", fix="change settings with set, e.g. set concurrency=32"
         )
-    values: dict[str, Any] = {}
-    for name, value in map(_setting, settings):
-        if name in values:
-            raise InputError(f"{name} is given twice", fix="remove one of them")
-        values[name] = value
-    return Command(do, values)
+    values: dict[str | None, dict[str, Any]] = {}  # by column; None: for all without one of their own
+    for column, name, value in map(_setting, settings):
+        held = values.setdefault(column, {})
+        if name in held:
+            whose = f" for {column}" if column else ""
+            raise InputError(f"{name} is given twice{whose}", fix="remove one of them")
+        held[name] = value
+    return Command(do, values.pop(None, {}), {name: each for name, each in values.items() if name is not None})
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _setting(text: str) -> tuple[str | None, str, Any]:
     from herogen_async.core.likeness import nearest
     from herogen_async.generation.control import SETTABLE
 
@@ -94,7 +99,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise InputError(f"{name!r} can't be set while a run is running", fix=nearest(name, tuple(live)))
     if not equals:
         raise InputError(f"{text!r} has no value", fix=f"{name}=VALUE")
-    return live[name].name, live[name].read_live(value)
+    column, own, value = value.rpartition("=")
+    return column.strip() if own else None, live[name].name, live[name].read_live(value)
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:
@@ -105,8 +111,12 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         head += f", {status['done']:,} of {status['total']:,} done, {status['in_flight']:,} in flight"
         if status["failed"]:
             head += f", {status['failed']:,} failed"
-    settings = ", ".join(_shown(each.word, status[each.name]) for each in _LIVE if each.name in status)
-    return [head + ".", f"Settings: {settings}."]
+    own = [f"{column}: {_all_shown(each)}" for column, each in status.get("by_column", {}).items()]
+    return [head + ".", f"Settings: {'; '.join([_all_shown(status), *own])}."]
+
+
+def _all_shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(_shown(each.word, settings[each.name]) for each in _LIVE if each.name in settings)
 
 
 def _shown(name: str, value: float | str | None) -> str:

@@ -13,7 +13,7 @@ import typer
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
-from herogen_async.core.options import OUTPUT, as_words, changed_options
+from herogen_async.core.options import OUTPUT, as_words
 
 if TYPE_CHECKING:
     from herogen_async.generation.forecast.forecast import Forecast
@@ -202,8 +202,8 @@ def next_steps(found: Forecast, spec: str | None, choice: ServerChoice, settings
     from herogen_async.generation.settings import RUN_SETTINGS
 
     of_folder = found.folder is not None and spec is None  # planned with its settings, which `run` would not take up
-    held = changed_options(RUN_SETTINGS, found.settings) if of_folder else {}
-    asking = [*_run_command(found, spec), *as_words(RUN_SETTINGS, {**held, **settings}), *found.flags]
+    held = found.settings.given() if of_folder else settings  # `settings` are in those of a folder
+    asking = [*_run_command(found, spec), *as_words(RUN_SETTINGS, held), *found.flags]
     step = asking
     if found.folder is not None and spec is None and not found.changes and choice.base_url is None:
         step = ["herogen-async", "resume", found.folder.argument, *as_words(RUN_SETTINGS, settings)]

@@ -128,7 +128,7 @@ class Option:
     people what it is then. `live`: it may be changed while the work goes on. `typed` is how a command line has it,
     where that is not its name: `--watch/--no-watch`. `group` is the heading that help has it under. `by_column`: it may
     be given once more for each column that is to have its own, as `--rpm 500 --rpm solution=100`; its value then is a
-    mapping of columns to values, with None for all others.
+    mapping of columns to values, with None for all others. A column may also have none, where the option may be unset.
     """
 
     kind: Kind
@@ -163,7 +163,12 @@ class Option:
         if self.kind.write is not None:
             return self.kind.write(value)
         if isinstance(value, Mapping):
-            own = [f"{name}={text}" for name, each in value.items() if name for text in self.texts(each)]
+            own = [
+                f"{name}={text}"
+                for name, each in value.items()
+                if name
+                for text in (("none",) if each is None else self.texts(each))
+            ]
             return [*(self.texts(value[None]) if value.get(None) is not None else ()), *own]
         return [format(value, ".15g") if isinstance(value, float) else str(value)]
 
@@ -195,8 +200,11 @@ class Option:
             if column in found:
                 whose = f" for {column}" if column else ""
                 raise InputError(f"{self.flag} is given twice{whose}", fix="give it once")
+            if column is not None:
+                found[column] = self.read_live(value)
+                continue
             try:
-                found[column] = self.kind.read(value.strip())
+                found[None] = self.kind.read(value.strip())
             except ValueError:
                 raise self._refused(value, "") from None
         return found

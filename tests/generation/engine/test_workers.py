@@ -19,12 +19,14 @@ from herogen_async.generation.engine.feed import Feed, PendingCall
 from herogen_async.generation.limits import Admission, Ticket
 from herogen_async.generation.limits.bucket_table import BucketTable
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.run_request import RunRequest
+from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.session import Watch
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.steering import Steering
+from herogen_async.generation.session.targets import targets_of
 from herogen_async.generation.settings import Settings
+from herogen_async.specs.plan import Plan
 from support.engine_rig import Rig, Scripted, Seen, one_second
 from support.runs import small_spec
 
@@ -245,7 +247,8 @@ def test_what_is_set_reaches_engine_and_endpoint(tmp_path: Path) -> None:
         order = RunRequest(small_spec(), "completions", "m", None, None, RunFolder(tmp_path), Settings(concurrency=4))
         at_work, watch = AtWork(), Watch(on_notice=notices.append)
         steering = Steering(order, Notifier(watch, order.folder, rig.clock, at_work.interrupt), at_work)
-        with at_work.steered(rig.engine, endpoint):
+        target = targets_of(Ready(order, "m"), Plan(order.spec, endpoint="completions", model="m"))
+        with at_work.steered(rig.engine, zip(target, [endpoint], strict=True)):
             command = Command("set", {"concurrency": 12})
             took_s = await rig.run((1.5, partial(steering.answer, command)))
         assert [12] == endpoint.sizes

@@ -2,6 +2,7 @@
 
 ```
 {"v": 1, "do": "set", "settings": {"rpm": 500}}
+{"v": 1, "do": "set", "by_column": {"solution": {"rpm": 100}}}
 {"v": 1, "ok": true, "result": {...}}
 {"v": 1, "ok": false, "error": "...", "fix": "..."}
 ```
@@ -31,33 +32,47 @@ Value = float | Literal["auto"] | None
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`do` is one of ACTIONS; `settings` are the new values of a `set`, by their names in SETTABLE."""
+    """`do` is one of ACTIONS; `settings` are the new values of a `set`, by their names in SETTABLE.
+
+    `by_column` are those that a column has of its own, by its name.
+    """
 
     do: str
     settings: Mapping[str, Value] = field(default_factory=dict)
+    by_column: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
     def line(self) -> bytes:
         """As it is sent. Raises InputError for a value that can't be set: JSON would send nan as null, no limit."""
-        for name, value in self.settings.items():
-            if name in SETTABLE:
-                SETTABLE[name].check(value, unset="None")
-        return codec.dumps({"v": VERSION, "do": self.do, "settings": dict(self.settings)}) + b"\n"
+        for settings in (self.settings, *self.by_column.values()):
+            for name, value in settings.items():
+                if name in SETTABLE:
+                    SETTABLE[name].check(value, unset="None")
+        own = {"by_column": {column: dict(each) for column, each in self.by_column.items()}} if self.by_column else {}
+        return codec.dumps({"v": VERSION, "do": self.do, "settings": dict(self.settings), **own}) + b"\n"
 
 
 def command_from(line: bytes) -> Command:
     """The command in `line`. Raises InputError for everything else."""
     said = _object(line)
-    do, settings = said.get("do"), said.get("settings", {})
+    do, settings, own = said.get("do"), said.get("settings", {}), said.get("by_column", {})
     if not isinstance(do, str) or do not in ACTIONS:
         raise InputError(f"unknown action {shown(do)}", fix=nearest(str(do), ACTIONS))
-    if not isinstance(settings, dict) or bool(settings) != (do == "set"):
-        message = f"action {do!r} can't take the settings {shown(settings)}"
+    is_shaped = (
+        isinstance(settings, dict) and isinstance(own, dict) and all(isinstance(each, dict) for each in own.values())
+    )
+    if not is_shaped or bool(settings or own) != (do == "set") or not all(own.values()):
+        message = f"action {do!r} can't take the settings {shown(own if is_shaped and own else settings)}"
         raise InputError(message, fix="give settings with 'set' only, at least one")
+    for each in (settings, *own.values()):
+        _check(each)
+    return Command(do, settings, own)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         if name not in SETTABLE:
             raise InputError(f"{shown(name)} can't be changed during a run", fix=nearest(name, tuple(SETTABLE)))
         SETTABLE[name].check(value, unset="null")
-    return Command(do, settings)
 
 
 def success(result: Mapping[str, Any]) -> bytes:

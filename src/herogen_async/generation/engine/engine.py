@@ -170,14 +170,18 @@ class Engine:
                 lane.look_anew()
         self._hold()
 
-    def resize(self, concurrency: int) -> None:
-        """At most so many calls in flight in each lane: see `Lane.resize`."""
-        for lane in self._lanes:
+    def resize(self, concurrency: int, column: str | None = None) -> None:
+        """At most so many calls in flight in the lane of `column`, without one in each: see `Lane.resize`."""
+        for lane in self._lanes.asking(column):
             lane.resize(concurrency)
+        self._room.set()
 
-    def set_ceiling(self, name: str, value: float | None) -> None:
-        """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on; None: there is none."""
-        for lane in self._lanes:
+    def set_ceiling(self, name: str, value: float | None, column: str | None = None) -> None:
+        """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on; None: there is none.
+
+        It is that of the lane of `column`, without one of each.
+        """
+        for lane in self._lanes.asking(column):
             lane.gate.set_ceiling(name, value)
 
     async def _ask(self, indices: Iterable[int]) -> None:
@@ -204,13 +208,12 @@ class Engine:
     async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
         """Begin rows for several lanes, of which none waits for another: what is open bounds them all."""
         lanes = self._lanes
-        most = OPEN_PER_CALL * lanes.concurrency
         for lane in lanes:
             lane.feed.on_quiet = lanes.end_if_quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
                 self._hand_on(rows, call, is_next=False)
-            while len(rows) >= most and lanes.can_begin:
+            while len(rows) >= OPEN_PER_CALL * lanes.concurrency and lanes.can_begin:
                 self._room.clear()
                 await self._room.wait()
             if not lanes.can_begin:

@@ -8,7 +8,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
@@ -38,6 +38,10 @@ class Lanes:
     def of(self, call: Call) -> Lane[Call]:
         """The lane that asks for `call`."""
         return self._by_place[call.index % self._plan.calls_a_row]
+
+    def asking(self, column: str | None) -> Collection[Lane[Call]]:
+        """The lane of `column`; without one all of them."""
+        return {self._by_place[each.first_call] for each in self._plan.columns if each.name == column} or self._all
 
     def close(self) -> None:
         """Send nothing more; what is in flight is finished."""

@@ -17,7 +17,7 @@ from herogen_async.generation.journal import JournalWriter, LineReader
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
-from herogen_async.generation.session.at_work import AllOf, AtWork
+from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
@@ -117,7 +117,7 @@ async def _open_engine(
         if len(opening) > 1:
             names = [target.name for target in work.targets]
             reporter.counters.lanes = {name: lane.counters for name, (lane, _) in zip(names, opening, strict=True)}
-        (lane, endpoint), *_ = opening
+        lane = opening[0][0]
         others = {
             column.name: each
             for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
@@ -145,7 +145,8 @@ async def _open_engine(
             rows=rows,
             others=others,
         )
-        with at_work.steered(engine, endpoint if len(opening) == 1 else AllOf([each for _, each in opening])):
+        endpoints = [endpoint for _, endpoint in opening]
+        with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):
             yield engine
 
 

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
-
-
-class AllOf:
-    """The endpoints of a session with several targets, to be resized together."""
-
-    def __init__(self, endpoints: Sequence[Resizable]) -> None:
-        self._endpoints = endpoints
-
-    def resize(self, concurrency: int) -> None:
-        """From now on each has up to `concurrency` calls in flight."""
-        for each in self._endpoints:
-            each.resize(concurrency)
+from herogen_async.generation.session.targets import LaneTarget
 
 
 class AtWork:
     """The engine and the scheduled resume of a session, for all that act on them: signals, `ctl`, a display that fails.
 
-    `endpoint` is set while the engine can be steered; `engine` until its endpoint is closed.
+    `lanes` are whom it asks and how, while the engine can be steered; `engine` is set until its endpoint is closed.
     """
 
     def __init__(self) -> None:
         self.scheduled: ScheduledResume | None = None
         self.engine: Engine | None = None
-        self.endpoint: Resizable | AllOf | None = None
+        self.lanes: tuple[tuple[LaneTarget, Resizable], ...] = ()
 
     @contextlib.contextmanager
-    def steered(self, engine: Engine, endpoint: Resizable | AllOf) -> Iterator[None]:
-        """`engine` asks `endpoint` while the block lasts."""
-        self.engine, self.endpoint = engine, endpoint
+    def steered(self, engine: Engine, lanes: Iterable[tuple[LaneTarget, Resizable]]) -> Iterator[None]:
+        """`engine` asks the targets of `lanes` at their endpoints while the block lasts."""
+        self.engine, self.lanes = engine, tuple(lanes)
         try:
             yield
         finally:
-            self.endpoint = None
+            self.lanes = ()
 
     @property
     def is_asleep(self) -> bool:
@@ -52,7 +41,7 @@ class AtWork:
         """In `ctl`'s words."""
         if self.is_asleep:
             return "asleep"
-        if self.engine is None or self.endpoint is None:
+        if self.engine is None or not self.lanes:
             return "not asking"
         if self.engine.stopped is not None:
             return "draining"

@@ -6,7 +6,7 @@ The first one is what the run was started with; the others are those of columns 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -71,7 +71,7 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
     return tuple(_target(ready, columns, known) for columns in found.values())
 
 
-def most_in_flight(targets: tuple[LaneTarget, ...]) -> int:
+def most_in_flight(targets: Iterable[LaneTarget]) -> int:
     """How many calls may ever be in flight at all of them together."""
     return sum(target.ready.request.most_in_flight for target in targets)
 

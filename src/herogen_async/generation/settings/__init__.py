@@ -9,6 +9,7 @@ from herogen_async.generation.settings.table import (
     changed_settings,
     check_settings,
     read_price,
+    set_live,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "check_endpoint",
     "check_settings",
     "read_price",
+    "set_live",
 ]

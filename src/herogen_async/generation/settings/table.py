@@ -177,6 +177,14 @@ RUN_SETTINGS = options_of(Settings)
 MEANINGS = {name: each.meaning for name, each in RUN_SETTINGS.items()}  # for help
 
 
+def set_live(settings: Settings, changes: Mapping[str, Any], by_column: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """`settings` with those of `changes`, None among them, and of `by_column` those of columns of their own."""
+    own = {column: dict(values) for column, values in settings.by_column.items()}
+    for column, values in by_column.items():
+        own.setdefault(column, {}).update(values)
+    return replace(settings, by_column=own, **changes)
+
+
 def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """`settings` with those of `changes` that are not None; a mapping has values by column, None for all others."""
     plain: dict[str, Any] = {}
