@@ -102,6 +102,7 @@ class Counters:
     given_up: IndexSet = field(default_factory=IndexSet)  # calls, in this session
     columns: dict[str, ColumnCounts] = field(default_factory=dict)
     lanes: dict[str, Counters] = field(default_factory=dict)  # those of several targets, by their columns
+    parked: str | None = None  # why its lane sends nothing any more
     unclear: Counter[str] = field(default_factory=Counter)  # errors of no lane: conditions that can't be decided
     _earlier_usage: dict[str, int] = field(init=False)
     _earlier_reasons: dict[str, int] = field(init=False)

@@ -345,6 +345,7 @@ class Engine:
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
+                self._lanes.sample(tick.is_busy, self._held_by)
                 self._lanes.tick(tick)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
                     self.park(_TIME_IS_UP)
@@ -356,11 +357,14 @@ class Engine:
             self.counters.stragglers = self._lanes.stragglers(STRAGGLERS, self._clock.now())
 
     def _binding(self, is_busy: bool) -> str:
+        return self._held_by or self._lanes.binding(is_busy) or ("cpu" if self._more_to_come else "tail")
+
+    @property
+    def _held_by(self) -> str | None:
+        """What the run as a whole waits for, whatever its lanes do."""
         if self.stopped is not None:
             return "tail"
-        if self._paused:
-            return "paused"
-        return self._lanes.binding(is_busy) or ("cpu" if self._more_to_come else "tail")
+        return "paused" if self._paused else None
 
     @property
     def _more_to_come(self) -> bool:

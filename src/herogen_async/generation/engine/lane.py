@@ -270,6 +270,7 @@ class Lane(Generic[C]):
         self.feed.retry(pending, decision.after_s)
 
     def _park(self, park: Park, error: EndpointError | None) -> None:
+        self.counters.parked = self.counters.parked or park.message
         self.close()
         self._sink.parked(park, error)
 

@@ -109,11 +109,18 @@ class Lanes:
         oldest.sort(key=lambda each: each[0].first_s or now)
         return tuple(_straggler(*each, now, self._plan.calls_a_row) for each in oldest[:count])
 
+    def sample(self, is_busy: bool, held_by: str | None) -> None:
+        """Note what each of several waits for; `held_by` is what all of them do."""
+        if len(self._all) == 1:
+            return  # what the run waits for
+        idle = "columns" if self.has_new else "tail"  # until another column's answer makes calls ready for it
+        for lane in self._all:
+            waits_for = held_by or lane.binding(is_busy) or idle
+            lane.counters.bind("parked" if lane.counters.parked else waits_for)
+
     def binding(self, is_busy: bool) -> str | None:
         """What is waited for; of several lanes by the one with the most to do: others wait behind it."""
         waiting = [lane.binding(is_busy) for lane in self._all]
-        for lane, what in zip(self._all, waiting, strict=True):
-            lane.counters.binds_now = what
         return max(zip(self._all, waiting, strict=True), key=lambda each: (each[1] is not None, each[0].held))[1]
 
 

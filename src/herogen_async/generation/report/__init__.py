@@ -1,12 +1,21 @@
 """A run's figures: what each is, where it comes from, and the report that they make. Pure."""
 
-from herogen_async.generation.report.figure import Remembered, SessionMoment, all_sessions, drawn, given, one_session
+from herogen_async.generation.report.figure import (
+    LaneHead,
+    Remembered,
+    SessionMoment,
+    all_sessions,
+    drawn,
+    given,
+    one_session,
+)
 from herogen_async.generation.report.parts import (
     RunAnswers,
     RunColumns,
     RunCounts,
     RunEnd,
     RunHead,
+    RunLanes,
     RunLimits,
     RunMoney,
     RunRates,
@@ -29,6 +38,7 @@ from herogen_async.generation.report.run_report import (
 __all__ = [
     "SMALL",
     "GivenFigures",
+    "LaneHead",
     "RateWindow",
     "Remembered",
     "RunAnswers",
@@ -36,6 +46,7 @@ __all__ = [
     "RunCounts",
     "RunEnd",
     "RunHead",
+    "RunLanes",
     "RunLimits",
     "RunMoney",
     "RunRates",

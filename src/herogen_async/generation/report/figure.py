@@ -23,11 +23,20 @@ _SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
+class LaneHead:
+    """Whom one of several lanes asks, and for which columns; `base_url` is None for the embedded model."""
+
+    model: str
+    base_url: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionMoment:
     """What a running session's figures are read from: its counters at `now`, `earlier_s` is what sessions before took.
 
     `rows_per_s`, `tokens_per_s`, `permitted_pct` and `calls_per_s` are those of the last seconds, `eta_s` is how long
-    the rest takes.
+    the rest takes. `accounts_before` are the counters' accounts of a minute ago, `lanes` whom each of several asks.
     """
 
     counters: Counters
@@ -38,6 +47,8 @@ class SessionMoment:
     permitted_pct: float | None
     eta_s: float | None = None
     calls_per_s: float = 0.0
+    accounts_before: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lanes: Mapping[str, LaneHead] = field(default_factory=dict)
 
     @property
     def session_s(self) -> float:
@@ -101,6 +112,10 @@ class Figure:
     source: FigureSource
     empty: Any
 
+    def is_left_out(self, value: Any) -> bool:
+        """Whether `value` is not worth being written or told."""
+        return self.source.is_optional and bool(value == self.empty)
+
     def remembered(self, run: Remembered) -> Any:
         """Its value as a folder has it."""
         if self.source.folded is not None:
@@ -124,12 +139,15 @@ def one_session(
     folded: Callable[[Remembered], V] | None = None,
     is_published: bool = True,
     is_kept: bool = True,
+    is_optional: bool = False,
 ) -> V:
     """A figure of one session: published while it runs, and kept when it has ended, `at_end` where that differs.
 
-    `status` finds it where it was published or kept, unless `folded` says otherwise.
+    `status` finds it where it was published or kept, unless `folded` says otherwise. Optional: in none of these, and
+    not in JSON, where it is empty.
     """
-    return cast(V, _declared(FigureSource(now, at_end or now, folded, is_published, is_kept), empty))
+    source = FigureSource(now, at_end or now, folded, is_published, is_kept, is_optional=is_optional)
+    return cast(V, _declared(source, empty))
 
 
 def drawn(empty: V, now: Callable[[SessionMoment], V]) -> V:

@@ -15,6 +15,7 @@ from herogen_async.core.errors import ParkReason
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report.columns import calls_figure, columns_figure
 from herogen_async.generation.report.figure import all_sessions, drawn, given, one_session
+from herogen_async.generation.report.lanes import lanes_at_end, lanes_now
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
 
 
@@ -126,6 +127,19 @@ class RunLimits:
     limits: dict[str, float] = one_session({}, lambda moment: dict(moment.counters.limits))
     concurrency: int | None = one_session(None, lambda moment: moment.counters.concurrency or None)
     latency_ms: dict[str, float] = one_session({}, lambda moment: latency_quantiles(moment.counters))
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class RunLanes:
+    """Where columns are asked of several models or servers: each of those, under the names of its columns.
+
+    Of each its `model`, `base_url` (None: embedded) and `columns`; `in_flight`, `concurrency`, and the session's
+    `requests` so far with `errors` by class, `refused` of them for a rate limit; its own `limits`, `permitted_pct`,
+    `binding` and `binding_shares`, as those of a run; and the `reason` why nothing more is sent to it, None while it
+    is. Empty, and not in JSON, where there is one.
+    """
+
+    lanes: dict[str, dict[str, Any]] = one_session({}, lanes_now, at_end=lanes_at_end, is_optional=True)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.report.eta import Eta, ceiling_per_s
-from herogen_async.generation.report.figure import SessionMoment
+from herogen_async.generation.report.figure import LaneHead, SessionMoment
 
 RATE_WINDOW_S = 10.0
 # Of a window at least, and more than are in flight: slots that began together end together, and within one such turn
@@ -19,7 +19,9 @@ PERMITTED_WINDOW_S = 60.0
 class RateWindow:
     """How fast it is now, from samples of the counters."""
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: Mapping[str, LaneHead] | None = None) -> None:
+        """`lanes` is whom each of several lanes asks."""
+        self._lanes = lanes or {}
         self._samples: list[tuple[float, int, int, int]] = []
         self._accounts: list[tuple[float, dict[str, tuple[float, float]]]] = []
         self._eta: Eta | None = None
@@ -28,15 +30,18 @@ class RateWindow:
     def moment(self, counters: Counters, now: float, earlier_s: float) -> SessionMoment:
         """All that the figures of a report are read from; called once a report."""
         rows_per_s, tokens_per_s, calls_per_s = self.sample(counters, now)
+        before = self._accounts_before(counters, now)
         return SessionMoment(
             counters,
             now,
             earlier_s,
             rows_per_s,
             tokens_per_s,
-            self.permitted_pct(counters, now),
+            permitted_pct(counters.accounts, before),
             self._remaining_s(counters, now),
             calls_per_s,
+            before,
+            self._lanes,
         )
 
     def _remaining_s(self, counters: Counters, now: float) -> float | None:
@@ -79,13 +84,13 @@ class RateWindow:
             (counters.session_calls - calls) / seconds,
         )
 
-    def permitted_pct(self, counters: Counters, now: float) -> float | None:
-        """The share of the permitted rate that was taken over the last PERMITTED_WINDOW_S."""
+    def _accounts_before(self, counters: Counters, now: float) -> Mapping[str, tuple[float, float]]:
+        """The accounts at the begin of the last PERMITTED_WINDOW_S."""
         if not self._accounts or now >= self._accounts[-1][0] + 1.0:
             self._accounts.append((now, counters.accounts))
         while len(self._accounts) > 2 and self._accounts[1][0] < now - PERMITTED_WINDOW_S:
             del self._accounts[0]
-        return permitted_pct(counters.accounts, self._accounts[0][1])
+        return self._accounts[0][1]
 
 
 def permitted_pct(

@@ -17,6 +17,7 @@ from herogen_async.generation.report.parts import (
     RunCounts,
     RunEnd,
     RunHead,
+    RunLanes,
     RunLimits,
     RunMoney,
     RunRates,
@@ -29,7 +30,9 @@ _EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
-class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, RunRates, RunColumns, RunCounts, RunHead):
+class RunReport(
+    RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLanes, RunLimits, RunRates, RunColumns, RunCounts, RunHead
+):
     """One moment of a run. Its figures are those of its parts; of the bases, Python takes the last one's fields first.
 
     Rates are of the running session, counts, usage and cost of all sessions together.
@@ -40,8 +43,7 @@ class RunReport(RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLimits, Run
         told = asdict(self)
         told["stragglers"] = tuple(each.as_dict() for each in self.stragglers)
         for each in figures(type(self)):
-            source = each.source
-            if not source.is_shown or (source.is_optional and told[each.name] == each.empty):
+            if not each.source.is_shown or each.is_left_out(told[each.name]):
                 del told[each.name]
         return told
 
@@ -121,17 +123,20 @@ def last_report(head: Mapping[str, Any], moment: SessionMoment, kind: type[Repor
 def published_figures(report: RunReport) -> dict[str, Any]:
     """The figures that `status` sees while another process runs it; what is given comes last."""
     told = [each for each in figures(type(report)) if each.source.is_published]
-    return {each.name: getattr(report, each.name) for each in sorted(told, key=lambda each: each.source.now is None)}
+    read = [(each, getattr(report, each.name)) for each in sorted(told, key=lambda each: each.source.now is None)]
+    return {each.name: value for each, value in read if not each.is_left_out(value)}
 
 
 def kept_figures(moment: SessionMoment, kind: type[RunReport]) -> dict[str, Any]:
     """What the `stopped` event keeps of a session, so that `status` can tell it later."""
-    read = {
-        each.name: each.source.at_end(moment)
+    kept = {
+        each.name: value
         for each in figures(kind)
-        if each.source.is_kept and each.source.at_end is not None
+        if each.source.is_kept
+        and each.source.at_end is not None
+        and not each.is_left_out(value := each.source.at_end(moment))
     }
-    return {"session_s": round(moment.session_s, 3), "rows": moment.counters.session_rows, **read}
+    return {"session_s": round(moment.session_s, 3), "rows": moment.counters.session_rows, **kept}
 
 
 def folded_report(head: Mapping[str, Any], run: Remembered, kind: type[Report]) -> Report:

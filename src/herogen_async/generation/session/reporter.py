@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from herogen_async.generation.engine import Counters, Stopped, Straggler
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import (
     GivenFigures,
+    LaneHead,
     RateWindow,
     RunReport,
     SessionMoment,
@@ -32,7 +33,7 @@ LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past
 class Reporter:
     """Reports on `counters`; `earlier_s` is what earlier sessions took, `grid` the tasks that there are in all.
 
-    `budget` knows what it costs; None where nobody knows.
+    `budget` knows what it costs; None where nobody knows. `lanes` is whom each of several lanes asks.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reporter:
         earlier_s: float,
         grid: int,
         budget: Budget | None = None,
+        lanes: Mapping[str, LaneHead] | None = None,
     ) -> None:
         self.counters = counters
         self.budget = budget
@@ -51,7 +53,7 @@ class Reporter:
         self._clock = clock
         self._earlier_s = earlier_s
         self._grid = grid
-        self._pace = RateWindow()
+        self._pace = RateWindow(lanes)
         self._ticks = 0
         self._limits: dict[str, float] = {}
         self._concurrency = 0
@@ -131,7 +133,12 @@ def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:
 
 
 def _fitting(figures: dict[str, Any], stragglers: tuple[Straggler, ...]) -> dict[str, Any]:
-    """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them."""
+    """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them.
+
+    Lanes are told before them, all or none.
+    """
+    if figures.get("lanes") and len(codec.dumps(figures)) > LIVE_BYTES:
+        figures = {**figures, "lanes": {}}
     if not stragglers:
         return figures
     told = [each.as_dict() for each in stragglers]

@@ -15,6 +15,7 @@ from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, is_loopback, key_in
 from herogen_async.generation.forecast.costs import most_answer_tokens
 from herogen_async.generation.prices import Price, price_of
+from herogen_async.generation.report import LaneHead
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
@@ -31,6 +32,14 @@ class LaneTarget:
     def name(self) -> str:
         """The columns, by which people know it."""
         return ", ".join(column.name for column in self.columns)
+
+    @property
+    def head(self) -> LaneHead:
+        """As a report tells it."""
+        server = self.ready.request.server
+        return LaneHead(
+            self.ready.model, None if server is None else server.base_url, tuple(each.name for each in self.columns)
+        )
 
     @property
     def is_local(self) -> bool:

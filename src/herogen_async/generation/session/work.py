@@ -88,7 +88,13 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     budgets = budgets_for(opened, targets, journal, clock.wall())
     budget = next((each for each in budgets if each is not None), None)
     reporter = Reporter(
-        opened.ready, counters, clock, earlier_s=_earlier_s(opened.folder), grid=plan.rows, budget=budget
+        opened.ready,
+        counters,
+        clock,
+        earlier_s=_earlier_s(opened.folder),
+        grid=plan.rows,
+        budget=budget,
+        lanes={target.name: target.head for target in targets},
     )
     return Work(found, wanted, reporter, targets, budgets)
 
