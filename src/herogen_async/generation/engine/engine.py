@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from types import MappingProxyType
@@ -286,12 +286,17 @@ class Engine:
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
         del error
-        if park.reason in _OF_ALL or all(lane.feed.is_closed for lane in self._lanes):
+        if len(self._lanes) == 1 or park.reason in _OF_ALL:
             self.stopped = self.stopped or self._parked
             self.park(park)
             return
         places, flying, names = self._lanes.closed()
-        self._parked = self._parked or self._stopped_by(park)
+        if not names:
+            return  # by a call that was in flight when its lane was closed
+        self._parked = self._parked or self._stopped_by(replace(park, message=f"{', '.join(names)}: {park.message}"))
+        if self._lanes.are_closed:
+            self._stop(self._parked)
+            return
         self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns go on as far as they can.")
         if self._rows is not None:
             self._rows.leave(places, flying)

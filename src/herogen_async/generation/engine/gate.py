@@ -146,6 +146,10 @@ class Gate:
         table = self._admission.table
         return table.accounts(self._clock.now()), table.limits(), self._admission.in_flight_limit
 
+    def look(self) -> None:
+        """Look anew at whether the next may go."""
+        self._news.set()
+
     @property
     def is_settled(self) -> bool:
         """Whether more calls in flight would gain nothing, as far as adaptive concurrency knows."""

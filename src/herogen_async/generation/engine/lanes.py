@@ -27,6 +27,7 @@ class Lanes:
         self.is_all_begun = False  # no row will be begun any more
         self._plan = plan
         self._all = tuple(dict.fromkeys((first, *others.values())))
+        self._closed: set[Lane[Call]] = set()  # as far as was told
         self._by_place = [others.get(call.column.name, first) for call in plan.shape.calls]
 
     def __iter__(self) -> Iterator[Lane[Call]]:
@@ -78,16 +79,25 @@ class Lanes:
         return any(not self._by_place[place].feed.is_closed for place in self._plan.shape.roots)
 
     @property
+    def are_closed(self) -> bool:
+        """Whether none sends anything any more."""
+        return all(lane.feed.is_closed for lane in self._all)
+
+    @property
     def concurrency(self) -> int:
         """How many calls may be in flight in all of them together."""
         return sum(lane.concurrency for lane in self._all)
 
     def closed(self) -> tuple[frozenset[int], set[int], list[str]]:
-        """Of the lanes that are closed: the places of their calls in a row, the indices in flight, their columns."""
+        """Of the lanes that are closed: the places of their calls in a row, the indices in flight, their columns.
+
+        Those are the columns of the lanes that were not closed when this was asked before.
+        """
         lanes = {lane for lane in self._all if lane.feed.is_closed}
         places = frozenset(place for place, lane in enumerate(self._by_place) if lane in lanes)
         flying = {pending.call.index for lane in lanes for pending in lane.flying()}
-        return places, flying, [each.name for each in self._plan.columns if each.first_call in places]
+        news, self._closed = lanes - self._closed, lanes
+        return places, flying, [each.name for each in self._plan.columns if self._by_place[each.first_call] in news]
 
     # -- what goes by the clock --------------------------------------------------------------------------------
 

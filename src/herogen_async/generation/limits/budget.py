@@ -130,6 +130,11 @@ class Budget:
         return (self._purse.rows + self._purse.lost) / PICO
 
     @property
+    def is_reserved(self) -> bool:
+        """Whether a request that is in flight may give back some of it, of whichever model."""
+        return self._purse.in_flight > 0
+
+    @property
     def used_up(self) -> str:
         """Why nothing more may be sent."""
         limit, spent, wanted = map(in_usd, (self.limit_usd or 0.0, self.spent_usd, self._wanted / PICO))

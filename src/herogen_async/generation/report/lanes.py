@@ -42,7 +42,7 @@ def _told(moment: SessionMoment) -> dict[str, dict[str, Any]]:
             "refused": counters.errors.get("rate_limit", 0),
             "limits": dict(counters.limits),
             "permitted_pct": permitted_pct(counters.accounts),
-            "binding": binding_of(counters.binding),
+            "binding": "parked" if counters.parked else binding_of(counters.binding),
             "binding_shares": shares_of(counters.binding),
             "errors": dict(counters.errors),
             "reason": counters.parked,
