@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from herogen_async.core.limits import Limits
 from herogen_async.generation.forecast.forecast import Forecast
 from herogen_async.generation.forecast.look_ahead import forecast_of
 from herogen_async.generation.run_folder import read_manifest, record_event, write_manifest
-from herogen_async.generation.settings import ServerChoice, Settings
+from herogen_async.generation.settings import RUN_SETTINGS, ServerChoice, Settings, changed_settings
 from herogen_async.specs.plan import Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.spec import Spec
 from support.fake_server import FakeServer
@@ -115,6 +116,33 @@ def test_the_next_command_says_all_that_was_planned_with(begun: WrittenRun, tmp_
     rest = "--concurrency auto --rpm 1234567 --window 0.5 --limit 6 --budget 2.5 --price 1,10"
     assert command.endswith(f" --base-url http://127.0.0.1:1/v1 --model {MODEL} {rest}")
     assert "herogen-async run --model embedded --limit 3" == next_of("--model", "embedded", "--limit", "3")
+
+
+def test_the_next_command_keeps_the_settings_that_columns_have_of_their_own(tmp_path: Path) -> None:
+    """What a run has and what is planned with are given again, to be read as the same settings."""
+    spec = Spec(
+        name="lanes",
+        attributes={"n": ["1", "2"]},
+        columns={"question": {"prompt": "ask {n}"}, "judge": {"prompt": "grade {question}", "model": "j"}},
+    )
+    run = WrittenRun(tmp_path / "r", spec)
+    own = {"judge": {"rpm": 100.0, "concurrency": 4, "tpm": None}}
+    held = Settings(rpm=500.0, tpm=1e6, price="1,2", by_column=own)
+    write_manifest(run.folder, replace(read_manifest(run.folder), settings=held))
+    words = "--concurrency judge=4 --rpm 500 --rpm judge=100 --tpm 1000000 --tpm judge=none --price 1,2"
+    assert next_of(run.path, "--model", "other").endswith(
+        f" SPEC --run {run.path} --base-url http://127.0.0.1:1/v1 --model other {words} --extend"
+    )
+    assert f"herogen-async resume {run.path} --rpm judge=90" == next_of(run.path, "--rpm", "judge=90")
+    more = next_of(run.path, "--model", "other", "--rpm", "judge=90", "--price", "judge=3,4")
+    assert "--rpm 500 --rpm judge=90 " in more
+    assert more.endswith("--price 1,2 --price judge=3,4 --extend")
+    read: dict[str, Any] = {}
+    typed = shlex.split(words)
+    for flag, text in zip(typed[::2], typed[1::2], strict=True):
+        read.setdefault(flag, []).append(text)
+    options = {each.name: each.read("\n".join(read[each.flag])) for each in RUN_SETTINGS.values() if each.flag in read}
+    assert held == changed_settings(Settings(), options)
 
 
 def test_an_embedded_run_continues_with_its_own_weights(begun: WrittenRun, tmp_path: Path) -> None:

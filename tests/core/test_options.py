@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -100,6 +100,21 @@ def test_none_unsets_a_live_option_that_may_be_unset() -> None:
     with pytest.raises(InputError) as refused:
         OVEN["rolls"].read_live("none")
     assert ("rolls can't be 'none'", "give a whole number above zero") == (refused.value.message, refused.value.fix)
+
+
+def test_a_column_may_have_a_value_of_its_own_or_none() -> None:
+    """What is read is written the same way again; a column without a value is refused where there has to be one."""
+    degrees, rolls = (replace(OVEN[name], by_column=True) for name in ("degrees", "rolls"))
+    read = degrees.read("200\nsponge = 160\nbread=none")
+    assert {None: 200.0, "sponge": 160.0, "bread": None} == read
+    assert ["200", "sponge=160", "bread=none"] == degrees.texts(read)
+    assert ["sponge=160"] == degrees.texts({None: None, "sponge": 160.0})
+    with pytest.raises(InputError, match="rolls can't be 'none'"):
+        rolls.read("bread=none")
+    with pytest.raises(InputError, match="--degrees is given twice for bread"):
+        degrees.read("bread=1\nbread=2")
+    with pytest.raises(InputError, match="degrees can't be 'none'"):
+        degrees.read("none\nbread=2")
 
 
 def test_the_words_give_the_values_that_are_set() -> None:

@@ -23,7 +23,7 @@ from herogen_async.core.codec import loads
 from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.generation.control import Command, ask, controlled
 from herogen_async.generation.control import server as server_side
-from herogen_async.generation.control.protocol import MOST_COMMAND
+from herogen_async.generation.control.protocol import MOST_COMMAND, command_from
 from herogen_async.generation.control.socket_path import LONGEST_ADDRESS
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
@@ -41,11 +41,21 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
 from herogen_async.generation.settings import Settings
+from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import assert_exact_grid, last_json, small_spec
 
 SPEC = small_spec(values=20)  # 80 tasks
 LONG = small_spec(values=200)  # 800 tasks: not over before it is drained
+LANES = Spec(
+    name="lanes",
+    attributes={"n": [str(each) for each in range(60)]},
+    columns={
+        "question": {"prompt": "ask {n}"},
+        "verdict": {"prompt": "grade {question}", "model": "judge"},
+        "praise": {"prompt": "praise {verdict}"},
+    },
+)
 BAD_NUMBERS = ("nan", "inf", "1e999", "0", "-1", "1_000")
 SOON_S = 50.0  # what is waited for comes in milliseconds; on a loaded machine much later
 
@@ -69,8 +79,8 @@ class Running:
     reports: list[RunReport]
     told: list[str] = field(default_factory=list)
 
-    async def ctl(self, do: str, **settings: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(ask, self.folder, Command(do, settings))
+    async def ctl(self, do: str, own: dict[str, dict[str, Any]] | None = None, **settings: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(ask, self.folder, Command(do, settings, own or {}))
 
     async def until(self, happened: Callable[[], bool]) -> None:
         async with asyncio.timeout(SOON_S):
@@ -218,6 +228,40 @@ def test_a_limit_set_by_ctl_applies_at_once_and_is_saved(tmp_path: Path) -> None
     kept = read_manifest(run.folder).settings
     assert (None, 1e6, 16) == (kept.rpm, kept.tpm, kept.concurrency)
     assert [("rpm", None, 60), ("tpm", None, 1e6), ("rpm", 60, None), ("concurrency", 4, 16)] == run.controlled()
+
+
+def test_what_is_set_for_a_column_reaches_its_model_alone_and_is_kept(tmp_path: Path) -> None:
+    """Limits and concurrency of one model change at once; a name that is no column's is refused with the nearest."""
+
+    async def control(run: Running) -> None:
+        own = {"verdict": {"rpm": 60.0, "concurrency": 2}}
+        assert own == (await run.ctl("set", own, tpm=1e6))["by_column"]
+        lanes = (await run.some_reports(3))[-1].lanes
+        assert {
+            "question, praise": ({"tokens_per_minute": 1e6}, 4),
+            "verdict": ({"requests_per_minute": 60, "tokens_per_minute": 1e6}, 2),
+        } == {name: (each["limits"], each["concurrency"]) for name, each in lanes.items()}
+        assert own == read_manifest(run.folder).settings.by_column
+        for wrong, error in (
+            ({"verdit": {"rpm": 5.0}}, "'verdit' is not a column of this run"),
+            ({"question": {"rpm": 5.0}, "praise": {"rpm": 6.0}}, "question and praise have the same model and server"),
+            ({"verdict": {"concurrency": "auto"}}, "concurrency=auto can only be set at a run's start"),
+        ):
+            with pytest.raises(InputError, match=error) as refused:
+                await run.ctl("set", wrong)
+            assert "verdit" not in wrong or "did you mean 'verdict'?" in (refused.value.fix or "")
+        assert own == (await run.ctl("status"))["by_column"]
+        await run.ctl("set", {"verdict": {"rpm": None, "concurrency": 16}}, concurrency=16)
+
+    run, report = controlling(tmp_path / "r", control, spec=LANES, concurrency=4)
+    assert ("done", 60, 16) == (report.state, report.done, report.lanes["question, praise"]["concurrency"])
+    kept = read_manifest(run.folder).settings
+    assert ({"verdict": {"rpm": None, "concurrency": 16}}, 1e6, 16) == (kept.by_column, kept.tpm, kept.concurrency)
+    assert ["tpm set to 1,000,000", "rpm of verdict set to 60", "concurrency of verdict set to 2"] == [
+        line.removeprefix("ctl: ").partition(" (was")[0] for line in run.notices if line.startswith("ctl: ")
+    ][:3]
+    told = [event for event in read_events(run.folder) if event["event"] == "controlled"]
+    assert [None, "verdict", "verdict"] == [event.get("column") for event in told[:3]]
 
 
 NOT_TO_BE_SET: tuple[tuple[dict[str, Any], str], ...] = (
@@ -399,6 +443,11 @@ async def raw(folder: RunFolder, said: bytes) -> dict[str, Any]:
         (b'{"v":1,"do":["pause"]}\n', "unknown action ['pause']"),
         (b'{"v":1,"do":"pause","settings":{"rpm":1}}\n', "'pause' can't take the settings"),
         (b'{"v":1,"do":"set"}\n', "'set' can't take the settings"),
+        (b'{"v":1,"do":"set","by_column":{"a":{}}}\n', "'set' can't take the settings"),
+        (b'{"v":1,"do":"set","by_column":{"a":5}}\n', "'set' can't take the settings"),
+        (b'{"v":1,"do":"pause","by_column":{"a":{"rpm":1}}}\n', "'pause' can't take the settings"),
+        (b'{"v":1,"do":"set","by_column":{"a":{"rpm":0}}}\n', "rpm can't be 0"),
+        (b'{"v":1,"do":"set","by_column":{"a":{"rpn":1}}}\n', "'rpn' can't be changed"),
         (b'{"v":1,"do":"set","settings":{"rpm":true}}\n', "rpm can't be True"),
         (b'{"v":1,"do":"set","settings":{"concurrency":2.5}}\n', "concurrency can't be 2.5"),
         (b"x" * MOST_COMMAND, f"at most {MOST_COMMAND:,} bytes"),
@@ -520,6 +569,8 @@ def test_the_command_controls_a_run_in_another_loop_and_thread(tmp_path: Path) -
         (("set", "rpm=5", "RPM=none"), "rpm is given twice", "one of them"),
         *[(("set", f"tpm={value}"), "tpm can't be", ", or none") for value in BAD_NUMBERS],
         (("set", "concurrency=none"), "concurrency can't be 'none'", "or auto"),
+        (("set", "rpm=judge=5", "rpm = judge=6"), "rpm is given twice for judge", "one of them"),
+        (("set", "rpm=judge=fast"), "rpm can't be 'fast'", "a number above zero, or none"),
     ],
 )
 def test_a_mistyped_command_suggests_the_right_one(typed: tuple[str, ...], wrong: str, fix: str) -> None:
@@ -534,6 +585,10 @@ def test_ctl_words_are_parsed_into_a_command() -> None:
     assert Command("set", {"concurrency": 32, "rpm": 500.0, "tpm": None}) == command_of_words(
         "set", ["concurrency=32", "RPM=500", "tpm=none"]
     )
+    own: dict[str, dict[str, Any]] = {"judge": {"rpm": 100.0, "tpm": None}, "solution": {"concurrency": 4}}
+    typed = ["rpm=judge=100", "concurrency=solution=4", "rpm=500", "tpm = judge = none"]
+    assert Command("set", {"rpm": 500.0}, own) == command_of_words("set", typed)
+    assert Command("set", {}, own) == command_from(Command("set", {}, own).line())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -541,3 +596,5 @@ def test_nan_and_infinity_are_never_sent_as_limits(value: float) -> None:
     """A limit of NaN or infinity is refused before sending, because JSON would turn it into no limit."""
     with pytest.raises(InputError, match="rpm can't be"):
         Command("set", {"rpm": value}).line()
+    with pytest.raises(InputError, match="rpm can't be"):
+        Command("set", {}, {"judge": {"rpm": value}}).line()

@@ -59,6 +59,7 @@ class Gate:
         self._held_for: str | None = None
         self._dispatcher: asyncio.Task[None] | None = None  # while it waits for the fuse
         self.waiting_for: str | None = None
+        self._settled = 0  # requests that the budget had settled by then, of all lanes
         self._set_fuse()
 
     def __repr__(self) -> str:
@@ -145,6 +146,14 @@ class Gate:
         """(taken, permitted) of each limit since the start; the limits that hold; how many may be in flight."""
         table = self._admission.table
         return table.accounts(self._clock.now()), table.limits(), self._admission.in_flight_limit
+
+    @property
+    def may_get_back(self) -> bool:
+        """Whether money that is waited for may come back, or has since that was found: all models share one purse."""
+        budget = self.budget
+        if self.waiting_for != "budget" or budget is None:
+            return False
+        return budget.is_reserved or budget.settled != self._settled
 
     def look(self) -> None:
         """Look anew at whether the next may go."""
@@ -244,6 +253,7 @@ class Gate:
             granted = self._admission.reserve(size, self._clock.now())
             if not isinstance(granted, Ticket):
                 wait_s, self.waiting_for = granted
+                self._settled = 0 if self.budget is None else self.budget.settled
                 return self._rounded_up(wait_s) if math.isfinite(wait_s) else None
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue

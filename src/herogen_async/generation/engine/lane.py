@@ -279,8 +279,8 @@ class Lane(Generic[C]):
     def tick(self, tick: Tick) -> None:
         """Park where nothing may be sent any more, follow what the server does, and cut off what takes too long."""
         if self.gate.is_used_up and not self.counters.in_flight:  # what those reserve may come back
-            if self.gate.waiting_for == "budget" and self.gate.budget and self.gate.budget.is_reserved:
-                self.gate.look()  # so may what the other lanes reserve, of the same purse: nobody else tells this gate
+            if self.gate.may_get_back:  # so may what other lanes reserve, of the same purse: nobody tells this gate
+                self.gate.look()
             else:
                 self._park(self._used_up(), None)
         self.gate.tick(tick.passed_s)  # after that look: it may be news to those who wait

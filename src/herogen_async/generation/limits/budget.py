@@ -46,6 +46,7 @@ class _Purse:
         "lost",
         "on_charge",
         "rows",
+        "settled",
         "unwritten",
         "unwritten_sum",
     )
@@ -55,7 +56,7 @@ class _Purse:
         self.limit = None if limit_usd is None else round(limit_usd * PICO)
         self.rows = round(rows_usd * PICO)
         self.lost = charged * MICRO
-        self.in_flight = 0
+        self.in_flight = self.settled = 0
         self.unwritten: deque[int] = deque()
         self.unwritten_sum = 0
         self.charged = charged
@@ -135,6 +136,11 @@ class Budget:
         return self._purse.in_flight > 0
 
     @property
+    def settled(self) -> int:
+        """How many requests were settled so far, of all models."""
+        return self._purse.settled
+
+    @property
     def used_up(self) -> str:
         """Why nothing more may be sent."""
         limit, spent, wanted = map(in_usd, (self.limit_usd or 0.0, self.spent_usd, self._wanted / PICO))
@@ -161,6 +167,7 @@ class Budget:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
         purse = self._purse
         purse.in_flight -= amount
+        purse.settled += 1
         counted = used if used is not None and used.prompt > 0 and used.answer >= 0 else None
         if outcome is Charge.ANSWERED:
             if counted is not None:

@@ -164,7 +164,7 @@ class Settings:
         found = changed_options(RUN_SETTINGS, self)
         for column, own in self.by_column.items():
             for name, value in own.items():
-                held = found.get(name, getattr(self, name))
+                held = found.get(name, {})
                 found[name] = {**(held if isinstance(held, dict) else {None: held}), column: value}
         return found
 
