@@ -31,22 +31,61 @@ TWO = {"prompt": "x", "samples": 2}
     ("columns", "said", "fix"),
     [
         ({}, "the mapping is empty", "add a column"),
-        (["a"], "is not a mapping of names to columns", "columns: {question:"),
-        ({"a": "text"}, "columns.a: 'text' is not a column", "prompt:"),
+        (None, "None is not a mapping of names to columns", "columns: {question:"),
+        (["a"], "a list is not a mapping of names to columns", "without dashes, each name as a key"),
+        ([{"name": "a", "prompt": "x"}], "a list is not a mapping of names to columns", "without dashes"),
+        ({"a": "text"}, "columns.a: 'text' is not a column", "a: {prompt: ...}"),
+        ({"a": None}, "columns.a: 'a' has no prompt", "indent it further"),
+        ({**BASE, "prompt": "{level}"}, "`prompt` stands beside the names of columns", "indent `prompt` further"),
+        ({**BASE, "samples": 3}, "`samples` stands beside the names of columns", "below a name"),
         ({**BASE, "level": {"prompt": "x"}}, "'level' is an attribute, too", "rename"),
         ({**BASE, "usage": {"prompt": "x"}}, "'usage' is already a name in every row", "rename"),
-        ({**BASE, "a b": {"prompt": "x"}}, "'a b' is not a valid placeholder name", "letters"),
+        ({**BASE, "a b": {"prompt": "x"}}, "'a b' is not a valid placeholder name", "underscores, e.g. 'a_b'"),
+        ({**BASE, "q.1": {"prompt": "x"}}, "'q.1' is not a valid placeholder name", "e.g. 'q_1'"),
+        ({**BASE, "not": {"prompt": "x"}}, "'not' is a word of conditions", "'the_not'"),
+        ({**BASE, "null": {"prompt": "x"}}, "'null' is a word of conditions", "'the_null'"),
+        ({**BASE, "all": {"prompt": "x"}}, "'all' is already a name in every row", "'the_all'"),
         ({**BASE, "response_txt": {"prompt": "x"}}, "the column that `prompt:` stands for", "rename"),
         ({**BASE, "a": {"prompt": "{solutoin}"}}, "unknown placeholder '{solutoin}'", "did you mean 'solution'"),
         ({**BASE, "a": {"prompt": "{a}"}}, "placeholder '{a}' is the column itself", "an earlier column"),
+        ({**BASE, "a": {"prompt": "{soluti\u043en}"}}, "unknown placeholder", "here is CYRILLIC SMALL LETTER O"),
+        ({**BASE, "a": {"prompt": "{solution\u200b}"}}, "'{solution\\u200b}' at character 1 is not", "a bare name"),
+        ({**BASE, "a": {"prompt": "{question or solution}"}}, "is not a placeholder", "write {question|solution}"),
+        ({**BASE, "a": {"prompt": "{solution[0]}"}}, "is not a placeholder", "write {solution}, a bare name"),
+        ({**BASE, "a": {"prompt": '{solution} as {"score": 1}'}}, "'{\"score\": 1}' at character 15", "double the br"),
+        ({**BASE, "a": {"prompt": "as {\n}"}}, "a lone '{' at character 4", "an attribute or a column"),
+        ({**BASE, "a": {"prompt": "of {{question}}"}}, "'{{question}}' is sent as the word", "write {question} with"),
+        ({**BASE, "a": {"prompt": "of {{ question }}"}}, "'{{question}}' is sent as the word", "write {question} with"),
+        ({**BASE, "a": {"prompt": {"question": None}}}, "an unquoted { begins a mapping", "`prompt: '{question}'`"),
         ({**BASE, "a": {"prompt": "{solution.al}"}}, "is not a placeholder", "{solution.all}"),
         ({**BASE, "a": {"prompt": "{level.all}"}}, "'level' is an attribute, without samples", "write {level}"),
         ({**BASE, "a": {"prompt": "{level|solution}"}}, "'level' is never missing", "level last"),
         ({**BASE, "a": {"prompt": "{level|topic}"}}, "'level' is never missing", "level last"),
         ({**BASE, "a": {"prompt": "x", "when": "solutoin == 'x'"}}, "unknown name 'solutoin'", "mean 'solution'"),
+        ({**BASE, "a": {"prompt": "x", "when": "level == hard"}}, "unknown name 'hard'", "if it is a text: 'hard'"),
+        ({**BASE, "a": {"prompt": "x", "when": "level == \u2018hard\u2019"}}, "is not a quote", "write ' or"),
+        ({**BASE, "a": {"prompt": "x", "when": "{level} == 'hard'"}}, "'level' is a name", "without braces"),
+        ({**BASE, "a": {"prompt": "x", "when": {"level": "hard"}}}, "is not a condition", "level == 'hard'"),
+        ({**BASE, "a": {"prompt": "x", "when": True}}, "True is not a condition", "quote it"),
         ({**BASE, "a": {"prompt": "x", "when": "level = 'x'"}}, "'=' is not an operator", "=="),
+        ({**BASE, "a": {"prompt": "x", "if": "level == 'x'"}}, "unknown key 'if'", "did you mean 'when'"),
+        ({**BASE, "a": {"prompt": "x", "repeats": 3}}, "unknown key 'repeats'", "did you mean 'samples'"),
+        ({**BASE, "a": {"prompt": "x", "url": "http://a/v1"}}, "unknown key 'url'", "did you mean 'base_url'"),
+        ({**BASE, "a": {"prompt": "x", "api_key": "sk-proj-12"}}, "unknown key 'api_key'", "key_env: JUDGE_API_KEY"),
+        ({**BASE, "a": {"prompt": "x", "temperature": 0}}, "'temperature'", "sampling: {temperature: 0}"),
+        ({**BASE, "a": {"prompt": "x", "sampling": {"n": 3}}}, "unknown key 'n'", "`samples` of a column"),
+        ({**BASE, "a": {"prompt": "x", "b": {"prompt": "y"}}}, "unknown key 'b'", "the indentation of its neighbours"),
         ({**BASE, "a": {"promt": "x"}}, "unknown key 'promt'", "did you mean 'prompt'"),
         ({**BASE, "a": {"prompt": "x", "samples": 0}}, "0 is not a whole number from 1 to 1,000", "samples: 4"),
+        ({**BASE, "a": {"prompt": "x", "samples": 10**9}}, "1000000000 is not a whole number from 1 to 1,000", "4"),
+        ({**BASE, "a": {"prompt": "x", "samples": "4"}}, "'4' is not a whole number", "samples: 4"),
+        ({f"c{n}": {"prompt": f"{{level}} {{topic}} {n}"} for n in range(100)}, "100 columns; the limit is 64", ""),
+        (
+            {f"c{n}": {"prompt": f"{{level}} {{topic}} {n}", "samples": 1000} for n in range(5)},
+            "5,000 requests a row; the limit is 4,096",
+            "lower the samples",
+        ),
+        ({**BASE, "a": {"prompt": "x", "system": "y"}}, "a.system: 'y' is not sent", "write `endpoint: chat`"),
         ({**BASE, "a": {"prompt": "x", "base_url": "foo"}}, "'foo' is not a URL", "http://"),
         ({**BASE, "a": {"prompt": "x", "key_env": "sk-proj-12"}}, "not the name of an environment variable", "never"),
         ({**BASE, "a": {"prompt": "x", "sampling": {"top": 1}}}, "a.sampling.top: unknown key 'top'", "top_p"),
@@ -62,6 +101,11 @@ TWO = {"prompt": "x", "samples": 2}
             "equal",
         ),
         ({**BASE, "two": TWO, "z": {"prompt": "{two}", "samples": 2}}, "'two' has samples already", "{two.all}"),
+        (
+            {**BASE, "two": TWO, "z": {"prompt": "{two.all}", "when": "two != 'x'"}},
+            "'two' has 2 samples here, and a condition decides by one",
+            "write {two} instead of {two.all}",
+        ),
         ({"a": {"prompt": "{level}"}}, "'topic' is used in neither prompt nor system", "add {topic}"),
     ],
 )  # fmt: skip
@@ -72,6 +116,53 @@ def test_a_mistake_in_a_column_is_told_with_its_place_and_fix(columns: Any, said
     assert said in told.value.message
     assert fix in f"{told.value.fix} {told.value.message}"
     assert "sk-proj" not in str(told.value)
+
+
+HEAD = "name: s\nattributes:\n  level: [easy, hard]\n"
+QUESTION = "  question:\n    prompt: '{level}'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said", "fix"),
+    [
+        ("column:\n" + QUESTION, 4, "unknown key 'column'", "did you mean 'columns'?"),
+        ("colums:\n" + QUESTION, 4, "unknown key 'colums'", "did you mean 'columns'?"),
+        ("question:\n  prompt: '{level}'\n", 4, "unknown key 'question'", "indent it below `columns:`"),
+        ("  columns:\n    question:\n      prompt: '{level}'\n", 4, "'columns' is no attribute", "move it to the left"),
+        ("columns:\n  question:\n  samples: 2\n", None, "'question' has no prompt", "indent `samples` further"),
+        ("columns:\n\tquestion:\n\t\tprompt: x\n", 5, "tab where YAML needs spaces", "indent with spaces"),
+        ("columns:\n  question:\n    prompt: {level} please\n", 6, "an unquoted { begins a mapping", "in quotes"),
+        ("columns:\n  question: {prompt: {level} x}\n", 5, "an unquoted { begins a mapping", "in quotes"),
+        ("columns:\n  question:\n    prompt: {level}\n", 6, "an unquoted { begins a mapping", "prompt: '{level}'"),
+        ("columns:\n" + QUESTION * 2, 7, "duplicate key 'question', first on line 5", "keep one"),
+        ("prompt: '{level} {b}'\ncolumns:\n  b: {prompt: '{level}'}\n", 4, "'{b}' is a column", "is asked first"),
+        ("prompt: '{level}'\ncolumns:\n  b: {prompt: 'on {response}'}\n", 6, "'{response}'", "'response_txt'"),
+        ("sub_prompt: '{question}'\ncolumns:\n" + QUESTION, 4, "'{question}' is a column", "name attributes"),
+        ("samples: 3\nprompt: '{level}'\n", 4, "unknown key 'samples'", "write `repeats`"),
+        ("temperature: 0.5\nprompt: '{level}'\n", 4, "unknown key 'temperature'", "sampling: {temperature: 0.5}"),
+    ],
+)
+def test_a_slip_in_a_file_is_one_mistake_with_its_line_and_fix(
+    text: str, line: int | None, said: str, fix: str
+) -> None:
+    """Nothing that only follows from it is told beside it: no missing prompt, no attribute that nothing uses."""
+    with pytest.raises(SpecError) as told:
+        Spec.parse(HEAD + text, file="s.yaml")
+    assert said in told.value.message
+    assert fix in f"{told.value.fix} {told.value.message}"
+    assert line in (None, told.value.line)
+    assert line is None or "\n" not in told.value.message
+    assert "is used in neither" not in told.value.message
+
+
+def test_columns_that_a_spec_leaves_on_completions_can_send_what_those_take() -> None:
+    """A limit of chat that the whole spec has is told where a column would send it to completions."""
+    chat: dict[str, Any] = {"endpoint": "chat", "sampling": {"max_completion_tokens": 9}}
+    with pytest.raises(SpecError, match="does not take the max_completion_tokens") as told:
+        spec_of({**BASE, "a": {"prompt": "a", "endpoint": "completions"}}, **chat)
+    assert "max_tokens: 9" in str(told.value.fix)
+    spec_of({**BASE, "a": {"prompt": "a", "endpoint": "completions", "sampling": {"max_tokens": 9}}}, **chat)
+    spec_of({**BASE, "a": {"prompt": "a", "endpoint": "chat", "system": "y"}})
 
 
 def test_a_cycle_names_the_lines_of_its_prompts() -> None:

@@ -123,7 +123,7 @@ class Spec(BaseModel):
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
         given = dict(data)
         problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
-        if "columns" not in data and "prompt" not in data:
+        if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
             problems.append(_missing_prompt())
         if isinstance(attributes := data.get("attributes"), Mapping):
             given["attributes"] = _as_texts(attributes)
@@ -136,7 +136,10 @@ class Spec(BaseModel):
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
             except InvalidSpecError as invalid:
                 problems += [problem.below("sampling") for problem in invalid.problems]
-        problems += check.unknown_keys(data, Spec.model_fields)
+        if not data.keys() <= Spec.model_fields.keys():
+            from herogen_async.specs.spec import misplaced  # noqa: PLC0415 - of mistakes alone
+
+            problems += misplaced.unknown_spec_keys(data, Spec.model_fields)
         try:
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
@@ -149,8 +152,7 @@ class Spec(BaseModel):
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
-        uses = column_checks.uses_of(given)
-        problems = check.spec_problems(given, {name for each in uses.values() for name in each.names})
+        problems = check.spec_problems(given, column_checks.named_of(given))
         problems += column_checks.columns_problems(given, place.line)
         columns = given["columns"]
         if not isinstance(columns, Mapping):
@@ -165,6 +167,12 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return problems
+
+
+def _misplaced_columns(data: Mapping[str, Any]) -> bool:
+    from herogen_async.specs.spec.misplaced import has_columns  # noqa: PLC0415 - of mistakes alone
+
+    return has_columns(data)
 
 
 def _missing_prompt() -> Problem:

@@ -37,7 +37,7 @@ ENGINE_PARAMETERS = {
     "prompt": "remove it; the engine fills it from the grid",
     "messages": "remove it; the engine fills it from the grid",
     "stream": "remove it; answers are read whole",
-    "n": "use `repeats`; each answer becomes its own row",
+    "n": "use `repeats`, or `samples` of a column: each answer is a request of its own",
 }
 
 NAME = re.compile(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}")  # of a spec, and so of a run: it becomes a folder name
@@ -50,10 +50,13 @@ _FORBIDDEN = re.compile(f"{_CONTROL.pattern}|{_SURROGATE.pattern}")
 
 
 def unknown_keys(data: Mapping[Any, Any], valid: Iterable[str]) -> list[Problem]:
-    """The keys of `data` that are not in `valid`, each with the nearest valid one."""
+    """The keys of sampling parameters that are not in `valid`, each with the nearest valid one."""
     names = list(valid)
     unknown = (str(key) for key in data if key not in names)
-    return [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in islice(unknown, MAX_SHOWN + 1)]
+    return [
+        Problem((key,), f"unknown key {shown(key)}", ENGINE_PARAMETERS.get(key) or nearest(key, names))
+        for key in islice(unknown, MAX_SHOWN + 1)
+    ]
 
 
 def spec_problems(data: Mapping[str, Any], in_columns: Collection[str] = ()) -> list[Problem]:
@@ -63,7 +66,7 @@ def spec_problems(data: Mapping[str, Any], in_columns: Collection[str] = ()) -> 
         *(attribute_problems(data["attributes"]) if "attributes" in data else ()),
         *text_problems(data),
         *_template_problems(data, in_columns),
-        *_endpoint_problems(data),
+        *endpoint_problems(data),
     ]
 
 
@@ -112,18 +115,25 @@ def _name_problems(name: str) -> list[Problem]:
     return [Problem(("name",), message, f"for example: `name: {usable}`")]
 
 
+def usable_name(name: object) -> str:
+    """A placeholder name like `name`."""
+    usable = re.sub(r"\W+", "_", str(name)).strip("_")[:MAX_NAME]
+    return usable if usable.isidentifier() else f"a_{usable}"[:MAX_NAME]
+
+
 def _attribute_name_problems(name: object) -> Iterator[Problem]:
     path: KeyPath = ("attributes", str(name))
     if not isinstance(name, str) or not name.isidentifier() or len(name) > MAX_NAME:
-        usable = re.sub(r"\W+", "_", str(name)).strip("_")[:MAX_NAME]
-        usable = usable if usable.isidentifier() else f"a_{usable}"
-        yield Problem(path, f"{shown(name)} is not a valid placeholder name", f"rename it, e.g. to {usable!r}")
+        fix = f"rename it, e.g. to {usable_name(name)!r}"
+        yield Problem(path, f"{shown(name)} is not a valid placeholder name", fix)
     elif name in ROW_COLUMNS:
         yield Problem(path, f"{name!r} is already a column of every row", f"rename it, e.g. to {'the_' + name!r}")
 
 
 def _values_problems(name: str, values: object) -> list[Problem]:
     path: KeyPath = ("attributes", name)
+    if name in ("columns", "sampling") and isinstance(values, Mapping):
+        return [Problem(path, f"{name!r} is no attribute", "move it to the left, below none of the other keys")]
     if not isinstance(values, list | tuple | range):
         example = f"write `{shown_key(name)}: [first, second]`"
         return [Problem(path, f"{shown(values)} is not a list of values", example)]
@@ -207,7 +217,7 @@ def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(name := data.get("key_env"), str) and not _VARIABLE.fullmatch(name):
         fix = "put the key into a variable, and name that: a key is never written into a spec"
         yield Problem(("key_env",), "this is not the name of an environment variable", fix)
-    yield from _endpoint_problems({"endpoint": None, **data})
+    yield from endpoint_problems({"endpoint": None, **data})
 
 
 def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> Iterator[Problem]:
@@ -229,9 +239,24 @@ def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> 
                 message = f"placeholder '{{{name}}}' looks like the attribute {twin!r}, and is written differently"
                 yield Problem((key,), message, "copy the name from `attributes`: their accents are stored in two ways")
                 continue
+            if name in _names_of_columns(data):
+                message = f"placeholder '{{{name}}}' is a column, and `{key}` of a spec names attributes alone"
+                yield Problem((key,), message, _WITHOUT_COLUMNS[key])
+                continue
             yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
     if ("prompt" in names or data.get("columns")) and not broken:
         yield from _unused(known, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})
+
+
+_WITHOUT_COLUMNS = {
+    "prompt": "`prompt` is asked first: write it as a column, too, below `columns`",
+    "system": "write this text as `system` of the columns that need it",
+    "sub_prompt": "name attributes: it is what the tuned model is asked",
+}
+
+
+def _names_of_columns(data: Mapping[str, Any]) -> Collection[Any]:
+    return columns if isinstance(columns := data.get("columns"), Mapping) else ()
 
 
 def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:
@@ -241,7 +266,8 @@ def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:
             yield Problem(("attributes", name), f"{shown(name)} is used in neither prompt nor system", fix)
 
 
-def _endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+def endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the endpoint of a spec or of a column does not take."""
     if data.get("endpoint", "completions") != "completions":
         return
     if data.get("system") is not None:

@@ -46,7 +46,10 @@ class Column(BaseModel):
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
             except InvalidSpecError as invalid:
                 problems += [problem.below("sampling") for problem in invalid.problems]
-        problems += check.unknown_keys(data, Column.model_fields)
+        if not data.keys() <= Column.model_fields.keys():
+            from herogen_async.specs.spec.misplaced import unknown_column_keys  # noqa: PLC0415 - of mistakes alone
+
+            problems += unknown_column_keys(data, Column.model_fields)
         try:
             super().__init__(**unsuspected(given, problems, Column))
         except ValidationError as invalid:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from herogen_async.core.errors import SpecError
-from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown
+from herogen_async.core.likeness import MAX_SHOWN, as_seen, near_name, nearest, shown, shown_key
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.column import MAX_SAMPLES, Column
 from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template, alternatives
@@ -16,10 +19,14 @@ from herogen_async.specs.spec.template import Template, alternatives
 MAX_COLUMNS = 64
 MAX_CALLS = 4096  # of one row, samples and all
 FIRST = "response_txt"  # the column that `prompt:` stands for
+_WORDS = {"and", "or", "not", "in", "true", "false", "null", "True", "False", "None"}  # of a condition
 _RESERVED = check.ROW_COLUMNS | {
     *("row", "rows", "column", "columns", "sample", "samples", "all", "from", "ask", "skipped", "failed", "accepted"),
     *("keep", "want", "train", "reasoning", "extra", "state", "missing"),
 }
+
+_FIRST_ELSEWHERE = ("prompt", "response", "answer", "completion", "output")  # names for the answer to `prompt:`
+_DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 FindLine = Callable[[KeyPath], int | None]
 
@@ -29,8 +36,12 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     columns = data.get("columns")
     if not isinstance(columns, Mapping):
         if "columns" in data:
-            example = "for example: `columns: {question: {prompt: ...}, solution: {prompt: '{question}'}}`"
-            yield Problem(("columns",), f"{shown(columns)} is not a mapping of names to columns", example)
+            what = "a list" if isinstance(columns, list | tuple) else shown(columns)
+            dashes = "without dashes, each name as a key; " if isinstance(columns, list | tuple) else ""
+            example = (
+                f"{dashes}for example: `columns: {{question: {{prompt: ...}}, solution: {{prompt: '{{question}}'}}}}`"
+            )
+            yield Problem(("columns",), f"{what} is not a mapping of names to columns", example)
         return
     if not columns and "columns" in data:
         yield Problem(("columns",), "the mapping is empty", "add a column, or remove the key")
@@ -42,16 +53,27 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     attributes = data.get("attributes")
     known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
     for name, column in columns.items():
-        yield from _name_problems(name, known)
-        if not isinstance(column, Mapping):
-            yield Problem(("columns", str(name)), f"{shown(column)} is not a column", "write `prompt:` below its name")
+        yield from _shape_problems(name, column, known)
     uses = uses_of(data)
     for name, each in uses.items():
         if name != FIRST:
-            yield from _unknown_names(name, each, [*known, *uses])
+            yield from _unknown_names(name, each, [*known, *uses], attributes)
             yield from _alternative_problems(name, columns[name], known)
+            yield from _doubled_problems(name, columns[name], each, [*known, *uses])
+            yield from _endpoint_problems(name, columns[name], data)
     yield from _cycle_problems(uses, line)
     yield from _sample_problems(uses)
+
+
+def named_of(data: Mapping[str, Any]) -> set[str]:
+    """The attributes and columns that a spec's columns name; all attributes where a prompt can't be read yet."""
+    columns, attributes, uses = data.get("columns"), data.get("attributes"), uses_of(data)
+    each_read = isinstance(columns, Mapping) and all(
+        name in uses and _template(columns[name].get("prompt")) is not None for name in columns if name != FIRST
+    )
+    if each_read and isinstance(columns, Mapping) and FIRST not in columns:
+        return {name for each in uses.values() for name in each.names}
+    return set(attributes) if isinstance(attributes, Mapping) else set()
 
 
 def uses_of(data: Mapping[str, Any]) -> dict[str, Uses]:
@@ -72,13 +94,13 @@ def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
     return Uses(
         sent_names(_template(column.get("prompt")), _template(system)),
         _asked(column.get("when")),
-        samples if type(samples) is int and samples > 0 else 1,
+        samples if type(samples) is int and 0 < samples <= MAX_SAMPLES else 1,
     )
 
 
 def _template(text: object) -> Template | None:
     try:
-        return Template(text, names_columns=True) if isinstance(text, str) else None
+        return Template(text, names_columns=True) if isinstance(text, str) and text.strip() else None
     except SpecError:
         return None
 
@@ -94,19 +116,34 @@ def _asked(text: object) -> tuple[str, ...]:
         return ()
 
 
+def _shape_problems(name: object, column: object, attributes: list[str]) -> Iterator[Problem]:
+    path: KeyPath = ("columns", str(name))
+    if isinstance(column, Mapping):
+        yield from _name_problems(name, attributes)
+    elif column is not None and name in Column.model_fields:
+        yield Problem(path, f"`{name}` stands beside the names of columns", f"indent `{name}` further, below a name")
+    elif column is None:
+        yield Problem(path, f"{name!r} has no prompt", "write `prompt:` below its name, and indent it further")
+    else:
+        yield Problem(path, f"{shown(column)} is not a column", f"write `{shown_key(str(name))}: {{prompt: ...}}`")
+
+
 def _name_problems(name: object, attributes: list[str]) -> Iterator[Problem]:
     path: KeyPath = ("columns", str(name))
     if not isinstance(name, str) or not name.isidentifier() or len(name) > check.MAX_NAME:
-        yield Problem(path, f"{shown(name)} is not a valid placeholder name", "use letters, digits and underscores")
+        fix = f"use letters, digits and underscores, e.g. {check.usable_name(name)!r}"
+        yield Problem(path, f"{shown(name)} is not a valid placeholder name", fix)
     elif name == FIRST:
         yield Problem(path, f"{FIRST!r} is the column that `prompt:` stands for", "move its prompt up, or rename it")
     elif name in attributes:
         yield Problem(path, f"{name!r} is an attribute, too", f"rename one of them, e.g. to {name + '_text'!r}")
     elif name in _RESERVED:
         yield Problem(path, f"{name!r} is already a name in every row", f"rename it, e.g. to {'the_' + name!r}")
+    elif name in _WORDS:
+        yield Problem(path, f"{name!r} is a word of conditions", f"rename it, e.g. to {'the_' + name.lower()!r}")
 
 
-def _unknown_names(column: str, uses: Uses, known: list[str]) -> Iterator[Problem]:
+def _unknown_names(column: str, uses: Uses, known: list[str], attributes: object) -> Iterator[Problem]:
     others = [name for name in known if name != column]
     sent = dict.fromkeys(each.name for each in uses.sent)
     for names, key, word in (
@@ -120,8 +157,50 @@ def _unknown_names(column: str, uses: Uses, known: list[str]) -> Iterator[Proble
                 yield Problem(path, f"{what} is the column itself", "name an earlier column")
             elif twin := next((each for each in others if as_seen(each) == as_seen(name)), None):
                 yield Problem(path, f"{what} looks like {twin!r}, and is written differently", "copy the name")
+            elif key == "when" and _is_value(name, attributes):
+                yield Problem(path, f"unknown {what}", f"quote it if it is a text: '{name}'")
             else:
-                yield Problem(path, f"unknown {what}", nearest(name, others))
+                near = FIRST if FIRST in others and name in _FIRST_ELSEWHERE else ""
+                fix = f"did you mean {near!r}, the answer to `prompt`?" if near else nearest(name, others)
+                yield Problem(path, f"unknown {what}", _other_letters(name, others) or fix)
+
+
+def _is_value(name: str, attributes: object) -> bool:
+    lists = attributes.values() if isinstance(attributes, Mapping) else ()
+    return any(name in values for values in lists if isinstance(values, list | tuple))
+
+
+def _other_letters(name: str, others: list[str]) -> str | None:
+    """The fix where a letter looks like that of another alphabet."""
+    near = near_name(name, [each for each in others if each.isascii()])
+    foreign = next((each for each in name if not each.isascii()), None)
+    if near is None or foreign is None or len(near) != len(name):
+        return None
+    return f"copy the name {near!r}: {foreign!r} here is {unicodedata.name(foreign, 'another letter')}"
+
+
+def _doubled_problems(column: str, data: Mapping[str, Any], uses: Uses, known: list[str]) -> Iterator[Problem]:
+    """Braces of another template language: `{{name}}` is sent as `{name}`, and the answers would know nothing."""
+    text = data.get("prompt")
+    if uses.sent or not isinstance(text, str):
+        return
+    for name in dict.fromkeys(_DOUBLED.findall(text)):
+        if name in known:
+            message = f"'{{{{{name}}}}}' is sent as the word '{{{name}}}', and the prompt names nothing else"
+            yield Problem(("columns", column, "prompt"), message, f"write {{{name}}} with single braces")
+
+
+def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the endpoint that a column has from its spec does not take."""
+    if column.get("endpoint") is None:
+        for problem in check.endpoint_problems({**column, "endpoint": data.get("endpoint", "completions")}):
+            yield problem.below(name).below("columns")
+        return
+    shared, own = (each if isinstance(each := of.get("sampling"), Mapping) else {} for of in (data, column))
+    if column["endpoint"] == "completions" and shared.get("max_completion_tokens") and "max_tokens" not in own:
+        message = "endpoint 'completions' does not take the max_completion_tokens that the spec's sampling has"
+        fix = f"write `sampling: {{max_tokens: {shared['max_completion_tokens']}}}` below this column"
+        yield Problem(("columns", name, "endpoint"), message, fix)
 
 
 def _alternative_problems(name: str, column: Mapping[str, Any], attributes: list[str]) -> Iterator[Problem]:
@@ -165,9 +244,18 @@ def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
         if len(set(fanned.values())) > 1:
             listed = " and ".join(f"{other} ({count})" for other, count in fanned.items())
             yield Problem(path, f"{name} names columns with different numbers of samples: {listed}", "make them equal")
+        elif joined := next((each for each in uses[name].asked if _is_joined(each, uses[name], samples)), None):
+            message = f"{joined!r} has {samples[joined]} samples here, and a condition decides by one"
+            fix = f"write {{{joined}}} instead of {{{joined}.all}}, or remove {joined} from the condition"
+            yield Problem((*path, "when"), message, fix)
         elif fanned and uses[name].samples > 1:
             other = next(iter(fanned))
             fix = f"remove it: {name} has the samples of {other}, or write {{{other}.all}} to join these"
             yield Problem((*path, "samples"), f"{other!r} has samples already", fix)
     if (calls := sum(samples.values())) > MAX_CALLS:
         yield Problem(("columns",), f"{calls:,} requests a row; the limit is {MAX_CALLS:,}", "lower the samples")
+
+
+def _is_joined(name: str, uses: Uses, samples: Mapping[str, int]) -> bool:
+    """Whether a column takes all samples of `name` together, and never one."""
+    return samples.get(name, 1) > 1 and {each.is_all for each in uses.sent if each.name == name} == {True}

@@ -36,6 +36,10 @@ def _type_problem(key: str, kind: str, value: object, model: type[BaseModel]) ->
     example = f"for example: `{key}: {codec.dumps((field.examples or [None])[0]).decode()}`"
     if kind == "missing":
         return Problem((), f"missing key {key!r}", example)
-    if isinstance(value, int | float) and field.annotation in (str, str | None):
+    is_text = field.annotation in (str, str | None)
+    if is_text and isinstance(value, int | float):
         example = f"quote it: `{key}: '{value}'`"
+    if is_text and isinstance(value, Mapping) and len(value) == 1 and None in value.values():
+        name = next(iter(value))
+        return Problem((key,), "an unquoted { begins a mapping in YAML", f"quote it: `{key}: '{{{name}}}'`")
     return Problem((key,), f"{shown(value)} is not {field.description}", example)

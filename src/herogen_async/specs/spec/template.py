@@ -70,8 +70,9 @@ def _compiled(token: re.Match[str], names: dict[str, None], names_columns: bool)
     name = token.group(1)
     at = f"at character {token.start() + 1}"
     if name is None:
+        named = "an attribute or a column" if names_columns else "an attribute"
         raise SpecError(
-            f"a lone {found!r} {at}", fix=f"write {found * 2!r} for a literal brace, or {{name}} for an attribute"
+            f"a lone {found!r} {at}", fix=f"write {found * 2!r} for a literal brace, or {{name}} for {named}"
         )
     if names_columns:
         name = _without_blanks(name)
@@ -97,6 +98,8 @@ def _names_columns(placeholder: str) -> bool:
 def _placeholder_fix(inside: str, names_columns: bool) -> str:
     word = re.match(r"\s*([^\W\d]\w*)", inside)
     doubled = "double the braces ({{ and }}) if they are literal"
+    if names_columns and (either := re.fullmatch(r"\s*(\w+)\s+or\s+(\w+)\s*", inside)):
+        return f"write {{{either[1]}|{either[2]}}}"
     if word and names_columns and "." in inside:
         return f"write {{{word.group(1)}}}, or {{{word.group(1)}.{ALL}}} for all samples of a column, or {doubled}"
     return f"write {{{word.group(1)}}}, a bare name and nothing else, or {doubled}" if word else doubled

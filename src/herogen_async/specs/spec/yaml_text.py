@@ -22,10 +22,16 @@ from herogen_async.specs.spec.node import MAX_DEPTH, Listing, Mapping, Node, Sca
 MAX_ALIASED = 10_000  # nodes that all aliases together expand to: stops a "billion laughs" file
 LONG_TEXT = 64 << 10  # characters: shorter ones take the careful parser some 0.1 s
 
-# Where libyaml, which is YAML 1.1, may read something else: line ends of 1.1, tabs, directives, ends of documents, and
-# keys that a lone question mark begins.
-_DIFFERS = re.compile(r"[\t\x85\u2028\u2029\ufeff]|^%|^\.\.\.|(?:^[ -]*|[,\[{]\s*)\?(?=[\s,\]}]|$)", re.MULTILINE)
+# Where libyaml, which is YAML 1.1, may read something else: line ends of 1.1, tabs, directives, ends of documents, keys
+# that a lone question mark begins, and names of anchors that hold more than letters, digits, - and _.
+_DIFFERS = re.compile(
+    r"[\t\x85\u2028\u2029\ufeff]|^%|^\.\.\.|(?:^[ -]*|[,\[{]\s*)\?(?=[\s,\]}]|$)"
+    r"|(?:^|[\s,\[{])[&*][\w-]*[^\w\s,\]}-]",
+    re.MULTILINE,
+)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # a surrogate pair: one character, as JSON escapes it
+# A text that begins with a placeholder and goes on: `prompt: {age} years`.
+_OPEN_PLACEHOLDER = re.compile(r":\s+\{\s*\w+(?:\.\w+)?\s*\}\s*[^\s,}\]#]")
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {"!", *(_CORE + kind for kind in ("str", "int", "float", "bool", "null", "seq", "map"))}
 
@@ -196,4 +202,6 @@ def _fail_at(broken: MarkedYAMLError, lines: list[str]) -> NoReturn:
         ("invalid YAML", "check quotes, brackets and indentation, here and on the line before"),
     )
     here = lines[line] if line < len(lines) else ""
+    if _OPEN_PLACEHOLDER.search(here):
+        message, fix = "an unquoted { begins a mapping", "put the whole text in quotes"
     fail(line + 1, f"broken YAML at column {column + 1}: {message}: {shown(here)}", fix)
