@@ -18,6 +18,7 @@ import pytest
 
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import (
     assert_exact_grid,
@@ -390,8 +391,6 @@ def test_several_models_and_none_named_lists_them(tmp_path: Path) -> None:
 
 def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -> None:
     """`init` writes the built-in spec under a loadable name, never overwrites a file, and prints the schema."""
-    from herogen_async.specs.spec import Spec
-
     result = herogen("init", "mine.yaml", cwd=tmp_path)
     assert 0 == result.returncode, result.stderr
     assert Spec.builtin().replace(name="mine") == Spec.load(tmp_path / "mine.yaml")
@@ -403,6 +402,36 @@ def test_init_writes_a_commented_spec_that_is_the_built_in_one(tmp_path: Path) -
     assert_sentence(again.stderr, "never overwritten")
     schema = last_json(herogen("init", "--schema", cwd=tmp_path).stdout)
     assert "attributes" in schema["properties"]
+
+
+def test_the_columns_that_init_offers_are_a_spec_without_their_comment_signs(tmp_path: Path) -> None:
+    """Whoever uncomments them has two columns more, each on the built-in prompt."""
+    assert 0 == herogen("init", "mine.yaml", cwd=tmp_path).returncode
+    path = tmp_path / "mine.yaml"
+    text, _, offered = path.read_text().partition("#columns:")
+    path.write_text("\n".join([text + "columns:", *(line.removeprefix("#") for line in offered.splitlines())]))
+    columns = Spec.load(path).columns
+    assert ["title", "critique"] == list(columns)
+    assert all("{response_txt}" in column.prompt for column in columns.values())
+
+
+def test_init_writes_the_spec_of_a_run_to_which_columns_can_be_added(tmp_path: Path) -> None:
+    """It means that run: all its answers count, and what is added is all that is new."""
+    with FakeServer() as server:
+        herogen("run", "--limit", "5", "--base-url", server.url, "--model", "m", "--run", "mine", cwd=tmp_path)
+        result = herogen("init", "mine.yaml", "--run", "mine", cwd=tmp_path)
+        assert 0 == result.returncode, result.stderr
+        assert "herogen-async plan mine.yaml mine" in result.stderr
+        spec = Spec.load(tmp_path / "mine.yaml")
+        assert Spec.builtin().replace(name="mine", model="m") == spec
+        with (tmp_path / "mine.yaml").open("a") as file:
+            file.write("columns:\n  title:\n    prompt: 'A title: {response_txt}'\n")
+        asked = len(server.asked)
+        words = ("run", "mine.yaml", "--limit", "5", "--base-url", server.url, "--extend", "--json")
+        report = last_json(herogen(*words, cwd=tmp_path).stdout)
+    assert (5, 5) == (report["done"], len(server.asked) - asked)
+    assert 2 == herogen("init", "other.yaml", "--run", "nowhere", cwd=tmp_path).returncode
+    assert not (tmp_path / "other.yaml").exists()
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ _RESERVED = check.ROW_COLUMNS | {
 
 _FIRST_ELSEWHERE = ("prompt", "response", "answer", "completion", "output")  # names for the answer to `prompt:`
 _DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+NOT_FOR_COLUMNS = _RESERVED | _WORDS | {FIRST}
 
 FindLine = Callable[[KeyPath], int | None]
 

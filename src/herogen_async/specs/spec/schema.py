@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
 
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +28,22 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         }
     )
     properties["sub_prompt"] = {**properties["sub_prompt"], "type": ["string", "null"], "default": None}
+    properties["columns"].update(
+        {
+            "minProperties": 1,
+            "maxProperties": MAX_COLUMNS,
+            # editors differ in what a letter is, so this tells only what no name holds
+            "propertyNames": {
+                "pattern": r"^[^\s\d.,:;|{}()\[\]-][^\s.,:;|{}()\[\]-]*$",
+                "maxLength": check.MAX_NAME,
+                "not": {"enum": sorted(NOT_FOR_COLUMNS)},
+            },
+        }
+    )
+    column = schema["$defs"]["Column"]["properties"]
+    column["prompt"]["minLength"] = 1
+    column["base_url"]["pattern"] = "^https?://"
+    column["key_env"]["pattern"] = "^[A-Za-z_][A-Za-z0-9_]*$"
     # A spec has a prompt, or columns, or both.
     schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["columns"]}]
     return schema
