@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 
+from herogen_async.specs.spec import Spec
 from support.doc_commands import run_all
 from support.fake_server import FakeServer, answer
 from support.places import BENCHMARKS, ROOT, SOURCE
@@ -200,6 +201,14 @@ def test_an_object_that_a_note_tells_of_is_where_it_says(note: Path) -> None:
 def test_a_note_says_why_and_names_its_objects(note: Path) -> None:
     """Design notes begin alike, so that a reader knows where to look."""
     assert ["Why", "The objects"] == re.findall(r"^## (.*)$", note.read_text(), re.MULTILINE)[:2]
+
+
+@every_page
+def test_a_spec_that_a_page_shows_is_one(page: Path) -> None:
+    """Whole specs, as they would be saved; what stands on only a part of one is not looked at."""
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        if re.search(r"^name:", block, re.MULTILINE):
+            Spec.parse(block)
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -34,7 +34,6 @@ OTHER_IDEAS = {
     "recipe": "how a data set was made",
     "record": "frozen dataclasses, and a line's shape",
     "result": "what a job or a check ended with",
-    "sample": "a figure taken at a moment",
     "summary": "a few lines about a whole",
     "task": "what a file of prompts teaches",
     "told": "what people are shown",

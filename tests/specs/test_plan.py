@@ -254,3 +254,21 @@ def test_repeats_at_temperature_zero_are_told() -> None:
     (said,) = repeats_in_words(plan_of(sampling={"temperature": 0}).columns, 3)
     assert "Temperature 0" in said
     assert "3 answers" in said
+
+
+def told_of(columns: dict[str, Any]) -> list[str]:
+    spec = Spec(name="s", attributes={"age": ["18", "20"], "gender": ["man"]}, repeats=2, columns=columns)
+    return list(repeats_in_words(Plan(spec, endpoint="completions", model="m").columns, 2))
+
+
+def test_answers_at_temperature_zero_differ_where_what_they_are_made_from_does() -> None:
+    """A judge at temperature 0 gives a verdict on each solution: only samples of its own would be alike."""
+    columns = {
+        "question": {"prompt": "{age} {gender}"},
+        "solution": {"prompt": "{question}", "samples": 3},
+        "verdict": {"prompt": "grade {solution}", "sampling": {"temperature": 0}},
+    }
+    assert [] == told_of(columns)
+    columns["solution"] = {"prompt": "{question}", "samples": 3, "sampling": {"temperature": 0}}
+    (said,) = told_of(columns)
+    assert "the 3 answers of solution" in said

@@ -43,5 +43,13 @@ def repeats_in_words(columns: Sequence[AskedColumn], repeats: int) -> Iterator[s
         if seeds := seeds_of(column, repeats):
             each = "repeat" if column.samples == 1 else "sample"
             yield f"Seeds{whose}: one for each {each} ({seeds.name} {seeds.first} to {seeds.of(count)})."
-        if column.sampling.temperature == 0:
-            yield f"Temperature 0: the {count:,} answers{whose} of a cell will be nearly the same, whatever the seed."
+        if column.sampling.temperature == 0 and (alike := _alike(column, columns, repeats)) > 1:
+            yield f"Temperature 0: the {alike:,} answers{whose} of a cell will be nearly the same, whatever the seed."
+
+
+def _alike(column: AskedColumn, columns: Sequence[AskedColumn], repeats: int) -> int:
+    """How many calls of a cell send the same text; what is made from other answers differs as those do."""
+    inherits = any(
+        each.samples == column.samples for each in columns if each.name in column.parents and each.samples > 1
+    )
+    return (1 if column.sent else repeats) * (1 if inherits else column.samples)

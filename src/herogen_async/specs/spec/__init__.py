@@ -170,9 +170,9 @@ class Spec(BaseModel):
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:
-    from herogen_async.specs.spec.misplaced import has_columns  # noqa: PLC0415 - of mistakes alone
+    from herogen_async.specs.spec.misplaced import meant_columns  # noqa: PLC0415 - of mistakes alone
 
-    return has_columns(data)
+    return meant_columns(data)
 
 
 def _missing_prompt() -> Problem:

@@ -22,7 +22,7 @@ _COLUMN_KEYS = {
 }
 
 
-def has_columns(data: Mapping[Any, Any]) -> bool:
+def meant_columns(data: Mapping[Any, Any]) -> bool:
     """Whether a spec without `columns` was meant to have some: then it lacks no prompt."""
     attributes = data.get("attributes")
     nested = attributes.get("columns") if isinstance(attributes, Mapping) else None
