@@ -80,7 +80,7 @@ def test_an_edit_costs_what_the_reference_says(
     with FakeServer(lambda asked: answer(asked, f"<{asked.prompt[:40]}>")) as server:
         where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
 
-        def asked_of(wanted: Spec, **consent: bool) -> Counter[str]:
+        def asked_of(wanted: Spec, **consent: Any) -> Counter[str]:
             before = server.prompts()
             assert "done" == herogen_async.run(wanted, **where, **consent).state
             return Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
