@@ -87,7 +87,9 @@ def takes_settings(*, of_a_run: bool) -> Callable[[Callable[..., None]], Callabl
 
 def _one_text(value: Any) -> Any:
     """What was typed for an option; the texts of one that was given several times are lines."""
-    return ("\n".join(value) or None) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return "\n".join(value) if value else None
+    return value
 
 
 def _parameter(option: Option, show_default: bool) -> inspect.Parameter:
