@@ -289,6 +289,24 @@ def test_stale_answers_of_one_column_are_asked_again_with_what_builds_on_them(
         run(server, tmp_path / "r", spec, regenerate_stale="x")
 
 
+def test_a_column_that_was_to_be_asked_again_is_so_by_whoever_goes_on(server: FakeServer, tmp_path: Path) -> None:
+    """A kill doesn't forget the consent: `plan` says so much of the stale is requested by the run as it is."""
+    folder, spec = tmp_path / "r", maths(other("question", prompt="please ask {level}"))
+    run(server, folder, maths())
+    run(server, folder, spec, extend=True, regenerate_stale=["solution"])
+    max(folder.glob("rows-*.jsonl")).write_bytes(b"")
+    (folder / "lock").unlink()
+    found = herogen_async.plan(spec, folder)
+    assert {"question": (2, 0), "solution": (4, 4), "verdict": (4, 4)} == of(found, "stale", "stale_asked")
+    assert "8 of them requested again" in "\n".join(plan_lines(found))
+    before = len(server.asked)
+    run(server, folder, spec)
+    assert 8 == len(server.asked) - before
+    # They are made from stale questions, so that asking for these again would make them stale, too.
+    left = herogen_async.plan(spec, folder).calls
+    assert (0, 10) == (left.stale_asked, left.stale)
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
