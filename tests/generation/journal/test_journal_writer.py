@@ -523,6 +523,7 @@ async def test_p2_periodic_acknowledges_at_most_256_unsynced_rows(
         for number in range(1000):
             journal.row(line(number))
         await until_written(journal)
+        await told.until(lambda: told.rows >= 256)  # a turn of the loop after they are written
         assert 256 == told.rows
         assert list(range(1000)) == numbers_in(folder.segment(0)), "they are written, though"
         syncs.may_end.set()
