@@ -12,7 +12,7 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.settings import Settings
-from herogen_async.lab.bench.bench_rows import repeated, varied
+from herogen_async.lab.bench.bench_rows import planned, repeated, row_tokens, varied
 from herogen_async.lab.bench.measure import MeasuredEndpoint, measure, order_for
 from herogen_async.lab.bench.recommend import recommend
 from herogen_async.lab.bench.records import Bench, Cell, Measured
@@ -39,14 +39,13 @@ def bench_simulated(
     for cell in cells:
         simulated.policy(cell.setting)
     many = varied(spec, ROWS)
-    # The simulator charges each request for its largest possible answer.
-    row_tokens = spec.sampling.max_completion_tokens or spec.sampling.max_tokens
+    charge = row_tokens(planned(spec))  # the simulator charges each request for its largest possible answer
 
     def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
         settings = replace(simulated.settings(cell), limit=limit)
         with serving(cell.setting, simulated) as url, _own_limits(folder):
             order = order_for(many, MeasuredEndpoint(url, "simulated"), settings, folder / "run")
-            return measure(cell, order, seconds, row_tokens=row_tokens)
+            return measure(cell, order, seconds, row_tokens=charge)
 
     return _sweep(cells, one, on_cell, {"simulated": asdict(simulated), "seconds": seconds, "limit": limit})
 

@@ -16,7 +16,7 @@ def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None
     """The sample in a live report; `row_tokens` as in `permitted_per_s`."""
     return Moment(
         at_s=round(report.elapsed_s, 3),
-        rows=report.done,
+        rows=_rows_so_far(report),
         permitted=_permitted_so_far(report, setting, row_tokens),
         in_flight=report.in_flight,
         refused=report.errors.get("rate_limit", 0),
@@ -32,7 +32,7 @@ def measured_from(
 
     Binding shares and rate limits come from `live`: at the end there is only the tail.
     """
-    answered, ended = final.done + final.failed, sum(final.errors.values())
+    answered, ended = _answered(final), sum(final.errors.values())
     refused = final.errors.get("rate_limit", 0)
     rate = steady_rate([(each.at_s, each.rows) for each in moments])
     late = [each for each in moments if each.at_s >= live.elapsed_s / 2]
@@ -57,7 +57,7 @@ def measured_from(
     )
 
 
-def steady_rate(points: Sequence[tuple[float, int]]) -> float | None:
+def steady_rate(points: Sequence[tuple[float, float]]) -> float | None:
     """Rows/s in the second half of `points` (seconds, rows so far); None if too few rows came in it.
 
     It is the slope of the line through the samples with new rows. If all calls take the same time, answers come in
@@ -77,15 +77,17 @@ def steady_rate(points: Sequence[tuple[float, int]]) -> float | None:
 def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None = None) -> float | None:
     """The rate limit in rows/s, None if no limit is known; from the limits set and those in headers.
 
-    A token limit is converted to rows by the charge per row: `row_tokens`, or derived from the used share.
+    A token limit is converted to rows by the charge per row: `row_tokens`, or derived from the used share. Where a row
+    has several calls, a limit of requests allows as many fewer rows.
     """
+    requests = requests_a_row(report)
     rates = [
-        value * _PER_S[per]
+        value * _PER_S[per] / requests
         for name, value in report.limits.items()
         if name.startswith("requests") and (per := name.partition("_per_")[2]) in _PER_S
     ]
     if setting.rpm is not None:
-        rates.append(per_s("rpm", setting.rpm))
+        rates.append(per_s("rpm", setting.rpm) / requests)
     if setting.tpm is not None and row_tokens is not None:
         rates.append(per_s("tpm", setting.tpm) / row_tokens)
     elif _counts_tokens(report, setting):
@@ -93,10 +95,38 @@ def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None 
     return min(rates) if rates else None
 
 
+def requests_a_row(report: RunReport) -> float:
+    """How many requests a row takes, less those that its conditions spare; 1 where it is one call.
+
+    By column, since some are ahead of others; one of which nothing is known yet is asked in each row.
+    """
+    if not report.columns:
+        return 1.0
+    found = 0.0
+    for column in report.columns.values():
+        settled = column["total"] - column["pending"]
+        sent = (column["done"] + column["failed"]) / settled if settled else 1.0
+        found += sent * column["total"] / max(report.total, 1)
+    return max(found, 1e-9)
+
+
+def _answered(report: RunReport) -> int:
+    """Calls that were answered or failed."""
+    return report.calls["done"] + report.calls["failed"] if report.calls else report.done + report.failed
+
+
+def _rows_so_far(report: RunReport) -> float:
+    """Rows that are done; of several calls also the begun ones, by their share: a cell may be short for whole rows."""
+    calls = report.calls
+    if not calls:
+        return report.done
+    return round((calls["total"] - calls["pending"]) * report.total / max(calls["total"], 1), 3)
+
+
 def _by_share(report: RunReport) -> float | None:
     if not report.permitted_pct or not report.elapsed_s:
         return None
-    taken = report.done + report.failed + report.in_flight
+    taken = (_answered(report) + report.in_flight) / requests_a_row(report)
     return round(taken * 100 / report.permitted_pct / report.elapsed_s, 3)
 
 

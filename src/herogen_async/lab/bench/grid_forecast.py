@@ -13,7 +13,8 @@ from herogen_async.lab.bench.records import Cell, plain_number
 class FirstAnswers:
     """The answers in virtual time: when each came, in seconds and ascending, and what the run waited for.
 
-    `is_whole`: all rows were answered. `most_per_s` is what each limit allows in the long run, in rows/s.
+    `is_whole`: all rows were answered. `most_per_s` is what each limit allows in the long run, in rows/s. A row took
+    `requests_a_row` on average.
     """
 
     answered_s: tuple[float, ...]
@@ -22,6 +23,7 @@ class FirstAnswers:
     refused: int
     binding_shares: dict[str, float]
     most_per_s: dict[str, float] = field(default_factory=dict)
+    requests_a_row: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class GridForecast:
     """How long `rows` rows take with a cell's limits, latency and concurrency.
 
     `simulated` rows were answered in virtual time; if that is fewer than `rows`, the rest is extrapolated from their
-    steady `rows_per_s`. `binding` is what the run waits for before the last answers, None if nothing.
+    steady `rows_per_s`. `binding` is what the run waits for before the last answers, None if nothing. A row takes
+    `requests_a_row`, which is in JSON where it isn't 1.
     """
 
     cell: Cell
@@ -41,6 +44,12 @@ class GridForecast:
     peak_in_flight: int
     binding: str | None
     binding_shares: dict[str, float]
+    requests_a_row: float = 1.0
+
+    @property
+    def requests(self) -> int:
+        """How many requests the rows take."""
+        return round(self.rows * self.requests_a_row)
 
     @property
     def is_extrapolated(self) -> bool:
@@ -49,7 +58,10 @@ class GridForecast:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
-        return {**asdict(self), "cell": self.cell.as_dict(), "is_extrapolated": self.is_extrapolated}
+        told = {**asdict(self), "cell": self.cell.as_dict(), "is_extrapolated": self.is_extrapolated}
+        if self.requests_a_row == 1:
+            del told["requests_a_row"]
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,7 @@ def forecast_from(cell: Cell, rows: int, seen: FirstAnswers) -> GridForecast:
         peak_in_flight=seen.peak_in_flight,
         binding=binding,
         binding_shares=seen.binding_shares,
+        requests_a_row=round(seen.requests_a_row, 3),
     )
 
 

@@ -57,12 +57,13 @@ class Cell:
 class Moment:
     """A sample of a running cell, `at_s` seconds after its first request was due.
 
-    `rows` and `refused` count from the start. `permitted` is how many rows the limits allowed so far, None while no
+    `rows` and `refused` count from the start; where a row has several calls, begun rows count by their share.
+    `permitted` is how many rows the limits allowed so far, None while no
     limit is known. `concurrency` is the maximum number of calls in flight.
     """
 
     at_s: float
-    rows: int
+    rows: float
     permitted: float | None
     in_flight: int
     refused: int

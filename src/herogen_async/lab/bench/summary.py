@@ -87,7 +87,8 @@ def forecast_rows(outlooks: Sequence[GridForecast]) -> list[tuple[str, ...]]:
 
 def forecast_lines(outlook: GridForecast, raises: Sequence[Raise]) -> list[str]:
     """How long it takes, what limits it, and what raising each limit would gain."""
-    head = f"{count(outlook.rows)} rows take {duration(outlook.duration_s)} with {outlook.cell.text}"
+    requests = f" ({several(outlook.requests, 'request')})" if outlook.requests_a_row != 1 else ""
+    head = f"{count(outlook.rows)} rows{requests} take {duration(outlook.duration_s)} with {outlook.cell.text}"
     lines = [f"{head} ({rate(outlook.rows_per_s)} rows/s; {_known(outlook)})."]
     if outlook.binding is not None:
         lines.append(f"Limited by: {BINDS.get(outlook.binding, outlook.binding)}.")

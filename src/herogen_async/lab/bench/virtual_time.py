@@ -9,6 +9,7 @@ import asyncio
 import gc
 import math
 from collections import Counter, deque
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,20 +19,21 @@ from herogen_async.core.likeness import shown
 from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.core.options import COUNT
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.engine import Counters, Engine, Lane
-from herogen_async.generation.journal import MemoryJournal
+from herogen_async.generation.engine import Counters, Engine, Lane, OpenRows
+from herogen_async.generation.journal import MemoryJournal, Recovered, Written
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_request import MOST_IN_FLIGHT, Ready, RunRequest
 from herogen_async.generation.session.build_gate import gate_for
+from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.targets import LaneTarget
-from herogen_async.lab.bench.bench_rows import varied
+from herogen_async.lab.bench.bench_rows import answer_limits, planned, varied
 from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, forecast_from
 from herogen_async.lab.bench.records import Cell, Setting
 from herogen_async.lab.bench.sweep import Simulated
 from herogen_async.lab.simulator import VirtualEndpoint
-from herogen_async.specs.plan import Call, Plan
+from herogen_async.specs.plan import Call
 from herogen_async.specs.spec import Spec
 
 WHOLE_ROWS = 1000  # up to this size the whole grid runs, in a quarter of a second
@@ -83,12 +85,8 @@ def raises(spec: Spec, outlook: GridForecast, simulated: Simulated) -> list[Rais
 def _saved(spec: Spec, setting: Setting, simulated: Simulated) -> float:
     """SAVED, or the share that the very first row takes, which no real server refuses."""
     periods = MINUTE_S if simulated.enforce.endswith("-second") else 1.0
-    needs = ((1, setting.rpm), (_most_tokens(spec), setting.tpm))
+    needs = ((1, setting.rpm), (max(answer_limits(planned(spec)).values()), setting.tpm))
     return min(1.0, max(SAVED, *(periods * need / limit for need, limit in needs if limit is not None), 0.0))
-
-
-def _most_tokens(spec: Spec) -> int:
-    return spec.sampling.max_completion_tokens or spec.sampling.max_tokens or 0
 
 
 class _Rehearsal:
@@ -102,9 +100,12 @@ class _Rehearsal:
         self._fewest = FEWEST_OF_AUTO if auto else FEWEST_SIMULATED_ROWS
         most = self._fewest + (ROUNDS + 2) * (MOST_IN_FLIGHT if auto else int(cell.concurrency))
         self._spec = varied(spec, min(rows, max(most, WHOLE_ROWS)))
+        self._plan = planned(self._spec, _MODEL)
+        self._nothing = Recovered(calls_a_row=self._plan.calls_a_row)
+        self._limits = answer_limits(self._plan)
         self._answered_s: list[float] = []
         self._peak = 0
-        self._counters = Counters(total=rows)
+        self._counters = Counters(total=rows, columns=column_counts(self._plan, self._nothing, limit=rows))
 
     def seen(self, *, saved: float) -> FirstAnswers:
         """Run it; `saved` is the share of a minute's limit that the server has saved up at the start."""
@@ -118,22 +119,35 @@ class _Rehearsal:
 
     async def _run(self, saved: float) -> FirstAnswers:
         clock, counters, order = VirtualClock(), self._counters, self._order()
-        settings, most_tokens = self._cell.setting, _most_tokens(self._spec)
-        plan = Plan(self._spec, endpoint=order.endpoint, model=_MODEL)
+        settings, plan = self._cell.setting, self._plan
+        several = plan.calls_a_row > 1
+        most_tokens = self._limits if several else next(iter(self._limits.values())) or None
         target = LaneTarget(plan.columns, Ready(order, _MODEL))
         lane: Lane[Call] = Lane(
-            VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens or None),
+            VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens),
             gate=gate_for(target, clock, None, fuse_for=partial(VirtualFuse, clock)),
             clock=clock,
             counters=counters,
             concurrency=order.most_in_flight,
             triage=Triage(),
         )
-        journal = MemoryJournal(keeps=False, on_row=lambda: self._answered(clock.now(), engine))
-        engine = Engine(plan, lane, journal, clock=clock, counters=counters)
-        patience_s = MOST_S + MOST_LATENCIES * (settings.latency_ms or 0.0) / 1000
+        journal = MemoryJournal(keeps=False, on_row=self._look)
+        rows = (
+            OpenRows(plan, self._nothing, _nothing_earlier, journal=journal, counters=counters, clock=clock)
+            if several
+            else None
+        )
+        engine = Engine(plan, lane, journal, clock=clock, counters=counters, rows=rows)
+        count = journal.on_written
+
+        def written(lines: Written) -> None:
+            count(lines)
+            self._rows_done(clock.now(), engine)
+
+        journal.on_written = written
+        patience_s = MOST_S + MOST_LATENCIES * plan.calls_a_row * (settings.latency_ms or 0.0) / 1000
         asyncio.get_running_loop().call_later(patience_s, engine.cancel)
-        await engine.run(range(min(self._rows, plan.size)))
+        await engine.run(range(plan.within(self._rows)))
         return FirstAnswers(
             answered_s=tuple(self._answered_s),
             is_whole=len(self._answered_s) >= self._rows,
@@ -142,14 +156,18 @@ class _Rehearsal:
             binding_shares=shares_of(
                 Counter({what: count for what, count in counters.binding.items() if what != "cpu"})
             ),
-            most_per_s=self._most_per_s(most_tokens),
+            most_per_s=self._most_per_s(),
+            requests_a_row=self._requests_a_row(),
         )
 
-    def _answered(self, now: float, engine: Engine) -> None:
-        self._answered_s.append(now)
+    def _look(self) -> None:
         self._peak = max(self._peak, self._counters.in_flight)
+
+    def _rows_done(self, now: float, engine: Engine) -> None:
+        before = len(self._answered_s)
+        self._answered_s += [now] * (self._counters.done - before)
         enough = max(self._fewest, ROUNDS * self._peak)
-        if self._rows > WHOLE_ROWS and len(self._answered_s) == enough:
+        if self._rows > WHOLE_ROWS and before < enough <= len(self._answered_s):
             asyncio.get_running_loop().call_later(ANSWERS_TOGETHER_S, engine.cancel)
 
     def _order(self) -> RunRequest:
@@ -163,15 +181,36 @@ class _Rehearsal:
             settings=self._simulated.settings(self._cell),
         )
 
-    def _most_per_s(self, most_tokens: int) -> dict[str, float]:
+    def _most_per_s(self) -> dict[str, float]:
         """Rows/s that each limit allows in the long run."""
-        setting, rows = self._cell.setting, max(len(self._answered_s), 1)
-        found = {} if setting.rpm is None else {"requests": per_s("rpm", setting.rpm)}
+        setting = self._cell.setting
+        found = {}
+        if setting.rpm is not None:
+            found["requests"] = per_s("rpm", setting.rpm) / max(self._requests_a_row(), 1e-9)
         if setting.tpm is not None:
             # The simulator's final charge on arrival.
-            charge = max(most_tokens, self._counters.session_tokens("prompt_tokens") / rows, 1)
-            found["tokens"] = per_s("tpm", setting.tpm) / charge
+            charge = sum(
+                requests * max(self._limits[name], prompt_tokens) for name, requests, prompt_tokens in self._requests()
+            )
+            found["tokens"] = per_s("tpm", setting.tpm) / max(charge, 1)
         return found
+
+    def _requests_a_row(self) -> float:
+        return sum(requests for _, requests, _ in self._requests())
+
+    def _requests(self) -> Iterator[tuple[str, float, float]]:
+        """(column, how many requests of it a row takes, the tokens of their prompts), by what there was of each."""
+        counters = self._counters
+        if not counters.columns:
+            rows = max(len(self._answered_s), 1)
+            yield self._plan.columns[0].name, 1.0, counters.session_tokens("prompt_tokens") / rows
+        for name, column in counters.columns.items():
+            sent = column.done / column.settled if column.settled else 1.0
+            yield name, column.in_row * sent, column.usage["prompt_tokens"] / max(column.done, 1)
+
+
+def _nothing_earlier(index: int) -> tuple[str, str]:
+    raise AssertionError(f"call {index} was answered by nobody")
 
 
 class VirtualFuse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from herogen_async.core.clock import Clock
@@ -25,8 +26,8 @@ _NOTHING_SECRET = Redactor()
 class VirtualEndpoint:
     """An `Endpoint` that answers as the HTTP server with the same policy does, errors and readings included.
 
-    `max_tokens` is what each request carries; `timeout_s` holds for requests that name none. For any loop; made for
-    `run_virtual`, where `clock` is a `VirtualClock`.
+    `max_tokens` is what each request carries, or each request of a column by its name; `timeout_s` holds for requests
+    that name none. For any loop; made for `run_virtual`, where `clock` is a `VirtualClock`.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class VirtualEndpoint:
         policy: Policy,
         clock: Clock,
         *,
-        max_tokens: int | None = None,
+        max_tokens: int | Mapping[str, int] | None = None,
         timeout_s: float = SDK_TIMEOUT_S,
         model: str = "simulated",
     ) -> None:
@@ -83,7 +84,10 @@ class VirtualEndpoint:
 
     def _question(self, request: Request) -> Question:
         text = request.prompt if request.system is None else f"{request.system}\n{request.prompt}"
-        return Question(text.encode("utf-8", "replace"), self._max_tokens)
+        most = self._max_tokens
+        if isinstance(most, Mapping):
+            most = most.get(request.column or "") or None
+        return Question(text.encode("utf-8", "replace"), most)
 
     async def _work(self, fate: Fate, deadline: _Deadline) -> None:
         slots = self._simulation.slots
