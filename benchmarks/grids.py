@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PROMPT = (
     "Imagine a complete and detailed description of a {age}-year-old fictional character from {town} who has the"
@@ -44,6 +45,29 @@ def write_spec(rows: int, path: Path) -> None:
     """Our spec of `rows` cells, as JSON."""
     spec = {"name": "bench", "attributes": attributes(rows), "repeats": 1, "prompt": PROMPT, "sampling": SAMPLING}
     path.write_text(json.dumps(spec, indent=2))
+
+
+COLUMNS = 3
+_CELL = "{age}, {town}, {power}"  # in each prompt, so that no two requests are alike though all answers are
+_BESIDE_ANSWER = 100  # characters of a prompt, besides the answer that it holds
+
+
+def columns_spec(rows: int, *, columns: int, answer: str) -> dict[str, Any]:
+    """A spec of `rows` rows of 1 or COLUMNS calls, each building on the one before; all prompts are of one length.
+
+    `answer` is the server's, which is always the same: where a prompt holds none, as many other characters stand.
+    """
+    texts = {}
+    for number in range(columns):
+        head = f"Step {number}: {_CELL}. "
+        if number:
+            texts[f"step_{number}"] = head.ljust(_BESIDE_ANSWER, ".") + f"{{step_{number - 1}}}"
+        else:
+            texts["step_0"] = head.ljust(_BESIDE_ANSWER + len(answer), ".")
+    spec: dict[str, Any] = {"name": "bench", "attributes": attributes(rows), "sampling": SAMPLING}
+    if columns == 1:
+        return {**spec, "prompt": texts["step_0"]}
+    return {**spec, "columns": {name: {"prompt": text} for name, text in texts.items()}}
 
 
 def prompts(rows: int) -> Iterator[str]:

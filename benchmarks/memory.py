@@ -1,9 +1,10 @@
 """Peak memory of herogen-async for a small and a huge grid: what a row costs in memory should be next to nothing.
 
-    python benchmarks/memory.py [--rows 10000 1000000] [--json FILE]
+    python benchmarks/memory.py [--rows 10000 1000000] [--columns 3] [--json FILE]
 
 Each size is generated against the fast server, then run again on the finished folder: that second run reads the whole
-journal, must send nothing, and shows what resuming costs. A million rows take a minute or two and over 1 GB of disk.
+journal, must send nothing, and shows what resuming costs. A million rows take a minute or two and over 1 GB of disk;
+of three columns, three times that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import grids
 import measure
+from fast_server import TEXT
 
 TIMEOUT_S = 3600
 
@@ -44,20 +46,23 @@ class Peak:
         return self.requests == self.expected and not self.doubled and self.persisted == self.rows
 
 
-def peak_of(rows: int, work: Path, *, step: str, delay_ms: float) -> Peak:
+def peak_of(rows: int, work: Path, *, step: str, delay_ms: float, columns: int = 1) -> Peak:
     """Run our command on the grid of `rows` cells; the folder of an earlier step is used again."""
     spec, run = work / f"spec-{rows}.json", work / f"run-{rows}"
-    grids.write_spec(rows, spec)
+    if columns == 1:
+        grids.write_spec(rows, spec)
+    else:
+        spec.write_text(json.dumps(grids.columns_spec(rows, columns=columns, answer=TEXT)))
     with measure.fast_server(delay_ms) as server:
         usage = measure.run_child(measure.our_run(spec, run, server), log=work / "child", timeout_s=TIMEOUT_S)
         seen = server.statistics()
     return Peak(
         step=step,
         rows=rows,
-        expected=rows if step == "generate" else 0,
+        expected=rows * columns if step == "generate" else 0,
         requests=int(seen["requests"]),
         doubled=int(seen["doubled"]),
-        persisted=measure.our_rows(run),
+        persisted=measure.our_rows(run) // columns,
         peak_mb=usage.peak_mb,
         wall_s=usage.wall_s,
         cpu_s=usage.cpu_s,
@@ -100,6 +105,7 @@ def differences(peaks: list[Peak]) -> list[str]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--columns", type=int, default=1, choices=[1, grids.COLUMNS], help="calls of each row")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of the server (default 0)")
     parser.add_argument("--dir", type=Path, help="where the runs are written (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -118,10 +124,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="herogen-bench-", dir=options.dir) as folder:
         work = Path(folder)
         for rows in options.rows:
-            check_disk(rows, work)
+            check_disk(rows * options.columns, work)
             for step in ("generate", "resume"):
                 print(f"{step} {rows:,} rows", file=sys.stderr, flush=True)
-                peaks.append(peak_of(rows, work, step=step, delay_ms=options.delay_ms))
+                peaks.append(peak_of(rows, work, step=step, delay_ms=options.delay_ms, columns=options.columns))
             shutil.rmtree(work / f"run-{rows}")
     result: dict[str, Any] = {
         "command": shlex.join(["python", "benchmarks/memory.py", *sys.argv[1:]]),

@@ -198,6 +198,8 @@ FAILURE = LineSchema(
 
 def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
     """The journal line of an answer."""
+    if call.column is not None:
+        return _line_of_column(call, completion, attempts, latency_ms, at)
     # A literal, and no loop over the table: that would make this a third slower, for every row.
     row: dict[str, Any] = {
         "key": call.key,
@@ -216,9 +218,23 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
         "created_at": at,
     }
     # Asked here, since most rows have none of it.
-    if completion.reasoning is not None or completion.extra is not None or call.column is not None:
-        more = {"reasoning": completion.reasoning, "extra": completion.extra, **_of_several(call)}
-        row = ROW.arranged({**row, **more})
+    if completion.reasoning is not None or completion.extra is not None:
+        row = ROW.arranged({**row, "reasoning": completion.reasoning, "extra": completion.extra})
+    return sealed_line(row)
+
+
+def _line_of_column(call: Call, completion: Completion, attempts: int, latency_ms: float, at: datetime) -> bytes:
+    """As `row_line`, for a call of a row that has several; as literal as that, for the same reason."""
+    row: dict[str, Any] = {"key": call.key, "index": call.index, "cell": call.cell, "repeat": call.repeat}
+    row["prompt"], row["sub_prompt"], row["response_txt"] = call.prompt, call.sub_prompt, completion.text
+    if completion.reasoning is not None or completion.extra is not None:
+        more = {"reasoning": completion.reasoning, "extra": completion.extra}
+        row.update((name, value) for name, value in more.items() if value is not None)
+    row["column"] = call.column
+    row |= ({} if call.sample is None else {"sample": call.sample}) | ({"from": call.built_on} if call.built_on else {})
+    row["finish_reason"], row["model"], row["usage"] = completion.finish_reason, completion.model, completion.usage
+    row["request_id"], row["attempts"], row["latency_ms"] = completion.request_id, attempts, round(latency_ms, 1)
+    row["created_at"] = at
     return sealed_line(row)
 
 
@@ -226,14 +242,11 @@ def skipped_line(call: Call, condition: str, *, at: datetime) -> bytes:
     """The journal line of a call that is not to be asked; `condition` is the fingerprint of what was not met."""
     row = {
         **dict.fromkeys(ROW.names),
-        "key": call.key,
-        "index": call.index,
-        "cell": call.cell,
-        "repeat": call.repeat,
+        **_named(call),
         "prompt": "",
         "sub_prompt": call.sub_prompt,
         "response_txt": "",
-        **_of_several(call),
+        "from": call.built_on or None,
         "skipped": condition,
         "finish_reason": SKIPPED,
         "attempts": 0,
@@ -249,8 +262,9 @@ def seal_of(line: bytes) -> str:
     return line[end - 8 : end].decode()
 
 
-def _of_several(call: Call) -> dict[str, Any]:
-    return {"column": call.column, "sample": call.sample, "from": call.built_on or None}
+def _named(call: Call) -> dict[str, Any]:
+    named = {"key": call.key, "index": call.index, "cell": call.cell, "repeat": call.repeat}
+    return {**named, "column": call.column, "sample": call.sample}
 
 
 def failure_line(
@@ -268,12 +282,7 @@ def failure_line(
     """
     last = attempts[-1]
     failure = {
-        "key": call.key,
-        "index": call.index,
-        "cell": call.cell,
-        "repeat": call.repeat,
-        "column": call.column,
-        "sample": call.sample,
+        **_named(call),
         **{name: last[name] for name in ("kind", "message", "status", "request_id")},
         "attempts": attempts[-ATTEMPTS_KEPT:],
         "quarantined": None if quarantined is None else True,

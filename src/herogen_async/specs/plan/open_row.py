@@ -206,6 +206,8 @@ class OpenRow:
         """
         if not shape.inputs:
             return self.cell, (), []
+        if shape.direct and (found := self._direct_inputs(shape)) is not None:
+            return found
         values, used = dict(self.cell), dict[int, None]()
         for name, sources in shape.inputs:
             missing: list[int] = []
@@ -222,6 +224,16 @@ class OpenRow:
             else:
                 return values, (), missing
         return values, tuple(self._seals[place] for place in used), []
+
+    def _direct_inputs(self, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]] | None:
+        """The same without alternatives and joined samples, as most are; None where one of the answers is missing."""
+        values, texts, seals = dict(self.cell), self._texts, self._seals
+        for name, place in shape.direct:
+            text = texts[place]
+            if text is None:
+                return None
+            values[name] = text
+        return values, tuple([seals[place] for place in shape.direct_places]), []
 
     def _asked(self, shape: CallShape) -> Iterator[tuple[str, str | None]]:
         return ((name, self._texts[place]) for name, place in shape.asked)

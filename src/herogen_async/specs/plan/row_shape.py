@@ -30,6 +30,10 @@ class CallShape:
     inputs: tuple[Input, ...]
     asked: tuple[tuple[str, int], ...]
     hash: Any = field(repr=False)
+    # Where each placeholder names one column and one of its samples, as most do: (placeholder, place), and the places
+    # once each; else nothing.
+    direct: tuple[tuple[str, int], ...] = ()
+    direct_places: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,8 +57,7 @@ class RowShape:
     def key(self, place: int, repeat: int, cell: bytes) -> str:
         """The key of a call; `cell` is the canonical form of its cell."""
         digest = self.calls[place].hash.copy()
-        digest.update(b"%d" % repeat)
-        digest.update(cell)
+        digest.update(b"%d%b" % (repeat, cell))
         found: str = digest.hexdigest()
         return found
 
@@ -84,6 +87,13 @@ class RowShape:
             for name in (() if column.when is None else column.when.names)
             if name in self._columns
         )
+        direct = tuple(
+            (name, source[0])
+            for name, sources in inputs
+            for source in sources
+            if len(sources) == 1 and not isinstance(source, str) and len(source) == 1
+        )
+        direct = direct if len(direct) == len(inputs) else ()
         base = column.fingerprint.encode() + (b"#%d" % sample if sample > 1 else b"")
         return CallShape(
             column.first_call + sample - 1,
@@ -94,6 +104,8 @@ class RowShape:
             inputs=inputs,
             asked=asked,
             hash=hashlib.blake2b(base, digest_size=16),
+            direct=direct,
+            direct_places=tuple(dict.fromkeys(place for _, place in direct)),
         )
 
     def _inputs(self, column: AskedColumn, sample: int) -> Iterator[Input]:
