@@ -106,6 +106,7 @@ TWO = {"prompt": "x", "samples": 2}
             "'two' has 2 samples here, and a condition decides by one",
             "write {two} instead of {two.all}",
         ),
+        ({"a": {"prompt": "{level} {topic}", "when": "level == 'easy'"}}, "the only column", "out of `attributes`"),
         ({"a": {"prompt": "{level}"}}, "'topic' is used in neither prompt nor system", "add {topic}"),
     ],
 )  # fmt: skip

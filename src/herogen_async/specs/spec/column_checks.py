@@ -96,6 +96,7 @@ def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
         sent_names(_template(column.get("prompt")), _template(system)),
         _asked(column.get("when")),
         samples if type(samples) is int and 0 < samples <= MAX_SAMPLES else 1,
+        column.get("when") is not None,
     )
 
 
@@ -253,6 +254,9 @@ def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
             other = next(iter(fanned))
             fix = f"remove it: {name} has the samples of {other}, or write {{{other}.all}} to join these"
             yield Problem((*path, "samples"), f"{other!r} has samples already", fix)
+    if sum(samples.values()) == 1 and (only := next((name for name, each in uses.items() if each.has_condition), None)):
+        fix = "remove it, and leave those values out of `attributes`: rows without any column are no rows"
+        yield Problem(("columns", only, "when"), "the only column of a spec can't have a condition", fix)
     if (calls := sum(samples.values())) > MAX_CALLS:
         yield Problem(("columns",), f"{calls:,} requests a row; the limit is {MAX_CALLS:,}", "lower the samples")
 

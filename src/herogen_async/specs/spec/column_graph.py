@@ -15,6 +15,7 @@ class Uses:
     sent: tuple[Alternative, ...]
     asked: tuple[str, ...]
     samples: int = 1
+    has_condition: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
