@@ -1,15 +1,16 @@
 """Does the journal lose anything on a disk that crashes, fails and forgets? Random crashes, on all cores.
 
-    python benchmarks/crashes.py [--kind store|writer|rot] [--crashes 1000000] [--workers N] [--json FILE]
-    python benchmarks/crashes.py [--kind store|writer|rot] --seed N
-    python benchmarks/crashes.py [--kind store|writer|rot] --planted
+    python benchmarks/crashes.py [--kind store|writer|rot|columns] [--crashes 1000000] [--workers N] [--json FILE]
+    python benchmarks/crashes.py [--kind store|writer|rot|columns] --seed N
+    python benchmarks/crashes.py [--kind store|writer|rot|columns] --planted
 
 The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journal's own code. The kinds:
 
 - store: the files alone, without time (`tests/support/crash_harness.py`);
 - writer: `JournalWriter` with its threads and timers, in virtual time, on a disk that is slow at times
   (`tests/support/timed_crashes.py`);
-- rot: as store, and then durable bytes change (`tests/support/bit_rot.py`).
+- rot: as store, and then durable bytes change (`tests/support/bit_rot.py`);
+- columns: runs whose rows have several columns, what they ask and of what (`tests/support/column_crashes.py`).
 
 Without `--kind` all of them take turns. Each file says what is checked after each crash. A scenario is one seed;
 `--seed N` runs only that one, and shows what fails in it. `--planted` plants each bug of the tests, and counts in how
@@ -37,6 +38,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.bit_rot import RottenScenario
+from support.column_crashes import ColumnScenario
 from support.crash_harness import Scenario, Violation
 from support.timed_crashes import TimedScenario
 
@@ -44,8 +46,14 @@ KINDS: dict[str, tuple[type[Scenario], int]] = {  # with the scenarios of a chun
     "store": (Scenario, 500),
     "writer": (TimedScenario, 50),
     "rot": (RottenScenario, 200),
+    "columns": (ColumnScenario, 100),
 }
-PLANTED_IN = {"store": "test_crashes", "writer": "test_timed_crashes", "rot": "test_bit_rot"}
+PLANTED_IN = {
+    "store": "test_crashes",
+    "writer": "test_timed_crashes",
+    "rot": "test_bit_rot",
+    "columns": "test_column_crashes",
+}
 PLANTED_SCENARIOS = 1000
 
 
@@ -106,7 +114,7 @@ def count_planted(kind: str) -> None:
     for bug in tests.BUGS:
         with pytest.MonkeyPatch.context() as patch:
             bug(patch)
-            found = sum(tests.violates(seed) for seed in range(PLANTED_SCENARIOS))
+            found = sum(tests.SEEDS.violates(seed) for seed in range(PLANTED_SCENARIOS))
         print(f"{found:5,} of {PLANTED_SCENARIOS:,}  {bug.__name__.replace('_', ' ')}", flush=True)
 
 

@@ -112,7 +112,7 @@ class History:
         self.keeps_stale = False
         self.regenerated: tuple[str, ...] = ()
         self.lines: list[_Line] = []
-        self._segment = 0
+        self.segment = 0
         self._model: ColumnModel | None = None
 
     @property
@@ -155,13 +155,13 @@ class History:
             self.plan.grid_fingerprint,
             self.plan.generation_fingerprint,
         ):
-            self._segment += 1
+            self.segment += 1
             self.plans.append(plan)
-            self.first_segments.append(self._segment)
+            self.first_segments.append(self.segment)
 
     def roll(self) -> None:
         """A new segment."""
-        self._segment += 1
+        self.segment += 1
 
     def ask(self, index: int, *, skips: bool = False) -> None:
         """An answer to the call at `index`, where it may be asked now; `skips`: its condition is not met."""
@@ -238,7 +238,7 @@ class History:
         """The segments, as files."""
         for path in folder.path.glob("rows-*"):
             path.unlink()
-        for segment in range(self._segment + 1):
+        for segment in range(self.segment + 1):
             lines = [line.raw for line in self.lines if line.is_there and line.segment == segment]
             folder.segment(segment).write_bytes(b"".join(lines))
 
@@ -248,7 +248,7 @@ class History:
         self._add(skipped_line(replace(asked, sub_prompt=f"{len(self.lines)}"), condition, at=AT))
 
     def _add(self, raw: bytes) -> None:
-        self.lines.append(_Line(self._segment, raw, codec.loads(raw)))
+        self.lines.append(_Line(self.segment, raw, codec.loads(raw)))
 
 
 def made(first: int, events: list[tuple[str, int]], found_again: list[int]) -> History:

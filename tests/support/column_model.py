@@ -130,6 +130,26 @@ class ColumnModel:
                     break
         return counted
 
+    def prompt(self, call: CallOf, counting: Mapping[CallOf, Mapping[str, Any]]) -> tuple[str, set[str]]:
+        """What is sent for a call beside the lines that count, and the checksums of those it is made from."""
+        used: set[str] = set()
+
+        def value(placeholder: str) -> str:
+            for part in placeholder.split("|"):
+                name, _, is_all = part.partition(".")
+                if name not in self.now.columns:
+                    return dict(call.cell)[name]
+                count = self.now.samples(name)
+                samples = range(1, count + 1) if is_all else [min(call.sample, count)]
+                lines = [counting[call._replace(column=name, sample=sample)] for sample in samples]
+                used.update(line["crc"] for line in lines)
+                if texts := [str(line["response_txt"]) for line in lines if "skipped" not in line]:
+                    return "\n\n".join(texts)
+            raise LookupError(placeholder)
+
+        prompt = str(self.now.columns[call.column]["prompt"])
+        return re.sub(r"{(.*?)}", lambda found: value(found[1]), prompt), used
+
     def _in_order(self) -> Iterator[CallOf]:
         """Each call behind what it builds on, or is decided by."""
         order: list[str] = []

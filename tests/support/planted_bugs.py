@@ -50,11 +50,12 @@ class Seeds:
         """The first seed that a planted bug breaks a promise with."""
         with monkeypatch.context() as patch:
             bug(patch)
-            found = next((seed for seed in range(among) if self._violates(seed)), None)
+            found = next((seed for seed in range(among) if self.violates(seed)), None)
         assert found is not None, f"{bug.__name__} was not found in {among} scenarios"
         return found
 
-    def _violates(self, seed: int) -> bool:
+    def violates(self, seed: int) -> bool:
+        """Whether a promise is broken with it."""
         try:
             self._scenario(seed).run()
         except self._broken:
