@@ -24,7 +24,7 @@ from herogen_async.generation.journal.record import (
     seal_of,
     skipped_line,
 )
-from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage
+from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage, task_of
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
 from herogen_async.generation.journal.words import Words
 from herogen_async.generation.journal.write.memory import MemoryJournal
@@ -66,4 +66,5 @@ __all__ = [
     "scan",
     "seal_of",
     "skipped_line",
+    "task_of",
 ]

@@ -82,6 +82,15 @@ class Plan:
         """Which sample of its column the call at `index` is; they count from 1."""
         return self.shape.calls[index % self.calls_a_row].sample
 
+    def in_words(self, index: int) -> str:
+        """What a person knows the call at `index` by: its task or row, its column and sample, its cell."""
+        row = index // self.calls_a_row
+        cell = self.cells.cell(row // self.repeats)
+        if self._is_single:
+            return f"task {index} {cell}"
+        column, sample = self.column_at(index), self.sample_at(index)
+        return f"row {row}, column {column.name!r}{f', sample {sample}' if column.samples > 1 else ''} {cell}"
+
     def longest_texts(self, size: Callable[[str], int], column: AskedColumn | None = None) -> tuple[str, str]:
         """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
 

@@ -11,7 +11,7 @@ Memory: some hundred bytes for each line of those rows; of all others nothing is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,17 +54,16 @@ def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[in
     return found
 
 
-def counting_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> dict[int, BuiltLine]:
-    """Of the calls of `row`, by index, the line that counts."""
-    counted: dict[int, BuiltLine] = {}
+def sound_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> dict[int, list[BuiltLine]]:
+    """Of the calls of `row`, by index, the lines that were made from lines that count: the first one counts."""
+    found: dict[int, list[BuiltLine]] = {}
     seals: set[str] = set()
     # In the order of the calls: each comes behind all that it may be made from.
     for index in range(row * calls, (row + 1) * calls):
-        line = next((each for each in lines.get(index, ()) if seals.issuperset(each.built_on)), None)
-        if line is not None:
-            counted[index] = line
-            seals.add(line.seal)
-    return counted
+        if sound := [each for each in lines.get(index, ()) if seals.issuperset(each.built_on)]:
+            found[index] = sound
+            seals.add(sound[0].seal)
+    return found
 
 
 def settle_rows(
@@ -74,17 +73,18 @@ def settle_rows(
     calls = lineage.plan.calls_a_row
     lines = lines_of(rows, lineage, paths)
     for row in {index // calls for index in lines}:
-        counted = counting_lines(row, lines, calls)
+        sound = sound_lines(row, lines, calls)
         for index in range(row * calls, (row + 1) * calls):
-            line = counted.get(index)
-            was_done = index in found.done
             found.done.discard(index)
             found.skipped.discard(index)
             if places is not None:
                 places.discard(index)
-            if line is None:
-                found.outdated += was_done
+            _tally(found, lines.get(index, ()), -1)
+            found.outdated += len(lines.get(index, ())) - len(sound.get(index, ()))
+            if index not in sound:
                 continue
+            _tally(found, sound[index], 1)
+            line = sound[index][0]
             found.done.add(index)
             if line.is_skipped:
                 found.skipped.add(index)
@@ -94,6 +94,15 @@ def settle_rows(
                 found.stale.discard(index)
             if places is not None and (places.of is None or index % calls in places.of):
                 places.put(index, line.segment, line.offset)
+
+
+def _tally(found: Recovered, lines: Sequence[BuiltLine], times: int) -> None:
+    """Count what lines behind the first of a call are: of its generation, or of an older one."""
+    for line in lines[1:]:
+        if line.standing.age == lines[0].standing.age:
+            found.duplicates += times
+        else:
+            found.replaced += times
 
 
 def _index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:

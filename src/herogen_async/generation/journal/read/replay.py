@@ -164,7 +164,7 @@ class Fold:
                 return False
         if min(indices) < 0 or max(indices) >= plan.size:
             return False
-        if plan.calls_a_row > 1 or self._calls > 1:
+        if plan.calls_a_row > 1 or self._calls > 1 or self._places is not None:
             return self._place_calls(lines, indices, reading, offset)
         if not self._place_all(indices, reading):
             return False

@@ -39,11 +39,10 @@ _MOST_BYTES = 1 << 26  # of a damaged line that are looked into
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """A damaged line: `index` is the task of the plan now that it was of, where its bytes still say so."""
+    """A damaged line: `index` is the call of the plan now that it was of, where its bytes still say so."""
 
     damage: Damage
     index: int | None = None
-    cell: dict[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -179,10 +178,7 @@ class _Copy:
             return  # torn, and never counted as done; or given up by a person
         self.done.damaged += 1
         if len(self.done.remains) < MOST_DAMAGE_LISTED:
-            index = _task_of(raw, self.lineage, era)
-            plan = self.lineage.plan
-            cell = None if index is None else plan.cells.cell(index // plan.calls_a_row // plan.repeats)
-            self.done.remains.append(Remains(damage, index, cell))
+            self.done.remains.append(Remains(damage, task_of(raw, self.lineage, era)))
 
     def _file(self, path: Path, lines: Iterable[bytes]) -> int:
         """Write a file of the copy, durably; its size."""
@@ -214,8 +210,8 @@ def _lines(path: Path) -> Iterator[tuple[Line | Damage, bytes]]:
             yield line, file.read(line.size if isinstance(line, Line) else min(line.size, _MOST_BYTES))
 
 
-def _task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
-    """The task that a damaged row was of: its index where the key agrees, else what its cell says."""
+def task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
+    """The current index of the call that a damaged line was of: the line's where the key agrees, else by its cell."""
     plan = lineage.eras[era].plan
     index, key, cell = INDEX_IN_BYTES.search(raw), KEY_IN_BYTES.search(raw), CELL_IN_BYTES.search(raw)
     found = None

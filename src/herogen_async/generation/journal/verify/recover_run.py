@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, RunFolderError, RunInUse, SpecError
 from herogen_async.core.units import counted
-from herogen_async.generation.journal import Known, Remains, salvage
+from herogen_async.generation.journal import Known, Recovered, Remains, salvage
 from herogen_async.generation.journal import replay as fold
 from herogen_async.generation.journal.verify.findings import MOST_LISTED
 from herogen_async.generation.run_folder import (
@@ -23,14 +24,15 @@ from herogen_async.generation.run_folder import (
     read_manifest,
     read_remains,
 )
-from herogen_async.specs.plan import IndexSet
+from herogen_async.specs.plan import IndexSet, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What `recover` did. `lost` are sentences, `lost_count` of them were there to say.
 
-    `missing` tasks below the highest that was ever asked have no answer in the copy, `missing_tasks` says which.
+    `missing` tasks below the highest that was ever asked have no answer in the copy, `missing_tasks` says which. Where
+    a row has several columns they are rows, by their numbers, that lack one of their answers.
     """
 
     run: str
@@ -45,6 +47,7 @@ class Recovery:
     missing_tasks: str
     notices: tuple[str, ...]
     next: str
+    columns: int = 1
 
     @property
     def exit_code(self) -> int:
@@ -53,7 +56,7 @@ class Recovery:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `recover --json`."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "columns" or value > 1}
 
     def lines(self) -> list[str]:
         """The same for people."""
@@ -64,7 +67,9 @@ class Recovery:
         lines.append(f"{self.rows:,} rows -> {self.out}{more}; {self.failures:,} failures.")
         if self.doubles:
             lines.append(f"Skipped: {self.doubles:,} duplicate rows.")
-        if self.missing:
+        if self.missing and self.columns > 1:
+            lines.append(f"Begun, but not all answers: {counted(self.missing, 'row')}: {self.missing_tasks}.")
+        elif self.missing:
             lines.append(f"Requested, but no answer: {counted(self.missing, 'task')}: {self.missing_tasks}.")
         lines.append("Something was lost." if self.lost_count else "Nothing was lost.")
         return lines
@@ -97,10 +102,7 @@ def recover(
     remains = [each for each in copied.remains if each.index is None or each.index not in found.done]
     gone = [f"{damage.place} is missing." for damage in known.missing() if not known.is_accepted(damage)]
     gone += [f"{path} was cut short: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
-    answered = IndexSet()
-    answered.update(found.done)
-    answered.update(found.failed)
-    missing, which = _ranges(answered.missing(min(lock.frontier, lineage.plan.size)))
+    missing, which = _ranges(_missing(found, lineage.plan, lock.frontier))
     return Recovery(
         run=str(source.path),
         out=str(target.path),
@@ -108,13 +110,27 @@ def recover(
         rescued=copied.rescued,
         doubles=copied.doubles,
         failures=copied.failures,
-        lost=tuple((*gone, *map(_sentence, remains))[:MOST_LISTED]),
+        lost=tuple((*gone, *(_sentence(each, lineage.plan) for each in remains))[:MOST_LISTED]),
         lost_count=len(gone) + copied.damaged - len(copied.remains) + len(remains),
         missing=missing,
         missing_tasks=which,
         notices=notices,
         next=f"herogen-async resume {target.argument}",
+        columns=len(lineage.plan.columns),
     )
+
+
+def _missing(found: Recovered, plan: Plan, frontier: int) -> Iterator[int]:
+    """The calls below `frontier` without an answer or a failure; of several columns the rows that have such a call."""
+    answered = IndexSet()
+    answered.update(found.done)
+    answered.update(found.failed)
+    for index in found.failed:  # what builds on a call that failed was never to be asked
+        place = index % plan.calls_a_row
+        for follower in plan.shape.descendants(place):
+            answered.add(index - place + follower)
+    missing = answered.missing(min(frontier, plan.size))
+    return (row for row, _ in groupby(index // plan.calls_a_row for index in missing))
 
 
 def _manifest(source: RunFolder) -> tuple[Manifest, tuple[str, ...]]:
@@ -137,11 +153,11 @@ def _fingerprinted(manifest: Manifest) -> Manifest:
     return replace(manifest, grid_fingerprint=plan.grid_fingerprint, generation_fingerprint=plan.generation_fingerprint)
 
 
-def _sentence(remains: Remains) -> str:
+def _sentence(remains: Remains, plan: Plan) -> str:
     damage = remains.damage
     if remains.index is None:
         return f"{damage.place}: {damage.size:,} bytes are lost; their task can't be read."
-    return f"{damage.place}: lost: task {remains.index} {remains.cell}."
+    return f"{damage.place}: lost: {plan.in_words(remains.index)}."
 
 
 def _ranges(indices: Iterable[int]) -> tuple[int, str]:

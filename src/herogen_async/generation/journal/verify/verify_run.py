@@ -14,7 +14,17 @@ from typing import Any, BinaryIO
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import DamageError, HerogenError, RunFolderError
-from herogen_async.generation.journal import Damage, Fold, Known, Line, accepted_damage, saving_files, scan
+from herogen_async.generation.journal import (
+    Damage,
+    Fold,
+    Known,
+    Line,
+    Recovered,
+    accepted_damage,
+    saving_files,
+    scan,
+    task_of,
+)
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.run_folder import (
@@ -38,7 +48,7 @@ _WORDS = {
     "foreign": "rows of another plan, not counted",
     "unused": "rows of cells removed from the spec",
     "stale": "rows made with another prompt, model or sampling, not counted",
-    "outdated": "rows skipped by a condition that has changed since",
+    "outdated": "rows made from answers that don't count any more, or skipped by a condition that has changed since",
     "replaced": "rows made with an earlier prompt, model or sampling, since answered by a newer one",
 }
 
@@ -61,13 +71,14 @@ class _Inspection:
         self._findings = JournalFindings()
         self._is_held = is_held(folder)
         self._first: dict[str, tuple[Any, ...]] = {}
+        self._lineage: Lineage | None = None
         self._rows = 0
 
     def verdict(self) -> Verdict:
         """All checks, one after the other."""
         began_s = self._clock.now()
         known = self._known()
-        lineage = self._manifest()
+        self._lineage = lineage = self._manifest()
         fold = None if lineage is None else Fold(lineage)
         for damage in known.missing():
             self._damage(damage, known)
@@ -80,7 +91,8 @@ class _Inspection:
         for path in (self._folder.failures, *saving_files(self._folder, of="failures")):
             self._failures(path, known, fold)
         for kind, (times, path, line, byte) in self._first.items():
-            self._findings.told(kind, f"the first of {times:,}: {_WORDS[kind]}", path, line, byte)
+            which = f"{times:,}" if path is None else f"the first of {times:,}"
+            self._findings.told(kind, f"{which}: {_WORDS[kind]}", path, line, byte)
         self._vouched(known)
         self._events()
         self._others()
@@ -144,6 +156,14 @@ class _Inspection:
                     self._segment(path, known, fold, reading, is_first=path not in looked_at)
                     looked_at.add(path)
         fold.settle(paths)
+        self._correct(fold.found)
+
+    def _correct(self, found: Recovered) -> None:
+        """What doubles and replaced rows are is known once it is settled what they were made from."""
+        for kind, count in (("double", found.duplicates), ("replaced", found.replaced), ("outdated", found.outdated)):
+            times, *first = self._first.pop(kind, (0, None, None, None))
+            if count:
+                self._first[kind] = (count, *(first if count == times else (None, None, None)))
 
     def _segment(
         self,
@@ -220,8 +240,15 @@ class _Inspection:
                 self._findings.told("torn", f"the line that begins here {what}", path, line, byte)
             return True
         else:
-            self._findings.damaged("line", _what_is_wrong(damage), path, line, byte)
+            self._findings.damaged("line", _what_is_wrong(damage) + self._whose(damage), path, line, byte)
         return is_told
+
+    def _whose(self, damage: Damage) -> str:
+        """Of which call a damaged line was, where a row has several and its bytes still say so."""
+        if self._lineage is None or self._lineage.plan.calls_a_row == 1 or damage.path == self._folder.failures:
+            return ""
+        index = task_of(_bytes_of(damage), self._lineage, self._lineage.era(segment_number(damage.path)))
+        return "" if index is None else f"; it was {self._lineage.plan.in_words(index)}"
 
     def _vouched(self, known: Known) -> None:
         """A file that is shorter than what was durable."""
@@ -291,11 +318,15 @@ def _misplaced(row: dict[str, Any], plan: Plan) -> str | None:
     return None
 
 
-def _what_is_wrong(damage: Damage) -> str:
-    """In words, from the line's own bytes."""
+def _bytes_of(damage: Damage) -> bytes:
     with own_file(damage.path) as file:
         file.seek(damage.offset)
-        raw = file.read(min(damage.size, _PEEK))
+        return file.read(min(damage.size, _PEEK))
+
+
+def _what_is_wrong(damage: Damage) -> str:
+    """In words, from the line's own bytes."""
+    raw = _bytes_of(damage)
     if not raw:
         return "it is empty"
     if not raw.strip(b"\0"):
