@@ -82,6 +82,9 @@ def test_p6_any_history_of_columns_reads_as_the_model_says(
     check(RunFolder(tmp_path_factory.mktemp("r")), made(first, events, found_again), block_bytes)
 
 
+EASY_SUMS = {"topic": "sums", "difficulty": "easy"}
+
+
 # -- single cases, each of which was told wrong once ---------------------------------------------------------------
 
 
@@ -152,3 +155,16 @@ def test_a_stale_answer_to_a_question_that_is_lost_is_no_answer_to_a_newer_one(f
     assert set() == done(folder, history)
     history.ask(place_of(history, "question"))
     assert {"question"} == done(folder, history)
+
+
+def test_answers_keep_counting_under_another_name_of_an_attribute(folder: RunFolder) -> None:
+    """The same bytes were sent; with a new value and another order of columns the old rows are where they belong."""
+    history = row_of(THREE)
+    renamed = {**THREE, "question": {"prompt": "ask {difficulty} {topic}"}}
+    grid = {"topic": ["sets", "sums"], "difficulty": ["hard", "easy"]}
+    history.edit(spec_of({name: renamed[name] for name in reversed(renamed)}, grid), keeps_stale=False)
+    history.save(folder)
+    plan = history.plan
+    first = next(plan.call(index) for index in range(plan.size) if plan.call(index).cell == EASY_SUMS)
+    row = range(first.index, first.index + plan.calls_a_row)
+    assert list(row) == told_by(folder, history)["done"] == by_blocks(folder, history, 300)["done"]
