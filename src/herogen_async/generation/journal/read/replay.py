@@ -193,10 +193,10 @@ class Fold:
 
     def _place_calls(self, lines: list[bytes], indices: list[int], reading: SegmentReading, offset: int) -> bool:
         """As `_place_all` with its tails, for rows of several calls."""
-        calls_then = self.lineage.eras[reading.era].plan.calls_a_row
+        era = self.lineage.eras[reading.era].plan
         chosen = list(zip(lines, indices, offsets_of(lines, offset), strict=True))
         if reading.places is not None:
-            chosen = [each for each in chosen if each[1] % calls_then in reading.places]
+            chosen = [each for each in chosen if each[1] % era.calls_a_row in reading.places]
         if not chosen:
             return True
         if reading.standing.is_left:
@@ -204,15 +204,17 @@ class Fold:
             self.found.unused += len(chosen)
             self._note_tails([line for line, _, _ in chosen], counts=False)
             return True
-        place, skips = self.lineage.place, self.lineage.plan.shape.skips
+        place = self.lineage.place if self.lineage.moves(reading.era) else None
+        skips = self.lineage.plan.shape.skips
+        may_skip = any(call.column.when is not None for call in era.shape.calls)
         placed: list[tuple[int, bytes, int]] = []
         skipped: list[int] = []
         outdated = 0
         for line, then, at in chosen:
-            index = place(reading.era, then)
+            index = then if place is None else place(reading.era, then)
             if index is None:
                 return False
-            if SKIPPED_LEAD in line[-ENDING_WITHIN:] and (by := skipped_by(line)) is not None:
+            if may_skip and SKIPPED_LEAD in line[-ENDING_WITHIN:] and (by := skipped_by(line)) is not None:
                 if by not in skips[index % self._calls]:
                     outdated += 1
                     continue
@@ -237,18 +239,18 @@ class Fold:
         """Where the lines are that others build on, and whether each came behind what it was made from."""
         calls, done, newer, places = self._calls, self.found.done, self._newer, self._places
         made_from, decided_by = (self.lineage.grounds(reading.era, skipped=each) for each in (False, True))
-        left = {index for index, _ in placed}
+        block, before = {index for index, _ in placed}, set[int]()
         for index, offset in placed:
             call = index % calls
             if places is not None and (places.of is None or call in places.of):
                 places.put(index, reading.segment, offset)
-            left.discard(index)
             for ground in (decided_by if index in skipped else made_from).get(call, ()):
                 parent = index - call + ground
-                # All bits of a block are set by now: what stands behind this line, in it, is in `left`. And what was
-                # answered under a newer generation is another answer than the one that this line was made from.
-                if parent in left or parent not in done or parent in newer:
+                # All bits of a block are set by now, also of what stands behind this line in it. And what was answered
+                # under a newer generation is another answer than the one that this line was made from.
+                if parent not in before and (parent in block or parent not in done or parent in newer):
                     self._unsettled.add(index // calls)
+            before.add(index)
 
     def _note_tails(self, lines: list[bytes], *, counts: bool, column: str | None = None) -> None:
         tails = self._tails.setdefault((counts, column), {})
