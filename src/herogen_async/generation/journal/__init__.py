@@ -24,7 +24,7 @@ from herogen_async.generation.journal.record import (
     seal_of,
     skipped_line,
 )
-from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, salvage, task_of
+from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, call_in_bytes, salvage
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
 from herogen_async.generation.journal.words import Words
 from herogen_async.generation.journal.write.memory import MemoryJournal
@@ -52,6 +52,7 @@ __all__ = [
     "accept_damage",
     "accepted_damage",
     "attempt_of",
+    "call_in_bytes",
     "failure_line",
     "find_damage",
     "newest_rows",
@@ -66,5 +67,4 @@ __all__ = [
     "scan",
     "seal_of",
     "skipped_line",
-    "task_of",
 ]

@@ -178,7 +178,7 @@ class _Copy:
             return  # torn, and never counted as done; or given up by a person
         self.done.damaged += 1
         if len(self.done.remains) < MOST_DAMAGE_LISTED:
-            self.done.remains.append(Remains(damage, task_of(raw, self.lineage, era)))
+            self.done.remains.append(Remains(damage, call_in_bytes(raw, self.lineage, era)))
 
     def _file(self, path: Path, lines: Iterable[bytes]) -> int:
         """Write a file of the copy, durably; its size."""
@@ -210,7 +210,7 @@ def _lines(path: Path) -> Iterator[tuple[Line | Damage, bytes]]:
             yield line, file.read(line.size if isinstance(line, Line) else min(line.size, _MOST_BYTES))
 
 
-def task_of(raw: bytes, lineage: Lineage, era: int) -> int | None:
+def call_in_bytes(raw: bytes, lineage: Lineage, era: int) -> int | None:
     """The current index of the call that a damaged line was of: the line's where the key agrees, else by its cell."""
     plan = lineage.eras[era].plan
     index, key, cell = INDEX_IN_BYTES.search(raw), KEY_IN_BYTES.search(raw), CELL_IN_BYTES.search(raw)

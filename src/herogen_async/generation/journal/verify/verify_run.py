@@ -21,9 +21,9 @@ from herogen_async.generation.journal import (
     Line,
     Recovered,
     accepted_damage,
+    call_in_bytes,
     saving_files,
     scan,
-    task_of,
 )
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
@@ -247,7 +247,7 @@ class _Inspection:
         """Of which call a damaged line was, where a row has several and its bytes still say so."""
         if self._lineage is None or self._lineage.plan.calls_a_row == 1 or damage.path == self._folder.failures:
             return ""
-        index = task_of(_bytes_of(damage), self._lineage, self._lineage.era(segment_number(damage.path)))
+        index = call_in_bytes(_bytes_of(damage), self._lineage, self._lineage.era(segment_number(damage.path)))
         return "" if index is None else f"; it was {self._lineage.plan.in_words(index)}"
 
     def _vouched(self, known: Known) -> None:
