@@ -23,10 +23,12 @@ import herogen_async
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.generation.journal import read_failures, read_rows
 from herogen_async.generation.report import RunReport
+from herogen_async.generation.report.figure import figures
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_request import new_request
 from herogen_async.generation.session import Session, Watch
 from herogen_async.generation.settings import Settings
+from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import assert_exact_grid, small_spec
 
@@ -35,8 +37,17 @@ DEADLINE_S = 8.0  # of a call: 0.4 s of real time
 SLACK_S = 2.0  # of real time, for a machine that does other things as well
 KEY = "sk-canary-5e1f07c3"
 SPEC = small_spec(values=5, repeats=1)
+# The same rows, with two columns beside the prompt's: who meets trouble meets it with each of them.
+THREE_COLUMNS = SPEC.replace(
+    columns={
+        "solution": {"prompt": "solve [{response_txt}]"},
+        "verdict": {"prompt": "grade [{response_txt}] [{solution}]"},
+    }
+)
 ALWAYS = "a 22-year-old man"  # the row that meets the trouble each time
 ONCE = tuple(f"a {age}-year-old woman" for age in (22, 23, 24))  # those that meet it the first time
+
+figures(RunReport)  # now: kept from the first report on, it is nothing that a run leaves
 
 
 class _HastySelector(selectors.DefaultSelector):
@@ -112,10 +123,11 @@ def ask(
     deadline_s: float = DEADLINE_S,
     max_attempts: int = 3,
     speed: float = SPEED,
+    spec: Spec = SPEC,
     watch: Watch | None = None,
     meanwhile: Meanwhile | None = None,
 ) -> Ended:
-    """One run of SPEC to its end, with everything checked that holds after any fault."""
+    """One run of `spec` to its end, with everything checked that holds after any fault."""
     settings = Settings(
         concurrency=concurrency, timeout_s=deadline_s, min_timeout_s=deadline_s, max_attempts=max_attempts
     )
@@ -125,7 +137,7 @@ def ask(
         assert isinstance(loop, HastyLoop)
         clock = HastyClock(loop)
         order = new_request(
-            SPEC,
+            spec,
             run=folder,
             base_url=url,
             endpoint=None,
@@ -149,7 +161,7 @@ def ask(
             return runner.run(main())
 
     report, took_s = leaving_nothing(run)
-    return Ended(report, took_s, _checked(folder, report))
+    return Ended(report, took_s, _checked(folder, report, 1 + len(spec.columns)))
 
 
 def leaving_nothing(run: Callable[[], Any]) -> Any:
@@ -166,7 +178,7 @@ def leaving_nothing(run: Callable[[], Any]) -> Any:
         gc.collect()
         ours = Counter(type(each).__qualname__ for each in gc.get_objects() if _is_ours(each))
         ours -= Counter({"RunReport": 1, "Straggler": 5})  # what was returned
-        assert {} == ours, "objects outlive the run"
+        assert {} == ours, f"objects outlive the run: {ours}"
         return found
     finally:
         gc.unfreeze()
@@ -180,28 +192,34 @@ def _is_ours(each: object) -> bool:
     return type(each).__module__.startswith("herogen_async.") and not isinstance(each, type)
 
 
-def _checked(folder: Path, report: RunReport) -> Counter[str]:
+def _checked(folder: Path, report: RunReport, columns: int) -> Counter[str]:
     """Every key once, as a row or as a failure with its class; the report says the same; the key is nowhere."""
     rows = [line.record["key"] for line in read_rows(RunFolder(folder))]
     failures = {record["key"]: str(record["kind"]) for record in read_failures(RunFolder(folder))}
     assert len(rows) == len(set(rows)), "a key is there twice"
     assert not failures.keys() & set(rows), "a key is a row and a failure"
-    assert (report.done, report.failed) == (len(rows), len(failures))
+    lines = Counter(line.record["index"] // columns for line in read_rows(RunFolder(folder)))
+    done = sum(count == columns for count in lines.values())
+    assert (report.done, report.failed) == (done, len(failures))
     if report.state in ("done", "failed_rows"):
-        assert report.total == len(rows) + len(failures), "a key is missing"
+        assert report.total == done + len(failures), "a key is missing"
     else:
         assert report.reason
     assert KEY.encode() not in b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     return Counter(failures.values())
 
 
-def heal(folder: Path, server: FakeServer) -> None:
+def heal(folder: Path, server: FakeServer, columns: int = 1) -> None:
     """The trouble is over: one `resume` that also asks for what was given up makes the grid exact."""
     server.behaviour = answer
     server.at_connect = None
     report = herogen_async.resume(folder, retry_failed=True, api_key=KEY)
     assert ("done", 10, 0) == (report.state, report.done, report.failed), report.reason
-    assert_exact_grid(folder, SPEC)
+    if columns == 1:
+        assert_exact_grid(folder, SPEC)
+    else:
+        assert set(range(10 * columns)) == {line.record["index"] for line in read_rows(RunFolder(folder))}
+        assert [10 * columns] == [len(list(read_rows(RunFolder(folder))))]
 
 
 class Trouble:
