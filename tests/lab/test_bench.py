@@ -52,7 +52,7 @@ from herogen_async.lab.bench.summary import (
 from herogen_async.lab.bench.virtual_time import VirtualFuse
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
-from herogen_async.view.terminal.plain import BINDS
+from herogen_async.view.terminal.lane_lines import BINDS
 from support.runs import command, environment, last_json, small_spec
 
 RUN = ("herogen-async", "run")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from herogen_async.core.clock import VirtualClock, run_virtual
+from herogen_async.core.codec import loads
 from herogen_async.core.errors import ConnectionFailed
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
@@ -62,6 +63,47 @@ def spec_of(values: int, solutions: int) -> Spec:
             "solution": {"prompt": "solve {question}", "samples": solutions, "model": "other"},
         },
     )
+
+
+def test_rows_that_were_begun_go_before_new_ones_however_many_calls_may_be_in_flight() -> None:
+    """Each of 512 workers holds a call and waits for its turn: what an answer makes ready waits for none of them."""
+
+    async def main() -> list[str]:
+        clock, journal = VirtualClock(), MemoryJournal()
+        spec = Spec(
+            name="s",
+            attributes={"n": [str(each) for each in range(300)]},
+            columns={"question": {"prompt": "ask {n}"}, "solution": {"prompt": "solve {question}"}},
+        )
+        plan = Plan(spec, endpoint="completions", model="m")
+        counters = Counters(total=plan.rows, columns={column.name: ColumnCounts() for column in plan.columns})
+        lane: Lane[Call] = Lane(
+            VirtualEndpoint(Policy(latency=Latency(ms=200)), clock, max_tokens=20),
+            gate=Gate(
+                Admission(clock.now(), Limits(rpm=600), estimate=TokenEstimate(20)),
+                clock,
+                fuse_for=virtual_fuse_for(clock),
+            ),
+            clock=clock,
+            counters=counters,
+            concurrency=512,
+            triage=Triage(),
+        )
+        rows = OpenRows(
+            plan,
+            Recovered(calls_a_row=2),
+            lambda _: ("", ""),
+            journal=journal,
+            counters=counters,
+            clock=clock,
+        )
+        await Engine(plan, lane, journal, clock=clock, counters=counters, rows=rows).run(range(plan.size))
+        return [loads(line)["column"] for line in journal.rows]
+
+    lines = run_virtual(main())
+    ahead = [lines[:end].count("question") - lines[:end].count("solution") for end in range(len(lines) + 1)]
+    assert (300, 300) == (lines.count("question"), lines.count("solution"))
+    assert max(ahead) <= 16  # those in flight, and a second's worth that is saved up
 
 
 def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False) -> Came:

@@ -228,15 +228,15 @@ class Engine:
         if lane.feed.is_closed:
             rows.left(call)  # by a park: it stays pending
         else:
-            lane.feed.add(self._pending(call), is_next=is_next)
+            lane.feed.add(self._pending(call, is_next=is_next))
 
     @staticmethod
     def _first_calls(rows: OpenRows, indices: Iterable[int]) -> Iterator[Call]:
         return chain.from_iterable(rows.begin(indices))
 
-    def _pending(self, call: Call) -> PendingCall[Call]:
+    def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-        return PendingCall(call, self._request_of(call), size)
+        return PendingCall(call, self._request_of(call), size, is_next=is_next)
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 

@@ -37,15 +37,28 @@ class PendingCall(Generic[C]):
 
     `call` is the caller's own, and nothing in the lane looks into it. `size` is that of the prompt in bytes. `first_s`
     is when it was first asked, `sent_s` when it was asked last. `history` is what a failure line keeps of the attempts.
+    `is_next`: the answer to another call of its row has made it ready.
     """
 
-    __slots__ = ("attempt", "call", "first_s", "history", "rate_limits", "request", "sent_s", "size", "streak")
+    __slots__ = (
+        "attempt",
+        "call",
+        "first_s",
+        "history",
+        "is_next",
+        "rate_limits",
+        "request",
+        "sent_s",
+        "size",
+        "streak",
+    )
 
-    def __init__(self, call: C, request: Request, size: int) -> None:
+    def __init__(self, call: C, request: Request, size: int, *, is_next: bool = False) -> None:
         self.call = call
         self.request = request
         self.size = size
         self.attempt = 1
+        self.is_next = is_next
         self.rate_limits = 0
         self.first_s: float | None = None
         self.sent_s = 0.0
@@ -54,8 +67,11 @@ class PendingCall(Generic[C]):
 
     @property
     def goes_first(self) -> bool:
-        """It was sent before; but one that is refused again and again must not keep the others from being answered."""
-        return bool(self.history) and self.rate_limits < SUSPECT_AFTER
+        """It was sent before, or goes on with a row that was begun: it waits for nobody that is new.
+
+        But one that is refused again and again must not keep the others from being answered.
+        """
+        return (self.is_next or bool(self.history)) and self.rate_limits < SUSPECT_AFTER
 
 
 class Feed(Generic[C]):
@@ -122,12 +138,12 @@ class Feed(Generic[C]):
         self._wake(1)
         return True
 
-    def add(self, pending: PendingCall[C], *, is_next: bool) -> None:
-        """Queue a call at once, `is_next`: before every new one. Only for who bounds them otherwise; a closed feed
-        drops it.
+    def add(self, pending: PendingCall[C]) -> None:
+        """Queue a call at once, one that `is_next` before every new one. Only for who bounds them otherwise; a closed
+        feed drops it.
         """
         if not self._closed:
-            (self._next if is_next else self._new).append(pending)
+            (self._next if pending.is_next else self._new).append(pending)
             self._wake(1)
 
     def promise_nothing(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from herogen_async.core.units import count, duration, rate
 from herogen_async.lab.bench.grid_forecast import GridForecast, Raise
 from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
-from herogen_async.view.terminal.plain import BINDS
+from herogen_async.view.terminal.lane_lines import BINDS
 
 HEADINGS = ("concurrency", "rows/s", "of limit", "429s", "p50/p95/p99 ms", "in flight", "limited by")
 FORECAST_HEADINGS = ("limits, latency", "concurrency", "takes", "rows/s", "limited by", "simulated")

@@ -20,17 +20,16 @@ from herogen_async.core.units import about, count, counted, duration, moment, ra
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.column_lines import column_lines, not_asked_text, requests_text
 from herogen_async.view.terminal.failure_lines import cell_text, straggler_lines
+from herogen_async.view.terminal.lane_lines import bind_name, lane_lines, limits_text
 from herogen_async.view.terminal.live_display import Redrawn
 from herogen_async.view.terminal.plain import (
     WAITS,
-    bind_name,
     cost_text,
     errors_text,
     first_answer_text,
     is_small,
     latency_text,
     limited_by,
-    limits_text,
     pace_texts,
 )
 from herogen_async.view.terminal.plain_lines import unseen
@@ -74,16 +73,24 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     rows = [*pacing, *trouble, *sample]
     if report.columns and running:
         rows = _with_columns(report, inner, _MOST_LINES - len(above), pacing=pacing, trouble=trouble, sample=sample)
-    where = report.base_url or "on this machine"
     return Panel(
         Group(*above, *rows),
         title=Text(one_line(report.run)),
-        subtitle=Text(one_line(f"{report.model} · {report.endpoint} · {where}"), overflow="ellipsis"),
+        subtitle=Text(one_line(_target(report)), overflow="ellipsis"),
         width=width,
         title_align="left",
         subtitle_align="right",
         border_style="" if running else _COLOURS.get(report.state, ""),
     )
+
+
+def _target(report: RunReport) -> str:
+    """`gpt-5, qwen3 · chat · 2 servers`."""
+    models = dict.fromkeys(lane["model"] for lane in report.lanes.values()) or (report.model,)
+    places = {lane["base_url"] for lane in report.lanes.values()}
+    where = report.base_url or "on this machine"
+    told = f"{len(places)} servers" if len(places) > 1 else where
+    return f"{', '.join(map(str, models))} · {report.endpoint} · {told}"
 
 
 def _progress(report: RunReport, inner: int) -> list[RenderableType]:
@@ -142,12 +149,13 @@ def _with_columns(
     report: RunReport, inner: int, room: int, *, pacing: list[Text], trouble: list[Text], sample: list[Text]
 ) -> list[Text]:
     """`room` lines, of which a table of the columns takes some: what tells least gives way to it."""
-    room -= len(trouble)
+    lanes = [_phrase(line) for line in lane_lines(report, inner)]
+    room -= len(trouble) + len(lanes)
     lines = column_lines(report, inner, min(room, _MOST_COLUMNS + 2))
     table = [_phrase(line, "" if place else "dim") for place, line in enumerate(lines)]
     pacing = pacing[: max(room - len(table), 0)]
     room -= len(table) + len(pacing)
-    return [*table, *pacing, *trouble, *(sample if len(sample) <= room else ())]
+    return [*table, *lanes, *pacing, *trouble, *(sample if len(sample) <= room else ())]
 
 
 def _pacing(report: RunReport) -> Iterable[Text]:
@@ -159,12 +167,14 @@ def _pacing(report: RunReport) -> Iterable[Text]:
             yield _phrase(f"so far: {', '.join(shares[:3])}", "dim")
     if report.cost is not None:
         yield _phrase(f"cost {cost_text(report)}", "dim")
-    if report.permitted_pct is not None:
+    if report.lanes:
+        pass  # each has a line of its own
+    elif report.permitted_pct is not None:
         yield _phrase(f"{report.permitted_pct:.0f} % of rate limit", "dim")
     elif report.base_url is not None and not is_small(report):
         yield _phrase("rate limit unknown", "dim")
     if report.limits:
-        yield _phrase(f"limits: {limits_text(report)}", "dim")
+        yield _phrase(f"limits: {limits_text(report.limits)}", "dim")
     if report.latency_ms and not is_small(report):
         yield _phrase(f"latency: {latency_text(report)}", "dim")
 

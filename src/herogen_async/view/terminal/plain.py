@@ -12,6 +12,7 @@ from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report import SMALL, RunReport
 from herogen_async.view.terminal.column_lines import columns_line, requests_lines, requests_text
 from herogen_async.view.terminal.failure_lines import straggler_lines
+from herogen_async.view.terminal.lane_lines import BINDS, bind_name, lane_summary, lane_text, limits_text
 from herogen_async.view.terminal.plain_lines import PlainLines, unseen
 from herogen_async.view.terminal.sanitize import one_line, sanitize
 
@@ -24,25 +25,6 @@ SAVED_UP = 1.02  # times a limit: what is faster spends what the limit had saved
 _REQUESTS = {"requests_per_second": 1.0, "requests_per_minute": 60.0, "requests_per_hour": 3600.0}
 LOGGED_COLUMNS = 8  # more of them are told by the summary alone
 TAIL_EVERY_S = 15.0  # the rows that are still out: some lines each time
-# What each value of `binding` means, after "Limited by".
-BINDS = {
-    "requests": "request limit",
-    "tokens": "token limit",
-    "input_tokens": "input-token limit",
-    "output_tokens": "output-token limit",
-    "day": "daily limit",
-    "budget": "budget (calls in flight may use up the rest)",
-    "gate": "server-requested pause",
-    "concurrency": "concurrency (all slots busy)",
-    "endpoint": "endpoint (more calls in flight would not help)",
-    "paused": "pause by ctl (until resumed)",
-    "retries": "rows waiting for a retry",
-    "disk": "disk",
-    "cpu": "CPU of this process",
-    "tail": "last answers",
-}
-
-
 WAITS = ("gate", "paused", "disk", "day", "budget", "retries")  # nothing is sent, or little of what could be
 _STATES = {
     "done": "Done",
@@ -85,6 +67,8 @@ class PlainView(PlainLines[RunReport]):
         self._write(f"{self._now():%H:%M:%S} {live_line(report)}")
         if 0 < len(report.columns) <= LOGGED_COLUMNS:
             self._write(f"  {columns_line(report)}")
+            for name, lane in report.lanes.items():
+                self._write(f"  {lane_text(name, lane)}")
         if report.stragglers and report.elapsed_s >= self._tail_s:
             self._tail_s = report.elapsed_s + TAIL_EVERY_S
             for line in straggler_lines(report):
@@ -203,12 +187,20 @@ def summary_lines(report: RunReport) -> list[str]:
         lines.append(f"Finish reasons: {', '.join(words)}.")
     if report.retries:
         lines.append(f"Asked again: {count(report.retries)}. Errors: {errors_text(report)}.")
-    if report.binding and not is_small(report):
-        lines.append(f"Limited by: {binding_text(report)}.")
-    if report.permitted_pct is not None and not is_small(report):
-        limits = f" ({limits_text(report)})" if report.limits else ""
-        lines.append(f"Rate limit used: {report.permitted_pct:.1f} %{limits}.")
-    return lines
+    return [*lines, *_limit_lines(report)]
+
+
+def _limit_lines(report: RunReport) -> Iterator[str]:
+    """What limited it, and how near it came to the limits: of several models and servers each."""
+    if is_small(report):
+        return
+    if report.binding:
+        yield f"Limited by: {binding_text(report)}."
+    if report.lanes:
+        yield from (lane_summary(name, lane) for name, lane in report.lanes.items())
+    elif report.permitted_pct is not None:
+        limits = f" ({limits_text(report.limits)})" if report.limits else ""
+        yield f"Rate limit used: {report.permitted_pct:.1f} %{limits}."
 
 
 def _sentence(text: str) -> str:
@@ -242,24 +234,10 @@ def binding_text(report: RunReport) -> str:
 
 def limited_by(report: RunReport) -> str:
     """What limits the run now, in words; with the number of slots where they are what limits it."""
-    if report.binding == "concurrency" and report.concurrency:
+    if report.binding == "concurrency" and report.concurrency and not report.lanes:
         return (
             "concurrency (the only slot is busy)"
             if report.concurrency == 1
             else (f"concurrency (all {count(report.concurrency)} slots busy)")
         )
     return BINDS.get(report.binding or "", report.binding or "not yet known")
-
-
-def bind_name(what: str) -> str:
-    """What limits a run, in two or three words: `request limit`."""
-    return BINDS.get(what, what).partition(" (")[0]
-
-
-def limits_text(report: RunReport) -> str:
-    """`3,000 requests/minute, 90,000 tokens/minute`."""
-    parts = []
-    for name, value in report.limits.items():
-        resource, _, per = name.partition("_per_")
-        parts.append(f"{count(round(value))} {resource.replace('_', ' ')}/{per.replace('_', ' ')}")
-    return ", ".join(parts)
