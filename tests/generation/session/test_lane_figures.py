@@ -29,13 +29,13 @@ def servers() -> Iterator[tuple[FakeServer, FakeServer]]:
         yield stack.enter_context(FakeServer(said)), stack.enter_context(FakeServer(said))
 
 
-def spec_of(judge: FakeServer, values: int = 4) -> Spec:
+def spec_of(judge: FakeServer, values: int = 4, **verdict: Any) -> Spec:
     return Spec(
         name="lanes",
         attributes={"n": [str(each) for each in range(values)]},
         columns={
             "question": {"prompt": "ask {n}"},
-            "verdict": {"prompt": "grade {question}", "base_url": judge.url, "model": "judge"},
+            "verdict": {"prompt": "grade {question}", "base_url": judge.url, "model": "judge", **verdict},
             "praise": {"prompt": "praise {verdict}"},
         },
     )
@@ -136,14 +136,18 @@ def test_lanes_that_the_locks_page_has_no_room_for_are_left_out_there(
     assert report.lanes == herogen_async.status(tmp_path / "r").lanes
 
 
-def test_a_closed_server_is_told_once_with_its_columns(servers: tuple[FakeServer, FakeServer], tmp_path: Path) -> None:
+def test_a_closed_server_is_told_once_with_its_columns(
+    servers: tuple[FakeServer, FakeServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many requests were in flight there when it refused; the lane keeps the reason, the run names columns."""
     first, judge = servers
     judge.behaviour = lambda asked: Reply(**{**vars(error(401, "invalid_api_key")), "delay_s": 0.05})
     notices: list[str] = []
     watch = Watch(on_notice=notices.append)
-    report = run(first, tmp_path / "r", spec_of(judge, 40), concurrency=8, watch=watch)
+    monkeypatch.setenv("JUDGE_KEY", "key-of-the-judge")
+    report = run(first, tmp_path / "r", spec_of(judge, 40, key_env="JUDGE_KEY"), concurrency=8, watch=watch)
     assert 1 < len(judge.asked)
+    assert "check the key in JUDGE_KEY and its permissions" == report.fix
     assert 1 == len([line for line in notices if "The other columns go on" in line])
     assert (report.reason or "").startswith("verdict: HTTP 401")
     assert ("parked", "HTTP 401") == (

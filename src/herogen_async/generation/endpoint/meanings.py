@@ -20,6 +20,7 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.generation.endpoint.error_words import ADDRESS, KEY, SYSTEM, ErrorWords
+from herogen_async.generation.endpoint.target import KEY_ENV
 from herogen_async.generation.endpoint.web_page import WANTS_TLS, PageKind, WebPage
 
 _REFUSALS = frozenset(range(400, 500)) - {408, 409, 425, 429, 499}  # of the request itself
@@ -59,7 +60,7 @@ class Meaning:
 # A 403 that says no more may come from a firewall that met one prompt.
 _KEY_REFUSED = Meaning(
     EndpointRefused,
-    "check the key in OPENAI_API_KEY and its permissions",
+    f"check the key in {KEY_ENV} and its permissions",
     park_reason=ParkReason.KEY_REFUSED,
     statuses={401, 403},
     params={KEY},

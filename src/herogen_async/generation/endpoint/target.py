@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.redact import HIDDEN, Redactor
 
+KEY_ENV = "OPENAI_API_KEY"  # the variable with the key, where nobody names another one
 OPENAI_URL = "https://api.openai.com/v1"
 EMBEDDED = "embedded"
 MOST_SLOTS = 16  # of the embedded model: more gain nothing on a processor; what is in flight above that waits in it
@@ -31,10 +32,14 @@ ApiKey = str | Callable[[], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Server:
-    """A base URL and the key for it; None where none is needed. Its repr never shows the key."""
+    """A base URL and the key for it; None where none is needed. Its repr never shows the key.
+
+    `key_env` is the variable that a column names for the key.
+    """
 
     base_url: str
     api_key: ApiKey | None = None
+    key_env: str | None = None
 
     def __repr__(self) -> str:
         return f"Server(base_url={self.base_url!r}, api_key={'[hidden]' if self.api_key else None})"

@@ -120,4 +120,4 @@ def _server(column: AskedColumn, request: RunRequest, environment: Mapping[str, 
     server = choose_server(url, column.model, environment, api_key=key)
     if server is None:
         raise RuntimeError("a base URL is always a server")
-    return server
+    return replace(server, key_env=column.key_env)

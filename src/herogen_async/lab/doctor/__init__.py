@@ -10,13 +10,33 @@ from herogen_async.core.errors import InputError
 from herogen_async.generation.endpoint.target import CLEAR_TEXT_FIX, choose_server, clear_text_line
 from herogen_async.generation.settings import check_endpoint
 from herogen_async.lab.doctor.advice import suggested_run
-from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine, Route, ServedModel
+from herogen_async.lab.doctor.diagnosis import (
+    Check,
+    Diagnosis,
+    EndpointSeen,
+    Machine,
+    Route,
+    ServedModel,
+    TargetSeen,
+)
 from herogen_async.lab.doctor.embedded_check import look_at_embedded
 from herogen_async.lab.doctor.listing import diagnosis_lines
 from herogen_async.lab.doctor.machine import look_at_machine
 from herogen_async.lab.doctor.probe import Probe
+from herogen_async.lab.doctor.spec_targets import diagnose_spec
 
-__all__ = ["Check", "Diagnosis", "EndpointSeen", "Machine", "Route", "ServedModel", "diagnose", "diagnosis_lines"]
+__all__ = [
+    "Check",
+    "Diagnosis",
+    "EndpointSeen",
+    "Machine",
+    "Route",
+    "ServedModel",
+    "TargetSeen",
+    "diagnose",
+    "diagnose_spec",
+    "diagnosis_lines",
+]
 
 
 async def diagnose(

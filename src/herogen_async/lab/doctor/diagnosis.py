@@ -78,18 +78,38 @@ class EndpointSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSeen:
+    """A model at a server that `columns` of a spec are asked of, and what was found there.
+
+    `model` is None where none is named. `key_env` is the variable that the columns name for the key. `endpoint` is None
+    for the embedded model, and where none could be chosen.
+    """
+
+    columns: tuple[str, ...]
+    model: str | None
+    key_env: str | None
+    endpoint: EndpointSeen | None
+    findings: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`endpoint` is None for the embedded model, and where none could be chosen. `run` is the run that can go on."""
+    """`endpoint` is None for the embedded model, and where none could be chosen. `run` is the run that can go on.
+
+    `targets` are those of a spec, None where none was given; then each has its endpoint and findings.
+    """
 
     machine: Machine
     endpoint: EndpointSeen | None
     findings: tuple[Check, ...]
     run: str | None = None
+    targets: tuple[TargetSeen, ...] | None = None
 
     @property
     def usable(self) -> bool:
-        """Whether a run can go on."""
-        return not any(finding.blocks for finding in self.findings)
+        """Whether a run can go on: at every target."""
+        found = [*self.findings, *(finding for target in self.targets or () for finding in target.findings)]
+        return not any(finding.blocks for finding in found)
 
     @property
     def next(self) -> str:
@@ -99,5 +119,8 @@ class Diagnosis:
         return "fix the problems above, then run herogen-async doctor again"
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`; `run` is None where none can go on."""
-        return {**asdict(self), "run": self.run if self.usable else None, "usable": self.usable}
+        """For `--json`; `run` is None where none can go on, and `targets` are there where a spec was given."""
+        told = {**asdict(self), "run": self.run if self.usable else None, "usable": self.usable}
+        if self.targets is None:
+            del told["targets"]
+        return told

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from herogen_async.core.limits import DAY_S, MINUTE_S, Reading
 from herogen_async.core.units import count, duration
 from herogen_async.lab.doctor.advice import window_of
-from herogen_async.lab.doctor.diagnosis import Diagnosis, EndpointSeen, Machine
+from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine
 
 _WIDTH = 14
 _MOST_NAMES = 8
@@ -21,7 +21,18 @@ def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.endpoint is not None:
         yield "The endpoint"
         yield from (_row(*pair) for pair in _endpoint(diagnosis.endpoint))
-    for finding in diagnosis.findings:
+    yield from _findings(diagnosis.findings)
+    for target in diagnosis.targets or ():
+        yield f"{'Column' if len(target.columns) == 1 else 'Columns'} {', '.join(target.columns)}"
+        if target.endpoint is not None:
+            yield from (_row(*pair) for pair in _endpoint(target.endpoint))
+        elif target.model is not None:
+            yield _row("model", target.model)
+        yield from _findings(target.findings)
+
+
+def _findings(findings: Iterable[Check]) -> Iterator[str]:
+    for finding in findings:
         yield f"{'problem' if finding.blocks else 'note'}: {finding.what}"
         if finding.fix:
             yield f"  fix: {finding.fix}"

@@ -26,7 +26,7 @@ from herogen_async.generation.endpoint.http.transport import HttpResponse, Trans
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_body import RequestBody
 from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
-from herogen_async.generation.endpoint.target import Server, is_proxied
+from herogen_async.generation.endpoint.target import KEY_ENV, Server, is_proxied
 from herogen_async.generation.endpoint.translate import completion_from, error_from
 
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
@@ -159,6 +159,8 @@ class OpenAICompatible:
         if not 200 <= answer.status < 300:
             error = error_from(answer.status, answer.header, answer.body, redact=self._redact)
             error.readings = readings_from(answer.header, names=answer.names())
+            if self._server.key_env is not None and error.fix is not None:
+                error.fix = error.fix.replace(KEY_ENV, self._server.key_env)
             raise error
 
     @property

@@ -1,0 +1,136 @@
+"""Each model and server that a spec's columns are asked of, looked at as `doctor` looks at one endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from herogen_async.core.clock import Clock
+from herogen_async.core.errors import InputError
+from herogen_async.generation.endpoint.target import (
+    CLEAR_TEXT_FIX,
+    Server,
+    choose_server,
+    clear_text_line,
+    is_embedded,
+    key_in,
+)
+from herogen_async.generation.settings import check_endpoint
+from herogen_async.lab.doctor.advice import minute_limits
+from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, Machine, TargetSeen
+from herogen_async.lab.doctor.embedded_check import look_at_embedded
+from herogen_async.lab.doctor.machine import look_at_machine
+from herogen_async.lab.doctor.probe import Probe
+from herogen_async.specs.columns import AskedColumn, asked_columns
+from herogen_async.specs.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What holds for all columns that have nothing else of their own."""
+
+    spec: Spec
+    base_url: str | None
+    model: str | None
+    environment: Mapping[str, str]
+    machine: Machine
+    clock: Clock
+
+
+async def diagnose_spec(
+    spec: Spec,
+    name: str,
+    base_url: str | None,
+    model: str | None,
+    *,
+    endpoint: str | None,
+    environment: Mapping[str, str],
+    folder: Path,
+    clock: Clock,
+) -> Diagnosis:
+    """Look at this machine and at each target of `spec`, whose file is `name`; all targets at once.
+
+    Whatever fails is a finding. Raises InputError for an `endpoint` that is none.
+    """
+    check_endpoint(endpoint)
+    machine, findings = look_at_machine(environment, folder, clock)
+    given = _Given(spec, base_url, model or spec.model, environment, machine, clock)
+    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
+    for column in asked_columns(spec, endpoint=endpoint or spec.endpoint, model=given.model or ""):
+        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
+    targets = await asyncio.gather(*(_look(given, columns) for columns in found.values()))
+    options = {"--base-url": base_url, "--model": model, "--endpoint": endpoint}
+    return Diagnosis(machine, None, tuple(findings), _suggested_run(name, options, targets), tuple(targets))
+
+
+async def _look(given: _Given, columns: Sequence[AskedColumn]) -> TargetSeen:
+    first, findings = columns[0], list[Check]()
+    kinds = list(dict.fromkeys(column.endpoint for column in columns))
+    seen: EndpointSeen | None = None
+    try:
+        server = _server(given, first)
+    except InputError as error:
+        findings.append(Check(error.message, error.fix, blocks=True))
+    else:
+        if server is None:
+            findings += _embedded(given, first)
+        else:
+            if line := clear_text_line(server.base_url, server.api_key):
+                findings.append(Check(line.removesuffix(f"; {CLEAR_TEXT_FIX}"), CLEAR_TEXT_FIX))
+            probe = Probe(server, first.model or None, given.clock)
+            seen = await probe.look(kinds[0] if len(kinds) == 1 else None, given.environment)
+            seen = seen if first.key_env is None else replace(seen, key=first.key_env)
+            findings += [*probe.findings, *_unanswered(seen, columns)]
+    return TargetSeen(
+        tuple(column.name for column in columns), first.model or None, first.key_env, seen, tuple(findings)
+    )
+
+
+def _server(given: _Given, column: AskedColumn) -> Server | None:
+    """As a run chooses it; None for the embedded model. Raises InputError."""
+    key = None
+    if column.key_env is not None:
+        key = key_in(column.key_env, f"column {column.name!r}", given.environment)
+    if is_embedded(column.model) and column.model != given.model:
+        raise InputError(
+            f"column {column.name!r} wants the embedded model, and the run a server",
+            fix="use --model embedded, and write `base_url:` and `model:` below the other columns",
+        )
+    server = choose_server(column.base_url or given.base_url, column.model or None, given.environment, api_key=key)
+    return None if server is None else replace(server, key_env=column.key_env)
+
+
+def _embedded(given: _Given, column: AskedColumn) -> list[Check]:
+    if not column.model and not given.environment.get("HEROGEN_MODEL"):
+        fix = "give --base-url URL (or set OPENAI_BASE_URL or OPENAI_API_KEY), or --model embedded"
+        return [Check("no server and no model given for this spec", fix, blocks=True)]
+    return look_at_embedded(column.model or None, given.environment, given.machine)
+
+
+def _unanswered(seen: EndpointSeen, columns: Sequence[AskedColumn]) -> list[Check]:
+    """Routes that columns need, where another one answers: nobody else tells that."""
+    if not any(route.answers for route in seen.routes):
+        return []
+    found = []
+    for route in seen.routes:
+        names = ", ".join(column.name for column in columns if column.endpoint == route.kind)
+        if names and not route.answers:
+            fix = f"set another `endpoint:` for {names}, or another server"
+            found.append(Check(f"{route.kind} has no answer for {names}: {route.said}", fix, blocks=True))
+    return found
+
+
+def _suggested_run(name: str, options: Mapping[str, str | None], targets: Sequence[TargetSeen]) -> str:
+    """The command to type next, with the limits that the servers tell: each for the columns that are asked there."""
+    parts = ["herogen-async", "run", name, "--limit", "8"]
+    for option, value in options.items():
+        parts += [option, value] if value is not None else []
+    for target in targets:
+        own = f"{target.columns[0]}=" if len(targets) > 1 else ""
+        limits = {} if target.endpoint is None else minute_limits(target.endpoint.readings)
+        for option, number in limits.items():
+            parts += [option, f"{own}{number:.0f}"]
+    return shlex.join([*parts, "--concurrency", "auto"])
