@@ -112,7 +112,7 @@ def test_a_new_setting_is_one_edit(tmp_path: Path) -> None:
     assert {"input_tpm": 500.0} == found["ctl"]
     assert ["--patience", "90"] == found["words"]
     assert "    patience_s: float | None\n" in found["keywords"]
-    assert "| `--patience SECONDS` | `patience_s` | s |  |  | Time until boredom. |" in found["page"]
+    assert "| `--patience SECONDS` | `patience_s` | s |  |  |  | Time until boredom. |" in found["page"]
 
 
 if __name__ == "__main__":

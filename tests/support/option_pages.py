@@ -67,6 +67,10 @@ command line and Python take the same settings, and the run's `manifest.json` ke
 `resume` and `retry` keep what is not given. `run` starts from the defaults, and keeps a run's budget and its price.
 `ctl RUN set NAME=VALUE` changes those marked so while the run is at work; `none` removes a limit.
 
+Those marked "by column" may be given once more for each column that is to have its own: `--rpm 500 --rpm verdict=100`,
+and with `ctl` `rpm=verdict=100`. Columns of one model at one server share it: see
+[several models and servers](models.md).
+
 {settings}
 
 ## Which server
@@ -97,12 +101,13 @@ def _keyword(option: Option) -> str:
 
 
 def _table(options: Options, *, ctl: bool) -> str:
-    heads = ["option", "Python", *(["unit", "default", "`ctl`"] if ctl else []), "meaning"]
+    heads = ["option", "Python", *(["unit", "default", "`ctl`", "by column"] if ctl else []), "meaning"]
     rows = [heads, ["---"] * len(heads), *(_row(each, ctl) for each in options.values())]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def _row(option: Option, ctl: bool) -> list[str]:
     typed = f"`{option.flag} {option.kind.metavar}`".replace("|", "\\|")
-    figures = [option.unit, option.default_text, "yes" if option.live else ""] if ctl else []
+    marks = ["yes" if mark else "" for mark in (option.live, option.by_column)]
+    figures = [option.unit, option.default_text, *marks] if ctl else []
     return [typed, f"`{option.name}`", *figures, option.help]

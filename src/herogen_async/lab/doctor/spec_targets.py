@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +50,7 @@ async def diagnose_spec(
     folder: Path,
     clock: Clock,
 ) -> Diagnosis:
-    """Look at this machine and at each target of `spec`, whose file is `name`; all targets at once.
+    """Look at this machine and at each target of `spec`, whose file is `name`, one after the other.
 
     Whatever fails is a finding. Raises InputError for an `endpoint` that is none.
     """
@@ -61,7 +60,7 @@ async def diagnose_spec(
     found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
     for column in asked_columns(spec, endpoint=endpoint or spec.endpoint, model=given.model or ""):
         found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
-    targets = await asyncio.gather(*(_look(given, columns) for columns in found.values()))
+    targets = [await _look(given, columns) for columns in found.values()]
     options = {"--base-url": base_url, "--model": model, "--endpoint": endpoint}
     return Diagnosis(machine, None, tuple(findings), _suggested_run(name, options, targets), tuple(targets))
 
