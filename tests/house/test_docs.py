@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from herogen_async.specs.spec import Spec
-from support.doc_commands import run_all
+from support.doc_commands import run_all, steps_of
 from support.fake_server import FakeServer, answer
 from support.places import BENCHMARKS, ROOT, SOURCE
 
@@ -262,3 +262,14 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     dataset = tmp_path / "runs" / "superhero" / "dataset"
     assert (dataset / "quality" / "report.html").exists()
     assert (dataset / "prepared_data_prepared_train.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_columns_can_be_followed(tmp_path: Path) -> None:
+    """Its files are saved and its commands end as it says; a server stands in for the embedded model."""
+    page = (DOCS / "columns.md").read_text().replace("--model embedded", "--model m")
+    with FakeServer(lambda asked: answer(asked, "A text of some length. " * 20)) as server:
+        run_all(steps_of(page), server, tmp_path)
+        asked = Counter(each.prompt[:20] for each in server.asked)
+    assert 6 == asked["Write one easy arith"] + asked["Write one hard arith"]  # once each, through all that was changed
+    assert "solution.2" in (tmp_path / "maths.csv").read_text()
