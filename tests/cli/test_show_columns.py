@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import herogen_async
 from herogen_async.cli import app
 from herogen_async.core.errors import InputError
-from herogen_async.data.dataset import Newest, failures, newest
+from herogen_async.data.dataset import Newest, RunRows, failures, newest
 from herogen_async.generation.run_folder import RunFolder, RunLock
 from herogen_async.specs.plan import Call
 from herogen_async.view.terminal import row_lines
+from support.column_histories import EVENTS, SHAPES, made
 from support.column_runs import ColumnRun, completion, maths, named, without
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
@@ -92,6 +95,26 @@ def test_rows_whose_lines_are_far_apart_are_found(run: ColumnRun, monkeypatch: p
         monkeypatch.setattr(newest, "_MOST_OPEN", most)
         assert [5, 6, 7] == shown()
         assert [6, 7] == shown("-n", "2", "--cell", "level=easy")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    first=st.sampled_from([number for number, shape in enumerate(SHAPES) if len(shape) > 1]),
+    events=st.lists(EVENTS, min_size=10, max_size=25),
+)
+def test_show_knows_every_row_that_rows_has(
+    tmp_path_factory: pytest.TempPathFactory, first: int, events: list[tuple[str, int]]
+) -> None:
+    """Put together from the end, through edits and new segments, they are the same, in whichever order."""
+    history = made(first, [event for event in events if event[0] not in ("lose", "double")], [])
+    folder = RunFolder(tmp_path_factory.mktemp("r"))
+    folder.create()
+    history.describe(folder)
+    history.save(folder)
+    wanted = RunRows(folder.path)
+    if not wanted.has_columns:
+        return
+    assert list(wanted) == sorted(Newest(folder.path).rows(99), key=lambda row: int(row["index"]))
 
 
 def test_of_two_lines_of_a_call_the_first_is_shown(run: ColumnRun) -> None:

@@ -60,14 +60,14 @@ def a_key_forgets_its_ancestor(patch: pytest.MonkeyPatch) -> None:
 
 
 def from_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    whole = built_on._built_line
+    whole = built_on.built_line
 
-    def built_line(*arguments: Any) -> built_on.BuiltLine:
-        line = whole(*arguments)
+    def built_line(*arguments: Any, **places: Any) -> built_on.BuiltLine:
+        line = whole(*arguments, **places)
         line.built_on = ()
         return line
 
-    patch.setattr(built_on, "_built_line", built_line)
+    patch.setattr(built_on, "built_line", built_line)
 
 
 def a_skipped_call_is_taken_for_an_answer(patch: pytest.MonkeyPatch) -> None:

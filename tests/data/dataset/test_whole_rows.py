@@ -183,17 +183,6 @@ def test_rows_are_those_of_the_plan_as_it_is_now(tmp_path: Path) -> None:
         assert first == again
 
 
-def test_of_a_column_that_is_left_alone_what_was_skipped_is_no_row(tmp_path: Path) -> None:
-    """A row of one answer has none then; the others are as any."""
-    hard = {"prompt": "tell {level} {topic}", "when": "level == 'hard'"}
-    with FakeServer(lambda asked: answer(asked, f"<{asked.prompt}>")) as server:
-        for columns in ({"tale": hard, "title": {"prompt": "title of [{tale}]"}}, {"tale": hard}):
-            herogen_async.run(maths(columns), run=tmp_path / "r", base_url=server.url, model="m", extend=True)
-    rows = RunRows(tmp_path / "r")
-    assert ["<tell hard sums>", "<tell hard sets>"] == [row["response_txt"] for row in rows]
-    assert (2, [2, 3], False) == (len(rows), [row["index"] for row in rows], 0 in rows)
-
-
 def test_thoughts_are_noted_by_column(tmp_path: Path) -> None:
     """`optional` names the columns that have any."""
     run = ColumnRun(tmp_path, maths())

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from herogen_async.data.dataset.whole_row import whole_row
-from herogen_async.generation.journal.record import CRC
+from herogen_async.generation.journal.read.built_on import (
+    BuiltLine,
+    built_line,
+    counting_index,
+    precedence,
+    sound_lines,
+)
 from herogen_async.specs.plan import IndexSet, Lineage
 from herogen_async.specs.spec import Template
 
+_Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Open:
+    """The lines of a row by call, best ones first, and their records by checksum."""
+
+    lines: dict[int, list[BuiltLine]] = field(default_factory=dict)
+    records: dict[str, _Record] = field(default_factory=dict)
+
 
 class Gathering:
-    """Takes lines that may count, and gives each row once it is whole; `most` rows are held at once.
+    """Takes lines, and gives each row once all its calls have one that counts; `most` rows are held at once.
 
-    `is_backwards`: lines come from the journal's end. Of two lines of a call the one written first counts, and any of a
-    newer generation before that. `others` gives lines of a row that did not come by.
+    `is_backwards`: lines come from the journal's end. `others` gives (segment, record) of the lines of a row that were
+    written before any that comes by.
     """
 
     def __init__(
@@ -25,15 +42,16 @@ class Gathering:
         *,
         most: int,
         is_backwards: bool = False,
-        others: Callable[[int], Mapping[int, Mapping[str, Any]]] | None = None,
+        others: Callable[[int], Iterable[tuple[int, _Record]]] | None = None,
     ) -> None:
         self._lineage = lineage
         self._plan = lineage.plan
         self._sub_prompt = sub_prompt
         self._most = most
-        self._is_backwards = is_backwards
+        self._step = -1 if is_backwards else 1
         self._others = others
-        self._open: dict[int, dict[int, tuple[int, Mapping[str, Any]]]] = {}  # row -> call -> age and line
+        self._came = 0  # lines so far, which stands for where they are
+        self._open: dict[int, _Open] = {}
         self._given = IndexSet()
 
     @property
@@ -41,36 +59,39 @@ class Gathering:
         """Whether so many rows are held that some may have been let go."""
         return len(self._open) >= self._most
 
-    def add(self, era: int, record: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Take one line, which its era's plan owns; the row that it makes whole."""
-        index = self._lineage.place(era, record["index"])
-        if index is None or index // self._plan.calls_a_row in self._given:
-            return None
-        number, place = divmod(index, self._plan.calls_a_row)
-        skipped = record.get("skipped")
-        if skipped is not None and skipped not in self._plan.shape.skips[place]:
+    def add(self, segment: int, record: _Record) -> dict[str, Any] | None:
+        """Take one line; the row that it makes whole."""
+        index = counting_index(record, self._lineage, self._lineage.era(segment))
+        number = 0 if index is None else index // self._plan.calls_a_row
+        if index is None or number in self._given:
             return None
         held = self._held(number)
-        age = self._lineage.standing(era, record["index"]).age
-        known = held.get(index)
-        if known is None or age < known[0] or (self._is_backwards and age == known[0]):
-            held[index] = age, record
-        lines: dict[int, Mapping[str, Any]] = {call: line for call, (_, line) in held.items()}
-        if self._others is not None and len(lines) < self._plan.calls_a_row:
-            lines = {**lines, **self._others(number)}
-        if not self._is_whole(lines):
+        self._came += self._step
+        self._put(held, index, segment, record)
+        sound = sound_lines(number, held.lines, self._plan.calls_a_row)
+        if len(sound) < self._plan.calls_a_row:
             return None
         del self._open[number]
         self._given.add(number)
+        lines = {call: held.records[first.seal] for call, (first, *_) in sound.items()}
         return whole_row(self._plan, number, lines, IndexSet(), self._sub_prompt)
 
-    def _held(self, number: int) -> dict[int, tuple[int, Mapping[str, Any]]]:
-        if number not in self._open and self.is_full:
+    def _held(self, number: int) -> _Open:
+        if number in self._open:
+            return self._open[number]
+        if self.is_full:
             del self._open[next(iter(self._open))]  # one that failed never gets whole
-        return self._open.setdefault(number, {})
+        held = self._open[number] = _Open()
+        for segment, record in () if self._others is None else self._others(number):
+            index = counting_index(record, self._lineage, self._lineage.era(segment))
+            if index is not None:
+                self._put(held, index, segment, record)
+        return held
 
-    def _is_whole(self, lines: Mapping[int, Mapping[str, Any]]) -> bool:
-        if len(lines) < self._plan.calls_a_row:
-            return False
-        seals = {line[CRC] for line in lines.values()}
-        return all(seals.issuperset(line.get("from", ())) for line in lines.values())
+    def _put(self, held: _Open, index: int, segment: int, record: _Record) -> None:
+        era = self._lineage.era(segment)
+        line = built_line(record, self._lineage, era, segment=segment, offset=self._came)
+        held.records[line.seal] = record
+        lines = held.lines.setdefault(index, [])
+        lines.append(line)
+        lines.sort(key=precedence)

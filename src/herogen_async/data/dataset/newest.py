@@ -73,8 +73,9 @@ class Newest:
         """The rows that came since this was made, or since the last call; of several columns, once they have all."""
         if self.has_columns:
             gathering = self._arriving()
-            lines = (gathering.add(era, line) for era, line in self._counting(self._new.read()))
-            yield from (row for row in lines if row is not None)
+            wanted = (each for each in self._new.read() if self._is_wanted(each[1]["cell"]))
+            found = (gathering.add(segment, line) for segment, line in wanted)
+            yield from (row for row in found if row is not None)
             return
         yield from self._current(self._new.read())
 
@@ -85,26 +86,21 @@ class Newest:
 
     def _current(self, found: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
         """Of the rows of segments those that belong to the run as its plan is now."""
-        for era, row in self._counting(found):
-            index = self._lineage.place(era, row["index"])
-            if index is not None:
-                del row[CRC]
-                yield {**row, "index": index}
-
-    def _counting(self, found: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Of the lines of segments those of wanted cells that count, by what they were asked, each with its era."""
         lineage = self._lineage
         for segment, row in found:
             era = lineage.era(segment)
-            counts = lineage.eras[era].plan.owns(row) and lineage.standing(era, row["index"]).counts
-            if counts and self._is_wanted(row["cell"]):
-                yield era, row
+            if not (lineage.eras[era].plan.owns(row) and lineage.standing(era, row["index"]).counts):
+                continue
+            index = lineage.place(era, row["index"])
+            if index is not None and self._is_wanted(row["cell"]):
+                del row[CRC]
+                yield {**row, "index": index}
 
     def _last_whole(self, count: int) -> list[dict[str, Any]]:
         gathering = Gathering(self._lineage, self._sub_prompt, most=_MOST_OPEN, is_backwards=True)
         found: list[dict[str, Any]] = []
-        for era, line in self._counting(newest_rows(self._folder)):
-            if (row := gathering.add(era, line)) is not None:
+        for segment, line in newest_rows(self._folder):
+            if self._is_wanted(line["cell"]) and (row := gathering.add(segment, line)) is not None:
                 found.append(row)
             if len(found) == count or gathering.is_full:
                 break
@@ -119,7 +115,7 @@ class Newest:
         """What came before this was made is read once, when the first rows arrive."""
         if self._gathering is None:
             rows = RunRows(self._folder.path, partial=True)
-            self._gathering = Gathering(self._lineage, self._sub_prompt, most=_MOST_OPEN, others=rows.lines)
+            self._gathering = Gathering(self._lineage, self._sub_prompt, most=_MOST_OPEN, others=rows.written)
         return self._gathering
 
     def _cell_of(self, number: int) -> Mapping[str, str]:

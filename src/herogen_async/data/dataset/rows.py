@@ -87,9 +87,7 @@ class RunRows:
         fold = Fold(self.lineage, self._places)
         self.found = fold.found
         self._find(fold)
-        self._count = self.found.rows_done
-        if self.is_partial or (len(self.found.skipped) and not self.has_columns):
-            self._count = sum(1 for _ in self.numbers())
+        self._count = sum(1 for _ in self.numbers()) if self.is_partial else self.found.rows_done
 
     def __len__(self) -> int:
         return self._count
@@ -119,10 +117,11 @@ class RunRows:
         with LineReader(self.folder, self._places) as reader:
             return self._read(reader, index)
 
-    def lines(self, index: int) -> dict[int, dict[str, Any]]:
-        """The journal's lines of the row at `index` that count, by the index of their call."""
+    def written(self, index: int) -> list[tuple[int, dict[str, Any]]]:
+        """(segment, record) of the journal's lines of the row at `index` that count."""
         with LineReader(self.folder, self._places) as reader:
-            return self._lines(reader, index)
+            places = ((call, place) for call in self._calls(index) if (place := self._places.get(call)))
+            return [(segment, reader.row(call)) for call, (segment, _) in places]
 
     def last_line(self, index: int) -> tuple[int, int]:
         """(segment, byte) of the line of the row at `index` that was written last; (-1, -1) if it has none."""
@@ -213,8 +212,6 @@ class RunRows:
                     continue
                 call = index % self.plan.calls_a_row
                 more.update((call, name) for name in ("reasoning", "extra") if name in line.record)
-                if "skipped" in line.record and not self.has_columns:
-                    self._places.discard(index)  # no answer, and there is no other column to show
         fold.settle(paths.values())
         if self.has_columns:
             for line in known.sound(self.folder.failures):

@@ -46,12 +46,18 @@ def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[in
         for line in scan(path):
             if not isinstance(line, Line):
                 continue
-            index = _index(line.record, lineage, era)
+            index = counting_index(line.record, lineage, era)
             if index is not None and index // calls in rows:
-                found.setdefault(index, []).append(_built_line(line, lineage, era, segment, index % calls))
+                made = built_line(line.record, lineage, era, segment=segment, offset=line.offset)
+                found.setdefault(index, []).append(made)
     for lines in found.values():
-        lines.sort(key=lambda each: (each.standing.age, each.segment, each.offset))
+        lines.sort(key=precedence)
     return found
+
+
+def precedence(line: BuiltLine) -> tuple[int, int, int]:
+    """What lines of one call are sorted by, best ones first."""
+    return line.standing.age, line.segment, line.offset
 
 
 def sound_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> dict[int, list[BuiltLine]]:
@@ -105,8 +111,8 @@ def _tally(found: Recovered, lines: Sequence[BuiltLine], times: int) -> None:
             found.replaced += times
 
 
-def _index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
-    """The current index of a line that may count."""
+def counting_index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
+    """The current index of a line that would count but for what it was made from; None for any other."""
     if not lineage.eras[era].plan.owns(record) or not lineage.standing(era, record["index"]).counts:
         return None
     index = lineage.place(era, record["index"])
@@ -116,13 +122,15 @@ def _index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
     return index if skipped_by in lineage.plan.shape.skips[index % lineage.plan.calls_a_row] else None
 
 
-def _built_line(line: Line, lineage: Lineage, era: int, segment: int, call: int) -> BuiltLine:
-    record = line.record
+def built_line(record: Mapping[str, Any], lineage: Lineage, era: int, *, segment: int, offset: int) -> BuiltLine:
+    """A line that has a `counting_index`."""
+    index = lineage.place(era, record["index"]) or 0
+    call = index % lineage.plan.calls_a_row
     is_skipped = "skipped" in record
     return BuiltLine(
         lineage.standing(era, record["index"]),
         segment,
-        line.offset,
+        offset,
         record[CRC],
         tuple(record.get("from", ())) if call in lineage.grounds(era, skipped=is_skipped) else (),
         is_skipped,

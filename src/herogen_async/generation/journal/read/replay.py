@@ -166,7 +166,8 @@ class Fold:
             return False
         if plan.calls_a_row > 1 or self._calls > 1 or self._places is not None:
             return self._place_calls(lines, indices, reading, offset)
-        if not self._place_all(indices, reading):
+        # Of rows of one call nobody who is in a hurry wants the places.
+        if self._places is not None or not self._place_all(indices, reading):
             return False
         self.found.rows += len(lines)
         self._note_tails(lines, counts=reading.standing.counts)
