@@ -10,7 +10,7 @@ import pytest
 
 from herogen_async.core.clock import VirtualClock, run_virtual
 from herogen_async.core.codec import loads
-from herogen_async.core.errors import ConnectionFailed
+from herogen_async.core.errors import ConnectionFailed, EndpointRefused, ServerFault
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
 from herogen_async.generation.engine import Counters, Engine, Gate, Lane, OpenRows
@@ -40,6 +40,21 @@ class Outage:
             lost.sent = False
             raise lost
         return await self._inner.complete(request)
+
+
+class Refuses:
+    """An endpoint that refuses its first call for good, and has a fault for those that are in flight meanwhile."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.sleep(1)
+            raise EndpointRefused("HTTP 401: no", status=401)
+        await asyncio.sleep(2)
+        raise ServerFault("HTTP 500: no", status=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +121,7 @@ def test_rows_that_were_begun_go_before_new_ones_however_many_calls_may_be_in_fl
     assert max(ahead) <= 16  # those in flight, and a second's worth that is saved up
 
 
-def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False) -> Came:
+def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False, second: Endpoint | None = None) -> Came:
     """A run of a question and its solutions: the first model's lane, and the second one's."""
 
     async def main() -> Came:
@@ -114,7 +129,8 @@ def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False) ->
         plan = Plan(spec, endpoint="completions", model="m")
         counters = Counters(total=plan.rows, columns={column.name: ColumnCounts() for column in plan.columns})
         servers = [VirtualEndpoint(Policy(rpm=rpm, latency=Latency(ms=200)), clock, max_tokens=20) for rpm in rpms]
-        asked: list[Endpoint] = [servers[0], Outage(servers[1], clock, 20, 80) if outage else servers[1]]
+        other: Endpoint = Outage(servers[1], clock, 20, 80) if outage else servers[1]
+        asked: list[Endpoint] = [servers[0], second or other]
         lanes: list[Lane[Call]] = [
             Lane(
                 endpoint,
@@ -163,6 +179,17 @@ def test_each_of_two_lanes_reaches_98_percent_of_its_own_limit(solutions: int, r
         steady = accepted[60 : 60 * (MINUTES - 1)]  # without the first minute's savings and the end
         assert sum(steady) >= 0.98 * rpm / 60 * len(steady)
         assert refused <= 0.002 * sum(accepted)
+
+
+def test_calls_that_come_back_to_a_closed_lane_hold_no_row_open() -> None:
+    """What was in flight there when it was closed is not asked again: all rows are begun, and none is kept."""
+    second = Refuses()
+    came = two_lanes(spec_of(1000, 1), (3000.0, 3000.0), second=second)
+    assert second.asked > 32
+    assert came.engine.stopped is not None
+    assert ("parked", "solution: HTTP 401: no") == (came.engine.stopped.state, came.engine.stopped.reason)
+    assert (1000, 1000) == (came.lines, sum(came.accepted[0]))
+    assert 0 == len(came.rows)
 
 
 def test_an_outage_of_one_lane_costs_no_row() -> None:

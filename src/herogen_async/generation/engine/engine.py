@@ -290,7 +290,7 @@ class Engine:
             self.stopped = self.stopped or self._parked
             self.park(park)
             return
-        places, flying, names = self._lanes.closed()
+        names = self._lanes.newly_closed()
         if not names:
             return  # by a call that was in flight when its lane was closed
         self._parked = self._parked or self._stopped_by(replace(park, message=f"{', '.join(names)}: {park.message}"))
@@ -298,10 +298,14 @@ class Engine:
             self._stop(self._parked)
             return
         self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns go on as far as they can.")
-        if self._rows is not None:
-            self._rows.leave(places, flying)
-        self._room.set()
+        self._leave_closed()
         self._lanes.end_if_quiet()
+
+    def _leave_closed(self) -> None:
+        """What a closed lane would be asked is not waited for in this session; what is in flight there is."""
+        if self._rows is not None:
+            self._rows.leave(*self._lanes.closed())
+        self._room.set()
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
@@ -352,6 +356,8 @@ class Engine:
                 self._take_stock()
                 self._lanes.sample(tick.is_busy, self._held_by)
                 self._lanes.tick(tick)
+                if self._parked is not None and self.stopped is None:
+                    self._leave_closed()  # what was in flight when its lane was closed may have come back to be retried
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
                     self.park(_TIME_IS_UP)
                 self._observer.state(self.counters)

@@ -88,16 +88,17 @@ class Lanes:
         """How many calls may be in flight in all of them together."""
         return sum(lane.concurrency for lane in self._all)
 
-    def closed(self) -> tuple[frozenset[int], set[int], list[str]]:
-        """Of the lanes that are closed: the places of their calls in a row, the indices in flight, their columns.
-
-        Those are the columns of the lanes that were not closed when this was asked before.
-        """
+    def closed(self) -> tuple[frozenset[int], set[int]]:
+        """Of the lanes that are closed: the places of their calls in a row, and the indices in flight."""
         lanes = {lane for lane in self._all if lane.feed.is_closed}
         places = frozenset(place for place, lane in enumerate(self._by_place) if lane in lanes)
-        flying = {pending.call.index for lane in lanes for pending in lane.flying()}
+        return places, {pending.call.index for lane in lanes for pending in lane.flying()}
+
+    def newly_closed(self) -> list[str]:
+        """The columns of lanes that were not closed when this was asked before."""
+        lanes = {lane for lane in self._all if lane.feed.is_closed}
         news, self._closed = lanes - self._closed, lanes
-        return places, flying, [each.name for each in self._plan.columns if self._by_place[each.first_call] in news]
+        return [each.name for each in self._plan.columns if self._by_place[each.first_call] in news]
 
     # -- what goes by the clock --------------------------------------------------------------------------------
 
@@ -123,9 +124,11 @@ class Lanes:
         """Note what each of several waits for; `held_by` is what all of them do."""
         if len(self._all) == 1:
             return  # what the run waits for
-        idle = "columns" if self.has_new else "tail"  # until another column's answer makes calls ready for it
+        at_work = [lane for lane in self._all if lane.held]
         for lane in self._all:
-            waits_for = held_by or lane.binding(is_busy) or idle
+            # Another column's answer makes calls ready for it, until all rows are begun and nobody else has any.
+            comes = not self.is_all_begun or any(other is not lane for other in at_work)
+            waits_for = held_by or lane.binding(is_busy) or ("columns" if comes else "tail")
             lane.counters.bind("parked" if lane.counters.parked else waits_for)
 
     def binding(self, is_busy: bool) -> str | None:
