@@ -199,6 +199,12 @@ def test_a_column_of_one_prompt_has_the_keys_of_the_spec_of_that_prompt() -> Non
         assert alone.key(index) == as_column.key(index) == beside.key(2 * index)
 
 
+def test_no_two_calls_have_one_key_whatever_the_digits_of_sample_and_repeat() -> None:
+    """Sample 2 of repeat 11 is not sample 21 of repeat 1."""
+    plan = plan_of({"a": {"prompt": "{level} {topic}", "samples": 21}}, repeats=11)
+    assert plan.size == len({plan.key(index) for index in range(plan.size)})
+
+
 def test_sampling_and_system_of_the_spec_are_those_of_columns_that_have_none() -> None:
     """A column's own parameters come on top; its limit replaces whichever limit there was."""
     plan = plan_of(

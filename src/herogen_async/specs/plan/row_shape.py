@@ -94,7 +94,8 @@ class RowShape:
             if len(sources) == 1 and not isinstance(source, str) and len(source) == 1
         )
         direct = direct if len(direct) == len(inputs) else ()
-        base = column.fingerprint.encode() + (b"#%d" % sample if sample > 1 else b"")
+        # With an end: the repeat comes behind it, and sample 2 of repeat 11 is not sample 21 of repeat 1.
+        base = column.fingerprint.encode() + (b"#%d#" % sample if sample > 1 else b"")
         return CallShape(
             column.first_call + sample - 1,
             column,
