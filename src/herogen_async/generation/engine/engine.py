@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain
 from types import MappingProxyType
 
 from herogen_async.core.clock import Clock
@@ -42,6 +41,7 @@ from herogen_async.specs.plan import Call, Plan
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
+READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples fewer rows are open
 DISK_PATIENCE_S = 30.0
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
@@ -90,7 +90,7 @@ class Engine:
         self.stopped: Stopped | None = None
         self._plan = plan
         self._lanes = Lanes(plan, lane, others)
-        self._room = asyncio.Event()  # of several lanes: another row may be begun
+        self._room = asyncio.Event()  # of rows of several calls: another one may be begun
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
         self._clock = clock
@@ -188,15 +188,12 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run(self), name="lane")
-            if self._rows is not None and len(self._lanes) > 1:
-                group.create_task(self._produce_rows(self._rows, indices), name="producer")
-            else:
-                group.create_task(self._produce(indices), name="producer")
+            producing = self._produce(indices) if self._rows is None else self._produce_rows(self._rows, indices)
+            group.create_task(producing, name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
         feed = self._lanes.first.feed
-        calls = map(self._plan.call, indices) if self._rows is None else self._first_calls(self._rows, indices)
-        for count, call in enumerate(calls, start=1):
+        for count, call in enumerate(map(self._plan.call, indices), start=1):
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
             if not await feed.put(self._pending(call)):
                 return
@@ -206,14 +203,18 @@ class Engine:
         feed.end()
 
     async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
-        """Begin rows for several lanes, of which none waits for another: what is open bounds them all."""
-        lanes = self._lanes
-        for lane in lanes:
-            lane.feed.on_quiet = lanes.end_if_quiet
+        """Begin rows; one lane's queue bounds them, of several lanes, of which none waits for another, what is open."""
+        lanes, feed = self._lanes, self._lanes.first.feed
+        for lane in lanes if len(lanes) > 1 else ():
+            lane.feed.on_quiet = self._quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
-                self._hand_on(rows, call, is_next=False)
-            while len(rows) >= OPEN_PER_CALL * lanes.concurrency and lanes.can_begin:
+                if len(lanes) > 1:
+                    self._hand_on(rows, call, is_next=False)
+                elif not await feed.put(self._pending(call)):
+                    return
+            # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
+            while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
                 self._room.clear()
                 await self._room.wait()
             if not lanes.can_begin:
@@ -221,7 +222,23 @@ class Engine:
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
         lanes.is_all_begun = True
-        lanes.end_if_quiet()
+        if len(lanes) > 1:
+            lanes.end_if_quiet()
+        else:
+            feed.end()
+
+    def _is_enough_open(self, rows: OpenRows) -> bool:
+        """Whether no row of several lanes is to be begun for now."""
+        if len(self._lanes) == 1:
+            return False
+        wanted, width = self._lanes.concurrency, self._plan.shape.width
+        # Those that are held because they are refused may be all there are: nothing would show whose fault it is then.
+        return len(rows) - self._lanes.refused >= max(2, min(OPEN_PER_CALL * wanted, READY_PER_CALL * wanted // width))
+
+    def _quiet(self) -> None:
+        """A lane of several has nothing left to do, unless more comes."""
+        self._room.set()
+        self._lanes.end_if_quiet()
 
     def _hand_on(self, rows: OpenRows, call: Call, *, is_next: bool) -> None:
         lane = self._lanes.of(call)
@@ -229,10 +246,6 @@ class Engine:
             rows.left(call)  # by a park: it stays pending
         else:
             lane.feed.add(self._pending(call, is_next=is_next))
-
-    @staticmethod
-    def _first_calls(rows: OpenRows, indices: Iterable[int]) -> Iterator[Call]:
-        return chain.from_iterable(rows.begin(indices))
 
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
@@ -321,6 +334,7 @@ class Engine:
         answers, rows, failed = written.rows, written.rows, written.failures
         if self._rows is not None:
             answers, rows, failed = self._rows.written(written.rows, written.failures)
+            self._room.set()
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed

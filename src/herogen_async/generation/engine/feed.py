@@ -94,7 +94,7 @@ class Feed(Generic[C]):
         self._promises_more = True
         self._closed = False
         self.on_quiet: Callable[[], None] | None = (
-            None  # told when nothing is queued, waiting or out, and more may come
+            None  # told when nothing is queued, waiting or out, of a closed feed too, until the end is known
         )
 
     def statistics(self) -> dict[str, int]:
@@ -252,7 +252,7 @@ class Feed(Generic[C]):
     def _wake_if_over(self) -> None:
         if self._over:
             self._wake(len(self._getters))
-        elif self.on_quiet is not None and self.is_quiet:
+        if self.on_quiet is not None and self.is_quiet and not self._ended:
             self.on_quiet()
 
     def _set_timer(self) -> None:

@@ -119,6 +119,11 @@ class Lane(Generic[C]):
         """How many workers are wanted."""
         return self._workers.size
 
+    @property
+    def refused(self) -> int:
+        """How many calls are held until an answer shows whether the row or the run is refused."""
+        return len(self._held)
+
     def resize(self, concurrency: int) -> None:
         """At most so many calls in flight: more go at once, too many end as they come home. Adaptive no more."""
         shrinks = concurrency < self._workers.size

@@ -64,7 +64,8 @@ class Lanes:
 
     def end_if_quiet(self) -> None:
         """End them all where nothing is queued, waits or is out in any, and nothing more will come."""
-        if self.is_all_begun and all(lane.feed.is_closed or lane.feed.is_quiet for lane in self._all):
+        # Of a closed one, too: what is in flight there may make calls ready for others when it comes home.
+        if self.is_all_begun and all(lane.feed.is_quiet for lane in self._all):
             for lane in self._all:
                 lane.feed.end()
 
@@ -82,6 +83,11 @@ class Lanes:
     def are_closed(self) -> bool:
         """Whether none sends anything any more."""
         return all(lane.feed.is_closed for lane in self._all)
+
+    @property
+    def refused(self) -> int:
+        """How many calls are refused, and nobody can tell yet whether the row or the run is meant."""
+        return sum(lane.refused for lane in self._all)
 
     @property
     def concurrency(self) -> int:

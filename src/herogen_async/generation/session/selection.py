@@ -64,7 +64,7 @@ def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool |
 
 
 def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None) -> ToAsk:
-    """What a session asks for. A limit is for rows that were never asked: `again` may lie beyond it."""
+    """What a session asks for. A limit is for rows that were never asked: `again`, with its rows, may lie beyond it."""
     calls, within = plan.calls_a_row, plan.within(limit)
     wanted = [index for index in again if index not in found.done]
     failed = IndexSet()
@@ -76,11 +76,14 @@ def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None
     skipped.update(failed)
     for index, _ in plan.blocked(failed, found.done):
         skipped.add(index)
-    again_with_followers = (each for index in wanted for each in (index, *plan.followers(index)))
-    beyond = tuple(sorted({index for index in again_with_followers if index >= within and index not in skipped}))
+    rows = {index // calls for index in wanted if index >= within}
+    beyond = tuple(
+        each for row in sorted(rows) for each in range(row * calls, (row + 1) * calls) if each not in skipped
+    )
     pending = within - skipped.count(within)
     done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within)[0]
     given_up, given_up_within = failed.groups(calls)[1], failed.groups(calls, within)[1]
-    further = len({index // calls for index in beyond})
+    # Where another of its calls has failed for good, a row is counted already.
+    further = sum(all(each not in failed for each in range(row * calls, (row + 1) * calls)) for row in rows)
     total = plan.rows_within(limit) + (done - done_within) + (given_up - given_up_within) + further
     return ToAsk(plan, skipped, limit, beyond, pending + len(beyond), total, done, given_up, failed)

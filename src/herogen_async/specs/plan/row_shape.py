@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +43,10 @@ class CallShape:
 
 
 class RowShape:
-    """The calls of every row of a plan: `calls` in their order, `children` of each place, `roots` that need nothing."""
+    """The calls of every row of a plan: `calls` in their order, `children` of each place, `roots` that need nothing.
+
+    `width` is how many calls may be ready at once, by how deep they are: as many as one level has at most.
+    """
 
     def __init__(self, columns: Sequence[AskedColumn]) -> None:
         self._columns = {column.name: column for column in columns}
@@ -52,6 +56,7 @@ class RowShape:
         )
         self.waits = [len(call.parents) for call in self.calls]
         self.roots = tuple(call.place for call in self.calls if not call.parents)
+        self.width = max(Counter(self._levels()).values())
         self.skips = tuple(frozenset(self._skips(call.column)) for call in self.calls)
 
     def key(self, place: int, repeat: int, cell: bytes) -> str:
@@ -78,6 +83,13 @@ class RowShape:
             found.update(new)
             left += new
         return frozenset(found)
+
+    def _levels(self) -> list[int]:
+        """How deep each call is: one more than the deepest of what it builds on."""
+        found: list[int] = []
+        for call in self.calls:
+            found.append(max((found[parent] + 1 for parent in call.parents), default=0))
+        return found
 
     def _call(self, column: AskedColumn, sample: int) -> CallShape:
         inputs = tuple(self._inputs(column, sample))
