@@ -34,7 +34,13 @@ def column_tables(found: Forecast) -> Iterator[str]:
         return
     if found.kept is not None:
         yield from _counts(found.columns)
-    yield from _requests(found.columns)
+    yield from _requests(found.columns, is_free=is_free(found))
+
+
+def is_free(found: Forecast) -> bool:
+    """The embedded model asks for no money, unless a person says what its time is worth."""
+    asks_all = found.base_url is None and not found.needs_server and not any(each.base_url for each in found.columns)
+    return asks_all and found.price is None and not any(each.price for each in found.columns)
 
 
 def prompt_notes(found: Forecast) -> Iterator[str]:
@@ -90,14 +96,14 @@ def _at_most(each: ColumnForecast, number: int) -> str:
     return f"up to {_short(number)}" if each.is_at_most and number else _short(number)
 
 
-def _requests(columns: Sequence[ColumnForecast]) -> Iterator[str]:
+def _requests(columns: Sequence[ColumnForecast], *, is_free: bool) -> Iterator[str]:
     has_stale = any(each.stale.requests for each in columns)
     shares = [(each, *share) for each in columns for share in _shares(each, has_stale=has_stale)]
     if not shares:
         return
     yield ""
     yield from _table(
-        ["Requests", "number", "prompt tokens", "answer tokens", "USD"],
+        ["Requests", "number", "prompt tokens", "answer tokens", *([] if is_free else ["USD"])],
         (
             (
                 name,
@@ -105,7 +111,7 @@ def _requests(columns: Sequence[ColumnForecast]) -> Iterator[str]:
                     _at_most(each, estimated.requests),
                     _short(estimated.prompt_tokens),
                     _likely_or_most(estimated.answer_tokens, estimated.answer_tokens_most) or "no limit",
-                    _usd(usd),
+                    *([] if is_free else [_usd(usd)]),
                 ],
             )
             for each, name, estimated, usd in shares

@@ -89,7 +89,7 @@ def plan(
 
 def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words; of several columns in a table, too."""
-    from herogen_async.cli.plan_columns import column_tables, column_targets, price_lines, prompt_notes
+    from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.sources.cells import is_product
@@ -125,7 +125,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield f"Unused, but kept in the journal: {counted(kept.found.unused, 'row')} of removed cells."
     if len({each.price for each in found.columns}) > 1:
         yield from price_lines(found)
-    elif not _is_free(found):
+    elif not is_free(found):
         yield _price(found)
 
 
@@ -138,11 +138,6 @@ def _why_stale(found: Forecast) -> str:
         return f"{why}; requested again only with --regenerate-stale"
     part = f"{asked:,} of them " if found.may_keep_stale else ""
     return f"{why}; {part}requested again"
-
-
-def _is_free(found: Forecast) -> bool:
-    """The embedded model asks for no money, unless a person says what its time is worth."""
-    return found.price is None and found.base_url is None and not found.needs_server
 
 
 def _target(found: Forecast) -> str:
@@ -175,9 +170,10 @@ def _time(estimated: Estimate) -> str:
 
 
 def _cost(found: Forecast, estimated: Estimate) -> str:
+    from herogen_async.cli.plan_columns import is_free
     from herogen_async.generation.limits import in_usd
 
-    return _both(*found.usd(estimated), in_usd) or ("no cost" if _is_free(found) else "cost unknown")
+    return _both(*found.usd(estimated), in_usd) or ("no cost" if is_free(found) else "cost unknown")
 
 
 def _both(likely: Any, most: Any, shown: Any) -> str:

@@ -61,6 +61,25 @@ def run(server: FakeServer, folder: Path, spec: Spec, **options: Any) -> herogen
 # -- what it takes --------------------------------------------------------------------------------------------------
 
 
+def test_the_embedded_model_s_columns_cost_nothing_and_those_of_a_server_are_not_free() -> None:
+    """There is no price to be found out where nobody asks for one; beside it a judge at a server has one."""
+    columns = {name: {**column, "model": None} for name, column in COLUMNS.items()}
+    told = "\n".join(plan_lines(herogen_async.plan(maths(columns), model="embedded")))
+    assert "no cost" in told
+    assert "USD" not in told
+    columns["verdict"] |= {"model": "judge", "base_url": "https://api.example.com/v1"}
+    told = "\n".join(plan_lines(herogen_async.plan(maths(columns), model="embedded")))
+    assert "no cost" not in told
+    assert "USD" in told
+
+
+def test_plan_refuses_a_setting_of_a_column_that_there_is_not() -> None:
+    """As `run` does; before anything is asked is when a slip should be seen."""
+    with pytest.raises(InputError, match="rpm is set for 'verdit', which is no column") as told:
+        herogen_async.plan(maths(), **AT_OPENAI, rpm={"verdit": 100})
+    assert "did you mean 'verdict'" in str(told.value.fix)
+
+
 def test_a_prompt_is_estimated_with_the_answers_that_it_will_hold() -> None:
     """Each placeholder of a column counts as the most that its answer may have, until some were seen."""
     found = herogen_async.plan(maths(repeats=3), **AT_OPENAI)

@@ -31,6 +31,7 @@ from herogen_async.generation.settings import (
     ServerChoice,
     Settings,
     changed_settings,
+    check_columns,
     check_endpoint,
     check_settings,
 )
@@ -77,7 +78,7 @@ def forecast_of(
     if run is None:
         request = _fresh_request(spec, choice, settings)
         embedded = EMBEDDED if request.server is None and not request.is_unnamed else ""
-        ready = Ready(request, request.model or embedded)
+        ready = _checked(Ready(request, request.model or embedded))
         return replace(estimated(priced(ready, at), {}), choice=choice, needs_server=request.is_unnamed)
     folder = existing_run(run)
     held = read_manifest(folder)
@@ -137,7 +138,14 @@ def _ready_to_go_on(
         changed_settings(held.settings if own else Settings(), settings),
     )
     check_settings(request.settings)
-    return Ready(request, model)
+    return _checked(Ready(request, model))
+
+
+def _checked(ready: Ready) -> Ready:
+    """InputError for a setting of a column that there is not, as `run` would say it."""
+    if ready.request.settings.by_column:
+        check_columns(ready.request.settings, [column.name for column in ready.plan().columns])
+    return ready
 
 
 def _choice_of(ready: Ready, choice: ServerChoice) -> ServerChoice:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from herogen_async.core.errors import InputError
-from herogen_async.core.likeness import nearest
 from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, is_loopback, key_in
 from herogen_async.generation.forecast.costs import most_answer_tokens
 from herogen_async.generation.prices import Price, price_of
 from herogen_async.generation.report import LaneHead
 from herogen_async.generation.run_request import Ready, RunRequest
+from herogen_async.generation.settings import check_columns
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 
@@ -72,7 +72,7 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
     Raises InputError for a column that nobody can be asked for, for a setting of a column that there is not, and where
     columns of one target have different settings.
     """
-    _check_names(ready.request, plan)
+    check_columns(ready.request.settings, [column.name for column in plan.columns])
     known = os.environ if environment is None else environment
     found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
     for column in plan.columns:
@@ -83,14 +83,6 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
 def most_in_flight(targets: Iterable[LaneTarget]) -> int:
     """How many calls may ever be in flight at all of them together."""
     return sum(target.ready.request.most_in_flight for target in targets)
-
-
-def _check_names(request: RunRequest, plan: Plan) -> None:
-    names = [column.name for column in plan.columns]
-    for name, own in request.settings.by_column.items():
-        if name not in names:
-            setting = next(iter(own))
-            raise InputError(f"{setting} is set for {name!r}, which is no column", fix=nearest(name, names))
 
 
 def _target(ready: Ready, columns: list[AskedColumn], environment: Mapping[str, str]) -> LaneTarget:

@@ -7,12 +7,12 @@ next command, the Python keywords in `keywords.py` and docs/settings.md; the las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from herogen_async.core.errors import InputError
-from herogen_async.core.likeness import shown
+from herogen_async.core.likeness import nearest, shown
 from herogen_async.core.limits import Limits
 from herogen_async.core.options import (
     COUNT,
@@ -208,6 +208,13 @@ def check_settings(settings: Settings) -> None:
     for own in settings.by_column.values():
         for name, value in own.items():
             RUN_SETTINGS[name].check(value)
+
+
+def check_columns(settings: Settings, columns: Sequence[str]) -> None:
+    """InputError for a setting of a column that a run does not have."""
+    for name, own in settings.by_column.items():
+        if name not in columns:
+            raise InputError(f"{next(iter(own))} is set for {name!r}, which is no column", fix=nearest(name, columns))
 
 
 def _require_by_column(name: str, value: Mapping[Any, Any]) -> None:
