@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from herogen_async.core.codec import dumps, loads
 from herogen_async.specs.plan import Era, IndexSet, Lineage, Plan
 from herogen_async.specs.spec import Spec
 
@@ -102,3 +105,57 @@ def test_members_below_a_place_are_counted_without_a_walk(members: set[int], sto
         found.add(each)
     assert sum(each < stop for each in members) == found.count(stop)
     assert len(members) == found.count(10**18)
+
+
+# -- names of attributes, each case of which once cost paid answers -------------------------------------------------
+
+LEVELS = {"level": ["easy", "hard"], "topic": ["sums", "sets"]}
+DEGREES = {"degree": ["easy", "hard"], "topic": ["sums", "sets"]}
+
+
+def planned(attributes: dict[str, list[str]], **fields: Any) -> Plan:
+    return Plan(Spec(name="s", attributes=attributes, **fields), endpoint="completions", model="m")
+
+
+def test_p7_an_attribute_that_was_renamed_stays_so_when_the_question_is_changed_later() -> None:
+    """Then its answers are stale, and kept if that is wanted: they are not those of cells that are no more."""
+    first = Era(planned(LEVELS, prompt="ask {level} {topic}"))
+    second = Era(planned(DEGREES, prompt="ask {degree} {topic}"), 1)
+    lineage = Lineage(
+        planned(DEGREES, prompt="please ask {degree} {topic}"), [first, second], first_segment=2, keeps_stale=True
+    )
+    assert [0, 1, 2, 3] == [lineage.place(0, index) for index in range(4)]
+    assert (True, True) == (lineage.standing(0, 0).is_stale, lineage.standing(0, 0).counts)
+
+
+def test_p7_a_question_that_names_its_attributes_in_another_order_is_another_question() -> None:
+    """Unless the values changed places, too: by name alone cells that there still are would be thrown away."""
+    old, new = ("ask {a} {b}", "ask {b} {a}")
+    some, others = ["1", "2", "x"], ["x", "y"]
+    lineage = Lineage(
+        planned({"a": some, "b": others}, prompt=new), [Era(planned({"a": some, "b": others}, prompt=old))]
+    )
+    assert (list(range(6)), True) == ([lineage.place(0, i) for i in range(6)], lineage.standing(0, 0).is_stale)
+    swapped = Lineage(
+        planned({"b": some, "a": others}, prompt=new), [Era(planned({"a": some, "b": others}, prompt=old))]
+    )
+    assert (list(range(6)), False) == ([swapped.place(0, i) for i in range(6)], swapped.standing(0, 0).is_stale)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"q": {"prompt": "ask {topic}"}, "r": {"prompt": "use {q}", "when": "NAME == 'easy'"}},
+        {"q": {"prompt": "ask {topic}", "when": "topic == 'sums'"}, "r": {"prompt": "use {q|NAME}"}},
+    ],
+    ids=["in a condition alone", "in an alternative"],
+)
+def test_p7_a_renamed_attribute_is_recognised_wherever_a_spec_names_it(columns: dict[str, Any]) -> None:
+    """Its cells are the same, and all their answers."""
+    old, new = (
+        planned(attributes, columns=loads(dumps(columns).decode().replace("NAME", name)))
+        for attributes, name in ((LEVELS, "level"), (DEGREES, "degree"))
+    )
+    lineage = Lineage(new, [Era(old)], first_segment=1)
+    assert list(range(8)) == [lineage.place(0, index) for index in range(8)]
+    assert [False] * 2 == [lineage.standing(0, index).is_stale for index in range(2)]

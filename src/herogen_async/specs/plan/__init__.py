@@ -4,8 +4,9 @@ from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.calls import UNLIMITED_ANSWER, Plan
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, column_prompt_tokens, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
-from herogen_async.specs.plan.lineage import Era, Lineage, SegmentReading, Standing, attribute_renaming
+from herogen_async.specs.plan.lineage import Era, Lineage, SegmentReading, Standing
 from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip, Unclear
+from herogen_async.specs.plan.renaming import attribute_renaming
 from herogen_async.specs.plan.seeds import Seeds, repeats_in_words, seeds_of
 
 __all__ = [

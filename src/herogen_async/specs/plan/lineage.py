@@ -8,7 +8,7 @@ from typing import Any
 
 from herogen_async.specs.columns import AskedColumn, column_fingerprint
 from herogen_async.specs.plan.calls import Plan
-from herogen_async.specs.plan.renaming import Renaming, renaming
+from herogen_async.specs.plan.renaming import Renaming, renamings
 from herogen_async.specs.sources.cells import moves, renamed_cells
 
 
@@ -67,12 +67,12 @@ class Lineage:
         self.keeps_stale = keeps_stale
         self.regenerated = frozenset(regenerated)
         self._again = self._with_followers(regenerated)
-        renamings = [attribute_renaming(era.plan, plan) for era in self.eras]
-        matches = [_matches(era.plan, plan, names) for era, names in zip(self.eras, renamings, strict=True)]
+        names_then = renamings([era.plan for era in self.eras])
+        matches = [_matches(era.plan, plan, names) for era, names in zip(self.eras, names_then, strict=True)]
         self._standings = [self._standing(number, matches) for number in range(len(self.eras))]
         self._moves = [
             None if _same_cells(era.plan, plan) and not names else _Move(era.plan, plan, names)
-            for era, names in zip(self.eras, renamings, strict=True)
+            for era, names in zip(self.eras, names_then, strict=True)
         ]
         self._calls = [
             [match.get(place, (None,))[0] for place in range(era.plan.calls_a_row)]
@@ -195,16 +195,6 @@ class _Move:
             return None
         place = self._move(cell)
         return None if place is None else place * self._new_repeats + repeat
-
-
-def attribute_renaming(old: Plan, new: Plan) -> Renaming:
-    """The names that attributes of `old` have in `new`, where they were given others and are asked of as before."""
-    before, after = old.cells.facets, new.cells.facets
-    if old is new or [each.fingerprint for each in old.columns] == [each.fingerprint for each in new.columns]:
-        return {}
-    names = renaming(old.columns, new.columns, list(before), list(after))
-    # Where no value is shared it is no renaming: the prompt was changed, and that by names alone.
-    return names if all(set(before[was]) & set(after[now]) for was, now in names.items()) else {}
 
 
 def _matches(old: Plan, new: Plan, names: Renaming) -> dict[int, tuple[int, bool]]:
