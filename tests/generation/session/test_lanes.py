@@ -163,3 +163,22 @@ def test_a_budget_over_two_models_is_never_passed(servers: tuple[FakeServer, Fak
     assert report.cost is not None
     assert spent - 1e-9 <= report.cost <= 0.5
     assert report.cost == pytest.approx(spent, abs=0.03)
+
+
+def test_what_a_removed_column_has_cost_stays_spent(servers: tuple[FakeServer, FakeServer], tmp_path: Path) -> None:
+    """An edit gives no money back: the budget is the run's, whatever its columns are now."""
+    first, judge = servers
+    spec = spec_of(judge, 50).replace(sampling={"max_tokens": 20})
+    prices = {None: "100,100", "verdict": "1000,1000", "title": "1000,1000"}
+    run(first, tmp_path / "r", spec, price={name: prices[name] for name in (None, "verdict")}, budget_usd=0.5)
+    title = {**spec.columns["verdict"].as_dict(), "prompt": "title of {question}"}
+    changed = spec.replace(columns={"question": {"prompt": "ask {n}"}, "title": title})
+    run(
+        first,
+        tmp_path / "r",
+        changed,
+        price={name: prices[name] for name in (None, "title")},
+        budget_usd=0.5,
+        extend=True,
+    )
+    assert 30e-6 * (100 * len(first.asked) + 1000 * len(judge.asked)) <= 0.5

@@ -27,10 +27,7 @@ def budgets_for(
     prices = [target.price(plan, at) or (FREE if target.is_local else None) for target in targets]
     if None in prices or all(price is FREE for price in prices):
         return (None,) * len(targets)
-    spent = 0.0
-    for target, price in zip(targets, prices, strict=True):
-        for column in target.columns:
-            spent += cost(found.column_usage.get(column.name, {}), price) or 0.0
+    by_column = {column.name: price for target, price in zip(targets, prices, strict=True) for column in target.columns}
     budgets: list[Budget] = []
     for target, price in zip(targets, prices, strict=True):
         if price is None:
@@ -44,7 +41,7 @@ def budgets_for(
                 rates,
                 answer_tokens=most,
                 limit_usd=settings.budget_usd,
-                rows_usd=spent,
+                rows_usd=journal_cost(found, by_column) or 0.0,
                 charged=opened.lock.charged,
                 on_charge=opened.lock.charge,
             )
