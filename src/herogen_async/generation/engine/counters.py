@@ -105,13 +105,22 @@ class Counters:
     parked: str | None = None  # why its lane sends nothing any more
     unclear: Counter[str] = field(default_factory=Counter)  # errors of no lane: conditions that can't be decided
     _earlier_usage: dict[str, int] = field(init=False)
+    _of_no_column: dict[str, int] = field(init=False)  # usage of answers for columns that are no more
     _earlier_reasons: dict[str, int] = field(init=False)
     _earlier_calls: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._earlier_usage = dict(self.usage)
+        self._of_no_column = {
+            name: count - sum(column.usage[name] for column in self.columns.values())
+            for name, count in self.usage.items()
+        }
         self._earlier_reasons = dict(self.finish_reasons)
         self._earlier_calls = self._ended_calls()
+
+    def sum_columns(self) -> None:
+        """The usage of all columns together is the run's."""
+        self.usage = _added(self._of_no_column, [column.usage for column in self.columns.values()])
 
     def gather(self, lanes: Sequence[Counters]) -> None:
         """Take over what `lanes` have counted of calls, each since the session began."""
@@ -121,7 +130,6 @@ class Counters:
         self.attempts = sum(lane.attempts for lane in lanes)
         self.concurrency = sum(lane.concurrency for lane in lanes)
         self.errors = sum((lane.errors for lane in lanes), self.unclear.copy())
-        self.usage = _added(self._earlier_usage, [lane.usage for lane in lanes])
         self.finish_reasons = _added(self._earlier_reasons, [lane.finish_reasons for lane in lanes])
         self.accounts = {
             f"{number} {name}": each for number, lane in enumerate(lanes) for name, each in lane.accounts.items()

@@ -37,7 +37,7 @@ from herogen_async.generation.journal import Journal, Written, failure_line, row
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
-from herogen_async.specs.plan import Call, Plan
+from herogen_async.specs.plan import Call, OpenRow, Plan
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
@@ -261,15 +261,14 @@ class Engine:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
         line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-        if self._rows is not None:
-            self._rows.coming(pending.call)
+        row = None if self._rows is None else self._rows.coming(pending.call)
         self._journal.row(line)
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
-        if self._rows is not None:
-            self._go_on(self._rows, pending.call, completion, line, latency_s)
+        if row is not None:
+            self._go_on(row, pending.call, completion, line, latency_s)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -287,13 +286,21 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
-    def _go_on(self, rows: OpenRows, call: Call, completion: Completion, line: bytes, latency_s: float) -> None:
+    def _go_on(self, row: OpenRow, call: Call, completion: Completion, line: bytes, latency_s: float) -> None:
         """What the answer has made ready goes before every new row."""
+        rows = self._rows
+        if rows is None:
+            return
         self.counters.columns[call.column or ""].usage.add(completion.usage)
-        if len(self._lanes) > 1:
-            self.counters.latencies.add(latency_s)
-        for ready in rows.answered(call, completion.text, line):
-            self._hand_on(rows, ready, is_next=True)
+        ready = rows.answered(row, call, completion.text, line)
+        if len(self._lanes) == 1:
+            feed = self._lanes.first.feed
+            for each in ready:
+                feed.add(self._pending(each, is_next=True))
+            return
+        self.counters.latencies.add(latency_s)
+        for each in ready:
+            self._hand_on(rows, each, is_next=True)
         self._room.set()
 
     def parked(self, park: Park, error: EndpointError | None) -> None:

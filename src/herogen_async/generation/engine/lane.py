@@ -79,6 +79,7 @@ class Lane(Generic[C]):
         triage: Triage,
         deadline: Deadline | None = None,
     ) -> None:
+        self.counts_usage = True  # else whoever is its sink does
         self.gate = gate
         self.counters = counters
         self.feed: Feed[C] = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
@@ -213,7 +214,8 @@ class Lane(Generic[C]):
             reasons[reason] += 1
         else:
             reasons.count(reason_word(reason))
-        counters.usage.add(completion.usage)
+        if self.counts_usage:
+            counters.usage.add(completion.usage)
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1

@@ -26,8 +26,11 @@ class Lanes:
         self.first = first
         self.is_all_begun = False  # no row will be begun any more
         self._plan = plan
+        self._has_columns = plan.calls_a_row > 1
         self._all = tuple(dict.fromkeys((first, *others.values())))
         self._closed: set[Lane[Call]] = set()  # as far as was told
+        for lane in self._all:
+            lane.counts_usage = not self._has_columns  # each answer's is counted with its column
         self._by_place = [others.get(call.column.name, first) for call in plan.shape.calls]
 
     def __iter__(self) -> Iterator[Lane[Call]]:
@@ -119,6 +122,8 @@ class Lanes:
             lane.take_stock()
         if len(self._all) > 1:
             counters.gather([lane.counters for lane in self._all])
+        if self._has_columns:
+            counters.sum_columns()
 
     def stragglers(self, count: int, now: float) -> tuple[Straggler, ...]:
         """The `count` calls that are out the longest."""

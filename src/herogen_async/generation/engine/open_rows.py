@@ -11,14 +11,14 @@ Kept here:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
 from herogen_async.generation.journal import Journal, Recovered, attempt_of, failure_line, seal_of, skipped_line
-from herogen_async.specs.plan import Call, OpenRow, Plan, Settled, Skip, Unclear
+from herogen_async.specs.plan import Call, OpenRow, Plan, Settled, Skip
 
 Earlier = Callable[[int], tuple[str, str]]
 """The text and the checksum of the line of a call that an earlier session has answered."""
@@ -63,7 +63,7 @@ class OpenRows:
         A row that has none is over, or waits for nothing that this session can give it.
         """
         for number, wanted in groupby(indices, key=lambda index: index // self._calls):
-            row = self._restored(number, {index % self._calls for index in wanted})
+            row = self._restored(number, [index % self._calls for index in wanted])
             self._rows[number] = row
             self._out[number] = set()
             self.most = max(self.most, len(self._rows))
@@ -71,19 +71,28 @@ class OpenRows:
             self._await(number, calls)
             yield calls
 
-    def coming(self, call: Call) -> None:
-        """The line of the answer to `call` goes to the journal next, which says in their order what is written."""
-        number, place = divmod(call.index, self._calls)
-        self._note_line(self._rows[number], place, is_answer=True)
+    def coming(self, call: Call) -> OpenRow:
+        """The line of the answer to `call` goes to the journal next, which says in their order what is written.
 
-    def answered(self, call: Call, text: str, line: bytes) -> list[Call]:
-        """The answer to `call` was handed to the journal as `line`: what can be asked now."""
+        Its row, for `answered`.
+        """
         number, place = divmod(call.index, self._calls)
         row = self._rows[number]
+        self._written.append((self._columns[place], True, row.open == 1 and not row.has_failed))
+        return row
+
+    def answered(self, row: OpenRow, call: Call, text: str, line: bytes) -> list[Call]:
+        """The answer to `call` was handed to the journal as `line`: what can be asked now."""
+        place = call.index - row.first_index
+        out = self._out[row.number]
+        out.discard(place)
         ready = row.answered(place, text, seal_of(line))
-        calls = self._steps(row, ready) if ready else []
-        self._out[number].discard(place)
-        self._await(number, calls)
+        if not ready:
+            if not out:
+                del self._rows[row.number], self._out[row.number]
+            return []
+        calls = self._steps(row, ready)
+        self._await(row.number, calls)
         return calls
 
     def failed(self, call: Call) -> None:
@@ -125,9 +134,11 @@ class OpenRows:
                 each.blocked_by[name] += 1
         return answers, done, failed
 
-    def _restored(self, number: int, wanted: set[int]) -> OpenRow:
+    def _restored(self, number: int, wanted: Sequence[int]) -> OpenRow:
         """A row as earlier sessions have left it, with all that the `wanted` calls are made from."""
         row, found = self._plan.open_row(number), self._found
+        if len(wanted) == self._calls:
+            return row
         failed = []
         for place in range(self._calls):
             index = row.first_index + place
@@ -147,20 +158,20 @@ class OpenRows:
         calls = []
         while ready:
             step = row.step(place := ready.pop(0))
-            if isinstance(step, Skip):
+            if isinstance(step, Call):
+                calls.append(step)
+            elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
-                self._note_line(row, place, is_answer=False)
+                self._written.append((self._columns[place], False, row.open == 1 and not row.has_failed))
                 self._journal.row(line)
                 ready += row.skipped(place, seal_of(line))
-            elif isinstance(step, Unclear):
+            else:
                 error = ConditionUnclear(step.reason)
                 history = [attempt_of(error, self._clock.wall())]
                 self._fail(row, place)
                 self._journal.failure(failure_line(step.call, history, at=self._clock.wall()))
                 self._counters.errors[error.kind] += 1
                 self._counters.unclear[error.kind] += 1
-            else:
-                calls.append(step)
         return calls
 
     def _fail(self, row: OpenRow, place: int) -> None:
@@ -170,12 +181,10 @@ class OpenRows:
         self._failures.append((self._columns[place], is_first, name, not_asked))
         self._counters.given_up.add(row.first_index + place)
 
-    def _note_line(self, row: OpenRow, place: int, *, is_answer: bool) -> None:
-        self._written.append((self._columns[place], is_answer, row.open == 1 and not row.has_failed))
-
     def _await(self, number: int, calls: Iterable[Call]) -> None:
         """`calls` of a row are queued; a row of which nothing is queued or out is held no more."""
         out, first = self._out[number], number * self._calls
-        out.update(call.index - first for call in calls)
+        for call in calls:
+            out.add(call.index - first)
         if not out:
             del self._rows[number], self._out[number]

@@ -16,11 +16,9 @@ What is derived from the tables is compared with a line of the writer's when thi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -28,112 +26,14 @@ from herogen_async.core import codec
 from herogen_async.core.codec import sealed_line
 from herogen_async.core.errors import EndpointError
 from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.journal.line_schema import Field, FieldKind, LineSchema
 from herogen_async.specs.plan import Call
 
 ATTEMPTS_KEPT = 32  # of a failure's history: rate limits don't count as attempts and may be many
+_NEWLINE = ord("\n")
 SKIPPED = "skipped"  # the finish_reason of a call that was not asked
 NO_REASON = "unknown"  # what an answer without a finish_reason is counted as; its line says null
 CRC = "crc"
-
-
-class FieldKind(Enum):
-    """What a field holds; `types` are those of its parsed value."""
-
-    TEXT = "text"
-    WHOLE = "whole number"
-    NUMBER = "number"
-    MOMENT = "moment"  # ISO 8601, UTC
-    OBJECT = "object"
-    LIST = "list"
-    FLAG = "flag"
-
-    @property
-    def types(self) -> tuple[type, ...]:
-        return _TYPES[self]
-
-
-_TYPES: dict[FieldKind, tuple[type, ...]] = {
-    FieldKind.TEXT: (str,),
-    FieldKind.WHOLE: (int,),
-    FieldKind.NUMBER: (int, float),
-    FieldKind.MOMENT: (str,),
-    FieldKind.OBJECT: (dict,),
-    FieldKind.LIST: (list,),
-    FieldKind.FLAG: (bool,),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a line.
-
-    `is_nullable`: it may be null. `is_optional`: it is left out where its value is None.
-    """
-
-    name: str
-    kind: FieldKind
-    is_nullable: bool = False
-    is_optional: bool = False
-
-    @property
-    def types(self) -> tuple[type, ...]:
-        """Those that its value may have."""
-        return (*self.kind.types, type(None)) if self.is_nullable else self.kind.types
-
-    def fault_of(self, value: object) -> str | None:
-        """What is wrong with a value, in words; None when nothing is."""
-        if type(value) in self.types:
-            return None
-        wanted = " or ".join("null" if each is type(None) else each.__name__ for each in self.types)
-        return f"{self.name!r} is {repr(value)[:60]}, not of type {wanted}"
-
-
-class LineSchema:
-    """The fields of a kind of lines, in the order in which they are written."""
-
-    def __init__(self, fields: Iterable[Field]) -> None:
-        self.fields = tuple(fields)
-        self.required = tuple(field for field in self.fields if not field.is_optional)
-        self.optional = tuple(field for field in self.fields if field.is_optional)
-        self._by_name = {field.name: field for field in self.fields}
-        self._required_values = itemgetter(*(field.name for field in self.required))
-        self._sound: set[tuple[type, ...]] = set()  # the few combinations of types that there are
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every field's, those of optional ones too."""
-        return tuple(self._by_name)
-
-    def __getitem__(self, name: str) -> Field:
-        return self._by_name[name]
-
-    def between(self, first: str, behind: str) -> tuple[str, ...]:
-        """The names from `first` on, up to `behind`, which is not among them."""
-        return self.names[self.names.index(first) : self.names.index(behind)]
-
-    def arranged(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` in the order of the fields, without those of optional fields that are None."""
-        left_out = {field.name for field in self.optional if values.get(field.name) is None}
-        return {name: values[name] for name in self.names if name not in left_out}
-
-    def fault_of(self, record: Mapping[str, Any]) -> str | None:
-        """What is wrong with a record, in words; None when nothing is. What else it holds is a later version's."""
-        try:
-            values = self._required_values(record)
-        except KeyError as error:
-            return f"{error.args[0]!r} is missing"
-        types = tuple(map(type, values))
-        if types not in self._sound:
-            faults = [
-                fault for field, value in zip(self.required, values, strict=True) if (fault := field.fault_of(value))
-            ]
-            if faults:
-                return faults[0]
-            self._sound.add(types)
-        for field in self.optional:
-            if field.name in record and (fault := field.fault_of(record[field.name])):
-                return fault
-        return None if record["repeat"] >= 1 else f"'repeat' is {record['repeat']}, but counts from 1"
 
 
 _TASK = (
@@ -225,16 +125,29 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
 
 def _line_of_column(call: Call, completion: Completion, attempts: int, latency_ms: float, at: datetime) -> bytes:
     """As `row_line`, for a call of a row that has several; as literal as that, for the same reason."""
-    row: dict[str, Any] = {"key": call.key, "index": call.index, "cell": call.cell, "repeat": call.repeat}
-    row["prompt"], row["sub_prompt"], row["response_txt"] = call.prompt, call.sub_prompt, completion.text
-    if completion.reasoning is not None or completion.extra is not None:
-        more = {"reasoning": completion.reasoning, "extra": completion.extra}
-        row.update((name, value) for name, value in more.items() if value is not None)
-    row["column"] = call.column
-    row |= ({} if call.sample is None else {"sample": call.sample}) | ({"from": call.built_on} if call.built_on else {})
-    row["finish_reason"], row["model"], row["usage"] = completion.finish_reason, completion.model, completion.usage
-    row["request_id"], row["attempts"], row["latency_ms"] = completion.request_id, attempts, round(latency_ms, 1)
-    row["created_at"] = at
+    row: dict[str, Any] = {
+        "key": call.key,
+        "index": call.index,
+        "cell": call.cell,
+        "repeat": call.repeat,
+        "prompt": call.prompt,
+        "sub_prompt": call.sub_prompt,
+        "response_txt": completion.text,
+        "column": call.column,
+        "from": call.built_on,
+        "finish_reason": completion.finish_reason,
+        "model": completion.model,
+        "usage": completion.usage,
+        "request_id": completion.request_id,
+        "attempts": attempts,
+        "latency_ms": round(latency_ms, 1),
+        "created_at": at,
+    }
+    if not call.built_on:
+        del row["from"]
+    if call.sample is not None or completion.reasoning is not None or completion.extra is not None:
+        more = {"sample": call.sample, "reasoning": completion.reasoning, "extra": completion.extra}
+        row = ROW.arranged({"from": None, **row, **more})
     return sealed_line(row)
 
 
@@ -258,8 +171,7 @@ def skipped_line(call: Call, condition: str, *, at: datetime) -> bytes:
 
 def seal_of(line: bytes) -> str:
     """The checksum of a line as `from` names it: eight hexadecimal digits."""
-    end = len(line) - (3 if line.endswith(b"\n") else 2)
-    return line[end - 8 : end].decode()
+    return (line[-11:-3] if line[-1] == _NEWLINE else line[-10:-2]).decode()
 
 
 def _named(call: Call) -> dict[str, Any]:

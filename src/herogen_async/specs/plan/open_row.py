@@ -58,6 +58,7 @@ class OpenRow:
         "_waits",
         "cell",
         "first_index",
+        "has_failed",
         "number",
         "open",
         "repeat",
@@ -69,6 +70,7 @@ class OpenRow:
         self.cell = cell
         self.repeat = repeat
         self.open = len(shape.calls)  # calls that are not settled
+        self.has_failed = False  # one of its calls
         self._shape = shape
         self._sub_prompt = sub_prompt
         self._canonical = canonical(cell)
@@ -92,6 +94,7 @@ class OpenRow:
         """What became of the call at `place` in an earlier session; what others need of it comes by `recall`."""
         self._settled[place] = how
         self.open -= 1
+        self.has_failed = self.has_failed or how is Settled.FAILED
         if how in (Settled.ANSWERED, Settled.SKIPPED):
             for child in self._shape.children[place]:
                 self._waits[child] -= 1
@@ -105,6 +108,7 @@ class OpenRow:
         """The call at `place` won't be answered; the places of those that are not asked because of it."""
         if self._settled[place] is None:
             self._settled[place] = Settled.FAILED
+            self.has_failed = True
             self.open -= 1
         given_up = [child for child in self._shape.descendants(place) if self._settled[child] is None]
         for child in given_up:
@@ -125,11 +129,6 @@ class OpenRow:
         open_calls = [call for call in self._shape.calls if self._settled[call.place] is None]
         there = (Settled.ANSWERED, Settled.SKIPPED)
         return sorted({place for call in open_calls for place in call.parents if self._settled[place] in there})
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether one of its calls failed."""
-        return Settled.FAILED in self._settled
 
     def _settle(self, place: int, how: Settled, seal: str) -> list[int]:
         self._settled[place] = how

@@ -9,7 +9,8 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.generation.endpoint.usage import is_token_count
-from herogen_async.generation.journal.record import ROW, FieldKind
+from herogen_async.generation.journal.line_schema import FieldKind
+from herogen_async.generation.journal.record import ROW
 
 Columns = Sequence[tuple[str, FieldKind]]  # name, and the kind of its cells
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.export.columns import Columns, typed
-from herogen_async.generation.journal.record import FieldKind
+from herogen_async.generation.journal.line_schema import FieldKind
 
 if TYPE_CHECKING:
     from pandas import DataFrame

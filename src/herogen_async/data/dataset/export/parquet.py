@@ -7,7 +7,7 @@ from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.export.columns import Columns, typed
-from herogen_async.generation.journal.record import FieldKind
+from herogen_async.generation.journal.line_schema import FieldKind
 
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
 _GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost more than they save

@@ -8,7 +8,8 @@ from typing import Any
 from herogen_async.data.dataset.export.columns import USAGE_COLUMNS, Columns, attribute_columns, optional_cells
 from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.endpoint.usage import is_token_count
-from herogen_async.generation.journal.record import ROW, FieldKind
+from herogen_async.generation.journal.line_schema import FieldKind
+from herogen_async.generation.journal.record import ROW
 from herogen_async.specs.plan import Plan
 
 _DETAILS = ("prompt", "finish_reason", "model", "request_id", "latency_ms")

@@ -7,7 +7,7 @@ from herogen_async.data.dataset.export.columns import Columns, attribute_columns
 from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.recipe import FIELD, Recipe
-from herogen_async.generation.journal.record import FieldKind
+from herogen_async.generation.journal.line_schema import FieldKind
 
 _TAUGHT = (("prompt", FieldKind.TEXT), ("completion", FieldKind.TEXT))
 _THOUGHTS = "reasoning"

@@ -69,6 +69,7 @@ class OpenAICompatible:
         self._redact = Redactor()
         self._rebuilding = asyncio.Lock()
         self._call = BuiltCall("", {})
+        self._urls: dict[str, str] = {}  # of the built call, by path
         self._transports: list[Transport] = []  # the last one is used; those before it may still have calls in flight
 
     async def __aenter__(self) -> Self:
@@ -139,7 +140,7 @@ class OpenAICompatible:
         if request.column is None:
             return self._call.url, self._route.body.as_sent(request)
         route = self._routes[request.column]
-        return self._base + route.path, route.body.as_sent(request)
+        return self._urls[route.path], route.body.as_sent(request)
 
     def read(self, answer: HttpResponse, column: str | None = None) -> Completion:
         """What the answer to a question means, one of `column` where there are several. Raises an EndpointError for a
@@ -187,6 +188,7 @@ class OpenAICompatible:
             self._transport_for(call, concurrency=self._concurrency, timeout_s=self._timeout_s, redact=self._redact)
         )
         self._call = call
+        self._urls = {path: self._base + path for path in _PATHS.values()}
 
 
 def choose_transport(
