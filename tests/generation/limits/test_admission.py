@@ -705,3 +705,17 @@ def test_one_call_at_a_time_looks_until_one_is_answered() -> None:
     reserved(admission, 1, 3.0 + LOOK_EVERY_S)
     admission.settle(second, Charge.ANSWERED, 9.0)
     assert 10 == len([reserved(admission, 1, 9.0) for _ in range(10)])
+
+
+def test_a_call_reserves_the_tokens_of_its_own_answer() -> None:
+    """Where the columns of a lane have different limits, each takes what it may use, and no more."""
+    admission = Admission(0.0, Limits(tpm=1e6), estimate=TokenEstimate(500))
+    before = bucket_of(admission, "tokens").level
+    granted = admission.reserve(40, 0.0, 100)
+    assert isinstance(granted, Ticket)
+    assert 100.0 == granted.answer
+    own = before - bucket_of(admission, "tokens").level
+    other = admission.reserve(40, 0.0)
+    assert isinstance(other, Ticket)
+    assert 500.0 == other.answer
+    assert own == pytest.approx(100 + granted.prompt)

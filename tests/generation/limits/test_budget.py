@@ -186,3 +186,36 @@ def test_admission_reserves_the_worst_case_of_a_budget() -> None:
 def test_money_is_shown_without_noise(amount: float, shown: str) -> None:
     """Amounts are shown with the digits that matter, thousands separators and the currency."""
     assert shown == in_usd(amount)
+
+
+@given(st.integers(0, 2**32))
+def test_answers_with_limits_of_their_own_never_pass_the_budget(seed: int) -> None:
+    """Two models of one purse, each call with its own most; one server answers with more than it may, once known."""
+    chance = random.Random(seed)
+    limit = chance.uniform(0.001, 0.01)
+    first = make(limit)
+    both = (first, first.beside(Rates(3.0, 9.0), answer_tokens=MOST))
+    rates = (RATES, Rates(3.0, 9.0))
+    billed, out = 0.0, []
+    for _ in range(200):
+        which, size, most = chance.randrange(2), chance.randint(1, 400), chance.randint(1, MOST)
+        if chance.random() < 0.6 and both[which].fits(size, most):
+            out.append((which, both[which].reserve(size, most), size, most))
+        elif out:
+            which, amount, size, most = out.pop(chance.randrange(len(out)))
+            prompt, answer = chance.randint(1, size + TEMPLATE_TOKENS), chance.randint(0, most)
+            both[which].settle(amount, size, Charge.ANSWERED, Used(prompt, answer))
+            billed += (prompt * rates[which].prompt_usd + answer * rates[which].answer_usd) / 1e6
+            both[which].written(1)
+        assert billed <= limit + 1e-12
+    assert first.spent_usd == pytest.approx(billed)
+
+
+def test_a_server_that_answers_with_more_than_it_may_is_believed_for_all() -> None:
+    """From the first such answer on the most of any is reserved again."""
+    budget = make(1.0)
+    small = budget.reserve(100, 10)
+    assert small < budget.reserve(100)
+    budget.settle(small, 100, Charge.ANSWERED, Used(1, MOST))
+    budget.settle(small, 100, Charge.ANSWERED, Used(100 + TEMPLATE_TOKENS, MOST))
+    assert budget.reserve(100, 10) == budget.reserve(100)

@@ -31,7 +31,7 @@ from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.open_rows import OpenRows
-from herogen_async.generation.engine.requests import requests_of
+from herogen_async.generation.engine.requests import most_tokens, requests_of
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
 from herogen_async.generation.limits import byte_size
@@ -97,6 +97,7 @@ class Engine:
         self._run_s = run_s
         self._rows = rows
         self._request_of = requests_of(plan)
+        self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
         self._observer = observer
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
@@ -249,7 +250,9 @@ class Engine:
 
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-        return PendingCall(call, self._request_of(call), size, is_next=is_next)
+        if self._rows is None:
+            return PendingCall(call, self._request_of(call), size)
+        return PendingCall(call, self._request_of(call), size, self._answers[call.column], is_next=is_next)
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 

@@ -35,12 +35,14 @@ C = TypeVar("C")
 class PendingCall(Generic[C]):
     """A call on its way: what it is for, what is sent, how often it was tried, and how that went.
 
-    `call` is the caller's own, and nothing in the lane looks into it. `size` is that of the prompt in bytes. `first_s`
-    is when it was first asked, `sent_s` when it was asked last. `history` is what a failure line keeps of the attempts.
+    `call` is the caller's own, and nothing in the lane looks into it. `size` is that of the prompt in bytes, `answer`
+    how many tokens its answer may have (None: as many as any in its lane). `first_s` is when it was first asked,
+    `sent_s` when it was asked last. `history` is what a failure line keeps of the attempts.
     `is_next`: the answer to another call of its row has made it ready.
     """
 
     __slots__ = (
+        "answer",
         "attempt",
         "call",
         "first_s",
@@ -53,10 +55,13 @@ class PendingCall(Generic[C]):
         "streak",
     )
 
-    def __init__(self, call: C, request: Request, size: int, *, is_next: bool = False) -> None:
+    def __init__(
+        self, call: C, request: Request, size: int, answer: int | None = None, *, is_next: bool = False
+    ) -> None:
         self.call = call
         self.request = request
         self.size = size
+        self.answer = answer
         self.attempt = 1
         self.is_next = is_next
         self.rate_limits = 0

@@ -28,7 +28,7 @@ A_SECOND_S = 1.0
 WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
 JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
 FuseFor = Callable[[float, float], Fuse]
-_Turn = tuple[int, asyncio.Future[Ticket | None]]
+_Turn = tuple[int, int | None, asyncio.Future[Ticket | None]]
 
 
 class Gate:
@@ -66,29 +66,29 @@ class Gate:
         queued = len(self._again) + len(self._queue)
         return f"<Gate queued={queued} waiting_for={self.waiting_for!r} closed={self._closed}>"
 
-    def admit_now(self, size: int) -> Ticket | None:
+    def admit_now(self, size: int, answer: int | None = None) -> Ticket | None:
         """A ticket for a prompt of `size` bytes if nothing at all stands in the way; else None: `admit` waits.
 
-        Without the cost of a coroutine.
+        `answer` is how many tokens its answer may have, None: as many as any. Without the cost of a coroutine.
         """
         # Nobody slips past those who wait: small prompts would fit again and again, and a large one would never get its
         # turn.
         if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
             return None
-        granted = self._admission.reserve(size, self._clock.now())
+        granted = self._admission.reserve(size, self._clock.now(), answer)
         return granted if isinstance(granted, Ticket) else None
 
-    async def admit(self, size: int, *, again: bool = False) -> Ticket | None:
-        """Wait until a prompt of `size` bytes may be sent; None once the gate was closed.
+    async def admit(self, size: int, answer: int | None = None, *, again: bool = False) -> Ticket | None:
+        """Wait until a prompt of `size` bytes may be sent, as in `admit_now`; None once the gate was closed.
 
         `again`: it was sent before, and goes in front of those that were not.
         """
         if self._closed:
             return None
-        if (ticket := self.admit_now(size)) is not None:
+        if (ticket := self.admit_now(size, answer)) is not None:
             return ticket
         turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
-        (self._again if again else self._queue).append((size, turn))
+        (self._again if again else self._queue).append((size, answer, turn))
         self._news.set()
         try:
             return await turn
@@ -204,7 +204,7 @@ class Gate:
         """Everybody who waits gets None, at once; who is still wanted comes again."""
         for queue in (self._again, self._queue):
             while queue:
-                self._grant(queue.popleft()[1], None)
+                self._grant(queue.popleft()[2], None)
 
     def close(self) -> None:
         """Let nothing through any more: everybody who waits gets None, at once."""
@@ -241,7 +241,7 @@ class Gate:
         self.waiting_for = None
         while not self._closed and (queue := self._again or self._queue):
             # It stays in the queue until it goes: whoever is recalled, cancelled or overtaken meanwhile is found there.
-            size, turn = queue[0]
+            size, answer, turn = queue[0]
             if turn.done():  # cancelled while it waited
                 queue.popleft()
                 continue
@@ -250,7 +250,7 @@ class Gate:
                 return None
             # Before the fuse is waited for, and given back where it does not go: another could reserve the same room
             # else.
-            granted = self._admission.reserve(size, self._clock.now())
+            granted = self._admission.reserve(size, self._clock.now(), answer)
             if not isinstance(granted, Ticket):
                 wait_s, self.waiting_for = granted
                 self._settled = 0 if self.budget is None else self.budget.settled
@@ -258,7 +258,9 @@ class Gate:
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue
             if not turn.done():  # recalled meanwhile
-                queue.remove((size, turn))  # while the fuse was waited for, another may have come in front of it
+                queue.remove(
+                    (size, answer, turn)
+                )  # while the fuse was waited for, another may have come in front of it
             self._grant(turn, granted)
         return None
 

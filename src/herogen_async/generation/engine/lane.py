@@ -149,7 +149,9 @@ class Lane(Generic[C]):
             if worker >= workers.size:
                 feed.put_back(pending)
                 return
-            ticket = gate.admit_now(pending.size) or await gate.admit(pending.size, again=pending.goes_first)
+            ticket = gate.admit_now(pending.size, pending.answer) or await gate.admit(
+                pending.size, pending.answer, again=pending.goes_first
+            )
             # The gate was closed, or everybody was sent back to look at what is wanted: nothing was sent, nothing is
             # owed.
             if ticket is None:

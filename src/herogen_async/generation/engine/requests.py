@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from herogen_async.generation.endpoint import Request
 from herogen_async.specs.plan import Call, Plan, Seeds, seeds_of
+from herogen_async.specs.spec import Sampling
 
 
 def requests_of(plan: Plan) -> Callable[[Call], Request]:
@@ -29,3 +30,8 @@ def _question_of_column(call: Call, seeds: dict[str, Seeds | None], samples: dic
         return Request(call.prompt, call.system, column=name)
     number = (call.repeat - 1) * samples[name] + (call.sample or 1)
     return Request(call.prompt, call.system, body={own.name: own.of(number)}, column=name)
+
+
+def most_tokens(sampling: Sampling) -> int | None:
+    """How many tokens one answer may have; None without a limit, and where several tries are paid for one answer."""
+    return None if "best_of" in sampling.extra else sampling.max_completion_tokens or sampling.max_tokens

@@ -107,9 +107,12 @@ class Admission:
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def reserve(self, size: int, now: float) -> Ticket | Wait:
-        """A ticket for a prompt of `size` bytes, or for how long to wait and why."""
-        if self.budget is not None and not self.budget.fits(size):
+    def reserve(self, size: int, now: float, answer: int | None = None) -> Ticket | Wait:
+        """A ticket for a prompt of `size` bytes, or for how long to wait and why.
+
+        `answer` is how many tokens its answer may have; None: what the estimate and the budget were made for.
+        """
+        if self.budget is not None and not self.budget.fits(size, answer):
             return Wait(FOREVER, "budget")
         if now < self.gate_until:
             return Wait(max(self.gate_until - now, SHORTEST_WAIT_S), "gate")
@@ -118,20 +121,20 @@ class Admission:
         if self.outstanding >= self.in_flight_limit:
             return Wait(FOREVER, "concurrency")
         if self._ledger is None:
-            return self._reserve(size, now)
+            return self._reserve(size, now, answer)
         if not self._enter(now) and self._busy_since is not None and now - self._busy_since < BUSY_PATIENCE_S:
             return Wait(BUSY_WAIT_S, "ledger")
         try:
             if now < self.gate_until:  # another process was told to wait
                 return Wait(max(self.gate_until - now, SHORTEST_WAIT_S), "gate")
-            granted = self._reserve(size, now)
+            granted = self._reserve(size, now, answer)
         finally:
             self._leave(now)
         return Wait(min(granted.wait_s, SHARED_WAIT_S), granted.why) if isinstance(granted, Wait) else granted
 
-    def _reserve(self, size: int, now: float) -> Ticket | Wait:
+    def _reserve(self, size: int, now: float, most: int | None) -> Ticket | Wait:
         table = self.table
-        prompt, answer = self._estimate(size) if table.counts_tokens else (0.0, 0.0)
+        prompt, answer = self._estimate(size, most) if table.counts_tokens else (0.0, 0.0)
         if table.buckets and (wait := table.wait(prompt, answer, now)) is not None:
             return wait
         pace = self.pace
@@ -147,14 +150,14 @@ class Admission:
         self.outstanding += 1
         if self.adaptive is not None:
             self.adaptive.started(now)
-        worst = 0 if self.budget is None else self.budget.reserve(size)
-        ticket = Ticket(size, prompt, answer, now, sent, worst=worst)
+        worst = 0 if self.budget is None else self.budget.reserve(size, most)
+        ticket = Ticket(size, prompt, answer, now, sent, worst=worst, most=most)
         if self._looks_since is not None:
             self._look = ticket
         return ticket
 
-    def _estimate(self, size: int) -> tuple[float, float]:
-        prompt, answer = self.tokens.prompt(size), float(self.tokens.answer)
+    def _estimate(self, size: int, most: int | None) -> tuple[float, float]:
+        prompt, answer = self.tokens.prompt(size), float(self.tokens.answer if most is None else most)
         if self.charges_both or self.table.limits_prompts:
             return prompt, answer
         return max(prompt - answer, 0.0), answer
@@ -206,7 +209,7 @@ class Admission:
         """
         if reading.limit is None or reading.resource == "requests":
             return True
-        prompt, answer = self._estimate(ticket.size)
+        prompt, answer = self._estimate(ticket.size, ticket.most)
         if used is not None:
             prompt, answer = max(prompt, used.prompt), max(answer, used.answer)
         need = {"input_tokens": prompt, "output_tokens": answer}.get(reading.resource, prompt + answer)

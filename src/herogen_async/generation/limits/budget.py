@@ -85,6 +85,7 @@ class Budget:
         "_answer_rate",
         "_answer_tokens",
         "_cached_rate",
+        "_goes_beyond",
         "_prompt_rate",
         "_purse",
         "_template_tokens",
@@ -116,6 +117,7 @@ class Budget:
         self._answer_rate = round(rates.answer_usd * MICRO)
         self._cached_rate = self._prompt_rate if rates.cached_usd is None else round(rates.cached_usd * MICRO)
         self._answer_tokens = answer_tokens or 0
+        self._goes_beyond = False
         self._template_tokens = TEMPLATE_TOKENS
         self._wanted = 0
         self._purse = purse
@@ -146,17 +148,20 @@ class Budget:
         limit, spent, wanted = map(in_usd, (self.limit_usd or 0.0, self.spent_usd, self._wanted / PICO))
         return f"the budget of {limit} is used up: {spent} spent, and the next request may cost {wanted}"
 
-    def fits(self, size: int) -> bool:
-        """Whether a prompt of `size` bytes may be sent: also if all that is in flight costs its worst."""
+    def fits(self, size: int, answer: int | None = None) -> bool:
+        """Whether a prompt of `size` bytes may be sent: also if all that is in flight costs its worst.
+
+        `answer` is how many tokens its answer may have, where that is less than any of this ledger may.
+        """
         purse = self._purse
         if purse.limit is None:
             return True
-        self._wanted = self._worst(size)
+        self._wanted = self._worst(size, answer)
         return purse.rows + purse.lost + purse.in_flight + self._wanted <= purse.limit
 
-    def reserve(self, size: int) -> int:
-        """A prompt of `size` bytes is about to be sent; what `settle` wants back."""
-        purse, amount = self._purse, self._worst(size)
+    def reserve(self, size: int, answer: int | None = None) -> int:
+        """A prompt of `size` bytes is about to be sent, as in `fits`; what `settle` wants back."""
+        purse, amount = self._purse, self._worst(size, answer)
         purse.in_flight += amount
         outside_rows = purse.outside_rows()
         if outside_rows > purse.charged:
@@ -171,7 +176,9 @@ class Budget:
         counted = used if used is not None and used.prompt > 0 and used.answer >= 0 else None
         if outcome is Charge.ANSWERED:
             if counted is not None:
-                purse.rows += self._cost(counted)
+                cost = self._cost(counted)
+                purse.rows += cost
+                self._goes_beyond = self._goes_beyond or cost > amount
                 self._learn(counted, size)
             else:  # its row says nothing either: what it may have cost is remembered beside the rows
                 purse.lost += amount
@@ -194,8 +201,10 @@ class Budget:
         if outside_rows != self._purse.charged:
             self._purse.charge(outside_rows)
 
-    def _worst(self, size: int) -> int:
-        return (size + self._template_tokens) * self._prompt_rate + self._answer_tokens * self._answer_rate
+    def _worst(self, size: int, answer: int | None) -> int:
+        # A server that went beyond one answer's limit may do so for any: then each may have as many as the largest had.
+        most = self._answer_tokens if answer is None or self._goes_beyond else answer
+        return (size + self._template_tokens) * self._prompt_rate + most * self._answer_rate
 
     def _cost(self, used: Used) -> int:
         prompt, cached = int(used.prompt), min(int(used.cached), int(used.prompt))

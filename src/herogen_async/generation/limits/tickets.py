@@ -40,7 +40,7 @@ class Ticket:
     """A reservation: one request of `size` bytes, `prompt` and `answer` tokens, at `at` seconds.
 
     `sent` is what has been reserved up to and with it: requests, prompt tokens, answer tokens. `worst` is what it may
-    cost, as the budget reckons.
+    cost, as the budget reckons, `most` the tokens that its answer may have where it has a limit of its own.
     """
 
     size: int
@@ -51,6 +51,7 @@ class Ticket:
     settled: bool = False
     refused: bool = False
     worst: int = 0
+    most: int | None = None
 
     @property
     def tokens(self) -> float:
