@@ -19,8 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from types import MappingProxyType
 
 from herogen_async.core.clock import Clock
@@ -32,6 +31,7 @@ from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.engine.requests import most_tokens, requests_of
+from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written, failure_line, row_line
 from herogen_async.generation.limits import byte_size
@@ -50,20 +50,6 @@ _TIME_IS_UP = Park(
     "the session's time is up",
     "nothing is wrong; set a longer --run-timeout for longer sessions",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Why a run ended before its work was done, in a sentence: `interrupted`, or `parked` with `park_reason` and fix.
-
-    `wake_at` is when it can go on by itself, where that is known.
-    """
-
-    state: str
-    reason: str
-    fix: str | None = None
-    wake_at: datetime | None = None
-    park_reason: ParkReason | None = None
 
 
 class Engine:
@@ -144,12 +130,7 @@ class Engine:
 
     def park(self, park: Park) -> None:
         """Send nothing more, because nothing would be answered; what is in flight is finished and journaled."""
-        self._stop(self._stopped_by(park))
-
-    def _stopped_by(self, park: Park) -> Stopped:
-        wakes = park.wake_after_s
-        wake_at = None if wakes is None else self._clock.wall() + timedelta(seconds=wakes)
-        return Stopped("parked", park.message, park.fix, wake_at, park.reason)
+        self._stop(stopped_by(self._clock, park))
 
     def _stop(self, stopped: Stopped) -> None:
         """The first reason stays: what comes after it is what it led to."""
@@ -316,7 +297,9 @@ class Engine:
         names = self._lanes.newly_closed()
         if not names:
             return  # by a call that was in flight when its lane was closed
-        self._parked = self._parked or self._stopped_by(replace(park, message=f"{', '.join(names)}: {park.message}"))
+        self._parked = self._parked or stopped_by(
+            self._clock, replace(park, message=f"{', '.join(names)}: {park.message}")
+        )
         if self._lanes.are_closed:
             self._stop(self._parked)
             return
