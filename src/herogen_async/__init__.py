@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, status
-    from herogen_async.specs.spec import Sampling, Spec
+    from herogen_async.specs.spec import Column, Sampling, Spec
     from herogen_async.tune.evaluation.api import evaluate
     from herogen_async.tune.finetune import afinetune, finetune
     from herogen_async.tune.query import aquery, query
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallEnded",
+    "Column",
     "DamageError",
     "DiskError",
     "EndpointError",
@@ -102,7 +103,7 @@ _HOME = {
     "evaluate": "tune.evaluation.api",
     "plan": "generation.forecast.look_ahead",
     **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
-    **dict.fromkeys(("Sampling", "Spec"), "specs.spec"),
+    **dict.fromkeys(("Column", "Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "status"), "generation.session"),
     **dict.fromkeys(("assemble", "export", "rows"), "data.dataset"),
     **dict.fromkeys(("inferred_recipe", "prepare"), "data.prepare"),

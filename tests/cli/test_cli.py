@@ -418,12 +418,13 @@ def test_the_columns_that_init_offers_are_a_spec_without_their_comment_signs(tmp
 def test_init_writes_the_spec_of_a_run_to_which_columns_can_be_added(tmp_path: Path) -> None:
     """It means that run: all its answers count, and what is added is all that is new."""
     with FakeServer() as server:
-        herogen("run", "--limit", "5", "--base-url", server.url, "--model", "m", "--run", "mine", cwd=tmp_path)
+        where = ("--base-url", server.url, "--model", "m", "--endpoint", "chat", "--run", "mine")
+        herogen("run", "--limit", "5", *where, cwd=tmp_path)
         result = herogen("init", "mine.yaml", "--run", "mine", cwd=tmp_path)
         assert 0 == result.returncode, result.stderr
         assert "herogen-async plan mine.yaml mine" in result.stderr
         spec = Spec.load(tmp_path / "mine.yaml")
-        assert Spec.builtin().replace(name="mine", model="m") == spec
+        assert Spec.builtin().replace(name="mine", model="m", endpoint="chat") == spec
         with (tmp_path / "mine.yaml").open("a") as file:
             file.write("columns:\n  title:\n    prompt: 'A title: {response_txt}'\n")
         asked = len(server.asked)

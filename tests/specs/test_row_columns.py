@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from herogen_async.core.errors import InputError, SpecError
 from herogen_async.specs.plan import Call, Plan, Skip
-from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec import Column, Sampling, Spec
 
 ATTRIBUTES = {"level": ["easy", "hard"], "topic": ["sums", "sets"]}
 
@@ -187,6 +187,14 @@ def test_a_spec_with_columns_is_itself_again_as_plain_data() -> None:
     assert spec == Spec(**spec.as_dict())
     assert "prompt" not in spec.as_dict()
     assert "columns" not in Spec(name="s", attributes=ATTRIBUTES, prompt="{level}{topic}").as_dict()
+
+
+def test_a_spec_takes_columns_as_objects_and_checks_them_like_any() -> None:
+    """As it takes its sampling: what Python's types know, and what only the whole spec can say."""
+    judge = Column(prompt="grade {solution}", sampling=Sampling(temperature=0), samples=2)
+    assert spec_of({**BASE, "verdict": judge}) == spec_of({**BASE, "verdict": judge.as_dict()})
+    with pytest.raises(SpecError, match=r"unknown placeholder '\{solution\}'"):
+        spec_of({"question": BASE["question"], "verdict": judge})
 
 
 def test_a_column_of_one_prompt_has_the_keys_of_the_spec_of_that_prompt() -> None:

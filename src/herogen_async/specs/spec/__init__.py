@@ -150,6 +150,9 @@ class Spec(BaseModel):
     @staticmethod
     def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
+        if isinstance(named := given["columns"], Mapping):
+            plain = {name: each.as_dict() if isinstance(each, Column) else each for name, each in named.items()}
+            given["columns"] = plain
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
         problems = check.spec_problems(given, column_checks.named_of(given))
