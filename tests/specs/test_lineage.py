@@ -159,3 +159,12 @@ def test_p7_a_renamed_attribute_is_recognised_wherever_a_spec_names_it(columns: 
     lineage = Lineage(new, [Era(old)], first_segment=1)
     assert list(range(8)) == [lineage.place(0, index) for index in range(8)]
     assert [False] * 2 == [lineage.standing(0, index).is_stale for index in range(2)]
+
+
+def test_p7_an_attribute_and_the_columns_that_name_it_may_be_renamed_at_once() -> None:
+    """As when the prompt of a spec becomes one of its columns."""
+    old = planned(LEVELS, prompt="ask {level} {topic}")
+    columns = {"question": {"prompt": "ask {degree} {topic}"}, "solution": {"prompt": "solve {question}"}}
+    lineage = Lineage(planned(DEGREES, columns=columns), [Era(old)], first_segment=1)
+    assert [0, 2, 4, 6] == [lineage.place(0, index) for index in range(4)]
+    assert not lineage.standing(0, 0).is_stale

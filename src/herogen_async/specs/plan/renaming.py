@@ -101,12 +101,15 @@ def _left(found: Renaming, old_names: Sequence[str], new_names: Sequence[str]) -
 
 
 def _pairs(old: Sequence[AskedColumn], new: Sequence[AskedColumn]) -> Iterator[tuple[AskedColumn, AskedColumn]]:
+    """Columns of one name, and of those that have another name now the ones of the same text."""
     by_name = {each.name: each for each in new}
+    come = [each for each in new if each.name not in {before.name for before in old}]
     for before in old:
         if after := by_name.get(before.name):
             yield before, after
-        elif len(old) == len(new) == 1:
-            yield before, new[0]
+        elif after := next((each for each in come if _aligned(before.prompt, each.prompt) is not None), None):
+            come.remove(after)
+            yield before, after
 
 
 def _aligned(old: Template | None, new: Template | None) -> list[tuple[str, str]] | None:
