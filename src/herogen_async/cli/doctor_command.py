@@ -34,7 +34,7 @@ def doctor(
     endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check this machine and an endpoint, or all that a spec uses. Keys, models, latency, limits, and a fitting run."""
+    """Check this machine, and an endpoint or a spec. Keys, models, latency, limits, and a fitting run."""
     import asyncio
     import os
 

@@ -21,7 +21,7 @@ from support.column_runs import MATHS, ColumnRun, completion, maths, named, with
 from support.run_folders import WrittenRun
 
 CHAIN: dict[str, Any] = {
-    "question": {"prompt": "ask {level} {topic}", "system": "You are a *tutor*."},
+    "question": {"prompt": "ask {level} {topic}", "system": "You are a *tutor*.", "endpoint": "chat"},
     "solution": {"prompt": "solve [{question}]", "model": "big-1"},
     "rewrite": {"prompt": "mend [{solution}]", "when": "level == 'hard'", "model": "small_judge_1"},
 }
@@ -153,7 +153,7 @@ def test_the_card_lists_each_column_with_its_prompt_and_model(run: ColumnRun) ->
     assert ["`question`", "`solution`", "`rewrite`"] == [
         line.removeprefix("### Column ") for line in page.splitlines() if line.startswith("### ")
     ]
-    for text in ("solve [{question}]", "You are a *tutor*.", "level == 'hard'", "Model: model-1, endpoint completions"):
+    for text in ("solve [{question}]", "You are a *tutor*.", "level == 'hard'", "Model: model-1, endpoint chat"):
         assert text in page
     recipe = json.loads(assembled.recipe.read_bytes())
     assert ("rewrite|solution", "small_judge_1") == (recipe["column"], recipe["model"])
