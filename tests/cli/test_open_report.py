@@ -57,7 +57,7 @@ def test_assemble_prints_where_the_report_is_and_opens_nothing_unasked(tmp_path:
 
 def test_without_a_browser_assemble_open_says_so_and_is_done(tmp_path: Path) -> None:
     """No screen, a browser that fails, one that is not there: one sentence, exit code 0."""
-    sentence = "No browser can be opened here: open the report where there is one."
+    sentence = "No browser found here: open the report on a machine that has one."
     for found in ("", browser(tmp_path, status=1), str(tmp_path / "none")):
         done = assembled(tmp_path, "--open", BROWSER=found)
         assert (0, 1) == (done.returncode, done.stderr.count(sentence)), found

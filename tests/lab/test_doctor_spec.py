@@ -159,7 +159,7 @@ def test_where_nobody_is_named_it_is_a_problem_of_those_columns(
     lost = looked(spec_of(None), None, tmp_path, model="embedded")
     assert "no server given for model 'judge'" == problems(lost)["verdict"]
     mixed = looked(spec_of(None, model="embedded"), first.url, tmp_path)
-    assert "column 'verdict' wants the embedded model, and the run a server" == problems(mixed)["verdict"]
+    assert "column 'verdict' uses the embedded model, but the run uses a server" == problems(mixed)["verdict"]
 
 
 def test_doctor_exits_with_2_where_any_target_is_not_ready(

@@ -35,17 +35,17 @@ TWO = {"prompt": "x", "samples": 2}
         (["a"], "a list is not a mapping of names to columns", "without dashes, each name as a key"),
         ([{"name": "a", "prompt": "x"}], "a list is not a mapping of names to columns", "without dashes"),
         ({"a": "text"}, "columns.a: 'text' is not a column", "a: {prompt: ...}"),
-        ({"a": None}, "columns.a: 'a' has no prompt", "indent it further"),
-        ({**BASE, "prompt": "{level}"}, "`prompt` stands beside the names of columns", "indent `prompt` further"),
-        ({**BASE, "samples": 3}, "`samples` stands beside the names of columns", "below a name"),
-        ({**BASE, "level": {"prompt": "x"}}, "'level' is an attribute, too", "rename"),
-        ({**BASE, "usage": {"prompt": "x"}}, "'usage' is already a name in every row", "rename"),
+        ({"a": None}, "columns.a: 'a' has no prompt", "indented further"),
+        ({**BASE, "prompt": "{level}"}, "`prompt` is at the level of the column names", "indent `prompt` further"),
+        ({**BASE, "samples": 3}, "`samples` is at the level of the column names", "under a column name"),
+        ({**BASE, "level": {"prompt": "x"}}, "'level' is also an attribute", "rename"),
+        ({**BASE, "usage": {"prompt": "x"}}, "'usage' is already a field of every row", "rename"),
         ({**BASE, "a b": {"prompt": "x"}}, "'a b' is not a valid placeholder name", "underscores, e.g. 'a_b'"),
         ({**BASE, "q.1": {"prompt": "x"}}, "'q.1' is not a valid placeholder name", "e.g. 'q_1'"),
-        ({**BASE, "not": {"prompt": "x"}}, "'not' is a word of conditions", "'the_not'"),
-        ({**BASE, "null": {"prompt": "x"}}, "'null' is a word of conditions", "'the_null'"),
-        ({**BASE, "all": {"prompt": "x"}}, "'all' is already a name in every row", "'the_all'"),
-        ({**BASE, "response_txt": {"prompt": "x"}}, "the column that `prompt:` stands for", "rename"),
+        ({**BASE, "not": {"prompt": "x"}}, "'not' is reserved in conditions", "'the_not'"),
+        ({**BASE, "null": {"prompt": "x"}}, "'null' is reserved in conditions", "'the_null'"),
+        ({**BASE, "all": {"prompt": "x"}}, "'all' is already a field of every row", "'the_all'"),
+        ({**BASE, "response_txt": {"prompt": "x"}}, "the column that `prompt:` makes", "rename"),
         ({**BASE, "a": {"prompt": "{solutoin}"}}, "unknown placeholder '{solutoin}'", "did you mean 'solution'"),
         ({**BASE, "a": {"prompt": "{a}"}}, "placeholder '{a}' is the column itself", "an earlier column"),
         ({**BASE, "a": {"prompt": "{soluti\u043en}"}}, "unknown placeholder", "here is CYRILLIC SMALL LETTER O"),
@@ -74,7 +74,7 @@ TWO = {"prompt": "x", "samples": 2}
         ({**BASE, "a": {"prompt": "x", "api_key": "sk-proj-12"}}, "unknown key 'api_key'", "key_env: JUDGE_API_KEY"),
         ({**BASE, "a": {"prompt": "x", "temperature": 0}}, "'temperature'", "sampling: {temperature: 0}"),
         ({**BASE, "a": {"prompt": "x", "sampling": {"n": 3}}}, "unknown key 'n'", "`samples` of a column"),
-        ({**BASE, "a": {"prompt": "x", "b": {"prompt": "y"}}}, "unknown key 'b'", "the indentation of its neighbours"),
+        ({**BASE, "a": {"prompt": "x", "b": {"prompt": "y"}}}, "unknown key 'b'", "indent it like the other columns"),
         ({**BASE, "a": {"promt": "x"}}, "unknown key 'promt'", "did you mean 'prompt'"),
         ({**BASE, "a": {"prompt": "x", "samples": 0}}, "0 is not a whole number from 1 to 1,000", "samples: 4"),
         ({**BASE, "a": {"prompt": "x", "samples": 10**9}}, "1000000000 is not a whole number from 1 to 1,000", "4"),
@@ -82,7 +82,7 @@ TWO = {"prompt": "x", "samples": 2}
         ({f"c{n}": {"prompt": f"{{level}} {{topic}} {n}"} for n in range(100)}, "100 columns; the limit is 64", ""),
         (
             {f"c{n}": {"prompt": f"{{level}} {{topic}} {n}", "samples": 1000} for n in range(5)},
-            "5,000 requests a row; the limit is 4,096",
+            "5,000 requests per row; the limit is 4,096",
             "lower the samples",
         ),
         ({**BASE, "a": {"prompt": "x", "system": "y"}}, "a.system: 'y' is not sent", "write `endpoint: chat`"),
@@ -92,7 +92,7 @@ TWO = {"prompt": "x", "samples": 2}
         ({**BASE, "a": {"prompt": "x", "endpoint": "completions", "system": "y"}}, "a.system: 'y' is not sent", "chat"),
         (
             {"a": {"prompt": "{level} {topic} {c}"}, "b": {"prompt": "{a}"}, "c": {"prompt": "{b}"}},
-            "these columns need each other: a, c, b, and a again",
+            "these columns depend on each other: a, c, b, and a again",
             "remove one",
         ),
         (
@@ -100,13 +100,13 @@ TWO = {"prompt": "x", "samples": 2}
             "different numbers of samples: two (2) and three (3)",
             "equal",
         ),
-        ({**BASE, "two": TWO, "z": {"prompt": "{two}", "samples": 2}}, "'two' has samples already", "{two.all}"),
+        ({**BASE, "two": TWO, "z": {"prompt": "{two}", "samples": 2}}, "'two' already has samples", "{two.all}"),
         (
             {**BASE, "two": TWO, "z": {"prompt": "{two.all}", "when": "two != 'x'"}},
-            "'two' has 2 samples here, and a condition decides by one",
+            "'two' has 2 samples here, but a condition reads only one",
             "write {two} instead of {two.all}",
         ),
-        ({"a": {"prompt": "{level} {topic}", "when": "level == 'easy'"}}, "the only column", "out of `attributes`"),
+        ({"a": {"prompt": "{level} {topic}", "when": "level == 'easy'"}}, "the only column", "from `attributes`"),
         ({"a": {"prompt": "{level}"}}, "'topic' is used in neither prompt nor system", "add {topic}"),
     ],
 )  # fmt: skip
@@ -128,18 +128,18 @@ QUESTION = "  question:\n    prompt: '{level}'\n"
     [
         ("column:\n" + QUESTION, 4, "unknown key 'column'", "did you mean 'columns'?"),
         ("colums:\n" + QUESTION, 4, "unknown key 'colums'", "did you mean 'columns'?"),
-        ("question:\n  prompt: '{level}'\n", 4, "unknown key 'question'", "indent it below `columns:`"),
-        ("  columns:\n    question:\n      prompt: '{level}'\n", 4, "'columns' is no attribute", "move it to the left"),
+        ("question:\n  prompt: '{level}'\n", 4, "unknown key 'question'", "indent it under `columns:`"),
+        ("  columns:\n    question:\n      prompt: '{level}'\n", 4, "'columns' is not an attribute", "unindent it"),
         ("columns:\n  question:\n  samples: 2\n", None, "'question' has no prompt", "indent `samples` further"),
         ("columns:\n\tquestion:\n\t\tprompt: x\n", 5, "tab where YAML needs spaces", "indent with spaces"),
         ("columns:\n  question:\n    prompt: {level} please\n", 6, "an unquoted { begins a mapping", "in quotes"),
         ("columns:\n  question: {prompt: {level} x}\n", 5, "an unquoted { begins a mapping", "in quotes"),
         ("columns:\n  question:\n    prompt: {level}\n", 6, "an unquoted { begins a mapping", "prompt: '{level}'"),
         ("columns:\n" + QUESTION * 2, 7, "duplicate key 'question', first on line 5", "keep one"),
-        ("prompt: '{level} {b}'\ncolumns:\n  b: {prompt: '{level}'}\n", 4, "'{b}' is a column", "is asked first"),
+        ("prompt: '{level} {b}'\ncolumns:\n  b: {prompt: '{level}'}\n", 4, "'{b}' is a column", "is requested first"),
         ("prompt: '{level}'\ncolumns:\n  b: {prompt: 'on {response}'}\n", 6, "'{response}'", "'response_txt'"),
         ("sub_prompt: '{question}'\ncolumns:\n" + QUESTION, 4, "'{question}' is a column", "name attributes"),
-        ("samples: 3\nprompt: '{level}'\n", 4, "unknown key 'samples'", "write `repeats`"),
+        ("samples: 3\nprompt: '{level}'\n", 4, "unknown key 'samples'", "use `repeats`"),
         ("temperature: 0.5\nprompt: '{level}'\n", 4, "unknown key 'temperature'", "sampling: {temperature: 0.5}"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_slip_in_a_file_is_one_mistake_with_its_line_and_fix(
 def test_columns_that_a_spec_leaves_on_completions_can_send_what_those_take() -> None:
     """A limit of chat that the whole spec has is told where a column would send it to completions."""
     chat: dict[str, Any] = {"endpoint": "chat", "sampling": {"max_completion_tokens": 9}}
-    with pytest.raises(SpecError, match="does not take the max_completion_tokens") as told:
+    with pytest.raises(SpecError, match="does not accept max_completion_tokens") as told:
         spec_of({**BASE, "a": {"prompt": "a", "endpoint": "completions"}}, **chat)
     assert "max_tokens: 9" in str(told.value.fix)
     spec_of({**BASE, "a": {"prompt": "a", "endpoint": "completions", "sampling": {"max_tokens": 9}}}, **chat)

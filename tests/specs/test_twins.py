@@ -61,7 +61,7 @@ def test_names_that_look_the_same_are_named() -> None:
 
 def test_a_placeholder_in_another_unicode_form_is_told_as_that() -> None:
     """Not as an unknown name whose nearest one reads just the same."""
-    with pytest.raises(SpecError, match="looks like the attribute 'caf\u00e9', and is written differently"):
+    with pytest.raises(SpecError, match="looks like the attribute 'caf\u00e9', but is written differently"):
         Spec(name="t", attributes={"caf\u00e9": ["a"]}, prompt="Tell of {cafe\u0301}.")
 
 

@@ -45,7 +45,7 @@ def ctl(
         typer.Argument(
             metavar="NAME=VALUE...",
             help=f"With `set`: {', '.join(f'{each.name}=N' for each in _LIVE)}; rpm=none removes the limit; "
-            "rpm=COLUMN=N is for one column.",
+            "rpm=COLUMN=N sets one column's limit.",
         ),
     ] = None,
     json: JsonOption = False,

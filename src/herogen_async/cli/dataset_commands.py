@@ -45,10 +45,10 @@ def export(
     ] = False,
     details: Annotated[
         bool,
-        typer.Option("--details", help="Of each column also its prompt, finish reason, model, request id and latency."),
+        typer.Option("--details", help="Add each column's prompt, finish reason, model, request id and latency."),
     ] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Also rows of several columns that are not complete, with what they lack.")
+        bool, typer.Option("--partial", help="Include incomplete rows of several columns, with what is missing.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -124,7 +124,7 @@ def assemble(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The column that examples teach; A|B: the first of them that a row has.",
+            help="The column to train on; A|B: the first of them that a row has.",
             show_default="the last one",
         ),
     ] = None,
@@ -160,7 +160,7 @@ def assemble(
         for line in assembled.lines():
             out(one_line(line))
     if open_report and not open_page(assembled.report):
-        say("No browser can be opened here: open the report where there is one.")
+        say("No browser found here: open the report on a machine that has one.")
     if json:
         print_json(assembled.as_dict())
         return

@@ -80,7 +80,7 @@ def _of_run(run: str) -> str:
         spec["model"] = manifest.model
     if NAME.fullmatch(folder.path.name):
         spec["name"] = folder.path.name
-    head = f"# The spec of the run {folder.argument}, as it was sent: what stays as it is here keeps its answers."
+    head = f"# The spec of the run {folder.argument}, as it was sent. What you leave unchanged keeps its answers."
     return "\n".join([head, *yaml_lines(spec), ""])
 
 

@@ -99,8 +99,8 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
     shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
-    calls = f" of {width:,} calls, {found.plan.size:,} in all" if width > 1 else ""
-    yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{calls}."
+    requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
+    yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."
     yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
     yield from column_targets(found)

@@ -191,5 +191,5 @@ def _refuse_twins(columns: Mapping[str, AskedColumn]) -> None:
         if (twin := first.setdefault(column.fingerprint, name)) != name:
             raise InputError(
                 f"the columns {twin!r} and {name!r} ask the same question of the same model",
-                fix=f"remove {name!r}, and write `samples: 2` below {twin!r} for two answers",
+                fix=f"remove {name!r}, and write `samples: 2` under {twin!r} for two answers",
             )

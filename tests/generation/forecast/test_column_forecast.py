@@ -75,7 +75,7 @@ def test_the_embedded_model_s_columns_cost_nothing_and_those_of_a_server_are_not
 
 def test_plan_refuses_a_setting_of_a_column_that_there_is_not() -> None:
     """As `run` does; before anything is asked is when a slip should be seen."""
-    with pytest.raises(InputError, match="rpm is set for 'verdit', which is no column") as told:
+    with pytest.raises(InputError, match="rpm is set for 'verdit', which is not a column") as told:
         herogen_async.plan(maths(), **AT_OPENAI, rpm={"verdit": 100})
     assert "did you mean 'verdict'" in str(told.value.fix)
 
@@ -111,7 +111,7 @@ def test_answers_that_were_seen_are_what_later_prompts_are_reckoned_with(server:
     assert "question 20 tokens (mean so far), solution 20 tokens (mean so far)." in "\n".join(plan_lines(found))
     unlimited = {"question": {"prompt": "ask {level}"}, "solution": {"prompt": "solve {question}"}}
     lines = "\n".join(plan_lines(herogen_async.plan(maths(unlimited, sampling={}), **AT_OPENAI)))
-    assert "question 1,024 tokens (assumed, as nothing limits it)." in lines
+    assert "question 1,024 tokens (assumed; no limit set)." in lines
     assert "no limit" in lines
 
 

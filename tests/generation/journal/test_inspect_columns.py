@@ -112,7 +112,7 @@ def test_a_damaged_answer_is_named_and_asked_again_with_what_was_made_from_it(
     assert (0, 4 * CALLS) == (verdict.exit_code, verdict.answered)
     told = [each.message for each in verdict.findings if each.kind != "accepted"]
     followers = sum(lost.again) - 1
-    assert [f"{followers}: rows made from answers that don't count any more"] * bool(followers) == [
+    assert [f"{followers}: rows made from answers that no longer count"] * bool(followers) == [
         message.partition(",")[0] for message in told
     ]
     assert Counter() == asked_by(server, folder.path)
@@ -127,7 +127,7 @@ def test_recover_keeps_what_is_paid_and_its_copy_asks_what_is_missing(
     done = recover(folder.path)
     assert (4, 4 * CALLS - 1, 1) == (done.exit_code, done.rows, done.lost_count)
     assert (f"{folder.segment(0)}: line {line}" in done.lost[0], True) == (True, done.lost[0].endswith(f"{lost.said}."))
-    assert "Begun, but not all answers: 1 row: 2." in done.lines()
+    assert "Started, but incomplete: 1 row: 2." in done.lines()
     copy = RunFolder(Path(done.out))
     assert lines(copy) == [each for number, each in enumerate(lines(folder), 1) if number != line]
     assert lost.costs() == asked_by(server, copy.path)
@@ -201,5 +201,5 @@ def test_lines_of_two_eras_are_verified_and_recovered_under_their_own(server: Fa
     assert Counter() == asked_by(server, folder.path, judged, requeue_damaged=True)
     damage(folder, 1, "question")
     done = recover(folder.path)
-    assert "Begun, but not all answers: 1 row: 1." in done.lines()
+    assert "Started, but incomplete: 1 row: 1." in done.lines()
     assert Counter(question=1, solution=2, verdict=2) == asked_by(server, Path(done.out), judged)

@@ -94,7 +94,7 @@ def test_a_limit_of_one_column_leaves_the_others_alone(servers: tuple[FakeServer
     spec = spec_of(judge)
     with pytest.raises(InputError, match="question and praise have the same model and server"):
         run(first, tmp_path / "r", spec, rpm={"question": 1e5, "praise": 2e5})
-    with pytest.raises(InputError, match="'verdit', which is no column"):
+    with pytest.raises(InputError, match="'verdit', which is not a column"):
         run(first, tmp_path / "r", spec, rpm={"verdit": 1e5})
     report = run(first, tmp_path / "r", spec, rpm={None: 1e6, "verdict": 1e5}, concurrency={"verdict": 1})
     assert "done" == report.state

@@ -37,7 +37,7 @@ class FailureGroup:
 
     `statuses` counts HTTP statuses, with `none` for failures without one. `examples` are failures with different
     messages: the row, its cell, the server's request id, the number of attempts. Where a row has several columns, the
-    calls are those of `column`, and `not_asked` further calls were not asked because they build on them.
+    calls are those of `column`, and `not_asked` counts further calls that were never sent because they build on them.
     """
 
     kind: str

@@ -57,7 +57,7 @@ def rows(run: str | os.PathLike[str], *, partial: bool = False) -> RunRows:
 
     Where the spec has several columns, a row has them under `columns`, by name: each the fields of its answer, None
     where there is none (`missing` says why), and a list where it has several samples. Only rows with all their columns
-    answered or skipped are there; with `partial`, those that were begun or have failed, too.
+    answered or skipped are included; with `partial`, also those that are incomplete or have failed.
 
     Raises RunFolderError when there is no run, DamageError when its journal is damaged.
     """

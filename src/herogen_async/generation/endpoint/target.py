@@ -75,7 +75,7 @@ def choose_server(
 
 def key_in(variable: str, whose: str, environment: Mapping[str, str]) -> str:
     """The key in an environment variable that `whose` names. Raises InputError where it is not set, or no key."""
-    key = _checked_key(environment.get(variable, ""), variable, fix=f"export {variable} again, the key alone")
+    key = _checked_key(environment.get(variable, ""), variable, fix=f"export {variable} again, with only the key")
     if key is None:
         raise InputError(
             f"{whose} takes its key from {variable}, which is not set",
@@ -133,7 +133,7 @@ def _key_for(url: str, environment: Mapping[str, str]) -> str | None:
     if (urlsplit(url).hostname or "").endswith(".azure.com"):
         names.insert(0, "AZURE_OPENAI_API_KEY")  # who has both means each for its own service
     for name in names:
-        if key := _checked_key(environment.get(name, ""), name, fix=f"export {name} again, the key alone"):
+        if key := _checked_key(environment.get(name, ""), name, fix=f"export {name} again, with only the key"):
             return key
     return None
 

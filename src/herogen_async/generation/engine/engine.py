@@ -303,7 +303,7 @@ class Engine:
         if self._lanes.are_closed:
             self._stop(self._parked)
             return
-        self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns go on as far as they can.")
+        self._observer.notice(f"{', '.join(names)}: {park.message}. The other columns continue as far as they can.")
         self._leave_closed()
         self._lanes.end_if_quiet()
 

@@ -23,7 +23,7 @@ class LengthSource(Enum):
 
     SEEN = "mean so far"
     LIMIT = "max_tokens"
-    ASSUMED = "assumed, as nothing limits it"
+    ASSUMED = "assumed; no limit set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ class Preview:
 class Forecast:
     """What is to be asked, and what it takes. `kept` is None where there is no run yet.
 
-    `calls` are those within the settings' limit; `new` and `stale` what it takes to ask those that have no answer, or a
-    stale one alone. `columns` has the parts of them where a row is several calls, and is empty where it is one.
-    `needs_consent`: answers are there to other questions, and `run` has to be told before it asks these.
+    `calls` are those within the settings' limit; `new` and `stale` estimate the calls without an answer, and those with
+    only a stale one. `columns` has the same for each column if a row is several calls, and is empty if it is one.
+    `needs_consent`: the run has answers to different requests, so `run` needs `extend` before it sends these.
     `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
     `needs_server`: nobody has said yet who is to answer.
     """

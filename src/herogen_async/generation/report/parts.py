@@ -45,10 +45,10 @@ class RunCounts:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunColumns:
-    """What there is of the calls of a run whose rows have several, together and by column, over all sessions.
+    """Counts of a run's calls, in total and by column, over all sessions, if a row has several calls.
 
-    The journal knows all of it, so that neither the lock's page nor an event has to hold it, however many columns there
-    are. Empty, and not in JSON, where a row is one call: it is then said by the rows.
+    They are read from the journal, so neither the lock's page nor an event has to hold them. Empty, and not in JSON, if
+    a row is one call: the counts of rows then say the same.
     """
 
     calls: dict[str, int] = all_sessions(
@@ -69,10 +69,9 @@ class RunColumns:
 class RunSeen:
     """What a display shows besides. `out` are the tasks that were sent and are neither answered nor failed.
 
-    `silent_s` is how long the session waits for its first answer, None once that came; `streamed` are the tokens that
-    a server which tells them has written meanwhile. `latest` is the cell and the
-    text of the answer that came last, `latest_column` whose it is where a row has several calls. `calls_per_s` are the
-    answers of now, and what failed.
+    `silent_s` is how long the session has waited for its first answer, None once it came; `streamed` counts the tokens
+    of answers still being written, if the server streams them. `latest` is the cell and the text of the latest answer,
+    `latest_column` its column if a row has several calls. `calls_per_s` is the current rate of answers and failures.
     """
 
     out: int = drawn(0, lambda moment: moment.counters.in_flight + moment.counters.waiting)
@@ -131,12 +130,12 @@ class RunLimits:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunLanes:
-    """Where columns are asked of several models or servers: each of those, under the names of its columns.
+    """The lanes of a run that uses several models or servers, one for each, under the names of its columns.
 
-    Of each its `model`, `base_url` (None: embedded) and `columns`; `in_flight`, `concurrency`, and the session's
-    `requests` so far with `errors` by class, `refused` of them for a rate limit; its own `limits`, `permitted_pct`,
-    `binding` and `binding_shares`, as those of a run; and the `reason` why nothing more is sent to it, None while it
-    is. Empty, and not in JSON, where there is one.
+    Each has `model`, `base_url` (None: embedded) and `columns`; `in_flight`, `concurrency`, and the session's
+    `requests` so far with `errors` by class and `refused`, those refused for a rate limit; its own `limits`,
+    `permitted_pct`, `binding` and `binding_shares`, as for a run; and the `reason` why nothing more is sent to it, None
+    while requests are sent. Empty, and not in JSON, if there is only one lane.
     """
 
     lanes: dict[str, dict[str, Any]] = one_session({}, lanes_now, at_end=lanes_at_end, is_optional=True)

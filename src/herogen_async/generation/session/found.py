@@ -38,12 +38,14 @@ def tell_what_is_there(found: Found, notifier: Notifier) -> None:
     if journal.duplicates:
         notifier.notice(f"{journal.duplicates:,} duplicate rows: the first of each counts.")
     if journal.outdated:
-        notifier.notice(f"{journal.outdated:,} answers were made from others that don't count any more: not counted.")
+        notifier.notice(
+            f"{journal.outdated:,} answers were made from answers that no longer count; they don't count either."
+        )
     plan = opened.lineage.plan
     if lock.frontier and plan.calls_a_row > 1:
         total = plan.rows_within(opened.ready.request.settings.limit)
         begun = journal.done.groups(plan.calls_a_row)[1] - journal.rows_done
-        notifier.notice(f"{folder}: {journal.rows_done:,} of {total:,} rows are done, {begun:,} more are begun.")
+        notifier.notice(f"{folder}: {journal.rows_done:,} of {total:,} rows are done, {begun:,} more are started.")
     elif lock.frontier:
         total = opened.lineage.plan.within(opened.ready.request.settings.limit)
         sent = min(lock.frontier, total)

@@ -97,15 +97,15 @@ def _target(ready: Ready, columns: list[AskedColumn], environment: Mapping[str, 
 def _server(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Server:
     if is_embedded(column.model):
         raise InputError(
-            f"column {column.name!r} wants the embedded model, and the run a server",
-            fix="use --model embedded, and write `base_url:` and `model:` below the other columns",
+            f"column {column.name!r} uses the embedded model, but the run uses a server",
+            fix="use --model embedded, and write `base_url:` and `model:` under the other columns",
         )
     key = None if column.key_env is None else key_in(column.key_env, f"column {column.name!r}", environment)
     url = column.base_url or (None if request.server is None else request.server.base_url)
     if url is None:
         raise InputError(
             f"no server given for the model {column.model!r} of column {column.name!r}",
-            fix=f"write `base_url:` below {column.name}, or give --base-url",
+            fix=f"write `base_url:` under {column.name}, or give --base-url",
         )
     if key is None and column.base_url is None and request.server is not None:
         return request.server

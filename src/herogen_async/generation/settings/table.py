@@ -153,8 +153,8 @@ class Settings:
                 if own.setdefault(name, value) != value:
                     flag = RUN_SETTINGS[name].flag
                     raise InputError(
-                        f"{said[name]} and {column} have the same model and server, and two values of {flag}",
-                        fix=f"give {flag} for one of the two",
+                        f"{said[name]} and {column} share a model and a server, but have two values of {flag}",
+                        fix=f"give {flag} for only one of them",
                     )
                 said[name] = column
         return replace(self, by_column={}, **own)
@@ -214,7 +214,9 @@ def check_columns(settings: Settings, columns: Sequence[str]) -> None:
     """InputError for a setting of a column that a run does not have."""
     for name, own in settings.by_column.items():
         if name not in columns:
-            raise InputError(f"{next(iter(own))} is set for {name!r}, which is no column", fix=nearest(name, columns))
+            raise InputError(
+                f"{next(iter(own))} is set for {name!r}, which is not a column", fix=nearest(name, columns)
+            )
 
 
 def _require_by_column(name: str, value: Mapping[Any, Any]) -> None:

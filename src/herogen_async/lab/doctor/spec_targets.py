@@ -95,8 +95,8 @@ def _server(given: _Given, column: AskedColumn) -> Server | None:
         key = key_in(column.key_env, f"column {column.name!r}", given.environment)
     if is_embedded(column.model) and column.model != given.model:
         raise InputError(
-            f"column {column.name!r} wants the embedded model, and the run a server",
-            fix="use --model embedded, and write `base_url:` and `model:` below the other columns",
+            f"column {column.name!r} uses the embedded model, but the run uses a server",
+            fix="use --model embedded, and write `base_url:` and `model:` under the other columns",
         )
     server = choose_server(column.base_url or given.base_url, column.model or None, given.environment, api_key=key)
     return None if server is None else replace(server, key_env=column.key_env)
@@ -118,7 +118,7 @@ def _unanswered(seen: EndpointSeen, columns: Sequence[AskedColumn]) -> list[Chec
         names = ", ".join(column.name for column in columns if column.endpoint == route.kind)
         if names and not route.answers:
             fix = f"set another `endpoint:` for {names}, or another server"
-            found.append(Check(f"{route.kind} has no answer for {names}: {route.said}", fix, blocks=True))
+            found.append(Check(f"{route.kind} does not work, but {names} needs it: {route.said}", fix, blocks=True))
     return found
 
 

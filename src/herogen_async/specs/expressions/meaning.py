@@ -173,7 +173,7 @@ def _as_number(found: object, node: Operand, text: str) -> _Number:
         return found
     if found is None:
         message = f"{written(node)} has no value"
-        raise _failed(message, text, f"ask first whether there is one: {written(node)} != null and ...")
+        raise _failed(message, text, f"check first that it has one: {written(node)} != null and ...")
     number = number_said(found) if isinstance(found, str) else None
     if number is None:
         raise _failed(f"{shown_value(found)} is not a number", text)

@@ -46,10 +46,10 @@ _CLOSES = {"[": "]", "(": ")", "{": "}"}
 _HOLDING = ("contains", "includes")
 _ALLOWED = f"an expression may hold {MAY_HOLD}"
 _SIGNS = {
-    "[": ("reads no part of a value", _ALLOWED),
-    ",": ("stands outside of a list", "write [...] around the list"),
-    "-": ("does not calculate here", "compare values as they are"),
-    **dict.fromkeys(")]}", ("closes nothing", "remove it")),
+    "[": ("can't read a part of a value", _ALLOWED),
+    ",": ("is allowed only in a list", "write [...] around the list"),
+    "-": ("is not an operator: expressions have no arithmetic", "compare values as they are"),
+    **dict.fromkeys(")]}", ("has no opening bracket", "remove it")),
 }
 _VALUE = "write a name, a number, a text in quotes, true, false, null or a list"
 
@@ -132,7 +132,7 @@ class Parser:
         if operator in ORDERS:
             for each in (left, right):
                 if isinstance(each, Constant) and (each.value is None or isinstance(each.value, bool | tuple)):
-                    raise self._fault(f"{written(each)} is neither less nor greater", sign, "use ==, != or in")
+                    raise self._fault(f"{written(each)} has no order", sign, "use ==, != or in")
         elif operator in ("in", "not in") and isinstance(right, Constant) and not isinstance(right.value, tuple):
             if not isinstance(right.value, str):
                 raise self._fault(f"nothing is in {written(right)}", begin, f"write a list: [{written(right)}]")
@@ -178,7 +178,7 @@ class Parser:
         self._at += 1
         number = self._next
         if number.kind != "number" or isinstance(number.value, str):
-            raise self._fault("'-' stands before numbers only: an expression does not calculate", minus, _VALUE)
+            raise self._fault("'-' is allowed only before numbers: expressions have no arithmetic", minus, _VALUE)
         self._at += 1
         return -number.value
 
@@ -239,24 +239,26 @@ class Parser:
         if self._next.kind == "end":
             raise self._fault(f"{shown(opened.written)} is not closed", opened, f"add {closing!r}")
         if opened.kind == "name":
-            fix = f"write {opened.written}(x), and what it is compared with behind"
+            fix = f"write {opened.written}(x) first, then the comparison"
             raise self._fault(f"{opened.written!r} takes one value", self._next, fix)
         raise self._unexpected()
 
     def _deeper(self) -> None:
         self._depth += 1
         if self._depth > _NESTING:
-            raise self._fault(f"more than {_NESTING} levels of nesting", self._next, "write it flatter")
+            raise self._fault(
+                f"more than {_NESTING} levels of nesting", self._next, "use fewer parentheses and functions"
+            )
 
     def _as_condition(self, found: Operand | Condition, start: Token) -> Condition:
         if isinstance(found, Constant) and not isinstance(found.value, bool):
             fix = "compare it: x == 'a' or x == 'b', or x in ['a', 'b']"
-            raise self._fault(f"{cut(written(found))} alone is no condition", start, fix)
+            raise self._fault(f"{cut(written(found))} is not a condition by itself", start, fix)
         return Truth(found) if isinstance(found, Operand) else found
 
     def _as_value(self, found: Operand | Condition, start: Token) -> Operand:
         if not isinstance(found, Operand):
-            message = "a condition is compared with a value, or stands where one is wanted"
+            message = "a condition is used as a value"
             raise self._fault(message, start, "compare each value by itself: a == 'x' or b == 'x'")
         return found
 
@@ -272,10 +274,14 @@ class Parser:
     def _no_value(self) -> InvalidExpression:
         token = self._next
         if token.kind == "end":
-            return self._fault("the expression ends where a value is wanted", token, _VALUE)
+            return self._fault("the expression ends where a value is expected", token, _VALUE)
         if token.written == "not":
-            return self._fault("'not' stands before conditions only", token, "write != or not in, or put not in front")
-        return self._fault(f"a value is wanted before {shown(token.written)}", token, _VALUE)
+            return self._fault(
+                "'not' is allowed only before conditions",
+                token,
+                "write != or not in, or put not before the whole comparison",
+            )
+        return self._fault(f"a value is expected before {shown(token.written)}", token, _VALUE)
 
     def _unexpected(self) -> InvalidExpression:
         """The mistake of a token that stands where an operator or the end is wanted."""
@@ -289,7 +295,7 @@ class Parser:
             return self._call(before)
         if token.kind == "sign" and (sign := _SIGNS.get(token.written)):
             return self._fault(f"{token.written!r} {sign[0]}", token, sign[1])
-        return self._fault(f"{shown(token.written)} stands where an operator is wanted", token, _ALLOWED)
+        return self._fault(f"{shown(token.written)} follows a value without an operator", token, _ALLOWED)
 
     def _wrong_word(self, token: Token, before: Token) -> InvalidExpression:
         word = token.written.lower()
@@ -303,7 +309,7 @@ class Parser:
         if before.kind == "name" and before.written.lower() == "not":
             return self._fault(f"{before.written!r} is not an operator", before, "write not")
         fix = "write 'text' in x" if word in _HOLDING else _ALLOWED
-        return self._fault(f"{shown(token.written)} stands where an operator is wanted", token, fix)
+        return self._fault(f"{shown(token.written)} follows a value without an operator", token, fix)
 
     def _call(self, name: Token) -> InvalidExpression:
         owner, _, method = name.written.rpartition(".")

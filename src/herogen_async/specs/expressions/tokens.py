@@ -85,7 +85,7 @@ def _tokens(text: str) -> Iterator[Token]:
         if kind == "slip":
             raise _slip(text, at, written)
         if kind == "name" and not all(part.isidentifier() for part in written.split(".")):
-            fix = "use letters, digits and underscores, and dots between"
+            fix = "use letters, digits and underscores, with dots between the parts"
             raise InvalidExpression(f"{shown(written)} is not a name", text=text, offset=at, fix=fix)
         if kind == "number":
             yield Token(kind, written, at, _number(text, at, written))
@@ -117,7 +117,7 @@ def _unquoted(text: str, at: int, written: str) -> str:
             return _LETTERS.get(letter, letter)
         code = next((int(each, 16) for each in codes if each), None)
         if code is None or 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
-            fix = "double the backslash (\\\\) if it is meant, or write \\n, \\t, \\' or \\u00e9"
+            fix = "double the backslash (\\\\) for a literal backslash, or write \\n, \\t, \\' or \\u00e9"
             place = at + 1 + escape.start()
             raise InvalidExpression(f"{shown(escape[0])} is not an escape", text=text, offset=place, fix=fix)
         return chr(code)
@@ -131,11 +131,11 @@ def _slip(text: str, at: int, written: str) -> InvalidExpression:
     if written == "`":
         return _no_quote(text, at)
     if written in _ARITHMETIC or written.endswith("="):
-        message, fix = f"{written!r}: an expression neither calculates nor assigns", "compare values as they are"
+        message, fix = f"{written!r}: expressions have no arithmetic and no assignment", "compare values as they are"
     elif _POINT_FIRST.match(text, at):
         message, fix = "a number begins with a digit", f"write 0{text[at : at + 2]}"
     elif written == ".":
-        message = "'.' reads nothing from a value"
+        message = "'.' can't read a part of a value"
         fix = "write a name in one piece, e.g. verdict.score; an expression may hold " + MAY_HOLD
     else:
         message, fix = f"{written!r} is not allowed in an expression", f"it may hold {MAY_HOLD}"
@@ -145,13 +145,13 @@ def _slip(text: str, at: int, written: str) -> InvalidExpression:
 def _unreadable(text: str, at: int) -> InvalidExpression:
     sign = text[at]
     if sign in "'\"":
-        fix = f"""close it with {sign}; a text that holds {sign} stands in {'"' if sign == "'" else "'"}"""
+        fix = f"""close it with {sign}; put a text that contains {sign} in {'"' if sign == "'" else "'"}"""
         return InvalidExpression(f"the text that {sign} opens is not closed", text=text, offset=at, fix=fix)
     if sign in _QUOTES:
         return _no_quote(text, at)
     seen = repr(sign) if sign.isprintable() else f"U+{ord(sign):04X}"
     message = f"{seen} is not allowed in an expression"
-    return InvalidExpression(message, text=text, offset=at, fix="remove it, or quote it if it is a part of a text")
+    return InvalidExpression(message, text=text, offset=at, fix="remove it, or quote it if it is part of a text")
 
 
 def _no_quote(text: str, at: int) -> InvalidExpression:

@@ -133,7 +133,7 @@ def _attribute_name_problems(name: object) -> Iterator[Problem]:
 def _values_problems(name: str, values: object) -> list[Problem]:
     path: KeyPath = ("attributes", name)
     if name in ("columns", "sampling") and isinstance(values, Mapping):
-        return [Problem(path, f"{name!r} is no attribute", "move it to the left, below none of the other keys")]
+        return [Problem(path, f"{name!r} is not an attribute", "unindent it to the level of `attributes`")]
     if not isinstance(values, list | tuple | range):
         example = f"write `{shown_key(name)}: [first, second]`"
         return [Problem(path, f"{shown(values)} is not a list of values", example)]
@@ -215,7 +215,7 @@ def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(url := data.get("base_url"), str) and not _URL.fullmatch(url):
         yield Problem(("base_url",), f"{shown(url)} is not a URL", "for example: `base_url: http://127.0.0.1:8000/v1`")
     if isinstance(name := data.get("key_env"), str) and not _VARIABLE.fullmatch(name):
-        fix = "put the key into a variable, and name that: a key is never written into a spec"
+        fix = "put the key in an environment variable and write its name here; a spec never holds a key"
         yield Problem(("key_env",), "this is not the name of an environment variable", fix)
     yield from endpoint_problems({"endpoint": None, **data})
 
@@ -236,11 +236,11 @@ def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> 
         unknown = (name for name in placeholders if known and name not in known)
         for name in islice(unknown, MAX_SHOWN + 1):
             if twin := next((each for each in known if as_seen(each) == as_seen(name)), None):
-                message = f"placeholder '{{{name}}}' looks like the attribute {twin!r}, and is written differently"
+                message = f"placeholder '{{{name}}}' looks like the attribute {twin!r}, but is written differently"
                 yield Problem((key,), message, "copy the name from `attributes`: their accents are stored in two ways")
                 continue
             if name in _names_of_columns(data):
-                message = f"placeholder '{{{name}}}' is a column, and `{key}` of a spec names attributes alone"
+                message = f"placeholder '{{{name}}}' is a column, but the spec's `{key}` can name only attributes"
                 yield Problem((key,), message, _WITHOUT_COLUMNS[key])
                 continue
             yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
@@ -249,9 +249,9 @@ def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> 
 
 
 _WITHOUT_COLUMNS = {
-    "prompt": "`prompt` is asked first: write it as a column, too, below `columns`",
+    "prompt": "`prompt` is requested first: write it as a column, too, under `columns`",
     "system": "write this text as `system` of the columns that need it",
-    "sub_prompt": "name attributes: it is what the tuned model is asked",
+    "sub_prompt": "name attributes: it is the tuned model's prompt",
 }
 
 

@@ -16,7 +16,7 @@ MAX_SAMPLES = 1000
 
 
 class Column(BaseModel):
-    """One prompt and its answer. What is not set is as the whole spec has it; `sampling` adds to the spec's."""
+    """One prompt and its answer. Fields that are not set take the spec's value; `sampling` is added to the spec's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

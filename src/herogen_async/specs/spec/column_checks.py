@@ -18,7 +18,7 @@ from herogen_async.specs.spec.template import Template, alternatives
 
 MAX_COLUMNS = 64
 MAX_CALLS = 4096  # of one row, samples and all
-FIRST = "response_txt"  # the column that `prompt:` stands for
+FIRST = "response_txt"  # the column that `prompt:` makes
 _WORDS = {"and", "or", "not", "in", "true", "false", "null", "True", "False", "None"}  # of a condition
 _RESERVED = check.ROW_COLUMNS | {
     *("row", "rows", "column", "columns", "sample", "samples", "all", "from", "ask", "skipped", "failed", "accepted"),
@@ -123,9 +123,11 @@ def _shape_problems(name: object, column: object, attributes: list[str]) -> Iter
     if isinstance(column, Mapping):
         yield from _name_problems(name, attributes)
     elif column is not None and name in Column.model_fields:
-        yield Problem(path, f"`{name}` stands beside the names of columns", f"indent `{name}` further, below a name")
+        yield Problem(
+            path, f"`{name}` is at the level of the column names", f"indent `{name}` further, under a column name"
+        )
     elif column is None:
-        yield Problem(path, f"{name!r} has no prompt", "write `prompt:` below its name, and indent it further")
+        yield Problem(path, f"{name!r} has no prompt", "write `prompt:` under its name, indented further")
     else:
         yield Problem(path, f"{shown(column)} is not a column", f"write `{shown_key(str(name))}: {{prompt: ...}}`")
 
@@ -136,13 +138,13 @@ def _name_problems(name: object, attributes: list[str]) -> Iterator[Problem]:
         fix = f"use letters, digits and underscores, e.g. {check.usable_name(name)!r}"
         yield Problem(path, f"{shown(name)} is not a valid placeholder name", fix)
     elif name == FIRST:
-        yield Problem(path, f"{FIRST!r} is the column that `prompt:` stands for", "move its prompt up, or rename it")
+        yield Problem(path, f"{FIRST!r} is the column that `prompt:` makes", "move its prompt up, or rename it")
     elif name in attributes:
-        yield Problem(path, f"{name!r} is an attribute, too", f"rename one of them, e.g. to {name + '_text'!r}")
+        yield Problem(path, f"{name!r} is also an attribute", f"rename one of them, e.g. to {name + '_text'!r}")
     elif name in _RESERVED:
-        yield Problem(path, f"{name!r} is already a name in every row", f"rename it, e.g. to {'the_' + name!r}")
+        yield Problem(path, f"{name!r} is already a field of every row", f"rename it, e.g. to {'the_' + name!r}")
     elif name in _WORDS:
-        yield Problem(path, f"{name!r} is a word of conditions", f"rename it, e.g. to {'the_' + name.lower()!r}")
+        yield Problem(path, f"{name!r} is reserved in conditions", f"rename it, e.g. to {'the_' + name.lower()!r}")
 
 
 def _unknown_names(column: str, uses: Uses, known: list[str], attributes: object) -> Iterator[Problem]:
@@ -158,7 +160,7 @@ def _unknown_names(column: str, uses: Uses, known: list[str], attributes: object
             if name == column:
                 yield Problem(path, f"{what} is the column itself", "name an earlier column")
             elif twin := next((each for each in others if as_seen(each) == as_seen(name)), None):
-                yield Problem(path, f"{what} looks like {twin!r}, and is written differently", "copy the name")
+                yield Problem(path, f"{what} looks like {twin!r}, but is written differently", "copy the name")
             elif key == "when" and _is_value(name, attributes):
                 yield Problem(path, f"unknown {what}", f"quote it if it is a text: '{name}'")
             else:
@@ -188,7 +190,7 @@ def _doubled_problems(column: str, data: Mapping[str, Any], uses: Uses, known: l
         return
     for name in dict.fromkeys(_DOUBLED.findall(text)):
         if name in known:
-            message = f"'{{{{{name}}}}}' is sent as the word '{{{name}}}', and the prompt names nothing else"
+            message = f"'{{{{{name}}}}}' is sent as the word '{{{name}}}', and the prompt has no other placeholder"
             yield Problem(("columns", column, "prompt"), message, f"write {{{name}}} with single braces")
 
 
@@ -200,8 +202,8 @@ def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, 
         return
     shared, own = (each if isinstance(each := of.get("sampling"), Mapping) else {} for of in (data, column))
     if column["endpoint"] == "completions" and shared.get("max_completion_tokens") and "max_tokens" not in own:
-        message = "endpoint 'completions' does not take the max_completion_tokens that the spec's sampling has"
-        fix = f"write `sampling: {{max_tokens: {shared['max_completion_tokens']}}}` below this column"
+        message = "endpoint 'completions' does not accept max_completion_tokens, which the spec's sampling sets"
+        fix = f"write `sampling: {{max_tokens: {shared['max_completion_tokens']}}}` under this column"
         yield Problem(("columns", name, "endpoint"), message, fix)
 
 
@@ -233,7 +235,7 @@ def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Proble
     places = [f"{name} (line {at})" if (at := line(paths[name])) else name for name in names]
     yield Problem(
         paths[names[0]],
-        f"these columns need each other: {', '.join(places)}, and {names[0]} again",
+        f"these columns depend on each other: {', '.join(places)}, and {names[0]} again",
         "remove one of the placeholders",
     )
 
@@ -247,18 +249,18 @@ def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
             listed = " and ".join(f"{other} ({count})" for other, count in fanned.items())
             yield Problem(path, f"{name} names columns with different numbers of samples: {listed}", "make them equal")
         elif joined := next((each for each in uses[name].asked if _is_joined(each, uses[name], samples)), None):
-            message = f"{joined!r} has {samples[joined]} samples here, and a condition decides by one"
+            message = f"{joined!r} has {samples[joined]} samples here, but a condition reads only one"
             fix = f"write {{{joined}}} instead of {{{joined}.all}}, or remove {joined} from the condition"
             yield Problem((*path, "when"), message, fix)
         elif fanned and uses[name].samples > 1:
             other = next(iter(fanned))
             fix = f"remove it: {name} has the samples of {other}, or write {{{other}.all}} to join these"
-            yield Problem((*path, "samples"), f"{other!r} has samples already", fix)
+            yield Problem((*path, "samples"), f"{other!r} already has samples", fix)
     if sum(samples.values()) == 1 and (only := next((name for name, each in uses.items() if each.has_condition), None)):
-        fix = "remove it, and leave those values out of `attributes`: rows without any column are no rows"
+        fix = "remove it, and remove those values from `attributes`: each row needs a column"
         yield Problem(("columns", only, "when"), "the only column of a spec can't have a condition", fix)
     if (calls := sum(samples.values())) > MAX_CALLS:
-        yield Problem(("columns",), f"{calls:,} requests a row; the limit is {MAX_CALLS:,}", "lower the samples")
+        yield Problem(("columns",), f"{calls:,} requests per row; the limit is {MAX_CALLS:,}", "lower the samples")
 
 
 def _is_joined(name: str, uses: Uses, samples: Mapping[str, int]) -> bool:

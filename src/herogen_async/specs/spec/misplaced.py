@@ -54,9 +54,9 @@ def _spec_fix(key: Any, value: object, valid: list[str]) -> str:
     if key in Sampling.model_fields:
         return _as_sampling(key, value)
     if key in ("samples", "when"):
-        return f"`{key}` stands below the prompt of a column; for more answers of each cell write `repeats`"
+        return f"`{key}` belongs to a column, next to its prompt; for more answers per cell, use `repeats`"
     if _is_column(value):
-        return f"if {shown_key(str(key))} is a column, indent it below `columns:`"
+        return f"if {shown_key(str(key))} is a column, indent it under `columns:`"
     return nearest(str(key), valid)
 
 
@@ -64,9 +64,9 @@ def _column_fix(key: Any, value: object, valid: list[str]) -> str:
     if key in Sampling.model_fields:
         return _as_sampling(key, value)
     if key in _KEYS:
-        return "put the key into an environment variable, and name that: `key_env: JUDGE_API_KEY`"
+        return "put the key in an environment variable, and write its name: `key_env: JUDGE_API_KEY`"
     if _is_column(value):
-        return f"if {shown_key(str(key))} is a column, too, give it the indentation of its neighbours"
+        return f"if {shown_key(str(key))} is a column, too, indent it like the other columns"
     if meant := _COLUMN_KEYS.get(str(key).lower()):
         return f"did you mean {meant!r}? valid: {', '.join(valid)}"
     return nearest(str(key), valid)
@@ -78,4 +78,4 @@ def _is_column(value: object) -> bool:
 
 def _as_sampling(key: str, value: object) -> str:
     plain = value if isinstance(value, int | float | str) else (Sampling.model_fields[key].examples or [1])[0]
-    return f"write it below `sampling`, for example: `sampling: {{{key}: {codec.dumps(plain).decode()}}}`"
+    return f"write it under `sampling`, for example: `sampling: {{{key}: {codec.dumps(plain).decode()}}}`"

@@ -26,7 +26,7 @@ BINDS = {
     "cpu": "CPU of this process",
     "tail": "last answers",
     # Of one of several models or servers:
-    "columns": "other columns (their answers are waited for)",
+    "columns": "other columns (waiting for their answers)",
     "parked": "parked",
 }
 MOST_LANES = 4  # in a panel: more of them are counted

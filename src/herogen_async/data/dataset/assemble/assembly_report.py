@@ -91,8 +91,8 @@ class Assembled:
     """A data set in `folder`. `files` are its data files, the training files first.
 
     `quality` covers the rows before any was dropped by request. `balance` is set when it was split, `compared` when
-    answers were ranked. `changed` names trainer configs that were edited, and so kept. `taught`: of several columns
-    those that became examples.
+    answers were ranked. `changed` names trainer configs that were edited, and so kept. `taught`: the columns
+    that became examples, if the spec has several.
     """
 
     how: Recipe
@@ -110,7 +110,7 @@ class Assembled:
 
     @property
     def answers(self) -> int:
-        """How many answers there were to choose from."""
+        """The number of answers that examples were chosen from."""
         return self.state.rows if self.taught is None else self.count.answers
 
     @property
@@ -160,7 +160,7 @@ class Assembled:
 
     @property
     def report(self) -> Path:
-        """The quality report, a page for people."""
+        """The quality report, an HTML page."""
         return self.folder / QUALITY / PAGE
 
     def counts(self) -> dict[str, Any]:
@@ -292,7 +292,7 @@ class Assembled:
 
     @property
     def step(self) -> str:
-        """The next step for a person: a command as it is typed, and one that helps; for other trainers a sentence."""
+        """The next step for a person: the most useful command, ready to type; for other trainers a sentence."""
         if self.count.written and self.state.pending:
             return self.state.go_on
         if 0 < self.files[0].rows < FEWEST_ROWS and self.state.asked < self.state.grid:
@@ -301,7 +301,7 @@ class Assembled:
 
     @property
     def next(self) -> str:
-        """The next step for a script, in the words of 0.1.0: a command, or a sentence."""
+        """The next step for a script, worded as in 0.1.0: a command, or a sentence."""
         argument = self.state.argument
         if not self.count.written and self.count.cut_off:
             is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}

@@ -68,7 +68,7 @@ class Recovery:
         if self.doubles:
             lines.append(f"Skipped: {self.doubles:,} duplicate rows.")
         if self.missing and self.columns > 1:
-            lines.append(f"Begun, but not all answers: {counted(self.missing, 'row')}: {self.missing_tasks}.")
+            lines.append(f"Started, but incomplete: {counted(self.missing, 'row')}: {self.missing_tasks}.")
         elif self.missing:
             lines.append(f"Requested, but no answer: {counted(self.missing, 'task')}: {self.missing_tasks}.")
         lines.append("Something was lost." if self.lost_count else "Nothing was lost.")

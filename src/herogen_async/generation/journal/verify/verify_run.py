@@ -48,7 +48,7 @@ _WORDS = {
     "foreign": "rows of another plan, not counted",
     "unused": "rows of cells removed from the spec",
     "stale": "rows made with another prompt, model or sampling, not counted",
-    "outdated": "rows made from answers that don't count any more, or skipped by a condition that has changed since",
+    "outdated": "rows made from answers that no longer count, or skipped by a condition that has changed since",
     "replaced": "rows made with an earlier prompt, model or sampling, since answered by a newer one",
 }
 
