@@ -145,7 +145,7 @@ def test_a_route_that_a_column_needs_is_missed_though_another_one_answers(
     columns = {name: column.as_dict() for name, column in spec.columns.items()}
     columns["praise"]["endpoint"] = "chat"
     found = looked(spec.replace(columns=columns), first.url, tmp_path)
-    assert problems(found)["question, praise"].startswith("chat has no answer for praise: ")
+    assert problems(found)["question, praise"].startswith("no working chat endpoint for praise: ")
     assert "" == problems(found)["verdict"]
 
 

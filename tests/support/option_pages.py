@@ -65,11 +65,10 @@ How a run goes about its work. No setting changes an answer, so each may differ 
 command line and Python take the same settings, and the run's `manifest.json` keeps them under their Python names.
 
 `resume` and `retry` keep what is not given. `run` starts from the defaults, and keeps a run's budget and its price.
-`ctl RUN set NAME=VALUE` changes those marked so while the run is at work; `none` removes a limit.
+`ctl RUN set NAME=VALUE` changes options marked `ctl` while the run is at work; `none` removes a limit.
 
-Those marked "by column" may be given once more for each column that is to have its own: `--rpm 500 --rpm verdict=100`,
-and with `ctl` `rpm=verdict=100`. Columns of one model at one server share it: see
-[several models and servers](models.md).
+Options marked "by column" can also be set for one column: `--rpm 500 --rpm verdict=100`, or `rpm=verdict=100` with
+`ctl`. Columns with the same model and server share the limit: see [several models and servers](models.md).
 
 {settings}
 

@@ -246,7 +246,7 @@ def test_what_is_set_for_a_column_reaches_its_model_alone_and_is_kept(tmp_path: 
         assert own == read_manifest(run.folder).settings.by_column
         for wrong, error in (
             ({"verdit": {"rpm": 5.0}}, "'verdit' is not a column of this run"),
-            ({"question": {"rpm": 5.0}, "praise": {"rpm": 6.0}}, "question and praise have the same model and server"),
+            ({"question": {"rpm": 5.0}, "praise": {"rpm": 6.0}}, "question and praise share a model"),
             ({"verdict": {"concurrency": "auto"}}, "concurrency=auto can only be set at a run's start"),
         ):
             with pytest.raises(InputError, match=error) as refused:

@@ -148,7 +148,7 @@ def test_a_closed_server_is_told_once_with_its_columns(
     report = run(first, tmp_path / "r", spec_of(judge, 40, key_env="JUDGE_KEY"), concurrency=8, watch=watch)
     assert 1 < len(judge.asked)
     assert "check the key in JUDGE_KEY and its permissions" == report.fix
-    assert 1 == len([line for line in notices if "The other columns go on" in line])
+    assert 1 == len([line for line in notices if "The other columns continue" in line])
     assert (report.reason or "").startswith("verdict: HTTP 401")
     assert ("parked", "HTTP 401") == (
         report.lanes["verdict"]["binding"],

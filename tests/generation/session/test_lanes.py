@@ -92,7 +92,7 @@ def test_a_limit_of_one_column_leaves_the_others_alone(servers: tuple[FakeServer
     """Two values for one target are refused, and so is a column that there is not."""
     first, judge = servers
     spec = spec_of(judge)
-    with pytest.raises(InputError, match="question and praise have the same model and server"):
+    with pytest.raises(InputError, match="question and praise share a model and a server"):
         run(first, tmp_path / "r", spec, rpm={"question": 1e5, "praise": 2e5})
     with pytest.raises(InputError, match="'verdit', which is not a column"):
         run(first, tmp_path / "r", spec, rpm={"verdit": 1e5})
@@ -124,7 +124,7 @@ def test_when_one_server_refuses_the_others_go_on_and_the_run_parks(
     report = run(first, tmp_path / "r", spec_of(judge, 40), watch=watch, concurrency=2)
     assert ("parked", 3, 0) == (report.state, report.exit_code, report.done)
     assert {f"ask {n}": 1 for n in range(40)} == dict(first.prompts())
-    assert any(line.startswith("verdict: ") and "go on" in line for line in watch.lines)
+    assert any(line.startswith("verdict: ") and "continue" in line for line in watch.lines)
     judge.behaviour = said
     report = herogen_async.resume(tmp_path / "r")
     assert ("done", 40) == (report.state, report.done)

@@ -118,7 +118,7 @@ def _unanswered(seen: EndpointSeen, columns: Sequence[AskedColumn]) -> list[Chec
         names = ", ".join(column.name for column in columns if column.endpoint == route.kind)
         if names and not route.answers:
             fix = f"set another `endpoint:` for {names}, or another server"
-            found.append(Check(f"{route.kind} does not work, but {names} needs it: {route.said}", fix, blocks=True))
+            found.append(Check(f"no working {route.kind} endpoint for {names}: {route.said}", fix, blocks=True))
     return found
 
 
