@@ -76,6 +76,7 @@ class Engine:
         self.stopped: Stopped | None = None
         self._plan = plan
         self._lanes = Lanes(plan, lane, others)
+        self._gate = lane.gate  # where a row is one call there is no other
         self._room = asyncio.Event()  # of rows of several calls: another one may be begun
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
@@ -174,10 +175,11 @@ class Engine:
             group.create_task(producing, name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed = self._lanes.first.feed
+        feed, request_of = self._lanes.first.feed, self._request_of
         for count, call in enumerate(map(self._plan.call, indices), start=1):
+            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(self._pending(call)):
+            if not await feed.put(PendingCall(call, request_of(call), size)):
                 return
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -231,8 +233,6 @@ class Engine:
 
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-        if self._rows is None:
-            return PendingCall(call, self._request_of(call), size)
         return PendingCall(call, self._request_of(call), size, self._answers[call.column], is_next=is_next)
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
@@ -319,6 +319,8 @@ class Engine:
         """Nothing is sent while paused, while the disk refuses, or while more answers than a batch wait for it."""
         if self._paused:
             self._lanes.hold(True, "paused")
+        elif self._rows is None:  # the usual, for every answer
+            self._gate.hold(self._disk_patience is not None or self._journal.full)
         else:
             self._lanes.hold(self._disk_patience is not None or self._journal.full)
 

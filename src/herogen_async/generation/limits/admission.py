@@ -151,7 +151,7 @@ class Admission:
         if self.adaptive is not None:
             self.adaptive.started(now)
         worst = 0 if self.budget is None else self.budget.reserve(size, most)
-        ticket = Ticket(size, prompt, answer, now, sent, worst=worst, most=most)
+        ticket = Ticket(size, prompt, answer, now, sent, worst, most)
         if self._looks_since is not None:
             self._look = ticket
         return ticket

@@ -48,10 +48,10 @@ class Ticket:
     answer: float
     at: float
     sent: tuple[float, float, float]
-    settled: bool = False
-    refused: bool = False
     worst: int = 0
     most: int | None = None
+    settled: bool = False
+    refused: bool = False
 
     @property
     def tokens(self) -> float:

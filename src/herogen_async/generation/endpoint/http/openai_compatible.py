@@ -132,7 +132,10 @@ class OpenAICompatible:
 
     async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
-        url, body = self._sent(request)
+        if request.column is None:  # not by `_sent`: a call less, for every row
+            url, body = self._call.url, self._route.body.as_sent(request)
+        else:
+            url, body = self._sent(request)
         return await self._transport.exchange("POST", url, body, timeout_s=request.timeout_s)
 
     def _sent(self, request: Request) -> tuple[str, bytes]:
