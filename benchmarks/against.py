@@ -8,6 +8,7 @@ package nor an edit while it measures changes what is compared.
 from __future__ import annotations
 
 import argparse
+import compileall
 import io
 import shlex
 import shutil
@@ -43,13 +44,19 @@ def copy_of_revision(revision: str, folder: Path) -> tuple[Path, str]:
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
     with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, "src"))) as archive:
         archive.extractall(folder, filter="data")
-    return folder / "src", commit
+    return _compiled(folder / "src"), commit
 
 
 def copy_of_working_tree(folder: Path) -> Path:
     """The package's parent folder, as it is now, uncommitted edits too, copied below `folder`."""
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder / "src"
+    return _compiled(folder / "src")
+
+
+def _compiled(source: Path) -> Path:
+    """`source` with its bytecode, as an installed package has it: else every process would compile it anew."""
+    compileall.compile_dir(source, quiet=1)
+    return source
 
 
 def _git(*words: str) -> bytes:

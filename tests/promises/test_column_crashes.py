@@ -13,7 +13,7 @@ import pytest
 from herogen_async.generation.journal.read import built_on
 from herogen_async.generation.journal.read.replay import Fold
 from herogen_async.specs import columns
-from herogen_async.specs.plan import OpenRow, Settled
+from herogen_async.specs.plan.open_row import OpenRow, Settled
 from herogen_async.specs.plan.row_shape import CallShape
 from support.column_crashes import ColumnScenario
 from support.crash_harness import Violation

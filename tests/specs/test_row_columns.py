@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herogen_async.core.errors import InputError, SpecError
-from herogen_async.specs.plan import Call, Plan, Skip
+from herogen_async.specs.plan import Call, Plan
+from herogen_async.specs.plan.open_row import Skip
 from herogen_async.specs.spec import Column, Sampling, Spec
 
 ATTRIBUTES = {"level": ["easy", "hard"], "topic": ["sums", "sets"]}

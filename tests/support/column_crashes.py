@@ -26,13 +26,13 @@ from herogen_async.generation.engine import Counters
 from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal import (
     LinePlaces,
-    LineReader,
     MemoryJournal,
     attempt_of,
     failure_line,
     replay,
     row_line,
 )
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.write.store import Batch
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.session.column_counts import column_counts

@@ -14,8 +14,9 @@ from typing import Any
 from herogen_async.core.clock import VirtualClock
 from herogen_async.core.codec import loads
 from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.engine import Counters, Engine, Gate, Lane, OpenRows
+from herogen_async.generation.engine import Counters, Engine, Gate, Lane
 from herogen_async.generation.engine.counters import ColumnCounts
+from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.write.protocol import Written
 from herogen_async.generation.limits import Admission, TokenEstimate

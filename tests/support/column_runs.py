@@ -9,7 +9,8 @@ from herogen_async.core import codec
 from herogen_async.core.errors import EndpointError
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import attempt_of, failure_line, row_line, seal_of, skipped_line
-from herogen_async.specs.plan import Call, OpenRow, Skip
+from herogen_async.specs.plan import Call
+from herogen_async.specs.plan.open_row import OpenRow, Skip
 from herogen_async.specs.spec import Spec
 from support.run_folders import AT, MODEL, WrittenRun
 

@@ -13,8 +13,9 @@ from herogen_async.core.codec import loads
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, ServerFault
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
-from herogen_async.generation.engine import Counters, Engine, Gate, Lane, OpenRows
+from herogen_async.generation.engine import Counters, Engine, Gate, Lane
 from herogen_async.generation.engine.counters import ColumnCounts
+from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal import MemoryJournal, Recovered
 from herogen_async.generation.limits import Admission, TokenEstimate
 from herogen_async.generation.retry import Triage

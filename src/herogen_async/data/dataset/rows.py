@@ -24,7 +24,8 @@ from herogen_async.data.dataset.export.columns import Columns, typed_cells, type
 from herogen_async.data.dataset.export.frame import frame_of
 from herogen_async.data.dataset.export.several import SeveralTable
 from herogen_async.data.dataset.whole_row import answers_of, whole_row
-from herogen_async.generation.journal import Fold, Known, LinePlaces, LineReader
+from herogen_async.generation.journal import Fold, Known, LinePlaces
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.record import CRC, ROW
 from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
 from herogen_async.specs.spec import Template

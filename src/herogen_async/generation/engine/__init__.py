@@ -5,7 +5,6 @@ from herogen_async.generation.engine.engine import Engine
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Deadline
 from herogen_async.generation.engine.lane import Lane, Sink
-from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.engine.process_tuning import allow_open_files, tuned_for_throughput
 from herogen_async.generation.engine.stopped import Stopped
 
@@ -16,7 +15,6 @@ __all__ = [
     "Engine",
     "Gate",
     "Lane",
-    "OpenRows",
     "Sink",
     "Stopped",
     "Straggler",

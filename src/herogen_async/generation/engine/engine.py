@@ -21,6 +21,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
@@ -29,7 +30,6 @@ from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
-from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.engine.requests import most_tokens, requests_of
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
@@ -37,7 +37,11 @@ from herogen_async.generation.journal import Journal, Written, failure_line, row
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
-from herogen_async.specs.plan import Call, OpenRow, Plan
+from herogen_async.specs.plan import Call, Plan
+
+if TYPE_CHECKING:  # rows of one call need neither
+    from herogen_async.generation.engine.open_rows import OpenRows
+    from herogen_async.specs.plan.open_row import OpenRow
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then

@@ -18,7 +18,8 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
 from herogen_async.generation.journal import Journal, Recovered, attempt_of, failure_line, seal_of, skipped_line
-from herogen_async.specs.plan import Call, OpenRow, Plan, Settled, Skip
+from herogen_async.specs.plan import Call, Plan
+from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip
 
 Earlier = Callable[[int], tuple[str, str]]
 """The text and the checksum of the line of a call that an earlier session has answered."""

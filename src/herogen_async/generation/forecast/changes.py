@@ -8,7 +8,7 @@ from typing import Any
 from herogen_async.core.likeness import as_seen
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.columns import AskedColumn
-from herogen_async.specs.plan import Plan, attribute_renaming
+from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Template
 
 
@@ -18,6 +18,8 @@ def differences(held: Manifest, fresh: Manifest) -> list[str]:
     if held.asks_as(fresh):
         return _other_names(held, fresh)
     before, after = held.lineage().plan, fresh.lineage().plan
+    from herogen_async.specs.plan.renaming import attribute_renaming  # noqa: PLC0415 - few runs are changed
+
     names = attribute_renaming(before, after)
     if held.grid_fingerprint != fresh.grid_fingerprint:
         found += _grid_differences(held.spec, fresh.spec, names)

@@ -1,6 +1,5 @@
 """The append-only journal of a run: the shape of its lines, writing, reading, repair."""
 
-from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.newest import NewRows, newest_rows
 from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.recovered import Recovered
@@ -39,7 +38,6 @@ __all__ = [
     "Known",
     "Line",
     "LinePlaces",
-    "LineReader",
     "MemoryJournal",
     "NewRows",
     "Recovered",

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from herogen_async.core.markup import html_table
 from herogen_async.core.units import count, duration, rate
 from herogen_async.generation.limits import in_usd
 from herogen_async.generation.report.columns import column_text
@@ -49,6 +48,8 @@ class RunReport(
 
     def _repr_html_(self) -> str:
         """The figures as a table, for notebooks; what a server said is escaped."""
+        from herogen_async.core.markup import html_table  # noqa: PLC0415 - only a notebook needs it
+
         return html_table((), [pair for pair in _told(self) if pair[1]])
 
     @property

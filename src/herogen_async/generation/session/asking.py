@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.generation.endpoint import Resizable
-from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, OpenRows, Stopped
+from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
-from herogen_async.generation.journal import JournalWriter, LineReader
+from herogen_async.generation.journal import JournalWriter
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
@@ -23,6 +24,10 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
 from herogen_async.generation.session.work import Work
 from herogen_async.specs.plan import Call
+
+if TYPE_CHECKING:
+    from herogen_async.generation.engine.open_rows import OpenRows
+    from herogen_async.generation.journal.read.line_reader import LineReader
 
 
 class _Watching(Observer[CallEnded, Counters]):
@@ -123,17 +128,7 @@ async def _open_engine(
             for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
             for column in target.columns
         }
-        rows = None
-        if plan.calls_a_row > 1:
-            reader = stack.enter_context(LineReader(opened.folder, work.found.places))
-            rows = OpenRows(
-                plan,
-                work.found.journal,
-                partial(_earlier_answer, reader),
-                journal=journal,
-                counters=reporter.counters,
-                clock=clock,
-            )
+        rows = stack.enter_context(_open_rows(work, journal, clock)) if plan.calls_a_row > 1 else None
         engine = Engine(
             plan,
             lane,
@@ -177,6 +172,23 @@ async def _open_lane(
                 ),
             )
             yield lane, endpoint
+
+
+@contextlib.contextmanager
+def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[OpenRows]:
+    """The rows of several calls, while the journal's files that they are read from are open."""
+    from herogen_async.generation.engine.open_rows import OpenRows  # noqa: PLC0415 - rows of one call need neither
+    from herogen_async.generation.journal.read.line_reader import LineReader  # noqa: PLC0415
+
+    with LineReader(work.opened.folder, work.found.places) as reader:
+        yield OpenRows(
+            work.opened.lineage.plan,
+            work.found.journal,
+            partial(_earlier_answer, reader),
+            journal=journal,
+            counters=work.reporter.counters,
+            clock=clock,
+        )
 
 
 def _earlier_answer(reader: LineReader, index: int) -> tuple[str, str]:

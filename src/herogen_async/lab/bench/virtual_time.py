@@ -19,7 +19,8 @@ from herogen_async.core.likeness import shown
 from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.core.options import COUNT
 from herogen_async.generation.endpoint.target import Server
-from herogen_async.generation.engine import Counters, Engine, Lane, OpenRows
+from herogen_async.generation.engine import Counters, Engine, Lane
+from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal import MemoryJournal, Recovered, Written
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage

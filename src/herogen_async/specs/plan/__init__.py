@@ -1,12 +1,14 @@
-"""The calls of a spec: what they are, which are pending, and where each goes when the spec changes."""
+"""The calls of a spec: what they are, which are pending, and where each goes when the spec changes.
+
+What only rows of several calls need, and what only a changed spec does, is imported from its own file: a run of one
+prompt starts without it.
+"""
 
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.calls import UNLIMITED_ANSWER, Plan
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, column_prompt_tokens, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.lineage import Era, Lineage, SegmentReading, Standing
-from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip, Unclear
-from herogen_async.specs.plan.renaming import attribute_renaming
 from herogen_async.specs.plan.seeds import Seeds, repeats_in_words, seeds_of
 
 __all__ = [
@@ -18,15 +20,10 @@ __all__ = [
     "IndexSet",
     "Lineage",
     "Observed",
-    "OpenRow",
     "Plan",
     "Seeds",
     "SegmentReading",
-    "Settled",
-    "Skip",
     "Standing",
-    "Unclear",
-    "attribute_renaming",
     "column_prompt_tokens",
     "mean_prompt_tokens",
     "repeats_in_words",

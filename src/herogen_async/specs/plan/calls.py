@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.codec import canonical, fingerprint
 from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
-from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.plan.row_shape import RowShape
 from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
+
+if TYPE_CHECKING:
+    from herogen_async.specs.plan.open_row import OpenRow
 
 UNLIMITED_ANSWER = 1024  # tokens, of an answer without a limit that later prompts hold
 _TOKEN_BYTES = 4
@@ -70,6 +72,8 @@ class Plan:
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
+        from herogen_async.specs.plan.open_row import OpenRow  # noqa: PLC0415 - only rows of several calls need it
+
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
         return OpenRow(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))

@@ -8,8 +8,9 @@ from typing import Any
 
 from herogen_async.specs.columns import AskedColumn, column_fingerprint
 from herogen_async.specs.plan.calls import Plan
-from herogen_async.specs.plan.renaming import Renaming, renamings
 from herogen_async.specs.sources.cells import moves, renamed_cells
+
+Renaming = dict[str, str]  # attributes of an earlier plan by the names they had: those of today
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Lineage:
         self.keeps_stale = keeps_stale
         self.regenerated = frozenset(regenerated)
         self._again = self._with_followers(regenerated)
-        names_then = renamings([era.plan for era in self.eras])
+        names_then = _renamings([era.plan for era in self.eras])
         matches = [_matches(era.plan, plan, names) for era, names in zip(self.eras, names_then, strict=True)]
         self._standings = [self._standing(number, matches) for number in range(len(self.eras))]
         self._moves = [
@@ -195,6 +196,15 @@ class _Move:
             return None
         place = self._move(cell)
         return None if place is None else place * self._new_repeats + repeat
+
+
+def _renamings(plans: Sequence[Plan]) -> Sequence[Renaming]:
+    """How the attributes of each plan are called in the last one."""
+    if len(plans) == 1:
+        return [{}]
+    from herogen_async.specs.plan.renaming import renamings  # noqa: PLC0415 - a run of one plan needs none of it
+
+    return renamings(plans)
 
 
 def _matches(old: Plan, new: Plan, names: Renaming) -> dict[int, tuple[int, bool]]:

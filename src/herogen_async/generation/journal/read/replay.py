@@ -22,7 +22,6 @@ from typing import Any, Literal
 
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.endpoint.usage import whole_counts
-from herogen_async.generation.journal.read.built_on import settle_rows
 from herogen_async.generation.journal.read.line_blocks import (
     are_sealed,
     blocks_of,
@@ -139,6 +138,8 @@ class Fold:
         """Decide by `from` which lines count, of the rows where their order doesn't say it. After all rows."""
         if not len(self._unsettled):
             return
+        from herogen_async.generation.journal.read.built_on import settle_rows  # noqa: PLC0415 - few runs need it
+
         settle_rows(self.found, self._unsettled, self.lineage, paths, self._places)
 
     def _begin(self, age: int) -> None:
