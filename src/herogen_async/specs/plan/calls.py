@@ -48,6 +48,7 @@ class Plan:
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
         self._is_single = self.calls_a_row == 1
+        self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
         self._system = first.system
         self._sub_prompt = Template(spec.sub_prompt)
@@ -72,11 +73,13 @@ class Plan:
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
-        from herogen_async.specs.plan.open_row import OpenRow  # noqa: PLC0415 - only rows of several calls need it
+        if self._row is None:
+            from herogen_async.specs.plan.open_row import OpenRow  # noqa: PLC0415 - a row of one call needs none of it
 
+            self._row = OpenRow
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        return OpenRow(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))
+        return self._row(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""

@@ -50,6 +50,7 @@ class OpenRow:
 
     __slots__ = (
         "_canonical",
+        "_keyed",
         "_seals",
         "_settled",
         "_shape",
@@ -74,6 +75,7 @@ class OpenRow:
         self._shape = shape
         self._sub_prompt = sub_prompt
         self._canonical = canonical(cell)
+        self._keyed = b"%d%b" % (repeat, self._canonical)
         self._texts: list[str | None] = [None] * self.open
         self._seals: list[str] = [""] * self.open
         self._settled: list[Settled | None] = [None] * self.open
@@ -146,6 +148,8 @@ class OpenRow:
     def step(self, place: int) -> Call | Skip | Unclear:
         """What is to be done for a call that is ready: ask it, write that it is skipped, or give it up."""
         shape = self._shape.calls[place]
+        if shape.place in self._shape.plain and (call := self._plain_call(shape)) is not None:
+            return call
         values, seals, missing = self._inputs(shape)
         if missing:
             # What this rests on is that those were skipped: lines of another decision are no ground for it.
@@ -161,6 +165,31 @@ class OpenRow:
                 asked = tuple(self._seals[parent] for parent in shape.parents)
                 return Skip(self._bare(shape, asked), shape.column.when.fingerprint)
         return self._call(shape, values, seals)
+
+    def _plain_call(self, shape: CallShape) -> Call | None:
+        """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
+        values, texts, seals = self.cell, self._texts, self._seals
+        if shape.direct:
+            values = values.copy()
+            for name, place in shape.direct:
+                if (text := texts[place]) is None:
+                    return None
+                values[name] = text
+        digest = shape.hash.copy()
+        digest.update(self._keyed)
+        column = shape.column
+        return Call(
+            digest.hexdigest(),
+            self.first_index + shape.place,
+            self.cell,
+            self.repeat,
+            column.prompt.render(values),
+            None if column.system is None else column.system.render(values),
+            self._sub_prompt,
+            column.name,
+            shape.sample if column.samples > 1 else None,
+            tuple([seals[place] for place in shape.direct_places]),
+        )
 
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
@@ -205,8 +234,6 @@ class OpenRow:
         """
         if not shape.inputs:
             return self.cell, (), []
-        if shape.direct and (found := self._direct_inputs(shape)) is not None:
-            return found
         values, used = dict(self.cell), dict[int, None]()
         for name, sources in shape.inputs:
             missing: list[int] = []
@@ -223,16 +250,6 @@ class OpenRow:
             else:
                 return values, (), missing
         return values, tuple(self._seals[place] for place in used), []
-
-    def _direct_inputs(self, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]] | None:
-        """The same without alternatives and joined samples, as most are; None where one of the answers is missing."""
-        values, texts, seals = dict(self.cell), self._texts, self._seals
-        for name, place in shape.direct:
-            text = texts[place]
-            if text is None:
-                return None
-            values[name] = text
-        return values, tuple([seals[place] for place in shape.direct_places]), []
 
     def _asked(self, shape: CallShape) -> Iterator[tuple[str, str | None]]:
         return ((name, self._texts[place]) for name, place in shape.asked)

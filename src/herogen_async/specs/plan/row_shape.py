@@ -37,6 +37,11 @@ class CallShape:
     direct_places: tuple[int, ...] = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else."""
+        return self.column.when is None and len(self.direct) == len(self.inputs)
+
+    @property
     def name(self) -> str:
         """`solution`, or `solution.2` where it has several samples."""
         return self.column.name if self.column.samples == 1 else f"{self.column.name}.{self.sample}"
@@ -54,6 +59,7 @@ class RowShape:
         self.children = tuple(
             tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
         )
+        self.plain = frozenset(call.place for call in self.calls if call.is_plain)
         self.waits = [len(call.parents) for call in self.calls]
         self.roots = tuple(call.place for call in self.calls if not call.parents)
         self.width = max(Counter(self._levels()).values())
