@@ -80,7 +80,8 @@ class Engine:
         self.stopped: Stopped | None = None
         self._plan = plan
         self._lanes = Lanes(plan, lane, others)
-        self._gate = lane.gate  # where a row is one call there is no other
+        self._is_one_lane = len(self._lanes) == 1
+        self._gate, self._feed = lane.gate, lane.feed  # where there is one lane there are no others
         self._room = asyncio.Event()  # of rows of several calls: another one may be begun
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
@@ -197,7 +198,7 @@ class Engine:
             lane.feed.on_quiet = self._quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
-                if len(lanes) > 1:
+                if not self._is_one_lane:
                     self._hand_on(rows, call, is_next=False)
                 elif not await feed.put(self._pending(call)):
                     return
@@ -217,7 +218,7 @@ class Engine:
 
     def _is_enough_open(self, rows: OpenRows) -> bool:
         """Whether no row of several lanes is to be begun for now."""
-        if len(self._lanes) == 1:
+        if self._is_one_lane:
             return False
         wanted, width = self._lanes.concurrency, self._plan.shape.width
         # Those that are held because they are refused may be all there are: nothing would show whose fault it is then.
@@ -281,10 +282,9 @@ class Engine:
             return
         self.counters.columns[call.column or ""].usage.add(completion.usage)
         ready = rows.answered(row, call, completion.text, line)
-        if len(self._lanes) == 1:
-            feed = self._lanes.first.feed
+        if self._is_one_lane:
             for each in ready:
-                feed.add(self._pending(each, is_next=True))
+                self._feed.add(self._pending(each, is_next=True))
             return
         self.counters.latencies.add(latency_s)
         for each in ready:
@@ -323,7 +323,7 @@ class Engine:
         """Nothing is sent while paused, while the disk refuses, or while more answers than a batch wait for it."""
         if self._paused:
             self._lanes.hold(True, "paused")
-        elif self._rows is None:  # the usual, for every answer
+        elif self._is_one_lane:  # for every answer
             self._gate.hold(self._disk_patience is not None or self._journal.full)
         else:
             self._lanes.hold(self._disk_patience is not None or self._journal.full)

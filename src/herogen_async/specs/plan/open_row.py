@@ -86,11 +86,17 @@ class OpenRow:
     def answered(self, place: int, text: str, seal: str) -> list[int]:
         """The call at `place` has an answer, in the line with the checksum `seal`; the places of what is ready now."""
         self._texts[place] = text
-        return self._settle(place, Settled.ANSWERED, seal)
+        self._settled[place] = Settled.ANSWERED
+        self._seals[place] = seal
+        self.open -= 1
+        return self._made_ready(place)
 
     def skipped(self, place: int, seal: str) -> list[int]:
         """The call at `place` is not to be asked, as the line with the checksum `seal` says; what is ready now."""
-        return self._settle(place, Settled.SKIPPED, seal)
+        self._settled[place] = Settled.SKIPPED
+        self._seals[place] = seal
+        self.open -= 1
+        return self._made_ready(place)
 
     def restore(self, place: int, how: Settled) -> None:
         """What became of the call at `place` in an earlier session; what others need of it comes by `recall`."""
@@ -132,10 +138,8 @@ class OpenRow:
         there = (Settled.ANSWERED, Settled.SKIPPED)
         return sorted({place for call in open_calls for place in call.parents if self._settled[place] in there})
 
-    def _settle(self, place: int, how: Settled, seal: str) -> list[int]:
-        self._settled[place] = how
-        self._seals[place] = seal
-        self.open -= 1
+    def _made_ready(self, place: int) -> list[int]:
+        """The places of what waited for the call at `place` alone."""
         waits, ready = self._waits, []
         for child in self._shape.children[place]:
             waits[child] -= 1

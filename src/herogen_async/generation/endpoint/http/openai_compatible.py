@@ -135,7 +135,8 @@ class OpenAICompatible:
         if request.column is None:  # not by `_sent`: a call less, for every row
             url, body = self._call.url, self._route.body.as_sent(request)
         else:
-            url, body = self._sent(request)
+            route = self._routes[request.column]
+            url, body = self._urls[route.path], route.body.as_sent(request)
         return await self._transport.exchange("POST", url, body, timeout_s=request.timeout_s)
 
     def _sent(self, request: Request) -> tuple[str, bytes]:
