@@ -58,11 +58,13 @@ class OpenAICompatible:
     ) -> None:
         """`kind` and `sampling` are those of every question, but for the ones of `columns`, which have their own."""
         self._server = server
-        self._route = _Route(kind == "chat", _PATHS[kind], RequestBody(kind, model, sampling))
+        asked: dict[str | None, tuple[str, Mapping[str, Any]]] = {None: (kind, sampling)}
+        asked.update(columns)
         self._routes = {
             name: _Route(own == "chat", _PATHS[own], RequestBody(own, model, its_sampling))
-            for name, (own, its_sampling) in columns.items()
+            for name, (own, its_sampling) in asked.items()
         }
+        self._path = _PATHS[kind]  # of the call that is built
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._transport_for = transport_for or choose_transport
@@ -106,7 +108,9 @@ class OpenAICompatible:
         if not isinstance(transport, PlainTransport):
             return await self.complete(request)
         streamed = {"stream": True, "stream_options": {"include_usage": True}}
-        url, body = self._sent(replace(request, body={**(request.body or {}), **streamed}))
+        route = self._routes[request.column]
+        url = self._urls[route.path]
+        body = route.body.as_sent(replace(request, body={**(request.body or {}), **streamed}))
         pieces = TextPieces(on_text)
         answer = await transport.streamed(url, body, pieces.feed, timeout_s=request.timeout_s)
         return self.read(answer, request.column)
@@ -132,25 +136,15 @@ class OpenAICompatible:
 
     async def ask_raw(self, request: Request) -> HttpResponse:
         """The answer to one question, whatever its status; `read` tells what it means. Raises as the transport does."""
-        if request.column is None:  # not by `_sent`: a call less, for every row
-            url, body = self._call.url, self._route.body.as_sent(request)
-        else:
-            route = self._routes[request.column]
-            url, body = self._urls[route.path], route.body.as_sent(request)
-        return await self._transport.exchange("POST", url, body, timeout_s=request.timeout_s)
-
-    def _sent(self, request: Request) -> tuple[str, bytes]:
-        """Where a question goes, and its bytes."""
-        if request.column is None:
-            return self._call.url, self._route.body.as_sent(request)
-        route = self._routes[request.column]
-        return self._urls[route.path], route.body.as_sent(request)
+        transport, route = self._transport, self._routes[request.column]
+        body = route.body.as_sent(request)
+        return await transport.exchange("POST", self._urls[route.path], body, timeout_s=request.timeout_s)
 
     def read(self, answer: HttpResponse, column: str | None = None) -> Completion:
         """What the answer to a question means, one of `column` where there are several. Raises an EndpointError for a
         non-answer.
         """
-        is_chat = self._route.is_chat if column is None else self._routes[column].is_chat
+        is_chat = self._routes[column].is_chat
         self.require_success(answer)  # whether it is an answer, its body says
         readings = readings_from(answer.header, names=answer.names())
         try:
@@ -180,10 +174,10 @@ class OpenAICompatible:
 
     @property
     def _base(self) -> str:
-        return self._call.url.removesuffix(self._route.path)
+        return self._call.url.removesuffix(self._path)
 
     async def _build_call(self, *, starting: bool = False) -> None:
-        call = await build_call(self._server, self._route.path, self._timeout_s, starting=starting)
+        call = await build_call(self._server, self._path, self._timeout_s, starting=starting)
         if call == self._call:
             return
         # A key that was used before stays a secret.
