@@ -7,7 +7,7 @@ conditions, servers and keys. A column that names no other one has the fingerpri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,14 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
         )
     _refuse_twins(found)
     return tuple(found.values())
+
+
+def by_target(columns: Iterable[AskedColumn]) -> list[tuple[AskedColumn, ...]]:
+    """The columns that are asked of one model at one server with one key, together; all in their order."""
+    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
+    for column in columns:
+        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
+    return [tuple(each) for each in found.values()]
 
 
 def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attributes: Mapping[str, str]) -> str:

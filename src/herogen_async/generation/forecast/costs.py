@@ -19,7 +19,7 @@ from herogen_async.generation.prices import BY_HAND, FREE, Price, cost, price_of
 from herogen_async.generation.run_folder import LockFile, Manifest
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.settings import Settings
-from herogen_async.specs.columns import AskedColumn, asked_columns
+from herogen_async.specs.columns import AskedColumn, asked_columns, by_target
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Sampling
 
@@ -176,11 +176,8 @@ def column_prices(plan: Plan, settings: Settings, base_url: str | None, at: date
     asked on this machine is free where another column has a price; else nobody knows. Raises InputError for a price by
     hand that is none.
     """
-    targets: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
-    for column in plan.columns:
-        targets.setdefault((column.base_url, column.model, column.key_env), []).append(column)
     found: dict[str, Price | None] = {}
-    for columns in targets.values():
+    for columns in by_target(plan.columns):
         by_hand = settings.of_columns(each.name for each in columns).price
         for column in columns:
             found[column.name] = price_of(

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
 
-from herogen_async.generation.forecast.costs import column_prices, journal_cost
+from herogen_async.generation.forecast.costs import column_prices, common_price, journal_cost
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.limits import Budget, Rates
-from herogen_async.generation.prices import FREE, cost
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.targets import LaneTarget
 
 
-def budgets_for(
-    opened: Opened, targets: Sequence[LaneTarget], found: Recovered, at: datetime
-) -> tuple[Budget | None, ...]:
+def budgets_for(opened: Opened, targets: Sequence[LaneTarget], found: Recovered) -> tuple[Budget | None, ...]:
     """The ledger of each target, all of one purse; None where there is no price.
 
     Without a limit nobody knows what a run costs of which one target has no price: then there is none at all.
     """
-    if len(targets) == 1:
-        return (_budget_for(opened, found.usage, targets[0].most_answer_tokens()),)
-    plan, settings = opened.lineage.plan, opened.ready.request.settings
-    prices = [target.price(plan, at) or (FREE if target.is_local else None) for target in targets]
-    if None in prices or all(price is FREE for price in prices):
+    settings, by_column = opened.ready.request.settings, opened.prices
+    prices = [common_price({each.name: by_column[each.name] for each in target.columns}) for target in targets]
+    if None in prices:
         return (None,) * len(targets)
-    by_column = {column.name: price for target, price in zip(targets, prices, strict=True) for column in target.columns}
     budgets: list[Budget] = []
     for target, price in zip(targets, prices, strict=True):
         if price is None:
@@ -47,21 +41,6 @@ def budgets_for(
             )
         )
     return tuple(budgets)
-
-
-def _budget_for(opened: Opened, usage: Mapping[str, int], answer_tokens: int | None) -> Budget | None:
-    """The ledger of a run of one target whose journal sums up to `usage`; None where there is no price."""
-    price, lock, request = opened.price, opened.lock, opened.ready.request
-    if price is None:
-        return None
-    return Budget(
-        Rates(price.input_usd, price.output_usd, price.cached_usd),
-        answer_tokens=answer_tokens,
-        limit_usd=request.settings.budget_usd,
-        rows_usd=cost(usage, price) or 0.0,
-        charged=lock.charged,
-        on_charge=lock.charge,
-    )
 
 
 def book_repricing(opened: Opened, found: Recovered, at: datetime) -> None:

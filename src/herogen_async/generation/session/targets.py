@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, is_loopback, key_in
+from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, key_in
 from herogen_async.generation.forecast.costs import most_answer_tokens
-from herogen_async.generation.prices import Price, price_of
 from herogen_async.generation.report import LaneHead
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.settings import check_columns
-from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.columns import AskedColumn, by_target
 from herogen_async.specs.plan import Plan
 
 
@@ -41,29 +39,10 @@ class LaneTarget:
             self.ready.model, None if server is None else server.base_url, tuple(each.name for each in self.columns)
         )
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is on this machine, and so costs nothing that has a price."""
-        server = self.ready.request.server
-        return server is None or is_loopback(server.base_url)
-
     def most_answer_tokens(self) -> int | None:
         """The most tokens that one of its answers may have; None without a limit."""
         each = [most_answer_tokens(column.sampling) for column in self.columns]
         return None if None in each else max(most for most in each if most is not None)
-
-    def price(self, plan: Plan, at: datetime) -> Price | None:
-        """What its model costs at `at`; None where that is not known."""
-        request = self.ready.request
-        tiers = [tier for each in self.columns if (tier := each.sampling.as_sent().get("service_tier"))]
-        return price_of(
-            self.ready.model,
-            None if request.server is None else request.server.base_url,
-            at=at,
-            by_hand=request.settings.price,
-            tier=tiers[0] if tiers else None,
-            longest_prompt=plan.longest_prompt(),
-        )
 
 
 def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None = None) -> tuple[LaneTarget, ...]:
@@ -74,10 +53,7 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
     """
     check_columns(ready.request.settings, [column.name for column in plan.columns])
     known = os.environ if environment is None else environment
-    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
-    for column in plan.columns:
-        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
-    return tuple(_target(ready, columns, known) for columns in found.values())
+    return tuple(_target(ready, columns, known) for columns in by_target(plan.columns))
 
 
 def most_in_flight(targets: Iterable[LaneTarget]) -> int:
@@ -85,13 +61,13 @@ def most_in_flight(targets: Iterable[LaneTarget]) -> int:
     return sum(target.ready.request.most_in_flight for target in targets)
 
 
-def _target(ready: Ready, columns: list[AskedColumn], environment: Mapping[str, str]) -> LaneTarget:
+def _target(ready: Ready, columns: tuple[AskedColumn, ...], environment: Mapping[str, str]) -> LaneTarget:
     first, request = columns[0], ready.request
     settings = request.settings.of_columns(column.name for column in columns)
     is_own = first.base_url is not None or first.key_env is not None or first.model != ready.model
     server = _server(first, request, environment) if is_own else request.server
     own = replace(request, settings=settings, server=server, model=first.model if is_own else request.model)
-    return LaneTarget(tuple(columns), Ready(own, first.model, None if is_own else ready.weights))
+    return LaneTarget(columns, Ready(own, first.model, None if is_own else ready.weights))
 
 
 def _server(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Server:

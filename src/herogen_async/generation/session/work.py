@@ -85,7 +85,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         started_s=clock.now(),
     )
     targets = targets_of(opened.ready, plan)
-    budgets = budgets_for(opened, targets, journal, clock.wall())
+    budgets = budgets_for(opened, targets, journal)
     budget = next((each for each in budgets if each is not None), None)
     reporter = Reporter(
         opened.ready,

@@ -23,7 +23,7 @@ from herogen_async.lab.doctor.diagnosis import Check, Diagnosis, EndpointSeen, M
 from herogen_async.lab.doctor.embedded_check import look_at_embedded
 from herogen_async.lab.doctor.machine import look_at_machine
 from herogen_async.lab.doctor.probe import Probe
-from herogen_async.specs.columns import AskedColumn, asked_columns
+from herogen_async.specs.columns import AskedColumn, asked_columns, by_target
 from herogen_async.specs.spec import Spec
 
 
@@ -57,10 +57,8 @@ async def diagnose_spec(
     check_endpoint(endpoint)
     machine, findings = look_at_machine(environment, folder, clock)
     given = _Given(spec, base_url, model or spec.model, environment, machine, clock)
-    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
-    for column in asked_columns(spec, endpoint=endpoint or spec.endpoint, model=given.model or ""):
-        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
-    targets = [await _look(given, columns) for columns in found.values()]
+    asked = asked_columns(spec, endpoint=endpoint or spec.endpoint, model=given.model or "")
+    targets = [await _look(given, columns) for columns in by_target(asked)]
     options = {"--base-url": base_url, "--model": model, "--endpoint": endpoint}
     return Diagnosis(machine, None, tuple(findings), _suggested_run(name, options, targets), tuple(targets))
 

@@ -107,10 +107,6 @@ class Plan:
         texts = [self._longest(each, values) for each in (self.columns if column is None else (column,))]
         return max(texts, key=lambda each: size(each[0]) + size(each[1]))
 
-    def longest_prompt(self) -> int:
-        """Bytes of the longest prompt, system text and all: no fewer than its tokens."""
-        return sum(len(text.encode()) for text in self.longest_texts(lambda text: len(text.encode())))
-
     def _longest(self, column: AskedColumn, values: Mapping[str, str]) -> tuple[str, str]:
         limits = {each.name: each.sampling.max_completion_tokens or each.sampling.max_tokens for each in self.columns}
         answers = {
