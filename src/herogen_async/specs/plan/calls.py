@@ -6,15 +6,14 @@ repeats + repeat`. In a spec of one prompt a row is one call, and both numbers a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from herogen_async.core.codec import canonical, fingerprint
+from herogen_async.core.codec import fingerprint
 from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
-from herogen_async.specs.plan.row_shape import RowShape
+from herogen_async.specs.plan.row_shape import RowShape, own_part
 from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
 
@@ -52,7 +51,7 @@ class Plan:
         self._prompt = first.prompt
         self._system = first.system
         self._sub_prompt = Template(spec.sub_prompt)
-        self._hash = hashlib.blake2b(first.fingerprint.encode(), digest_size=16)
+        self._first = self.shape.calls[0]
 
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
@@ -62,7 +61,7 @@ class Plan:
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
         return Call(
-            self._key(cell, repeat + 1),
+            self._first.key(own_part(repeat + 1, cell)),
             index,
             cell,
             repeat + 1,
@@ -121,7 +120,7 @@ class Plan:
         row, place = divmod(index, self.calls_a_row)
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        return self._key(cell, repeat + 1) if self._is_single else self.shape.key(place, repeat + 1, canonical(cell))
+        return self.shape.calls[place].key(own_part(repeat + 1, cell))
 
     def owns(self, record: Mapping[str, Any]) -> bool:
         """Whether a journal record (row or failure) belongs to the call at its index in this plan."""
@@ -153,12 +152,6 @@ class Plan:
     def rows_within(self, limit: int | None) -> int:
         """How many rows a run with this `limit` has in total."""
         return self.rows if limit is None else min(limit, self.rows)
-
-    def _key(self, cell: dict[str, str], repeat: int) -> str:
-        digest = self._hash.copy()
-        digest.update(b"%d" % repeat)
-        digest.update(canonical(cell))
-        return digest.hexdigest()
 
 
 def _of_all(columns: tuple[AskedColumn, ...]) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from herogen_async.core.codec import canonical
 from herogen_async.specs.plan.call import Call
-from herogen_async.specs.plan.row_shape import CallShape, RowShape
+from herogen_async.specs.plan.row_shape import CallShape, RowShape, own_part
 
 _BETWEEN_SAMPLES = "\n\n"  # `{name.all}`
 
@@ -49,8 +48,7 @@ class OpenRow:
     """Row `number`; its calls begin at `first_index`."""
 
     __slots__ = (
-        "_canonical",
-        "_keyed",
+        "_own_part",
         "_seals",
         "_settled",
         "_shape",
@@ -74,8 +72,7 @@ class OpenRow:
         self.has_failed = False  # one of its calls
         self._shape = shape
         self._sub_prompt = sub_prompt
-        self._canonical = canonical(cell)
-        self._keyed = b"%d%b" % (repeat, self._canonical)
+        self._own_part = own_part(repeat, cell)
         self._texts: list[str | None] = [None] * self.open
         self._seals: list[str] = [""] * self.open
         self._settled: list[Settled | None] = [None] * self.open
@@ -179,21 +176,7 @@ class OpenRow:
                 if (text := texts[place]) is None:
                     return None
                 values[name] = text
-        digest = shape.hash.copy()
-        digest.update(self._keyed)
-        column = shape.column
-        return Call(
-            digest.hexdigest(),
-            self.first_index + shape.place,
-            self.cell,
-            self.repeat,
-            column.prompt.render(values),
-            None if column.system is None else column.system.render(values),
-            self._sub_prompt,
-            column.name,
-            shape.sample if column.samples > 1 else None,
-            tuple([seals[place] for place in shape.direct_places]),
-        )
+        return self._call(shape, values, tuple([seals[place] for place in shape.direct_places]))
 
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
@@ -202,32 +185,24 @@ class OpenRow:
 
     def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
         column = shape.column
-        return Call(
-            self._shape.key(shape.place, self.repeat, self._canonical),
-            self.first_index + shape.place,
-            self.cell,
-            self.repeat,
-            column.prompt.render(values),
-            None if column.system is None else column.system.render(values),
-            self._sub_prompt,
-            column.name,
-            shape.sample if column.samples > 1 else None,
-            seals,
-        )
+        system = None if column.system is None else column.system.render(values)
+        return self._of(shape, column.prompt.render(values), system, seals)
 
     def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
         """A call of which nothing is sent."""
-        column = shape.column
+        return self._of(shape, "", None, seals)
+
+    def _of(self, shape: CallShape, prompt: str, system: str | None, seals: tuple[str, ...]) -> Call:
         return Call(
-            self._shape.key(shape.place, self.repeat, self._canonical),
+            shape.key(self._own_part),
             self.first_index + shape.place,
             self.cell,
             self.repeat,
-            "",
-            None,
+            prompt,
+            system,
             self._sub_prompt,
-            column.name,
-            shape.sample if column.samples > 1 else None,
+            shape.column.name,
+            shape.sample if shape.column.samples > 1 else None,
             seals,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from herogen_async.core.codec import canonical
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.spec.template import alternatives
 
@@ -36,6 +37,13 @@ class CallShape:
     direct: tuple[tuple[str, int], ...] = ()
     direct_places: tuple[int, ...] = ()
 
+    def key(self, part: bytes) -> str:
+        """Its key in a row whose `own_part` is this."""
+        digest = self.hash.copy()
+        digest.update(part)
+        found: str = digest.hexdigest()
+        return found
+
     @property
     def is_plain(self) -> bool:
         """Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else."""
@@ -45,6 +53,11 @@ class CallShape:
     def name(self) -> str:
         """`solution`, or `solution.2` where it has several samples."""
         return self.column.name if self.column.samples == 1 else f"{self.column.name}.{self.sample}"
+
+
+def own_part(repeat: int, cell: Mapping[str, str]) -> bytes:
+    """What a row adds to the keys of all its calls."""
+    return b"%d%b" % (repeat, canonical(cell))
 
 
 class RowShape:
@@ -64,13 +77,6 @@ class RowShape:
         self.roots = tuple(call.place for call in self.calls if not call.parents)
         self.width = max(Counter(self._levels()).values())
         self.skips = tuple(frozenset(self._skips(call.column)) for call in self.calls)
-
-    def key(self, place: int, repeat: int, cell: bytes) -> str:
-        """The key of a call; `cell` is the canonical form of its cell."""
-        digest = self.calls[place].hash.copy()
-        digest.update(b"%d%b" % (repeat, cell))
-        found: str = digest.hexdigest()
-        return found
 
     def longest_answers(self, column: AskedColumn) -> Mapping[str, Sequence[CallShape]]:
         """For each placeholder of `column` that names columns, the calls whose answers it may hold at once, at most."""
