@@ -36,13 +36,16 @@ def questions(plan: Plan, names: Mapping[str, str] | None = None) -> list[tuple[
 
 
 def renamed(old: Plan, new: Plan) -> dict[str, str]:
-    """The attributes that are called otherwise in `new`, where nothing else of the prompt has changed."""
+    """The attributes that are called otherwise in `new`, where nothing else of the prompt has changed.
+
+    And where a cell is left: else nothing shows that it was meant so.
+    """
     was, now = sorted(old.spec.attributes), sorted(new.spec.attributes)
     if len(was) != len(now) or old.spec.prompt.startswith("!") != new.spec.prompt.startswith("!"):
         return {}
-    pairs = {before: after for before, after in zip(was, now, strict=True) if before != after}
+    pairs = dict(zip(was, now, strict=True))
     shared = all(set(old.spec.attributes[before]) & set(new.spec.attributes[after]) for before, after in pairs.items())
-    return pairs if shared else {}
+    return {before: after for before, after in pairs.items() if before != after} if shared else {}
 
 
 @settings(max_examples=60)
