@@ -5,7 +5,8 @@ session reads what is there with the product's own `replay`, asks what `to_ask` 
 and answers come in any order, or fail; between two sessions the spec may be edited. Checked is, besides:
 
 - what the journal comes to is what `ColumnModel` says, which knows none of the product's code;
-- a call that is answered or skipped is not asked again, and none is asked twice in a session (P10);
+- a call that is answered or skipped is not asked again, and none is asked twice in a session (P10), nor is one of which
+  an answer is there that counts by what the session has decided;
 - a call is asked with the texts of the answers that count, and its line names these;
 - at the end, without a fault, nothing is left to ask, and each answer was made from the ones that count beside it.
 """
@@ -13,7 +14,7 @@ and answers come in any order, or fail; between two sessions the spec may be edi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal import (
     LinePlaces,
     MemoryJournal,
+    Reusable,
     attempt_of,
     failure_line,
     replay,
@@ -55,6 +57,7 @@ EDITS: tuple[dict[str, Any], ...] = (
     SAMPLED,
     REWRITTEN,
     {**REWRITTEN, "question": {"prompt": "please ask {level} {topic}"}},
+    {**REWRITTEN, "rewrite": {**REWRITTEN["rewrite"], "when": "verdict != 'good'"}},
 )
 
 
@@ -169,7 +172,8 @@ class ColumnSession(Session):
         self._random = scenario.random
         self._plan = plan = scenario.history.plan
         self._lines: list[tuple[str, bytes]] = []
-        self._answers: dict[CallOf, Mapping[str, Any]] = scenario.history.model().counting(scenario.written())
+        self._before, self._handed = scenario.written(), list[dict[str, Any]]()
+        self._answers: dict[CallOf, Mapping[str, Any]] = scenario.history.model().counting(self._before)
         self._asked: set[int] = set()
         scenario.copy()
         places = LinePlaces(of=frozenset(place for place, each in enumerate(plan.shape.children) if each))
@@ -225,8 +229,12 @@ class ColumnSession(Session):
         if skipped != {call for call, line in self._answers.items() if "skipped" in line}:
             raise Violation(f"P6: taken for skipped are {skipped}")
 
-    def _earlier(self, index: int) -> tuple[str, str]:
-        row = self._reader.row(index)
+    def _earlier(self, index: int, reusable: Reusable | None) -> tuple[str, str]:
+        if reusable is None:
+            row = self._reader.row(index)
+        else:
+            row = self._reader.row_at(reusable.segment, reusable.offset)
+            self._answers = {**self._answers, call_of(self._plan, index): row}
         return row["response_txt"], row["crc"]
 
     def _fill(self) -> None:
@@ -249,7 +257,15 @@ class ColumnSession(Session):
         if call.index in self._asked:
             raise Violation(f"P10: {what} is asked twice in a session")
         self._asked.add(call.index)
+        self._check_needed(what)
         self._check_made(what, call.prompt, call.built_on, self._answers)
+
+    def _check_needed(self, what: CallOf) -> None:
+        """No line that is there answers it: also none that didn't count before this session decided something."""
+        if any(line.record["cell"] == dict(what.cell) for line in self._before):
+            here = [Written(self._of.history.segment, record) for record in self._handed]
+            if what in self._of.history.model().counting([*self._before, *here]):
+                raise Violation(f"P10: {what} is asked again, and an answer made from the same is there")
 
     def _check_made(
         self, what: CallOf, prompt: str, built_on: Sequence[str], counting: Mapping[CallOf, Mapping[str, Any]]
@@ -257,8 +273,17 @@ class ColumnSession(Session):
         wanted, used = self._of.history.model().prompt(what, counting)
         if wanted != prompt:
             raise Violation(f"{what} is asked as {prompt!r}, not as {wanted!r}")
-        if used != set(built_on):
+        if self._as_counted(used) != self._as_counted(built_on):
             raise Violation(f"{what} is made from {used}, and its line names {built_on}")
+
+    def _as_counted(self, seals: Iterable[str]) -> set[str]:
+        """Lines that skip one call are alike."""
+        skips = {
+            line["crc"]: line["key"]
+            for line in [*(each.record for each in self._before), *self._handed]
+            if "skipped" in line
+        }
+        return {skips.get(seal, seal) for seal in seals}
 
     # -- what comes of it --------------------------------------------------------------------------------------------
 
@@ -281,6 +306,7 @@ class ColumnSession(Session):
         """A line is in the journal's hands: from here on others may be made from it."""
         self._lines.append(("row", line))
         record = codec.loads(line)
+        self._handed.append(record)
         self._answers = {**self._answers, call_of(self._plan, record["index"]): record}
 
     def _batch(self) -> Batch:

@@ -99,6 +99,7 @@ class _Candidate:
     record: Mapping[str, Any]
     is_stale: bool
     is_compared: bool
+    is_outdated: bool  # it says that a condition was not met that is another one now
 
 
 class ColumnModel:
@@ -123,12 +124,26 @@ class ColumnModel:
                 candidates.setdefault(found[0], []).append(found[1])
         counted: dict[CallOf, Mapping[str, Any]] = {}
         for call in self._wanted:
-            row = {other: line["crc"] for other, line in counted.items() if other[:2] == call[:2]}
+            row = self.grounds(counted, candidates, call)
             for each in sorted(candidates.get(call, ()), key=lambda each: (each.age, each.place)):
-                if not each.is_compared or set(each.record.get("from", ())) <= set(row.values()):
+                if each.is_outdated:
+                    continue
+                if not each.is_compared or set(each.record.get("from", ())) <= row:
                     counted[call] = each.record
                     break
         return counted
+
+    def grounds(
+        self, counted: Mapping[CallOf, Mapping[str, Any]], candidates: Mapping[CallOf, list[_Candidate]], call: CallOf
+    ) -> set[str]:
+        """What a line of `call` may be made from: of a call that is skipped, all lines that say so are the same."""
+        found: set[str] = set()
+        for other, line in counted.items():
+            if other[:2] == call[:2]:
+                found.add(line["crc"])
+                if "skipped" in line:
+                    found |= {each.record["crc"] for each in candidates[other] if "skipped" in each.record}
+        return found
 
     def prompt(self, call: CallOf, counting: Mapping[CallOf, Mapping[str, Any]]) -> tuple[str, set[str]]:
         """What is sent for a call beside the lines that count, and the checksums of those it is made from."""
@@ -184,8 +199,7 @@ class ColumnModel:
         call = CallOf(frozenset(record["cell"].items()), record["repeat"], current, sample)
         if call not in self._calls or (is_stale and (not self._keeps_stale or current in self._again)):
             return None
-        if record.get("skipped") is not None and record["skipped"] not in self.now.conditions(current):
-            return None
+        is_outdated = record.get("skipped") is not None and record["skipped"] not in self.now.conditions(current)
         question = era.question(column)
         age = min(
             len(self.eras) - later
@@ -194,7 +208,7 @@ class ColumnModel:
             if its == current and (self.eras[later].question(name) == question or not (stale or is_stale))
         )
         is_compared = self._is_compared(number, column, current, sample, skipped="skipped" in record)
-        return call, _Candidate(age, place, record, is_stale, is_compared)
+        return call, _Candidate(age, place, record, is_stale, is_compared, is_outdated)
 
     def _is_compared(self, number: int, column: str, current: str, sample: int, *, skipped: bool) -> bool:
         """Whether what a line was made from is still what its column builds on: else it is history, and kept so."""

@@ -138,7 +138,7 @@ class ColumnRig:
             each["index"]: (each["response_txt"], each["crc"]) for each in self.records()
         }
         self.rows = OpenRows(
-            self.plan, found, earlier.__getitem__, journal=self.journal, counters=counters, clock=self.clock
+            self.plan, found, lambda index, _: earlier[index], journal=self.journal, counters=counters, clock=self.clock
         )
         first = self.plan.columns[0].model
         engine = Engine(

@@ -108,7 +108,7 @@ def test_rows_that_were_begun_go_before_new_ones_however_many_calls_may_be_in_fl
         rows = OpenRows(
             plan,
             Recovered(calls_a_row=2),
-            lambda _: ("", ""),
+            lambda *_: ("", ""),
             journal=journal,
             counters=counters,
             clock=clock,
@@ -148,7 +148,7 @@ def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False, se
             for endpoint, rpm in zip(asked, rpms, strict=True)
         ]
         found = Recovered(calls_a_row=plan.calls_a_row)
-        rows = OpenRows(plan, found, lambda _: ("", ""), journal=journal, counters=counters, clock=clock)
+        rows = OpenRows(plan, found, lambda *_: ("", ""), journal=journal, counters=counters, clock=clock)
         engine = Engine(
             plan, lanes[0], journal, clock=clock, counters=counters, rows=rows, others={"solution": lanes[1]}
         )

@@ -89,3 +89,97 @@ def test_an_edit_costs_what_the_reference_says(
         assert new == asked_of(after, extend=True)
         assert again == asked_of(after, extend=True, regenerate_stale=True)
         assert {} == asked_of(after)
+
+
+PATCHED: dict[str, dict[str, Any]] = {
+    "solution": {"prompt": "solve {level}"},
+    "verdict": {"prompt": "grade {solution}"},
+    "patch": {"prompt": "patch {solution}", "when": "level == 'hard'"},
+    "final": {"prompt": "print {patch|solution}"},
+    "title": {"prompt": "title {final}"},
+}
+
+
+def patched(when: str, **changes: dict[str, Any]) -> Spec:
+    columns = {**PATCHED, "patch": {**PATCHED["patch"], "when": when}}
+    return spec(
+        {**columns, **{name: {**columns[name], **keys} for name, keys in changes.items()}},
+        attributes={"level": ["easy", "hard", "odd"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "new"),
+    [
+        (patched("level == 'hard' and solution != 'none'"), {}),
+        (patched("level == 'odd' or level == 'hard'"), {"patch": 1, "print": 1, "title": 1}),
+        (patched("verdict == 'bad' or level == 'hard'"), {}),
+        (patched("level == 'none'"), {}),
+        (patched("level == 'hard'", final={"when": "level != 'odd'"}), {}),
+    ],
+    ids=["the same rows", "one row more", "an answer of another column", "fewer rows", "the follower's own"],
+)
+def test_what_was_made_without_a_skipped_column_is_kept_where_it_is_skipped_again(
+    tmp_path: Path, after: Spec, new: dict[str, int]
+) -> None:
+    """Another condition asks only what it lets in, and what is made from that; a kill in between changes nothing."""
+    with FakeServer(lambda asked: answer(asked, f"<{asked.prompt[:40]}>")) as server:
+        where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
+        herogen_async.run(patched("level == 'hard'"), **where)
+        before = server.prompts()
+        most = {each.name: each.calls.new for each in herogen_async.plan(after, tmp_path / "r").columns}
+        report = herogen_async.run(after, **where, extend=True, limit=1)
+        report = herogen_async.run(after, **where)
+        assert ("done", 3) == (report.state, report.done)
+        asked = Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
+        assert new == asked
+        words = {"patch": "patch", "final": "print", "title": "title"}
+        assert all(asked[word] <= most[name] for name, word in words.items())
+        assert [3, 3, 3] == [report.columns[name]["done"] for name in ("solution", "final", "title")]
+        # Decided once, and from then on all is as if it had been so from the first.
+        left = herogen_async.plan(after, tmp_path / "r").columns
+        assert {0} == {each.calls.new + each.calls.stale for each in left}
+        rows = list(herogen_async.rows(tmp_path / "r"))
+        assert ["<print", "<print", "<print"] == [row["columns"]["final"]["response_txt"][:6] for row in rows]
+        assert 3 == len(rows)
+        assert herogen_async.resume(tmp_path / "r").columns == report.columns
+
+
+def test_a_mended_condition_opens_the_rows_that_failed_by_the_old_one(tmp_path: Path) -> None:
+    """So does another question of a column that it reads; `plan` says so, and nothing else is asked."""
+    unclear = patched("verdict > 3")
+    with FakeServer(lambda asked: answer(asked, f"<{asked.prompt[:40]}>")) as server:
+        where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
+        report = herogen_async.run(unclear, **where)
+        assert ("failed_rows", 3, {"condition": 3}) == (report.state, report.failed, report.errors)
+        before = server.prompts()
+        again = herogen_async.run(unclear, **where)
+        assert ("failed_rows", 3, before) == (again.state, again.failed, server.prompts())
+        for after, new in (
+            (patched("verdict > 3", verdict={"prompt": "Grade {solution}"}), {"Grade": 3}),
+            (patched("level == 'hard'"), {"patch": 1, "print": 3, "title": 3}),
+        ):
+            before = server.prompts()
+            calls = {each.name: each.calls for each in herogen_async.plan(after, tmp_path / "r").columns}
+            assert [(3, 0), (3, 0)] == [(calls[name].new, calls[name].failed) for name in ("patch", "final")]
+            report = herogen_async.run(after, **where, extend=True, regenerate_stale=True)
+            assert new == Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
+        assert ("done", 3, 0) == (report.state, report.done, report.failed)
+
+
+def test_an_answer_that_decides_anew_takes_up_what_it_leaves_as_it_was(tmp_path: Path) -> None:
+    """The verdict is asked again; where it skips again, by another line, what was made without the patch counts."""
+    first = patched("verdict == 'bad'", final={"when": "level != 'none' and verdict != 'none'"})
+    again = patched(
+        "verdict == 'bad'",
+        verdict={"prompt": "Grade {solution}"},
+        final={"when": "level != 'none' and verdict != 'none'"},
+    )
+    with FakeServer(lambda asked: answer(asked, f"<{asked.prompt[:40]}>")) as server:
+        where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
+        herogen_async.run(first, **where)
+        before = server.prompts()
+        report = herogen_async.run(again, **where, extend=True, regenerate_stale=True)
+        assert ("done", 3) == (report.state, report.done)
+        assert {"Grade": 3} == Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
+        assert herogen_async.resume(tmp_path / "r").columns == report.columns

@@ -10,7 +10,7 @@ from herogen_async.data.dataset.whole_row import whole_row
 from herogen_async.generation.journal.read.built_on import (
     BuiltLine,
     built_line,
-    counting_index,
+    current_index,
     precedence,
     sound_lines,
 )
@@ -61,7 +61,7 @@ class Gathering:
 
     def add(self, segment: int, record: _Record) -> dict[str, Any] | None:
         """Take one line; the row that it makes whole."""
-        index = counting_index(record, self._lineage, self._lineage.era(segment))
+        index = current_index(record, self._lineage, self._lineage.era(segment))
         number = 0 if index is None else index // self._plan.calls_a_row
         if index is None or number in self._given:
             return None
@@ -83,7 +83,7 @@ class Gathering:
             del self._open[next(iter(self._open))]  # one that failed never gets whole
         held = self._open[number] = _Open()
         for segment, record in () if self._others is None else self._others(number):
-            index = counting_index(record, self._lineage, self._lineage.era(segment))
+            index = current_index(record, self._lineage, self._lineage.era(segment))
             if index is not None:
                 self._put(held, index, segment, record)
         return held

@@ -180,7 +180,7 @@ class Engine:
             group.create_task(producing, name="producer")
 
     async def _produce(self, indices: Iterable[int]) -> None:
-        feed, request_of = self._lanes.first.feed, self._request_of
+        feed, request_of = self._feed, self._request_of
         for count, call in enumerate(map(self._plan.call, indices), start=1):
             size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
@@ -193,8 +193,8 @@ class Engine:
 
     async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
         """Begin rows; one lane's queue bounds them, of several lanes, of which none waits for another, what is open."""
-        lanes, feed = self._lanes, self._lanes.first.feed
-        for lane in lanes if len(lanes) > 1 else ():
+        lanes, feed = self._lanes, self._feed
+        for lane in () if self._is_one_lane else lanes:
             lane.feed.on_quiet = self._quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
@@ -211,10 +211,10 @@ class Engine:
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
         lanes.is_all_begun = True
-        if len(lanes) > 1:
-            lanes.end_if_quiet()
-        else:
+        if self._is_one_lane:
             feed.end()
+        else:
+            lanes.end_if_quiet()
 
     def _is_enough_open(self, rows: OpenRows) -> bool:
         """Whether no row of several lanes is to be begun for now."""
@@ -256,8 +256,8 @@ class Engine:
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
-        if row is not None:
-            self._go_on(row, pending.call, completion, line, latency_s)
+        if row is not None and self._rows is not None:
+            self._go_on(self._rows, row, pending.call, completion, line, latency_s=latency_s)
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -275,11 +275,10 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
-    def _go_on(self, row: OpenRow, call: Call, completion: Completion, line: bytes, latency_s: float) -> None:
+    def _go_on(
+        self, rows: OpenRows, row: OpenRow, call: Call, completion: Completion, line: bytes, *, latency_s: float
+    ) -> None:
         """What the answer has made ready goes before every new row."""
-        rows = self._rows
-        if rows is None:
-            return
         self.counters.columns[call.column or ""].usage.add(completion.usage)
         ready = rows.answered(row, call, completion.text, line)
         if self._is_one_lane:
@@ -294,7 +293,7 @@ class Engine:
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
         del error
-        if len(self._lanes) == 1 or park.reason in _OF_ALL:
+        if self._is_one_lane or park.reason in _OF_ALL:
             self.stopped = self.stopped or self._parked
             self.park(park)
             return

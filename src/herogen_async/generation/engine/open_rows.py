@@ -6,6 +6,7 @@ Kept here:
 3. What a row has from earlier sessions is read from the journal when its turn comes, not before.
 4. A call whose condition isn't met is a line in the journal like any other, so that it is decided once.
 5. Rows are counted when the journal says so: done with the last of its calls written, failed with the first failure.
+6. An answer that was made from the same is not asked for again, though it did not count until now (`Reusable`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,21 @@ from itertools import groupby
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
-from herogen_async.generation.journal import Journal, Recovered, attempt_of, failure_line, seal_of, skipped_line
+from herogen_async.generation.journal import (
+    Journal,
+    Recovered,
+    Reusable,
+    attempt_of,
+    failure_line,
+    seal_of,
+    skipped_line,
+)
 from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip
 
-Earlier = Callable[[int], tuple[str, str]]
-"""The text and the checksum of the line of a call that an earlier session has answered."""
+Earlier = Callable[[int, Reusable | None], tuple[str, str]]
+"""The text and the checksum of the line of a call that an earlier session has answered: of the one that counts, or of
+that one."""
 
 
 class OpenRows:
@@ -51,7 +61,8 @@ class OpenRows:
         # Of each row line its column, whether it is an answer, and whether it ends its row; of each failure line its
         # column, whether it is the first of its row, its column's name, and the columns of what is not asked because of
         # it.
-        self._written: deque[tuple[ColumnCounts, bool, bool]] = deque()
+        # None: a row is over without a line more, once those before are written.
+        self._written: deque[tuple[ColumnCounts, bool, bool] | None] = deque()
         self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts]]] = deque()
         self.most = 0  # open at once, so far
 
@@ -92,7 +103,8 @@ class OpenRows:
             if not out:
                 del self._rows[row.number], self._out[row.number]
             return []
-        if len(ready) == 1 and isinstance(step := row.step(ready[0]), Call):  # as it nearly always is
+        # As it nearly always is.
+        if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
             out.add(ready[0])
             return [step]
         calls = self._steps(row, ready)
@@ -124,8 +136,12 @@ class OpenRows:
     def written(self, rows: int, failures: int) -> tuple[int, int, int]:
         """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
         answers = done = failed = 0
-        for _ in range(rows):
-            column, is_answer, ends = self._written.popleft()
+        while rows or (self._written and self._written[0] is None):
+            if (line := self._written.popleft()) is None:
+                done += 1
+                continue
+            rows -= 1
+            column, is_answer, ends = line
             column.done += is_answer
             column.skipped += not is_answer
             answers += is_answer
@@ -154,7 +170,7 @@ class OpenRows:
             if row.settled(place) is None:
                 row.failed(place)
         for place in row.needed():
-            row.recall(place, *self._earlier(row.first_index + place))
+            row.recall(place, *self._earlier(row.first_index + place, None))
         return row
 
     def _steps(self, row: OpenRow, ready: list[int]) -> list[Call]:
@@ -163,7 +179,13 @@ class OpenRows:
         while ready:
             step = row.step(place := ready.pop(0))
             if isinstance(step, Call):
-                calls.append(step)
+                if (answer := self._reused(row, step)) is None:
+                    calls.append(step)
+                else:
+                    ready += row.answered(place, *answer)
+                    self._columns[place].done += 1
+                    if not row.open and not row.has_failed:
+                        self._written.append(None)
             elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
                 self._written.append((self._columns[place], False, row.open == 1 and not row.has_failed))
@@ -173,10 +195,18 @@ class OpenRows:
                 error = ConditionUnclear(step.reason)
                 history = [attempt_of(error, self._clock.wall())]
                 self._fail(row, place)
-                self._journal.failure(failure_line(step.call, history, at=self._clock.wall()))
+                condition = self._plan.shape.calls[place].condition
+                self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=condition))
                 self._counters.errors[error.kind] += 1
                 self._counters.unclear[error.kind] += 1
         return calls
+
+    def _reused(self, row: OpenRow, call: Call) -> tuple[str, str] | None:
+        """The answer to `call` that is there, made from the same."""
+        for each in self._found.reusable.get(call.index, ()):
+            if each.built_on == row.grounds(call):
+                return self._earlier(call.index, each)
+        return None
 
     def _fail(self, row: OpenRow, place: int) -> None:
         is_first = not row.has_failed

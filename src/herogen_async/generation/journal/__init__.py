@@ -2,7 +2,7 @@
 
 from herogen_async.generation.journal.read.newest import NewRows, newest_rows
 from herogen_async.generation.journal.read.places import LinePlaces
-from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.recovered import Recovered, Reusable
 from herogen_async.generation.journal.read.replay import Fold, RowStanding, replay
 from herogen_async.generation.journal.read.scan import (
     Damage,
@@ -42,6 +42,7 @@ __all__ = [
     "NewRows",
     "Recovered",
     "Remains",
+    "Reusable",
     "RowStanding",
     "Salvaged",
     "TornTail",

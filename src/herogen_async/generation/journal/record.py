@@ -81,6 +81,8 @@ FAILURE = LineSchema(
         Field("attempts", FieldKind.LIST),
         Field("quarantined", FieldKind.FLAG, is_optional=True),
         Field("reason", FieldKind.TEXT, is_optional=True),
+        # It can't be decided whether to ask: the fingerprint of the condition and of what it was asked of.
+        Field("condition", FieldKind.TEXT, is_optional=True),
         # What came instead of an answer, and was paid for.
         Field("response_txt", FieldKind.TEXT, is_optional=True),
         Field("reasoning", FieldKind.TEXT, is_optional=True),
@@ -185,12 +187,14 @@ def failure_line(
     *,
     at: datetime,
     quarantined: str | None = None,
+    condition: str | None = None,
     instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> bytes:
     """The journal line of a call that failed; `attempts` is its history (`attempt_of`), the last one the reason.
 
-    `quarantined` is why it was not tried as often as others: it alone meets that. `instead` is what the last attempt
-    gave instead of an answer, under the names of a row (`NoAnswer.answer`).
+    `quarantined` is why it was not tried as often as others: it alone meets that. `condition` says by which condition
+    it failed (`CallShape.condition`). `instead` is what the last attempt gave instead of an answer, under the names of
+    a row (`NoAnswer.answer`).
     """
     last = attempts[-1]
     failure = {
@@ -199,6 +203,7 @@ def failure_line(
         "attempts": attempts[-ATTEMPTS_KEPT:],
         "quarantined": None if quarantined is None else True,
         "reason": quarantined,
+        "condition": condition,
         "created_at": at,
         **instead,
     }
@@ -270,7 +275,7 @@ def prove() -> None:
         "extra": {},
         "usage": {},
     }
-    failure = codec.loads(failure_line(several, history, at=at, quarantined="why", instead=instead))
+    failure = codec.loads(failure_line(several, history, at=at, quarantined="why", condition="c", instead=instead))
     assert [*FAILURE.names, CRC] == list(failure)
     assert FAILURE.fault_of(failure) is None
 

@@ -14,7 +14,7 @@ from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
-from herogen_async.generation.journal import JournalWriter
+from herogen_async.generation.journal import JournalWriter, Reusable
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
@@ -191,7 +191,7 @@ def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[Ope
         )
 
 
-def _earlier_answer(reader: LineReader, index: int) -> tuple[str, str]:
-    """The text and the checksum of the line that has answered the call at `index`."""
-    row = reader.row(index)
+def _earlier_answer(reader: LineReader, index: int, reusable: Reusable | None) -> tuple[str, str]:
+    """The text and the checksum of the line that has answered the call at `index`, or of that one."""
+    row = reader.row(index) if reusable is None else reader.row_at(reusable.segment, reusable.offset)
     return row["response_txt"], row[CRC]

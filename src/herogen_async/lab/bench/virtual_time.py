@@ -210,7 +210,7 @@ class _Rehearsal:
             yield name, column.in_row * sent, column.usage["prompt_tokens"] / max(column.done, 1)
 
 
-def _nothing_earlier(index: int) -> tuple[str, str]:
+def _nothing_earlier(index: int, _: object) -> tuple[str, str]:
     raise AssertionError(f"call {index} was answered by nobody")
 
 

@@ -139,11 +139,16 @@ class Lineage:
     def index_of(self, record: Mapping[str, Any]) -> int | None:
         """The current index of a failure's call, from whichever era.
 
-        None if the call no longer exists, or if another generation failed: that says nothing about this one.
+        None if the call no longer exists, or if another generation failed: that says nothing about this one. So it is
+        with a condition that couldn't be decided, and is another one now, or asks other columns.
         """
         for number, era in enumerate(self.eras):
             if era.plan.owns(record) and not self.standing(number, record["index"]).is_stale:
-                return self.place(number, record["index"])
+                index = self.place(number, record["index"])
+                condition = record.get("condition")
+                if index is None or condition is None:
+                    return index
+                return index if condition == self.plan.shape.calls[index % self.plan.calls_a_row].condition else None
         return None
 
     def _standing(self, number: int, matches: Sequence[Mapping[int, tuple[int, bool]]]) -> list[Standing]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from herogen_async.core.errors import HerogenError
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.row_shape import CallShape, RowShape, own_part
 
@@ -156,11 +157,9 @@ class OpenRow:
             # What this rests on is that those were skipped: lines of another decision are no ground for it.
             return Skip(self._bare(shape, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
         if shape.column.when is not None:
-            from herogen_async.specs.expressions import ExpressionFailed  # noqa: PLC0415 - loaded by the condition
-
             try:
                 is_wanted = shape.column.when.holds({**self.cell, **dict(self._asked(shape))})
-            except ExpressionFailed as error:
+            except HerogenError as error:  # an ExpressionFailed, of a room that only conditions load
                 return Unclear(self._bare(shape), error.message)
             if not is_wanted:
                 asked = tuple(self._seals[parent] for parent in shape.parents)
@@ -177,6 +176,11 @@ class OpenRow:
                     return None
                 values[name] = text
         return self._call(shape, values, tuple([seals[place] for place in shape.direct_places]))
+
+    def grounds(self, call: Call) -> tuple[str | None, ...]:
+        """What `call`, one of its own, is made from: as `built_on`, with None for each that was skipped."""
+        skipped = {seal for seal, how in zip(self._seals, self._settled, strict=True) if how is Settled.SKIPPED}
+        return tuple(None if seal in skipped else seal for seal in call.built_on)
 
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from herogen_async.core.codec import canonical
+from herogen_async.core.codec import canonical, fingerprint
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.spec.template import alternatives
 
@@ -22,6 +22,7 @@ class CallShape:
 
     `parents` are the places of the calls that must be settled before it, `sent` those of them that its templates name.
     `inputs` says where its placeholders that name columns come from, `asked` where the names of its condition do.
+    `condition` is the fingerprint of that condition and of the columns that it is asked of; None where it has none.
     """
 
     place: int
@@ -31,6 +32,7 @@ class CallShape:
     sent: tuple[int, ...]
     inputs: tuple[Input, ...]
     asked: tuple[tuple[str, int], ...]
+    condition: str | None
     hash: Any = field(repr=False)
     # Where each placeholder names one column and one of its samples, as most do: (placeholder, place), and the places
     # once each; else nothing.
@@ -128,10 +130,16 @@ class RowShape:
             sent=tuple(sorted(sent)),
             inputs=inputs,
             asked=asked,
+            condition=self._condition(column, [name for name, _ in asked]),
             hash=hashlib.blake2b(base, digest_size=16),
             direct=direct,
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
         )
+
+    def _condition(self, column: AskedColumn, names: Sequence[str]) -> str | None:
+        if column.when is None:
+            return None
+        return fingerprint([column.when.fingerprint, *(self._columns[name].fingerprint for name in names)])
 
     def _inputs(self, column: AskedColumn, sample: int) -> Iterator[Input]:
         templates = (column.prompt,) if column.system is None else (column.prompt, column.system)

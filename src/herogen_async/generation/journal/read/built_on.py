@@ -6,6 +6,10 @@ regenerated answer, a second one after damage) or a line stands in front of what
 a line counts only if all that it was made from counts, and of several that do the first one does. Not compared are
 stale answers that were made from what their column builds on no more: by name alone they are kept.
 
+A call that was skipped gives nothing to what is made without it. So all lines that skip it are one ground: where it is
+skipped now, an answer counts that was made when it was skipped by another condition or for other answers. While that is
+not decided, such an answer is `reusable`.
+
 Memory: some hundred bytes for each line of those rows; of all others nothing is kept.
 """
 
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.generation.journal.read.places import LinePlaces
-from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.recovered import Recovered, Reusable
 from herogen_async.generation.journal.read.scan import Line, scan
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.run_folder.layout import segment_number
@@ -26,7 +30,10 @@ from herogen_async.specs.plan import IndexSet, Lineage, Standing
 
 @dataclass(slots=True)
 class BuiltLine:
-    """A line of an unsettled row: when it was written, where it is, and what it was made from."""
+    """A line of an unsettled row: when it was written, where it is, and what it was made from.
+
+    `is_outdated`: it skips its call by a condition that the call has no more, and does not count.
+    """
 
     standing: Standing
     segment: int
@@ -34,10 +41,14 @@ class BuiltLine:
     seal: str
     built_on: tuple[str, ...]
     is_skipped: bool
+    is_outdated: bool = False
 
 
 def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[int, list[BuiltLine]]:
-    """By call, the lines of the calls of `rows` that would count but for what they were made from, best ones first."""
+    """By call, the lines of the calls of `rows` that would count but for what they were made from, best ones first.
+
+    And those that skip a call by an outdated condition.
+    """
     calls = lineage.plan.calls_a_row
     found: dict[int, list[BuiltLine]] = {}
     for path in paths:
@@ -46,7 +57,7 @@ def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[in
         for line in scan(path):
             if not isinstance(line, Line):
                 continue
-            index = counting_index(line.record, lineage, era)
+            index = current_index(line.record, lineage, era)
             if index is not None and index // calls in rows:
                 made = built_line(line.record, lineage, era, segment=segment, offset=line.offset)
                 found.setdefault(index, []).append(made)
@@ -66,10 +77,35 @@ def sound_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> d
     seals: set[str] = set()
     # In the order of the calls: each comes behind all that it may be made from.
     for index in range(row * calls, (row + 1) * calls):
-        if sound := [each for each in lines.get(index, ()) if seals.issuperset(each.built_on)]:
+        there = lines.get(index, ())
+        if sound := [each for each in there if not each.is_outdated and seals.issuperset(each.built_on)]:
             found[index] = sound
-            seals.add(sound[0].seal)
+            seals.update(each.seal for each in there if _is_like(each, sound[0]))
     return found
+
+
+def reusable_lines(
+    row: int, lines: Mapping[int, list[BuiltLine]], sound: Mapping[int, list[BuiltLine]], calls: int
+) -> dict[int, list[Reusable]]:
+    """Of the calls of `row` without a sound line, by index, the answers that count if certain calls are skipped."""
+    seals = {counting[0].seal for counting in sound.values()}
+    skips: set[str] = set()
+    found: dict[int, list[Reusable]] = {}
+    for index in range(row * calls, (row + 1) * calls):
+        counting = sound.get(index)
+        for line in lines.get(index, ()):
+            if line.is_skipped and (counting is None or counting[0].is_skipped):
+                skips.add(line.seal)
+            elif counting is None and seals.issuperset(set(line.built_on) - skips):
+                grounds = tuple(None if each in skips else each for each in line.built_on)
+                found.setdefault(index, []).append(Reusable(line.segment, line.offset, grounds))
+                seals.add(line.seal)
+    return found
+
+
+def _is_like(line: BuiltLine, counting: BuiltLine) -> bool:
+    """Whether what was made from `line` is as if it were made from the one that counts of its call."""
+    return line is counting or (line.is_skipped and counting.is_skipped)
 
 
 def settle_rows(
@@ -80,13 +116,16 @@ def settle_rows(
     lines = lines_of(rows, lineage, paths)
     for row in {index // calls for index in lines}:
         sound = sound_lines(row, lines, calls)
+        reusable = reusable_lines(row, lines, sound, calls)
+        found.reusable.update(reusable)
         for index in range(row * calls, (row + 1) * calls):
             found.done.discard(index)
             found.skipped.discard(index)
             if places is not None:
                 places.discard(index)
-            _tally(found, lines.get(index, ()), -1)
-            found.outdated += len(lines.get(index, ())) - len(sound.get(index, ()))
+            counted = [each for each in lines.get(index, ()) if not each.is_outdated]
+            _tally(found, counted, -1)
+            found.outdated += len(counted) - len(sound.get(index, ())) - len(reusable.get(index, ()))
             if index not in sound:
                 continue
             _tally(found, sound[index], 1)
@@ -111,22 +150,22 @@ def _tally(found: Recovered, lines: Sequence[BuiltLine], times: int) -> None:
             found.replaced += times
 
 
-def counting_index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
-    """The current index of a line that would count but for what it was made from; None for any other."""
+def current_index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int | None:
+    """The current index of a line that would count but for what it was made from; None for any other.
+
+    Of a line that skips its call by an outdated condition, too.
+    """
     if not lineage.eras[era].plan.owns(record) or not lineage.standing(era, record["index"]).counts:
         return None
-    index = lineage.place(era, record["index"])
-    skipped_by = record.get("skipped")
-    if index is None or skipped_by is None:
-        return index
-    return index if skipped_by in lineage.plan.shape.skips[index % lineage.plan.calls_a_row] else None
+    return lineage.place(era, record["index"])
 
 
 def built_line(record: Mapping[str, Any], lineage: Lineage, era: int, *, segment: int, offset: int) -> BuiltLine:
-    """A line that has a `counting_index`."""
+    """A line that has a `current_index`."""
     index = lineage.place(era, record["index"]) or 0
     call = index % lineage.plan.calls_a_row
-    is_skipped = "skipped" in record
+    condition = record.get("skipped")
+    is_skipped = condition is not None
     return BuiltLine(
         lineage.standing(era, record["index"]),
         segment,
@@ -134,4 +173,5 @@ def built_line(record: Mapping[str, Any], lineage: Lineage, era: int, *, segment
         record[CRC],
         tuple(record.get("from", ())) if call in lineage.grounds(era, skipped=is_skipped) else (),
         is_skipped,
+        is_outdated=is_skipped and condition not in lineage.plan.shape.skips[call],
     )

@@ -33,7 +33,10 @@ class LineReader:
         place = self._places.get(index)
         if place is None:
             raise KeyError(index)
-        segment, offset = place
+        return self.row_at(*place)
+
+    def row_at(self, segment: int, offset: int) -> dict[str, Any]:
+        """The line at that byte of a segment. DamageError where it is no sound one."""
         file = self._files.get(segment)
         if file is None:
             file = self._files[segment] = self._open.enter_context(own_file(self._folder.segment(segment)))

@@ -10,6 +10,18 @@ from herogen_async.specs.plan import IndexSet
 
 
 @dataclass(slots=True)
+class Reusable:
+    """Where the line of an answer is that counts if it is made again from the same.
+
+    `built_on` are the checksums of the lines that it was made from; None stands for a call that was skipped.
+    """
+
+    segment: int
+    offset: int
+    built_on: tuple[str | None, ...]
+
+
+@dataclass(slots=True)
 class Recovered:
     """What a run folder holds.
 
@@ -20,7 +32,7 @@ class Recovered:
     the rows that count. `skipped` are those of `done` that were not asked, by their condition; `outdated` lines were
     made from answers that don't count, or say that a condition was not met which is another one now. `column_usage` is
     the part of `usage` of each column that there still is, where a row has several calls, `column_answers` how many
-    answers it is of.
+    answers it is of. `reusable` are by call the answers that count once it is decided that others are skipped.
     """
 
     done: IndexSet = field(default_factory=IndexSet)
@@ -37,6 +49,7 @@ class Recovered:
     finish_reasons: Words = field(default_factory=Words)
     column_usage: dict[str, Words] = field(default_factory=dict)
     column_answers: Counter[str] = field(default_factory=Counter)
+    reusable: dict[int, list[Reusable]] = field(default_factory=dict)
     calls_a_row: int = 1
 
     @property
