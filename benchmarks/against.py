@@ -92,7 +92,7 @@ def measure_pairs(sides: dict[str, System], work: Path, options: argparse.Namesp
     for pair in range(1, options.pairs + 1):
         both = {}
         for side in paired.order(pair):
-            both[side] = run_once(sides[side], options.rows, work, delay_ms=0, round_number=pair)
+            both[side] = run_once(sides[side], options.rows, work, delay_ms=options.delay_ms[0], round_number=pair)
             runs.append(both[side])
         quotient = both["before"].cpu_s / both["after"].cpu_s
         print(f"pair {pair} of {options.pairs}: CPU before / after {quotient:.3f}", file=sys.stderr, flush=True)
@@ -130,6 +130,7 @@ def compare(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "versions": measure.versions(sys.executable, OUR_PACKAGES[1:]),
         "rows": options.rows,
         "pairs": options.pairs,
+        "delay_ms": options.delay_ms[0],
         "concurrency": CONCURRENCY,
         "interval": {"level": paired.LEVEL, "resamples": paired.RESAMPLES, "seed": paired.SEED},
         "least": options.least,
@@ -155,7 +156,8 @@ def show(result: dict[str, Any]) -> None:
     against = result["against"]
     print(f"\n## The working tree against {against['revision']} ({against['commit'][:9]})\n")
     print(
-        f"Pairs: {result['pairs']}, of {result['rows']:,} rows each; medians; above 1, the working tree is cheaper.\n"
+        f"Pairs: {result['pairs']}, of {result['rows']:,} rows each, at {result['delay_ms']:g} ms; medians; above 1,"
+        " the working tree is cheaper.\n"
     )
     print(table(result["ratios"]))
     print("\nmachine:", ", ".join(f"{key} {value}" for key, value in result["machine"].items()))

@@ -218,7 +218,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, help="rows of the long run (default 20,000; --against: 50,000)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--delay-ms", type=float, nargs="+", default=[0.0, 20.0], help="server delays (default 0 20)")
+    parser.add_argument(
+        "--delay-ms", type=float, nargs="+", help="server delays (default 0 20; --against: one of them, default 0)"
+    )
     parser.add_argument(
         "--peer",
         action="append",
@@ -226,7 +228,7 @@ def parse() -> argparse.Namespace:
         help="repeatable; default: flexllm and openai-sdk",
     )
     parser.add_argument("--peer-python", help="a Python that has flexllm, instead of the environment made on first use")
-    parser.add_argument("--against", metavar="REV", help="compare the working tree with this git revision, at 0 ms")
+    parser.add_argument("--against", metavar="REV", help="compare the working tree with this git revision")
     parser.add_argument("--pairs", type=int, default=15, help="--against: runs of either side (default 15)")
     parser.add_argument(
         "--least", type=float, default=paired.LEAST, help="--against: the least median ratio of CPU (default 0.97)"
@@ -240,6 +242,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
+    options.delay_ms = options.delay_ms or ([0.0] if options.against else [0.0, 20.0])
+    if options.against and len(options.delay_ms) > 1:
+        parser.error("--against measures at one delay")
     options.rows = options.rows or (against.ROWS if options.against else 20_000)
     try:
         for divisor in (1, 10) if options.against else (1, 10, 100):
