@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded import Weights, cached_weights
+from herogen_async.generation.engine.turns import Turns
 
 # A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
 settings.register_profile("loaded", deadline=None, max_examples=50)
@@ -40,6 +41,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
                 each.kill()
                 each.communicate()
     return report
+
+
+@pytest.fixture(params=[False, True], ids=["idle", "busy"])
+def both_turns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an engine does as on an idle machine, and as on a busy one, where calls are held for each turn's answers."""
+    monkeypatch.setattr(Turns, "is_busy", property(lambda _: request.param, lambda _, __: None), raising=False)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import herogen_async
-from herogen_async.generation.engine import engine
+from herogen_async.generation.engine import disk_patience
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.journal.write import writer
 from herogen_async.generation.report import RunReport
@@ -108,7 +108,7 @@ def test_p9_a_disk_that_stays_full_parks_and_repeats_no_request(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that stays full parks the run, and the rows that it held are not requested again."""
-    monkeypatch.setattr(engine, "DISK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(disk_patience, "DISK_PATIENCE_S", 0.1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the rows go that the disk refuses
     options = {"run": small_disk / "r", "model": "m"}
     with FakeServer(then(lambda: fill(small_disk), after=20)) as server:
@@ -257,7 +257,7 @@ def test_p9_a_failed_sync_is_never_merely_repeated(lying_disk: LyingDisk) -> Non
 
 def test_p9_a_run_whose_folder_is_removed_parks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose folder is removed parks with exit code 3 and that reason before sending everything."""
-    monkeypatch.setattr(engine, "DISK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(disk_patience, "DISK_PATIENCE_S", 0.1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with FakeServer(then(lambda: shutil.rmtree(tmp_path / "r"), after=20)) as server:
         report = herogen_async.run(LONG, run=tmp_path / "r", base_url=server.url, model="m")

@@ -287,7 +287,7 @@ def test_a_row_is_asked_in_an_order_in_which_all_that_a_call_names_is_there(
         assert wanted == call.prompt
         assert plan.key(call.index) == call.key
         texts[name] = f"<{name}>"
-        ready += row.answered(place, texts[name], f"{place:08x}")
+        ready += row.settle(place, texts[name], f"{place:08x}")
     assert sorted(asked) == list(range(plan.calls_a_row))
     assert 0 == row.open
 
@@ -298,12 +298,12 @@ def test_what_follows_a_skipped_call_rests_on_its_line() -> None:
         {**BASE, "mend": {"prompt": "mend {solution}", "when": "len(solution) > 3"}, "praise": {"prompt": "{mend}"}}
     )
     row = plan.open_row(0)
-    row.answered(0, "q", "aaaaaaaa")
-    (mend,) = row.answered(1, "no", "bbbbbbbb")
+    row.settle(0, "q", "aaaaaaaa")
+    (mend,) = row.settle(1, "no", "bbbbbbbb")
     step = row.step(mend)
     assert isinstance(step, Skip)
     assert ("bbbbbbbb",) == step.call.built_on
-    (praise,) = row.skipped(mend, "cccccccc")
+    (praise,) = row.settle(mend, None, "cccccccc")
     follower = row.step(praise)
     assert isinstance(follower, Skip)
     assert (("cccccccc",), step.condition) == (follower.call.built_on, follower.condition)

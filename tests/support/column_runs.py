@@ -68,7 +68,7 @@ class ColumnRun(WrittenRun):
         if isinstance(step, Skip):
             line = skipped_line(step.call, step.condition, at=AT)
             self.write([line], segment)
-            return row.skipped(place, seal_of(line))
+            return row.settle(place, None, seal_of(line))
         assert isinstance(step, Call)
         said = answer(step)
         if said is None:
@@ -78,7 +78,7 @@ class ColumnRun(WrittenRun):
             return []
         line = row_line(step, completion(said) if isinstance(said, str) else said, attempts=1, latency_ms=12.34, at=AT)
         self.write([line], segment)
-        return row.answered(place, codec.loads(line)["response_txt"], seal_of(line))
+        return row.settle(place, str(codec.loads(line)["response_txt"]), seal_of(line))
 
 
 def without(*names: str) -> Answer:

@@ -12,6 +12,8 @@ from herogen_async.lab.simulator import Latency, Policy, VirtualEndpoint
 from support.engine_rig import Rig
 from support.runs import small_spec
 
+pytestmark = pytest.mark.usefixtures("both_turns")
+
 SERVICE_S = 0.5
 SLOTS, LATER_SLOTS = 8, 16
 CHANGE_S = 60.0

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
 from herogen_async.core.errors import ConnectionFailed, ParkReason, RateLimited, ServerFault
@@ -14,6 +16,8 @@ from herogen_async.generation.engine.engine import STRAGGLERS
 from herogen_async.generation.run_folder import RunFolder, RunLock, read_lock
 from herogen_async.generation.session.reporter import _fitting
 from support.engine_rig import Rig
+
+pytestmark = pytest.mark.usefixtures("both_turns")
 
 CALLS = Deadline(floor_s=30.0, ceiling_s=60.0)
 

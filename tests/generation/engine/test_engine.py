@@ -28,6 +28,8 @@ from herogen_async.generation.limits import TokenEstimate
 from support.engine_rig import Rig, Scripted, one_second
 from support.runs import small_spec
 
+pytestmark = pytest.mark.usefixtures("both_turns")
+
 
 def test_every_task_is_requested_and_journaled_once() -> None:
     """All 20 tasks are requested once and journaled once, with no key missing or doubled."""

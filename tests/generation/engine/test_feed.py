@@ -212,6 +212,33 @@ def test_a_call_whose_worker_was_cancelled_goes_to_another() -> None:
     run_virtual(main())
 
 
+def test_a_held_feed_hands_out_nothing_and_is_not_over() -> None:
+    """Its last call may make others ready; once it is let go, all get what there is, or that there is nothing."""
+
+    async def main() -> None:
+        calls = feed()
+        await calls.put(pending(0))
+        calls.end()
+        got = calls.get_now()
+        assert got is not None
+        calls.hold(True)
+        calls.done()
+        waiting = [asyncio.create_task(calls.get()) for _ in range(3)]
+        await turns()
+        assert not any(each.done() for each in waiting)
+        calls.add(PendingCall(1, Request("p"), 0, is_next=True))
+        await turns()
+        assert not any(each.done() for each in waiting)
+        calls.hold(False)
+        await turns()
+        assert [True, False, False] == [each.done() for each in waiting]
+        assert 1 == index_of(await waiting[0])
+        calls.done()
+        assert [None, None] == [await each for each in waiting[1:]]
+
+    run_virtual(main())
+
+
 # -- all of it at once -----------------------------------------------------------------------------------------
 
 
@@ -227,6 +254,8 @@ class Works:
         self.due_at: dict[int, float] = {}
         self.put = 0
         self.got_after_close = 0
+        self.got_while_held = 0
+        self.is_held = False
         self.closed = False
 
     async def produce(self, calls: int) -> None:
@@ -242,6 +271,7 @@ class Works:
     async def work(self) -> None:
         while (got := await self.feed.get()) is not None:
             self.got_after_close += self.closed
+            self.got_while_held += self.is_held
             index = got.call
             assert index not in self.in_hand, "got twice"
             assert not self.finished[index], "got again though it was done"
@@ -256,7 +286,14 @@ class Works:
                 self.feed.retry(got, after_s)
             else:
                 self.finished[index] += 1
+                if self.random.random() < 0.5 and not self.is_held:
+                    self.hold(True)
+                    asyncio.get_running_loop().call_soon(self.hold, False)
                 self.feed.done()
+
+    def hold(self, is_held: bool) -> None:
+        self.is_held = is_held and not self.closed
+        self.feed.hold(is_held)
 
     async def impatient(self) -> None:
         """Workers that come for a pending and leave before they have one."""
@@ -274,6 +311,7 @@ class Works:
 
     def close(self) -> None:
         self.closed = True
+        self.is_held = False
         self.feed.close()
 
     async def run(self, calls: int, workers: int, *, close_at_s: float | None = None) -> None:
@@ -296,7 +334,9 @@ crews = st.tuples(st.integers(0, 30), st.integers(1, 6))  # calls and workers
 def test_every_call_finishes_once_and_all_workers_end(
     seed: int, capacities: tuple[int, int], crew: tuple[int, int]
 ) -> None:
-    """Under random schedules every call finishes exactly once and nothing is left in the feed."""
+    """Under random schedules every call finishes exactly once, none is handed out while the feed is held, and nothing
+    is left in it.
+    """
 
     async def main() -> Works:
         works = Works(seed, *capacities)
@@ -305,6 +345,7 @@ def test_every_call_finishes_once_and_all_workers_end(
 
     works = run_virtual(main())
     assert dict.fromkeys(range(crew[0]), 1) == works.finished
+    assert not works.got_while_held
     assert NOTHING_LEFT == works.feed.statistics()
 
 

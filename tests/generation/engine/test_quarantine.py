@@ -35,6 +35,8 @@ from herogen_async.generation.retry import (
 )
 from support.engine_rig import Rig, Script
 
+pytestmark = pytest.mark.usefixtures("both_turns")
+
 NOBODY = Others(in_flight=0, new=False)
 
 

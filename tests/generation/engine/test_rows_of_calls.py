@@ -17,6 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core.clock import run_virtual
+from herogen_async.core.codec import loads
 from herogen_async.core.errors import (
     ConnectionFailed,
     EndpointError,
@@ -29,8 +30,11 @@ from herogen_async.core.errors import (
 from herogen_async.generation.engine import Engine
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.session.selection import to_ask
+from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.spec import Spec
 from support.column_rig import ColumnRig, Script
+
+pytestmark = pytest.mark.usefixtures("both_turns")
 
 VALUES = 12
 SHAPES: tuple[dict[str, Any], ...] = (
@@ -236,6 +240,30 @@ def test_rows_that_are_held_as_refused_keep_no_others_from_being_begun() -> None
     engine = run_virtual(rig.session(script))
     assert engine.stopped is None
     assert (15, 95) == (engine.counters.done, engine.counters.failed)
+
+
+def test_p11_a_mistake_of_ours_behind_an_answer_costs_only_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is kept, what builds on it fails with the class `internal`, and the run ends."""
+    whole_step = OpenRow.step
+
+    def step(row: OpenRow, place: int) -> Any:
+        if place and row.cell["n"] == "3":
+            raise ZeroDivisionError("Bearer sk-secret")
+        return whole_step(row, place)
+
+    monkeypatch.setattr(OpenRow, "step", step)
+    rig = ColumnRig(spec_of({"q": {"prompt": "q {n}"}, "r": {"prompt": "r [{q}]"}, "t": {"prompt": "t [{r}]"}}))
+    engine = run_virtual(rig.session(answering))
+    assert (VALUES - 1, 1, None) == (engine.counters.done, engine.counters.failed, engine.stopped)
+    (failure,) = map(loads, rig.failures)
+    assert ("r", "internal", {"n": "3"}) == (failure["column"], failure["kind"], failure["cell"])
+    assert "ZeroDivisionError in test_rows_of_calls.py" in failure["message"]
+    assert "sk-secret" not in str(failure)
+    assert {"internal": 1} == engine.counters.errors
+    monkeypatch.undo()
+    run_virtual(rig.session(answering, retries=True))
+    assert rig.answered == Counter(dict.fromkeys(rig.answered, 1))
+    assert 3 * VALUES == rig.answered.total()
 
 
 def test_of_rows_with_many_samples_few_are_open() -> None:

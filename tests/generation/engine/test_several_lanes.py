@@ -25,6 +25,8 @@ from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.spec import Spec
 from support.engine_rig import virtual_fuse_for
 
+pytestmark = pytest.mark.usefixtures("both_turns")
+
 MINUTES = 3
 
 

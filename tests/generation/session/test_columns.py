@@ -16,6 +16,8 @@ from herogen_async.core.errors import RunFolderError
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
+pytestmark = pytest.mark.usefixtures("both_turns")
+
 COLUMNS: dict[str, Any] = {
     "question": {"prompt": "ask {level} {topic}"},
     "solution": {"prompt": "solve [{question}]"},

@@ -4,6 +4,7 @@
 _produce   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
 lane.run   feed -> gate -> endpoint -> this engine, as the lane's sink      held while the journal is full, or refused
            a lane for each model and server; where rows have several calls, an answer makes others ready (`OpenRows`)
+_go_on     what the answers of a turn of the loop have made ready: in a busy one, once all are journaled (`Turns`)
 journal.run   batches to the disk; a row counts as done when it says so
 _tick      what binds, what is used up, who is out for long, whose time is up
 ```
@@ -27,13 +28,15 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
+from herogen_async.generation.engine.disk_patience import DiskPatience
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.requests import most_tokens, requests_of
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
-from herogen_async.generation.journal import Journal, Written, failure_line, row_line
+from herogen_async.generation.engine.turns import Turns
+from herogen_async.generation.journal import Journal, Written, failure_line, line_of_column, row_line
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
@@ -41,12 +44,10 @@ from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # rows of one call need neither
     from herogen_async.generation.engine.open_rows import OpenRows
-    from herogen_async.specs.plan.open_row import OpenRow
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
 READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples fewer rows are open
-DISK_PATIENCE_S = 30.0
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 _TIME_IS_UP = Park(
@@ -81,6 +82,7 @@ class Engine:
         self._plan = plan
         self._lanes = Lanes(plan, lane, others)
         self._is_one_lane = len(self._lanes) == 1
+        self._turns = Turns(self._lanes.hold_feeds, self._turn_ended)
         self._gate, self._feed = lane.gate, lane.feed  # where there is one lane there are no others
         self._room = asyncio.Event()  # of rows of several calls: another one may be begun
         self._parked: Stopped | None = None  # why a lane is closed while others go on
@@ -88,13 +90,15 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
+        self._line_of = row_line if rows is None else line_of_column
         self._request_of = requests_of(plan)
         self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
         self._observer = observer
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
-        self._disk_patience: asyncio.TimerHandle | None = None
+        self._came: list[tuple[Call, Completion, bytes]] = []  # answers of this turn, of rows of several calls
+        self._disk = DiskPatience(self.park)
         journal.on_written = self._written
         journal.on_trouble = self._disk_trouble
 
@@ -112,6 +116,7 @@ class Engine:
                     # What this raises is raised when the journal has ended, too: the group waits for it.
                     await self._ask(indices)
                 finally:
+                    self._turns.end()
                     # In this order: a last look, once the last answer is in, for the report; then nobody samples any
                     # more; and only then may the journal end, which would wait for lines for ever if this were left
                     # out.
@@ -122,7 +127,7 @@ class Engine:
         except* DiskError as group:
             raise group.exceptions[0] from None
         finally:
-            self._cancel_patience()
+            self._disk.end()
 
     def interrupt(self, reason: str) -> None:
         """Send nothing more, because a person wants it so; what is in flight is finished and journaled."""
@@ -199,14 +204,14 @@ class Engine:
         for count, calls in enumerate(rows.begin(indices), start=1):
             for call in calls:
                 if not self._is_one_lane:
-                    self._hand_on(rows, call, is_next=False)
+                    self._hand_on(call, is_next=False)
                 elif not await feed.put(self._pending(call)):
                     return
             # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
             while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
                 self._room.clear()
                 await self._room.wait()
-            if not lanes.can_begin:
+            if (not calls or not self._is_one_lane) and not lanes.can_begin:
                 break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -229,10 +234,10 @@ class Engine:
         self._room.set()
         self._lanes.end_if_quiet()
 
-    def _hand_on(self, rows: OpenRows, call: Call, *, is_next: bool) -> None:
+    def _hand_on(self, call: Call, *, is_next: bool) -> None:
         lane = self._lanes.of(call)
-        if lane.feed.is_closed:
-            rows.left(call)  # by a park: it stays pending
+        if lane.feed.is_closed and self._rows is not None:
+            self._rows.left(call)  # by a park: it stays pending
         else:
             lane.feed.add(self._pending(call, is_next=is_next))
 
@@ -249,15 +254,21 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-        row = None if self._rows is None else self._rows.coming(pending.call)
-        self._journal.row(line)
+        line = self._line_of(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+        if self._rows is None:
+            self._journal.row(line)
+        else:
+            self._rows.take(pending.call, line)
+            self._came.append((pending.call, completion, line))
+            if not self._turns.is_busy:
+                self._go_on()
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
-        if row is not None and self._rows is not None:
-            self._go_on(self._rows, row, pending.call, completion, line, latency_s=latency_s)
+        if not self._is_one_lane:
+            self.counters.latencies.add(latency_s)
+        self._turns.answered()
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -275,20 +286,22 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
-    def _go_on(
-        self, rows: OpenRows, row: OpenRow, call: Call, completion: Completion, line: bytes, *, latency_s: float
-    ) -> None:
-        """What the answer has made ready goes before every new row."""
-        self.counters.columns[call.column or ""].usage.add(completion.usage)
-        ready = rows.answered(row, call, completion.text, line)
-        if self._is_one_lane:
-            for each in ready:
-                self._feed.add(self._pending(each, is_next=True))
+    def _go_on(self) -> None:
+        """What the answers that came have made ready goes before every new row."""
+        if (rows := self._rows) is None:
             return
-        self.counters.latencies.add(latency_s)
-        for each in ready:
-            self._hand_on(rows, each, is_next=True)
-        self._room.set()
+        came, self._came = self._came, []
+        for call, completion, line in came:
+            for each in rows.answered(call, completion, line):
+                if self._is_one_lane:
+                    self._feed.add(self._pending(each, is_next=True))
+                else:
+                    self._hand_on(each, is_next=True)
+
+    def _turn_ended(self) -> None:
+        if self._rows is not None:
+            self._go_on()
+            self._journal.on_written(Written(0, 0))  # rows may be done without a line more
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
@@ -323,9 +336,9 @@ class Engine:
         if self._paused:
             self._lanes.hold(True, "paused")
         elif self._is_one_lane:  # for every answer
-            self._gate.hold(self._disk_patience is not None or self._journal.full)
+            self._gate.hold(self._disk.is_tried or self._journal.full)
         else:
-            self._lanes.hold(self._disk_patience is not None or self._journal.full)
+            self._lanes.hold(self._disk.is_tried or self._journal.full)
 
     def _written(self, written: Written) -> None:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
@@ -342,20 +355,8 @@ class Engine:
 
     def _disk_trouble(self, error: OSError | None) -> None:
         """The disk refuses: send nothing meanwhile, and park when it goes on for too long."""
-        if error is None:
-            self._cancel_patience()
-        # One patience for a trouble, however often the writer tries meanwhile: each try would begin it anew.
-        elif self._disk_patience is None:
-            message = f"can't write to the disk: {error.strerror}"
-            self._disk_patience = asyncio.get_running_loop().call_later(
-                DISK_PATIENCE_S, self.park, Park(ParkReason.DISK, message, "make room or mend the disk")
-            )
+        self._disk.trouble(error)
         self._hold()
-
-    def _cancel_patience(self) -> None:
-        if self._disk_patience is not None:
-            self._disk_patience.cancel()
-            self._disk_patience = None
 
     # -- what goes by the clock --------------------------------------------------------------------------------
 
@@ -366,6 +367,7 @@ class Engine:
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
+                self._turns.is_busy = tick.is_busy
                 self._lanes.sample(tick.is_busy, self._held_by)
                 self._lanes.tick(tick)
                 if self._parked is not None and self.stopped is None:

@@ -8,7 +8,8 @@ Kept here:
 4. `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
 5. A call that another one's answer has made ready goes before every new one: rows that were begun are finished first,
    and so few are open. Like a new one it waits while the heap is full.
-6. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
+6. While it is held nothing is handed out, and it is not over: what its answers make ready is not known yet.
+7. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
    and 4 rests on it. While one is out the feed is not over, since it may come back as a retry.
 
 All of it runs on the loop's thread, and no method awaits between reading and writing: `put` and `get` wait in a future
@@ -95,6 +96,8 @@ class Feed(Generic[C]):
         self._putter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._out = 0
+        self._is_held = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
         self._promises_more = True
         self._closed = False
@@ -120,12 +123,12 @@ class Feed(Generic[C]):
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is queued, waiting or out; more may come."""
-        return not (self._out or self._new or self._next or self._due or self._waiting)
+        return not (self._is_held or self._out or self._new or self._next or self._due or self._waiting)
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to hand out, now or later, and nothing is in a worker's hands."""
-        return not (self._out or self._due or self._waiting or self.has_new)
+        return not (self._is_held or self._out or self._due or self._waiting or self.has_new)
 
     def waiting(self) -> list[tuple[float, PendingCall[C]]]:
         """The calls that are to be tried again, and when."""
@@ -151,6 +154,15 @@ class Feed(Generic[C]):
             (self._next if pending.is_next else self._new).append(pending)
             self._wake(1)
 
+    def hold(self, is_held: bool) -> None:
+        """Hand out nothing until told otherwise; what comes meanwhile is then handed out at once. A closed feed is over
+        all the same.
+        """
+        was_held, self._is_held = self._is_held, is_held and not self._closed
+        if was_held and not is_held:
+            self._wake(len(self._due) + len(self._next) + len(self._new))
+            self._wake_if_over()
+
     def promise_nothing(self) -> None:
         """Nobody knows whether more will come before `end`: only what is queued is new."""
         self._promises_more = False
@@ -163,6 +175,7 @@ class Feed(Generic[C]):
     def close(self) -> None:
         """Hand out nothing more; what is queued or waiting stays undone. May be called again."""
         self._closed = True
+        self._is_held = False
         # Cleared before anybody is woken: who wakes looks again, and must find nothing.
         self._new.clear()
         self._next.clear()
@@ -174,6 +187,8 @@ class Feed(Generic[C]):
 
     def get_now(self) -> PendingCall[C] | None:
         """The next call if there is one now, without the cost of a coroutine; else None: `get` waits."""
+        if self._is_held:
+            return None
         if self._due:
             pending = self._due.popleft()
         # 3: a full heap hands out nothing new. What is due may go all the same, so the heap gets emptier.
@@ -195,7 +210,9 @@ class Feed(Generic[C]):
                 return pending
             if self._over:
                 return None
-            getter = asyncio.get_running_loop().create_future()
+            # Asked once: it asks the system for the process's number each time, which this is too often for.
+            self._loop = self._loop or asyncio.get_running_loop()
+            getter = self._loop.create_future()
             self._getters.append(getter)
             try:
                 await getter
@@ -241,14 +258,14 @@ class Feed(Generic[C]):
     def _over(self) -> bool:
         if self._closed:
             return True
-        return self._ended and not (self._out or self._new or self._next or self._due or self._waiting)
+        return self._ended and self.is_quiet
 
     def _release_putter(self) -> None:
         if self._putter is not None and not self._putter.done():
             self._putter.set_result(None)
 
     def _wake(self, count: int) -> None:
-        while count > 0 and self._getters:
+        while count > 0 and self._getters and not self._is_held:
             getter = self._getters.popleft()
             if not getter.done():
                 getter.set_result(None)

@@ -187,7 +187,7 @@ class Lane(Generic[C]):
             self._failed(pending, ticket, error)
         except Exception as bug:
             # One call that trips over a mistake of ours must not take with it those that are in flight and paid for.
-            self._failed(pending, ticket, InternalFault(_where(bug)))
+            self._failed(pending, ticket, InternalFault(where_of(bug)))
         except BaseException:
             # Cancelled: dropped by a person, or with the loop. The call ends nowhere (4), and is pending for the next
             # session.
@@ -341,7 +341,7 @@ class Lane(Generic[C]):
         )
 
 
-def _where(bug: Exception) -> str:
+def where_of(bug: Exception) -> str:
     """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
     frame = traceback.extract_tb(bug.__traceback__)[-1]
     return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a bug in this program"

@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from itertools import groupby
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import ConditionUnclear
+from herogen_async.core.errors import ConditionUnclear, EndpointError, InternalFault
+from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
+from herogen_async.generation.engine.lane import where_of
 from herogen_async.generation.journal import (
     Journal,
     Recovered,
@@ -57,12 +59,11 @@ class OpenRows:
         self._calls = plan.calls_a_row
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
-        self._out: dict[int, set[int]] = {}  # of each open row: the places of calls that are queued or out
-        # Of each row line its column, whether it is an answer, and whether it ends its row; of each failure line its
-        # column, whether it is the first of its row, its column's name, and the columns of what is not asked because of
-        # it.
-        # None: a row is over without a line more, once those before are written.
-        self._written: deque[tuple[ColumnCounts, bool, bool] | None] = deque()
+        self._answered = [(column, True) for column in self._columns]
+        # Of each row line its column, and whether it is an answer; None: with those before it a row is done. Of each
+        # failure line its column, whether it is the first of its row, its column's name, and the columns of what is not
+        # asked because of it.
+        self._written: deque[tuple[ColumnCounts, bool] | None] = deque()
         self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts]]] = deque()
         self.most = 0  # open at once, so far
 
@@ -74,41 +75,44 @@ class OpenRows:
 
         A row that has none is over, or waits for nothing that this session can give it.
         """
-        for number, wanted in groupby(indices, key=lambda index: index // self._calls):
-            row = self._restored(number, [index % self._calls for index in wanted])
-            self._rows[number] = row
-            self._out[number] = set()
-            self.most = max(self.most, len(self._rows))
-            calls = self._steps(row, row.ready())
-            self._await(number, calls)
-            yield calls
+        rows = self._rows
+        for number, wanted in groupby(indices, key=self._calls.__rfloordiv__):  # index // calls
+            rows[number] = row = self._restored(number, list(wanted))
+            self.most = max(self.most, len(rows))
+            yield self._going_on(row, row.ready())
 
-    def coming(self, call: Call) -> OpenRow:
-        """The line of the answer to `call` goes to the journal next, which says in their order what is written.
+    def take(self, call: Call, line: bytes) -> None:
+        """Hand the answer to `call` to the journal, as `line`; what it makes ready is for `answered` to say."""
+        # Before it goes: the journal says in their order what is written.
+        self._written.append(self._answered[call.index % self._calls])
+        self._journal.row(line)
 
-        Its row, for `answered`.
-        """
+    def answered(self, call: Call, completion: Completion, line: bytes) -> list[Call]:
+        """What can be asked now that the answer to `call` is in the journal's hands, as `line`."""
         number, place = divmod(call.index, self._calls)
         row = self._rows[number]
-        self._written.append((self._columns[place], True, row.open == 1 and not row.has_failed))
-        return row
-
-    def answered(self, row: OpenRow, call: Call, text: str, line: bytes) -> list[Call]:
-        """The answer to `call` was handed to the journal as `line`: what can be asked now."""
-        place = call.index - row.first_index
-        out = self._out[row.number]
-        out.discard(place)
-        ready = row.answered(place, text, seal_of(line))
-        if not ready:
-            if not out:
-                del self._rows[row.number], self._out[row.number]
+        self._columns[place].usage.add(completion.usage)
+        row.out.discard(place)
+        try:
+            return self._going_on(row, row.settle(place, completion.text, seal_of(line)))
+        except Exception as bug:
+            # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
+            self._broken(row, place, InternalFault(where_of(bug)))
             return []
-        # As it nearly always is.
+
+    def _going_on(self, row: OpenRow, ready: list[int]) -> list[Call]:
+        """The calls of `row` that can be asked now that those at the places `ready` are."""
+        # One, to be asked, as it nearly always is.
         if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
-            out.add(ready[0])
+            row.out.add(ready[0])
             return [step]
-        calls = self._steps(row, ready)
-        self._await(row.number, calls)
+        calls = self._steps(row, ready) if ready else []
+        if not row.open and not row.has_failed:
+            self._written.append(None)
+        if calls:
+            row.out.update(call.index - row.first_index for call in calls)
+        elif not row.out:
+            del self._rows[row.number]
         return calls
 
     def failed(self, call: Call) -> None:
@@ -116,36 +120,36 @@ class OpenRows:
         number, place = divmod(call.index, self._calls)
         row = self._rows[number]
         self._fail(row, place)
-        self._out[number].discard(place)
-        self._await(number, [])
+        row.out.discard(place)
+        self._let_go(row)
 
     def left(self, call: Call) -> None:
         """`call` is not asked in this session: it stays pending."""
         number, place = divmod(call.index, self._calls)
-        if number in self._out:
-            self._out[number].discard(place)
-            self._await(number, [])
+        if (row := self._rows.get(number)) is not None:
+            row.out.discard(place)
+            self._let_go(row)
 
     def leave(self, places: Collection[int], but: Container[int]) -> None:
         """Calls at `places` of their rows are not asked any more in this session, `but` for those of these indices."""
-        for number in list(self._rows):
-            first = number * self._calls
-            self._out[number] -= {place for place in places if first + place not in but}
-            self._await(number, [])
+        for row in list(self._rows.values()):
+            row.out -= {place for place in places if row.first_index + place not in but}
+            self._let_go(row)
 
     def written(self, rows: int, failures: int) -> tuple[int, int, int]:
         """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
         answers = done = failed = 0
-        while rows or (self._written and self._written[0] is None):
-            if (line := self._written.popleft()) is None:
+        lines = self._written
+        while rows or (lines and lines[0] is None):
+            if (line := lines.popleft()) is None:
                 done += 1
                 continue
             rows -= 1
-            column, is_answer, ends = line
-            column.done += is_answer
-            column.skipped += not is_answer
-            answers += is_answer
-            done += ends
+            if line[1]:
+                line[0].done += 1
+                answers += 1
+            else:
+                line[0].skipped += 1
         for _ in range(failures):
             column, is_first, name, not_asked = self._failures.popleft()
             column.failed += 1
@@ -155,7 +159,7 @@ class OpenRows:
         return answers, done, failed
 
     def _restored(self, number: int, wanted: Sequence[int]) -> OpenRow:
-        """A row as earlier sessions have left it, with all that the `wanted` calls are made from."""
+        """A row as earlier sessions have left it, with all that the calls at the `wanted` indices are made from."""
         row, found = self._plan.open_row(number), self._found
         if len(wanted) == self._calls:
             return row
@@ -164,7 +168,7 @@ class OpenRows:
             index = row.first_index + place
             if index in found.done:
                 row.restore(place, Settled.SKIPPED if index in found.skipped else Settled.ANSWERED)
-            elif place not in wanted:
+            elif index not in wanted:
                 failed.append(place)
         for place in failed:
             if row.settled(place) is None:
@@ -182,23 +186,20 @@ class OpenRows:
                 if (answer := self._reused(row, step)) is None:
                     calls.append(step)
                 else:
-                    ready += row.answered(place, *answer)
+                    ready += row.settle(place, *answer)
                     self._columns[place].done += 1
-                    if not row.open and not row.has_failed:
-                        self._written.append(None)
             elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
-                self._written.append((self._columns[place], False, row.open == 1 and not row.has_failed))
+                self._written.append((self._columns[place], False))
                 self._journal.row(line)
-                ready += row.skipped(place, seal_of(line))
+                ready += row.settle(place, None, seal_of(line))
             else:
                 error = ConditionUnclear(step.reason)
                 history = [attempt_of(error, self._clock.wall())]
                 self._fail(row, place)
                 condition = self._plan.shape.calls[place].condition
                 self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=condition))
-                self._counters.errors[error.kind] += 1
-                self._counters.unclear[error.kind] += 1
+                self._count(error)
         return calls
 
     def _reused(self, row: OpenRow, call: Call) -> tuple[str, str] | None:
@@ -208,6 +209,11 @@ class OpenRows:
                 return self._earlier(call.index, each)
         return None
 
+    def _count(self, error: EndpointError) -> None:
+        """An error of no lane's."""
+        self._counters.errors[error.kind] += 1
+        self._counters.unclear[error.kind] += 1
+
     def _fail(self, row: OpenRow, place: int) -> None:
         is_first = not row.has_failed
         not_asked = [self._columns[child] for child in row.failed(place)]
@@ -215,10 +221,18 @@ class OpenRows:
         self._failures.append((self._columns[place], is_first, name, not_asked))
         self._counters.given_up.add(row.first_index + place)
 
-    def _await(self, number: int, calls: Iterable[Call]) -> None:
-        """`calls` of a row are queued; a row of which nothing is queued or out is held no more."""
-        out, first = self._out[number], number * self._calls
-        for call in calls:
-            out.add(call.index - first)
-        if not out:
-            del self._rows[number], self._out[number]
+    def _broken(self, row: OpenRow, place: int, error: InternalFault) -> None:
+        """What the answer at `place` makes ready can't be found: what builds on it fails."""
+        history = [attempt_of(error, self._clock.wall())]
+        for child in self._plan.shape.children[place]:
+            if row.settled(child) is None:
+                self._fail(row, child)
+                failed = self._plan.call(row.first_index + child)
+                self._journal.failure(failure_line(failed, history, at=self._clock.wall()))
+                self._count(error)
+        self._let_go(row)
+
+    def _let_go(self, row: OpenRow) -> None:
+        """A row of which nothing is queued or out is held no more."""
+        if not row.out:
+            del self._rows[row.number]

@@ -18,6 +18,7 @@ from herogen_async.generation.journal.read.scan import (
 from herogen_async.generation.journal.record import (
     attempt_of,
     failure_line,
+    line_of_column,
     reason_word,
     row_line,
     seal_of,
@@ -54,6 +55,7 @@ __all__ = [
     "call_in_bytes",
     "failure_line",
     "find_damage",
+    "line_of_column",
     "newest_rows",
     "read_failures",
     "read_rows",

@@ -29,6 +29,9 @@ class Settled(Enum):
     NOT_ASKED = "not asked"
 
 
+_ANSWERED, _SKIPPED = Settled.ANSWERED, Settled.SKIPPED  # an enum's member takes longer to look up
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """A call that is not to be asked: its line says so. `condition` is the fingerprint of what was not met."""
@@ -61,6 +64,7 @@ class OpenRow:
         "has_failed",
         "number",
         "open",
+        "out",
         "repeat",
     )
 
@@ -71,6 +75,7 @@ class OpenRow:
         self.repeat = repeat
         self.open = len(shape.calls)  # calls that are not settled
         self.has_failed = False  # one of its calls
+        self.out: set[int] = set()  # the places of calls that are being asked
         self._shape = shape
         self._sub_prompt = sub_prompt
         self._own_part = own_part(repeat, cell)
@@ -81,20 +86,20 @@ class OpenRow:
 
     # -- what became of calls ----------------------------------------------------------------------------------
 
-    def answered(self, place: int, text: str, seal: str) -> list[int]:
-        """The call at `place` has an answer, in the line with the checksum `seal`; the places of what is ready now."""
+    def settle(self, place: int, text: str | None, seal: str) -> list[int]:
+        """The call at `place` has an answer, or is skipped where `text` is None, as the line with the checksum `seal`
+        says; the places of what waited for it alone.
+        """
         self._texts[place] = text
-        self._settled[place] = Settled.ANSWERED
+        self._settled[place] = _SKIPPED if text is None else _ANSWERED
         self._seals[place] = seal
         self.open -= 1
-        return self._made_ready(place)
-
-    def skipped(self, place: int, seal: str) -> list[int]:
-        """The call at `place` is not to be asked, as the line with the checksum `seal` says; what is ready now."""
-        self._settled[place] = Settled.SKIPPED
-        self._seals[place] = seal
-        self.open -= 1
-        return self._made_ready(place)
+        waits, ready = self._waits, []
+        for child in self._shape.children[place]:
+            waits[child] = left = waits[child] - 1
+            if not left and self._settled[child] is None:
+                ready.append(child)
+        return ready
 
     def restore(self, place: int, how: Settled) -> None:
         """What became of the call at `place` in an earlier session; what others need of it comes by `recall`."""
@@ -124,6 +129,8 @@ class OpenRow:
 
     def ready(self) -> list[int]:
         """The places of all that can be asked, or skipped, now."""
+        if self.open == len(self._settled):
+            return list(self._shape.roots)
         return [place for place, waits in enumerate(self._waits) if waits == 0 and self._settled[place] is None]
 
     def settled(self, place: int) -> Settled | None:
@@ -136,21 +143,12 @@ class OpenRow:
         there = (Settled.ANSWERED, Settled.SKIPPED)
         return sorted({place for call in open_calls for place in call.parents if self._settled[place] in there})
 
-    def _made_ready(self, place: int) -> list[int]:
-        """The places of what waited for the call at `place` alone."""
-        waits, ready = self._waits, []
-        for child in self._shape.children[place]:
-            waits[child] -= 1
-            if waits[child] == 0 and self._settled[child] is None:
-                ready.append(child)
-        return ready
-
     # -- what is to be done --------------------------------------------------------------------------------------
 
     def step(self, place: int) -> Call | Skip | Unclear:
         """What is to be done for a call that is ready: ask it, write that it is skipped, or give it up."""
         shape = self._shape.calls[place]
-        if shape.place in self._shape.plain and (call := self._plain_call(shape)) is not None:
+        if shape.is_plain and (call := self._plain_call(shape)) is not None:
             return call
         values, seals, missing = self._inputs(shape)
         if missing:
@@ -168,14 +166,26 @@ class OpenRow:
 
     def _plain_call(self, shape: CallShape) -> Call | None:
         """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
-        values, texts, seals = self.cell, self._texts, self._seals
+        values = self.cell
         if shape.direct:
-            values = values.copy()
+            values, texts = values.copy(), self._texts
             for name, place in shape.direct:
                 if (text := texts[place]) is None:
                     return None
                 values[name] = text
-        return self._call(shape, values, tuple([seals[place] for place in shape.direct_places]))
+        system = shape.column.system
+        return Call(  # as `_of`; for nearly every call
+            shape.key(self._own_part),
+            self.first_index + shape.place,
+            self.cell,
+            self.repeat,
+            shape.column.prompt.render(values),
+            None if system is None else system.render(values),
+            self._sub_prompt,
+            shape.column.name,
+            shape.told_sample,
+            tuple(map(self._seals.__getitem__, shape.direct_places)) if shape.direct else (),
+        )
 
     def grounds(self, call: Call) -> tuple[str | None, ...]:
         """What `call`, one of its own, is made from: as `built_on`, with None for each that was skipped."""
@@ -206,7 +216,7 @@ class OpenRow:
             system,
             self._sub_prompt,
             shape.column.name,
-            shape.sample if shape.column.samples > 1 else None,
+            shape.told_sample,
             seals,
         )
 

@@ -38,6 +38,9 @@ class CallShape:
     # once each; else nothing.
     direct: tuple[tuple[str, int], ...] = ()
     direct_places: tuple[int, ...] = ()
+    # Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else.
+    is_plain: bool = False
+    told_sample: int | None = None  # where there are several
 
     def key(self, part: bytes) -> str:
         """Its key in a row whose `own_part` is this."""
@@ -45,11 +48,6 @@ class CallShape:
         digest.update(part)
         found: str = digest.hexdigest()
         return found
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else."""
-        return self.column.when is None and len(self.direct) == len(self.inputs)
 
     @property
     def name(self) -> str:
@@ -74,7 +72,6 @@ class RowShape:
         self.children = tuple(
             tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
         )
-        self.plain = frozenset(call.place for call in self.calls if call.is_plain)
         self.waits = [len(call.parents) for call in self.calls]
         self.roots = tuple(call.place for call in self.calls if not call.parents)
         self.width = max(Counter(self._levels()).values())
@@ -134,6 +131,8 @@ class RowShape:
             hash=hashlib.blake2b(base, digest_size=16),
             direct=direct,
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
+            is_plain=column.when is None and len(direct) == len(inputs),
+            told_sample=sample if column.samples > 1 else None,
         )
 
     def _condition(self, column: AskedColumn, names: Sequence[str]) -> str | None:
