@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import herogen_async
 from herogen_async.core.errors import HerogenError
 from herogen_async.generation.engine.engine import Engine
-from herogen_async.generation.journal import Line, Written, scan
+from herogen_async.generation.journal import Line, read_rows, scan
+from herogen_async.generation.journal import Written as Counted
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
+from support.column_histories import asked_of, call_of, plan_of
+from support.column_model import ColumnModel, Written
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import NO_KEYS, assert_exact_grid, small_spec
 
@@ -36,23 +40,38 @@ _HISTORY = 1 << 17  # bytes of the page that hold (acknowledged, when), 16 each,
 _NUMBERS = 4
 
 
+COLUMNS = {
+    "question": {"prompt": "Describe a {age}-year-old {gender}."},  # as `small_spec` asks it
+    "solution": {"prompt": "Solve [{question}]."},
+    "critique": {"prompt": "What is wrong with [{solution}] as an answer to [{question}]?"},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is run: `values` x 2 x `repeats` rows."""
+    """What is run: `values` x 2 x `repeats` rows, of one call each or of three columns that build on each other."""
 
     values: int
     repeats: int
     concurrency: int = 16
     delay_s: float = 0.002
     durability: str = "periodic"
+    has_columns: bool = False
 
     @property
     def spec(self) -> Spec:
-        return small_spec(values=self.values, repeats=self.repeats)
+        spec = small_spec(values=self.values, repeats=self.repeats)
+        if not self.has_columns:
+            return spec
+        return Spec(name=spec.name, attributes=spec.attributes, repeats=spec.repeats, columns=COLUMNS)
 
     @property
-    def rows(self) -> int:
-        return self.values * 2 * self.repeats
+    def calls_a_row(self) -> int:
+        return len(COLUMNS) if self.has_columns else 1
+
+    @property
+    def calls(self) -> int:
+        return self.values * 2 * self.repeats * self.calls_a_row
 
 
 class Page:
@@ -167,15 +186,37 @@ def sound_keys(folder: Path) -> list[str]:
     return [line.record["key"] for line in lines if isinstance(line, Line)]
 
 
+def whole_rows(folder: Path, shape: Shape) -> int:
+    """How many rows have a line on disk for each of their calls."""
+    indices = {
+        line.record["index"] for path in RunFolder(folder).segments() for line in scan(path) if isinstance(line, Line)
+    }
+    rows = Counter(index // shape.calls_a_row for index in indices)
+    return sum(count == shape.calls_a_row for count in rows.values())
+
+
 def faults_of_finished(folder: Path, shape: Shape, ended: Ended) -> Iterator[str]:
     """What is wrong with a run that went to its end after a crash."""
     if ended.code != 0:
         yield f"the resume ended with {ended.code}: {ended.said.strip()[-2000:]}"
         return
     try:
-        assert_exact_grid(folder, shape.spec)
+        (assert_exact_columns if shape.has_columns else assert_exact_grid)(folder, shape.spec)
     except (AssertionError, HerogenError) as wrong:
         yield f"not the exact grid: {wrong}"
+
+
+def assert_exact_columns(folder: Path, spec: Spec) -> None:
+    """Each call of `spec` has one line that counts, made from those that count beside it, as `ColumnModel` says."""
+    plan = plan_of(spec)
+    model = ColumnModel([asked_of(plan)])
+    lines = [Written(0, line.record) for line in read_rows(RunFolder(folder))]
+    counting = model.counting(lines)
+    assert {call_of(plan, index) for index in range(plan.size)} == counting.keys()
+    for call, line in counting.items():
+        prompt, built_on = model.prompt(call, counting)
+        assert (prompt, sorted(built_on)) == (line["prompt"], sorted(line.get("from", ())))
+        assert f"An answer to: {prompt}" == line["response_txt"]
 
 
 def _run(folder: Path, shape: Shape, page: Page, *, refuses: bool, **options: Any) -> int:
@@ -203,7 +244,7 @@ def _note_acknowledged(page: Page) -> None:
     """Every acknowledgement as it is made: the display hears of them only a few times a second."""
     tell = Engine._written
 
-    def told(engine: Engine, written: Written) -> None:
+    def told(engine: Engine, written: Counted) -> None:
         tell(engine, written)
         page.acknowledge(engine.counters.done)
 

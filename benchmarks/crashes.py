@@ -1,8 +1,8 @@
 """Does the journal lose anything on a disk that crashes, fails and forgets? Random crashes, on all cores.
 
-    python benchmarks/crashes.py [--kind store|writer|rot|columns] [--crashes 1000000] [--workers N] [--json FILE]
-    python benchmarks/crashes.py [--kind store|writer|rot|columns] --seed N
-    python benchmarks/crashes.py [--kind store|writer|rot|columns] --planted
+    python benchmarks/crashes.py [--kind KIND] [--crashes 1000000] [--workers N] [--json FILE]
+    python benchmarks/crashes.py [--kind KIND] --seed N
+    python benchmarks/crashes.py [--kind KIND] --planted
 
 The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journal's own code. The kinds:
 
@@ -10,7 +10,8 @@ The disk is in memory (`tests/support/simulated_disk.py`), the rest is the journ
 - writer: `JournalWriter` with its threads and timers, in virtual time, on a disk that is slow at times
   (`tests/support/timed_crashes.py`);
 - rot: as store, and then durable bytes change (`tests/support/bit_rot.py`);
-- columns: runs whose rows have several columns, what they ask and of what (`tests/support/column_crashes.py`).
+- columns: runs whose rows have several columns, what they ask and of what (`tests/support/column_crashes.py`);
+- column-rot: as columns, and then durable bytes change (`tests/support/column_rot.py`).
 
 Without `--kind` all of them take turns. Each file says what is checked after each crash. A scenario is one seed;
 `--seed N` runs only that one, and shows what fails in it. `--planted` plants each bug of the tests, and counts in how
@@ -39,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.bit_rot import RottenScenario
 from support.column_crashes import ColumnScenario
+from support.column_rot import RottenColumns
 from support.crash_harness import Scenario, Violation
 from support.timed_crashes import TimedScenario
 
@@ -47,12 +49,14 @@ KINDS: dict[str, tuple[type[Scenario], int]] = {  # with the scenarios of a chun
     "writer": (TimedScenario, 50),
     "rot": (RottenScenario, 200),
     "columns": (ColumnScenario, 100),
+    "column-rot": (RottenColumns, 100),
 }
 PLANTED_IN = {
     "store": "test_crashes",
     "writer": "test_timed_crashes",
     "rot": "test_bit_rot",
     "columns": "test_column_crashes",
+    "column-rot": "test_column_rot",
 }
 PLANTED_SCENARIOS = 1000
 

@@ -1,12 +1,13 @@
 """SIGKILL, at random moments and at each system call that changes a file: what is lost, what is asked again.
 
-    python benchmarks/kills.py [--kills 1000] [--calls] [--errors] [--every 1] [--jobs N] [--json FILE]
+    python benchmarks/kills.py [--columns] [--kills 1000] [--calls] [--errors] [--every 1] [--jobs N] [--json FILE]
 
 Random: runs of 120 rows, 16 in flight, are killed after a random time, again and again until one gets to its end; a new
 run then. Kills meet the start, the recovery, the work and the end. `--calls`: a run of 8 rows, one of them refused, is
 killed by strace at the first, the second, ... write, sync, rename and cut of each of its files, until it survives;
 from three beginnings: no folder, a folder without rows, a folder that a crash left with a torn end. `--errors`: at the
 same places the call fails with EIO and with ENOSPC instead. After each: resumed, then the exact grid is compared.
+`--columns`: each row has three columns that build on each other, and what each call was made from is compared.
 
 Violations: an acknowledged row that is not on disk; a row twice, or missing at the end; more asked again than what was
 in flight and a batch; a run that hangs or ends with a traceback. Exit code 1 if there is any.
@@ -39,8 +40,17 @@ import measure
 from crash_runs import Child, Page, Shape
 from herogen_async.generation.journal.write.writer import BATCH_LINES
 
-RANDOM = Shape(values=15, repeats=4)
-SHORT = Shape(values=2, repeats=2, concurrency=2, durability="power")
+
+def at_work(has_columns: bool) -> Shape:
+    """What is killed at random."""
+    return Shape(values=15, repeats=4, has_columns=has_columns)
+
+
+def short(has_columns: bool) -> Shape:
+    """What is struck at each call."""
+    return Shape(values=2, repeats=2, concurrency=2, durability="power", has_columns=has_columns)
+
+
 PARKED = 3
 # Which files a call is counted for: strace counts each thread's calls apart, and a file has one thread that writes it.
 # The names of temporary files are random: all calls of a kind together, where there is no name.
@@ -86,28 +96,31 @@ class Found:
         return f"| {name} | {self.kills:,} | {figures} | {self.survived:,} | {len(self.violations)} |"
 
 
-def killed_at_random(kills: int, seed: int) -> Found:
+def killed_at_random(kills: int, seed: int, shape: Shape) -> Found:
     """`kills` of them, in as many runs as that takes."""
     found, points = Found(), random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="herogen-kills-") as place:
         started = time.monotonic()
-        ended = crash_runs.run_to_end(Path(place) / "whole", RANDOM, Page())
+        ended = crash_runs.run_to_end(Path(place) / "whole", shape, Page())
         whole_s = time.monotonic() - started
-        found.violations += crash_runs.faults_of_finished(Path(place) / "whole", RANDOM, ended)
+        found.violations += crash_runs.faults_of_finished(Path(place) / "whole", shape, ended)
         number = 0
         while found.kills < kills and len(found.violations) < 20:
             number += 1
             folder = Path(place) / str(number)
-            found.add(_killed_until_it_ends(folder, points, whole_s, kills - found.kills, f"seed {seed} run {number}"))
+            name = f"seed {seed} run {number}"
+            found.add(_killed_until_it_ends(folder, shape, points, whole_s, most=kills - found.kills, name=name))
             shutil.rmtree(folder)
     return found
 
 
-def _killed_until_it_ends(folder: Path, points: random.Random, whole_s: float, kills: int, name: str) -> Found:
+def _killed_until_it_ends(
+    folder: Path, shape: Shape, points: random.Random, whole_s: float, *, most: int, name: str
+) -> Found:
     found, page = Found(), Page()
-    while found.kills < kills:
+    while found.kills < most:
         asked, rows = page.asked, len(crash_runs.sound_keys(folder))
-        child = Child(folder, RANDOM, page)
+        child = Child(folder, shape, page)
         child.go()
         time.sleep(points.uniform(0, whole_s))
         child.signal(signal.SIGKILL)
@@ -116,46 +129,46 @@ def _killed_until_it_ends(folder: Path, points: random.Random, whole_s: float, k
             found.survived += 1
             break
         found.kills += 1
-        found.violations += [f"{name}: {fault}" for fault in _lost(folder, page)]
+        found.violations += [f"{name}: {fault}" for fault in _lost(folder, shape, page)]
         again = page.asked - asked - (len(crash_runs.sound_keys(folder)) - rows)
         if page.asked > asked:
             found.again.append(again)
-        if again > RANDOM.concurrency + BATCH_LINES:
+        if again > shape.concurrency + BATCH_LINES:
             found.violations.append(f"{name}: {again} rows are asked again")
-    ended = crash_runs.run_to_end(folder, RANDOM, page)
-    found.violations += [f"{name}: {fault}" for fault in crash_runs.faults_of_finished(folder, RANDOM, ended)]
-    if page.asked != RANDOM.rows + sum(found.again):
+    ended = crash_runs.run_to_end(folder, shape, page)
+    found.violations += [f"{name}: {fault}" for fault in crash_runs.faults_of_finished(folder, shape, ended)]
+    if page.asked != shape.calls + sum(found.again):
         found.violations.append(
-            f"{name}: {page.asked} requests for {RANDOM.rows} rows, {sum(found.again)} of them lost"
+            f"{name}: {page.asked} requests for {shape.calls} calls, {sum(found.again)} of them lost"
         )
     return found
 
 
-def _lost(folder: Path, page: Page) -> Iterator[str]:
-    on_disk = len(crash_runs.sound_keys(folder))
+def _lost(folder: Path, shape: Shape, page: Page) -> Iterator[str]:
+    on_disk = crash_runs.whole_rows(folder, shape)
     if on_disk < page.acknowledged:
         yield f"{page.acknowledged} rows were acknowledged, {on_disk} are on disk"
 
 
-def struck_at_every_call(call: str, name: str | None, beginning: str, fault: str, every: int) -> Found:
+def struck_at_every_call(call: str, name: str | None, beginning: str, fault: str, *, every: int, shape: Shape) -> Found:
     """A run from that beginning, struck at the first such call, at the second, ... until none is left to strike."""
     found = Found()
     with tempfile.TemporaryDirectory(prefix="herogen-kills-") as place:
         for number in range(1, MOST_CALLS, every):
             folder = Path(place) / str(number)
-            _begin(folder, beginning)
+            _begin(folder, shape, beginning)
             case = f"{fault} at {call} {number} of {name or 'any file'}, from {beginning}"
-            if not _strike(folder, (call, name), f"{fault}:when={number}", case, found):
+            if not _strike(folder, shape, (call, name), f"{fault}:when={number}", case=case, found=found):
                 return found
             shutil.rmtree(folder)
     return found
 
 
-def _begin(folder: Path, beginning: str) -> None:
+def _begin(folder: Path, shape: Shape, beginning: str) -> None:
     """A folder as `beginning` says, made by a run of its own."""
     if beginning == "nothing":
         return
-    crash_runs.run_to_end(folder, SHORT, Page(), refuses=True)
+    crash_runs.run_to_end(folder, shape, Page(), refuses=True)
     rows = folder / "rows-00000.jsonl"
     if beginning == "no rows":
         for name in (rows.name, "failures.jsonl", "events.jsonl", "lock"):
@@ -175,11 +188,11 @@ def _mark(rows: int, failures: int) -> bytes:
     return b"%b %08x" % (line, crc32(line))
 
 
-def _strike(folder: Path, at: tuple[str, str | None], fault: str, case: str, found: Found) -> bool:
+def _strike(folder: Path, shape: Shape, at: tuple[str, str | None], fault: str, *, case: str, found: Found) -> bool:
     """One run, struck at a call of a file; False when it never came to that."""
     (call, name), page = at, Page()
     before = len(crash_runs.sound_keys(folder)) + _given_up(folder)
-    child = Child(folder, SHORT, page, refuses=True)
+    child = Child(folder, shape, page, refuses=True)
     with tempfile.NamedTemporaryFile(prefix="herogen-strace-") as log:
         where = [] if name is None else ["-P", str(folder / name)]
         trace = ["strace", "-f", "-qq", "-o", log.name, "-p", str(child.pid), "-e", f"trace={call}", *where]
@@ -195,11 +208,11 @@ def _strike(folder: Path, at: tuple[str, str | None], fault: str, case: str, fou
     found.kills += 1
     if not ended.killed and ended.code not in (0, 1, 2, PARKED):
         found.violations.append(f"{case}: it ended with {ended.code}: {ended.said[-2000:]}")
-    found.violations += [f"{case}: {fault}" for fault in _lost(folder, page)]
+    found.violations += [f"{case}: {fault}" for fault in _lost(folder, shape, page)]
     if page.asked:
         found.again.append(page.asked - (len(crash_runs.sound_keys(folder)) + _given_up(folder) - before))
-    ended = crash_runs.run_to_end(folder, SHORT, page)
-    found.violations += [f"{case}: {fault}" for fault in crash_runs.faults_of_finished(folder, SHORT, ended)]
+    ended = crash_runs.run_to_end(folder, shape, page)
+    found.violations += [f"{case}: {fault}" for fault in crash_runs.faults_of_finished(folder, shape, ended)]
     return True
 
 
@@ -226,6 +239,7 @@ def table(results: dict[str, Found]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--columns", action="store_true", help="rows of three columns")
     parser.add_argument("--kills", type=int, default=1000, help="at random moments (default 1000)")
     parser.add_argument("--calls", action="store_true", help="a kill at each call that changes a file, by strace")
     parser.add_argument("--errors", action="store_true", help="EIO and ENOSPC at each such call, by strace")
@@ -248,11 +262,21 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("fork")) as pool:
         shares = [options.kills // options.jobs + (job < options.kills % options.jobs) for job in range(options.jobs)]
         at_random = [
-            pool.submit(killed_at_random, share, options.seed + job) for job, share in enumerate(shares) if share
+            pool.submit(killed_at_random, share, options.seed + job, at_work(options.columns))
+            for job, share in enumerate(shares)
+            if share
         ]
         struck = {
             (fault, call): [
-                pool.submit(struck_at_every_call, call, name, beginning, fault, options.every)
+                pool.submit(
+                    struck_at_every_call,
+                    call,
+                    name,
+                    beginning,
+                    fault,
+                    every=options.every,
+                    shape=short(options.columns),
+                )
                 for which, name in CALLS
                 # An event loop that can't wake itself aborts: that is no disk's fault.
                 if which == call and (fault not in ERRORS or (call, name) != ("write", None))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from herogen_async.generation.engine.open_rows import OpenRows
 from herogen_async.generation.journal.read import built_on
 from herogen_async.generation.journal.read.replay import Fold
 from herogen_async.specs import columns
@@ -85,6 +86,14 @@ def a_line_names_the_last_of_its_grounds(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OpenRow, "_inputs", inputs)
 
 
+def a_line_of_another_skip_is_no_ground(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(built_on, "_is_like", lambda line, counting: line is counting)
+
+
+def an_answer_made_from_the_same_is_asked_for_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OpenRows, "_reused", lambda self, row, call: None)
+
+
 BUGS: list[Bug] = [
     a_follower_is_asked_twice_after_a_resume,
     a_stale_follower_counts,
@@ -92,6 +101,8 @@ BUGS: list[Bug] = [
     from_is_ignored,
     a_skipped_call_is_taken_for_an_answer,
     a_line_names_the_last_of_its_grounds,
+    a_line_of_another_skip_is_no_ground,
+    an_answer_made_from_the_same_is_asked_for_again,
 ]
 
 

@@ -1,7 +1,11 @@
-"""Columns beside the prompt of a finished run, on the real embedded model: paid answers stay, also through a kill."""
+"""Columns beside the prompt of a finished run, on the real embedded model: paid answers stay, also through a kill.
+
+All 294 rows, some ten minutes: HEROGEN_EMBEDDED_ROWS=294 pytest tests/generation/session/test_embedded_columns.py
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -17,7 +21,7 @@ from support.runs import command, environment, herogen, last_json
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
-ROWS = 6
+ROWS = int(os.environ.get("HEROGEN_EMBEDDED_ROWS", "6"))
 DEADLINE_S = 60.0
 COLUMNS = """\
 columns:
