@@ -48,6 +48,8 @@ from support.simulated_disk import SimulatedDisk
 
 IN_FLIGHT = 4
 GRIDS = ({"level": ["easy", "hard"], "topic": ["sums"]}, {"topic": ["sums"], "level": ["hard", "easy", "new"]})
+NOT_GOOD = {**REWRITTEN["rewrite"], "when": "verdict != 'good'"}
+TITLE = {"prompt": "title [{final|solution}]"}
 # What one spec is edited to another: what builds on what is edited is asked again where a person agrees to that.
 EDITS: tuple[dict[str, Any], ...] = (
     THREE,
@@ -57,7 +59,9 @@ EDITS: tuple[dict[str, Any], ...] = (
     SAMPLED,
     REWRITTEN,
     {**REWRITTEN, "question": {"prompt": "please ask {level} {topic}"}},
-    {**REWRITTEN, "rewrite": {**REWRITTEN["rewrite"], "when": "verdict != 'good'"}},
+    {**REWRITTEN, "rewrite": NOT_GOOD},
+    {**REWRITTEN, "rewrite": NOT_GOOD, "final": {"prompt": "print [{rewrite|solution}] [{verdict}]"}, "title": TITLE},
+    {**REWRITTEN, "rewrite": NOT_GOOD, "final": {**REWRITTEN["final"], "when": "verdict == 'good'"}, "title": TITLE},
 )
 
 

@@ -124,25 +124,25 @@ class ColumnModel:
                 candidates.setdefault(found[0], []).append(found[1])
         counted: dict[CallOf, Mapping[str, Any]] = {}
         for call in self._wanted:
-            row = self.grounds(counted, candidates, call)
-            for each in sorted(candidates.get(call, ()), key=lambda each: (each.age, each.place)):
-                if each.is_outdated:
-                    continue
-                if not each.is_compared or set(each.record.get("from", ())) <= row:
-                    counted[call] = each.record
-                    break
+            of_call = [each for each in candidates.get(call, ()) if not each.is_outdated]
+            of_call.sort(key=lambda each: (each.age, each.place))
+            beside = {other: line for other, line in counted.items() if other[:2] == call[:2]}
+            # First what was made from the very lines that count, then what was made when another line skipped the same.
+            for row in ({line["crc"] for line in beside.values()}, self._as_skipped(beside, candidates)):
+                sound = (each for each in of_call if not each.is_compared or set(each.record.get("from", ())) <= row)
+                if call not in counted and (first := next(sound, None)) is not None:
+                    counted[call] = first.record
         return counted
 
-    def grounds(
-        self, counted: Mapping[CallOf, Mapping[str, Any]], candidates: Mapping[CallOf, list[_Candidate]], call: CallOf
+    @staticmethod
+    def _as_skipped(
+        beside: Mapping[CallOf, Mapping[str, Any]], candidates: Mapping[CallOf, list[_Candidate]]
     ) -> set[str]:
-        """What a line of `call` may be made from: of a call that is skipped, all lines that say so are the same."""
-        found: set[str] = set()
-        for other, line in counted.items():
-            if other[:2] == call[:2]:
-                found.add(line["crc"])
-                if "skipped" in line:
-                    found |= {each.record["crc"] for each in candidates[other] if "skipped" in each.record}
+        """The checksums of lines, where of a call that is skipped all lines that say so are the same."""
+        found = {line["crc"] for line in beside.values()}
+        for other, line in beside.items():
+            if "skipped" in line:
+                found |= {each.record["crc"] for each in candidates[other] if "skipped" in each.record}
         return found
 
     def prompt(self, call: CallOf, counting: Mapping[CallOf, Mapping[str, Any]]) -> tuple[str, set[str]]:

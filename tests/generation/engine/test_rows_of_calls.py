@@ -28,8 +28,11 @@ from herogen_async.core.errors import (
     ServerFault,
 )
 from herogen_async.generation.engine import Engine
+from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.turns import Turns
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.session.selection import to_ask
+from herogen_async.specs.plan import Call
 from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.spec import Spec
 from support.column_rig import ColumnRig, Script
@@ -137,9 +140,13 @@ EVENTS: tuple[Callable[[Engine], object], ...] = (
 )
 
 
+# Few, so that many answers, refusals, ticks and events share a turn of the loop.
+MOMENTS_S = (0.1, 0.2, 0.5, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)
+
+
 def troubled(dice: random.Random, share: float) -> Script:
     async def script(prompt: str) -> str:
-        await asyncio.sleep(dice.random() * 2)
+        await asyncio.sleep(dice.choice(MOMENTS_S))
         if dice.random() < share:
             raise dice.choice(ERRORS)()
         return f"<{prompt}>"
@@ -155,7 +162,7 @@ def troubled(dice: random.Random, share: float) -> Script:
     sessions=st.lists(
         st.tuples(
             st.sampled_from([0.0, 0.05, 0.3, 0.9]),
-            st.lists(st.tuples(st.floats(0, 30), st.sampled_from(EVENTS)), max_size=3),
+            st.lists(st.tuples(st.integers(0, 60).map(lambda half: half / 2), st.sampled_from(EVENTS)), max_size=3),
             st.booleans(),
             st.sampled_from([None, None, 2, 7]),
         ),
@@ -242,6 +249,75 @@ def test_rows_that_are_held_as_refused_keep_no_others_from_being_begun() -> None
     assert (15, 95) == (engine.counters.done, engine.counters.failed)
 
 
+THREE = {"q": {"prompt": "q {n}"}, "s": {"prompt": "s [{q}]", "model": "b"}, "t": {"prompt": "t [{s}]"}}
+
+
+def denied_key() -> EndpointError:
+    error = EndpointRefused("HTTP 401: no")
+    error.status = 401
+    return error
+
+
+@pytest.mark.parametrize("refused_s", [1.0, 0.5])
+def test_a_lane_that_closes_in_the_turn_of_its_answers_loses_none_of_what_they_make_ready(refused_s: float) -> None:
+    """Whether a refusal in the same turn closes it, or what is in flight comes home in the turn of a tick."""
+
+    async def script(prompt: str) -> str:
+        if prompt == "s [<q 0>]":
+            await asyncio.sleep(refused_s)
+            raise denied_key()
+        await asyncio.sleep(1)
+        return f"<{prompt}>"
+
+    rig = ColumnRig(spec_of(THREE), concurrency=4)
+    run_virtual(rig.session(script))
+    columns = Counter(each["column"] for each in rig.records())
+    assert columns["s"] == columns["t"] > 0
+    run_virtual(rig.session(answering))
+    assert Counter(dict.fromkeys(rig.answered, 1)) == rig.answered
+    assert 3 * VALUES == rig.answered.total()
+
+
+def test_rows_denied_in_the_turn_of_an_answer_are_their_own_failures() -> None:
+    """What the answer makes ready shows that the run is served: it does not park."""
+    released = asyncio.Event()
+
+    async def script(prompt: str) -> str:
+        if not prompt.startswith("q"):
+            return await answering(prompt)
+        if prompt == "q 3":
+            released.set()
+        await released.wait()
+        if prompt != "q 0":
+            raise denied()
+        return f"<{prompt}>"
+
+    columns = {name: {"prompt": column["prompt"]} for name, column in THREE.items()}
+    rig = ColumnRig(spec_of(columns, 4), concurrency=4)
+    engine = run_virtual(rig.session(script))
+    assert (None, 1, 3) == (engine.stopped, engine.counters.done, engine.counters.failed)
+
+
+@pytest.mark.parametrize("columns", [THREE, {**THREE, "s": {"prompt": "s [{q}]"}}], ids=["two lanes", "one lane"])
+def test_a_process_that_becomes_busy_in_the_middle_of_a_turn_finishes_all_rows(
+    columns: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether calls are held is decided at a turn's first answer."""
+    whole = OpenRows.take
+    busy = False
+    monkeypatch.setattr(Turns, "is_busy", property(lambda _: busy, lambda _, __: None), raising=False)
+
+    def take(rows: OpenRows, call: Call, line: bytes) -> None:
+        nonlocal busy
+        whole(rows, call, line)
+        busy = not busy
+
+    monkeypatch.setattr(OpenRows, "take", take)
+    rig = ColumnRig(spec_of(columns, 2), concurrency=2)
+    engine = run_virtual(rig.session(answering))
+    assert (None, 2, 0) == (engine.stopped, engine.counters.done, len(rig.rows))
+
+
 def test_p11_a_mistake_of_ours_behind_an_answer_costs_only_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is kept, what builds on it fails with the class `internal`, and the run ends."""
     whole_step = OpenRow.step
@@ -264,6 +340,23 @@ def test_p11_a_mistake_of_ours_behind_an_answer_costs_only_its_own_row(monkeypat
     run_virtual(rig.session(answering, retries=True))
     assert rig.answered == Counter(dict.fromkeys(rig.answered, 1))
     assert 3 * VALUES == rig.answered.total()
+
+
+def test_p11_a_mistake_behind_a_skipped_call_fails_what_waits_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is told as failed, though what failed in it names the answer by way of a column that was skipped."""
+    whole_step = OpenRow.step
+
+    def step(row: OpenRow, place: int) -> Any:
+        if place == 2 and row.cell["n"] == "3":
+            raise ZeroDivisionError
+        return whole_step(row, place)
+
+    monkeypatch.setattr(OpenRow, "step", step)
+    skipped = {"prompt": "r [{q}]", "when": "n == 'none'"}
+    rig = ColumnRig(spec_of({"q": {"prompt": "q {n}"}, "r": skipped, "t": {"prompt": "t [{r|n}]"}}))
+    engine = run_virtual(rig.session(answering))
+    assert (VALUES - 1, 1) == (engine.counters.done, engine.counters.failed)
+    assert ["t"] == [loads(line)["column"] for line in rig.failures]
 
 
 def test_of_rows_with_many_samples_few_are_open() -> None:

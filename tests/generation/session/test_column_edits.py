@@ -10,7 +10,7 @@ import pytest
 
 import herogen_async
 from herogen_async.specs.spec import Spec
-from support.fake_server import FakeServer, answer
+from support.fake_server import Asked, FakeServer, Reply, answer, error
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "question": {"prompt": "ask {level}"},
@@ -183,3 +183,68 @@ def test_an_answer_that_decides_anew_takes_up_what_it_leaves_as_it_was(tmp_path:
         assert ("done", 3) == (report.state, report.done)
         assert {"Grade": 3} == Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
         assert herogen_async.resume(tmp_path / "r").columns == report.columns
+
+
+SAME_ROWS = "level == 'hard' and solution != 'none'"
+UNTITLED = {name: column for name, column in PATCHED.items() if name != "title"}
+
+
+def untitled(**changes: dict[str, Any]) -> Spec:
+    columns = {name: {**column, **changes.get(name, {})} for name, column in UNTITLED.items()}
+    return spec(columns, attributes={"level": ["easy", "hard", "odd"]})
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked"),
+    [
+        # A stale answer that is kept beside a newer one, which was made without the patch: none of them changes places.
+        (
+            [untitled(final={"prompt": "old {verdict} {solution}"}), untitled(), patched(SAME_ROWS)],
+            [{}, {"print": 3}, {"title": 3}],
+        ),
+        ([patched("level == 'hard'"), patched(SAME_ROWS, final={"when": "level == 'none'"})], [{}, {}]),
+        ([patched("level == 'hard'"), patched(SAME_ROWS, final={"when": "verdict > 3"})], [{}, {}]),
+        (
+            [patched("level == 'hard'"), patched(SAME_ROWS, final={"prompt": "Print {patch|solution} {verdict}"})],
+            [{}, {}],
+        ),
+    ],
+    ids=["a stale one beside it", "both conditions", "an unclear condition", "its prompt too, and stale ones kept"],
+)
+def test_several_edits_at_once_ask_nothing_that_is_there(
+    tmp_path: Path, steps: list[Spec], asked: list[dict[str, int]]
+) -> None:
+    """An answer stays whatever its own condition says now, and a session counts what the next one counts."""
+    with FakeServer(lambda asked: answer(asked, f"<{asked.prompt[:40]}>")) as server:
+        where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
+        for number, (step, expected) in enumerate(zip(steps, asked, strict=True)):
+            before = server.prompts()
+            again = number == 1 and len(steps) == 3
+            report = herogen_async.run(step, **where, extend=number > 0, regenerate_stale=again)
+            came = Counter(prompt.split()[0] for prompt in (server.prompts() - before).elements())
+            assert ("done", expected) == (report.state, dict(came) if number else {})
+        before = server.prompts()
+        assert report.columns == herogen_async.resume(tmp_path / "r").columns
+        assert before == server.prompts()
+
+
+def test_an_answer_that_a_retry_brought_is_kept_where_its_first_failure_stands_beside_it(tmp_path: Path) -> None:
+    """While it is not decided whether it counts, its call has not failed."""
+    refuses = True
+
+    def said(asked: Asked) -> Reply:
+        if refuses and asked.prompt.startswith("print"):
+            return error(400, code="content_filter", message="no")
+        return answer(asked, f"<{asked.prompt[:40]}>")
+
+    with FakeServer(said) as server:
+        where: dict[str, Any] = {"run": tmp_path / "r", "base_url": server.url, "model": "m"}
+        assert 3 == herogen_async.run(patched("level == 'hard'"), **where).failed
+        refuses = False
+        herogen_async.resume(tmp_path / "r", retry_failed=True)
+        before = server.prompts()
+        calls = {each.name: each.calls for each in herogen_async.plan(patched(SAME_ROWS), tmp_path / "r").columns}
+        assert [0, 0] == [calls["final"].failed, calls["title"].not_asked]
+        report = herogen_async.run(patched(SAME_ROWS), **where, extend=True)
+        assert ("done", 3, before) == (report.state, report.done, server.prompts())
+        assert [] == herogen_async.errors(tmp_path / "r")

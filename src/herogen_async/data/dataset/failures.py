@@ -81,10 +81,13 @@ def failures(run: str | os.PathLike[str], kind: str | None = None) -> list[Failu
 
 def latest_failures(rows: RunRows) -> dict[int, int]:
     """Index of each failed call without an answer -> number of its last line in the failures file."""
+    found = rows.found
     return {
         index: number
         for number, record in enumerate(read_failures(rows.folder))
-        if (index := rows.lineage.index_of(record)) is not None and index not in rows.found.done
+        if (index := rows.lineage.index_of(record)) is not None
+        and index not in found.done
+        and index not in found.reusable
     }
 
 

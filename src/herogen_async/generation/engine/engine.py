@@ -260,15 +260,15 @@ class Engine:
         else:
             self._rows.take(pending.call, line)
             self._came.append((pending.call, completion, line))
-            if not self._turns.is_busy:
-                self._go_on()
+        self._turns.answered()
+        if not self._turns.holds:
+            self._go_on()
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
         self.counters.latest = pending.call, completion
         if not self._is_one_lane:
             self.counters.latencies.add(latency_s)
-        self._turns.answered()
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
@@ -326,6 +326,7 @@ class Engine:
     def _leave_closed(self) -> None:
         """What a closed lane would be asked is not waited for in this session; what is in flight there is."""
         if self._rows is not None:
+            self._go_on()  # what came in this turn is in flight no more, and not left
             self._rows.leave(*self._lanes.closed())
         self._room.set()
 

@@ -113,7 +113,8 @@ class Feed(Generic[C]):
     @property
     def has_new(self) -> bool:
         """Whether there are calls that were never handed out, or will be."""
-        return not self._closed and bool(self._new or self._next or (self._promises_more and not self._ended))
+        promises_more = self._is_held or (self._promises_more and not self._ended)
+        return not self._closed and bool(self._new or self._next or promises_more)
 
     @property
     def is_closed(self) -> bool:
@@ -128,7 +129,7 @@ class Feed(Generic[C]):
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to hand out, now or later, and nothing is in a worker's hands."""
-        return not (self._is_held or self._out or self._due or self._waiting or self.has_new)
+        return not (self._out or self._due or self._waiting or self.has_new)
 
     def waiting(self) -> list[tuple[float, PendingCall[C]]]:
         """The calls that are to be tried again, and when."""

@@ -59,11 +59,14 @@ class OpenRows:
         self._calls = plan.calls_a_row
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
-        self._answered = [(column, True) for column in self._columns]
-        # Of each row line its column, and whether it is an answer; None: with those before it a row is done. Of each
-        # failure line its column, whether it is the first of its row, its column's name, and the columns of what is not
-        # asked because of it.
-        self._written: deque[tuple[ColumnCounts, bool] | None] = deque()
+        # Of each row line that is not on disk yet: its column, and whether it is an answer.
+        self._lines: deque[tuple[ColumnCounts, bool]] = deque()
+        self._answers = [(column, True) for column in self._columns]
+        self._handed = self._on_disk = 0  # row lines, of this session; they are numbered from 1
+        self._last: set[int] = set()  # the numbers of those that a row is done with
+        self._done = 0  # rows whose last line was on disk before they were known to be done
+        # Of each failure line: its column, whether it is the first of its row, its column's name, and the columns of
+        # what is not asked because of it.
         self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts]]] = deque()
         self.most = 0  # open at once, so far
 
@@ -83,9 +86,8 @@ class OpenRows:
 
     def take(self, call: Call, line: bytes) -> None:
         """Hand the answer to `call` to the journal, as `line`; what it makes ready is for `answered` to say."""
-        # Before it goes: the journal says in their order what is written.
-        self._written.append(self._answered[call.index % self._calls])
-        self._journal.row(line)
+        number, place = divmod(call.index, self._calls)
+        self._hand(self._rows[number], self._answers[place], line)
 
     def answered(self, call: Call, completion: Completion, line: bytes) -> list[Call]:
         """What can be asked now that the answer to `call` is in the journal's hands, as `line`."""
@@ -108,7 +110,10 @@ class OpenRows:
             return [step]
         calls = self._steps(row, ready) if ready else []
         if not row.open and not row.has_failed:
-            self._written.append(None)
+            if row.last_line > self._on_disk:
+                self._last.add(row.last_line)
+            else:
+                self._done += 1
         if calls:
             row.out.update(call.index - row.first_index for call in calls)
         elif not row.out:
@@ -138,18 +143,19 @@ class OpenRows:
 
     def written(self, rows: int, failures: int) -> tuple[int, int, int]:
         """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
-        answers = done = failed = 0
-        lines = self._written
-        while rows or (lines and lines[0] is None):
-            if (line := lines.popleft()) is None:
-                done += 1
-                continue
-            rows -= 1
-            if line[1]:
-                line[0].done += 1
+        answers = failed = 0
+        done, self._done = self._done, 0
+        for _ in range(rows):
+            column, is_answer = self._lines.popleft()
+            if is_answer:
+                column.done += 1
                 answers += 1
             else:
-                line[0].skipped += 1
+                column.skipped += 1
+            self._on_disk += 1
+            if self._on_disk in self._last:
+                self._last.remove(self._on_disk)
+                done += 1
         for _ in range(failures):
             column, is_first, name, not_asked = self._failures.popleft()
             column.failed += 1
@@ -157,6 +163,14 @@ class OpenRows:
             for each in not_asked:
                 each.blocked_by[name] += 1
         return answers, done, failed
+
+    def _hand(self, row: OpenRow, what: tuple[ColumnCounts, bool], line: bytes) -> None:
+        """Give the journal a line of `row`."""
+        # Noted before it goes: the journal says in their order what is written.
+        self._lines.append(what)
+        self._handed += 1
+        row.last_line = self._handed
+        self._journal.row(line)
 
     def _restored(self, number: int, wanted: Sequence[int]) -> OpenRow:
         """A row as earlier sessions have left it, with all that the calls at the `wanted` indices are made from."""
@@ -181,17 +195,18 @@ class OpenRows:
         """The calls to be asked, of those at the places `ready` and of all that becomes ready with what is skipped."""
         calls = []
         while ready:
-            step = row.step(place := ready.pop(0))
+            place = ready.pop(0)
+            # Before its own condition: an answer that is there stays, whatever that says now.
+            if (answer := self._reused(row, place)) is not None:
+                ready += row.settle(place, *answer)
+                self._columns[place].done += 1
+                continue
+            step = row.step(place)
             if isinstance(step, Call):
-                if (answer := self._reused(row, step)) is None:
-                    calls.append(step)
-                else:
-                    ready += row.settle(place, *answer)
-                    self._columns[place].done += 1
+                calls.append(step)
             elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
-                self._written.append((self._columns[place], False))
-                self._journal.row(line)
+                self._hand(row, (self._columns[place], False), line)
                 ready += row.settle(place, None, seal_of(line))
             else:
                 error = ConditionUnclear(step.reason)
@@ -202,11 +217,12 @@ class OpenRows:
                 self._count(error)
         return calls
 
-    def _reused(self, row: OpenRow, call: Call) -> tuple[str, str] | None:
-        """The answer to `call` that is there, made from the same."""
-        for each in self._found.reusable.get(call.index, ()):
-            if each.built_on == row.grounds(call):
-                return self._earlier(call.index, each)
+    def _reused(self, row: OpenRow, place: int) -> tuple[str, str] | None:
+        """The answer at `place` that is there, made from the same."""
+        index = row.first_index + place
+        for each in self._found.reusable.get(index, ()):
+            if row.stands_on(each.built_on, each.skipped):
+                return self._earlier(index, each)
         return None
 
     def _count(self, error: EndpointError) -> None:
@@ -222,10 +238,11 @@ class OpenRows:
         self._counters.given_up.add(row.first_index + place)
 
     def _broken(self, row: OpenRow, place: int, error: InternalFault) -> None:
-        """What the answer at `place` makes ready can't be found: what builds on it fails."""
+        """What the answer at `place` makes ready can't be found: what builds on it and waits for nothing else fails."""
         history = [attempt_of(error, self._clock.wall())]
-        for child in self._plan.shape.children[place]:
-            if row.settled(child) is None:
+        followers = self._plan.shape.descendants(place)
+        for child in row.ready():
+            if child in followers and child not in row.out:
                 self._fail(row, child)
                 failed = self._plan.call(row.first_index + child)
                 self._journal.failure(failure_line(failed, history, at=self._clock.wall()))

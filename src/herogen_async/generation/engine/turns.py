@@ -15,11 +15,12 @@ from collections.abc import Callable
 class Turns:
     """`hold` is told when calls are held and let go; `ended` comes before they are let go.
 
-    `is_busy`: this process is what the run waits for.
+    `is_busy`: this process is what the run waits for. `holds`: calls are held until the end of this turn.
     """
 
     def __init__(self, hold: Callable[[bool], None], ended: Callable[[], None]) -> None:
         self.is_busy = False
+        self.holds = False
         self._hold = hold
         self._ended = ended
         self._has_begun = False
@@ -28,13 +29,14 @@ class Turns:
         """An answer is in the journal's hands."""
         if not self._has_begun:
             self._has_begun = True
-            if self.is_busy:
+            if self.is_busy:  # looked at once in a turn: it may change in the middle of one
+                self.holds = True
                 self._hold(True)
             asyncio.get_running_loop().call_soon(self.end)
 
     def end(self) -> None:
         """The turn is over; at the end of all also where there was no answer."""
-        self._has_begun = False
+        self._has_begun = self.holds = False
         try:
             self._ended()
         finally:  # else nothing would ever be handed out again

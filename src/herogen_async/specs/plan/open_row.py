@@ -9,7 +9,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -62,6 +62,7 @@ class OpenRow:
         "cell",
         "first_index",
         "has_failed",
+        "last_line",
         "number",
         "open",
         "out",
@@ -76,6 +77,7 @@ class OpenRow:
         self.open = len(shape.calls)  # calls that are not settled
         self.has_failed = False  # one of its calls
         self.out: set[int] = set()  # the places of calls that are being asked
+        self.last_line = 0  # the number of its latest line in this session
         self._shape = shape
         self._sub_prompt = sub_prompt
         self._own_part = own_part(repeat, cell)
@@ -187,10 +189,9 @@ class OpenRow:
             tuple(map(self._seals.__getitem__, shape.direct_places)) if shape.direct else (),
         )
 
-    def grounds(self, call: Call) -> tuple[str | None, ...]:
-        """What `call`, one of its own, is made from: as `built_on`, with None for each that was skipped."""
-        skipped = {seal for seal, how in zip(self._seals, self._settled, strict=True) if how is Settled.SKIPPED}
-        return tuple(None if seal in skipped else seal for seal in call.built_on)
+    def stands_on(self, built_on: Collection[str], skipped: Collection[int]) -> bool:
+        """Whether what was made from these lines, and without the calls at the places `skipped`, would be so again."""
+        return all(self._settled[place] is _SKIPPED for place in skipped) and set(self._seals).issuperset(built_on)
 
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""

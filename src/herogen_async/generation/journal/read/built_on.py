@@ -75,12 +75,19 @@ def sound_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> d
     """Of the calls of `row`, by index, the lines that were made from lines that count: the first one counts."""
     found: dict[int, list[BuiltLine]] = {}
     seals: set[str] = set()
+    alike: set[str] = set()  # of lines that skip a call which is skipped by another one
     # In the order of the calls: each comes behind all that it may be made from.
     for index in range(row * calls, (row + 1) * calls):
-        there = lines.get(index, ())
-        if sound := [each for each in there if not each.is_outdated and seals.issuperset(each.built_on)]:
+        there = [each for each in lines.get(index, ()) if not each.is_outdated]
+        # What was made from the very lines that count comes first: it counted before anything was decided anew.
+        sound = [each for each in there if seals.issuperset(each.built_on)]
+        if alike:
+            sound += [each for each in there if each not in sound and seals.issuperset(set(each.built_on) - alike)]
+        if sound:
             found[index] = sound
-            seals.update(each.seal for each in there if _is_like(each, sound[0]))
+            seals.add(sound[0].seal)
+            if sound[0].is_skipped:
+                alike.update(each.seal for each in lines[index] if each.is_skipped)
     return found
 
 
@@ -89,23 +96,19 @@ def reusable_lines(
 ) -> dict[int, list[Reusable]]:
     """Of the calls of `row` without a sound line, by index, the answers that count if certain calls are skipped."""
     seals = {counting[0].seal for counting in sound.values()}
-    skips: set[str] = set()
+    skips: dict[str, int] = {}  # the place of the call that a line skips
     found: dict[int, list[Reusable]] = {}
-    for index in range(row * calls, (row + 1) * calls):
+    for place, index in enumerate(range(row * calls, (row + 1) * calls)):
         counting = sound.get(index)
         for line in lines.get(index, ()):
             if line.is_skipped and (counting is None or counting[0].is_skipped):
-                skips.add(line.seal)
-            elif counting is None and seals.issuperset(set(line.built_on) - skips):
-                grounds = tuple(None if each in skips else each for each in line.built_on)
-                found.setdefault(index, []).append(Reusable(line.segment, line.offset, grounds))
+                skips[line.seal] = place
+            elif counting is None and seals.issuperset(set(line.built_on) - skips.keys()):
+                answers = frozenset(line.built_on) - skips.keys()
+                skipped = frozenset(skips[each] for each in line.built_on if each in skips)
+                found.setdefault(index, []).append(Reusable(line.segment, line.offset, answers, skipped))
                 seals.add(line.seal)
     return found
-
-
-def _is_like(line: BuiltLine, counting: BuiltLine) -> bool:
-    """Whether what was made from `line` is as if it were made from the one that counts of its call."""
-    return line is counting or (line.is_skipped and counting.is_skipped)
 
 
 def settle_rows(

@@ -11,14 +11,16 @@ from herogen_async.specs.plan import IndexSet
 
 @dataclass(slots=True)
 class Reusable:
-    """Where the line of an answer is that counts if it is made again from the same.
+    """Where the line of an answer is that counts if it would be made from the same again.
 
-    `built_on` are the checksums of the lines that it was made from; None stands for a call that was skipped.
+    `built_on` are the checksums of the lines of the answers that it was made from, `skipped` the places of the calls
+    in its row that it was made without.
     """
 
     segment: int
     offset: int
-    built_on: tuple[str | None, ...]
+    built_on: frozenset[str]
+    skipped: frozenset[int]
 
 
 @dataclass(slots=True)

@@ -129,9 +129,9 @@ class Fold:
 
     def failure(self, record: dict[str, Any]) -> None:
         """A task that failed, under whichever plan that asks the same."""
-        # Rows were folded first: an answer, from before or after, outdoes every failure.
+        # Rows were folded first: an answer, from before or after, outdoes every failure; so does one that may count.
         index = self.lineage.index_of(record)
-        if index is not None and index not in self.found.done:
+        if index is not None and index not in self.found.done and index not in self.found.reusable:
             self.found.failed.add(index)
 
     def settle(self, paths: Iterable[Path]) -> None:
