@@ -128,6 +128,19 @@ def assemble(
             show_default="the last one",
         ),
     ] = None,
+    ask: Annotated[
+        str,
+        typer.Option(
+            metavar="sub_prompt|prompt", help="The question of an example: the short one, or the prompt as it was sent."
+        ),
+    ] = "sub_prompt",
+    system: Annotated[
+        str,
+        typer.Option(
+            metavar="none|keep|TEXT",
+            help="The system text of an example, for messages and sharegpt: none, the one that was sent, or this text.",
+        ),
+    ] = "none",
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Output folder.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
@@ -154,6 +167,8 @@ def assemble(
             drop=[kind for word in drop.split(",") if (kind := word.strip())],
             ranking=ranking,
             column=column,
+            ask=ask,
+            system=system,
             out=out_folder,
         )
     if not json:

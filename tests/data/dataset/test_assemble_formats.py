@@ -85,7 +85,7 @@ def test_rows_are_as_the_trainers_read_them_and_the_recipe_says_how(
     rows = rows_of(assembled.data)
     assert (row, 20) == (rows[0], len(rows))
     recipe = orjson.loads(assembled.recipe.read_bytes())
-    assert Recipe.of(name, run.spec) == Recipe.from_dict(recipe)
+    assert Recipe.of(name, run.spec.attributes, run.spec.sub_prompt) == Recipe.from_dict(recipe)
     facts = recipe["files"][assembled.data.name]
     assert {"sha256": hashlib.sha256(assembled.data.read_bytes()).hexdigest(), "rows": 20, "role": "all"} == facts
 

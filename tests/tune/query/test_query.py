@@ -174,6 +174,19 @@ def test_a_model_that_was_taught_messages_is_asked_in_chat(tmp_path: Path) -> No
     assert "stop" not in asked.body
 
 
+def test_a_model_that_was_taught_a_system_text_is_asked_with_it(tmp_path: Path) -> None:
+    """In chat, whatever is asked; messages of a person's own are sent as they stand."""
+    recipe = Recipe(MESSAGES, separator="", lead="", ending="", system="Be brief.")
+    with FakeServer(says(" x")) as server, pytest.MonkeyPatch.context() as patch:
+        tuned_model(tmp_path, server.url, recipe)
+        assert 0 == query_here(tmp_path, "heroes", "40, woman").returncode
+        own = [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "Go."}]
+        patch.setattr("sys.stdin", io.StringIO(json.dumps({"messages": own}) + "\n"))
+        assert 0 == query_here(tmp_path, "heroes").returncode
+    briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "40, woman"}]
+    assert [briefly, own] == [asked.body["messages"] for asked in server.asked]
+
+
 def test_attributes_are_taken_as_flags(tmp_path: Path) -> None:
     """Also values that the grid never had."""
     with FakeServer(says(" x")) as server:

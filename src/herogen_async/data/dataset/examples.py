@@ -18,6 +18,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.generation.endpoint.finish_reasons import is_stop
 
 
@@ -88,11 +89,15 @@ class ExampleCount:
 
 
 def candidates(
-    rows: RunRows, truncated: str, count: ExampleCount | None = None, taught: Taught | None = None
+    rows: RunRows, truncated: str, count: ExampleCount | None = None, question: TaughtQuestion | None = None
 ) -> Iterator[Item]:
-    """The answers that give a pair, of several columns those `taught`; the others are counted in `count` by reason."""
+    """The answers that give a pair, of several columns those taught; the others are counted in `count` by reason.
+
+    `question` says what each example asks; its sub-prompt when left out.
+    """
+    taught = None if question is None else question.taught
     for row in rows if taught is None else _of_columns(rows, taught, count):
-        made = pair_of(row, truncated)
+        made = pair_of(row, truncated, None if question is None else question.of(row))
         if count is not None:
             count.answers += 1
             count.thoughts += bool(answer_of(row)[0])

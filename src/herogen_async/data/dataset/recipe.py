@@ -11,11 +11,15 @@ from herogen_async.data.dataset.sentences import trim_to_sentence
 from herogen_async.generation.endpoint.finish_reasons import is_stop
 from herogen_async.generation.endpoint.thoughts import thoughts_of
 from herogen_async.specs.sources.cells import Cells, cells_from
-from herogen_async.specs.spec import Spec
 
 TRUNCATED = ("drop", "trim", "keep")
 # What becomes of a model's thoughts: left out, in front of the answer in their tags, or in a field of their own.
 REASONING = (DROP_THOUGHTS, THINK, FIELD) = ("drop", "think", "field")
+
+# What an example asks: the short question, or the prompt as it was sent.
+ASKS = (SUB_PROMPT, SENT_PROMPT) = ("sub_prompt", "prompt")
+# Its system text: none, or the one that was sent; any other word is the text itself.
+NO_SYSTEM, SENT_SYSTEM = "none", "keep"
 
 SEPARATOR = " ->"  # after every prompt: marks the end of the question
 LEAD = " "  # before every completion: tokenizers merge a space with the next word
@@ -39,7 +43,7 @@ NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave 
 EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
 
-_NAMES = ("format", "separator", "lead", "ending", "reasoning", "sub_prompt")
+_NAMES = ("format", "separator", "lead", "ending", "reasoning", "ask", "system", "sub_prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,9 @@ class Recipe:
     """How the rows of a data set were made, so that a model tuned on it is asked as it was taught.
 
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
-    message with nothing added: separator, lead and ending are "". `sub_prompt` is the question's template, `attributes`
-    its names with the grid's values; None and empty for a data set from elsewhere.
+    message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
+    before it where all have the same. `sub_prompt` is the question's template, `attributes` its names with the grid's
+    values; None and empty for a data set from elsewhere, and where a question holds more than attributes.
     """
 
     format: str = PROMPT_COMPLETION
@@ -56,14 +61,28 @@ class Recipe:
     lead: str = LEAD
     ending: str = ENDING
     reasoning: str = DROP_THOUGHTS
+    ask: str = SUB_PROMPT
+    system: str | None = None
     sub_prompt: str | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file_format: str, spec: Spec, reasoning: str = DROP_THOUGHTS) -> Recipe:
-        """The recipe of a data set of this format, made from the answers to `spec`."""
+    def of(
+        cls,
+        file_format: str,
+        attributes: Mapping[str, tuple[str, ...]],
+        template: str | None,
+        *,
+        reasoning: str = DROP_THOUGHTS,
+        ask: str = SUB_PROMPT,
+        system: str | None = None,
+    ) -> Recipe:
+        """The recipe of a data set of this format, whose questions are made from `template` where there is one."""
         marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
-        return cls(file_format, **marks, reasoning=reasoning, sub_prompt=spec.sub_prompt, attributes=spec.attributes)
+        known = attributes if template is not None else {}
+        return cls(
+            file_format, **marks, reasoning=reasoning, ask=ask, system=system, sub_prompt=template, attributes=known
+        )
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Recipe:
@@ -85,12 +104,14 @@ class Recipe:
             "lead": self.lead,
             "ending": self.ending,
             **({} if self.reasoning == DROP_THOUGHTS else {"reasoning": self.reasoning}),
+            **({} if self.ask == SUB_PROMPT else {"ask": self.ask}),
+            **({} if self.system is None else {"system": self.system}),
             "sub_prompt": self.sub_prompt,
             "attributes": {name: list(values) for name, values in self.attributes.items()},
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:
-        """Question and answer as in the data set, with their marks."""
+        """TaughtQuestion and answer as in the data set, with their marks."""
         return pair.prompt + self.separator, self.lead + self.completion(pair) + self.ending
 
     def completion(self, pair: Pair) -> str:
@@ -117,11 +138,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and its answer, without marks; `reasoning` is what the model thought before it answered."""
+    """A question and its answer, without marks; `reasoning` is what the model thought before it answered, `system` the
+    text before the question, "" where there is none.
+    """
 
     prompt: str
     completion: str
     reasoning: str = field(default="", compare=False)
+    system: str = field(default="", compare=False)
 
     @property
     def holds_separator(self) -> bool:
@@ -148,8 +172,11 @@ def answer_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return "\n\n".join(thoughts), "" if is_blank(answer) else answer.strip()
 
 
-def pair_of(row: Mapping[str, Any], truncated: str) -> Pair | LeftOut:
-    """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself."""
+def pair_of(row: Mapping[str, Any], truncated: str, asked: tuple[str, str] | None = None) -> Pair | LeftOut:
+    """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself.
+
+    `asked` is its question with the system text; its sub-prompt alone when left out.
+    """
     thoughts, answer = answer_of(row)
     if not answer:
         return LeftOut(EMPTY_ANSWER)
@@ -159,4 +186,5 @@ def pair_of(row: Mapping[str, Any], truncated: str) -> Pair | LeftOut:
         answer = trim_to_sentence(answer)
         if not answer:
             return LeftOut(NO_SENTENCE)
-    return Pair(row["sub_prompt"], answer, thoughts)
+    question, system = (row["sub_prompt"], "") if asked is None else asked
+    return Pair(question, answer, thoughts, system)

@@ -53,26 +53,27 @@ class Taught:
         return _ELSE.join(column.name for column in self.columns)
 
     @property
-    def line(self) -> str:
-        """What an example is, as a sentence."""
+    def answer(self) -> str:
+        """What an example answers, in words."""
         first, *others = (column.name for column in self.columns)
         instead = f"; where that was skipped, {', else '.join(others)}" if others else ""
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
-        return f"Each example: sub-prompt -> {first}{each}{instead}."
+        return f"{first}{each}{instead}"
 
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a whole row, each as a row of one answer.
 
-        `number` tells them apart: row x `samples` + sample - 1.
+        `number` tells them apart: row x `samples` + sample - 1. `place` is that of the call among those of its row.
         """
-        every = [_listed(row["columns"][column.name]) for column in self.columns]
-        there = [answers for answers in every if any(answers)]
-        shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
-        for sample in range(len(there[0]) if there else 0):
-            of_it = (answers[sample] for answers in there if sample < len(answers))
-            answer = next((each for each in of_it if each is not None), None)
-            if answer is not None:
-                yield {**shared, "number": row["index"] * self.samples + sample, **answer}
+        every = [(column, _listed(row["columns"][column.name])) for column in self.columns]
+        there = [(column, answers) for column, answers in every if any(answers)]
+        shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt", "columns")}
+        for sample in range(len(there[0][1]) if there else 0):
+            of_it = ((column, answers[sample]) for column, answers in there if sample < len(answers))
+            found = next(((column, each) for column, each in of_it if each is not None), None)
+            if found is not None:
+                number, place = row["index"] * self.samples + sample, found[0].first_call + sample
+                yield {**shared, "number": number, "place": place, **found[1]}
 
 
 def _listed(answer: Any) -> list[Mapping[str, Any] | None]:

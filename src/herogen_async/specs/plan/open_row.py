@@ -193,6 +193,12 @@ class OpenRow:
         """Whether what was made from these lines, and without the calls at the places `skipped`, would be so again."""
         return all(self._settled[place] is _SKIPPED for place in skipped) and set(self._seals).issuperset(built_on)
 
+    def system_text(self, place: int) -> str:
+        """The system text of the call at `place`, with the answers that it holds; "" where its column has none."""
+        shape = self._shape.calls[place]
+        system = shape.column.system
+        return "" if system is None else system.render(self._inputs(shape)[0])
+
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
         shape = self._shape.calls[place]

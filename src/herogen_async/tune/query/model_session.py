@@ -155,7 +155,9 @@ class ModelSession:
             body["seed"] = how.seed + (question.number if how.seed_each else question.sample - 1)
         if isinstance(question.text, Conversation):
             return Request(question.text.sent, body={**body, **question.model.body, "messages": question.text.messages})
-        return Request(recipe.question(question.text), body={**body, **question.model.body})
+        # Where the endpoint is no chat, it has no place for one.
+        system = recipe.system if self.target.endpoint == "chat" else None
+        return Request(recipe.question(question.text), system, body={**body, **question.model.body})
 
     async def _explained(self, refused: EndpointRefused, models: list[Model]) -> EndpointRefused:
         """`refused`; for a missing model, with the available ones."""

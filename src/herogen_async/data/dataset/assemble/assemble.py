@@ -31,8 +31,10 @@ from herogen_async.data.dataset.recipe import (
     DPO,
     DROP_THOUGHTS,
     FIELD,
+    NO_SYSTEM,
     PROMPT_COMPLETION,
     REASONING,
+    SUB_PROMPT,
     TRUNCATED,
     WITHOUT_FIELDS,
     Recipe,
@@ -40,6 +42,7 @@ from herogen_async.data.dataset.recipe import (
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
 from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.run_folder import is_held
@@ -57,7 +60,7 @@ class _Order:
     drop: tuple[str, ...]
     split: Split | None
     ranking: Ranking | None
-    taught: Taught | None
+    question: TaughtQuestion
 
     def side(self, item: Item, repeats: int) -> str:
         return ALL if self.split is None else self.split.side(item.index // repeats)
@@ -83,6 +86,8 @@ def assemble(
     drop: Sequence[str] = (),
     ranking: str | os.PathLike[str] | None = None,
     column: str | None = None,
+    ask: str = SUB_PROMPT,
+    system: str = NO_SYSTEM,
     out: str | os.PathLike[str] | None = None,
 ) -> Assembled:
     """Write the data set of `run` to the folder `out`. Default: the run's dataset folder, or for any format but the
@@ -99,6 +104,10 @@ def assemble(
     does: of the last column when left out, and where that was skipped by its condition, of the one before it;
     `rewrite|solution` is the first of these that the row has.
 
+    `ask` is the question of an example: `sub_prompt`, the short one, or `prompt`, the one that was sent. `system` is
+    the system text before it, in the formats that have a place for one: `none`, `keep` for the one that was sent, or a
+    text.
+
     Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
     InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
     DiskError.
@@ -111,6 +120,7 @@ def assemble(
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
     taught = Taught.of(rows.plan, column)
+    question = TaughtQuestion(rows, taught, file_format=format, ask=ask, system=system)
     order = _Order(
         chosen,
         truncated,
@@ -118,13 +128,20 @@ def assemble(
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
         None if ranking is None else Ranking(ranking),
-        taught,
+        question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
     folder = own if out is None else Path(out)
     previous_folder.require_place(folder, () if out is None else order.data_names)
     count = ExampleCount()
-    how = Recipe.of(format, rows.spec, reasoning)
+    how = Recipe.of(
+        format,
+        rows.spec.attributes,
+        question.template,
+        reasoning=reasoning,
+        ask=ask,
+        system=question.system_text,
+    )
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
     compared = Compared() if format == DPO else None
@@ -141,7 +158,7 @@ def assemble(
         quality=quality,
         balance=writing.balance,
         compared=compared,
-        taught=taught,
+        question=question,
     )
     previous_folder.forget(folder, [file.path.name for file in assembled.files], format)
     return _with_companions(rows, assembled, writing, samples, seed)
@@ -174,13 +191,13 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
     inspector = Inspector(
         rows.plan.cells,
         rows.plan.repeats,
-        samples=1 if order.taught is None else order.taught.samples,
+        samples=1 if order.question.taught is None else order.question.taught.samples,
         separator=how.separator,
         lead=how.lead,
         ending=how.ending,
         left_out=order.drop,
     )
-    for item in candidates(rows, order.truncated, count, order.taught):
+    for item in candidates(rows, order.truncated, count, order.question):
         row = item.row
         whole = not is_shortened(item)
         inspector.add(
@@ -192,7 +209,7 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
                 completion=item.pair.completion,
                 finish_reason="stop" if order.truncated == "trim" else row["finish_reason"],  # it is complete now
                 completion_tokens=_answer_tokens(item, order.reasoning) if whole else None,
-                prompt_tokens=None,  # the sub-prompt is what is taught, and it was never sent
+                prompt_tokens=None,  # the sub-prompt, if that is what is taught, was never sent
             )
         )
     return inspector.finish()
@@ -207,7 +224,7 @@ def _chosen(
         if kind is not None:
             dropped.add(number)
             count.dropped[kind] += 1
-    items = without(candidates(rows, order.truncated, taught=order.taught), dropped)
+    items = without(candidates(rows, order.truncated, question=order.question), dropped)
     if compared is not None and order.ranking is not None:
         return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
     return items
@@ -255,8 +272,9 @@ class _Writing:
         # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
         texts = [pair.completion + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
-        size = max(len(text.encode()) for text in texts) + len(item.pair.prompt.encode())
-        tokens = (_answer_tokens(item, order.reasoning) or 0) + len(item.pair.prompt) // 3 + 16
+        asked = item.pair.system + item.pair.prompt
+        size = max(len(text.encode()) for text in texts) + len(asked.encode())
+        tokens = (_answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
         self.longest = max(self.longest, size // 3 + 16, tokens)
         if self.balance is not None:
             self.balance.add(item.index // self._repeats, item.row["cell"], side)

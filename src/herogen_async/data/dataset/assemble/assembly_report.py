@@ -24,6 +24,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.data.quality import KINDS, Quality
 from herogen_async.data.quality.report_files import PAGE
 
@@ -91,8 +92,8 @@ class Assembled:
     """A data set in `folder`. `files` are its data files, the training files first.
 
     `quality` covers the rows before any was dropped by request. `balance` is set when it was split, `compared` when
-    answers were ranked. `changed` names trainer configs that were edited, and so kept. `taught`: the columns
-    that became examples, if the spec has several.
+    answers were ranked. `changed` names trainer configs that were edited, and so kept. `question`: what the examples
+    ask, and which columns became examples if the spec has several.
     """
 
     how: Recipe
@@ -103,10 +104,15 @@ class Assembled:
     state: RunState
     count: ExampleCount
     quality: Quality
+    question: TaughtQuestion
     balance: Balance | None = None
     compared: Compared | None = None
     changed: tuple[str, ...] = ()
-    taught: Taught | None = None
+
+    @property
+    def taught(self) -> Taught | None:
+        """The columns that became examples, if the spec has several."""
+        return self.question.taught
 
     @property
     def answers(self) -> int:
@@ -217,8 +223,7 @@ class Assembled:
             f"{self.count.written:,} {of} {self.answers:,} answers -> {self.data}"
             + (f" (and {files})" if files else "")
         ]
-        if self.taught is not None:
-            lines.append(self.taught.line)
+        lines.append(self.question.line)
         lines += self.left_out()
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")

@@ -18,7 +18,7 @@ from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.formats.text_columns import duckdb_columns, features
 from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
 from herogen_async.data.dataset.split import VALID
-from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Sampling, Spec
@@ -61,7 +61,7 @@ def card(
         *_head(assembled, manifest, spec),
         *_files(assembled),
         *_example(example),
-        *_spec(plan, manifest, assembled.taught),
+        *_spec(plan, manifest, assembled),
         *_figures(assembled),
         *_findings(assembled),
         *(f"![{Path(picture).stem}]({picture})\n" for picture in pictures),
@@ -145,18 +145,27 @@ def _example(example: Mapping[str, Any] | None) -> Iterator[str]:
         yield ""
 
 
-def _spec(plan: Plan, manifest: Manifest, taught: Taught | None) -> Iterator[str]:
-    spec = plan.spec
+def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]:
+    spec, taught = plan.spec, assembled.taught
     yield "## How it was made"
     yield ""
     if taught is None:
-        yield from _sent(spec.prompt, spec.system)
+        yield from _sent(spec.prompt, spec.system, assembled.question)
+        if not assembled.question.is_short:
+            yield inline(assembled.question.line, 400)
+            yield ""
     else:
-        yield from _columns(plan, taught)
-    yield "The question in the training rows:"
-    yield ""
-    yield block(spec.sub_prompt)
-    yield ""
+        yield from _columns(plan, assembled.question)
+    if assembled.how.sub_prompt is not None:
+        yield "The question in the training rows:"
+        yield ""
+        yield block(assembled.how.sub_prompt)
+        yield ""
+    if assembled.how.system is not None:
+        yield "The system text in the training rows:"
+        yield ""
+        yield block(assembled.how.system)
+        yield ""
     yield "| attribute | values |"
     yield "|---|---|"
     for name, values in spec.attributes.items():
@@ -174,21 +183,22 @@ def _spec(plan: Plan, manifest: Manifest, taught: Taught | None) -> Iterator[str
     yield ""
 
 
-def _sent(prompt: str, system: str | None) -> Iterator[str]:
+def _sent(prompt: str, system: str | None, question: TaughtQuestion) -> Iterator[str]:
     yield "The prompt sent to the model:"
     yield ""
     yield block(prompt)
     yield ""
     if system:
-        yield "The system message (not in the rows: the tuned model should answer this way without it):"
+        not_taught = " (not in the rows: the tuned model should answer this way without it)"
+        yield f"The system message{'' if question.has_system else not_taught}:"
         yield ""
         yield block(system)
         yield ""
 
 
-def _columns(plan: Plan, taught: Taught) -> Iterator[str]:
+def _columns(plan: Plan, question: TaughtQuestion) -> Iterator[str]:
     """Each column with what was sent for it: the answers of some are in the prompts of others."""
-    yield f"Each row has {counted(len(plan.columns), 'column')}, asked in this order. {inline(taught.line, 400)}"
+    yield f"Each row has {counted(len(plan.columns), 'column')}, asked in this order. {inline(question.line, 400)}"
     yield ""
     for column in plan.columns:
         samples = f" Samples: {column.samples}." if column.samples > 1 else ""
@@ -196,7 +206,7 @@ def _columns(plan: Plan, taught: Taught) -> Iterator[str]:
         yield ""
         yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
         yield ""
-        yield from _sent(column.prompt.text, None if column.system is None else column.system.text)
+        yield from _sent(column.prompt.text, None if column.system is None else column.system.text, question)
         own = plan.spec.columns.get(column.name)
         if own is not None and own.when is not None:
             yield "Only in rows that meet this condition:"

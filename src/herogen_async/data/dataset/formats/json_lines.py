@@ -46,14 +46,16 @@ def prompt_completion(recipe: Recipe, item: Item) -> dict[str, Any]:
 def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
     """The chat rows of OpenAI and TRL.
 
-    They leave out the spec's `system`: like the long prompt, it only served to get the answers. The tuned model should
-    give them without it, and is asked without it. Thoughts have the two names by which chat templates take them:
-    Qwen's, GLM's and most others' first, gpt-oss's second.
+    By default they leave out the spec's `system`: like the long prompt, it only served to get the answers. The tuned
+    model should give them without it, and is asked without it. Thoughts have the two names by which chat templates take
+    them: Qwen's, GLM's and most others' first, gpt-oss's second.
     """
     question, answer = recipe.taught(item.pair)
     thoughts = recipe.fields(item.pair, "reasoning_content", "thinking")
+    system = [{"role": "system", "content": item.pair.system}] if item.pair.system else []
     return {
         "messages": [
+            *system,
             {"role": "user", "content": question},
             {"role": "assistant", **thoughts, "content": answer},
         ]
@@ -69,12 +71,13 @@ def alpaca(recipe: Recipe, item: Item) -> dict[str, Any]:
 def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
     """ShareGPT's turns."""
     question, answer = recipe.taught(item.pair)
-    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    system = [{"from": "system", "value": item.pair.system}] if item.pair.system else []
+    turns = [*system, {"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     return {"conversations": turns, **recipe.fields(item.pair, "reasoning")}
 
 
 def text(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """Question and answer as one text, for continued pretraining."""
+    """TaughtQuestion and answer as one text, for continued pretraining."""
     return {"text": "".join(recipe.taught(item.pair))}
 
 

@@ -1,0 +1,112 @@
+"""What an example asks: the short question or the prompt as it was sent, and the system text before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from herogen_async.core.blank import is_blank
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.data.dataset.recipe import ASKS, MESSAGES, NO_SYSTEM, SENT_SYSTEM, SHAREGPT, SUB_PROMPT
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.taught import Taught
+from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.plan.open_row import Settled
+from herogen_async.specs.spec import Template
+
+_WITH_SYSTEM = (MESSAGES, SHAREGPT)
+
+
+class TaughtQuestion:
+    """`ask` is one of ASKS. `system` is NO_SYSTEM, SENT_SYSTEM (as it was sent for the answer) or a text for all.
+
+    `template` is what questions about a cell are made from, None where the prompts hold answers of other columns;
+    `system_text` is the system text where all examples have the same. Raises InputError where the rows can't have what
+    is asked for.
+    """
+
+    def __init__(self, rows: RunRows, taught: Taught | None, *, file_format: str, ask: str, system: str) -> None:
+        if ask not in ASKS:
+            raise InputError(f"unknown question {ask!r}", fix=nearest(ask, ASKS))
+        self.ask = ask
+        self.taught = taught
+        self._plan = rows.plan
+        self._columns = rows.plan.columns if taught is None else taught.columns
+        self._keeps = system == SENT_SYSTEM
+        texts = {None if column.system is None else column.system.text for column in self._columns}
+        if system != NO_SYSTEM:
+            _check_system(system, file_format, has_one=texts != {None}, has_stale=len(rows.found.stale) > 0)
+        self.system_text = None if system in (NO_SYSTEM, SENT_SYSTEM) else system
+        if (
+            self._keeps
+            and len(texts) == 1
+            and not any(column.system.names for column in self._columns if column.system)
+        ):
+            self.system_text = self._columns[0].system.render({}) if self._columns[0].system else None
+        self.template = rows.spec.sub_prompt if ask == SUB_PROMPT else _template(self._columns, rows.plan)
+
+    @property
+    def has_system(self) -> bool:
+        """Whether examples have a system text."""
+        return self._keeps or self.system_text is not None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether an example asks the sub-prompt alone, as it does when nothing else is wanted."""
+        return self.ask == SUB_PROMPT and not self.has_system
+
+    @property
+    def line(self) -> str:
+        """What an example is, as a sentence."""
+        asked = "sub-prompt" if self.ask == SUB_PROMPT else "prompt as sent"
+        if self.has_system:
+            asked = f"system text and {asked}"
+        return f"Each example: {asked} -> {'answer' if self.taught is None else self.taught.answer}."
+
+    def of(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        """The question of a row's example, and its system text, "" where it has none."""
+        asked = row["sub_prompt"] if self.ask == SUB_PROMPT else row["prompt"]
+        if self.system_text is not None or not self._keeps:
+            return asked, self.system_text or ""
+        if self.taught is None:
+            system = self._columns[0].system
+            return asked, "" if system is None else system.render(row["cell"])
+        return asked, self._sent_system(row)
+
+    def _sent_system(self, row: Mapping[str, Any]) -> str:
+        """It may hold answers of other columns."""
+        sent = self._plan.open_row(row["index"])
+        for call in self._plan.shape.calls:
+            answers = row["columns"][call.column.name]
+            answer = answers if call.column.samples == 1 else answers[call.sample - 1]
+            sent.restore(call.place, Settled.SKIPPED if answer is None else Settled.ANSWERED)
+            if answer is not None:
+                sent.recall(call.place, answer["response_txt"], "")
+        return sent.system_text(row["place"])
+
+
+def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bool) -> None:
+    if is_blank(system):
+        raise InputError("the system text is empty", fix="write a text, or --system none")
+    if file_format not in _WITH_SYSTEM:
+        raise InputError(
+            f"format {file_format} has no place for a system text", fix=f"use --format {' or '.join(_WITH_SYSTEM)}"
+        )
+    if system == SENT_SYSTEM and not has_one:
+        raise InputError(
+            "no system text was sent for these answers", fix="give one with --system TEXT, or remove --system"
+        )
+    if system == SENT_SYSTEM and has_stale:
+        raise InputError(
+            "the run has kept answers to an earlier spec, whose system text may have been another one",
+            fix="give one with --system TEXT, or request them again: run --regenerate-stale",
+        )
+
+
+def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
+    """The prompt, where it is one and holds nothing but attributes."""
+    prompts = {column.prompt.text: column.prompt for column in columns}
+    prompt: Template = next(iter(prompts.values()))
+    return prompt.text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None
