@@ -18,7 +18,7 @@ from herogen_async.specs.plan.open_row import OpenRow, Settled
 from herogen_async.specs.plan.row_shape import CallShape
 from support.column_crashes import ColumnScenario
 from support.crash_harness import Violation
-from support.planted_bugs import Bug, Seeds
+from support.planted_bugs import Bug, Seeds, from_is_ignored
 
 RANDOM_S = 2.0
 SCENARIOS = 1500  # within which each planted bug is found; the rarest shows in one of 150
@@ -58,17 +58,6 @@ def a_key_forgets_its_ancestor(patch: pytest.MonkeyPatch) -> None:
         return whole(column, dict.fromkeys(parents, ""), *more)
 
     patch.setattr(columns, "_fingerprint", fingerprint)
-
-
-def from_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    whole = built_on.built_line
-
-    def built_line(*arguments: Any, **places: Any) -> built_on.BuiltLine:
-        line = whole(*arguments, **places)
-        line.built_on = ()
-        return line
-
-    patch.setattr(built_on, "built_line", built_line)
 
 
 def a_skipped_call_is_taken_for_an_answer(patch: pytest.MonkeyPatch) -> None:

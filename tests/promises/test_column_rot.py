@@ -5,16 +5,13 @@ The long run of the same is `python benchmarks/crashes.py --kind column-rot`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from herogen_async.generation.journal.read import built_on
 from herogen_async.generation.journal.read.replay import Fold
 from herogen_async.generation.journal.read.scan import Known
 from support.column_rot import RottenColumns
 from support.crash_harness import Violation
-from support.planted_bugs import Bug, Seeds
+from support.planted_bugs import Bug, Seeds, from_is_ignored
 
 RANDOM_S = 1.5
 SCENARIOS = 600
@@ -31,17 +28,6 @@ def test_p6_rot_in_a_run_of_columns_costs_what_was_made_from_it_and_nothing_else
 
 def a_follower_counts_without_its_parent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Fold, "settle", lambda self, paths: None)
-
-
-def from_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    whole = built_on.built_line
-
-    def built_line(*arguments: Any, **places: Any) -> built_on.BuiltLine:
-        line = whole(*arguments, **places)
-        line.built_on = ()
-        return line
-
-    patch.setattr(built_on, "built_line", built_line)
 
 
 def a_reader_passes_over_damage(patch: pytest.MonkeyPatch) -> None:

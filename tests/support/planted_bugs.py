@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from random import SystemRandom
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
+from herogen_async.generation.journal.read import built_on
 from support.crash_harness import Violation
 
 Bug = Callable[[pytest.MonkeyPatch], None]
@@ -61,3 +62,15 @@ class Seeds:
         except self._broken:
             return True
         return False
+
+
+def from_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Of rows of several columns: a line counts whatever it was made from."""
+    whole = built_on.built_line
+
+    def built_line(*arguments: Any, **places: Any) -> built_on.BuiltLine:
+        line = whole(*arguments, **places)
+        line.built_on = ()
+        return line
+
+    patch.setattr(built_on, "built_line", built_line)
