@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.recipe import (
     CUT_OFF,
     EMPTY_ANSWER,
@@ -17,8 +18,6 @@ from herogen_async.data.dataset.recipe import (
     pair_of,
 )
 from herogen_async.data.dataset.rows import RunRows
-from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.generation.endpoint.finish_reasons import is_stop
 
 
@@ -89,15 +88,14 @@ class ExampleCount:
 
 
 def candidates(
-    rows: RunRows, truncated: str, count: ExampleCount | None = None, question: TaughtQuestion | None = None
+    rows: RunRows, truncated: str, question: ExampleQuestion, count: ExampleCount | None = None
 ) -> Iterator[Item]:
     """The answers that give a pair, of several columns those taught; the others are counted in `count` by reason.
 
-    `question` says what each example asks; its sub-prompt when left out.
+    `question` says what each example asks.
     """
-    taught = None if question is None else question.taught
-    for row in rows if taught is None else _of_columns(rows, taught, count):
-        made = pair_of(row, truncated, None if question is None else question.of(row))
+    for row in _examples(rows, question, count):
+        made = pair_of(row, truncated, question.of(row))
         if count is not None:
             count.answers += 1
             count.thoughts += bool(answer_of(row)[0])
@@ -107,10 +105,10 @@ def candidates(
             count.leave_out(row, made.reason)
 
 
-def _of_columns(rows: RunRows, taught: Taught, count: ExampleCount | None) -> Iterator[dict[str, Any]]:
+def _examples(rows: RunRows, question: ExampleQuestion, count: ExampleCount | None) -> Iterator[dict[str, Any]]:
     for row in rows:
-        examples = list(taught.examples(row))
-        if count is not None:
+        examples = list(question.examples(row))
+        if count is not None and question.taught is not None:
             count.skipped += not examples
         yield from examples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from herogen_async.core.blank import is_blank
 from herogen_async.data.dataset.sentences import trim_to_sentence
@@ -139,13 +139,14 @@ class Recipe:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A question and its answer, without marks; `reasoning` is what the model thought before it answered, `system` the
-    text before the question, "" where there is none.
+    text before the question, "" where there is none, `earlier` the turns before it as (role, text).
     """
 
     prompt: str
     completion: str
     reasoning: str = field(default="", compare=False)
     system: str = field(default="", compare=False)
+    earlier: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def holds_separator(self) -> bool:
@@ -156,6 +157,14 @@ class Pair:
     def holds_ending(self) -> bool:
         """Whether the completion contains the ending, and so teaches a model to stop early."""
         return ENDING in LEAD + self.completion
+
+
+class AskedWith(NamedTuple):
+    """A question, the system text before it and the turns between these."""
+
+    question: str
+    system: str = ""
+    earlier: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +181,10 @@ def answer_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return "\n\n".join(thoughts), "" if is_blank(answer) else answer.strip()
 
 
-def pair_of(row: Mapping[str, Any], truncated: str, asked: tuple[str, str] | None = None) -> Pair | LeftOut:
+def pair_of(row: Mapping[str, Any], truncated: str, asked: AskedWith | None = None) -> Pair | LeftOut:
     """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself.
 
-    `asked` is its question with the system text; its sub-prompt alone when left out.
+    `asked` is its question with what stands before it; its sub-prompt alone when left out.
     """
     thoughts, answer = answer_of(row)
     if not answer:
@@ -186,5 +195,5 @@ def pair_of(row: Mapping[str, Any], truncated: str, asked: tuple[str, str] | Non
         answer = trim_to_sentence(answer)
         if not answer:
             return LeftOut(NO_SENTENCE)
-    question, system = (row["sub_prompt"], "") if asked is None else asked
-    return Pair(question, answer, thoughts, system)
+    question, system, earlier = AskedWith(row["sub_prompt"]) if asked is None else asked
+    return Pair(question, answer, thoughts, system, earlier)

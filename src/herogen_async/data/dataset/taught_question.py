@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
-from herogen_async.data.dataset.recipe import ASKS, MESSAGES, NO_SYSTEM, SENT_SYSTEM, SHAREGPT, SUB_PROMPT
+from herogen_async.data.dataset.recipe import ASKS, MESSAGES, NO_SYSTEM, SENT_SYSTEM, SHAREGPT, SUB_PROMPT, AskedWith
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.specs.columns import AskedColumn
@@ -65,8 +65,20 @@ class TaughtQuestion:
             asked = f"system text and {asked}"
         return f"Each example: {asked} -> {'answer' if self.taught is None else self.taught.answer}."
 
-    def of(self, row: Mapping[str, Any]) -> tuple[str, str]:
-        """The question of a row's example, and its system text, "" where it has none."""
+    @property
+    def samples(self) -> int:
+        """How many examples a row may give."""
+        return 1 if self.taught is None else self.taught.samples
+
+    def examples(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The examples of a row, each as a row of one answer."""
+        return iter((row,)) if self.taught is None else self.taught.examples(row)
+
+    def of(self, row: Mapping[str, Any]) -> AskedWith:
+        """The question of one of `examples`."""
+        return AskedWith(*self._asked(row))
+
+    def _asked(self, row: Mapping[str, Any]) -> tuple[str, str]:
         asked = row["sub_prompt"] if self.ask == SUB_PROMPT else row["prompt"]
         if self.system_text is not None or not self._keeps:
             return asked, self.system_text or ""

@@ -193,6 +193,12 @@ class OpenRow:
         """Whether what was made from these lines, and without the calls at the places `skipped`, would be so again."""
         return all(self._settled[place] is _SKIPPED for place in skipped) and set(self._seals).issuperset(built_on)
 
+    def text(self, place: int) -> str | None:
+        """The text of the call at `place` with the answers that it holds; None where one of them was skipped."""
+        shape = self._shape.calls[place]
+        values, _, missing = self._inputs(shape)
+        return None if missing else shape.column.prompt.render(values)
+
     def system_text(self, place: int) -> str:
         """The system text of the call at `place`, with the answers that it holds; "" where its column has none."""
         shape = self._shape.calls[place]

@@ -56,6 +56,12 @@ class Spec(BaseModel):
         {}, description="a mapping of names to columns", examples=[{"title": {"prompt": "A title for: {response_txt}"}}]
     )
 
+    train: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="a mapping of roles to texts with placeholders, or a list of turns",
+        examples=[{"user": "{question}", "assistant": "{solution}"}],
+    )
+
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
 
@@ -97,7 +103,9 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        del plain["columns"]
+        del plain["columns"], plain["train"]
+        if self.train:
+            plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
             plain["columns"] = {name: column.as_dict() for name, column in self.columns.items()}
             if not self.prompt:
@@ -131,6 +139,10 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("train") is None:
+            given.pop("train", None)
+        elif data["train"] != ():
+            problems += self._train(given)
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -146,6 +158,18 @@ class Spec(BaseModel):
             problems += type_problems(invalid, type(self), problems)
         if problems:
             raise InvalidSpecError(problems, place)
+
+    @staticmethod
+    def _train(given: dict[str, Any]) -> Iterable[Problem]:
+        """The problems of `train`; without any, its turns in `given` become pairs."""
+        from herogen_async.specs.spec import train_checks  # noqa: PLC0415 - few specs have it
+
+        columns = given.get("columns")
+        if isinstance(columns, Mapping):
+            columns = {name: each.as_dict() if isinstance(each, Column) else each for name, each in columns.items()}
+        problems = list(train_checks.train_problems({**given, "columns": columns}))
+        given["train"] = () if problems else train_checks.turns_of(given["train"])
+        return problems
 
     @staticmethod
     def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:

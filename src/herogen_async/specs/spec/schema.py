@@ -40,6 +40,21 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
             },
         }
     )
+    text = {"type": "string", "minLength": 1}
+    turn = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    roles = {"system": text, "user": text, "assistant": text}
+    properties["train"] = {
+        **{name: value for name, value in properties["train"].items() if name in ("title", "description", "examples")},
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": roles,
+                "required": ["user", "assistant"],
+                "additionalProperties": False,
+            },
+            {"type": "array", "minItems": 2, "items": {**turn, "properties": roles}},
+        ],
+    }
     column = schema["$defs"]["Column"]["properties"]
     column["prompt"]["minLength"] = 1
     column["base_url"]["pattern"] = "^https?://"

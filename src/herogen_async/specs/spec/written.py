@@ -27,8 +27,19 @@ def yaml_lines(spec: Mapping[str, Any]) -> Iterator[str]:
                 yield f"  {_key(name)}:"
                 for own, each in column.items():
                     yield from _entry(own, each, "    ")
+        elif key == "train":
+            yield "train:"
+            for turn in value:
+                for role, text in turn.items():
+                    yield from _turn(role, text)
         else:
             yield from _entry(key, value, "")
+
+
+def _turn(role: str, text: str) -> Iterator[str]:
+    first, *more = _entry(role, text, "    ")
+    yield f"  - {first.lstrip()}"
+    yield from more
 
 
 def _entry(key: str, value: Any, indent: str) -> Iterator[str]:

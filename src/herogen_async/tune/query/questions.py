@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import as_seen, shown
-from herogen_async.data.dataset.recipe import SUB_PROMPT, Recipe
+from herogen_async.data.dataset.recipe import ASKS, SUB_PROMPT, Recipe
 from herogen_async.specs.spec.template import Template
 
 _SHOWN = 12  # values or names that an error lists
@@ -124,6 +124,10 @@ def question_of_row(row: Mapping[str, Any], recipe: Recipe, *, chat: bool = True
         raise InputError("an empty object asks nothing", fix='give {"prompt": "..."}, or the attributes')
     if "sub_prompt" in row and recipe.ask == SUB_PROMPT:
         return checked(_text("sub_prompt", row["sub_prompt"]), recipe)
+    if "sub_prompt" in row and recipe.ask not in ASKS and recipe.sub_prompt is not None:
+        names = Template(recipe.sub_prompt).names
+        if all(name in row for name in names):
+            return question_from({name: row[name] for name in names}, recipe)
     row = _as_messages(row, recipe)
     if messages := next((name for name in ("prompt", "messages") if isinstance(row.get(name), list)), None):
         question = _of_messages(messages, row[messages], recipe)

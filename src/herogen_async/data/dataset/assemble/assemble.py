@@ -20,6 +20,7 @@ from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
+from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
 from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, without
 from herogen_async.data.dataset.failures import latest_failures
 from herogen_async.data.dataset.formats import FORMATS, Format, Writer
@@ -41,8 +42,6 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
-from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
 from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.run_folder import is_held
@@ -60,7 +59,7 @@ class _Order:
     drop: tuple[str, ...]
     split: Split | None
     ranking: Ranking | None
-    question: TaughtQuestion
+    question: ExampleQuestion
 
     def side(self, item: Item, repeats: int) -> str:
         return ALL if self.split is None else self.split.side(item.index // repeats)
@@ -119,8 +118,7 @@ def assemble(
             f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
-    taught = Taught.of(rows.plan, column)
-    question = TaughtQuestion(rows, taught, file_format=format, ask=ask, system=system)
+    question = question_of(rows, column=column, file_format=format, ask=ask, system=system)
     order = _Order(
         chosen,
         truncated,
@@ -139,7 +137,7 @@ def assemble(
         rows.spec.attributes,
         question.template,
         reasoning=reasoning,
-        ask=ask,
+        ask=question.ask,
         system=question.system_text,
     )
     quality = _inspected(rows, order, how, count)
@@ -191,13 +189,13 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
     inspector = Inspector(
         rows.plan.cells,
         rows.plan.repeats,
-        samples=1 if order.question.taught is None else order.question.taught.samples,
+        samples=order.question.samples,
         separator=how.separator,
         lead=how.lead,
         ending=how.ending,
         left_out=order.drop,
     )
-    for item in candidates(rows, order.truncated, count, order.question):
+    for item in candidates(rows, order.truncated, order.question, count):
         row = item.row
         whole = not is_shortened(item)
         inspector.add(
@@ -224,7 +222,7 @@ def _chosen(
         if kind is not None:
             dropped.add(number)
             count.dropped[kind] += 1
-    items = without(candidates(rows, order.truncated, question=order.question), dropped)
+    items = without(candidates(rows, order.truncated, order.question), dropped)
     if compared is not None and order.ranking is not None:
         return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
     return items
@@ -272,7 +270,7 @@ class _Writing:
         # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
         texts = [pair.completion + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
-        asked = item.pair.system + item.pair.prompt
+        asked = "".join((item.pair.system, *(text for _, text in item.pair.earlier), item.pair.prompt))
         size = max(len(text.encode()) for text in texts) + len(asked.encode())
         tokens = (_answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
         self.longest = max(self.longest, size // 3 + 16, tokens)

@@ -10,6 +10,7 @@ from typing import Any
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.previous_folder import QUALITY
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
+from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
@@ -24,7 +25,6 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.data.quality import KINDS, Quality
 from herogen_async.data.quality.report_files import PAGE
 
@@ -104,7 +104,7 @@ class Assembled:
     state: RunState
     count: ExampleCount
     quality: Quality
-    question: TaughtQuestion
+    question: ExampleQuestion
     balance: Balance | None = None
     compared: Compared | None = None
     changed: tuple[str, ...] = ()

@@ -14,11 +14,11 @@ from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble import trainer_configs
 from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
+from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.formats.text_columns import duckdb_columns, features
 from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
 from herogen_async.data.dataset.split import VALID
-from herogen_async.data.dataset.taught_question import TaughtQuestion
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Sampling, Spec
@@ -156,12 +156,17 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
             yield ""
     else:
         yield from _columns(plan, assembled.question)
-    if assembled.how.sub_prompt is not None:
+    if spec.train:
+        yield "Each example's turns, as the spec's `train` has them:"
+        yield ""
+        yield block("\n".join(f"{role}: {text}" for role, text in spec.train))
+        yield ""
+    elif assembled.how.sub_prompt is not None:
         yield "The question in the training rows:"
         yield ""
         yield block(assembled.how.sub_prompt)
         yield ""
-    if assembled.how.system is not None:
+    if assembled.how.system is not None and not spec.train:
         yield "The system text in the training rows:"
         yield ""
         yield block(assembled.how.system)
@@ -183,7 +188,7 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
     yield ""
 
 
-def _sent(prompt: str, system: str | None, question: TaughtQuestion) -> Iterator[str]:
+def _sent(prompt: str, system: str | None, question: ExampleQuestion) -> Iterator[str]:
     yield "The prompt sent to the model:"
     yield ""
     yield block(prompt)
@@ -196,7 +201,7 @@ def _sent(prompt: str, system: str | None, question: TaughtQuestion) -> Iterator
         yield ""
 
 
-def _columns(plan: Plan, question: TaughtQuestion) -> Iterator[str]:
+def _columns(plan: Plan, question: ExampleQuestion) -> Iterator[str]:
     """Each column with what was sent for it: the answers of some are in the prompts of others."""
     yield f"Each row has {counted(len(plan.columns), 'column')}, asked in this order. {inline(question.line, 400)}"
     yield ""

@@ -11,6 +11,8 @@ from herogen_async.data.dataset.formats.text_columns import Columns, TextColumns
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.recipe import Recipe
 
+_SHAREGPT_ROLES = {"user": "human", "assistant": "gpt"}
+
 RowFormatter = Callable[[Recipe, Item], dict[str, Any]]
 
 
@@ -53,9 +55,11 @@ def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
     question, answer = recipe.taught(item.pair)
     thoughts = recipe.fields(item.pair, "reasoning_content", "thinking")
     system = [{"role": "system", "content": item.pair.system}] if item.pair.system else []
+    earlier = [{"role": role, "content": text} for role, text in item.pair.earlier]
     return {
         "messages": [
             *system,
+            *earlier,
             {"role": "user", "content": question},
             {"role": "assistant", **thoughts, "content": answer},
         ]
@@ -72,7 +76,8 @@ def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
     """ShareGPT's turns."""
     question, answer = recipe.taught(item.pair)
     system = [{"from": "system", "value": item.pair.system}] if item.pair.system else []
-    turns = [*system, {"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    earlier = [{"from": _SHAREGPT_ROLES[role], "value": text} for role, text in item.pair.earlier]
+    turns = [*system, *earlier, {"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     return {"conversations": turns, **recipe.fields(item.pair, "reasoning")}
 
 

@@ -1,0 +1,91 @@
+"""What an example asks and answers where the spec's `train` says it, turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from herogen_async.core.errors import InputError
+from herogen_async.core.units import counted
+from herogen_async.data.dataset.recipe import MESSAGES, SHAREGPT, AskedWith, answer_of
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.dataset.taught import Taught
+from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.specs.plan.training import Training, TrainingExample
+from herogen_async.specs.spec.train_checks import SYSTEM, USER
+
+TRAIN = "train"
+_WITH_TURNS = (MESSAGES, SHAREGPT)
+
+
+class TrainedQuestion:
+    """As `TaughtQuestion`, by a spec's `train`. Raises InputError where the format has no place for what it says."""
+
+    ask = TRAIN
+    is_short = False
+
+    def __init__(self, rows: RunRows, *, file_format: str) -> None:
+        self._training = training = Training(rows.plan)
+        self._plan = rows.plan
+        self.has_system = SYSTEM in training.roles
+        _check_format(file_format, training)
+        self.taught = None if rows.plan.calls_a_row == 1 else Taught(training.answered(), is_chosen=False)
+        texts = training.templates
+        self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
+        asks_cells = training.questions == 1 and set(texts[USER].names) <= rows.plan.cells.facets.keys()
+        self.template = texts[USER].text if asks_cells else None
+
+    @property
+    def samples(self) -> int:
+        """How many examples a row may give."""
+        return self._training.samples
+
+    @property
+    def line(self) -> str:
+        """What an example is, as a sentence."""
+        each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
+        return f"Each example: as the spec's `train` says: {', '.join(self._training.roles)}{each}."
+
+    def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The examples of a row, each as a row of one answer: the last one of its conversation."""
+        answers = self._answers(row)
+        texts = [None if each is None else answer_of(each)[1] for each in answers]
+        number = row["index"]
+        shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
+        for example in self._training.examples(number, texts):
+            said = [answers[place] for place in example.answers]
+            ended = next((each for each in said if each and not is_stop(each["finish_reason"])), said[-1]) or {}
+            answer = dict(ended) if example.is_whole else {**ended, **_composed(example)}
+            asked = AskedWith(example.turns[-2][1], example.system, example.turns[:-2])
+            yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
+
+    def of(self, row: Mapping[str, Any]) -> AskedWith:
+        """The question of one of `examples`."""
+        asked: AskedWith = row["asked"]
+        return asked
+
+    def _answers(self, row: Mapping[str, Any]) -> list[Mapping[str, Any] | None]:
+        """By the place of their calls."""
+        if self.taught is None:
+            return [row]
+        found: list[Mapping[str, Any] | None] = []
+        for column in self._plan.columns:
+            own = row["columns"][column.name]
+            found += own if isinstance(own, list) else [own]
+        return found
+
+
+def _composed(example: TrainingExample) -> dict[str, Any]:
+    """Of a text around answers: nobody has counted its tokens, and the thoughts behind it are not one answer's."""
+    return {"response_txt": example.turns[-1][1], "usage": None, "reasoning": None, "extra": None}
+
+
+def _check_format(file_format: str, training: Training) -> None:
+    if file_format in _WITH_TURNS:
+        return
+    fix = f"use --format {' or '.join(_WITH_TURNS)}"
+    if training.questions > 1:
+        turns = counted(training.questions, "question")
+        raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=fix)
+    if SYSTEM in training.roles:
+        raise InputError(f"format {file_format} has no place for the system text of `train`", fix=fix)

@@ -1,0 +1,93 @@
+"""A row as the training examples that a spec's `train` makes of it. Pure.
+
+Its templates are taken for further columns of the row: so they name answers, samples and alternatives as prompts do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.plan.calls import Plan
+from herogen_async.specs.plan.open_row import OpenRow, Settled
+from herogen_async.specs.plan.row_shape import RowShape
+from herogen_async.specs.spec import Template
+from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
+from herogen_async.specs.spec.train_checks import SYSTEM, USER
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    """`turns` are (role, text), the system text not among them. `answers` are the calls in the last assistant's text,
+    by their places in the row; `is_whole`: it is one answer and nothing else. `sample` counts from 0.
+    """
+
+    system: str
+    turns: tuple[tuple[str, str], ...]
+    answers: tuple[int, ...]
+    is_whole: bool
+    sample: int
+
+
+class Training:
+    """The examples of the rows of `plan`, whose spec has a `train`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.roles = [role for role, _ in plan.spec.train]
+        templates = [Template(text, names_columns=True) for _, text in plan.spec.train]
+        uses = {column.name: Uses((), (), column.samples) for column in plan.columns}
+        samples = {column.name: column.samples for column in plan.columns}
+        every = {**uses, "": Uses(sent_names(*templates), ())}
+        self.samples = max((count for _, count in sampled_by("", every, samples)), default=1)
+        self._plan = plan
+        turns: list[AskedColumn] = []
+        for number, template in enumerate(templates):
+            fans = dict(sampled_by("", {**uses, "": Uses(sent_names(template), ())}, samples))
+            own = max(fans.values(), default=1)
+            first = plan.calls_a_row + sum(each.samples for each in turns)
+            column = replace(plan.columns[0], name=f"{number}", prompt=template, system=None, when=None, samples=own)
+            turns.append(replace(column, first_call=first, sent=(), parents=()))
+        self._turns = turns
+        self._shape = RowShape((*plan.columns, *turns))
+
+    @property
+    def templates(self) -> dict[str, Template]:
+        """The texts of each role, of several turns the last."""
+        return {role: column.prompt for role, column in zip(self.roles, self._turns, strict=True)}
+
+    @property
+    def questions(self) -> int:
+        """How many there are in one example."""
+        return self.roles.count(USER)
+
+    def answered(self) -> tuple[AskedColumn, ...]:
+        """The columns that the last assistant's text names."""
+        named = {each.name for each in sent_names(self._turns[-1].prompt)}
+        return tuple(column for column in self._plan.columns if column.name in named)
+
+    def examples(self, number: int, texts: Sequence[str | None]) -> Iterator[TrainingExample]:
+        """Those of row `number`; `texts` are its answers by the place of their calls, None where a call was skipped.
+
+        There is none where a text names what was skipped.
+        """
+        row = self._filled(number, texts)
+        for sample in range(self.samples):
+            places = [each.first_call + (sample if each.samples > 1 else 0) for each in self._turns]
+            said = [row.text(place) for place in places]
+            turns = [(role, text) for role, text in zip(self.roles, said, strict=True) if text is not None]
+            if len(turns) == len(places):
+                system = turns.pop(0)[1] if self.roles[0] == SYSTEM else ""
+                last = self._shape.calls[places[-1]]
+                answers = tuple(place for place in last.sent if texts[place] is not None)
+                is_whole = last.column.prompt.text.strip() in {f"{{{name}}}" for name in last.column.prompt.names}
+                yield TrainingExample(system, tuple(turns), answers, is_whole and len(answers) == 1, sample)
+
+    def _filled(self, number: int, texts: Sequence[str | None]) -> OpenRow:
+        cell = self._plan.cells.cell(number // self._plan.repeats)
+        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="")
+        for place, text in enumerate(texts):
+            row.restore(place, Settled.SKIPPED if text is None else Settled.ANSWERED)
+            if text is not None:
+                row.recall(place, text, "")
+        return row
