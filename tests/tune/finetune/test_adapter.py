@@ -15,6 +15,8 @@ from herogen_async.generation.endpoint.embedded.adapter_file import origin_of, r
 from herogen_async.generation.endpoint.embedded.gguf_header import GgufHeader, read_header
 from herogen_async.tune.finetune.local.adapter import convert_adapter
 
+pytestmark = pytest.mark.train
+
 gguf = pytest.importorskip("gguf", reason="needs the [local] extra")
 np = pytest.importorskip("numpy")
 pytest.importorskip("safetensors", reason="needs the [train] extra")
@@ -135,7 +137,7 @@ def test_an_adapter_for_other_weights_is_refused_by_both_names(tmp_path: Path) -
     """Its own and those that it was made for."""
     path, _, _ = converted(tmp_path)
 
-    with pytest.raises(LocalModelError, match=r"made for other weights than 'other': for 'base'") as caught:
+    with pytest.raises(LocalModelError, match=r"made for different weights than 'other': for 'base'") as caught:
         require_adapter(path, Weights(Path("other.gguf"), "other", "b" * 64))
     assert "trained on" in (caught.value.fix or "")
 
@@ -157,7 +159,7 @@ def bad_adapters() -> dict[str, tuple[bytes | None, str]]:
         "text": (b"no adapter at all", "is not a GGUF file"),
         "torn": (header, "damaged header"),
         "new": (b"GGUF" + struct.pack("<IQQ", 99, 0, 0), "version 99"),
-        "model": (header + model, "holds a 'model', no adapter"),
+        "model": (header + model, "is a 'model', not an adapter"),
     }
 
 
