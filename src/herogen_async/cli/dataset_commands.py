@@ -77,7 +77,8 @@ def assemble(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="What your trainer reads: prompt-completion, messages, alpaca, sharegpt, text, dpo or parquet.",
+            help="What your trainer reads: prompt-completion, messages, conversational, alpaca, sharegpt, text, dpo, "
+            "kto, prompts or parquet.",
         ),
     ] = "prompt-completion",
     split: Annotated[
@@ -117,7 +118,7 @@ def assemble(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Scores for dpo, higher is better: CSV or JSON Lines with key or index, and score.",
+            help="Scores for dpo and kto, higher is better: CSV or JSON Lines with key or index, and score.",
         ),
     ] = None,
     column: Annotated[
@@ -138,7 +139,7 @@ def assemble(
         str,
         typer.Option(
             metavar="none|keep|TEXT",
-            help="The system text of an example, for messages and sharegpt: none, the one that was sent, or this text.",
+            help="The system text of an example, in formats of messages: none, the one that was sent, or this text.",
         ),
     ] = "none",
     out_folder: Annotated[

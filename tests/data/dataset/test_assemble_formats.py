@@ -72,6 +72,13 @@ def yaml_of(path: Path) -> dict[str, Any]:
             },
         ),
         ("text", {"text": "20, man -> Hero number 0 is brave. END"}),
+        (
+            "conversational",
+            {
+                "prompt": [{"role": "user", "content": "20, man"}],
+                "completion": [{"role": "assistant", "content": "Hero number 0 is brave."}],
+            },
+        ),
     ],
 )
 def test_rows_are_as_the_trainers_read_them_and_the_recipe_says_how(
@@ -259,6 +266,36 @@ def test_dpo_sets_the_best_answer_of_a_cell_against_its_worst(tmp_path: Path) ->
     assert 1 == assembled.compared.unknown
 
 
+def test_kto_has_the_best_and_the_worst_answer_of_a_cell_each_with_its_label(tmp_path: Path) -> None:
+    """Of the same answers as dpo, in two rows."""
+    run = WrittenRun(tmp_path, small_spec(values=2, repeats=3), settings=Settings(limit=12))
+    run.write(run.answer(index, f"Hero {index}.") for index in range(12))
+    ranking = scores(run, {0: 1, 1: 5, 2: 3, 3: 7, 4: 7, 9: 0.5, 10: 0.25}, tmp_path / "scores.csv")
+    assembled = assemble(tmp_path, format="kto", ranking=ranking)
+    assert [
+        {"prompt": "20, man ->", "completion": " Hero 1. END", "label": True},
+        {"prompt": "20, man ->", "completion": " Hero 0. END", "label": False},
+        {"prompt": "21, woman ->", "completion": " Hero 9. END", "label": True},
+        {"prompt": "21, woman ->", "completion": " Hero 10. END", "label": False},
+    ] == rows_of(assembled.data)
+    assert f"4 of 12 answers -> {assembled.data}" == assembled.lines()[0]
+    assert assembled.step == f"cd {assembled.folder} && trl kto --config trl.yaml"
+
+
+def test_prompts_are_asked_once_each_and_have_no_answer(tmp_path: Path) -> None:
+    """Two answers to one question are one prompt; what is left out is told."""
+    heroes(tmp_path)
+    assembled = assemble(tmp_path, format="prompts", system="Be brave.")
+    rows = rows_of(assembled.data)
+    system = {"role": "system", "content": "Be brave."}
+    assert {"prompt": [system, {"role": "user", "content": "20, man"}]} == rows[0]
+    assert (10, 10) == (len(rows), len({orjson.dumps(row) for row in rows}))
+    assert "Left out, the same question as another answer: 10." in assembled.lines()
+    assert 10 == assembled.as_dict()["left_out"]["repeated"]
+    assert not (assembled.folder / "trl.yaml").exists(), "it would need a reward"
+    assert "train on it as described in" in assembled.step
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -307,7 +344,7 @@ def test_a_wrong_choice_is_a_sentence_and_writes_nothing(
 
 def ranked(tmp_path: Path, run: WrittenRun, name: str) -> dict[str, Any]:
     """What `assemble` needs besides for this format."""
-    if name != "dpo":
+    if name not in ("dpo", "kto"):
         return {}
     return {"ranking": scores(run, dict(enumerate(range(20))), tmp_path / "scores.csv")}
 
@@ -317,22 +354,28 @@ def test_trainer_stubs_name_the_folders_own_files_and_columns(tmp_path: Path, na
     """Trainer stubs name the folder's own files and only columns that those files have."""
     run = heroes(tmp_path)
     assembled = assemble(tmp_path, format=name, split=0.2, **ranked(tmp_path, run, name))
-    assert_axolotl(assembled)
-    described = orjson.loads((assembled.folder / "dataset_info.json").read_bytes())
-    assert ["small", "small_valid"] == list(described)
-    assert [assembled.data.name, assembled.valid and assembled.valid.name] == [
+    if name not in ("conversational", "kto", "prompts"):
+        assert_axolotl(assembled)
+    stubs = [each for each in ("axolotl.yaml", "dataset_info.json") if (assembled.folder / each).exists()]
+    if name in ("conversational", "prompts"):
+        assert [] == stubs
+        described = {}
+    else:
+        described = orjson.loads((assembled.folder / "dataset_info.json").read_bytes())
+    assert not described or ["small", "small_valid"] == list(described)
+    assert not described or [assembled.data.name, assembled.valid and assembled.valid.name] == [
         each["file_name"] for each in described.values()
     ]
-    if name != "parquet":
+    if name != "parquet" and described:
         columns = rows_of(assembled.data)[0]
         assert set(described["small"]["columns"].values()) <= set(columns)
-    if name in ("alpaca", "sharegpt"):
+    if name in ("alpaca", "sharegpt", "prompts"):
         assert not (assembled.folder / "trl.yaml").exists()
         return
     stub = yaml_of(assembled.folder / "trl.yaml")
     assert assembled.folder == (assembled.folder / stub["dataset_name"]).resolve()
     assert ("validation", "epoch") == (stub["dataset_test_split"], stub["eval_strategy"])
-    assert (name in ("prompt-completion", "parquet")) == ("completion_only_loss" in stub)
+    assert (name in ("prompt-completion", "parquet", "conversational")) == ("completion_only_loss" in stub)
 
 
 def assert_axolotl(assembled: Assembled) -> None:

@@ -20,7 +20,7 @@ from support.run_folders import WrittenRun
 from support.runs import small_spec
 
 HAZARD = 'Hero "0", \u2028 two\nlines; <b>bold</b> | --- \U0001f9b8 é.'
-DPO = "dpo"
+DPO, KTO = "dpo", "kto"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def assembled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     ranking.write_text("index,score\n" + "".join(f"{index},{index}\n" for index in range(20)))
 
     def make(name: str, **choice: Any) -> Assembled:
-        more: dict[str, Any] = {"ranking": ranking} if name == DPO else {}
+        more: dict[str, Any] = {"ranking": ranking} if name in (DPO, KTO) else {}
         return assemble(run.path, format=name, out=tmp_path / f"{name} {len(choice)}", **more, **choice)
 
     return make
@@ -57,7 +57,7 @@ def test_datasets_loads_each_folder_with_its_splits_and_nothing_besides(
         made = assembled(name, split=0.2)
         found = loaded(made.folder, tmp_path / "cache")
         assert ["train", "validation"] == list(found), name
-        assert made.written == len(found["train"]) + len(found["validation"]), name
+        assert made.written == len(found["train"]) + len(found["validation"]) > 0, name
         assert made.files[0].rows == len(found["train"])
     whole = loaded(assembled("prompt-completion").folder, tmp_path / "cache")
     assert (["train"], 20) == (list(whole), len(whole["train"]))
@@ -136,16 +136,17 @@ def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled:
     trl = pytest.importorskip("trl")
     pytest.importorskip("torch")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("prompt-completion", "messages", "text", "parquet", "dpo"):
+    kinds = {DPO: (trl.DPOConfig, trl.DPOTrainer), KTO: (trl.KTOConfig, trl.KTOTrainer)}
+    for name in ("prompt-completion", "messages", "conversational", "text", "parquet", DPO, KTO):
         made = assembled(name, split=0.2)
         stub = YAML(typ="safe").load(made.folder / "trl.yaml")
-        config, trainer = (trl.DPOConfig, trl.DPOTrainer) if name == DPO else (trl.SFTConfig, trl.SFTTrainer)
+        config, trainer = kinds.get(name, (trl.SFTConfig, trl.SFTTrainer))
         known = {
             field.name for kind in (config, trl.ModelConfig, trl.ScriptArguments) for field in dataclasses.fields(kind)
         }
         assert set() == set(stub) - known, name
         assert "all-linear" == trl.ModelConfig(lora_target_modules=stub["lora_target_modules"]).lora_target_modules
-        if name not in ("messages", "parquet", DPO):
+        if name not in ("messages", "conversational", "parquet", DPO, KTO):
             continue  # the others have the columns of one of these, or one column
         rows = loaded(made.folder, tmp_path / "cache")
         model, tokenizer = tiny_model([str(value) for row in rows["train"] for value in row.values()])
@@ -153,7 +154,7 @@ def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled:
         settings = {key: value for key, value in stub.items() if key in own} | {"output_dir": str(tmp_path / "tuned")}
         prepared = trainer(
             model=model,
-            **({"ref_model": copy.deepcopy(model)} if name == DPO else {}),
+            **({"ref_model": copy.deepcopy(model)} if name in kinds else {}),
             args=config(**settings, use_cpu=True, bf16=False),
             train_dataset=rows["train"],
             eval_dataset=rows["validation"],
@@ -161,4 +162,40 @@ def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled:
         ).train_dataset
         assert made.files[0].rows == len(prepared), name
         columns = set(prepared.column_names)
-        assert {"prompt_ids", "chosen_ids", "rejected_ids"} <= columns if name == DPO else "input_ids" in columns
+        needed = {DPO: {"prompt_ids", "chosen_ids", "rejected_ids"}, KTO: {"prompt_ids", "completion_ids", "label"}}
+        assert needed.get(name, {"input_ids"}) <= columns, (name, columns)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.filterwarnings("default")  # torch's and its friends' own
+def test_trl_takes_one_step_with_rows_of_each_kind(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+    """SFT on conversations, DPO, KTO, and GRPO on prompts alone, of a model of a few thousand weights."""
+    trl = pytest.importorskip("trl")
+    pytest.importorskip("torch")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    grpo = {"num_generations": 2, "max_completion_length": 4}
+    kinds: dict[str, tuple[Any, Any, dict[str, Any], dict[str, Any]]] = {
+        "conversational": (trl.SFTConfig, trl.SFTTrainer, {}, {}),
+        DPO: (trl.DPOConfig, trl.DPOTrainer, {}, {}),
+        KTO: (trl.KTOConfig, trl.KTOTrainer, {}, {}),
+        "prompts": (trl.GRPOConfig, trl.GRPOTrainer, grpo, {"reward_funcs": by_length}),
+    }
+    for name, (config, trainer, settings, more) in kinds.items():
+        rows = loaded(assembled(name).folder, tmp_path / "cache")["train"]
+        model, tokenizer = tiny_model([str(value) for row in rows for value in row.values()])
+        shared = {"output_dir": str(tmp_path / name), "max_steps": 1, "per_device_train_batch_size": 2}
+        step = trainer(
+            model=model,
+            args=config(**shared, **settings, use_cpu=True, bf16=False, report_to="none", save_strategy="no"),
+            train_dataset=rows,
+            processing_class=tokenizer,
+            **({"ref_model": copy.deepcopy(model)} if name in (DPO, KTO) else {}),
+            **more,
+        ).train()
+        assert 1 == step.global_step, name
+
+
+def by_length(completions: list[Any], **_: Any) -> list[float]:
+    """A reward that a test can give: the characters of an answer."""
+    return [float(len(str(each))) for each in completions]

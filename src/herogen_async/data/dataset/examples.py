@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from herogen_async.data.dataset.example_question import ExampleQuestion
@@ -23,11 +24,14 @@ from herogen_async.generation.endpoint.finish_reasons import is_stop
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of a data set: the pair, the run's row it is made from, and the worse answer if answers are ranked."""
+    """One row of a data set: the pair, the run's row it is made from, and if answers are ranked the worse answer, or
+    whether it is the better one.
+    """
 
     pair: Pair
     row: dict[str, Any]
     rejected: Pair | None = None
+    is_better: bool | None = None
 
     @property
     def index(self) -> int:
@@ -49,8 +53,9 @@ class ExampleCount:
     `skipped` rows have no answer of the columns that are taught.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
-    shortened to a full sentence. `dropped` counts the rows left out by request, each under its first kind. `thoughts`
-    are the rows with a model's thoughts, written or not; `textless` are the empty ones that hold something else.
+    shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
+    out by request, each under its first kind. `thoughts` are the rows with a model's thoughts, written or not;
+    `textless` are the empty ones that hold something else.
     """
 
     answers: int = 0
@@ -61,6 +66,7 @@ class ExampleCount:
     ending_inside: int = 0
     empty: int = 0
     textless: int = 0
+    repeated: int = 0
     no_full_sentence: int = 0
     not_stopped: int = 0
     unknown: int = 0
@@ -111,6 +117,19 @@ def _examples(rows: RunRows, question: ExampleQuestion, count: ExampleCount | No
         if count is not None and question.taught is not None:
             count.skipped += not examples
         yield from examples
+
+
+def once_each(items: Iterable[Item], *, repeats: int, count: ExampleCount) -> Iterator[Item]:
+    """The first of `items` that asks something, in each cell: `items` come in grid order."""
+    for _, cell in groupby(items, key=lambda item: item.index // repeats):
+        asked: set[tuple[Any, ...]] = set()
+        for item in cell:
+            question = item.pair.system, item.pair.earlier, item.pair.prompt
+            if question in asked:
+                count.repeated += 1
+            else:
+                asked.add(question)
+                yield item
 
 
 def is_shortened(item: Item) -> bool:

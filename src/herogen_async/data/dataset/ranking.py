@@ -85,8 +85,12 @@ class Ranking:
                 raise InputError(f"{str(path)!r}, line {number}: conflicting scores for {name!r}", fix=_SHAPE)
 
 
-def best_and_worst(items: Iterable[Item], ranking: Ranking, *, repeats: int, compared: Compared) -> Iterator[Item]:
+def best_and_worst(
+    items: Iterable[Item], ranking: Ranking, *, repeats: int, compared: Compared, apart: bool = False
+) -> Iterator[Item]:
     """The best answer of each cell, with the worst one as its `rejected`; of equal scores the first answer counts.
+
+    `apart`: either is an item of its own, with `is_better`.
 
     `items` come in grid order, `repeats` calls per cell. Raises InputError at their end when no answer is scored: the
     ranking then belongs to another run.
@@ -111,7 +115,10 @@ def best_and_worst(items: Iterable[Item], ranking: Ranking, *, repeats: int, com
             compared.ties += 1
         else:
             compared.pairs += 1
-            yield replace(best[1], rejected=worst[1].pair)
+            if apart:
+                yield from (replace(best[1], is_better=True), replace(worst[1], is_better=False))
+            else:
+                yield replace(best[1], rejected=worst[1].pair)
     compared.unknown = len(ranking) - used
     if not used:
         raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)

@@ -31,12 +31,17 @@ ALPACA = "alpaca"
 SHAREGPT = "sharegpt"
 TEXT = "text"
 DPO = "dpo"
+KTO = "kto"
+CONVERSATIONAL = "conversational"
+PROMPTS = "prompts"
 PARQUET = "parquet"
 # Their trainers apply the model's own chat template, which marks where question and answer end.
-CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT)
+CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT, CONVERSATIONAL, PROMPTS)
+WITH_TURNS = (MESSAGES, CONVERSATIONAL, SHAREGPT, PROMPTS)  # those with a place for a system text and earlier turns
+RANKED = (DPO, KTO)  # made from answers that are better and worse
 
 # Their rows are texts, with no place for a field.
-WITHOUT_FIELDS = (TEXT, DPO)
+WITHOUT_FIELDS = (TEXT, DPO, KTO, PROMPTS)
 
 CUT_OFF = "cut off"
 NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave none

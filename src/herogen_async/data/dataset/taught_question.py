@@ -8,15 +8,20 @@ from typing import Any
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
-from herogen_async.data.dataset.recipe import ASKS, MESSAGES, NO_SYSTEM, SENT_SYSTEM, SHAREGPT, SUB_PROMPT, AskedWith
+from herogen_async.data.dataset.recipe import (
+    ASKS,
+    NO_SYSTEM,
+    SENT_SYSTEM,
+    SUB_PROMPT,
+    WITH_TURNS,
+    AskedWith,
+)
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.plan.open_row import Settled
 from herogen_async.specs.spec import Template
-
-_WITH_SYSTEM = (MESSAGES, SHAREGPT)
 
 
 class TaughtQuestion:
@@ -102,9 +107,9 @@ class TaughtQuestion:
 def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bool) -> None:
     if is_blank(system):
         raise InputError("the system text is empty", fix="write a text, or --system none")
-    if file_format not in _WITH_SYSTEM:
+    if file_format not in WITH_TURNS:
         raise InputError(
-            f"format {file_format} has no place for a system text", fix=f"use --format {' or '.join(_WITH_SYSTEM)}"
+            f"format {file_format} has no place for a system text", fix=f"use --format {' or '.join(WITH_TURNS)}"
         )
     if system == SENT_SYSTEM and not has_one:
         raise InputError(

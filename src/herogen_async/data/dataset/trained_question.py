@@ -7,7 +7,7 @@ from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.recipe import MESSAGES, SHAREGPT, AskedWith, answer_of
+from herogen_async.data.dataset.recipe import WITH_TURNS, AskedWith, answer_of
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.generation.endpoint.finish_reasons import is_stop
@@ -15,7 +15,6 @@ from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
 TRAIN = "train"
-_WITH_TURNS = (MESSAGES, SHAREGPT)
 
 
 class TrainedQuestion:
@@ -81,9 +80,9 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
 
 
 def _check_format(file_format: str, training: Training) -> None:
-    if file_format in _WITH_TURNS:
+    if file_format in WITH_TURNS:
         return
-    fix = f"use --format {' or '.join(_WITH_TURNS)}"
+    fix = f"use --format {' or '.join(WITH_TURNS)}"
     if training.questions > 1:
         turns = counted(training.questions, "question")
         raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=fix)

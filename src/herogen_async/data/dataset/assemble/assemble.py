@@ -21,7 +21,7 @@ from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
-from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, without
+from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, once_each, without
 from herogen_async.data.dataset.failures import latest_failures
 from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
@@ -29,11 +29,13 @@ from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.ranking import HOW, Compared, Ranking, best_and_worst
 from herogen_async.data.dataset.recipe import (
-    DPO,
     DROP_THOUGHTS,
     FIELD,
+    KTO,
     NO_SYSTEM,
     PROMPT_COMPLETION,
+    PROMPTS,
+    RANKED,
     REASONING,
     SUB_PROMPT,
     TRUNCATED,
@@ -97,7 +99,7 @@ def assemble(
     full sentence, `keep` keeps them. `reasoning` is that of a model's thoughts: `drop` leaves them out, `think` puts
     them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
     `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
-    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo`.
+    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo` and `kto`.
 
     Where the spec has several columns, each row that has them all gives one example of `column`, or each of its samples
     does: of the last column when left out, and where that was skipped by its condition, of the one before it;
@@ -142,7 +144,7 @@ def assemble(
     )
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
-    compared = Compared() if format == DPO else None
+    compared = Compared() if format in RANKED else None
     samples = Samples(quality.flagged, repeats=rows.plan.repeats)
     writing.write(samples.watching(_chosen(rows, order, quality, count, compared)))
     assembled = Assembled(
@@ -176,11 +178,12 @@ def _checked(name: str, *, truncated: str, reasoning: str, drop: Sequence[str], 
     for kind in drop:
         if kind not in DROPPABLE:
             raise InputError(f"{kind!r} is not a kind that can be dropped", fix=nearest(kind, DROPPABLE))
-    if name == DPO and ranking is None:
-        raise InputError("--format dpo needs --ranking FILE with a score for each answer", fix=HOW)
-    if name != DPO and ranking is not None:
+    if name in RANKED and ranking is None:
+        raise InputError(f"--format {name} needs --ranking FILE with a score for each answer", fix=HOW)
+    if name not in RANKED and ranking is not None:
+        valid = " or ".join(RANKED)
         raise InputError(
-            f"--ranking is only for --format dpo, not for {name}", fix="remove --ranking, or use --format dpo"
+            f"--ranking is only for --format {valid}, not for {name}", fix=f"remove --ranking, or use --format {valid}"
         )
     return FORMATS[name]
 
@@ -224,7 +227,10 @@ def _chosen(
             count.dropped[kind] += 1
     items = without(candidates(rows, order.truncated, order.question), dropped)
     if compared is not None and order.ranking is not None:
-        return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared)
+        apart = order.format.name == KTO
+        return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared, apart=apart)
+    if order.format.name == PROMPTS:
+        return once_each(items, repeats=rows.plan.repeats, count=count)
     return items
 
 

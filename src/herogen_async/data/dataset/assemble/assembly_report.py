@@ -15,6 +15,7 @@ from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import (
+    DPO,
     DROP_THOUGHTS,
     FIELD,
     MESSAGES,
@@ -183,6 +184,7 @@ class Assembled:
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
                 "no_full_sentence": count.no_full_sentence,
+                **({"repeated": count.repeated} if count.repeated else {}),
                 "dropped": dict(count.dropped.most_common()),
             },
             "separator_inside": count.separator_inside,
@@ -218,7 +220,7 @@ class Assembled:
     def lines(self) -> list[str]:
         """The result as sentences. The servers' words in them are foreign text."""
         files = ", ".join(file.path.name for file in self.files[1:])
-        of = "pairs from" if self.compared else "of"
+        of = "pairs from" if self.how.format == DPO else "of"
         lines = [
             f"{self.count.written:,} {of} {self.answers:,} answers -> {self.data}"
             + (f" (and {files})" if files else "")
@@ -260,6 +262,8 @@ class Assembled:
         if count.dropped:
             words = ", ".join(f"{kind} {number:,}" for kind, number in count.dropped.most_common())
             lines.append(f"Left out by --drop: {count.dropped.total():,} ({words}).")
+        if count.repeated:
+            lines.append(f"Left out, the same question as another answer: {count.repeated:,}.")
         if count.trimmed:
             lines.append(f"Trimmed to the last full sentence: {count.trimmed:,}.")
         return lines

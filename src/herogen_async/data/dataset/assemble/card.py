@@ -17,7 +17,7 @@ from herogen_async.data.dataset.assemble.markdown_escape import block, inline
 from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.formats.text_columns import duckdb_columns, features
-from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, PARQUET
+from herogen_async.data.dataset.recipe import CONVERSATIONS, DPO, KTO, PARQUET, PROMPTS
 from herogen_async.data.dataset.split import VALID
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.plan import Plan
@@ -37,6 +37,11 @@ _SIZES = {
     "100B<n<1T": 10**12,
 }
 _LARGEST = "n>1T"
+_WHAT = {
+    DPO: "pairs of a better and a worse answer",
+    KTO: "better and worse answers",
+    PROMPTS: "questions, without the answers,",
+}
 _VALUES_SHOWN = 12
 _CSV_IN_DUCKDB = (
     "header=true, delim=',', quote='\"', escape='\"', all_varchar=true, force_not_null=['prompt', 'completion']"
@@ -96,7 +101,7 @@ def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
 
 
 def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]:
-    what = "pairs of a better and a worse answer" if assembled.how.format == DPO else "answers"
+    what = _WHAT.get(assembled.how.format, "answers")
     taught = assembled.taught
     if taught is not None:
         what += f" of the column {inline(' or '.join(column.name for column in taught.columns), 200)}"
@@ -130,9 +135,13 @@ def _files(assembled: Assembled) -> Iterator[str]:
     if trainer_configs.takes_trl(assembled.how.format):
         start = trainer_configs.command(assembled.how.format)
         yield f"| `{trainer_configs.TRL}` | starter config for TRL: `{start}` | |"
-    yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `axolotl train {trainer_configs.AXOLOTL}` | |"
-    hint = trainer_configs.llama_factory_hint(assembled.how.format)
-    yield f"| `{trainer_configs.LLAMA_FACTORY}` | for LLaMA-Factory: set `dataset_dir` to this folder and {hint} | |"
+    if trainer_configs.takes_axolotl(assembled.how.format):
+        start = f"axolotl train {trainer_configs.AXOLOTL}"
+        yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `{start}` | |"
+    if trainer_configs.takes_llama_factory(assembled.how.format):
+        hint = trainer_configs.llama_factory_hint(assembled.how.format)
+        factory = f"for LLaMA-Factory: set `dataset_dir` to this folder and {hint}"
+        yield f"| `{trainer_configs.LLAMA_FACTORY}` | {factory} | |"
     yield "| `quality/` | quality report with charts, and every finding by row | |"
     yield ""
 

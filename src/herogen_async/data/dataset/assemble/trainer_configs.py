@@ -1,7 +1,7 @@
 """Starter configs for trainers: the file each one reads to train on the folder, for the formats it supports.
 
-Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `ModelConfig`), axolotl's `schemas/datasets.py` of
-July 2026, LLaMA-Factory's `data/README.md` of August 2026. Paths are relative to the folder.
+Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`), axolotl's
+`schemas/datasets.py` of July 2026, LLaMA-Factory's `data/README.md` of August 2026. Paths are relative to the folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from hashlib import blake2b
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.data.dataset.recipe import ALPACA, DPO, MESSAGES, PARQUET, PROMPT_COMPLETION, SHAREGPT, TEXT
+from herogen_async.data.dataset.recipe import (
+    ALPACA,
+    CONVERSATIONAL,
+    CONVERSATIONS,
+    DPO,
+    KTO,
+    MESSAGES,
+    PARQUET,
+    PROMPT_COMPLETION,
+    PROMPTS,
+    RANKED,
+    SHAREGPT,
+    TEXT,
+)
 
 TRL, AXOLOTL, LLAMA_FACTORY = "trl.yaml", "axolotl.yaml", "dataset_info.json"
 NAMES = (TRL, AXOLOTL, LLAMA_FACTORY)
@@ -46,8 +59,10 @@ def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
     """(file name, content) of each config whose trainer supports this format."""
     if takes_trl(folder.format):
         yield TRL, _sealed(_trl(folder))
-    yield AXOLOTL, _sealed(_axolotl(folder))
-    yield LLAMA_FACTORY, codec.dumps_pretty(_llama_factory(folder))
+    if takes_axolotl(folder.format):
+        yield AXOLOTL, _sealed(_axolotl(folder))
+    if takes_llama_factory(folder.format):
+        yield LLAMA_FACTORY, codec.dumps_pretty(_llama_factory(folder))
 
 
 def is_changed(name: str, content: bytes) -> bool:
@@ -66,13 +81,25 @@ def _digest(made: bytes) -> bytes:
 
 
 def takes_trl(folder_format: str) -> bool:
-    """Whether TRL supports it. It reads sharegpt's `from` and `value`, but chat templates lack `human` and `gpt`."""
-    return folder_format not in (ALPACA, SHAREGPT)
+    """Whether TRL supports it. It reads sharegpt's `from` and `value`, but chat templates lack `human` and `gpt`; what
+    reads prompts alone needs a reward, which nobody but the user knows.
+    """
+    return folder_format not in (ALPACA, SHAREGPT, PROMPTS)
+
+
+def takes_axolotl(folder_format: str) -> bool:
+    """Whether axolotl reads its rows as they are."""
+    return folder_format not in (CONVERSATIONAL, KTO, PROMPTS)
+
+
+def takes_llama_factory(folder_format: str) -> bool:
+    """Whether LLaMA-Factory reads its rows as they are."""
+    return folder_format not in (CONVERSATIONAL, PROMPTS)
 
 
 def command(folder_format: str) -> str:
     """The command that trains with the TRL config, in the folder."""
-    return f"trl {'dpo' if folder_format == DPO else 'sft'} --config {TRL}"
+    return f"trl {folder_format if folder_format in RANKED else 'sft'} --config {TRL}"
 
 
 def _trl(folder: Folder) -> str:
@@ -81,7 +108,9 @@ def _trl(folder: Folder) -> str:
         PARQUET: "completion_only_loss: true  # train on the completion only\n",
         MESSAGES: "assistant_only_loss: false  # set to true if the chat template marks assistant turns\n",
         TEXT: "dataset_text_field: text\n",
+        CONVERSATIONAL: "completion_only_loss: true  # train on the answer only\n",
         DPO: "beta: 0.1  # penalty for moving away from the initial model\n",
+        KTO: "beta: 0.1  # penalty for moving away from the initial model\n",
     }[folder.format]
     splits = "dataset_train_split: train\n"
     if folder.valid:
@@ -93,7 +122,7 @@ def _trl(folder: Folder) -> str:
         f"dataset_name: {codec.dumps(f'../{folder.place}').decode()}\n{splits}{loss}"
         f"max_length: {folder.max_tokens}  # tokens; estimated to fit the longest row\n"
         "use_peft: true\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_modules: [all-linear]\n"
-        f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
+        f"learning_rate: {_DPO_RATE if folder.format in RANKED else _LORA_RATE}\n"
         "lr_scheduler_type: cosine\nnum_train_epochs: 3\n"
         "per_device_train_batch_size: 4\ngradient_accumulation_steps: 4\n"
         f"logging_steps: 5\nsave_strategy: epoch\nseed: {folder.seed}\noutput_dir: tuned\n"
@@ -155,6 +184,7 @@ def _llama_factory(folder: Folder) -> dict[str, dict[str, Any]]:
         SHAREGPT: {"formatting": "sharegpt", "columns": {"messages": "conversations"}},
         ALPACA: {"columns": {"prompt": "instruction", "query": "input", "response": "output"}},
         TEXT: {"columns": {"prompt": "text"}},
+        KTO: {"columns": {"prompt": "prompt", "response": "completion", "kto_tag": "label"}},
         DPO: {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}},
     }
     shape = shapes.get(folder.format, {"columns": {"prompt": "prompt", "response": "completion"}})
@@ -176,8 +206,9 @@ def llama_factory_hint(folder_format: str) -> str:
         return "`template` to your model's"
     if folder_format == TEXT:
         return "`stage` to `pt`"
-    return "`template` to `empty`, as the rows have their own marks"
+    stage = f"`stage` to `{folder_format}` and " if folder_format in RANKED else ""
+    return f"{stage}`template` to `empty`, as the rows have their own marks"
 
 
 def _model(folder: Folder) -> str:
-    return _CHAT if folder.format in (MESSAGES, ALPACA, SHAREGPT) else _BASE
+    return _CHAT if folder.format in CONVERSATIONS else _BASE

@@ -11,7 +11,19 @@ from herogen_async.data.dataset.formats.json_lines import JsonLines
 from herogen_async.data.dataset.formats.parquet_dataset import TypedTable
 from herogen_async.data.dataset.formats.writer import Writer
 from herogen_async.data.dataset.hashed_file import HashedFile
-from herogen_async.data.dataset.recipe import ALPACA, DPO, MESSAGES, PARQUET, PROMPT_COMPLETION, SHAREGPT, TEXT, Recipe
+from herogen_async.data.dataset.recipe import (
+    ALPACA,
+    CONVERSATIONAL,
+    DPO,
+    KTO,
+    MESSAGES,
+    PARQUET,
+    PROMPT_COMPLETION,
+    PROMPTS,
+    SHAREGPT,
+    TEXT,
+    Recipe,
+)
 from herogen_async.data.dataset.split import ALL
 
 
@@ -50,6 +62,13 @@ _ALL = (
     ),
     _lines(TEXT, json_lines.text, "`text`: prompt, separator, lead, completion and ending in one string"),
     _lines(DPO, json_lines.preference, "`prompt`, the better answer as `chosen`, the worse one as `rejected`"),
+    _lines(KTO, json_lines.labelled, "`prompt`, `completion`, and as `label` whether it is the better answer"),
+    _lines(
+        CONVERSATIONAL,
+        json_lines.conversational,
+        "`prompt`: the messages before the answer; `completion`: the assistant's message",
+    ),
+    _lines(PROMPTS, json_lines.prompt_alone, "`prompt`: the messages of a question, each question once, no answer"),
     Format(
         PARQUET,
         "data",

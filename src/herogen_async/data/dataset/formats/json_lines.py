@@ -86,6 +86,23 @@ def text(recipe: Recipe, item: Item) -> dict[str, Any]:
     return {"text": "".join(recipe.taught(item.pair))}
 
 
+def conversational(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """TRL's conversational prompt-completion: all messages before the answer, and the answer's message."""
+    *asked, answer = messages(recipe, item)["messages"]
+    return {"prompt": asked, "completion": [answer]}
+
+
+def prompt_alone(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """What TRL's GRPO reads: the model that is trained answers by itself."""
+    return {"prompt": messages(recipe, item)["messages"][:-1]}
+
+
+def labelled(recipe: Recipe, item: Item) -> dict[str, Any]:
+    """TRL's KTO columns, with the marks of prompt-completion, as those of DPO have them."""
+    prompt, completion = recipe.taught(item.pair)
+    return {"prompt": prompt, "completion": completion, "label": bool(item.is_better)}
+
+
 def preference(recipe: Recipe, item: Item) -> dict[str, Any]:
     """TRL's DPO columns, with the marks of prompt-completion: a model tuned on that can continue with this."""
     assert item.rejected is not None
