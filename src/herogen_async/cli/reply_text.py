@@ -50,9 +50,11 @@ def _part(side: str, answer: Answer | None) -> tuple[str, str]:
 
 def example(target: Target) -> str:
     """A question of the kind that the model was taught, as one types it."""
+    from herogen_async.specs.spec import Template
     from herogen_async.tune.query import question_from
 
     recipe = target.recipe
-    if recipe.sub_prompt is None or not all(recipe.attributes.values()):
+    names = () if recipe.sub_prompt is None else Template(recipe.sub_prompt).names
+    if not names or not all(recipe.attributes.get(name) for name in names):
         return '"40, woman, Healing"'
-    return f'"{question_from({name: values[0] for name, values in recipe.attributes.items()}, recipe)}"'
+    return f'"{question_from({name: recipe.attributes[name][0] for name in names}, recipe)}"'

@@ -87,7 +87,8 @@ def test_by_default_an_example_asks_the_sub_prompt_alone(server: FakeServer, tmp
     assert [["user", "assistant"]] * 4 == [[each["role"] for each in row["messages"]] for row in lines_of(assembled)]
     assert "18, flight" == lines_of(assembled)[0]["messages"][0]["content"]
     assert "Each example: sub-prompt -> answer." in assembled.lines()
-    assert not {"ask", "system"} & assembled.how.as_dict().keys()
+    assert not {"ask", "system", "system_differs"} & assembled.how.as_dict().keys()
+    assert "Question in the training rows" in assembled.report.read_text()
 
 
 def test_a_text_for_all_is_in_every_row_and_in_the_recipe(server: FakeServer, tmp_path: Path) -> None:
@@ -110,13 +111,13 @@ def test_a_recipe_knows_how_questions_are_made(server: FakeServer, tmp_path: Pat
     assembled = assemble(made(server, tmp_path / "one", ONE), format="messages", ask="prompt", system="keep")
     recipe = Recipe.from_dict(orjson.loads(assembled.recipe.read_bytes()))
     # It differs by row: then the recipe has none for all.
-    assert ("prompt", None, ONE.prompt) == (recipe.ask, recipe.system, recipe.sub_prompt)
+    assert ("prompt", None, True, ONE.prompt) == (recipe.ask, recipe.system, recipe.system_differs, recipe.sub_prompt)
     assert "Tell of someone aged 7 with hope." == question_from({"age": "7", "power": "hope"}, recipe)
     exported = {"prompt": "the long one", "sub_prompt": "the short one"}
     assert "the long one" == question_of_row(exported, recipe)
     several = made(server, tmp_path / "several", SEVERAL)
     assembled = assemble(several, format="messages", ask="prompt", column="tale")
-    assert (None, {}) == (assembled.how.sub_prompt, assembled.how.attributes)
+    assert assembled.how.sub_prompt is None
     same_for_all = assemble(several, format="messages", system="keep", column="plot")
     assert "You plot." == same_for_all.how.system
 

@@ -160,6 +160,10 @@ def test_a_spec_is_written_and_read_back_the_same() -> None:
         ([{"user": "a", "assistant": "{solution}"}], "each turn is one role and its text", "- user"),
         ("all of it", "neither a mapping of roles to texts nor a list of turns", "train: {user:"),
         ([], "neither a mapping", "train: {user:"),
+        ({"user": "{question}", "assistant": "{level.all}"}, "'level' is an attribute, without samples", "{level}"),
+        ({"user": "{level|question}", "assistant": "{solution}"}, "'level' is never missing", "write level last"),
+        ({"user": "{question}\0", "assistant": "{solution}"}, "control character", "remove it"),
+        ([["user", "a"], ["assistant", "{solution}"]], "each turn is one role and its text", "- user"),
         ([{"user": "a"}, {"assistant": "{solution}"}] * 40, "80 turns; the limit is 64", "shorten"),
     ],
 )
@@ -199,3 +203,95 @@ def test_what_train_does_not_go_with_is_explained(
     single = made(server, tmp_path / "s", spec(TURNS[:3]))
     with pytest.raises(InputError, match="no place for the system text of `train`"):
         assemble(single, format="alpaca")
+
+
+def test_a_mistake_in_a_column_is_told_alone() -> None:
+    """Not with others that it seems to make in `train`."""
+    with pytest.raises(SpecError) as raised:
+        spec({"user": "{question}", "assistant": "{solution}"}, columns={**COLUMNS, "solution": {"prompt": 3}})
+    assert "train" not in raised.value.message
+
+
+REPAIRED = {
+    "solution": {"prompt": "solve {level}"},
+    "rewrite": {"prompt": "mend {solution}", "when": "level == 'hard'"},
+}
+
+
+def ending(reasons: dict[str, str], texts: dict[str, str] | None = None) -> Any:
+    """A server whose answers to prompts that begin so end so, or are that."""
+
+    def said(asked: Asked) -> Reply:
+        word = asked.prompt.split()[0]
+        text = (texts or {}).get(word, f"<think>hm</think>[{word}]")
+        return answer(asked, text, finish_reason=reasons.get(word, "stop"))
+
+    return said
+
+
+def test_of_alternatives_only_the_one_that_is_taken_counts(tmp_path: Path) -> None:
+    """Its end, its thoughts, its tokens: whatever became of the other one. Blanks in a placeholder change nothing."""
+    with FakeServer(ending({"solve": "length"})) as server:
+        train = {"user": "{ level }", "assistant": "{ rewrite | solution }"}
+        run = made(server, tmp_path / "r", spec(train, columns=REPAIRED))
+        assembled = assemble(run, format="messages", reasoning="think")
+        (row,) = lines_of(assembled)
+        assert "<think>\nhm\n</think>\n\n[mend]" == row["messages"][-1]["content"]
+        assert {"length": 1} == assembled.count.cut_off
+        assert "odd" == question_from({"level": "odd"}, assembled.how)
+
+
+def test_an_attribute_in_place_of_an_answer_teaches_nothing(server: FakeServer, tmp_path: Path) -> None:
+    """A row without the answer gives no example."""
+    run = made(server, tmp_path / "r", spec({"user": "{level}", "assistant": "{rewrite|level}"}, columns=REPAIRED))
+    assembled = assemble(run, format="messages")
+    assert ["hard"] == [row["messages"][0]["content"] for row in lines_of(assembled)]
+    assert 1 == assembled.count.skipped
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"user": "Ask: {question}", "assistant": "{solution}"},
+        [{"user": "a"}, {"assistant": "{question}"}, {"user": "b"}, {"assistant": "{solution}"}],
+    ],
+)
+def test_an_answer_that_was_cut_off_or_is_empty_anywhere_leaves_its_row_out(tmp_path: Path, train: Any) -> None:
+    """In an earlier turn of the assistant, and as an empty turn of whoever asks."""
+    with FakeServer(ending({"ask": "length"}, {"ask": ""} if isinstance(train, dict) else {})) as server:
+        columns = {name: COLUMNS[name] for name in ("question", "solution")}
+        told = {**train, "user": "{question}"} if isinstance(train, dict) else train
+        run = made(server, tmp_path / "r", spec(told, columns=columns))
+        assembled = assemble(run, format="messages")
+        assert [] == lines_of(assembled)
+        assert 4 == assembled.count.empty + assembled.count.cut_off["length"]
+
+
+def test_a_table_and_a_report_are_made_of_examples_that_are_no_columns(server: FakeServer, tmp_path: Path) -> None:
+    """Parquet where a question holds answers; a report whose findings are those of the examples."""
+    pytest.importorskip("pyarrow")
+    run = made(server, tmp_path / "r", spec({"user": "{question}", "assistant": "{solution}!"}))
+    assert 4 == assemble(run, format="parquet").written
+    refusing = ending({}, {"title": "I'm sorry, but I can't help with that."})
+    with FakeServer(refusing) as other:
+        columns = {
+            "solution": COLUMNS["solution"] | {"prompt": "solve {level}"},
+            "title": {"prompt": "title {solution.all}"},
+        }
+        run = made(other, tmp_path / "s", spec({"user": "{solution}", "assistant": "{title}"}, columns=columns))
+        assembled = assemble(run, format="messages")
+        assert 4 == assembled.written
+        assert "help with that" in assembled.report.read_text()
+
+
+def test_only_answers_to_one_question_are_compared(server: FakeServer, tmp_path: Path) -> None:
+    """Repeats of a cell whose questions are answers themselves are no better or worse than each other."""
+    columns = {"question": {"prompt": "ask {level}"}, "solution": {"prompt": "solve {question}"}}
+    with FakeServer(lambda asked: answer(asked, f"[{asked.number}]")) as counting:
+        run = made(counting, tmp_path / "r", spec(columns=columns, repeats=2))
+        ranking = tmp_path / "scores.csv"
+        ranking.write_text("index,score\n0,1\n1,2\n2,3\n3,4\n")
+        assembled = assemble(run, format="dpo", ranking=ranking)
+        assert 2 == assembled.written
+        asked = assemble(run, format="dpo", ranking=ranking, ask="prompt")
+        assert (0, 4) == (asked.written, asked.compared.single if asked.compared else None)

@@ -164,6 +164,33 @@ def test_without_a_split_cells_of_the_grid_are_drawn_by_seed(tmp_path: Path) -> 
     assert 8 == choose(tuned, 20, 1).different
 
 
+def test_conversations_are_asked_with_all_that_stands_before_the_answer(tmp_path: Path) -> None:
+    """A system text that differs by row and earlier turns, of rows that were taught where none are held out."""
+    recipe = Recipe(
+        "messages", "", "", "", system_differs=True, sub_prompt="{age}?", attributes={"age": ("18",)}, ask="train"
+    )
+    turns = [
+        [
+            {"role": "system", "content": f"You are {age}."},
+            {"role": "user", "content": "Hello."},
+            {"role": "assistant", "content": "Hi."},
+            {"role": "user", "content": "18?"},
+        ]
+        for age in (18, 40)
+    ]
+    file = tmp_path / "train.jsonl"
+    answered = ({"messages": [*each, {"role": "assistant", "content": "Yes."}]} for each in turns)
+    file.write_text("".join(f"{json.dumps(each)}\n" for each in answered))
+    with FakeServer(lambda asked: answer(asked, "Yes.")) as server:
+        tuned = tuned_model(tmp_path, server.url, recipe, training=file)
+        questions = choose(tuned, 2, seed=1)
+        assert ("questions of the training data", 2) == (questions.source, questions.different)
+        assert [{"age": "18"}] * 2 == [dict(each.cell) for each in questions.asked]
+        assert 2 == evaluate_tuned(tuned, answers=2, environment={}).answers
+        sent = [asked.body["messages"] for asked in server.asked if asked.body["model"] == "ft-hero"]
+    assert sorted(turns, key=str) == sorted(sent, key=str)
+
+
 def test_rows_that_changed_since_the_tuning_are_not_looked_at(tmp_path: Path) -> None:
     """Assembled anew with another split, what is held out now was trained on."""
     files = {

@@ -124,11 +124,10 @@ def once_each(items: Iterable[Item], *, repeats: int, count: ExampleCount) -> It
     for _, cell in groupby(items, key=lambda item: item.index // repeats):
         asked: set[tuple[Any, ...]] = set()
         for item in cell:
-            question = item.pair.system, item.pair.earlier, item.pair.prompt
-            if question in asked:
+            if item.pair.asked in asked:
                 count.repeated += 1
             else:
-                asked.add(question)
+                asked.add(item.pair.asked)
                 yield item
 
 

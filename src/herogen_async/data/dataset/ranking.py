@@ -90,17 +90,18 @@ def best_and_worst(
 ) -> Iterator[Item]:
     """The best answer of each cell, with the worst one as its `rejected`; of equal scores the first answer counts.
 
+    Answers to different questions, as those of different repeats of a cell may be, are not compared.
     `apart`: either is an item of its own, with `is_better`.
 
     `items` come in grid order, `repeats` calls per cell. Raises InputError at their end when no answer is scored: the
     ranking then belongs to another run.
     """
     used = 0
-    for _, cell in groupby(items, key=lambda item: item.index // repeats):
+    for answers in _to_one_question(items, repeats):
         best: tuple[float, Item] | None = None
         worst: tuple[float, Item] | None = None
         scored = 0
-        for item in cell:
+        for item in answers:
             score = ranking.score(item.row)
             if score is None:
                 compared.unscored += 1
@@ -122,6 +123,14 @@ def best_and_worst(
     compared.unknown = len(ranking) - used
     if not used:
         raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)
+
+
+def _to_one_question(items: Iterable[Item], repeats: int) -> Iterator[list[Item]]:
+    for _, cell in groupby(items, key=lambda item: item.index // repeats):
+        by_question: dict[tuple[Any, ...], list[Item]] = {}
+        for item in cell:
+            by_question.setdefault(item.pair.asked, []).append(item)
+        yield from by_question.values()
 
 
 def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -48,7 +48,7 @@ NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave 
 EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
 
-_NAMES = ("format", "separator", "lead", "ending", "reasoning", "ask", "system", "sub_prompt")
+_NAMES = ("format", "separator", "lead", "ending", "reasoning", "ask", "system", "system_differs", "sub_prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Recipe:
 
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
     message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
-    before it where all have the same. `sub_prompt` is the question's template, `attributes` its names with the grid's
-    values; None and empty for a data set from elsewhere, and where a question holds more than attributes.
+    before it where all have the same; else `system_differs`. `sub_prompt` is the question's template, None where a
+    question holds more than attributes; `attributes` are the grid's. None and empty for a data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -68,6 +68,7 @@ class Recipe:
     reasoning: str = DROP_THOUGHTS
     ask: str = SUB_PROMPT
     system: str | None = None
+    system_differs: bool = False
     sub_prompt: str | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -81,12 +82,19 @@ class Recipe:
         reasoning: str = DROP_THOUGHTS,
         ask: str = SUB_PROMPT,
         system: str | None = None,
+        system_differs: bool = False,
     ) -> Recipe:
         """The recipe of a data set of this format, whose questions are made from `template` where there is one."""
         marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
-        known = attributes if template is not None else {}
         return cls(
-            file_format, **marks, reasoning=reasoning, ask=ask, system=system, sub_prompt=template, attributes=known
+            file_format,
+            **marks,
+            reasoning=reasoning,
+            ask=ask,
+            system=system,
+            system_differs=system_differs,
+            sub_prompt=template,
+            attributes=attributes,
         )
 
     @classmethod
@@ -111,12 +119,13 @@ class Recipe:
             **({} if self.reasoning == DROP_THOUGHTS else {"reasoning": self.reasoning}),
             **({} if self.ask == SUB_PROMPT else {"ask": self.ask}),
             **({} if self.system is None else {"system": self.system}),
+            **({"system_differs": True} if self.system_differs else {}),
             "sub_prompt": self.sub_prompt,
             "attributes": {name: list(values) for name, values in self.attributes.items()},
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:
-        """TaughtQuestion and answer as in the data set, with their marks."""
+        """Question and answer as in the data set, with their marks."""
         return pair.prompt + self.separator, self.lead + self.completion(pair) + self.ending
 
     def completion(self, pair: Pair) -> str:
@@ -152,6 +161,11 @@ class Pair:
     reasoning: str = field(default="", compare=False)
     system: str = field(default="", compare=False)
     earlier: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """All that stands before the answer."""
+        return self.system, self.earlier, self.prompt
 
     @property
     def holds_separator(self) -> bool:

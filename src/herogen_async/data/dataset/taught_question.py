@@ -71,6 +71,11 @@ class TaughtQuestion:
         return f"Each example: {asked} -> {'answer' if self.taught is None else self.taught.answer}."
 
     @property
+    def named(self) -> str:
+        """The columns whose answers are taught."""
+        return "" if self.taught is None else self.taught.text
+
+    @property
     def samples(self) -> int:
         """How many examples a row may give."""
         return 1 if self.taught is None else self.taught.samples
@@ -126,4 +131,4 @@ def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
     """The prompt, where it is one and holds nothing but attributes."""
     prompts = {column.prompt.text: column.prompt for column in columns}
     prompt: Template = next(iter(prompts.values()))
-    return prompt.text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None
+    return prompt.plain_text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None

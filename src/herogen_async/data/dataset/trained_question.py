@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.recipe import WITH_TURNS, AskedWith, answer_of
@@ -22,6 +23,7 @@ class TrainedQuestion:
 
     ask = TRAIN
     is_short = False
+    named = "a column that `train` names"
 
     def __init__(self, rows: RunRows, *, file_format: str) -> None:
         self._training = training = Training(rows.plan)
@@ -32,7 +34,7 @@ class TrainedQuestion:
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
         asks_cells = training.questions == 1 and set(texts[USER].names) <= rows.plan.cells.facets.keys()
-        self.template = texts[USER].text if asks_cells else None
+        self.template = texts[USER].plain_text if asks_cells else None
 
     @property
     def samples(self) -> int:
@@ -52,9 +54,11 @@ class TrainedQuestion:
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
         for example in self._training.examples(number, texts):
-            said = [answers[place] for place in example.answers]
-            ended = next((each for each in said if each and not is_stop(each["finish_reason"])), said[-1]) or {}
-            answer = dict(ended) if example.is_whole else {**ended, **_composed(example)}
+            said = [answers[place] or {} for place in example.answers]
+            ended = next((each for each in said if not is_stop(each["finish_reason"])), said[-1])
+            answer = dict(ended) if example.is_whole and ended is said[-1] else {**ended, **_composed(example)}
+            if is_blank(texts[example.answers[-1]] or "") or any(is_blank(text) for _, text in example.turns):
+                answer["response_txt"], answer["reasoning"] = "", None  # an empty example, whatever stands around it
             asked = AskedWith(example.turns[-2][1], example.system, example.turns[:-2])
             yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
 

@@ -78,7 +78,7 @@ def _about(quality: Quality, subject: Subject) -> Iterator[str]:
     texts = {
         "System message": subject.system,
         "Prompt": subject.prompt,
-        "TaughtQuestion in the training rows": subject.question,
+        "Question in the training rows": subject.question,
     }
     for name, text in texts.items():
         if text:
@@ -92,7 +92,7 @@ def _examples(examples: Sequence[WholeExample]) -> Iterator[str]:
     yield f'<h2 id="examples">{number} example{"s" if len(examples) > 1 else ""}</h2>'
     for each in examples:
         texts = {
-            "TaughtQuestion": each.prompt,
+            "Question": each.prompt,
             "Reasoning": each.reasoning,
             "Answer" if each.rejected is None else "Better answer": each.completion,
             "Worse answer": each.rejected or "",

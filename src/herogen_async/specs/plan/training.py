@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan.calls import Plan
 from herogen_async.specs.plan.open_row import OpenRow, Settled
-from herogen_async.specs.plan.row_shape import RowShape
+from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
-from herogen_async.specs.spec.train_checks import SYSTEM, USER
+from herogen_async.specs.spec.train_checks import ASSISTANT, SYSTEM, USER
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """`turns` are (role, text), the system text not among them. `answers` are the calls in the last assistant's text,
-    by their places in the row; `is_whole`: it is one answer and nothing else. `sample` counts from 0.
+    """`turns` are (role, text), the system text not among them. `answers` are the calls in the assistant's texts, by
+    their places in the row, those of the last text last; `is_whole`: that is one answer and nothing else. `sample`
+    counts from 0.
     """
 
     system: str
@@ -69,7 +70,7 @@ class Training:
     def examples(self, number: int, texts: Sequence[str | None]) -> Iterator[TrainingExample]:
         """Those of row `number`; `texts` are its answers by the place of their calls, None where a call was skipped.
 
-        There is none where a text names what was skipped.
+        There is none where a text names what was skipped, or where the last holds no answer at all.
         """
         row = self._filled(number, texts)
         for sample in range(self.samples):
@@ -78,10 +79,14 @@ class Training:
             turns = [(role, text) for role, text in zip(self.roles, said, strict=True) if text is not None]
             if len(turns) == len(places):
                 system = turns.pop(0)[1] if self.roles[0] == SYSTEM else ""
-                last = self._shape.calls[places[-1]]
-                answers = tuple(place for place in last.sent if texts[place] is not None)
-                is_whole = last.column.prompt.text.strip() in {f"{{{name}}}" for name in last.column.prompt.names}
-                yield TrainingExample(system, tuple(turns), answers, is_whole and len(answers) == 1, sample)
+                spoken = [place for role, place in zip(self.roles, places, strict=True) if role == ASSISTANT]
+                held = [_taken(self._shape.calls[place], texts) for place in spoken]
+                if not held[-1]:
+                    continue
+                prompt = self._turns[-1].prompt
+                is_whole = len(held[-1]) == 1 and prompt.plain_text.strip() == f"{{{prompt.names[0]}}}"
+                answers = tuple(place for each in held for place in each)
+                yield TrainingExample(system, tuple(turns), answers, is_whole, sample)
 
     def _filled(self, number: int, texts: Sequence[str | None]) -> OpenRow:
         cell = self._plan.cells.cell(number // self._plan.repeats)
@@ -91,3 +96,16 @@ class Training:
             if text is not None:
                 row.recall(place, text, "")
         return row
+
+
+def _taken(shape: CallShape, texts: Sequence[str | None]) -> list[int]:
+    """The places of the answers that its placeholders hold: of alternatives the first that there is."""
+    found: dict[int, None] = {}
+    for _, sources in shape.inputs:
+        for source in sources:
+            if isinstance(source, str):
+                break
+            if there := [place for place in source if texts[place] is not None]:
+                found |= dict.fromkeys(there)
+                break
+    return list(found)

@@ -142,7 +142,7 @@ class Spec(BaseModel):
         if data.get("train") is None:
             given.pop("train", None)
         elif data["train"] != ():
-            problems += self._train(given)
+            problems += self._train(given, data, knows_names=not problems)
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -160,14 +160,14 @@ class Spec(BaseModel):
             raise InvalidSpecError(problems, place)
 
     @staticmethod
-    def _train(given: dict[str, Any]) -> Iterable[Problem]:
+    def _train(given: dict[str, Any], data: Mapping[str, Any], *, knows_names: bool) -> Iterable[Problem]:
         """The problems of `train`; without any, its turns in `given` become pairs."""
         from herogen_async.specs.spec import train_checks  # noqa: PLC0415 - few specs have it
 
-        columns = given.get("columns")
+        columns = data.get("columns")
         if isinstance(columns, Mapping):
             columns = {name: each.as_dict() if isinstance(each, Column) else each for name, each in columns.items()}
-        problems = list(train_checks.train_problems({**given, "columns": columns}))
+        problems = list(train_checks.train_problems({**data, "columns": columns}, knows_names=knows_names))
         given["train"] = () if problems else train_checks.turns_of(given["train"])
         return problems
 

@@ -78,7 +78,7 @@ def sampling_problems(data: Mapping[str, Any]) -> list[Problem]:
     stops = data.get("stop")
     for stop in (stops,) if isinstance(stops, str) else stops if isinstance(stops, list | tuple) else ():
         if isinstance(stop, str):
-            problems += [Problem(("stop",), *fault) for fault in _text_faults(stop, blank_ok=True)]
+            problems += [Problem(("stop",), *fault) for fault in text_faults(stop, blank_ok=True)]
             if not stop:
                 problems.append(Problem(("stop",), "stop '' would end every answer immediately", "remove it"))
     extra = data.get("extra")
@@ -171,14 +171,15 @@ def _value_faults(value: object) -> Iterable[tuple[str, str]]:
     if value is None:
         return [("empty value", "write the text, or quote it if you mean the word: 'null'")]
     if isinstance(value, str):
-        return _text_faults(value)
+        return text_faults(value)
     if type(value) is int:
         return []
     fix = "write one text per item" if isinstance(value, list | tuple | Mapping) else f"quote it: {str(value)!r}"
     return [(f"{shown(value)} is not text", fix)]
 
 
-def _text_faults(text: str, *, blank_ok: bool = False) -> Iterator[tuple[str, str]]:
+def text_faults(text: str, *, blank_ok: bool = False) -> Iterator[tuple[str, str]]:
+    """What no text of a spec may hold, each with the fix."""
     if not text.strip() and not blank_ok:
         yield f"{shown(text)} is blank", "write visible text"
     if found := _CONTROL.search(text):
@@ -193,7 +194,7 @@ def text_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """The mistakes in the texts of a spec, or of one of its columns."""
     for key in ("prompt", "sub_prompt", "system", "model"):
         if isinstance(text := data.get(key), str):
-            for fault in _text_faults(text):
+            for fault in text_faults(text):
                 yield Problem((key,), *fault)
 
 

@@ -208,23 +208,21 @@ def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, 
 
 
 def _alternative_problems(name: str, column: Mapping[str, Any], attributes: list[str]) -> Iterator[Problem]:
-    """An attribute has no samples, and always a value: what stands behind it in a placeholder is never taken."""
     for key in ("prompt", "system"):
-        template = _template(column.get(key))
-        for placeholder in () if template is None else template.names:
-            parts = alternatives(placeholder)
-            shown_as, own = f"placeholder '{{{placeholder}}}'", [each for each in parts if each.name in attributes]
-            if joined := next((each.name for each in own if each.is_all), None):
-                yield Problem(
-                    ("columns", name, key),
-                    f"{shown_as}: {joined!r} is an attribute, without samples",
-                    f"write {{{joined}}}",
-                )
-            elif own and len(parts) > 1 and (parts[-1] != own[0] or len(own) > 1):
-                fix = f"write {own[0].name} last, or alone"
-                yield Problem(
-                    ("columns", name, key), f"{shown_as}: the attribute {own[0].name!r} is never missing", fix
-                )
+        if (template := _template(column.get(key))) is not None:
+            yield from alternative_problems(("columns", name, key), template, attributes)
+
+
+def alternative_problems(path: KeyPath, template: Template, attributes: list[str]) -> Iterator[Problem]:
+    """An attribute has no samples, and always a value: what stands behind it in a placeholder is never taken."""
+    for placeholder in template.names:
+        parts = alternatives(placeholder)
+        shown_as, own = f"placeholder '{{{placeholder}}}'", [each for each in parts if each.name in attributes]
+        if joined := next((each.name for each in own if each.is_all), None):
+            yield Problem(path, f"{shown_as}: {joined!r} is an attribute, without samples", f"write {{{joined}}}")
+        elif own and len(parts) > 1 and (parts[-1] != own[0] or len(own) > 1):
+            fix = f"write {own[0].name} last, or alone"
+            yield Problem(path, f"{shown_as}: the attribute {own[0].name!r} is never missing", fix)
 
 
 def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
+from herogen_async.specs.spec.train_checks import MAX_TURNS
 
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
                 "required": ["user", "assistant"],
                 "additionalProperties": False,
             },
-            {"type": "array", "minItems": 2, "items": {**turn, "properties": roles}},
+            {"type": "array", "minItems": 2, "maxItems": MAX_TURNS, "items": {**turn, "properties": roles}},
         ],
     }
     column = schema["$defs"]["Column"]["properties"]

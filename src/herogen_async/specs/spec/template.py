@@ -51,6 +51,11 @@ class Template:
         """The text with each placeholder `{name}` as `{rename(name)}`."""
         return _TOKEN.sub(lambda token: _renamed(token, rename), self.text)
 
+    @property
+    def plain_text(self) -> str:
+        """The text without blanks in its placeholders, as every reader of templates takes it."""
+        return self.with_names(str)
+
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, nearest, shown
-from herogen_async.specs.spec.column_checks import FIRST, uses_of
+from herogen_async.specs.spec.check import text_faults
+from herogen_async.specs.spec.column_checks import FIRST, alternative_problems, uses_of
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
@@ -31,27 +32,30 @@ def turns_of(train: object) -> tuple[tuple[str, str], ...]:
     return tuple(pair for turn in each for pair in (turn.items() if isinstance(turn, Mapping) else (turn,)))
 
 
-def train_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """The mistakes of `train`, in a spec of columns or of one prompt."""
+def train_problems(data: Mapping[str, Any], *, knows_names: bool = True) -> Iterator[Problem]:
+    """The mistakes of `train`, in a spec of columns or of one prompt; of its shape alone unless names are known."""
     shape = list(_shape_problems(data["train"]))
     yield from shape
-    if shape:
+    if shape or not knows_names:
         return
     turns = turns_of(data["train"])
     attributes = data.get("attributes")
     known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
     columns = uses_of(data)
-    templates: list[Template | None] = []
+    templates: list[Template] = []
+    wrong: list[Problem] = []
     for number, (role, text) in enumerate(turns):
         path: KeyPath = ("train", role if isinstance(data["train"], Mapping) else number)
+        wrong += [Problem(path, *fault) for fault in text_faults(text)]
         try:
-            templates.append(Template(text, names_columns=True))
+            template = Template(text, names_columns=True)
         except SpecError as error:
-            templates.append(None)
-            yield Problem(path, error.message, error.fix or "")
+            wrong.append(Problem(path, error.message, error.fix or ""))
             continue
-        yield from _unknown_names(path, templates[-1], [*known, *columns])
-    if None in templates:
+        templates.append(template)
+        wrong += [*_unknown_names(path, template, [*known, *columns]), *alternative_problems(path, template, known)]
+    yield from wrong
+    if wrong:
         return
     named = {each.name for each in sent_names(templates[-1])}
     if not named & columns.keys():
@@ -86,16 +90,16 @@ def _shape_problems(train: object) -> Iterator[Problem]:
 
 
 def _is_turn(turn: object) -> bool:
-    return (isinstance(turn, Mapping) and len(turn) == 1) or (isinstance(turn, list | tuple) and len(turn) == 2)
+    return (isinstance(turn, Mapping) and len(turn) == 1) or (isinstance(turn, tuple) and len(turn) == 2)
 
 
-def _unknown_names(path: KeyPath, template: Template | None, known: list[str]) -> Iterator[Problem]:
+def _unknown_names(path: KeyPath, template: Template, known: list[str]) -> Iterator[Problem]:
     names = dict.fromkeys(each.name for each in sent_names(template))
     for name in islice((name for name in names if name not in known), MAX_SHOWN + 1):
         yield Problem(path, f"unknown placeholder '{{{name}}}'", nearest(name, known))
 
 
-def _sample_problems(templates: list[Template | None], columns: Mapping[str, Uses]) -> Iterator[Problem]:
+def _sample_problems(templates: list[Template], columns: Mapping[str, Uses]) -> Iterator[Problem]:
     """Each example takes sample i of all that it names: they have as many."""
     uses = {**columns, "": Uses(sent_names(*templates), ())}
     fanned = dict(sampled_by("", uses, samples_of(columns)))

@@ -79,7 +79,7 @@ class _Both:
 
 async def _ask_both(target: Target, questions: Questions, how: Asking, both: _Both, *, observer: QueryObserver) -> None:
     """One model after the other: the embedded server answers no two of them in one batch."""
-    prompts = [asked.prompt for asked in questions.asked]
+    prompts = [asked.sent for asked in questions.asked]
     async with open_model(target, how, MonotonicClock(), prompts=prompts, observer=observer) as model_session:
         await _ask(model_session, how, _Asked("tuned", questions, both, observer))
         if target.base is None:
@@ -124,7 +124,7 @@ async def _ask(model_session: ModelSession, how: Asking, asked: _Asked) -> None:
     """
     try:
         await model_session.ask(
-            each(question.prompt for question in asked.questions), replace(how, seed_each=True), asked
+            each(question.sent for question in asked.questions), replace(how, seed_each=True), asked
         )
     except EndpointRefused as refused:
         if not asked.answered:

@@ -16,7 +16,7 @@ from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.specs.sources.cells import Cells
 from herogen_async.specs.spec.template import Template
 from herogen_async.tune.finetune.records import TunedModel
-from herogen_async.tune.query import question_from, question_of_row
+from herogen_async.tune.query import Conversation, QuestionText, question_from, question_of_row
 
 LONGEST_SAMPLE = 60  # characters of a question that stands in a command
 HELD_OUT, GRID, TRAINING = "held-out questions", "cells of the grid", "questions of the training data"
@@ -24,10 +24,19 @@ HELD_OUT, GRID, TRAINING = "held-out questions", "cells of the grid", "questions
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question without its separator, and the cell that it is about; empty where that can't be told."""
+    """A question without its separator, and the cell that it is about; empty where that can't be told.
+
+    `conversation` is what is sent where it has more than the question: a system text, earlier turns.
+    """
 
     prompt: str
     cell: Mapping[str, str] = field(default_factory=dict)
+    conversation: Conversation | None = None
+
+    @property
+    def sent(self) -> QuestionText:
+        """What the model is asked."""
+        return self.prompt if self.conversation is None else self.conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class Questions:
 
     @property
     def different(self) -> int:
-        return len({each.prompt for each in self.asked})
+        return len({each.prompt if each.conversation is None else each.conversation.sent for each in self.asked})
 
 
 def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
@@ -47,7 +56,7 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
     rng = random.Random(seed)  # noqa: S311 - to be repeatable, not to be secret
     recipe = tuned.recipe
     source, prompts = HELD_OUT, _prompts_in(tuned.held_out, recipe)
-    if not prompts and recipe.sub_prompt is not None and recipe.attributes:
+    if not prompts and recipe.sub_prompt is not None and recipe.attributes and not recipe.system_differs:
         return Questions(_repeated(list(_drawn(recipe.cells, recipe, answers, rng)), answers), GRID)
     if not prompts:
         source, prompts = TRAINING, _prompts_in(tuned.training, recipe)
@@ -58,7 +67,13 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
         )
     rng.shuffle(prompts)
     cells = _CellReader(recipe)
-    return Questions(_repeated([Asked(prompt, cells.read(prompt)) for prompt in prompts], answers), source)
+    asked = [
+        Asked(prompt, cells.read(prompt))
+        if isinstance(prompt, str)
+        else Asked(str(prompt), cells.read(str(prompt)), prompt)
+        for prompt in prompts
+    ]
+    return Questions(_repeated(asked, answers), source)
 
 
 def sample_question(tuned: TunedModel) -> str | None:
@@ -81,10 +96,17 @@ def completions_in(file: Path | None, recipe: Recipe) -> Iterator[str]:
             yield recipe.answer(answer)
 
 
-def _prompts_in(file: Path | None, recipe: Recipe) -> list[str]:
+def _prompts_in(file: Path | None, recipe: Recipe) -> list[QuestionText]:
     """The different questions of a fine-tune file, in its order, without their separator."""
-    asked = (str(question_of_row(row, recipe)).removesuffix(recipe.separator) for row in _rows_in(file))
-    return list(dict.fromkeys(asked))
+    found: dict[str, QuestionText] = {}
+    for row in _rows_in(file):
+        asked = question_of_row(row, recipe)
+        if isinstance(asked, str):
+            asked = asked.removesuffix(recipe.separator)
+            found.setdefault(asked, asked)
+        else:
+            found.setdefault(asked.sent, asked)
+    return list(found.values())
 
 
 def _rows_in(file: Path | None) -> Iterator[dict[str, Any]]:

@@ -141,6 +141,7 @@ def assemble(
         reasoning=reasoning,
         ask=question.ask,
         system=question.system_text,
+        system_differs=question.has_system and question.system_text is None,
     )
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)

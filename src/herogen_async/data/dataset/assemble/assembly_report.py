@@ -256,7 +256,7 @@ class Assembled:
             lines.append(f"Left out, empty: {count.empty:,}{others}.")
         if count.skipped and self.taught is not None:
             rows = counted(count.skipped, "row")
-            lines.append(f"Left out, {self.taught.text} skipped by its condition: {rows}.")
+            lines.append(f"Left out, {self.question.named} skipped by its condition: {rows}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:

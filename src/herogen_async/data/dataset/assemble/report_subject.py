@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.assembly_report import Assembled
+from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.examples import Item
 from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.recipe import DROP_THOUGHTS, answer_of
@@ -72,7 +73,7 @@ def subject_of(rows: RunRows, assembled: Assembled, samples: Samples) -> Subject
         question=how.sub_prompt or "",
         examples=tuple(_whole(item, reasoning=how.reasoning) for item in samples.chosen()),
         show=f"herogen-async show {rows.folder.argument}",
-        rows={number: _excerpt(rows, number, taught) for number in pointed_at(assembled.quality)},
+        rows={number: _excerpt(rows, number, assembled.question) for number in pointed_at(assembled.quality)},
     )
 
 
@@ -85,7 +86,7 @@ def _facts(rows: RunRows, assembled: Assembled, samples: Samples) -> Mapping[str
     facets = ", ".join(f"{name} ({len(values):,})" for name, values in cells.facets.items())
     facets += ": " if facets else ""
     name = assembled.how.format
-    answers = repeats if taught is None else repeats * taught.samples
+    answers = repeats * assembled.question.samples
     return {
         "Model": rows.manifest.model if taught is None else taught.columns[0].model,
         **({} if taught is None else {"Columns": _columns(rows, taught)}),
@@ -127,8 +128,7 @@ def _whole(item: Item, *, reasoning: str) -> WholeExample:
     )
 
 
-def _excerpt(rows: RunRows, number: int, taught: Taught | None) -> RowExcerpt:
-    row = rows.row(number if taught is None else number // taught.samples)
-    if taught is not None:
-        row = next(each for each in taught.examples(row) if each["number"] == number)
+def _excerpt(rows: RunRows, number: int, question: ExampleQuestion) -> RowExcerpt:
+    examples = question.examples(rows.row(number // question.samples))
+    row = next(each for each in examples if each.get("number", number) == number)
     return RowExcerpt(number, row["cell"], excerpt(answer_of(row)[1], _EXCERPT))

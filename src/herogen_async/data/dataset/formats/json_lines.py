@@ -82,7 +82,7 @@ def sharegpt(recipe: Recipe, item: Item) -> dict[str, Any]:
 
 
 def text(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """TaughtQuestion and answer as one text, for continued pretraining."""
+    """Question and answer as one text, for continued pretraining."""
     return {"text": "".join(recipe.taught(item.pair))}
 
 
