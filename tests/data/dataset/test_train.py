@@ -161,6 +161,7 @@ def test_a_spec_is_written_and_read_back_the_same() -> None:
         ("all of it", "neither a mapping of roles to texts nor a list of turns", "train: {user:"),
         ([], "neither a mapping", "train: {user:"),
         ({"user": "{question}", "assistant": "{level.all}"}, "'level' is an attribute, without samples", "{level}"),
+        ({"user": "{{question}}", "assistant": "{solution}"}, "teaches the word '{question}'", "single braces"),
         ({"user": "{level|question}", "assistant": "{solution}"}, "'level' is never missing", "write level last"),
         ({"user": "{question}\0", "assistant": "{solution}"}, "control character", "remove it"),
         ([["user", "a"], ["assistant", "{solution}"]], "each turn is one role and its text", "- user"),
@@ -203,6 +204,13 @@ def test_what_train_does_not_go_with_is_explained(
     single = made(server, tmp_path / "s", spec(TURNS[:3]))
     with pytest.raises(InputError, match="no place for the system text of `train`"):
         assemble(single, format="alpaca")
+
+
+def test_an_exported_row_is_no_question_where_questions_hold_answers(server: FakeServer, tmp_path: Path) -> None:
+    """Its prompt was never taught."""
+    run = made(server, tmp_path / "r", spec({"user": "{question}", "assistant": "{solution}"}))
+    with pytest.raises(InputError, match="does not hold what this model was taught"):
+        question_of_row({"sub_prompt": "easy", "prompt": "ask easy", "level": "easy"}, assemble(run).how)
 
 
 def test_a_mistake_in_a_column_is_told_alone() -> None:

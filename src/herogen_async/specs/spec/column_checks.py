@@ -184,14 +184,17 @@ def _other_letters(name: str, others: list[str]) -> str | None:
 
 
 def _doubled_problems(column: str, data: Mapping[str, Any], uses: Uses, known: list[str]) -> Iterator[Problem]:
-    """Braces of another template language: `{{name}}` is sent as `{name}`, and the answers would know nothing."""
     text = data.get("prompt")
-    if uses.sent or not isinstance(text, str):
-        return
+    if isinstance(text, str) and not uses.sent:
+        yield from doubled_problems(("columns", column, "prompt"), text, known, "is sent as", "the prompt")
+
+
+def doubled_problems(path: KeyPath, text: str, known: list[str], does: str, what: str) -> Iterator[Problem]:
+    """Braces of another template language, in a text without placeholders: `{{name}}` stands for the word `{name}`."""
     for name in dict.fromkeys(_DOUBLED.findall(text)):
         if name in known:
-            message = f"'{{{{{name}}}}}' is sent as the word '{{{name}}}', and the prompt has no other placeholder"
-            yield Problem(("columns", column, "prompt"), message, f"write {{{name}}} with single braces")
+            message = f"'{{{{{name}}}}}' {does} the word '{{{name}}}', and {what} has no other placeholder"
+            yield Problem(path, message, f"write {{{name}}} with single braces")
 
 
 def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -47,6 +47,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     properties["train"] = {
         **{name: value for name, value in properties["train"].items() if name in ("title", "description", "examples")},
         "anyOf": [
+            {"type": "null"},
             {
                 "type": "object",
                 "properties": roles,

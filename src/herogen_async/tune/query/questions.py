@@ -124,10 +124,11 @@ def question_of_row(row: Mapping[str, Any], recipe: Recipe, *, chat: bool = True
         raise InputError("an empty object asks nothing", fix='give {"prompt": "..."}, or the attributes')
     if "sub_prompt" in row and recipe.ask == SUB_PROMPT:
         return checked(_text("sub_prompt", row["sub_prompt"]), recipe)
-    if "sub_prompt" in row and recipe.ask not in ASKS and recipe.sub_prompt is not None:
-        names = Template(recipe.sub_prompt).names
-        if all(name in row for name in names):
-            return question_from({name: row[name] for name in names}, recipe)
+    if "sub_prompt" in row and recipe.ask not in ASKS:
+        names = () if recipe.sub_prompt is None else Template(recipe.sub_prompt).names
+        if not names or not all(name in row for name in names):
+            raise InputError("an exported row does not hold what this model was taught to answer", fix=_MESSAGES)
+        return question_from({name: row[name] for name in names}, recipe)
     row = _as_messages(row, recipe)
     if messages := next((name for name in ("prompt", "messages") if isinstance(row.get(name), list)), None):
         question = _of_messages(messages, row[messages], recipe)
