@@ -130,7 +130,7 @@ def test_a_recipe_knows_how_questions_are_made(server: FakeServer, tmp_path: Pat
         (
             {"system": "keep", "format": "alpaca"},
             "format alpaca has no place for a system text",
-            "messages or conversational",
+            "messages, conversational, sharegpt or prompts",
         ),
         ({"system": "A text", "format": "prompt-completion"}, "format prompt-completion has no place", "messages"),
     ],

@@ -87,7 +87,10 @@ def test_a_conversation_has_the_answers_of_its_row_sample_by_sample(server: Fake
     assert 4 == len(rows)
     assert 4 == checked_rows(assembled.data, assembled.how, fewest=1).rows
     told = "\n".join(assembled.lines())
-    assert "Each example: as the spec's `train` says: system, user, assistant, user, assistant (each of 2" in told
+    assert (
+        "Each example: system, user, assistant, user, assistant, as the spec's `train` says (each of 2 samples)."
+        in told
+    )
     assert "assistant: Yes: {rewrite|solution}" in assembled.card.read_text()
 
 

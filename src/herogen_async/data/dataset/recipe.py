@@ -38,6 +38,7 @@ PARQUET = "parquet"
 # Their trainers apply the model's own chat template, which marks where question and answer end.
 CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT, CONVERSATIONAL, PROMPTS)
 WITH_TURNS = (MESSAGES, CONVERSATIONAL, SHAREGPT, PROMPTS)  # those with a place for a system text and earlier turns
+USE_TURNS = f"use --format {', '.join(WITH_TURNS[:-1])} or {WITH_TURNS[-1]}"
 RANKED = (DPO, KTO)  # made from answers that are better and worse
 
 # Their rows are texts, with no place for a field.

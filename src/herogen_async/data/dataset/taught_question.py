@@ -13,6 +13,7 @@ from herogen_async.data.dataset.recipe import (
     NO_SYSTEM,
     SENT_SYSTEM,
     SUB_PROMPT,
+    USE_TURNS,
     WITH_TURNS,
     AskedWith,
 )
@@ -113,9 +114,7 @@ def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bo
     if is_blank(system):
         raise InputError("the system text is empty", fix="write a text, or --system none")
     if file_format not in WITH_TURNS:
-        raise InputError(
-            f"format {file_format} has no place for a system text", fix=f"use --format {' or '.join(WITH_TURNS)}"
-        )
+        raise InputError(f"format {file_format} has no place for a system text", fix=USE_TURNS)
     if system == SENT_SYSTEM and not has_one:
         raise InputError(
             "no system text was sent for these answers", fix="give one with --system TEXT, or remove --system"

@@ -8,7 +8,7 @@ from typing import Any
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.recipe import WITH_TURNS, AskedWith, answer_of
+from herogen_async.data.dataset.recipe import USE_TURNS, WITH_TURNS, AskedWith, answer_of
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.generation.endpoint.finish_reasons import is_stop
@@ -45,7 +45,7 @@ class TrainedQuestion:
     def line(self) -> str:
         """What an example is, as a sentence."""
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
-        return f"Each example: as the spec's `train` says: {', '.join(self._training.roles)}{each}."
+        return f"Each example: {', '.join(self._training.roles)}, as the spec's `train` says{each}."
 
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a row, each as a row of one answer: the last one of its conversation."""
@@ -86,9 +86,8 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
 def _check_format(file_format: str, training: Training) -> None:
     if file_format in WITH_TURNS:
         return
-    fix = f"use --format {' or '.join(WITH_TURNS)}"
     if training.questions > 1:
         turns = counted(training.questions, "question")
-        raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=fix)
+        raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=USE_TURNS)
     if SYSTEM in training.roles:
-        raise InputError(f"format {file_format} has no place for the system text of `train`", fix=fix)
+        raise InputError(f"format {file_format} has no place for the system text of `train`", fix=USE_TURNS)
