@@ -73,9 +73,8 @@ class Engine:
         rows: OpenRows | None = None,
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
     ) -> None:
-        """`rows` is for a plan whose rows have several calls, and for no other.
-
-        `others` are the lanes of columns that are not asked by `lane`, which then has counters of its own.
+        """`rows` is for a plan whose rows have several calls, and for no other. `others` are the lanes of columns that
+        are not asked by `lane`, which then has counters of its own.
         """
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -170,9 +169,8 @@ class Engine:
         self._room.set()
 
     def set_ceiling(self, name: str, value: float | None, column: str | None = None) -> None:
-        """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on; None: there is none.
-
-        It is that of the lane of `column`, without one of each.
+        """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on, None for no limit: that of
+        the lane of `column`, without one of each.
         """
         for lane in self._lanes.asking(column):
             lane.gate.set_ceiling(name, value)
@@ -291,10 +289,12 @@ class Engine:
         if (rows := self._rows) is None:
             return
         came, self._came = self._came, []
+        answered, add, request_of, answers = rows.answered, self._feed.add, self._request_of, self._answers
         for call, completion, line in came:
-            for each in rows.answered(call, completion, line):
-                if self._is_one_lane:
-                    self._feed.add(self._pending(each, is_next=True))
+            for each in answered(call, completion, line):
+                if self._is_one_lane:  # as `_hand_on`, for every call
+                    size = byte_size(each.prompt) + (byte_size(each.system) if each.system else 0)
+                    add(PendingCall(each, request_of(each), size, answers[each.column], is_next=True))
                 else:
                     self._hand_on(each, is_next=True)
 

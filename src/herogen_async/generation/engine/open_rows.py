@@ -87,7 +87,10 @@ class OpenRows:
     def take(self, call: Call, line: bytes) -> None:
         """Hand the answer to `call` to the journal, as `line`; what it makes ready is for `answered` to say."""
         number, place = divmod(call.index, self._calls)
-        self._hand(self._rows[number], self._answers[place], line)
+        # As `_hand`, for every answer.
+        self._lines.append(self._answers[place])
+        self._rows[number].last_line = self._handed = self._handed + 1
+        self._journal.row(line)
 
     def answered(self, call: Call, completion: Completion, line: bytes) -> list[Call]:
         """What can be asked now that the answer to `call` is in the journal's hands, as `line`."""
@@ -96,7 +99,12 @@ class OpenRows:
         self._columns[place].usage.add(completion.usage)
         row.out.discard(place)
         try:
-            return self._going_on(row, row.settle(place, completion.text, seal_of(line)))
+            ready = row.settle(place, completion.text, seal_of(line))
+            # One call, to be asked, as it nearly always is.
+            if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
+                row.out.add(ready[0])
+                return [step]
+            return self._going_on(row, ready)
         except Exception as bug:
             # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
             self._broken(row, place, InternalFault(where_of(bug)))
@@ -104,10 +112,6 @@ class OpenRows:
 
     def _going_on(self, row: OpenRow, ready: list[int]) -> list[Call]:
         """The calls of `row` that can be asked now that those at the places `ready` are."""
-        # One, to be asked, as it nearly always is.
-        if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
-            row.out.add(ready[0])
-            return [step]
         calls = self._steps(row, ready) if ready else []
         if not row.open and not row.has_failed:
             if row.last_line > self._on_disk:
@@ -145,17 +149,18 @@ class OpenRows:
         """So many lines are on disk: how many of them are answers, and how many rows are done or failed with them."""
         answers = failed = 0
         done, self._done = self._done, 0
-        for _ in range(rows):
-            column, is_answer = self._lines.popleft()
+        take, last = self._lines.popleft, self._last
+        for number in range(self._on_disk + 1, self._on_disk + rows + 1):
+            column, is_answer = take()
             if is_answer:
                 column.done += 1
                 answers += 1
             else:
                 column.skipped += 1
-            self._on_disk += 1
-            if self._on_disk in self._last:
-                self._last.remove(self._on_disk)
+            if number in last:
+                last.remove(number)
                 done += 1
+        self._on_disk += rows
         for _ in range(failures):
             column, is_first, name, not_asked = self._failures.popleft()
             column.failed += 1
