@@ -6,6 +6,7 @@ import csv
 import hashlib
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_rows_are_as_the_trainers_read_them_and_the_recipe_says_how(
     rows = rows_of(assembled.data)
     assert (row, 20) == (rows[0], len(rows))
     recipe = orjson.loads(assembled.recipe.read_bytes())
-    assert Recipe.of(name, run.spec.attributes, run.spec.sub_prompt) == Recipe.from_dict(recipe)
+    made = replace(Recipe.of(name), attributes=run.spec.attributes, sub_prompt=run.spec.sub_prompt)
+    assert made == Recipe.from_dict(recipe)
     facts = recipe["files"][assembled.data.name]
     assert {"sha256": hashlib.sha256(assembled.data.read_bytes()).hexdigest(), "rows": 20, "role": "all"} == facts
 

@@ -121,14 +121,18 @@ def _examples(rows: RunRows, question: ExampleQuestion, count: ExampleCount | No
 
 def once_each(items: Iterable[Item], *, repeats: int, count: ExampleCount) -> Iterator[Item]:
     """The first of `items` that asks something, in each cell: `items` come in grid order."""
+    for first, *others in to_one_question(items, repeats):
+        count.repeated += len(others)
+        yield first
+
+
+def to_one_question(items: Iterable[Item], repeats: int) -> Iterator[list[Item]]:
+    """The answers to each question of a cell; `items` come in grid order."""
     for _, cell in groupby(items, key=lambda item: item.index // repeats):
-        asked: set[tuple[Any, ...]] = set()
+        by_question: dict[tuple[Any, ...], list[Item]] = {}
         for item in cell:
-            if item.pair.asked in asked:
-                count.repeated += 1
-            else:
-                asked.add(item.pair.asked)
-                yield item
+            by_question.setdefault(item.pair.asked, []).append(item)
+        yield from by_question.values()
 
 
 def is_shortened(item: Item) -> bool:

@@ -7,13 +7,12 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
-from herogen_async.data.dataset.examples import Item
+from herogen_async.data.dataset.examples import Item, to_one_question
 
 HOW = (
     "create one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score` "
@@ -97,7 +96,7 @@ def best_and_worst(
     ranking then belongs to another run.
     """
     used = 0
-    for answers in _to_one_question(items, repeats):
+    for answers in to_one_question(items, repeats):
         best: tuple[float, Item] | None = None
         worst: tuple[float, Item] | None = None
         scored = 0
@@ -123,14 +122,6 @@ def best_and_worst(
     compared.unknown = len(ranking) - used
     if not used:
         raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)
-
-
-def _to_one_question(items: Iterable[Item], repeats: int) -> Iterator[list[Item]]:
-    for _, cell in groupby(items, key=lambda item: item.index // repeats):
-        by_question: dict[tuple[Any, ...], list[Item]] = {}
-        for item in cell:
-            by_question.setdefault(item.pair.asked, []).append(item)
-        yield from by_question.values()
 
 
 def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -18,6 +18,7 @@ REASONING = (DROP_THOUGHTS, THINK, FIELD) = ("drop", "think", "field")
 
 # What an example asks: the short question, or the prompt as it was sent.
 ASKS = (SUB_PROMPT, SENT_PROMPT) = ("sub_prompt", "prompt")
+BY_TRAIN = "train"  # where neither is chosen: what the spec's `train` says
 # Its system text: none, or the one that was sent; any other word is the text itself.
 NO_SYSTEM, SENT_SYSTEM = "none", "keep"
 
@@ -74,29 +75,9 @@ class Recipe:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        file_format: str,
-        attributes: Mapping[str, tuple[str, ...]],
-        template: str | None,
-        *,
-        reasoning: str = DROP_THOUGHTS,
-        ask: str = SUB_PROMPT,
-        system: str | None = None,
-        system_differs: bool = False,
-    ) -> Recipe:
-        """The recipe of a data set of this format, whose questions are made from `template` where there is one."""
-        marks = {"separator": "", "lead": "", "ending": ""} if file_format in CONVERSATIONS else {}
-        return cls(
-            file_format,
-            **marks,
-            reasoning=reasoning,
-            ask=ask,
-            system=system,
-            system_differs=system_differs,
-            sub_prompt=template,
-            attributes=attributes,
-        )
+    def of(cls, file_format: str) -> Recipe:
+        """The marks of a data set of this format."""
+        return cls(file_format, "", "", "") if file_format in CONVERSATIONS else cls(file_format)
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Recipe:

@@ -8,20 +8,19 @@ from typing import Any
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.recipe import USE_TURNS, WITH_TURNS, AskedWith, answer_of
+from herogen_async.data.dataset.recipe import BY_TRAIN, USE_TURNS, WITH_TURNS, AskedWith, answer_of
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.endpoint.finish_reasons import is_stop
 from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
-
-TRAIN = "train"
 
 
 class TrainedQuestion:
     """As `TaughtQuestion`, by a spec's `train`. Raises InputError where the format has no place for what it says."""
 
-    ask = TRAIN
+    ask = BY_TRAIN
     is_short = False
     named = "a column that `train` names"
 
@@ -69,13 +68,7 @@ class TrainedQuestion:
 
     def _answers(self, row: Mapping[str, Any]) -> list[Mapping[str, Any] | None]:
         """By the place of their calls."""
-        if self.taught is None:
-            return [row]
-        found: list[Mapping[str, Any] | None] = []
-        for column in self._plan.columns:
-            own = row["columns"][column.name]
-            found += own if isinstance(own, list) else [own]
-        return found
+        return [row] if self.taught is None else list(answers_of(self._plan, row).values())
 
 
 def _composed(example: TrainingExample) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -116,6 +116,12 @@ class OpenRow:
         """The answer of an earlier session; of a skipped call the seal alone counts."""
         self._texts[place] = None if self._settled[place] is Settled.SKIPPED else text
         self._seals[place] = seal
+
+    def fill(self, texts: Sequence[str | None]) -> None:
+        """The answers of an earlier session by place, None for a call that was skipped; no line is known of any."""
+        for place, text in enumerate(texts):
+            self.restore(place, _SKIPPED if text is None else _ANSWERED)
+            self._texts[place] = text
 
     def failed(self, place: int) -> list[int]:
         """The call at `place` won't be answered; the places of those that are not asked because of it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan.calls import Plan
-from herogen_async.specs.plan.open_row import OpenRow, Settled
+from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
@@ -39,8 +39,6 @@ class Training:
         templates = [Template(text, names_columns=True) for _, text in plan.spec.train]
         uses = {column.name: Uses((), (), column.samples) for column in plan.columns}
         samples = {column.name: column.samples for column in plan.columns}
-        every = {**uses, "": Uses(sent_names(*templates), ())}
-        self.samples = max((count for _, count in sampled_by("", every, samples)), default=1)
         self._plan = plan
         turns: list[AskedColumn] = []
         for number, template in enumerate(templates):
@@ -49,6 +47,7 @@ class Training:
             first = plan.calls_a_row + sum(each.samples for each in turns)
             column = replace(plan.columns[0], name=f"{number}", prompt=template, system=None, when=None, samples=own)
             turns.append(replace(column, first_call=first, sent=(), parents=()))
+        self.samples = max(each.samples for each in turns)
         self._turns = turns
         self._shape = RowShape((*plan.columns, *turns))
 
@@ -91,10 +90,7 @@ class Training:
     def _filled(self, number: int, texts: Sequence[str | None]) -> OpenRow:
         cell = self._plan.cells.cell(number // self._plan.repeats)
         row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="")
-        for place, text in enumerate(texts):
-            row.restore(place, Settled.SKIPPED if text is None else Settled.ANSWERED)
-            if text is not None:
-                row.recall(place, text, "")
+        row.fill(texts)
         return row
 
 

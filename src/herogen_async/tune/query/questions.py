@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import as_seen, shown
-from herogen_async.data.dataset.recipe import ASKS, SUB_PROMPT, Recipe
+from herogen_async.data.dataset.recipe import BY_TRAIN, SUB_PROMPT, Recipe
 from herogen_async.specs.spec.template import Template
 
 _SHOWN = 12  # values or names that an error lists
@@ -124,7 +124,7 @@ def question_of_row(row: Mapping[str, Any], recipe: Recipe, *, chat: bool = True
         raise InputError("an empty object asks nothing", fix='give {"prompt": "..."}, or the attributes')
     if "sub_prompt" in row and recipe.ask == SUB_PROMPT:
         return checked(_text("sub_prompt", row["sub_prompt"]), recipe)
-    if "sub_prompt" in row and recipe.ask not in ASKS:
+    if "sub_prompt" in row and recipe.ask == BY_TRAIN:
         names = () if recipe.sub_prompt is None else Template(recipe.sub_prompt).names
         if not names or not all(name in row for name in names):
             raise InputError("an exported row does not hold what this model was taught to answer", fix=_MESSAGES)

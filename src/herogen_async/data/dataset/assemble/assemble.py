@@ -134,10 +134,10 @@ def assemble(
     folder = own if out is None else Path(out)
     previous_folder.require_place(folder, () if out is None else order.data_names)
     count = ExampleCount()
-    how = Recipe.of(
-        format,
-        rows.spec.attributes,
-        question.template,
+    how = replace(
+        Recipe.of(format),
+        attributes=rows.spec.attributes,
+        sub_prompt=question.template,
         reasoning=reasoning,
         ask=question.ask,
         system=question.system_text,
