@@ -19,9 +19,9 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.plan.open_row import Settled
 from herogen_async.specs.spec import Template
 
 
@@ -41,16 +41,10 @@ class TaughtQuestion:
         self._plan = rows.plan
         self._columns = rows.plan.columns if taught is None else taught.columns
         self._keeps = system == SENT_SYSTEM
-        texts = {None if column.system is None else column.system.text for column in self._columns}
+        sent = [column.system for column in self._columns]
         if system != NO_SYSTEM:
-            _check_system(system, file_format, has_one=texts != {None}, has_stale=len(rows.found.stale) > 0)
-        self.system_text = None if system in (NO_SYSTEM, SENT_SYSTEM) else system
-        if (
-            self._keeps
-            and len(texts) == 1
-            and not any(column.system.names for column in self._columns if column.system)
-        ):
-            self.system_text = self._columns[0].system.render({}) if self._columns[0].system else None
+            _check_system(system, file_format, has_one=any(sent), has_stale=len(rows.found.stale) > 0)
+        self.system_text = _same_for_all(sent) if self._keeps else None if system == NO_SYSTEM else system
         self.template = rows.spec.sub_prompt if ask == SUB_PROMPT else _template(self._columns, rows.plan)
 
     @property
@@ -101,12 +95,8 @@ class TaughtQuestion:
     def _sent_system(self, row: Mapping[str, Any]) -> str:
         """It may hold answers of other columns."""
         sent = self._plan.open_row(row["index"])
-        for call in self._plan.shape.calls:
-            answers = row["columns"][call.column.name]
-            answer = answers if call.column.samples == 1 else answers[call.sample - 1]
-            sent.restore(call.place, Settled.SKIPPED if answer is None else Settled.ANSWERED)
-            if answer is not None:
-                sent.recall(call.place, answer["response_txt"], "")
+        answers = answers_of(self._plan, row).values()
+        sent.fill([None if answer is None else answer["response_txt"] for answer in answers])
         return sent.system_text(row["place"])
 
 
@@ -124,6 +114,14 @@ def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bo
             "the run has kept answers to an earlier spec, whose system text may have been another one",
             fix="give one with --system TEXT, or request them again: run --regenerate-stale",
         )
+
+
+def _same_for_all(sent: list[Template | None]) -> str | None:
+    """The system text, where all were sent one that holds no value of theirs."""
+    first = sent[0]
+    if first is None or first.names or any(each is None or each.text != first.text for each in sent):
+        return None
+    return first.render({})
 
 
 def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
