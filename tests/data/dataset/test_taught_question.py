@@ -158,3 +158,12 @@ def test_a_system_text_that_was_not_sent_or_is_not_known_is_not_kept(server: Fak
     with pytest.raises(InputError, match="answers to an earlier spec"):
         assemble(run, format="messages", system="keep")
     assert 4 == len(lines_of(assemble(run, format="messages", ask="prompt", system="In verse.")))
+
+
+def test_stale_answers_that_do_not_count_keep_no_system_text_back(server: FakeServer, tmp_path: Path) -> None:
+    """They are to be requested again, and so they are in no example."""
+    run = made(server, tmp_path / "r", ONE)
+    changed = ONE.replace(system="You write for readers of {age}, in verse.")
+    herogen_async.run(changed, run=run, base_url=server.url, model="m", regenerate_stale=True, limit=2)
+    rows = lines_of(assemble(run, format="messages", system="keep"))
+    assert ["You write for readers of 18, in verse."] * 2 == [row["messages"][0]["content"] for row in rows]

@@ -43,7 +43,8 @@ class TaughtQuestion:
         self._keeps = system == SENT_SYSTEM
         sent = [column.system for column in self._columns]
         if system != NO_SYSTEM:
-            _check_system(system, file_format, has_one=any(sent), has_stale=len(rows.found.stale) > 0)
+            has_stale = any(index in rows.found.done for index in rows.found.stale)
+            _check_system(system, file_format, has_one=any(sent), has_stale=has_stale)
         self.system_text = _same_for_all(sent) if self._keeps else None if system == NO_SYSTEM else system
         self.template = rows.spec.sub_prompt if ask == SUB_PROMPT else _template(self._columns, rows.plan)
 
