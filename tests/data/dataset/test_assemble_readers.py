@@ -109,6 +109,14 @@ def test_duckdb_reads_lines_and_tables(assembled: Callable[..., Assembled], tmp_
     assert [("20", 2, 22)] == rows
 
 
+@pytest.fixture
+def trl() -> Any:
+    """The library, where it is installed."""
+    pytest.importorskip("torch")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return pytest.importorskip("trl")
+
+
 def tiny_model(texts: list[str]) -> tuple[Any, Any]:
     """A model of a few thousand weights and a tokenizer of these texts' words; nothing is downloaded."""
     import tokenizers
@@ -131,11 +139,10 @@ def tiny_model(texts: list[str]) -> tuple[Any, Any]:
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.filterwarnings("default")  # torch's and its friends' own
-def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+def test_trl_takes_the_rows_and_every_key_of_its_stub(
+    trl: Any, tmp_path: Path, assembled: Callable[..., Assembled]
+) -> None:
     """TRL knows every key of the stubs, and its trainers prepare all training rows of each kind."""
-    trl = pytest.importorskip("trl")
-    pytest.importorskip("torch")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     kinds = {DPO: (trl.DPOConfig, trl.DPOTrainer), KTO: (trl.KTOConfig, trl.KTOTrainer)}
     for name in ("prompt-completion", "messages", "conversational", "text", "parquet", DPO, KTO):
         made = assembled(name, split=0.2)
@@ -169,11 +176,10 @@ def test_trl_takes_the_rows_and_every_key_of_its_stub(tmp_path: Path, assembled:
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.filterwarnings("default")  # torch's and its friends' own
-def test_trl_takes_one_step_with_rows_of_each_kind(tmp_path: Path, assembled: Callable[..., Assembled]) -> None:
+def test_trl_takes_one_step_with_rows_of_each_kind(
+    trl: Any, tmp_path: Path, assembled: Callable[..., Assembled]
+) -> None:
     """SFT on conversations, DPO, KTO, and GRPO on prompts alone, of a model of a few thousand weights."""
-    trl = pytest.importorskip("trl")
-    pytest.importorskip("torch")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     grpo = {"num_generations": 2, "max_completion_length": 4}
     kinds: dict[str, tuple[Any, Any, dict[str, Any], dict[str, Any]]] = {
         "conversational": (trl.SFTConfig, trl.SFTTrainer, {}, {}),
