@@ -24,19 +24,17 @@ HELD_OUT, GRID, TRAINING = "held-out questions", "cells of the grid", "questions
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question without its separator, and the cell that it is about; empty where that can't be told.
-
-    `conversation` is what is sent where it has more than the question: a system text, earlier turns.
+    """`sent` is what the model is asked, without a separator, and `cell` what it is about; empty where that can't be
+    told.
     """
 
-    prompt: str
+    sent: QuestionText
     cell: Mapping[str, str] = field(default_factory=dict)
-    conversation: Conversation | None = None
 
     @property
-    def sent(self) -> QuestionText:
-        """What the model is asked."""
-        return self.prompt if self.conversation is None else self.conversation
+    def prompt(self) -> str:
+        """The question alone, without a system text or earlier turns."""
+        return str(self.sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Questions:
 
     @property
     def different(self) -> int:
-        return len({each.prompt if each.conversation is None else each.conversation.sent for each in self.asked})
+        return len({_whole(each.sent) for each in self.asked})
 
 
 def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
@@ -67,13 +65,7 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
         )
     rng.shuffle(prompts)
     cells = _CellReader(recipe)
-    asked = [
-        Asked(prompt, cells.read(prompt))
-        if isinstance(prompt, str)
-        else Asked(str(prompt), cells.read(str(prompt)), prompt)
-        for prompt in prompts
-    ]
-    return Questions(_repeated(asked, answers), source)
+    return Questions(_repeated([Asked(prompt, cells.read(str(prompt))) for prompt in prompts], answers), source)
 
 
 def sample_question(tuned: TunedModel) -> str | None:
@@ -103,10 +95,13 @@ def _prompts_in(file: Path | None, recipe: Recipe) -> list[QuestionText]:
         asked = question_of_row(row, recipe)
         if isinstance(asked, str):
             asked = asked.removesuffix(recipe.separator)
-            found.setdefault(asked, asked)
-        else:
-            found.setdefault(asked.sent, asked)
+        found.setdefault(_whole(asked), asked)
     return list(found.values())
+
+
+def _whole(question: QuestionText) -> str:
+    """What tells it from others: of a conversation all messages."""
+    return question.sent if isinstance(question, Conversation) else question
 
 
 def _rows_in(file: Path | None) -> Iterator[dict[str, Any]]:
