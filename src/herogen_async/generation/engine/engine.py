@@ -209,7 +209,7 @@ class Engine:
             while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
                 self._room.clear()
                 await self._room.wait()
-            if (not calls or not self._is_one_lane) and not lanes.can_begin:
+            if not lanes.can_begin:
                 break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -259,8 +259,8 @@ class Engine:
             self._rows.take(pending.call, line)
             self._came.append((pending.call, completion, line))
         self._turns.answered()
-        if not self._turns.holds:
-            self._go_on()
+        if self._rows is not None and not self._turns.holds:
+            self._go_on(self._rows)
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
@@ -284,10 +284,8 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
 
-    def _go_on(self) -> None:
+    def _go_on(self, rows: OpenRows) -> None:
         """What the answers that came have made ready goes before every new row."""
-        if (rows := self._rows) is None:
-            return
         came, self._came = self._came, []
         answered, add, request_of, answers = rows.answered, self._feed.add, self._request_of, self._answers
         for call, completion, line in came:
@@ -300,7 +298,7 @@ class Engine:
 
     def _turn_ended(self) -> None:
         if self._rows is not None:
-            self._go_on()
+            self._go_on(self._rows)
             self._journal.on_written(Written(0, 0))  # rows may be done without a line more
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
@@ -326,7 +324,7 @@ class Engine:
     def _leave_closed(self) -> None:
         """What a closed lane would be asked is not waited for in this session; what is in flight there is."""
         if self._rows is not None:
-            self._go_on()  # what came in this turn is in flight no more, and not left
+            self._go_on(self._rows)  # what came in this turn is in flight no more, and not left
             self._rows.leave(*self._lanes.closed())
         self._room.set()
 

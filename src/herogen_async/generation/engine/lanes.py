@@ -32,6 +32,7 @@ class Lanes:
         for lane in self._all:
             lane.counts_usage = not self._has_columns  # each answer's is counted with its column
         self._by_place = [others.get(call.column.name, first) for call in plan.shape.calls]
+        self._feeds_of_roots = tuple(dict.fromkeys(self._by_place[place].feed for place in plan.shape.roots))
 
     def __iter__(self) -> Iterator[Lane[Call]]:
         return iter(self._all)
@@ -85,7 +86,7 @@ class Lanes:
     @property
     def can_begin(self) -> bool:
         """Whether a new row's first calls would be asked by anybody."""
-        return any(not self._by_place[place].feed.is_closed for place in self._plan.shape.roots)
+        return not all(feed.is_closed for feed in self._feeds_of_roots)
 
     @property
     def are_closed(self) -> bool:
