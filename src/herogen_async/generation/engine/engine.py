@@ -36,7 +36,7 @@ from herogen_async.generation.engine.requests import most_tokens, requests_of
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turns import Turns
-from herogen_async.generation.journal import Journal, Written, failure_line, line_of_column, row_line
+from herogen_async.generation.journal import Journal, Written, failure_line, row_line
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
@@ -89,7 +89,6 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
-        self._line_of = row_line if rows is None else line_of_column
         self._request_of = requests_of(plan)
         self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
         self._observer = observer
@@ -252,7 +251,7 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        line = self._line_of(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+        line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
         if self._rows is None:
             self._journal.row(line)
         else:
@@ -287,14 +286,9 @@ class Engine:
     def _go_on(self, rows: OpenRows) -> None:
         """What the answers that came have made ready goes before every new row."""
         came, self._came = self._came, []
-        answered, add, request_of, answers = rows.answered, self._feed.add, self._request_of, self._answers
         for call, completion, line in came:
-            for each in answered(call, completion, line):
-                if self._is_one_lane:  # as `_hand_on`, for every call
-                    size = byte_size(each.prompt) + (byte_size(each.system) if each.system else 0)
-                    add(PendingCall(each, request_of(each), size, answers[each.column], is_next=True))
-                else:
-                    self._hand_on(each, is_next=True)
+            for each in rows.answered(call, completion, line):
+                self._hand_on(each, is_next=True)
 
     def _turn_ended(self) -> None:
         if self._rows is not None:

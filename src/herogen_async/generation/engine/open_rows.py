@@ -87,10 +87,7 @@ class OpenRows:
     def take(self, call: Call, line: bytes) -> None:
         """Hand the answer to `call` to the journal, as `line`; what it makes ready is for `answered` to say."""
         number, place = divmod(call.index, self._calls)
-        # As `_hand`, for every answer.
-        self._lines.append(self._answers[place])
-        self._rows[number].last_line = self._handed = self._handed + 1
-        self._journal.row(line)
+        self._hand(self._rows[number], self._answers[place], line)
 
     def answered(self, call: Call, completion: Completion, line: bytes) -> list[Call]:
         """What can be asked now that the answer to `call` is in the journal's hands, as `line`."""

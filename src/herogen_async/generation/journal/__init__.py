@@ -18,7 +18,6 @@ from herogen_async.generation.journal.read.scan import (
 from herogen_async.generation.journal.record import (
     attempt_of,
     failure_line,
-    line_of_column,
     reason_word,
     row_line,
     seal_of,
@@ -55,7 +54,6 @@ __all__ = [
     "call_in_bytes",
     "failure_line",
     "find_damage",
-    "line_of_column",
     "newest_rows",
     "read_failures",
     "read_rows",

@@ -101,7 +101,7 @@ FAILURE = LineSchema(
 def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
     """The journal line of an answer."""
     if call.column is not None:
-        return line_of_column(call, completion, attempts=attempts, latency_ms=latency_ms, at=at)
+        return _line_of_column(call, completion, attempts=attempts, latency_ms=latency_ms, at=at)
     # A literal, and no loop over the table: that would make this a third slower, for every row.
     row: dict[str, Any] = {
         "key": call.key,
@@ -125,7 +125,7 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
     return sealed_line(row)
 
 
-def line_of_column(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
+def _line_of_column(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
     """As `row_line`, for a call of a row that has several; as literal as that, for the same reason."""
     row: dict[str, Any] = {
         "key": call.key,
