@@ -302,8 +302,8 @@ class ColumnSession(Session):
         text = self._random.choice(("good", "bad")) if call.column == "verdict" else f"<{call.column} {at.microsecond}>"
         completion = Completion(text, "stop", "m", {"total_tokens": 1}, "r")
         line = row_line(call, completion, attempts=1, latency_ms=1.0, at=at)
-        self._rows.take(call, line)
-        self._queue[:0] = self._rows.answered(call, completion, line)
+        self._journal.row(line)
+        self._queue[:0] = self._rows.answered([(call, completion, line)])
 
     def _row(self, line: bytes) -> None:
         """A line is in the journal's hands: from here on others may be made from it."""

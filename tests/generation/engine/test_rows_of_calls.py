@@ -27,8 +27,9 @@ from herogen_async.core.errors import (
     RowRefused,
     ServerFault,
 )
+from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine import Engine
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.turns import Turns
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.session.selection import to_ask
@@ -303,16 +304,16 @@ def test_a_process_that_becomes_busy_in_the_middle_of_a_turn_finishes_all_rows(
     columns: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether calls are held is decided at a turn's first answer."""
-    whole = OpenRows.take
+    whole = Engine.answered
     busy = False
     monkeypatch.setattr(Turns, "is_busy", property(lambda _: busy, lambda _, __: None), raising=False)
 
-    def take(rows: OpenRows, call: Call, line: bytes) -> None:
+    def answered(engine: Engine, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         nonlocal busy
-        whole(rows, call, line)
+        whole(engine, pending, completion, latency_s)
         busy = not busy
 
-    monkeypatch.setattr(OpenRows, "take", take)
+    monkeypatch.setattr(Engine, "answered", answered)
     rig = ColumnRig(spec_of(columns, 2), concurrency=2)
     engine = run_virtual(rig.session(answering))
     assert (None, 2, 0) == (engine.stopped, engine.counters.done, len(rig.rows))

@@ -43,7 +43,7 @@ from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # rows of one call need neither
-    from herogen_async.generation.engine.open_rows import OpenRows
+    from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
 OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
@@ -95,7 +95,7 @@ class Engine:
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
-        self._came: list[tuple[Call, Completion, bytes]] = []  # answers of this turn, of rows of several calls
+        self._came: list[CameIn] = []  # of rows of several calls, in this turn
         self._disk = DiskPatience(self.park)
         journal.on_written = self._written
         journal.on_trouble = self._disk_trouble
@@ -199,11 +199,12 @@ class Engine:
         for lane in () if self._is_one_lane else lanes:
             lane.feed.on_quiet = self._quiet
         for count, calls in enumerate(rows.begin(indices), start=1):
-            for call in calls:
-                if not self._is_one_lane:
-                    self._hand_on(call, is_next=False)
-                elif not await feed.put(self._pending(call)):
-                    return
+            if not self._is_one_lane:
+                self._hand_on(calls, is_next=False)
+            else:
+                for call in calls:
+                    if not await feed.put(self._pending(call)):
+                        return
             # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
             while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
                 self._room.clear()
@@ -231,12 +232,11 @@ class Engine:
         self._room.set()
         self._lanes.end_if_quiet()
 
-    def _hand_on(self, call: Call, *, is_next: bool) -> None:
-        lane = self._lanes.of(call)
-        if lane.feed.is_closed and self._rows is not None:
-            self._rows.left(call)  # by a park: it stays pending
-        else:
-            lane.feed.add(self._pending(call, is_next=is_next))
+    def _hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
+        for call in calls:
+            is_taken = self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
+            if not is_taken and self._rows is not None:
+                self._rows.left(call)  # by a park: it stays pending
 
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
@@ -252,11 +252,9 @@ class Engine:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
         line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-        if self._rows is None:
-            self._journal.row(line)
-        else:
-            self._rows.take(pending.call, line)
+        if self._rows is not None:
             self._came.append((pending.call, completion, line))
+        self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:
             self._go_on(self._rows)
@@ -286,9 +284,7 @@ class Engine:
     def _go_on(self, rows: OpenRows) -> None:
         """What the answers that came have made ready goes before every new row."""
         came, self._came = self._came, []
-        for call, completion, line in came:
-            for each in rows.answered(call, completion, line):
-                self._hand_on(each, is_next=True)
+        self._hand_on(rows.answered(came), is_next=True)
 
     def _turn_ended(self) -> None:
         if self._rows is not None:
@@ -337,6 +333,7 @@ class Engine:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
         answers, rows, failed = written.rows, written.rows, written.failures
         if self._rows is not None:
+            self._go_on(self._rows)  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
             self._room.set()
         self.counters.done += rows

@@ -147,13 +147,16 @@ class Feed(Generic[C]):
         self._wake(1)
         return True
 
-    def add(self, pending: PendingCall[C]) -> None:
-        """Queue a call at once, one that `is_next` before every new one. Only for who bounds them otherwise; a closed
-        feed drops it.
+    def add(self, pending: PendingCall[C]) -> bool:
+        """Queue a call at once, one that `is_next` before every new one; False when the feed was closed. Only for who
+        bounds them otherwise.
         """
-        if not self._closed:
-            (self._next if pending.is_next else self._new).append(pending)
+        if self._closed:
+            return False
+        (self._next if pending.is_next else self._new).append(pending)
+        if not self._is_held:  # as it nearly always is for those that are next
             self._wake(1)
+        return True
 
     def hold(self, is_held: bool) -> None:
         """Hand out nothing until told otherwise; what comes meanwhile is then handed out at once. A closed feed is over

@@ -11,7 +11,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -31,6 +31,9 @@ from herogen_async.generation.journal import (
 )
 from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip
+
+CameIn = tuple[Call, Completion, bytes]
+"""A call, its answer, and the line that the journal has of it."""
 
 Earlier = Callable[[int, Reusable | None], tuple[str, str]]
 """The text and the checksum of the line of a call that an earlier session has answered: of the one that counts, or of
@@ -57,11 +60,11 @@ class OpenRows:
         self._counters = counters
         self._clock = clock
         self._calls = plan.calls_a_row
+        self._children = plan.shape.children
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
-        # Of each row line that is not on disk yet: its column, and whether it is an answer.
-        self._lines: deque[tuple[ColumnCounts, bool]] = deque()
-        self._answers = [(column, True) for column in self._columns]
+        # Of each row line that is not on disk yet: its place, if it is an answer; of one that was skipped ~place.
+        self._lines: deque[int] = deque()
         self._handed = self._on_disk = 0  # row lines, of this session; they are numbered from 1
         self._last: set[int] = set()  # the numbers of those that a row is done with
         self._done = 0  # rows whose last line was on disk before they were known to be done
@@ -73,7 +76,7 @@ class OpenRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def begin(self, indices: Iterable[int]) -> Iterator[list[Call]]:
+    def begin(self, indices: Iterable[int]) -> Iterator[Sequence[Call]]:
         """For each row that `indices` belong to, the calls of it that can be asked now; indices of a row are together.
 
         A row that has none is over, or waits for nothing that this session can give it.
@@ -84,31 +87,32 @@ class OpenRows:
             self.most = max(self.most, len(rows))
             yield self._going_on(row, row.ready())
 
-    def take(self, call: Call, line: bytes) -> None:
-        """Hand the answer to `call` to the journal, as `line`; what it makes ready is for `answered` to say."""
-        number, place = divmod(call.index, self._calls)
-        self._hand(self._rows[number], self._answers[place], line)
+    def answered(self, came: Iterable[CameIn]) -> Iterator[Call]:
+        """What can be asked now that the answers that `came` are in the journal's hands, all that it was given since
+        the last ones.
+        """
+        # Two loops: what the second one skips is a line behind all of these.
+        taken, rows, calls, leads_on = [], self._rows, self._calls, self._children
+        for call, completion, line in came:
+            number, place = divmod(call.index, calls)
+            row = rows[number]
+            self._note(row, place)
+            self._columns[place].usage.add(completion.usage)
+            taken.append((row, place, completion.text, seal_of(line) if leads_on[place] else ""))
+        for row, place, text, seal in taken:
+            row.out.discard(place)
+            try:
+                yield from self._going_on(row, row.settle(place, text, seal))
+            except Exception as bug:
+                # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
+                self._broken(row, place, InternalFault(where_of(bug)))
 
-    def answered(self, call: Call, completion: Completion, line: bytes) -> list[Call]:
-        """What can be asked now that the answer to `call` is in the journal's hands, as `line`."""
-        number, place = divmod(call.index, self._calls)
-        row = self._rows[number]
-        self._columns[place].usage.add(completion.usage)
-        row.out.discard(place)
-        try:
-            ready = row.settle(place, completion.text, seal_of(line))
-            # One call, to be asked, as it nearly always is.
-            if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
-                row.out.add(ready[0])
-                return [step]
-            return self._going_on(row, ready)
-        except Exception as bug:
-            # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
-            self._broken(row, place, InternalFault(where_of(bug)))
-            return []
-
-    def _going_on(self, row: OpenRow, ready: list[int]) -> list[Call]:
+    def _going_on(self, row: OpenRow, ready: list[int]) -> Sequence[Call]:
         """The calls of `row` that can be asked now that those at the places `ready` are."""
+        # One call, to be asked, as it nearly always is.
+        if len(ready) == 1 and not self._found.reusable and isinstance(step := row.step(ready[0]), Call):
+            row.out.add(ready[0])
+            return (step,)
         calls = self._steps(row, ready) if ready else []
         if not row.open and not row.has_failed:
             if row.last_line > self._on_disk:
@@ -147,17 +151,15 @@ class OpenRows:
         answers = failed = 0
         done, self._done = self._done, 0
         take, last = self._lines.popleft, self._last
-        for number in range(self._on_disk + 1, self._on_disk + rows + 1):
-            column, is_answer = take()
-            if is_answer:
-                column.done += 1
-                answers += 1
+        for place, count in Counter([take() for _ in range(rows)]).items():
+            if place >= 0:
+                self._columns[place].done += count
+                answers += count
             else:
-                column.skipped += 1
-            if number in last:
-                last.remove(number)
-                done += 1
-        self._on_disk += rows
+                self._columns[~place].skipped += count
+        self._on_disk = on_disk = self._on_disk + rows
+        self._last = {number for number in last if number > on_disk}
+        done += len(last) - len(self._last)
         for _ in range(failures):
             column, is_first, name, not_asked = self._failures.popleft()
             column.failed += 1
@@ -166,13 +168,12 @@ class OpenRows:
                 each.blocked_by[name] += 1
         return answers, done, failed
 
-    def _hand(self, row: OpenRow, what: tuple[ColumnCounts, bool], line: bytes) -> None:
-        """Give the journal a line of `row`."""
-        # Noted before it goes: the journal says in their order what is written.
-        self._lines.append(what)
+    def _note(self, row: OpenRow, line: int) -> None:
+        """The journal has a `line` of `row`, or gets it now."""
+        # In the journal's order: it says how many are on disk.
+        self._lines.append(line)
         self._handed += 1
         row.last_line = self._handed
-        self._journal.row(line)
 
     def _restored(self, number: int, wanted: Sequence[int]) -> OpenRow:
         """A row as earlier sessions have left it, with all that the calls at the `wanted` indices are made from."""
@@ -208,7 +209,8 @@ class OpenRows:
                 calls.append(step)
             elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
-                self._hand(row, (self._columns[place], False), line)
+                self._note(row, ~place)
+                self._journal.row(line)
                 ready += row.settle(place, None, seal_of(line))
             else:
                 error = ConditionUnclear(step.reason)

@@ -43,7 +43,7 @@ class TokenEstimate:
 
 def byte_size(text: str) -> int:
     """Bytes of `text` as it is sent."""
-    return len(text.encode("utf-8", "replace"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def estimate_tokens(text: str, max_tokens: int | None) -> int:
