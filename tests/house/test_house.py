@@ -37,7 +37,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "markup",
         "http1",
     ),
-    "specs": ("records", "expressions", "spec", "sources", "columns", "plan"),
+    "specs": ("records", "expressions", "forms", "spec", "sources", "columns", "plan"),
     "generation": (
         "settings",
         "limits",
@@ -88,6 +88,7 @@ PURE = (
     "core/markup",
     "core/http1",
     "specs/expressions",
+    "specs/forms",
     "specs/sources/cells",
     "specs/sources/grid",
     "specs/plan",

@@ -58,7 +58,7 @@ TWO = {"prompt": "x", "samples": 2}
         ({**BASE, "a": {"prompt": "of {{question}}"}}, "'{{question}}' is sent as the word", "write {question} with"),
         ({**BASE, "a": {"prompt": "of {{ question }}"}}, "'{{question}}' is sent as the word", "write {question} with"),
         ({**BASE, "a": {"prompt": {"question": None}}}, "an unquoted { begins a mapping", "`prompt: '{question}'`"),
-        ({**BASE, "a": {"prompt": "{solution.al}"}}, "is not a placeholder", "{solution.all}"),
+        ({**BASE, "a": {"prompt": "{solution.al}"}}, "'solution' has no fields", "{solution.all}"),
         ({**BASE, "a": {"prompt": "{level.all}"}}, "'level' is an attribute, without samples", "write {level}"),
         ({**BASE, "a": {"prompt": "{level|solution}"}}, "'level' is never missing", "level last"),
         ({**BASE, "a": {"prompt": "{level|topic}"}}, "'level' is never missing", "level last"),

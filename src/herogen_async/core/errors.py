@@ -21,6 +21,7 @@ HerogenError
     │   └── BadAnswer          a 200 whose body is not what was asked for
     ├── RowRefused             this row's content is refused: give the row up
     ├── NoAnswer               thoughts and no answer: give the row up, keep the thoughts
+    ├── WrongForm              no answer fits the form of its column: give the row up, keep the text
     ├── RowDeadline            all attempts of a row took too long: give the row up
     ├── InternalFault          a mistake of this program met this row: give the row up, tell it
     └── EndpointRefused        no row can succeed: park the run
@@ -243,6 +244,19 @@ class NoAnswer(EndpointError):
 
     kind = "no_answer"
     answer: Mapping[str, Any] = MappingProxyType({})
+
+
+class WrongForm(EndpointError):
+    """No answer to the call fits the form of its column, as often as it was asked: the row fails.
+
+    `answer` is the last one, under the names of a row.
+    """
+
+    kind = "wrong_form"
+
+    def __init__(self, message: str, *, text: str) -> None:
+        super().__init__(message)
+        self.answer: Mapping[str, Any] = {"response_txt": text}
 
 
 class RowDeadline(EndpointError):

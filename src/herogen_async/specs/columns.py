@@ -1,8 +1,9 @@
 """The columns of a row as they are asked: resolved, in order, each with the fingerprint of all that makes its answer.
 
 A column's fingerprint covers what is sent for it and the fingerprints of the columns that its templates name (a Merkle
-tree): an edit changes exactly those of the column and of what builds on it. Names of columns are no part of it, nor are
-conditions, servers and keys. A column that names no other one has the fingerprint that a spec of that prompt alone has.
+tree): an edit changes exactly those of the column and of what builds on it. Names of columns are no part of it, nor
+are conditions, forms, servers and keys. A column that names no other one has the fingerprint that a spec of that
+prompt alone has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from herogen_async.specs.spec.sampling import question_fingerprint
 
 if TYPE_CHECKING:
     from herogen_async.specs.expressions import Expression
+    from herogen_async.specs.forms import AnswerForm
 
 FIRST_COLUMN = "response_txt"  # what `prompt:` stands for
 _LIMITS = ("max_tokens", "max_completion_tokens")  # of one answer: a column's own replaces either
@@ -46,6 +48,7 @@ class AskedColumn:
     when: Expression | None = None
     base_url: str | None = None
     key_env: str | None = None
+    form: AnswerForm | None = None
 
     @property
     def calls(self) -> range:
@@ -62,7 +65,7 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
     uses = {
         name: Uses(
             sent_names(each["prompt"], each["system"]),
-            () if each["when"] is None else each["when"].names,
+            () if each["when"] is None else tuple(dict.fromkeys(name.partition(".")[0] for name in each["when"].names)),
             each["samples"],
         )
         for name, each in resolved.items()
@@ -138,6 +141,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "model": model,
         "samples": column.samples,
         "when": _condition(column.when),
+        "form": _form(column.answer),
         "base_url": column.base_url,
         "key_env": column.key_env,
     }
@@ -163,6 +167,14 @@ def _condition(text: str | None) -> Expression | None:
     from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few specs have a condition
 
     return Expression.parse(text)
+
+
+def _form(answer: Mapping[str, Any] | None) -> AnswerForm | None:
+    if answer is None:
+        return None
+    from herogen_async.specs.forms import form_of  # noqa: PLC0415 - few specs have a form
+
+    return form_of(answer)
 
 
 def _fingerprint(

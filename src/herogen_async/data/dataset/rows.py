@@ -80,7 +80,7 @@ class RunRows:
         self.spec = self.manifest.resolved_spec()
         self.lineage = self.manifest.lineage()
         self.plan = self.lineage.plan
-        self.has_columns = self.plan.calls_a_row > 1
+        self.has_columns = self.plan.has_columns
         self.is_partial = partial and self.has_columns
         self.optional: tuple[str, ...] = ()
         self.sub_prompt = Template(self.spec.sub_prompt)

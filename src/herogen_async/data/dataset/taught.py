@@ -23,20 +23,22 @@ class Taught:
 
     @classmethod
     def of(cls, plan: Plan, chosen: str | None) -> Taught | None:
-        """`chosen` names a column, or several as `rewrite|solution`; None means the last one, and where a condition may
-        have left that out, those before it. None where a row is one call. Raises InputError for an unknown name.
+        """`chosen` names a column, or several as `rewrite|solution`; None means the last one whose answers are no JSON,
+        if there is one, and where a condition may have left that out, those before it. None where a row is one call.
+        Raises InputError for an unknown name.
         """
         known = {column.name: column for column in plan.columns}
         names = [] if chosen is None else [name.strip() for name in chosen.split(_ELSE)]
         for name in names:
             if name not in known:
                 raise InputError(f"unknown column {name!r}", fix=nearest(name, list(known)))
-        if plan.calls_a_row == 1:
+        if not plan.has_columns:
             return None
         if names:
             return cls(tuple(known[name] for name in dict.fromkeys(names)), is_chosen=True)
         found: list[AskedColumn] = []
-        for column in reversed(plan.columns):
+        texts = [each for each in plan.columns if each.form is None or not each.form.is_json]
+        for column in reversed(texts or plan.columns):
             found.append(column)
             if not plan.shape.skips[column.first_call]:
                 break

@@ -29,7 +29,7 @@ class TrainedQuestion:
         self._plan = rows.plan
         self.has_system = SYSTEM in training.roles
         _check_format(file_format, training)
-        self.taught = None if rows.plan.calls_a_row == 1 else Taught(training.answered(), is_chosen=False)
+        self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
         asks_cells = training.questions == 1 and set(texts[USER].names) <= rows.plan.cells.facets.keys()

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from typing import Any, Literal
 
 from herogen_async.generation.journal.record import ROW
+from herogen_async.specs.forms import AnswerForm
 from herogen_async.specs.plan import IndexSet, Plan
 from herogen_async.specs.spec import Template
 
@@ -13,7 +14,9 @@ RowState = Literal["done", "failed", "pending"]
 
 # What is of the row, and what tells a line's place among others; the rest is of the answer.
 _OF_THE_ROW = {"index", "cell", "repeat", "sub_prompt", "column", "sample", "from", "skipped"}
-_OWN = tuple(field.name for field in ROW.fields if field.name not in _OF_THE_ROW)
+_FIELDS = [field.name for field in ROW.fields if field.name not in _OF_THE_ROW]
+_TEXT_AT = _FIELDS.index("response_txt") + 1
+_OWN = (*_FIELDS[:_TEXT_AT], "value", *_FIELDS[_TEXT_AT:])
 FAILED = "failed"
 PENDING = "not asked yet"
 
@@ -28,14 +31,15 @@ def whole_row(
     """Row `number`, made from the journal's `lines` that count, by the index of their call; `failed` calls have none.
 
     `columns` holds of each column the fields of its answer, None where there is none, and a list of these where it has
-    several samples. `missing` says for each call without an answer, by its name (`solution`, `solution.2`), why.
+    several samples. Of an answer with a form, `response_txt` is what the form takes of it, and `value` what it says.
+    `missing` says for each call without an answer, by its name (`solution`, `solution.2`), why.
     """
     first = number * plan.calls_a_row
     cell_index, repeat = divmod(number, plan.repeats)
     cell = plan.cells.cell(cell_index)
     missing = _missing(plan, first, lines, failed)
     answers = [
-        None if (line := lines.get(first + call.place)) is None or "skipped" in line else _own(line)
+        None if (line := lines.get(first + call.place)) is None or "skipped" in line else _own(line, call.column.form)
         for call in plan.shape.calls
     ]
     return {
@@ -63,7 +67,10 @@ def answers_of(plan: Plan, row: Mapping[str, Any]) -> dict[str, Mapping[str, Any
     }
 
 
-def _own(line: Mapping[str, Any]) -> dict[str, Any]:
+def _own(line: Mapping[str, Any], form: AnswerForm | None) -> dict[str, Any]:
+    if form is not None:
+        reading = form.read(line["response_txt"])
+        line = {**line, "response_txt": reading.text, "value": reading.value}
     return {name: line[name] for name in _OWN if name in line}
 
 

@@ -1,7 +1,7 @@
 """producer -> lane -> journal: one session of one run.
 
 ```
-_produce   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
+producer   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
 lane.run   feed -> gate -> endpoint -> this engine, as the lane's sink      held while the journal is full, or refused
            a lane for each model and server; where rows have several calls, an answer makes others ready (`OpenRows`)
 _go_on     what the answers of a turn of the loop have made ready: in a busy one, once all are journaled (`Turns`)
@@ -25,29 +25,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason
+from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason, WrongForm
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
-from herogen_async.generation.engine.requests import most_tokens, requests_of
+from herogen_async.generation.engine.producer import Producer
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turns import Turns
-from herogen_async.generation.journal import Journal, Written, failure_line, row_line
-from herogen_async.generation.limits import byte_size
+from herogen_async.generation.journal import Journal, Written, attempt_of, failure_line, row_line
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
-if TYPE_CHECKING:  # rows of one call need neither
+if TYPE_CHECKING:  # rows of one call need none of it
+    from herogen_async.generation.engine.form_checks import FormChecks
     from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
-CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
-OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
-READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples fewer rows are open
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 _TIME_IS_UP = Park(
@@ -72,9 +69,10 @@ class Engine:
         observer: Observer[CallEnded, Counters] = SILENT,
         rows: OpenRows | None = None,
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
+        forms: FormChecks | None = None,
     ) -> None:
-        """`rows` is for a plan whose rows have several calls, and for no other. `others` are the lanes of columns that
-        are not asked by `lane`, which then has counters of its own.
+        """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
+        not asked by `lane`, which then has counters of its own. `forms` are those of answers, if any column has one.
         """
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -82,15 +80,14 @@ class Engine:
         self._lanes = Lanes(plan, lane, others)
         self._is_one_lane = len(self._lanes) == 1
         self._turns = Turns(self._lanes.hold_feeds, self._turn_ended)
-        self._gate, self._feed = lane.gate, lane.feed  # where there is one lane there are no others
-        self._room = asyncio.Event()  # of rows of several calls: another one may be begun
+        self._gate = lane.gate  # where there is one lane there are no others
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
-        self._request_of = requests_of(plan)
-        self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
+        self._forms = forms
+        self._producer = Producer(plan, self._lanes, journal, rows=rows, forms=forms, give_up=self._give_up)
         self._observer = observer
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
@@ -146,7 +143,7 @@ class Engine:
         if self.stopped is None:
             self.stopped = stopped
         self._lanes.close()
-        self._room.set()
+        self._producer.look_anew()
 
     @property
     def paused(self) -> bool:
@@ -165,7 +162,7 @@ class Engine:
         """At most so many calls in flight in the lane of `column`, without one in each: see `Lane.resize`."""
         for lane in self._lanes.asking(column):
             lane.resize(concurrency)
-        self._room.set()
+        self._producer.look_anew()
 
     def set_ceiling(self, name: str, value: float | None, column: str | None = None) -> None:
         """The user's own limit `name` (rpm, tpm, ...: see `Limits`) is `value` from now on, None for no limit: that of
@@ -178,69 +175,7 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run(self), name="lane")
-            producing = self._produce(indices) if self._rows is None else self._produce_rows(self._rows, indices)
-            group.create_task(producing, name="producer")
-
-    async def _produce(self, indices: Iterable[int]) -> None:
-        feed, request_of = self._feed, self._request_of
-        for count, call in enumerate(map(self._plan.call, indices), start=1):
-            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-            # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(PendingCall(call, request_of(call), size)):
-                return
-            if count % CALLS_A_TURN == 0:
-                await asyncio.sleep(0)
-        # Only when all are in: a feed that has ended and is empty ends the lane.
-        feed.end()
-
-    async def _produce_rows(self, rows: OpenRows, indices: Iterable[int]) -> None:
-        """Begin rows; one lane's queue bounds them, of several lanes, of which none waits for another, what is open."""
-        lanes, feed = self._lanes, self._feed
-        for lane in () if self._is_one_lane else lanes:
-            lane.feed.on_quiet = self._quiet
-        for count, calls in enumerate(rows.begin(indices), start=1):
-            if not self._is_one_lane:
-                self._hand_on(calls, is_next=False)
-            else:
-                for call in calls:
-                    if not await feed.put(self._pending(call)):
-                        return
-            # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
-            while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
-                self._room.clear()
-                await self._room.wait()
-            if not lanes.can_begin:
-                break
-            if count % CALLS_A_TURN == 0:
-                await asyncio.sleep(0)
-        lanes.is_all_begun = True
-        if self._is_one_lane:
-            feed.end()
-        else:
-            lanes.end_if_quiet()
-
-    def _is_enough_open(self, rows: OpenRows) -> bool:
-        """Whether no row of several lanes is to be begun for now."""
-        if self._is_one_lane:
-            return False
-        wanted, width = self._lanes.concurrency, self._plan.shape.width
-        # Those that are held because they are refused may be all there are: nothing would show whose fault it is then.
-        return len(rows) - self._lanes.refused >= max(2, min(OPEN_PER_CALL * wanted, READY_PER_CALL * wanted // width))
-
-    def _quiet(self) -> None:
-        """A lane of several has nothing left to do, unless more comes."""
-        self._room.set()
-        self._lanes.end_if_quiet()
-
-    def _hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
-        for call in calls:
-            is_taken = self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
-            if not is_taken and self._rows is not None:
-                self._rows.left(call)  # by a park: it stays pending
-
-    def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
-        size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-        return PendingCall(call, self._request_of(call), size, self._answers[call.column], is_next=is_next)
+            group.create_task(self._producer.run(indices), name="producer")
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 
@@ -251,9 +186,14 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        line = row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+        forms, call = self._forms, pending.call
+        more = None if forms is None else forms.look(call, completion)
+        line = row_line(call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more)
+        if more and forms is not None and forms.is_misread(call):
+            self._misread(pending, completion, line, forms)
+            return
         if self._rows is not None:
-            self._came.append((pending.call, completion, line))
+            self._came.append((call, completion, line))
         self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:
@@ -267,15 +207,35 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
+    def _misread(self, pending: PendingCall[Call], completion: Completion, line: bytes, forms: FormChecks) -> None:
+        """An answer that does not fit: kept like any other, and its call is asked again, or fails."""
+        call, rows = pending.call, self._rows
+        if rows is None:
+            raise RuntimeError("rows whose answers have a form have columns")
+        self._go_on(rows)  # lines are noted in the order in which the journal has them
+        rows.misfit(call, completion)
+        self._journal.row(line)
+        self._hold()
+        self._lanes.of(call).counters.errors[WrongForm.kind] += 1
+        if (error := forms.error(call)) is not None:
+            self._give_up(pending, error)
+        else:
+            self._lanes.of(call).counters.retries += 1
+            self._producer.hand_on([call], is_next=True)
+
+    def _give_up(self, pending: PendingCall[Call], error: WrongForm) -> None:
+        pending.history = [attempt_of(error, self._clock.wall())]
+        self.failed(pending, error, None)
+
     def failed(self, pending: PendingCall[Call], error: EndpointError, quarantined: str | None) -> None:
         """The history of a call that failed is journaled, its last error with it."""
-        instead = error.answer if isinstance(error, NoAnswer) else {}
+        instead = error.answer if isinstance(error, NoAnswer | WrongForm) else {}
         line = failure_line(
             pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined, instead=instead
         )
         if self._rows is not None:
             self._rows.failed(pending.call)
-            self._room.set()
+            self._producer.look_anew()
         self._journal.failure(line)
         self.counters.given_up.add(pending.call.index)
         if self._call_ended is not None:
@@ -284,7 +244,7 @@ class Engine:
     def _go_on(self, rows: OpenRows) -> None:
         """What the answers that came have made ready goes before every new row."""
         came, self._came = self._came, []
-        self._hand_on(rows.answered(came), is_next=True)
+        self._producer.hand_on(rows.answered(came), is_next=True)
 
     def _turn_ended(self) -> None:
         if self._rows is not None:
@@ -316,7 +276,7 @@ class Engine:
         if self._rows is not None:
             self._go_on(self._rows)  # what came in this turn is in flight no more, and not left
             self._rows.leave(*self._lanes.closed())
-        self._room.set()
+        self._producer.look_anew()
 
     # -- what the journal says ---------------------------------------------------------------------------------
 
@@ -335,7 +295,7 @@ class Engine:
         if self._rows is not None:
             self._go_on(self._rows)  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
-            self._room.set()
+            self._producer.look_anew()
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed

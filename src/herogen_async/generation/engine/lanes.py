@@ -27,7 +27,7 @@ class Lanes:
         self.is_all_begun = False  # no row will be begun any more
         self._plan = plan
         self._calls = plan.calls_a_row
-        self._has_columns = plan.calls_a_row > 1
+        self._has_columns = plan.has_columns
         self._all = tuple(dict.fromkeys((first, *others.values())))
         self._closed: set[Lane[Call]] = set()  # as far as was told
         for lane in self._all:

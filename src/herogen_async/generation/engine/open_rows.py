@@ -40,6 +40,9 @@ Earlier = Callable[[int, Reusable | None], tuple[str, str]]
 that one."""
 
 
+_MISFIT = 1 << 31
+
+
 class OpenRows:
     """The open rows of one session; `found` is what there was when it began, and `earlier` reads it."""
 
@@ -63,7 +66,8 @@ class OpenRows:
         self._children = plan.shape.children
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
-        # Of each row line that is not on disk yet: its place, if it is an answer; of one that was skipped ~place.
+        # Of each row line that is not on disk yet: its place, if it is an answer; of one that was skipped ~place, and
+        # of an answer that does not fit its form _MISFIT.
         self._lines: deque[int] = deque()
         self._handed = self._on_disk = 0  # row lines, of this session; they are numbered from 1
         self._last: set[int] = set()  # the numbers of those that a row is done with
@@ -106,6 +110,12 @@ class OpenRows:
             except Exception as bug:
                 # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
                 self._broken(row, place, InternalFault(where_of(bug)))
+
+    def misfit(self, call: Call, completion: Completion) -> None:
+        """The journal gets an answer to `call` next that does not fit its form: the call is still out."""
+        number, place = divmod(call.index, self._calls)
+        self._note(self._rows[number], _MISFIT)
+        self._columns[place].usage.add(completion.usage)
 
     def _going_on(self, row: OpenRow, ready: list[int]) -> Sequence[Call]:
         """The calls of `row` that can be asked now that those at the places `ready` are."""
@@ -152,7 +162,9 @@ class OpenRows:
         done, self._done = self._done, 0
         take, last = self._lines.popleft, self._last
         for place, count in Counter([take() for _ in range(rows)]).items():
-            if place >= 0:
+            if place == _MISFIT:
+                answers += count
+            elif place >= 0:
                 self._columns[place].done += count
                 answers += count
             else:

@@ -12,9 +12,9 @@ from herogen_async.specs.spec import Sampling
 def requests_of(plan: Plan) -> Callable[[Call], Request]:
     """The question of each call of `plan`: its prompt and system text, and a seed where several are asked alike."""
     seeds = {column.name: seeds_of(column, plan.repeats) for column in plan.columns}
-    if plan.calls_a_row > 1 and not any(seeds.values()):
+    if plan.has_columns and not any(seeds.values()):
         return lambda call: Request(call.prompt, call.system, None, None, call.column)
-    if plan.calls_a_row > 1:
+    if plan.has_columns:
         samples = {column.name: column.samples for column in plan.columns}
         return lambda call: _question_of_column(call, seeds, samples)
     own = seeds[plan.columns[0].name]

@@ -108,6 +108,8 @@ def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]
         yield f"the sampling of {name} ({', '.join(differing)})"
     if (old.when and old.when.fingerprint) != (new.when and new.when.fingerprint):
         yield f"the condition of {name}"
+    if old.form != new.form:
+        yield f"the form of {name}"
 
 
 def _text(template: Template | None, names: Mapping[str, str]) -> str | None:

@@ -21,16 +21,17 @@ def kept_by(folder: RunFolder, manifest: Manifest) -> Kept:
     lineage = _lineage(manifest, keeps_stale=False)
     plan, found = lineage.plan, replay(folder, lineage)
     settled = settled_calls(plan, found)
+    unfit = found.unfit.minus(settled)  # no change keeps them
     if not (len(found.stale) or found.outdated):
-        return Kept(plan, found, IndexSet(), settled)
+        return Kept(plan, found, unfit, settled)
     # A stale call that was asked again and failed is no longer to be asked.
     if plan.calls_a_row == 1:
         stale = found.stale.minus(settled)
         keeps = manifest.keeps_stale and not manifest.regenerated
-        return Kept(plan, found, stale, _union(settled, stale) if keeps else settled)
+        return Kept(plan, found, _union(stale, unfit), _union(settled, stale) if keeps else settled)
     # What was made from a stale answer counts where that does: only a second look can tell.
     keeping = replay(folder, _lineage(manifest, keeps_stale=True))
-    stale = keeping.done.minus(settled)
+    stale = _union(keeping.done.minus(settled), unfit)
     if not manifest.keeps_stale:
         return Kept(plan, found, stale, settled)
     going_on = replay(folder, manifest.lineage()) if manifest.regenerated else keeping

@@ -22,7 +22,8 @@ class PlanDiff:
 
     `changes` says in words what of the questions differs. `is_change`: other tasks are asked for, or stale ones again.
     `is_agreed`: nobody needs to be asked, unless answers are there. `asks_more`: there are calls that the run had
-    nothing like.
+    nothing like. `is_form`: the forms of answers differ and nothing else, so that an answer is asked for again only
+    where it does not fit.
     """
 
     held: Manifest | None
@@ -31,6 +32,7 @@ class PlanDiff:
     is_change: bool = False
     is_agreed: bool = True
     asks_more: bool = False
+    is_form: bool = False
 
 
 def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanDiff:
@@ -47,6 +49,7 @@ def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanD
         is_change=bool(changes) or (keeps_stale, regenerated) != (held.keeps_stale, held.regenerated),
         is_agreed=not changes or _consents(consent, held, fresh, asks_more=asks_more),
         asks_more=asks_more,
+        is_form=bool(changes) and _asks_the_same(held, fresh, whatever_forms=True),
     )
 
 
@@ -92,8 +95,11 @@ def refuse_other_weights(folder: RunFolder, held: Manifest, fresh: Manifest) -> 
 def refusal(folder: RunFolder, diff: PlanDiff, kept: Kept) -> RunFolderError:
     """What a person reads who has not agreed to a change yet: what it comes to, and what to say to agree."""
     extend, again, calls = "", "", kept.all_calls
-    if calls.stale:
-        extend = f", and keeps the {calls.stale:,} stale ones"
+    unfit = len(kept.found.unfit.minus(kept.left_out))  # no change keeps these
+    if unfit:
+        extend = f" and the {unfit:,} that no longer fit their form"
+    if calls.stale > unfit:
+        extend += f", and keeps the {calls.stale - unfit:,} stale ones"
         flag = "--extend --regenerate-stale" if diff.asks_more else "--regenerate-stale"
         again = f"; `{flag}` also requests the stale ones again"
         if len(kept.plan.columns) > 1:
@@ -168,7 +174,7 @@ def _asks_more(held: Manifest, fresh: Manifest) -> bool:
     return any(each.samples > samples.get(each.fingerprint, samples.get(each.name, 0)) for each in after)
 
 
-def _asks_the_same(held: Manifest, fresh: Manifest) -> bool:
+def _asks_the_same(held: Manifest, fresh: Manifest, *, whatever_forms: bool = False) -> bool:
     """Whether all that is asked from now on was asked before: columns were removed, reordered or renamed alone."""
     if held.grid_fingerprint != fresh.grid_fingerprint or not (held.spec.get("columns") or fresh.spec.get("columns")):
         return False
@@ -177,5 +183,6 @@ def _asks_the_same(held: Manifest, fresh: Manifest) -> bool:
         (old := before.get(each.fingerprint)) is not None
         and old.samples >= each.samples
         and (old.when and old.when.fingerprint) == (each.when and each.when.fingerprint)
+        and (whatever_forms or each.form is None or each.form == old.form)
         for each in fresh.lineage().plan.columns
     )

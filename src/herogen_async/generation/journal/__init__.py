@@ -2,7 +2,7 @@
 
 from herogen_async.generation.journal.read.newest import NewRows, newest_rows
 from herogen_async.generation.journal.read.places import LinePlaces
-from herogen_async.generation.journal.read.recovered import Recovered, Reusable
+from herogen_async.generation.journal.read.recovered import Misfit, Recovered, Reusable
 from herogen_async.generation.journal.read.replay import Fold, RowStanding, replay
 from herogen_async.generation.journal.read.scan import (
     Damage,
@@ -39,6 +39,7 @@ __all__ = [
     "Line",
     "LinePlaces",
     "MemoryJournal",
+    "Misfit",
     "NewRows",
     "Recovered",
     "Remains",

@@ -33,6 +33,7 @@ ATTEMPTS_KEPT = 32  # of a failure's history: rate limits don't count as attempt
 _NEWLINE = ord("\n")
 SKIPPED = "skipped"  # the finish_reason of a call that was not asked
 NO_REASON = "unknown"  # what an answer without a finish_reason is counted as; its line says null
+WRONG_FORM = "wrong_form"
 CRC = "crc"
 
 
@@ -61,6 +62,11 @@ ROW = LineSchema(
         Field("from", FieldKind.LIST, is_optional=True),
         # It was not asked: the fingerprint of the condition that was not met.
         Field("skipped", FieldKind.TEXT, is_optional=True),
+        # Of an answer to a column with a form: how often it was asked for, where not once, whether its JSON was mended,
+        # and why it does not fit, where it doesn't.
+        Field("ask", FieldKind.WHOLE, is_optional=True),
+        Field("repaired", FieldKind.FLAG, is_optional=True),
+        Field(WRONG_FORM, FieldKind.TEXT, is_optional=True),
         Field("finish_reason", FieldKind.TEXT, is_nullable=True),
         Field("model", FieldKind.TEXT, is_nullable=True),
         Field("usage", FieldKind.OBJECT, is_nullable=True),
@@ -98,10 +104,18 @@ FAILURE = LineSchema(
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
-def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
-    """The journal line of an answer."""
+def row_line(
+    call: Call,
+    completion: Completion,
+    *,
+    attempts: int,
+    latency_ms: float,
+    at: datetime,
+    more: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The journal line of an answer; `more` are the further fields of one to a column with a form."""
     if call.column is not None:
-        return _line_of_column(call, completion, attempts=attempts, latency_ms=latency_ms, at=at)
+        return _line_of_column(call, completion, attempts=attempts, latency_ms=latency_ms, at=at, more=more)
     # A literal, and no loop over the table: that would make this a third slower, for every row.
     row: dict[str, Any] = {
         "key": call.key,
@@ -125,7 +139,15 @@ def row_line(call: Call, completion: Completion, *, attempts: int, latency_ms: f
     return sealed_line(row)
 
 
-def _line_of_column(call: Call, completion: Completion, *, attempts: int, latency_ms: float, at: datetime) -> bytes:
+def _line_of_column(
+    call: Call,
+    completion: Completion,
+    *,
+    attempts: int,
+    latency_ms: float,
+    at: datetime,
+    more: Mapping[str, Any] | None,
+) -> bytes:
     """As `row_line`, for a call of a row that has several; as literal as that, for the same reason."""
     row: dict[str, Any] = {
         "key": call.key,
@@ -147,9 +169,9 @@ def _line_of_column(call: Call, completion: Completion, *, attempts: int, latenc
     }
     if not call.built_on:
         del row["from"]
-    if call.sample is not None or completion.reasoning is not None or completion.extra is not None:
-        more = {"sample": call.sample, "reasoning": completion.reasoning, "extra": completion.extra}
-        row = ROW.arranged({"from": None, **row, **more})
+    if more or call.sample is not None or completion.reasoning is not None or completion.extra is not None:
+        further = {"sample": call.sample, "reasoning": completion.reasoning, "extra": completion.extra, **(more or {})}
+        row = ROW.arranged({"from": None, **row, **further})
     return sealed_line(row)
 
 
@@ -251,6 +273,7 @@ SEAL_BYTES = len(_SEAL)
 SEAL, SEALED = b',%b"' % _lead(CRC), b'"}'
 # A whole row anywhere in damaged bytes, and what bytes that are no row any more may still say.
 SKIPPED_LEAD = b",%b" % _lead("skipped")
+WRONG_FORM_LEAD = b",%b" % _lead(WRONG_FORM)
 SKIPPED_BY = re.compile(rb',%b"([0-9a-f]{32})",%b"%b"' % (_lead("skipped"), _lead("finish_reason"), SKIPPED.encode()))
 SEALED_END = re.compile(re.escape(SEAL) + rb"[0-9a-f]{8}" + re.escape(SEALED) + rb"$")
 ROW_IN_BYTES = re.compile(re.escape(START) + rb"[^\n]*?" + SEALED_END.pattern.removesuffix(b"$"))
@@ -269,6 +292,13 @@ def prove() -> None:
     for more in ((None, None), ("so,", {"tool_calls": [{"crc": "0"}]})):
         for each in (call, several):
             _prove_row(each, Completion("t", "stop", model, usage, request_id, (), *more), at)
+    further = {"ask": 2, "repaired": True, WRONG_FORM: "no"}
+    line = row_line(several, Completion("t", None, None), attempts=1, latency_ms=1.0, at=at, more=further)
+    row = codec.loads(line)
+    assert WRONG_FORM_LEAD in line
+    assert further.items() <= row.items()
+    assert ROW.fault_of(row) is None
+    assert list(row) == [*(name for name in ROW.names if name in row), CRC]
     _prove_skipped(several, at)
     history = [attempt_of(EndpointError("no"), at)]
     instead: dict[str, Any] = dict.fromkeys(("response_txt", "reasoning", "finish_reason", "model"), "t") | {

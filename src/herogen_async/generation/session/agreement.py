@@ -40,7 +40,8 @@ def agree(locked: Locked, at: datetime) -> Agreed:
     diff = plan_diff(held, fresh, ready.request.consent)
     if held is not None and not diff.is_agreed:
         kept = kept_by(folder, followed(folder, held, fresh))
-        if kept.rows or len(kept.found.failed):
+        is_free = diff.is_form and not kept.all_calls.stale
+        if (kept.rows or len(kept.found.failed)) and not is_free:
             raise refusal(folder, diff, kept)
     return Agreed(locked, diff)
 

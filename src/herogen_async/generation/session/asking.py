@@ -26,6 +26,7 @@ from herogen_async.generation.session.work import Work
 from herogen_async.specs.plan import Call
 
 if TYPE_CHECKING:
+    from herogen_async.generation.engine.form_checks import FormChecks
     from herogen_async.generation.engine.open_rows import OpenRows
     from herogen_async.generation.journal.read.line_reader import LineReader
 
@@ -128,7 +129,9 @@ async def _open_engine(
             for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
             for column in target.columns
         }
-        rows = stack.enter_context(_open_rows(work, journal, clock)) if plan.calls_a_row > 1 else None
+        rows = forms = None
+        if plan.has_columns:
+            rows, forms = stack.enter_context(_open_rows(work, journal, clock))
         engine = Engine(
             plan,
             lane,
@@ -139,6 +142,7 @@ async def _open_engine(
             observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
             rows=rows,
             others=others,
+            forms=forms,
         )
         endpoints = [endpoint for _, endpoint in opening]
         with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):
@@ -175,20 +179,27 @@ async def _open_lane(
 
 
 @contextlib.contextmanager
-def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[OpenRows]:
-    """The rows of several calls, while the journal's files that they are read from are open."""
+def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[tuple[OpenRows, FormChecks | None]]:
+    """The rows of columns and the forms of their answers, while the files that they are read from are open."""
     from herogen_async.generation.engine.open_rows import OpenRows  # noqa: PLC0415 - rows of one call need neither
     from herogen_async.generation.journal.read.line_reader import LineReader  # noqa: PLC0415
 
+    plan = work.opened.lineage.plan
     with LineReader(work.opened.folder, work.found.places) as reader:
-        yield OpenRows(
-            work.opened.lineage.plan,
+        forms = None
+        if any(column.form is not None for column in plan.columns):
+            from herogen_async.generation.engine.form_checks import FormChecks  # noqa: PLC0415 - few columns have one
+
+            forms = FormChecks(plan, work.found.journal.asked, lambda line: reader.row_at(line.segment, line.offset))
+        rows = OpenRows(
+            plan,
             work.found.journal,
             partial(_earlier_answer, reader),
             journal=journal,
             counters=work.reporter.counters,
             clock=clock,
         )
+        yield rows, forms
 
 
 def _earlier_answer(reader: LineReader, index: int, reusable: Reusable | None) -> tuple[str, str]:

@@ -20,13 +20,13 @@ def column_counts(
     beyond: Collection[int] = (),
     prices: Mapping[str, Price | None] | None = None,
 ) -> dict[str, ColumnCounts]:
-    """The counts of each column by its name, over all sessions; empty where a row is one call.
+    """The counts of each column by its name, over all sessions; empty where a row is one call without a form.
 
     `failed` are the calls that failed and are not asked again, all that did when left out. `limit` is of rows, `beyond`
     it are the calls at these indices wanted, too.
     """
     calls = plan.calls_a_row
-    if calls == 1:
+    if not plan.has_columns:
         return {}
     failed = found.failed if failed is None else failed
     counts = {

@@ -53,14 +53,14 @@ async def open_endpoint(
     `on_text` gets what the embedded model writes until its first answer is whole; no other server is asked to tell.
     """
     if ready.weights is None:
-        async with _client(ready.request, ready.model, ready.request.server, plan.columns) as endpoint:
+        async with _client(ready.request, ready.model, ready.request.server, plan.columns, on_notice) as endpoint:
             yield endpoint
         return
     from herogen_async.generation.endpoint.embedded import open_embedded  # noqa: PLC0415 - as above
 
     embedded = open_embedded(
         ready.weights,
-        lambda server: _client(ready.request, ready.model, server, plan.columns),
+        lambda server: _client(ready.request, ready.model, server, plan.columns, on_notice),
         concurrency=ready.request.most_in_flight,
         context_tokens=_context_tokens(plan),
         on_notice=on_notice,
@@ -71,7 +71,11 @@ async def open_endpoint(
 
 
 def _client(
-    request: RunRequest, model: str, server: Server | None, columns: Sequence[AskedColumn] = ()
+    request: RunRequest,
+    model: str,
+    server: Server | None,
+    columns: Sequence[AskedColumn] = (),
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> OpenAICompatible:
     if server is None:
         raise RuntimeError("an request without weights has a server")
@@ -83,6 +87,8 @@ def _client(
         model=model,
         sampling=sampling,
         columns=asked,
+        forms={each.name: each.form.sent[each.endpoint] for each in columns if each.form and each.form.sent},
+        on_notice=on_notice,
         concurrency=request.most_in_flight,
         timeout_s=request.settings.timeout_s,
         # What may have been charged is asked again by the engine alone, which reserves its worst case anew.

@@ -66,7 +66,10 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     """The tasks without an answer within the limit, and the failed ones that are wanted."""
     opened, journal = found.opened, found.journal
     plan, request = opened.lineage.plan, opened.ready.request
-    wanted = to_ask(plan, journal, again.left(found), request.settings.limit)
+    retried = again.left(found)
+    for index in retried:  # as if it had never been asked
+        journal.asked.pop(index, None)
+    wanted = to_ask(plan, journal, retried, request.settings.limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
         total=wanted.total,

@@ -46,6 +46,8 @@ class Plan:
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
+        # Whether rows are told, kept and shown by column: of one prompt without a form they are not.
+        self.has_columns = self.calls_a_row > 1 or first.form is not None
         self._is_single = self.calls_a_row == 1
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
@@ -155,7 +157,15 @@ class Plan:
 
 
 def _of_all(columns: tuple[AskedColumn, ...]) -> str:
-    """What a spec of several columns asks, all together; their conditions too, and their order."""
+    """What a spec of several columns asks, all together; their conditions and forms too, and their order."""
     return fingerprint(
-        [[each.fingerprint, each.samples, None if each.when is None else each.when.fingerprint] for each in columns]
+        [
+            [
+                each.fingerprint,
+                each.samples,
+                None if each.when is None else each.when.fingerprint,
+                *([] if each.form is None else [each.form.fingerprint]),
+            ]
+            for each in columns
+        ]
     )

@@ -79,6 +79,11 @@ class Lineage:
             [match.get(place, (None,))[0] for place in range(era.plan.calls_a_row)]
             for era, match in zip(self.eras, matches, strict=True)
         ]
+        has_form = [call.column.form is not None for call in plan.shape.calls]
+        self._checks = [
+            frozenset(then for then, now in enumerate(calls) if now is not None and has_form[now])
+            for calls in self._calls
+        ]
         self._keeps_calls = [calls == list(range(plan.calls_a_row)) for calls in self._calls]
         self._grounds = [
             {skipped: _grounds(era.plan, plan, calls, skipped=skipped) for skipped in (False, True)}
@@ -128,6 +133,33 @@ class Lineage:
         """Whether indices have changed since that era."""
         return self._moves[era] is not None or not self._keeps_calls[era]
 
+    def checks(self, era: int) -> frozenset[int]:
+        """The places, in a row of that era, of the calls whose answers may not fit the form that they have today."""
+        return self._checks[era]
+
+    def is_misfit(self, era: int, record: Mapping[str, Any], is_cut: Callable[[Any], bool]) -> bool:
+        """Whether an answer of that era does not fit the form of its column: it counts for nothing.
+
+        Its line says so where the form was the same then; else the answer is looked at anew. `is_cut` says of a finish
+        reason whether it means that the answer was cut off.
+        """
+        then = record["index"] % self.eras[era].plan.calls_a_row
+        index = self.place(era, record["index"]) if then in self._checks[era] else None
+        if index is None or "skipped" in record:
+            return False
+        form = self.plan.column_at(index).form
+        if form is None:
+            return False
+        if self.eras[era].plan.shape.calls[then].column.form == form:
+            return "wrong_form" in record
+        return form.read(record["response_txt"], is_cut=is_cut(record.get("finish_reason"))).wrong is not None
+
+    def knows_form(self, era: int, index: int) -> bool:
+        """Whether the call at `index` in that era was asked with the form that its column has today."""
+        then = self.eras[era].plan.column_at(index).form
+        now = self.place(era, index)
+        return now is not None and then == self.plan.column_at(now).form
+
     def grounds(self, era: int, *, skipped: bool) -> Mapping[int, tuple[int, ...]]:
         """For each call of a current row, the places of those that its lines of that era were made from.
 
@@ -140,11 +172,14 @@ class Lineage:
         """The current index of a failure's call, from whichever era.
 
         None if the call no longer exists, or if another generation failed: that says nothing about this one. So it is
-        with a condition that couldn't be decided, and is another one now, or asks other columns.
+        with a condition that couldn't be decided, and is another one now, or asks other columns; and with a form that
+        no answer fitted, and that is another one now.
         """
         for number, era in enumerate(self.eras):
             if era.plan.owns(record) and not self.standing(number, record["index"]).is_stale:
                 index = self.place(number, record["index"])
+                if record.get("kind") == "wrong_form" and not self.knows_form(number, record["index"]):
+                    return None
                 condition = record.get("condition")
                 if index is None or condition is None:
                     return index

@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from herogen_async.core.errors import HerogenError
+from herogen_async.specs.forms.form import field_text
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.row_shape import CallShape, RowShape, own_part
+from herogen_async.specs.spec.template import alternatives
 
 _BETWEEN_SAMPLES = "\n\n"  # `{name.all}`
 
@@ -249,12 +252,13 @@ class OpenRow:
         values, used = dict(self.cell), dict[int, None]()
         for name, sources in shape.inputs:
             missing: list[int] = []
-            for source in sources:
+            for number, source in enumerate(sources):
                 if isinstance(source, str):
                     values[name] = self.cell[source]
                     break
                 used.update(dict.fromkeys(source))
-                texts = [text for place in source if (text := self._texts[place]) is not None]
+                field = alternatives(name)[number].field
+                texts = [text for place in source if (text := self._said(place, field)) is not None]
                 if texts:
                     values[name] = texts[0] if len(source) == 1 else _BETWEEN_SAMPLES.join(texts)
                     break
@@ -263,8 +267,17 @@ class OpenRow:
                 return values, (), missing
         return values, tuple(self._seals[place] for place in used), []
 
-    def _asked(self, shape: CallShape) -> Iterator[tuple[str, str | None]]:
-        return ((name, self._texts[place]) for name, place in shape.asked)
+    def _said(self, place: int, field: str | None) -> str | None:
+        """What the answer at `place` says, or a field of it, as a text; None where it was skipped."""
+        text, form = self._texts[place], self._shape.calls[place].column.form
+        if text is None or form is None:
+            return text
+        return form.read(text).text if field is None else field_text(form.field(text, field))
+
+    def _asked(self, shape: CallShape) -> Iterator[tuple[str, Any]]:
+        for name, place in shape.asked:
+            text, form, field = self._texts[place], self._shape.calls[place].column.form, name.partition(".")[2]
+            yield name, form.field(text, field) if field and form and text is not None else self._said(place, None)
 
     def _reason(self, place: int) -> str:
         """The fingerprint of the condition by which the call at `place` was left out."""

@@ -13,7 +13,10 @@ from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.spec.template import alternatives
 
 Input = tuple[str, tuple[str | tuple[int, ...], ...]]
-"""A placeholder, and what it may stand for: an attribute's name, or the places of the calls whose answers it joins."""
+"""A placeholder, and what it may stand for: an attribute's name, or the places of the calls whose answers it joins.
+
+Which field of them it takes, the placeholder itself says.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class CallShape:
     `parents` are the places of the calls that must be settled before it, `sent` those of them that its templates name.
     `inputs` says where its placeholders that name columns come from, `asked` where the names of its condition do.
     `condition` is the fingerprint of that condition and of the columns that it is asked of; None where it has none.
+    The names of either may be dotted: of a field.
     """
 
     place: int
@@ -106,15 +110,15 @@ class RowShape:
         inputs = tuple(self._inputs(column, sample))
         sent = {place for _, sources in inputs for each in sources if not isinstance(each, str) for place in each}
         asked = tuple(
-            (name, self._place(self._columns[name], sample))
+            (name, self._place(other, sample))
             for name in (() if column.when is None else column.when.names)
-            if name in self._columns
+            if (other := self._columns.get(name.partition(".")[0])) is not None
         )
         direct = tuple(
             (name, source[0])
             for name, sources in inputs
             for source in sources
-            if len(sources) == 1 and not isinstance(source, str) and len(source) == 1
+            if len(sources) == 1 and not isinstance(source, str) and len(source) == 1 and not self._has_form(name)
         )
         direct = direct if len(direct) == len(inputs) else ()
         # With an end: the repeat comes behind it, and sample 2 of repeat 11 is not sample 21 of repeat 1.
@@ -127,12 +131,19 @@ class RowShape:
             sent=tuple(sorted(sent)),
             inputs=inputs,
             asked=asked,
-            condition=self._condition(column, [name for name, _ in asked]),
+            condition=self._condition(column, [name.partition(".")[0] for name, _ in asked]),
             hash=hashlib.blake2b(base, digest_size=16),
             direct=direct,
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
             is_plain=column.when is None and len(direct) == len(inputs),
             told_sample=sample if column.samples > 1 else None,
+        )
+
+    def _has_form(self, placeholder: str) -> bool:
+        return any(
+            other.form is not None
+            for each in alternatives(placeholder)
+            if (other := self._columns.get(each.name)) is not None
         )
 
     def _condition(self, column: AskedColumn, names: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -176,7 +177,7 @@ class Spec(BaseModel):
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         if isinstance(named := given["columns"], Mapping):
             plain = {name: each.as_dict() if isinstance(each, Column) else each for name, each in named.items()}
-            given["columns"] = plain
+            given["columns"] = {name: _with_schema(each, place) for name, each in plain.items()}
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
         problems = check.spec_problems(given, column_checks.named_of(given))
@@ -194,6 +195,17 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return problems
+
+
+def _with_schema(column: object, place: Place) -> object:
+    """A column with the schema of the file that its `answer` names, beside the spec's own file."""
+    if not isinstance(column, Mapping) or not isinstance(column.get("answer"), str):
+        return column
+    from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
+
+    file = getattr(place, "file", None)
+    found, problems = with_form(column, None if file is None else Path(file).parent)
+    return column if problems else found
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

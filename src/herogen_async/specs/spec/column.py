@@ -37,10 +37,21 @@ class Column(BaseModel):
     )
     samples: int = Field(1, ge=1, le=MAX_SAMPLES, description=f"a whole number from 1 to {MAX_SAMPLES:,}", examples=[4])
     when: str | None = Field(None, description="a condition on attributes and columns", examples=["level == 'hard'"])
+    answer: dict[str, Any] | None = Field(
+        None,
+        description="the form of its answers: fields with types, a JSON Schema or a file with one",
+        examples=[{"score": "integer", "why": "string"}],
+    )
 
     def __init__(self, /, **data: Any) -> None:
-        problems = [*check.text_problems(data), *check.column_problems(data)]
         given = dict(data)
+        problems = [*check.text_problems(data)]
+        if data.get("answer") is not None:
+            from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
+
+            given, wrong = with_form(data)
+            problems += wrong
+        problems += check.column_problems(data)
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})

@@ -61,6 +61,7 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
             yield from _unknown_names(name, each, [*known, *uses], attributes)
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
+            yield from _field_problems(name, columns[name], columns)
             yield from _endpoint_problems(name, columns[name], data)
     yield from _cycle_problems(uses, line)
     yield from _sample_problems(uses)
@@ -113,7 +114,7 @@ def _asked(text: object) -> tuple[str, ...]:
     from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few columns have a condition
 
     try:
-        return Expression.parse(text).names
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in Expression.parse(text).names))
     except SpecError:
         return ()
 
@@ -216,12 +217,60 @@ def _alternative_problems(name: str, column: Mapping[str, Any], attributes: list
             yield from alternative_problems(("columns", name, key), template, attributes)
 
 
+def _field_problems(name: str, column: Mapping[str, Any], columns: Mapping[str, Any]) -> Iterator[Problem]:
+    """A placeholder or a condition names a field that its column doesn't have."""
+    for key in ("prompt", "system"):
+        if (template := _template(column.get(key))) is not None:
+            yield from template_field_problems(("columns", name, key), template, columns)
+    if isinstance(text := column.get("when"), str) and "." in text:
+        from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few columns have a condition
+
+        try:
+            names = Expression.parse(text).names
+        except SpecError:
+            return
+        for dotted in names:
+            other, dot, field = dotted.partition(".")
+            if dot and other in columns:
+                yield from _field_problem(("columns", name, "when"), f"name {dotted!r}", other, field, columns)
+
+
+def template_field_problems(path: KeyPath, template: Template, columns: Mapping[str, Any]) -> Iterator[Problem]:
+    """The fields that a template names, and its columns don't have."""
+    for placeholder in template.names:
+        for each in alternatives(placeholder):
+            if each.field is not None:
+                what = f"placeholder '{{{placeholder}}}'"
+                yield from _field_problem(path, what, each.name, each.field, columns)
+
+
+def _field_problem(path: KeyPath, what: str, name: str, field: str, columns: Mapping[str, Any]) -> Iterator[Problem]:
+    from herogen_async.specs.spec.answer_form import fields_of  # noqa: PLC0415 - few specs name fields
+
+    column = columns.get(name)
+    if column is None and name not in columns:
+        if name == FIRST:
+            yield Problem(path, f"{what}: {name!r} has no fields", f"write {{{name}}}")
+        return  # an unknown name is told as such, and an attribute as what has none
+    fields = fields_of(column)
+    if fields is None and isinstance(column, Mapping) and column.get("answer") is None:
+        form = f"`answer: {{{field}: string}}`"
+        fix = f"write {{{name}}}, or {{{name}.all}} for all its samples, or give {name!r} a form: {form}"
+        yield Problem(path, f"{what}: {name!r} has no fields", fix)
+    elif fields is not None and field not in fields:
+        fix = nearest(field, fields) if fields else f"its form has no fields: write {{{name}}}"
+        yield Problem(path, f"{what}: {name!r} has no field {field!r}", fix)
+
+
 def alternative_problems(path: KeyPath, template: Template, attributes: list[str]) -> Iterator[Problem]:
     """An attribute has no samples, and always a value: what stands behind it in a placeholder is never taken."""
     for placeholder in template.names:
         parts = alternatives(placeholder)
         shown_as, own = f"placeholder '{{{placeholder}}}'", [each for each in parts if each.name in attributes]
-        if joined := next((each.name for each in own if each.is_all), None):
+        if fielded := next((each for each in own if each.field is not None), None):
+            fix = f"write {{{fielded.name}}}"
+            yield Problem(path, f"{shown_as}: {fielded.name!r} is an attribute, without fields", fix)
+        elif joined := next((each.name for each in own if each.is_all), None):
             yield Problem(path, f"{shown_as}: {joined!r} is an attribute, without samples", f"write {{{joined}}}")
         elif own and len(parts) > 1 and (parts[-1] != own[0] or len(own) > 1):
             fix = f"write {own[0].name} last, or alone"

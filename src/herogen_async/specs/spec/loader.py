@@ -8,6 +8,7 @@ from json import JSONDecodeError
 from pathlib import Path as FilePath
 from typing import Any
 
+from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import shown
 from herogen_async.specs.spec.json_text import read_json
@@ -15,6 +16,7 @@ from herogen_async.specs.spec.node import Mapping, Node, TextError, data_of, fai
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Problem
 
 MAX_FILE_BYTES = 16 << 20  # a million short values as JSON; takes some seconds to read
+MAX_SCHEMA_BYTES = 1 << 20
 MAX_YAML_BYTES = 4 << 20  # takes as long: the YAML parser is pure Python
 
 
@@ -46,6 +48,26 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Source]:
         reason = getattr(unreadable, "strerror", None) or str(unreadable)
         raise SpecError(f"{file!r} can't be read: {reason}", fix="check its permissions and its path") from unreadable
     return parse(content, file=file)
+
+
+def load_schema(path: FilePath, name: str) -> dict[str, Any]:
+    """The JSON Schema in a file that a spec calls `name`. Raises SpecError when it can't be read."""
+    fix = "check the path, which is relative to the spec file"
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_SCHEMA_BYTES + 1)
+    except (OSError, ValueError) as unreadable:
+        reason = getattr(unreadable, "strerror", None) or str(unreadable)
+        raise SpecError(f"the file {name!r} can't be read: {reason}", fix=fix) from unreadable
+    if len(content) > MAX_SCHEMA_BYTES:
+        raise SpecError(f"the file {name!r} is larger than {MAX_SCHEMA_BYTES >> 20} MiB", fix="shorten the schema")
+    try:
+        schema = codec.loads(content)
+    except ValueError as broken:
+        raise SpecError(f"the file {name!r} is not JSON: {broken}", fix="check its quotes and commas") from None
+    if not isinstance(schema, dict):
+        raise SpecError(f"the file {name!r} holds no JSON object", fix="write a JSON Schema there")
+    return schema
 
 
 def parse(content: str | bytes, *, file: str | None) -> tuple[dict[str, Any], Source]:

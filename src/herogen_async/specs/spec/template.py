@@ -3,8 +3,8 @@
 No attribute access, no format spec, no conversion, no evaluation: a template reaches nothing but the values of its row,
 and a value that contains braces is inserted as is, never expanded again. `{{` and `}}` stand for single braces.
 
-In a spec of several columns a placeholder may also name earlier columns: `{solution.all}` is all samples of one, and
-`{rewrite|solution}` the first of them that the row has.
+In a spec of several columns a placeholder may also name earlier columns: `{solution.all}` is all samples of one,
+`{verdict.score}` a field of one whose answers have a form, and `{rewrite|solution}` the first that the row has.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ _BETWEEN = "|"
 
 
 class Alternative(NamedTuple):
-    """What a placeholder may stand for: an attribute or a column; `is_all`: every sample of it."""
+    """What a placeholder may stand for: an attribute or a column; `is_all`: every sample of it.
+
+    `field`: one of the fields of its form.
+    """
 
     name: str
     is_all: bool = False
+    field: str | None = None
 
 
 class Template:
     """A compiled template. `names` are its placeholders in order of first appearance, without blanks.
 
-    `names_columns`: they may also be `name.all` and `a|b`. Raises SpecError with the character's position (1-based) and
-    the fix for a lone brace, or for a placeholder that is none of these.
+    `names_columns`: they may also be `name.all`, `name.field` and `a|b`. Raises SpecError with the character's position
+    (1-based) and the fix for a lone brace, or for a placeholder that is none of these.
     """
 
     __slots__ = ("_format", "names", "text")
@@ -63,7 +67,7 @@ class Template:
 def alternatives(placeholder: str) -> tuple[Alternative, ...]:
     """What one of a template's `names` stands for: the first of these that there is."""
     parts = (part.partition(".") for part in placeholder.split(_BETWEEN))
-    return tuple(Alternative(name, bool(part)) for name, _, part in parts)
+    return tuple(Alternative(name, part == ALL, part if part not in ("", ALL) else None) for name, _, part in parts)
 
 
 def _compiled(token: re.Match[str], names: dict[str, None], names_columns: bool) -> str:
@@ -97,7 +101,10 @@ def _without_blanks(placeholder: str) -> str:
 
 
 def _names_columns(placeholder: str) -> bool:
-    return all(part.removesuffix(f".{ALL}").isidentifier() for part in placeholder.split(_BETWEEN))
+    return all(
+        part.count(".") <= 1 and all(each.isidentifier() for each in part.split("."))
+        for part in placeholder.split(_BETWEEN)
+    )
 
 
 def _placeholder_fix(inside: str, names_columns: bool) -> str:

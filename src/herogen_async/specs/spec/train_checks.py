@@ -13,7 +13,13 @@ from typing import Any
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, nearest, shown
 from herogen_async.specs.spec.check import text_faults
-from herogen_async.specs.spec.column_checks import FIRST, alternative_problems, doubled_problems, uses_of
+from herogen_async.specs.spec.column_checks import (
+    FIRST,
+    alternative_problems,
+    doubled_problems,
+    template_field_problems,
+    uses_of,
+)
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
@@ -56,6 +62,8 @@ def train_problems(data: Mapping[str, Any], *, knows_names: bool = True) -> Iter
         if not template.names:
             wrong += doubled_problems(path, text, [*known, *columns], "teaches", "the text")
         wrong += [*_unknown_names(path, template, [*known, *columns]), *alternative_problems(path, template, known)]
+        named = data.get("columns")
+        wrong += template_field_problems(path, template, named if isinstance(named, Mapping) else {})
     yield from wrong
     if wrong:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from herogen_async.data.dataset.export.columns import USAGE_COLUMNS, Columns, attribute_columns, optional_cells
@@ -10,13 +10,17 @@ from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.endpoint.usage import is_token_count
 from herogen_async.generation.journal.line_schema import FieldKind
 from herogen_async.generation.journal.record import ROW
+from herogen_async.specs.forms import AnswerForm
+from herogen_async.specs.forms.form import field_text
 from herogen_async.specs.plan import Plan
 
+_KINDS = {"integer": FieldKind.WHOLE, "number": FieldKind.NUMBER}
 _DETAILS = ("prompt", "finish_reason", "model", "request_id", "latency_ms")
 
 
 class SeveralTable:
-    """`optional` are fields that only some answers have, each as `COLUMN.reasoning` or `COLUMN.extra`.
+    """The fields of an answer with a form are columns of their own, as `COLUMN.field`. `optional` are fields that only
+    some answers have, each as `COLUMN.reasoning` or `COLUMN.extra`.
 
     `details`: also what was sent, and how the answer ended; `is_partial`: rows may lack answers, and say so.
     """
@@ -24,6 +28,7 @@ class SeveralTable:
     def __init__(self, plan: Plan, optional: Sequence[str], *, details: bool, is_partial: bool) -> None:
         self._plan = plan
         self._details = _DETAILS if details else ()
+        self._fields = {call.name: _kinds(call.column.form) for call in plan.shape.calls}
         self._is_partial = is_partial
         wanted = ("reasoning", "extra") if details else ("reasoning",)
         self._further = {
@@ -35,6 +40,7 @@ class SeveralTable:
         answers: list[tuple[str, FieldKind]] = []
         for name, further in self._further.items():
             answers.append((name, FieldKind.TEXT))
+            answers += [(f"{name}.{field}", kind) for field, kind in self._fields[name].items()]
             answers += [(f"{name}.{each}", FieldKind.TEXT) for each in further]
             answers += [(f"{name}.{each}", ROW[each].kind) for each in self._details]
         rest = [
@@ -47,6 +53,12 @@ class SeveralTable:
         others = ["sub_prompt", *(name for name, _ in (*answers, *rest))]
         return (*attribute_columns(attributes, others), ("sub_prompt", FieldKind.TEXT), *answers, *rest)
 
+    def _field_cells(self, name: str, value: Any) -> Iterator[object]:
+        held = value if isinstance(value, dict) else {}
+        for field, kind in self._fields[name].items():
+            found = held.get(field)
+            yield found if found is None or kind != FieldKind.TEXT else field_text(found)
+
     def cells(self, row: Mapping[str, Any]) -> tuple[object, ...]:
         """The row's cells under `columns`; None for an answer that there is not."""
         cells: list[object] = [*row["cell"].values(), row["sub_prompt"]]
@@ -54,6 +66,7 @@ class SeveralTable:
         for name, answer in answers.items():
             known = answer or {}
             cells.append(known.get("response_txt"))
+            cells += self._field_cells(name, known.get("value"))
             cells += optional_cells(known, self._further[name])
             cells += map(known.get, self._details)
         if self._is_partial:
@@ -61,6 +74,11 @@ class SeveralTable:
         given = [answer for answer in answers.values() if answer is not None]
         tokens = (_sum(given, name) for name in USAGE_COLUMNS)
         return (*cells, row["repeat"], row["index"], *tokens, sum(answer["attempts"] for answer in given))
+
+
+def _kinds(form: AnswerForm | None) -> dict[str, FieldKind]:
+    """The columns of a form's fields: numbers where all are, else text."""
+    return {} if form is None else {name: _KINDS.get(each or "", FieldKind.TEXT) for name, each in form.fields.items()}
 
 
 def _sum(answers: Iterable[Mapping[str, Any]], name: str) -> int | None:

@@ -10,6 +10,7 @@ are the SDK's business.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
@@ -32,13 +33,23 @@ from herogen_async.generation.endpoint.translate import completion_from, error_f
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
-@dataclass(frozen=True, slots=True)
+# Answers that may mean: this server does not know what asks for a form.
+_REFUSALS = frozenset((400, 404, 415, 422, 500, 501))
+_FORM_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar|schema|choice|regex", re.IGNORECASE)
+
+
+@dataclass(slots=True)
 class _Route:
-    """How questions of a column are sent, and how their answers are read."""
+    """How questions of a column are sent, and how their answers are read.
+
+    `free` is the body without what asks for a form, where `body` does; `is_answered`: with the form, at least once.
+    """
 
     is_chat: bool
     path: str
     body: RequestBody
+    free: RequestBody | None = None
+    is_answered: bool = False
 
 
 class OpenAICompatible:
@@ -55,8 +66,14 @@ class OpenAICompatible:
         timeout_s: float,
         transport_for: TransportFor | None = None,
         columns: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType({}),
+        forms: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        on_notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`kind` and `sampling` are those of every question, but for the ones of `columns`, which have their own."""
+        """`kind` and `sampling` are those of every question, but for the ones of `columns`, which have their own.
+
+        `forms` is by column what asks the server to keep to a form; where it refuses that, which `on_notice` is told,
+        questions are sent without it.
+        """
         self._server = server
         asked: dict[str | None, tuple[str, Mapping[str, Any]]] = {None: (kind, sampling)}
         asked.update(columns)
@@ -64,6 +81,10 @@ class OpenAICompatible:
             name: _Route(own == "chat", _PATHS[own], RequestBody(own, model, its_sampling))
             for name, (own, its_sampling) in asked.items()
         }
+        for name, form in forms.items():
+            route, (own, its_sampling) = self._routes[name], asked[name]
+            route.free, route.body = route.body, RequestBody(own, model, {**form, **its_sampling})
+        self._on_notice = on_notice
         self._path = _PATHS[kind]  # of the call that is built
         self._concurrency = concurrency
         self._timeout_s = timeout_s
@@ -86,6 +107,41 @@ class OpenAICompatible:
 
     async def complete(self, request: Request) -> Completion:
         """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
+        if self._routes[request.column].free is not None:
+            return await self._complete_in_form(request)
+        return await self._complete(request)
+
+    async def _complete_in_form(self, request: Request) -> Completion:
+        """Ask for a form; where the server seems to refuse that, once more without it."""
+        route = self._routes[request.column]
+        try:
+            completion = await self._complete(request)
+        except EndpointError as refused:
+            is_about_it = not route.is_answered or _FORM_WORDS.search(refused.message) is not None
+            if refused.status not in _REFUSALS or not is_about_it:
+                raise
+            return await self._complete_freely(request, refused)
+        route.is_answered = True
+        return completion
+
+    async def _complete_freely(self, request: Request, refused: EndpointError) -> Completion:
+        route = self._routes[request.column]
+        constrained, free = route.body, route.free
+        if free is None:  # another call has found it out meanwhile
+            return await self._complete(request)
+        answer = await self._transport.exchange(
+            "POST", self._urls[route.path], free.as_sent(request), timeout_s=request.timeout_s
+        )
+        completion = self.read(answer, request.column)  # what raises here was not about the form
+        if route.body is constrained and route.free is not None:
+            route.body, route.free = free, None
+            self._on_notice(
+                f"The server refuses to constrain the answers of {request.column!r} ({refused.message}): its answers "
+                "are checked all the same."
+            )
+        return completion
+
+    async def _complete(self, request: Request) -> Completion:
         used = self._call
         try:
             return self.read(await self.ask_raw(request), request.column)

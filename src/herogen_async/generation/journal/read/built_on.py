@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from herogen_async.generation.endpoint.finish_reasons import is_cut
 from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.recovered import Recovered, Reusable
 from herogen_async.generation.journal.read.scan import Line, scan
@@ -159,6 +160,8 @@ def current_index(record: Mapping[str, Any], lineage: Lineage, era: int) -> int 
     Of a line that skips its call by an outdated condition, too.
     """
     if not lineage.eras[era].plan.owns(record) or not lineage.standing(era, record["index"]).counts:
+        return None
+    if lineage.checks(era) and lineage.is_misfit(era, record, is_cut):
         return None
     return lineage.place(era, record["index"])
 

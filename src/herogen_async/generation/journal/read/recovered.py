@@ -24,6 +24,15 @@ class Reusable:
 
 
 @dataclass(slots=True)
+class Misfit:
+    """Where the line of the last answer to a call is that does not fit its form, and which try it was, from 1."""
+
+    segment: int
+    offset: int
+    ask: int
+
+
+@dataclass(slots=True)
 class Recovered:
     """What a run folder holds.
 
@@ -35,6 +44,8 @@ class Recovered:
     made from answers that don't count, or say that a condition was not met which is another one now. `column_usage` is
     the part of `usage` of each column that there still is, where a row has several calls, `column_answers` how many
     answers it is of. `reusable` are by call the answers that count once it is decided that others are skipped.
+    `misfits` don't fit the form of their column: lines that count for nothing; `asked` are the last ones of calls that
+    have no other answer and are asked again with it, `unfit` those whose answers were given before there was that form.
     """
 
     done: IndexSet = field(default_factory=IndexSet)
@@ -52,6 +63,9 @@ class Recovered:
     column_usage: dict[str, Words] = field(default_factory=dict)
     column_answers: Counter[str] = field(default_factory=Counter)
     reusable: dict[int, list[Reusable]] = field(default_factory=dict)
+    misfits: int = 0
+    asked: dict[int, Misfit] = field(default_factory=dict)
+    unfit: IndexSet = field(default_factory=IndexSet)
     calls_a_row: int = 1
 
     @property

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.endpoint.finish_reasons import is_cut
 from herogen_async.generation.endpoint.usage import whole_counts
 from herogen_async.generation.journal.read.line_blocks import (
     are_sealed,
@@ -30,7 +31,7 @@ from herogen_async.generation.journal.read.line_blocks import (
     skipped_by,
 )
 from herogen_async.generation.journal.read.places import LinePlaces
-from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.recovered import Misfit, Recovered
 from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of
 from herogen_async.generation.journal.record import (
     BEHIND_ENDING,
@@ -41,6 +42,7 @@ from herogen_async.generation.journal.record import (
     KEY_END,
     SKIPPED,
     SKIPPED_LEAD,
+    WRONG_FORM_LEAD,
     reason_word,
 )
 from herogen_async.generation.journal.words import Words
@@ -54,7 +56,8 @@ _TAILS = 4096  # different ones, before they are parsed and let go of
 
 # What a row is to its run: its task's answer, a second one, nobody's, one of a cell that the plan has no more, one that
 # was made under another generation, or such a one where a newer generation has an answer.
-RowStanding = Literal["counts", "double", "foreign", "unused", "stale", "replaced", "outdated"]
+# One may also not fit the form of its column.
+RowStanding = Literal["counts", "double", "foreign", "unused", "stale", "replaced", "outdated", "misfit"]
 
 
 def replay(folder: RunFolder, lineage: Lineage, places: LinePlaces | None = None) -> Recovered:
@@ -95,7 +98,9 @@ class Fold:
         self._newer = IndexSet()  # what generations before the one that is being read have answered
         self._age = 1
         self._calls = lineage.plan.calls_a_row
-        self._column_names = [call.column.name for call in lineage.plan.shape.calls] if self._calls > 1 else [None]
+        self._column_names = [
+            call.column.name if lineage.plan.has_columns else None for call in lineage.plan.shape.calls
+        ]
         # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
         self._unsettled = IndexSet()
 
@@ -136,6 +141,8 @@ class Fold:
 
     def settle(self, paths: Iterable[Path]) -> None:
         """Decide by `from` which lines count, of the rows where their order doesn't say it. After all rows."""
+        self.found.asked = {index: each for index, each in self.found.asked.items() if index not in self.found.done}
+        self.found.unfit = self.found.unfit.minus(self.found.done)
         if not len(self._unsettled):
             return
         from herogen_async.generation.journal.read.built_on import settle_rows  # noqa: PLC0415 - few runs need it
@@ -153,7 +160,7 @@ class Fold:
     def _fold_block(self, lines: list[bytes], reading: SegmentReading, offset: int) -> bool:
         """The usual: all sound, all of this era's plan, each task for the first time. False when anything is not."""
         # From here on all or nothing: every look comes before the first change, and `add_all` takes all or none.
-        if not are_sealed(lines):
+        if not are_sealed(lines) or (self.lineage.checks(reading.era) and self._may_misfit(lines, reading)):
             return False
         try:
             indices = [int(line[INDEX_AT : line.index(b",", INDEX_AT)]) for line in lines]
@@ -171,8 +178,15 @@ class Fold:
         if self._places is not None or not self._place_all(indices, reading):
             return False
         self.found.rows += len(lines)
-        self._note_tails(lines, counts=reading.standing.counts)
+        self._note_tails(lines, counts=reading.standing.counts, column=self._column_names[0])
         return True
+
+    def _may_misfit(self, lines: list[bytes], reading: SegmentReading) -> bool:
+        """Whether one of these lines may be of an answer that does not fit its form."""
+        era = self.lineage.eras[reading.era].plan
+        if not all(self.lineage.knows_form(reading.era, place) for place in range(era.calls_a_row)):
+            return True
+        return any(WRONG_FORM_LEAD in line for line in lines)
 
     def _place_all(self, indices: list[int], reading: SegmentReading) -> bool:
         """As `place`, where each of them is the only answer to its task; else False, and nothing is placed."""
@@ -290,16 +304,18 @@ class Fold:
             return False
         if self.is_for(row, reading):
             standing, column = self.take(row, reading, offset), None
-            if self._calls > 1 and standing not in ("foreign", "unused"):
+            if self.lineage.plan.has_columns and standing not in ("foreign", "unused"):
                 index = self.lineage.place(reading.era, row["index"])
                 column = None if index is None else self._column_names[index % self._calls]
-            self._tally_row(row, counts=standing == "counts", column=column)
+            self._tally_row(row, counts=standing in ("counts", "misfit"), column=column)
         return True
 
     def take(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> RowStanding:
         """Put one row, whose line is at that byte, where it belongs; what it is to the run."""
         self.found.rows += 1
         standing = self.place(row, reading)
+        if standing == "misfit":
+            self._note_misfit(row, reading, offset)
         if standing == "counts" and (self._calls > 1 or self._places is not None):
             index = self.lineage.place(reading.era, row["index"])
             if index is not None and self._calls > 1:
@@ -307,6 +323,16 @@ class Fold:
             elif index is not None and self._places is not None:
                 self._places.put(index, reading.segment, offset)
         return standing
+
+    def _note_misfit(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> None:
+        """It may be asked again with the last of them; not with what was answered to another question or form."""
+        index = self.lineage.place(reading.era, row["index"])
+        if index is None or reading.standing.is_stale:
+            return
+        if self.lineage.knows_form(reading.era, row["index"]):
+            self.found.asked[index] = Misfit(reading.segment, offset, row.get("ask", 1))
+        else:
+            self.found.unfit.add(index)
 
     def is_for(self, row: dict[str, Any], reading: SegmentReading) -> bool:
         """Whether a line is to be looked at now, and not in another reading of the same segment."""
@@ -329,6 +355,9 @@ class Fold:
         if index is None:
             found.unused += 1
             return "unused"
+        if lineage.checks(reading.era) and lineage.is_misfit(reading.era, row, is_cut):
+            found.misfits += 1
+            return "misfit"
         condition = row.get("skipped")
         if condition is not None and condition not in lineage.plan.shape.skips[index % self._calls]:
             found.outdated += 1

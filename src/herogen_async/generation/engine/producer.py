@@ -1,0 +1,139 @@
+"""What makes calls of pending indices, and hands them to their lanes: the grid is never in memory.
+
+Kept here:
+1. A new call waits while its lane's queue is full; where there are several lanes, none waits for another's queue, and
+   what is open bounds them.
+2. What an answer has made ready, or what is asked again, goes before every new row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from herogen_async.core.errors import WrongForm
+from herogen_async.generation.engine.feed import PendingCall
+from herogen_async.generation.engine.lanes import Lanes
+from herogen_async.generation.engine.requests import most_tokens, requests_of
+from herogen_async.generation.journal import Journal
+from herogen_async.generation.limits import byte_size
+from herogen_async.specs.plan import Call, Plan
+
+if TYPE_CHECKING:  # rows of one call need neither
+    from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.open_rows import OpenRows
+
+CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
+OPEN_PER_CALL = 8  # rows, of several lanes, for each call that may be in flight: a slow one holds back the others then
+READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples fewer rows are open
+
+
+class Producer:
+    """`run` may be called once. `give_up` gets a call that was asked as often as may be, and what it fails with."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        lanes: Lanes,
+        journal: Journal,
+        *,
+        rows: OpenRows | None,
+        forms: FormChecks | None,
+        give_up: Callable[[PendingCall[Call], WrongForm], None],
+    ) -> None:
+        self._plan = plan
+        self._lanes = lanes
+        self._is_one_lane = len(lanes) == 1
+        self._feed = lanes.first.feed
+        self._journal = journal
+        self._rows = rows
+        self._forms = forms
+        self._give_up = give_up
+        self._room = asyncio.Event()  # of rows of several calls: another one may be begun
+        self._request_of = requests_of(plan)
+        self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
+
+    async def run(self, indices: Iterable[int]) -> None:
+        """Hand out the calls at `indices`, until all lanes are closed that would ask them."""
+        if self._rows is None:
+            await self._of_one_call(indices)
+        else:
+            await self._of_columns(self._rows, indices)
+
+    def look_anew(self) -> None:
+        """There may be room for another row, or no need for one."""
+        self._room.set()
+
+    def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
+        """Give each call to its lane at once."""
+        for call in calls if self._forms is None else self._askable(calls, self._forms):
+            is_taken = self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
+            if not is_taken and self._rows is not None:
+                self._rows.left(call)  # by a park: it stays pending
+
+    async def _of_one_call(self, indices: Iterable[int]) -> None:
+        feed, request_of = self._feed, self._request_of
+        for count, call in enumerate(map(self._plan.call, indices), start=1):
+            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+            # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
+            if not await feed.put(PendingCall(call, request_of(call), size)):
+                return
+            if count % CALLS_A_TURN == 0:
+                await asyncio.sleep(0)
+        # Only when all are in: a feed that has ended and is empty ends the lane.
+        feed.end()
+
+    async def _of_columns(self, rows: OpenRows, indices: Iterable[int]) -> None:
+        lanes, feed = self._lanes, self._feed
+        for lane in () if self._is_one_lane else lanes:
+            lane.feed.on_quiet = self._quiet
+        for count, calls in enumerate(rows.begin(indices), start=1):
+            if not self._is_one_lane:
+                self.hand_on(calls, is_next=False)
+            else:
+                for call in calls if self._forms is None else self._askable(calls, self._forms):
+                    if not await feed.put(self._pending(call)):
+                        return
+            # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
+            while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
+                self._room.clear()
+                await self._room.wait()
+            if not lanes.can_begin:
+                break
+            if count % CALLS_A_TURN == 0:
+                await asyncio.sleep(0)
+        lanes.is_all_begun = True
+        if self._is_one_lane:
+            feed.end()
+        else:
+            lanes.end_if_quiet()
+
+    def _is_enough_open(self, rows: OpenRows) -> bool:
+        """Whether no row of several lanes is to be begun for now."""
+        if self._is_one_lane:
+            return False
+        wanted, width = self._lanes.concurrency, self._plan.shape.width
+        # Those that are held because they are refused may be all there are: nothing would show whose fault it is then.
+        return len(rows) - self._lanes.refused >= max(2, min(OPEN_PER_CALL * wanted, READY_PER_CALL * wanted // width))
+
+    def _quiet(self) -> None:
+        """A lane of several has nothing left to do, unless more comes."""
+        self._room.set()
+        self._lanes.end_if_quiet()
+
+    def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
+        size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+        request = self._request_of(call)
+        if self._forms is not None:
+            request, more = self._forms.as_asked(call, request)
+            size += more
+        return PendingCall(call, request, size, self._answers[call.column], is_next=is_next)
+
+    def _askable(self, calls: Iterable[Call], forms: FormChecks) -> Iterator[Call]:
+        """`calls` without those that were asked as often as may be, before a kill kept them from being given up."""
+        for call in calls:
+            if (error := forms.error(call)) is not None:
+                self._give_up(PendingCall(call, self._request_of(call), 0), error)
+            else:
+                yield call

@@ -1,0 +1,179 @@
+"""How a spec writes a form: a JSON Schema, fields by name, `one_of`, `pattern` or `code`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jsonschema_rs
+
+from herogen_async.core import codec
+from herogen_async.core.errors import SpecError
+from herogen_async.core.likeness import nearest, shown
+from herogen_async.specs.forms.form import AnswerForm, FormReading, wrong
+from herogen_async.specs.forms.json_answer import json_in
+from herogen_async.specs.forms.wire import choice_sent, pattern_sent, schema_sent
+
+TYPES = ("string", "integer", "number", "boolean", "array", "object")
+MAX_BYTES = 1 << 16  # of a definition: servers refuse longer ones
+_SCHEMA_KEYS = {"$schema", "$ref", "properties", "anyOf", "oneOf", "allOf", "enum"}
+_EXAMPLE = "for example: `answer: {score: integer, why: string}`"
+_FENCED = re.compile(r"^[ \t]*```[ \t]*[\w+.#-]*[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+_AROUND = " \t\r\n\"'`*."  # of a chosen word
+
+
+def form_of(answer: object) -> AnswerForm:
+    """The form that `answer` writes. Raises SpecError with what is wrong and the fix."""
+    if not isinstance(answer, Mapping) or not answer:
+        raise SpecError(f"{shown(answer)} is not a form", fix=_EXAMPLE)
+    plain = _as_json(answer)
+    kinds = {"one_of": _one_of, "pattern": _pattern, "code": _code}
+    if len(plain) == 1 and (name := next(iter(plain))) in kinds:
+        return kinds[name](plain)
+    if _SCHEMA_KEYS & plain.keys():
+        return _schema(plain, plain)
+    fields = plain["fields"] if plain.keys() == {"fields"} else plain
+    if not isinstance(fields, Mapping) or not fields:
+        raise SpecError(f"{shown(fields)} is not a mapping of fields", fix=_EXAMPLE)
+    properties = {name: _field(name, value) for name, value in fields.items()}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return _schema(plain, schema)
+
+
+def _as_json(answer: Mapping[Any, Any]) -> dict[str, Any]:
+    try:
+        data = codec.dumps(dict(answer))
+        plain = codec.loads(data)
+    except (TypeError, ValueError, RecursionError):
+        raise SpecError(f"{shown(answer)} can't be written as JSON", fix=_EXAMPLE) from None
+    if len(data) > MAX_BYTES:
+        raise SpecError(f"a form of {len(data):,} bytes; the limit is {MAX_BYTES:,}", fix="shorten it")
+    return dict(plain)
+
+
+def _field(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return {"enum": value}
+    if isinstance(value, Mapping):
+        return value
+    if value not in TYPES:
+        fix = nearest(str(value), TYPES) if isinstance(value, str) else f"write a type: {', '.join(TYPES)}"
+        raise SpecError(f"field {name!r}: {shown(value)} is not a type", fix=fix)
+    return {"type": value}
+
+
+# -- a schema
+
+
+def _schema(answer: dict[str, Any], schema: dict[str, Any]) -> AnswerForm:
+    try:
+        validator = jsonschema_rs.validator_for(schema, offline=True)
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        fix = "use only references within the schema (#/...)" if "retriev" in reason else "see json-schema.org"
+        raise SpecError(f"this is not a valid JSON Schema: {reason}", fix=fix) from None
+    properties = schema.get("properties")
+    return AnswerForm(
+        answer,
+        partial(_read_json, validator),
+        fields={name: _type_of(each) for name, each in properties.items()} if isinstance(properties, Mapping) else {},
+        is_json=True,
+        sent=schema_sent(schema),
+    )
+
+
+def _type_of(schema: Any) -> str | None:
+    found = schema.get("type") if isinstance(schema, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def _read_json(validator: Any, text: str, is_cut: bool) -> FormReading:
+    found = json_in(text, is_cut=is_cut)
+    if found.problem is not None:
+        return wrong(found.problem)
+    if not validator.is_valid(found.value):
+        return wrong(_fault(validator, found.value))
+    return FormReading(codec.dumps(found.value).decode(), found.value, is_repaired=found.is_repaired)
+
+
+def _fault(validator: Any, value: Any) -> str:
+    """The first thing that is wrong with a value, and where."""
+    error = next(iter(validator.iter_errors(value)), None)
+    if error is None:
+        return "the answer does not fit the schema"
+    where = ".".join(map(str, error.instance_path))
+    return f"{where}: {error.message}" if where else str(error.message)
+
+
+# -- texts
+
+
+def _one_of(answer: dict[str, Any]) -> AnswerForm:
+    choices = answer["one_of"]
+    if not isinstance(choices, list) or not choices:
+        raise SpecError(f"{shown(choices)} is not a list of choices", fix="for example: `answer: {one_of: [yes, no]}`")
+    words = [choice if isinstance(choice, str) else codec.dumps(choice).decode() for choice in choices]
+    by_word: dict[str, str] = {}
+    for word in words:
+        if not (plain := _plain(word)):
+            raise SpecError(f"the choice {shown(word)} has no letters or digits", fix="write a word")
+        if by_word.setdefault(plain, word) != word or words.count(word) > 1:
+            raise SpecError(f"the choices {by_word[plain]!r} and {word!r} are read as the same", fix="keep one of them")
+    listed = ", ".join(words)
+
+    def read(text: str, is_cut: bool) -> FormReading:
+        del is_cut  # a word is whole, or none of them
+        word = by_word.get(_plain(text))
+        return wrong(f"the answer is none of: {listed}") if word is None else FormReading(word, word)
+
+    return AnswerForm(answer, read, sent=choice_sent(words))
+
+
+def _plain(text: str) -> str:
+    return text.strip(_AROUND).casefold()
+
+
+def _pattern(answer: dict[str, Any]) -> AnswerForm:
+    pattern = answer["pattern"]
+    example = "for example: `answer: {pattern: '[0-9]{4}'}`"
+    if not isinstance(pattern, str) or not pattern:
+        raise SpecError(f"{shown(pattern)} is not a pattern", fix=example)
+    try:
+        # Not Python's: a pattern there may take for ever.
+        validator = jsonschema_rs.validator_for({"type": "string", "pattern": f"^(?:{pattern})$"}, offline=True)
+    except (jsonschema_rs.ValidationError, ValueError):
+        raise SpecError(f"{shown(pattern)} is not a valid regular expression", fix=example) from None
+
+    def read(text: str, is_cut: bool) -> FormReading:
+        del is_cut
+        held = text.strip()
+        fits = validator.is_valid(held)
+        return FormReading(held, held) if fits else wrong(f"the answer does not match the pattern {pattern}")
+
+    return AnswerForm(answer, read, sent=pattern_sent(pattern))
+
+
+def _code(answer: dict[str, Any]) -> AnswerForm:
+    language = answer["code"]
+    if not isinstance(language, str) or not language.strip():
+        raise SpecError(f"{shown(language)} is not a language", fix="for example: `answer: {code: python}`")
+
+    def read(text: str, is_cut: bool) -> FormReading:
+        blocks: list[str] = _FENCED.findall(text)
+        if is_cut:
+            return wrong("the answer was cut off at its token limit")
+        if len(blocks) > 1:
+            return wrong(f"the answer holds {len(blocks)} blocks of code; write one")
+        if not blocks and "```" in text:
+            return wrong("the block of code in the answer does not end")
+        code = (blocks[0] if blocks else text).strip("\n").rstrip()
+        return FormReading(code, code) if code.strip() else wrong(f"the answer holds no {language} code")
+
+    return AnswerForm(answer, read, sent={})
