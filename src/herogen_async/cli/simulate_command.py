@@ -52,7 +52,7 @@ def simulate(
         typer.Option(
             metavar="NAME=SHARE",
             help="Share of requests that fail in this way (repeatable): 500, slow_down, overloaded, "
-            "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage.",
+            "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage, broken_form.",
         ),
     ] = None,
     queue_s: Annotated[

@@ -121,7 +121,7 @@ class _Rehearsal:
     async def _run(self, saved: float) -> FirstAnswers:
         clock, counters, order = VirtualClock(), self._counters, self._order()
         settings, plan = self._cell.setting, self._plan
-        several = plan.calls_a_row > 1
+        several = plan.has_columns  # every answer is taken to fit its form
         most_tokens = self._limits if several else next(iter(self._limits.values())) or None
         target = LaneTarget(plan.columns, Ready(order, _MODEL))
         lane: Lane[Call] = Lane(

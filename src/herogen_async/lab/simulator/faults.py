@@ -33,7 +33,10 @@ FAULTS: dict[str, str] = {
     "broken_json": "200 with half of the JSON",
     "wrong_shape": "200 with JSON of another shape",
     "no_usage": "valid answer without usage",
+    "broken_form": "an answer that breaks the JSON that was asked for, in one of twenty ways",
 }
+
+ANSWERED = ("no_usage", "broken_form")  # all the same, with a usual body
 
 SLOW_ANSWER_S = 2.0  # longer than a test's deadline, shorter than a person's patience
 

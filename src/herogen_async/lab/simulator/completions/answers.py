@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from herogen_async.lab.simulator.completions.form_answers import formed_text
 from herogen_async.lab.simulator.policy import Answers
 from herogen_async.lab.simulator.seeded_random import lognormal
 
@@ -33,6 +34,7 @@ class Question(NamedTuple):
     text: bytes
     max_tokens: int | None = None
     voice: bytes = b""  # the tuned model that is asked: it answers otherwise than the others do
+    form: Any = None  # the JSON Schema that its answer must fit
 
     @property
     def tokens(self) -> int:
@@ -56,6 +58,9 @@ def answer(question: Question, lengths: Answers, drawn: tuple[int, ...]) -> Simu
     wanted = max(2, round(lognormal(lengths.tokens, lengths.sigma, first, second)))
     most = lengths.most if question.max_tokens is None else question.max_tokens
     count = wanted if wanted <= most else most
+    if question.form is not None:
+        text = formed_text(question.form, identity, _TALE)
+        return SimulatedAnswer(text, question.tokens, -(-len(text) // SIMULATED_BYTES_A_TOKEN), "stop", identity)
     text = _tale(_STARTS[place % len(_STARTS)], count, identity)
     if wanted > most:
         return SimulatedAnswer(text, question.tokens, count, "length", identity)

@@ -8,6 +8,7 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.lab.simulator.completions.answers import Question
+from herogen_async.lab.simulator.completions.form_answers import form_in
 from herogen_async.lab.simulator.faults import Refusal
 
 # The API's own default for /completions; a chat answer ends when it ends.
@@ -52,7 +53,10 @@ def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Calla
         raise _wrong("stream_options", "must be an object, with stream true", options)
     return ParsedRequest(
         question=Question(
-            text.encode("utf-8", "replace"), _max_tokens(data, chat), asked_model.encode() if tuned else b""
+            text.encode("utf-8", "replace"),
+            _max_tokens(data, chat),
+            asked_model.encode() if tuned else b"",
+            form_in(data),
         ),
         chat=chat,
         model=asked_model,

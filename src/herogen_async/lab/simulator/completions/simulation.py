@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from herogen_async.core.limits import Reading
 from herogen_async.lab.simulator.completions.answers import Question, SimulatedAnswer, answer
+from herogen_async.lab.simulator.completions.form_answers import broken_text
 from herogen_async.lab.simulator.faults import AT_ONCE, FAULTS, SPOILT, Refusal
 from herogen_async.lab.simulator.limits.dialect import go_duration, header_number, told_wait_s
 from herogen_async.lab.simulator.limits.limiter import LimitDecision, Limiter
@@ -133,6 +134,8 @@ class Simulation:
             self.tally.faults[fault] += 1
             if fault in AT_ONCE:
                 return Fate(verdict, AT_ONCE[fault], fault=fault)
+            if fault == "broken_form" and question.form is not None:
+                told = told._replace(text=broken_text(told.text, told.identity))
         latency = policy.latency
         first_s = lognormal(latency.ms, latency.sigma, second, third) / 1000
         return Fate(verdict, None, None, fault, told, first_s, latency.ms_per_token / 1000)

@@ -15,7 +15,7 @@ from herogen_async.generation.endpoint.translate import completion_from, error_f
 from herogen_async.lab.simulator.completions.answers import Question
 from herogen_async.lab.simulator.completions.responses import Label, error_body, spoilt_body
 from herogen_async.lab.simulator.completions.simulation import Fate, Simulation
-from herogen_async.lab.simulator.faults import AT_WORK, SLOW_BODY_S, SPOILT, UNTOLD, Refusal
+from herogen_async.lab.simulator.faults import ANSWERED, AT_WORK, SLOW_BODY_S, SPOILT, UNTOLD, Refusal
 from herogen_async.lab.simulator.policy import Policy
 from herogen_async.lab.simulator.tally import Stats
 
@@ -135,7 +135,7 @@ class VirtualEndpoint:
         if fault is not None:
             if fault == "slow_body":
                 await self._pass(SLOW_BODY_S, deadline)
-            elif fault != "no_usage":
+            elif fault not in ANSWERED:
                 label = Label(chat=False, model=self._model, name=name, created=0)
                 raise _as_read(fault, fate, label)
         self._simulation.answered(fate)
