@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from herogen_async.core.errors import SpecError
 from herogen_async.specs.forms import AnswerForm, form_of
@@ -73,6 +73,82 @@ def test_no_answer_takes_the_process_down(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        "```python\n" * 100_000,
+        "```" + " " * 1_000_000,
+        '"#\n' * 100_000,
+        "{'a':" * 50_000,
+        "`" * 1_000_000,
+        "\\u" * 100_000,
+    ],
+    ids=["fences", "blanks", "texts", "single quotes", "backticks", "escapes"],
+)
+@pytest.mark.parametrize("form", [FORM, {"code": "python"}, {"one_of": ["a"]}], ids=["fields", "code", "choice"])
+@pytest.mark.timeout(20)
+def test_no_answer_takes_long(form: dict[str, Any], answer: str) -> None:
+    """Such as a model that repeats itself writes: by the square of their length they would take minutes."""
+    form_of(form).read(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"score": \u2212 3, "why": ""}',
+        '{"score": <3, "why": ""}',
+        '{"score": 1_0, "why": ""}',
+        '{"score": 3, "why": ☃}',
+        "{'score': 3, 'why': 'it's good'}",
+        '{"score": 3, "why": "a";"b"}',
+        '```json\n{"score": 3, "why": ""}\n```\nI change my mind: {"score": 4, "why": ""}',
+        '{"score": 1e999, "why": ""}',
+    ],
+)
+def test_a_repair_changes_nothing_but_what_encloses(answer: str) -> None:
+    """A sign, a symbol, a border between two texts: where these are not certain the model is asked again."""
+    assert form_of(FORM).read(answer).wrong
+
+
+def test_half_a_character_is_no_text() -> None:
+    """An escaped surrogate becomes U+FFFD, as in every answer; it is never an error, and tables can be written."""
+    reading = form_of({"why": "string"}).read('{"why": "a\\ud800"}')
+    assert ({"why": "a\ufffd"}, '{"why":"a\ufffd"}') == (reading.value, reading.text)
+    assert form_of(FORM).read('{"score": "\\ud800", "why": ""}').wrong
+    assert form_of(FORM).read('{"\\ud800": 1}').wrong
+
+
+def test_a_mistake_of_ours_is_an_answer_that_does_not_fit() -> None:
+    """It costs another request, and nothing that was paid for."""
+
+    def broken(text: str, is_cut: bool) -> Any:
+        raise ZeroDivisionError(text, is_cut)
+
+    assert "the answer can't be read (ZeroDivisionError)" == AnswerForm({}, broken, sent={}).read("x").wrong
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_schema"),
+    [
+        ({"type": "array", "items": {"type": "string"}}, True),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, True),
+        ({"type": "string", "items": "integer"}, False),
+        ({"type": "string", "name": "string"}, False),
+    ],
+)
+def test_a_schema_is_told_from_fields(answer: dict[str, Any], is_schema: bool) -> None:
+    """`type` may be either."""
+    assert is_schema is (not form_of(answer).fields)
+
+
+def test_a_model_of_a_list_and_one_that_refers_to_itself_are_forms() -> None:
+    """Whatever the schema holds that pydantic makes; the fields of a reference are fields."""
+    assert form_of(Column(prompt="p", answer=RootModel[list[str]]).answer).read('["a"]').wrong is None
+    node = form_of(Column(prompt="p", answer=Node).answer)
+    assert ("name", "next") == tuple(node.fields)
+    assert "strict" not in node.sent["chat"]["response_format"]["json_schema"]
+
+
+@pytest.mark.parametrize(
     ("form", "answer", "text"),
     [
         ({"one_of": ["yes", "no"]}, ' "Yes." ', "yes"),
@@ -87,6 +163,14 @@ def test_no_answer_takes_the_process_down(answer: str) -> None:
         ({"code": "python"}, "```python\nprint(1)", None),
         ({"code": "python"}, "```\na\n```\n```\nb\n```", None),
         ({"code": "python"}, "", None),
+        ({"code": "python"}, "```python\r\nprint(1)\r\n```", "print(1)"),
+        ({"code": "python"}, "~~~~ python title=a\nx = '```'\n~~~~", "x = '```'"),
+        (
+            {"code": "python"},
+            '```python\ndef f():\n    """\n    ```sh\n    ls\n    ```\n    """\n```',
+            'def f():\n    """\n    ```sh\n    ls\n    ```\n    """',
+        ),
+        ({"code": "python"}, "```python title=a\nA\n```\nso\n```\nout\n```", None),
     ],
 )
 def test_forms_that_are_no_json(form: dict[str, Any], answer: str, text: str | None) -> None:
@@ -109,6 +193,9 @@ def test_forms_that_are_no_json(form: dict[str, Any], answer: str, text: str | N
         ({"one_of": []}, "is not a list of choices", "for example"),
         ({"one_of": ["yes", "Yes!", "YES"]}, "'yes' and 'YES' are read as the same", "keep one"),
         ({"pattern": "("}, "is not a valid regular expression", "for example"),
+        ({"pattern": "a)|(b"}, "is not a valid regular expression", "for example"),
+        ({"score": []}, "the list of its values is empty", "at least one"),
+        ({"score": {"value": "integer"}}, "'value' is not a keyword of JSON Schema", "type: object"),
         ({"code": ""}, "is not a language", "for example"),
         ({"properties": {"a": {"type": "txt"}}}, "is not a valid JSON Schema", "json-schema.org"),
         ({"$ref": "https://example.com/schema.json"}, "is not a valid JSON Schema", "within the schema"),
@@ -135,6 +222,13 @@ def test_a_list_is_what_a_field_may_be() -> None:
     """As in `grade: [good, bad]`."""
     form = form_of({"grade": ["good", "bad"]})
     assert (None, True) == (form.read('{"grade": "good"}').wrong, form.read('{"grade": "fair"}').wrong is not None)
+
+
+class Node(BaseModel):
+    """As long as one likes."""
+
+    name: str
+    next: Node | None = None
 
 
 class Verdict(BaseModel):

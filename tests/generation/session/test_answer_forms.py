@@ -15,6 +15,7 @@ import pytest
 import herogen_async
 from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.journal.verify import recover
 from herogen_async.generation.session.watch import Watch
 from herogen_async.specs.spec import Spec
 from support.broken_json import FORM, KINDS, SOUND, VALUE
@@ -39,7 +40,7 @@ def first_of(asked: Asked) -> str:
     """The prompt of the call, however often it is asked."""
     if "prompt" in asked.body:
         return str(asked.body["prompt"]).split("\n\n")[0]
-    return next(str(each["content"]) for each in asked.body["messages"] if each["role"] == "user")
+    return next(str(each["content"]) for each in asked.body["messages"] if each["role"] == "user").split("\n\n")[0]
 
 
 def asks_of(asked: Asked) -> int:
@@ -220,6 +221,54 @@ def test_a_failure_is_of_the_form_that_was_asked_for(server: FakeServer, tmp_pat
     assert ("done", 4, 0, asked) == (report.state, report.done, report.failed, len(server.asked))
 
 
+def test_a_looser_form_takes_nothing_back(server: FakeServer, tmp_path: Path) -> None:
+    """An answer that counted comes before one that did not fit then; so it is without any form. Nothing is asked."""
+    columns = {"verdict": GRADE, "next": {"prompt": "so {verdict} {n}"}}
+    server.behaviour = lambda asked: (
+        answer(asked, SOUND.replace("3", "9") if asks_of(asked) == 1 else SOUND)
+        if "grade" in first_of(asked)
+        else sound(asked)
+    )
+    run(server, tmp_path / "r", graded(columns))
+    asked, kept = len(server.asked), values_of(tmp_path / "r")
+    loose = graded({**columns, "verdict": {**GRADE, "answer": {"score": "integer", "why": "string"}}})
+    assert ("done", 4) == (run(server, tmp_path / "r", loose).state, run(server, tmp_path / "r", loose).done)
+    assert (asked, kept) == (len(server.asked), values_of(tmp_path / "r"))
+    # Without a form the text that followers were made from is another one, and still the answer that counts.
+    report = run(server, tmp_path / "r", graded({**columns, "verdict": {"prompt": "grade {n}"}}), extend=True)
+    assert ("done", asked) == (report.state, len(server.asked))
+    assert {SOUND} == {row["columns"]["verdict"]["response_txt"] for row in herogen_async.rows(tmp_path / "r")}
+
+
+def test_a_copy_of_a_run_keeps_what_fits(server: FakeServer, tmp_path: Path) -> None:
+    """`recover` leaves out nothing that counts, whatever came before it."""
+    server.behaviour = lambda asked: answer(asked, "no 1" if asks_of(asked) == 1 else SOUND)
+    run(server, tmp_path / "r")
+    copy = recover(tmp_path / "r", out=tmp_path / "copy")
+    assert copy is not None
+    before = len(server.asked)
+    assert ("done", 4) == (run(server, tmp_path / "copy").state, herogen_async.status(tmp_path / "copy").done)
+    assert (before, [VALUE] * 4) == (len(server.asked), values_of(tmp_path / "copy"))
+
+
+def test_a_kill_in_a_retry_gives_no_ask_back(server: FakeServer, tmp_path: Path) -> None:
+    """A retry asks three times again, in however many sessions."""
+    server.behaviour = lambda asked: answer(asked, f"no {asks_of(asked)}")
+    spec = graded(count=1)
+    run(server, tmp_path / "r", spec)
+    herogen_async.resume(tmp_path / "r", retry_failed=True)
+    assert [1, 2, 3, 1, 2, 3] == [asks_of(asked) for asked in server.asked]
+    path = tmp_path / "r" / "rows-00000.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    failures = (tmp_path / "r" / "failures.jsonl").read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]))
+    (tmp_path / "r" / "failures.jsonl").write_bytes(failures[0])
+    (tmp_path / "r" / "lock").unlink()
+    before = len(server.asked)
+    herogen_async.resume(tmp_path / "r", retry_failed=True)
+    assert [2, 3] == [asks_of(asked) for asked in server.asked[before:]]
+
+
 # -- fields ----------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +343,19 @@ def test_a_server_that_takes_no_form_is_asked_without_once_and_says_so(
     assert 1 == sum("response_format" in asked.body for asked in server.asked)
     assert 1 == sum("refuses to constrain the answers of 'verdict'" in line for line in notices)
     assert [VALUE] * 12 == values_of(tmp_path / "r")
+
+
+def test_a_failure_of_the_server_is_no_refusal_of_forms(server: FakeServer, tmp_path: Path) -> None:
+    """It is tried again as any other; what is refused with and without a form is refused once more at most."""
+    server.behaviour = lambda asked: error(500) if asked.number == first else sound(asked)
+    first = len(server.asked)
+    report = run(server, tmp_path / "r", concurrency=1)
+    assert ("done", {"server": 1}) == (report.state, report.errors)
+    assert all("response_format" in asked.body for asked in server.asked)
+    before = len(server.asked)
+    server.behaviour = lambda asked: error(400, None, "no") if "n1" in asked.prompt else sound(asked)
+    assert 3 == run(server, tmp_path / "s", concurrency=1).done
+    assert 4 == len(server.asked) - before
 
 
 def test_a_row_that_is_refused_for_its_own_content_costs_no_constraint(server: FakeServer, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from herogen_async.data.dataset.example_question import ExampleQuestion
+from herogen_async.data.dataset.judged import Judged
 from herogen_async.data.dataset.recipe import (
     CUT_OFF,
     EMPTY_ANSWER,
@@ -50,7 +51,8 @@ class Item:
 class ExampleCount:
     """Counts of a run's `answers`: `written` to the data set; the others were left out for the named reason.
 
-    `skipped` rows have no answer of the columns that are taught.
+    `skipped` rows have no answer of the columns that are taught. `rejected` answers are of rows that the spec's `keep`
+    does not hold for, or not the best of their row where it has a `best_of`.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
@@ -60,6 +62,7 @@ class ExampleCount:
 
     answers: int = 0
     skipped: int = 0
+    rejected: int = 0
     written: int = 0
     trimmed: int = 0
     separator_inside: int = 0
@@ -94,13 +97,18 @@ class ExampleCount:
 
 
 def candidates(
-    rows: RunRows, truncated: str, question: ExampleQuestion, count: ExampleCount | None = None
+    rows: RunRows,
+    truncated: str,
+    question: ExampleQuestion,
+    count: ExampleCount | None = None,
+    *,
+    with_rejected: bool = False,
 ) -> Iterator[Item]:
     """The answers that give a pair, of several columns those taught; the others are counted in `count` by reason.
 
-    `question` says what each example asks.
+    `question` says what each example asks. `with_rejected`: also those that the spec does not keep.
     """
-    for row in _examples(rows, question, count):
+    for row in _examples(rows, question, count, with_rejected=with_rejected):
         made = pair_of(row, truncated, question.of(row))
         if count is not None:
             count.answers += 1
@@ -111,11 +119,24 @@ def candidates(
             count.leave_out(row, made.reason)
 
 
-def _examples(rows: RunRows, question: ExampleQuestion, count: ExampleCount | None) -> Iterator[dict[str, Any]]:
+def _examples(
+    rows: RunRows, question: ExampleQuestion, count: ExampleCount | None, *, with_rejected: bool
+) -> Iterator[dict[str, Any]]:
+    judged = None if rows.plan.keeping is None else Judged(rows.plan, rows.plan.keeping)
     for row in rows:
         examples = list(question.examples(row))
         if count is not None and question.taught is not None:
             count.skipped += not examples
+        if judged is not None and with_rejected:
+            by_keep = not rows.spec.best_of
+            examples = [
+                {**each, "judged": judged.score(row, each, question.samples), "by_keep": by_keep} for each in examples
+            ]
+        elif judged is not None:
+            kept = [each for each in examples if judged.is_taken(row, each, question.samples)]
+            if count is not None:
+                count.rejected += len(examples) - len(kept)
+            examples = kept
         yield from examples
 
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item, to_one_question
+from herogen_async.data.dataset.recipe import RANKED
 
 HOW = (
     "create one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score` "
@@ -84,13 +85,36 @@ class Ranking:
                 raise InputError(f"{str(path)!r}, line {number}: conflicting scores for {name!r}", fix=_SHAPE)
 
 
+class JudgedRanking:
+    """The scores that a spec's own `best_of` gives its examples, or without one what its `keep` says of each."""
+
+    def __len__(self) -> int:
+        return 0  # of a file
+
+    def score(self, row: Mapping[str, Any]) -> float | None:
+        """The score of an example; None where the judge gave it none."""
+        is_kept, score = row["judged"]
+        return float(is_kept) if row["by_keep"] else score
+
+
+def ranking_for(name: str, file: str | os.PathLike[str] | None, *, is_judged: bool) -> Ranking | JudgedRanking | None:
+    """What ranks the answers of a format that needs it: a file, or the spec itself. Raises InputError without both."""
+    if name not in RANKED:
+        return None
+    if file is not None:
+        return Ranking(file)
+    if not is_judged:
+        raise InputError(f"--format {name} needs --ranking FILE with a score for each answer", fix=HOW)
+    return JudgedRanking()
+
+
 def best_and_worst(
-    items: Iterable[Item], ranking: Ranking, *, repeats: int, compared: Compared, apart: bool = False
+    items: Iterable[Item], ranking: Ranking | JudgedRanking, *, repeats: int, compared: Compared, apart: bool = False
 ) -> Iterator[Item]:
     """The best answer of each cell, with the worst one as its `rejected`; of equal scores the first answer counts.
 
     Answers to different questions, as those of different repeats of a cell may be, are not compared.
-    `apart`: either is an item of its own, with `is_better`.
+    `apart`: either is an item of its own, with `is_better`. One that the spec's `keep` rejects is never the best one.
 
     `items` come in grid order, `repeats` calls per cell. Raises InputError at their end when no answer is scored: the
     ranking then belongs to another run.
@@ -106,7 +130,8 @@ def best_and_worst(
                 compared.unscored += 1
                 continue
             scored += 1
-            best = (score, item) if best is None or score > best[0] else best
+            is_kept = item.row.get("judged", (True, None))[0]
+            best = (score, item) if is_kept and (best is None or score > best[0]) else best
             worst = (score, item) if worst is None or score < worst[0] else worst
         used += scored
         if best is None or worst is None or scored < 2:
@@ -119,8 +144,8 @@ def best_and_worst(
                 yield from (replace(best[1], is_better=True), replace(worst[1], is_better=False))
             else:
                 yield replace(best[1], rejected=worst[1].pair)
-    compared.unknown = len(ranking) - used
-    if not used:
+    compared.unknown = max(len(ranking) - used, 0)
+    if not used and len(ranking):
         raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal
 
 from herogen_async.generation.journal.record import ROW
@@ -32,7 +32,8 @@ def whole_row(
 
     `columns` holds of each column the fields of its answer, None where there is none, and a list of these where it has
     several samples. Of an answer with a form, `response_txt` is what the form takes of it, and `value` what it says.
-    `missing` says for each call without an answer, by its name (`solution`, `solution.2`), why.
+    `accepted` says whether the spec's `keep` holds, where it has one. `missing` says for each call without an answer,
+    by its name (`solution`, `solution.2`), why.
     """
     first = number * plan.calls_a_row
     cell_index, repeat = divmod(number, plan.repeats)
@@ -55,7 +56,15 @@ def whole_row(
             for column in plan.columns
         },
         "missing": missing,
+        **_kept(plan, cell, answers),
     }
+
+
+def _kept(plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    if plan.keeping is None or plan.spec.keep is None:
+        return {}
+    texts = [None if answer is None else answer["response_txt"] for answer in answers]
+    return {"accepted": any(plan.keeping.accepted(cell, texts))}
 
 
 def answers_of(plan: Plan, row: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | None]:

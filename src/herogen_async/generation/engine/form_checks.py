@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import WrongForm
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.finish_reasons import is_cut
@@ -87,16 +88,18 @@ class FormChecks:
         more = byte_size(misread.text) + byte_size(wish)
         if not self._is_chat.get(call.column or ""):
             return replace(request, prompt=f"{call.prompt}\n\n{misread.text}\n\n{wish}\n\n"), more
-        said = [
-            *([] if call.system is None else [{"role": "system", "content": call.system}]),
-            {"role": "user", "content": call.prompt},
-            {"role": "assistant", "content": misread.text},
-            {"role": "user", "content": wish},
-        ]
+        said = [] if call.system is None else [{"role": "system", "content": call.system}]
+        if is_blank(misread.text):  # servers refuse a message without a text
+            said.append({"role": "user", "content": f"{call.prompt}\n\n{wish}"})
+        else:
+            said.append({"role": "user", "content": call.prompt})
+            said.append({"role": "assistant", "content": misread.text})
+            said.append({"role": "user", "content": wish})
         return replace(request, body={**(request.body or {}), "messages": said}), more
 
     def _last(self, call: Call) -> Misread | None:
         if (line := self._earlier.pop(call.index, None)) is not None:
             row = self._read(line)
-            self._misread[call.index] = Misread(line.ask, row["response_txt"], row[WRONG_FORM])
+            if set(row.get("from", ())) == set(call.built_on):  # else it was another question
+                self._misread[call.index] = Misread(line.ask, row["response_txt"], row[WRONG_FORM])
         return self._misread.get(call.index)

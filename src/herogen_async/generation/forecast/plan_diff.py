@@ -183,6 +183,6 @@ def _asks_the_same(held: Manifest, fresh: Manifest, *, whatever_forms: bool = Fa
         (old := before.get(each.fingerprint)) is not None
         and old.samples >= each.samples
         and (old.when and old.when.fingerprint) == (each.when and each.when.fingerprint)
-        and (whatever_forms or each.form is None or each.form == old.form)
+        and (whatever_forms or each.form == old.form)
         for each in fresh.lineage().plan.columns
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.forecast.changes import differences
+from herogen_async.generation.forecast.kept_calls import Kept
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, plan_diff, refusal, refuse_other_weights
 from herogen_async.generation.run_folder import Manifest, RunFolder, read_manifest
@@ -40,10 +41,16 @@ def agree(locked: Locked, at: datetime) -> Agreed:
     diff = plan_diff(held, fresh, ready.request.consent)
     if held is not None and not diff.is_agreed:
         kept = kept_by(folder, followed(folder, held, fresh))
-        is_free = diff.is_form and not kept.all_calls.stale
+        is_free = diff.is_form and _asks_no_more(folder, held, kept)
         if (kept.rows or len(kept.found.failed)) and not is_free:
             raise refusal(folder, diff, kept)
     return Agreed(locked, diff)
+
+
+def _asks_no_more(folder: RunFolder, held: Manifest, kept: Kept) -> bool:
+    """Whether a run with other forms asks nothing that it would not have asked as it was."""
+    now, before = kept.all_calls, kept_by(folder, held).all_calls
+    return not now.stale and now.new <= before.new
 
 
 def _held(folder: RunFolder) -> Manifest | None:

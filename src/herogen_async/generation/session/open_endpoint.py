@@ -18,6 +18,8 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import UNLIMITED_ANSWER, Plan
 
+REASK_TOKENS = 100  # of the sentence that says what is wrong with an answer
+
 
 async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
     """Settle which model answers. Raises LocalModelError, or InputError when the server can't say."""
@@ -116,4 +118,5 @@ def _context_tokens(plan: Plan) -> int:
     samplings = [column.sampling for column in plan.columns]
     limit = max(each.max_completion_tokens or each.max_tokens or UNLIMITED_ANSWER for each in samplings)
     # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
-    return 2 * estimate_tokens("".join(plan.longest_texts(len)), 1) + limit
+    again = limit + REASK_TOKENS if any(column.form is not None for column in plan.columns) else 0
+    return 2 * estimate_tokens("".join(plan.longest_texts(len)), 1) + limit + again

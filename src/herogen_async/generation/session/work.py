@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.forecast.preflight import crash_line, room_line
+from herogen_async.generation.journal import Recovered
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
@@ -21,7 +22,7 @@ from herogen_async.generation.session.reporter import Reporter
 from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.targets import LaneTarget, most_in_flight, targets_of
-from herogen_async.specs.plan import IndexSet
+from herogen_async.specs.plan import IndexSet, own_judges
 
 
 class RetrySelection:
@@ -67,8 +68,8 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     opened, journal = found.opened, found.journal
     plan, request = opened.lineage.plan, opened.ready.request
     retried = again.left(found)
-    for index in retried:  # as if it had never been asked
-        journal.asked.pop(index, None)
+    if journal.asked:
+        _forget_last_asks(journal, retried)
     wanted = to_ask(plan, journal, retried, request.settings.limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
@@ -102,9 +103,24 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     return Work(found, wanted, reporter, targets, budgets)
 
 
+def _forget_last_asks(journal: Recovered, retried: list[int]) -> None:
+    """Calls that failed for their form are asked as if for the first time."""
+    from herogen_async.generation.engine.form_checks import MOST_ASKS  # noqa: PLC0415 - few runs have forms
+
+    for index in retried:
+        # Where it was asked less often, a kill came in the middle of a retry: those asks are not given back.
+        if (misfit := journal.asked.get(index)) is not None and misfit.ask >= MOST_ASKS:
+            del journal.asked[index]
+
+
 def tell_worst_case(work: Work, notifier: Notifier) -> None:
-    """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first."""
+    """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first.
+
+    And which columns are judged by the model that wrote them: models prefer their own answers.
+    """
     request, plan = work.opened.ready.request, work.opened.lineage.plan
+    for judge, author in own_judges(plan):
+        notifier.notice(f"The column {judge!r} is judged by the model that wrote {author!r}: it may prefer its own.")
     if work.wanted.count > SMALL:
         notifier.notice(crash_line(request.settings, most_in_flight(work.targets), calls_a_row=plan.calls_a_row))
     where = work.opened.folder.path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ import jsonschema_rs
 from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
+from herogen_async.specs.forms.fences import fenced
 from herogen_async.specs.forms.form import AnswerForm, FormReading, wrong
 from herogen_async.specs.forms.json_answer import json_in
 from herogen_async.specs.forms.wire import choice_sent, pattern_sent, schema_sent
@@ -19,8 +19,18 @@ from herogen_async.specs.forms.wire import choice_sent, pattern_sent, schema_sen
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
 MAX_BYTES = 1 << 16  # of a definition: servers refuse longer ones
 _SCHEMA_KEYS = {"$schema", "$ref", "properties", "anyOf", "oneOf", "allOf", "enum"}
+# Keywords that say something of a value, or of the schema itself.
+_KEYWORDS = {
+    *_SCHEMA_KEYS,
+    *("$id", "$defs", "definitions", "type", "const", "not", "if", "then", "else", "title", "description", "default"),
+    *("examples", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"),
+    *("exclusiveMaximum", "multipleOf", "items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems"),
+    *("required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"),
+    *("dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$anchor", "$comment"),
+}
+_CUT = "the answer was cut off at its token limit"
 _EXAMPLE = "for example: `answer: {score: integer, why: string}`"
-_FENCED = re.compile(r"^[ \t]*```[ \t]*[\w+.#-]*[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+_MOST_REFERENCES = 8
 _AROUND = " \t\r\n\"'`*."  # of a chosen word
 
 
@@ -32,7 +42,7 @@ def form_of(answer: object) -> AnswerForm:
     kinds = {"one_of": _one_of, "pattern": _pattern, "code": _code}
     if len(plain) == 1 and (name := next(iter(plain))) in kinds:
         return kinds[name](plain)
-    if _SCHEMA_KEYS & plain.keys():
+    if is_schema(plain):
         return _schema(plain, plain)
     fields = plain["fields"] if plain.keys() == {"fields"} else plain
     if not isinstance(fields, Mapping) or not fields:
@@ -45,6 +55,15 @@ def form_of(answer: object) -> AnswerForm:
         "additionalProperties": False,
     }
     return _schema(plain, schema)
+
+
+def is_schema(answer: Mapping[str, Any]) -> bool:
+    """Whether a mapping is a JSON Schema, and not one of fields with their types."""
+    if _SCHEMA_KEYS & answer.keys():
+        return True
+    others = [value for name, value in answer.items() if name not in ("type", "title", "description")]
+    is_typed = answer.get("type") in TYPES and answer.keys() <= _KEYWORDS
+    return is_typed and not any(isinstance(value, str) and value in TYPES for value in others)
 
 
 def _as_json(answer: Mapping[Any, Any]) -> dict[str, Any]:
@@ -60,8 +79,14 @@ def _as_json(answer: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _field(name: str, value: Any) -> Any:
     if isinstance(value, list):
+        if not value:
+            raise SpecError(f"field {name!r}: the list of its values is empty", fix="write at least one value")
         return {"enum": value}
     if isinstance(value, Mapping):
+        if unknown := [key for key in value if key not in _KEYWORDS]:
+            near = nearest(unknown[0], sorted(_KEYWORDS))
+            fix = f"write {{type: object, properties: ...}} for a field with fields, or {near}"
+            raise SpecError(f"field {name!r}: {shown(unknown[0])} is not a keyword of JSON Schema", fix=fix)
         return value
     if value not in TYPES:
         fix = nearest(str(value), TYPES) if isinstance(value, str) else f"write a type: {', '.join(TYPES)}"
@@ -79,14 +104,27 @@ def _schema(answer: dict[str, Any], schema: dict[str, Any]) -> AnswerForm:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         fix = "use only references within the schema (#/...)" if "retriev" in reason else "see json-schema.org"
         raise SpecError(f"this is not a valid JSON Schema: {reason}", fix=fix) from None
-    properties = schema.get("properties")
     return AnswerForm(
         answer,
         partial(_read_json, validator),
-        fields={name: _type_of(each) for name, each in properties.items()} if isinstance(properties, Mapping) else {},
+        fields={name: _type_of(each) for name, each in _properties(schema).items()},
         is_json=True,
         sent=schema_sent(schema),
     )
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of the object that a schema describes, itself or by a reference."""
+    found: Any = schema
+    for _ in range(_MOST_REFERENCES):
+        if not isinstance(found, Mapping) or "$ref" not in found:
+            break
+        target = str(found["$ref"])
+        found = schema
+        for part in target.removeprefix("#").split("/")[1:]:
+            found = found.get(part) if isinstance(found, Mapping) else None
+    properties = found.get("properties") if isinstance(found, Mapping) else None
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def _type_of(schema: Any) -> str | None:
@@ -129,9 +167,11 @@ def _one_of(answer: dict[str, Any]) -> AnswerForm:
     listed = ", ".join(words)
 
     def read(text: str, is_cut: bool) -> FormReading:
-        del is_cut  # a word is whole, or none of them
-        word = by_word.get(_plain(text))
-        return wrong(f"the answer is none of: {listed}") if word is None else FormReading(word, word)
+        plain = _plain(text)
+        word = by_word.get(plain)
+        if word is None or (is_cut and any(other.startswith(plain) for other in by_word if other != plain)):
+            return wrong(f"the answer is none of: {listed}")
+        return FormReading(word, word)
 
     return AnswerForm(answer, read, sent=choice_sent(words))
 
@@ -146,13 +186,15 @@ def _pattern(answer: dict[str, Any]) -> AnswerForm:
     if not isinstance(pattern, str) or not pattern:
         raise SpecError(f"{shown(pattern)} is not a pattern", fix=example)
     try:
-        # Not Python's: a pattern there may take for ever.
+        # Not Python's: a pattern there may take for ever. By itself first: `a)|(b` is none.
+        jsonschema_rs.validator_for({"type": "string", "pattern": pattern}, offline=True)
         validator = jsonschema_rs.validator_for({"type": "string", "pattern": f"^(?:{pattern})$"}, offline=True)
     except (jsonschema_rs.ValidationError, ValueError):
         raise SpecError(f"{shown(pattern)} is not a valid regular expression", fix=example) from None
 
     def read(text: str, is_cut: bool) -> FormReading:
-        del is_cut
+        if is_cut:
+            return wrong(_CUT)
         held = text.strip()
         fits = validator.is_valid(held)
         return FormReading(held, held) if fits else wrong(f"the answer does not match the pattern {pattern}")
@@ -166,14 +208,14 @@ def _code(answer: dict[str, Any]) -> AnswerForm:
         raise SpecError(f"{shown(language)} is not a language", fix="for example: `answer: {code: python}`")
 
     def read(text: str, is_cut: bool) -> FormReading:
-        blocks: list[str] = _FENCED.findall(text)
         if is_cut:
-            return wrong("the answer was cut off at its token limit")
-        if len(blocks) > 1:
-            return wrong(f"the answer holds {len(blocks)} blocks of code; write one")
-        if not blocks and "```" in text:
+            return wrong(_CUT)
+        found = fenced(text)
+        if found.is_open:
             return wrong("the block of code in the answer does not end")
-        code = (blocks[0] if blocks else text).strip("\n").rstrip()
+        if len(found.blocks) > 1:
+            return wrong(f"the answer holds {len(found.blocks)} blocks of code; write one")
+        code = (found.blocks[0] if found.blocks else text).strip("\n").rstrip()
         return FormReading(code, code) if code.strip() else wrong(f"the answer holds no {language} code")
 
     return AnswerForm(answer, read, sent={})

@@ -52,8 +52,8 @@ class AnswerForm:
         """What `text` says. `is_cut`: the server cut it off at its limit of tokens. It never raises."""
         try:
             return self._read(text, is_cut)
-        except RecursionError:
-            return wrong("the answer is nested too deeply")
+        except Exception as bug:
+            return wrong(f"the answer can't be read ({type(bug).__name__})")
 
     def field(self, text: str, name: str) -> Any:
         """The value of a field in an answer that fits; None where it has none."""

@@ -4,23 +4,30 @@ Kept here:
 1. What parses as it stands is never changed.
 2. What was cut off is not repaired: an answer that ends inside a text, an object or a list lacks what nobody knows.
 3. Of two values none is chosen: which one was meant, only the model knows.
-4. A repair adds and removes signs, and no letter and no digit.
+4. A repair adds and removes quotes, commas, colons and brackets, and nothing else; and only where it is certain what
+   they enclose.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 import re
 from typing import Any, NamedTuple
 
 from herogen_async.core import codec
+from herogen_async.specs.forms.fences import fenced
 
-MOST_REPAIRED = 100_000  # characters: the repair takes time by their square
-_FENCED = re.compile(r"^[ \t]*```[ \t]*[\w+.-]*[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
-_ESCAPE = re.compile(r"\\.")  # a line end may be one, or stand there as it is
-_PYTHON = re.compile(r"\b(?:True|False|None)\b")
+MOST_REPAIRED = 20_000  # characters: a repair takes time by their square
+_DEEPEST = codec.DEEPEST
 _OPENING, _CLOSING = "{[", "}]"
 _INVALID = "the answer is not valid JSON"
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_STRUCTURE = re.compile(r"[\s\"',:{}\[\]]+")
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_WORDS = re.compile(r"\b(?:True|False|None)\b")
+_AS_JSON = {"True": "true", "False": "false", "None": "null"}
 
 
 class FoundJson(NamedTuple):
@@ -31,79 +38,105 @@ class FoundJson(NamedTuple):
     is_repaired: bool = False
 
 
-class _KeyTwiceError(ValueError):
-    """One of the two values would be lost."""
+class _NoJsonError(ValueError):
+    """It is written as JSON, and is none that could be kept as it is; what it says is told to the model."""
 
 
 def json_in(answer: str, *, is_cut: bool = False) -> FoundJson:
     """The JSON value in `answer`. `is_cut`: the server says that it was cut off at its limit of tokens."""
-    text = answer.strip()
+    text = answer.strip().removeprefix("\ufeff")
+    if _depth(text) > _DEEPEST:
+        return FoundJson(problem=f"the answer is nested more than {_DEEPEST} levels deep")
     try:
-        return FoundJson(_parsed(text))
-    except _KeyTwiceError as twice:
-        return FoundJson(problem=str(twice))
+        value = _parsed(text)
+        if not is_cut or isinstance(value, dict | list):
+            return FoundJson(value)
+    except _NoJsonError as wrong:
+        return FoundJson(problem=str(wrong))
     except ValueError:
-        if is_cut:
-            return FoundJson(problem="the answer was cut off at its token limit")
-    held = _without_fences(text)
+        pass
+    if is_cut:
+        return FoundJson(problem="the answer was cut off at its token limit")
+    return _held_by(text)
+
+
+def _depth(text: str) -> int:
+    """How deep objects and lists are nested, at most: what stands in texts is none."""
+    if text.count("{") + text.count("[") <= _DEEPEST:  # as nearly always
+        return 0
+    depth = most = 0
+    for letter in _TEXT.sub("", text):
+        if letter in _OPENING:
+            depth += 1
+            most = max(most, depth)
+        elif letter in _CLOSING:
+            depth -= 1
+    return most
+
+
+def _held_by(text: str) -> FoundJson:
+    """The value in a text that is more than that, or not quite one."""
+    found = fenced(text)
+    held, around = (found.blocks[0], found.outside) if len(found.blocks) == 1 and not found.is_open else (text, "")
     start = next((place for place, letter in enumerate(held) if letter in _OPENING), None)
     if start is None:
         return FoundJson(problem="the answer is not JSON" if text else "the answer is empty")
     end = _end(held, start)
     if end is None:
         return FoundJson(problem="the answer ends before its JSON does")
-    behind = set(held[end:])
-    if behind & {*_OPENING}:
+    beside = {*held[end:], *around}
+    if beside & {*_OPENING}:
         return FoundJson(problem="the answer holds more than one JSON value")
     # A quote that was not escaped, perhaps: what it ends is not known.
-    return FoundJson(problem=_INVALID) if behind & {*_CLOSING} else _value_of(held[start:end])
+    return FoundJson(problem=_INVALID) if beside & {*_CLOSING} else _value_of(held[start:end])
 
 
 def _value_of(text: str) -> FoundJson:
     try:
         return FoundJson(_parsed(text))
-    except _KeyTwiceError as twice:
-        return FoundJson(problem=str(twice))
+    except _NoJsonError as wrong:
+        return FoundJson(problem=str(wrong))
     except ValueError:
         return _repaired(text)
 
 
 def _parsed(text: str) -> Any:
     # Not `codec.loads`, which takes NaN and broken text as well: that reads what servers send around an answer.
-    value = json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
-    codec.dumps(value)  # too deep, or a number that no JSON reader takes
-    return value
+    value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
+    # Half a character, escaped, is no text: it becomes U+FFFD, as everywhere.
+    return json.loads(codec.dumps(value)) if "\\u" in text else value
 
 
-def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _no_number(name: str) -> Any:
+    raise _NoJsonError(f"{name} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _NoJsonError(f"the number {digits} is too large")
+    return number
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _KeyTwiceError("a key of the answer's JSON is there twice")
+        raise _NoJsonError("a key of the answer's JSON is there twice")
     return found
-
-
-def _without_fences(text: str) -> str:
-    """What stands in the only block of code; else all of it."""
-    blocks: list[str] = _FENCED.findall(text)
-    return blocks[0] if len(blocks) == 1 else text
 
 
 def _end(text: str, start: int) -> int | None:
     """Where the value that begins at `start` ends; None where it does not."""
-    depth, quote, place = 0, "", start
+    depth, is_text, place = 0, False, start
     while place < len(text):
         letter = text[place]
-        if quote:
+        if is_text:
             if letter == "\\":
                 place += 1
-            elif letter == quote:
-                quote = ""
+            elif letter == '"':
+                is_text = False
         elif letter == '"':
-            quote = letter
+            is_text = True
         elif letter in _OPENING:
             depth += 1
         elif letter in _CLOSING:
@@ -118,19 +151,32 @@ def _repaired(text: str) -> FoundJson:
     problem = FoundJson(problem=_INVALID)
     if len(text) > MOST_REPAIRED:
         return problem
+    try:
+        value = _from_python(text) if "'" in _TEXT.sub("", text) else _mended(text)
+        written = codec.dumps(value).decode()
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return problem
+    is_certain = (
+        isinstance(value, dict if text[0] == "{" else list)
+        and _content(written) == _content(text)
+        and all(written.count(sign) == text.count(sign) for sign in _OPENING)
+        and ('\\"' not in written or '\\"' in text or "'" in text)
+    )
+    return FoundJson(value, is_repaired=True) if is_certain else problem
+
+
+def _from_python(text: str) -> Any:
+    """A value in single quotes, which is how Python writes it: what encloses what is certain there."""
+    return json.loads(codec.dumps(ast.literal_eval(text)))
+
+
+def _mended(text: str) -> Any:
     from json_repair import repair_json  # noqa: PLC0415 - few answers need it
 
-    try:
-        value = _parsed(repair_json(text, skip_json_loads=True))
-    except (ValueError, RecursionError):
-        return problem
-    if not isinstance(value, dict if text[0] == "{" else list):
-        return problem
-    # A repair may pass over what it does not understand: then it is no repair.
-    return FoundJson(value, is_repaired=True) if _words(codec.dumps(value).decode()) == _words(text) else problem
+    return _parsed(repair_json(text, skip_json_loads=True))
 
 
-def _words(text: str) -> str:
-    """The letters and digits of a JSON text; true, false and null as Python has them, too, and no escapes."""
-    plain = _PYTHON.sub(lambda found: {"None": "null"}.get(found[0], found[0].lower()), _ESCAPE.sub("", text))
-    return "".join(filter(str.isalnum, plain))
+def _content(text: str) -> str:
+    """All of a JSON text but what gives it structure; true, false and null as Python has them, too."""
+    plain = _WORDS.sub(lambda found: _AS_JSON[found[0]], text)
+    return _STRUCTURE.sub("", _ESCAPE.sub("", plain))

@@ -24,7 +24,9 @@ Sent = Mapping[str, Mapping[str, Any]]
 
 def schema_sent(schema: Mapping[str, Any]) -> Sent:
     """A schema's; for servers that want it strict, with all fields required and no others, where it can be so."""
-    strict = strict_schema(schema) if schema.get("type") == "object" else None
+    # What refers to itself might have no end if all of it were required.
+    refers = b'"$ref"' in codec.dumps(schema)
+    strict = None if refers or schema.get("type") != "object" else strict_schema(schema)
     described = {"name": _NAME, "schema": schema if strict is None else strict}
     wanted = {"type": "json_schema", "json_schema": described if strict is None else {**described, "strict": True}}
     return {

@@ -5,7 +5,7 @@ prompt starts without it.
 """
 
 from herogen_async.specs.plan.call import Call
-from herogen_async.specs.plan.calls import UNLIMITED_ANSWER, Plan
+from herogen_async.specs.plan.calls import UNLIMITED_ANSWER, Plan, own_judges
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, column_prompt_tokens, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.lineage import Era, Lineage, SegmentReading, Standing
@@ -26,6 +26,7 @@ __all__ = [
     "Standing",
     "column_prompt_tokens",
     "mean_prompt_tokens",
+    "own_judges",
     "repeats_in_words",
     "seeds_of",
 ]

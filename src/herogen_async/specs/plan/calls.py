@@ -18,6 +18,7 @@ from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
 
 if TYPE_CHECKING:
+    from herogen_async.specs.plan.keeping import Keeping
     from herogen_async.specs.plan.open_row import OpenRow
 
 UNLIMITED_ANSWER = 1024  # tokens, of an answer without a limit that later prompts hold
@@ -47,7 +48,8 @@ class Plan:
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
         # Whether rows are told, kept and shown by column: of one prompt without a form they are not.
-        self.has_columns = self.calls_a_row > 1 or first.form is not None
+        self.has_columns = self.calls_a_row > 1 or first.form is not None or spec.keep is not None
+        self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
@@ -156,6 +158,14 @@ class Plan:
         return self.rows if limit is None else min(limit, self.rows)
 
 
+def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
+    if spec.keep is None and not spec.best_of:
+        return None
+    from herogen_async.specs.plan.keeping import Keeping  # noqa: PLC0415 - few specs have it
+
+    return Keeping(spec, columns)
+
+
 def _of_all(columns: tuple[AskedColumn, ...]) -> str:
     """What a spec of several columns asks, all together; their conditions and forms too, and their order."""
     return fingerprint(
@@ -169,3 +179,16 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
             for each in columns
         ]
     )
+
+
+def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(judge, author) of each column by which rows are kept, and that asks the model that wrote what it judges."""
+    judges = set() if plan.keeping is None else plan.keeping.judges
+    columns = {column.name: column for column in plan.columns}
+    for name in judges & columns.keys():
+        judge = columns[name]
+        for author in judge.sent:
+            other = columns[author]
+            if (other.model, other.base_url) == (judge.model, judge.base_url):
+                yield name, author
+                break

@@ -79,10 +79,13 @@ class Lineage:
             [match.get(place, (None,))[0] for place in range(era.plan.calls_a_row)]
             for era, match in zip(self.eras, matches, strict=True)
         ]
-        has_form = [call.column.form is not None for call in plan.shape.calls]
         self._checks = [
-            frozenset(then for then, now in enumerate(calls) if now is not None and has_form[now])
-            for calls in self._calls
+            frozenset(
+                then
+                for then, now in enumerate(calls)
+                if now is not None and (era.plan.column_at(then).form or plan.column_at(now).form) is not None
+            )
+            for era, calls in zip(self.eras, self._calls, strict=True)
         ]
         self._keeps_calls = [calls == list(range(plan.calls_a_row)) for calls in self._calls]
         self._grounds = [
@@ -134,7 +137,7 @@ class Lineage:
         return self._moves[era] is not None or not self._keeps_calls[era]
 
     def checks(self, era: int) -> frozenset[int]:
-        """The places, in a row of that era, of the calls whose answers may not fit the form that they have today."""
+        """The places, in a row of that era, of the calls whose answers had a form then, or have one today."""
         return self._checks[era]
 
     def is_misfit(self, era: int, record: Mapping[str, Any], is_cut: Callable[[Any], bool]) -> bool:
@@ -153,6 +156,12 @@ class Lineage:
         if self.eras[era].plan.shape.calls[then].column.form == form:
             return "wrong_form" in record
         return form.read(record["response_txt"], is_cut=is_cut(record.get("finish_reason"))).wrong is not None
+
+    def was_misfit(self, era: int, record: Mapping[str, Any]) -> bool:
+        """Whether an answer of that era did not fit a form that its column has no more: others come before it, which
+        counted, and of which other columns may have been made.
+        """
+        return "wrong_form" in record and not self.knows_form(era, record["index"])
 
     def knows_form(self, era: int, index: int) -> bool:
         """Whether the call at `index` in that era was asked with the form that its column has today."""

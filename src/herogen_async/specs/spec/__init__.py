@@ -62,6 +62,16 @@ class Spec(BaseModel):
         description="a mapping of roles to texts with placeholders, or a list of turns",
         examples=[{"user": "{question}", "assistant": "{solution}"}],
     )
+    keep: str | None = Field(
+        None,
+        description="a condition on attributes and columns: which rows are accepted",
+        examples=["verdict.score >= 4"],
+    )
+    best_of: dict[str, str] = Field(
+        {},
+        description="a column with samples, and the field by which its best one is chosen",
+        examples=[{"solution": "verdict.score"}],
+    )
 
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
@@ -104,7 +114,8 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        del plain["columns"], plain["train"]
+        del plain["columns"], plain["train"], plain["keep"], plain["best_of"]
+        plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
@@ -140,10 +151,7 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
-        if data.get("train") is None:
-            given.pop("train", None)
-        elif data["train"] != ():
-            problems += self._train(given, data, knows_names=not problems)
+        problems += self._of_rows(given, data, knows_names=not problems)
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -165,11 +173,25 @@ class Spec(BaseModel):
         """The problems of `train`; without any, its turns in `given` become pairs."""
         from herogen_async.specs.spec import train_checks  # noqa: PLC0415 - few specs have it
 
-        columns = data.get("columns")
-        if isinstance(columns, Mapping):
-            columns = {name: each.as_dict() if isinstance(each, Column) else each for name, each in columns.items()}
-        problems = list(train_checks.train_problems({**data, "columns": columns}, knows_names=knows_names))
+        plain = {**data, "columns": _plain(given.get("columns"))}
+        problems = list(train_checks.train_problems(plain, knows_names=knows_names))
         given["train"] = () if problems else train_checks.turns_of(given["train"])
+        return problems
+
+    @classmethod
+    def _of_rows(cls, given: dict[str, Any], data: Mapping[str, Any], *, knows_names: bool) -> Iterable[Problem]:
+        """The problems of what rows become: training examples, and which are kept."""
+        problems: list[Problem] = []
+        if data.get("train") is None:
+            given.pop("train", None)
+        elif data["train"] != ():
+            problems += cls._train(given, data, knows_names=knows_names)
+        if data.get("best_of") is None:
+            given.pop("best_of", None)
+        if knows_names and (data.get("keep") is not None or data.get("best_of")):
+            from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
+
+            problems += keep_checks.keep_problems({**data, "columns": _plain(given.get("columns"))})
         return problems
 
     @staticmethod
@@ -177,7 +199,7 @@ class Spec(BaseModel):
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         if isinstance(named := given["columns"], Mapping):
             plain = {name: each.as_dict() if isinstance(each, Column) else each for name, each in named.items()}
-            given["columns"] = {name: _with_schema(each, place) for name, each in plain.items()}
+            given["columns"] = {name: _with_judge(_with_schema(each, place)) for name, each in plain.items()}
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
         problems = check.spec_problems(given, column_checks.named_of(given))
@@ -197,6 +219,16 @@ class Spec(BaseModel):
         return problems
 
 
+def _with_judge(column: object) -> object:
+    """A column with the prompt and the form that its `judge` stands for."""
+    if not isinstance(column, Mapping) or column.get("judge") is None:
+        return column
+    from herogen_async.specs.spec.judge import with_judge  # noqa: PLC0415 - few columns are one
+
+    found, problems = with_judge(column)
+    return column if problems else found
+
+
 def _with_schema(column: object, place: Place) -> object:
     """A column with the schema of the file that its `answer` names, beside the spec's own file."""
     if not isinstance(column, Mapping) or not isinstance(column.get("answer"), str):
@@ -206,6 +238,13 @@ def _with_schema(column: object, place: Place) -> object:
     file = getattr(place, "file", None)
     found, problems = with_form(column, None if file is None else Path(file).parent)
     return column if problems else found
+
+
+def _plain(columns: object) -> object:
+    """Columns of a spec's data as plain data."""
+    if not isinstance(columns, Mapping):
+        return columns
+    return {name: each.as_dict() if isinstance(each, Column) else each for name, each in columns.items()}
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

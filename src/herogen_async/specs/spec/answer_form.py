@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import PydanticUserError
+
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import shown
-from herogen_async.specs.forms import form_of
+from herogen_async.specs.forms import form_of, is_schema
 from herogen_async.specs.spec.loader import load_schema
 from herogen_async.specs.spec.problem import Problem
 
 _SUFFIX = ".json"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def with_form(column: Mapping[str, Any], folder: Path | None = None) -> tuple[dict[str, Any], list[Problem]]:
@@ -44,9 +47,17 @@ def _plain(answer: object, folder: Path | None) -> dict[str, Any]:
         if not answer.endswith(_SUFFIX):
             fix = f"write a mapping, or the path of a file that ends in {_SUFFIX}"
             raise SpecError(f"{shown(answer)} is not a form", fix=fix)
-        return load_schema((folder or Path()) / answer, answer)
-    if callable(schema := getattr(answer, "model_json_schema", None)):
-        return dict(schema())
+        return _as_schema(load_schema((folder or Path()) / answer, answer))
+    if callable(made := getattr(answer, "model_json_schema", None)):
+        try:
+            return _as_schema(made())
+        except PydanticUserError as error:
+            raise SpecError(f"{shown(answer)} has no JSON Schema: {error.message}", fix="write a schema") from None
     if not isinstance(answer, Mapping):
         form_of(answer)  # which says what is wrong
     return dict(answer)  # type: ignore[call-overload, no-any-return]
+
+
+def _as_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """It is read as a schema wherever it is written, whatever it holds."""
+    return dict(schema) if is_schema(schema) else {"$schema": _DIALECT, **schema}

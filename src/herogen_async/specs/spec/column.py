@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
-from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere
+from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Problem
 from herogen_async.specs.spec.sampling import Sampling
 
 MAX_SAMPLES = 1000
@@ -44,8 +44,13 @@ class Column(BaseModel):
     )
 
     def __init__(self, /, **data: Any) -> None:
+        problems: list[Problem] = []
+        if data.get("judge") is not None:
+            from herogen_async.specs.spec.judge import with_judge  # noqa: PLC0415 - few columns are one
+
+            data, problems = with_judge(data)
         given = dict(data)
-        problems = [*check.text_problems(data)]
+        problems += check.text_problems(data)
         if data.get("answer") is not None:
             from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
 

@@ -232,7 +232,7 @@ def _field_problems(name: str, column: Mapping[str, Any], columns: Mapping[str, 
         for dotted in names:
             other, dot, field = dotted.partition(".")
             if dot and other in columns:
-                yield from _field_problem(("columns", name, "when"), f"name {dotted!r}", other, field, columns)
+                yield from field_problem(("columns", name, "when"), f"name {dotted!r}", other, field, columns)
 
 
 def template_field_problems(path: KeyPath, template: Template, columns: Mapping[str, Any]) -> Iterator[Problem]:
@@ -241,10 +241,10 @@ def template_field_problems(path: KeyPath, template: Template, columns: Mapping[
         for each in alternatives(placeholder):
             if each.field is not None:
                 what = f"placeholder '{{{placeholder}}}'"
-                yield from _field_problem(path, what, each.name, each.field, columns)
+                yield from field_problem(path, what, each.name, each.field, columns)
 
 
-def _field_problem(path: KeyPath, what: str, name: str, field: str, columns: Mapping[str, Any]) -> Iterator[Problem]:
+def field_problem(path: KeyPath, what: str, name: str, field: str, columns: Mapping[str, Any]) -> Iterator[Problem]:
     from herogen_async.specs.spec.answer_form import fields_of  # noqa: PLC0415 - few specs name fields
 
     column = columns.get(name)

@@ -59,6 +59,26 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     }
     column = schema["$defs"]["Column"]["properties"]
     column["prompt"]["minLength"] = 1
+    column["answer"] = {
+        **{name: value for name, value in column["answer"].items() if name in ("title", "description", "examples")},
+        "anyOf": [{"type": "object", "minProperties": 1}, {"type": "string", "pattern": r"\.json$"}, {"type": "null"}],
+    }
+    column["judge"] = {
+        "title": "Judge",
+        "description": "a column to score, and a scale: stands for a prompt and a form",
+        "examples": [{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}],
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {"of": text, "scale": {"type": "object", "minProperties": 2}},
+                "required": ["of", "scale"],
+                "additionalProperties": False,
+            },
+            {"type": "null"},
+        ],
+    }
+    schema["$defs"]["Column"].pop("required", None)
+    schema["$defs"]["Column"]["anyOf"] = [{"required": ["prompt"]}, {"required": ["judge"]}]
     column["base_url"]["pattern"] = "^https?://"
     column["key_env"]["pattern"] = "^[A-Za-z_][A-Za-z0-9_]*$"
     # A spec has a prompt, or columns, or both.

@@ -27,7 +27,7 @@ from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
-from herogen_async.data.dataset.ranking import HOW, Compared, Ranking, best_and_worst
+from herogen_async.data.dataset.ranking import Compared, JudgedRanking, Ranking, best_and_worst, ranking_for
 from herogen_async.data.dataset.recipe import (
     DROP_THOUGHTS,
     FIELD,
@@ -60,7 +60,7 @@ class _Order:
     reasoning: str
     drop: tuple[str, ...]
     split: Split | None
-    ranking: Ranking | None
+    ranking: Ranking | JudgedRanking | None
     question: ExampleQuestion
 
     def side(self, item: Item, repeats: int) -> str:
@@ -99,7 +99,8 @@ def assemble(
     full sentence, `keep` keeps them. `reasoning` is that of a model's thoughts: `drop` leaves them out, `think` puts
     them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
     `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
-    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo` and `kto`.
+    rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo` and `kto` unless the
+    spec has a `best_of` or a `keep`.
 
     Where the spec has several columns, each row that has them all gives one example of `column`, or each of its samples
     does: of the last column when left out, and where that was skipped by its condition, of the one before it;
@@ -127,7 +128,7 @@ def assemble(
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        None if ranking is None else Ranking(ranking),
+        ranking_for(format, ranking, is_judged=rows.plan.keeping is not None),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
@@ -179,8 +180,6 @@ def _checked(name: str, *, truncated: str, reasoning: str, drop: Sequence[str], 
     for kind in drop:
         if kind not in DROPPABLE:
             raise InputError(f"{kind!r} is not a kind that can be dropped", fix=nearest(kind, DROPPABLE))
-    if name in RANKED and ranking is None:
-        raise InputError(f"--format {name} needs --ranking FILE with a score for each answer", fix=HOW)
     if name not in RANKED and ranking is not None:
         valid = " or ".join(RANKED)
         raise InputError(
@@ -199,7 +198,7 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
         ending=how.ending,
         left_out=order.drop,
     )
-    for item in candidates(rows, order.truncated, order.question, count):
+    for item in candidates(rows, order.truncated, order.question, count, with_rejected=order.ranking is not None):
         row = item.row
         whole = not is_shortened(item)
         inspector.add(
@@ -226,7 +225,9 @@ def _chosen(
         if kind is not None:
             dropped.add(number)
             count.dropped[kind] += 1
-    items = without(candidates(rows, order.truncated, order.question), dropped)
+    # The worse answer of a pair may be one that the spec's `keep` rejects.
+    chosen = candidates(rows, order.truncated, order.question, with_rejected=order.ranking is not None)
+    items = without(chosen, dropped)
     if compared is not None and order.ranking is not None:
         apart = order.format.name == KTO
         return best_and_worst(items, order.ranking, repeats=rows.plan.repeats, compared=compared, apart=apart)

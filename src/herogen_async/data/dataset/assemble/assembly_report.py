@@ -183,6 +183,7 @@ class Assembled:
                 "cut_off": dict(count.cut_off.most_common()),
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
+                **({"rejected": count.rejected} if count.rejected else {}),
                 "no_full_sentence": count.no_full_sentence,
                 **({"repeated": count.repeated} if count.repeated else {}),
                 "dropped": dict(count.dropped.most_common()),
@@ -257,6 +258,8 @@ class Assembled:
         if count.skipped and self.taught is not None:
             rows = counted(count.skipped, "row")
             lines.append(f"Left out, {self.question.named} skipped by its condition: {rows}.")
+        if count.rejected:
+            lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {counted(count.rejected, 'answer')}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:

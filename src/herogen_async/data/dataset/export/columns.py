@@ -99,6 +99,8 @@ def typed(kind: FieldKind, cell: Any) -> object:
             return datetime.fromisoformat(cell)
         except (TypeError, ValueError):
             return None
+    if kind == FieldKind.FLAG:
+        return cell if isinstance(cell, bool) else None
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return None
     if kind == FieldKind.NUMBER:

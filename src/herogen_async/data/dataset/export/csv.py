@@ -31,7 +31,7 @@ class CsvTable:
 
     def row(self, cells: Iterable[object]) -> None:
         """Write one row."""
-        self._csv.writerow(cells)
+        self._csv.writerow([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
 
     def write(self, line: str) -> None:
         """For the csv module, which calls this once per row."""

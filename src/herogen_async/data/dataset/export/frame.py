@@ -17,6 +17,7 @@ _DTYPES = {
     FieldKind.TEXT: "object",
     FieldKind.WHOLE: "Int64",
     FieldKind.NUMBER: "float64",
+    FieldKind.FLAG: "boolean",
     FieldKind.MOMENT: "datetime64[us, UTC]",
 }
 

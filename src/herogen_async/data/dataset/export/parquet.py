@@ -26,6 +26,7 @@ class ParquetTable:
             FieldKind.TEXT: arrow.string(),
             FieldKind.WHOLE: arrow.int64(),
             FieldKind.NUMBER: arrow.float64(),
+            FieldKind.FLAG: arrow.bool_(),
             FieldKind.MOMENT: arrow.timestamp("us", tz="UTC"),
         }
         self._arrow = arrow

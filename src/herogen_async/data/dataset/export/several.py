@@ -40,11 +40,15 @@ class SeveralTable:
         answers: list[tuple[str, FieldKind]] = []
         for name, further in self._further.items():
             answers.append((name, FieldKind.TEXT))
-            answers += [(f"{name}.{field}", kind) for field, kind in self._fields[name].items()]
+            taken = {each.casefold() for each in (*further, *self._details)}
+            for field, kind in self._fields[name].items():
+                own = f"value.{field}" if field.casefold() in taken else field
+                answers.append((f"{name}.{own}", kind))
             answers += [(f"{name}.{each}", FieldKind.TEXT) for each in further]
             answers += [(f"{name}.{each}", ROW[each].kind) for each in self._details]
         rest = [
             *([("state", FieldKind.TEXT), ("missing", FieldKind.TEXT)] if self._is_partial else []),
+            *([("accepted", FieldKind.FLAG)] if self._plan.spec.keep is not None else []),
             ("repeat", FieldKind.WHOLE),
             ("index", FieldKind.WHOLE),
             *((name, FieldKind.WHOLE) for name in USAGE_COLUMNS),
@@ -57,6 +61,8 @@ class SeveralTable:
         held = value if isinstance(value, dict) else {}
         for field, kind in self._fields[name].items():
             found = held.get(field)
+            if kind == FieldKind.WHOLE and isinstance(found, float) and found.is_integer():
+                found = int(found)  # an integer of JSON Schema, written as 3.0
             yield found if found is None or kind != FieldKind.TEXT else field_text(found)
 
     def cells(self, row: Mapping[str, Any]) -> tuple[object, ...]:
@@ -71,6 +77,8 @@ class SeveralTable:
             cells += map(known.get, self._details)
         if self._is_partial:
             cells += [row["state"], "; ".join(f"{name}: {why}" for name, why in row["missing"].items())]
+        if self._plan.spec.keep is not None:
+            cells.append(row["accepted"])
         given = [answer for answer in answers.values() if answer is not None]
         tokens = (_sum(given, name) for name in USAGE_COLUMNS)
         return (*cells, row["repeat"], row["index"], *tokens, sum(answer["attempts"] for answer in given))

@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from herogen_async.core import codec
-from herogen_async.core.errors import BadAnswer, EndpointError, EndpointRefused
+from herogen_async.core.errors import FILTER_CODES, BadAnswer, EndpointError, EndpointRefused
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.event_stream import TextPieces
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
@@ -34,7 +34,7 @@ _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
 # Answers that may mean: this server does not know what asks for a form.
-_REFUSALS = frozenset((400, 404, 415, 422, 500, 501))
+_REFUSALS = frozenset((400, 415, 422, 501))
 _FORM_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar|schema|choice|regex", re.IGNORECASE)
 
 
@@ -42,14 +42,13 @@ _FORM_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar
 class _Route:
     """How questions of a column are sent, and how their answers are read.
 
-    `free` is the body without what asks for a form, where `body` does; `is_answered`: with the form, at least once.
+    `free` is the body without what asks for a form, where `body` does.
     """
 
     is_chat: bool
     path: str
     body: RequestBody
     free: RequestBody | None = None
-    is_answered: bool = False
 
 
 class OpenAICompatible:
@@ -85,6 +84,8 @@ class OpenAICompatible:
             route, (own, its_sampling) = self._routes[name], asked[name]
             route.free, route.body = route.body, RequestBody(own, model, {**form, **its_sampling})
         self._on_notice = on_notice
+        self._takes_forms = False  # as an answer has shown, or a refusal that was about something else
+        self._trying = asyncio.Lock()  # all that are in flight are refused together: one of them finds out
         self._path = _PATHS[kind]  # of the call that is built
         self._concurrency = concurrency
         self._timeout_s = timeout_s
@@ -113,32 +114,43 @@ class OpenAICompatible:
 
     async def _complete_in_form(self, request: Request) -> Completion:
         """Ask for a form; where the server seems to refuse that, once more without it."""
-        route = self._routes[request.column]
         try:
             completion = await self._complete(request)
         except EndpointError as refused:
-            is_about_it = not route.is_answered or _FORM_WORDS.search(refused.message) is not None
-            if refused.status not in _REFUSALS or not is_about_it:
+            if refused.code in FILTER_CODES or not self._may_be_about_forms(refused):
                 raise
-            return await self._complete_freely(request, refused)
-        route.is_answered = True
+            async with self._trying:
+                return await self._complete_freely(request, refused)
+        self._takes_forms = True
         return completion
+
+    def _may_be_about_forms(self, refused: EndpointError) -> bool:
+        if _FORM_WORDS.search(refused.message) is not None:
+            return refused.status is not None and 400 <= refused.status < 600
+        return refused.status in _REFUSALS and not self._takes_forms
 
     async def _complete_freely(self, request: Request, refused: EndpointError) -> Completion:
         route = self._routes[request.column]
-        constrained, free = route.body, route.free
-        if free is None:  # another call has found it out meanwhile
+        if route.free is None:  # another call has found it out meanwhile
             return await self._complete(request)
+        if not self._may_be_about_forms(refused):
+            raise refused
         answer = await self._transport.exchange(
-            "POST", self._urls[route.path], free.as_sent(request), timeout_s=request.timeout_s
+            "POST", self._urls[route.path], route.free.as_sent(request), timeout_s=request.timeout_s
         )
-        completion = self.read(answer, request.column)  # what raises here was not about the form
-        if route.body is constrained and route.free is not None:
-            route.body, route.free = free, None
-            self._on_notice(
-                f"The server refuses to constrain the answers of {request.column!r} ({refused.message}): its answers "
-                "are checked all the same."
-            )
+        try:
+            completion = self.read(answer, request.column)
+        except EndpointError:
+            self._takes_forms = True  # what was refused was not about the form
+            raise
+        names = ", ".join(repr(name) for name, each in self._routes.items() if each.free is not None)
+        for each in self._routes.values():
+            if each.free is not None:
+                each.body, each.free = each.free, None
+        self._on_notice(
+            f"The server refuses to constrain the answers of {names} ({refused.message}); "
+            "they are checked all the same."
+        )
         return completion
 
     async def _complete(self, request: Request) -> Completion:

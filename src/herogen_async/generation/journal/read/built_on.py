@@ -33,7 +33,8 @@ from herogen_async.specs.plan import IndexSet, Lineage, Standing
 class BuiltLine:
     """A line of an unsettled row: when it was written, where it is, and what it was made from.
 
-    `is_outdated`: it skips its call by a condition that the call has no more, and does not count.
+    `is_outdated`: it skips its call by a condition that the call has no more, and does not count. `is_late`: it did not
+    fit a form that its column has no more.
     """
 
     standing: Standing
@@ -43,6 +44,7 @@ class BuiltLine:
     built_on: tuple[str, ...]
     is_skipped: bool
     is_outdated: bool = False
+    is_late: bool = False
 
 
 def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[int, list[BuiltLine]]:
@@ -67,9 +69,9 @@ def lines_of(rows: IndexSet, lineage: Lineage, paths: Iterable[Path]) -> dict[in
     return found
 
 
-def precedence(line: BuiltLine) -> tuple[int, int, int]:
+def precedence(line: BuiltLine) -> tuple[bool, int, int, int]:
     """What lines of one call are sorted by, best ones first."""
-    return line.standing.age, line.segment, line.offset
+    return line.is_late, line.standing.age, line.segment, line.offset
 
 
 def sound_lines(row: int, lines: Mapping[int, list[BuiltLine]], calls: int) -> dict[int, list[BuiltLine]]:
@@ -180,4 +182,5 @@ def built_line(record: Mapping[str, Any], lineage: Lineage, era: int, *, segment
         tuple(record.get("from", ())) if call in lineage.grounds(era, skipped=is_skipped) else (),
         is_skipped,
         is_outdated=is_skipped and condition not in lineage.plan.shape.skips[call],
+        is_late=bool(lineage.checks(era)) and lineage.was_misfit(era, record),
     )

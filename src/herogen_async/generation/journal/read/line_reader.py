@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from herogen_async.core.errors import DamageError
 from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.scan import record_of
-from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.generation.run_folder.own_file import own_file
+
+
+def row_at(paths: Iterable[Path], segment: int, offset: int) -> dict[str, Any]:
+    """The row at that byte of a segment, one of `paths`. Raises DamageError where it can't be read any more."""
+    for path in paths:
+        if segment_number(path) == segment:
+            with own_file(path) as file:
+                file.seek(offset)
+                if (record := record_of(file.readline())) is not None:
+                    return record
+    raise DamageError(f"segment {segment}: the line at byte {offset} can't be read any more")
 
 
 class LineReader:

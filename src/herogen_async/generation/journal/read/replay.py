@@ -14,45 +14,37 @@ accident is another run's file, and of that every row is wrong. A block with any
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.endpoint.finish_reasons import is_cut
-from herogen_async.generation.endpoint.usage import whole_counts
+from herogen_async.generation.journal.read.endings import Endings
 from herogen_async.generation.journal.read.line_blocks import (
     are_sealed,
     blocks_of,
-    ending_of,
     offsets_of,
     skipped_by,
 )
+from herogen_async.generation.journal.read.line_reader import row_at
 from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.recovered import Misfit, Recovered
 from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, record_of
 from herogen_async.generation.journal.record import (
-    BEHIND_ENDING,
-    ENDING,
     ENDING_WITHIN,
     INDEX_AT,
     KEY_AT,
     KEY_END,
-    SKIPPED,
     SKIPPED_LEAD,
     WRONG_FORM_LEAD,
-    reason_word,
 )
-from herogen_async.generation.journal.words import Words
 from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage, SegmentReading, Standing
 
 EXACT_BYTES = 1 << 23  # eight thousand rows: most runs, every key compared in a tenth of a second
 KEYS_EVERY = 64
-_TAILS = 4096  # different ones, before they are parsed and let go of
 
 # What a row is to its run: its task's answer, a second one, nobody's, one of a cell that the plan has no more, one that
 # was made under another generation, or such a one where a newer generation has an answer.
@@ -74,16 +66,8 @@ def replay(folder: RunFolder, lineage: Lineage, places: LinePlaces | None = None
     # After all rows: a failure counts only where no answer is, whichever of the two came first.
     for line in known.sound(folder.failures):
         fold.failure(line.record)
-    fold.count_tails()
+    fold.count_endings()
     return fold.found
-
-
-@dataclass(slots=True)
-class _Said:
-    """What so many rows say of how they ended."""
-
-    row: dict[str, Any]
-    times: int = 1
 
 
 class Fold:
@@ -93,14 +77,14 @@ class Fold:
         self.found = Recovered(calls_a_row=lineage.plan.calls_a_row)
         self.lineage = lineage
         self._places = places
-        # Of rows that count, and of others; of each column where a row has several calls.
-        self._tails: dict[tuple[bool, str | None], dict[bytes, _Said]] = {}
+        self._endings = Endings(self.found)
         self._newer = IndexSet()  # what generations before the one that is being read have answered
         self._age = 1
         self._calls = lineage.plan.calls_a_row
         self._column_names = [
             call.column.name if lineage.plan.has_columns else None for call in lineage.plan.shape.calls
         ]
+        self._later: list[tuple[SegmentReading, int]] = []  # lines that count only where no other one does
         # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
         self._unsettled = IndexSet()
 
@@ -132,6 +116,10 @@ class Fold:
                     offset += size
                     number += len(block)
 
+    def count_endings(self) -> None:
+        """`found` holds what blocks of rows have said of how they ended, only then."""
+        self._endings.count()
+
     def failure(self, record: dict[str, Any]) -> None:
         """A task that failed, under whichever plan that asks the same."""
         # Rows were folded first: an answer, from before or after, outdoes every failure; so does one that may count.
@@ -141,6 +129,12 @@ class Fold:
 
     def settle(self, paths: Iterable[Path]) -> None:
         """Decide by `from` which lines count, of the rows where their order doesn't say it. After all rows."""
+        paths = list(paths)
+        for reading, offset in self._later:
+            row = row_at(paths, reading.segment, offset)
+            self.found.rows -= 1
+            self.found.misfits -= 1
+            self.take(row, reading, offset, is_late=True)
         self.found.asked = {index: each for index, each in self.found.asked.items() if index not in self.found.done}
         self.found.unfit = self.found.unfit.minus(self.found.done)
         if not len(self._unsettled):
@@ -178,7 +172,7 @@ class Fold:
         if self._places is not None or not self._place_all(indices, reading):
             return False
         self.found.rows += len(lines)
-        self._note_tails(lines, counts=reading.standing.counts, column=self._column_names[0])
+        self._endings.note(lines, counts=reading.standing.counts, column=self._column_names[0])
         return True
 
     def _may_misfit(self, lines: list[bytes], reading: SegmentReading) -> bool:
@@ -218,7 +212,7 @@ class Fold:
         if reading.standing.is_left:
             self.found.rows += len(chosen)
             self.found.unused += len(chosen)
-            self._note_tails([line for line, _, _ in chosen], counts=False)
+            self._endings.note([line for line, _, _ in chosen], counts=False)
             return True
         place = self.lineage.place if self.lineage.moves(reading.era) else None
         skips = self.lineage.plan.shape.skips
@@ -248,7 +242,7 @@ class Fold:
         for index, line, _ in placed:
             by_column.setdefault(self._column_names[index % self._calls], []).append(line)
         for column, of_column in by_column.items():
-            self._note_tails(of_column, counts=reading.standing.counts, column=column)
+            self._endings.note(of_column, counts=reading.standing.counts, column=column)
         return True
 
     def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading, skipped: Collection[int]) -> None:
@@ -268,35 +262,6 @@ class Fold:
                     self._unsettled.add(index // calls)
             before.add(index)
 
-    def _note_tails(self, lines: list[bytes], *, counts: bool, column: str | None = None) -> None:
-        tails = self._tails.setdefault((counts, column), {})
-        # In a text every quote is escaped, so what is found is a key; the last `request_id` is the row's own, as no
-        # object follows it. Where the first `finish_reason` is one of an object inside, or none is found, what is cut
-        # out is no JSON, since it holds that object's end and not its beginning, and the line is parsed.
-        found = [(end := line[-ENDING_WITHIN:])[end.find(ENDING) : end.rfind(BEHIND_ENDING)] for line in lines]
-        odd = set()
-        for tail, times in Counter(found).items():
-            known = tails.get(tail)
-            if known is not None:
-                known.times += times
-            elif (said := ending_of(tail)) is not None:
-                tails[tail] = _Said(said, times)
-            else:
-                odd.add(tail)
-        if odd:
-            for line, tail in zip(lines, found, strict=True):
-                if tail in odd:
-                    self._tally_row(record_of(line) or {}, counts=counts, column=column)
-        if sum(map(len, self._tails.values())) > _TAILS:
-            self.count_tails()
-
-    def count_tails(self) -> None:
-        """Tally what blocks of rows have said of how they ended: `found` holds it only then."""
-        for (counts, column), tails in self._tails.items():
-            for each in tails.values():
-                self._tally_row(each.row, counts=counts, column=column, times=each.times)
-            tails.clear()
-
     def _fold_line(self, line: bytes, reading: SegmentReading, offset: int) -> bool:
         """One line, whatever it is; False when it is damaged."""
         row = record_of(line)
@@ -307,15 +272,15 @@ class Fold:
             if self.lineage.plan.has_columns and standing not in ("foreign", "unused"):
                 index = self.lineage.place(reading.era, row["index"])
                 column = None if index is None else self._column_names[index % self._calls]
-            self._tally_row(row, counts=standing in ("counts", "misfit"), column=column)
+            self._endings.add(row, counts=standing in ("counts", "misfit"), column=column)
         return True
 
-    def take(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> RowStanding:
-        """Put one row, whose line is at that byte, where it belongs; what it is to the run."""
+    def take(self, row: dict[str, Any], reading: SegmentReading, offset: int, *, is_late: bool = False) -> RowStanding:
+        """Put one row, whose line is at that byte, where it belongs; what it is to the run. `is_late`: after all."""
         self.found.rows += 1
-        standing = self.place(row, reading)
+        standing = self.place(row, reading, is_late=is_late)
         if standing == "misfit":
-            self._note_misfit(row, reading, offset)
+            self._note_misfit(row, reading, offset, is_late=is_late)
         if standing == "counts" and (self._calls > 1 or self._places is not None):
             index = self.lineage.place(reading.era, row["index"])
             if index is not None and self._calls > 1:
@@ -324,9 +289,12 @@ class Fold:
                 self._places.put(index, reading.segment, offset)
         return standing
 
-    def _note_misfit(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> None:
+    def _note_misfit(self, row: dict[str, Any], reading: SegmentReading, offset: int, *, is_late: bool) -> None:
         """It may be asked again with the last of them; not with what was answered to another question or form."""
         index = self.lineage.place(reading.era, row["index"])
+        if not is_late and self.lineage.was_misfit(reading.era, row):
+            self._later.append((reading, offset))
+            return
         if index is None or reading.standing.is_stale:
             return
         if self.lineage.knows_form(reading.era, row["index"]):
@@ -342,7 +310,7 @@ class Fold:
         place = index % self.lineage.eras[reading.era].plan.calls_a_row if isinstance(index, int) else 0
         return place in reading.places
 
-    def place(self, row: dict[str, Any], reading: SegmentReading) -> RowStanding:
+    def place(self, row: dict[str, Any], reading: SegmentReading, *, is_late: bool = False) -> RowStanding:
         """Put one row of that reading where it belongs; what it is to the run."""
         self._begin(reading.standing.age)
         # In this order, so that each row is counted once: whose it is, whether its cell still exists, whether its
@@ -355,9 +323,11 @@ class Fold:
         if index is None:
             found.unused += 1
             return "unused"
-        if lineage.checks(reading.era) and lineage.is_misfit(reading.era, row, is_cut):
-            found.misfits += 1
-            return "misfit"
+        if lineage.checks(reading.era):
+            is_later = not is_late and lineage.was_misfit(reading.era, row)
+            if is_later or lineage.is_misfit(reading.era, row, is_cut):
+                found.misfits += 1
+                return "misfit"
         condition = row.get("skipped")
         if condition is not None and condition not in lineage.plan.shape.skips[index % self._calls]:
             found.outdated += 1
@@ -384,17 +354,3 @@ class Fold:
         """There are several lines of a call: which of them others were made from is to be looked at."""
         if self._calls > 1:
             self._unsettled.add(index // self._calls)
-
-    def _tally_row(self, row: dict[str, Any], *, counts: bool, column: str | None = None, times: int = 1) -> None:
-        usage = whole_counts(row.get("usage"))
-        for name, count in usage.items():
-            self.found.usage.count(name, count * times)
-        if column is not None:
-            of_column = self.found.column_usage.setdefault(column, Words())
-            for name, count in usage.items():
-                of_column.count(name, count * times)
-        is_skipped = row.get("finish_reason") == SKIPPED
-        if column is not None and not is_skipped:
-            self.found.column_answers[column] += times
-        if counts and not is_skipped:
-            self.found.finish_reasons.count(reason_word(row.get("finish_reason")), times)

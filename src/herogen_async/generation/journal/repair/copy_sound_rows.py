@@ -150,8 +150,9 @@ class _Copy:
             self.done.foreign += 1
             self.done.rows += 1
             return True  # nobody's here, but it was paid for
-        if plan.calls_a_row > 1:
-            # Which of several lines of a call counts is told by what others were made from: all of them go with it.
+        if plan.has_columns or self.lineage.plan.has_columns:
+            # Which of several lines of a call counts is told by what others were made from, and by which of them fit
+            # their form: all of them go with it.
             self.done.rows += 1
             return True
         place = self.lineage.place(era, row["index"])

@@ -1,0 +1,171 @@
+"""`keep` and `best_of`: which rows become examples, decided when they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import herogen_async
+from herogen_async.core.errors import InputError, SpecError
+from herogen_async.specs.spec import Spec
+from support.fake_server import Asked, FakeServer, Reply, answer
+
+JUDGED: dict[str, Any] = {
+    "poem": {"prompt": "write {n}"},
+    "verdict": {"prompt": "grade [{poem}]", "answer": {"score": "integer"}},
+}
+SAMPLED = {**JUDGED, "poem": {"prompt": "write {n}", "samples": 3}}
+
+
+def judged(columns: dict[str, Any] = JUDGED, *, count: int = 5, **changes: Any) -> Spec:
+    attributes = {"n": [f"n{number}" for number in range(count)]}
+    return Spec(**{"name": "judged", "attributes": attributes, "columns": columns, **changes})
+
+
+class Judge:
+    """Gives the poem of `n3` a 3, and of several of one the first, the second and the third a point more each."""
+
+    def __init__(self) -> None:
+        self._poems: dict[str, int] = {}
+
+    def __call__(self, asked: Asked) -> Reply:
+        if not asked.prompt.startswith("grade"):
+            number = self._poems[asked.prompt] = self._poems.get(asked.prompt, -1) + 1
+            return answer(asked, f"{asked.prompt[6:]}+{number}")
+        first, _, second = asked.prompt.strip("grade []").partition("+")
+        return answer(asked, json.dumps({"score": int(first.removeprefix("n")) + int(second)}))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer(Judge()) as started:
+        yield started
+
+
+def run(server: FakeServer, folder: Path, spec: Spec, **options: Any) -> herogen_async.RunReport:
+    return herogen_async.run(spec, run=folder, base_url=server.url, model="m", concurrency=1, **options)
+
+
+def taught(folder: Path, out: Path, file_format: str = "messages") -> list[dict[str, Any]]:
+    herogen_async.assemble(folder, format=file_format, out=out)
+    return [json.loads(line) for line in next(out.glob("*.jsonl")).read_text().splitlines()]
+
+
+def answers(examples: list[dict[str, Any]]) -> list[str]:
+    return [each["messages"][-1]["content"] for each in examples]
+
+
+def test_only_kept_rows_become_examples_and_another_threshold_costs_nothing(server: FakeServer, tmp_path: Path) -> None:
+    """A rejected row is done like any other; `keep` needs no consent, and requests nothing."""
+    report = run(server, tmp_path / "r", judged(keep="verdict.score >= 3"))
+    assert ("done", 5, 0) == (report.state, report.done, report.exit_code)
+    assert ["n3+0", "n4+0"] == answers(taught(tmp_path / "r", tmp_path / "data"))
+    asked = len(server.asked)
+    run(server, tmp_path / "r", judged(keep="verdict.score < 2"))
+    assert ["n0+0", "n1+0"] == answers(taught(tmp_path / "r", tmp_path / "data2"))
+    run(server, tmp_path / "r", judged())
+    assert 5 == len(taught(tmp_path / "r", tmp_path / "data3"))
+    assert asked == len(server.asked)
+
+
+def test_rows_and_tables_say_what_is_accepted(server: FakeServer, tmp_path: Path) -> None:
+    """As true and false in every form of them; rejected rows are there."""
+    run(server, tmp_path / "r", judged(keep="verdict.score >= 3 and n != 'n4'"))
+    rows = herogen_async.rows(tmp_path / "r")
+    assert [False, False, False, True, False] == [row["accepted"] for row in rows]
+    assert [False, False, False, True, False] == list(rows.to_pandas()["accepted"])
+    herogen_async.export(tmp_path / "r", format="csv", out=tmp_path / "rows.csv")
+    header, *lines = (tmp_path / "rows.csv").read_text().splitlines()
+    place = header.split(",").index("accepted")
+    assert ["false", "false", "false", "true", "false"] == [line.split(",")[place] for line in lines]
+
+
+def test_what_was_left_out_is_told(server: FakeServer, tmp_path: Path) -> None:
+    """In the report of the data set, and in its counts."""
+    run(server, tmp_path / "r", judged(keep="verdict.score >= 3"))
+    assembled = herogen_async.assemble(tmp_path / "r", format="messages", out=tmp_path / "data")
+    assert 3 == assembled.counts()["left_out"]["rejected"]
+    assert "Left out, rejected by the spec's `keep` or `best_of`: 3 answers." in assembled.lines()
+
+
+def test_of_samples_each_kept_one_is_an_example_or_the_best_alone(server: FakeServer, tmp_path: Path) -> None:
+    """A row is accepted if one of its samples is."""
+    run(server, tmp_path / "r", judged(SAMPLED, count=2, keep="verdict.score >= 2"))
+    assert ["n0+2", "n1+1", "n1+2"] == answers(taught(tmp_path / "r", tmp_path / "data"))
+    assert [True, True] == [row["accepted"] for row in herogen_async.rows(tmp_path / "r")]
+    best = judged(SAMPLED, count=2, keep="verdict.score >= 3", best_of={"poem": "verdict.score"})
+    run(server, tmp_path / "r", best)
+    assert ["n1+2"] == answers(taught(tmp_path / "r", tmp_path / "data2"))
+    run(server, tmp_path / "r", judged(SAMPLED, count=2, best_of={"poem": "verdict.score"}))
+    assert ["n0+2", "n1+2"] == answers(taught(tmp_path / "r", tmp_path / "data3"))
+
+
+def test_preference_pairs_come_from_the_judge_without_a_file(server: FakeServer, tmp_path: Path) -> None:
+    """The best against the worst by `best_of`; by `keep` a kept one against a rejected one."""
+    run(server, tmp_path / "r", judged(SAMPLED, count=2, best_of={"poem": "verdict.score"}))
+
+    def pairs(out: str) -> list[tuple[str, ...]]:
+        found = taught(tmp_path / "r", tmp_path / out, "dpo")
+        return [tuple(each[side].removesuffix(" END").strip() for side in ("chosen", "rejected")) for each in found]
+
+    assert [("n0+2", "n0+0"), ("n1+2", "n1+0")] == pairs("best")
+    run(server, tmp_path / "r", judged(SAMPLED, count=2, keep="verdict.score >= 2"))
+    assert [("n0+2", "n0+0"), ("n1+1", "n1+0")] == pairs("kept")
+    run(server, tmp_path / "r", judged(SAMPLED, count=2, keep="verdict.score >= 9"))
+    assert [] == pairs("none")
+    run(server, tmp_path / "r", judged(SAMPLED, count=2))
+    with pytest.raises(InputError, match="needs --ranking FILE"):
+        pairs("nobody")
+
+
+def test_what_a_judge_did_not_say_is_not_kept(server: FakeServer, tmp_path: Path) -> None:
+    """Where it was skipped there is nothing to compare."""
+    columns = {**JUDGED, "verdict": {**JUDGED["verdict"], "when": "n != 'n4'"}}
+    run(server, tmp_path / "r", judged(columns, keep="verdict.score >= 3"))
+    assert [3] == [row["index"] for row in herogen_async.rows(tmp_path / "r") if row["accepted"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "fix"),
+    [
+        ({"keep": "verdict.scor > 1"}, "'verdict' has no field 'scor'", "'score'"),
+        ({"keep": "verdikt.score > 1"}, "unknown name 'verdikt.score'", "'verdict'"),
+        ({"keep": "n.x == 1"}, "'n' is an attribute, without fields", "write n"),
+        ({"keep": "verdict.score >"}, "keep", ""),
+        ({"keep": 5}, "5 is not a condition", "for example"),
+        ({"best_of": {"poem": "verdict.score"}, "keep": "poem.length > 1"}, "'poem' has no fields", "answer:"),
+        ({"best_of": {"poems": "verdict.score"}}, "unknown column 'poems'", "'poem'"),
+        ({"best_of": {"poem": "verdict"}}, "'verdict' is not a field of a column", "for example"),
+        ({"best_of": {"poem": "verdict.score", "verdict": "verdict.score"}}, "is not one column", "for example"),
+    ],
+)
+def test_a_mistake_is_told_with_its_fix(changes: dict[str, Any], message: str, fix: str) -> None:
+    """As in every other part of a spec."""
+    with pytest.raises(SpecError) as told:
+        judged(**changes)
+    assert message in str(told.value)
+    assert fix in str(told.value.fix)
+
+
+def test_a_judge_of_all_samples_can_not_choose_one() -> None:
+    """It has one score for them."""
+    columns = {**SAMPLED, "verdict": {"prompt": "grade {poem.all}", "answer": {"score": "integer"}}}
+    with pytest.raises(SpecError, match="'poem' has 3 samples, and 'verdict' has 1"):
+        judged(columns, best_of={"poem": "verdict.score"})
+
+
+def test_a_spec_of_one_prompt_has_nothing_to_keep() -> None:
+    """Its rows have no columns; the fix says what to write."""
+    with pytest.raises(SpecError, match="`keep` needs columns"):
+        Spec(name="s", attributes={"n": ["a"]}, prompt="p {n}", keep="n == 'a'")
+
+
+def test_a_spec_that_keeps_is_written_and_read_alike() -> None:
+    """S2, and as YAML."""
+    spec = judged(SAMPLED, keep="verdict.score >= 3", best_of={"poem": "verdict.score"})
+    assert spec == Spec(**spec.as_dict())
+    assert "keep" not in judged().as_dict()
