@@ -18,6 +18,7 @@ from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from herogen_async.data.dataset import Acceptance
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import RunObserver
 
@@ -190,13 +191,25 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
 
     report = session.status(run)
     report = replace(report, next=next_step(report))
+    accepted = _acceptance(run)
     if json:
-        print_json(report.as_dict())
+        print_json(report.as_dict() | ({} if accepted is None else {"acceptance": accepted.as_dict()}))
         return
     out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}"))
-    for line in (*summary_lines(report), *_column_lines(report)):
+    for line in (*summary_lines(report), *_column_lines(report), *([] if accepted is None else accepted.lines())):
         out(line)
     say(f"Next: {report.next}")
+
+
+def _acceptance(run: str) -> Acceptance | None:
+    """Where the spec keeps only some rows; no other status loads what reads them."""
+    from herogen_async.generation.run_folder import existing_run, read_manifest
+
+    if not read_manifest(existing_run(run)).spec.get("keep"):
+        return None
+    from herogen_async.data.dataset import acceptance
+
+    return acceptance(run)
 
 
 def errors(

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import herogen_async
+from herogen_async.cli import app
 from herogen_async.core.errors import InputError, SpecError
+from herogen_async.data.dataset import acceptance
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer
 
@@ -82,6 +85,33 @@ def test_rows_and_tables_say_what_is_accepted(server: FakeServer, tmp_path: Path
     header, *lines = (tmp_path / "rows.csv").read_text().splitlines()
     place = header.split(",").index("accepted")
     assert ["false", "false", "false", "true", "false"] == [line.split(",")[place] for line in lines]
+
+
+def test_status_tells_the_acceptance_and_the_values_that_differ(server: FakeServer, tmp_path: Path) -> None:
+    """In words and as JSON; a run without `keep` has none of it."""
+    columns = {**JUDGED, "poem": {"prompt": "write {n} {kind}"}}
+    attributes = {"n": [f"n{number}" for number in range(6)], "kind": ["a", "b"]}
+    server.behaviour = lambda asked: (
+        answer(asked, json.dumps({"score": 5 if " a]" in asked.prompt else 1}))
+        if asked.prompt.startswith("grade")
+        else answer(asked, asked.prompt)
+    )
+    spec = judged(columns, attributes=attributes, keep="verdict.score >= 4")
+    run(server, tmp_path / "r", spec)
+    found = acceptance(tmp_path / "r")
+    assert found is not None
+    assert (6, 12) == (found.total.accepted, found.total.rows)
+    assert {"a": (6, 6), "b": (0, 6)} == {
+        value: (each.accepted, each.rows) for value, each in found.by_value["kind"].items()
+    }
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "r")])
+    assert "Accepted by the spec's `keep`: 6 of 12 rows (50%)." in told.stdout
+    assert "  kind a: 6 of 6 rows (100%)\n  kind b: 0 of 6 rows (0%)\n" in told.stdout
+    as_json = json.loads(CliRunner().invoke(app, ["status", str(tmp_path / "r"), "--json"]).stdout.splitlines()[-1])
+    assert {"accepted": 6, "rows": 12} == {name: as_json["acceptance"][name] for name in ("accepted", "rows")}
+    run(server, tmp_path / "s", judged(columns, attributes=attributes))
+    assert acceptance(tmp_path / "s") is None
+    assert "acceptance" not in CliRunner().invoke(app, ["status", str(tmp_path / "s"), "--json"]).stdout
 
 
 def test_what_was_left_out_is_told(server: FakeServer, tmp_path: Path) -> None:

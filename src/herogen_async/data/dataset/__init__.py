@@ -1,5 +1,6 @@
 """From a journal to files: rows in grid order, one table of them, the fine-tuning files, and the failures."""
 
+from herogen_async.data.dataset.acceptance import Acceptance, acceptance
 from herogen_async.data.dataset.assemble.assemble import assemble
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile
 from herogen_async.data.dataset.export.export import EXPORT_FORMATS as EXPORT_FORMATS
@@ -16,12 +17,14 @@ __all__ = [
     "EXPORT_FORMATS",
     "FORMATS",
     "TRUNCATED",
+    "Acceptance",
     "Assembled",
     "DataFile",
     "Exported",
     "FailureGroup",
     "Newest",
     "RunRows",
+    "acceptance",
     "assemble",
     "export",
     "failures",

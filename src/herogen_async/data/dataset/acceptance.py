@@ -1,0 +1,89 @@
+"""How many rows a spec's `keep` accepts, and of which attribute values."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from herogen_async.core.units import counted
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.generation.run_folder import existing_run, read_manifest
+
+_SHOWN = 3  # of the values that differ the most
+_FEWEST = 5  # rows of a value, before its share says anything
+_FAR = 0.15  # of a share from that of all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`accepted` of so many `rows`."""
+
+    accepted: int
+    rows: int
+
+    @property
+    def part(self) -> float:
+        """Between 0 and 1."""
+        return self.accepted / self.rows if self.rows else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.accepted:,} of {counted(self.rows, 'row')} ({self.part:.0%})"
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Of all rows that are done, and of each value of each attribute."""
+
+    total: Share
+    by_value: dict[str, dict[str, Share]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, the shape of `status --json`."""
+        return {
+            "accepted": self.total.accepted,
+            "rows": self.total.rows,
+            "by_value": {
+                name: {value: {"accepted": each.accepted, "rows": each.rows} for value, each in values.items()}
+                for name, values in self.by_value.items()
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """For a person: all together, and the values of which far fewer or far more are accepted."""
+        far = [
+            (each.part - self.total.part, name, value, each)
+            for name, values in self.by_value.items()
+            for value, each in values.items()
+            if each.rows >= _FEWEST and abs(each.part - self.total.part) >= _FAR
+        ]
+        far.sort(key=lambda found: (-abs(found[0]), found[1:3]))
+        return [
+            f"Accepted by the spec's `keep`: {self.total}.",
+            *(f"  {name} {value}: {each}" for _, name, value, each in far[:_SHOWN]),
+        ]
+
+
+def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
+    """What the spec's `keep` says of the rows of `run`; None where it has none.
+
+    Reads all their answers. Raises RunFolderError when there is no run, DamageError when its journal is damaged.
+    """
+    if read_manifest(existing_run(run)).resolved_spec().keep is None:
+        return None
+    rows = RunRows(run)
+    seen: Counter[tuple[str, str]] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
+    accepted = 0
+    for row in rows:
+        values = list(row["cell"].items())
+        seen.update(values)
+        if row["accepted"]:
+            kept.update(values)
+            accepted += 1
+    by_value = {
+        name: {value: Share(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
+        for name, values in rows.spec.attributes.items()
+    }
+    return Acceptance(Share(accepted, len(rows)), by_value)
