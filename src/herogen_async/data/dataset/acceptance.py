@@ -17,7 +17,7 @@ _FAR = 0.15  # of a share from that of all rows
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class AcceptedShare:
     """`accepted` of so many `rows`."""
 
     accepted: int
@@ -36,8 +36,8 @@ class Share:
 class Acceptance:
     """Of all rows that are done, and of each value of each attribute."""
 
-    total: Share
-    by_value: dict[str, dict[str, Share]]
+    total: AcceptedShare
+    by_value: dict[str, dict[str, AcceptedShare]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `status --json`."""
@@ -83,7 +83,7 @@ def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
             kept.update(values)
             accepted += 1
     by_value = {
-        name: {value: Share(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
+        name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
         for name, values in rows.spec.attributes.items()
     }
-    return Acceptance(Share(accepted, len(rows)), by_value)
+    return Acceptance(AcceptedShare(accepted, len(rows)), by_value)
