@@ -102,6 +102,13 @@ def test_no_answer_takes_long(form: dict[str, Any], answer: str) -> None:
         '{"score": 3, "why": "a";"b"}',
         '```json\n{"score": 3, "why": ""}\n```\nI change my mind: {"score": 4, "why": ""}',
         '{"score": 1e999, "why": ""}',
+        '{"score": 3, "why": }',
+        "{'score': 3, 'why': 'it''s'}",
+        "{'score': 3, 'why': 'a' 'b'}",
+        '{"score" "3", "why": ""}',
+        '{"score": 3,, "why": "x"}',
+        '{"score": 3, "why": \\"hi\\", ok"}',
+        '{"score": 3, "why": nul,}',
     ],
 )
 def test_a_repair_changes_nothing_but_what_encloses(answer: str) -> None:

@@ -63,6 +63,7 @@ def test_a_judge_is_resolved_in_the_spec_and_in_python(tmp_path: Path) -> None:
         ("poem", "judge: 'poem' is not a mapping", "for example"),
         ({"of": "poem", "scale": {5: "good"}}, "is not a mapping of 2 to 100 points", "for example"),
         ({"of": "poem", "scale": {"good": "x", 1: "y"}}, "'good' is not a whole number", "for example"),
+        ({"of": "poem", "scale": {5: "x", "5": "y", 1: "z"}}, "a point is there twice", "remove one"),
         ({"of": "poem", "scale": {5: "x", 1: ""}}, "the text of 1 is ''", "what the point means"),
         ({"of": "poem", "off": 1, "scale": {5: "x", 1: "y"}}, "unknown key 'off'", "'of'"),
         ({"of": "poems", "scale": {5: "x", 1: "y"}}, "unknown placeholder '{poems}'", "'poem'"),
@@ -74,6 +75,12 @@ def test_a_mistake_is_told_with_its_fix(judge: Any, message: str, fix: str) -> N
         judged(judge)
     assert message in str(told.value)
     assert fix in str(told.value.fix)
+
+
+def test_a_prompt_of_its_own_holds_what_is_judged() -> None:
+    """Else the judge would not see it."""
+    with pytest.raises(SpecError, match="the prompt does not hold"):
+        judged(prompt="Is this good? {n}")
 
 
 def test_a_judge_has_no_other_form() -> None:

@@ -118,8 +118,8 @@ def assemble(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Scores for dpo and kto, higher is better: CSV or JSON Lines with key or index, and score. Default: what "
-            "the spec's best_of or keep says.",
+            help="Scores for dpo and kto, higher is better: CSV or JSON Lines with key or index, and score. "
+            "Default: what the spec's best_of or keep says.",
         ),
     ] = None,
     column: Annotated[

@@ -152,6 +152,52 @@ def test_preference_pairs_come_from_the_judge_without_a_file(server: FakeServer,
         pairs("nobody")
 
 
+def test_what_joins_all_samples_is_kept_if_one_of_them_is(server: FakeServer, tmp_path: Path) -> None:
+    """A decision is about what was made from the sample that was judged; what belongs to others follows the row."""
+    columns = {**SAMPLED, "sum": {"prompt": "write {poem.all} {n}"}, "song": {"prompt": "write a {n}", "samples": 2}}
+    run(server, tmp_path / "r", judged(columns, count=2, keep="verdict.score >= 3"))
+
+    def of(column: str) -> list[int]:
+        herogen_async.assemble(tmp_path / "r", format="messages", column=column, out=tmp_path / column)
+        lines = (tmp_path / column / "messages.jsonl").read_text().splitlines()
+        return [1 if "n1" in line else 0 for line in lines]
+
+    assert ([1], [1], [1, 1]) == (of("sum"), of("poem"), of("song"))
+
+
+def test_the_best_may_be_below_zero_and_a_row_without_a_score_has_none(server: FakeServer, tmp_path: Path) -> None:
+    """Zero is a number like any other; nobody's row is an example."""
+    scores = {"n0+0": 0, "n0+1": -1, "n0+2": -2}
+    judge = Judge()
+    server.behaviour = lambda asked: (
+        answer(asked, json.dumps({"score": scores.get(asked.prompt.strip("grade []"), 7)}))
+        if asked.prompt.startswith("grade")
+        else judge(asked)
+    )
+    columns = {**SAMPLED, "verdict": {**JUDGED["verdict"], "when": "n == 'n0'"}}
+    run(server, tmp_path / "r", judged(columns, count=2, best_of={"poem": "verdict.score"}))
+    assert ["n0+0"] == answers(taught(tmp_path / "r", tmp_path / "data"))
+
+
+def test_an_answer_that_nobody_judged_is_no_rejected_one(server: FakeServer, tmp_path: Path) -> None:
+    """In pairs it is neither chosen nor rejected."""
+    columns = {**SAMPLED, "verdict": {**JUDGED["verdict"], "when": "poem != 'n0+0' and poem != 'n1+0'"}}
+    run(server, tmp_path / "r", judged(columns, count=2, keep="verdict.score >= 2"))
+    found = taught(tmp_path / "r", tmp_path / "data", "dpo")
+    assert [" n0+2 END"] == [each["chosen"] for each in found]
+    assert [" n0+1 END"] == [each["rejected"] for each in found]
+
+
+def test_a_run_of_one_column_is_written_the_same_with_and_without(server: FakeServer, tmp_path: Path) -> None:
+    """What is kept is no part of what is asked and written."""
+    columns = {"poem": {"prompt": "write {n}"}}
+    run(server, tmp_path / "r", judged(columns, keep="poem != 'n1+0'"))
+    lines = [json.loads(line) for line in (tmp_path / "r" / "rows-00000.jsonl").read_text().splitlines()]
+    assert not any("column" in line for line in lines)
+    assert 4 == len(taught(tmp_path / "r", tmp_path / "data"))
+    assert [True, False, True, True, True] == [row["accepted"] for row in herogen_async.rows(tmp_path / "r")]
+
+
 def test_what_a_judge_did_not_say_is_not_kept(server: FakeServer, tmp_path: Path) -> None:
     """Where it was skipped there is nothing to compare."""
     columns = {**JUDGED, "verdict": {**JUDGED["verdict"], "when": "n != 'n4'"}}
@@ -170,6 +216,14 @@ def test_what_a_judge_did_not_say_is_not_kept(server: FakeServer, tmp_path: Path
         ({"best_of": {"poem": "verdict.score"}, "keep": "poem.length > 1"}, "'poem' has no fields", "answer:"),
         ({"best_of": {"poems": "verdict.score"}}, "unknown column 'poems'", "'poem'"),
         ({"best_of": {"poem": "verdict"}}, "'verdict' is not a field of a column", "for example"),
+        (
+            {
+                "columns": {**JUDGED, "verdict": {**JUDGED["verdict"], "answer": {"why": "string"}}},
+                "best_of": {"poem": "verdict.why"},
+            },
+            "'verdict.why' is of type string, and no number",
+            "a number",
+        ),
         ({"best_of": {"poem": "verdict.score", "verdict": "verdict.score"}}, "is not one column", "for example"),
     ],
 )
@@ -179,6 +233,17 @@ def test_a_mistake_is_told_with_its_fix(changes: dict[str, Any], message: str, f
         judged(**changes)
     assert message in str(told.value)
     assert fix in str(told.value.fix)
+
+
+def test_columns_with_other_numbers_of_samples_are_not_decided_together() -> None:
+    """Which of their samples would belong together?"""
+    columns = {
+        **SAMPLED,
+        "song": {"prompt": "sing {n}", "samples": 2},
+        "ear": {"prompt": "grade [{song}]", "answer": {"score": "integer"}},
+    }
+    with pytest.raises(SpecError, match="different numbers of samples"):
+        judged(columns, keep="verdict.score > 1", best_of={"song": "ear.score"})
 
 
 def test_a_judge_of_all_samples_can_not_choose_one() -> None:

@@ -240,6 +240,28 @@ def test_a_looser_form_takes_nothing_back(server: FakeServer, tmp_path: Path) ->
     assert {SOUND} == {row["columns"]["verdict"]["response_txt"] for row in herogen_async.rows(tmp_path / "r")}
 
 
+def test_without_a_form_what_never_fitted_counts_also_where_an_older_answer_is(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    """The newest question's answer comes before that to an earlier one, with its thoughts in the table."""
+    run(server, tmp_path / "r", graded({"verdict": {"prompt": "rate {n}"}}))
+
+    def behaviour(asked: Asked) -> Reply:
+        said = answer(asked, "no 1")
+        assert isinstance(said.body, dict)
+        said.body["choices"][0]["message"]["reasoning"] = "hm"
+        return said
+
+    server.behaviour = behaviour
+    assert 4 == run(server, tmp_path / "r", graded(), regenerate_stale=True).failed
+    before = len(server.asked)
+    report = run(server, tmp_path / "r", graded({"verdict": {"prompt": "grade {n}"}}))
+    assert ("done", 4, before) == (report.state, report.done, len(server.asked))
+    rows = herogen_async.rows(tmp_path / "r")
+    assert {"no 1"} == {row["response_txt"] for row in rows}
+    assert "reasoning" in rows.optional
+
+
 def test_a_copy_of_a_run_keeps_what_fits(server: FakeServer, tmp_path: Path) -> None:
     """`recover` leaves out nothing that counts, whatever came before it."""
     server.behaviour = lambda asked: answer(asked, "no 1" if asks_of(asked) == 1 else SOUND)

@@ -52,7 +52,7 @@ class ExampleCount:
     """Counts of a run's `answers`: `written` to the data set; the others were left out for the named reason.
 
     `skipped` rows have no answer of the columns that are taught. `rejected` answers are of rows that the spec's `keep`
-    does not hold for, or not the best of their row where it has a `best_of`.
+    does not hold for, or not the best of their row where it has a `best_of`; of `undecided` ones nobody can tell.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
@@ -63,6 +63,7 @@ class ExampleCount:
     answers: int = 0
     skipped: int = 0
     rejected: int = 0
+    undecided: int = 0
     written: int = 0
     trimmed: int = 0
     separator_inside: int = 0
@@ -122,21 +123,24 @@ def candidates(
 def _examples(
     rows: RunRows, question: ExampleQuestion, count: ExampleCount | None, *, with_rejected: bool
 ) -> Iterator[dict[str, Any]]:
-    judged = None if rows.plan.keeping is None else Judged(rows.plan, rows.plan.keeping)
+    judged = None
+    if rows.plan.keeping is not None:
+        taught = () if question.taught is None else [column.name for column in question.taught.columns]
+        judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
     for row in rows:
         examples = list(question.examples(row))
         if count is not None and question.taught is not None:
             count.skipped += not examples
-        if judged is not None and with_rejected:
-            by_keep = not rows.spec.best_of
-            examples = [
-                {**each, "judged": judged.score(row, each, question.samples), "by_keep": by_keep} for each in examples
-            ]
-        elif judged is not None:
-            kept = [each for each in examples if judged.is_taken(row, each, question.samples)]
+        if judged is not None:
+            said = list(judged.of(row, examples))
             if count is not None:
-                count.rejected += len(examples) - len(kept)
-            examples = kept
+                count.undecided += sum(each.is_kept is None for each in said)
+                count.rejected += 0 if with_rejected else sum(not each.is_taken for each in said)
+            examples = [
+                {**each, "judgement": judgement}
+                for each, judgement in zip(examples, said, strict=True)
+                if with_rejected or judgement.is_taken
+            ]
         yield from examples
 
 

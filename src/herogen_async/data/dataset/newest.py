@@ -38,7 +38,7 @@ class Newest:
         manifest = read_manifest(self._folder)
         self._lineage = manifest.lineage()
         self._sub_prompt = Template(manifest.resolved_spec().sub_prompt)
-        self.has_columns = self._lineage.plan.has_columns
+        self.has_columns = self._lineage.plan.shows_columns
         self._cell = dict(cell or {})
         facets = self._lineage.plan.cells.facets
         for name, value in self._cell.items():

@@ -14,6 +14,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item, to_one_question
 from herogen_async.data.dataset.recipe import RANKED
+from herogen_async.specs.plan.keeping import Keeping
 
 HOW = (
     "create one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score` "
@@ -26,7 +27,7 @@ _SHAPE = "each row needs a `key` or an `index`, and a number as `score`; one sco
 class Compared:
     """Cells by result: `pairs` gave one, `single` have fewer than two scored answers, `ties` have no worse one.
 
-    `unscored` answers have no score; `unknown` scores match no usable answer.
+    of `rejected` none is accepted. `unscored` answers have no score; `unknown` scores match no usable answer.
     """
 
     pairs: int = 0
@@ -34,16 +35,19 @@ class Compared:
     ties: int = 0
     unscored: int = 0
     unknown: int = 0
+    rejected: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Plain JSON-able data."""
-        return {name: getattr(self, name) for name in ("pairs", "single", "ties", "unscored", "unknown")}
+        names = ("pairs", "single", "ties", "unscored", "unknown", *(["rejected"] if self.rejected else []))
+        return {name: getattr(self, name) for name in names}
 
     def line(self) -> str:
         """The counts as a sentence."""
+        rejected = f", {self.rejected:,} without an accepted one" if self.rejected else ""
         return (
             f"Cells: {self.pairs:,} gave a pair; left out: {self.single:,} with fewer than two scored answers, "
-            f"{self.ties:,} without a worse one; {self.unscored:,} answers without a score, "
+            f"{self.ties:,} without a worse one{rejected}; {self.unscored:,} answers without a score, "
             f"{self.unknown:,} scores without an answer."
         )
 
@@ -88,24 +92,32 @@ class Ranking:
 class JudgedRanking:
     """The scores that a spec's own `best_of` gives its examples, or without one what its `keep` says of each."""
 
+    def __init__(self, *, is_by_score: bool) -> None:
+        self._is_by_score = is_by_score
+
     def __len__(self) -> int:
         return 0  # of a file
 
     def score(self, row: Mapping[str, Any]) -> float | None:
         """The score of an example; None where the judge gave it none."""
-        is_kept, score = row["judged"]
-        return float(is_kept) if row["by_keep"] else score
+        judgement = row["judgement"]
+        if self._is_by_score:
+            score: float | None = judgement.score
+            return score
+        return None if judgement.is_kept is None else float(judgement.is_kept)
 
 
-def ranking_for(name: str, file: str | os.PathLike[str] | None, *, is_judged: bool) -> Ranking | JudgedRanking | None:
+def ranking_for(
+    name: str, file: str | os.PathLike[str] | None, keeping: Keeping | None
+) -> Ranking | JudgedRanking | None:
     """What ranks the answers of a format that needs it: a file, or the spec itself. Raises InputError without both."""
     if name not in RANKED:
         return None
     if file is not None:
         return Ranking(file)
-    if not is_judged:
+    if keeping is None:
         raise InputError(f"--format {name} needs --ranking FILE with a score for each answer", fix=HOW)
-    return JudgedRanking()
+    return JudgedRanking(is_by_score=keeping.best_of is not None)
 
 
 def best_and_worst(
@@ -130,11 +142,14 @@ def best_and_worst(
                 compared.unscored += 1
                 continue
             scored += 1
-            is_kept = item.row.get("judged", (True, None))[0]
+            judgement = item.row.get("judgement")
+            is_kept = judgement is None or judgement.is_kept
             best = (score, item) if is_kept and (best is None or score > best[0]) else best
             worst = (score, item) if worst is None or score < worst[0] else worst
         used += scored
-        if best is None or worst is None or scored < 2:
+        if scored > 1 and best is None:
+            compared.rejected += 1
+        elif best is None or worst is None or scored < 2:
             compared.single += 1
         elif best[0] == worst[0] or best[1].pair == worst[1].pair:
             compared.ties += 1

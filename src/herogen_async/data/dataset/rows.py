@@ -80,7 +80,7 @@ class RunRows:
         self.spec = self.manifest.resolved_spec()
         self.lineage = self.manifest.lineage()
         self.plan = self.lineage.plan
-        self.has_columns = self.plan.has_columns
+        self.has_columns = self.plan.shows_columns
         self.is_partial = partial and self.has_columns
         self.optional: tuple[str, ...] = ()
         self.sub_prompt = Template(self.spec.sub_prompt)
@@ -214,6 +214,9 @@ class RunRows:
                 call = index % self.plan.calls_a_row
                 more.update((call, name) for name in ("reasoning", "extra") if name in line.record)
         fold.settle(paths.values())
+        for reading, row in fold.late:
+            index = self.lineage.place(reading.era, row["index"]) or 0
+            more.update((index % self.plan.calls_a_row, name) for name in ("reasoning", "extra") if name in row)
         if self.has_columns:
             for line in known.sound(self.folder.failures):
                 fold.failure(line.record)

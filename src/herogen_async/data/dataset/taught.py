@@ -32,7 +32,7 @@ class Taught:
         for name in names:
             if name not in known:
                 raise InputError(f"unknown column {name!r}", fix=nearest(name, list(known)))
-        if not plan.has_columns:
+        if not plan.shows_columns:
             return None
         if names:
             return cls(tuple(known[name] for name in dict.fromkeys(names)), is_chosen=True)

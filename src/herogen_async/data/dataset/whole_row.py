@@ -64,7 +64,7 @@ def _kept(plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, An
     if plan.keeping is None or plan.spec.keep is None:
         return {}
     texts = [None if answer is None else answer["response_txt"] for answer in answers]
-    return {"accepted": any(plan.keeping.accepted(cell, texts))}
+    return {"accepted": plan.keeping.decide(cell, texts).is_accepted}
 
 
 def answers_of(plan: Plan, row: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | None]:

@@ -213,6 +213,8 @@ def _code(answer: dict[str, Any]) -> AnswerForm:
         found = fenced(text)
         if found.is_open:
             return wrong("the block of code in the answer does not end")
+        if any(mark in found.outside for mark in ("```", "~~~")):
+            return wrong("the answer holds a block of code that is not fenced by lines of its own")
         if len(found.blocks) > 1:
             return wrong(f"the answer holds {len(found.blocks)} blocks of code; write one")
         code = (found.blocks[0] if found.blocks else text).strip("\n").rstrip()

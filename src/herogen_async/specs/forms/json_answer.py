@@ -14,6 +14,7 @@ import ast
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from herogen_async.core import codec
@@ -26,6 +27,8 @@ _INVALID = "the answer is not valid JSON"
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _STRUCTURE = re.compile(r"[\s\"',:{}\[\]]+")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_HOLE = re.compile(r"[,\[{:]\s*,|[:,]\s*:|:\s*[}\]]")
 _WORDS = re.compile(r"\b(?:True|False|None)\b")
 _AS_JSON = {"True": "true", "False": "false", "None": "null"}
 
@@ -152,7 +155,8 @@ def _repaired(text: str) -> FoundJson:
     if len(text) > MOST_REPAIRED:
         return problem
     try:
-        value = _from_python(text) if "'" in _TEXT.sub("", text) else _mended(text)
+        is_python = "'" in _TEXT.sub("", text)
+        value = _from_python(text) if is_python else _mended(text)
         written = codec.dumps(value).decode()
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return problem
@@ -160,9 +164,43 @@ def _repaired(text: str) -> FoundJson:
         isinstance(value, dict if text[0] == "{" else list)
         and _content(written) == _content(text)
         and all(written.count(sign) == text.count(sign) for sign in _OPENING)
-        and ('\\"' not in written or '\\"' in text or "'" in text)
+        and (_has_as_many_texts(text, value) if is_python else _has_all(text, value))
     )
     return FoundJson(value, is_repaired=True) if is_certain else problem
+
+
+def _has_as_many_texts(text: str, value: Any) -> bool:
+    """Whether each text is one literal: Python joins those that stand side by side."""
+    return len(_LITERAL.findall(text)) == sum(isinstance(each, str) for each in _parts(value, with_keys=True))
+
+
+def _has_all(text: str, value: Any) -> bool:
+    """Whether each text of a value is quoted in `text`, and each number is not; and no value is missing there."""
+    bare = _TEXT.sub('"', text)
+    if _HOLE.search(bare) or "\\" in bare:
+        return False
+    for each in _parts(value, with_keys=False):
+        if isinstance(each, str):
+            as_it_is = '"' not in each and f'"{each}"' in text  # with line ends in it, say
+            if not as_it_is and json.dumps(each, ensure_ascii=False) not in text:
+                return False
+        elif codec.dumps(each).decode() not in _WORDS.sub(lambda found: _AS_JSON[found[0]], bare):
+            return False
+    return True
+
+
+def _parts(value: Any, *, with_keys: bool) -> Iterator[Any]:
+    """All that a value holds that holds nothing itself."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if with_keys:
+                yield key
+            yield from _parts(each, with_keys=with_keys)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _parts(each, with_keys=with_keys)
+    else:
+        yield value
 
 
 def _from_python(text: str) -> Any:

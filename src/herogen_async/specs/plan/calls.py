@@ -47,8 +47,10 @@ class Plan:
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
-        # Whether rows are told, kept and shown by column: of one prompt without a form they are not.
-        self.has_columns = self.calls_a_row > 1 or first.form is not None or spec.keep is not None
+        # Whether rows are told and written by column, and whether they are shown so: of one prompt without a form, or
+        # without anything to decide by, they are not.
+        self.has_columns = self.calls_a_row > 1 or first.form is not None
+        self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
         self._row: type[OpenRow] | None = None
@@ -182,13 +184,15 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
 
 
 def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(judge, author) of each column by which rows are kept, and that asks the model that wrote what it judges."""
-    judges = set() if plan.keeping is None else plan.keeping.judges
+    """(judge, author) of each column by which rows are kept, and that asks the model that wrote what it judges.
+
+    That is the last of the columns that its texts name: what it needs to know besides stands before.
+    """
     columns = {column.name: column for column in plan.columns}
-    for name in judges & columns.keys():
+    for name in sorted(set() if plan.keeping is None else plan.keeping.names & columns.keys()):
         judge = columns[name]
-        for author in judge.sent:
-            other = columns[author]
-            if (other.model, other.base_url) == (judge.model, judge.base_url):
-                yield name, author
-                break
+        authors = [column for column in plan.columns if column.name in judge.sent]
+        if judge.form is not None and authors:
+            author = authors[-1]
+            if (author.model, author.base_url) == (judge.model, judge.base_url):
+                yield name, author.name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from herogen_async.core.errors import HerogenError
@@ -14,6 +15,33 @@ from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.expressions import Expression
 from herogen_async.specs.spec import Spec
 from herogen_async.specs.spec.column_graph import Uses, sampled_by
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """About one row: of each sample whether it is kept, and the number that `best_of` goes by.
+
+    None is what can't be decided: a judge that was not asked accepts nothing, and rejects nothing.
+    """
+
+    accepted: tuple[bool | None, ...]
+    scores: tuple[float | None, ...]
+    is_scored: bool
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether one of them is kept."""
+        return any(self.accepted)
+
+    @property
+    def best(self) -> int | None:
+        """Which one has the highest score of those that are kept, the first of equal ones; None where none has."""
+        scored = [
+            (score, -number)
+            for number, (is_kept, score) in enumerate(zip(self.accepted, self.scores, strict=True))
+            if is_kept and score is not None
+        ]
+        return -max(scored)[1] if scored else None
 
 
 class Keeping:
@@ -32,39 +60,29 @@ class Keeping:
         counts = {name: column.samples for name, column in self._columns.items()}
         asked = tuple(dict.fromkeys(name.partition(".")[0] for name in self._names))
         fans = dict(sampled_by("", {"": Uses((), asked)}, counts))
+        self.fan = frozenset(fans)  # the columns whose samples are decided one by one
         self.samples = max(fans.values(), default=1)
 
+    def decide(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> Decisions:
+        """What is decided about a row; `texts` are its answers by place, None where there is none."""
+        every = list(self._values(cell, texts))
+        scores = [None if self._score is None else _number(values.get(self._score)) for values in every]
+        return Decisions(tuple(map(self._is_accepted, every)), tuple(scores), is_scored=self._score is not None)
+
     @property
-    def judges(self) -> set[str]:
-        """The columns that decide it by a field."""
-        return {name.partition(".")[0] for name in self._names if "." in name}
+    def names(self) -> set[str]:
+        """The columns and attributes that it goes by."""
+        return {name.partition(".")[0] for name in self._names}
 
-    def accepted(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> tuple[bool, ...]:
-        """Of each decision, whether the row is kept; `texts` are its answers by place, None where there is none.
-
-        What can't be compared is not kept: a judge that was not asked accepts nothing.
-        """
-        return tuple(self._is_accepted(values) for values in self._values(cell, texts))
-
-    def scores(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> tuple[float | None, ...]:
-        """Of each decision, the number that `best_of` goes by; None where there is none."""
-        name = self._score
-        return tuple(None if name is None else _number(values.get(name)) for values in self._values(cell, texts))
-
-    def best(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> int | None:
-        """Which decision is the best of those that are kept, the first of equal ones; None where none is kept."""
-        scores = self.scores(cell, texts)
-        kept = [number for number, is_kept in enumerate(self.accepted(cell, texts)) if is_kept]
-        scored = [number for number in kept if scores[number] is not None]
-        return max(scored or kept[:1], key=lambda number: (scores[number] or -math.inf, -number), default=None)
-
-    def _is_accepted(self, values: Mapping[str, Any]) -> bool:
+    def _is_accepted(self, values: Mapping[str, Any]) -> bool | None:
         if self._condition is None:
             return True
+        if any(values.get(name) is None for name in self._condition.names):
+            return None
         try:
             return self._condition.holds(values)
         except HerogenError:  # an ExpressionFailed
-            return False
+            return None
 
     def _values(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> Iterator[Mapping[str, Any]]:
         for sample in range(self.samples):

@@ -33,11 +33,11 @@ def with_form(column: Mapping[str, Any], folder: Path | None = None) -> tuple[di
     return {**given, "answer": plain}, []
 
 
-def fields_of(column: object) -> tuple[str, ...] | None:
-    """The fields of a column's form; None where it has no form, or none that can be read."""
+def fields_of(column: object) -> Mapping[str, str | None] | None:
+    """The fields of a column's form with their types; None where it has no form, or none that can be read."""
     answer = column.get("answer") if isinstance(column, Mapping) else None
     try:
-        return None if answer is None else tuple(form_of(_plain(answer, None)).fields)
+        return None if answer is None else form_of(_plain(answer, None)).fields
     except SpecError:
         return None
 

@@ -45,7 +45,7 @@ class Column(BaseModel):
 
     def __init__(self, /, **data: Any) -> None:
         problems: list[Problem] = []
-        if data.get("judge") is not None:
+        if "judge" in data:
             from herogen_async.specs.spec.judge import with_judge  # noqa: PLC0415 - few columns are one
 
             data, problems = with_judge(data)
@@ -65,7 +65,7 @@ class Column(BaseModel):
         if not data.keys() <= Column.model_fields.keys():
             from herogen_async.specs.spec.misplaced import unknown_column_keys  # noqa: PLC0415 - of mistakes alone
 
-            problems += unknown_column_keys(data, Column.model_fields)
+            problems += unknown_column_keys(data, {**Column.model_fields, "judge": None})
         try:
             super().__init__(**unsuspected(given, problems, Column))
         except ValidationError as invalid:

@@ -258,7 +258,7 @@ def field_problem(path: KeyPath, what: str, name: str, field: str, columns: Mapp
         fix = f"write {{{name}}}, or {{{name}.all}} for all its samples, or give {name!r} a form: {form}"
         yield Problem(path, f"{what}: {name!r} has no fields", fix)
     elif fields is not None and field not in fields:
-        fix = nearest(field, fields) if fields else f"its form has no fields: write {{{name}}}"
+        fix = nearest(field, list(fields)) if fields else f"its form has no fields: write {{{name}}}"
         yield Problem(path, f"{what}: {name!r} has no field {field!r}", fix)
 
 

@@ -21,7 +21,12 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     """
     given = dict(column)
     judge = given.pop("judge")
+    if judge is None:
+        return given, []
     problems = [problem.below("judge") for problem in _problems(judge)]
+    prompt = given.get("prompt")
+    if not problems and isinstance(prompt, str) and f"{{{judge['of']}}}" not in prompt.replace(" ", ""):
+        problems.append(Problem(("prompt",), f"the prompt does not hold {{{judge['of']}}}, which is judged", "add it"))
     if given.get("answer") is not None:
         problems.append(Problem(("answer",), "`judge` has a form of its own: a score and why", "remove one of them"))
     if problems:
@@ -48,6 +53,8 @@ def _problems(judge: object) -> Iterator[Problem]:
         message = f"{shown(scale)} is not a mapping of 2 to {_MOST} points to what they mean"
         yield Problem(("scale",), message, _EXAMPLE)
         return
+    if len({str(point).strip() for point in scale}) < len(scale):
+        yield Problem(("scale",), "a point is there twice", "remove one of them")
     for point, text in scale.items():
         if not _is_point(point):
             yield Problem(("scale",), f"{shown(point)} is not a whole number", _EXAMPLE)

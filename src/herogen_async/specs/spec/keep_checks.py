@@ -8,6 +8,7 @@ from typing import Any
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.specs.expressions import Expression
+from herogen_async.specs.spec.answer_form import fields_of
 from herogen_async.specs.spec.column_checks import FIRST, field_problem, uses_of
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of
 from herogen_async.specs.spec.problem import KeyPath, Problem
@@ -15,6 +16,7 @@ from herogen_async.specs.spec.problem import KeyPath, Problem
 _EXAMPLE = 'for example: `keep: "verdict.score >= 4"`'
 _BEST = "for example: `best_of: {solution: verdict.score}`"
 _KEEP_AT: KeyPath = ("keep",)
+_NO_NUMBERS = ("string", "boolean", "array", "object", "null")
 _BEST_AT: KeyPath = ("best_of",)
 
 
@@ -30,15 +32,28 @@ def keep_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     uses = uses_of(data)
     attributes = data.get("attributes")
     known = [*(attributes if isinstance(attributes, Mapping) else ()), *uses]
+    wrong: list[Problem] = []
     if (keep := data.get("keep")) is not None:
-        yield from _condition_problems(keep, known, columns, uses)
+        wrong += _condition_problems(keep, known, columns)
     if best := data.get("best_of"):
-        yield from _best_problems(best, columns, uses)
+        wrong += _best_problems(best, columns, uses)
+    yield from wrong
+    if not wrong:
+        yield from _fan_problems(keep, best, uses)
 
 
-def _condition_problems(
-    keep: object, known: list[str], columns: Mapping[str, Any], uses: Mapping[str, Uses]
-) -> Iterator[Problem]:
+def _fan_problems(keep: Any, best: Any, uses: Mapping[str, Uses]) -> Iterator[Problem]:
+    """Each decision is about sample i of all that is named: they have as many."""
+    names = [*(() if keep is None else Expression.parse(keep).names), *(best or {}).values(), *(best or {})]
+    asked = tuple(dict.fromkeys(name.partition(".")[0] for name in names))
+    fanned = dict(sampled_by("", {**uses, "": Uses((), asked)}, samples_of(uses)))
+    if len(set(fanned.values())) > 1:
+        listed = " and ".join(f"{name} ({count})" for name, count in fanned.items())
+        message = f"columns with different numbers of samples: {listed}"
+        yield Problem(_BEST_AT if keep is None else _KEEP_AT, message, "make them equal")
+
+
+def _condition_problems(keep: object, known: list[str], columns: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(keep, str):
         yield Problem(_KEEP_AT, f"{shown(keep)} is not a condition", _EXAMPLE)
         return
@@ -47,14 +62,8 @@ def _condition_problems(
     except SpecError as error:
         yield Problem(_KEEP_AT, error.message, error.fix or _EXAMPLE)
         return
-    wrong = [problem for name in names for problem in _name_problems(_KEEP_AT, name, known, columns)]
-    yield from wrong
-    if not wrong:
-        asked = tuple(dict.fromkeys(name.partition(".")[0] for name in names))
-        fanned = dict(sampled_by("", {**uses, "": Uses((), asked)}, samples_of(uses)))
-        if len(set(fanned.values())) > 1:
-            listed = " and ".join(f"{name} ({count})" for name, count in fanned.items())
-            yield Problem(_KEEP_AT, f"it names columns with different numbers of samples: {listed}", "make them equal")
+    for name in names:
+        yield from _name_problems(_KEEP_AT, name, known, columns)
 
 
 def _best_problems(best: object, columns: Mapping[str, Any], uses: Mapping[str, Uses]) -> Iterator[Problem]:
@@ -66,6 +75,8 @@ def _best_problems(best: object, columns: Mapping[str, Any], uses: Mapping[str, 
         yield Problem(_BEST_AT, f"unknown column {shown(column)}", nearest(str(column), list(uses)))
     elif not isinstance(by, str) or by.count(".") != 1:
         yield Problem(_BEST_AT, f"{shown(by)} is not a field of a column", _BEST)
+    elif (kind := (fields_of(columns.get(by.partition(".")[0])) or {}).get(by.partition(".")[2])) in _NO_NUMBERS:
+        yield Problem(_BEST_AT, f"{by!r} is of type {kind}, and no number", "name a field that is a number")
     else:
         wrong = list(_name_problems(_BEST_AT, by, list(uses), columns))
         yield from wrong

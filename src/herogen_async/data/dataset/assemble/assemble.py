@@ -128,7 +128,7 @@ def assemble(
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(format, ranking, is_judged=rows.plan.keeping is not None),
+        ranking_for(format, ranking, rows.plan.keeping),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format

@@ -259,7 +259,9 @@ class Assembled:
             rows = counted(count.skipped, "row")
             lines.append(f"Left out, {self.question.named} skipped by its condition: {rows}.")
         if count.rejected:
-            lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {counted(count.rejected, 'answer')}.")
+            unclear = f" ({count.undecided:,} that can't be compared)" if count.undecided else ""
+            rejected = counted(count.rejected, "answer")
+            lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {rejected}{unclear}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:

@@ -84,6 +84,7 @@ class Fold:
         self._column_names = [
             call.column.name if lineage.plan.has_columns else None for call in lineage.plan.shape.calls
         ]
+        self.late: list[tuple[SegmentReading, dict[str, Any]]] = []  # those of them that do
         self._later: list[tuple[SegmentReading, int]] = []  # lines that count only where no other one does
         # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
         self._unsettled = IndexSet()
@@ -134,7 +135,8 @@ class Fold:
             row = row_at(paths, reading.segment, offset)
             self.found.rows -= 1
             self.found.misfits -= 1
-            self.take(row, reading, offset, is_late=True)
+            if self.take(row, reading, offset, is_late=True) == "counts":
+                self.late.append((reading, row))
         self.found.asked = {index: each for index, each in self.found.asked.items() if index not in self.found.done}
         self.found.unfit = self.found.unfit.minus(self.found.done)
         if not len(self._unsettled):
@@ -312,7 +314,8 @@ class Fold:
 
     def place(self, row: dict[str, Any], reading: SegmentReading, *, is_late: bool = False) -> RowStanding:
         """Put one row of that reading where it belongs; what it is to the run."""
-        self._begin(reading.standing.age)
+        if not is_late:
+            self._begin(reading.standing.age)
         # In this order, so that each row is counted once: whose it is, whether its cell still exists, whether its
         # generation counts, whether a newer one has answered, and only then whether it is the first.
         found, lineage, standing = self.found, self.lineage, reading.standing
@@ -323,11 +326,9 @@ class Fold:
         if index is None:
             found.unused += 1
             return "unused"
-        if lineage.checks(reading.era):
-            is_later = not is_late and lineage.was_misfit(reading.era, row)
-            if is_later or lineage.is_misfit(reading.era, row, is_cut):
-                found.misfits += 1
-                return "misfit"
+        if lineage.checks(reading.era) and self._is_misfit(row, reading, is_late=is_late):
+            found.misfits += 1
+            return "misfit"
         condition = row.get("skipped")
         if condition is not None and condition not in lineage.plan.shape.skips[index % self._calls]:
             found.outdated += 1
@@ -336,7 +337,7 @@ class Fold:
             if index not in self._newer:
                 found.stale.add(index)
             return "stale"
-        if index in self._newer:
+        if index in self._newer and not is_late:  # what is late comes behind all that counts
             self._unsettle(index)
             found.replaced += 1
             return "replaced"
@@ -348,7 +349,13 @@ class Fold:
             found.skipped.add(index)
         if standing.is_stale:
             found.stale.add(index)
+        elif is_late:
+            found.stale.discard(index)
         return "counts"
+
+    def _is_misfit(self, row: dict[str, Any], reading: SegmentReading, *, is_late: bool) -> bool:
+        is_later = not is_late and self.lineage.was_misfit(reading.era, row)
+        return is_later or self.lineage.is_misfit(reading.era, row, is_cut)
 
     def _unsettle(self, index: int) -> None:
         """There are several lines of a call: which of them others were made from is to be looked at."""
