@@ -26,6 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # also be a part of a text: it is looked at by the slow reader, which finds the same.
 _AS_ZERO = bytes(ord("0") if chr(byte) in "0123456789." else byte for byte in range(256))
 _LONG = b"0" * 16
+_UNCERTAIN = (_LONG, b"0e", b"0E")  # of the shapes of numbers; an exponent may be any
 _TINY = (b"0e-000", b"0E-000")  # a double below 1e-323 is 0
 _WHOLE = range(-(2**63), 2**64)  # what orjson reads and writes
 _MOST_DIGITS = 308  # of an int that any float can be made of
@@ -62,6 +63,17 @@ def dumps(value: Any) -> bytes:
 def dumps_pretty(value: Any) -> bytes:
     """Indented JSON with a final newline, for files that a person opens."""
     return orjson.dumps(_writable(value), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def loads_exact(text: str) -> Any:
+    """Parse JSON that reads back digit for digit; ValueError on anything else, and where that is not certain.
+
+    Of a key that is there twice the last value is taken.
+    """
+    shapes = text.encode().translate(_AS_ZERO)
+    if any(each in shapes for each in _UNCERTAIN):
+        raise ValueError("a number may be more than a double holds")
+    return orjson.loads(text)
 
 
 def loads(data: bytes | str) -> Any:

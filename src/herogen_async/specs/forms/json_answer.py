@@ -104,6 +104,21 @@ def _value_of(text: str) -> FoundJson:
 
 
 def _parsed(text: str) -> Any:
+    try:
+        value = codec.loads_exact(text)
+    except ValueError:
+        return _parsed_slowly(text)
+    # As many keys as there are written: none is there twice.
+    return value if _keys(value) == text.count('":') else _parsed_slowly(text)
+
+
+def _keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_keys(each) for each in value.values() if isinstance(each, dict | list))
+    return sum(_keys(each) for each in value if isinstance(each, dict | list)) if isinstance(value, list) else 0
+
+
+def _parsed_slowly(text: str) -> Any:
     # Not `codec.loads`, which takes NaN and broken text as well: that reads what servers send around an answer.
     value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
     # Half a character, escaped, is no text: it becomes U+FFFD, as everywhere.
