@@ -76,7 +76,7 @@ class FormChecks:
         if misread is None or misread.ask < MOST_ASKS:
             return None
         del self._misread[call.index]
-        wrong = f"no answer fits the form, of {misread.ask} that were requested. The last one: {misread.wrong}"
+        wrong = f"none of {misread.ask} answers fits the form. The last one: {misread.wrong}"
         return WrongForm(wrong, text=misread.text)
 
     def as_asked(self, call: Call, request: Request) -> tuple[Request, int]:
