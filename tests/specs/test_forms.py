@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from herogen_async.core.errors import SpecError
 from herogen_async.specs.forms import AnswerForm, form_of
 from herogen_async.specs.spec import Column, Spec
 from support.broken_json import FORM, KINDS, SOUND, VALUE, Broken
+from support.runs import environment
 
 # -- answers ---------------------------------------------------------------------------------------------------------
 
@@ -184,6 +187,14 @@ def test_forms_that_are_no_json(form: dict[str, Any], answer: str, text: str | N
     """A word of several, a pattern, code: what stands around it is left out."""
     reading = form_of(form).read(answer)
     assert (text or "", text is None) == (reading.text, reading.wrong is not None)
+
+
+def test_who_has_no_form_loads_no_validator() -> None:
+    """It costs as much as all else that reading rows needs: rows of columns and tables do without."""
+    rooms = "herogen_async.data.dataset, herogen_async.specs.plan.open_row, herogen_async.generation.session"
+    code = f"import sys, {rooms}; print([each for each in ('jsonschema_rs', 'json_repair') if each in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    assert "[]" == told.stdout.strip()
 
 
 # -- what a spec may write -------------------------------------------------------------------------------------------

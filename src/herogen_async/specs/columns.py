@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Column, Sampling, Spec, Template
-from herogen_async.specs.spec.column_graph import Uses, in_order, samples_of, sent_names
+from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.sampling import question_fingerprint
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
     uses = {
         name: Uses(
             sent_names(each["prompt"], each["system"]),
-            () if each["when"] is None else tuple(dict.fromkeys(name.partition(".")[0] for name in each["when"].names)),
+            () if each["when"] is None else each["when"].stems,
             each["samples"],
         )
         for name, each in resolved.items()
@@ -85,6 +85,20 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
         )
     _refuse_twins(found)
     return tuple(found.values())
+
+
+def sample_sources(columns: Iterable[AskedColumn]) -> dict[str, frozenset[str]]:
+    """For each column the ones with samples of their own whose sample i its sample i is made from, itself included."""
+    found: dict[str, frozenset[str]] = {}
+    samples: dict[str, int] = {}
+    for column in columns:  # each comes behind what it builds on
+        samples[column.name] = column.samples
+        asked = () if column.when is None else column.when.stems
+        uses = Uses(sent_names(column.prompt, column.system), asked)
+        parents = [name for name, _ in sampled_by(column.name, {column.name: uses}, samples) if name in found]
+        own = frozenset((column.name,)) if column.samples > 1 else frozenset[str]()
+        found[column.name] = frozenset().union(*(found[name] for name in parents)) or own
+    return found
 
 
 def by_target(columns: Iterable[AskedColumn]) -> list[tuple[AskedColumn, ...]]:

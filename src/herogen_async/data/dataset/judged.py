@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from herogen_async.data.dataset.whole_row import answers_of
+from herogen_async.data.dataset.whole_row import answered, answers_of
+from herogen_async.specs.columns import sample_sources
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.plan.keeping import Decisions, Keeping
+
+if TYPE_CHECKING:  # few specs keep only some rows
+    from herogen_async.specs.plan.keeping import Decisions, Keeping
 
 _Row = Mapping[str, Any]
 
@@ -29,16 +32,14 @@ class Judged:
         self._plan = plan
         self._keeping = keeping
         self._samples = samples
-        sources = {column.name: frozenset(_sources(plan, column.name)) for column in plan.columns}
-        self._decided = frozenset().union(*(sources[name] for name in keeping.fan))
-        self._follows = {name: bool(each & self._decided) for name, each in sources.items()}
+        sources = sample_sources(plan.columns)
+        decided = frozenset().union(*(sources[name] for name in keeping.fan))
+        self._follows = {name: bool(each & decided) for name, each in sources.items()}
         self._is_fan = any(self._follows[name] for name in taught)
 
     def of(self, row: _Row, examples: Iterable[_Row]) -> Iterator[Judgement]:
         """What is said of each of the `examples` of `row`."""
-        answers = answers_of(self._plan, row).values()
-        texts = [None if answer is None else answer["response_txt"] for answer in answers]
-        decided = self._keeping.decide(row["cell"], texts)
+        decided = self._keeping.decide(row["cell"], answered(answers_of(self._plan, row).values()))
         best = decided.best
         for example in examples:
             number = self._number(row, example)
@@ -64,22 +65,3 @@ def _joined(decided: Decisions) -> tuple[bool | None, float | None]:
     scores = [score for score in decided.scores if score is not None]
     undecided = None if None in decided.accepted else False
     return (True if decided.is_accepted else undecided), max(scores, default=None)
-
-
-def _sources(plan: Plan, name: str) -> Iterator[str]:
-    """The columns with samples of their own that sample i of a column is made from."""
-    column = next(each for each in plan.columns if each.name == name)
-    if column.samples == 1:
-        return
-    parents = {place for call in (plan.shape.calls[column.first_call],) for place in call.parents}
-    sampled = {plan.shape.calls[place].column.name for place in parents if plan.shape.calls[place].column.samples > 1}
-    # Of one that joins all samples this one's first call has every place as its parent.
-    own = {each for each in sampled if len(_places(plan, each) & parents) == 1}
-    if not own:
-        yield name
-    for each in own:
-        yield from _sources(plan, each)
-
-
-def _places(plan: Plan, name: str) -> set[int]:
-    return {call.place for call in plan.shape.calls if call.column.name == name}

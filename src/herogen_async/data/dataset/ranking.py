@@ -8,13 +8,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item, to_one_question
 from herogen_async.data.dataset.recipe import RANKED
-from herogen_async.specs.plan.keeping import Keeping
+
+if TYPE_CHECKING:  # few specs keep only some rows
+    from herogen_async.specs.plan.keeping import Keeping
 
 HOW = (
     "create one from `herogen-async export RUN`: keep the column `key` (or `index`), and add a column `score` "
@@ -70,8 +72,11 @@ class Ranking:
         if not self._scores:
             raise InputError(f"no scores in {str(path)!r}", fix=HOW)
 
-    def __len__(self) -> int:
-        return len(self._scores)
+    def unused(self, used: int) -> int:
+        """How many scores match no usable answer, where `used` do. Raises InputError where none does."""
+        if not used:
+            raise InputError(f"none of the {len(self._scores):,} scores matches a usable answer", fix=HOW)
+        return len(self._scores) - used
 
     def score(self, row: Mapping[str, Any]) -> float | None:
         """The score of this row of the run, None if the file has none."""
@@ -95,8 +100,10 @@ class JudgedRanking:
     def __init__(self, *, is_by_score: bool) -> None:
         self._is_by_score = is_by_score
 
-    def __len__(self) -> int:
-        return 0  # of a file
+    def unused(self, used: int) -> int:
+        """None: each is of an answer."""
+        del used
+        return 0
 
     def score(self, row: Mapping[str, Any]) -> float | None:
         """The score of an example; None where the judge gave it none."""
@@ -159,9 +166,7 @@ def best_and_worst(
                 yield from (replace(best[1], is_better=True), replace(worst[1], is_better=False))
             else:
                 yield replace(best[1], rejected=worst[1].pair)
-    compared.unknown = max(len(ranking) - used, 0)
-    if not used and len(ranking):
-        raise InputError(f"none of the {len(ranking):,} scores matches a usable answer", fix=HOW)
+    compared.unknown = ranking.unused(used)
 
 
 def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from herogen_async.generation.journal.record import ROW
-from herogen_async.specs.forms import AnswerForm
+from herogen_async.specs.forms import AnswerForm, FormReading
 from herogen_async.specs.plan import IndexSet, Plan
 from herogen_async.specs.spec import Template
 
@@ -63,8 +63,12 @@ def whole_row(
 def _kept(plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
     if plan.keeping is None or plan.spec.keep is None:
         return {}
-    texts = [None if answer is None else answer["response_txt"] for answer in answers]
-    return {"accepted": plan.keeping.decide(cell, texts).is_accepted}
+    return {"accepted": plan.keeping.decide(cell, answered(answers)).is_accepted}
+
+
+def answered(answers: Iterable[Mapping[str, Any] | None]) -> list[FormReading | None]:
+    """The answers of a whole row as decisions are made from them."""
+    return [None if each is None else FormReading(each["response_txt"], each.get("value")) for each in answers]
 
 
 def answers_of(plan: Plan, row: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | None]:

@@ -5,7 +5,7 @@ do: it takes attributes such as `class` and `from` for keywords, folds letters o
 escapes, can be crashed by nesting, and its sentences and places differ from one Python to the next.
 """
 
-from herogen_async.specs.expressions.expression import Expression
+from herogen_async.specs.expressions.expression import Expression, stems_of
 from herogen_async.specs.expressions.mistakes import ExpressionFailed, InvalidExpression
 
-__all__ = ["Expression", "ExpressionFailed", "InvalidExpression"]
+__all__ = ["Expression", "ExpressionFailed", "InvalidExpression", "stems_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from herogen_async.core import codec
@@ -38,6 +38,11 @@ class Expression:
         return cls(canonical, tuple(parser.names), compiled(condition))
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """The `names` without what is behind their dots, each once: the attributes and columns that it needs."""
+        return stems_of(self.names)
+
+    @property
     def fingerprint(self) -> str:
         """128 bits over the canonical text, as 32 hexadecimal digits, like all fingerprints."""
         return codec.fingerprint(self.text)
@@ -52,3 +57,8 @@ class Expression:
     def unknown(self, known: Collection[str]) -> list[tuple[str, str | None]]:
         """The names that are not in `known`, each with the known one that was probably meant."""
         return [(name, near_name(name, list(known))) for name in self.names if name not in known]
+
+
+def stems_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Dotted names without what is behind their dots, each once."""
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))

@@ -4,7 +4,7 @@ A form is read once from a spec and asked of every answer: whether it fits, what
 that the model is told. Nothing is accepted that does not fit the user's own schema.
 """
 
-from herogen_async.specs.forms.definition import form_of, is_schema
+from herogen_async.specs.forms.definition import form_of, is_schema, referred
 from herogen_async.specs.forms.form import AnswerForm, FormReading
 
-__all__ = ["AnswerForm", "FormReading", "form_of", "is_schema"]
+__all__ = ["AnswerForm", "FormReading", "form_of", "is_schema", "referred"]

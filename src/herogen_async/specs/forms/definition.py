@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import jsonschema_rs
-
 from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.specs.forms.fences import fenced
 from herogen_async.specs.forms.form import AnswerForm, FormReading, wrong
-from herogen_async.specs.forms.json_answer import json_in
+from herogen_async.specs.forms.json_answer import CUT_ANSWER, json_in
 from herogen_async.specs.forms.wire import choice_sent, pattern_sent, schema_sent
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
@@ -28,7 +26,6 @@ _KEYWORDS = {
     *("required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"),
     *("dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$anchor", "$comment"),
 }
-_CUT = "the answer was cut off at its token limit"
 _EXAMPLE = "for example: `answer: {score: integer, why: string}`"
 _MOST_REFERENCES = 8
 _AROUND = " \t\r\n\"'`*."  # of a chosen word
@@ -99,8 +96,8 @@ def _field(name: str, value: Any) -> Any:
 
 def _schema(answer: dict[str, Any], schema: dict[str, Any]) -> AnswerForm:
     try:
-        validator = jsonschema_rs.validator_for(schema, offline=True)
-    except (jsonschema_rs.ValidationError, ValueError) as error:
+        validator = _validator(schema)
+    except ValueError as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         fix = "use only references within the schema (#/...)" if "retriev" in reason else "see json-schema.org"
         raise SpecError(f"this is not a valid JSON Schema: {reason}", fix=fix) from None
@@ -113,16 +110,28 @@ def _schema(answer: dict[str, Any], schema: dict[str, Any]) -> AnswerForm:
     )
 
 
+def _validator(schema: dict[str, Any]) -> Any:
+    """What checks values. Raises ValueError for what is no schema, or refers to what is not in it."""
+    import jsonschema_rs  # noqa: PLC0415 - it costs 47 ms, and most runs have no form
+
+    return jsonschema_rs.validator_for(schema, offline=True)
+
+
+def referred(schema: Any, target: str) -> Any:
+    """What a reference (`#/...`) within `schema` stands for; None where there is nothing."""
+    found = schema
+    for part in target.removeprefix("#").split("/")[1:]:
+        found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+    return found
+
+
 def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The properties of the object that a schema describes, itself or by a reference."""
     found: Any = schema
     for _ in range(_MOST_REFERENCES):
         if not isinstance(found, Mapping) or "$ref" not in found:
             break
-        target = str(found["$ref"])
-        found = schema
-        for part in target.removeprefix("#").split("/")[1:]:
-            found = found.get(part) if isinstance(found, Mapping) else None
+        found = referred(schema, str(found["$ref"]))
     properties = found.get("properties") if isinstance(found, Mapping) else None
     return properties if isinstance(properties, Mapping) else {}
 
@@ -187,14 +196,14 @@ def _pattern(answer: dict[str, Any]) -> AnswerForm:
         raise SpecError(f"{shown(pattern)} is not a pattern", fix=example)
     try:
         # Not Python's: a pattern there may take for ever. By itself first: `a)|(b` is none.
-        jsonschema_rs.validator_for({"type": "string", "pattern": pattern}, offline=True)
-        validator = jsonschema_rs.validator_for({"type": "string", "pattern": f"^(?:{pattern})$"}, offline=True)
-    except (jsonschema_rs.ValidationError, ValueError):
+        _validator({"type": "string", "pattern": pattern})
+        validator = _validator({"type": "string", "pattern": f"^(?:{pattern})$"})
+    except ValueError:
         raise SpecError(f"{shown(pattern)} is not a valid regular expression", fix=example) from None
 
     def read(text: str, is_cut: bool) -> FormReading:
         if is_cut:
-            return wrong(_CUT)
+            return wrong(CUT_ANSWER)
         held = text.strip()
         fits = validator.is_valid(held)
         return FormReading(held, held) if fits else wrong(f"the answer does not match the pattern {pattern}")
@@ -209,7 +218,7 @@ def _code(answer: dict[str, Any]) -> AnswerForm:
 
     def read(text: str, is_cut: bool) -> FormReading:
         if is_cut:
-            return wrong(_CUT)
+            return wrong(CUT_ANSWER)
         found = fenced(text)
         if found.is_open:
             return wrong("the block of code in the answer does not end")

@@ -23,6 +23,7 @@ from herogen_async.specs.forms.fences import fenced
 MOST_REPAIRED = 20_000  # characters: a repair takes time by their square
 _DEEPEST = codec.DEEPEST
 _OPENING, _CLOSING = "{[", "}]"
+CUT_ANSWER = "the answer was cut off at its token limit"
 _INVALID = "the answer is not valid JSON"
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _STRUCTURE = re.compile(r"[\s\"',:{}\[\]]+")
@@ -59,7 +60,7 @@ def json_in(answer: str, *, is_cut: bool = False) -> FoundJson:
     except ValueError:
         pass
     if is_cut:
-        return FoundJson(problem="the answer was cut off at its token limit")
+        return FoundJson(problem=CUT_ANSWER)
     return _held_by(text)
 
 

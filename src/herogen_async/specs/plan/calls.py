@@ -189,7 +189,7 @@ def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
     That is the last of the columns that its texts name: what it needs to know besides stands before.
     """
     columns = {column.name: column for column in plan.columns}
-    for name in sorted(set() if plan.keeping is None else plan.keeping.names & columns.keys()):
+    for name in () if plan.keeping is None else sorted(columns.keys() & plan.keeping.names):
         judge = columns[name]
         authors = [column for column in plan.columns if column.name in judge.sent]
         if judge.form is not None and authors:

@@ -12,9 +12,10 @@ from typing import Any
 
 from herogen_async.core.errors import HerogenError
 from herogen_async.specs.columns import AskedColumn
-from herogen_async.specs.expressions import Expression
+from herogen_async.specs.expressions import Expression, stems_of
+from herogen_async.specs.forms import FormReading
 from herogen_async.specs.spec import Spec
-from herogen_async.specs.spec.column_graph import Uses, sampled_by
+from herogen_async.specs.spec.column_graph import fans_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,6 @@ class Decisions:
 
     accepted: tuple[bool | None, ...]
     scores: tuple[float | None, ...]
-    is_scored: bool
 
     @property
     def is_accepted(self) -> bool:
@@ -57,22 +57,16 @@ class Keeping:
         self._score: str | None = next(iter(spec.best_of.values()), None)
         names = [] if self._condition is None else list(self._condition.names)
         self._names = dict.fromkeys([*names, *([] if self._score is None else [self._score])])
-        counts = {name: column.samples for name, column in self._columns.items()}
-        asked = tuple(dict.fromkeys(name.partition(".")[0] for name in self._names))
-        fans = dict(sampled_by("", {"": Uses((), asked)}, counts))
+        self.names = stems_of(self._names)  # the columns and attributes that it goes by
+        fans = fans_of(self.names, {column.name: column.samples for column in columns})
         self.fan = frozenset(fans)  # the columns whose samples are decided one by one
         self.samples = max(fans.values(), default=1)
 
-    def decide(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> Decisions:
-        """What is decided about a row; `texts` are its answers by place, None where there is none."""
-        every = list(self._values(cell, texts))
+    def decide(self, cell: Mapping[str, str], answers: Sequence[FormReading | None]) -> Decisions:
+        """What is decided about a row; `answers` are by place, None where there is none."""
+        every = list(self._values(cell, answers))
         scores = [None if self._score is None else _number(values.get(self._score)) for values in every]
-        return Decisions(tuple(map(self._is_accepted, every)), tuple(scores), is_scored=self._score is not None)
-
-    @property
-    def names(self) -> set[str]:
-        """The columns and attributes that it goes by."""
-        return {name.partition(".")[0] for name in self._names}
+        return Decisions(tuple(map(self._is_accepted, every)), tuple(scores))
 
     def _is_accepted(self, values: Mapping[str, Any]) -> bool | None:
         if self._condition is None:
@@ -84,19 +78,19 @@ class Keeping:
         except HerogenError:  # an ExpressionFailed
             return None
 
-    def _values(self, cell: Mapping[str, str], texts: Sequence[str | None]) -> Iterator[Mapping[str, Any]]:
+    def _values(self, cell: Mapping[str, str], answers: Sequence[FormReading | None]) -> Iterator[Mapping[str, Any]]:
         for sample in range(self.samples):
             values: dict[str, Any] = dict(cell)
             for name in self._names:
                 first, _, field = name.partition(".")
                 if (column := self._columns.get(first)) is not None:
-                    text = texts[column.first_call + (sample if column.samples > 1 else 0)]
-                    values[name] = text if text is None or not field else _field(column, text, field)
+                    answer = answers[column.first_call + (sample if column.samples > 1 else 0)]
+                    values[name] = None if answer is None else _field(answer.value, field) if field else answer.text
             yield values
 
 
-def _field(column: AskedColumn, text: str, field: str) -> Any:
-    return None if column.form is None else column.form.field(text, field)
+def _field(value: Any, field: str) -> Any:
+    return value.get(field) if isinstance(value, dict) else None
 
 
 def _number(value: Any) -> float | None:

@@ -198,8 +198,9 @@ class Spec(BaseModel):
     def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         if isinstance(named := given["columns"], Mapping):
-            plain = {name: each.as_dict() if isinstance(each, Column) else each for name, each in named.items()}
-            given["columns"] = {name: _with_judge(_with_schema(each, place)) for name, each in plain.items()}
+            given["columns"] = {
+                name: _with_judge(_with_schema(_plain_column(each), place)) for name, each in named.items()
+            }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
         problems = check.spec_problems(given, column_checks.named_of(given))
@@ -242,9 +243,11 @@ def _with_schema(column: object, place: Place) -> object:
 
 def _plain(columns: object) -> object:
     """Columns of a spec's data as plain data."""
-    if not isinstance(columns, Mapping):
-        return columns
-    return {name: each.as_dict() if isinstance(each, Column) else each for name, each in columns.items()}
+    return {name: _plain_column(each) for name, each in columns.items()} if isinstance(columns, Mapping) else columns
+
+
+def _plain_column(column: object) -> object:
+    return column.as_dict() if isinstance(column, Column) else column
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

@@ -114,7 +114,7 @@ def _asked(text: object) -> tuple[str, ...]:
     from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few columns have a condition
 
     try:
-        return tuple(dict.fromkeys(name.partition(".")[0] for name in Expression.parse(text).names))
+        return Expression.parse(text).stems
     except SpecError:
         return ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from herogen_async.specs.spec.template import Alternative, Template, alternatives
@@ -62,6 +62,11 @@ def sampled_by(name: str, columns: Mapping[str, Uses], samples: Mapping[str, int
         count = samples.get(other, 1)
         if count > 1 and (other in single or other not in joined):
             yield other, count
+
+
+def fans_of(names: Iterable[str], samples: Mapping[str, int]) -> dict[str, int]:
+    """The columns of these names whose samples are taken one by one, with their numbers."""
+    return {name: count for name in names if (count := samples.get(name, 1)) > 1}
 
 
 def samples_of(columns: Mapping[str, Uses]) -> dict[str, int]:

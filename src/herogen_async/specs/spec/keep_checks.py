@@ -7,10 +7,10 @@ from typing import Any
 
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
-from herogen_async.specs.expressions import Expression
+from herogen_async.specs.expressions import Expression, stems_of
 from herogen_async.specs.spec.answer_form import fields_of
 from herogen_async.specs.spec.column_checks import FIRST, field_problem, uses_of
-from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of
+from herogen_async.specs.spec.column_graph import Uses, fans_of, samples_of
 from herogen_async.specs.spec.problem import KeyPath, Problem
 
 _EXAMPLE = 'for example: `keep: "verdict.score >= 4"`'
@@ -45,8 +45,7 @@ def keep_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _fan_problems(keep: Any, best: Any, uses: Mapping[str, Uses]) -> Iterator[Problem]:
     """Each decision is about sample i of all that is named: they have as many."""
     names = [*(() if keep is None else Expression.parse(keep).names), *(best or {}).values(), *(best or {})]
-    asked = tuple(dict.fromkeys(name.partition(".")[0] for name in names))
-    fanned = dict(sampled_by("", {**uses, "": Uses((), asked)}, samples_of(uses)))
+    fanned = fans_of(stems_of(names), samples_of(uses))
     if len(set(fanned.values())) > 1:
         listed = " and ".join(f"{name} ({count})" for name, count in fanned.items())
         message = f"columns with different numbers of samples: {listed}"

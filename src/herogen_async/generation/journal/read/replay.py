@@ -84,8 +84,8 @@ class Fold:
         self._column_names = [
             call.column.name if lineage.plan.has_columns else None for call in lineage.plan.shape.calls
         ]
-        self.late: list[tuple[SegmentReading, dict[str, Any]]] = []  # those of them that do
         self._later: list[tuple[SegmentReading, int]] = []  # lines that count only where no other one does
+        self.late: list[tuple[SegmentReading, dict[str, Any]]] = []  # those of them that do
         # Rows of which the order of the lines doesn't say which of them count: `settle` looks at them.
         self._unsettled = IndexSet()
 

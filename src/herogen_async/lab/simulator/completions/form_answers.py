@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.specs.forms import referred
 
 _DEEPEST = 8  # of a schema that refers to itself
 _SPREAD = 100  # of a number with one bound or none
@@ -43,7 +44,7 @@ class _Drawn:
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return None
         if (target := schema.get("$ref")) is not None:
-            return self.value(self._referred(str(target)), depth + 1)
+            return self.value(referred(self._root, str(target)), depth + 1)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -79,12 +80,6 @@ class _Drawn:
         least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
         return text.ljust(least, ".")[: None if most is None else int(most)]
 
-    def _referred(self, target: str) -> Any:
-        found = self._root
-        for part in target.removeprefix("#").split("/")[1:]:
-            found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-        return found
-
     def _draw(self) -> int:
         self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
         return self._state >> 33
@@ -97,16 +92,12 @@ def broken_text(text: str, identity: int) -> str:
     return BREAKS[identity % len(BREAKS)](text)
 
 
-def _fields(text: str) -> Iterator[tuple[str, Any]]:
-    yield from codec.loads(text).items()
-
-
 def _without_last(text: str) -> str:
-    return codec.dumps(dict(list(_fields(text))[:-1])).decode()
+    return codec.dumps(dict(list(codec.loads(text).items())[:-1])).decode()
 
 
 def _all_texts(text: str) -> str:
-    return codec.dumps({name: str(value) for name, value in _fields(text)}).decode()
+    return codec.dumps({name: str(value) for name, value in codec.loads(text).items()}).decode()
 
 
 BREAKS: tuple[Callable[[str], str], ...] = (
@@ -127,7 +118,7 @@ BREAKS: tuple[Callable[[str], str], ...] = (
     _without_last,
     lambda text: f'{text[:-1]},"and_more":true}}',
     lambda text: "{" + text[1:-1] + "," + text[1:],
-    lambda text: codec.dumps(dict.fromkeys(dict(_fields(text)))).decode(),
+    lambda text: codec.dumps(dict.fromkeys(codec.loads(text))).decode(),
     lambda text: codec.dumps({"answer": codec.loads(text)}).decode(),
     lambda text: text.replace(":", ": NaN, ", 1),
 )
