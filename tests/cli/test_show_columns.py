@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -101,6 +101,13 @@ def test_rows_whose_lines_are_far_apart_are_found(run: ColumnRun, monkeypatch: p
 @given(
     first=st.sampled_from([number for number, shape in enumerate(SHAPES) if len(shape) > 1]),
     events=st.lists(EVENTS, min_size=10, max_size=25),
+)
+@example(  # back to a question of before: an older line of it comes before the newer one that is kept
+    first=2,
+    events=[
+        *(("ask", 20), ("ask", 0), ("ask", 0), ("edit", 89), ("ask", 0), ("ask", 0), ("ask", 0)),
+        *(("row", 0), ("edit", 55), ("ask", 0)),
+    ],
 )
 def test_show_knows_every_row_that_rows_has(
     tmp_path_factory: pytest.TempPathFactory, first: int, events: list[tuple[str, int]]

@@ -97,6 +97,9 @@ class Newest:
                 yield {**row, "index": index}
 
     def _last_whole(self, count: int) -> list[dict[str, Any]]:
+        # Where stale answers are kept, a row that is whole from the end may hold one that an older line comes before.
+        if self._lineage.keeps_stale and len(self._lineage.eras) > 1:
+            return self._last_of_all(count)
         gathering = Gathering(self._lineage, self._sub_prompt, most=_MOST_OPEN, is_backwards=True)
         found: list[dict[str, Any]] = []
         for segment, line in newest_rows(self._folder):
@@ -104,12 +107,14 @@ class Newest:
                 found.append(row)
             if len(found) == count or gathering.is_full:
                 break
-        if len(found) < count and gathering.is_full:
-            rows = RunRows(self._folder.path)
-            wanted = (number for number in rows.numbers() if self._is_wanted(self._cell_of(number)))
-            latest = nlargest(count, wanted, key=rows.last_line)
-            return [rows.row(number) for number in reversed(latest)]
-        return found[::-1]
+        return self._last_of_all(count) if len(found) < count and gathering.is_full else found[::-1]
+
+    def _last_of_all(self, count: int) -> list[dict[str, Any]]:
+        """As `_last_whole`, from the whole journal."""
+        rows = RunRows(self._folder.path)
+        wanted = (number for number in rows.numbers() if self._is_wanted(self._cell_of(number)))
+        latest = nlargest(count, wanted, key=rows.last_line)
+        return [rows.row(number) for number in reversed(latest)]
 
     def _arriving(self) -> Gathering:
         """What came before this was made is read once, when the first rows arrive."""
