@@ -250,8 +250,10 @@ def next_step(report: RunReport) -> str:
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
-    if report.total < report.grid:
-        return f"herogen-async resume {name} --limit {report.grid}"
+    most = report.grid if report.at_most is None else report.at_most
+    is_enough = report.wanted is not None and report.accepted == report.wanted
+    if report.total < most and not is_enough:
+        return f"herogen-async resume {name} --limit {most}"
     return f"herogen-async assemble {name}"
 
 

@@ -53,6 +53,8 @@ class ExampleCount:
 
     `skipped` rows have no answer of the columns that are taught. `rejected` answers are of rows that the spec's `keep`
     does not hold for, or not the best of their row where it has a `best_of`; of `undecided` ones nobody can tell.
+    Where the spec has a `want`, `accepted` of the rows that it asks for were found among `until` rows of the run;
+    `last` is the number of the last one, once there are enough, and `further` rows after it are accepted, too.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
@@ -64,6 +66,10 @@ class ExampleCount:
     skipped: int = 0
     rejected: int = 0
     undecided: int = 0
+    accepted: int = 0
+    until: int = 0
+    last: int | None = None
+    further: int = 0
     written: int = 0
     trimmed: int = 0
     separator_inside: int = 0
@@ -127,7 +133,7 @@ def _examples(
     if rows.plan.keeping is not None:
         taught = () if question.taught is None else [column.name for column in question.taught.columns]
         judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
-    for row in rows:
+    for row in rows if rows.spec.want is None else _wanted(rows, rows.spec.want.accepted, count):
         examples = list(question.examples(row))
         if count is not None and question.taught is not None:
             count.skipped += not examples
@@ -142,6 +148,34 @@ def _examples(
                 if with_rejected or judgement.is_taken
             ]
         yield from examples
+
+
+def _wanted(rows: RunRows, wanted: int, count: ExampleCount | None) -> Iterator[dict[str, Any]]:
+    """The rows up to the last of the first `wanted` accepted ones."""
+    count = ExampleCount() if count is None else count
+    for row in rows:
+        is_accepted = row.get("accepted", True)
+        if count.last is not None:
+            count.further += is_accepted
+            continue
+        count.until += 1
+        count.accepted += is_accepted
+        if count.accepted == wanted:
+            count.last = row["index"]
+        yield row
+
+
+def wanted_pending(rows: RunRows, count: ExampleCount, failed: int) -> int:
+    """How many rows may still change which ones are taken; where too few are accepted, how many of these are missing.
+
+    `failed` rows of the run have failed. For a spec with a `want`, once `count` is complete.
+    """
+    plan, want = rows.plan, rows.spec.want
+    if count.last is not None:
+        before = rows.found.failed.groups(plan.calls_a_row, (count.last + 1) * plan.calls_a_row)[1]
+        return max(count.last + 1 - count.until - before, 0)
+    is_used_up = len(rows) + failed >= plan.most_rows
+    return 0 if want is None or is_used_up else want.accepted - count.accepted
 
 
 def once_each(items: Iterable[Item], *, repeats: int, count: ExampleCount) -> Iterator[Item]:

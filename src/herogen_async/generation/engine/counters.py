@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.units import counted
 from herogen_async.generation.endpoint import Completion
@@ -13,6 +13,9 @@ from herogen_async.generation.journal import Words
 from herogen_async.generation.limits.latencies import FADE_ABOVE, Latencies
 from herogen_async.generation.prices import Price
 from herogen_async.specs.plan import Call, IndexSet
+
+if TYPE_CHECKING:  # few runs want so many accepted rows
+    from herogen_async.specs.plan.wanted_rows import WantedRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Counters:
     lanes: dict[str, Counters] = field(default_factory=dict)  # those of several targets, by their columns
     parked: str | None = None  # why its lane sends nothing any more
     unclear: Counter[str] = field(default_factory=Counter)  # errors of no lane: conditions that can't be decided
+    wanted: WantedRows | None = None  # where so many accepted rows are wanted; `total` are the rows begun so far then
     _earlier_usage: dict[str, int] = field(init=False)
     _of_no_column: dict[str, int] = field(init=False)  # usage of answers for columns that are no more
     _earlier_reasons: dict[str, int] = field(init=False)
@@ -147,9 +151,29 @@ class Counters:
         """Rows that are still to be done or to fail."""
         return self.total - self.done - self.failed
 
+    def begin_row(self) -> None:
+        """One row more is wanted than was known."""
+        self.total += 1
+        for column in self.columns.values():
+            column.total += column.in_row
+
+    def begin_with(self, rows: int) -> None:
+        """So many rows were begun by earlier sessions."""
+        self.total = rows
+        for column in self.columns.values():
+            column.total = rows * column.in_row
+
+    def end_rows(self) -> None:
+        """No more is wanted than there is."""
+        self.total = self.done + self.failed
+        for column in self.columns.values():
+            column.total = column.settled
+
     @property
     def pending_calls(self) -> int:
-        """Calls that are still to be answered, to be skipped or to fail."""
+        """Calls that are still to be answered, to be skipped or to fail; of wanted rows about so many."""
+        if self.wanted is not None:
+            return self.wanted.ahead(0) * self.calls_a_row
         if not self.columns:
             return self.pending
         return sum(each.total - each.settled for each in self.columns.values())

@@ -43,6 +43,7 @@ from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # rows of one call need none of it
     from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
@@ -70,9 +71,11 @@ class Engine:
         rows: OpenRows | None = None,
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
         forms: FormChecks | None = None,
+        growth: Growth | None = None,
     ) -> None:
         """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
         not asked by `lane`, which then has counters of its own. `forms` are those of answers, if any column has one.
+        `growth` says when there are enough rows, if so many accepted ones are wanted.
         """
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -87,7 +90,10 @@ class Engine:
         self._run_s = run_s
         self._rows = rows
         self._forms = forms
-        self._producer = Producer(plan, self._lanes, journal, rows=rows, forms=forms, give_up=self._give_up)
+        self._growth = growth
+        self._producer = Producer(
+            plan, self._lanes, journal, rows=rows, forms=forms, growth=growth, give_up=self._give_up
+        )
         self._observer = observer
         self._call_started = observer.call_started
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
@@ -194,6 +200,8 @@ class Engine:
             return
         if self._rows is not None:
             self._came.append((call, completion, line))
+        elif self._growth is not None:
+            self._growth.ended(call.index, call.cell, {0: completion.text})
         self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:
@@ -236,6 +244,8 @@ class Engine:
         if self._rows is not None:
             self._rows.failed(pending.call)
             self._producer.look_anew()
+        elif self._growth is not None:
+            self._growth.failed(pending.call.index)
         self._journal.failure(line)
         self.counters.given_up.add(pending.call.index)
         if self._call_ended is not None:
@@ -301,6 +311,11 @@ class Engine:
         self.counters.failed += failed
         if (budget := self._lanes.first.gate.budget) is not None:
             budget.written(answers)
+        if self._growth is not None:
+            self._producer.look_anew()
+            if self._growth.rows.is_met:
+                # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
+                self._lanes.close()
         self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear, EndpointError, InternalFault
@@ -31,6 +32,9 @@ from herogen_async.generation.journal import (
 )
 from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip
+
+if TYPE_CHECKING:  # few runs want so many accepted rows
+    from herogen_async.generation.engine.growth import Growth
 
 CameIn = tuple[Call, Completion, bytes]
 """A call, its answer, and the line that the journal has of it."""
@@ -55,8 +59,11 @@ class OpenRows:
         journal: Journal,
         counters: Counters,
         clock: Clock,
+        growth: Growth | None = None,
     ) -> None:
         self._plan = plan
+        self._growth = growth
+        self._besides = () if growth is None else growth.places
         self._found = found
         self._earlier = earlier
         self._journal = journal
@@ -89,6 +96,8 @@ class OpenRows:
         for number, wanted in groupby(indices, key=self._calls.__rfloordiv__):  # index // calls
             rows[number] = row = self._restored(number, list(wanted))
             self.most = max(self.most, len(rows))
+            if self._growth is not None:
+                self._growth.begin(number)
             yield self._going_on(row, row.ready())
 
     def answered(self, came: Iterable[CameIn]) -> Iterator[Call]:
@@ -125,6 +134,8 @@ class OpenRows:
             return (step,)
         calls = self._steps(row, ready) if ready else []
         if not row.open and not row.has_failed:
+            if self._growth is not None:
+                self._growth.ended(row.number, row.cell, row.texts(self._besides))
             if row.last_line > self._on_disk:
                 self._last.add(row.last_line)
             else:
@@ -202,7 +213,7 @@ class OpenRows:
         for place in failed:
             if row.settled(place) is None:
                 row.failed(place)
-        for place in row.needed():
+        for place in row.needed(self._besides):
             row.recall(place, *self._earlier(row.first_index + place, None))
         return row
 
@@ -251,6 +262,8 @@ class OpenRows:
         not_asked = [self._columns[child] for child in row.failed(place)]
         name = self._plan.shape.calls[place].column.name
         self._failures.append((self._columns[place], is_first, name, not_asked))
+        if is_first and self._growth is not None:
+            self._growth.failed(row.number)
         self._counters.given_up.add(row.first_index + place)
 
     def _broken(self, row: OpenRow, place: int, error: InternalFault) -> None:

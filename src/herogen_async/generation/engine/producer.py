@@ -20,8 +20,9 @@ from herogen_async.generation.journal import Journal
 from herogen_async.generation.limits import byte_size
 from herogen_async.specs.plan import Call, Plan
 
-if TYPE_CHECKING:  # rows of one call need neither
+if TYPE_CHECKING:  # few runs want so many accepted rows; rows of one call need neither of the others
     from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import OpenRows
 
 CALLS_A_TURN = 2000  # expanded before the loop has a turn: the queue of very many workers takes more than that
@@ -40,6 +41,7 @@ class Producer:
         *,
         rows: OpenRows | None,
         forms: FormChecks | None,
+        growth: Growth | None,
         give_up: Callable[[PendingCall[Call], WrongForm], None],
     ) -> None:
         self._plan = plan
@@ -49,13 +51,16 @@ class Producer:
         self._journal = journal
         self._rows = rows
         self._forms = forms
+        self._growth = growth
         self._give_up = give_up
-        self._room = asyncio.Event()  # of rows of several calls: another one may be begun
+        self._room = asyncio.Event()  # of rows of several calls, or of wanted ones: another one may be begun
         self._request_of = requests_of(plan)
         self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
 
     async def run(self, indices: Iterable[int]) -> None:
-        """Hand out the calls at `indices`, until all lanes are closed that would ask them."""
+        """Hand out the calls at `indices`, until all lanes are closed that would ask them, or no more is needed."""
+        if self._growth is not None:
+            indices = self._growth.needed(indices)
         if self._rows is None:
             await self._of_one_call(indices)
         else:
@@ -67,18 +72,25 @@ class Producer:
 
     def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
         """Give each call to its lane at once."""
+        growth = self._growth
         for call in calls if self._forms is None else self._askable(calls, self._forms):
-            is_taken = self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
+            is_wanted = growth is None or growth.needs(call.index)
+            is_taken = is_wanted and self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
             if not is_taken and self._rows is not None:
-                self._rows.left(call)  # by a park: it stays pending
+                self._rows.left(call)  # by a park, or not needed any more: it stays pending
 
     async def _of_one_call(self, indices: Iterable[int]) -> None:
-        feed, request_of = self._feed, self._request_of
+        feed, request_of, growth = self._feed, self._request_of, self._growth
         for count, call in enumerate(map(self._plan.call, indices), start=1):
+            if growth is not None:
+                growth.begin(call.index)
             size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
             if not await feed.put(PendingCall(call, request_of(call), size)):
                 return
+            while growth is not None and growth.is_ahead(self._lanes.concurrency) and not feed.is_closed:
+                self._room.clear()
+                await self._room.wait()
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
         # Only when all are in: a feed that has ended and is empty ends the lane.
@@ -110,7 +122,9 @@ class Producer:
             lanes.end_if_quiet()
 
     def _is_enough_open(self, rows: OpenRows) -> bool:
-        """Whether no row of several lanes is to be begun for now."""
+        """Whether no row is to be begun for now."""
+        if self._growth is not None and self._growth.is_ahead(self._lanes.concurrency, len(rows)):
+            return True
         if self._is_one_lane:
             return False
         wanted, width = self._lanes.concurrency, self._plan.shape.width

@@ -22,7 +22,7 @@ def differences(held: Manifest, fresh: Manifest) -> list[str]:
 
     names = attribute_renaming(before, after)
     if held.grid_fingerprint != fresh.grid_fingerprint:
-        found += _grid_differences(held.spec, fresh.spec, names)
+        found += _grid_differences(held.spec, fresh.spec, names, (before.spec.order_seed, after.spec.order_seed))
     if held.generation_fingerprint != fresh.generation_fingerprint:
         of_generation = _generation_differences(held, fresh, before, after, names)
         found += of_generation if of_generation or names else ["the generation fingerprint"]
@@ -38,7 +38,9 @@ def _other_names(held: Manifest, fresh: Manifest) -> list[str]:
     return [f"the column {was!r} (now called {name!r})" for asked, was in then.items() if (name := now[asked]) != was]
 
 
-def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+def _grid_differences(
+    held: Mapping[str, Any], fresh: Mapping[str, Any], names: Mapping[str, str], seeds: tuple[int | None, int | None]
+) -> list[str]:
     old = {names.get(name, name): values for name, values in held.get("attributes", {}).items()}
     new = fresh["attributes"]
     words = [f"{was!r} is now called {now!r}" for was, now in names.items()]
@@ -56,6 +58,9 @@ def _grid_differences(held: Mapping[str, Any], fresh: Mapping[str, Any], names: 
     found = [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
     if held.get("repeats") != fresh["repeats"]:
         found.append(f"the repeats ({held.get('repeats')} to {fresh['repeats']})")
+    if seeds[0] != seeds[1]:
+        was, now = ("that of the spec" if seed is None else f"shuffled, seed {seed}" for seed in seeds)
+        found.append(f"the order of the cells ({was}, to {now})")
     return found or ["the grid fingerprint"]
 
 

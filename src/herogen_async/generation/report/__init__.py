@@ -25,9 +25,10 @@ from herogen_async.generation.report.parts import (
 from herogen_async.generation.report.rates import RateWindow, shares_of
 from herogen_async.generation.report.run_report import (
     SMALL,
+    TOO_FEW,
     GivenFigures,
     RunReport,
-    finished_state,
+    finished,
     folded_report,
     kept_figures,
     last_report,
@@ -37,6 +38,7 @@ from herogen_async.generation.report.run_report import (
 
 __all__ = [
     "SMALL",
+    "TOO_FEW",
     "GivenFigures",
     "LaneHead",
     "RateWindow",
@@ -56,7 +58,7 @@ __all__ = [
     "SessionMoment",
     "all_sessions",
     "drawn",
-    "finished_state",
+    "finished",
     "folded_report",
     "given",
     "kept_figures",

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from herogen_async.generation.engine import ColumnCounts, Counters
 from herogen_async.generation.journal import Recovered
+from herogen_async.specs.plan.wanted_rows import WantedRows
 
 V = TypeVar("V")
 _SOURCE = "source"
@@ -74,7 +75,8 @@ class Remembered:
     """What a run's folder knows: its journal, what the events keep of its sessions, the page of one that runs now.
 
     `live` is empty where no process works on it. `last` holds the figures of the last session, those of `live` first.
-    `columns` is what the journal has of each column, empty where a row is one call.
+    `columns` is what the journal has of each column, empty where a row is one call. `within` is how many rows it may
+    ask, and `wanted` what they came to where so many are to be accepted.
     """
 
     found: Recovered
@@ -82,6 +84,15 @@ class Remembered:
     sessions: Mapping[str, Any]
     live: Mapping[str, Any]
     columns: Mapping[str, ColumnCounts] = field(default_factory=dict)
+    within: int = 0
+    wanted: WantedRows | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to ask."""
+        if self.wanted is not None:
+            return self.wanted.is_met or self.wanted.ended >= self.within
+        return self.found.rows_done + self.found.rows_failed >= self.total
 
     @property
     def last(self) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from herogen_async.generation.report.columns import calls_figure, columns_figure
 from herogen_async.generation.report.figure import all_sessions, drawn, given, one_session
 from herogen_async.generation.report.lanes import lanes_at_end, lanes_now
 from herogen_async.generation.report.rates import binding_of, latency_quantiles, permitted_pct, shares_of
+from herogen_async.generation.report.wanted import accepted_of, most_of, outcomes_of, wanted_of
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -41,6 +42,28 @@ class RunCounts:
     )
     grid: int = given(0)
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class RunWanted:
+    """If the spec has a `want`: how many of the `wanted` rows are `accepted` so far, of `at_most` rows.
+
+    `total` is the number of rows begun so far then. `outcomes` counts the rows that have ended: `accepted`, `rejected`,
+    `undecided` (their `keep` can't be decided), `failed`. None and empty, and not in JSON, if the spec has none.
+    """
+
+    accepted: int | None = all_sessions(
+        None, lambda moment: accepted_of(moment.counters.wanted), lambda run: accepted_of(run.wanted), is_optional=True
+    )
+    wanted: int | None = all_sessions(
+        None, lambda moment: wanted_of(moment.counters.wanted), lambda run: wanted_of(run.wanted), is_optional=True
+    )
+    at_most: int | None = all_sessions(
+        None, lambda moment: most_of(moment.counters.wanted), lambda run: most_of(run.wanted), is_optional=True
+    )
+    outcomes: dict[str, int] = all_sessions(
+        {}, lambda moment: outcomes_of(moment.counters.wanted), lambda run: outcomes_of(run.wanted), is_optional=True
+    )
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

@@ -22,15 +22,30 @@ from herogen_async.generation.report.parts import (
     RunRates,
     RunSeen,
     RunTarget,
+    RunWanted,
 )
+from herogen_async.generation.report.wanted import too_few_text
+from herogen_async.specs.plan.wanted_rows import WantedRows
 
 SMALL = 20  # tasks: of such a trial nobody asks what limits it, nor what a crash would cost
-_EXIT_CODES = {"failed_rows": 1, "parked": 3, "interrupted": 130}
+TOO_FEW = "too_few_accepted"
+_EXIT_CODES = {"failed_rows": 1, TOO_FEW: 1, "parked": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
 class RunReport(
-    RunSeen, RunEnd, RunTarget, RunAnswers, RunMoney, RunLanes, RunLimits, RunRates, RunColumns, RunCounts, RunHead
+    RunSeen,
+    RunEnd,
+    RunTarget,
+    RunAnswers,
+    RunMoney,
+    RunLanes,
+    RunLimits,
+    RunRates,
+    RunColumns,
+    RunWanted,
+    RunCounts,
+    RunHead,
 ):
     """One moment of a run. Its figures are those of its parts; of the bases, Python takes the last one's fields first.
 
@@ -54,7 +69,7 @@ class RunReport(
 
     @property
     def exit_code(self) -> int:
-        """0 done; 1 done, but rows failed; 3 parked; 130 interrupted."""
+        """0 done; 1 done, but rows failed or too few were accepted; 3 parked; 130 interrupted."""
         return _EXIT_CODES.get(self.state, 0)
 
 
@@ -64,10 +79,12 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
     def counts(of: Mapping[str, int]) -> str:
         return ", ".join(f"{name} {count(many)}" for name, many in sorted(of.items(), key=lambda each: -each[1]))
 
-    limited = f" (the first {count(report.total)} of {count(report.grid)})" if report.total < report.grid else ""
+    is_part = report.wanted is None and report.total < report.grid
+    limited = f" (the first {count(report.total)} of {count(report.grid)})" if is_part else ""
     yield "run", report.run
     yield "state", report.state.replace("_", " ")
     yield "rows", f"{count(report.done)} of {count(report.total)}{limited}"
+    yield "accepted", f"{count(report.accepted or 0)} of {count(report.wanted)}" if report.wanted is not None else ""
     yield "failed", count(report.failed) if report.failed else ""
     yield "time", duration(report.elapsed_s) if report.elapsed_s else ""
     yield (
@@ -143,23 +160,29 @@ def kept_figures(moment: SessionMoment, kind: type[RunReport]) -> dict[str, Any]
 def folded_report(head: Mapping[str, Any], run: Remembered, kind: type[Report]) -> Report:
     """The report of a folder."""
     read = {each.name: each.remembered(run) for each in figures(kind) if each.source.now is not None}
-    return kind(**head, **read, state=_state_of(run), **_end_of(run))
+    return kind(**head, **read, **_state_of(run))
 
 
-def finished_state(failed: int) -> str:
-    """The state of a run that has nothing left to ask."""
-    return "failed_rows" if failed else "done"
+def finished(failed: int, wanted: WantedRows | None) -> dict[str, Any]:
+    """The state of a run that has nothing left to ask; with why, and what to do, where too few rows are accepted."""
+    if wanted is None or not wanted.is_used_up:
+        return {"state": "failed_rows" if failed else "done"}
+    return {
+        "state": TOO_FEW,
+        "reason": too_few_text(wanted),
+        "fix": "raise `at_most` under `want`, accept more with `keep`, or add values to the attributes; then run the "
+        "command again",
+    }
 
 
-def _state_of(run: Remembered) -> str:
-    done, failed = run.found.rows_done, run.found.rows_failed
+def _state_of(run: Remembered) -> dict[str, Any]:
     if run.live:
-        return "running"
-    if done + failed >= run.total:
-        return finished_state(failed)
+        return {"state": "running", **_end_of(run)}
+    if run.is_finished:
+        return {**_end_of(run), "reason": None, "fix": None, **finished(run.found.rows_failed, run.wanted)}
     stopped: str = run.sessions.get("state", "stopped")
     # It was finished, before a recovery or an extension left more to ask.
-    return "stopped" if stopped in ("done", "failed_rows") else stopped
+    return {"state": "stopped" if stopped in ("done", "failed_rows", TOO_FEW) else stopped, **_end_of(run)}
 
 
 def _end_of(run: Remembered) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from herogen_async.core.errors import ParkReason
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
-from herogen_async.generation.journal import replay
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
@@ -25,6 +25,8 @@ from herogen_async.generation.run_request import (
     require_target,
 )
 from herogen_async.generation.session.column_counts import column_counts
+from herogen_async.generation.session.found import replay_noting
+from herogen_async.generation.session.growth import places_wanted, rows_wanted, touched_rows
 from herogen_async.generation.session.reporter import wake_in_s
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history
@@ -124,7 +126,21 @@ def status(run: str | os.PathLike[str]) -> RunReport:
     events = list(read_events(folder))
     if lock.live and not held:
         events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
-    found, now = replay(folder, lineage), MonotonicClock().wall()
+    now = MonotonicClock().wall()
+    found, places = replay_noting(folder, lineage, places_wanted(plan))
+    with LineReader(folder, places) as reader:
+        wanted = rows_wanted(plan, found, reader)
+    total = max(plan.rows_within(manifest.settings.limit), found.rows_done + found.rows_failed)
+    columns = column_counts(
+        plan,
+        found,
+        limit=manifest.settings.limit,
+        prices=column_prices(plan, manifest.settings, manifest.base_url, now),
+    )
+    if wanted is not None:
+        total = found.rows_done + found.rows_failed if wanted.is_met else len(touched_rows(plan, found))
+        for column in columns.values():
+            column.total = column.settled if wanted.is_met else total * column.in_row
     report = folded_report(
         GivenFigures(
             run=str(folder.path),
@@ -137,15 +153,12 @@ def status(run: str | os.PathLike[str]) -> RunReport:
         ).by_name(),
         Remembered(
             found,
-            total=max(plan.rows_within(manifest.settings.limit), found.rows_done + found.rows_failed),
+            total=total,
             sessions=fold_history(events),
             live={"in_flight": 0, **lock.live} if held else {},
-            columns=column_counts(
-                plan,
-                found,
-                limit=manifest.settings.limit,
-                prices=column_prices(plan, manifest.settings, manifest.base_url, now),
-            ),
+            columns=columns,
+            within=plan.rows_within(manifest.settings.limit),
+            wanted=wanted,
         ),
         RunReport,
     )

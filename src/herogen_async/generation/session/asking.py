@@ -143,6 +143,7 @@ async def _open_engine(
             rows=rows,
             others=others,
             forms=forms,
+            growth=work.growth,
         )
         endpoints = [endpoint for _, endpoint in opening]
         with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):
@@ -198,6 +199,7 @@ def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[tup
             journal=journal,
             counters=work.reporter.counters,
             clock=clock,
+            growth=work.growth,
         )
         yield rows, forms
 

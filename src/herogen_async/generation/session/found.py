@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from herogen_async.generation.journal import LinePlaces, Recovered, replay
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.session.growth import places_wanted
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
+from herogen_async.specs.plan import Lineage
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """An opened run, and what has been answered of it.
 
-    `places` are those of the answers that later calls of their rows are made from; empty where a row is one call.
+    `places` are those of the answers that later calls of their rows are made from, and of those that say which rows are
+    accepted where so many are wanted.
     """
 
     opened: Opened
@@ -23,10 +28,15 @@ class Found:
 
 def read_journal(opened: Opened) -> Found:
     """Replay the journal. Raises DamageError."""
-    children = opened.lineage.plan.shape.children
-    places = LinePlaces(of=frozenset(place for place, waiting in enumerate(children) if waiting))
-    has_several = opened.lineage.plan.calls_a_row > 1
-    return Found(opened, replay(opened.folder, opened.lineage, places if has_several else None), places)
+    plan = opened.lineage.plan
+    built_on = {place for place, waiting in enumerate(plan.shape.children) if waiting}
+    return Found(opened, *replay_noting(opened.folder, opened.lineage, built_on | places_wanted(plan)))
+
+
+def replay_noting(folder: RunFolder, lineage: Lineage, needed: Collection[int]) -> tuple[Recovered, LinePlaces]:
+    """What is there, and where the answers are of the calls at the places `needed`. Raises DamageError."""
+    places = LinePlaces(of=frozenset(needed))
+    return replay(folder, lineage, places if needed else None), places
 
 
 def tell_what_is_there(found: Found, notifier: Notifier) -> None:

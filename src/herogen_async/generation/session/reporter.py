@@ -16,7 +16,7 @@ from herogen_async.generation.report import (
     RateWindow,
     RunReport,
     SessionMoment,
-    finished_state,
+    finished,
     kept_figures,
     last_report,
     live_report,
@@ -91,7 +91,8 @@ class Reporter:
 
     def summary(self, stopped: Stopped | None) -> dict[str, Any]:
         """What the session's last event keeps."""
-        return {**kept_figures(self._moment(), RunReport), **self._end(stopped)}
+        end = self._end(stopped)  # first: it may end what is counted
+        return {**kept_figures(self._moment(), RunReport), **end}
 
     def final(self, stopped: Stopped | None) -> RunReport:
         """The last report: rates over the whole session."""
@@ -103,8 +104,12 @@ class Reporter:
         return last_report({**self._head(), **end, **for_code}, self._moment(), RunReport)
 
     def _end(self, stopped: Stopped | None) -> dict[str, Any]:
-        if stopped is None or (stopped.state == "interrupted" and not self.counters.pending):
-            return {"state": finished_state(self.counters.failed)}
+        counters, wanted = self.counters, self.counters.wanted
+        if wanted is not None and wanted.is_met:
+            counters.end_rows()
+        is_over = not counters.pending if wanted is None else wanted.is_used_up
+        if stopped is None or (wanted is not None and wanted.is_met) or (stopped.state == "interrupted" and is_over):
+            return finished(counters.failed, wanted)
         wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
         return {"state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}
 

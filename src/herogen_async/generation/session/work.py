@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Counters
+from herogen_async.generation.engine.growth import Growth
 from herogen_async.generation.forecast.preflight import crash_line, room_line
 from herogen_async.generation.journal import Recovered
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
 from herogen_async.generation.session.billing import budgets_for
 from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.found import Found
+from herogen_async.generation.session.growth import rows_wanted, touched_rows
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter
@@ -49,7 +52,8 @@ class RetrySelection:
 class Work:
     """An opened run, the calls that a session asks for, whom, for how much, and how it reports on them.
 
-    `budgets` has the ledger of each of `targets`; None where it has no price.
+    `budgets` has the ledger of each of `targets`; None where it has no price. `growth` says when there are enough rows;
+    None where all of them are asked.
     """
 
     found: Found
@@ -57,6 +61,7 @@ class Work:
     reporter: Reporter
     targets: tuple[LaneTarget, ...]
     budgets: tuple[Budget | None, ...]
+    growth: Growth | None = None
 
     @property
     def opened(self) -> Opened:
@@ -70,7 +75,16 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     retried = again.left(found)
     if journal.asked:
         _forget_last_asks(journal, retried)
-    wanted = to_ask(plan, journal, retried, request.settings.limit)
+    limit = request.settings.limit
+    wanted = to_ask(plan, journal, retried, limit)
+    rows, touched = None, IndexSet()
+    if plan.spec.want is not None:
+        with LineReader(opened.folder, found.places) as reader:
+            rows = rows_wanted(plan, journal, reader, wanted.given_up)
+        touched = touched_rows(plan, journal)
+    if rows is not None and rows.is_met:
+        limit = 0  # enough: only what a person wants to be asked again is
+        wanted = to_ask(plan, journal, retried, limit)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
         total=wanted.total,
@@ -79,7 +93,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         columns=column_counts(
             plan,
             journal,
-            limit=request.settings.limit,
+            limit=limit,
             failed=wanted.given_up,
             beyond=wanted.beyond,
             prices=opened.prices,
@@ -87,7 +101,12 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         usage=journal.usage,
         finish_reasons=journal.finish_reasons,
         started_s=clock.now(),
+        wanted=rows,
     )
+    growth = None
+    if rows is not None and not rows.is_met:
+        counters.begin_with(len(touched))
+        growth = Growth(plan, rows, touched, counters)
     targets = targets_of(opened.ready, plan)
     budgets = budgets_for(opened, targets, journal)
     budget = next((each for each in budgets if each is not None), None)
@@ -100,7 +119,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         budget=budget,
         lanes={target.name: target.head for target in targets},
     )
-    return Work(found, wanted, reporter, targets, budgets)
+    return Work(found, wanted, reporter, targets, budgets, growth)
 
 
 def _forget_last_asks(journal: Recovered, retried: list[int]) -> None:

@@ -28,8 +28,8 @@ _TOKEN_BYTES = 4
 class Plan:
     """The calls of `spec`, in order: cells in their order, the repeats of a cell next to each other, then its columns.
 
-    `cells` are the combinations of the spec's attributes when left out. `endpoint` and `model` are those of the columns
-    that set none. Raises InputError where two columns would ask the same.
+    `cells` are the combinations of the spec's attributes, in its order, when left out. `endpoint` and `model` are those
+    of the columns that set none. Raises InputError where two columns would ask the same.
 
     A key is a hash of (canonical cell, repeat, column fingerprint): it depends on what is asked and of which model, not
     on the call's place, so it survives new values, another order and a renamed spec.
@@ -37,13 +37,16 @@ class Plan:
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str, cells: Cells | None = None) -> None:
         self.spec = spec
-        self.cells = cells_from(spec.attributes) if cells is None else cells
+        self.cells = cells_from(spec.attributes, spec.order_seed) if cells is None else cells
         self.repeats = spec.repeats
         self.columns = asked_columns(spec, endpoint=endpoint, model=model)
         self.shape = RowShape(self.columns)
         self.calls_a_row = len(self.shape.calls)
         self.rows = self.cells.size * spec.repeats
         self.size = self.rows * self.calls_a_row
+        self.most_rows = self.rows  # that a run ever asks
+        if spec.want is not None and spec.want.at_most is not None:
+            self.most_rows = min(self.rows, spec.want.at_most)
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
@@ -157,7 +160,7 @@ class Plan:
 
     def rows_within(self, limit: int | None) -> int:
         """How many rows a run with this `limit` has in total."""
-        return self.rows if limit is None else min(limit, self.rows)
+        return self.most_rows if limit is None else min(limit, self.most_rows)
 
 
 def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:

@@ -61,12 +61,23 @@ class Keeping:
         fans = fans_of(self.names, {column.name: column.samples for column in columns})
         self.fan = frozenset(fans)  # the columns whose samples are decided one by one
         self.samples = max(fans.values(), default=1)
+        named = [column for column in columns if column.name in self.names]
+        self.places = frozenset(place for column in named for place in column.calls)  # of the calls that it goes by
 
     def decide(self, cell: Mapping[str, str], answers: Sequence[FormReading | None]) -> Decisions:
         """What is decided about a row; `answers` are by place, None where there is none."""
         every = list(self._values(cell, answers))
         scores = [None if self._score is None else _number(values.get(self._score)) for values in every]
         return Decisions(tuple(map(self._is_accepted, every)), tuple(scores))
+
+    def decide_texts(self, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> Decisions:
+        """The same from what the calls at `places` were answered, by place; None for one that was skipped."""
+        answers: list[FormReading | None] = [None] * sum(column.samples for column in self._columns.values())
+        for column in self._columns.values():
+            for place in column.calls:
+                if (text := texts.get(place)) is not None:
+                    answers[place] = FormReading(text) if column.form is None else column.form.read(text)
+        return self.decide(cell, answers)
 
     def _is_accepted(self, values: Mapping[str, Any]) -> bool | None:
         if self._condition is None:

@@ -9,7 +9,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -144,15 +144,20 @@ class OpenRow:
             return list(self._shape.roots)
         return [place for place, waits in enumerate(self._waits) if waits == 0 and self._settled[place] is None]
 
+    def texts(self, places: Iterable[int]) -> dict[int, str | None]:
+        """What the calls at these places were answered; None for one that was skipped."""
+        return {place: self._texts[place] for place in places}
+
     def settled(self, place: int) -> Settled | None:
         """What became of the call at `place`; None while that is open."""
         return self._settled[place]
 
-    def needed(self) -> list[int]:
-        """The places of earlier sessions' answers that calls which are still open are made from."""
+    def needed(self, besides: Collection[int] = ()) -> list[int]:
+        """The places of earlier sessions' answers that calls which are still open are made from, and `besides`."""
         open_calls = [call for call in self._shape.calls if self._settled[call.place] is None]
         there = (Settled.ANSWERED, Settled.SKIPPED)
-        return sorted({place for call in open_calls for place in call.parents if self._settled[place] in there})
+        named = {place for call in open_calls for place in call.parents}.union(besides)
+        return sorted(place for place in named if self._settled[place] in there)
 
     # -- what is to be done --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.grid import Grid, GridMove
+from herogen_async.specs.sources.shuffled import ShuffledCells
 
 
 class Cells(Protocol):
@@ -41,9 +42,10 @@ class Cells(Protocol):
         ...
 
 
-def cells_from(attributes: Mapping[str, Sequence[str]]) -> Cells:
-    """Every combination of the attributes' values."""
-    return Grid(attributes)
+def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None) -> Cells:
+    """Every combination of the attributes' values, in the order of `seed`; None: in that of the attributes."""
+    grid = Grid(attributes)
+    return grid if seed is None else ShuffledCells(grid, seed)
 
 
 def is_product(cells: Cells) -> bool:
@@ -80,11 +82,18 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
 
 def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
     """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
-    return Grid({names.get(name, name): values for name, values in cells.facets.items()})
+    renamed = Grid({names.get(name, name): values for name, values in cells.facets.items()})
+    return ShuffledCells(renamed, cells.seed) if isinstance(cells, ShuffledCells) else renamed
 
 
 def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
     """What gives, for the index of a cell of `old`, that of the same cell of `new`; None where there is none."""
+    if isinstance(old, ShuffledCells):
+        moved, then = moves(old.ordered, new), old.in_order
+        return lambda index: moved(then(index))
+    if isinstance(new, ShuffledCells):
+        placed, now = moves(old, new.ordered), new.shuffled
+        return lambda index: None if (found := placed(index)) is None else now(found)
     if isinstance(old, Grid) and isinstance(new, Grid):
         return GridMove(old, new)
 

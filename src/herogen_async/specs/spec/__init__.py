@@ -18,6 +18,7 @@ from herogen_async.core import codec
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
+from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
 from herogen_async.specs.spec.template import Template
@@ -25,7 +26,7 @@ from herogen_async.specs.spec.template import Template
 if TYPE_CHECKING:
     from herogen_async.specs.spec.loader import Source
 
-__all__ = ["Column", "Sampling", "Spec", "Template"]
+__all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
 
 
 class Spec(BaseModel):
@@ -72,6 +73,14 @@ class Spec(BaseModel):
         description="a column with samples, and the field by which its best one is chosen",
         examples=[{"solution": "verdict.score"}],
     )
+    grid: GridRules | None = Field(
+        None, description="a mapping: the order of the cells", examples=[{"shuffle": True, "seed": 7}]
+    )
+    want: Want | None = Field(
+        None,
+        description="how many accepted rows are wanted: a whole number, or a mapping",
+        examples=[{"accepted": 2000, "at_most": 6000}],
+    )
 
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
@@ -114,8 +123,10 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        del plain["columns"], plain["train"], plain["keep"], plain["best_of"]
+        for name in ("columns", "train", "keep", "best_of", "grid", "want"):
+            del plain[name]
         plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
+        plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
@@ -129,6 +140,14 @@ class Spec(BaseModel):
         """Hash of the whole spec, with the order of attributes and columns: equal when grid and questions are equal."""
         order = [list(self.columns)] if self.columns else []
         return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
+
+    @property
+    def order_seed(self) -> int | None:
+        """The seed of the order of the cells; None where that is the order of the attributes' values."""
+        shuffles = None if self.grid is None else self.grid.shuffle
+        if shuffles is None:
+            shuffles = self.want is not None  # else the first values would be all that is asked
+        return (0 if self.grid is None else self.grid.seed) if shuffles else None
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
         """Hash of all that changes an answer to `prompt` besides its cell: endpoint, model, templates, sampling."""
@@ -188,6 +207,8 @@ class Spec(BaseModel):
             problems += cls._train(given, data, knows_names=knows_names)
         if data.get("best_of") is None:
             given.pop("best_of", None)
+        if data.get("want") is not None or data.get("grid") is not None:
+            problems += growth_problems(given)
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 

@@ -12,11 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.markup import html_table, html_text
-from herogen_async.core.units import count, counted
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.column_lines import column_cells
 from herogen_async.view.terminal.plain import live_line, summary_lines
+from herogen_async.view.terminal.progress import bar_text, parts_of
 
 if TYPE_CHECKING:
     from herogen_async.generation.endpoint.embedded.weights_progress import WeightsProgress
@@ -39,13 +39,8 @@ class CellDisplay(Observer[CallEnded, RunReport]):
 
     def state(self, report: RunReport, /) -> None:
         """The bar, the figures and the latest answer; at the end what the run came to."""
-        finished, total = report.done + report.failed, report.total
-        if calls := report.calls:  # rows end late where each has several calls
-            finished, total = calls["total"] - calls["pending"], calls["total"]
-        percent = 100 * finished / total if total else 100.0
-        told = f"{count(report.done)} of {counted(report.total, 'row')}, {percent:.0f} %"
         lines = [live_line(report)] if report.state == "running" else summary_lines(report)
-        self._head = _bar(report.run, told, finished, total) + "".join(map(_quiet, lines))
+        self._head = _bar(report.run, bar_text(report), *parts_of(report)) + "".join(map(_quiet, lines))
         if report.columns:
             headings, rows = column_cells(report, _COLUMNS)
             self._head += html_table(headings, rows, numbers=range(1, len(headings)))

@@ -33,6 +33,7 @@ from herogen_async.view.terminal.plain import (
     pace_texts,
 )
 from herogen_async.view.terminal.plain_lines import unseen
+from herogen_async.view.terminal.progress import bar_text, parts_of
 from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
@@ -94,11 +95,8 @@ def _target(report: RunReport) -> str:
 
 
 def _progress(report: RunReport, inner: int) -> list[RenderableType]:
-    finished, total = report.done + report.failed, report.total
-    if calls := report.calls:  # rows end late where each has several calls
-        finished, total = calls["total"] - calls["pending"], calls["total"]
-    percent = 100 * finished / total if total else 100.0
-    told = Text(f"{count(report.done)} of {counted(report.total, 'row')}, {percent:.0f} %")
+    finished, total = parts_of(report)
+    told = Text(bar_text(report))
     colour = _COLOURS.get(report.state) or (_WAITING if report.binding in WAITS or report.wake_at else _GOING)
     bar = ProgressBar(total=max(total, 1), completed=finished, complete_style=colour, finished_style=colour or _DONE)
     line = Table.grid(padding=(0, 1), expand=True)
@@ -115,6 +113,8 @@ def _figures(report: RunReport) -> Iterable[Text]:
     """How fast, how many at once, how long."""
     running = report.state == "running"
     is_silent = running and report.silent_s is not None
+    if report.wanted is not None:
+        yield _phrase(f"{counted(report.total, 'row')} requested")
     if report.calls:
         yield _phrase(requests_text(report))
     if not is_silent and (running or report.rows_per_s):  # a session that ends without a row had no speed

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from herogen_async.core.units import about, count, counted, duration, moment, rate
 from herogen_async.generation.journal.record import NO_REASON
 from herogen_async.generation.limits import in_usd
-from herogen_async.generation.report import SMALL, RunReport
+from herogen_async.generation.report import SMALL, TOO_FEW, RunReport
 from herogen_async.view.terminal.column_lines import columns_line, requests_lines, requests_text
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.lane_lines import BINDS, bind_name, lane_summary, lane_text, limits_text
 from herogen_async.view.terminal.plain_lines import PlainLines, unseen
+from herogen_async.view.terminal.progress import rows_text
 from herogen_async.view.terminal.sanitize import one_line, sanitize
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ _STATES = {
     "parked": "Parked",
     "running": "Running",
     "stopped": "Stopped",
+    TOO_FEW: "Done, with too few accepted",
 }
+_EXPLAINED = ("parked", "stopped", TOO_FEW)
 
 
 class PlainView(PlainLines[RunReport]):
@@ -78,8 +81,10 @@ class PlainView(PlainLines[RunReport]):
 def live_line(report: RunReport) -> str:
     """One line that says where a run is."""
     parts = [f"{count(report.done)} of {count(report.total)} done"]
+    if report.calls or report.wanted is not None:
+        parts = [rows_text(report)]
     if report.calls:
-        parts = [f"{count(report.done)} of {counted(report.total, 'row')}", requests_text(report)]
+        parts.append(requests_text(report))
     if report.silent_s is None:
         parts += [*pace_texts(report), f"{rate(report.tokens_per_s)} tokens/s"]
     elif report.in_flight:
@@ -151,8 +156,8 @@ def errors_text(report: RunReport) -> str:
 
 def run_lines(report: RunReport, name: str, width: int) -> Iterator[str]:
     """A run among others: `heroes  parked        40 of 294 rows, 2 failed  gpt-5`, and below it why it parked."""
-    state = "done" if report.state == "failed_rows" else report.state
-    rows = f"{count(report.done)} of {count(report.total)} rows"
+    state = "done" if report.state in ("failed_rows", TOO_FEW) else report.state
+    rows = rows_text(report)
     if report.failed:
         rows += f", {count(report.failed)} failed"
     yield one_line(f"{name:{width}}  {state:<11}  {rows}  {report.model or ''}".rstrip())
@@ -162,8 +167,8 @@ def run_lines(report: RunReport, name: str, width: int) -> Iterator[str]:
 
 def summary_lines(report: RunReport) -> list[str]:
     """What a run came to, in a few lines."""
-    head = f"{_STATES[report.state]}: {count(report.done)} of {count(report.total)} rows"
-    if report.total < report.grid:
+    head = f"{_STATES[report.state]}: {rows_text(report)}"
+    if report.wanted is None and report.total < report.grid:
         head += f" (the first {count(report.total)} of {count(report.grid)})"
     if report.failed:
         head += f", {count(report.failed)} failed"
@@ -172,9 +177,9 @@ def summary_lines(report: RunReport) -> list[str]:
     if report.rows_per_s:
         head += f" ({rate(report.rows_per_s)} rows/s, {rate(report.tokens_per_s)} tokens/s)"
     lines = [head + ".", *requests_lines(report)]
-    if report.reason and report.state in ("parked", "stopped"):
+    if report.reason and report.state in _EXPLAINED:
         lines.append(f"Why: {_sentence(report.reason)}")
-    if report.fix and report.state in ("parked", "stopped"):
+    if report.fix and report.state in _EXPLAINED:
         lines.append(f"What to do: {_sentence(report.fix)}")
     if report.wake_at is not None:
         lines.append(wake_line(report.wake_at, report))

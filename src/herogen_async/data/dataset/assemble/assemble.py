@@ -21,8 +21,14 @@ from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
-from herogen_async.data.dataset.examples import ExampleCount, Item, candidates, is_shortened, once_each, without
-from herogen_async.data.dataset.failures import latest_failures
+from herogen_async.data.dataset.examples import (
+    ExampleCount,
+    Item,
+    candidates,
+    is_shortened,
+    once_each,
+    without,
+)
 from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
@@ -46,7 +52,6 @@ from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
 from herogen_async.generation.endpoint.usage import is_token_count
-from herogen_async.generation.run_folder import is_held
 
 CSV = "prepared_data.csv"
 
@@ -155,7 +160,7 @@ def assemble(
         files=writing.files,
         truncated=truncated,
         drop=order.drop,
-        state=_state(rows),
+        state=RunState.of(rows, count),
         count=count,
         quality=quality,
         balance=writing.balance,
@@ -363,20 +368,6 @@ def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
         "generation_fingerprint": rows.manifest.generation_fingerprint,
         "files": {file.path.name: file.as_dict() for file in assembled.files},
     }
-
-
-def _state(rows: RunRows) -> RunState:
-    failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
-    total = max(rows.plan.rows_within(rows.manifest.settings.limit), len(rows) + failed)
-    return RunState(
-        argument=rows.folder.argument,
-        dataset=rows.folder.dataset,
-        rows=len(rows),
-        failed=failed,
-        pending=total - len(rows) - failed,
-        running=is_held(rows.folder),
-        grid=rows.plan.rows,
-    )
 
 
 def _answer_tokens(item: Item, reasoning: str) -> int | None:

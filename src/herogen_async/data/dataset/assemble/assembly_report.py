@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.previous_folder import QUALITY
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
 from herogen_async.data.dataset.example_question import ExampleQuestion
-from herogen_async.data.dataset.examples import ExampleCount
+from herogen_async.data.dataset.examples import ExampleCount, wanted_pending
+from herogen_async.data.dataset.failures import latest_failures
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import (
@@ -24,10 +25,12 @@ from herogen_async.data.dataset.recipe import (
     THINK,
     Recipe,
 )
+from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.quality import KINDS, Quality
 from herogen_async.data.quality.report_files import PAGE
+from herogen_async.generation.run_folder import is_held
 
 FEWEST_ROWS = 10  # fine-tuning services reject fewer
 DROPPABLE = tuple(kind for kind in KINDS if kind not in ("empty", "cut", "separator-inside", "ending-inside"))
@@ -66,7 +69,9 @@ class RunState:
     """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
 
     `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
-    works on it now. `grid` calls there are in all: a limit may keep some from being asked.
+    works on it now. `grid` calls there are in all: a limit may keep some from being asked. `wanted` accepted rows are
+    what the spec asks for, if it does: `pending` are then the rows that may change which ones are taken, or that are
+    missing.
     """
 
     argument: str
@@ -76,6 +81,24 @@ class RunState:
     pending: int
     running: bool
     grid: int
+    wanted: int | None = None
+
+    @classmethod
+    def of(cls, rows: RunRows, count: ExampleCount) -> Self:
+        """That of the run whose `rows` were read, all of which are counted."""
+        plan, want = rows.plan, rows.spec.want
+        failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
+        pending = max(plan.rows_within(rows.manifest.settings.limit) - len(rows) - failed, 0)
+        return cls(
+            argument=rows.folder.argument,
+            dataset=rows.folder.dataset,
+            rows=len(rows),
+            failed=failed,
+            pending=pending if want is None else wanted_pending(rows, count, failed),
+            running=is_held(rows.folder),
+            grid=plan.rows,
+            wanted=None if want is None else want.accepted,
+        )
 
     @property
     def asked(self) -> int:
@@ -184,6 +207,7 @@ class Assembled:
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
                 **({"rejected": count.rejected} if count.rejected else {}),
+                **({"further": count.further} if count.further else {}),
                 "no_full_sentence": count.no_full_sentence,
                 **({"repeated": count.repeated} if count.repeated else {}),
                 "dropped": dict(count.dropped.most_common()),
@@ -262,6 +286,9 @@ class Assembled:
             unclear = f" ({count.undecided:,} that can't be compared)" if count.undecided else ""
             rejected = counted(count.rejected, "answer")
             lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {rejected}{unclear}.")
+        if count.further and self.state.wanted is not None:
+            further, wanted = counted(count.further, "accepted row"), counted(self.state.wanted, "row")
+            lines.append(f"Left out, beyond the {wanted} that `want` asks for: {further}.")
         if count.no_full_sentence:
             lines.append(f"Left out, cut off before the end of the first sentence: {count.no_full_sentence:,}.")
         if count.dropped:
@@ -279,6 +306,7 @@ class Assembled:
         count, state, how = self.count, self.state, self.how
         trained = self.files[0].rows
         what = "answer" if self.taught is None else "row"
+        what = f"accepted {what}" if state.wanted and count.last is None else what
         truncated = count.cut_off.total() - count.cut_off[NO_REASON_GIVEN]
         found = {
             "no rows are left: the files are empty": not count.written,
@@ -297,6 +325,8 @@ class Assembled:
             ),
             f"{truncated:,} of {self.answers:,} answers are truncated and left out: --truncated trim keeps "
             "their full sentences": 5 * truncated > self.answers and count.written,
+            f"only {count.accepted:,} of the {counted(state.wanted or 0, 'row')} that `want` asks for "
+            f"{'is' if count.accepted == 1 else 'are'} accepted": state.wanted and count.last is None,
             f"the run is not finished, {counted(state.pending, what)} pending: {state.go_on}": state.pending,
             f"{counted(state.failed, 'failed row')} missing: herogen-async errors {state.argument}": state.failed,
         }
@@ -309,9 +339,13 @@ class Assembled:
         """The next step for a person: the most useful command, ready to type; for other trainers a sentence."""
         if self.count.written and self.state.pending:
             return self.state.go_on
-        if 0 < self.files[0].rows < FEWEST_ROWS and self.state.asked < self.state.grid:
+        if 0 < self.files[0].rows < FEWEST_ROWS and self._is_limited:
             return f"herogen-async resume {self.state.argument} --limit {self.state.grid}"
         return self.next.removesuffix(_TO_READ)
+
+    @property
+    def _is_limited(self) -> bool:
+        return self.state.wanted is None and self.state.asked < self.state.grid
 
     @property
     def next(self) -> str:

@@ -1,0 +1,60 @@
+"""How far a run goes that wants so many accepted rows: which rows are begun, and when there are enough.
+
+Kept here:
+1. A row is begun only while it may be among those that are taken, and few more are open than are likely to be needed.
+2. What a row comes to is decided when it ends, whatever order rows end in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import takewhile
+
+from herogen_async.generation.engine.counters import Counters
+from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, outcome_of
+
+
+class Growth:
+    """Of one session: `rows` knows those that have ended before it, and `touched` holds the numbers of all that have
+    a line.
+    """
+
+    def __init__(self, plan: Plan, rows: WantedRows, touched: IndexSet, counters: Counters) -> None:
+        self.rows = rows
+        self.places: Collection[int] = frozenset() if plan.keeping is None else plan.keeping.places
+        self._plan = plan
+        self._touched = touched
+        self._counters = counters
+        self._open = 0  # rows of one call that were begun and have not ended
+
+    def needed(self, indices: Iterable[int]) -> Iterator[int]:
+        """Those of `indices`, in ascending order, that `needs` says; each is looked at when its turn comes."""
+        return takewhile(self.needs, indices)
+
+    def needs(self, index: int) -> bool:
+        """Whether the row of the call at `index` may be among those that are taken."""
+        return self.rows.needs(index // self._plan.calls_a_row)
+
+    def begin(self, number: int) -> None:
+        """Calls of row `number` are asked."""
+        self._open += 1
+        if number not in self._touched:
+            self._counters.begin_row()
+
+    def is_ahead(self, concurrency: int, open_rows: int | None = None) -> bool:
+        """Whether no row is to be begun for now; `open_rows` is how many are open, where they have several calls."""
+        return (self._open if open_rows is None else open_rows) >= self.rows.ahead(concurrency)
+
+    def ended(self, number: int, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> None:
+        """All calls of row `number` are answered, or skipped: of such a one the text, by place, is None."""
+        self._add(number, outcome_of(self._plan, cell, texts))
+
+    def failed(self, number: int) -> None:
+        """A call of row `number` has failed."""
+        self._add(number, RowOutcome.FAILED)
+
+    def _add(self, number: int, outcome: RowOutcome) -> None:
+        self._open -= 1
+        if number not in self.rows:
+            self.rows.add(number, outcome)

@@ -1,0 +1,59 @@
+"""What there is of the accepted rows that a run wants: from its plan and its journal alone."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from herogen_async.generation.journal import Recovered
+from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, outcome_of
+
+
+def places_wanted(plan: Plan) -> frozenset[int]:
+    """The places of the calls whose answers say which rows are accepted; none where the spec has no `want`."""
+    return frozenset() if plan.spec.want is None or plan.keeping is None else plan.keeping.places
+
+
+def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexSet | None = None) -> WantedRows | None:
+    """What its rows came to, in the plan's order; None where the spec has no `want`.
+
+    `failed` are the calls that failed and are not asked again, all that did when left out. Reads the answers that the
+    spec's `keep` goes by, by their places. Raises DamageError where one can't be read any more.
+    """
+    if plan.spec.want is None:
+        return None
+    failed = found.failed if failed is None else failed
+    rows, calls = WantedRows(plan.spec.want.accepted, plan.most_rows), plan.calls_a_row
+    places = sorted(places_wanted(plan))
+    for number, group in groupby(_either(found.done, failed), key=calls.__rfloordiv__):
+        indices = list(group)
+        if number >= plan.most_rows:
+            break
+        if any(index in failed for index in indices):
+            rows.add(number, RowOutcome.FAILED)
+        elif len(indices) == calls:
+            first = number * calls
+            texts = {
+                place: None if first + place in found.skipped else reader.row(first + place)["response_txt"]
+                for place in places
+            }
+            rows.add(number, outcome_of(plan, plan.cells.cell(number // plan.repeats), texts))
+    return rows
+
+
+def touched_rows(plan: Plan, found: Recovered) -> IndexSet:
+    """The numbers of the rows of which the journal has a line, up to the most that are asked."""
+    rows = IndexSet()
+    for index in _either(found.done, found.failed):
+        if (number := index // plan.calls_a_row) >= plan.most_rows:
+            break
+        rows.add(number)
+    return rows
+
+
+def _either(done: IndexSet, failed: IndexSet) -> IndexSet:
+    both = IndexSet()
+    both.update(done)
+    both.update(failed)
+    return both

@@ -1,0 +1,109 @@
+"""Which rows are the first accepted ones of a plan's order, and when there are enough. Pure.
+
+Kept here:
+1. Rows are taken in the plan's order, not in that of the answers: whatever came first, and however often a run was
+   interrupted, the same answers make the same choice.
+2. There are enough once the last row that is taken is known, and every row before it has ended.
+3. A row that can't be among those that are taken any more is not begun.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Mapping
+from enum import Enum
+
+from herogen_async.specs.plan.calls import Plan
+from herogen_async.specs.plan.index_set import IndexSet
+
+
+class RowOutcome(Enum):
+    """What became of a row that has ended."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNDECIDED = "undecided"  # its `keep` can't be decided: a column that it names was skipped, or can't be compared
+    FAILED = "failed"
+
+
+class WantedRows:
+    """The first `wanted` accepted rows of the first `most` rows.
+
+    Rows are added in any order, each once, by their number in the plan.
+    """
+
+    def __init__(self, wanted: int, most: int) -> None:
+        self.wanted = wanted
+        self.most = most
+        self.outcomes: Counter[RowOutcome] = Counter()
+        self._ended = IndexSet()
+        self._frontier = 0  # every row before it has ended
+        self._first: list[
+            int
+        ] = []  # the first `wanted` accepted ones that are known, the last of them on top: negative
+
+    def add(self, number: int, outcome: RowOutcome) -> None:
+        """Row `number` has ended."""
+        if not self._ended.add(number):
+            raise ValueError(f"row {number} has ended already")
+        self.outcomes[outcome] += 1
+        if outcome is RowOutcome.ACCEPTED:
+            if len(self._first) < self.wanted:
+                heapq.heappush(self._first, -number)
+            else:
+                heapq.heappushpop(self._first, -number)
+        while self._frontier in self._ended:
+            self._frontier += 1
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._ended
+
+    @property
+    def ended(self) -> int:
+        """How many rows have ended."""
+        return len(self._ended)
+
+    @property
+    def accepted(self) -> int:
+        """How many of the wanted rows there are so far."""
+        return len(self._first)
+
+    @property
+    def last(self) -> int | None:
+        """The number of the last row that is taken, as far as is known; None while there are too few."""
+        return -self._first[0] if len(self._first) == self.wanted else None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is certain which rows are taken."""
+        return (last := self.last) is not None and last < self._frontier
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there are too few, and no row is left to be asked."""
+        return self.ended >= self.most and not self.is_met
+
+    def needs(self, number: int) -> bool:
+        """Whether row `number` may be among those that are taken."""
+        return (last := self.last) is None or number < last
+
+    def ahead(self, at_least: int) -> int:
+        """How many rows may be open at once: as many as are likely to bring what is missing, and `at_least` so many."""
+        # One more of each than was seen: the first rows say little, and a share of zero would ask for all rows at once.
+        share = (self.outcomes[RowOutcome.ACCEPTED] + 1) / (self.ended + 1)
+        return max(at_least, math.ceil((self.wanted - self.accepted) / share))
+
+
+def outcome_of(plan: Plan, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
+    """What became of a row whose calls are all answered, or skipped: of such a one the text is None.
+
+    `texts` are by the place of their call, and only those that the spec's `keep` goes by need to be there.
+    """
+    if plan.keeping is None:
+        return RowOutcome.ACCEPTED
+    decided = plan.keeping.decide_texts(cell, texts)
+    if decided.is_accepted:
+        return RowOutcome.ACCEPTED
+    return RowOutcome.UNDECIDED if None in decided.accepted else RowOutcome.REJECTED
