@@ -27,6 +27,7 @@ from herogen_async.specs.sources.cells import (
     is_product,
     longest_values,
     moves,
+    renamed_cells,
 )
 from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation.prompts import choose
@@ -238,3 +239,38 @@ def test_only_their_room_knows_that_cells_are_a_grid() -> None:
         if module.startswith("herogen_async.specs.sources.grid")
     }
     assert {"specs/sources/cells"} == knowing
+
+
+# -- shuffled --------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**63 - 1))
+def test_shuffled_cells_are_the_same_cells(ages: int, powers: int, seed: int) -> None:
+    """Each once, found again where it is, in another order that the fingerprint knows."""
+    attributes = {"age": [str(each) for each in range(ages)], "power": [f"p{each}" for each in range(powers)]}
+    grid, shuffled = cells_from(attributes), cells_from(attributes, seed)
+    cells = [shuffled.cell(index) for index in range(shuffled.size)]
+    assert sorted(map(str, cells)) == sorted(str(grid.cell(index)) for index in range(grid.size))
+    assert list(range(grid.size)) == [shuffled.index(cell) for cell in cells]
+    assert is_product(shuffled)
+    assert len({each.fingerprint(2) for each in (grid, shuffled, cells_from(attributes, seed + 1))}) == 3
+
+
+@pytest.mark.parametrize("seeds", [(None, 3), (3, None), (3, 4), (3, 3)])
+def test_cells_are_found_in_another_order(seeds: tuple[int | None, int | None]) -> None:
+    """From any order to any other, with values that came and went."""
+    old = cells_from({"x": ["1", "2", "3"], "y": ["a", "b"]}, seeds[0])
+    new = cells_from({"y": ["b", "a"], "x": ["3", "1", "4"]}, seeds[1])
+    move = moves(old, new)
+    for index in range(old.size):
+        cell, place = old.cell(index), move(index)
+        assert (None if place is None else new.cell(place)) == (None if cell["x"] == "2" else cell)
+
+
+def test_renamed_cells_keep_their_order() -> None:
+    """A shuffled grid, too."""
+    cells = cells_from({"x": ["1", "2", "3"], "y": ["a", "b"]}, 5)
+    renamed = renamed_cells(cells, {"x": "z"})
+    assert [{"z": cell["x"], "y": cell["y"]} for cell in map(cells.cell, range(6))] == [
+        renamed.cell(index) for index in range(6)
+    ]

@@ -181,6 +181,16 @@ MISTAKES = [
     ("sampling: {extra: {seed: 2}}", "'seed' is a sampling parameter", "move it up"),
     ("sampling: {extra: {x: .inf}}", "inf can't be sent as JSON", "use text"),
     (f"sampling: {{extra: {{x: {2**70}}}}}", "can't be sent as JSON", "use text"),
+    ("want: many", "want: 'many' is not a mapping", "`want: {accepted: 2000, at_most: 6000}`"),
+    ("want: 0", "want.accepted: 0 is not a whole number from 1", "`accepted: 2000`"),
+    ("want: {at_most: 6}", "missing key 'accepted'", "`accepted: 2000`"),
+    ("want: {acepted: 1}", "unknown key 'acepted'", "did you mean 'accepted'?"),
+    ("want: {accepted: 2, at_most: 1}", "1 row can't hold 2 accepted ones", "raise at_most"),
+    ("want: 3", "3 rows can't be accepted: attributes and repeats make 2", "add values or repeats"),
+    ("grid: shuffle", "grid: 'shuffle' is not a mapping", "`grid: {shuffle: true, seed: 7}`"),
+    ("grid: {shuffle: 1}", "grid.shuffle: 1 is not true or false", "`shuffle: true`"),
+    ("grid: {seed: -1}", "grid.seed: -1 is not a whole number from 0", "`seed: 7`"),
+    ("grid: {sede: 1}", "unknown key 'sede'", "did you mean 'seed'?"),
     ("a: !!python/object:os.system x", "unsafe tag 'tag:yaml.org,2002:python/object:os.system'", "remove the tag"),
     ("a: !mine x", "unsafe tag '!mine'", "remove the tag"),
     ("a: *b", "unknown alias '*b'", "&b"),
@@ -437,6 +447,12 @@ def specs(draw: st.DrawFn) -> Spec:
         prompt=braced + "".join(f" {{{name}}}" for name in attributes),
         repeats=draw(st.integers(1, 1_000_000)),
         sampling=sampling,
+        grid=draw(
+            st.none() | st.fixed_dictionaries({}, optional={"shuffle": st.booleans(), "seed": st.integers(0, 9)})
+        ),
+        want=draw(
+            st.none() | st.just(1) | st.fixed_dictionaries({"accepted": st.just(1), "at_most": st.integers(1, 9)})
+        ),
     )
 
 

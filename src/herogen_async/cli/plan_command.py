@@ -104,8 +104,9 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
     yield from column_targets(found)
+    yield from _wanted_lines(found)
     limit = found.settings.limit
-    if limit is not None and limit < rows:
+    if limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
         yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
         yield f"Changed: {in_words(found.changes)}."
@@ -127,6 +128,27 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield from price_lines(found)
     elif not is_free(found):
         yield _price(found)
+
+
+def _wanted_lines(found: Forecast) -> Iterator[str]:
+    """How many accepted rows are wanted, what there is of them, and how many rows more that may take."""
+    from herogen_async.core.units import counted
+
+    wanted = found.wanted
+    if wanted is None:
+        return
+    head = f"Wanted: {counted(wanted.wanted, 'accepted row')} of at most {wanted.at_most:,}"
+    if wanted.share is None:
+        yield f"{head}. How many rows that takes is not known yet; the estimates are for all {wanted.likely:,}."
+        return
+    seen = f"{wanted.accepted:,} so far; {wanted.share:.1%} of {counted(wanted.ended, 'row')} were accepted"
+    if not wanted.most:
+        yield f"{head}: {seen}. Nothing more is requested for them."
+        return
+    yield (
+        f"{head}: {seen}. About {counted(wanted.likely, 'row')} more, with 95 % certainty {wanted.fewest:,} to "
+        f"{wanted.most:,}."
+    )
 
 
 def _why_stale(found: Forecast) -> str:

@@ -247,9 +247,19 @@ def test_a_want_in_a_run_that_has_none_needs_consent(server: FakeServer, tmp_pat
 def test_rows_of_unclear_acceptance_are_counted(server: FakeServer, tmp_path: Path) -> None:
     """A judge that was not asked accepts nothing."""
     verdict = {**JUDGE, "when": "n != 'n5'"}
-    spec = wanting(
-        {"accepted": 30, "at_most": 700}, columns={**COLUMNS, "verdict": verdict}, attributes={"n": ["n5", "n6"]}
-    )
+    spec = wanting(2, columns={**COLUMNS, "verdict": verdict}, attributes={"n": ["n5", "n6"]})
     report = run(server, tmp_path / "r", spec)
     assert "too_few_accepted" == report.state
     assert 1 == report.outcomes["undecided"]
+
+
+def test_a_judge_that_parks_keeps_rows_from_being_begun(server: FakeServer, tmp_path: Path) -> None:
+    """Without it no row is accepted: no more stories are paid for than would be needed if all were."""
+    with FakeServer(lambda asked: error(401, "invalid_api_key")) as refusing:
+        judge = {**JUDGE, "model": "judge", "base_url": refusing.url}
+        spec = wanting(columns={**COLUMNS, "verdict": judge})
+        report = run(server, tmp_path / "r", spec, concurrency=4)
+    assert "parked" == report.state
+    assert len(server.asked) <= 20 + 4
+    folder = herogen_async.status(tmp_path / "r")
+    assert (0, 20) == (folder.accepted, folder.wanted)

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.specs.plan import IndexSet, Plan
-from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, outcome_of
+from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
 
 
 class Growth:
@@ -26,7 +26,7 @@ class Growth:
         self._plan = plan
         self._touched = touched
         self._counters = counters
-        self._open = 0  # rows of one call that were begun and have not ended
+        self._open = 0  # rows that were begun in this session and have not ended, be it that nobody asks for them now
 
     def needed(self, indices: Iterable[int]) -> Iterator[int]:
         """Those of `indices`, in ascending order, that `needs` says; each is looked at when its turn comes."""
@@ -38,23 +38,23 @@ class Growth:
 
     def begin(self, number: int) -> None:
         """Calls of row `number` are asked."""
-        self._open += 1
+        self._open += number not in self.rows
         if number not in self._touched:
             self._counters.begin_row()
 
-    def is_ahead(self, concurrency: int, open_rows: int | None = None) -> bool:
-        """Whether no row is to be begun for now; `open_rows` is how many are open, where they have several calls."""
-        return (self._open if open_rows is None else open_rows) >= self.rows.ahead(concurrency)
+    def is_ahead(self, concurrency: int) -> bool:
+        """Whether no row is to be begun for now."""
+        return self._open >= self.rows.ahead(concurrency)
 
     def ended(self, number: int, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> None:
         """All calls of row `number` are answered, or skipped: of such a one the text, by place, is None."""
-        self._add(number, outcome_of(self._plan, cell, texts))
+        self._add(number, row_outcome(self._plan, cell, texts))
 
     def failed(self, number: int) -> None:
         """A call of row `number` has failed."""
         self._add(number, RowOutcome.FAILED)
 
     def _add(self, number: int, outcome: RowOutcome) -> None:
-        self._open -= 1
         if number not in self.rows:
+            self._open -= 1
             self.rows.add(number, outcome)

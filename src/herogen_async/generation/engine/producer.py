@@ -88,7 +88,7 @@ class Producer:
             # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
             if not await feed.put(PendingCall(call, request_of(call), size)):
                 return
-            while growth is not None and growth.is_ahead(self._lanes.concurrency) and not feed.is_closed:
+            while self._is_ahead and not feed.is_closed:
                 self._room.clear()
                 await self._room.wait()
             if count % CALLS_A_TURN == 0:
@@ -108,10 +108,10 @@ class Producer:
                     if not await feed.put(self._pending(call)):
                         return
             # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
-            while (self._journal.full or self._is_enough_open(rows)) and lanes.can_begin:
+            while (self._journal.full or self._is_enough_open(rows)) and self._may_begin_more(rows):
                 self._room.clear()
                 await self._room.wait()
-            if not lanes.can_begin:
+            if not self._may_begin_more(rows):
                 break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -121,9 +121,18 @@ class Producer:
         else:
             lanes.end_if_quiet()
 
+    @property
+    def _is_ahead(self) -> bool:
+        return self._growth is not None and self._growth.is_ahead(self._lanes.concurrency)
+
+    def _may_begin_more(self, rows: OpenRows) -> bool:
+        """Whether another row will be begun, be it later."""
+        # Where so many were begun that none is to be for now, and nobody asks for them any more, none will end.
+        return self._lanes.can_begin and not (self._is_ahead and not len(rows))
+
     def _is_enough_open(self, rows: OpenRows) -> bool:
         """Whether no row is to be begun for now."""
-        if self._growth is not None and self._growth.is_ahead(self._lanes.concurrency, len(rows)):
+        if self._is_ahead:
             return True
         if self._is_one_lane:
             return False

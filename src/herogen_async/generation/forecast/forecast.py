@@ -11,11 +11,13 @@ from herogen_async.generation.engine.requests import requests_of
 from herogen_async.generation.forecast.column_forecast import ColumnForecast, Money, column_forecasts, money, summed
 from herogen_async.generation.forecast.costs import Priced, most_answer_tokens
 from herogen_async.generation.forecast.kept_calls import Kept, KeptCalls
+from herogen_async.generation.forecast.wanted_forecast import WantedForecast, wanted_forecast
 from herogen_async.generation.limits import TokenEstimate, byte_size
 from herogen_async.generation.prices import Price
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Call, Estimate, Estimator, Observed, Plan, mean_prompt_tokens
+from herogen_async.specs.plan.wanted_rows import WantedRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Forecast:
     only a stale one. `columns` has the same for each column if a row is several calls, and is empty if it is one.
     `needs_consent`: the run has answers to different requests, so `run` needs `extend` before it sends these.
     `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
-    `needs_server`: nobody has said yet who is to answer.
+    `needs_server`: nobody has said yet who is to answer. `wanted`: how many accepted rows the spec wants, if it does,
+    and how many are likely to be requested for them: the estimates are for these.
     """
 
     plan: Plan
@@ -62,6 +65,7 @@ class Forecast:
     needs_consent: bool = False
     choice: ServerChoice = field(default_factory=ServerChoice)
     needs_server: bool = False
+    wanted: WantedForecast | None = None
 
     def usd(self, estimated: Estimate) -> Money:
         """USD that `new` or `stale` would cost as answers were so far, and at most; None where that is not known."""
@@ -128,6 +132,7 @@ class Forecast:
             if self.price is None or len({each.price for each in self.columns}) > 1
             else asdict(self.price),
             **several,
+            **({} if self.wanted is None else {"wanted": self.wanted.as_dict()}),
         }
 
     @property
@@ -142,10 +147,19 @@ def _share(estimated: Estimate, usd: Money) -> dict[str, Any]:
     return {**asdict(estimated), "usd": usd[0], "usd_most": usd[1]}
 
 
-def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None) -> Forecast:
-    """What is left to ask of a plan. `last` are the figures of the last session, of `last_figures`."""
+def estimated(
+    priced: Priced, last: Mapping[str, Any], kept: Kept | None = None, rows: WantedRows | None = None
+) -> Forecast:
+    """What is left to ask of a plan. `last` are the figures of the last session, of `last_figures`; `rows` are what its
+    rows came to, where so many accepted ones are wanted.
+    """
     plan, request = priced.plan, priced.ready.request
     settings = request.settings
+    wanted = None
+    limit = settings.limit
+    if plan.spec.want is not None:
+        wanted = wanted_forecast(rows or WantedRows(plan.spec.want.accepted, plan.most_rows))
+        limit = min(plan.rows_within(limit), wanted.rows)
     tokens = TokenEstimate(None)
     base_url = None if request.server is None else request.server.base_url
 
@@ -156,7 +170,7 @@ def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None)
     def prompt_tokens(text: str) -> float:
         return tokens.prompt(byte_size(text))
 
-    counts = _all_new(plan, settings.limit) if kept is None else kept.by_column(settings.limit)
+    counts = _all_new(plan, limit) if kept is None else kept.by_column(limit)
     calls = KeptCalls.summed(counts.values())
     columns: tuple[ColumnForecast, ...] = ()
     if plan.calls_a_row == 1:
@@ -188,6 +202,7 @@ def estimated(priced: Priced, last: Mapping[str, Any], kept: Kept | None = None)
         priced.price,
         columns,
         kept=kept,
+        wanted=wanted,
     )
 
 

@@ -14,6 +14,8 @@ from herogen_async.generation.forecast.costs import priced
 from herogen_async.generation.forecast.forecast import Forecast, estimated, last_figures
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import plan_diff, refuse_other_weights
+from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted
 from herogen_async.generation.run_folder import Manifest, RunFolder, existing_run, read_events, read_manifest
 from herogen_async.generation.run_request import (
     Consent,
@@ -36,6 +38,7 @@ from herogen_async.generation.settings import (
     check_settings,
 )
 from herogen_async.generation.settings.keywords import SettingsOptions
+from herogen_async.specs.plan.wanted_rows import WantedRows
 
 _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
 
@@ -93,12 +96,23 @@ def forecast_of(
         followed(folder, held, fresh), keeps_stale=diff.fresh.keeps_stale, regenerated=diff.fresh.regenerated
     )
     return replace(
-        estimated(priced(ready, at), last_figures(read_events(folder)), kept_by(folder, agreed)),
+        estimated(
+            priced(ready, at), last_figures(read_events(folder)), kept_by(folder, agreed), _rows_wanted(folder, agreed)
+        ),
         changes=diff.changes,
         keeps_stale=held.keeps_stale,
         needs_consent=needs_consent,
         choice=_choice_of(ready, choice),
     )
+
+
+def _rows_wanted(folder: RunFolder, manifest: Manifest) -> WantedRows | None:
+    lineage = manifest.lineage()
+    if lineage.plan.spec.want is None:
+        return None
+    found, places = replay_noting(folder, lineage, places_wanted(lineage.plan))
+    with LineReader(folder, places) as reader:
+        return rows_wanted(lineage.plan, found, reader)
 
 
 def _fresh_request(spec: SpecSource, choice: ServerChoice, settings: Mapping[str, Any]) -> RunRequest:

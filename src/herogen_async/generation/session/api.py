@@ -13,6 +13,7 @@ from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
 from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted, touched_rows
 from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
@@ -25,8 +26,6 @@ from herogen_async.generation.run_request import (
     require_target,
 )
 from herogen_async.generation.session.column_counts import column_counts
-from herogen_async.generation.session.found import replay_noting
-from herogen_async.generation.session.growth import places_wanted, rows_wanted, touched_rows
 from herogen_async.generation.session.reporter import wake_in_s
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.session_history import fold_history

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from herogen_async.generation.journal import LinePlaces, Recovered, replay
-from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.session.growth import places_wanted
+from herogen_async.generation.journal import LinePlaces, Recovered
+from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
-from herogen_async.specs.plan import Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +28,6 @@ def read_journal(opened: Opened) -> Found:
     plan = opened.lineage.plan
     built_on = {place for place, waiting in enumerate(plan.shape.children) if waiting}
     return Found(opened, *replay_noting(opened.folder, opened.lineage, built_on | places_wanted(plan)))
-
-
-def replay_noting(folder: RunFolder, lineage: Lineage, needed: Collection[int]) -> tuple[Recovered, LinePlaces]:
-    """What is there, and where the answers are of the calls at the places `needed`. Raises DamageError."""
-    places = LinePlaces(of=frozenset(needed))
-    return replay(folder, lineage, places if needed else None), places
 
 
 def tell_what_is_there(found: Found, notifier: Notifier) -> None:

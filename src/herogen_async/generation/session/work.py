@@ -12,13 +12,13 @@ from herogen_async.generation.engine.growth import Growth
 from herogen_async.generation.forecast.preflight import crash_line, room_line
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.generation.journal.read.row_outcomes import rows_wanted, touched_rows
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
 from herogen_async.generation.session.billing import budgets_for
 from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.found import Found
-from herogen_async.generation.session.growth import rows_wanted, touched_rows
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter

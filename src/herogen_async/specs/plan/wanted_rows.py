@@ -96,7 +96,7 @@ class WantedRows:
         return max(at_least, math.ceil((self.wanted - self.accepted) / share))
 
 
-def outcome_of(plan: Plan, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
+def row_outcome(plan: Plan, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
     """What became of a row whose calls are all answered, or skipped: of such a one the text is None.
 
     `texts` are by the place of their call, and only those that the spec's `keep` goes by need to be there.

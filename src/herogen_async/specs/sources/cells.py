@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.grid import Grid, GridMove
-from herogen_async.specs.sources.shuffled import ShuffledCells
+from herogen_async.specs.sources.permutation import Permutation
 
 
 class Cells(Protocol):
@@ -40,6 +41,42 @@ class Cells(Protocol):
     def fingerprint(self, repeats: int) -> str:
         """Equal for the same cells in the same order, `repeats` rows wanted of each; 32 hexadecimal digits."""
         ...
+
+
+class ShuffledCells:
+    """The same cells as `ordered`, in the order of `seed`: of too many to ask, the first ones are spread over all.
+
+    Each is computed: memory does not grow with their number.
+    """
+
+    __slots__ = ("_order", "facets", "ordered", "seed", "size")
+
+    def __init__(self, ordered: Cells, seed: int) -> None:
+        self.ordered = ordered
+        self.seed = seed
+        self.size = ordered.size
+        self.facets: Mapping[str, Sequence[str]] = ordered.facets
+        self._order = Permutation(ordered.size, seed)
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        return self.ordered.cell(self._order.number(index))
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`. InputError where there is no such cell."""
+        return self._order.place(self.ordered.index(cell))
+
+    def fingerprint(self, repeats: int) -> str:
+        """Of the cells and of the order."""
+        return fingerprint([self.ordered.fingerprint(repeats), "shuffled", self.seed])
+
+    def in_order(self, index: int) -> int:
+        """Which of the `ordered` cells is at `index`."""
+        return self._order.number(index)
+
+    def shuffled(self, index: int) -> int:
+        """Where the cell at `index` of the `ordered` ones is."""
+        return self._order.place(index)
 
 
 def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None) -> Cells:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-ROUNDS = 6  # fewer leave a structure that shows in small sizes
+_ROUNDS = 6  # fewer leave a structure that shows in small sizes
 _WORD = (1 << 64) - 1
 
 
@@ -27,7 +27,7 @@ class Permutation:
         self.size = size
         self._rows = math.isqrt(max(size - 1, 0)) + 1  # at least the square root
         self._columns = -(-size // self._rows)
-        self._keys = tuple(_mixed(seed * ROUNDS + number & _WORD) for number in range(ROUNDS))
+        self._keys = tuple(_mixed(seed * _ROUNDS + number & _WORD) for number in range(_ROUNDS))
 
     def number(self, place: int) -> int:
         """Which number is at `place`. IndexError outside `range(size)`."""
@@ -59,7 +59,7 @@ class Permutation:
 
     def _unmix(self, number: int) -> int:
         left, right = divmod(number, self._columns)
-        for count in range(ROUNDS - 1, -1, -1):
+        for count in range(_ROUNDS - 1, -1, -1):
             key = self._keys[count]
             if count % 2:
                 right = (right - _mixed(left ^ key)) % self._columns

@@ -208,7 +208,7 @@ class Spec(BaseModel):
         if data.get("best_of") is None:
             given.pop("best_of", None)
         if data.get("want") is not None or data.get("grid") is not None:
-            problems += growth_problems(given)
+            problems += growth_problems(given, knows_grid=knows_names)
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from herogen_async.core.likeness import nearest, shown
+from herogen_async.core.units import counted
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Problem
 
@@ -56,7 +58,7 @@ class Want(BaseModel):
             data = {"accepted": data}
         found = _made(cls, data, "for example: `want: {accepted: 2000, at_most: 6000}`")
         if found.at_most is not None and found.at_most < found.accepted:
-            message = f"{found.at_most:,} rows can't hold {found.accepted:,} accepted ones"
+            message = f"{counted(found.at_most, 'row')} can't hold {found.accepted:,} accepted ones"
             raise InvalidSpecError([Problem(("at_most",), message, "raise at_most, or remove it")], Nowhere())
         return found
 
@@ -65,8 +67,10 @@ class Want(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
-def growth_problems(given: dict[str, Any]) -> Iterator[Problem]:
-    """The mistakes of `grid` and `want`; without any, both in `given` become models."""
+def growth_problems(given: dict[str, Any], *, knows_grid: bool) -> Iterator[Problem]:
+    """The mistakes of `grid` and `want`; without any, both in `given` become models. `knows_grid`: its attributes are
+    sound.
+    """
     for name, model in (("grid", GridRules), ("want", Want)):
         value = given.get(name)
         if value is not None and not isinstance(value, model):
@@ -74,6 +78,12 @@ def growth_problems(given: dict[str, Any]) -> Iterator[Problem]:
                 given[name] = model.of(value)
             except InvalidSpecError as invalid:
                 yield from (problem.below(name) for problem in invalid.problems)
+    repeats = given.get("repeats", 1)
+    if knows_grid and isinstance(want := given.get("want"), Want) and type(repeats) is int:
+        rows = math.prod(map(len, given["attributes"].values())) * repeats
+        if want.accepted > rows:
+            message = f"{want.accepted:,} rows can't be accepted: attributes and repeats make {rows:,}"
+            yield Problem(("want",), message, "want fewer, or add values or repeats")
 
 
 def _made(model: type[M], data: object, example: str) -> M:
@@ -85,7 +95,9 @@ def _made(model: type[M], data: object, example: str) -> M:
     try:
         made = model(**unsuspected(given, problems, model))
     except ValidationError as invalid:
-        problems += type_problems(invalid, model, problems)
+        # Of a key that is written wrong it isn't also said that it is missing.
+        found = type_problems(invalid, model, problems)
+        problems += [each for each in found if each.path or not problems]
     if problems:
         raise InvalidSpecError(problems, Nowhere())
     return made

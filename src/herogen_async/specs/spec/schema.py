@@ -57,6 +57,8 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
             {"type": "array", "minItems": 2, "maxItems": MAX_TURNS, "items": {**turn, "properties": roles}},
         ],
     }
+    most = schema["$defs"]["Want"]["properties"]["accepted"]["maximum"]
+    properties["want"]["anyOf"].append({"type": "integer", "minimum": 1, "maximum": most})
     column = schema["$defs"]["Column"]["properties"]
     column["prompt"]["minLength"] = 1
     column["answer"] = {

@@ -1,18 +1,28 @@
-"""What there is of the accepted rows that a run wants: from its plan and its journal alone."""
+"""What the rows of a run came to that wants so many accepted ones: from its plan and its journal alone."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import groupby
 
-from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.read.line_reader import LineReader
-from herogen_async.specs.plan import IndexSet, Plan
-from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, outcome_of
+from herogen_async.generation.journal.read.places import LinePlaces
+from herogen_async.generation.journal.read.recovered import Recovered
+from herogen_async.generation.journal.read.replay import replay
+from herogen_async.generation.run_folder.layout import RunFolder
+from herogen_async.specs.plan import IndexSet, Lineage, Plan
+from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
 
 
 def places_wanted(plan: Plan) -> frozenset[int]:
     """The places of the calls whose answers say which rows are accepted; none where the spec has no `want`."""
     return frozenset() if plan.spec.want is None or plan.keeping is None else plan.keeping.places
+
+
+def replay_noting(folder: RunFolder, lineage: Lineage, needed: Collection[int]) -> tuple[Recovered, LinePlaces]:
+    """What is there, and where the answers are of the calls at the places `needed`. Raises DamageError."""
+    places = LinePlaces(of=frozenset(needed))
+    return replay(folder, lineage, places if needed else None), places
 
 
 def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexSet | None = None) -> WantedRows | None:
@@ -38,7 +48,7 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
                 place: None if first + place in found.skipped else reader.row(first + place)["response_txt"]
                 for place in places
             }
-            rows.add(number, outcome_of(plan, plan.cells.cell(number // plan.repeats), texts))
+            rows.add(number, row_outcome(plan, plan.cells.cell(number // plan.repeats), texts))
     return rows
 
 
