@@ -22,7 +22,9 @@ from herogen_async.generation.report.wanted import accepted_of, most_of, outcome
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunHead:
-    """Which run, and how it stands: `running`, `done`, `failed_rows`, `interrupted`, `parked` or `stopped`."""
+    """Which run, and how it stands: `running`, `done`, `failed_rows`, `too_few_accepted`, `interrupted`, `parked` or
+    `stopped`.
+    """
 
     run: str
     state: str

@@ -19,6 +19,7 @@ def varied(spec: Spec, rows: int) -> Spec:
     Equal prompts would all get answers of the same length from a simulated server. Of several columns those have the
     number that build on no other; the others' prompts differ with the answers in them.
     """
+    spec = _asking_all(spec)
     rounds = -(-rows // _size(spec))
     if rounds <= 1:
         return spec
@@ -34,6 +35,7 @@ def varied(spec: Spec, rows: int) -> Spec:
 
 def repeated(spec: Spec, rows: int) -> Spec:
     """`spec` with at least `rows` rows and its own prompts: more answers per cell. Raises InputError."""
+    spec = _asking_all(spec)
     if rows <= _size(spec):
         return spec
     repeats = -(-rows * spec.repeats // _size(spec))
@@ -58,6 +60,11 @@ def row_tokens(plan: Plan) -> int | None:
     if not all(limits.values()):
         return None
     return sum(limits[each.name] * each.samples for each in plan.columns)
+
+
+def _asking_all(spec: Spec) -> Spec:
+    """`spec` without an end before its last row."""
+    return spec if spec.want is None else spec.replace(want=None)
 
 
 def _numbered(prompt: str) -> str:
