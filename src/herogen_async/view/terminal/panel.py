@@ -114,7 +114,7 @@ def _figures(report: RunReport) -> Iterable[Text]:
     running = report.state == "running"
     is_silent = running and report.silent_s is not None
     if report.wanted is not None:
-        yield _phrase(f"{counted(report.total, 'row')} requested")
+        yield _phrase(f"{counted(report.total, 'row')} started")
     if report.calls:
         yield _phrase(requests_text(report))
     if not is_silent and (running or report.rows_per_s):  # a session that ends without a row had no speed

@@ -7,11 +7,11 @@ from herogen_async.generation.report import RunReport
 
 
 def rows_text(report: RunReport) -> str:
-    """`40 of 294 rows`; where so many accepted ones are wanted `70 of 500 rows accepted, 480 requested`."""
+    """`40 of 294 rows`; where so many accepted ones are wanted `70 of 500 rows accepted, 480 started`."""
     if report.wanted is None:
         return f"{count(report.done)} of {counted(report.total, 'row')}"
     accepted = f"{count(report.accepted or 0)} of {counted(report.wanted, 'row')} accepted"
-    return f"{accepted}, {count(report.total)} requested"
+    return f"{accepted}, {count(report.total)} started"
 
 
 def parts_of(report: RunReport) -> tuple[int, int]:
