@@ -65,7 +65,7 @@ class RunRequest:
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
     was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at
-    which server `model` is.
+    which server `model` is. `preview`: only so many rows are asked, which are spread over the grid; None: all.
     """
 
     spec: Spec
@@ -79,6 +79,7 @@ class RunRequest:
     pinned: str | None = None
     consent: Consent = Consent()
     is_unnamed: bool = False
+    preview: int | None = None
 
     @property
     def most_in_flight(self) -> int:

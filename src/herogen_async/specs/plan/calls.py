@@ -140,6 +140,17 @@ class Plan:
         """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
         return done.missing(self.within(limit))
 
+    def spread(self, count: int, limit: int | None = None) -> list[int]:
+        """`count` rows among the first `limit` ones (None: all), ascending and spread over them.
+
+        Of shuffled cells the first rows: these are spread already, and are the first that a run needs.
+        """
+        rows = self.rows_within(limit)
+        count = min(count, rows)
+        if self.spec.order_seed is not None:
+            return list(range(count))
+        return [place * rows // count for place in range(count)]
+
     def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
         """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
         if not self._is_single:

@@ -42,6 +42,13 @@ def _answer(row: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from _paragraphs(row["response_txt"].strip() or "(an empty answer)", width, _INDENT)
 
 
+def answer_lines(name: str, said: str, text: str, width: int | None = None) -> Iterator[str]:
+    """One answer under the `name` of its column ("" where there is one), with what is `said` of it."""
+    head = ": ".join(each for each in (name, said) if each)
+    yield from (_INDENT + line for line in _wrapped(head, _width(width) - len(_INDENT)))
+    yield from _paragraphs(text.strip() or "(an empty answer)", _width(width), 2 * _INDENT)
+
+
 def row_preview_lines(row: Sequence[Preview], width: int | None = None) -> Iterator[str]:
     """A row before it is paid: its place, and of each call the texts in full, and the body as it is sent, on one line.
 
