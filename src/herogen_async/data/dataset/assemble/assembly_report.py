@@ -15,13 +15,18 @@ from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import (
+    CONVERSATIONAL,
     DPO,
     DROP_THOUGHTS,
     FIELD,
     MESSAGES,
+    NO_OBJECT,
+    NO_PLACE,
     NO_REASON_GIVEN,
+    NOT_AT_END,
     PROMPT_COMPLETION,
     THINK,
+    USE_MESSAGES,
     Recipe,
 )
 from herogen_async.data.dataset.split import VALID, Balance
@@ -38,6 +43,16 @@ _FATE = {
     THINK: "kept in front of the answer, in <think> tags",
     FIELD: "kept in a field of their own",
 }
+_ARGUMENTS = {
+    MESSAGES: "their arguments are text, as services and axolotl read them; for TRL: --format conversational",
+    CONVERSATIONAL: "their arguments are objects, as TRL reads them; for services and axolotl: --format messages",
+}
+_NOT_TAUGHT = {
+    NO_PLACE: "tool calls, for which format {} has no place",
+    NO_OBJECT: "tool calls whose arguments are no JSON object",
+    NOT_AT_END: "tool calls that `train` does not put at the end of an example, alone in their turn",
+}
+_INSTEAD = {NO_PLACE: f" ({USE_MESSAGES})", NO_OBJECT: "", NOT_AT_END: " (end `train` with a turn that is the column)"}
 _TO_READ = " to see the answers"
 PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, not for trainers
 
@@ -179,12 +194,14 @@ class Assembled:
             "trimmed": count.trimmed,
             "not_stopped": count.not_stopped,
             **({"thoughts": count.thoughts} if count.thoughts else {}),
+            **({"tool_calls": count.tool_calls} if count.tool_calls else {}),
             "left_out": {
                 "cut_off": dict(count.cut_off.most_common()),
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
                 **({"rejected": count.rejected} if count.rejected else {}),
                 "no_full_sentence": count.no_full_sentence,
+                **({"tool_calls": dict(count.tool_calls_left_out)} if count.tool_calls_left_out else {}),
                 **({"repeated": count.repeated} if count.repeated else {}),
                 "dropped": dict(count.dropped.most_common()),
             },
@@ -231,6 +248,8 @@ class Assembled:
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")
             lines.append(f"Thoughts of the model in {found}: {_FATE[self.how.reasoning]}.")
+        if self.count.tool_calls and self.how.format in _ARGUMENTS:
+            lines.append(f"Tool calls in {counted(self.count.tool_calls, 'answer')}: {_ARGUMENTS[self.how.format]}.")
         lines += [part.line() for part in (self.compared, self.balance) if part is not None]
         lines += self.quality.lines()
         open_kinds = [each.kind for each in self.quality.findings if each.kind in DROPPABLE]
@@ -253,8 +272,10 @@ class Assembled:
         if unknown := count.cut_off[NO_REASON_GIVEN]:
             lines.append(f"Left out, no finish reason given: {unknown:,}; --truncated keep keeps such answers.")
         if count.empty:
-            others = f" ({count.textless:,} with tool calls or other content)" if count.textless else ""
+            others = f" ({count.textless:,} with other content than text)" if count.textless else ""
             lines.append(f"Left out, empty: {count.empty:,}{others}.")
+        for reason, number in count.tool_calls_left_out.items():
+            lines.append(f"Left out, {_NOT_TAUGHT[reason].format(self.how.format)}: {number:,}{_INSTEAD[reason]}.")
         if count.skipped and self.taught is not None:
             rows = counted(count.skipped, "row")
             lines.append(f"Left out, {self.question.named} skipped by its condition: {rows}.")
@@ -321,6 +342,8 @@ class Assembled:
             is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}
             chosen = f" --column {shlex.quote(self.taught.text)}" if self.taught and self.taught.is_chosen else ""
             return f"herogen-async assemble {argument}{chosen} --truncated {'trim' if is_known else 'keep'}"
+        if not self.count.written and self.count.tool_calls_left_out[NO_PLACE]:
+            return f"herogen-async assemble {argument} --format {MESSAGES}"
         if not self.count.written:
             return f"herogen-async export {argument}{_TO_READ}"
         if self.state.pending:
@@ -329,7 +352,7 @@ class Assembled:
             return f"herogen-async finetune {argument}"
         if self.how.format in (PROMPT_COMPLETION, MESSAGES):
             return f"herogen-async finetune {shlex.quote(str(self.data))}"
-        if takes_trl(self.how.format):
+        if takes_trl(self.how.format, has_tool_calls=self.count.tool_calls > 0):
             return f"cd {shlex.quote(str(self.folder))} && {command(self.how.format)}"
         return f"train on it as described in {shlex.quote(str(self.card))}"
 
