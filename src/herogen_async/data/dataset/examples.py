@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from herogen_async.data.dataset.acceptance import AcceptanceCount
 from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.judged import Judged
 from herogen_async.data.dataset.recipe import (
@@ -59,7 +60,9 @@ class ExampleCount:
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
-    out by request, each under its first kind. `thoughts` are the rows with a model's thoughts, written or not;
+    out by request, each under its first kind. `acceptance` is of all rows, where the spec has a `keep`.
+
+    `thoughts` are the rows with a model's thoughts, written or not;
     `textless` are the empty ones that hold something else than text and tool calls. `tool_calls` are the rows written
     that call tools, `tool_calls_left_out` those that can't be taught, by TOOL_CALL_REASONS.
     """
@@ -83,6 +86,7 @@ class ExampleCount:
     tool_calls_left_out: Counter[str] = field(default_factory=Counter)
     cut_off: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    acceptance: AcceptanceCount | None = None
 
     def leave_out(self, row: dict[str, Any], reason: str) -> None:
         """Count a row that gives no pair."""
@@ -136,7 +140,11 @@ def _examples(
     if rows.plan.keeping is not None:
         taught = () if question.taught is None else [column.name for column in question.taught.columns]
         judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
+    if count is not None and rows.spec.keep is not None:
+        count.acceptance = AcceptanceCount(rows.spec.attributes)
     for row in rows:
+        if count is not None and count.acceptance is not None:
+            count.acceptance.add(row)
         examples = list(question.examples(row))
         if count is not None and question.taught is not None:
             count.skipped += not examples

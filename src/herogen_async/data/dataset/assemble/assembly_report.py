@@ -31,7 +31,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.quality import KINDS, Quality
+from herogen_async.data.quality import KINDS, Acceptance, Quality
 from herogen_async.data.quality.report_files import PAGE
 
 FEWEST_ROWS = 10  # fine-tuning services reject fewer
@@ -129,6 +129,11 @@ class Assembled:
     def taught(self) -> Taught | None:
         """The columns that became examples, if the spec has several."""
         return self.question.taught
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What the spec's `keep` says of all rows of the run; None where it has none."""
+        return None if self.count.acceptance is None else self.count.acceptance.found()
 
     @property
     def answers(self) -> int:

@@ -242,6 +242,8 @@ def _figures(assembled: Assembled) -> Iterator[str]:
     yield f"- Answers: {assembled.answers:,}; rows in this data set: {assembled.written:,}."
     for line in assembled.left_out():
         yield f"- {inline(line, 400)}"
+    if assembled.acceptance is not None:
+        yield from (f"- {inline(line.strip(), 400)}" for line in assembled.acceptance.lines())
     for part in (assembled.compared, assembled.balance):
         if part is not None:
             yield f"- {inline(part.line(), 1000)}"

@@ -74,6 +74,7 @@ def subject_of(rows: RunRows, assembled: Assembled, samples: Samples) -> Subject
         question=how.sub_prompt or "",
         examples=tuple(_whole(item, reasoning=how.reasoning) for item in samples.chosen()),
         show=f"herogen-async show {rows.folder.argument}",
+        acceptance=assembled.acceptance,
         rows={number: _excerpt(rows, number, assembled.question) for number in pointed_at(assembled.quality)},
     )
 
