@@ -19,6 +19,7 @@ from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.translate import completion_from
 from herogen_async.lab.simulator import Policy, SimulatedServer, serve
 from herogen_async.lab.simulator.policy import REASONING_PLACES
+from herogen_async.specs.spec import Spec
 from support.runs import small_spec
 
 LOOK_UP = {
@@ -134,6 +135,23 @@ def test_servers_that_put_thoughts_elsewhere_give_equal_rows(tmp_path: Path, end
         thoughts = rows[0][0]["reasoning"]
         assert (treatment == "think") == last["content"].startswith(f"<think>\n{thoughts}\n</think>\n\n")
         assert {"field": thoughts}.get(treatment) == last.get("reasoning_content") == last.get("thinking")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_answer_with_thoughts_fits_its_form(tmp_path: Path, place: str) -> None:
+    """Wherever they are, the form is asked of the answer alone: nothing is requested again."""
+    columns = {"grade": {"prompt": "grade {n}", "answer": {"score": "integer", "why": "string"}}}
+    spec = Spec(name="s", attributes={"n": ["1", "2", "3"]}, columns=columns, endpoint="chat")
+
+    async def run() -> int:
+        async with serve(Policy(reasoning=place)) as server:
+            await herogen_async.arun(spec, run=tmp_path / "r", base_url=server.url, model="m")
+            return server.stats()["requests"]
+
+    assert 3 == asyncio.run(run())
+    answers = [row["columns"]["grade"] for row in herogen_async.rows(tmp_path / "r")]
+    assert [{"score", "why"}] * 3 == [set(each["value"]) for each in answers]
+    assert all(each["reasoning"] for each in answers)
 
 
 def test_thoughts_take_tokens_from_the_answer() -> None:

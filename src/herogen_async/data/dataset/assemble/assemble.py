@@ -116,7 +116,8 @@ def assemble(
 
     `ask` is the question of an example: `sub_prompt`, the short one, or `prompt`, the one that was sent. `system` is
     the system text before it, in the formats that have a place for one: `none`, `keep` for the one that was sent, or a
-    text.
+    text. `messages` and `conversational` have an answer's tool calls, and the tools that the spec offers; other formats
+    leave such answers out, and the result says so.
 
     Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
     InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
