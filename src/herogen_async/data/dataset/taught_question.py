@@ -14,6 +14,7 @@ from herogen_async.data.dataset.recipe import (
     SENT_SYSTEM,
     SUB_PROMPT,
     USE_TURNS,
+    WITH_TOOL_CALLS,
     WITH_TURNS,
     AskedWith,
 )
@@ -37,6 +38,7 @@ class TaughtQuestion:
         if ask not in ASKS:
             raise InputError(f"unknown question {ask!r}", fix=nearest(ask, ASKS))
         self.ask = ask
+        self.file_format = file_format
         self.taught = taught
         self._plan = rows.plan
         self._columns = rows.plan.columns if taught is None else taught.columns
@@ -82,7 +84,11 @@ class TaughtQuestion:
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:
         """The question of one of `examples`."""
-        return AskedWith(*self._asked(row))
+        question, system = self._asked(row)
+        if self.file_format not in WITH_TOOL_CALLS:
+            return AskedWith(question, system)
+        column = self._columns[0] if self.taught is None else self._plan.shape.calls[row["place"]].column
+        return AskedWith(question, system, tools=offered_tools(column))
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str, str]:
         asked = row["sub_prompt"] if self.ask == SUB_PROMPT else row["prompt"]
@@ -99,6 +105,12 @@ class TaughtQuestion:
         answers = answers_of(self._plan, row).values()
         sent.fill([None if answer is None else answer["response_txt"] for answer in answers])
         return sent.system_text(row["place"])
+
+
+def offered_tools(column: AskedColumn) -> tuple[Any, ...]:
+    """Those that a column's requests offer, as they are sent."""
+    tools = column.sampling.extra.get("tools")
+    return tuple(tools) if isinstance(tools, list) else ()
 
 
 def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bool) -> None:

@@ -8,11 +8,21 @@ from typing import Any
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.recipe import BY_TRAIN, USE_TURNS, WITH_TURNS, AskedWith, answer_of
+from herogen_async.data.dataset.recipe import (
+    BY_TRAIN,
+    NOT_AT_END,
+    USE_TURNS,
+    WITH_TOOL_CALLS,
+    WITH_TURNS,
+    AskedWith,
+    answer_of,
+    has_ended,
+)
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import offered_tools
+from herogen_async.data.dataset.tool_calls import has_tool_calls
 from herogen_async.data.dataset.whole_row import answers_of
-from herogen_async.generation.endpoint.finish_reasons import is_stop
 from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
@@ -27,6 +37,7 @@ class TrainedQuestion:
     def __init__(self, rows: RunRows, *, file_format: str) -> None:
         self._training = training = Training(rows.plan)
         self._plan = rows.plan
+        self.file_format = file_format
         self.has_system = SYSTEM in training.roles
         _check_format(file_format, training)
         self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
@@ -54,11 +65,22 @@ class TrainedQuestion:
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
         for example in self._training.examples(number, texts):
             said = [answers[place] or {} for place in example.answers]
-            ended = next((each for each in said if not is_stop(each["finish_reason"])), said[-1])
-            answer = dict(ended) if example.is_whole and ended is said[-1] else {**ended, **_composed(example)}
-            if is_blank(texts[example.answers[-1]] or "") or any(is_blank(text) for _, text in example.turns):
-                answer["response_txt"], answer["reasoning"] = "", None  # an empty example, whatever stands around it
-            asked = AskedWith(example.turns[-2][1], example.system, example.turns[:-2])
+            ended = next((each for each in said if not has_ended(each)), said[-1])
+            is_whole = example.is_whole and ended is said[-1]
+            answer = dict(ended) if is_whole else {**ended, **_composed(example)}
+            calls_tools = is_whole and has_tool_calls(ended)
+            needed = [text for _, text in (example.turns[:-1] if calls_tools else example.turns)]
+            if not calls_tools:
+                needed.append(texts[example.answers[-1]] or "")
+            if lost := [each for each in (said[:-1] if is_whole else said) if has_tool_calls(each)]:
+                answer |= {"extra": lost[0]["extra"], NOT_AT_END: True}
+            elif any(map(is_blank, needed)):  # an empty example, whatever stands around it
+                answer |= {"response_txt": "", "reasoning": None}
+                answer["extra"] = None if calls_tools else answer.get("extra")
+            turns, tools = example.turns, tuple[Any, ...]()
+            if self.file_format in WITH_TOOL_CALLS:
+                tools = offered_tools(self._plan.shape.calls[example.answers[-1]].column)
+            asked = AskedWith(turns[-2][1], example.system, turns[:-2], tools)
             yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:

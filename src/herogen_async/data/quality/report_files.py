@@ -24,7 +24,8 @@ def report_files(quality: Quality, subject: Subject) -> Iterator[tuple[str, byte
     except ImportError:
         pictures = {}
     yield from pictures.items()
-    yield FIGURES, codec.dumps_pretty(quality.as_dict())
+    accepted = {} if subject.acceptance is None else {"acceptance": subject.acceptance.as_dict()}
+    yield FIGURES, codec.dumps_pretty(quality.as_dict() | accepted)
     yield PAGE, report_page(quality, subject, pictures).encode("utf-8", "replace")
 
 

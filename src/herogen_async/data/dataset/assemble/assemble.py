@@ -16,14 +16,16 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.data.dataset.assemble import previous_folder
-from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile, RunState
+from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
+from herogen_async.data.dataset.assemble.run_state import RunState
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
 from herogen_async.data.dataset.examples import (
     ExampleCount,
     Item,
+    answer_tokens,
     candidates,
     is_shortened,
     once_each,
@@ -47,11 +49,11 @@ from herogen_async.data.dataset.recipe import (
     TRUNCATED,
     WITHOUT_FIELDS,
     Recipe,
+    has_ended,
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
-from herogen_async.generation.endpoint.usage import is_token_count
 
 CSV = "prepared_data.csv"
 
@@ -113,7 +115,8 @@ def assemble(
 
     `ask` is the question of an example: `sub_prompt`, the short one, or `prompt`, the one that was sent. `system` is
     the system text before it, in the formats that have a place for one: `none`, `keep` for the one that was sent, or a
-    text.
+    text. `messages` and `conversational` have an answer's tool calls, and the tools that the spec offers; other formats
+    leave such answers out, and the result says so.
 
     Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
     InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
@@ -212,9 +215,10 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
                 cell=row["cell"],
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
-                completion=item.pair.completion,
-                finish_reason="stop" if order.truncated == "trim" else row["finish_reason"],  # it is complete now
-                completion_tokens=_answer_tokens(item, order.reasoning) if whole else None,
+                completion=item.pair.shown,
+                # It is complete, or is now.
+                finish_reason="stop" if order.truncated == "trim" or has_ended(row) else row["finish_reason"],
+                completion_tokens=answer_tokens(item, order.reasoning) if whole else None,
                 prompt_tokens=None,  # the sub-prompt, if that is what is taught, was never sent
             )
         )
@@ -282,10 +286,11 @@ class _Writing:
         self.first = self.first or item
         # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
-        texts = [pair.completion + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
-        asked = "".join((item.pair.system, *(text for _, text in item.pair.earlier), item.pair.prompt))
+        texts = [pair.shown + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
+        tools = codec.dumps(item.pair.tools).decode() if item.pair.tools else ""
+        asked = "".join((item.pair.system, tools, *(text for _, text in item.pair.earlier), item.pair.prompt))
         size = max(len(text.encode()) for text in texts) + len(asked.encode())
-        tokens = (_answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
+        tokens = (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
         self.longest = max(self.longest, size // 3 + 16, tokens)
         if self.balance is not None:
             self.balance.add(item.index // self._repeats, item.row["cell"], side)
@@ -332,6 +337,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
         max_tokens=_room(writing.longest),
         seed=seed,
         by_card=any((assembled.columns or {}).values()),
+        has_tool_calls=assembled.count.tool_calls > 0,
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
@@ -368,19 +374,6 @@ def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
         "generation_fingerprint": rows.manifest.generation_fingerprint,
         "files": {file.path.name: file.as_dict() for file in assembled.files},
     }
-
-
-def _answer_tokens(item: Item, reasoning: str) -> int | None:
-    """The server's token count for what is taught, None where it gave no number for that."""
-    usage = item.row["usage"] or {}
-    told = usage.get("completion_tokens")
-    if not item.pair.reasoning or reasoning != DROP_THOUGHTS:
-        return told if is_token_count(told) else None
-    details = usage.get("completion_tokens_details")
-    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    if not isinstance(told, int) or not is_token_count(told) or not is_token_count(thought):
-        return None
-    return told - thought if 0 < thought < told else None
 
 
 def _room(longest: int) -> int:
