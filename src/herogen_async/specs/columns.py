@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from herogen_async.specs.forms import AnswerForm
 
 FIRST_COLUMN = "response_txt"  # what `prompt:` stands for
+SWAPPED = "swapped"
 _LIMITS = ("max_tokens", "max_completion_tokens")  # of one answer: a column's own replaces either
 
 
@@ -30,8 +31,12 @@ class AskedColumn:
     """One column with all that is its own or the spec's.
 
     `sent` are the columns that its templates name, `parents` those and the ones of its condition. `first_call` is its
-    place among the calls of a row, and `samples` how many there are of it. `server` and `key_env` are set where the
+    place among the calls of a row, and `samples` how many there are of it. `base_url` and `key_env` are set where the
     column has its own.
+
+    A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
+    the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
+    of columns that such judges tell, and a prompt may hold.
     """
 
     name: str
@@ -49,6 +54,14 @@ class AskedColumn:
     base_url: str | None = None
     key_env: str | None = None
     form: AnswerForm | None = None
+    pair: tuple[str, str] | None = None
+    swapped: str | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """What the spec calls the column that it belongs to."""
+        return self.name.partition(".")[0]
 
     @property
     def calls(self) -> range:
@@ -62,29 +75,34 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
     Raises InputError where two of them would ask the same.
     """
     resolved = _resolved(spec, endpoint, model)
-    uses = {
-        name: Uses(
-            sent_names(each["prompt"], each["system"]),
-            () if each["when"] is None else each["when"].stems,
-            each["samples"],
-        )
-        for name, each in resolved.items()
-    }
+    uses = {name: _uses(each, resolved) for name, each in resolved.items()}
     samples = samples_of(uses)
     found: dict[str, AskedColumn] = {}
     for name in in_order(uses):
         each = resolved[name]
         sent = tuple(dict.fromkeys(other.name for other in uses[name].sent if other.name in uses))
+        told = tuple(told for other in sent if "swapped" in resolved[other] for told in resolved[other]["pair"])
         found[name] = AskedColumn(
-            **{**each, "samples": samples[name]},
+            **{**each, "samples": samples[name], "told": told},
             name=name,
             first_call=sum(other.samples for other in found.values()),
             sent=sent,
             parents=tuple(other for other in uses[name].names if other in uses),
-            fingerprint=_fingerprint(each, {other: found[other].fingerprint for other in sent}),
+            fingerprint=_fingerprint({**each, "told": told}, {other: found[other].fingerprint for other in sent}),
         )
     _refuse_twins(found)
     return tuple(found.values())
+
+
+def _uses(each: Mapping[str, Any], resolved: Mapping[str, Mapping[str, Any]]) -> Uses:
+    """What a column names; of a judge that is asked in both orders, both of its columns."""
+    other = {name: found["swapped"] for name, found in resolved.items() if "swapped" in found}
+    sent = sent_names(each["prompt"], each["system"])
+    asked = () if each["when"] is None else each["when"].stems
+    if other:
+        sent = tuple(both for name in sent for both in (name, name._replace(name=other.get(name.name, name.name))))
+        asked = tuple(both for name in asked for both in (name, other.get(name, name)))
+    return Uses(sent, asked, each["samples"])
 
 
 def sample_sources(columns: Iterable[AskedColumn]) -> dict[str, frozenset[str]]:
@@ -121,6 +139,7 @@ def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attribut
             "prompt": column.prompt,
             "system": column.system,
             "sampling": column.sampling,
+            "told": column.told,
         },
         parents,
         attributes,
@@ -141,8 +160,23 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
             "when": None,
         }
     for name, column in spec.columns.items():
-        found[name] = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
+        asked = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
+        found |= {name: asked} if column.pair is None else _in_both_orders(name, asked, column.pair)
     return found
+
+
+def _in_both_orders(name: str, asked: Mapping[str, Any], pair: tuple[str, str]) -> dict[str, dict[str, Any]]:
+    """A judge of two columns: as it is written, and with each of them in the place of the other."""
+    from herogen_async.specs.forms import pair_form  # noqa: PLC0415 - few columns are one
+
+    first, second = pair
+    swap = {first: second, second: first}
+    texts = {key: None if (text := asked[key]) is None else text.renamed(swap) for key in ("prompt", "system")}
+    swapped = f"{name}.{SWAPPED}"
+    return {
+        name: {**asked, "form": pair_form(first, second), "pair": pair, "swapped": swapped},
+        swapped: {**asked, **texts, "form": pair_form(second, first), "pair": (second, first)},
+    }
 
 
 def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> dict[str, Any]:
@@ -155,7 +189,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "model": model,
         "samples": column.samples,
         "when": _condition(column.when),
-        "form": _form(column.answer),
+        "form": None if column.pair is not None else _form(column.answer),
         "base_url": column.base_url,
         "key_env": column.key_env,
     }
@@ -215,7 +249,7 @@ def _fingerprint(
         text(column["prompt"]) or "",
         system=text(column["system"]),
         sampling=column["sampling"],
-        columns=list(parents.values()),
+        columns=[*parents.values(), *column.get("told", ())],
     )
 
 

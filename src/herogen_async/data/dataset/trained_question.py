@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from herogen_async.core.blank import is_blank
@@ -13,6 +13,7 @@ from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
@@ -24,8 +25,8 @@ class TrainedQuestion:
     is_short = False
     named = "a column that `train` names"
 
-    def __init__(self, rows: RunRows, *, file_format: str) -> None:
-        self._training = training = Training(rows.plan)
+    def __init__(self, rows: RunRows, *, file_format: str, train: Sequence[tuple[str, str]] | None = None) -> None:
+        self._training = training = Training(rows.plan, rows.spec.train if train is None else train)
         self._plan = rows.plan
         self.has_system = SYSTEM in training.roles
         _check_format(file_format, training)
@@ -49,14 +50,15 @@ class TrainedQuestion:
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a row, each as a row of one answer: the last one of its conversation."""
         answers = self._answers(row)
-        texts = [None if each is None else answer_of(each)[1] for each in answers]
+        said = [None if each is None else FormReading(answer_of(each)[1], each.get("value")) for each in answers]
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
-        for example in self._training.examples(number, texts):
-            said = [answers[place] or {} for place in example.answers]
-            ended = next((each for each in said if not is_stop(each["finish_reason"])), said[-1])
-            answer = dict(ended) if example.is_whole and ended is said[-1] else {**ended, **_composed(example)}
-            if is_blank(texts[example.answers[-1]] or "") or any(is_blank(text) for _, text in example.turns):
+        for example in self._training.examples(number, said):
+            named = [answers[place] or {} for place in example.answers]
+            ended = next((each for each in named if not is_stop(each["finish_reason"])), named[-1])
+            answer = dict(ended) if example.is_whole and ended is named[-1] else {**ended, **_composed(example)}
+            last = said[example.answers[-1]]
+            if last is None or is_blank(last.text) or any(is_blank(text) for _, text in example.turns):
                 answer["response_txt"], answer["reasoning"] = "", None  # an empty example, whatever stands around it
             asked = AskedWith(example.turns[-2][1], example.system, example.turns[:-2])
             yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}

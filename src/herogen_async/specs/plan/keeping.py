@@ -85,12 +85,8 @@ class Keeping:
                 first, _, field = name.partition(".")
                 if (column := self._columns.get(first)) is not None:
                     answer = answers[column.first_call + (sample if column.samples > 1 else 0)]
-                    values[name] = None if answer is None else _field(answer.value, field) if field else answer.text
+                    values[name] = None if answer is None else answer.field(field) if field else answer.text
             yield values
-
-
-def _field(value: Any, field: str) -> Any:
-    return value.get(field) if isinstance(value, dict) else None
 
 
 def _number(value: Any) -> float | None:

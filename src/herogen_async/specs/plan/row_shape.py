@@ -45,6 +45,7 @@ class CallShape:
     # Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else.
     is_plain: bool = False
     told_sample: int | None = None  # where there are several
+    swapped: int | None = None  # the place of the call that asks the same in the other order, and is read with it
 
     def key(self, part: bytes) -> str:
         """Its key in a row whose `own_part` is this."""
@@ -72,6 +73,13 @@ class RowShape:
 
     def __init__(self, columns: Sequence[AskedColumn]) -> None:
         self._columns = {column.name: column for column in columns}
+        # Of each call whose answer is read with that of the other order: both their places.
+        self._swapped = {
+            place: other
+            for column in columns
+            if column.swapped is not None
+            for place, other in zip(column.calls, self._columns[column.swapped].calls, strict=True)
+        }
         self.calls = tuple(self._call(column, sample) for column in columns for sample in range(1, column.samples + 1))
         self.children = tuple(
             tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
@@ -114,6 +122,9 @@ class RowShape:
             for name in (() if column.when is None else column.when.names)
             if (other := self._columns.get(name.partition(".")[0])) is not None
         )
+        needed = sent | {place for _, place in asked}
+        for places in (sent, needed):
+            places |= {self._swapped[place] for place in places & self._swapped.keys()}
         direct = tuple(
             (name, source[0])
             for name, sources in inputs
@@ -127,7 +138,7 @@ class RowShape:
             column.first_call + sample - 1,
             column,
             sample,
-            parents=tuple(sorted(sent.union(place for _, place in asked))),
+            parents=tuple(sorted(needed)),
             sent=tuple(sorted(sent)),
             inputs=inputs,
             asked=asked,
@@ -137,6 +148,7 @@ class RowShape:
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
             is_plain=column.when is None and len(direct) == len(inputs),
             told_sample=sample if column.samples > 1 else None,
+            swapped=self._swapped.get(column.first_call + sample - 1),
         )
 
     def _has_form(self, placeholder: str) -> bool:

@@ -62,6 +62,7 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
             yield from _field_problems(name, columns[name], columns)
+            yield from _pair_problems(name, columns[name], known)
             yield from _endpoint_problems(name, columns[name], data)
     yield from _cycle_problems(uses, line)
     yield from _sample_problems(uses)
@@ -98,7 +99,15 @@ def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
         _asked(column.get("when")),
         samples if type(samples) is int and 0 < samples <= MAX_SAMPLES else 1,
         column.get("when") is not None,
+        1 if pair_in(column) is None else 2,
     )
+
+
+def pair_in(column: object) -> tuple[str, str] | None:
+    """The columns that a column of a spec's data compares; None where it is no judge of two."""
+    judge = column.get("judge") if isinstance(column, Mapping) else None
+    pair = judge.get("pair") if isinstance(judge, Mapping) else None
+    return (pair[0], pair[1]) if isinstance(pair, list | tuple) and len(pair) == 2 else None
 
 
 def _template(text: object) -> Template | None:
@@ -277,6 +286,13 @@ def alternative_problems(path: KeyPath, template: Template, attributes: list[str
             yield Problem(path, f"{shown_as}: the attribute {own[0].name!r} is never missing", fix)
 
 
+def _pair_problems(name: str, column: Mapping[str, Any], attributes: list[str]) -> Iterator[Problem]:
+    for each in pair_in(column) or ():
+        if each in attributes:
+            fix = "name two columns, whose answers are compared"
+            yield Problem(("columns", name, "judge"), f"{each!r} is an attribute, not a column", fix)
+
+
 def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Problem]:
     names = cycle({name: each for name, each in uses.items() if name not in each.names})
     if not names:
@@ -309,7 +325,7 @@ def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
     if sum(samples.values()) == 1 and (only := next((name for name, each in uses.items() if each.has_condition), None)):
         fix = "remove it, and remove those values from `attributes`: each row needs a column"
         yield Problem(("columns", only, "when"), "the only column of a spec can't have a condition", fix)
-    if (calls := sum(samples.values())) > MAX_CALLS:
+    if (calls := sum(count * uses[name].times for name, count in samples.items())) > MAX_CALLS:
         yield Problem(("columns",), f"{calls:,} requests per row; the limit is {MAX_CALLS:,}", "lower the samples")
 
 

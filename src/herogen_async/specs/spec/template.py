@@ -55,6 +55,15 @@ class Template:
         """The text with each placeholder `{name}` as `{rename(name)}`."""
         return _TOKEN.sub(lambda token: _renamed(token, rename), self.text)
 
+    def renamed(self, names: Mapping[str, str]) -> Template:
+        """The same, with other names for what its placeholders stand for."""
+
+        def rename(placeholder: str) -> str:
+            parts = (part.partition(".") for part in placeholder.split(_BETWEEN))
+            return _BETWEEN.join(names.get(name, name) + dot + rest for name, dot, rest in parts)
+
+        return Template(self.with_names(rename), names_columns=True)
+
     @property
     def plain_text(self) -> str:
         """The text without blanks in its placeholders, as every reader of templates takes it."""
