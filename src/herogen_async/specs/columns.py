@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Column, Sampling, Spec, Template
 from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
+from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
 from herogen_async.specs.spec.sampling import question_fingerprint
+from herogen_async.specs.spec.template import with_other_names
 
 if TYPE_CHECKING:
     from herogen_async.specs.expressions import Expression
@@ -36,7 +38,8 @@ class AskedColumn:
 
     A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
     the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
-    of columns that such judges tell, and a prompt may hold.
+    of columns that such judges tell, and a prompt may hold. `turns` are (role, column) of what is sent as the messages
+    of a chat, instead of the prompt; empty: the prompt is.
     """
 
     name: str
@@ -57,11 +60,12 @@ class AskedColumn:
     pair: tuple[str, str] | None = None
     swapped: str | None = None
     told: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
 
     @property
     def stem(self) -> str:
         """What the spec calls the column that it belongs to."""
-        return self.name.partition(".")[0]
+        return stem_of(self.name)
 
     @property
     def calls(self) -> range:
@@ -140,6 +144,7 @@ def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attribut
             "system": column.system,
             "sampling": column.sampling,
             "told": column.told,
+            "turns": column.turns,
         },
         parents,
         attributes,
@@ -161,8 +166,28 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
         }
     for name, column in spec.columns.items():
         asked = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
-        found |= {name: asked} if column.pair is None else _in_both_orders(name, asked, column.pair)
+        turns = {name: asked} if spec.conversation is None else _by_turn(name, asked, spec.conversation)
+        found |= turns if column.pair is None else _in_both_orders(name, turns[name], column.pair)
     return found
+
+
+def _by_turn(name: str, asked: Mapping[str, Any], conversation: TalkingColumns) -> dict[str, dict[str, Any]]:
+    """The turns of a column of a conversation, each with what was said before it; of another one itself, with all."""
+    spoken = conversation.spoken
+    if name not in conversation.columns:
+        return {name: {**asked, **{key: _said(asked[key], spoken) for key in ("prompt", "system")}}}
+    is_chat = name == conversation.assistant and asked["endpoint"] == "chat" and is_transcript(asked["prompt"])
+    found: dict[str, dict[str, Any]] = {}
+    for number, (_, turn) in enumerate(spoken):
+        if stem_of(turn) == name:
+            before = spoken[:number]
+            turns = tuple(before) if is_chat else ()
+            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns}
+    return found
+
+
+def _said(template: Template | None, turns: SpokenTurns) -> Template | None:
+    return None if template is None else with_transcript(template, turns)
 
 
 def _in_both_orders(name: str, asked: Mapping[str, Any], pair: tuple[str, str]) -> dict[str, dict[str, Any]]:
@@ -230,18 +255,11 @@ def _fingerprint(
 ) -> str:
     places = {name: str(place) for place, name in enumerate(parents)}
 
-    def rename(placeholder: str) -> str:
-        return "|".join(map(_renamed, placeholder.split("|")))
-
-    def _renamed(part: str) -> str:
-        name, dot, rest = part.partition(".")
-        own = name if attributes is None else attributes.get(name, name)
-        return places.get(name, own) + dot + rest
-
     def text(template: Template | None) -> str | None:
         if template is None or not (parents or attributes):
             return None if template is None else template.text
-        return template.with_names(rename)
+        names = {**(attributes or {}), **places}
+        return template.with_names(lambda placeholder: with_other_names(placeholder, names))
 
     return question_fingerprint(
         column["endpoint"],
@@ -250,6 +268,7 @@ def _fingerprint(
         system=text(column["system"]),
         sampling=column["sampling"],
         columns=[*parents.values(), *column.get("told", ())],
+        as_messages=bool(column.get("turns")),
     )
 
 

@@ -10,7 +10,7 @@ from herogen_async.data.dataset.recipe import BY_TRAIN, RANKED, SENT_PROMPT, SUB
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.dataset.taught_question import TaughtQuestion
-from herogen_async.data.dataset.trained_question import TrainedQuestion
+from herogen_async.data.dataset.trained_question import Train, TrainedQuestion
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.forms.pairwise import TIE, WINNER
 from herogen_async.specs.plan import Plan
@@ -40,7 +40,9 @@ class PairedQuestion:
     Raises InputError where both have no question in common.
     """
 
-    def __init__(self, rows: RunRows, judge: AskedColumn, *, file_format: str, ask: str, system: str) -> None:
+    def __init__(
+        self, rows: RunRows, judge: AskedColumn, train: Train, *, file_format: str, ask: str, system: str
+    ) -> None:
         assert judge.pair is not None
         columns = {column.name: column for column in rows.plan.columns}
         compared = [columns[name] for name in judge.pair]
@@ -48,9 +50,9 @@ class PairedQuestion:
         self._compared = compared
         self.taught = Taught(tuple(compared), is_chosen=False)
         self._questions: list[TaughtQuestion | TrainedQuestion]
-        if rows.spec.train:
-            train = _trains(rows.spec.train, judge.name, judge.pair)
-            self._questions = [TrainedQuestion(rows, file_format=file_format, train=each) for each in train]
+        if train:
+            each_taught = _trains(train, judge.name, judge.pair)
+            self._questions = [TrainedQuestion(rows, each, file_format=file_format) for each in each_taught]
         else:
             if ask == SENT_PROMPT and compared[0].prompt.text != compared[1].prompt.text:
                 message = f"the prompts of {' and '.join(judge.pair)} differ, and a pair has one question"
@@ -112,7 +114,7 @@ class PairedQuestion:
         return {each["number"] - row["index"] * question.samples: each for each in question.examples(row)}
 
 
-def _trains(train: tuple[tuple[str, str], ...], judge: str, pair: tuple[str, str]) -> list[tuple[tuple[str, str], ...]]:
+def _trains(train: Train, judge: str, pair: tuple[str, str]) -> list[Train]:
     """A `train` that teaches either of a pair, once for each of them."""
     *before, (role, text) = train
     last = Template(text, names_columns=True)

@@ -17,19 +17,25 @@ from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
+Train = Sequence[tuple[str, str]]
+"""(role, template) of each turn."""
+
 
 class TrainedQuestion:
-    """As `TaughtQuestion`, by a spec's `train`. Raises InputError where the format has no place for what it says."""
+    """As `TaughtQuestion`, by the texts of `train`: a spec's own, or its conversation.
+
+    Raises InputError where the format has no place for what it says.
+    """
 
     ask = BY_TRAIN
     is_short = False
-    named = "a column that `train` names"
 
-    def __init__(self, rows: RunRows, *, file_format: str, train: Sequence[tuple[str, str]] | None = None) -> None:
-        self._training = training = Training(rows.plan, rows.spec.train if train is None else train)
+    def __init__(self, rows: RunRows, train: Train, *, file_format: str) -> None:
+        self._training = training = Training(rows.plan, train)
+        self._is_conversation = not rows.spec.train
         self._plan = rows.plan
         self.has_system = SYSTEM in training.roles
-        _check_format(file_format, training)
+        _check_format(file_format, training, "the conversation" if self._is_conversation else "`train`")
         self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
@@ -42,8 +48,16 @@ class TrainedQuestion:
         return self._training.samples
 
     @property
+    def named(self) -> str:
+        """What a row without an example lacks."""
+        return "the conversation" if self._is_conversation else "a column that `train` names"
+
+    @property
     def line(self) -> str:
         """What an example is, as a sentence."""
+        if self._is_conversation:
+            system = "system text and " if self.has_system else ""
+            return f"Each example: {system}a conversation of {counted(self._training.questions, 'turn')}."
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
         return f"Each example: {', '.join(self._training.roles)}, as the spec's `train` says{each}."
 
@@ -78,11 +92,11 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
     return {"response_txt": example.turns[-1][1], "usage": None, "reasoning": None, "extra": None}
 
 
-def _check_format(file_format: str, training: Training) -> None:
+def _check_format(file_format: str, training: Training, what: str) -> None:
     if file_format in WITH_TURNS:
         return
     if training.questions > 1:
         turns = counted(training.questions, "question")
-        raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=USE_TURNS)
     if SYSTEM in training.roles:
-        raise InputError(f"format {file_format} has no place for the system text of `train`", fix=USE_TURNS)
+        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=USE_TURNS)

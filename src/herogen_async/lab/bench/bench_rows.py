@@ -23,7 +23,7 @@ def varied(spec: Spec, rows: int) -> Spec:
     if rounds <= 1:
         return spec
     numbers = [str(number) for number in range(1, rounds + 1)]
-    roots = {each.name for each in planned(spec).columns if not each.sent}
+    roots = {each.stem for each in planned(spec).columns if not each.sent}
     columns = {
         name: {**column.as_dict(), "prompt": _numbered(column.prompt) if name in roots else column.prompt}
         for name, column in spec.columns.items()

@@ -229,7 +229,10 @@ class OpenRow:
     def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
         column = shape.column
         system = None if column.system is None else column.system.render(values)
-        return self._of(shape, column.prompt.render(values), system, seals)
+        call = self._of(shape, column.prompt.render(values), system, seals)
+        if column.turns:
+            call.turns = tuple((role, values[name]) for role, name in column.turns)
+        return call
 
     def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
         """A call of which nothing is sent."""

@@ -42,7 +42,8 @@ class CallShape:
     # once each; else nothing.
     direct: tuple[tuple[str, int], ...] = ()
     direct_places: tuple[int, ...] = ()
-    # Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else.
+    # Whether it has no condition, each of its placeholders names one answer, an attribute or nothing else, and what is
+    # sent is its prompt.
     is_plain: bool = False
     told_sample: int | None = None  # where there are several
     swapped: int | None = None  # the place of the call that asks the same in the other order, and is read with it
@@ -87,7 +88,8 @@ class RowShape:
         self.waits = [len(call.parents) for call in self.calls]
         self.roots = tuple(call.place for call in self.calls if not call.parents)
         self.width = max(Counter(self._levels()).values())
-        self.skips = tuple(frozenset(self._skips(call.column)) for call in self.calls)
+        skips = self._skips(columns)
+        self.skips = tuple(skips[call.column.name] for call in self.calls)
 
     def longest_answers(self, column: AskedColumn) -> Mapping[str, Sequence[CallShape]]:
         """For each placeholder of `column` that names columns, the calls whose answers it may hold at once, at most."""
@@ -146,7 +148,7 @@ class RowShape:
             hash=hashlib.blake2b(base, digest_size=16),
             direct=direct,
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
-            is_plain=column.when is None and len(direct) == len(inputs),
+            is_plain=column.when is None and len(direct) == len(inputs) and not column.turns,
             told_sample=sample if column.samples > 1 else None,
             swapped=self._swapped.get(column.first_call + sample - 1),
         )
@@ -180,9 +182,11 @@ class RowShape:
     def _place(parent: AskedColumn, sample: int) -> int:
         return parent.first_call + (sample - 1 if parent.samples > 1 else 0)
 
-    def _skips(self, column: AskedColumn) -> Iterator[str]:
-        """The conditions that may have left out a call of `column`, as its line says it."""
-        if column.when is not None:
-            yield column.when.fingerprint
-        for name in column.sent:
-            yield from self._skips(self._columns[name])
+    @staticmethod
+    def _skips(columns: Sequence[AskedColumn]) -> dict[str, frozenset[str]]:
+        """The conditions that may have left out a call of each column, as its line says it."""
+        found: dict[str, frozenset[str]] = {}
+        for column in columns:  # each comes behind what it builds on
+            own = frozenset(() if column.when is None else (column.when.fingerprint,))
+            found[column.name] = own.union(*(found[name] for name in column.sent))
+        return found

@@ -15,6 +15,7 @@ from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
+from herogen_async.specs.spec.conversation import with_transcript
 from herogen_async.specs.spec.train_checks import ASSISTANT, SYSTEM, USER
 
 
@@ -30,6 +31,18 @@ class TrainingExample:
     answers: tuple[int, ...]
     is_whole: bool
     sample: int
+
+
+def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
+    """What an example says, as roles and texts: the spec's `train`, else its conversation, or else nothing."""
+    conversation, train = plan.spec.conversation, plan.spec.train
+    if conversation is None:
+        return train
+    spoken = conversation.spoken
+    if train:
+        return [(role, with_transcript(Template(text, names_columns=True), spoken).text) for role, text in train]
+    system = next((column.system for column in plan.columns if column.name == spoken[-1][1]), None)
+    return [*([] if system is None else [(SYSTEM, system.text)]), *((role, f"{{{name}}}") for role, name in spoken)]
 
 
 class Training:
