@@ -193,3 +193,48 @@ def test_tables_have_the_winner_and_each_order(server: FakeServer, tmp_path: Pat
     assert ["draft", "rewrite", "tie", "rewrite"] == list(frame["verdict.swapped.winner"])
     assert "it is rewrite" == frame["verdict.why"][1]
     assert [False, True, False, False] == list(frame["accepted"])
+
+
+def test_compared_columns_that_are_renamed_or_exchanged_request_nothing(server: FakeServer, tmp_path: Path) -> None:
+    """Without consent, as nothing is to be paid; the winner has its name of today."""
+    columns = {name: COLUMNS[name] for name in ("draft", "rewrite", "verdict")}
+    run(server, tmp_path / "r", spec(columns))
+    asked = len(server.asked)
+    renamed = {
+        "first": columns["draft"],
+        "second": {"prompt": "mend {first}"},
+        "verdict": {"judge": {"pair": ["second", "first"]}, "prompt": "A [{second}] B [{first}]"},
+    }
+    assert "done" == run(server, tmp_path / "r", spec(renamed)).state
+    assert asked == len(server.asked)
+    assert ["first", "second", "tie", "tie"] == winners_of(tmp_path / "r")
+
+
+def test_an_order_that_a_changed_condition_leaves_out_leaves_no_winner(server: FakeServer, tmp_path: Path) -> None:
+    """The other order's answer stays, and is taken up when the condition lets its row in again."""
+    run(server, tmp_path / "r", concurrency=1)
+    (tmp_path / "r" / "lock").unlink()
+    path = tmp_path / "r" / "rows-00000.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))  # of n0 both texts, and the first order
+    assert ["draft", "rewrite", "verdict"] == [codec.loads(line)["column"] for line in lines[:3]]
+    fewer = spec({**COLUMNS, "verdict": {**COLUMNS["verdict"], "when": "n != 'n0'"}})
+    before = server.prompts()
+    assert "done" == run(server, tmp_path / "r", fewer, extend=True).state
+    assert not any("n0" in prompt for prompt in server.prompts() - before)
+    assert [None, "rewrite", "tie", "tie"] == winners_of(tmp_path / "r")
+    (first, *_) = herogen_async.rows(tmp_path / "r")
+    assert {"verdict", "verdict.swapped", "praise"} == first["missing"].keys()
+    before = server.prompts()
+    assert "done" == run(server, tmp_path / "r", extend=True).state
+    assert ["A [<mend", "praise d"] == sorted(prompt[:8] for prompt in server.prompts() - before)
+    assert WANTED == winners_of(tmp_path / "r")
+
+
+def test_training_examples_have_the_winner_and_why(server: FakeServer, tmp_path: Path) -> None:
+    """As `train` names them."""
+    train = {"user": "{draft} or {rewrite}?", "assistant": "{verdict.winner}: {verdict.why}"}
+    run(server, tmp_path / "r", spec(train=train, keep="verdict.winner != 'tie'"))
+    assembled = herogen_async.assemble(tmp_path / "r", format="messages", out=tmp_path / "data")
+    examples = [json.loads(line)["messages"] for line in assembled.data.read_text().splitlines()]
+    assert ["draft: it is draft", "rewrite: it is rewrite"] == [each[-1]["content"] for each in examples]

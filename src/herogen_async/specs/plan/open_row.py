@@ -306,8 +306,10 @@ class OpenRow:
         other = self._reading(call.swapped)
         return None if other is None else read_together(reading, other, call.column.pair)
 
-    def _read_with(self, places: Sequence[int]) -> list[int]:
+    def _read_with(self, places: Sequence[int]) -> Sequence[int]:
         """These, and the places of the calls whose answers are read with theirs."""
+        if not self._shape.has_pairs:
+            return places
         swapped = (self._shape.calls[place].swapped for place in places)
         return [*places, *(place for place in swapped if place is not None)]
 

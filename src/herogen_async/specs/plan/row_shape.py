@@ -69,7 +69,8 @@ def own_part(repeat: int, cell: Mapping[str, str]) -> bytes:
 class RowShape:
     """The calls of every row of a plan: `calls` in their order, `children` of each place, `roots` that need nothing.
 
-    `width` is how many calls may be ready at once, by how deep they are: as many as one level has at most.
+    `width` is how many calls may be ready at once, by how deep they are: as many as one level has at most. `has_pairs`:
+    a judge among them is asked in both orders.
     """
 
     def __init__(self, columns: Sequence[AskedColumn]) -> None:
@@ -81,6 +82,7 @@ class RowShape:
             if column.swapped is not None
             for place, other in zip(column.calls, self._columns[column.swapped].calls, strict=True)
         }
+        self.has_pairs = bool(self._swapped)
         self.calls = tuple(self._call(column, sample) for column in columns for sample in range(1, column.samples + 1))
         self.children = tuple(
             tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
