@@ -87,3 +87,13 @@ def test_train_says_otherwise_and_may_name_the_conversation(folder: Path, tmp_pa
     assembled = herogen_async.assemble(folder, out=tmp_path / "data")
     first = json.loads(assembled.data.read_text().splitlines()[0])
     assert "Go on: User: q1\n\nAssistant: a1\n\nUser: q2\n\nAssistant: a2 ->" == first["prompt"]
+
+
+def test_the_card_tells_the_condition_of_each_turn(tmp_path: Path) -> None:
+    """It stands at the column of the spec."""
+    columns = {**COLUMNS, "student": {**COLUMNS["student"], "when": "topic == 'sums'"}}
+    with FakeServer(said) as server:
+        herogen_async.run(talk(columns=columns), run=tmp_path / "r", base_url=server.url, model="m")
+    assembled = herogen_async.assemble(tmp_path / "r", format="messages", out=tmp_path / "data")
+    assert 2 == assembled.card.read_text().count("topic == 'sums'")
+    assert "Left out, the conversation skipped by its condition: 1 row." in assembled.lines()
