@@ -28,7 +28,7 @@ from herogen_async.generation.endpoint.target import (
 )
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions, read_manifest
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
-from herogen_async.specs.columns import FIRST_COLUMN
+from herogen_async.specs.columns import FIRST_COLUMN, asked_columns
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Column, Spec
 
@@ -114,7 +114,8 @@ def consent_to(spec: Spec, *, extend: bool, regenerate_stale: bool | Collection[
     for name in names:
         if name not in columns:
             raise InputError(f"no column is called {name!r}", fix=nearest(str(name), columns))
-    return Consent(extend, bool(names), names)
+    asked = asked_columns(spec, endpoint=spec.endpoint, model="") if names else ()
+    return Consent(extend, bool(names), tuple(column.name for column in asked if column.stem in names))
 
 
 def read_spec(spec: SpecSource) -> Spec:

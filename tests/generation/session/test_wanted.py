@@ -263,3 +263,33 @@ def test_a_judge_that_parks_keeps_rows_from_being_begun(server: FakeServer, tmp_
     assert len(server.asked) <= 20 + 4
     folder = herogen_async.status(tmp_path / "r")
     assert (0, 20) == (folder.accepted, folder.wanted)
+
+
+def test_rows_are_accepted_by_a_comparison_in_both_orders(server: FakeServer, tmp_path: Path) -> None:
+    """Of this session's answers and of those that an earlier one left: a judge is read with its other order."""
+    columns: dict[str, Any] = {
+        "draft": {"prompt": "draft {n}"},
+        "rewrite": {"prompt": "rewrite {n}"},
+        "verdict": {"judge": {"pair": ["draft", "rewrite"]}},
+    }
+
+    def behaviour(asked: Asked) -> Reply:
+        if asked.prompt.startswith(("draft", "rewrite")):
+            return answer(asked, f"<{asked.prompt}>")
+        number = int(asked.prompt.split("<draft n")[1].split(">")[0])
+        is_first = asked.prompt.index("<draft") < asked.prompt.index("<rewrite")
+        # Every third row's rewrite wins in both orders; else the judge prefers the place.
+        winner = ("B" if is_first else "A") if number % 3 == 0 else "A"
+        return answer(asked, f'{{"why": "so", "winner": "{winner}"}}')
+
+    server.behaviour = behaviour
+    spec = wanting(12, columns=columns, keep="verdict.winner == 'rewrite'")
+    run(server, tmp_path / "r", spec, concurrency=6, limit=20)
+    report = herogen_async.resume(tmp_path / "r", limit=VALUES)
+    assert ("done", 12) == (report.state, report.accepted)
+    plan = Plan(spec, endpoint="chat", model="m")
+    cells = [plan.cells.cell(number)["n"] for number in range(plan.rows)]
+    assert [cell for cell in cells if int(cell[1:]) % 3 == 0][:12] == [
+        row["cell"]["n"] for row in herogen_async.rows(tmp_path / "r") if row["accepted"]
+    ][:12]
+    assert 12 == herogen_async.status(tmp_path / "r").accepted

@@ -20,7 +20,7 @@ from herogen_async.data.dataset.recipe import (
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.dataset.whole_row import answers_of
+from herogen_async.data.dataset.whole_row import answered, answers_of
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Template
@@ -102,8 +102,7 @@ class TaughtQuestion:
     def _sent_system(self, row: Mapping[str, Any]) -> str:
         """It may hold answers of other columns."""
         sent = self._plan.open_row(row["index"])
-        answers = answers_of(self._plan, row).values()
-        sent.fill([None if answer is None else answer["response_txt"] for answer in answers])
+        sent.fill(answered(answers_of(self._plan, row).values()))
         return sent.system_text(row["place"])
 
 

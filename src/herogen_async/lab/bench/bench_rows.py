@@ -27,7 +27,7 @@ def varied(spec: Spec, rows: int) -> Spec:
         return spec
     repeats = spec.repeats * -(-rounds // MOST_ROUNDS)
     numbers = [str(number) for number in range(1, min(rounds, MOST_ROUNDS) + 1)]
-    roots = {each.name for each in planned(spec).columns if not each.sent}
+    roots = {each.stem for each in planned(spec).columns if not each.sent}
     columns = {
         name: {**column.as_dict(), "prompt": _numbered(column.prompt) if name in roots else column.prompt}
         for name, column in spec.columns.items()

@@ -62,6 +62,11 @@ class Plan:
         self._sub_prompt = Template(spec.sub_prompt)
         self._first = self.shape.calls[0]
 
+    @property
+    def stems(self) -> list[str]:
+        """The columns as the spec calls them, by which settings are given."""
+        return list(dict.fromkeys(column.stem for column in self.columns))
+
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
         if not self._is_single:
@@ -198,15 +203,17 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
 
 
 def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(judge, author) of each column by which rows are kept, and that asks the model that wrote what it judges.
+    """(judge, author) of each column that rows are kept or ranked by, and that asks the model which wrote its texts.
 
-    That is the last of the columns that its texts name: what it needs to know besides stands before.
+    That is either of a pair, or the last of the columns that its texts name: what it needs to know besides stands
+    before.
     """
     columns = {column.name: column for column in plan.columns}
-    for name in () if plan.keeping is None else sorted(columns.keys() & plan.keeping.names):
+    names = {column.name for column in plan.columns if column.swapped is not None}
+    for name in sorted(names if plan.keeping is None else names | (columns.keys() & plan.keeping.names)):
         judge = columns[name]
-        authors = [column for column in plan.columns if column.name in judge.sent]
-        if judge.form is not None and authors:
-            author = authors[-1]
+        named = [column for column in plan.columns if column.name in (judge.pair or judge.sent)]
+        authors = [] if judge.form is None else named if judge.pair is not None else named[-1:]
+        for author in authors:
             if (author.model, author.base_url) == (judge.model, judge.base_url):
                 yield name, author.name

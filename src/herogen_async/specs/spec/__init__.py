@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from herogen_async.core import codec
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
+from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
@@ -82,6 +83,12 @@ class Spec(BaseModel):
         examples=[{"accepted": 2000, "at_most": 6000}],
     )
 
+    conversation: TalkingColumns | None = Field(
+        None,
+        description="two columns that talk to each other, and how often",
+        examples=[{"user": "student", "assistant": "teacher", "turns": 3}],
+    )
+
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
 
@@ -123,10 +130,12 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("columns", "train", "keep", "best_of", "grid", "want"):
+        for name in ("columns", "train", "keep", "best_of", "grid", "want", "conversation"):
             del plain[name]
         plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
         plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
+        if self.conversation is not None:
+            plain["conversation"] = self.conversation.model_dump()
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
@@ -170,6 +179,8 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("conversation") is not None:
+            problems += self._conversation(given)
         problems += self._of_rows(given, data, knows_names=not problems)
         if isinstance(given.get("sampling"), Mapping):
             try:
@@ -186,6 +197,16 @@ class Spec(BaseModel):
             problems += type_problems(invalid, type(self), problems)
         if problems:
             raise InvalidSpecError(problems, place)
+
+    @staticmethod
+    def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
+        """The problems of `conversation`; without any, it becomes a model in `given`."""
+        from herogen_async.specs.spec import conversation_checks  # noqa: PLC0415 - few specs have one
+
+        plain = {**given, "columns": _plain(given.get("columns"))}
+        problems = list(conversation_checks.conversation_problems(plain))
+        given["conversation"] = None if problems else TalkingColumns.of(plain)
+        return problems
 
     @staticmethod
     def _train(given: dict[str, Any], data: Mapping[str, Any], *, knows_names: bool) -> Iterable[Problem]:

@@ -66,10 +66,17 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         "anyOf": [{"type": "object", "minProperties": 1}, {"type": "string", "pattern": r"\.json$"}, {"type": "null"}],
     }
     column["judge"] = {
-        "title": "Judge",
-        "description": "a column to score, and a scale: stands for a prompt and a form",
-        "examples": [{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}],
+        **{name: value for name, value in column["judge"].items() if name in ("title", "description", "examples")},
         "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "pair": {"type": "array", "items": text, "minItems": 2, "maxItems": 2, "uniqueItems": True},
+                    "ask": {**text, "type": ["string", "null"]},
+                },
+                "required": ["pair"],
+                "additionalProperties": False,
+            },
             {
                 "type": "object",
                 "properties": {"of": text, "scale": {"type": "object", "minProperties": 2}},

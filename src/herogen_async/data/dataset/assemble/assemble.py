@@ -35,7 +35,8 @@ from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
-from herogen_async.data.dataset.ranking import Compared, JudgedRanking, Ranking, best_and_worst, ranking_for
+from herogen_async.data.dataset.paired_question import PairedQuestion
+from herogen_async.data.dataset.ranking import AnyRanking, Compared, best_and_worst, ranking_for
 from herogen_async.data.dataset.recipe import (
     DROP_THOUGHTS,
     FIELD,
@@ -67,7 +68,7 @@ class _Order:
     reasoning: str
     drop: tuple[str, ...]
     split: Split | None
-    ranking: Ranking | JudgedRanking | None
+    ranking: AnyRanking | None
     question: ExampleQuestion
 
     def side(self, item: Item, repeats: int) -> str:
@@ -107,7 +108,7 @@ def assemble(
     them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
     `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
     rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo` and `kto` unless the
-    spec has a `best_of` or a `keep`.
+    spec has a judge of two columns, a `best_of` or a `keep`.
 
     Where the spec has several columns, each row that has them all gives one example of `column`, or each of its samples
     does: of the last column when left out, and where that was skipped by its condition, of the one before it;
@@ -129,14 +130,15 @@ def assemble(
             f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
-    question = question_of(rows, column=column, file_format=format, ask=ask, system=system)
+    is_ranked = ranking is not None
+    question = question_of(rows, column=column, file_format=format, ask=ask, system=system, is_ranked=is_ranked)
     order = _Order(
         chosen,
         truncated,
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(format, ranking, rows.plan.keeping),
+        ranking_for(format, ranking, rows.plan.keeping, is_compared=isinstance(question, PairedQuestion)),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
@@ -154,7 +156,7 @@ def assemble(
     )
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
-    compared = Compared() if format in RANKED else None
+    compared = None if order.ranking is None else order.ranking.counts()
     samples = Samples(quality.flagged, repeats=rows.plan.repeats)
     writing.write(samples.watching(_chosen(rows, order, quality, count, compared)))
     assembled = Assembled(

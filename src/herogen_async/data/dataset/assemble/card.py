@@ -222,7 +222,7 @@ def _columns(plan: Plan, question: ExampleQuestion) -> Iterator[str]:
         yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
         yield ""
         yield from _sent(column.prompt.text, None if column.system is None else column.system.text, question)
-        own = plan.spec.columns.get(column.name)
+        own = plan.spec.columns.get(column.stem)
         if own is not None and own.when is not None:
             yield "Only in rows that meet this condition:"
             yield ""
