@@ -142,8 +142,9 @@ def _wanted_lines(found: Forecast) -> Iterator[str]:
         yield f"{head}. How many rows that takes is not known yet; the estimates are for all {wanted.likely:,}."
         return
     seen = f"{wanted.accepted:,} so far; {wanted.share:.1%} of {counted(wanted.ended, 'row')} were accepted"
-    if not wanted.most:
-        yield f"{head}: {seen}. Nothing more is requested for them."
+    if wanted.is_met or wanted.is_short:
+        end = "These are the rows that count." if wanted.is_met else "No row is left to request: raise `at_most`."
+        yield f"{head}: {seen}. {end}"
         return
     yield (
         f"{head}: {seen}. About {counted(wanted.likely, 'row')} more, with 95 % certainty {wanted.fewest:,} to "

@@ -57,8 +57,8 @@ class ExampleCount:
 
     `skipped` rows have no answer of the columns that are taught. `rejected` answers are of rows that the spec's `keep`
     does not hold for, or not the best of their row where it has a `best_of`; of `undecided` ones nobody can tell.
-    Where the spec has a `want`, `accepted` of the rows that it asks for were found among `until` rows of the run;
-    `last` is the number of the last one, once there are enough, and `further` rows after it are accepted, too.
+    Where the spec has a `want`, `accepted` of the rows that it asks for were found; `last` is the number of the last
+    one, once there are enough, and `further` rows after it are accepted, too.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
@@ -74,7 +74,6 @@ class ExampleCount:
     rejected: int = 0
     undecided: int = 0
     accepted: int = 0
-    until: int = 0
     last: int | None = None
     further: int = 0
     written: int = 0
@@ -177,7 +176,6 @@ def _wanted(rows: RunRows, wanted: int, count: ExampleCount | None) -> Iterator[
             if count.acceptance is not None:
                 count.acceptance.add(row)
             continue
-        count.until += 1
         count.accepted += is_accepted
         if count.accepted == wanted:
             count.last = row["index"]
@@ -191,8 +189,9 @@ def wanted_pending(rows: RunRows, count: ExampleCount, failed: int) -> int:
     """
     plan, want = rows.plan, rows.spec.want
     if count.last is not None:
-        before = rows.found.failed.groups(plan.calls_a_row, (count.last + 1) * plan.calls_a_row)[1]
-        return max(count.last + 1 - count.until - before, 0)
+        first, calls = min(count.last + 1, plan.most_rows), plan.calls_a_row
+        done, gone = rows.found.done.groups(calls, first * calls)[0], rows.found.failed.groups(calls, first * calls)[1]
+        return max(first - done - gone, 0)
     is_used_up = len(rows) + failed >= plan.most_rows
     return 0 if want is None or is_used_up else want.accepted - count.accepted
 

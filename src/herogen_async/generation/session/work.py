@@ -83,6 +83,8 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     if plan.spec.want is not None:
         with LineReader(opened.folder, found.places) as reader:
             rows = rows_wanted(plan, journal, reader, wanted.given_up)
+        if rows is not None:
+            rows.within = plan.rows_within(limit)
         touched = touched_rows(plan, journal)
     if rows is not None and rows.is_met:
         limit = 0  # enough: only what a person wants to be asked again is
@@ -108,7 +110,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     growth = None
     if rows is not None and not rows.is_met:
         counters.begin_with(len(touched))
-        growth = Growth(plan, rows, touched, counters)
+        growth = Growth(plan, rows, touched, counters, retried)
     targets = targets_of(opened.ready, plan)
     budgets = budgets_for(opened, targets, journal)
     budget = next((each for each in budgets if each is not None), None)

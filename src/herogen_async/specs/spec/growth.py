@@ -56,7 +56,8 @@ class Want(BaseModel):
         """From a spec's data: a mapping, or the number of accepted rows. Raises InvalidSpecError with all mistakes."""
         if isinstance(data, int) and not isinstance(data, bool):
             data = {"accepted": data}
-        found = _made(cls, data, "for example: `want: {accepted: 2000, at_most: 6000}`")
+        fix = "for example: `want: 2000`, or `want: {accepted: 2000, at_most: 6000}`"
+        found = _made(cls, data, fix, "a whole number or a mapping")
         if found.at_most is not None and found.at_most < found.accepted:
             message = f"{counted(found.at_most, 'row')} can't hold {found.accepted:,} accepted ones"
             raise InvalidSpecError([Problem(("at_most",), message, "raise at_most, or remove it")], Nowhere())
@@ -86,9 +87,9 @@ def growth_problems(given: dict[str, Any], *, knows_grid: bool) -> Iterator[Prob
             yield Problem(("want",), message, "want fewer, or add values or repeats")
 
 
-def _made(model: type[M], data: object, example: str) -> M:
+def _made(model: type[M], data: object, example: str, kind: str = "a mapping") -> M:
     if not isinstance(data, Mapping):
-        raise InvalidSpecError([Problem((), f"{shown(data)} is not a mapping", example)], Nowhere())
+        raise InvalidSpecError([Problem((), f"{shown(data)} is not {kind}", example)], Nowhere())
     given = {str(key): value for key, value in data.items()}
     names = list(model.model_fields)
     problems = [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in given if key not in names]

@@ -38,8 +38,6 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
     places = sorted(places_wanted(plan))
     for number, group in groupby(_either(found.done, failed), key=calls.__rfloordiv__):
         indices = list(group)
-        if number >= plan.most_rows:
-            break
         if any(index in failed for index in indices):
             rows.add(number, RowOutcome.FAILED)
         elif len(indices) == calls:
@@ -53,12 +51,10 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
 
 
 def touched_rows(plan: Plan, found: Recovered) -> IndexSet:
-    """The numbers of the rows of which the journal has a line, up to the most that are asked."""
+    """The numbers of the rows of which the journal has a line."""
     rows = IndexSet()
     for index in _either(found.done, found.failed):
-        if (number := index // plan.calls_a_row) >= plan.most_rows:
-            break
-        rows.add(number)
+        rows.add(index // plan.calls_a_row)
     return rows
 
 
