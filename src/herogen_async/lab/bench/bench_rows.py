@@ -30,7 +30,7 @@ def varied(spec: Spec, rows: int) -> Spec:
         for name, column in spec.columns.items()
     }
     asked = ({"prompt": _numbered(spec.prompt)} if spec.prompt else {}) | ({"columns": columns} if columns else {})
-    return spec.replace(attributes={_ROUND: numbers, **spec.attributes}, **asked, name="bench")
+    return spec.replace(attributes={_ROUND: numbers, **spec.as_dict()["attributes"]}, **asked, name="bench")
 
 
 def repeated(spec: Spec, rows: int) -> Spec:
@@ -72,4 +72,4 @@ def _numbered(prompt: str) -> str:
 
 
 def _size(spec: Spec) -> int:
-    return cells_from(spec.attributes).size * spec.repeats
+    return cells_from(spec.attributes, rules=spec.cell_rules).size * spec.repeats

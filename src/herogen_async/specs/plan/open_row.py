@@ -259,7 +259,7 @@ class OpenRow:
             missing: list[int] = []
             for number, source in enumerate(sources):
                 if isinstance(source, str):
-                    values[name] = self.cell[source]
+                    values[name] = self.cell.get(source, "")
                     break
                 used.update(dict.fromkeys(source))
                 field = alternatives(name)[number].field

@@ -12,14 +12,20 @@ from typing import Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
+from herogen_async.specs.sources.cell_tree import EXCLUDED, CellTree
 from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
+from herogen_async.specs.sources.ruled_grid import RuledGrid
+from herogen_async.specs.sources.rules import CellRules
+
+PLAIN = CellRules()  # every combination
 
 
 class Cells(Protocol):
-    """Different cells in a fixed order, each computed from its index and found again; every cell has the same fields.
+    """Different cells in a fixed order, each computed from its index and found again.
 
-    `facets` are the fields with few distinct values, each with all its values: by these rows are counted and split.
+    `facets` are the fields with few distinct values, each with all its values: by these rows are counted and split. A
+    cell may lack some of them; any other field every cell has.
     """
 
     @property
@@ -56,7 +62,7 @@ class ShuffledCells:
         self.seed = seed
         self.size = ordered.size
         self.facets: Mapping[str, Sequence[str]] = ordered.facets
-        self._order = Permutation(ordered.size, seed)
+        self._order = ordered.order(seed) if isinstance(ordered, RuledGrid) else Permutation(ordered.size, seed)
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
@@ -79,25 +85,36 @@ class ShuffledCells:
         return self._order.place(index)
 
 
-def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None) -> Cells:
-    """Every combination of the attributes' values, in the order of `seed`; None: in that of the attributes."""
-    grid = Grid(attributes)
+def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None, rules: CellRules = PLAIN) -> Cells:
+    """The combinations of the attributes' values that `rules` leave, in the order of `seed`; None: in that of the
+    attributes. Raises InputError where there is none, and where the rules can't be followed.
+    """
+    grid: Cells = RuledGrid(attributes, rules) if rules.changes_grid else Grid(attributes)
     return grid if seed is None else ShuffledCells(grid, seed)
+
+
+def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> int:
+    """How many combinations `rules` leave out that would be cells otherwise."""
+    return CellTree(attributes, rules).size(EXCLUDED) if rules.exclude else 0
 
 
 def is_product(cells: Cells) -> bool:
     """Whether every combination of the facets' values is one cell, and there is no other."""
+    if isinstance(cells, ShuffledCells):
+        return is_product(cells.ordered)
+    if isinstance(cells, RuledGrid):
+        return False  # or nearly: what it costs to be sure is not worth it
     return math.prod(map(len, cells.facets.values())) == cells.size and set(cells.cell(0)) == set(cells.facets)
 
 
 def facet_places(cells: Cells) -> Callable[[int], list[int]]:
-    """What gives, for the index of a cell, the place of its value among those of each facet."""
+    """What gives, for the index of a cell, the place of its value among those of each facet; -1 where it has none."""
     tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in cells.facets.items()]
     cell_at = cells.cell
 
     def places(index: int) -> list[int]:
         cell = cell_at(index)
-        return [table[cell[name]] for name, table in tables]
+        return [table[cell[name]] if name in cell else -1 for name, table in tables]
 
     return places
 
@@ -119,8 +136,38 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
 
 def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
     """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
-    renamed = Grid({names.get(name, name): values for name, values in cells.facets.items()})
-    return ShuffledCells(renamed, cells.seed) if isinstance(cells, ShuffledCells) else renamed
+    if isinstance(cells, ShuffledCells) and isinstance(cells.ordered, Grid):
+        return ShuffledCells(renamed_cells(cells.ordered, names), cells.seed)
+    if isinstance(cells, Grid):
+        return Grid({names.get(name, name): values for name, values in cells.facets.items()})
+    return RenamedCells(cells, names)
+
+
+class RenamedCells:
+    """`cells` with other names of their fields, in the same order: `names` has new ones by old ones."""
+
+    def __init__(self, cells: Cells, names: Mapping[str, str]) -> None:
+        self._cells = cells
+        self._names = names
+        self._back = {now: was for was, now in names.items()}
+        self.size = cells.size
+        self.facets: Mapping[str, Sequence[str]] = {
+            names.get(name, name): values for name, values in cells.facets.items()
+        }
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        return {self._names.get(name, name): value for name, value in self._cells.cell(index).items()}
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`. InputError where there is no such cell."""
+        if any(name in self._names and name not in self._back for name in cell):
+            raise InputError(f"cell {dict(cell)!r} has earlier names", fix="use those of today")
+        return self._cells.index({self._back.get(name, name): value for name, value in cell.items()})
+
+    def fingerprint(self, repeats: int) -> str:
+        """Of the cells and of the names."""
+        return fingerprint([self._cells.fingerprint(repeats), dict(self._names)])
 
 
 def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:

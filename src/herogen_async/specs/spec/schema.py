@@ -8,6 +8,37 @@ from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
 
+# An unquoted 18 or yes is kept as written, so an editor must not flag it.
+_VALUE = {"type": ["string", "number", "boolean"]}
+
+
+def _one_or_more(value: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
+
+
+def _attribute() -> dict[str, Any]:
+    """The values of an attribute, the same under a condition, or several of these."""
+    values = {
+        "type": "array",
+        "items": _VALUE,
+        "minItems": 1,
+        "maxItems": check.MAX_VALUES,
+        "uniqueItems": True,
+    }
+    when = {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)},
+        ]
+    }
+    branch = {
+        "type": "object",
+        "properties": {"when": when, "values": values},
+        "required": ["values"],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [values, branch, {"type": "array", "items": branch, "minItems": 1}]}
+
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     """`model_schema` for editors: with what YAML allows, and with the limits that the model checks in code."""
@@ -15,19 +46,10 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     properties = schema["properties"]
     properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
     properties["attributes"].update(
-        {
-            "minProperties": 1,
-            "maxProperties": check.MAX_ATTRIBUTES,
-            # an unquoted 18 or yes is kept as written, so an editor must not flag it
-            "additionalProperties": {
-                "type": "array",
-                "items": {"type": ["string", "number", "boolean"]},
-                "minItems": 1,
-                "maxItems": check.MAX_VALUES,
-                "uniqueItems": True,
-            },
-        }
+        {"minProperties": 1, "maxProperties": check.MAX_ATTRIBUTES, "additionalProperties": _attribute()}
     )
+    grid = schema["$defs"]["GridRules"]["properties"]
+    grid["exclude"]["items"] = {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)}
     properties["sub_prompt"] = {**properties["sub_prompt"], "type": ["string", "null"], "default": None}
     properties["columns"].update(
         {

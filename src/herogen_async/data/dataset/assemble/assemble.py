@@ -143,6 +143,7 @@ def assemble(
     how = replace(
         Recipe.of(format),
         attributes=rows.spec.attributes,
+        rules=rows.spec.cell_rules,
         sub_prompt=question.template,
         reasoning=reasoning,
         ask=question.ask,

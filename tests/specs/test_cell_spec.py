@@ -1,0 +1,136 @@
+"""What a spec says of its cells: conditions of attributes, exclusions, and each mistake in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from herogen_async.core.errors import SpecError
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.sources.cells import Cells
+from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec.written import yaml_lines
+
+TEXT = """\
+name: maths
+attributes:
+  level: [easy, medium, hard]
+  persona: [a nurse, a clerk, 1.50]
+  tool: {when: {level: hard}, values: [sympy, none]}
+  depth:
+    - {when: "level == 'hard' and tool != 'none'", values: [deep]}
+    - {when: {level: [medium]}, values: [a, b]}
+    - {values: [x]}
+grid:
+  exclude: [{level: easy, persona: [a nurse, 1.50]}]
+prompt: "{level} {persona} {tool} {depth}"
+"""
+MISTAKES = [
+    ("{level: hard}, v", "{levl: hard}, v", 5, "attributes.tool.when.levl: unknown attribute 'levl'", "'level'"),
+    ("{level: hard}, v", "{depth: x}, v", 5, "attributes.tool.when.depth: unknown attribute 'depth'", "before 'tool'"),
+    ("{level: hard}, v", "{level: had}, v", 5, "attributes.tool.when.level: 'level' has no value 'had'", "'hard'"),
+    ("{level: hard}, v", "{}, v", 5, "attributes.tool.when: {} is not a condition", "level: hard"),
+    ("values: [sympy, none]}", "valus: [sympy]}", 5, "attributes.tool.valus: unknown key 'valus'", "'values'"),
+    ("[sympy, none]", "[sympy, sympy]", 5, "attributes.tool.values[1]: 'sympy' is listed twice", "keep one"),
+    (", values: [sympy, none]", "", 5, "attributes.tool: tool has no values", "`values: [first, second]`"),
+    ("level == 'hard' and", "level > 3 and", 6, "attributes.depth: this can't be decided", "texts"),
+    ("level == 'hard' and", "le == 'hard' and", 7, "attributes.depth[0].when: unknown name 'le'", "'level'"),
+    ("level == 'hard' and", "level.x == 1 and", 7, "name 'level.x': 'level' is an attribute", "write level"),
+    ("- {values: [x]}", "- x", 9, "attributes.depth[2]: 'x' stands among conditional values", "`{when: ..., values"),
+    ("when: {level: [medium]}, ", "", 8, "attributes.depth[1]: values without `when` hold in every cell", "last"),
+    ("exclude: [{level: easy", "exclude: [{level: eesy", 11, "grid.exclude[0].level: 'level' has no value", "'easy'"),
+    ("[{level: easy, persona: [a nurse, 1.50]}]", "{level: easy}", 11, "grid.exclude: {'level'", "is not a list"),
+    ("[{level: easy, persona: [a nurse, 1.50]}]", "[{}]", 11, "grid.exclude[0]: {} is not a mapping", "level: easy"),
+    ("{level: easy, persona: [a nurse, 1.50]}", "{level: [easy, medium, hard]}", 11, "`exclude` leaves no", "fewer"),
+    ("exclude:", "exlude:", 11, "grid.exlude: unknown key 'exlude'", "'exclude'"),
+]
+
+
+def cells_of(spec: Spec) -> Cells:
+    return Plan(spec, endpoint="completions", model="m").cells
+
+
+def spec_of(**changes: Any) -> Spec:
+    data = {"name": "s", "attributes": {"level": ["easy", "hard"], "n": ["1", "2"]}, "prompt": "{level} {n}"}
+    return Spec(**{**data, **changes})
+
+
+def test_attributes_may_depend_on_others() -> None:
+    """The first branch whose condition is met gives the values; where none is, the cell lacks the attribute."""
+    cells = cells_of(Spec.parse(TEXT))
+    found = [cells.cell(index) for index in range(cells.size)]
+    assert {"level": "easy", "persona": "a clerk", "depth": "x"} == found[0]
+    assert ["a", "b"] == [cell["depth"] for cell in found if cell["level"] == "medium"][:2]
+    assert {"level": "hard", "persona": "1.50", "tool": "sympy", "depth": "deep"} in found
+    assert {"level": "hard", "persona": "1.50", "tool": "none", "depth": "x"} == found[-1]
+    assert 13 == cells.size == len(found)
+
+
+def test_an_attribute_keeps_all_its_values() -> None:
+    """Whatever cells have them: by these rows are counted."""
+    spec = Spec.parse(TEXT)
+    assert ("sympy", "none") == spec.attributes["tool"]
+    assert ("deep", "a", "b", "x") == spec.attributes["depth"]
+    assert dict(spec.attributes) == dict(cells_of(spec).facets)
+
+
+def test_s2_a_spec_with_rules_reads_back_as_the_same() -> None:
+    """From its plain data, and from the YAML that `init --run` writes."""
+    spec = Spec.parse(TEXT)
+    assert Spec(**spec.as_dict()) == spec == Spec.parse("\n".join(yaml_lines(spec.as_dict())))
+    assert Spec(**spec.as_dict()).fingerprint == spec.fingerprint
+    assert spec != Spec.parse(TEXT.replace("values: [deep]", "values: [x]"))
+    assert spec != Spec.parse(TEXT.replace("{level: hard}", "{level: medium}"))
+
+
+def test_a_mapping_with_values_alone_is_the_list() -> None:
+    """It has the fingerprints of the list."""
+    listed, mapped = spec_of(), spec_of(attributes={"level": {"values": ["easy", "hard"]}, "n": [1, 2]})
+    assert listed == mapped
+    assert listed.fingerprint == mapped.fingerprint
+    assert cells_of(listed).fingerprint(1) == cells_of(mapped).fingerprint(1)
+
+
+def test_a_changed_rule_is_another_grid_of_the_same_keys() -> None:
+    """A key depends on the cell alone."""
+    plain, ruled = spec_of(), spec_of(grid={"exclude": [{"level": "easy", "n": 1}]})
+    plans = [Plan(each, endpoint="completions", model="m") for each in (plain, ruled)]
+    assert plans[0].grid_fingerprint != plans[1].grid_fingerprint
+    keys = [{str(plan.cells.cell(index)): plan.key(index) for index in range(plan.size)} for plan in plans]
+    assert 3 == len(keys[1])
+    assert keys[1].items() <= keys[0].items()
+
+
+@pytest.mark.parametrize(("good", "wrong", "line", "message", "fix"), MISTAKES)
+def test_a_mistake_is_named_with_line_and_fix(good: str, wrong: str, line: int, message: str, fix: str) -> None:
+    """Each by itself."""
+    assert good in TEXT
+    with pytest.raises(SpecError) as raised:
+        Spec.parse(TEXT.replace(good, wrong, 1), file="s.yaml")
+    assert message in str(raised.value)
+    assert fix in f"{raised.value} {raised.value.fix}"
+    assert line == raised.value.line
+
+
+def test_editors_take_what_the_spec_takes() -> None:
+    """By the JSON Schema; and not what it refuses."""
+    validator = jsonschema.Draft202012Validator(Spec.json_schema())
+    spec = Spec.parse(TEXT).as_dict()
+    validator.validate(spec)
+    spec["grid"] = {"exclude": {"level": "easy"}}
+    assert not validator.is_valid(spec)
+    spec["grid"], spec["attributes"]["tool"] = {}, {"when": {"level": "hard"}}
+    assert not validator.is_valid(spec)
+
+
+def test_a_placeholder_without_a_value_is_empty() -> None:
+    """In prompts, sub-prompts and those of columns."""
+    attributes = {"level": ["easy", "hard"], "tool": {"when": {"level": "hard"}, "values": ["sympy"]}}
+    call = Plan(spec_of(attributes=attributes, prompt="{level}<{tool}>"), endpoint="completions", model="m").call(0)
+    assert ("easy<>", "easy, ") == (call.prompt, call.sub_prompt)
+    columns = {"one": {"prompt": "{level}<{tool}>"}, "two": {"prompt": "{one}<{tool}>"}}
+    several = Spec(name="s", attributes=attributes, columns=columns)
+    plan = Plan(several, endpoint="completions", model="m")
+    assert ["easy<>", "{one}<>", "hard<sympy>"] == [plan.call(index).prompt for index in range(3)]
