@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -101,6 +102,60 @@ def test_a_changed_rule_is_another_grid_of_the_same_keys() -> None:
     keys = [{str(plan.cells.cell(index)): plan.key(index) for index in range(plan.size)} for plan in plans]
     assert 3 == len(keys[1])
     assert keys[1].items() <= keys[0].items()
+
+
+RANGES = [
+    ("{from: 18, to: 30, step: 4}", ["18", "22", "26", "30"]),
+    ("{from: -1, to: 1}", ["-1", "0", "1"]),
+    ("{from: 0.1, to: 0.4, step: 0.1}", ["0.1", "0.2", "0.3", "0.4"]),
+    ("{from: 0, to: 1, step: 0.50}", ["0.00", "0.50", "1.00"]),
+    ("{from: 2024-01-01, to: 2024-01-20, step: 7 days}", ["2024-01-01", "2024-01-08", "2024-01-15"]),
+    ("{from: 2024-01-31, to: 2024-04-30, step: month}", ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]),
+    ("{from: 9999-12-31, to: 9999-12-31, step: 2 weeks}", ["9999-12-31"]),
+    ("{from: 2024-02-29, to: 2027-12-31, step: 1 year}", ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28"]),
+]
+BROKEN_RANGES = [
+    ("{from: 18, step: 4}", "missing key 'to'", "for example"),
+    ("{from: 18, to: x}", "attributes.n.to: 'x' is neither a number nor a date", "for example"),
+    ("{from: 2024-02-30, to: 2024-03-01}", "attributes.n.from: '2024-02-30' is neither", "for example"),
+    ("{from: 18, to: 2024-03-01}", "one end is a date", "for example"),
+    ("{from: 9, to: 3}", "attributes.n.to: 3 comes before 9", "exchange"),
+    ("{from: 1, to: 3, step: 0}", "attributes.n.step: '0' is not a step between numbers", "above 0"),
+    ("{from: 2024-01-01, to: 2024-03-01, step: 7}", "'7' is not a step between dates", "`7 days`"),
+    ("{from: 0, to: 1000000}", "attributes.n: more than 1,000,000 values", "larger steps"),
+    ("{from: 1, to: 3, values: [1]}", "n has both values and a range", "keep one"),
+]
+
+
+def spec_with(values: str) -> Spec:
+    return Spec.parse(f"name: s\nprompt: '{{n}}'\nattributes:\n  n: {values}\n", file="s.yaml")
+
+
+@pytest.mark.parametrize(("written", "values"), RANGES)
+def test_a_range_stands_for_its_values(written: str, values: list[str]) -> None:
+    """As texts: the same spec as with a list of them."""
+    spec = spec_with(written)
+    assert tuple(values) == spec.attributes["n"]
+    assert spec == Spec(name="s", prompt="{n}", attributes={"n": values})
+
+
+def test_a_range_may_come_from_python() -> None:
+    """As numbers and dates; and it stands under a condition, too."""
+    dates = {"from": date(2024, 1, 1), "to": date(2024, 1, 9), "step": "1 week"}
+    numbers = {"when": {"day": "2024-01-08"}, "from": 1, "to": 2, "step": 0.5}
+    spec = Spec(name="s", prompt="{day} {n}", attributes={"day": dates, "n": numbers})
+    assert {"day": ("2024-01-01", "2024-01-08"), "n": ("1.0", "1.5", "2.0")} == spec.attributes
+    assert 4 == cells_of(spec).size
+
+
+@pytest.mark.parametrize(("written", "message", "fix"), BROKEN_RANGES)
+def test_a_wrong_range_is_named_with_its_line(written: str, message: str, fix: str) -> None:
+    """And with what to write instead."""
+    with pytest.raises(SpecError) as raised:
+        spec_with(written)
+    assert message in str(raised.value)
+    assert fix in f"{raised.value.fix}"
+    assert 4 == raised.value.line
 
 
 @pytest.mark.parametrize(("good", "wrong", "line", "message", "fix"), MISTAKES)

@@ -1,4 +1,4 @@
-"""Attributes that are more than a list of values: conditions and branches. Pure functions from plain data."""
+"""Attributes that are more than a list of values: ranges, conditions and branches. Pure functions from plain data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from herogen_async.specs.expressions import Expression
 from herogen_async.specs.sources.rules import Branch, CellCondition, PartialCell
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.problem import KeyPath, Problem
+from herogen_async.specs.spec.value_range import RANGE, range_problems
 
-STRUCTURED = ("values", "when")  # the keys of an attribute that is written as a mapping
+STRUCTURED = ("values", "when", *RANGE)  # the keys of an attribute that is written as a mapping
 _VALUES = "for example: `values: [first, second]`"
 _WHEN = 'for example: `when: {level: hard}` or `when: "age >= 18"`'
 _UNREAD = ("-",)  # instead of values that can't be read: their mistake is told already
@@ -87,6 +88,16 @@ def _branch(
     if wrong:
         yield from wrong
         return
+    if any(key in RANGE for key in given):
+        if "values" in given:
+            message = f"{shown_key(name)} has both values and a range"
+            yield Problem((*path, "values"), message, "keep one of the two; several ranges: a list of values")
+            return
+        in_range: list[str] = []
+        yield from range_problems(path, given, in_range)
+        if not in_range:
+            return
+        given = {**given, "values": in_range}
     values = given.get("values")
     if not isinstance(values, list | tuple | range):
         is_missing = "values" not in given

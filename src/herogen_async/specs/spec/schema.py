@@ -7,6 +7,7 @@ from typing import Any
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
+from herogen_async.specs.spec.value_range import RANGE
 
 # An unquoted 18 or yes is kept as written, so an editor must not flag it.
 _VALUE = {"type": ["string", "number", "boolean"]}
@@ -31,10 +32,11 @@ def _attribute() -> dict[str, Any]:
             {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)},
         ]
     }
+    end = {"type": ["string", "number"]}
     branch = {
         "type": "object",
-        "properties": {"when": when, "values": values},
-        "required": ["values"],
+        "properties": {"when": when, "values": values, **dict.fromkeys(RANGE, end)},
+        "oneOf": [{"required": ["values"]}, {"required": ["from", "to"]}],
         "additionalProperties": False,
     }
     return {"anyOf": [values, branch, {"type": "array", "items": branch, "minItems": 1}]}
