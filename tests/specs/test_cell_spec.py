@@ -169,6 +169,23 @@ def test_a_mistake_is_named_with_line_and_fix(good: str, wrong: str, line: int, 
     assert line == raised.value.line
 
 
+def test_a_sample_is_shuffled_and_bounded_by_the_grid() -> None:
+    """It reads back, and is refused where there are fewer cells."""
+    spec = spec_of(grid={"sample": 3})
+    assert (0, 3) == (spec.order_seed, cells_of(spec).size)
+    assert Spec(**spec.as_dict()) == spec
+    for grid, message in (
+        ({"sample": 5}, "grid.sample: 5 cells can't be sampled: there are 4"),
+        ({"sample": 3, "exclude": [{"level": "easy"}]}, "there are 2"),
+        ({"sample": 0}, "grid.sample: 0 is not a whole number from 1"),
+        ({"sample": 2, "shuffle": False}, "grid.shuffle: a sample is drawn from shuffled cells"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            spec_of(grid=grid)
+    with pytest.raises(SpecError, match="3 rows can't be accepted: sample and repeats make 2"):
+        spec_of(grid={"sample": 2}, want=3)
+
+
 def test_editors_take_what_the_spec_takes() -> None:
     """By the JSON Schema; and not what it refuses."""
     validator = jsonschema.Draft202012Validator(Spec.json_schema())

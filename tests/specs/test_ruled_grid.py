@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import timeit
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -54,6 +55,27 @@ def test_shuffled_they_are_the_same_cells(grid: tuple[Attributes, CellRules], se
     cells = [shuffled.cell(index) for index in range(shuffled.size)]
     assert sorted(map(str, wanted)) == sorted(map(str, cells))
     assert list(range(shuffled.size)) == [shuffled.index(cell) for cell in cells]
+
+
+@given(ruled(), st.integers(0, 2**63 - 1), st.integers(1, 60), st.integers(0, 60))
+def test_a_sample_is_the_beginning_of_a_larger_one(
+    grid: tuple[Attributes, CellRules], seed: int, size: int, more: int
+) -> None:
+    """Of different cells, each found where it is; and what is not in it is no cell of it."""
+    attributes, rules = grid
+    wanted = listed(attributes, rules)
+    assume(wanted)
+    small, large = (cells_from(attributes, seed, replace(rules, sample=each)) for each in (size, size + more))
+    cells = [[each.cell(index) for index in range(each.size)] for each in (small, large)]
+    assert cells[0] == cells[1][: small.size]
+    assert min(size, len(wanted)) == small.size == len({str(cell) for cell in cells[0]})
+    assert list(range(small.size)) == [small.index(cell) for cell in cells[0]]
+    to_large, to_small = moves(small, large), moves(large, small)
+    assert list(range(small.size)) == [to_large(index) for index in range(small.size)]
+    for index in range(large.size):
+        assert to_small(index) == (index if index < small.size else None)
+    with pytest.raises(IndexError):
+        small.cell(small.size)
 
 
 def test_a_huge_grid_with_rules_starts_at_once() -> None:

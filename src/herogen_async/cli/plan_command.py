@@ -133,15 +133,17 @@ def plan_lines(found: Forecast) -> Iterator[str]:
 def _cells_in_words(cells: Cells, spec: Spec) -> str:
     """How many cells there are, and how that comes about where it can be said in a few words."""
     from herogen_async.core.units import counted
-    from herogen_async.specs.sources.cells import excluded_cells, is_product
+    from herogen_async.specs.sources.cells import cells_from, excluded_cells, is_product
 
-    product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
-    count, rules = counted(cells.size, "cell"), spec.cell_rules
-    if is_product(cells):
-        return f"{product} = {count}"
-    if rules.exclude and not rules.branches:
-        return f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {count}"
-    return count
+    rules = spec.cell_rules
+    whole = cells if rules == rules.of_grid else cells_from(spec.attributes, rules=rules.of_grid)
+    product = " x ".join(f"{len(values):,} {name}" for name, values in whole.facets.items())
+    words = counted(whole.size, "cell")
+    if is_product(whole):
+        words = f"{product} = {words}"
+    elif rules.exclude and not rules.branches:
+        words = f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {words}"
+    return words if whole is cells else f"{words}, {cells.size:,} of them sampled"
 
 
 def _wanted_lines(found: Forecast) -> Iterator[str]:

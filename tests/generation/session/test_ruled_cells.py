@@ -91,3 +91,17 @@ def test_a_changed_rule_asks_only_new_cells(server: FakeServer, tmp_path: Path) 
     assert ("done", 9, 4) == (report.state, report.done, len(server.asked) - before)
     report = run(server, tmp_path / "ruled", narrow, extend=True)
     assert ("done", 8, 4) == (report.state, report.done, len(server.asked) - before)
+
+
+def test_a_larger_sample_keeps_the_smaller_one(server: FakeServer, tmp_path: Path) -> None:
+    """It asks what is new in it, after an edit of the rules too."""
+    run(server, tmp_path / "ruled", ruled(sample=5))
+    said = herogen("plan", write_spec(tmp_path, ruled(sample=8)), tmp_path / "ruled", cwd=tmp_path).stdout
+    assert "ruled: 12 cells, 8 of them sampled: 8 rows." in said
+    assert "Changed: the sample (5 to 8)." in said
+    report = run(server, tmp_path / "ruled", ruled(sample=8), extend=True)
+    assert ("done", 8, 8) == (report.state, report.done, len(server.asked))
+    report = run(server, tmp_path / "ruled", ruled(exclude=[{"topic": "time"}]), extend=True)
+    assert ("done", 9) == (report.state, report.done)
+    assert 9 <= len(server.asked) <= 12
+    assert len(server.asked) == len({asked.prompt for asked in server.asked})

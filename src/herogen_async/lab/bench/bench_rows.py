@@ -63,8 +63,12 @@ def row_tokens(plan: Plan) -> int | None:
 
 
 def _asking_all(spec: Spec) -> Spec:
-    """`spec` without an end before its last row."""
-    return spec if spec.want is None else spec.replace(want=None)
+    """`spec` without an end before its last row, and with all cells that its rules leave."""
+    rules = spec.cell_rules
+    if spec.want is None and rules == rules.of_grid:
+        return spec
+    grid = {} if spec.grid is None else {"grid": {"exclude": spec.grid.as_dict().get("exclude", [])}}
+    return spec.replace(want=None, **grid)
 
 
 def _numbered(prompt: str) -> str:
@@ -72,4 +76,4 @@ def _numbered(prompt: str) -> str:
 
 
 def _size(spec: Spec) -> int:
-    return cells_from(spec.attributes, rules=spec.cell_rules).size * spec.repeats
+    return cells_from(spec.attributes, rules=spec.cell_rules.of_grid).size * spec.repeats

@@ -85,12 +85,41 @@ class ShuffledCells:
         return self._order.place(index)
 
 
+class FirstCells:
+    """The first `size` of `cells`; all of them where there are fewer."""
+
+    __slots__ = ("cells", "facets", "size")
+
+    def __init__(self, cells: Cells, size: int) -> None:
+        self.cells = cells
+        self.size = min(size, cells.size)
+        self.facets: Mapping[str, Sequence[str]] = cells.facets
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"cell {index!r} is outside the sample: valid: 0 to {self.size - 1}")
+        return self.cells.cell(index)
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`. InputError where it isn't one of these."""
+        if (index := self.cells.index(cell)) >= self.size:
+            raise InputError(f"cell {dict(cell)!r} isn't in the sample", fix="raise `sample`, or give another cell")
+        return index
+
+    def fingerprint(self, repeats: int) -> str:
+        """Of the cells and of how many these are."""
+        return fingerprint([self.cells.fingerprint(repeats), "first", self.size])
+
+
 def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None, rules: CellRules = PLAIN) -> Cells:
-    """The combinations of the attributes' values that `rules` leave, in the order of `seed`; None: in that of the
+    """The combinations of the attributes' values that `rules` choose, in the order of `seed`; None: in that of the
     attributes. Raises InputError where there is none, and where the rules can't be followed.
     """
-    grid: Cells = RuledGrid(attributes, rules) if rules.changes_grid else Grid(attributes)
-    return grid if seed is None else ShuffledCells(grid, seed)
+    cells: Cells = RuledGrid(attributes, rules) if rules.changes_grid else Grid(attributes)
+    if seed is not None:
+        cells = ShuffledCells(cells, seed)
+    return cells if rules.sample is None else FirstCells(cells, rules.sample)
 
 
 def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> int:
@@ -136,6 +165,8 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
 
 def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
     """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
+    if isinstance(cells, FirstCells):
+        return FirstCells(renamed_cells(cells.cells, names), cells.size)
     if isinstance(cells, ShuffledCells) and isinstance(cells.ordered, Grid):
         return ShuffledCells(renamed_cells(cells.ordered, names), cells.seed)
     if isinstance(cells, Grid):
@@ -172,6 +203,11 @@ class RenamedCells:
 
 def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
     """What gives, for the index of a cell of `old`, that of the same cell of `new`; None where there is none."""
+    if isinstance(old, FirstCells):
+        return moves(old.cells, new)
+    if isinstance(new, FirstCells):
+        found, size = moves(old, new.cells), new.size
+        return lambda index: None if (place := found(index)) is None or place >= size else place
     if isinstance(old, ShuffledCells):
         moved, then = moves(old.ordered, new), old.in_order
         return lambda index: moved(then(index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from herogen_async.specs.expressions import Expression
@@ -36,11 +36,18 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class CellRules:
     """`branches` are those of each attribute that has any: the first one whose condition is met gives the values, and
-    where none is the cell lacks the attribute. Cells that one of `exclude` describes are left out.
+    where none is the cell lacks the attribute. Cells that one of `exclude` describes are left out. Of those that are
+    left, `sample` are asked: the first ones of a shuffled order; None: all.
     """
 
     branches: Mapping[str, tuple[Branch, ...]] = field(default_factory=dict)
     exclude: tuple[PartialCell, ...] = ()
+    sample: int | None = None
+
+    @property
+    def of_grid(self) -> CellRules:
+        """Those that say which combinations are cells, and not which of the cells are asked."""
+        return CellRules(self.branches, self.exclude)
 
     @property
     def changes_grid(self) -> bool:
@@ -48,7 +55,7 @@ class CellRules:
         return bool(self.branches or self.exclude)
 
     def as_plain(self) -> dict[str, Any]:
-        """What tells the cells from those of other rules, as plain JSON."""
+        """Those `of_grid`, as plain JSON: equal for the same cells."""
         branches = {name: [each.as_plain() for each in several] for name, several in self.branches.items()}
         return {"branches": branches, "exclude": [condition_as_plain(each) for each in self.exclude]}
 
@@ -58,7 +65,7 @@ class CellRules:
             names.get(name, name): tuple(Branch(each.values, _renamed(each.when, names)) for each in several)
             for name, several in self.branches.items()
         }
-        return CellRules(branches, tuple(_partial_renamed(each, names) for each in self.exclude))
+        return replace(self, branches=branches, exclude=tuple(_partial_renamed(each, names) for each in self.exclude))
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

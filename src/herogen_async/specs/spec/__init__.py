@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from herogen_async.core import codec
+from herogen_async.specs.sources.cells import PLAIN
 from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
@@ -152,15 +153,17 @@ class Spec(BaseModel):
 
     @property
     def cell_rules(self) -> CellRules:
-        """Which combinations of the attributes' values are cells."""
-        return CellRules(self._branches, () if self.grid is None else self.grid.exclude)
+        """Which combinations of the attributes' values are cells, and which of these are asked."""
+        grid = self.grid
+        return CellRules(self._branches) if grid is None else CellRules(self._branches, grid.exclude, grid.sample)
 
     @property
     def order_seed(self) -> int | None:
         """The seed of the order of the cells; None where that is the order of the attributes' values."""
         shuffles = None if self.grid is None else self.grid.shuffle
         if shuffles is None:
-            shuffles = self.want is not None  # else the first values would be all that is asked
+            # Else the first values would be all that is asked.
+            shuffles = self.want is not None or (self.grid is not None and self.grid.sample is not None)
         return (0 if self.grid is None else self.grid.seed) if shuffles else None
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
@@ -206,7 +209,7 @@ class Spec(BaseModel):
             problems += type_problems(invalid, type(self), problems)
         if not problems:
             self._branches = branches
-            if self.want is not None or self.cell_rules.changes_grid:
+            if self.want is not None or self.cell_rules != PLAIN:
                 problems += cell_problems(given, self.cell_rules)
         if problems:
             raise InvalidSpecError(problems, place)

@@ -24,8 +24,9 @@ _CONFIG = ConfigDict(frozen=True, extra="forbid", strict=True)
 class GridRules(BaseModel):
     """Which cells there are, and their order: that of the attributes' values, or a random one that `seed` gives.
 
-    `exclude` describes the cells that are left out. `shuffle` is None where it isn't said: cells are shuffled if, and
-    only if, the spec has a `want`.
+    `exclude` describes the cells that are left out; of the others `sample` are asked, the first ones of the random
+    order. `shuffle` is None where it isn't said: cells are shuffled if, and only if, the spec has a `sample` or a
+    `want`.
     """
 
     model_config = _CONFIG
@@ -37,6 +38,10 @@ class GridRules(BaseModel):
         (), description="a list of mappings of attributes to values", examples=[[{"level": "easy", "tool": "sympy"}]]
     )
 
+    sample: int | None = Field(
+        None, ge=1, le=MOST_WANTED, description=f"a whole number from 1 to {MOST_WANTED:,}", examples=[5000]
+    )
+
     @classmethod
     def of(cls, data: object, attributes: Mapping[Any, Any]) -> Self:
         """From a spec's data, and all values of its attributes. Raises InvalidSpecError with all mistakes."""
@@ -45,15 +50,19 @@ class GridRules(BaseModel):
             from herogen_async.specs.spec.attribute_rules import partial_problems  # noqa: PLC0415 - few specs have it
 
             given = data["exclude"]
-            found: list[PartialCell] = []
+            partial: list[PartialCell] = []
             if not isinstance(given, list | tuple):
                 example = "for example: `exclude: [{level: easy, tool: sympy}]`"
                 problems.append(Problem(("exclude",), f"{shown(given)} is not a list", example))
                 given = ()
             for number, each in enumerate(given):
-                problems += partial_problems(("exclude", number), each, attributes, found)
-            data = {**data, "exclude": () if problems else tuple(found)}
-        return _made(cls, data, "for example: `grid: {shuffle: true, seed: 7}`", problems)
+                problems += partial_problems(("exclude", number), each, attributes, partial)
+            data = {**data, "exclude": () if problems else tuple(partial)}
+        found = _made(cls, data, "for example: `grid: {shuffle: true, seed: 7}`", problems)
+        if found.sample is not None and found.shuffle is False:
+            message = "a sample is drawn from shuffled cells"
+            raise InvalidSpecError([Problem(("shuffle",), message, "remove it, or remove `sample`")], Nowhere())
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """What is set, as plain JSON."""
@@ -109,17 +118,23 @@ def growth_problems(given: dict[str, Any]) -> Iterator[Problem]:
 def cell_problems(given: Mapping[str, Any], rules: CellRules) -> Iterator[Problem]:
     """What can be told of a sound spec's `given` once its cells are counted: whether there are some, and enough."""
     try:
-        cells = cells_from(given["attributes"], rules=rules).size
+        cells = cells_from(given["attributes"], rules=rules.of_grid).size
     except InputError as error:
         path: KeyPath = ("grid", "exclude") if rules.exclude else ("attributes",)
         if isinstance(error, UndecidedCondition):
             path = ("attributes", error.attribute)
         yield Problem(path, error.message, error.fix or "compare texts with texts, or check first what the value is")
         return
+    if rules.sample is not None and rules.sample > cells:
+        message = f"{rules.sample:,} cells can't be sampled: there are {cells:,}"
+        yield Problem(("grid", "sample"), message, "lower it, or remove it to ask all of them")
+        return
+    cells = rules.sample or cells
     want, repeats = given.get("want"), given.get("repeats", 1)
     if isinstance(want, Want) and type(repeats) is int and want.accepted > cells * repeats:
-        message = f"{want.accepted:,} rows can't be accepted: attributes and repeats make {cells * repeats:,}"
-        yield Problem(("want",), message, "want fewer, or add values or repeats")
+        source, more = ("sample", "raise `sample`") if rules.sample else ("attributes", "add values or repeats")
+        message = f"{want.accepted:,} rows can't be accepted: {source} and repeats make {cells * repeats:,}"
+        yield Problem(("want",), message, f"want fewer, or {more}")
 
 
 def _made(model: type[M], data: object, example: str, known: Sequence[Problem] = ()) -> M:
