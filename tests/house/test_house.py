@@ -94,6 +94,8 @@ PURE = (
     "specs/sources/grid",
     "specs/sources/ruled_grid",
     "specs/sources/rules",
+    "specs/sources/protocol",
+    "specs/sources/weighted",
     "specs/plan",
     "generation/settings",
     "generation/limits",

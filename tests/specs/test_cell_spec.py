@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import Any
 
@@ -184,6 +185,58 @@ def test_a_sample_is_shuffled_and_bounded_by_the_grid() -> None:
             spec_of(grid=grid)
     with pytest.raises(SpecError, match="3 rows can't be accepted: sample and repeats make 2"):
         spec_of(grid={"sample": 2}, want=3)
+
+
+WEIGHTED = """\
+name: s
+attributes:
+  level: {easy: 3, medium: 2, hard: 1}
+  n: {from: 1, to: 40}
+grid: {sample: 60}
+prompt: "{level} {n}"
+"""
+BROKEN_WEIGHTS = [
+    ("hard: 1}", "hard: x}", 3, "attributes.level.hard: 'x' is not a weight", "whole number from 1"),
+    ("hard: 1}", "hard: 0}", 3, "attributes.level.hard: '0' is not a weight", "whole number from 1"),
+    ("{easy: 3, medium: 2, hard: 1}", "{values: [a, b], weights: [1]}", 3, "1 weights of 2 values", "one for each"),
+    ("{easy: 3, medium: 2, hard: 1}", "{values: [a], weights: 1}", 3, "weights: '1' is not a list", "for example"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 3, valus: [b]}", 3, "['b'] is not a weight", "did you mean 'values'?"),
+    ("grid: {sample: 60}\n", "", 3, "but all cells are asked", "`grid: {sample: 1000}`"),
+    ("sample: 60", "sample: 100", 5, "after 80 none is left where level is 'easy'", "lower it"),
+    ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "no cell for some of its values", "remove these"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 99991, hard: 3}", 3, "repeat only after 99,994 cells", "smaller"),
+]
+
+
+def test_weights_are_shares_of_a_sample() -> None:
+    """As a mapping, or beside the values; the spec reads back."""
+    spec = Spec.parse(WEIGHTED)
+    assert ("easy", "medium", "hard") == spec.attributes["level"]
+    assert Spec(**spec.as_dict()) == spec == Spec.parse("\n".join(yaml_lines(spec.as_dict())))
+    listed = WEIGHTED.replace("{easy: 3, medium: 2, hard: 1}", "{values: [easy, medium, hard], weights: [3, 2, 1]}")
+    assert spec == Spec.parse(listed) != Spec.parse(listed.replace("3, 2", "2, 2"))
+    cells = cells_of(spec)
+    levels = Counter(cells.cell(index)["level"] for index in range(cells.size))
+    assert {"easy": 30, "medium": 20, "hard": 10} == levels
+    jsonschema.Draft202012Validator(Spec.json_schema()).validate(spec.as_dict())
+
+
+@pytest.mark.parametrize(("good", "wrong", "line", "message", "fix"), BROKEN_WEIGHTS)
+def test_wrong_weights_are_named_with_line_and_fix(good: str, wrong: str, line: int, message: str, fix: str) -> None:
+    """Each by itself."""
+    with pytest.raises(SpecError) as raised:
+        Spec.parse(WEIGHTED.replace(good, wrong, 1), file="s.yaml")
+    assert message in str(raised.value)
+    assert fix in f"{raised.value.fix}"
+    assert line == raised.value.line
+
+
+def test_with_want_the_order_ends_where_weights_do() -> None:
+    """No cell is asked that breaks a share."""
+    spec = Spec.parse(WEIGHTED.replace("grid: {sample: 60}", "want: 50"))
+    assert 80 == cells_of(spec).size
+    with pytest.raises(SpecError, match="make 80"):
+        spec.replace(want=81)
 
 
 def test_editors_take_what_the_spec_takes() -> None:

@@ -143,7 +143,9 @@ def _cells_in_words(cells: Cells, spec: Spec) -> str:
         words = f"{product} = {words}"
     elif rules.exclude and not rules.branches:
         words = f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {words}"
-    return words if whole is cells else f"{words}, {cells.size:,} of them sampled"
+    if whole is cells or (rules.sample is None and cells.size == whole.size):
+        return words
+    return f"{words}, {cells.size:,} of them {'in the shares of the weights' if rules.sample is None else 'sampled'}"
 
 
 def _wanted_lines(found: Forecast) -> Iterator[str]:

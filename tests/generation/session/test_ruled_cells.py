@@ -105,3 +105,19 @@ def test_a_larger_sample_keeps_the_smaller_one(server: FakeServer, tmp_path: Pat
     assert ("done", 9) == (report.state, report.done)
     assert 9 <= len(server.asked) <= 12
     assert len(server.asked) == len({asked.prompt for asked in server.asked})
+
+
+def test_changed_weights_keep_what_was_asked(server: FakeServer, tmp_path: Path) -> None:
+    """Other shares of the same cells: the answers stay, `plan` names the weights, and only what is new is asked."""
+
+    def weighted(hard: int) -> Spec:
+        attributes = {"level": {"easy": 1, "hard": hard}, "n": {"from": 1, "to": 40}}
+        return Spec(name="ruled", attributes=attributes, prompt="{level} {n}", grid={"sample": 12})
+
+    run(server, tmp_path / "ruled", weighted(1))
+    assert 6 == sum(asked.prompt.startswith("hard") for asked in server.asked)
+    said = herogen("plan", write_spec(tmp_path, weighted(2)), tmp_path / "ruled", cwd=tmp_path).stdout
+    assert "Changed: the weights of 'level'." in said
+    assert "Kept: 10 answers" in said
+    report = run(server, tmp_path / "ruled", weighted(2), extend=True)
+    assert ("done", 12, 14) == (report.state, report.done, len(server.asked))

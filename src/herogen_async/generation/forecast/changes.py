@@ -77,6 +77,9 @@ def _rule_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> Iter
         was, now = excluded_cells(held.attributes, rules[0]), excluded_cells(fresh.attributes, rules[1])
         word = "more" if now > was else "fewer"
         yield f"the grid ({counted(abs(now - was), 'cell')} {word} excluded)" if was != now else "the excluded cells"
+    for name in fresh.attributes:
+        if old.weights.get(name) != new.weights.get(name):
+            yield f"the weights of {name!r}"
     if old.sample != new.sample:
         sizes = ("all cells" if each.sample is None else f"{each.sample:,}" for each in (old, new))
         yield f"the sample ({' to '.join(sizes)})"

@@ -67,8 +67,12 @@ def _asking_all(spec: Spec) -> Spec:
     rules = spec.cell_rules
     if spec.want is None and rules == rules.of_grid:
         return spec
-    grid = {} if spec.grid is None else {"grid": {"exclude": spec.grid.as_dict().get("exclude", [])}}
-    return spec.replace(want=None, **grid)
+    plain = spec.as_dict()
+    attributes = {
+        name: spec.attributes[name] if name in rules.weights else each for name, each in plain["attributes"].items()
+    }
+    grid = {} if spec.grid is None else {"grid": {"exclude": plain["grid"].get("exclude", [])}}
+    return spec.replace(attributes=attributes, want=None, **grid)
 
 
 def _numbered(prompt: str) -> str:

@@ -8,45 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.cell_tree import EXCLUDED, CellTree
 from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
-from herogen_async.specs.sources.ruled_grid import RuledGrid
+from herogen_async.specs.sources.protocol import Cells
+from herogen_async.specs.sources.ruled_grid import NoCellLeft, RuledGrid
 from herogen_async.specs.sources.rules import CellRules
 
+__all__ = [
+    "PLAIN",
+    "Cells",
+    "FirstCells",
+    "RenamedCells",
+    "ShuffledCells",
+    "cells_from",
+    "excluded_cells",
+    "facet_places",
+    "is_product",
+    "longest_values",
+    "moves",
+    "renamed_cells",
+]
+
 PLAIN = CellRules()  # every combination
-
-
-class Cells(Protocol):
-    """Different cells in a fixed order, each computed from its index and found again.
-
-    `facets` are the fields with few distinct values, each with all its values: by these rows are counted and split. A
-    cell may lack some of them; any other field every cell has.
-    """
-
-    @property
-    def size(self) -> int:
-        """How many cells there are."""
-        ...
-
-    @property
-    def facets(self) -> Mapping[str, Sequence[str]]: ...
-
-    def cell(self, index: int) -> dict[str, str]:
-        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
-        ...
-
-    def index(self, cell: Mapping[str, str]) -> int:
-        """The index of `cell`, whatever the order of its fields. InputError where there is no such cell."""
-        ...
-
-    def fingerprint(self, repeats: int) -> str:
-        """Equal for the same cells in the same order, `repeats` rows wanted of each; 32 hexadecimal digits."""
-        ...
 
 
 class ShuffledCells:
@@ -118,8 +105,20 @@ def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None,
     """
     cells: Cells = RuledGrid(attributes, rules) if rules.changes_grid else Grid(attributes)
     if seed is not None:
-        cells = ShuffledCells(cells, seed)
+        cells = _weighted(cells, rules, seed) if rules.weights else ShuffledCells(cells, seed)
     return cells if rules.sample is None else FirstCells(cells, rules.sample)
+
+
+def _weighted(cells: Cells, rules: CellRules, seed: int) -> Cells:
+    from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
+
+    def cells_of(attributes: Mapping[str, Sequence[str]], own_seed: int) -> Cells | None:
+        try:
+            return cells_from(attributes, own_seed, rules.of_grid)
+        except NoCellLeft:
+            return None
+
+    return WeightedCells(cells, rules.weights, cells_of, seed)
 
 
 def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> int:

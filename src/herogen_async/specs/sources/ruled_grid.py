@@ -14,6 +14,10 @@ from herogen_async.specs.sources.rules import CellRules
 _SPARSE = 16  # of so many combinations fewer than one is a cell: then the order is one of the cells alone
 
 
+class NoCellLeft(InputError):
+    """Rules exclude every cell."""
+
+
 class RuledGrid:
     """The cells of `attributes` that `rules` leave; a cell lacks the attributes that do not apply to it.
 
@@ -29,7 +33,7 @@ class RuledGrid:
         self.tree = CellTree(attributes, rules)
         self.size = self.tree.size(KEPT)
         if not self.size:
-            raise InputError("`exclude` leaves no cell", fix="exclude fewer, or add values")
+            raise NoCellLeft("`exclude` leaves no cell", fix="exclude fewer, or add values")
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index` (0-based), attributes in the spec's order. Raises IndexError outside `range(size)`."""

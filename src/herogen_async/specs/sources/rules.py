@@ -37,12 +37,14 @@ class Branch:
 class CellRules:
     """`branches` are those of each attribute that has any: the first one whose condition is met gives the values, and
     where none is the cell lacks the attribute. Cells that one of `exclude` describes are left out. Of those that are
-    left, `sample` are asked: the first ones of a shuffled order; None: all.
+    left, `sample` are asked: the first ones of a shuffled order; None: all. `weights` has those of each value of the
+    attributes that have any: then the order keeps their shares.
     """
 
     branches: Mapping[str, tuple[Branch, ...]] = field(default_factory=dict)
     exclude: tuple[PartialCell, ...] = ()
     sample: int | None = None
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def of_grid(self) -> CellRules:
@@ -65,7 +67,9 @@ class CellRules:
             names.get(name, name): tuple(Branch(each.values, _renamed(each.when, names)) for each in several)
             for name, several in self.branches.items()
         }
-        return replace(self, branches=branches, exclude=tuple(_partial_renamed(each, names) for each in self.exclude))
+        exclude = tuple(_partial_renamed(each, names) for each in self.exclude)
+        weights = {names.get(name, name): each for name, each in self.weights.items()}
+        return replace(self, branches=branches, exclude=exclude, weights=weights)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

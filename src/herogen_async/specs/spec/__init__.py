@@ -26,6 +26,7 @@ from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
 from herogen_async.specs.spec.template import Template
 
 if TYPE_CHECKING:
+    from herogen_async.specs.spec.attribute_rules import ReadAttributes
     from herogen_async.specs.spec.loader import Source
 
 __all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
@@ -85,6 +86,7 @@ class Spec(BaseModel):
     )
     # Of the attributes that depend on others; `attributes` has all their values.
     _branches: dict[str, tuple[Branch, ...]] = PrivateAttr(default_factory=dict)
+    _weights: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
@@ -125,11 +127,12 @@ class Spec(BaseModel):
         """The resolved spec as plain JSON, without sampling parameters that are not set."""
         plain = {name: getattr(self, name) for name in Spec.model_fields}
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
-        if self._branches:
+        if self._branches or self._weights:
             from herogen_async.specs.spec.attribute_rules import attribute_as_plain  # noqa: PLC0415 - few specs have it
 
-            plain["attributes"] |= {
-                name: attribute_as_plain(self.attributes[name], branches) for name, branches in self._branches.items()
+            plain["attributes"] = {
+                name: attribute_as_plain(values, self._branches.get(name, ()), self._weights.get(name))
+                for name, values in self.attributes.items()
             }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
@@ -155,7 +158,9 @@ class Spec(BaseModel):
     def cell_rules(self) -> CellRules:
         """Which combinations of the attributes' values are cells, and which of these are asked."""
         grid = self.grid
-        return CellRules(self._branches) if grid is None else CellRules(self._branches, grid.exclude, grid.sample)
+        if grid is None:
+            return CellRules(self._branches, weights=self._weights)
+        return CellRules(self._branches, grid.exclude, grid.sample, self._weights)
 
     @property
     def order_seed(self) -> int | None:
@@ -177,12 +182,12 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
-        branches: dict[str, tuple[Branch, ...]] = {}
+        read = None
         if _has_rules(data.get("attributes")):
             from herogen_async.specs.spec.attribute_rules import read_attributes  # noqa: PLC0415 - few specs have it
 
             read = read_attributes(data["attributes"])
-            data, branches, found = {**data, "attributes": read.values}, read.branches, [*found, *read.problems]
+            data, found = {**data, "attributes": read.values}, [*found, *read.problems]
         given = dict(data)
         problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
         if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
@@ -207,12 +212,16 @@ class Spec(BaseModel):
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
             problems += type_problems(invalid, type(self), problems)
-        if not problems:
-            self._branches = branches
-            if self.want is not None or self.cell_rules != PLAIN:
-                problems += cell_problems(given, self.cell_rules)
-        if problems:
+        if problems := problems or self._cell_problems(given, read):
             raise InvalidSpecError(problems, place)
+
+    def _cell_problems(self, given: Mapping[str, Any], read: ReadAttributes | None) -> list[Problem]:
+        """Take up the rules of the attributes, and count the cells that are left."""
+        if read is not None:
+            self._branches, self._weights = read.branches, read.weights
+        if self.want is None and self.cell_rules == PLAIN:
+            return []
+        return list(cell_problems(given, self.cell_rules, self.order_seed))
 
     @staticmethod
     def _train(given: dict[str, Any], data: Mapping[str, Any], *, knows_names: bool) -> Iterable[Problem]:

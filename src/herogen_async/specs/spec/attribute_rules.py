@@ -1,4 +1,4 @@
-"""Attributes that are more than a list of values: ranges, conditions and branches. Pure functions from plain data."""
+"""Attributes that are more than a list of values: ranges, weights, conditions and branches. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from herogen_async.specs.spec import check
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.value_range import RANGE, range_problems
 
-STRUCTURED = ("values", "when", *RANGE)  # the keys of an attribute that is written as a mapping
+STRUCTURED = ("values", "weights", "when", *RANGE)  # the keys of an attribute that is written as a mapping
 _VALUES = "for example: `values: [first, second]`"
 _WHEN = 'for example: `when: {level: hard}` or `when: "age >= 18"`'
+_WEIGHTS = "for example: `{easy: 3, medium: 2, hard: 1}`"
+_MOST_WEIGHT = 1_000_000
 _UNREAD = ("-",)  # instead of values that can't be read: their mistake is told already
 
 
 @dataclass(slots=True)
 class ReadAttributes:
-    """`values` has all values of each attribute, `branches` those of the attributes that depend on others."""
+    """`values` has all values of each attribute, `branches` those of the attributes that depend on others, `weights`
+    one of each value of the attributes that have any.
+    """
 
     values: dict[Any, Any] = field(default_factory=dict)
     branches: dict[str, tuple[Branch, ...]] = field(default_factory=dict)
+    weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -44,18 +49,69 @@ def read_attributes(attributes: Mapping[Any, Any]) -> ReadAttributes:
             read.values[name] = given
             continue
         branches: list[Branch] = []
-        for problem in _branches(str(name), given, read.values, branches):
+        plain = given
+        if isinstance(given, Mapping) and _has_weights(given):
+            plain, weights, problems = _weighted(str(name), given)
+            read.problems += problems
+            if not problems:
+                read.weights[str(name)] = weights
+        for problem in _branches(str(name), plain, read.values, branches):
             read.problems.append(problem)
-        read.values[name] = tuple(dict.fromkeys(value for each in branches for value in each.values)) or _UNREAD
+        values = tuple(dict.fromkeys(value for each in branches for value in each.values))
+        read.values[name] = values or _UNREAD
+        if values and len(given_weights := read.weights.get(str(name), values)) != len(values):
+            message = f"{len(given_weights):,} weights of {len(values):,} values"
+            read.problems.append(Problem(("attributes", str(name), "weights"), message, "write one for each value"))
         if any(each.when is not None for each in branches):
             read.branches[name] = tuple(branches)
     return read
 
 
-def attribute_as_plain(values: Sequence[str], branches: Sequence[Branch]) -> Any:
+def attribute_as_plain(values: Sequence[str], branches: Sequence[Branch], weights: Sequence[int] | None) -> Any:
     """An attribute as a spec writes it, as plain JSON."""
+    if weights is not None:
+        return {"values": list(values), "weights": list(weights)}
     written = [each.as_plain() for each in branches]
     return list(values) if not written else written[0] if len(written) == 1 else written
+
+
+def _has_weights(given: Mapping[Any, Any]) -> bool:
+    """Whether a mapping has weights, or is one of values to weights."""
+    return "weights" in given or (
+        not any(key in STRUCTURED for key in given) and any(_weight(each) is not None for each in given.values())
+    )
+
+
+def _weight(given: object) -> int | None:
+    """A whole number from 1, as YAML leaves it under `attributes`, too: as a text."""
+    if isinstance(given, str) and given.isdecimal() and len(given) <= len(str(_MOST_WEIGHT)):
+        given = int(given)
+    return given if isinstance(given, int) and given is not True and 1 <= given <= _MOST_WEIGHT else None
+
+
+def _weighted(name: str, given: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], tuple[int, ...], list[Problem]]:
+    """The same attribute without weights, and these."""
+    path: KeyPath = ("attributes", name)
+    if "weights" not in given:
+        weights: list[object] = list(given.values())
+        places: list[KeyPath] = [(*path, str(key)) for key in given]
+        given = {"values": [str(key) if type(key) is int else key for key in given]}
+    elif "when" in given:
+        fix = "remove one of the two, or give the shares by `exclude`"
+        return given, (), [Problem((*path, "weights"), "an attribute with `when` can't have weights", fix)]
+    else:
+        listed = given["weights"]
+        given = {key: each for key, each in given.items() if key != "weights"}
+        if not isinstance(listed, list | tuple):
+            return given, (), [Problem((*path, "weights"), f"{shown(listed)} is not a list of weights", _WEIGHTS)]
+        weights, places = list(listed), [(*path, "weights", number) for number in range(len(listed))]
+    problems = []
+    for place, each in zip(places, weights, strict=True):
+        if _weight(each) is None:
+            near = near_name(str(place[-1]), STRUCTURED)
+            fix = f"did you mean {near!r}? {_WEIGHTS}" if near else f"write a whole number from 1, {_WEIGHTS}"
+            problems.append(Problem(place, f"{shown(each)} is not a weight", fix))
+    return given, tuple(_weight(each) or 0 for each in weights), problems
 
 
 def _branches(name: str, given: Any, earlier: Mapping[Any, Any], branches: list[Branch]) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -115,7 +116,7 @@ def growth_problems(given: dict[str, Any]) -> Iterator[Problem]:
             yield from (problem.below("want") for problem in invalid.problems)
 
 
-def cell_problems(given: Mapping[str, Any], rules: CellRules) -> Iterator[Problem]:
+def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) -> Iterator[Problem]:
     """What can be told of a sound spec's `given` once its cells are counted: whether there are some, and enough."""
     try:
         cells = cells_from(given["attributes"], rules=rules.of_grid).size
@@ -129,12 +130,42 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules) -> Iterator[Proble
         message = f"{rules.sample:,} cells can't be sampled: there are {cells:,}"
         yield Problem(("grid", "sample"), message, "lower it, or remove it to ask all of them")
         return
-    cells = rules.sample or cells
     want, repeats = given.get("want"), given.get("repeats", 1)
+    if rules.weights:
+        wrong = list(_weight_problems(given["attributes"], rules, seed))
+        yield from wrong
+        if wrong:
+            return
+        cells = cells_from(given["attributes"], seed, rules).size
+    cells = min(cells, rules.sample or cells)
     if isinstance(want, Want) and type(repeats) is int and want.accepted > cells * repeats:
         source, more = ("sample", "raise `sample`") if rules.sample else ("attributes", "add values or repeats")
         message = f"{want.accepted:,} rows can't be accepted: {source} and repeats make {cells * repeats:,}"
         yield Problem(("want",), message, f"want fewer, or {more}")
+
+
+def _weight_problems(
+    attributes: Mapping[str, tuple[str, ...]], rules: CellRules, seed: int | None
+) -> Iterator[Problem]:
+    path: KeyPath = ("attributes", next(iter(rules.weights)))
+    if seed is None:
+        message = "weights say which cells come first, but all cells are asked"
+        fix = "add `grid: {sample: 1000}` or `want`, or write the values as a list"
+        yield Problem(path, message, fix)
+        return
+    from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
+
+    try:
+        cells = cells_from(attributes, seed, replace(rules, sample=None))
+    except InputError as error:
+        yield Problem(path, error.message, error.fix or "change the weights")
+        return
+    if isinstance(cells, WeightedCells) and rules.sample is not None and rules.sample > cells.size:
+        values = " and ".join(f"{name} is {value!r}" for name, value in cells.ends_at.items())
+        message = (
+            f"the weights can't be kept for {rules.sample:,} cells: after {cells.size:,} none is left where {values}"
+        )
+        yield Problem(("grid", "sample"), message, "lower it, change the weights, or add values")
 
 
 def _made(model: type[M], data: object, example: str, known: Sequence[Problem] = ()) -> M:

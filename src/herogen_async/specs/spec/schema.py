@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.attribute_rules import STRUCTURED
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
 from herogen_async.specs.spec.value_range import RANGE
@@ -39,7 +40,16 @@ def _attribute() -> dict[str, Any]:
         "oneOf": [{"required": ["values"]}, {"required": ["from", "to"]}],
         "additionalProperties": False,
     }
-    return {"anyOf": [values, branch, {"type": "array", "items": branch, "minItems": 1}]}
+    weight = {"type": "integer", "minimum": 1}
+    listed = {"type": "array", "items": weight, "minItems": 1}
+    weighted = {**branch, "properties": {"values": values, "weights": listed, **dict.fromkeys(RANGE, end)}}
+    by_value = {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"not": {"enum": list(STRUCTURED)}},
+        "additionalProperties": weight,
+    }
+    return {"anyOf": [values, branch, weighted, by_value, {"type": "array", "items": branch, "minItems": 1}]}
 
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
