@@ -91,6 +91,7 @@ PURE = (
     "specs/forms",
     "specs/sources/cell_tree",
     "specs/sources/cells",
+    "specs/sources/covering",
     "specs/sources/grid",
     "specs/sources/ruled_grid",
     "specs/sources/rules",

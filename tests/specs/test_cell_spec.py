@@ -239,6 +239,26 @@ def test_with_want_the_order_ends_where_weights_do() -> None:
         spec.replace(want=81)
 
 
+def test_a_cover_is_of_all_cells_and_alone() -> None:
+    """It reads back; a mistake is named."""
+    attributes = {name: ["1", "2", "3"] for name in "abcd"}
+    spec = spec_of(attributes=attributes, prompt="{a}{b}{c}{d}", grid={"cover": 2})
+    assert (None, 9) == (spec.order_seed, cells_of(spec).size) or cells_of(spec).size < 16
+    assert Spec(**spec.as_dict()) == spec
+    jsonschema.Draft202012Validator(Spec.json_schema()).validate(spec.as_dict())
+    for changes, message in (
+        ({"grid": {"cover": 4}}, "grid.cover: 4 is not 2 or 3"),
+        ({"grid": {"cover": 2, "sample": 5}}, "grid.sample: `cover` chooses as many cells as it needs"),
+        ({"attributes": {**attributes, "a": {"1": 2, "2": 1}}}, "attributes.a: `cover` chooses each value"),
+        ({"attributes": {"a": ["1"]}, "prompt": "{a}", "sub_prompt": "{a}"}, "there are no 2 attributes"),
+        ({"attributes": {**attributes, "a": {"from": 1, "to": 20_000}}}, "more than 50,000 combinations"),
+        ({"want": 100}, "cover and repeats make"),
+    ):
+        with pytest.raises(SpecError) as raised:
+            spec.replace(**changes)
+        assert message in str(raised.value)
+
+
 def test_editors_take_what_the_spec_takes() -> None:
     """By the JSON Schema; and not what it refuses."""
     validator = jsonschema.Draft202012Validator(Spec.json_schema())

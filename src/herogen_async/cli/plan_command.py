@@ -143,6 +143,8 @@ def _cells_in_words(cells: Cells, spec: Spec) -> str:
         words = f"{product} = {words}"
     elif rules.exclude and not rules.branches:
         words = f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {words}"
+    if rules.cover is not None:
+        return f"{words}, {cells.size:,} of them for every {'pair' if rules.cover == 2 else 'triple'} of values"
     if whole is cells or (rules.sample is None and cells.size == whole.size):
         return words
     return f"{words}, {cells.size:,} of them {'in the shares of the weights' if rules.sample is None else 'sampled'}"

@@ -12,6 +12,8 @@ from herogen_async.specs.plan import Plan
 from herogen_async.specs.sources.cells import excluded_cells
 from herogen_async.specs.spec import Spec, Template
 
+_COVERED = {2: "pair of values", 3: "triple of values"}
+
 
 def differences(held: Manifest, fresh: Manifest) -> list[str]:
     """What of the questions has changed, in words."""
@@ -80,6 +82,9 @@ def _rule_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> Iter
     for name in fresh.attributes:
         if old.weights.get(name) != new.weights.get(name):
             yield f"the weights of {name!r}"
+    if old.cover != new.cover:
+        covers = ("all cells" if each.cover is None else f"every {_COVERED[each.cover]}" for each in (old, new))
+        yield f"the cover ({' to '.join(covers)})"
     if old.sample != new.sample:
         sizes = ("all cells" if each.sample is None else f"{each.sample:,}" for each in (old, new))
         yield f"the sample ({' to '.join(sizes)})"

@@ -13,7 +13,7 @@ nodes: at each, a binary search over the counts.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from herogen_async.core.errors import InputError
@@ -37,17 +37,24 @@ class Ranks(NamedTuple):
     is_kept: bool
 
 
-class _Node:
+class TreeNode:
     """The values that an attribute may have in one state: `starts` are the places at which another child begins.
 
     `upto[kind]` holds how many cells stand before each of these, and `totals[kind]` all of them. `values` is None where
     the attribute does not apply.
     """
 
-    __slots__ = ("children", "starts", "totals", "upto", "values")
+    __slots__ = ("children", "places", "starts", "totals", "upto", "values")
 
-    def __init__(self, values: Sequence[str] | None, starts: Sequence[int], children: Sequence[_Node]) -> None:
+    def __init__(
+        self,
+        values: Sequence[str] | None,
+        places: Mapping[str, int],
+        starts: Sequence[int],
+        children: Sequence[TreeNode],
+    ) -> None:
         self.values = values
+        self.places = places  # of each value
         self.starts = tuple(starts)
         self.children = tuple(children)
         ends = [*starts[1:], 1 if values is None else len(values)]
@@ -61,9 +68,15 @@ class _Node:
         self.upto = tuple(upto)
         self.totals: tuple[int, ...] = tuple(counts[-1] for counts in upto)
 
+    def child_of(self, value: str) -> TreeNode | None:
+        """Where this value leads; None where the attribute can't have it here."""
+        if self.values is None or (place := self.places.get(value)) is None:
+            return None
+        return self.children[bisect_right(self.starts, place) - 1]
 
-def _leaf(kept: bool) -> _Node:
-    leaf = _Node(None, (), ())
+
+def _leaf(kept: bool) -> TreeNode:
+    leaf = TreeNode(None, {}, (), ())
     leaf.totals = (int(kept), int(not kept), 1)
     return leaf
 
@@ -153,9 +166,9 @@ class CellTree:
         self._at = [[number for number, test in enumerate(tests) if place in test.places] for place in places.values()]
         self._leaves = _leaf(kept=False), _leaf(kept=True)
         self._steps = 0
-        self._nodes: dict[tuple[int, bool, _State], _Node] = {}
+        self._nodes: dict[tuple[int, bool, _State], TreeNode] = {}
         self._runs: dict[tuple[int, int | None], list[tuple[int, tuple[object, ...]]]] = {}
-        self._positions: dict[int, dict[str, int]] = {}
+        self._tables: dict[int, dict[str, int]] = {}  # by the identity of the values, which the branches hold on to
         self.root = self._node(0, True, tuple(test.first() for test in tests))
         self._nodes.clear()
         self._runs.clear()
@@ -201,7 +214,7 @@ class CellTree:
                 raise InputError(f"cell {dict(cell)!r}: unknown attribute {name!r}", fix=nearest(name, self._names))
         found, node = 0, self.root
         for name in self._names:
-            place = self._place(cell, name, node.values)
+            place = self._place(cell, name, node)
             run = bisect_right(node.starts, place) - 1
             child = node.children[run]
             found += node.upto[KEPT][run] + (place - node.starts[run]) * child.totals[KEPT]
@@ -210,34 +223,23 @@ class CellTree:
             raise InputError(f"cell {dict(cell)!r} is excluded", fix="give one that `exclude` leaves in")
         return found
 
-    def children(self, node: _Node) -> Iterator[tuple[str | None, _Node]]:
-        """Each value that an attribute may have at `node`, and where it leads; None where it does not apply."""
-        values: Sequence[str | None] = (None,) if node.values is None else node.values
-        for place, value in enumerate(values):
-            yield value, node.children[bisect_right(node.starts, place) - 1]
-
-    def _place(self, cell: Mapping[str, str], name: str, values: Sequence[str] | None) -> int:
+    def _place(self, cell: Mapping[str, str], name: str, node: TreeNode) -> int:
         value = cell.get(name)
-        if values is None:
+        if node.values is None:
             if value is None:
                 return 0
             raise InputError(f"cell {dict(cell)!r}: {name!r} does not apply to it", fix=f"leave out {name!r}")
         if value is None:
-            raise InputError(
-                f"cell {dict(cell)!r} has no {name!r}", fix=f"give it one of {', '.join(map(repr, values[:10]))}"
-            )
-        table = self._positions.get(id(values))
-        if table is None:
-            table = {text: place for place, text in enumerate(values)}
-            self._positions[id(values)] = table  # the node holds on to the values, so their id stays theirs
-        place = table.get(value)
+            fix = f"give it one of {', '.join(map(repr, node.values[:10]))}"
+            raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=fix)
+        place = node.places.get(value)
         if place is None:
-            raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, values[:1000]))
+            raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, node.values[:1000]))
         return place
 
     # -- building ------------------------------------------------------------------------------------------------
 
-    def _node(self, place: int, is_kept: bool, state: _State) -> _Node:
+    def _node(self, place: int, is_kept: bool, state: _State) -> TreeNode:
         if place == len(self._names):
             return self._leaves[is_kept]
         key = place, is_kept, state
@@ -246,8 +248,8 @@ class CellTree:
         branch = next((at for at, (test, _) in enumerate(self._branches[place]) if test is None or state[test]), None)
         values = None if branch is None else self._branches[place][branch][1]
         starts: list[int] = []
-        children: list[_Node] = []
-        leads: dict[tuple[object, ...], _Node] = {}
+        children: list[TreeNode] = []
+        leads: dict[tuple[object, ...], TreeNode] = {}
         for start, signs in self._signs(place, branch, values):
             self._steps += 1
             child = leads.get(signs)
@@ -261,8 +263,17 @@ class CellTree:
                 f"`exclude` and `when` tell more than {MOST_STEPS:,} groups of cells apart",
                 fix="put the attributes that they name next to each other, or name fewer of them together",
             )
-        node = self._nodes[key] = _Node(values, starts, children)
+        node = self._nodes[key] = TreeNode(values, self._places(values), starts, children)
         return node
+
+    def _places(self, values: Sequence[str] | None) -> Mapping[str, int]:
+        """Of each value; one table for all nodes with the same values."""
+        if values is None:
+            return {}
+        known = self._tables.get(id(values))
+        if known is None:
+            known = self._tables[id(values)] = {text: place for place, text in enumerate(values)}
+        return known
 
     def _after(self, place: int, is_kept: bool, state: _State, signs: tuple[object, ...]) -> tuple[bool, _State]:
         """Whether cells with such a value are kept so far, and what is known of the tests."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.cell_tree import EXCLUDED, CellTree
 from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.protocol import Cells
-from herogen_async.specs.sources.ruled_grid import NoCellLeft, RuledGrid
 from herogen_async.specs.sources.rules import CellRules
 
 __all__ = [
     "PLAIN",
     "Cells",
     "FirstCells",
+    "PlaceOrder",
     "RenamedCells",
     "ShuffledCells",
     "cells_from",
@@ -36,20 +36,29 @@ __all__ = [
 PLAIN = CellRules()  # every combination
 
 
+class PlaceOrder(Protocol):
+    """An order of the numbers below a size, by place and back."""
+
+    def number(self, place: int) -> int: ...
+
+    def place(self, number: int) -> int: ...
+
+
 class ShuffledCells:
     """The same cells as `ordered`, in the order of `seed`: of too many to ask, the first ones are spread over all.
 
-    Each is computed: memory does not grow with their number.
+    Each is computed: memory does not grow with their number. `order` is where each of them stands; left out, a
+    permutation of their numbers.
     """
 
     __slots__ = ("_order", "facets", "ordered", "seed", "size")
 
-    def __init__(self, ordered: Cells, seed: int) -> None:
+    def __init__(self, ordered: Cells, seed: int, order: PlaceOrder | None = None) -> None:
         self.ordered = ordered
         self.seed = seed
         self.size = ordered.size
         self.facets: Mapping[str, Sequence[str]] = ordered.facets
-        self._order = ordered.order(seed) if isinstance(ordered, RuledGrid) else Permutation(ordered.size, seed)
+        self._order = Permutation(ordered.size, seed) if order is None else order
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
@@ -103,13 +112,24 @@ def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None,
     """The combinations of the attributes' values that `rules` choose, in the order of `seed`; None: in that of the
     attributes. Raises InputError where there is none, and where the rules can't be followed.
     """
-    cells: Cells = RuledGrid(attributes, rules) if rules.changes_grid else Grid(attributes)
+    cells: Cells = Grid(attributes)
+    order: PlaceOrder | None = None
+    if rules.changes_grid:
+        from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
+
+        cells = ruled = RuledGrid(attributes, rules)
+        order = None if seed is None else ruled.order(seed)
+    if rules.cover is not None:
+        from herogen_async.specs.sources.covering import CoveringCells  # noqa: PLC0415 - as above
+
+        cells, order = CoveringCells(attributes, rules, rules.cover), None
     if seed is not None:
-        cells = _weighted(cells, rules, seed) if rules.weights else ShuffledCells(cells, seed)
+        cells = _weighted(cells, rules, seed) if rules.weights else ShuffledCells(cells, seed, order)
     return cells if rules.sample is None else FirstCells(cells, rules.sample)
 
 
 def _weighted(cells: Cells, rules: CellRules, seed: int) -> Cells:
+    from herogen_async.specs.sources.ruled_grid import NoCellLeft  # noqa: PLC0415 - as above
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
 
     def cells_of(attributes: Mapping[str, Sequence[str]], own_seed: int) -> Cells | None:
@@ -123,16 +143,21 @@ def _weighted(cells: Cells, rules: CellRules, seed: int) -> Cells:
 
 def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> int:
     """How many combinations `rules` leave out that would be cells otherwise."""
-    return CellTree(attributes, rules).size(EXCLUDED) if rules.exclude else 0
+    if not rules.exclude:
+        return 0
+    from herogen_async.specs.sources.cell_tree import EXCLUDED, CellTree  # noqa: PLC0415 - as above
+
+    return CellTree(attributes, rules).size(EXCLUDED)
 
 
 def is_product(cells: Cells) -> bool:
     """Whether every combination of the facets' values is one cell, and there is no other."""
     if isinstance(cells, ShuffledCells):
         return is_product(cells.ordered)
-    if isinstance(cells, RuledGrid):
-        return False  # or nearly: what it costs to be sure is not worth it
-    return math.prod(map(len, cells.facets.values())) == cells.size and set(cells.cell(0)) == set(cells.facets)
+    if math.prod(map(len, cells.facets.values())) != cells.size:
+        return False
+    # A conditional attribute of one value leaves as many cells, but some lack it: mostly the first or the last one.
+    return all(set(cells.cell(index)) == set(cells.facets) for index in (0, cells.size // 2, cells.size - 1))
 
 
 def facet_places(cells: Cells) -> Callable[[int], list[int]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from herogen_async.specs.expressions import Expression
+if TYPE_CHECKING:  # few specs have conditions
+    from herogen_async.specs.expressions import Expression
 
 PartialCell = Mapping[str, tuple[str, ...]]
 """Some attributes, each with the values that are meant; every other attribute may have any."""
 
-CellCondition = PartialCell | Expression
+CellCondition: TypeAlias = "PartialCell | Expression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Branch:
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """From what `as_plain` gave. Raises SpecError where its condition can't be read."""
         when = plain.get("when")
-        return cls(tuple(plain["values"]), Expression.parse(when) if isinstance(when, str) else when and _partial(when))
+        return cls(tuple(plain["values"]), None if when is None else _condition(when))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ class CellRules:
     """`branches` are those of each attribute that has any: the first one whose condition is met gives the values, and
     where none is the cell lacks the attribute. Cells that one of `exclude` describes are left out. Of those that are
     left, `sample` are asked: the first ones of a shuffled order; None: all. `weights` has those of each value of the
-    attributes that have any: then the order keeps their shares.
+    attributes that have any: then the order keeps their shares. `cover`: instead of all cells, few that have every
+    combination of so many values.
     """
 
     branches: Mapping[str, tuple[Branch, ...]] = field(default_factory=dict)
     exclude: tuple[PartialCell, ...] = ()
     sample: int | None = None
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    cover: int | None = None
 
     @property
     def of_grid(self) -> CellRules:
@@ -80,13 +83,19 @@ class CellRules:
 
 def _renamed(condition: CellCondition | None, names: Mapping[str, str]) -> CellCondition | None:
     """Of an expression the names stay: they stand in its text."""
-    if condition is None or isinstance(condition, Expression):
-        return condition
-    return _partial_renamed(condition, names)
+    return _partial_renamed(condition, names) if isinstance(condition, Mapping) else condition
 
 
 def _partial_renamed(partial: PartialCell, names: Mapping[str, str]) -> PartialCell:
     return {names.get(name, name): values for name, values in partial.items()}
+
+
+def _condition(plain: Any) -> CellCondition:
+    if not isinstance(plain, str):
+        return _partial(plain)
+    from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - as above
+
+    return Expression.parse(plain)
 
 
 def _partial(plain: Mapping[str, Any]) -> PartialCell:
@@ -95,6 +104,6 @@ def _partial(plain: Mapping[str, Any]) -> PartialCell:
 
 def condition_as_plain(condition: CellCondition | None) -> Any:
     """A condition as a spec writes it: a text, or a mapping of names to a value or a list of values."""
-    if condition is None or isinstance(condition, Expression):
+    if not isinstance(condition, Mapping):
         return condition and condition.text
     return {name: values[0] if len(values) == 1 else list(values) for name, values in condition.items()}

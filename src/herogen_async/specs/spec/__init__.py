@@ -160,7 +160,7 @@ class Spec(BaseModel):
         grid = self.grid
         if grid is None:
             return CellRules(self._branches, weights=self._weights)
-        return CellRules(self._branches, grid.exclude, grid.sample, self._weights)
+        return CellRules(self._branches, grid.exclude, grid.sample, self._weights, grid.cover)
 
     @property
     def order_seed(self) -> int | None:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.core.units import counted
-from herogen_async.specs.sources.cell_tree import UndecidedCondition
 from herogen_async.specs.sources.cells import cells_from
 from herogen_async.specs.sources.rules import CellRules, PartialCell, condition_as_plain
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
@@ -26,8 +25,8 @@ class GridRules(BaseModel):
     """Which cells there are, and their order: that of the attributes' values, or a random one that `seed` gives.
 
     `exclude` describes the cells that are left out; of the others `sample` are asked, the first ones of the random
-    order. `shuffle` is None where it isn't said: cells are shuffled if, and only if, the spec has a `sample` or a
-    `want`.
+    order. `cover`: only few cells, which have every combination of so many values. `shuffle` is None where it isn't
+    said: cells are shuffled if, and only if, the spec has a `sample` or a `want`.
     """
 
     model_config = _CONFIG
@@ -42,6 +41,8 @@ class GridRules(BaseModel):
     sample: int | None = Field(
         None, ge=1, le=MOST_WANTED, description=f"a whole number from 1 to {MOST_WANTED:,}", examples=[5000]
     )
+
+    cover: int | None = Field(None, ge=2, le=3, description="2 or 3", examples=[2])
 
     @classmethod
     def of(cls, data: object, attributes: Mapping[Any, Any]) -> Self:
@@ -63,6 +64,9 @@ class GridRules(BaseModel):
         if found.sample is not None and found.shuffle is False:
             message = "a sample is drawn from shuffled cells"
             raise InvalidSpecError([Problem(("shuffle",), message, "remove it, or remove `sample`")], Nowhere())
+        if found.cover is not None and found.sample is not None:
+            message = "`cover` chooses as many cells as it needs"
+            raise InvalidSpecError([Problem(("sample",), message, "remove it, or remove `cover`")], Nowhere())
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,6 +125,8 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
     try:
         cells = cells_from(given["attributes"], rules=rules.of_grid).size
     except InputError as error:
+        from herogen_async.specs.sources.cell_tree import UndecidedCondition  # noqa: PLC0415 - few specs have conditions
+
         path: KeyPath = ("grid", "exclude") if rules.exclude else ("attributes",)
         if isinstance(error, UndecidedCondition):
             path = ("attributes", error.attribute)
@@ -130,6 +136,12 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
         message = f"{rules.sample:,} cells can't be sampled: there are {cells:,}"
         yield Problem(("grid", "sample"), message, "lower it, or remove it to ask all of them")
         return
+    if rules.cover is not None:
+        wrong = list(_cover_problems(given["attributes"], rules))
+        yield from wrong
+        if wrong:
+            return
+        cells = cells_from(given["attributes"], rules=rules).size
     want, repeats = given.get("want"), given.get("repeats", 1)
     if rules.weights:
         wrong = list(_weight_problems(given["attributes"], rules, seed))
@@ -139,9 +151,29 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
         cells = cells_from(given["attributes"], seed, rules).size
     cells = min(cells, rules.sample or cells)
     if isinstance(want, Want) and type(repeats) is int and want.accepted > cells * repeats:
-        source, more = ("sample", "raise `sample`") if rules.sample else ("attributes", "add values or repeats")
+        source, more = ("attributes", "add values or repeats")
+        if rules.sample or rules.cover:
+            source, more = (
+                ("sample", "raise `sample`") if rules.sample else ("cover", "use `sample` instead of `cover`")
+            )
         message = f"{want.accepted:,} rows can't be accepted: {source} and repeats make {cells * repeats:,}"
         yield Problem(("want",), message, f"want fewer, or {more}")
+
+
+def _cover_problems(attributes: Mapping[str, tuple[str, ...]], rules: CellRules) -> Iterator[Problem]:
+    path: KeyPath = ("grid", "cover")
+    if rules.weights:
+        name = next(iter(rules.weights))
+        message = "`cover` chooses each value as often as it needs"
+        yield Problem(("attributes", name), message, "write its values as a list, or use `sample` instead of `cover`")
+    elif len(attributes) < (rules.cover or 0):
+        message = f"there are no {rules.cover} attributes whose values could be combined"
+        yield Problem(path, message, "add attributes, or remove it")
+    else:
+        try:
+            cells_from(attributes, rules=rules)
+        except InputError as error:
+            yield Problem(path, error.message, error.fix or "use `sample`")
 
 
 def _weight_problems(
