@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from herogen_async.generation.forecast.forecast import Forecast
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
+    from herogen_async.specs.sources.cells import Cells
+    from herogen_async.specs.spec import Spec
 
 
 def register(app: typer.Typer) -> None:
@@ -92,12 +94,10 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
-    from herogen_async.specs.sources.cells import is_product
 
     cells, repeats = found.plan.cells, found.plan.repeats
     rows, width = found.plan.rows, found.plan.calls_a_row
-    product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
-    shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
+    shape = _cells_in_words(cells, found.plan.spec)
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."
@@ -128,6 +128,26 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield from price_lines(found)
     elif not is_free(found):
         yield _price(found)
+
+
+def _cells_in_words(cells: Cells, spec: Spec) -> str:
+    """How many cells there are, and how that comes about where it can be said in a few words."""
+    from herogen_async.core.units import counted
+    from herogen_async.specs.sources.cells import cells_from, excluded_cells, is_product
+
+    rules = spec.cell_rules
+    whole = cells if rules == rules.of_grid else cells_from(spec.attributes, rules=rules.of_grid)
+    product = " x ".join(f"{len(values):,} {name}" for name, values in whole.facets.items())
+    words = counted(whole.size, "cell")
+    if is_product(whole):
+        words = f"{product} = {words}"
+    elif rules.exclude and not rules.branches:
+        words = f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {words}"
+    if rules.cover is not None:
+        return f"{words}, {cells.size:,} of them for every {'pair' if rules.cover == 2 else 'triple'} of values"
+    if whole is cells or (rules.sample is None and cells.size == whole.size):
+        return words
+    return f"{words}, {cells.size:,} of them {'in the shares of the weights' if rules.sample is None else 'sampled'}"
 
 
 def _wanted_lines(found: Forecast) -> Iterator[str]:

@@ -11,7 +11,8 @@ from herogen_async.data.dataset.sentences import trim_to_sentence
 from herogen_async.data.dataset.tool_calls import ToolCall, as_text, has_tool_calls, tool_calls_of
 from herogen_async.generation.endpoint.finish_reasons import is_stop, is_tool_call
 from herogen_async.generation.endpoint.thoughts import thoughts_of
-from herogen_async.specs.sources.cells import Cells, cells_from
+from herogen_async.specs.sources.cells import PLAIN, Cells, cells_from
+from herogen_async.specs.sources.rules import CellRules
 
 TRUNCATED = ("drop", "trim", "keep")
 # What becomes of a model's thoughts: left out, in front of the answer in their tags, or in a field of their own.
@@ -66,7 +67,8 @@ class Recipe:
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
     message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
     before it where all have the same; else `system_differs`. `sub_prompt` is the question's template, None where a
-    question holds more than attributes; `attributes` are the grid's. None and empty for a data set from elsewhere.
+    question holds more than attributes; `attributes` are the grid's, and `rules` say which combinations of them there
+    are. None and empty for a data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -79,6 +81,7 @@ class Recipe:
     system_differs: bool = False
     sub_prompt: str | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: CellRules = PLAIN
 
     @classmethod
     def of(cls, file_format: str) -> Recipe:
@@ -90,12 +93,13 @@ class Recipe:
         """The recipe in `recipe.json` or a copy of it; missing keys are as in `prompt-completion`."""
         told = {name: known[name] for name in _NAMES if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
-        return cls(**told, attributes=attributes)
+        rules = CellRules.from_plain(known["rules"]) if "rules" in known else PLAIN
+        return cls(**told, attributes=attributes, rules=rules)
 
     @property
     def cells(self) -> Cells:
         """Those that a question can be about."""
-        return cells_from(self.attributes)
+        return cells_from(self.attributes, rules=self.rules)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
@@ -110,6 +114,7 @@ class Recipe:
             **({"system_differs": True} if self.system_differs else {}),
             "sub_prompt": self.sub_prompt,
             "attributes": {name: list(values) for name, values in self.attributes.items()},
+            **({"rules": self.rules.as_plain()} if self.rules.changes_grid else {}),
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:

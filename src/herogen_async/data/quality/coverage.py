@@ -46,6 +46,7 @@ class Places:
         counts = {name: dict.fromkeys(values, 0) for name, values in self._cells.facets.items()}
         for index, rows in by_cell.items():
             cell = self._cells.cell(index)
-            for name, by_value in counts.items():
-                by_value[cell[name]] += rows
+            for name, value in cell.items():
+                if name in counts:
+                    counts[name][value] += rows
         return counts

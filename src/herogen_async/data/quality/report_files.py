@@ -32,7 +32,7 @@ def report_files(quality: Quality, subject: Subject) -> Iterator[tuple[str, byte
 def _pictures(quality: Quality) -> Iterator[tuple[str, bytes]]:
     """The charts that have something to show. Raises ImportError without matplotlib."""
     cover, shape = quality.coverage, quality.shape
-    if cover.by_cell and cover.source.facets:
+    if cover.by_cell and cover.source.facets and charts.can_be_drawn(cover.source):
         yield "coverage.png", charts.coverage(cover.source, cover.by_cell, repeats=cover.repeats)
     if any(shape.words.get(fate) for fate in charts.FATES):
         yield "lengths.png", charts.lengths(shape.words, shape.bounds)

@@ -33,7 +33,8 @@ def varied(spec: Spec, rows: int) -> Spec:
         for name, column in spec.columns.items()
     }
     asked = ({"prompt": _numbered(spec.prompt)} if spec.prompt else {}) | ({"columns": columns} if columns else {})
-    return spec.replace(attributes={_ROUND: numbers, **spec.attributes}, **asked, repeats=repeats, name="bench")
+    attributes = {_ROUND: numbers, **spec.as_dict()["attributes"]}
+    return spec.replace(attributes=attributes, **asked, repeats=repeats, name="bench")
 
 
 def repeated(spec: Spec, rows: int) -> Spec:
@@ -85,8 +86,16 @@ def row_tokens(plan: Plan) -> int | None:
 
 
 def _asking_all(spec: Spec) -> Spec:
-    """`spec` without an end before its last row."""
-    return spec if spec.want is None else spec.replace(want=None)
+    """`spec` without an end before its last row, and with all cells that its rules leave."""
+    rules = spec.cell_rules
+    if spec.want is None and rules == rules.of_grid:
+        return spec
+    plain = spec.as_dict()
+    attributes = {
+        name: spec.attributes[name] if name in rules.weights else each for name, each in plain["attributes"].items()
+    }
+    grid = {} if spec.grid is None else {"grid": {"exclude": plain["grid"].get("exclude", [])}}
+    return spec.replace(attributes=attributes, want=None, **grid)
 
 
 def _numbered(prompt: str) -> str:
@@ -94,4 +103,4 @@ def _numbered(prompt: str) -> str:
 
 
 def _size(spec: Spec) -> int:
-    return cells_from(spec.attributes).size * spec.repeats
+    return cells_from(spec.attributes, rules=spec.cell_rules.of_grid).size * spec.repeats

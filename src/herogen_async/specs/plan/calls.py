@@ -37,7 +37,7 @@ class Plan:
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str, cells: Cells | None = None) -> None:
         self.spec = spec
-        self.cells = cells_from(spec.attributes, spec.order_seed) if cells is None else cells
+        self.cells = cells_from(spec.attributes, spec.order_seed, spec.cell_rules) if cells is None else cells
         self.repeats = spec.repeats
         self.columns = asked_columns(spec, endpoint=endpoint, model=model)
         self.shape = RowShape(self.columns)

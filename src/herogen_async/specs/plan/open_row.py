@@ -269,7 +269,7 @@ class OpenRow:
             missing: list[int] = []
             for number, source in enumerate(sources):
                 if isinstance(source, str):
-                    values[name] = self.cell[source]
+                    values[name] = self.cell.get(source, "")
                     break
                 places = self._read_with(source)
                 used.update(dict.fromkeys(places))

@@ -12,19 +12,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from herogen_async.core import codec
+from herogen_async.specs.sources.cells import PLAIN
+from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
-from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
+from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
 from herogen_async.specs.spec.template import Template
 
 if TYPE_CHECKING:
+    from herogen_async.specs.spec.attribute_rules import ReadAttributes
     from herogen_async.specs.spec.loader import Source
 
 __all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
@@ -82,6 +85,9 @@ class Spec(BaseModel):
         description="how many accepted rows are wanted: a whole number, or a mapping",
         examples=[{"accepted": 2000, "at_most": 6000}],
     )
+    # Of the attributes that depend on others; `attributes` has all their values.
+    _branches: dict[str, tuple[Branch, ...]] = PrivateAttr(default_factory=dict)
+    _weights: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
 
     conversation: TalkingColumns | None = Field(
         None,
@@ -128,6 +134,13 @@ class Spec(BaseModel):
         """The resolved spec as plain JSON, without sampling parameters that are not set."""
         plain = {name: getattr(self, name) for name in Spec.model_fields}
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
+        if self._branches or self._weights:
+            from herogen_async.specs.spec.attribute_rules import attribute_as_plain  # noqa: PLC0415 - few specs have it
+
+            plain["attributes"] = {
+                name: attribute_as_plain(values, self._branches.get(name, ()), self._weights.get(name))
+                for name, values in self.attributes.items()
+            }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
         for name in ("columns", "train", "keep", "best_of", "grid", "want", "conversation"):
@@ -151,11 +164,20 @@ class Spec(BaseModel):
         return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
 
     @property
+    def cell_rules(self) -> CellRules:
+        """Which combinations of the attributes' values are cells, and which of these are asked."""
+        grid = self.grid
+        if grid is None:
+            return CellRules(self._branches, weights=self._weights)
+        return CellRules(self._branches, grid.exclude, grid.sample, self._weights, grid.cover)
+
+    @property
     def order_seed(self) -> int | None:
         """The seed of the order of the cells; None where that is the order of the attributes' values."""
         shuffles = None if self.grid is None else self.grid.shuffle
         if shuffles is None:
-            shuffles = self.want is not None  # else the first values would be all that is asked
+            # Else the first values would be all that is asked.
+            shuffles = self.want is not None or (self.grid is not None and self.grid.sample is not None)
         return (0 if self.grid is None else self.grid.seed) if shuffles else None
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
@@ -169,6 +191,12 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
+        read = None
+        if _has_rules(data.get("attributes")):
+            from herogen_async.specs.spec.attribute_rules import read_attributes  # noqa: PLC0415 - few specs have it
+
+            read = read_attributes(data["attributes"])
+            data, found = {**data, "attributes": read.values}, [*found, *read.problems]
         given = dict(data)
         problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
         if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
@@ -195,8 +223,16 @@ class Spec(BaseModel):
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
             problems += type_problems(invalid, type(self), problems)
-        if problems:
+        if problems := problems or self._cell_problems(given, read):
             raise InvalidSpecError(problems, place)
+
+    def _cell_problems(self, given: Mapping[str, Any], read: ReadAttributes | None) -> list[Problem]:
+        """Take up the rules of the attributes, and count the cells that are left."""
+        if read is not None:
+            self._branches, self._weights = read.branches, read.weights
+        if self.want is None and self.cell_rules == PLAIN:
+            return []
+        return list(cell_problems(given, self.cell_rules, self.order_seed))
 
     @staticmethod
     def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
@@ -229,7 +265,7 @@ class Spec(BaseModel):
         if data.get("best_of") is None:
             given.pop("best_of", None)
         if data.get("want") is not None or data.get("grid") is not None:
-            problems += growth_problems(given, knows_grid=knows_names)
+            problems += growth_problems(given)
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
@@ -260,6 +296,14 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return problems
+
+
+def _has_rules(attributes: object) -> bool:
+    """Whether an attribute is more than a list of values."""
+    return isinstance(attributes, Mapping) and any(
+        isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
+        for values in attributes.values()
+    )
 
 
 def _with_judge(column: object) -> object:

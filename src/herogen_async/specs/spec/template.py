@@ -50,8 +50,13 @@ class Template:
         self.names = tuple(names)
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The text with each placeholder replaced by its value. Raises KeyError when there is none."""
-        return self._format % values
+        """The text with each placeholder replaced by its value; by nothing where it has none: an attribute that does
+        not apply to the cell.
+        """
+        try:
+            return self._format % values
+        except KeyError:
+            return self._format % {**dict.fromkeys(self.names, ""), **values}
 
     def with_names(self, rename: Callable[[str], str]) -> str:
         """The text with each placeholder `{name}` as `{rename(name)}`."""

@@ -148,6 +148,7 @@ def assemble(
     how = replace(
         Recipe.of(format),
         attributes=rows.spec.attributes,
+        rules=rows.spec.cell_rules.of_grid,
         sub_prompt=question.template,
         reasoning=reasoning,
         ask=question.ask,
