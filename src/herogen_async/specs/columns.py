@@ -176,13 +176,16 @@ def _by_turn(name: str, asked: Mapping[str, Any], conversation: TalkingColumns) 
     spoken = conversation.spoken
     if name not in conversation.columns:
         return {name: {**asked, **{key: _said(asked[key], spoken) for key in ("prompt", "system")}}}
+    from herogen_async.specs.forms import spoken_form  # noqa: PLC0415 - few columns are a side of a conversation
+
+    form = asked["form"] or spoken_form()
     is_chat = name == conversation.assistant and asked["endpoint"] == "chat" and is_transcript(asked["prompt"])
     found: dict[str, dict[str, Any]] = {}
     for number, (_, turn) in enumerate(spoken):
         if stem_of(turn) == name:
             before = spoken[:number]
             turns = tuple(before) if is_chat else ()
-            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns}
+            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns, "form": form}
     return found
 
 

@@ -256,3 +256,27 @@ def test_tables_have_a_column_a_turn(server: FakeServer, tmp_path: Path) -> None
     turns = [f"{side}.{turn}" for turn in (1, 2, 3) for side in ("student", "teacher")]
     assert ["topic", "sub_prompt", *turns] == list(frame.columns)[:8]
     assert ["a3 sums", "a3 sets"] == list(frame["teacher.3"])
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_empty_turn_is_asked_again_and_never_sent_on(server: FakeServer, tmp_path: Path, times: int) -> None:
+    """Servers refuse messages without a text; after three empty ones the row fails, and a retry can mend it."""
+    empty = 0
+
+    def behaviour(asked: Asked) -> Reply:
+        nonlocal empty
+        assert all(str(each["content"]).strip() for each in asked.body["messages"])
+        if "a1 sums" in messages_of(asked) and asked.body["messages"][0]["role"] == "system" and empty < times:
+            empty += 1
+            return answer(asked, " \n")
+        return said(asked)
+
+    server.behaviour = behaviour
+    report = run(server, tmp_path / "r", talk(attributes={"topic": ["sums"]}), concurrency=1)
+    assert {"wrong_form": times} == report.errors
+    if times == 3:
+        assert ("failed_rows", 1) == (report.state, report.failed)
+        report = herogen_async.resume(tmp_path / "r", retry_failed=True)
+    assert ("done", 1) == (report.state, report.done)
+    row = next(iter(herogen_async.rows(tmp_path / "r")))
+    assert all(each["response_txt"].strip() for each in row["columns"].values())
