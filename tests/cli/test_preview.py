@@ -47,7 +47,11 @@ def test_some_rows_are_shown_column_by_column_and_kept(server: FakeServer, tmp_p
     assert ["tell n0", "tell n5"] == stories(server)
     for line in ("Row 0 (n n0)", "Row 5 (n n5)", "    <tell n5>", '    {"score":4}', "  verdict: 20 tokens"):
         assert line in done.stdout.splitlines()
+    assert "Done: 2 of 2 rows, in" in done.stdout
     assert "Next: herogen-async resume told" in done.stderr
+    again = herogen(*words, "--preview", "2", cwd=tmp_path)
+    assert {"    <tell n0>", "    <tell n5>"} <= set(again.stdout.splitlines())
+    assert 4 == len(server.asked)
     rest = herogen(*words, "--json", cwd=tmp_path)
     assert (10, "done") == (last_json(rest.stdout)["done"], last_json(rest.stdout)["state"])
     assert 20 == len(server.asked) == len({asked.prompt + str(asked.body) for asked in server.asked})
@@ -99,3 +103,21 @@ def test_a_preview_larger_than_the_grid_is_the_whole_run(server: FakeServer, tmp
     """Within the limit, if there is one."""
     report = herogen_async.run(told(), run=tmp_path / "r", base_url=server.url, model="m", preview=99, limit=4)
     assert (4, "done") == (report.done, report.state)
+
+
+def test_tool_calls_and_thoughts_of_a_preview_are_shown(server: FakeServer, tmp_path: Path) -> None:
+    """An answer without a text is no empty one, if it calls a tool."""
+
+    def calls(asked: Asked) -> Reply:
+        call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        message = {"role": "assistant", "content": None, "reasoning": "think first", "tool_calls": [call]}
+        choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+        return Reply({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": None})
+
+    server.behaviour = calls
+    spec = told(columns={"story": {"prompt": "tell {n}"}}, attributes={"n": ["n0"]})
+    words: list[str | Path] = ["run", write_spec(tmp_path, spec), "--base-url", server.url, "--model", "m"]
+    shown = herogen(*words, "--preview", "1", cwd=tmp_path).stdout
+    assert "Reasoning: think first" in shown
+    assert 'Extra: {"tool_calls":' in shown
+    assert "empty" not in shown

@@ -12,6 +12,7 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared, takes_settings
+from herogen_async.cli.previewed import Previewed, previewed_rows
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 
@@ -161,17 +162,8 @@ def run(
         ),
         json,
         quiet,
-        None if preview is None else _plan_of(spec, endpoint, model),
+        None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings.get("limit")),
     )
-
-
-def _plan_of(spec: Path | None, endpoint: str | None, model: str | None) -> Plan:
-    """The calls of a spec, for who shows their answers."""
-    from herogen_async.generation.run_request import read_spec
-    from herogen_async.specs.plan import Plan
-
-    read = read_spec(spec)
-    return Plan(read, endpoint=endpoint or read.endpoint, model=model or read.model or "")
 
 
 @takes_settings(of_a_run=True)
@@ -288,17 +280,18 @@ def _resume(run: str, json: bool, quiet: bool, **options: Any) -> None:
     _drive(lambda watch: session.resume(run, watch=watch, **options), json, quiet)
 
 
-def _drive(start: Callable[[RunObserver], RunReport], json: bool, quiet: bool, previewed: Plan | None = None) -> None:
-    """Run with a display, say how it ended and what comes next, and exit with the code that says so.
-
-    `previewed` are the calls whose answers are shown as they come.
-    """
+def _drive(
+    start: Callable[[RunObserver], RunReport], json: bool, quiet: bool, previewed: Previewed | None = None
+) -> None:
+    """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
     from herogen_async.view.terminal import is_small, summary_lines
 
     tell = say if json else out
-    with _display(quiet, previewed, tell) as watch:
+    for line in () if previewed is None or quiet else previewed.known:
+        tell(line)
+    with _display(quiet, None if previewed is None else previewed.plan, tell) as watch:
         report = start(watch)
         watch.state(report)
     if previewed is not None:
@@ -307,7 +300,9 @@ def _drive(start: Callable[[RunObserver], RunReport], json: bool, quiet: bool, p
     if not quiet and previewed is None and is_small(report) and report.done:
         for line in _first_answers(report):
             tell(line)
-    for line in (*summary_lines(report), *_column_lines(report)):
+    # Of a preview no word of how many rows there are besides: which ones it took, it has said.
+    told = report if previewed is None else replace(report, grid=report.total)
+    for line in (*summary_lines(told), *_column_lines(report)):
         tell(line)
     say(f"Next: {report.next}")
     if json:

@@ -56,7 +56,9 @@ class PreviewView(Observer[CallEnded, RunReport]):
             self._tell("")
             self._tell(f"Row {count(row)} ({cell_text(plan.cells.cell(cell_index))}{which})")
         shape = plan.shape.calls[place]
-        for line in answer_lines(shape.name if plan.has_columns else "", _said(record), _text(record, plan)):
+        name, said = shape.name if plan.has_columns else "", record.completion
+        more = (None, None) if said is None else (said.reasoning, said.extra)
+        for line in answer_lines(name, _said(record), _text(record, plan), reasoning=more[0], extra=more[1]):
             self._tell(line)
 
 
