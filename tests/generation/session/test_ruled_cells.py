@@ -71,6 +71,7 @@ def test_a_data_set_of_such_cells_is_split_and_inspected(server: FakeServer, tmp
     quality = json.loads((made.folder / "quality" / "quality.json").read_text())
     assert {"sympy": 3, "none": 3} == quality["coverage"]["by_value"]["tool"]
     assert 10 == quality["coverage"]["cells"]
+    assert quality["coverage"]["pairs"] == quality["coverage"]["pairs_of"] == 15
     recipe = json.loads((made.folder / "recipe.json").read_text())
     assert {"level": "hard", "topic": "sums"} == recipe["rules"]["exclude"][0]
 
@@ -99,6 +100,8 @@ def test_a_larger_sample_keeps_the_smaller_one(server: FakeServer, tmp_path: Pat
     said = herogen("plan", write_spec(tmp_path, ruled(sample=8)), tmp_path / "ruled", cwd=tmp_path).stdout
     assert "ruled: 12 cells, 8 of them sampled: 8 rows." in said
     assert "Changed: the sample (5 to 8)." in said
+    assert "Coverage: " in said
+    assert " of 18 pairs of values; each value in " in said
     report = run(server, tmp_path / "ruled", ruled(sample=8), extend=True)
     assert ("done", 8, 8) == (report.state, report.done, len(server.asked))
     report = run(server, tmp_path / "ruled", ruled(exclude=[{"topic": "time"}]), extend=True)
@@ -121,3 +124,15 @@ def test_changed_weights_keep_what_was_asked(server: FakeServer, tmp_path: Path)
     assert "Kept: 10 answers" in said
     report = run(server, tmp_path / "ruled", weighted(2), extend=True)
     assert ("done", 12, 14) == (report.state, report.done, len(server.asked))
+
+
+def test_plan_says_which_rules_have_changed(server: FakeServer, tmp_path: Path) -> None:
+    """Conditions and the cover, too."""
+    run(server, tmp_path / "ruled", ruled(cover=2))
+    other = ruled(exclude=[{"topic": "time", "tool": "none"}])
+    other = other.replace(attributes={**ATTRIBUTES, "tool": {**ATTRIBUTES["tool"], "when": {"level": "easy"}}})
+    said = herogen("plan", write_spec(tmp_path, other), tmp_path / "ruled", cwd=tmp_path).stdout
+    assert (
+        "Changed: the condition of 'tool', the grid (1 cell more excluded) and the cover (every pair of values to all "
+        "cells)."
+    ) in said
