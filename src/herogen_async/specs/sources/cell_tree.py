@@ -114,7 +114,20 @@ class _Test:
             return [value in wanted for value in values]
         if len(self.places) == 1:
             return [self._holds({} if value is None else {name: value}) for value in values]
-        return list(values)
+        return self._alike(name, values)
+
+    def _alike(self, name: str, values: Sequence[str | None]) -> list[object]:
+        """For each value the first one that every comparison takes as it; itself where one takes other names, too."""
+        assert isinstance(self.condition, Expression)
+        own = [each for each in self.condition.comparisons() if name in each.names]
+        if any(len(each.names) > 1 for each in own):
+            return list(values)
+        first: dict[tuple[bool | None, ...], str | None] = {}
+        found: list[object] = []
+        for value in values:
+            named = {} if value is None else {name: value}
+            found.append(first.setdefault(tuple(_outcome(each, named) for each in own), value))
+        return found
 
     def after(self, status: _Status, place: int, sign: object) -> _Status:
         """Its state once the attribute at `place` has a value of this sign."""
@@ -136,6 +149,14 @@ class _Test:
             cell = ", ".join(f"{name} is {value!r}" for name, value in values.items()) or "a name has no value"
             message = f"this can't be decided where {cell}: {failed.message}"
             raise UndecidedCondition(message, self._decides, failed.fix) from failed
+
+
+def _outcome(comparison: Expression, values: Mapping[str, object]) -> bool | None:
+    """None where it can't be decided."""
+    try:
+        return comparison.holds(values)
+    except ExpressionFailed:
+        return None
 
 
 class CellTree:
