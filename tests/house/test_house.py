@@ -96,6 +96,8 @@ PURE = (
     "specs/sources/ruled_grid",
     "specs/sources/rules",
     "specs/sources/protocol",
+    "specs/sources/value_pairs",
+    "specs/sources/value_tables",
     "specs/sources/weighted",
     "specs/plan",
     "generation/settings",

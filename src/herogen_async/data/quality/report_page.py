@@ -165,9 +165,12 @@ def _accepted(found: Acceptance | None) -> Iterator[str]:
 
 def _coverage(cover: Coverage) -> list[str]:
     outside = f" {cover.outside:,} rows belong to no cell of this grid." if cover.outside else ""
+    pairs = ""
+    if cover.pairs_of and cover.pairs is not None:
+        pairs = f" {cover.pairs:,} of {cover.pairs_of:,} pairs of values of two attributes have examples."
     parts = [
         f"<p>{cover.cells:,} cells, {cover.empty:,} of them without examples; {cover.rows_per_cell} "
-        f"examples per cell ({cover.repeats:,} requested).{outside}</p>",
+        f"examples per cell ({cover.repeats:,} requested).{pairs}{outside}</p>",
         '<div class="values">',
     ]
     for name, values in cover.by_value.items():

@@ -110,6 +110,8 @@ class Quality:
                 "most": self.coverage.most,
                 "outside": self.coverage.outside,
                 "by_value": self.coverage.by_value,
+                "pairs": self.coverage.pairs,
+                "pairs_of": self.coverage.pairs_of,
             },
             "languages": dict(self.languages),
             "duplicates": {

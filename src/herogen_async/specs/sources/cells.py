@@ -16,6 +16,7 @@ from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.protocol import Cells
 from herogen_async.specs.sources.rules import CellRules
+from herogen_async.specs.sources.value_tables import ValueTables
 
 __all__ = [
     "PLAIN",
@@ -112,31 +113,39 @@ def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None,
     """The combinations of the attributes' values that `rules` choose, in the order of `seed`; None: in that of the
     attributes. Raises InputError where there is none, and where the rules can't be followed.
     """
-    cells: Cells = Grid(attributes)
-    order: PlaceOrder | None = None
-    if rules.changes_grid:
-        from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
-
-        cells = ruled = RuledGrid(attributes, rules)
-        order = None if seed is None else ruled.order(seed)
+    tables = ValueTables()
+    cells, order = _grid(attributes, seed, rules, tables)
     if rules.cover is not None:
         from herogen_async.specs.sources.covering import CoveringCells  # noqa: PLC0415 - as above
 
         cells, order = CoveringCells(attributes, rules, rules.cover), None
     if seed is not None:
-        cells = _weighted(cells, rules, seed) if rules.weights else ShuffledCells(cells, seed, order)
+        cells = _weighted(cells, rules, seed, tables) if rules.weights else ShuffledCells(cells, seed, order)
     return cells if rules.sample is None else FirstCells(cells, rules.sample)
 
 
-def _weighted(cells: Cells, rules: CellRules, seed: int) -> Cells:
+def _grid(
+    attributes: Mapping[str, Sequence[str]], seed: int | None, rules: CellRules, tables: ValueTables
+) -> tuple[Cells, PlaceOrder | None]:
+    """All cells, and the order of `seed` where it isn't one of their numbers alone."""
+    if not rules.changes_grid:
+        return Grid(attributes, tables), None
+    from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
+
+    ruled = RuledGrid(attributes, rules, tables)
+    return ruled, None if seed is None else ruled.order(seed)
+
+
+def _weighted(cells: Cells, rules: CellRules, seed: int, tables: ValueTables) -> Cells:
     from herogen_async.specs.sources.ruled_grid import NoCellLeft  # noqa: PLC0415 - as above
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
 
     def cells_of(attributes: Mapping[str, Sequence[str]], own_seed: int) -> Cells | None:
         try:
-            return cells_from(attributes, own_seed, rules.of_grid)
+            grid, order = _grid(attributes, own_seed, rules, tables)
         except NoCellLeft:
             return None
+        return ShuffledCells(grid, own_seed, order)
 
     return WeightedCells(cells, rules.weights, cells_of, seed)
 

@@ -145,7 +145,7 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
         cells = cells_from(given["attributes"], rules=rules).size
     want, repeats = given.get("want"), given.get("repeats", 1)
     if rules.weights:
-        wrong = list(_weight_problems(given["attributes"], rules, seed))
+        wrong = list(_weight_problems(given["attributes"], rules, seed, wants=want is not None))
         yield from wrong
         if wrong:
             return
@@ -178,12 +178,15 @@ def _cover_problems(attributes: Mapping[str, tuple[str, ...]], rules: CellRules)
 
 
 def _weight_problems(
-    attributes: Mapping[str, tuple[str, ...]], rules: CellRules, seed: int | None
+    attributes: Mapping[str, tuple[str, ...]], rules: CellRules, seed: int | None, *, wants: bool
 ) -> Iterator[Problem]:
     path: KeyPath = ("attributes", next(iter(rules.weights)))
     if seed is None:
         message = "weights say which cells come first, but all cells are asked"
         fix = "add `grid: {sample: 1000}` or `want`, or write the values as a list"
+        if wants:
+            path, message = ("grid", "shuffle"), "weights need shuffled cells"
+            fix = "remove it, or write the weighted values as a list"
         yield Problem(path, message, fix)
         return
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
