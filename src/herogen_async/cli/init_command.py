@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from herogen_async.cli.command_help import examples
+from herogen_async.cli.new_files import write_new
 from herogen_async.cli.shell import out, print_json, say
 from herogen_async.core.errors import InputError
 
@@ -64,7 +65,7 @@ def init(
     else:
         file = Path("superhero.yaml") if file is None else file
         text = _builtin(file.stem) if run is None else _of_run(run)
-    _write_new({file: text, **{file.parent / name: more for name, more in beside.items()}})
+    write_new({file: text, **{file.parent / name: more for name, more in beside.items()}})
     for each in (file, *(file.parent / name for name in beside)):
         out(str(each))
     after = (
@@ -83,26 +84,6 @@ def _list_examples() -> None:
     for name, line in lines.items():
         out(f"{name:{width}}  {line}")
     say("Next: herogen-async init --example NAME")
-
-
-def _write_new(texts: dict[Path, str]) -> None:
-    """Write all of these files or none; none of them may exist."""
-    written: list[Path] = []
-    try:
-        for file, text in texts.items():
-            with file.open("x", encoding="utf-8") as target:
-                written.append(file)
-                target.write(text)
-                target.flush()
-    except OSError as error:
-        for each in written:
-            each.unlink()  # half a spec would be in the way of the next try
-        if isinstance(error, FileExistsError):
-            fix = "name another file; files are never overwritten"
-            if len(texts) > 1:
-                fix = "name a file in another folder; files are never overwritten"
-            raise InputError(f"{str(file)!r} already exists", fix=fix) from None
-        raise InputError(f"{str(file)!r} can't be written: {error.strerror}", fix="name another file") from error
 
 
 def _builtin(name: str) -> str:
