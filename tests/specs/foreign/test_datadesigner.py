@@ -276,6 +276,21 @@ def test_a_reserved_name_gets_another_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (None, "has no JSON Schema in `output_format`"),
+        ({"x": "string"}, "has no JSON Schema in `output_format`"),
+        ({"type": "object", "properties": 3}, "has no JSON Schema in `output_format`: this is not a valid JSON Schema"),
+    ],
+)
+def test_a_structured_column_without_a_schema_is_left_out(schema: Any, why: str) -> None:
+    """The others are not."""
+    found = made(TOPIC, TEXT, {**TEXT, "name": "c", "column_type": "llm-structured", "output_format": schema})
+    assert ["text"] == list(found.spec["columns"])
+    assert f"column c: left out, since it {why}" in told(found)
+
+
+@pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"columns": "x"}, "`columns` is not a list"),

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from herogen_async.core import codec
 from herogen_async.core.errors import InputError, SpecError
 from herogen_async.specs.expressions import Expression
 from herogen_async.specs.foreign.design_attributes import AllowedPairs, DesignAttributes
@@ -19,6 +18,7 @@ from herogen_async.specs.foreign.design_models import ModelSettings, models_of
 from herogen_async.specs.foreign.jinja_text import Untranslatable, as_template, inserted_expression
 from herogen_async.specs.foreign.not_mapped import NotesOfConfig, NotMapped
 from herogen_async.specs.foreign.rubric import RubricForm, rubric_form
+from herogen_async.specs.forms import form_of, is_schema
 from herogen_async.specs.spec.check import usable_name
 from herogen_async.specs.spec.column_checks import NOT_FOR_COLUMNS
 from herogen_async.specs.spec.template import Template
@@ -161,6 +161,8 @@ class _Translation:
         made |= self._model(name, column)
         if isinstance(skip := column.get("skip"), Mapping):
             self._skip(name, skip, made)
+        elif skip:
+            self._notes.of_column(name, "`skip` is no mapping with `when`", "write a `when`")
         for key, (reason, nearest) in _OF_COLUMN.items():
             if column.get(key):
                 self._notes.of_column(name, f"`{key}`: {reason}", nearest)
@@ -175,7 +177,10 @@ class _Translation:
     def _text(self, name: str, text: object) -> str:
         if not isinstance(text, str) or not text.strip():
             raise Untranslatable("has no prompt")
-        return as_template(text, lambda parts: self._inserted(name, parts))
+        found = as_template(text, lambda parts: self._inserted(name, parts))
+        if not found.strip():
+            raise Untranslatable("has a blank prompt")
+        return found
 
     def _inserted(self, of: str, parts: list[str]) -> str:
         """What stands for `{{ name.field }}` in a text of the column `of`: a placeholder, or an expression's text."""
@@ -355,8 +360,13 @@ def _names_in(columns: Mapping[str, Mapping[str, Any]]) -> set[str]:
 def _schema(found: object) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not found:
         raise Untranslatable("has no JSON Schema in `output_format`")
-    plain = codec.loads(codec.dumps(dict(found)))
-    assert isinstance(plain, dict)
+    plain = dict(found)
+    try:
+        form_of(plain)
+    except SpecError as error:
+        raise Untranslatable(f"has no JSON Schema in `output_format`: {error.message}") from None
+    if not is_schema(plain):
+        raise Untranslatable("has no JSON Schema in `output_format`")
     return plain
 
 

@@ -71,16 +71,16 @@ class DesignAttributes:
         self.used.add(name)
         if own in self.values:
             return own
-        if kind in _PEOPLE:
-            self.values[own] = _of_person(fields, params)
-        elif kind == "subcategory":
+        if kind == "subcategory":
             every = (str(each) for values in _lists_of(params).values() for each in values)
             self.values[own] = ListedValues(tuple(dict.fromkeys(every)))
         else:
             try:
-                self.values[own] = values_of(kind, params, column.get("convert_to"))
-            except (KeyError, ValueError, TypeError, ArithmeticError) as error:
-                self.values[own] = ListedValues(note=(f"its parameters can't be read ({error})", "list its values"))
+                is_person = kind in _PEOPLE
+                found = _of_person(fields, params) if is_person else values_of(kind, params, column.get("convert_to"))
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                found = ListedValues(note=(f"its parameters can't be read ({error})", "list its values"))
+            self.values[own] = found
         if note := self.values[own].note:
             self._notes.of_column(name, *note)
         if column.get("conditional_params"):
