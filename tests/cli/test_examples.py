@@ -124,9 +124,10 @@ def records(name: str) -> Iterator[dict[str, str]]:
 
 
 def test_the_records_beside_an_example_are_its_values() -> None:
-    """Personas, and problems with the answers that `keep` knows."""
-    personas = Spec.load(EXAMPLES / "persona-hub.yaml").attributes["persona"]
-    assert list(personas) == [each["persona"] for each in records("persona-hub")]
+    """Personas, seed tasks, and problems with the answers that `keep` knows."""
+    for name, attribute in (("persona-hub", "persona"), ("self-instruct", "seed")):
+        values = Spec.load(EXAMPLES / f"{name}.yaml").attributes[attribute]
+        assert list(values) == [each[attribute] for each in records(name)]
     spec = Spec.load(EXAMPLES / "r1-distillation.yaml")
     assert list(spec.attributes["problem"]) == [each["problem"] for each in records("r1-distillation")]
     assert re.findall(r"boxed\{[^}]+\}", spec.keep or "") == [each["known"] for each in records("r1-distillation")]

@@ -36,7 +36,7 @@ def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="A DataDesigner config (.yaml, .json), files of records with prompts and answers, or a folder of "
             "curator's requests and responses.",
         ),
