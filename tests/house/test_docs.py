@@ -23,7 +23,13 @@ from support.places import BENCHMARKS, ROOT, SOURCE
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "runs" / "README.md", ROOT / "benchmarks" / "README.md"]
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        ROOT / "runs" / "README.md",
+        ROOT / "benchmarks" / "README.md",
+        ROOT / "examples" / "README.md",
+    ]
 )
 DESIGN = sorted((DOCS / "design").glob("*.md"))
 WINGS = {path.parent.name for path in SOURCE.glob("*/__init__.py")}

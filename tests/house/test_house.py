@@ -37,7 +37,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "markup",
         "http1",
     ),
-    "specs": ("records", "expressions", "forms", "sources", "spec", "columns", "plan"),
+    "specs": ("records", "expressions", "forms", "sources", "spec", "columns", "plan", "foreign"),
     "generation": (
         "settings",
         "limits",
