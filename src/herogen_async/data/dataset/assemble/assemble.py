@@ -20,7 +20,7 @@ from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.run_state import RunState
-from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
+from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs, tokens_around, uses
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
 from herogen_async.data.dataset.examples import (
     ExampleCount,
@@ -293,8 +293,9 @@ class _Writing:
         tools = codec.dumps(item.pair.tools).decode() if item.pair.tools else ""
         asked = "".join((item.pair.system, tools, *(text for _, text in item.pair.earlier), item.pair.prompt))
         size = max(len(text.encode()) for text in texts) + len(asked.encode())
-        tokens = (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
-        self.longest = max(self.longest, size // 3 + 16, tokens)
+        around = tokens_around(order.format.name, len(item.pair.earlier))
+        tokens = max(size // 3, (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3)
+        self.longest = max(self.longest, tokens + around)
         if self.balance is not None:
             self.balance.add(item.index // self._repeats, item.row["cell"], side)
 
@@ -339,8 +340,10 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
         valid=None if assembled.valid is None else assembled.valid.name,
         max_tokens=_room(writing.longest),
         seed=seed,
+        rows="-".join(file.sha256[:16] for file in assembled.files if file.role != PAIRS),
         by_card=any((assembled.columns or {}).values()),
         has_tool_calls=assembled.count.tool_calls > 0,
+        has_field=how.reasoning == FIELD,
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
@@ -349,7 +352,9 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
     pictures = [name for name in report if name.endswith(".png")]
     files = {
         previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),
-        previous_folder.CARD: card(assembled, rows.manifest, rows.plan, example=example, pictures=pictures),
+        previous_folder.CARD: card(
+            assembled, rows.manifest, rows.plan, example=example, pictures=pictures, configs=uses(stub)
+        ),
         **{name: data for name, data in stubs(stub) if name not in assembled.changed},
         **report,
     }

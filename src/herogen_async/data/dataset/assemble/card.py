@@ -11,7 +11,6 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.assemble import trainer_configs
 from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
 from herogen_async.data.dataset.example_question import ExampleQuestion
@@ -56,15 +55,16 @@ def card(
     *,
     example: Mapping[str, Any] | None,
     pictures: Sequence[str],
+    configs: Mapping[str, str],
 ) -> bytes:
     """The page. `example` is a row as in the data file, None when there is none to show; `pictures` are the quality
-    report's charts, by their paths in the folder.
+    report's charts, by their paths in the folder; `configs` are the trainers', each with what it is for.
     """
     spec = plan.spec
     parts = [
         *_front_matter(assembled, spec),
         *_head(assembled, manifest, spec),
-        *_files(assembled),
+        *_files(assembled, configs),
         *_example(example),
         *_spec(plan, manifest, assembled),
         *_figures(assembled),
@@ -120,7 +120,7 @@ def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]
         yield f"> **Warning:** {inline(warning, 400)}.\n"
 
 
-def _files(assembled: Assembled) -> Iterator[str]:
+def _files(assembled: Assembled, configs: Mapping[str, str]) -> Iterator[str]:
     yield "## Files"
     yield ""
     yield "| file | content | rows |"
@@ -132,17 +132,8 @@ def _files(assembled: Assembled) -> Iterator[str]:
     for file in assembled.files:
         yield f"| `{file.path.name}` | {says.get(file.role, 'training rows')} | {file.rows:,} |"
     yield "| `recipe.json` | how the rows were made, and the SHA-256 of the files | |"
-    calls = assembled.count.tool_calls > 0
-    if trainer_configs.takes_trl(assembled.how.format, has_tool_calls=calls):
-        start = trainer_configs.command(assembled.how.format)
-        yield f"| `{trainer_configs.TRL}` | starter config for TRL: `{start}` | |"
-    if trainer_configs.takes_axolotl(assembled.how.format):
-        start = f"axolotl train {trainer_configs.AXOLOTL}"
-        yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `{start}` | |"
-    if trainer_configs.takes_llama_factory(assembled.how.format, has_tool_calls=calls):
-        hint = trainer_configs.llama_factory_hint(assembled.how.format)
-        factory = f"for LLaMA-Factory: set `dataset_dir` to this folder and {hint}"
-        yield f"| `{trainer_configs.LLAMA_FACTORY}` | {factory} | |"
+    for name, use in configs.items():
+        yield f"| `{name}` | {use} | |"
     yield "| `quality/` | quality report with charts, and every finding by row | |"
     yield ""
 
