@@ -75,6 +75,13 @@ def test_the_winner_won_in_both_orders(first: str, second: str, winner: str) -> 
     assert ("x" if first == second else both) == found.value["why"]
 
 
+def test_an_order_that_says_nothing_decides_nothing() -> None:
+    """Whichever of the two it is."""
+    nothing = FormReading("no JSON")
+    for both in ((nothing, reading("A")), (reading("A"), nothing), (nothing, nothing)):
+        assert nothing == read_together(*both, ("draft", "rewrite"))
+
+
 def test_an_answer_that_names_a_column_does_not_fit() -> None:
     """A model that answers with a word of its own prompt means the place, or the text: nobody can tell."""
     form = pair_form("draft", "rewrite")
