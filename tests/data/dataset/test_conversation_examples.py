@@ -61,6 +61,22 @@ def test_the_conversation_is_the_example(folder: Path, tmp_path: Path) -> None:
     herogen_async.assemble(folder, format="conversational", out=tmp_path / "conversational")
 
 
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [({}, 1), ({"train": {"user": "{teacher.1}", "assistant": "{teacher.2}"}}, 0)],
+)
+def test_thoughts_of_earlier_turns_are_told_as_left_out(tmp_path: Path, changes: dict[str, Any], lost: int) -> None:
+    """Those of the last answer are kept as asked."""
+    columns = {**COLUMNS, "student": {"prompt": "learn sums [{conversation}]"}}
+    with FakeServer(lambda asked: answer(asked, "<think>hm</think>so")) as server:
+        spec = talk(columns=columns, attributes={"topic": ["sums"]}, **changes)
+        herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m")
+    assembled = herogen_async.assemble(tmp_path / "r", format="messages", reasoning="think", out=tmp_path / "data")
+    assert 1 == assembled.data.read_text().count("hm")
+    assert "Thoughts of the model in 1 answer: kept in front of the answer, in <think> tags." in assembled.lines()
+    assert lost == sum("Thoughts of other answers in 1 example: left out" in line for line in assembled.lines())
+
+
 @pytest.mark.parametrize("file_format", ["prompt-completion", "alpaca", "dpo"])
 def test_a_format_of_one_question_says_what_to_do(folder: Path, tmp_path: Path, file_format: str) -> None:
     """With the formats that take a conversation."""
@@ -87,6 +103,20 @@ def test_train_says_otherwise_and_may_name_the_conversation(folder: Path, tmp_pa
     assembled = herogen_async.assemble(folder, out=tmp_path / "data")
     first = json.loads(assembled.data.read_text().splitlines()[0])
     assert "Go on: User: q1\n\nAssistant: a1\n\nUser: q2\n\nAssistant: a2 ->" == first["prompt"]
+
+
+def test_turns_of_an_earlier_spec_are_told(tmp_path: Path) -> None:
+    """Where the sides are exchanged and answers kept, conversations would be told from the wrong end."""
+    columns = {**COLUMNS, "teacher": {"prompt": "teach [{conversation}]"}}
+    warnings = []
+    with FakeServer(said) as server:
+        for each in (TALK, {"user": "teacher", "assistant": "student", "turns": 2}):
+            spec = talk(columns=columns, conversation=each)
+            herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m", extend=True)
+            warnings.append(herogen_async.assemble(tmp_path / "r", format="messages").warnings)
+        assert 8 == len(server.asked)
+    warning = "2 conversations with turns that an earlier spec asked for: run --regenerate-stale asks for them again"
+    assert [False, True] == [warning in each for each in warnings]
 
 
 def test_the_card_tells_the_condition_of_each_turn(tmp_path: Path) -> None:

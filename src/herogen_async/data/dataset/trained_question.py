@@ -10,7 +10,9 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.recipe import (
     BY_TRAIN,
+    LOST_THOUGHTS,
     NOT_AT_END,
+    STALE_TURN,
     USE_TURNS,
     WITH_TOOL_CALLS,
     WITH_TURNS,
@@ -44,6 +46,9 @@ class TrainedQuestion:
         self._training = training = Training(rows.plan, train)
         self._is_conversation = not rows.spec.train
         self._plan = rows.plan
+        stale = rows.found.stale if self._is_conversation else ()
+        self._sides = () if rows.spec.conversation is None else rows.spec.conversation.columns
+        self._stale = {index for index in stale if index in rows.found.done}  # that count all the same
         self.file_format = file_format
         self.has_system = SYSTEM in training.roles
         _check_format(file_format, training, "the conversation" if self._is_conversation else "`train`")
@@ -79,7 +84,7 @@ class TrainedQuestion:
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
         for example in self._training.examples(number, said):
-            named = [answers[place] or {} for place in example.answers]
+            named = [each for place in example.answers if (each := answers[place]) is not None]
             ended = next((each for each in named if not has_ended(each)), named[-1])
             is_whole = example.is_whole and ended is named[-1]
             answer = dict(ended) if is_whole else {**ended, **_composed(example)}
@@ -93,11 +98,18 @@ class TrainedQuestion:
             elif any(map(is_blank, needed)):  # an empty example, whatever stands around it
                 answer |= {"response_txt": "", "reasoning": None}
                 answer["extra"] = None if calls_tools else answer.get("extra")
+            is_lost = any(answer_of(each)[0] for each in (named[:-1] if is_whole else named))
             turns, tools = example.turns, tuple[Any, ...]()
             if self.file_format in WITH_TOOL_CALLS:
                 tools = offered_tools(self._plan.shape.calls[example.answers[-1]].column)
             asked = AskedWith(turns[-2][1], example.system, turns[:-2], tools)
-            yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
+            own = {"number": number * self.samples + example.sample, "asked": asked, LOST_THOUGHTS: is_lost}
+            yield {**answer, **shared, **own, STALE_TURN: bool(self._stale) and self._has_stale(number)}
+
+    def _has_stale(self, number: int) -> bool:
+        first = number * self._plan.calls_a_row
+        spoken = (call for call in self._plan.shape.calls if call.column.stem in self._sides)
+        return any(first + call.place in self._stale for call in spoken)
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:
         """The question of one of `examples`."""
