@@ -84,6 +84,25 @@ def test_a_format_of_one_question_says_what_to_do(folder: Path, tmp_path: Path, 
         herogen_async.assemble(folder, format=file_format, out=tmp_path / "data")
     assert "takes one question and its answer; the conversation has 2 questions" in str(told.value)
     assert "--format messages" in str(told.value.fix)
+    assert "choose an answer: --column teacher.2" in str(told.value.fix)
+
+
+def test_a_side_that_is_chosen_as_a_column_says_which_turns_there_are(folder: Path, tmp_path: Path) -> None:
+    """And that the whole conversation is an example."""
+    with pytest.raises(InputError, match="'teacher' is a side of the conversation") as told:
+        herogen_async.assemble(folder, column="teacher", out=tmp_path / "data")
+    assert "--column teacher.2, or remove --column" in str(told.value.fix)
+
+
+def test_the_card_of_a_conversation_tells_what_was_said_and_how_to_ask(folder: Path, tmp_path: Path) -> None:
+    """Messages as messages, by turn; no question template, since there is none."""
+    card = herogen_async.assemble(folder, format="messages", out=tmp_path / "data").card.read_text()
+    assert "1 conversations of student and teacher from the model m" in card
+    assert "The messages sent to the model:\n\n```text\nuser: {student.1}\nassistant: {teacher.1}\nuser:" in card
+    assert "Send the turns so far as messages" in card
+    assert "question template" not in card
+    one = herogen_async.assemble(folder, column="teacher.2", out=tmp_path / "one").card.read_text()
+    assert "The question template:\n\n```text\n{topic}\n```" in one
 
 
 def test_a_column_that_is_chosen_comes_before_the_conversation(folder: Path, tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ def test_what_is_unclear_of_a_pair_is_told(server: FakeServer, tmp_path: Path) -
         made(folder, tmp_path / "data")
     assert "--column verdict" in str(told.value.fix)
     assert 2 == len(made(folder, tmp_path / "data", column="verdict")[1])
+    with pytest.raises(InputError, match="needs --ranking FILE") as told:
+        made(folder, tmp_path / "data", column="draft")
+    assert "or take the pairs that verdict compares: --column verdict" in str(told.value.fix)
     with pytest.raises(InputError, match="the prompts of draft and rewrite differ, and a pair has one question"):
         made(folder, tmp_path / "data", column="verdict", ask="prompt")
 

@@ -44,6 +44,8 @@ class PairedQuestion:
     Raises InputError where both have no question in common.
     """
 
+    is_conversation = False
+
     def __init__(
         self, rows: RunRows, judge: AskedColumn, train: Train, *, file_format: str, ask: str, system: str
     ) -> None:

@@ -27,6 +27,7 @@ from herogen_async.data.dataset.tool_calls import has_tool_calls
 from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan.training import Training, TrainingExample
+from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
 Train = Sequence[tuple[str, str]]
@@ -44,14 +45,14 @@ class TrainedQuestion:
 
     def __init__(self, rows: RunRows, train: Train, *, file_format: str) -> None:
         self._training = training = Training(rows.plan, train)
-        self._is_conversation = not rows.spec.train
+        self.is_conversation = not rows.spec.train
         self._plan = rows.plan
-        stale = rows.found.stale if self._is_conversation else ()
+        stale = rows.found.stale if self.is_conversation else ()
         self._sides = () if rows.spec.conversation is None else rows.spec.conversation.columns
         self._stale = {index for index in stale if index in rows.found.done}  # that count all the same
         self.file_format = file_format
         self.has_system = SYSTEM in training.roles
-        _check_format(file_format, training, "the conversation" if self._is_conversation else "`train`")
+        _check_format(file_format, training, rows.spec.conversation if self.is_conversation else None)
         self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
@@ -66,12 +67,12 @@ class TrainedQuestion:
     @property
     def named(self) -> str:
         """What a row without an example lacks."""
-        return "the conversation" if self._is_conversation else "a column that `train` names"
+        return "the conversation" if self.is_conversation else "a column that `train` names"
 
     @property
     def line(self) -> str:
         """What an example is, as a sentence."""
-        if self._is_conversation:
+        if self.is_conversation:
             system = "system text and " if self.has_system else ""
             return f"Each example: {system}a conversation of {counted(self._training.questions, 'turn')}."
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
@@ -126,11 +127,15 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
     return {"response_txt": example.turns[-1][1], "usage": None, "reasoning": None, "extra": None}
 
 
-def _check_format(file_format: str, training: Training, what: str) -> None:
+def _check_format(file_format: str, training: Training, conversation: TalkingColumns | None) -> None:
     if file_format in WITH_TURNS:
         return
+    what, fix = "`train`", USE_TURNS
+    if conversation is not None:
+        what = "the conversation"
+        fix = f"{USE_TURNS}, or choose an answer: --column {conversation.spoken[-1][1]}"
     if training.questions > 1:
         turns = counted(training.questions, "question")
-        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=fix)
     if SYSTEM in training.roles:
-        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=fix)
