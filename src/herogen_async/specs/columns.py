@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Column, Sampling, Spec, Template
 from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
-from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
+from herogen_async.specs.spec.conversation import (
+    TRANSCRIPT,
+    SpokenTurns,
+    TalkingColumns,
+    is_transcript,
+    stem_of,
+    with_transcript,
+)
 from herogen_async.specs.spec.sampling import question_fingerprint
 from herogen_async.specs.spec.template import with_other_names
 
@@ -180,12 +187,14 @@ def _by_turn(name: str, asked: Mapping[str, Any], conversation: TalkingColumns) 
 
     form = asked["form"] or spoken_form()
     is_chat = name == conversation.assistant and asked["endpoint"] == "chat" and is_transcript(asked["prompt"])
+    # As messages all ways to write that are one question.
+    prompt = Template(f"{{{TRANSCRIPT}}}", names_columns=True) if is_chat else asked["prompt"]
     found: dict[str, dict[str, Any]] = {}
     for number, (_, turn) in enumerate(spoken):
         if stem_of(turn) == name:
             before = spoken[:number]
             turns = tuple(before) if is_chat else ()
-            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns, "form": form}
+            found[turn] = {**asked, "prompt": _said(prompt, before), "turns": turns, "form": form}
     return found
 
 

@@ -15,8 +15,10 @@ from herogen_async.data.dataset.recipe import (
     CUT_OFF,
     DROP_THOUGHTS,
     EMPTY_ANSWER,
+    LOST_THOUGHTS,
     NO_REASON_GIVEN,
     NO_SENTENCE,
+    STALE_TURN,
     TOOL_CALL_REASONS,
     Pair,
     answer_of,
@@ -64,7 +66,9 @@ class ExampleCount:
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
     out by request, each under its first kind. `acceptance` is of all rows, where the spec has a `keep`.
 
-    `thoughts` are the rows with a model's thoughts, written or not;
+    `thoughts` are the rows with a model's thoughts, written or not, `lost_thoughts` those of several answers whose
+    thoughts are nowhere, since only the last one's have a place; `stale_turns` are conversations, written, of which an
+    earlier spec asked for a turn;
     `textless` are the empty ones that hold something else than text and tool calls. `tool_calls` are the rows written
     that call tools, `tool_calls_left_out` those that can't be taught, by TOOL_CALL_REASONS.
     """
@@ -87,6 +91,8 @@ class ExampleCount:
     not_stopped: int = 0
     unknown: int = 0
     thoughts: int = 0
+    lost_thoughts: int = 0
+    stale_turns: int = 0
     tool_calls: int = 0
     tool_calls_left_out: Counter[str] = field(default_factory=Counter)
     cut_off: Counter[str] = field(default_factory=Counter)
@@ -111,6 +117,7 @@ class ExampleCount:
         self.unknown += not item.row["finish_reason"]
         self.trimmed += is_shortened(item)
         self.tool_calls += bool(item.pair.tool_calls)
+        self.stale_turns += bool(item.row.get(STALE_TURN))
         self.separator_inside += item.pair.holds_separator
         self.ending_inside += item.pair.holds_ending
 
@@ -132,6 +139,7 @@ def candidates(
         if count is not None:
             count.answers += 1
             count.thoughts += bool(answer_of(row)[0])
+            count.lost_thoughts += bool(row.get(LOST_THOUGHTS))
         if isinstance(made, Pair):
             yield Item(made, row)
         elif count is not None:

@@ -52,7 +52,8 @@ class Judged:
         """Which sample an example is, or is made from; None where it is of all of them."""
         if self._keeping.samples == 1:
             return 0
-        if (place := example.get("place")) is not None:
+        # A pair is decided as its judge's answer is: its texts may have no samples, or others.
+        if (place := example.get("decided_at", example.get("place"))) is not None:
             call = self._plan.shape.calls[place]
             return call.sample - 1 if self._follows[call.column.name] else None
         return (

@@ -34,6 +34,8 @@ class TaughtQuestion:
     is asked for.
     """
 
+    is_conversation = False
+
     def __init__(self, rows: RunRows, taught: Taught | None, *, file_format: str, ask: str, system: str) -> None:
         if ask not in ASKS:
             raise InputError(f"unknown question {ask!r}", fix=nearest(ask, ASKS))

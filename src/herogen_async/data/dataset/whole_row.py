@@ -125,8 +125,9 @@ def _missing(plan: Plan, first: int, lines: Mapping[int, Mapping[str, Any]], fai
         else:
             found[call.name] = PENDING
     for call in shape.calls:
-        if call.swapped is not None and (why := found.get(shape.calls[call.swapped].name)) is not None:
-            found.setdefault(call.name, why)
+        if call.swapped is not None and (why := found.get(other := shape.calls[call.swapped].name)) is not None:
+            is_open = why in (FAILED, PENDING)  # there is an answer to the first order, and no winner
+            found.setdefault(call.name, f"not decided: {other} {why}" if is_open else why)
     return found
 
 

@@ -208,7 +208,7 @@ class Spec(BaseModel):
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
         if data.get("conversation") is not None:
-            problems += self._conversation(given)
+            problems += self._conversation(given, data)
         problems += self._of_rows(given, data, knows_names=not problems)
         if isinstance(given.get("sampling"), Mapping):
             try:
@@ -235,11 +235,13 @@ class Spec(BaseModel):
         return list(cell_problems(given, self.cell_rules, self.order_seed))
 
     @staticmethod
-    def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
-        """The problems of `conversation`; without any, it becomes a model in `given`."""
+    def _conversation(given: dict[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
+        """The problems of `conversation`, whose columns are looked at as they are written; without any, it becomes a
+        model in `given`.
+        """
         from herogen_async.specs.spec import conversation_checks  # noqa: PLC0415 - few specs have one
 
-        plain = {**given, "columns": _plain(given.get("columns"))}
+        plain = {**given, "columns": _plain(data.get("columns"))}
         problems = list(conversation_checks.conversation_problems(plain))
         given["conversation"] = None if problems else TalkingColumns.of(plain)
         return problems
@@ -275,7 +277,9 @@ class Spec(BaseModel):
     @staticmethod
     def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
+        judges: dict[str, Any] = {}
         if isinstance(named := given["columns"], Mapping):
+            judges = {str(name): each["judge"] for name, each in named.items() if _is_judge_alone(each)}
             given["columns"] = {
                 name: _with_judge(_with_schema(_plain_column(each), place)) for name, each in named.items()
             }
@@ -295,7 +299,7 @@ class Spec(BaseModel):
             except AttributeError:  # no mapping, which is a problem already
                 continue
         given["columns"] = made
-        return problems
+        return _at_judges(problems, judges) if judges else problems
 
 
 def _has_rules(attributes: object) -> bool:
@@ -314,6 +318,23 @@ def _with_judge(column: object) -> object:
 
     found, problems = with_judge(column)
     return column if problems else found
+
+
+def _is_judge_alone(column: object) -> bool:
+    """Whether a column's prompt is the one that its `judge` stands for."""
+    return isinstance(column, Mapping) and isinstance(column.get("judge"), Mapping) and column.get("prompt") is None
+
+
+def _at_judges(problems: Iterable[Problem], judges: Mapping[str, Any]) -> list[Problem]:
+    """`problems`, those of a prompt that nobody has written at the judge that stands for it."""
+    from herogen_async.specs.spec.judge import at_judge  # noqa: PLC0415 - few columns are one
+
+    return [
+        at_judge(each, judges[str(each.path[1])])
+        if each.path[0:1] == ("columns",) and each.path[2:3] == ("prompt",) and str(each.path[1]) in judges
+        else each
+        for each in problems
+    ]
 
 
 def _with_schema(column: object, place: Place) -> object:

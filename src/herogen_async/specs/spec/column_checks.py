@@ -57,10 +57,12 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     for name, column in columns.items():
         yield from _shape_problems(name, column, known)
     uses = uses_of(data)
+    is_unclear = data.get(TRANSCRIPT) is not None and TalkingColumns.of(data) is None  # which is told as such
+    names = [*known, *uses, *([TRANSCRIPT] if is_unclear else [])]
     for name, each in uses.items():
         if name != FIRST:
-            yield from _turn_problems(name, columns[name], data)
-            yield from _unknown_names(name, each, [*known, *uses], attributes)
+            yield from () if is_unclear else _turn_problems(name, columns[name], data)
+            yield from _unknown_names(name, each, names, attributes)
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
             yield from _field_problems(name, columns[name], columns)
@@ -134,7 +136,9 @@ def pair_in(column: object) -> tuple[str, str] | None:
     """The columns that a column of a spec's data compares; None where it is no judge of two."""
     judge = column.get("judge") if isinstance(column, Mapping) else None
     pair = judge.get("pair") if isinstance(judge, Mapping) else None
-    return (pair[0], pair[1]) if isinstance(pair, list | tuple) and len(pair) == 2 else None
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+        return None
+    return pair[0], pair[1]
 
 
 def _template(text: object) -> Template | None:
@@ -320,7 +324,7 @@ def _pair_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]
         if is_attribute or (conversation is not None and each == TRANSCRIPT):
             what = "an attribute" if is_attribute else "a conversation"
             fix = "name two columns, whose answers are compared"
-            yield Problem(("columns", name, "judge"), f"{each!r} is {what}, not a column", fix)
+            yield Problem(("columns", name, "judge", "pair"), f"{each!r} is {what}, not a column", fix)
 
 
 def _turn_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:

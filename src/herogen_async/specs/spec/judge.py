@@ -6,11 +6,14 @@ Of a pair the prompt has one order of its texts; who asks it asks it in the othe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.specs.forms.pairwise import COMPARISON, LABELS, TIE, WHY, WINNER
 from herogen_async.specs.spec.problem import Problem
+from herogen_async.specs.spec.template import Template
 
 _EXAMPLE = "for example: `judge: {of: solution, scale: {5: right and clear, 1: wrong}}`"
 _EXAMPLE_PAIR = "for example: `judge: {pair: [draft, rewrite]}`"
@@ -34,8 +37,9 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     problems = [problem.below("judge") for problem in (_pair_problems if is_pair else _problems)(judge)]
     prompt = given.get("prompt")
     if not problems and isinstance(prompt, str):
+        held = _names_in(prompt)
         for name in judge["pair"] if is_pair else (judge["of"],):
-            if f"{{{name}}}" not in prompt.replace(" ", ""):
+            if held is not None and name not in held:
                 problems.append(Problem(("prompt",), f"the prompt does not hold {{{name}}}, which is judged", "add it"))
         if judge.get("ask") is not None:
             problems.append(Problem(("judge", "ask"), "the column has a prompt of its own", "write it in the prompt"))
@@ -54,6 +58,27 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     given.setdefault("prompt", _prompt(judge["of"], points))
     given["answer"] = {"why": "string", "score": {"type": "integer", "minimum": least, "maximum": most}}
     return given, []
+
+
+def at_judge(problem: Problem, judge: Mapping[str, Any]) -> Problem:
+    """`problem`, of the prompt that `judge` stands for in the column at its path, at what was written instead."""
+    key, judged = ("pair", judge["pair"]) if "pair" in judge else ("of", (judge.get("of"),))
+    at = problem.path[:2]
+    for name in judged:
+        if (placeholder := f"placeholder '{{{name}}}'") in problem.message:
+            message = problem.message.replace(placeholder, f"column {name!r}")
+            whole = "name two columns, whose answers are compared" if key == "pair" else "write `of: conversation`"
+            fix = whole if "{" in problem.fix else problem.fix  # a name stands there, and no text
+            return Problem((*at, "judge", key), message, fix, problem.line)
+    return replace(problem, path=(*at, "judge", *(["ask"] if judge.get("ask") is not None else [])))
+
+
+def _names_in(prompt: str) -> tuple[str, ...] | None:
+    """The placeholders of a prompt; None where it is none, which is told elsewhere."""
+    try:
+        return Template(prompt, names_columns=True).names
+    except SpecError:
+        return None
 
 
 def _problems(judge: object) -> Iterator[Problem]:

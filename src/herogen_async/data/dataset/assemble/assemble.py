@@ -131,6 +131,7 @@ def assemble(
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
     is_ranked = ranking is not None
+    judges = [each.name for each in rows.plan.columns if each.swapped is not None]
     question = question_of(rows, column=column, file_format=format, ask=ask, system=system, is_ranked=is_ranked)
     order = _Order(
         chosen,
@@ -138,7 +139,13 @@ def assemble(
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(format, ranking, rows.plan.keeping, is_compared=isinstance(question, PairedQuestion)),
+        ranking_for(
+            format,
+            ranking,
+            rows.plan.keeping,
+            is_compared=isinstance(question, PairedQuestion),
+            judges=judges,
+        ),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format

@@ -228,6 +228,10 @@ class Assembled:
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")
             lines.append(f"Thoughts of the model in {found}: {_FATE[self.how.reasoning]}.")
+        if self.count.lost_thoughts:
+            found = counted(self.count.lost_thoughts, "example")
+            keeps = "only an answer that is the whole last turn can keep its own"
+            lines.append(f"Thoughts of other answers in {found}: left out; {keeps}.")
         if self.count.tool_calls and self.how.format in _ARGUMENTS:
             lines.append(f"Tool calls in {counted(self.count.tool_calls, 'answer')}: {_ARGUMENTS[self.how.format]}.")
         lines += [part.line() for part in (self.compared, self.balance) if part is not None]
@@ -300,6 +304,8 @@ class Assembled:
             f"{counted(count.unknown, 'completion')} kept without a finish reason: some may be truncated": (
                 count.unknown if self.truncated == "keep" else 0
             ),
+            f"{counted(count.stale_turns, 'conversation')} with turns that an earlier spec asked for: run "
+            "--regenerate-stale asks for them again": count.stale_turns,
             f"{truncated:,} of {self.answers:,} answers are truncated and left out: --truncated trim keeps "
             "their full sentences": 5 * truncated > self.answers and count.written,
             f"only {count.accepted:,} of the {counted(state.wanted or 0, 'row')} that `want` asks for "

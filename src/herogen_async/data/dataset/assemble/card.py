@@ -63,7 +63,7 @@ def card(
     spec = plan.spec
     parts = [
         *_front_matter(assembled, spec),
-        *_head(assembled, manifest, spec),
+        *_head(assembled, manifest, plan),
         *_files(assembled, configs),
         *_example(example),
         *_spec(plan, manifest, assembled),
@@ -100,12 +100,17 @@ def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
     yield "---"
 
 
-def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]:
+def _head(assembled: Assembled, manifest: Manifest, plan: Plan) -> Iterator[str]:
+    spec, taught = plan.spec, assembled.taught
     what = _WHAT.get(assembled.how.format, "answers")
-    taught = assembled.taught
-    if taught is not None:
+    models = {manifest.model: None}
+    if spec.conversation is not None and assembled.question.is_conversation:
+        sides = spec.conversation.columns
+        what = f"conversations of {' and '.join(inline(side, 100) for side in sides)}"
+        models = {column.model: None for column in plan.columns if column.stem in sides}
+    elif taught is not None:
         what += f" of the column {inline(' or '.join(column.name for column in taught.columns), 200)}"
-    models = [manifest.model] if taught is None else dict.fromkeys(column.model for column in taught.columns)
+        models = {column.model: None for column in taught.columns}
     model = " or ".join(map(inline, models))
     yield ""
     yield f"# {inline(spec.name)}"
@@ -151,7 +156,7 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
     yield "## How it was made"
     yield ""
     if taught is None:
-        yield from _sent(spec.prompt, spec.system, assembled.question)
+        yield from _sent("prompt", spec.prompt, spec.system, assembled.question)
         if not assembled.question.is_short:
             yield inline(assembled.question.line, 400)
             yield ""
@@ -189,8 +194,8 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
     yield ""
 
 
-def _sent(prompt: str, system: str | None, question: ExampleQuestion) -> Iterator[str]:
-    yield "The prompt sent to the model:"
+def _sent(what: str, prompt: str, system: str | None, question: ExampleQuestion) -> Iterator[str]:
+    yield f"The {what} sent to the model:"
     yield ""
     yield block(prompt)
     yield ""
@@ -212,7 +217,10 @@ def _columns(plan: Plan, question: ExampleQuestion) -> Iterator[str]:
         yield ""
         yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
         yield ""
-        yield from _sent(column.prompt.text, None if column.system is None else column.system.text, question)
+        what, prompt = "prompt", column.prompt.text
+        if column.turns:
+            what, prompt = "messages", "\n".join(f"{role}: {{{name}}}" for role, name in column.turns)
+        yield from _sent(what, prompt, None if column.system is None else column.system.text, question)
         own = plan.spec.columns.get(column.stem)
         if own is not None and own.when is not None:
             yield "Only in rows that meet this condition:"
@@ -312,7 +320,9 @@ def _asking(assembled: Assembled) -> Iterator[str]:
     how = assembled.how
     yield "## How to query a model tuned on it"
     yield ""
-    if how.format in CONVERSATIONS:
+    if how.format in CONVERSATIONS and assembled.question.is_conversation:
+        yield "Send the turns so far as messages, the user's last; the model's own chat template does the rest."
+    elif how.format in CONVERSATIONS:
         yield "Send only the question as the user message; the model's own chat template does the rest."
     else:
         yield "Append the separator to the question and stop at the ending; the answer is the text in between:"
@@ -325,10 +335,11 @@ def _asking(assembled: Assembled) -> Iterator[str]:
             + " |"
         )
     yield ""
-    yield "The question template:"
-    yield ""
-    yield block(how.sub_prompt or "")
-    yield ""
+    if how.sub_prompt is not None:
+        yield "The question template:"
+        yield ""
+        yield block(how.sub_prompt)
+        yield ""
     yield '`herogen-async query RUN "…"` does all of this.'
 
 

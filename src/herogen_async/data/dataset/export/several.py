@@ -30,9 +30,9 @@ class SeveralTable:
         self._details = _DETAILS if details else ()
         self._fields = {call.name: _kinds(call.column.form) for call in plan.shape.calls}
         self._is_partial = is_partial
-        wanted = ("reasoning", "extra") if details else ("reasoning",)
         self._further = {
-            call.name: [name for name in wanted if f"{call.name}.{name}" in optional] for call in plan.shape.calls
+            call.name: [name for name in ("reasoning", "extra") if f"{call.name}.{name}" in optional]
+            for call in plan.shape.calls
         }
 
     def columns(self, attributes: Iterable[str]) -> Columns:
