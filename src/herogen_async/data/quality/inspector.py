@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from herogen_async.core.blank import is_blank
+from herogen_async.core.shingles import normal, words_of
 from herogen_async.data.quality.coverage import Places
 from herogen_async.data.quality.findings import Findings
 from herogen_async.data.quality.languages import Languages
 from herogen_async.data.quality.lengths import Extremes, bounds
-from herogen_async.data.quality.normalize import loops, normal, words_of
+from herogen_async.data.quality.normalize import loops
 from herogen_async.data.quality.records import (
     CUT,
     EMPTY,
