@@ -59,6 +59,15 @@ def bands_for(threshold: float) -> int:
     return PERMUTATIONS
 
 
+def require_rensa() -> None:
+    """Raises InputError where rensa, which makes sketches, is not installed."""
+    try:
+        import rensa  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        message = "texts can't be compared: the package rensa is not installed"
+        raise InputError(message, fix="pip install 'herogen-async[quality]'") from None
+
+
 class NearText(NamedTuple):
     """An earlier text, by its number, and how like it a later one is: between 0 and 1."""
 
@@ -74,10 +83,9 @@ class ShingleIndex:
     """
 
     def __init__(self, threshold: float, most: int | None = None) -> None:
-        try:
-            import rensa  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise InputError("near copies can't be found", fix="pip install 'herogen-async[quality]'") from None
+        require_rensa()
+        import rensa  # noqa: PLC0415 - an extra
+
         self.threshold = threshold
         self._most = most
         self._rensa = rensa

@@ -163,7 +163,7 @@ def ranking_for(
         return ComparedRanking()
     if file is not None:
         return Ranking(file)
-    if keeping is None:
+    if keeping is None or not keeping.ranks:
         raise InputError(
             f"--format {name} needs --ranking FILE with a score for each answer",
             fix=f"{HOW}; or let a model judge: `judge` and `best_of`, or `judge: {{pair: [draft, rewrite]}}`",

@@ -26,6 +26,7 @@ class Growth:
         self._plan = plan
         self._touched = touched
         self._counters = counters
+        self.near_copies = IndexSet()  # the calls whose answers are ones, as far as rows that are open have them
         self._open = 0  # rows that were begun in this session and have not ended, be it that nobody asks for them now
 
     def needed(self, indices: Iterable[int]) -> Iterator[int]:
@@ -48,7 +49,11 @@ class Growth:
 
     def ended(self, number: int, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> None:
         """All calls of row `number` are answered, or skipped: of such a one the text, by place, is None."""
-        self._add(number, row_outcome(self._plan, cell, texts))
+        near: Collection[int] = ()
+        if self.near_copies:
+            first = number * self._plan.calls_a_row
+            near = [place for place in self.places if first + place in self.near_copies]
+        self._add(number, row_outcome(self._plan, cell, texts, near))
 
     def failed(self, number: int) -> None:
         """A call of row `number` has failed."""

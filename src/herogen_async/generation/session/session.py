@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from herogen_async.core.clock import Clock, MonotonicClock
+from herogen_async.core.shingles import require_rensa
 from herogen_async.generation.control import controlled
 from herogen_async.generation.endpoint.target import clear_text_line
 from herogen_async.generation.engine import allow_open_files
@@ -116,6 +117,8 @@ class Session:
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         at = self._clock.wall()
         found = priced(await find_model(self._request, self._notifier), at)
+        if any(column.unlike is not None for column in found.plan.columns):
+            require_rensa()
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
         for server in [target.ready.request.server for target in targets]:
