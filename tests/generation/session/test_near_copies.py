@@ -187,6 +187,8 @@ def test_form_and_unlike_share_the_asks(server: FakeServer, tmp_path: Path) -> N
     assert {"near_copy": 3, "wrong_form": 2} == report.errors
     assert 7 == len(server.asked)
     assert [True, False] == accepted(tmp_path / "r")
+    rows = herogen_async.rows(tmp_path / "r", partial=True)
+    assert [("done", True), ("done", False), ("failed", False)] == [(row["state"], row["accepted"]) for row in rows]
 
 
 # -- kills and edits -------------------------------------------------------------------------------------------------

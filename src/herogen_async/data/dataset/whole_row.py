@@ -45,12 +45,13 @@ def whole_row(
         for call in plan.shape.calls
     ]
     answers = [_in_both_orders(answers, call) for call in plan.shape.calls]
+    state = _state(plan, first, lines, failed)
     return {
         "index": number,
         "cell": cell,
         "repeat": repeat + 1,
         "sub_prompt": sub_prompt.render(cell),
-        "state": _state(plan, first, lines, failed),
+        "state": state,
         "columns": {
             column.name: answers[column.first_call]
             if column.samples == 1
@@ -58,7 +59,7 @@ def whole_row(
             for column in plan.columns
         },
         "missing": missing,
-        **_kept(plan, cell, answers, _near_copies(plan, answers)),
+        **_kept(plan, cell, answers, is_done=state == "done"),
     }
 
 
@@ -75,11 +76,13 @@ def _in_both_orders(answers: Sequence[dict[str, Any] | None], call: CallShape) -
 
 
 def _kept(
-    plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None], near_copies: Container[int]
+    plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None], *, is_done: bool
 ) -> dict[str, Any]:
     if plan.keeping is None or not plan.keeping.accepts:
         return {}
-    return {"accepted": plan.keeping.decide(cell, answered(answers), near_copies).is_accepted}
+    if plan.spec.keep is None and not is_done:
+        return {"accepted": False}  # an answer that is not there is no near copy, and no reason to accept
+    return {"accepted": plan.keeping.decide(cell, answered(answers), _near_copies(plan, answers)).is_accepted}
 
 
 def _near_copies(plan: Plan, answers: Iterable[Mapping[str, Any] | None]) -> list[int]:

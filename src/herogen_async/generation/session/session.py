@@ -16,7 +16,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from herogen_async.core.clock import Clock, MonotonicClock
-from herogen_async.core.shingles import require_rensa
 from herogen_async.generation.control import controlled
 from herogen_async.generation.endpoint.target import clear_text_line
 from herogen_async.generation.engine import allow_open_files
@@ -118,6 +117,8 @@ class Session:
         at = self._clock.wall()
         found = priced(await find_model(self._request, self._notifier), at)
         if any(column.unlike is not None for column in found.plan.columns):
+            from herogen_async.core.shingles import require_rensa  # noqa: PLC0415 - few columns have one
+
             require_rensa()
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
