@@ -36,6 +36,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "keywords",
         "markup",
         "http1",
+        "shingles",
     ),
     "specs": ("records", "expressions", "forms", "sources", "spec", "columns", "plan", "foreign"),
     "generation": (
@@ -87,6 +88,7 @@ PURE = (
     "core/options",
     "core/markup",
     "core/http1",
+    "core/shingles",
     "specs/expressions",
     "specs/forms",
     "specs/sources/cell_tree",

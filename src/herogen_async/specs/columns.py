@@ -46,7 +46,8 @@ class AskedColumn:
     A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
     the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
     of columns that such judges tell, and a prompt may hold. `turns` are (role, column) of what is sent as the messages
-    of a chat, instead of the prompt; empty: the prompt is.
+    of a chat, instead of the prompt; empty: the prompt is. `unlike`: an answer that is as like an earlier one of this
+    column is a near copy.
     """
 
     name: str
@@ -68,6 +69,12 @@ class AskedColumn:
     swapped: str | None = None
     told: tuple[str, ...] = ()
     turns: tuple[tuple[str, str], ...] = ()
+    unlike: float | None = None
+
+    def is_near_copy(self, line: Mapping[str, Any]) -> bool:
+        """Whether the journal's line of an answer says that it is a near copy, by the likeness of today."""
+        near = line.get("near_copy") if self.unlike is not None else None
+        return near is not None and self.unlike is not None and near["likeness"] >= self.unlike
 
     @property
     def stem(self) -> str:
@@ -229,6 +236,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "form": None if column.pair is not None else _form(column.answer),
         "base_url": column.base_url,
         "key_env": column.key_env,
+        "unlike": column.unlike,
     }
 
 

@@ -168,7 +168,7 @@ def ranking_for(
         return ComparedRanking()
     if file is not None:
         return Ranking(file)
-    if keeping is None:
+    if keeping is None or not keeping.ranks:
         judged = "let a model judge: `judge` and `best_of`, or `judge: {pair: [draft, rewrite]}`"
         if judges:
             judged = f"take the pairs that {judges[0]} compares: --column {judges[0]}"

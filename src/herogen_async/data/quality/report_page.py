@@ -44,6 +44,7 @@ def report_page(quality: Quality, subject: Subject, pictures: Mapping[str, bytes
         _picture(pictures, "lengths.png", "answers by word count"),
         *_lengths(quality),
         '<h2 id="repetition">Repetition</h2>',
+        *(f"<p>{html_text(each)}</p>" for each in quality.diversity.sentences()),
         _picture(pictures, "duplication.png", "similarity of the answers"),
         *_groups(list(shown_groups(quality)), len(quality.groups), quality.samples),
         *_languages(quality.languages),
@@ -145,7 +146,7 @@ def _picture(pictures: Mapping[str, bytes], name: str, what: str) -> str:
 
 
 def _accepted(found: Acceptance | None) -> Iterator[str]:
-    """How many rows of each value the spec's `keep` accepts: where few are, the data set says little of it."""
+    """How many rows of each value the spec accepts: where few are, the data set says little of it."""
     if found is None:
         return
     total, *far = found.lines()

@@ -37,12 +37,13 @@ from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turns import Turns
 from herogen_async.generation.journal import Journal, Written, attempt_of, failure_line, row_line
+from herogen_async.generation.journal.record import NEAR_COPY
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # rows of one call need none of it
-    from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.answer_checks import AnswerChecks
     from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
@@ -70,11 +71,11 @@ class Engine:
         observer: Observer[CallEnded, Counters] = SILENT,
         rows: OpenRows | None = None,
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
-        forms: FormChecks | None = None,
+        checks: AnswerChecks | None = None,
         growth: Growth | None = None,
     ) -> None:
         """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
-        not asked by `lane`, which then has counters of its own. `forms` are those of answers, if any column has one.
+        not asked by `lane`, which then has counters of its own. `checks` are those of answers, if any column has one.
         `growth` says when there are enough rows, if so many accepted ones are wanted.
         """
         self.counters = counters
@@ -89,10 +90,10 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
-        self._forms = forms
+        self._checks = checks
         self._growth = growth
         self._producer = Producer(
-            plan, self._lanes, journal, rows=rows, forms=forms, growth=growth, give_up=self._give_up
+            plan, self._lanes, journal, rows=rows, checks=checks, growth=growth, give_up=self._give_up
         )
         self._observer = observer
         self._call_started = observer.call_started
@@ -194,12 +195,15 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        forms, call = self._forms, pending.call
-        more = None if forms is None else forms.look(call, completion)
+        checks, call = self._checks, pending.call
+        more = None if checks is None else checks.look(call, completion)
         line = row_line(call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more)
-        if more and forms is not None and forms.is_misread(call):
-            self._misread(pending, completion, line, forms)
-            return
+        if more and checks is not None:
+            if checks.again(call) is not None:
+                self._asked_again(pending, completion, line, checks)
+                return
+            if self._growth is not None and NEAR_COPY in more:
+                self._growth.near_copies.add(call.index)
         if self._rows is not None:
             self._came.append((call, completion, line))
         elif self._growth is not None:
@@ -217,20 +221,22 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
-    def _misread(self, pending: PendingCall[Call], completion: Completion, line: bytes, forms: FormChecks) -> None:
-        """An answer that does not fit: kept like any other, and its call is asked again, or fails."""
-        call, rows = pending.call, self._rows
-        if rows is None:
-            raise RuntimeError("rows whose answers have a form have columns")
+    def _asked_again(
+        self, pending: PendingCall[Call], completion: Completion, line: bytes, checks: AnswerChecks
+    ) -> None:
+        """An answer that does not count: kept like any other, and its call is asked again, or fails."""
+        call, rows, counters = pending.call, self._rows, self._lanes.of(pending.call).counters
+        if rows is None or (last := checks.again(call)) is None:
+            raise RuntimeError("rows whose answers are checked have columns")
         self._go_on(rows)  # lines are noted in the order in which the journal has them
         rows.misfit(call, completion)
         self._journal.row(line)
         self._hold()
-        self._lanes.of(call).counters.errors[WrongForm.kind] += 1
-        if (error := forms.error(call)) is not None:
+        counters.errors[last.kind] += 1
+        if (error := checks.error(call)) is not None:
             self._give_up(pending, error)
         else:
-            self._lanes.of(call).counters.retries += 1
+            counters.retries += 1
             self._producer.hand_on([call], is_next=True)
 
     def _give_up(self, pending: PendingCall[Call], error: WrongForm) -> None:

@@ -141,6 +141,8 @@ def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]
         yield f"the condition of {name}"
     if old.form != new.form:
         yield f"the form of {name}"
+    if old.unlike != new.unlike:
+        yield f"the likeness of near copies of {name} ({old.unlike or 'none'} to {new.unlike or 'none'})"
 
 
 def _text(template: Template | None, names: Mapping[str, str]) -> str | None:

@@ -20,7 +20,7 @@ from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.core.options import COUNT
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.engine import Counters, Engine, Lane
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
 from herogen_async.generation.journal import MemoryJournal, Recovered, Written
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
@@ -212,7 +212,7 @@ class _Rehearsal:
             yield name, column.in_row * sent, column.usage["prompt_tokens"] / max(column.done, 1)
 
 
-def _nothing_earlier(index: int, _: object) -> tuple[str, str]:
+def _nothing_earlier(index: int, _: object) -> JournaledAnswer:
     raise AssertionError(f"call {index} was answered by nobody")
 
 

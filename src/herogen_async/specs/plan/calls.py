@@ -50,9 +50,9 @@ class Plan:
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
-        # Whether rows are told and written by column, and whether they are shown so: of one prompt without a form, or
-        # without anything to decide by, they are not.
-        self.has_columns = self.calls_a_row > 1 or first.form is not None
+        # Whether rows are told and written by column, and whether they are shown so: of one prompt without a form or
+        # `unlike`, or without anything to decide by, they are not.
+        self.has_columns = self.calls_a_row > 1 or first.form is not None or first.unlike is not None
         self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
@@ -180,7 +180,7 @@ class Plan:
 
 
 def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
-    if spec.keep is None and not spec.best_of:
+    if spec.keep is None and not spec.best_of and all(column.unlike is None for column in columns):
         return None
     from herogen_async.specs.plan.keeping import Keeping  # noqa: PLC0415 - few specs have it
 
@@ -188,7 +188,9 @@ def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
 
 
 def _of_all(columns: tuple[AskedColumn, ...]) -> str:
-    """What a spec of several columns asks, all together; their conditions and forms too, and their order."""
+    """What a spec of several columns asks, all together; their conditions, forms and likenesses too, and
+    their order.
+    """
     return fingerprint(
         [
             [
@@ -196,6 +198,7 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
                 each.samples,
                 None if each.when is None else each.when.fingerprint,
                 *([] if each.form is None else [each.form.fingerprint]),
+                *([] if each.unlike is None else [each.unlike]),
             ]
             for each in columns
         ]

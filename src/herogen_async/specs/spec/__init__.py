@@ -272,6 +272,10 @@ class Spec(BaseModel):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
             problems += keep_checks.keep_problems({**data, "columns": _plain(given.get("columns"))})
+        if knows_names and not problems and _compares(given.get("columns")):
+            from herogen_async.specs.spec import unlike_checks  # noqa: PLC0415 - few specs have it
+
+            problems += unlike_checks.unlike_problems({**data, "columns": _plain(given.get("columns"))})
         return problems
 
     @staticmethod
@@ -355,6 +359,12 @@ def _plain(columns: object) -> object:
 
 def _plain_column(column: object) -> object:
     return column.as_dict() if isinstance(column, Column) else column
+
+
+def _compares(columns: object) -> bool:
+    """Whether one of the columns has an `unlike`."""
+    made = columns.values() if isinstance(columns, Mapping) else ()
+    return any(isinstance(each, Column) and each.unlike is not None for each in made)
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

@@ -48,6 +48,7 @@ class Column(BaseModel):
         description="a column to score and a scale, or a pair of columns to compare",
         examples=[{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}, {"pair": ["draft", "rewrite"]}],
     )
+    unlike: float | None = Field(None, gt=0, lt=1, description="a number above 0 and below 1", examples=[0.7])
 
     def __init__(self, /, **data: Any) -> None:
         problems: list[Problem] = []

@@ -106,7 +106,7 @@ class Assembled:
 
     @property
     def acceptance(self) -> Acceptance | None:
-        """What the spec's `keep` says of all rows of the run; None where it has none."""
+        """How many of all rows the spec accepts; None where it has neither a `keep` nor an `unlike`."""
         return None if self.count.acceptance is None else self.count.acceptance.found()
 
     @property
@@ -179,6 +179,7 @@ class Assembled:
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
                 **({"rejected": count.rejected} if count.rejected else {}),
+                **({"near_copies": count.near_copies} if count.near_copies else {}),
                 **({"further": count.further} if count.further else {}),
                 "no_full_sentence": count.no_full_sentence,
                 **({"tool_calls": dict(count.tool_calls_left_out)} if count.tool_calls_left_out else {}),
@@ -267,6 +268,9 @@ class Assembled:
             unclear = f" ({count.undecided:,} that can't be compared)" if count.undecided else ""
             rejected = counted(count.rejected, "answer")
             lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {rejected}{unclear}.")
+        if count.near_copies:
+            near = counted(count.near_copies, "answer")
+            lines.append(f"Left out, too like an earlier answer (`unlike`): {near}.")
         if count.further and self.state.wanted is not None:
             further, wanted = counted(count.further, "accepted row"), counted(self.state.wanted, "row")
             lines.append(f"Left out, beyond the {wanted} that `want` asks for: {further}.")
