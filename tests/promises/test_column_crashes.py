@@ -68,9 +68,9 @@ def a_skipped_call_is_taken_for_an_answer(patch: pytest.MonkeyPatch) -> None:
 def a_line_names_the_last_of_its_grounds(patch: pytest.MonkeyPatch) -> None:
     whole = OpenRow._inputs
 
-    def inputs(self: OpenRow, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]]:
-        values, seals, missing = whole(self, shape)
-        return values, seals[-1:], missing
+    def inputs(self: OpenRow, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int], list[int]]:
+        values, seals, missing, lacking = whole(self, shape)
+        return values, seals[-1:], missing, lacking
 
     patch.setattr(OpenRow, "_inputs", inputs)
 

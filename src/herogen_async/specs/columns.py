@@ -17,6 +17,7 @@ from herogen_async.specs.spec import Column, Sampling, Spec, Template
 from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
 from herogen_async.specs.spec.sampling import question_fingerprint
+from herogen_async.specs.spec.syntax import template_of
 from herogen_async.specs.spec.template import with_other_names
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
     has_columns = bool(spec.columns)
     if spec.prompt:
         found[FIRST_COLUMN] = {
-            "prompt": Template(spec.prompt, names_columns=has_columns),
-            "system": None if spec.system is None else Template(spec.system),
+            "prompt": template_of(spec.prompt, spec.template, names_columns=has_columns),
+            "system": None if spec.system is None else template_of(spec.system, spec.template),
             "sampling": spec.sampling,
             "endpoint": endpoint,
             "model": model,
@@ -205,10 +206,11 @@ def _in_both_orders(name: str, asked: Mapping[str, Any], pair: tuple[str, str]) 
 
 
 def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> dict[str, Any]:
-    system = column.system if column.system is not None or endpoint != "chat" else spec.system
+    has_own = column.system is not None or endpoint != "chat"
+    system, syntax = (column.system, column.template) if has_own else (spec.system, spec.template)
     return {
-        "prompt": Template(column.prompt, names_columns=True),
-        "system": None if system is None else Template(system, names_columns=True),
+        "prompt": template_of(column.prompt, column.template, names_columns=True),
+        "system": None if system is None else template_of(system, syntax, names_columns=True),
         "sampling": merged_sampling(spec.sampling, column.sampling),
         "endpoint": endpoint,
         "model": model,
@@ -269,6 +271,7 @@ def _fingerprint(
         sampling=column["sampling"],
         columns=[*parents.values(), *column.get("told", ())],
         as_messages=bool(column.get("turns")),
+        jinja=[key for key in ("prompt", "system") if (each := column[key]) is not None and each.is_jinja],
     )
 
 

@@ -140,4 +140,6 @@ def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
     """The prompt, where it is one and holds nothing but attributes."""
     prompts = {column.prompt.text: column.prompt for column in columns}
     prompt: Template = next(iter(prompts.values()))
+    if prompt.is_jinja:
+        return None
     return prompt.plain_text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None

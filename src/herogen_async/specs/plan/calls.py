@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.codec import fingerprint
+from herogen_async.core.errors import TemplateFailed
 from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
@@ -74,15 +75,19 @@ class Plan:
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        return Call(
-            self._first.key(own_part(repeat + 1, cell)),
-            index,
-            cell,
-            repeat + 1,
-            self._prompt.render(cell),
-            None if self._system is None else self._system.render(cell),
-            self._sub_prompt.render(cell),
-        )
+        try:
+            return Call(
+                self._first.key(own_part(repeat + 1, cell)),
+                index,
+                cell,
+                repeat + 1,
+                self._prompt.render(cell),
+                None if self._system is None else self._system.render(cell),
+                self._sub_prompt.render(cell),
+            )
+        except TemplateFailed as failure:
+            key, asked = self._first.key(own_part(repeat + 1, cell)), self._sub_prompt.render(cell)
+            return Call(key, index, cell, repeat + 1, self._prompt.text, None, asked, failure=failure)
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
@@ -112,7 +117,8 @@ class Plan:
         return f"row {row}, column {column.name!r}{f', sample {sample}' if column.samples > 1 else ''} {cell}"
 
     def longest_texts(self, size: Callable[[str], int], column: AskedColumn | None = None) -> tuple[str, str]:
-        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
+        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones, but of
+        Jinja templates, where a loop or a condition may make more of other values.
 
         An answer that a later prompt holds is as long as its column's limit allows. `column`: of its calls alone.
         """
@@ -127,7 +133,7 @@ class Plan:
             for name, most in self.shape.longest_answers(column).items()
         }
         filled = {**values, **answers}
-        return column.prompt.render(filled), "" if column.system is None else column.system.render(filled)
+        return column.prompt.longest(filled), "" if column.system is None else column.system.longest(filled)
 
     def key(self, index: int) -> str:
         """The key of the call at `index`: 32 hexadecimal digits."""

@@ -33,7 +33,11 @@ class TrainingExample:
     sample: int
 
 
-def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
+Train = Sequence[tuple[str, str | Template]]
+"""Roles and texts; a text may be a template that is read already."""
+
+
+def train_of(plan: Plan) -> Train:
     """What an example says, as roles and texts: the spec's `train`, else its conversation, or else nothing."""
     conversation, train = plan.spec.conversation, plan.spec.train
     if conversation is None:
@@ -42,15 +46,18 @@ def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
     if train:
         return [(role, with_transcript(Template(text, names_columns=True), spoken).text) for role, text in train]
     system = next((column.system for column in plan.columns if column.name == spoken[-1][1]), None)
-    return [*([] if system is None else [(SYSTEM, system.text)]), *((role, f"{{{name}}}") for role, name in spoken)]
+    return [
+        *([] if system is None else [(SYSTEM, system if system.is_jinja else system.text)]),
+        *((role, f"{{{name}}}") for role, name in spoken),
+    ]
 
 
 class Training:
     """The examples of the rows of `plan`; `train` are their roles and texts, turn by turn."""
 
-    def __init__(self, plan: Plan, train: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, plan: Plan, train: Train) -> None:
         self.roles = [role for role, _ in train]
-        templates = [Template(text, names_columns=True) for _, text in train]
+        templates = [text if isinstance(text, Template) else Template(text, names_columns=True) for _, text in train]
         uses = {column.name: Uses((), (), column.samples) for column in plan.columns}
         samples = {column.name: column.samples for column in plan.columns}
         self._plan = plan

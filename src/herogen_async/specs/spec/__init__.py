@@ -22,6 +22,7 @@ from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
+from herogen_async.specs.spec.syntax import JINJA
 from herogen_async.specs.spec.template import Template
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Spec(BaseModel):
         "", description="text with {attribute} placeholders; default: all of them", examples=["{age}, {gender}"]
     )
     system: str | None = Field(None, description="text (for endpoint chat)", examples=["You write for children."])
+    template: Literal["jinja"] | None = Field(
+        None, description="'jinja': prompts and system texts are Jinja templates", examples=["jinja"]
+    )
     sampling: Sampling = Field(
         default_factory=Sampling, description="a mapping of sampling parameters", examples=[{"max_tokens": 500}]
     )
@@ -130,9 +134,9 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("columns", "train", "keep", "best_of", "grid", "want", "conversation"):
+        for name in ("template", "columns", "train", "keep", "best_of", "grid", "want", "conversation"):
             del plain[name]
-        plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
+        plain |= {name: value for name in ("template", "keep", "best_of") if (value := getattr(self, name))}
         plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
         if self.conversation is not None:
             plain["conversation"] = self.conversation.model_dump()
@@ -140,6 +144,8 @@ class Spec(BaseModel):
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
             plain["columns"] = {name: column.as_dict() for name, column in self.columns.items()}
+            for column in plain["columns"].values() if self.template else ():
+                del column["template"]  # which each has from the spec
             if not self.prompt:
                 del plain["prompt"]
         return plain
@@ -160,7 +166,10 @@ class Spec(BaseModel):
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
         """Hash of all that changes an answer to `prompt` besides its cell: endpoint, model, templates, sampling."""
-        return question_fingerprint(endpoint, model, self.prompt, system=self.system, sampling=self.sampling)
+        jinja = () if self.template is None else ("prompt",) if self.system is None else ("prompt", "system")
+        return question_fingerprint(
+            endpoint, model, self.prompt, system=self.system, sampling=self.sampling, jinja=jinja
+        )
 
     @classmethod
     def _read(cls, data: Mapping[str, Any], place: Source) -> Self:
@@ -241,7 +250,8 @@ class Spec(BaseModel):
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         if isinstance(named := given["columns"], Mapping):
             given["columns"] = {
-                name: _with_judge(_with_schema(_plain_column(each), place)) for name, each in named.items()
+                name: _with_judge(_with_schema(_with_syntax(_plain_column(each), given), place))
+                for name, each in named.items()
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
@@ -260,6 +270,13 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return problems
+
+
+def _with_syntax(column: object, spec: Mapping[str, Any]) -> object:
+    """A column with the kind of templates that its spec has, where it says none."""
+    if spec.get("template") != JINJA or not isinstance(column, Mapping):
+        return column
+    return {**column, "template": column.get("template", JINJA)}
 
 
 def _with_judge(column: object) -> object:

@@ -82,10 +82,12 @@ def question_fingerprint(
     sampling: Sampling,
     columns: Sequence[str] = (),
     as_messages: bool = False,
+    jinja: Sequence[str] = (),
 ) -> str:
     """Hash of all that changes an answer besides its cell; `columns` are the fingerprints of what it builds on.
 
-    `as_messages`: a conversation is sent as the messages of a chat, and not as a text.
+    `as_messages`: a conversation is sent as the messages of a chat, and not as a text. `jinja` names which of the texts
+    are written in Jinja syntax.
     """
     asked: dict[str, Any] = {
         "endpoint": endpoint,
@@ -96,4 +98,6 @@ def question_fingerprint(
     }
     if as_messages:
         asked["messages"] = True
+    if jinja:
+        asked["jinja"] = list(jinja)
     return codec.fingerprint({**asked, "columns": list(columns)} if columns else asked)
