@@ -18,7 +18,7 @@ from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, sa
 from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
 from herogen_async.specs.spec.sampling import question_fingerprint
 from herogen_async.specs.spec.syntax import template_of
-from herogen_async.specs.spec.template import with_other_names
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, with_other_names
 
 if TYPE_CHECKING:
     from herogen_async.specs.expressions import Expression
@@ -40,7 +40,8 @@ class AskedColumn:
     A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
     the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
     of columns that such judges tell, and a prompt may hold. `turns` are (role, column) of what is sent as the messages
-    of a chat, instead of the prompt; empty: the prompt is.
+    of a chat, instead of the prompt; empty: the prompt is. `examples` is the fingerprint of the examples that its
+    templates show; None where they show none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class AskedColumn:
     swapped: str | None = None
     told: tuple[str, ...] = ()
     turns: tuple[tuple[str, str], ...] = ()
+    examples: str | None = None
 
     @property
     def stem(self) -> str:
@@ -87,13 +89,17 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
         each = resolved[name]
         sent = tuple(dict.fromkeys(other.name for other in uses[name].sent if other.name in uses))
         told = tuple(told for other in sent if "swapped" in resolved[other] for told in resolved[other]["pair"])
+        shows = spec.examples is not None and any(other.name == SHOWN_EXAMPLES for other in uses[name].sent)
+        examples = spec.examples.fingerprint if shows and spec.examples is not None else None
         found[name] = AskedColumn(
-            **{**each, "samples": samples[name], "told": told},
+            **{**each, "samples": samples[name], "told": told, "examples": examples},
             name=name,
             first_call=sum(other.samples for other in found.values()),
             sent=sent,
             parents=tuple(other for other in uses[name].names if other in uses),
-            fingerprint=_fingerprint({**each, "told": told}, {other: found[other].fingerprint for other in sent}),
+            fingerprint=_fingerprint(
+                {**each, "told": told, "examples": examples}, {other: found[other].fingerprint for other in sent}
+            ),
         )
     _refuse_twins(found)
     return tuple(found.values())
@@ -146,6 +152,7 @@ def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attribut
             "sampling": column.sampling,
             "told": column.told,
             "turns": column.turns,
+            "examples": column.examples,
         },
         parents,
         attributes,
@@ -272,6 +279,7 @@ def _fingerprint(
         columns=[*parents.values(), *column.get("told", ())],
         as_messages=bool(column.get("turns")),
         jinja=[key for key in ("prompt", "system") if (each := column[key]) is not None and each.is_jinja],
+        examples=column.get("examples"),
     )
 
 

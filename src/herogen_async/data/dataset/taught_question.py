@@ -96,7 +96,7 @@ class TaughtQuestion:
             return asked, self.system_text or ""
         if self.taught is None:
             system = self._columns[0].system
-            return asked, "" if system is None else system.render(row["cell"])
+            return asked, "" if system is None else self._plan.rendered(system, row["cell"], row["repeat"])
         return asked, self._sent_system(row)
 
     def _sent_system(self, row: Mapping[str, Any]) -> str:

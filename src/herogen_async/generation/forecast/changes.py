@@ -107,6 +107,8 @@ def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]
     for what, was, now in texts:
         if _text(was, names) != _text(now, {}):
             yield f"the {what} of {name}"
+    if old.examples != new.examples:
+        yield f"the examples of {name}"
     sampling = old.sampling.as_dict(), new.sampling.as_dict()
     sent = {*sampling[0], *sampling[1]}
     if differing := sorted(each for each in sent if sampling[0].get(each) != sampling[1].get(each)):
@@ -140,6 +142,8 @@ def _differences_of_one(
     ):
         if _text(was, names) != _text(now, {}):
             yield what
+    if before.examples != after.examples:
+        yield "the examples"
     before_sent, after_sent = held.spec.get("sampling", {}), fresh.spec["sampling"]
     if sampling := sorted(
         name for name in {*before_sent, *after_sent} if before_sent.get(name) != after_sent.get(name)

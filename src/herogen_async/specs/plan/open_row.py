@@ -9,7 +9,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -58,6 +58,7 @@ class OpenRow:
     """Row `number`; its calls begin at `first_index`."""
 
     __slots__ = (
+        "_given",
         "_own_part",
         "_readings",
         "_seals",
@@ -76,7 +77,16 @@ class OpenRow:
         "repeat",
     )
 
-    def __init__(self, shape: RowShape, number: int, *, cell: dict[str, str], repeat: int, sub_prompt: str) -> None:
+    def __init__(
+        self,
+        shape: RowShape,
+        number: int,
+        *,
+        cell: dict[str, str],
+        repeat: int,
+        sub_prompt: str,
+        given: Callable[[], dict[str, str]] | None = None,
+    ) -> None:
         self.number = number
         self.first_index = number * len(shape.calls)
         self.cell = cell
@@ -88,6 +98,7 @@ class OpenRow:
         self._shape = shape
         self._sub_prompt = sub_prompt
         self._own_part = own_part(repeat, cell)
+        self._given = given  # what templates may name besides columns, where that is more than the cell
         self._texts: list[str | None] = [None] * self.open
         self._readings: Sequence[FormReading | None] | None = None  # of a row whose answers were read before
         self._seals: list[str] = [""] * self.open
@@ -206,7 +217,7 @@ class OpenRow:
 
     def _plain_call(self, shape: CallShape) -> Call | None:
         """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
-        values = self.cell
+        values = self.cell if shape.column.examples is None else self._named(shape)
         if shape.direct:
             values, texts = values.copy(), self._texts
             for name, place in shape.direct:
@@ -250,7 +261,7 @@ class OpenRow:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
         shape = self._shape.calls[place]
         column = shape.column
-        values = {**self.cell, **{name: column.prompt.shows(name) for name, _ in shape.inputs}}
+        values = {**self._named(shape), **{name: column.prompt.shows(name) for name, _ in shape.inputs}}
         system = None if column.system is None else column.system.preview(values)
         return self._with_turns(self._of(shape, column.prompt.preview(values), system, ()), column, values)
 
@@ -290,13 +301,13 @@ class OpenRow:
         rendering shows whether it can.
         """
         if not shape.inputs:
-            return self.cell, (), [], []
-        values, used, lacking = dict(self.cell), dict[int, None](), list[int]()
+            return self._named(shape), (), [], []
+        values, used, lacking = dict(self._named(shape)), dict[int, None](), list[int]()
         for name, sources in shape.inputs:
             missing: list[int] = []
             for number, source in enumerate(sources):
                 if isinstance(source, str):
-                    values[name] = self.cell[source]
+                    values[name] = values[source]
                     break
                 places = self._read_with(source)
                 used.update(dict.fromkeys(places))
@@ -313,6 +324,10 @@ class OpenRow:
                     return values, (), missing, []
                 lacking += missing
         return values, tuple(self._seals[place] for place in used), [], lacking
+
+    def _named(self, shape: CallShape) -> dict[str, str]:
+        """What its templates may name besides columns."""
+        return self.cell if shape.column.examples is None or self._given is None else self._given()
 
     def _typed(self, places: Sequence[int], named: Alternative, text: str) -> str:
         """`text` with the value that it is of, where that is more than a text: a list of samples, a field, fields."""

@@ -16,6 +16,7 @@ from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
 from herogen_async.specs.spec.conversation import with_transcript
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES
 from herogen_async.specs.spec.train_checks import ASSISTANT, SYSTEM, USER
 
 
@@ -67,7 +68,8 @@ class Training:
             own = max(fans.values(), default=1)
             first = plan.calls_a_row + sum(each.samples for each in turns)
             column = replace(plan.columns[0], name=f"{number}", prompt=template, system=None, when=None, samples=own)
-            turns.append(replace(column, first_call=first, sent=(), parents=()))
+            shows = SHOWN_EXAMPLES if SHOWN_EXAMPLES in template.names and plan.spec.examples is not None else None
+            turns.append(replace(column, first_call=first, sent=(), parents=(), examples=shows))
         self.samples = max(each.samples for each in turns)
         self._turns = turns
         self._shape = RowShape((*plan.columns, *turns))
@@ -109,8 +111,10 @@ class Training:
                 yield TrainingExample(system, tuple(turns), answers, is_whole, sample)
 
     def _filled(self, number: int, answers: Sequence[FormReading | None]) -> OpenRow:
-        cell = self._plan.cells.cell(number // self._plan.repeats)
-        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="")
+        cell_index, repeat = divmod(number, self._plan.repeats)
+        cell = self._plan.cells.cell(cell_index)
+        given = self._plan.given(cell, repeat + 1)
+        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", given=given)
         row.fill(answers)
         return row
 

@@ -20,13 +20,16 @@ from herogen_async.specs.spec.column import Column
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
-from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
+from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
-from herogen_async.specs.spec.syntax import JINJA
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.shown_examples import ShownExamples, examples_problems, naming_problems
+from herogen_async.specs.spec.syntax import JINJA, template_in, template_of
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 if TYPE_CHECKING:
     from herogen_async.specs.spec.loader import Source
+
+_TEXTS = ("prompt", "system")
 
 __all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
 
@@ -87,6 +90,12 @@ class Spec(BaseModel):
         examples=[{"accepted": 2000, "at_most": 6000}],
     )
 
+    examples: ShownExamples | None = Field(
+        None,
+        description="records of a file that are shown in prompts, so many to each row",
+        examples=[{"from": "few.jsonl", "count": 4}],
+    )
+
     conversation: TalkingColumns | None = Field(
         None,
         description="two columns that talk to each other, and how often",
@@ -134,10 +143,10 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("template", "columns", "train", "keep", "best_of", "grid", "want", "conversation"):
+        for name in ("template", "columns", "train", "keep", "best_of", "grid", "want", "examples", "conversation"):
             del plain[name]
         plain |= {name: value for name in ("template", "keep", "best_of") if (value := getattr(self, name))}
-        plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
+        plain |= {name: value.as_dict() for name in ("grid", "want", "examples") if (value := getattr(self, name))}
         if self.conversation is not None:
             plain["conversation"] = self.conversation.model_dump()
         if self.train:
@@ -154,7 +163,10 @@ class Spec(BaseModel):
     def fingerprint(self) -> str:
         """Hash of the whole spec, with the order of attributes and columns: equal when grid and questions are equal."""
         order = [list(self.columns)] if self.columns else []
-        return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
+        plain = self.as_dict()
+        if self.examples is not None:
+            plain["examples"] = self.examples.fingerprint  # wherever the file lies
+        return codec.fingerprint([plain, list(self.attributes), *order])
 
     @property
     def order_seed(self) -> int | None:
@@ -166,9 +178,17 @@ class Spec(BaseModel):
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
         """Hash of all that changes an answer to `prompt` besides its cell: endpoint, model, templates, sampling."""
-        jinja = () if self.template is None else ("prompt",) if self.system is None else ("prompt", "system")
+        texts = {"prompt": self.prompt, "system": self.system}
+        templates = {key: template_of(text, self.template) for key, text in texts.items() if text is not None}
+        shows = any(SHOWN_EXAMPLES in each.names for each in templates.values()) and self.examples is not None
         return question_fingerprint(
-            endpoint, model, self.prompt, system=self.system, sampling=self.sampling, jinja=jinja
+            endpoint,
+            model,
+            self.prompt,
+            system=self.system,
+            sampling=self.sampling,
+            jinja=[key for key, each in templates.items() if each.is_jinja],
+            examples=self.examples.fingerprint if shows and self.examples is not None else None,
         )
 
     @classmethod
@@ -188,6 +208,8 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("examples") is not None:
+            problems += self._examples(given, place, knows_names=not problems)
         if data.get("conversation") is not None:
             problems += self._conversation(given)
         problems += self._of_rows(given, data, knows_names=not problems)
@@ -206,6 +228,21 @@ class Spec(BaseModel):
             problems += type_problems(invalid, type(self), problems)
         if problems:
             raise InvalidSpecError(problems, place)
+
+    @staticmethod
+    def _examples(given: dict[str, Any], place: Place, *, knows_names: bool) -> Iterable[Problem]:
+        """The problems of `examples`; without any, they become a model in `given`."""
+        folder = Path() if place.file is None else Path(place.file).parent
+        problems = list(examples_problems(given, folder))
+        if knows_names:
+            columns = given.get("columns") or {}
+            parts: dict[KeyPath, Any] = {
+                (): given,
+                **{("columns", name): _plain_column(each) for name, each in columns.items()},
+            }
+            texts = {(*path, key): template_in(part, key) for path, part in parts.items() for key in _TEXTS}
+            problems += naming_problems({path: text for path, text in texts.items() if text is not None})
+        return problems
 
     @staticmethod
     def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
@@ -295,8 +332,7 @@ def _with_schema(column: object, place: Place) -> object:
         return column
     from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
 
-    file = getattr(place, "file", None)
-    found, problems = with_form(column, None if file is None else Path(file).parent)
+    found, problems = with_form(column, None if place.file is None else Path(place.file).parent)
     return column if problems else found
 
 

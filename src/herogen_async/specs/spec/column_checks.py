@@ -16,7 +16,7 @@ from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, sampl
 from herogen_async.specs.spec.conversation import TRANSCRIPT, TalkingColumns, stem_of
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.syntax import JINJA, doubled_problems, single_problems, template_in
-from herogen_async.specs.spec.template import Template, alternatives
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template, alternatives
 
 MAX_COLUMNS = 64
 MAX_CALLS = 4096  # of one row, samples and all
@@ -60,7 +60,8 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     for name, each in uses.items():
         if name != FIRST:
             yield from _turn_problems(name, columns[name], data)
-            yield from _unknown_names(name, columns[name], each, [*known, *uses], attributes)
+            given = [*known, *uses, *([SHOWN_EXAMPLES] if data.get(SHOWN_EXAMPLES) is not None else ())]
+            yield from _unknown_names(name, columns[name], each, given, attributes)
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
             yield from _field_problems(name, columns[name], columns)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.core.units import counted
-from herogen_async.specs.spec.field_types import type_problems, unsuspected
+from herogen_async.specs.spec.field_types import keys_of, type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Problem
 
 MOST_WANTED = 1_000_000_000
@@ -32,7 +32,7 @@ class GridRules(BaseModel):
     @classmethod
     def of(cls, data: object) -> Self:
         """From a spec's data. Raises InvalidSpecError with all mistakes."""
-        return _made(cls, data, "for example: `grid: {shuffle: true, seed: 7}`")
+        return checked_model(cls, data, "for example: `grid: {shuffle: true, seed: 7}`")
 
     def as_dict(self) -> dict[str, Any]:
         """What is set, as plain JSON."""
@@ -56,7 +56,7 @@ class Want(BaseModel):
         """From a spec's data: a mapping, or the number of accepted rows. Raises InvalidSpecError with all mistakes."""
         if isinstance(data, int) and not isinstance(data, bool):
             data = {"accepted": data}
-        found = _made(cls, data, "for example: `want: {accepted: 2000, at_most: 6000}`")
+        found = checked_model(cls, data, "for example: `want: {accepted: 2000, at_most: 6000}`")
         if found.at_most is not None and found.at_most < found.accepted:
             message = f"{counted(found.at_most, 'row')} can't hold {found.accepted:,} accepted ones"
             raise InvalidSpecError([Problem(("at_most",), message, "raise at_most, or remove it")], Nowhere())
@@ -86,11 +86,12 @@ def growth_problems(given: dict[str, Any], *, knows_grid: bool) -> Iterator[Prob
             yield Problem(("want",), message, "want fewer, or add values or repeats")
 
 
-def _made(model: type[M], data: object, example: str) -> M:
+def checked_model(model: type[M], data: object, example: str) -> M:
+    """`data` of a spec as a model. Raises InvalidSpecError with all mistakes; `example` is the fix of a wrong shape."""
     if not isinstance(data, Mapping):
         raise InvalidSpecError([Problem((), f"{shown(data)} is not a mapping", example)], Nowhere())
     given = {str(key): value for key, value in data.items()}
-    names = list(model.model_fields)
+    names = list(keys_of(model))
     problems = [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in given if key not in names]
     try:
         made = model(**unsuspected(given, problems, model))

@@ -115,6 +115,8 @@ class JinjaTemplate(Template):
                 if name not in context
             )
             raise failed from None
+        except (OverflowError, TypeError, ValueError) as error:  # of values, such as a number of a hundred digits
+            raise TemplateFailed(f"a value can't be rendered: {error}") from None
         except BaseException as panic:
             if type(panic).__name__ != "PanicException":
                 raise

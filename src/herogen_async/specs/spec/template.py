@@ -20,6 +20,7 @@ from herogen_async.core.errors import SpecError
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}%]")
 _TURN = re.compile(r"[^\W\d]\w*\.[1-9][0-9]?", re.ASCII)
+SHOWN_EXAMPLES = "examples"  # `{examples}`: records of a file, where a spec shows some
 ALL = "all"  # `{name.all}`: every sample of a column
 _BETWEEN = "|"
 
