@@ -136,6 +136,9 @@ def test_the_filters_and_tests_are_those_of_minijinja() -> None:
         ("{{ level", "unexpected end of input", "docs/templates.md"),
         ("a\n{{ level|uper }}", "unknown filter 'uper' (line 2 of the text)", "did you mean 'upper'?"),
         ("{{ level is evn }}", "unknown test 'evn'", "did you mean 'even'?"),
+        ("{{ solution.all|map('uper')|join }}", "unknown filter 'uper'", "did you mean 'upper'?"),
+        ("{{ solution.all|select('evn')|join }}", "unknown test 'evn'", "did you mean 'even'?"),
+        ("{{ solution.all|selectattr('a', 'equaltoo', 1)|join }}", "unknown test 'equaltoo'", "'equalto'?"),
         ("{{ levels() }}", "unknown placeholder '{{ levels }}'", "did you mean 'level'?"),
         ("{% include 'a.txt' %}", "the tag 'include' is not available", "reads no other one"),
         ("{% macro a() %}{% endmacro %}", "the tag 'macro' is not available", "no macros"),
@@ -317,3 +320,20 @@ def test_the_schema_knows_the_syntax() -> None:
     schema = Spec.json_schema()
     assert re.search(r"'const': 'jinja'", str(schema["properties"]["template"]))
     assert re.search(r"'const': 'jinja'", str(schema["$defs"]["Column"]["properties"]["template"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ s|map('upper')|join }}",
+        "{{ s|map(attribute='question')|join }}",
+        "{{ s|selectattr('score', 'ge', 4)|map(attribute='a')|join }}",
+        "{{ s|select('odd')|join }}{{ s|select|join }}",
+        "{{ 'a | b is c' ~ s }}",
+        "{{ s is not none }}{{ s|length is divisibleby 2 }}",
+        '{{ "it\'s {% include %}" }}{{ s }}',
+    ],
+)
+def test_what_only_looks_like_a_mistake_is_none(text: str) -> None:
+    """Texts in quotes, keywords of filters and negated tests are what they are."""
+    assert ("s",) == JinjaTemplate(text).names

@@ -123,3 +123,27 @@ def test_many_rows_that_cannot_be_rendered_end_the_run(server: FakeServer, tmp_p
     report = run(server, tmp_path / "r", Spec(**data, prompt="{{ level + 1 }}"))
     assert ("failed_rows", 40_000) == (report.state, report.failed)
     assert 40_000 == len(failures(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("is_jinja", [True, False], ids=["jinja", "names"])
+def test_another_condition_asks_what_took_the_alternative(server: FakeServer, tmp_path: Path, is_jinja: bool) -> None:
+    """A rewrite that is there now is taken where the draft was: as `{rewrite|draft}` is asked again, so is `or`."""
+    final, needs = ("{{ rewrite or draft }}", "{{ rewrite }}") if is_jinja else ("{rewrite|draft}", "{rewrite}")
+    level, draft = ("{{ level }}", "{{ draft }}") if is_jinja else ("{level}", "{draft}")
+    columns = {
+        "draft": {"prompt": f"draft {level}"},
+        "rewrite": {"prompt": f"mend {draft}", "when": "level == 'hard'"},
+        "final": {"prompt": f"take {final}"},
+        "needs": {"prompt": f"needs {needs}"},
+    }
+    syntax = {"template": "jinja" if is_jinja else None}
+    run(server, tmp_path / "r", maths(columns, **syntax))
+    before = server.prompts()
+    columns["rewrite"]["when"] = "level != 'none'"
+    report = run(server, tmp_path / "r", maths(columns, **syntax), extend=True, regenerate_stale=True)
+    assert ("done", 2) == (report.state, report.done)
+    again = server.prompts()
+    again.subtract(before)
+    wanted = ["mend <draft easy>", "take <mend <draft easy>>", "needs <mend <draft easy>>"]
+    assert Counter(wanted) == +again
+    assert 0 == verify(tmp_path / "r").exit_code

@@ -53,6 +53,9 @@ _PART = re.compile(
 _WORD = re.compile(rf"{_STRING}|[.|]\s*[^\W\d]\w*|\bis\s+(?:not\s+)?[^\W\d]\w*|(?P<name>[^\W\d]\w*)", re.DOTALL)
 _FILTER = re.compile(rf"{_STRING}|\|\s*(?P<name>[^\W\d]\w*)", re.DOTALL)
 _TEST = re.compile(rf"{_STRING}|\bis\s+(?:not\s+)?(?P<name>[^\W\d]\w*)", re.DOTALL)
+# Those that a filter takes by name, as in `map("upper")` and `selectattr("score", "ge", 4)`.
+_MAPPED = re.compile(r"""\|\s*map\s*\(\s*["'](?P<name>\w+)["']""")
+_SELECTED = re.compile(rf"""\|\s*(?:select|reject)(?:attr\s*\(\s*(?:{_STRING})\s*,|\s*\()\s*["'](?P<name>\w+)["']""")
 _NAME = "text"
 
 
@@ -269,7 +272,12 @@ def _mistakes(text: str) -> Iterator[tuple[int, str, str]]:
                 yield line, "a loop can't be recursive", "write a loop for each level"
             if word == "filter":
                 code = code.replace("filter", "|", 1)
-        for names, known, what in ((_FILTER, FILTERS, "filter"), (_TEST, TESTS, "test")):
+        for names, known, what in (
+            (_FILTER, FILTERS, "filter"),
+            (_MAPPED, FILTERS, "filter"),
+            (_TEST, TESTS, "test"),
+            (_SELECTED, TESTS, "test"),
+        ):
             for name in (each.group("name") for each in names.finditer(code) if each.group("name")):
                 if name not in known:
                     yield line, f"unknown {what} {name!r}", nearest(name, known)
