@@ -11,10 +11,11 @@ from herogen_async.data.dataset.recipe import BY_TRAIN, RANKED, SENT_PROMPT, SUB
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
 from herogen_async.data.dataset.taught_question import TaughtQuestion
-from herogen_async.data.dataset.trained_question import Train, TrainedQuestion
+from herogen_async.data.dataset.trained_question import TrainedQuestion
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.forms.pairwise import TIE, WINNER
 from herogen_async.specs.plan import Plan
+from herogen_async.specs.plan.training import Train
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import sent_names
 
@@ -139,7 +140,7 @@ class PairedQuestion:
 def _trains(train: Train, judge: str, pair: tuple[str, str]) -> list[Train]:
     """A `train` that teaches either of a pair, once for each of them."""
     *before, (role, text) = train
-    last = Template(text, names_columns=True)
+    last = text if isinstance(text, Template) else Template(text, names_columns=True)
     is_both = {each.name for each in sent_names(last)} >= set(pair)
     if is_both or not any(name in pair for name in last.names):
         example = f"`assistant: '{{{pair[0]}}}'`"

@@ -98,7 +98,7 @@ class TaughtQuestion:
             return asked, self.system_text or ""
         if self.taught is None:
             system = self._columns[0].system
-            return asked, "" if system is None else system.render(row["cell"])
+            return asked, "" if system is None else self._plan.rendered(system, row["cell"], row["repeat"])
         return asked, self._sent_system(row)
 
     def _sent_system(self, row: Mapping[str, Any]) -> str:
@@ -142,4 +142,6 @@ def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
     """The prompt, where it is one and holds nothing but attributes."""
     prompts = {column.prompt.text: column.prompt for column in columns}
     prompt: Template = next(iter(prompts.values()))
+    if prompt.is_jinja:
+        return None
     return prompt.plain_text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core.blank import is_blank
@@ -26,12 +26,9 @@ from herogen_async.data.dataset.taught_question import offered_tools
 from herogen_async.data.dataset.tool_calls import has_tool_calls
 from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.specs.forms import FormReading
-from herogen_async.specs.plan.training import Training, TrainingExample
+from herogen_async.specs.plan.training import Train, Training, TrainingExample
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
-
-Train = Sequence[tuple[str, str]]
-"""(role, template) of each turn."""
 
 
 class TrainedQuestion:

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason, WrongForm
+from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason, TemplateFailed, WrongForm
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
@@ -239,7 +239,9 @@ class Engine:
             counters.retries += 1
             self._producer.hand_on([call], is_next=True)
 
-    def _give_up(self, pending: PendingCall[Call], error: WrongForm) -> None:
+    def _give_up(self, pending: PendingCall[Call], error: WrongForm | TemplateFailed) -> None:
+        if isinstance(error, TemplateFailed):  # an error of no lane
+            self.counters.errors[error.kind] += 1
         pending.history = [attempt_of(error, self._clock.wall())]
         self.failed(pending, error, None)
 
@@ -313,19 +315,17 @@ class Engine:
         if self._rows is not None:
             self._go_on(self._rows)  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
-            self._producer.look_anew()
         elif self._growth is not None:
             self._growth.written(written.rows, written.failures)
+        self._producer.look_anew()
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed
         if (budget := self._lanes.first.gate.budget) is not None:
             budget.written(answers)
-        if self._growth is not None:
-            self._producer.look_anew()
-            if self._growth.is_over:
-                # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
-                self._lanes.close()
+        if self._growth is not None and self._growth.is_over:
+            # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
+            self._lanes.close()
         self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:

@@ -259,11 +259,11 @@ class OpenRows:
                 self._journal.row(line)
                 ready += row.settle(place, None, seal_of(line))
             else:
-                error = ConditionUnclear(step.reason)
+                error = step.error
                 history = [attempt_of(error, self._clock.wall())]
                 self._fail(row, place)
-                condition = self._plan.shape.calls[place].condition
-                self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=condition))
+                by = self._plan.shape.calls[place].condition if isinstance(error, ConditionUnclear) else None
+                self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=by))
                 self._count(error)
         return calls
 

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from herogen_async.core.errors import WrongForm
+from herogen_async.core.errors import TemplateFailed, WrongForm
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.requests import most_tokens, requests_of
@@ -31,7 +31,7 @@ READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples
 
 
 class Producer:
-    """`run` may be called once. `give_up` gets a call that was asked as often as may be, and what it fails with."""
+    """`run` may be called once. `give_up` gets a call that can't be asked, or was as often as may be, and its error."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Producer:
         rows: OpenRows | None,
         checks: AnswerChecks | None,
         growth: Growth | None,
-        give_up: Callable[[PendingCall[Call], WrongForm], None],
+        give_up: Callable[[PendingCall[Call], WrongForm | TemplateFailed], None],
     ) -> None:
         self._plan = plan
         self._lanes = lanes
@@ -84,11 +84,17 @@ class Producer:
         for count, call in enumerate(map(self._plan.call, indices), start=1):
             if growth is not None:
                 growth.begin(call.index)
-            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-            # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(PendingCall(call, request_of(call), size)):
-                return
-            while self._is_ahead and not feed.is_closed:
+            if call.failure is not None:
+                if feed.is_closed:
+                    return
+                self._give_up(PendingCall(call, request_of(call), 0), call.failure)
+            else:
+                size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+                # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
+                if not await feed.put(PendingCall(call, request_of(call), size)):
+                    return
+            # Of calls that can't be asked there may be so many that the journal is full.
+            while (self._is_ahead or (call.failure and self._journal.full)) and not feed.is_closed:
                 self._room.clear()
                 await self._room.wait()
             if count % CALLS_A_TURN == 0:

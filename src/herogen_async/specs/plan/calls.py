@@ -7,15 +7,18 @@ repeats + repeat`. In a spec of one prompt a row is one call, and both numbers a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.codec import fingerprint
+from herogen_async.core.errors import TemplateFailed
 from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.row_shape import RowShape, own_part
 from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
 from herogen_async.specs.spec import Spec, Template
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES
 
 if TYPE_CHECKING:
     from herogen_async.specs.plan.keeping import Keeping
@@ -56,6 +59,7 @@ class Plan:
         self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
+        self._shown = spec.examples if any(each.examples for each in self.columns) else None
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
         self._system = first.system
@@ -74,15 +78,20 @@ class Plan:
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        return Call(
-            self._first.key(own_part(repeat + 1, cell)),
-            index,
-            cell,
-            repeat + 1,
-            self._prompt.render(cell),
-            None if self._system is None else self._system.render(cell),
-            self._sub_prompt.render(cell),
-        )
+        values = cell if self._shown is None else self._given(cell, repeat + 1)
+        try:
+            return Call(
+                self._first.key(own_part(repeat + 1, cell)),
+                index,
+                cell,
+                repeat + 1,
+                self._prompt.render(values),
+                None if self._system is None else self._system.render(values),
+                self._sub_prompt.render(cell),
+            )
+        except TemplateFailed as failure:
+            key, asked = self._first.key(own_part(repeat + 1, cell)), self._sub_prompt.render(cell)
+            return Call(key, index, cell, repeat + 1, self._prompt.text, None, asked, failure=failure)
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
@@ -92,7 +101,23 @@ class Plan:
             self._row = OpenRow
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        return self._row(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))
+        given = self.given(cell, repeat + 1)
+        sub_prompt = self._sub_prompt.render(cell)
+        return self._row(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=sub_prompt, given=given)
+
+    def given(self, cell: dict[str, str], repeat: int) -> Callable[[], dict[str, str]] | None:
+        """What gives the values that templates of such a row may name besides columns; None: its cell has them all.
+
+        It may read a file: it raises InputError where the examples are not those of the spec.
+        """
+        return None if self._shown is None else partial(self._given, cell, repeat)
+
+    def rendered(self, template: Template, cell: dict[str, str], repeat: int) -> str:
+        """The text of a template that names no columns, in such a row."""
+        return template.render(self._given(cell, repeat) if SHOWN_EXAMPLES in template.names else cell)
+
+    def _given(self, cell: dict[str, str], repeat: int) -> dict[str, str]:
+        return cell if self._shown is None else {**cell, SHOWN_EXAMPLES: self._shown.chosen(cell, repeat)}
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""
@@ -112,7 +137,8 @@ class Plan:
         return f"row {row}, column {column.name!r}{f', sample {sample}' if column.samples > 1 else ''} {cell}"
 
     def longest_texts(self, size: Callable[[str], int], column: AskedColumn | None = None) -> tuple[str, str]:
-        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
+        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones, but of
+        Jinja templates, where a loop or a condition may make more of other values.
 
         An answer that a later prompt holds is as long as its column's limit allows. `column`: of its calls alone.
         """
@@ -127,7 +153,9 @@ class Plan:
             for name, most in self.shape.longest_answers(column).items()
         }
         filled = {**values, **answers}
-        return column.prompt.render(filled), "" if column.system is None else column.system.render(filled)
+        if self._shown is not None and column.examples is not None:
+            filled[SHOWN_EXAMPLES] = self._shown.longest(len)
+        return column.prompt.longest(filled), "" if column.system is None else column.system.longest(filled)
 
     def key(self, index: int) -> str:
         """The key of the call at `index`: 32 hexadecimal digits."""

@@ -22,13 +22,17 @@ from herogen_async.specs.spec.column import Column
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
-from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
+from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.shown_examples import ShownExamples, examples_problems, naming_problems
+from herogen_async.specs.spec.syntax import JINJA, template_in, template_of
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 if TYPE_CHECKING:
     from herogen_async.specs.spec.attribute_rules import ReadAttributes
     from herogen_async.specs.spec.loader import Source
+
+_TEXTS = ("prompt", "system")
 
 __all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
 
@@ -51,6 +55,9 @@ class Spec(BaseModel):
         "", description="text with {attribute} placeholders; default: all of them", examples=["{age}, {gender}"]
     )
     system: str | None = Field(None, description="text (for endpoint chat)", examples=["You write for children."])
+    template: Literal["jinja"] | None = Field(
+        None, description="'jinja': prompts and system texts are Jinja templates", examples=["jinja"]
+    )
     sampling: Sampling = Field(
         default_factory=Sampling, description="a mapping of sampling parameters", examples=[{"max_tokens": 500}]
     )
@@ -88,6 +95,12 @@ class Spec(BaseModel):
     # Of the attributes that depend on others; `attributes` has all their values.
     _branches: dict[str, tuple[Branch, ...]] = PrivateAttr(default_factory=dict)
     _weights: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
+
+    examples: ShownExamples | None = Field(
+        None,
+        description="records of a file that are shown in prompts, so many to each row",
+        examples=[{"from": "few.jsonl", "count": 4}],
+    )
 
     conversation: TalkingColumns | None = Field(
         None,
@@ -143,16 +156,18 @@ class Spec(BaseModel):
             }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("columns", "train", "keep", "best_of", "grid", "want", "conversation"):
+        for name in ("template", "columns", "train", "keep", "best_of", "grid", "want", "examples", "conversation"):
             del plain[name]
-        plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
-        plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
+        plain |= {name: value for name in ("template", "keep", "best_of") if (value := getattr(self, name))}
+        plain |= {name: value.as_dict() for name in ("grid", "want", "examples") if (value := getattr(self, name))}
         if self.conversation is not None:
             plain["conversation"] = self.conversation.model_dump()
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
             plain["columns"] = {name: column.as_dict() for name, column in self.columns.items()}
+            for column in plain["columns"].values() if self.template else ():
+                del column["template"]  # which each has from the spec
             if not self.prompt:
                 del plain["prompt"]
         return plain
@@ -161,7 +176,10 @@ class Spec(BaseModel):
     def fingerprint(self) -> str:
         """Hash of the whole spec, with the order of attributes and columns: equal when grid and questions are equal."""
         order = [list(self.columns)] if self.columns else []
-        return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
+        plain = self.as_dict()
+        if self.examples is not None:
+            plain["examples"] = self.examples.fingerprint  # wherever the file lies
+        return codec.fingerprint([plain, list(self.attributes), *order])
 
     @property
     def cell_rules(self) -> CellRules:
@@ -182,7 +200,18 @@ class Spec(BaseModel):
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
         """Hash of all that changes an answer to `prompt` besides its cell: endpoint, model, templates, sampling."""
-        return question_fingerprint(endpoint, model, self.prompt, system=self.system, sampling=self.sampling)
+        texts = {"prompt": self.prompt, "system": self.system}
+        templates = {key: template_of(text, self.template) for key, text in texts.items() if text is not None}
+        shows = any(SHOWN_EXAMPLES in each.names for each in templates.values()) and self.examples is not None
+        return question_fingerprint(
+            endpoint,
+            model,
+            self.prompt,
+            system=self.system,
+            sampling=self.sampling,
+            jinja=[key for key, each in templates.items() if each.is_jinja],
+            examples=self.examples.fingerprint if shows and self.examples is not None else None,
+        )
 
     @classmethod
     def _read(cls, data: Mapping[str, Any], place: Source) -> Self:
@@ -207,6 +236,8 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("examples") is not None:
+            problems += self._examples(given, place, knows_names=not problems)
         if data.get("conversation") is not None:
             problems += self._conversation(given, data)
         problems += self._of_rows(given, data, knows_names=not problems)
@@ -233,6 +264,21 @@ class Spec(BaseModel):
         if self.want is None and self.cell_rules == PLAIN:
             return []
         return list(cell_problems(given, self.cell_rules, self.order_seed))
+
+    @staticmethod
+    def _examples(given: dict[str, Any], place: Place, *, knows_names: bool) -> Iterable[Problem]:
+        """The problems of `examples`; without any, they become a model in `given`."""
+        folder = Path() if place.file is None else Path(place.file).parent
+        problems = list(examples_problems(given, folder))
+        if knows_names:
+            columns = given.get("columns") or {}
+            parts: dict[KeyPath, Any] = {
+                (): given,
+                **{("columns", name): _plain_column(each) for name, each in columns.items()},
+            }
+            texts = {(*path, key): template_in(part, key) for path, part in parts.items() for key in _TEXTS}
+            problems += naming_problems({path: text for path, text in texts.items() if text is not None})
+        return problems
 
     @staticmethod
     def _conversation(given: dict[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
@@ -285,7 +331,8 @@ class Spec(BaseModel):
         if isinstance(named := given["columns"], Mapping):
             judges = {str(name): each["judge"] for name, each in named.items() if _is_judge_alone(each)}
             given["columns"] = {
-                name: _with_judge(_with_schema(_plain_column(each), place)) for name, each in named.items()
+                name: _with_judge(_with_schema(_with_syntax(_plain_column(each), given), place))
+                for name, each in named.items()
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
@@ -312,6 +359,13 @@ def _has_rules(attributes: object) -> bool:
         isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
         for values in attributes.values()
     )
+
+
+def _with_syntax(column: object, spec: Mapping[str, Any]) -> object:
+    """A column with the kind of templates that its spec has, where it says none."""
+    if spec.get("template") != JINJA or not isinstance(column, Mapping):
+        return column
+    return {**column, "template": column.get("template", JINJA)}
 
 
 def _with_judge(column: object) -> object:
@@ -347,8 +401,7 @@ def _with_schema(column: object, place: Place) -> object:
         return column
     from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
 
-    file = getattr(place, "file", None)
-    found, problems = with_form(column, None if file is None else Path(file).parent)
+    found, problems = with_form(column, None if place.file is None else Path(place.file).parent)
     return column if problems else found
 
 

@@ -24,6 +24,9 @@ class Column(BaseModel):
         description="text with {attribute} and {column} placeholders", examples=["Grade this: {solution}"]
     )
     system: str | None = Field(None, description="text (for endpoint chat)", examples=["You are a strict teacher."])
+    template: Literal["jinja"] | None = Field(
+        None, description="'jinja': its prompt and system text are Jinja templates", examples=["jinja"]
+    )
     sampling: Sampling | None = Field(
         None, description="a mapping of sampling parameters", examples=[{"temperature": 0}]
     )

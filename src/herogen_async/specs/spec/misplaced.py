@@ -16,7 +16,7 @@ _COLUMN_KEYS = {
     **dict.fromkeys(("if", "condition", "where", "only_if"), "when"),
     **dict.fromkeys(("repeats", "repeat", "n", "num_samples"), "samples"),
     **dict.fromkeys(("url", "api_base", "server", "host"), "base_url"),
-    **dict.fromkeys(("text", "template", "user", "question", "instruction"), "prompt"),
+    **dict.fromkeys(("text", "user", "question", "instruction"), "prompt"),
     **dict.fromkeys(("model_alias", "model_name", "llm"), "model"),
     **dict.fromkeys(("unique", "distinct", "dedupe", "deduplicate", "diversity", "similarity"), "unlike"),
     **dict.fromkeys(("system_prompt", "system_message"), "system"),
