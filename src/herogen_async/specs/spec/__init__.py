@@ -19,13 +19,23 @@ from herogen_async.specs.sources.cells import PLAIN
 from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
+from herogen_async.specs.spec.column_data import (
+    at_judges,
+    compares_answers,
+    is_judge_alone,
+    judged_column,
+    plain_column,
+    plain_columns,
+    with_schema,
+    with_syntax,
+)
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
 from herogen_async.specs.spec.shown_examples import ShownExamples, examples_problems, naming_problems
-from herogen_async.specs.spec.syntax import JINJA, template_in, template_of
+from herogen_async.specs.spec.syntax import template_in, template_of
 from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 if TYPE_CHECKING:
@@ -274,7 +284,7 @@ class Spec(BaseModel):
             columns = given.get("columns") or {}
             parts: dict[KeyPath, Any] = {
                 (): given,
-                **{("columns", name): _plain_column(each) for name, each in columns.items()},
+                **{("columns", name): plain_column(each) for name, each in columns.items()},
             }
             texts = {(*path, key): template_in(part, key) for path, part in parts.items() for key in _TEXTS}
             problems += naming_problems({path: text for path, text in texts.items() if text is not None})
@@ -287,7 +297,10 @@ class Spec(BaseModel):
         """
         from herogen_async.specs.spec import conversation_checks  # noqa: PLC0415 - few specs have one
 
-        plain = {**given, "columns": _plain(data.get("columns"))}
+        columns = plain_columns(data.get("columns"))
+        if isinstance(columns, Mapping):
+            columns = {name: with_syntax(each, given) for name, each in columns.items()}
+        plain = {**given, "columns": columns}
         problems = list(conversation_checks.conversation_problems(plain))
         given["conversation"] = None if problems else TalkingColumns.of(plain)
         return problems
@@ -297,7 +310,7 @@ class Spec(BaseModel):
         """The problems of `train`; without any, its turns in `given` become pairs."""
         from herogen_async.specs.spec import train_checks  # noqa: PLC0415 - few specs have it
 
-        plain = {**data, "columns": _plain(given.get("columns"))}
+        plain = {**data, "columns": plain_columns(given.get("columns"))}
         problems = list(train_checks.train_problems(plain, knows_names=knows_names))
         given["train"] = () if problems else train_checks.turns_of(given["train"])
         return problems
@@ -317,11 +330,11 @@ class Spec(BaseModel):
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
-            problems += keep_checks.keep_problems({**data, "columns": _plain(given.get("columns"))})
-        if knows_names and not problems and _compares(given.get("columns")):
+            problems += keep_checks.keep_problems({**data, "columns": plain_columns(given.get("columns"))})
+        if knows_names and not problems and compares_answers(given.get("columns")):
             from herogen_async.specs.spec import unlike_checks  # noqa: PLC0415 - few specs have it
 
-            problems += unlike_checks.unlike_problems({**data, "columns": _plain(given.get("columns"))})
+            problems += unlike_checks.unlike_problems({**data, "columns": plain_columns(given.get("columns"))})
         return problems
 
     @staticmethod
@@ -329,9 +342,9 @@ class Spec(BaseModel):
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         judges: dict[str, Any] = {}
         if isinstance(named := given["columns"], Mapping):
-            judges = {str(name): each["judge"] for name, each in named.items() if _is_judge_alone(each)}
+            judges = {str(name): each["judge"] for name, each in named.items() if is_judge_alone(each)}
             given["columns"] = {
-                name: _with_judge(_with_schema(_with_syntax(_plain_column(each), given), place))
+                name: judged_column(with_schema(with_syntax(plain_column(each), given), place))
                 for name, each in named.items()
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
@@ -350,7 +363,7 @@ class Spec(BaseModel):
             except AttributeError:  # no mapping, which is a problem already
                 continue
         given["columns"] = made
-        return _at_judges(problems, judges) if judges else problems
+        return at_judges(problems, judges) if judges else problems
 
 
 def _has_rules(attributes: object) -> bool:
@@ -359,65 +372,6 @@ def _has_rules(attributes: object) -> bool:
         isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
         for values in attributes.values()
     )
-
-
-def _with_syntax(column: object, spec: Mapping[str, Any]) -> object:
-    """A column with the kind of templates that its spec has, where it says none."""
-    if spec.get("template") != JINJA or not isinstance(column, Mapping):
-        return column
-    return {**column, "template": column.get("template", JINJA)}
-
-
-def _with_judge(column: object) -> object:
-    """A column with the prompt and the form that its `judge` stands for."""
-    if not isinstance(column, Mapping) or column.get("judge") is None:
-        return column
-    from herogen_async.specs.spec.judge import with_judge  # noqa: PLC0415 - few columns are one
-
-    found, problems = with_judge(column)
-    return column if problems else found
-
-
-def _is_judge_alone(column: object) -> bool:
-    """Whether a column's prompt is the one that its `judge` stands for."""
-    return isinstance(column, Mapping) and isinstance(column.get("judge"), Mapping) and column.get("prompt") is None
-
-
-def _at_judges(problems: Iterable[Problem], judges: Mapping[str, Any]) -> list[Problem]:
-    """`problems`, those of a prompt that nobody has written at the judge that stands for it."""
-    from herogen_async.specs.spec.judge import at_judge  # noqa: PLC0415 - few columns are one
-
-    return [
-        at_judge(each, judges[str(each.path[1])])
-        if each.path[0:1] == ("columns",) and each.path[2:3] == ("prompt",) and str(each.path[1]) in judges
-        else each
-        for each in problems
-    ]
-
-
-def _with_schema(column: object, place: Place) -> object:
-    """A column with the schema of the file that its `answer` names, beside the spec's own file."""
-    if not isinstance(column, Mapping) or not isinstance(column.get("answer"), str):
-        return column
-    from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
-
-    found, problems = with_form(column, None if place.file is None else Path(place.file).parent)
-    return column if problems else found
-
-
-def _plain(columns: object) -> object:
-    """Columns of a spec's data as plain data."""
-    return {name: _plain_column(each) for name, each in columns.items()} if isinstance(columns, Mapping) else columns
-
-
-def _plain_column(column: object) -> object:
-    return column.as_dict() if isinstance(column, Column) else column
-
-
-def _compares(columns: object) -> bool:
-    """Whether one of the columns has an `unlike`."""
-    made = columns.values() if isinstance(columns, Mapping) else ()
-    return any(isinstance(each, Column) and each.unlike is not None for each in made)
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:
