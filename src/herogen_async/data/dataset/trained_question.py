@@ -78,11 +78,15 @@ class TrainedQuestion:
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a row, each as a row of one answer: the last one of its conversation."""
         answers = self._answers(row)
-        said = [None if each is None else FormReading(answer_of(each)[1], each.get("value")) for each in answers]
+        thoughts, said = [""] * len(answers), list[FormReading | None]()
+        for place, each in enumerate(answers):
+            if each is not None:
+                thoughts[place], text = answer_of(each)
+            said.append(None if each is None else FormReading(text, each.get("value")))
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
         for example in self._training.examples(number, said):
-            named = [each for place in example.answers if (each := answers[place]) is not None]
+            named = [answers[place] or {} for place in example.answers]
             ended = next((each for each in named if not has_ended(each)), named[-1])
             is_whole = example.is_whole and ended is named[-1]
             answer = dict(ended) if is_whole else {**ended, **_composed(example)}
@@ -96,7 +100,7 @@ class TrainedQuestion:
             elif any(map(is_blank, needed)):  # an empty example, whatever stands around it
                 answer |= {"response_txt": "", "reasoning": None}
                 answer["extra"] = None if calls_tools else answer.get("extra")
-            is_lost = any(answer_of(each)[0] for each in (named[:-1] if is_whole else named))
+            is_lost = any(thoughts[place] for place in (example.answers[:-1] if is_whole else example.answers))
             turns, tools = example.turns, tuple[Any, ...]()
             if self.file_format in WITH_TOOL_CALLS:
                 tools = offered_tools(self._plan.shape.calls[example.answers[-1]].column)
