@@ -337,3 +337,18 @@ def test_the_schema_knows_the_syntax() -> None:
 def test_what_only_looks_like_a_mistake_is_none(text: str) -> None:
     """Texts in quotes, keywords of filters and negated tests are what they are."""
     assert ("s",) == JinjaTemplate(text).names
+
+
+@pytest.mark.parametrize("has_columns", [False, True])
+def test_an_attribute_that_a_cell_has_not_is_an_empty_text(has_columns: bool) -> None:
+    """As in the other templates; a condition can ask for it."""
+    prompt = "{{ level }}{{ tool }}{% if tool %}!{% endif %}"
+    attributes: dict[str, Any] = {"level": ["easy", "hard"], "tool": {"when": {"level": "hard"}, "values": ["sympy"]}}
+    asked: dict[str, Any] = (
+        {"columns": {"a": {"prompt": prompt}, "b": {"prompt": "{{ a }}{{ tool }}"}}} if has_columns else {}
+    )
+    spec = Spec(name="s", template="jinja", attributes=attributes, **(asked or {"prompt": prompt}))
+    plan = Plan(spec, endpoint="completions", model="m")
+    texts = [plan.call(index) for index in range(0, plan.size, plan.calls_a_row)]
+    assert ["easy", "hardsympy!"] == [call.prompt for call in texts]
+    assert all(call.failure is None for call in texts)

@@ -60,6 +60,10 @@ class Plan:
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
         self._shown = spec.examples if any(each.examples for each in self.columns) else None
+        # In Jinja syntax a name without a value is an error: an attribute that a cell has not is an empty text there.
+        is_filled = bool(spec.cell_rules.branches) and any(call.is_jinja for call in self.shape.calls)
+        self._blank = dict.fromkeys(spec.attributes, "") if is_filled else {}
+        self._has_more = is_filled or self._shown is not None  # than its cell, for templates
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
         self._system = first.system
@@ -78,7 +82,7 @@ class Plan:
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        values = cell if self._shown is None else self._given(cell, repeat + 1)
+        values = self._given(cell, repeat + 1) if self._has_more else cell
         try:
             return Call(
                 self._first.key(own_part(repeat + 1, cell)),
@@ -110,14 +114,16 @@ class Plan:
 
         It may read a file: it raises InputError where the examples are not those of the spec.
         """
-        return None if self._shown is None else partial(self._given, cell, repeat)
+        return partial(self._given, cell, repeat) if self._has_more else None
 
     def rendered(self, template: Template, cell: dict[str, str], repeat: int) -> str:
         """The text of a template that names no columns, in such a row."""
-        return template.render(self._given(cell, repeat) if SHOWN_EXAMPLES in template.names else cell)
+        names_more = SHOWN_EXAMPLES in template.names or self._blank
+        return template.render(self._given(cell, repeat) if names_more else cell)
 
     def _given(self, cell: dict[str, str], repeat: int) -> dict[str, str]:
-        return cell if self._shown is None else {**cell, SHOWN_EXAMPLES: self._shown.chosen(cell, repeat)}
+        values = {**self._blank, **cell} if self._blank else cell
+        return values if self._shown is None else {**values, SHOWN_EXAMPLES: self._shown.chosen(cell, repeat)}
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""

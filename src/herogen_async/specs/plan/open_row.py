@@ -327,7 +327,8 @@ class OpenRow:
 
     def _named(self, shape: CallShape) -> dict[str, str]:
         """What its templates may name besides columns."""
-        return self.cell if shape.column.examples is None or self._given is None else self._given()
+        needs_more = shape.column.examples is not None or shape.is_jinja
+        return self._given() if needs_more and self._given is not None else self.cell
 
     def _typed(self, places: Sequence[int], named: Alternative, text: str) -> str:
         """`text` with the value that it is of, where that is more than a text: a list of samples, a field, fields."""
