@@ -57,6 +57,8 @@ class ListedCells:
             raise IndexError(index)
         return dict(self._cells[index])
 
+    identity = told = cell
+
     def index(self, cell: Mapping[str, str]) -> int:
         try:
             return self._places[frozenset(cell.items())]
@@ -238,7 +240,7 @@ def test_only_their_room_knows_that_cells_are_a_grid() -> None:
         for _, module in imports(path)
         if module.startswith("herogen_async.specs.sources.grid")
     }
-    assert {"specs/sources/cells"} == knowing
+    assert {"specs/sources/cells", "specs/sources/record_cells"} == knowing
 
 
 # -- shuffled --------------------------------------------------------------------------------------------------------

@@ -92,12 +92,15 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
-    from herogen_async.specs.sources.cells import is_product
+    from herogen_async.specs.sources.cells import is_product, records_of
 
     cells, repeats = found.plan.cells, found.plan.repeats
     rows, width = found.plan.rows, found.plan.calls_a_row
-    product = " x ".join(f"{len(values):,} {name}" for name, values in cells.facets.items())
-    shape = f"{product} = {counted(cells.size, 'cell')}" if is_product(cells) else counted(cells.size, "cell")
+    axes = [f"{len(values):,} {name}" for name, values in found.plan.spec.attributes.items()]
+    if (records := records_of(cells)) is not None:
+        axes.insert(0, counted(records.records.size, "record"))
+    knows_axes = records is not None or is_product(cells)
+    shape = f"{' x '.join(axes)} = {counted(cells.size, 'cell')}" if knows_axes else counted(cells.size, "cell")
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."

@@ -73,17 +73,18 @@ def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
     if read_manifest(existing_run(run)).resolved_spec().keep is None:
         return None
     rows = RunRows(run)
+    facets = rows.plan.cells.facets
     seen: Counter[tuple[str, str]] = Counter()
     kept: Counter[tuple[str, str]] = Counter()
     accepted = 0
     for row in rows:
-        values = list(row["cell"].items())
+        values = [(name, row["cell"][name]) for name in facets]
         seen.update(values)
         if row["accepted"]:
             kept.update(values)
             accepted += 1
     by_value = {
         name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
-        for name, values in rows.spec.attributes.items()
+        for name, values in facets.items()
     }
     return Acceptance(AcceptedShare(accepted, len(rows)), by_value)

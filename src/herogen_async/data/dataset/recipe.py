@@ -60,7 +60,8 @@ class Recipe:
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
     message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
     before it where all have the same; else `system_differs`. `sub_prompt` is the question's template, None where a
-    question holds more than attributes; `attributes` are the grid's. None and empty for a data set from elsewhere.
+    question holds more than attributes; `attributes` are the grid's, and the fields of a source, of
+    which only those with few values have any on record. None and empty for a data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -85,6 +86,11 @@ class Recipe:
         told = {name: known[name] for name in _NAMES if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
         return cls(**told, attributes=attributes)
+
+    @property
+    def knows_cells(self) -> bool:
+        """Whether all values are on record: of a source's fields only those with few are."""
+        return bool(self.attributes) and all(self.attributes.values())
 
     @property
     def cells(self) -> Cells:

@@ -201,7 +201,7 @@ class Engine:
         if self._rows is not None:
             self._came.append((call, completion, line))
         elif self._growth is not None:
-            self._growth.ended(call.index, call.cell, {0: completion.text})
+            self._growth.ended(call.index, self._growth.cell(call), {0: completion.text})
         self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
 
 from herogen_async.generation.engine.counters import Counters
-from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.plan import Call, IndexSet, Plan
 from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
 
 
@@ -27,6 +27,10 @@ class Growth:
         self._touched = touched
         self._counters = counters
         self._open = 0  # rows that were begun in this session and have not ended, be it that nobody asks for them now
+
+    def cell(self, call: Call) -> Mapping[str, str]:
+        """The whole cell of the only call of a row, with what its line leaves out."""
+        return call.cell if self._plan.spec.source is None else self._plan.cells.cell(call.index // self._plan.repeats)
 
     def needed(self, indices: Iterable[int]) -> Iterator[int]:
         """Those of `indices`, in ascending order, that `needs` says; each is looked at when its turn comes."""

@@ -55,13 +55,27 @@ def _grid_differences(
             respelt = sum(as_seen(value) in earlier for value in after - before)
             words.append(f"{name!r} has {has}" + (f", {respelt} of which look the same as before" if respelt else ""))
     is_order = old != new or list(old) != list(new)
-    found = [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
+    found = list(_source_differences(held.get("source"), fresh.get("source")))
+    found += [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
     if held.get("repeats") != fresh["repeats"]:
         found.append(f"the repeats ({held.get('repeats')} to {fresh['repeats']})")
     if seeds[0] != seeds[1]:
         was, now = ("that of the spec" if seed is None else f"shuffled, seed {seed}" for seed in seeds)
         found.append(f"the order of the cells ({was}, to {now})")
     return found or ["the grid fingerprint"]
+
+
+def _source_differences(held: Mapping[str, Any] | None, fresh: Mapping[str, Any] | None) -> Iterator[str]:
+    if held is None or fresh is None:
+        if held is not fresh:
+            yield f"the source ({'added' if held is None else 'removed'})"
+        return
+    words = []
+    if held["sha256"] != fresh["sha256"]:
+        words.append(f"other content of {fresh['path'].rpartition('/')[2]}")
+    words += [f"`{name}`" for name in ("where", "limit") if held.get(name) != fresh.get(name)]
+    if words:
+        yield f"the source ({', '.join(words)})"
 
 
 def _generation_differences(

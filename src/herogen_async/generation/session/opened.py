@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.forecast.costs import Prices, common_price
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, change_line
 from herogen_async.generation.prices import Price
-from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, write_manifest
+from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, keep_source, write_manifest
 from herogen_async.generation.run_request import Ready
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.repaired import Repaired
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage
+from herogen_async.specs.sources.spec_cells import records_to_keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     locked, diff = repaired.agreed.locked, repaired.agreed.diff
     if diff.is_change or diff.held is None:  # what a wrong start has sent were other questions
         locked.lock.forget_sent()
-    manifest = _written(locked.folder, diff)
+    manifest = _written(locked.folder, diff, records_to_keep(locked.priced.plan.cells))
     if diff.is_change:
         kept = kept_by(locked.folder, manifest)
         notifier.notice(change_line(diff, kept))
@@ -53,7 +56,7 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     return Opened(locked.priced.ready, locked.priced.prices, locked.lock, manifest.lineage(), diff.held)
 
 
-def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
+def _written(folder: RunFolder, diff: PlanDiff, sources: Mapping[str, Path]) -> Manifest:
     manifest = diff.fresh
     if diff.held is not None:
         manifest = replace(
@@ -62,6 +65,7 @@ def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
         if manifest == diff.held:
             return manifest
     try:
+        keep_source(folder, sources)  # first: nothing is sent that could not be looked up later
         begin_segment(folder, manifest.first_segment)  # first: what a repair saves belongs to the old plan
         write_manifest(folder, manifest)
     except OSError as error:

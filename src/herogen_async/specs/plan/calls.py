@@ -14,7 +14,8 @@ from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.row_shape import RowShape, own_part
-from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
+from herogen_async.specs.sources.cells import Cells, longest_values, records_of
+from herogen_async.specs.sources.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec, Template
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Plan:
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str, cells: Cells | None = None) -> None:
         self.spec = spec
-        self.cells = cells_from(spec.attributes, spec.order_seed) if cells is None else cells
+        self.cells = spec_cells(spec) if cells is None else cells
         self.repeats = spec.repeats
         self.columns = asked_columns(spec, endpoint=endpoint, model=model)
         self.shape = RowShape(self.columns)
@@ -56,16 +57,22 @@ class Plan:
         self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
+        # Whether lines say less of a cell than there is: of records.
+        self._tells_less = records_of(self.cells) is not None
+        self._is_plain = self._is_single and not self._tells_less
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
         self._system = first.system
         self._sub_prompt = Template(spec.sub_prompt)
+        self._sub_names = frozenset(self._sub_prompt.names)
         self._first = self.shape.calls[0]
 
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
-        if not self._is_single:
+        if not self._is_plain:
             row, place = divmod(index, self.calls_a_row)
+            if self._is_single:
+                return self._of_record(index)
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
@@ -87,7 +94,29 @@ class Plan:
             self._row = OpenRow
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        return self._row(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=self._sub_prompt.render(cell))
+        told = self.cells.told(cell_index) if self._tells_less else cell
+        own = own_part(repeat + 1, self.cells.identity(cell_index) if self._tells_less else cell)
+        sub_prompt = self._told_sub_prompt(cell, told)
+        return self._row(self.shape, row, cell=cell, told=told, own=own, repeat=repeat + 1, sub_prompt=sub_prompt)
+
+    def _of_record(self, index: int) -> Call:
+        cell_index, repeat = divmod(index, self.repeats)
+        cell, told = self.cells.cell(cell_index), self.cells.told(cell_index)
+        return Call(
+            self._first.key(own_part(repeat + 1, self.cells.identity(cell_index))),
+            index,
+            told,
+            repeat + 1,
+            self._prompt.render(cell),
+            None if self._system is None else self._system.render(cell),
+            self._told_sub_prompt(cell, told),
+        )
+
+    def _told_sub_prompt(self, cell: Mapping[str, str], told: Mapping[str, str]) -> str:
+        """What a line says of it: nothing where it holds a long field, which would be there twice; exports make it
+        anew.
+        """
+        return self._sub_prompt.render(cell) if self._sub_names <= told.keys() else ""
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""
@@ -100,7 +129,7 @@ class Plan:
     def in_words(self, index: int) -> str:
         """What a person knows the call at `index` by: its task or row, its column and sample, its cell."""
         row = index // self.calls_a_row
-        cell = self.cells.cell(row // self.repeats)
+        cell = self.cells.told(row // self.repeats)
         if self._is_single:
             return f"task {index} {cell}"
         column, sample = self.column_at(index), self.sample_at(index)
@@ -128,8 +157,7 @@ class Plan:
         """The key of the call at `index`: 32 hexadecimal digits."""
         row, place = divmod(index, self.calls_a_row)
         cell_index, repeat = divmod(row, self.repeats)
-        cell = self.cells.cell(cell_index)
-        return self.shape.calls[place].key(own_part(repeat + 1, cell))
+        return self.shape.calls[place].key(own_part(repeat + 1, self.cells.identity(cell_index)))
 
     def owns(self, record: Mapping[str, Any]) -> bool:
         """Whether a journal record (row or failure) belongs to the call at its index in this plan."""

@@ -17,7 +17,7 @@ from typing import Any
 from herogen_async.core.errors import HerogenError
 from herogen_async.specs.forms.form import field_text
 from herogen_async.specs.plan.call import Call
-from herogen_async.specs.plan.row_shape import CallShape, RowShape, own_part
+from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec.template import alternatives
 
 _BETWEEN_SAMPLES = "\n\n"  # `{name.all}`
@@ -61,6 +61,7 @@ class OpenRow:
         "_shape",
         "_sub_prompt",
         "_texts",
+        "_told",
         "_waits",
         "cell",
         "first_index",
@@ -72,7 +73,17 @@ class OpenRow:
         "repeat",
     )
 
-    def __init__(self, shape: RowShape, number: int, *, cell: dict[str, str], repeat: int, sub_prompt: str) -> None:
+    def __init__(
+        self,
+        shape: RowShape,
+        number: int,
+        *,
+        cell: dict[str, str],
+        repeat: int,
+        sub_prompt: str,
+        told: dict[str, str],
+        own: bytes,
+    ) -> None:
         self.number = number
         self.first_index = number * len(shape.calls)
         self.cell = cell
@@ -83,7 +94,8 @@ class OpenRow:
         self.last_line = 0  # the number of its latest line in this session
         self._shape = shape
         self._sub_prompt = sub_prompt
-        self._own_part = own_part(repeat, cell)
+        self._own_part = own
+        self._told = told  # what lines say of the cell
         self._texts: list[str | None] = [None] * self.open
         self._seals: list[str] = [""] * self.open
         self._settled: list[Settled | None] = [None] * self.open
@@ -193,7 +205,7 @@ class OpenRow:
         return Call(  # as `_of`; for nearly every call
             shape.key(self._own_part),
             self.first_index + shape.place,
-            self.cell,
+            self._told,
             self.repeat,
             shape.column.prompt.render(values),
             None if system is None else system.render(values),
@@ -237,7 +249,7 @@ class OpenRow:
         return Call(
             shape.key(self._own_part),
             self.first_index + shape.place,
-            self.cell,
+            self._told,
             self.repeat,
             prompt,
             system,

@@ -89,7 +89,7 @@ class Training:
 
     def _filled(self, number: int, texts: Sequence[str | None]) -> OpenRow:
         cell = self._plan.cells.cell(number // self._plan.repeats)
-        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="")
+        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", told=cell, own=b"")
         row.fill(texts)
         return row
 

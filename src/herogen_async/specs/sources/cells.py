@@ -7,13 +7,14 @@ in this room only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
+from herogen_async.specs.sources.record_cells import RecordCells, RecordMove
 
 
 class Cells(Protocol):
@@ -32,6 +33,14 @@ class Cells(Protocol):
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        ...
+
+    def identity(self, index: int) -> dict[str, str]:
+        """What of the cell at `index` its keys are made from: all of it, but of records what tells them apart."""
+        ...
+
+    def told(self, index: int) -> dict[str, str]:
+        """What lines say of the cell at `index`: its identity, and what a person knows it by."""
         ...
 
     def index(self, cell: Mapping[str, str]) -> int:
@@ -62,6 +71,14 @@ class ShuffledCells:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
         return self.ordered.cell(self._order.number(index))
 
+    def identity(self, index: int) -> dict[str, str]:
+        """That of the ordered cells."""
+        return self.ordered.identity(self._order.number(index))
+
+    def told(self, index: int) -> dict[str, str]:
+        """That of the ordered cells."""
+        return self.ordered.told(self._order.number(index))
+
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`. InputError where there is no such cell."""
         return self._order.place(self.ordered.index(cell))
@@ -87,7 +104,37 @@ def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None)
 
 def is_product(cells: Cells) -> bool:
     """Whether every combination of the facets' values is one cell, and there is no other."""
+    if records_of(cells) is not None:
+        return False
     return math.prod(map(len, cells.facets.values())) == cells.size and set(cells.cell(0)) == set(cells.facets)
+
+
+def records_of(cells: Cells) -> RecordCells | None:
+    """The cells of records that `cells` are, in whatever order; None where they are none."""
+    inner = cells.ordered if isinstance(cells, ShuffledCells) else cells
+    return inner if isinstance(inner, RecordCells) else None
+
+
+def is_told(cells: Cells, index: int, cell: Mapping[str, str]) -> bool:
+    """Whether a line's `cell` is the one at `index`."""
+    own = cells.identity(index)
+    if records_of(cells) is None:
+        return own == cell
+    return all(cell.get(name) == value for name, value in own.items())
+
+
+def shown_cell(cells: Cells, index: int, told: Mapping[str, str], needed: Collection[str] = ()) -> dict[str, str]:
+    """The cell at `index` with all its fields; where its record can't be read any more, with what a line told of it.
+
+    Raises InputError where that lacks one of the `needed` fields.
+    """
+    try:
+        return cells.cell(index)
+    except InputError:
+        records = records_of(cells)
+        if records is None or any(name in records.fields and name not in told for name in needed):
+            raise
+        return {name: told.get(name, "") for name in records.fields}
 
 
 def facet_places(cells: Cells) -> Callable[[int], list[int]]:
@@ -108,6 +155,8 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
     Facets are looked at value by value; for other fields every cell is.
     """
     found = {name: max(values, key=size) for name, values in cells.facets.items()}
+    if (records := records_of(cells)) is not None:
+        return {**found, **records.longest}
     first = cells.cell(0)
     others = [name for name in first if name not in found]
     found |= {name: first[name] for name in others}
@@ -119,6 +168,8 @@ def longest_values(cells: Cells, size: Callable[[str], int]) -> dict[str, str]:
 
 def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
     """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
+    if records_of(cells) is not None:
+        return cells
     renamed = Grid({names.get(name, name): values for name, values in cells.facets.items()})
     return ShuffledCells(renamed, cells.seed) if isinstance(cells, ShuffledCells) else renamed
 
@@ -133,6 +184,8 @@ def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
         return lambda index: None if (found := placed(index)) is None else now(found)
     if isinstance(old, Grid) and isinstance(new, Grid):
         return GridMove(old, new)
+    if isinstance(old, RecordCells) and isinstance(new, RecordCells):
+        return RecordMove(old, new)
 
     def move(index: int) -> int | None:
         try:

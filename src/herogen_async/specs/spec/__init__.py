@@ -8,7 +8,7 @@ S3  `generation_fingerprint` changes if and only if what the server is asked can
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,12 +21,13 @@ from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
+from herogen_async.specs.spec.source import RecordSource
 from herogen_async.specs.spec.template import Template
 
 if TYPE_CHECKING:
     from herogen_async.specs.spec.loader import Source
 
-__all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
+__all__ = ["Column", "GridRules", "RecordSource", "Sampling", "Spec", "Template", "Want"]
 
 
 class Spec(BaseModel):
@@ -38,6 +39,11 @@ class Spec(BaseModel):
     attributes: dict[str, tuple[str, ...]] = Field(
         description="a mapping of names to lists of values",
         examples=[{"age": ["18", "20"], "gender": ["man", "woman"]}],
+    )
+    source: RecordSource | None = Field(
+        None,
+        description="a file of records, or a mapping with its path, fields, where and limit",
+        examples=["seeds.jsonl"],
     )
     repeats: int = Field(1, ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000", examples=[3])
     prompt: str = Field(
@@ -123,8 +129,10 @@ class Spec(BaseModel):
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("columns", "train", "keep", "best_of", "grid", "want"):
+        for name in ("source", "columns", "train", "keep", "best_of", "grid", "want"):
             del plain[name]
+        if self.source is not None:
+            plain = {"name": self.name, "source": self.source.as_dict(), **plain}
         plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
         plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
         if self.train:
@@ -140,6 +148,21 @@ class Spec(BaseModel):
         """Hash of the whole spec, with the order of attributes and columns: equal when grid and questions are equal."""
         order = [list(self.columns)] if self.columns else []
         return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
+
+    @property
+    def cell_fields(self) -> tuple[str, ...]:
+        """The names of all values that a cell has: the source's fields, then the attributes."""
+        return (*(() if self.source is None else self.source.fields), *self.attributes)
+
+    @property
+    def sent_fields(self) -> tuple[str, ...]:
+        """The source's fields that are sent, by prompts and system texts, in the order of the fields."""
+        if self.source is None:
+            return ()
+        from herogen_async.specs.spec.source_checks import sent_names  # noqa: PLC0415 - few specs have a source
+
+        named = sent_names(self.as_dict())
+        return tuple(name for name in self.source.fields if name in named)
 
     @property
     def order_seed(self) -> int | None:
@@ -160,17 +183,25 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
+        data, source = _with_source(data, place, found)
+        fields = () if source is None else tuple(source.fields)
         given = dict(data)
-        problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
+        problems = list(found)
+        problems += self._columns(given, place, fields) if "columns" in data else check.spec_problems(data, (), fields)
         if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
             problems.append(_missing_prompt())
         if isinstance(attributes := data.get("attributes"), Mapping):
-            given["attributes"] = _as_texts(attributes)
+            given["attributes"] = _as_texts({name: each for name, each in attributes.items() if name not in fields})
             if data.get("sub_prompt") is None:
-                given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
+                told = [name for name in attributes if name not in fields or name in _sent(data)]
+                given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in told)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
         problems += self._of_rows(given, data, knows_names=not problems)
+        if source is not None:
+            from herogen_async.specs.spec import source_checks  # noqa: PLC0415 - few specs have a source
+
+            problems += source_checks.source_problems(data, fields, problems)
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -208,7 +239,7 @@ class Spec(BaseModel):
         if data.get("best_of") is None:
             given.pop("best_of", None)
         if data.get("want") is not None or data.get("grid") is not None:
-            problems += growth_problems(given, knows_grid=knows_names)
+            problems += growth_problems(given, knows_grid=knows_names and data.get("source") is None)
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
@@ -216,7 +247,7 @@ class Spec(BaseModel):
         return problems
 
     @staticmethod
-    def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:
+    def _columns(given: dict[str, Any], place: Place, fields: Collection[str]) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         if isinstance(named := given["columns"], Mapping):
             given["columns"] = {
@@ -224,7 +255,7 @@ class Spec(BaseModel):
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
-        problems = check.spec_problems(given, column_checks.named_of(given))
+        problems = check.spec_problems(given, column_checks.named_of(given), fields)
         problems += column_checks.columns_problems(given, place.line)
         columns = given["columns"]
         if not isinstance(columns, Mapping):
@@ -239,6 +270,26 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return problems
+
+
+def _with_source(
+    data: Mapping[str, Any], place: Place, found: Iterable[Problem]
+) -> tuple[Mapping[str, Any], RecordSource | None]:
+    """A spec's data as the checks take it: with its source as a model, and the fields of that beside its attributes.
+
+    Raises InvalidSpecError where the source is wrong: then nobody knows which names there are.
+    """
+    if data.get("source") is None:
+        return {name: value for name, value in data.items() if name != "source"}, None
+    from herogen_async.specs.spec.source_checks import with_source  # noqa: PLC0415 - few specs have a source
+
+    return with_source(data, place, found)
+
+
+def _sent(data: Mapping[str, Any]) -> Collection[str]:
+    from herogen_async.specs.spec.source_checks import sent_names  # noqa: PLC0415 - few specs have a source
+
+    return sent_names(data)
 
 
 def _with_judge(column: object) -> object:

@@ -6,6 +6,7 @@ from typing import Any
 
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
+from herogen_async.specs.spec.source import MAX_FIELDS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
 
 
@@ -16,7 +17,6 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
     properties["attributes"].update(
         {
-            "minProperties": 1,
             "maxProperties": check.MAX_ATTRIBUTES,
             # an unquoted 18 or yes is kept as written, so an editor must not flag it
             "additionalProperties": {
@@ -42,6 +42,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         }
     )
     text = {"type": "string", "minLength": 1}
+    _source(schema, text)
     turn = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
     roles = {"system": text, "user": text, "assistant": text}
     properties["train"] = {
@@ -86,3 +87,26 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     # A spec has a prompt, or columns, or both.
     schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["columns"]}]
     return schema
+
+
+def _source(schema: dict[str, Any], text: dict[str, Any]) -> None:
+    """A source is a path or a mapping, and stands beside attributes or alone."""
+    own = schema["$defs"]["RecordSource"]
+    del own["properties"]["home"]
+    name = own["properties"]["fields"]
+    for key in ("type", "additionalProperties"):
+        del name[key]
+    name["anyOf"] = [
+        {"type": "object", "minProperties": 1, "maxProperties": MAX_FIELDS, "additionalProperties": text},
+        {"type": "array", "minItems": 1, "maxItems": MAX_FIELDS, "items": text},
+    ]
+    schema["properties"]["source"]["anyOf"].append(text)
+    schema["required"].remove("attributes")
+    schema["allOf"] = [
+        {
+            "anyOf": [
+                {"required": ["attributes"], "properties": {"attributes": {"minProperties": 1}}},
+                {"required": ["source"], "properties": {"source": {"not": {"type": "null"}}}},
+            ]
+        }
+    ]

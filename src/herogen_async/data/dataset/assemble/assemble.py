@@ -142,7 +142,7 @@ def assemble(
     count = ExampleCount()
     how = replace(
         Recipe.of(format),
-        attributes=rows.spec.attributes,
+        attributes={name: tuple(rows.plan.cells.facets.get(name, ())) for name in rows.spec.cell_fields},
         sub_prompt=question.template,
         reasoning=reasoning,
         ask=question.ask,
@@ -246,6 +246,7 @@ class _Writing:
 
     def __init__(self, folder: Path, order: _Order, how: Recipe, count: ExampleCount, *, repeats: int) -> None:
         self.files: tuple[DataFile, ...] = ()
+        self._facets = () if order.split is None else tuple(order.split.facets)
         self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
         self.first: Item | None = None
         self.longest = 0
@@ -288,7 +289,8 @@ class _Writing:
         tokens = (_answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
         self.longest = max(self.longest, size // 3 + 16, tokens)
         if self.balance is not None:
-            self.balance.add(item.index // self._repeats, item.row["cell"], side)
+            facets = {name: item.row["cell"][name] for name in self._facets}
+            self.balance.add(item.index // self._repeats, facets, side)
 
     def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
         path = self._folder / name
