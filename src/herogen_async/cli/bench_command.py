@@ -189,9 +189,9 @@ def _foresee(
     from herogen_async.generation.run_folder import publish
     from herogen_async.lab.bench import foresee, raises
     from herogen_async.lab.bench.summary import FORECAST_HEADINGS, best_raise, forecast_lines, forecast_rows
-    from herogen_async.specs.sources.cells import cells_from
+    from herogen_async.specs.sources.spec_cells import spec_cells
 
-    wanted = cells_from(spec.attributes).size * spec.repeats if rows is None else rows
+    wanted = spec_cells(spec).size * spec.repeats if rows is None else rows
     outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
     quickest = min(outlooks, key=lambda each: each.duration_s)
     if len(outlooks) > 1:

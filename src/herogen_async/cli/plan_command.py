@@ -93,6 +93,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.sources.cells import is_product, records_of
+    from herogen_async.specs.sources.spec_cells import source_notices
 
     cells, repeats = found.plan.cells, found.plan.repeats
     rows, width = found.plan.rows, found.plan.calls_a_row
@@ -104,6 +105,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."
+    yield from source_notices(cells)
     yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
     yield from column_targets(found)

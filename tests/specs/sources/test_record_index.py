@@ -88,6 +88,12 @@ def test_a_workbook_is_copied_beside_its_index(tmp_path: Path) -> None:
     assert [{"q": "007", "n": "x"}, {"q": "b", "n": "y"}] == values_of(opened(path))
 
 
+def test_lines_of_a_text_are_records(tmp_path: Path) -> None:
+    """But for blank ones, as after the last line break."""
+    (tmp_path / "personas.txt").write_text("a nurse\n\na poet\n")
+    assert [{"text": "a nurse"}, {"text": "a poet"}] == values_of(opened(tmp_path / "personas.txt", key="text"))
+
+
 def test_numbers_keep_their_spelling(tmp_path: Path) -> None:
     """Nested values are compact JSON, null is empty, true is true."""
     path = tmp_path / "a.jsonl"

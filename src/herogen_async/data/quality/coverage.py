@@ -44,7 +44,7 @@ class Places:
 
     def _by_value(self, by_cell: Mapping[int, int]) -> dict[str, dict[str, int]]:
         counts = {name: dict.fromkeys(values, 0) for name, values in self._cells.facets.items()}
-        for index, rows in by_cell.items():
+        for index, rows in by_cell.items() if counts else ():
             cell = self._cells.cell(index)
             for name, by_value in counts.items():
                 by_value[cell[name]] += rows

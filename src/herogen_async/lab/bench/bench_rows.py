@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from herogen_async.core.errors import InputError
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.sources.cells import cells_from
+from herogen_async.specs.sources.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec
 
 _ROUND = "bench_round"
@@ -72,4 +72,4 @@ def _numbered(prompt: str) -> str:
 
 
 def _size(spec: Spec) -> int:
-    return cells_from(spec.attributes).size * spec.repeats
+    return spec_cells(spec).size * spec.repeats

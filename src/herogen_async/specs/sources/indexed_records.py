@@ -15,6 +15,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.cache_folder import caches_folder
 from herogen_async.core.errors import InputError
+from herogen_async.core.units import counted
 from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
 from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
 from herogen_async.specs.records.hub import hub_commit
@@ -102,6 +103,19 @@ class IndexedRecords:
         if digest_of([texts[each] for each in self._key_places]) != digest:
             raise self._changed(file)
         return dict(zip(self.fields, texts, strict=True))
+
+    def notices(self) -> list[str]:
+        """What a person should know of the source: what was passed over, what is empty, what is there twice."""
+        head, found = self.header, list(self.header["remarks"])
+        if head["read"] > self.size:
+            found.append(f"Source: {self.size:,} of {head['read']:,} records fit `where`.")
+        for name, its_name in self.source.fields.items():
+            if its_name in self.key and (count := head["blank"].get(name)):
+                found.append(f"Source: {counted(count, 'record')} without {name!r}: it is empty in what is sent.")
+        if head["repeated"]:
+            count = counted(head["repeated"], "record")
+            found.append(f"Source: {count} equal to earlier ones in what is sent; each is requested.")
+        return found
 
     def to_keep(self) -> dict[str, Path]:
         """What a run has to keep, by the names that it has there."""
@@ -204,7 +218,10 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
     if source.home is not None and source.sha256 is not None:
         own = Path(source.home) / kept_name(source, key, source.sha256)
         if own.exists():
-            return IndexedRecords(source, key, own)
+            try:
+                return IndexedRecords(source, key, own)
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{str(own)!r} is damaged: {error}", fix="remove it: it is made anew") from None
     target = indexes_folder() / f"{_name_of(source, key)}.idx"
     found = _if_current(source, key, target)
     if found is None:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, cast
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.expressions import Expression, ExpressionFailed
-from herogen_async.specs.records import FileRecord, RecordFile, open_records
+from herogen_async.specs.records import Content, FileRecord, RecordFile, open_records
 from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
 from herogen_async.specs.records.field_names import no_object
 from herogen_async.specs.records.grammar import Grammar
@@ -42,6 +42,7 @@ MOST_FILES = 1 << 16
 MOST_FACET_VALUES = 32  # of a facet
 LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell shows
 _BLOCK = 4096  # records
+_MOST_REMARKS = 10
 _COPY = Grammar("utf-8")
 
 
@@ -125,6 +126,7 @@ class _Build:
         self._blank = [0] * len(self._its_names)
         self._is_known = [False] * len(self._its_names)
         self._read = 0
+        self._remarks: list[str] = []
 
     def write(self, target: Path, *, copies: bool) -> None:
         self._files.grammars.clear()
@@ -188,6 +190,7 @@ class _Build:
                 while held := list(islice(taken, _BLOCK)):
                     places, rows = zip(*held, strict=True)
                     yield _Block(number, list(places), list(map(list, zip(*rows, strict=True))))
+            self._remarks += [f"{path.name}: {each.text}" for each in records.remarks]
 
     def _of_parquet(self, reader: ParquetReader, number: int) -> Iterator[_Block]:
         """The same for a table, of which only the columns are read that are needed."""
@@ -215,6 +218,8 @@ class _Build:
                 place = (0, 0)
             if type(values) is not dict:
                 raise no_object(path.name, record.line)
+            if records.content is Content.TEXT and not values["text"].strip():
+                continue  # as the one behind the last line break
             self._read += 1
             if where is not None and not _holds(where, record, path):
                 continue
@@ -258,6 +263,7 @@ class _Build:
             "count": count,
             "read": self._read,
             "repeated": repeated,
+            "remarks": list(dict.fromkeys(self._remarks))[:_MOST_REMARKS],
             "blank": {name: blank for name, blank in zip(names, self._blank, strict=True) if blank},
             "longest": dict(zip(names, self._longest, strict=True)),
             "facets": {

@@ -35,6 +35,12 @@ def source_records(cells: Cells) -> IndexedRecords | None:
     return found.records if isinstance(found.records, IndexedRecords) else None
 
 
+def source_notices(cells: Cells) -> list[str]:
+    """What a person should know of a spec's source."""
+    records = source_records(cells)
+    return [] if records is None else records.notices()
+
+
 def records_to_keep(cells: Cells) -> Mapping[str, Path]:
     """The files that a run with these cells has to keep, by the names that it has there."""
     records = source_records(cells)
