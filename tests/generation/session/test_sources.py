@@ -13,10 +13,10 @@ import pytest
 
 import herogen_async
 from herogen_async.core.errors import InputError, RunFolderError
-from herogen_async.generation.journal.verify import verify
+from herogen_async.generation.journal.verify import recover, verify
 from herogen_async.generation.run_folder import RunFolder, read_manifest
 from herogen_async.specs.spec import Spec
-from support.fake_server import FakeServer
+from support.fake_server import Asked, FakeServer, Reply, answer, error
 
 pytestmark = pytest.mark.usefixtures("both_turns")
 
@@ -121,13 +121,18 @@ def test_a_kill_at_any_line_and_a_changed_file_lose_nothing(server: FakeServer, 
     assert all(row["response_txt"].endswith(f"{row['cell']['level']} {row['cell']['q']}") for row in rows)
 
 
-def test_an_edited_prompt_of_other_fields_keeps_what_is_agreed(server: FakeServer, tmp_path: Path) -> None:
+def test_an_edited_prompt_of_other_fields_keeps_what_is_agreed(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stale answers stay those of their records, whatever tells these apart from then on."""
     folder, path = tmp_path / "r", write(tmp_path, RECORDS)
     run(server, folder, spec_of(path))
     write(tmp_path, RECORDS[::-1])
     report = run(server, folder, spec_of(path, prompt="{id}: {level} {q}"), extend=True)
     assert (20, 20) == (report.done, len(server.asked))
+    # From the run's own folder, whatever became of the file and of what this machine has cached.
+    path.unlink()
+    monkeypatch.setenv("HEROGEN_SOURCES_DIR", str(tmp_path / "empty"))
     rows = list(herogen_async.rows(folder))
     assert all(row["response_txt"].endswith(f"{row['cell']['level']} {row['cell']['q']}") for row in rows)
 
@@ -213,3 +218,32 @@ def test_accepted_rows_are_wanted_of_records(server: FakeServer, tmp_path: Path)
     report = run(server, tmp_path / "r", spec)
     assert ("done", 5) == (report.state, report.accepted)
     assert 5 == herogen_async.resume(tmp_path / "r").accepted
+
+
+def test_a_recovered_copy_keeps_the_sources(server: FakeServer, tmp_path: Path) -> None:
+    """Also those of an earlier content of the file, by which its answers are placed."""
+    run(server, tmp_path / "r", spec_of(write(tmp_path, RECORDS)))
+    spec = spec_of(write(tmp_path, RECORDS[::-1]))
+    run(server, tmp_path / "r", spec, extend=True)
+    recover(tmp_path / "r", out=tmp_path / "copy")
+    assert 0 == verify(tmp_path / "copy").damage
+    assert 20 == len(herogen_async.rows(tmp_path / "copy"))
+    assert (20, 20) == (run(server, tmp_path / "copy", spec).done, len(server.asked))
+
+
+def test_failed_records_are_asked_again(tmp_path: Path) -> None:
+    """Those that fail are known by their record, also where the file has changed meanwhile."""
+    broken = True
+
+    def behaviour(asked: Asked) -> Reply:
+        return error(400, "no") if broken and "question 3" in asked.prompt else answer(asked)
+
+    with FakeServer(behaviour) as server:
+        report = run(server, tmp_path / "r", spec_of(write(tmp_path, RECORDS)))
+        assert 1 == report.exit_code
+        broken = False
+        run(server, tmp_path / "r", spec_of(write(tmp_path, RECORDS[::-1])), extend=True)
+        report = herogen_async.resume(tmp_path / "r", retry_failed=True)
+        assert ("done", 20) == (report.state, report.done)
+        rows = list(herogen_async.rows(tmp_path / "r"))
+        assert all(row["response_txt"].endswith(row["cell"]["q"]) for row in rows)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from herogen_async.core.errors import InputError
+from herogen_async.specs.plan import Plan
 from herogen_async.specs.records.hub import chosen_files, hub_commit, hub_files
+from herogen_async.specs.sources.spec_cells import source_records
+from herogen_async.specs.spec import Spec
 
 constants = pytest.importorskip("huggingface_hub.constants")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -38,6 +41,17 @@ def test_a_split_of_a_data_set_in_the_cache_is_read_offline() -> None:
     (found,) = hub_files("owner/name", split="train")
     assert '{"q": "a"}\n' == found.read_text()
     assert COMMIT == hub_commit(found)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_spec_asks_about_a_data_set_on_the_hub() -> None:
+    """What a run pins of it is its commit, beside the content."""
+    spec = Spec(name="a", source={"path": "hf:owner/name", "split": "train"}, attributes={}, prompt="{q}")
+    plan = Plan(spec, endpoint="chat", model="m")
+    assert (1, "a") == (plan.size, plan.call(0).prompt)
+    records = source_records(plan.cells)
+    assert records is not None
+    assert COMMIT == records.pin()["revision"]
 
 
 @pytest.mark.usefixtures("cache")

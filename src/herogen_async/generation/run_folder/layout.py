@@ -73,6 +73,10 @@ class RunFolder:
     def sources(self) -> Path:
         return self.path / "sources"
 
+    def kept_sources(self) -> list[Path]:
+        """The files in its folder of sources."""
+        return sorted(self.sources.glob("[!.]*")) if self.sources.is_dir() else []
+
     @property
     def dataset(self) -> Path:
         return self.path / "dataset"

@@ -107,10 +107,10 @@ class Manifest:
 
 def write_manifest(folder: RunFolder, manifest: Manifest) -> None:
     """Publish `manifest` in `folder`, atomically."""
-    publish(folder.manifest, codec.dumps_pretty(_at_home(asdict(manifest), None)))
+    publish(folder.manifest, codec.dumps_pretty(at_home(asdict(manifest), None)))
 
 
-def _at_home(data: dict[str, Any], folder: RunFolder | None) -> dict[str, Any]:
+def at_home(data: dict[str, Any], folder: RunFolder | None) -> dict[str, Any]:
     """A manifest's data whose specs say in which folder their sources are kept; None: that is left out.
 
     On disk it isn't said: a run's folder may be moved.
@@ -154,7 +154,7 @@ def read_manifest(folder: RunFolder) -> Manifest:
         )
     try:
         # As JSON: strict about types, and keys that a later version of the same format may have added are passed over.
-        data = _at_home({"settings": None, **data}, folder)
+        data = at_home({"settings": None, **data}, folder)
         return _adapter().validate_json(codec.dumps(data), strict=True)
     except ValidationError as error:
         raise DamageError(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.forecast.costs import Prices, common_price
@@ -48,7 +46,7 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     locked, diff = repaired.agreed.locked, repaired.agreed.diff
     if diff.is_change or diff.held is None:  # what a wrong start has sent were other questions
         locked.lock.forget_sent()
-    manifest = _written(locked.folder, diff, records_to_keep(locked.priced.plan.cells))
+    manifest = _written(locked.folder, diff)
     if diff.is_change:
         kept = kept_by(locked.folder, manifest)
         notifier.notice(change_line(diff, kept))
@@ -56,7 +54,7 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     return Opened(locked.priced.ready, locked.priced.prices, locked.lock, manifest.lineage(), diff.held)
 
 
-def _written(folder: RunFolder, diff: PlanDiff, sources: Mapping[str, Path]) -> Manifest:
+def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
     manifest = diff.fresh
     if diff.held is not None:
         manifest = replace(
@@ -65,7 +63,9 @@ def _written(folder: RunFolder, diff: PlanDiff, sources: Mapping[str, Path]) -> 
         if manifest == diff.held:
             return manifest
     try:
-        keep_source(folder, sources)  # first: nothing is sent that could not be looked up later
+        if "source" in manifest.spec:  # first: what is sent can be looked up, whatever comes
+            cells, *earlier = (era.plan.cells for era in reversed(manifest.lineage().eras))
+            keep_source(folder, records_to_keep(cells, earlier))
         begin_segment(folder, manifest.first_segment)  # first: what a repair saves belongs to the old plan
         write_manifest(folder, manifest)
     except OSError as error:

@@ -119,14 +119,17 @@ class IndexedRecords:
 
     def to_keep(self) -> dict[str, Path]:
         """What a run has to keep, by the names that it has there."""
-        name = kept_name(self.source, self.key, self.sha256)
-        found = {name: self.path}
+        found = self.index_to_keep()
         if (copy := self.copy) is not None:
-            found[str(Path(name).with_suffix(".jsonl"))] = copy
+            found[str(Path(next(iter(found))).with_suffix(".jsonl"))] = copy
         if not self.source.can_be_read_again:
             own = self.source.files()[0]
             found[f"{self.sha256}{own.suffix}"] = own
         return found
+
+    def index_to_keep(self) -> dict[str, Path]:
+        """The same of the index alone, by which records are found and not read."""
+        return {kept_name(self.source, self.key, self.sha256): self.path}
 
     def pin(self) -> dict[str, str]:
         """What says in a spec that this content is meant."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,18 @@ def source_notices(cells: Cells) -> list[str]:
     return [] if records is None else records.notices()
 
 
-def records_to_keep(cells: Cells) -> Mapping[str, Path]:
-    """The files that a run with these cells has to keep, by the names that it has there."""
+def records_to_keep(cells: Cells, earlier: Iterable[Cells] = ()) -> Mapping[str, Path]:
+    """The files that a run with these cells has to keep, by the names that it has there.
+
+    `earlier` are the cells that it had before: where their records are told apart by other fields, it keeps by which
+    of today's records they are found.
+    """
     records = source_records(cells)
-    return {} if records is None else records.to_keep()
+    if records is None:
+        return {}
+    found = records.to_keep()
+    for each in map(source_records, earlier):
+        keyed = None if each is None or each.sha256 == records.sha256 else records.keyed_as(each)
+        if keyed is not None and keyed.key != records.key:
+            found |= keyed.index_to_keep()
+    return found
