@@ -247,3 +247,26 @@ def test_failed_records_are_asked_again(tmp_path: Path) -> None:
         assert ("done", 20) == (report.state, report.done)
         rows = list(herogen_async.rows(tmp_path / "r"))
         assert all(row["response_txt"].endswith(row["cell"]["q"]) for row in rows)
+
+
+def test_a_file_that_changes_under_a_run_parks_it(tmp_path: Path) -> None:
+    """What came is kept, nothing is sent of a record that is no longer what it was, and the run goes on from there."""
+    records = [{"id": str(number), "q": f"question {number:05}"} for number in range(3000)]
+    path = write(tmp_path, records)
+    whole = path.read_bytes()
+
+    def behaviour(asked: Asked) -> Reply:
+        if asked.number == 20:
+            with path.open("r+b") as file:
+                file.write(whole.replace(b"question", b"Question"))
+        return answer(asked)
+
+    with FakeServer(behaviour) as server:
+        report = run(server, tmp_path / "r", spec_of(path, attributes={}, prompt="{q}"), concurrency=4)
+        assert ("parked", 3) == (report.state, report.exit_code)
+        assert "no longer what the run was begun with" in (report.reason or "")
+        assert report.done == len(server.asked)
+        path.write_bytes(whole)
+        assert 3000 == herogen_async.resume(tmp_path / "r").done
+        assert {1} == set(server.prompts().values())
+        assert not any("Question" in prompt for prompt in server.prompts())

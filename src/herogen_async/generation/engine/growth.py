@@ -13,6 +13,7 @@ from itertools import takewhile
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.specs.plan import Call, IndexSet, Plan
 from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
+from herogen_async.specs.sources.cells import shown_cell
 
 
 class Growth:
@@ -29,8 +30,13 @@ class Growth:
         self._open = 0  # rows that were begun in this session and have not ended, be it that nobody asks for them now
 
     def cell(self, call: Call) -> Mapping[str, str]:
-        """The whole cell of the only call of a row, with what its line leaves out."""
-        return call.cell if self._plan.spec.source is None else self._plan.cells.cell(call.index // self._plan.repeats)
+        """The whole cell of the only call of a row, with what its line leaves out.
+
+        Where its record can't be read any more it is what the line says: nothing is lost by that, and the run parks.
+        """
+        if self._plan.spec.source is None or self._plan.keeping is None:
+            return call.cell
+        return shown_cell(self._plan.cells, call.index // self._plan.repeats, call.cell)
 
     def needed(self, indices: Iterable[int]) -> Iterator[int]:
         """Those of `indices`, in ascending order, that `needs` says; each is looked at when its turn comes."""
