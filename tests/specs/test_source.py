@@ -146,3 +146,17 @@ def test_the_schema_takes_both_ways_to_write_a_source() -> None:
     for source in broken:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"name": "a", "source": source, "prompt": "{q}"}, schema)
+
+
+def test_the_names_of_a_large_file_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it changes: all of its text would be read for them at each command."""
+    monkeypatch.setenv("HEROGEN_SOURCES_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("herogen_async.specs.records.field_names._LARGE", 10)
+    path = tmp_path / "seeds.csv"
+    for header in ("q,n", "q,other"):
+        path.write_text(f"{header}\na,1\n" * 3)
+        for _ in range(2):
+            source = spec_of(tmp_path, "source: seeds.csv").source
+            assert source is not None
+            assert header.split(",") == list(source.fields)
+    assert 2 == len(list((tmp_path / "cache").glob("*.names")))

@@ -16,3 +16,10 @@ def caches_folder() -> Path:
     if own := os.environ.get("XDG_CACHE_HOME", "").strip():
         return Path(own) / "herogen-async"
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "herogen-async"
+
+
+def sources_folder() -> Path:
+    """Where it keeps what is known of sources: HEROGEN_SOURCES_DIR, or a folder there."""
+    if own := os.environ.get("HEROGEN_SOURCES_DIR"):
+        return Path(own).expanduser().absolute()
+    return caches_folder() / "sources"

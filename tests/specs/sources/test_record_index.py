@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.specs.records.as_text import value_text
 from herogen_async.specs.sources.digest_table import DIGEST, ITEM_SIZE, DigestTable
-from herogen_async.specs.sources.indexed_records import IndexedRecords, indexed_records, indexes_folder
+from herogen_async.specs.sources.indexed_records import IndexedRecords, indexed_records
 from herogen_async.specs.spec.source import source_of
 from support.workbooks import rows, sheet, workbook
 
@@ -214,7 +215,7 @@ def test_a_copy_that_is_gone_is_made_again(tmp_path: Path) -> None:
     assert first.copy is not None
     first.copy.unlink()
     assert ROWS == values_of(opened(tmp_path / "a.parquet"))
-    assert indexes_folder() == first.path.parent
+    assert sources_folder() == first.path.parent
 
 
 def test_a_file_that_changes_while_it_is_used_is_never_sent(tmp_path: Path) -> None:

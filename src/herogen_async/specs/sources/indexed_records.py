@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.core.cache_folder import caches_folder
+from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
 from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
@@ -225,7 +225,7 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
                 return IndexedRecords(source, key, own)
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{str(own)!r} is damaged: {error}", fix="remove it: it is made anew") from None
-    target = indexes_folder() / f"{_name_of(source, key)}.idx"
+    target = sources_folder() / f"{_name_of(source, key)}.idx"
     found = _if_current(source, key, target)
     if found is None:
         try:
@@ -245,13 +245,6 @@ def kept_name(source: RecordSource, key: Sequence[str], sha256: str) -> str:
     """What a run calls the index: by content, wherever the source lies."""
     rules = source.model_dump(include={"fields", "where", "limit"})
     return f"{codec.fingerprint([sha256, rules, sorted(key)])}.idx"
-
-
-def indexes_folder() -> Path:
-    """HEROGEN_SOURCES_DIR, or else this system's place for a user's caches."""
-    if own := os.environ.get("HEROGEN_SOURCES_DIR"):
-        return Path(own).expanduser().absolute()
-    return caches_folder() / "sources"
 
 
 def _name_of(source: RecordSource, key: Sequence[str]) -> str:
