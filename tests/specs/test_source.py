@@ -99,6 +99,7 @@ MISTAKES = [
     ("source: {path: seeds.csv, fields: {}}", "{level} {q}", "the mapping is empty", "name a field"),
     ("source: {path: seeds.csv, limit: 0}", "{level} {q}", "0 is not a whole number", "limit"),
     ("source: {path: seeds.csv, where: 'q =='}", "{level} {q}", "where", ""),
+    ("source: {path: seeds.csv, where: topik == 'x'}", "{level} {q}", "has no field 'topik'", "'topic'"),
     ("source: {path: seeds.csv, split: train}", "{level} {q}", "'split' is of a data set on the hub", "remove"),
     (
         "source: {path: seeds.csv, fields: {level: q}}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,8 @@ def _looked_at(source: RecordSource, names: list[str] | None) -> RecordSource:
         for place, name in listed
         if name not in found.names
     ]
+    if source.where is not None and found.is_table:
+        problems += _unknown_names(source.where, found.names)
     if not found.names:
         problems = [Problem(("path",), "the source has no records", "give a file with at least one")]
     elif not source.fields and names is None and len(found.names) > MAX_FIELDS:
@@ -216,6 +218,15 @@ def _looked_at(source: RecordSource, names: list[str] | None) -> RecordSource:
     if source.fields:
         return source
     return source.model_copy(update={"fields": placeholder_names(found.names if names is None else names)})
+
+
+def _unknown_names(where: str, names: Collection[str]) -> Iterator[Problem]:
+    """Of a table: what it names and no record can have."""
+    from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few specs have a condition
+
+    for name in Expression.parse(where).stems:
+        if name not in names:
+            yield Problem(("where",), f"the source has no field {shown(name)}", nearest(name, list(names)))
 
 
 def placeholder_names(names: Iterable[str]) -> dict[str, str]:
