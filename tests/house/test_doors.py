@@ -20,7 +20,7 @@ WRITERS = {
     "generation/endpoint/embedded": "the weights: a cache and no run's files; pipes to the model's process",
     "specs/records/spool": "what can be read only once, for as long as the process lives",
     "specs/records/field_names": "a cache of what a large file's fields are called",
-    "specs/sources": "the index of a source: a cache, from which a run takes its own",
+    "specs/source_index": "the index of a source: a cache, from which a run takes its own",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
     "data/dataset/export/parquet": "into a file that is being published",

@@ -286,7 +286,7 @@ def test_the_shape_of_the_json_holds_every_figure_and_is_plain() -> None:
     value = json.loads(json.dumps(sweep(measured(16, 30.0), measured("auto", 40.0)).as_dict()))
     assert {"server", "planned", "interrupted", "measured", "advice"} == set(value)
     assert {"concurrency": 16, "rpm": 3000.0, "tpm": None, "latency_ms": 500.0} == value["measured"][0]["cell"]
-    assert {"at_s", "rows", "permitted", "in_flight", "refused", "concurrency", "binding"} == set(
+    assert {"at_s", "rows", "permitted", "in_flight", "refused", "concurrency", "binding", "cpu_s"} == set(
         value["measured"][0]["moments"][0]
     )
     assert {"rows_per_s": 40.0, "reached": 31} == value["advice"][0]["auto"]

@@ -129,7 +129,7 @@ def broken(*_: object) -> None:
     "breaks",
     [
         lambda patch: patch.setattr(session, "find_model", broken),
-        lambda patch: patch.setattr(found, "replay", broken),
+        lambda patch: patch.setattr(found, "replay_noting", broken),
         lambda patch: patch.setattr(asking, "gate_for", broken),
     ],
     ids=["find_model", "replay", "gate_for"],

@@ -240,7 +240,7 @@ def test_only_their_room_knows_that_cells_are_a_grid() -> None:
         for _, module in imports(path)
         if module.startswith("herogen_async.specs.sources.grid")
     }
-    assert {"specs/sources/cells", "specs/sources/record_cells"} == knowing
+    assert {"specs/sources/cells"} == knowing
 
 
 # -- shuffled --------------------------------------------------------------------------------------------------------

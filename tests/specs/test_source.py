@@ -161,3 +161,30 @@ def test_the_names_of_a_large_file_are_looked_for_once(tmp_path: Path, monkeypat
             assert source is not None
             assert header.split(",") == list(source.fields)
     assert 2 == len(list((tmp_path / "cache").glob("*.names")))
+
+
+RULES = {
+    "grid: {exclude: [{topic: x}]}": r":4: .*'topic' is a field of the source: `exclude` names attributes alone",
+    "grid: {exclude: [{level: hard, topik: x}]}": r":4: .*unknown attribute 'topik'",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_name_attributes_alone(rule: str, folder: Path) -> None:
+    """A field in a rule has a sentence that says what to write instead."""
+    path = folder / "spec.yaml"
+    path.write_text(
+        f"name: s\nsource: seeds.csv\nattributes: {{level: [easy, hard]}}\n{rule}\nprompt: '{{level}} {{q}}'\n"
+    )
+    with pytest.raises(SpecError, match=RULES[rule]):
+        Spec.load(path)
+
+
+@pytest.mark.parametrize("when", ["{topic: x}", "topic == 'x'"])
+def test_a_condition_of_an_attribute_names_no_field(when: str, folder: Path) -> None:
+    """Neither as a mapping nor as an expression."""
+    path = folder / "spec.yaml"
+    given = f'{{when: "{when}", values: [a, b]}}' if "==" in when else f"{{when: {when}, values: [a, b]}}"
+    path.write_text(f"name: s\nsource: seeds.csv\nattributes:\n  tool: {given}\nprompt: '{{tool}} {{q}}'\n")
+    with pytest.raises(SpecError, match=r":4: .*'topic' is a field of the source: `when` names attributes alone"):
+        Spec.load(path)

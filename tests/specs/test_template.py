@@ -85,7 +85,6 @@ def test_anything_more_than_a_name_is_an_error_with_its_place_and_fix(text: str,
     assert fix in caught.value.fix
 
 
-def test_a_cell_without_the_name_is_a_key_error() -> None:
-    """Rendering a cell that lacks the placeholder's name raises KeyError."""
-    with pytest.raises(KeyError, match="age"):
-        Template("{age}").render({})
+def test_a_name_without_a_value_is_left_empty() -> None:
+    """An attribute that does not apply to a cell; the others are filled as always, with percent signs as they are."""
+    assert "<> of 100% easy" == Template("<{tool}> of 100% {level}").render({"level": "easy"})

@@ -57,6 +57,17 @@ def test_enough_means_that_no_row_can_change_the_choice(
         assert all(rows.needs(number) for number in range(len(outcomes)) if number not in there and number < worst.last)
 
 
+def test_what_is_paid_beyond_the_most_that_is_asked_counts() -> None:
+    """With a lower `at_most`, or in another order: rows are taken from there once none before may be asked."""
+    rows = WantedRows(2, 3)
+    for number, outcome in enumerate([RowOutcome.ACCEPTED, RowOutcome.REJECTED]):
+        rows.add(number, outcome)
+    rows.add(7, RowOutcome.ACCEPTED)
+    assert (7, False, False) == (rows.last, rows.is_met, rows.is_used_up)
+    rows.add(2, RowOutcome.FAILED)
+    assert (True, False) == (rows.is_met, rows.is_used_up)
+
+
 def test_a_row_behind_the_last_one_that_is_taken_is_not_needed() -> None:
     """One before it is."""
     rows = added([RowOutcome.REJECTED, RowOutcome.ACCEPTED, RowOutcome.ACCEPTED, RowOutcome.FAILED], [0, 2, 3], 1)
@@ -82,3 +93,13 @@ def test_a_row_ends_once() -> None:
     rows = added([RowOutcome.FAILED], [0], 1)
     with pytest.raises(ValueError, match="row 0"):
         rows.add(0, RowOutcome.ACCEPTED)
+
+
+def test_the_time_that_is_left_knows_how_many_rows_are() -> None:
+    """Not more are expected than `at_most` and the limit leave."""
+    rows = WantedRows(100, 300)
+    for number in range(280):
+        rows.add(number, RowOutcome.ACCEPTED if number % 50 == 0 else RowOutcome.REJECTED)
+    assert 20 == rows.expected
+    rows.within = 290
+    assert 10 == rows.expected

@@ -146,13 +146,20 @@ def _measure(
 ) -> None:
     from herogen_async.core.units import duration, rate
     from herogen_async.lab.bench import MeasuredEndpoint, bench_endpoint, bench_simulated
+    from herogen_async.lab.bench.bench_rows import unchecked
     from herogen_async.lab.bench.summary import HEADINGS, advice_lines, bench_run_command, several, tables
+
+    has_forms = any(column.answer is not None for column in spec.columns.values())
+    is_twice = has_forms and not isinstance(target, MeasuredEndpoint) and unchecked(spec) is not None
+    twice = ", and as long once more with answers that nobody checks against their forms" if is_twice else ""
+    if has_forms and not is_twice and not isinstance(target, MeasuredEndpoint):
+        say("What the forms cost can't be measured: a prompt or a condition of this spec names their fields.")
 
     def on_cell(number: int, measured: Measured | None) -> None:
         if measured is not None:
             say(f"{number}/{len(cells)} {measured.cell.text}: {rate(measured.rows_per_s)} rows/s")
         elif number == 1:
-            say(f"{several(len(cells), 'cell')}, at most {duration(seconds)} each.")
+            say(f"{several(len(cells), 'cell')}, at most {duration(seconds)} each{twice}.")
 
     if isinstance(target, MeasuredEndpoint):
         found = bench_endpoint(spec, cells, target, seconds=seconds, limit=limit, on_cell=on_cell)
@@ -188,10 +195,10 @@ def _foresee(
     from herogen_async.core.codec import dumps
     from herogen_async.generation.run_folder import publish
     from herogen_async.lab.bench import foresee, raises
+    from herogen_async.lab.bench.bench_rows import planned
     from herogen_async.lab.bench.summary import FORECAST_HEADINGS, best_raise, forecast_lines, forecast_rows
-    from herogen_async.specs.sources.spec_cells import spec_cells
 
-    wanted = spec_cells(spec).size * spec.repeats if rows is None else rows
+    wanted = planned(spec).rows if rows is None else rows
     outlooks = [foresee(spec, wanted, cell, simulated) for cell in cells]
     quickest = min(outlooks, key=lambda each: each.duration_s)
     if len(outlooks) > 1:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from herogen_async.generation.forecast.forecast import Forecast
     from herogen_async.generation.settings import ServerChoice
     from herogen_async.specs.plan import Estimate
+    from herogen_async.specs.sources.cells import Cells
+    from herogen_async.specs.spec import Spec
 
 
 def register(app: typer.Typer) -> None:
@@ -92,16 +94,11 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
-    from herogen_async.specs.sources.cells import is_product, records_of
-    from herogen_async.specs.sources.spec_cells import source_notices
+    from herogen_async.specs.source_index.spec_cells import source_notices
 
     cells, repeats = found.plan.cells, found.plan.repeats
     rows, width = found.plan.rows, found.plan.calls_a_row
-    axes = [f"{len(values):,} {name}" for name, values in found.plan.spec.attributes.items()]
-    if (records := records_of(cells)) is not None:
-        axes.insert(0, counted(records.records.size, "record"))
-    knows_axes = records is not None or is_product(cells)
-    shape = f"{' x '.join(axes)} = {counted(cells.size, 'cell')}" if knows_axes else counted(cells.size, "cell")
+    shape = _cells_in_words(cells, found.plan.spec)
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."
@@ -135,6 +132,32 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield _price(found)
 
 
+def _cells_in_words(cells: Cells, spec: Spec) -> str:
+    """How many cells there are, and how that comes about where it can be said in a few words."""
+    from herogen_async.core.units import counted
+    from herogen_async.specs.sources.cells import cells_from, excluded_cells, is_product, records_of
+
+    rules = spec.cell_rules
+    own = cells_from(spec.attributes, rules=rules.of_grid)
+    axes = [f"{len(values):,} {name}" for name, values in own.facets.items()]
+    size = own.size
+    if (records := records_of(cells)) is not None:
+        axes.insert(0, counted(records.records.size, "record"))
+        size *= records.records.size
+    words, product = counted(size, "cell"), " x ".join(axes)
+    if is_product(own):
+        words = f"{product} = {words}"
+    elif rules.exclude and not rules.branches:
+        words = f"{product}, {excluded_cells(spec.attributes, rules) * (size // own.size):,} of them excluded = {words}"
+    elif records is not None:
+        words = f"{axes[0]} x {counted(own.size, 'cell')} of the attributes = {words}"
+    if rules.cover is not None:
+        return f"{words}, {cells.size:,} of them for every {'pair' if rules.cover == 2 else 'triple'} of values"
+    if rules.sample is None and cells.size == size:
+        return words
+    return f"{words}, {cells.size:,} of them {'in the shares of the weights' if rules.sample is None else 'sampled'}"
+
+
 def _wanted_lines(found: Forecast) -> Iterator[str]:
     """How many accepted rows are wanted, what there is of them, and how many rows more that may take."""
     from herogen_async.core.units import counted
@@ -147,8 +170,9 @@ def _wanted_lines(found: Forecast) -> Iterator[str]:
         yield f"{head}. How many rows that takes is not known yet; the estimates are for all {wanted.likely:,}."
         return
     seen = f"{wanted.accepted:,} so far; {wanted.share:.1%} of {counted(wanted.ended, 'row')} were accepted"
-    if not wanted.most:
-        yield f"{head}: {seen}. Nothing more is requested for them."
+    if wanted.is_met or wanted.is_short:
+        end = "These are the rows that count." if wanted.is_met else "No row is left to request: raise `at_most`."
+        yield f"{head}: {seen}. {end}"
         return
     yield (
         f"{head}: {seen}. About {counted(wanted.likely, 'row')} more, with 95 % certainty {wanted.fewest:,} to "

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from herogen_async.tune.query import Answer, Reply, Target
 
-_TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call")
-
 
 def compared(reply: Reply) -> list[str]:
     """The tuned model's answer and the base's, for the terminal that there is."""
@@ -23,7 +21,7 @@ def compared(reply: Reply) -> list[str]:
 
 def ending_note(answer: Answer) -> str | None:
     """What to say of an answer that did not stop by itself: why it ended, where the server says so."""
-    from herogen_async.generation.endpoint.finish_reasons import is_failure, is_filtered
+    from herogen_async.generation.endpoint.finish_reasons import is_failure, is_filtered, is_tool_call
     from herogen_async.tune.query import is_cut_off
 
     if answer.stopped:
@@ -38,7 +36,7 @@ def ending_note(answer: Answer) -> str | None:
         return "ended by the server's content filter"
     if is_failure(reason):
         return "ended by an error of the server"
-    return "ended with a tool call" if reason.casefold() in _TOOLS else f"finish reason: {reason}"
+    return "ended with a tool call" if is_tool_call(reason) else f"finish reason: {reason}"
 
 
 def _part(side: str, answer: Answer | None) -> tuple[str, str]:

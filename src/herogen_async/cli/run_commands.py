@@ -12,6 +12,7 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared, takes_settings
+from herogen_async.cli.previewed import Previewed, previewed_rows
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from herogen_async.data.dataset import Acceptance
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import RunObserver
+    from herogen_async.specs.plan import Plan
 
 
 _LOG_WIDTH = 120  # a log has more room than a terminal
@@ -45,6 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "herogen-async run --limit 8",
+            "herogen-async run heroes.yaml --preview 3",
             "herogen-async run heroes.yaml --base-url http://127.0.0.1:8000/v1 --concurrency 64",
             "herogen-async run heroes.yaml --model gpt-5-mini --rpm 500 --budget 20",
         )
@@ -118,6 +121,17 @@ def run(
             rich_help_panel=ROWS,
         ),
     ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            "--preview",
+            metavar="N",
+            min=1,
+            help="Request only N rows, spread over the grid, and show each answer; the same command without it "
+            "continues.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
     quiet: QuietOption = False,
@@ -140,6 +154,7 @@ def run(
             model=model,
             extend=extend,
             regenerate_stale=columns or regenerate_stale,
+            preview=preview,
             wait=wait,
             requeue_damaged=requeue_damaged,
             **settings,
@@ -147,6 +162,7 @@ def run(
         ),
         json,
         quiet,
+        None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings.get("limit")),
     )
 
 
@@ -236,8 +252,8 @@ def errors(
         say(f"Next: herogen-async status {as_argument(run)}")
 
 
-def next_step(report: RunReport) -> str:
-    """The command that a person wants next."""
+def next_step(report: RunReport, *, is_part: bool = False) -> str:
+    """The command that a person wants next. `is_part`: only some rows were to be asked."""
     from herogen_async.core.errors import ParkReason
     from herogen_async.generation.run_folder import RunFolder
 
@@ -246,7 +262,8 @@ def next_step(report: RunReport) -> str:
         return f"herogen-async status {name}"
     if report.state == "parked" and report.budget is not None and report.park_reason is ParkReason.BUDGET:
         return f"herogen-async resume {name} --budget {2 * report.budget:g}"  # with the same one it would park again
-    if report.pending:
+    is_cut_short = report.state in ("stopped", "interrupted") or (is_part and report.total < report.grid)
+    if report.pending or (is_cut_short and not report.failed):
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
@@ -263,21 +280,29 @@ def _resume(run: str, json: bool, quiet: bool, **options: Any) -> None:
     _drive(lambda watch: session.resume(run, watch=watch, **options), json, quiet)
 
 
-def _drive(start: Callable[[RunObserver], RunReport], json: bool, quiet: bool) -> None:
+def _drive(
+    start: Callable[[RunObserver], RunReport], json: bool, quiet: bool, previewed: Previewed | None = None
+) -> None:
     """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
     from herogen_async.view.terminal import is_small, summary_lines
 
-    with _display(quiet) as watch:
+    tell = say if json else out
+    for line in () if previewed is None or quiet else previewed.known:
+        tell(line)
+    with _display(quiet, None if previewed is None else previewed.plan, tell) as watch:
         report = start(watch)
         watch.state(report)
-    report = replace(report, next=next_step(report))
-    tell = say if json else out
-    if not quiet and is_small(report) and report.done:
+    if previewed is not None:
+        tell("")
+    report = replace(report, next=next_step(report, is_part=previewed is not None))
+    if not quiet and previewed is None and is_small(report) and report.done:
         for line in _first_answers(report):
             tell(line)
-    for line in (*summary_lines(report), *_column_lines(report)):
+    # Of a preview no word of how many rows there are besides: which ones it took, it has said.
+    told = report if previewed is None else replace(report, grid=report.total)
+    for line in (*summary_lines(told), *_column_lines(report)):
         tell(line)
     say(f"Next: {report.next}")
     if json:
@@ -310,8 +335,10 @@ def _first_answers(report: RunReport) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _display(quiet: bool = False) -> Iterator[RunObserver]:
-    """A live panel on a terminal that can draw one, plain lines elsewhere."""
+def _display(
+    quiet: bool = False, previewed: Plan | None = None, tell: Callable[[str], None] = out
+) -> Iterator[RunObserver]:
+    """A live panel on a terminal that can draw one, plain lines elsewhere; of a preview its answers."""
     from herogen_async.cli.download_progress import weights_bar
 
     if quiet:
@@ -320,6 +347,12 @@ def _display(quiet: bool = False) -> Iterator[RunObserver]:
         yield Observer()
         return
     console = terminal()
+    if previewed is not None:
+        from herogen_async.view.terminal import PreviewView
+
+        with weights_bar(console) as on_weights:
+            yield PreviewView(previewed, tell, say, on_weights)
+        return
     if console is None:
         from herogen_async.core.clock import MonotonicClock
         from herogen_async.view.terminal import PlainView

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _EPILOG = examples(
     "herogen-async simulate --port 8000 --rpm 3000 --latency-ms 800 --fault 500=0.01",
     "herogen-async simulate --port 8000 --slots 16",
-    remark="It also takes files and fine-tuning jobs. GET /stats shows its counters, POST /stats/reset resets them, "
+    remark="It calls the tools that a request offers, in half of the answers. It also takes files and fine-tuning "
+    "jobs. GET /stats shows its counters, POST /stats/reset resets them, "
     'POST /control with {"slots": 16} changes the slots.',
 )
 
@@ -55,6 +56,14 @@ def simulate(
             "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage, broken_form.",
         ),
     ] = None,
+    reasoning: Annotated[
+        str,
+        typer.Option(
+            metavar="PLACE",
+            help="Where answers have the model's thoughts: none, reasoning, reasoning_content (fields of the message), "
+            "think (in tags before the text), closing (the closing tag alone).",
+        ),
+    ] = "none",
     queue_s: Annotated[
         float, typer.Option(help="Seconds a fine-tuning job is validated and queued before it runs.")
     ] = 0.2,
@@ -94,6 +103,7 @@ def simulate(
         jitter_ms=jitter_ms,
         faults=_faults(fault or []),
         seed=seed,
+        reasoning=reasoning,
         tuning=TuningPolicy(queue_s=queue_s, train_s=train_s, accepts=accepts, faults=_job_faults(job_fault or [])),
     )
     _serve(policy, json=json, host=host, port=port, model=model, until_eof=until_eof)

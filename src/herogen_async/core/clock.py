@@ -39,6 +39,11 @@ class MonotonicClock:
         return datetime.now(UTC)
 
 
+def process_busy_s() -> float:
+    """Seconds of processor time that this process has used, in all of its threads: to measure, never to decide."""
+    return time.process_time()
+
+
 class VirtualClock:
     """A clock that follows the running loop's time: inside `run_virtual` an hour takes milliseconds."""
 

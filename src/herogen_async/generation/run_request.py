@@ -28,9 +28,9 @@ from herogen_async.generation.endpoint.target import (
 )
 from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, package_versions, read_manifest
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
-from herogen_async.specs.columns import FIRST_COLUMN
+from herogen_async.specs.columns import FIRST_COLUMN, asked_columns
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.sources.spec_cells import source_records
+from herogen_async.specs.source_index.spec_cells import source_records
 from herogen_async.specs.spec import Column, Spec
 
 if TYPE_CHECKING:  # a run at a server loads nothing of the embedded model
@@ -66,7 +66,7 @@ class RunRequest:
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
     was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at
-    which server `model` is.
+    which server `model` is. `preview`: only so many rows are asked, which are spread over the grid; None: all.
     """
 
     spec: Spec
@@ -80,6 +80,7 @@ class RunRequest:
     pinned: str | None = None
     consent: Consent = Consent()
     is_unnamed: bool = False
+    preview: int | None = None
 
     @property
     def most_in_flight(self) -> int:
@@ -114,7 +115,8 @@ def consent_to(spec: Spec, *, extend: bool, regenerate_stale: bool | Collection[
     for name in names:
         if name not in columns:
             raise InputError(f"no column is called {name!r}", fix=nearest(str(name), columns))
-    return Consent(extend, bool(names), names)
+    asked = asked_columns(spec, endpoint=spec.endpoint, model="") if names else ()
+    return Consent(extend, bool(names), tuple(column.name for column in asked if column.stem in names))
 
 
 def read_spec(spec: SpecSource) -> Spec:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Column, Sampling, Spec, Template
 from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
+from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
 from herogen_async.specs.spec.sampling import question_fingerprint
+from herogen_async.specs.spec.template import with_other_names
 
 if TYPE_CHECKING:
     from herogen_async.specs.expressions import Expression
     from herogen_async.specs.forms import AnswerForm
 
 FIRST_COLUMN = "response_txt"  # what `prompt:` stands for
+SWAPPED = "swapped"
 _LIMITS = ("max_tokens", "max_completion_tokens")  # of one answer: a column's own replaces either
 
 
@@ -30,8 +33,13 @@ class AskedColumn:
     """One column with all that is its own or the spec's.
 
     `sent` are the columns that its templates name, `parents` those and the ones of its condition. `first_call` is its
-    place among the calls of a row, and `samples` how many there are of it. `server` and `key_env` are set where the
+    place among the calls of a row, and `samples` how many there are of it. `base_url` and `key_env` are set where the
     column has its own.
+
+    A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
+    the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
+    of columns that such judges tell, and a prompt may hold. `turns` are (role, column) of what is sent as the messages
+    of a chat, instead of the prompt; empty: the prompt is.
     """
 
     name: str
@@ -49,6 +57,15 @@ class AskedColumn:
     base_url: str | None = None
     key_env: str | None = None
     form: AnswerForm | None = None
+    pair: tuple[str, str] | None = None
+    swapped: str | None = None
+    told: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """What the spec calls the column that it belongs to."""
+        return stem_of(self.name)
 
     @property
     def calls(self) -> range:
@@ -62,29 +79,34 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
     Raises InputError where two of them would ask the same.
     """
     resolved = _resolved(spec, endpoint, model)
-    uses = {
-        name: Uses(
-            sent_names(each["prompt"], each["system"]),
-            () if each["when"] is None else each["when"].stems,
-            each["samples"],
-        )
-        for name, each in resolved.items()
-    }
+    uses = {name: _uses(each, resolved) for name, each in resolved.items()}
     samples = samples_of(uses)
     found: dict[str, AskedColumn] = {}
     for name in in_order(uses):
         each = resolved[name]
         sent = tuple(dict.fromkeys(other.name for other in uses[name].sent if other.name in uses))
+        told = tuple(told for other in sent if "swapped" in resolved[other] for told in resolved[other]["pair"])
         found[name] = AskedColumn(
-            **{**each, "samples": samples[name]},
+            **{**each, "samples": samples[name], "told": told},
             name=name,
             first_call=sum(other.samples for other in found.values()),
             sent=sent,
             parents=tuple(other for other in uses[name].names if other in uses),
-            fingerprint=_fingerprint(each, {other: found[other].fingerprint for other in sent}),
+            fingerprint=_fingerprint({**each, "told": told}, {other: found[other].fingerprint for other in sent}),
         )
     _refuse_twins(found)
     return tuple(found.values())
+
+
+def _uses(each: Mapping[str, Any], resolved: Mapping[str, Mapping[str, Any]]) -> Uses:
+    """What a column names; of a judge that is asked in both orders, both of its columns."""
+    other = {name: found["swapped"] for name, found in resolved.items() if "swapped" in found}
+    sent = sent_names(each["prompt"], each["system"])
+    asked = () if each["when"] is None else each["when"].stems
+    if other:
+        sent = tuple(both for name in sent for both in (name, name._replace(name=other.get(name.name, name.name))))
+        asked = tuple(both for name in asked for both in (name, other.get(name, name)))
+    return Uses(sent, asked, each["samples"])
 
 
 def sample_sources(columns: Iterable[AskedColumn]) -> dict[str, frozenset[str]]:
@@ -121,6 +143,8 @@ def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attribut
             "prompt": column.prompt,
             "system": column.system,
             "sampling": column.sampling,
+            "told": column.told,
+            "turns": column.turns,
         },
         parents,
         attributes,
@@ -141,8 +165,46 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
             "when": None,
         }
     for name, column in spec.columns.items():
-        found[name] = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
+        asked = _resolved_column(column, spec, column.endpoint or endpoint, column.model or model)
+        turns = {name: asked} if spec.conversation is None else _by_turn(name, asked, spec.conversation)
+        found |= turns if column.pair is None else _in_both_orders(name, turns[name], column.pair)
     return found
+
+
+def _by_turn(name: str, asked: Mapping[str, Any], conversation: TalkingColumns) -> dict[str, dict[str, Any]]:
+    """The turns of a column of a conversation, each with what was said before it; of another one itself, with all."""
+    spoken = conversation.spoken
+    if name not in conversation.columns:
+        return {name: {**asked, **{key: _said(asked[key], spoken) for key in ("prompt", "system")}}}
+    from herogen_async.specs.forms import spoken_form  # noqa: PLC0415 - few columns are a side of a conversation
+
+    form = asked["form"] or spoken_form()
+    is_chat = name == conversation.assistant and asked["endpoint"] == "chat" and is_transcript(asked["prompt"])
+    found: dict[str, dict[str, Any]] = {}
+    for number, (_, turn) in enumerate(spoken):
+        if stem_of(turn) == name:
+            before = spoken[:number]
+            turns = tuple(before) if is_chat else ()
+            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns, "form": form}
+    return found
+
+
+def _said(template: Template | None, turns: SpokenTurns) -> Template | None:
+    return None if template is None else with_transcript(template, turns)
+
+
+def _in_both_orders(name: str, asked: Mapping[str, Any], pair: tuple[str, str]) -> dict[str, dict[str, Any]]:
+    """A judge of two columns: as it is written, and with each of them in the place of the other."""
+    from herogen_async.specs.forms import pair_form  # noqa: PLC0415 - few columns are one
+
+    first, second = pair
+    swap = {first: second, second: first}
+    texts = {key: None if (text := asked[key]) is None else text.renamed(swap) for key in ("prompt", "system")}
+    swapped = f"{name}.{SWAPPED}"
+    return {
+        name: {**asked, "form": pair_form(first, second), "pair": pair, "swapped": swapped},
+        swapped: {**asked, **texts, "form": pair_form(second, first), "pair": (second, first)},
+    }
 
 
 def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> dict[str, Any]:
@@ -155,7 +217,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "model": model,
         "samples": column.samples,
         "when": _condition(column.when),
-        "form": _form(column.answer),
+        "form": None if column.pair is not None else _form(column.answer),
         "base_url": column.base_url,
         "key_env": column.key_env,
     }
@@ -196,18 +258,11 @@ def _fingerprint(
 ) -> str:
     places = {name: str(place) for place, name in enumerate(parents)}
 
-    def rename(placeholder: str) -> str:
-        return "|".join(map(_renamed, placeholder.split("|")))
-
-    def _renamed(part: str) -> str:
-        name, dot, rest = part.partition(".")
-        own = name if attributes is None else attributes.get(name, name)
-        return places.get(name, own) + dot + rest
-
     def text(template: Template | None) -> str | None:
         if template is None or not (parents or attributes):
             return None if template is None else template.text
-        return template.with_names(rename)
+        names = {**(attributes or {}), **places}
+        return template.with_names(lambda placeholder: with_other_names(placeholder, names))
 
     return question_fingerprint(
         column["endpoint"],
@@ -215,7 +270,8 @@ def _fingerprint(
         text(column["prompt"]) or "",
         system=text(column["system"]),
         sampling=column["sampling"],
-        columns=list(parents.values()),
+        columns=[*parents.values(), *column.get("told", ())],
+        as_messages=bool(column.get("turns")),
     )
 
 

@@ -429,3 +429,24 @@ def test_the_command_takes_all_choices_and_says_what_is_next(tmp_path: Path) -> 
     assert found["valid"].endswith("prepared_data_prepared_valid.jsonl")
     done = herogen("assemble", "heroes", "--format", "alpaca", cwd=tmp_path)
     assert "Next: train on it as described in " in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["messages", "conversational", "sharegpt", "prompts"])
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize("system", [None, "You know {age}."])
+def test_roles_alternate_and_end_with_the_answer(tmp_path: Path, name: str, turns: int, system: str | None) -> None:
+    """At most one system text comes first; rows of questions alone end with the user's."""
+    train = [{"system": system}] if system else []
+    for number in range(turns):
+        train += [{"user": f"{number}: {{gender}}?"}, {"assistant": "{response_txt}"}]
+    run = WrittenRun(tmp_path, small_spec(train=train, endpoint="chat"), settings=Settings(limit=2))
+    run.write(run.answer(index, f"Hero {index}.") for index in range(2))
+    for row in rows_of(assemble(tmp_path, format=name).data):
+        messages = row.get("messages") or row.get("conversations") or row["prompt"] + row.get("completion", [])
+        roles = [
+            {"human": "user", "gpt": "assistant"}.get(role, role)
+            for each in messages
+            if (role := each.get("role", each.get("from")))
+        ]
+        wanted = (["system"] if system else []) + ["user", "assistant"] * turns
+        assert (wanted[:-1] if name == "prompts" else wanted) == roles

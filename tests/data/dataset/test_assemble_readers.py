@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.resources
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from ruamel.yaml import YAML
 
@@ -21,6 +23,25 @@ from support.runs import small_spec
 
 HAZARD = 'Hero "0", \u2028 two\nlines; <b>bold</b> | --- \U0001f9b8 é.'
 DPO, KTO = "dpo", "kto"
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Looks a person up.",
+        "parameters": {"type": "object", "properties": {"year": {"type": "integer", "description": "Of birth."}}},
+    },
+}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"year": 1815}'}}
+# Chat templates that TRL brings, and of each whether it writes thoughts and tool calls.
+TEMPLATES = {
+    "qwen3": (True, True),
+    "gptoss": (True, True),
+    "glm4moe": (True, True),
+    "qwen2_5": (False, True),
+    "llama3_1": (False, True),
+    "gemma3": (False, False),
+    "phi3": (False, False),
+}
 
 
 @pytest.fixture
@@ -205,3 +226,66 @@ def test_trl_takes_one_step_with_rows_of_each_kind(
 def by_length(completions: list[Any], **_: Any) -> list[float]:
     """A reward that a test can give: the characters of an answer."""
     return [float(len(str(each))) for each in completions]
+
+
+@pytest.fixture
+def thinking_run(tmp_path: Path, assembled: Callable[..., Assembled]) -> Path:
+    """A text and a call of a tool, each with thoughts before it."""
+    del assembled  # for its environment
+    sampling = {"extra": {"tools": [TOOL]}}
+    run = WrittenRun(tmp_path / "thinking", small_spec(endpoint="chat", sampling=sampling), settings=Settings(limit=2))
+    run.write(
+        [
+            run.answer(0, "A hero.", reasoning="Who is it?"),
+            run.answer(1, "", "tool_calls", reasoning="Who is it?", extra={"tool_calls": [CALL]}),
+        ]
+    )
+    return run.path
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.filterwarnings("default")  # torch's and its friends' own
+def test_chat_templates_of_the_model_families_write_the_rows_out(trl: Any, thinking_run: Path) -> None:
+    """Question, thoughts, answer and calls in their order, with the arguments as JSON that is quoted once."""
+    made = assemble(thinking_run, format="conversational", reasoning="field", system="Be brief.")
+    text, call = [orjson.loads(line) for line in made.data.read_bytes().splitlines()]
+    _, tokenizer = tiny_model(["a text"])
+    folder = importlib.resources.files(trl) / "chat_templates"
+    shipped = {name: template for name in TEMPLATES if (template := folder / f"{name}.jinja").is_file()}
+    assert 5 <= len(shipped)
+    for name, template in shipped.items():
+        has_thoughts, has_calls = TEMPLATES[name]
+
+        def written(row: dict[str, Any], template: str = template.read_text()) -> str:
+            messages = row["prompt"] + row["completion"]
+            text = tokenizer.apply_chat_template(
+                messages, tools=row["tools"], chat_template=template, tokenize=False, bos_token="<s>"
+            )
+            assert isinstance(text, str)
+            return text[text.index("20, man") :]
+
+        assert "A hero." in written(text), name
+        assert has_thoughts == ("Who is it?" in written(text).partition("A hero.")[0]), name
+        assert has_calls == ("look_up" in written(call) and "1815" in written(call)), name
+        assert '\\"year' not in written(call), name
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.filterwarnings("default")  # torch's and its friends' own
+def test_trl_takes_one_step_with_thoughts_and_tool_calls(trl: Any, tmp_path: Path, thinking_run: Path) -> None:
+    """By the folder's card, so that rows without calls have none."""
+    rows = loaded(assemble(thinking_run, format="conversational", reasoning="field").folder, tmp_path / "cache")[
+        "train"
+    ]
+    model, tokenizer = tiny_model([str(value) for row in rows for value in row.values()])
+    tokenizer.chat_template = (importlib.resources.files(trl) / "chat_templates" / "qwen3.jinja").read_text()
+    settings = {"max_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "save_strategy": "no"}
+    step = trl.SFTTrainer(
+        model=model,
+        args=trl.SFTConfig(output_dir=str(tmp_path / "tuned"), use_cpu=True, bf16=False, **settings),
+        train_dataset=rows,
+        processing_class=tokenizer,
+    ).train()
+    assert 1 == step.global_step

@@ -75,6 +75,7 @@ def test_thoughts_can_be_taught_in_front_of_the_answer(run: WrittenRun) -> None:
     ("format", "path", "names"),
     [
         ("messages", ("messages", 1), ("reasoning_content", "thinking")),
+        ("conversational", ("completion", 0), ("reasoning_content", "thinking")),
         ("prompt-completion", (), ("reasoning",)),
         ("alpaca", (), ("reasoning",)),
         ("sharegpt", (), ("reasoning",)),

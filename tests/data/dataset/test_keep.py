@@ -114,6 +114,27 @@ def test_status_tells_the_acceptance_and_the_values_that_differ(server: FakeServ
     assert "acceptance" not in CliRunner().invoke(app, ["status", str(tmp_path / "s"), "--json"]).stdout
 
 
+def test_the_quality_report_and_the_card_tell_the_acceptance(server: FakeServer, tmp_path: Path) -> None:
+    """Of each value, in the page, in its figures and in the card, and only where the spec has a `keep`."""
+    run(server, tmp_path / "r", judged(keep="verdict.score >= 3"))
+    made = herogen_async.assemble(tmp_path / "r", format="messages")
+    found = acceptance(tmp_path / "r")
+    assert found is not None
+    assert found == made.acceptance
+    page = made.report.read_text()
+    assert '<a href="#acceptance">' in page
+    assert "Accepted by the spec&#x27;s `keep`: 2 of 5 rows (40%)." in page
+    row = '<tr><td>n3</td><td class="n">1</td><td class="n">1</td><td class="n">100%</td></tr>'
+    assert row in page
+    figures = json.loads((made.report.parent / "quality.json").read_text())
+    assert found.as_dict() == figures["acceptance"]
+    assert "- Accepted by the spec's \\`keep\\`: 2 of 5 rows (40%)." in made.card.read_text()
+    run(server, tmp_path / "s", judged())
+    plain = herogen_async.assemble(tmp_path / "s", format="messages")
+    assert "acceptance" not in plain.report.read_text() + (plain.report.parent / "quality.json").read_text()
+    assert plain.acceptance is None
+
+
 def test_what_was_left_out_is_told(server: FakeServer, tmp_path: Path) -> None:
     """In the report of the data set, and in its counts."""
     run(server, tmp_path / "r", judged(keep="verdict.score >= 3"))

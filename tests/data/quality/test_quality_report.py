@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 import pytest
 
 from herogen_async.data.quality import (
+    Acceptance,
+    AcceptedShare,
     Quality,
     RowExcerpt,
     Subject,
@@ -70,6 +72,7 @@ def evil_subject(quality: Quality) -> Subject:
         question=EVIL,
         examples=(WholeExample(1, {EVIL: EVIL}, EVIL, EVIL * 200, EVIL, EVIL),),
         show=f"herogen-async show {EVIL}",
+        acceptance=Acceptance(AcceptedShare(1, 2), {EVIL: {EVIL: AcceptedShare(1, 2)}}),
         rows={number: RowExcerpt(number, {EVIL: EVIL}, EVIL) for number in pointed_at(quality)},
     )
 
@@ -92,7 +95,7 @@ def test_p14_a_models_text_stays_text_in_the_page(monkeypatch: pytest.MonkeyPatc
     assert set() == {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "link"}
     assert [] == [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert all(str(told["href"]).startswith("#") for tag, told in page.tags if tag == "a")
-    assert 8 + 6 + len(pointed_at(quality)) <= page.text.count('<script>alert("1")</script> ]]>')
+    assert 10 + 6 + len(pointed_at(quality)) <= page.text.count('<script>alert("1")</script> ]]>')
     assert set() == {"\x1b", "\u202e"} & set(page.text)
 
 

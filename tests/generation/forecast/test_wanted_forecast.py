@@ -55,10 +55,22 @@ def test_no_more_is_forecast_than_may_be_asked() -> None:
     rows = WantedRows(20, 30)
     for number in range(10):
         rows.add(number, RowOutcome.ACCEPTED if number == 3 else RowOutcome.FAILED)
-    assert (20, 20) == (wanted_forecast(rows).likely, wanted_forecast(rows).most)
+    told = wanted_forecast(rows)
+    assert (20, 20, 30, False) == (told.likely, told.most, told.rows, told.is_met)
     rows = WantedRows(1, 30)
     rows.add(0, RowOutcome.ACCEPTED)
-    assert (0, 0) == (wanted_forecast(rows).likely, wanted_forecast(rows).most)
+    assert (0, 0, True) == (wanted_forecast(rows).likely, wanted_forecast(rows).most, wanted_forecast(rows).is_met)
+
+
+def test_rows_before_those_that_are_there_are_forecast() -> None:
+    """Enough accepted rows behind a gap are not enough: what lies in the gap comes first."""
+    rows = WantedRows(20, 1000)
+    for number in range(400, 480):
+        rows.add(number, RowOutcome.ACCEPTED if number % 4 == 0 else RowOutcome.REJECTED)
+    told = wanted_forecast(rows)
+    assert (20, False) == (told.accepted, told.is_met)
+    assert (80, 80) == (told.likely, told.rows)
+    assert told.fewest < 80 < told.most <= 400
 
 
 def test_plan_says_what_the_accepted_rows_take(tmp_path: Path) -> None:

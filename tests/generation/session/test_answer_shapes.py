@@ -39,7 +39,9 @@ def test_a_tool_call_is_a_row_that_is_requested_once(tmp_path: Path) -> None:
     assert [{"tool_calls": CALLS}] * 8 == [row["extra"] for row in dataset.rows(tmp_path / "r")]
     assembled = dataset.assemble(tmp_path / "r")
     assert 0 == assembled.written
-    assert "Left out, empty: 8 (8 with tool calls or other content)." in assembled.lines()
+    why = "tool calls, for which format prompt-completion has no place"
+    assert f"Left out, {why}: 8 (use --format messages or conversational)." in assembled.lines()
+    assert assembled.next.endswith("/r --format messages")
 
 
 def test_thoughts_without_an_answer_fail_once_and_stay_readable(tmp_path: Path) -> None:

@@ -263,3 +263,116 @@ def test_a_judge_that_parks_keeps_rows_from_being_begun(server: FakeServer, tmp_
     assert len(server.asked) <= 20 + 4
     folder = herogen_async.status(tmp_path / "r")
     assert (0, 20) == (folder.accepted, folder.wanted)
+
+
+def test_rows_are_accepted_by_a_comparison_in_both_orders(server: FakeServer, tmp_path: Path) -> None:
+    """Of this session's answers and of those that an earlier one left: a judge is read with its other order."""
+    columns: dict[str, Any] = {
+        "draft": {"prompt": "draft {n}"},
+        "rewrite": {"prompt": "rewrite {n}"},
+        "verdict": {"judge": {"pair": ["draft", "rewrite"]}},
+    }
+
+    def behaviour(asked: Asked) -> Reply:
+        if asked.prompt.startswith(("draft", "rewrite")):
+            return answer(asked, f"<{asked.prompt}>")
+        number = int(asked.prompt.split("<draft n")[1].split(">")[0])
+        is_first = asked.prompt.index("<draft") < asked.prompt.index("<rewrite")
+        # Every third row's rewrite wins in both orders; else the judge prefers the place.
+        winner = ("B" if is_first else "A") if number % 3 == 0 else "A"
+        return answer(asked, f'{{"why": "so", "winner": "{winner}"}}')
+
+    server.behaviour = behaviour
+    spec = wanting(12, columns=columns, keep="verdict.winner == 'rewrite'")
+    run(server, tmp_path / "r", spec, concurrency=6, limit=20)
+    report = herogen_async.resume(tmp_path / "r", limit=VALUES)
+    assert ("done", 12) == (report.state, report.accepted)
+    plan = Plan(spec, endpoint="chat", model="m")
+    cells = [plan.cells.cell(number)["n"] for number in range(plan.rows)]
+    assert [cell for cell in cells if int(cell[1:]) % 3 == 0][:12] == [
+        row["cell"]["n"] for row in herogen_async.rows(tmp_path / "r") if row["accepted"]
+    ][:12]
+    assert 12 == herogen_async.status(tmp_path / "r").accepted
+
+
+# -- what could hang, be hidden or be counted wrong --------------------------------------------------------------------
+
+
+def one_prompt(want: Any, count: int = 300) -> Spec:
+    attributes = {"n": [str(number) for number in range(count)]}
+    return Spec(name="one", attributes=attributes, prompt="tell n{n}", endpoint="chat", want=want)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_refused_rows_do_not_keep_others_from_being_begun(server: FakeServer, tmp_path: Path, concurrency: int) -> None:
+    """Whether a refusal is the row's fault only others can show: the row fails, or a server that refuses all parks."""
+    refused = 0
+
+    def behaviour(asked: Asked) -> Reply:
+        nonlocal refused
+        if asked.number >= 9 and refused < most:
+            refused += 1
+            return error(400, "no")
+        return answer(asked, "yes")
+
+    server.behaviour = behaviour
+    most = 3
+    report = run(server, tmp_path / "r", one_prompt(10), concurrency=concurrency)
+    assert ("failed_rows", 10, 3) == (report.state, report.accepted, report.failed)
+    most, refused = 10**6, 0
+    report = run(server, tmp_path / "all", one_prompt(10), concurrency=concurrency)
+    assert "parked" == report.state
+
+
+def test_rows_that_are_asked_again_are_asked_though_there_are_enough(server: FakeServer, tmp_path: Path) -> None:
+    """Behind the last row that is taken, too; and what keeps them from it is said."""
+    numbers = one_prompt(10)
+    plan = Plan(numbers, endpoint="chat", model="m")
+    order = [f"tell n{plan.cells.cell(number)['n']}" for number in range(plan.rows)]
+    server.behaviour = lambda asked: error(400, "no") if asked.prompt in order[3:14:5] else answer(asked, "yes")
+    report = run(server, tmp_path / "r", numbers, concurrency=16)
+    assert (10, 3) == (report.accepted, report.failed)
+    server.behaviour = lambda asked: error(401, "invalid_api_key")
+    report = herogen_async.resume(tmp_path / "r", retry_failed=True)
+    assert ("parked", 3) == (report.state, report.exit_code)
+    server.behaviour = lambda asked: answer(asked, "yes")
+    report = herogen_async.resume(tmp_path / "r", retry_failed=True)
+    assert ("done", 0, 10) == (report.state, report.failed, report.accepted)
+    told = herogen_async.status(tmp_path / "r")
+    assert ("done", 0, report.total) == (told.state, told.failed, told.total)
+
+
+def test_a_lower_at_most_drops_nothing_that_is_paid(server: FakeServer, tmp_path: Path) -> None:
+    """Run, status, plan and data set say the same."""
+    run(server, tmp_path / "r", wanting())
+    before = len(server.asked)
+    spec = wanting({"accepted": 20, "at_most": 30})
+    report = run(server, tmp_path / "r", spec)
+    for told in (report, herogen_async.status(tmp_path / "r")):
+        assert ("done", 20, told.total, 0) == (told.state, told.accepted, told.done, told.pending)
+    found = herogen_async.plan(spec, tmp_path / "r")
+    assert found.wanted is not None
+    assert (True, 0) == (found.wanted.is_met, found.new.requests)
+    assert before == len(server.asked)
+    assert wanted_cells(spec) == cells_of(tmp_path / "r")
+
+
+def test_adaptive_concurrency_begins_few_rows_in_vain(server: FakeServer, tmp_path: Path) -> None:
+    """As many as may be in flight then, not as many as may ever be."""
+    report = run(server, tmp_path / "r", one_prompt(200), concurrency="auto")
+    assert 200 == report.accepted
+    assert len(server.asked) <= 200 + 64
+
+
+def test_a_row_is_begun_whole_or_not_at_all(server: FakeServer, tmp_path: Path) -> None:
+    """Where the last row that is taken becomes known between two calls of a row: what is not asked has not failed."""
+    columns: dict[str, Any] = {name: {"prompt": f"{name} {{n}}"} for name in ("a", "b", "c")}
+    spec = Spec(
+        name="s", attributes={"n": [str(number) for number in range(40)]}, columns=columns, endpoint="chat", want=12
+    )
+    server.behaviour = lambda asked: answer(asked, "yes")
+    for concurrency in (1, 2, 3, 5):
+        report = run(server, tmp_path / str(concurrency), spec, concurrency=concurrency)
+        told = herogen_async.status(tmp_path / str(concurrency))
+        assert ("done", 12, 0) == (report.state, report.accepted, report.failed)
+        assert (report.done, report.total, report.outcomes) == (told.done, told.total, told.outcomes)

@@ -10,7 +10,7 @@ import pytest
 from herogen_async.core.errors import InputError
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.records.hub import chosen_files, hub_commit, hub_files
-from herogen_async.specs.sources.spec_cells import source_records
+from herogen_async.specs.source_index.spec_cells import source_records
 from herogen_async.specs.spec import Spec
 
 constants = pytest.importorskip("huggingface_hub.constants")

@@ -141,3 +141,41 @@ def test_the_longest_values_are_known_without_reading(tmp_path: Path) -> None:
     """No prompt is longer than the one filled with them."""
     plan = plan_of(written(tmp_path, [{"q": "a" * size, "n": ""} for size in (3, 90, 7)]))
     assert "easy: " + "a" * 90 == plan.longest_texts(len)[0]
+
+
+RULED: dict[str, dict[str, Any]] = {
+    "conditions": {
+        "attributes": {"level": ["easy", "hard"], "tool": {"when": {"level": "hard"}, "values": ["a", "b"]}}
+    },
+    "exclusions": {
+        "attributes": {"level": ["easy", "hard"], "tool": ["a", "b", "c"]},
+        "grid": {"exclude": [{"level": "hard", "tool": "c"}], "shuffle": True},
+    },
+    "a sample": {
+        "attributes": {"level": ["easy", "hard"], "tool": ["a", "b"]},
+        "grid": {"exclude": [{"level": "hard", "tool": "b"}], "sample": 5},
+    },
+    "weights": {"attributes": {"level": {"easy": 2, "hard": 1}, "tool": ["a", "b"]}, "grid": {"sample": 7}},
+    "a cover": {"attributes": {name: ["a", "b", "c"] for name in ("level", "tool", "n2")}, "grid": {"cover": 2}},
+}
+
+
+@pytest.mark.parametrize("rules", RULED)
+def test_cells_of_records_follow_rules_and_are_found_again(rules: str, tmp_path: Path) -> None:
+    """Each cell once, with its own key, found by its identity and by what a line says of it."""
+    path = written(tmp_path, [{"q": f"q{number % 4}", "n": str(number)} for number in range(6)])  # some are equal
+    more = "{n2}" if rules == "a cover" else ""
+    plan = plan_of(path, prompt="{level} {tool} {q}" + more, **RULED[rules])
+    cells = plan.cells
+    assert {"conditions": 18, "exclusions": 30, "a sample": 5, "weights": 7}.get(rules, cells.size) == cells.size
+    for index in range(cells.size):
+        assert index == cells.index(cells.identity(index)) == cells.index(cells.told(index))
+        assert cells.cell(index).items() >= {k: v for k, v in cells.identity(index).items() if k != "record"}.items()
+    assert cells.size == len({str(cells.cell(index)) for index in range(cells.size)})
+    assert cells.size == len({plan.key(index) for index in range(plan.size)})
+    whole = Plan(plan.spec.replace(grid=None, attributes=plan.spec.attributes), endpoint="chat", model="m")
+    lineage = Lineage(whole, [Era(plan)], first_segment=1)
+    if rules != "conditions":
+        assert all(whole.key(lineage.place(0, index) or 0) == plan.key(index) for index in range(plan.size)), (
+            "answers stay where the rules go"
+        )

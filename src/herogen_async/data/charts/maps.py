@@ -32,6 +32,11 @@ class Map:
     title: str = ""
     is_averaged: bool = False
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether one of the squares is a cell: attributes may never apply together."""
+        return bool((self.rows >= 0).any())
+
 
 def grid_maps(cells: Cells, by_cell: Mapping[int, int]) -> tuple[list[Map], bool]:
     """The maps, and whether their figures are averages over several cells.
@@ -47,17 +52,21 @@ def grid_maps(cells: Cells, by_cell: Mapping[int, int]) -> tuple[list[Map], bool
     fewest = min(range(len(shape)), key=lambda at: shape[at])
     if len(shape) == 2:
         maps = [squares.map([0, 1])]
-    elif len(shape) == 3 and shape[fewest] <= _MOST_PANELS:
-        maps = list(squares.panels(fewest))
+    elif (
+        len(shape) == 3
+        and shape[fewest] <= _MOST_PANELS
+        and (panels := [each for each in squares.panels(fewest) if each.has_cells])
+    ):
+        maps = panels
     else:
-        maps = [squares.map(pair) for pair in combinations(range(len(shape)), 2)]
+        maps = [each for each in map(squares.map, combinations(range(len(shape)), 2)) if each.has_cells]
         maps = sorted(maps, key=lambda each: float(numpy.nanmin(each.rows)))[:_MOST_PAIRS]
     averaged = any(each.is_averaged for each in maps)
     return [_coarser(each) for each in maps], averaged or max(shape) > _MOST_SQUARES
 
 
 def _places(cells: Cells, indices: Iterable[int]) -> NDArray[Any]:
-    """For each facet the places of the values that these cells have: [facet, cell]."""
+    """For each facet the places of the values that these cells have, -1 where it does not apply: [facet, cell]."""
     import numpy  # noqa: PLC0415 - comes with matplotlib, an extra
 
     places_of = facet_places(cells)
@@ -111,6 +120,8 @@ class _Squares:
             chosen = places[only[0]] == only[1]
             places, rows = places[:, chosen], rows[chosen]
         total = numpy.zeros((self.shape[at[0]], self.shape[at[1]]))
+        applies = (places[at[0]] >= 0) & (places[at[1]] >= 0)
+        places, rows = places[:, applies], rows[applies]
         numpy.add.at(total, (places[at[0]], places[at[1]]), rows)
         return total
 

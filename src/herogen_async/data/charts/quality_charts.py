@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from herogen_async.data.charts import COLOURS, png
 from herogen_async.data.charts.maps import Map, grid_maps
-from herogen_async.specs.sources.cells import Cells
+from herogen_async.specs.sources.cells import Cells, facets_at, is_product
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ _MOST_BARS = 40
 _MOST_LABELS = 24  # per axis of a map; with more, every second, third, ... is labelled
 _MOST_NUMBERS = 240  # squares of a map with their number written in
 _MOST_GROUPS = 40
+_MOST_COUNTED = 1_000_000  # cells: takes some seconds
 _UPRIGHT = 28  # characters in total on a horizontal axis: more are rotated
 _BINS = 40
 _CORNER = 6  # times the longest usual answer: the axis becomes logarithmic
@@ -34,6 +35,11 @@ FATES = {
     "cut": (ORANGE, "cut off"),
     "outlier": (RED, "length outliers"),
 }
+
+
+def can_be_drawn(cells: Cells) -> bool:
+    """Whether squares of cells can be counted: of all combinations at a glance, of others cell by cell."""
+    return cells.size <= _MOST_COUNTED or is_product(cells)
 
 
 def coverage(cells: Cells, by_cell: Mapping[int, int], *, repeats: int) -> bytes:
@@ -79,7 +85,9 @@ def _bars(cells: Cells, by_cell: Mapping[int, int], title: str) -> Figure:
     ((name, values),) = cells.facets.items()
     count_of: Counter[str] = Counter()
     for index, count in by_cell.items():
-        count_of[cells.cell(index)[name]] += count
+        # Of one attribute it is, which nothing stands before, and so applies; of a field, its record may be gone.
+        if (value := facets_at(cells, index).get(name)) is not None:
+            count_of[value] += count
     rows = [(count_of[value], at) for at, value in enumerate(values)]
     if len(rows) > _MOST_BARS:
         rows = sorted(rows)[:_MOST_BARS]

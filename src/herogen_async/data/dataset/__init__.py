@@ -1,6 +1,6 @@
 """From a journal to files: rows in grid order, one table of them, the fine-tuning files, and the failures."""
 
-from herogen_async.data.dataset.acceptance import Acceptance, acceptance
+from herogen_async.data.dataset.acceptance import acceptance
 from herogen_async.data.dataset.assemble.assemble import assemble
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, Assembled, DataFile
 from herogen_async.data.dataset.export.export import EXPORT_FORMATS as EXPORT_FORMATS
@@ -11,6 +11,7 @@ from herogen_async.data.dataset.newest import Newest
 from herogen_async.data.dataset.recipe import TRUNCATED
 from herogen_async.data.dataset.rows import RunRows, rows
 from herogen_async.data.dataset.sentences import trim_to_sentence
+from herogen_async.data.quality import Acceptance
 
 __all__ = [
     "DROPPABLE",

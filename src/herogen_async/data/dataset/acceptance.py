@@ -1,68 +1,43 @@
-"""How many rows a spec's `keep` accepts, and of which attribute values."""
+"""How many rows of a run a spec's `keep` accepts, and of which attribute values: counted as the rows go by."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from herogen_async.core.units import counted
 from herogen_async.data.dataset.rows import RunRows
+from herogen_async.data.quality import Acceptance, AcceptedShare
 from herogen_async.generation.run_folder import existing_run, read_manifest
 
-_SHOWN = 3  # of the values that differ the most
-_FEWEST = 5  # rows of a value, before its share says anything
-_FAR = 0.15  # of a share from that of all rows
 
+class AcceptanceCount:
+    """Takes the whole rows of a run whose spec has a `keep`; `facets` are those of its cells."""
 
-@dataclass(frozen=True, slots=True)
-class AcceptedShare:
-    """`accepted` of so many `rows`."""
+    def __init__(self, facets: Mapping[str, Sequence[str]]) -> None:
+        self._facets = facets
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._kept: Counter[tuple[str, str]] = Counter()
+        self._rows = self._accepted = 0
 
-    accepted: int
-    rows: int
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count one row."""
+        values = [(name, value) for name, value in row["cell"].items() if name in self._facets]
+        self._rows += 1
+        self._seen.update(values)
+        if row["accepted"]:
+            self._accepted += 1
+            self._kept.update(values)
 
-    @property
-    def part(self) -> float:
-        """Between 0 and 1."""
-        return self.accepted / self.rows if self.rows else 0.0
-
-    def __str__(self) -> str:
-        return f"{self.accepted:,} of {counted(self.rows, 'row')} ({self.part:.0%})"
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """Of all rows that are done, and of each value of each attribute."""
-
-    total: AcceptedShare
-    by_value: dict[str, dict[str, AcceptedShare]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data, the shape of `status --json`."""
-        return {
-            "accepted": self.total.accepted,
-            "rows": self.total.rows,
-            "by_value": {
-                name: {value: {"accepted": each.accepted, "rows": each.rows} for value, each in values.items()}
-                for name, values in self.by_value.items()
-            },
+    def found(self) -> Acceptance:
+        """The figures so far; values without a row have none."""
+        seen, kept = self._seen, self._kept
+        by_value = {
+            name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
+            for name, values in self._facets.items()
         }
-
-    def lines(self) -> list[str]:
-        """For a person: all together, and the values of which far fewer or far more are accepted."""
-        far = [
-            (each.part - self.total.part, name, value, each)
-            for name, values in self.by_value.items()
-            for value, each in values.items()
-            if each.rows >= _FEWEST and abs(each.part - self.total.part) >= _FAR
-        ]
-        far.sort(key=lambda found: (-abs(found[0]), found[1:3]))
-        return [
-            f"Accepted by the spec's `keep`: {self.total}.",
-            *(f"  {name} {value}: {each}" for _, name, value, each in far[:_SHOWN]),
-        ]
+        return Acceptance(AcceptedShare(self._accepted, self._rows), by_value)
 
 
 def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
@@ -73,18 +48,7 @@ def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
     if read_manifest(existing_run(run)).resolved_spec().keep is None:
         return None
     rows = RunRows(run)
-    facets = rows.plan.cells.facets
-    seen: Counter[tuple[str, str]] = Counter()
-    kept: Counter[tuple[str, str]] = Counter()
-    accepted = 0
+    count = AcceptanceCount(rows.plan.cells.facets)
     for row in rows:
-        values = [(name, row["cell"][name]) for name in facets]
-        seen.update(values)
-        if row["accepted"]:
-            kept.update(values)
-            accepted += 1
-    by_value = {
-        name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
-        for name, values in facets.items()
-    }
-    return Acceptance(AcceptedShare(accepted, len(rows)), by_value)
+        count.add(row)
+    return count.found()

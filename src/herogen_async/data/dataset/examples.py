@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from herogen_async.data.dataset.acceptance import AcceptanceCount
 from herogen_async.data.dataset.example_question import ExampleQuestion
 from herogen_async.data.dataset.judged import Judged
 from herogen_async.data.dataset.recipe import (
     CUT_OFF,
+    DROP_THOUGHTS,
     EMPTY_ANSWER,
     NO_REASON_GIVEN,
     NO_SENTENCE,
+    TOOL_CALL_REASONS,
     Pair,
     answer_of,
+    has_ended,
     pair_of,
 )
 from herogen_async.data.dataset.rows import RunRows
-from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.generation.endpoint.usage import is_token_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,16 @@ class ExampleCount:
 
     `skipped` rows have no answer of the columns that are taught. `rejected` answers are of rows that the spec's `keep`
     does not hold for, or not the best of their row where it has a `best_of`; of `undecided` ones nobody can tell.
-    Where the spec has a `want`, `accepted` of the rows that it asks for were found among `until` rows of the run;
-    `last` is the number of the last one, once there are enough, and `further` rows after it are accepted, too.
+    Where the spec has a `want`, `accepted` of the rows that it asks for were found; `last` is the number of the last
+    one, once there are enough, and `further` rows after it are accepted, too.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
-    out by request, each under its first kind. `thoughts` are the rows with a model's thoughts, written or not;
-    `textless` are the empty ones that hold something else.
+    out by request, each under its first kind. `acceptance` is of all rows, where the spec has a `keep`.
+
+    `thoughts` are the rows with a model's thoughts, written or not;
+    `textless` are the empty ones that hold something else than text and tool calls. `tool_calls` are the rows written
+    that call tools, `tool_calls_left_out` those that can't be taught, by TOOL_CALL_REASONS.
     """
 
     answers: int = 0
@@ -67,7 +74,6 @@ class ExampleCount:
     rejected: int = 0
     undecided: int = 0
     accepted: int = 0
-    until: int = 0
     last: int | None = None
     further: int = 0
     written: int = 0
@@ -81,8 +87,11 @@ class ExampleCount:
     not_stopped: int = 0
     unknown: int = 0
     thoughts: int = 0
+    tool_calls: int = 0
+    tool_calls_left_out: Counter[str] = field(default_factory=Counter)
     cut_off: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    acceptance: AcceptanceCount | None = None
 
     def leave_out(self, row: dict[str, Any], reason: str) -> None:
         """Count a row that gives no pair."""
@@ -90,15 +99,18 @@ class ExampleCount:
             self.empty += 1
             self.textless += bool(row.get("extra"))
         self.no_full_sentence += reason == NO_SENTENCE
+        if reason in TOOL_CALL_REASONS:
+            self.tool_calls_left_out[reason] += 1
         if reason == CUT_OFF:
             self.cut_off[_word(row["finish_reason"])] += 1
 
     def take(self, item: Item) -> None:
         """Count a row of the data set."""
         self.written += 1
-        self.not_stopped += not is_stop(item.row["finish_reason"])
+        self.not_stopped += not has_ended(item.row)
         self.unknown += not item.row["finish_reason"]
         self.trimmed += is_shortened(item)
+        self.tool_calls += bool(item.pair.tool_calls)
         self.separator_inside += item.pair.holds_separator
         self.ending_inside += item.pair.holds_ending
 
@@ -116,7 +128,7 @@ def candidates(
     `question` says what each example asks. `with_rejected`: also those that the spec does not keep.
     """
     for row in _examples(rows, question, count, with_rejected=with_rejected):
-        made = pair_of(row, truncated, question.of(row))
+        made = pair_of(row, truncated, question.of(row), file_format=question.file_format)
         if count is not None:
             count.answers += 1
             count.thoughts += bool(answer_of(row)[0])
@@ -133,7 +145,11 @@ def _examples(
     if rows.plan.keeping is not None:
         taught = () if question.taught is None else [column.name for column in question.taught.columns]
         judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
+    if count is not None and rows.spec.keep is not None:
+        count.acceptance = AcceptanceCount(rows.plan.cells.facets)
     for row in rows if rows.spec.want is None else _wanted(rows, rows.spec.want.accepted, count):
+        if count is not None and count.acceptance is not None:
+            count.acceptance.add(row)
         examples = list(question.examples(row))
         if count is not None and question.taught is not None:
             count.skipped += not examples
@@ -157,8 +173,9 @@ def _wanted(rows: RunRows, wanted: int, count: ExampleCount | None) -> Iterator[
         is_accepted = row.get("accepted", True)
         if count.last is not None:
             count.further += is_accepted
+            if count.acceptance is not None:
+                count.acceptance.add(row)
             continue
-        count.until += 1
         count.accepted += is_accepted
         if count.accepted == wanted:
             count.last = row["index"]
@@ -172,8 +189,9 @@ def wanted_pending(rows: RunRows, count: ExampleCount, failed: int) -> int:
     """
     plan, want = rows.plan, rows.spec.want
     if count.last is not None:
-        before = rows.found.failed.groups(plan.calls_a_row, (count.last + 1) * plan.calls_a_row)[1]
-        return max(count.last + 1 - count.until - before, 0)
+        first, calls = min(count.last + 1, plan.most_rows), plan.calls_a_row
+        done, gone = rows.found.done.groups(calls, first * calls)[0], rows.found.failed.groups(calls, first * calls)[1]
+        return max(first - done - gone, 0)
     is_used_up = len(rows) + failed >= plan.most_rows
     return 0 if want is None or is_used_up else want.accepted - count.accepted
 
@@ -197,6 +215,19 @@ def to_one_question(items: Iterable[Item], repeats: int) -> Iterator[list[Item]]
 def is_shortened(item: Item) -> bool:
     """Whether the pair contains less than the answer."""
     return len(item.pair.completion) < len(answer_of(item.row)[1])
+
+
+def answer_tokens(item: Item, reasoning: str) -> int | None:
+    """The server's token count for what is taught, None where it gave no number for that."""
+    usage = item.row["usage"] or {}
+    told = usage.get("completion_tokens")
+    if not item.pair.reasoning or reasoning != DROP_THOUGHTS:
+        return told if is_token_count(told) else None
+    details = usage.get("completion_tokens_details")
+    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if not isinstance(told, int) or not is_token_count(told) or not is_token_count(thought):
+        return None
+    return told - thought if 0 < thought < told else None
 
 
 def without(items: Iterator[Item], numbers: Container[int]) -> Iterator[Item]:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -54,6 +55,19 @@ class Compared:
         )
 
 
+@dataclass(slots=True)
+class Comparisons(Compared):
+    """As `Compared`, of each row's own comparisons: `single` lack one of both answers."""
+
+    def line(self) -> str:
+        """The counts as a sentence."""
+        rejected = f", {self.rejected:,} whose better answer the spec's `keep` rejects" if self.rejected else ""
+        return (
+            f"Comparisons: {self.pairs:,} gave a pair; left out: {self.ties:,} ties, "
+            f"{self.single:,} with only one usable answer{rejected}."
+        )
+
+
 class Ranking:
     """The scores in a file: CSV with a header, or JSON Lines. Takes a hundred bytes of memory per score.
 
@@ -71,6 +85,11 @@ class Ranking:
             raise InputError(f"ranking file {str(path)!r} can't be read: {reason}", fix=HOW) from error
         if not self._scores:
             raise InputError(f"no scores in {str(path)!r}", fix=HOW)
+
+    @staticmethod
+    def counts() -> Compared:
+        """Where what became of the cells is counted."""
+        return Compared()
 
     def unused(self, used: int) -> int:
         """How many scores match no usable answer, where `used` do. Raises InputError where none does."""
@@ -100,6 +119,11 @@ class JudgedRanking:
     def __init__(self, *, is_by_score: bool) -> None:
         self._is_by_score = is_by_score
 
+    @staticmethod
+    def counts() -> Compared:
+        """Where what became of the cells is counted."""
+        return Compared()
+
     def unused(self, used: int) -> int:
         """None: each is of an answer."""
         del used
@@ -114,21 +138,41 @@ class JudgedRanking:
         return None if judgement.is_kept is None else float(judgement.is_kept)
 
 
+class ComparedRanking:
+    """A judge of two columns has compared each example with the one beside it."""
+
+    @staticmethod
+    def counts() -> Compared:
+        """Where what became of the comparisons is counted."""
+        return Comparisons()
+
+
+AnyRanking = Ranking | JudgedRanking | ComparedRanking
+
+
 def ranking_for(
-    name: str, file: str | os.PathLike[str] | None, keeping: Keeping | None
-) -> Ranking | JudgedRanking | None:
-    """What ranks the answers of a format that needs it: a file, or the spec itself. Raises InputError without both."""
+    name: str, file: str | os.PathLike[str] | None, keeping: Keeping | None, *, is_compared: bool
+) -> AnyRanking | None:
+    """What ranks the answers of a format that needs it: a file, or the spec itself. Raises InputError without both.
+
+    `is_compared`: the examples are those of a judge of two columns.
+    """
     if name not in RANKED:
         return None
+    if is_compared:
+        return ComparedRanking()
     if file is not None:
         return Ranking(file)
     if keeping is None:
-        raise InputError(f"--format {name} needs --ranking FILE with a score for each answer", fix=HOW)
+        raise InputError(
+            f"--format {name} needs --ranking FILE with a score for each answer",
+            fix=f"{HOW}; or let a model judge: `judge` and `best_of`, or `judge: {{pair: [draft, rewrite]}}`",
+        )
     return JudgedRanking(is_by_score=keeping.best_of is not None)
 
 
 def best_and_worst(
-    items: Iterable[Item], ranking: Ranking | JudgedRanking, *, repeats: int, compared: Compared, apart: bool = False
+    items: Iterable[Item], ranking: AnyRanking, *, repeats: int, compared: Compared, apart: bool = False
 ) -> Iterator[Item]:
     """The best answer of each cell, with the worst one as its `rejected`; of equal scores the first answer counts.
 
@@ -138,6 +182,9 @@ def best_and_worst(
     `items` come in grid order, `repeats` calls per cell. Raises InputError at their end when no answer is scored: the
     ranking then belongs to another run.
     """
+    if isinstance(ranking, ComparedRanking):
+        yield from _better_and_worse(items, compared, apart=apart)
+        return
     used = 0
     for answers in to_one_question(items, repeats):
         best: tuple[float, Item] | None = None
@@ -167,6 +214,28 @@ def best_and_worst(
             else:
                 yield replace(best[1], rejected=worst[1].pair)
     compared.unknown = ranking.unused(used)
+
+
+def _better_and_worse(items: Iterable[Item], compared: Compared, *, apart: bool) -> Iterator[Item]:
+    """The better answer of each comparison, with the worse one as its `rejected`; `items` come in grid order.
+
+    `apart`: either is an item of its own, with `is_better`. One that the spec's `keep` rejects is never the better one.
+    """
+    for _, both in groupby(items, key=lambda item: item.number // 2):
+        sides = sorted(both, key=lambda item: not item.row["is_better"])
+        judgement = sides[0].row.get("judgement")
+        if len(sides) == 1:
+            compared.single += 1
+        elif sides[0].row["is_better"] is None or sides[0].pair == sides[1].pair:
+            compared.ties += 1
+        elif judgement is not None and not judgement.is_kept:
+            compared.rejected += 1
+        else:
+            compared.pairs += 1
+            if apart:
+                yield from (replace(sides[0], is_better=True), replace(sides[1], is_better=False))
+            else:
+                yield replace(sides[0], rejected=sides[1].pair)
 
 
 def _records(path: Path, lines: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from herogen_async.core.blank import is_blank
 from herogen_async.data.dataset.sentences import trim_to_sentence
-from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.data.dataset.tool_calls import ToolCall, as_text, has_tool_calls, tool_calls_of
+from herogen_async.generation.endpoint.finish_reasons import is_stop, is_tool_call
 from herogen_async.generation.endpoint.thoughts import thoughts_of
-from herogen_async.specs.sources.cells import Cells, cells_from
+from herogen_async.specs.sources.cells import PLAIN, Cells, cells_from
+from herogen_async.specs.sources.rules import CellRules
 
 TRUNCATED = ("drop", "trim", "keep")
 # What becomes of a model's thoughts: left out, in front of the answer in their tags, or in a field of their own.
@@ -40,6 +42,8 @@ PARQUET = "parquet"
 CONVERSATIONS = (MESSAGES, ALPACA, SHAREGPT, CONVERSATIONAL, PROMPTS)
 WITH_TURNS = (MESSAGES, CONVERSATIONAL, SHAREGPT, PROMPTS)  # those with a place for a system text and earlier turns
 USE_TURNS = f"use --format {', '.join(WITH_TURNS[:-1])} or {WITH_TURNS[-1]}"
+WITH_TOOL_CALLS = (MESSAGES, CONVERSATIONAL)  # those whose answers are messages
+USE_MESSAGES = f"use --format {' or '.join(WITH_TOOL_CALLS)}"
 RANKED = (DPO, KTO)  # made from answers that are better and worse
 
 # Their rows are texts, with no place for a field.
@@ -49,6 +53,9 @@ CUT_OFF = "cut off"
 NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave none
 EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
+# Why tool calls can't be taught: the format has no place for them; they were cut off or are no JSON; or they stand in
+# the middle of a conversation, or beside other text, where nothing answers them.
+TOOL_CALL_REASONS = (NO_PLACE, NO_OBJECT, NOT_AT_END) = ("format", "arguments", "turn")
 
 _NAMES = ("format", "separator", "lead", "ending", "reasoning", "ask", "system", "system_differs", "sub_prompt")
 
@@ -60,8 +67,9 @@ class Recipe:
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
     message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
     before it where all have the same; else `system_differs`. `sub_prompt` is the question's template, None where a
-    question holds more than attributes; `attributes` are the grid's, and the fields of a source, of
-    which only those with few values have any on record. None and empty for a data set from elsewhere.
+    question holds more than attributes; `attributes` are the grid's, and the fields of a source, of which only those
+    with few values have any on record; `rules` say which combinations of the grid's there are. None and empty for a
+    data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -74,6 +82,7 @@ class Recipe:
     system_differs: bool = False
     sub_prompt: str | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: CellRules = PLAIN
 
     @classmethod
     def of(cls, file_format: str) -> Recipe:
@@ -85,7 +94,8 @@ class Recipe:
         """The recipe in `recipe.json` or a copy of it; missing keys are as in `prompt-completion`."""
         told = {name: known[name] for name in _NAMES if name in known}
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
-        return cls(**told, attributes=attributes)
+        rules = CellRules.from_plain(known["rules"]) if "rules" in known else PLAIN
+        return cls(**told, attributes=attributes, rules=rules)
 
     @property
     def knows_cells(self) -> bool:
@@ -95,7 +105,7 @@ class Recipe:
     @property
     def cells(self) -> Cells:
         """Those that a question can be about."""
-        return cells_from(self.attributes)
+        return cells_from(self.attributes, rules=self.rules)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
@@ -110,6 +120,7 @@ class Recipe:
             **({"system_differs": True} if self.system_differs else {}),
             "sub_prompt": self.sub_prompt,
             "attributes": {name: list(values) for name, values in self.attributes.items()},
+            **({"rules": self.rules.as_plain()} if self.rules.changes_grid else {}),
         }
 
     def taught(self, pair: Pair) -> tuple[str, str]:
@@ -141,7 +152,8 @@ class Recipe:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A question and its answer, without marks; `reasoning` is what the model thought before it answered, `system` the
-    text before the question, "" where there is none, `earlier` the turns before it as (role, text).
+    text before the question, "" where there is none, `earlier` the turns before it as (role, text). `tools` are those
+    that were offered, as they were sent.
     """
 
     prompt: str
@@ -149,6 +161,13 @@ class Pair:
     reasoning: str = field(default="", compare=False)
     system: str = field(default="", compare=False)
     earlier: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    tool_calls: tuple[ToolCall, ...] = ()
+    tools: tuple[Any, ...] = field(default=(), compare=False)
+
+    @property
+    def shown(self) -> str:
+        """The answer as people see it, and as answers are compared: its text, and what it calls."""
+        return "\n\n".join(filter(None, (self.completion, as_text(self.tool_calls))))
 
     @property
     def asked(self) -> tuple[Any, ...]:
@@ -167,16 +186,17 @@ class Pair:
 
 
 class AskedWith(NamedTuple):
-    """A question, the system text before it and the turns between these."""
+    """A question, the system text before it and the turns between these, and the tools that were offered with it."""
 
     question: str
     system: str = ""
     earlier: tuple[tuple[str, str], ...] = ()
+    tools: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row that gives no pair; `reason` is CUT_OFF, EMPTY or NO_SENTENCE."""
+    """A row that gives no pair; `reason` is CUT_OFF, EMPTY_ANSWER, NO_SENTENCE or one of TOOL_CALL_REASONS."""
 
     reason: str
 
@@ -188,19 +208,34 @@ def answer_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return "\n\n".join(thoughts), "" if is_blank(answer) else answer.strip()
 
 
-def pair_of(row: Mapping[str, Any], truncated: str, asked: AskedWith | None = None) -> Pair | LeftOut:
+def has_ended(row: Mapping[str, Any]) -> bool:
+    """Whether the model ended the answer by itself: with a stop, or with the tools that it calls."""
+    reason = row["finish_reason"]
+    return is_stop(reason) or (is_tool_call(reason) and has_tool_calls(row))
+
+
+def pair_of(row: Mapping[str, Any], truncated: str, asked: AskedWith, *, file_format: str) -> Pair | LeftOut:
     """The pair of `row`; `truncated` is what to do with an answer that did not stop by itself.
 
-    `asked` is its question with what stands before it; its sub-prompt alone when left out.
+    `asked` is its question with what stands before it. `file_format` says whether it may call tools.
     """
     thoughts, answer = answer_of(row)
-    if not answer:
+    calls: tuple[ToolCall, ...] | None = ()
+    if has_tool_calls(row):
+        if row.get(NOT_AT_END):
+            return LeftOut(NOT_AT_END)
+        if file_format not in (*WITH_TOOL_CALLS, PROMPTS):  # of prompts, no answer is taught
+            return LeftOut(NO_PLACE)
+        calls = tool_calls_of(row)
+    if not answer and calls == ():
         return LeftOut(EMPTY_ANSWER)
-    if truncated != "keep" and not is_stop(row["finish_reason"]):
-        if truncated == "drop":
+    if truncated != "keep" and not has_ended(row):
+        if truncated == "drop" or calls != ():  # a call has no sentences
             return LeftOut(CUT_OFF)
         answer = trim_to_sentence(answer)
         if not answer:
             return LeftOut(NO_SENTENCE)
-    question, system, earlier = AskedWith(row["sub_prompt"]) if asked is None else asked
-    return Pair(question, answer, thoughts, system, earlier)
+    if calls is None:
+        return LeftOut(NO_OBJECT)
+    question, system, earlier, tools = asked
+    return Pair(question, answer, thoughts, system, earlier, calls, tools)

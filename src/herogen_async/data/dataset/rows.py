@@ -133,7 +133,10 @@ class RunRows:
         """The rows as a typed table. `details`: of several columns also what was sent, and how the answer ended."""
         attributes, optional = self.spec.cell_fields, self.optional
         if not self.has_columns:
-            return RowTable(typed_columns(attributes, optional), functools.partial(typed_cells, optional=optional))
+            return RowTable(
+                typed_columns(attributes, optional),
+                functools.partial(typed_cells, attributes=attributes, optional=optional),
+            )
         table = SeveralTable(self.plan, optional, details=details, is_partial=self.is_partial)
         return RowTable(table.columns(attributes), table.cells)
 
@@ -156,7 +159,8 @@ class RunRows:
         ending = ("response_txt", "finish_reason")
         texts = [call.name for call in self.plan.shape.calls] if self.has_columns else ending
         names = ("index", *self.spec.cell_fields, *texts)
-        table = [(row["index"], *row["cell"].values(), *self._texts(row)) for row in first]
+        values = self.spec.cell_fields
+        table = [(row["index"], *(row["cell"].get(name, "") for name in values), *self._texts(row)) for row in first]
         which = f"the first {len(first)}" if len(self) > len(first) else "all"
         head = f"{counted(len(self), 'row')} of {self.folder.path}, {which}:" if first else repr(self)
         return f"<div>{html_text(head)}</div>" + (html_table(names, table, numbers=(0,)) if first else "")

@@ -14,12 +14,13 @@ from herogen_async.data.dataset.recipe import (
     SENT_SYSTEM,
     SUB_PROMPT,
     USE_TURNS,
+    WITH_TOOL_CALLS,
     WITH_TURNS,
     AskedWith,
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.dataset.whole_row import answers_of
+from herogen_async.data.dataset.whole_row import answered, answers_of
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Template
@@ -37,6 +38,7 @@ class TaughtQuestion:
         if ask not in ASKS:
             raise InputError(f"unknown question {ask!r}", fix=nearest(ask, ASKS))
         self.ask = ask
+        self.file_format = file_format
         self.taught = taught
         self._plan = rows.plan
         self._columns = rows.plan.columns if taught is None else taught.columns
@@ -82,7 +84,11 @@ class TaughtQuestion:
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:
         """The question of one of `examples`."""
-        return AskedWith(*self._asked(row))
+        question, system = self._asked(row)
+        if self.file_format not in WITH_TOOL_CALLS:
+            return AskedWith(question, system)
+        column = self._columns[0] if self.taught is None else self._plan.shape.calls[row["place"]].column
+        return AskedWith(question, system, tools=offered_tools(column))
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str, str]:
         asked = row["sub_prompt"] if self.ask == SUB_PROMPT else row["prompt"]
@@ -96,9 +102,14 @@ class TaughtQuestion:
     def _sent_system(self, row: Mapping[str, Any]) -> str:
         """It may hold answers of other columns."""
         sent = self._plan.open_row(row["index"])
-        answers = answers_of(self._plan, row).values()
-        sent.fill([None if answer is None else answer["response_txt"] for answer in answers])
+        sent.fill(answered(answers_of(self._plan, row).values()))
         return sent.system_text(row["place"])
+
+
+def offered_tools(column: AskedColumn) -> tuple[Any, ...]:
+    """Those that a column's requests offer, as they are sent."""
+    tools = column.sampling.extra.get("tools")
+    return tuple(tools) if isinstance(tools, list) else ()
 
 
 def _check_system(system: str, file_format: str, *, has_one: bool, has_stale: bool) -> None:

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.recipe import BY_TRAIN, USE_TURNS, WITH_TURNS, AskedWith, answer_of
+from herogen_async.data.dataset.recipe import (
+    BY_TRAIN,
+    NOT_AT_END,
+    USE_TURNS,
+    WITH_TOOL_CALLS,
+    WITH_TURNS,
+    AskedWith,
+    answer_of,
+    has_ended,
+)
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.taught_question import offered_tools
+from herogen_async.data.dataset.tool_calls import has_tool_calls
 from herogen_async.data.dataset.whole_row import answers_of
-from herogen_async.generation.endpoint.finish_reasons import is_stop
+from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan.training import Training, TrainingExample
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
 
+Train = Sequence[tuple[str, str]]
+"""(role, template) of each turn."""
+
 
 class TrainedQuestion:
-    """As `TaughtQuestion`, by a spec's `train`. Raises InputError where the format has no place for what it says."""
+    """As `TaughtQuestion`, by the texts of `train`: a spec's own, or its conversation.
+
+    Raises InputError where the format has no place for what it says.
+    """
 
     ask = BY_TRAIN
     is_short = False
-    named = "a column that `train` names"
 
-    def __init__(self, rows: RunRows, *, file_format: str) -> None:
-        self._training = training = Training(rows.plan)
+    def __init__(self, rows: RunRows, train: Train, *, file_format: str) -> None:
+        self._training = training = Training(rows.plan, train)
+        self._is_conversation = not rows.spec.train
         self._plan = rows.plan
+        self.file_format = file_format
         self.has_system = SYSTEM in training.roles
-        _check_format(file_format, training)
+        _check_format(file_format, training, "the conversation" if self._is_conversation else "`train`")
         self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
@@ -41,24 +59,44 @@ class TrainedQuestion:
         return self._training.samples
 
     @property
+    def named(self) -> str:
+        """What a row without an example lacks."""
+        return "the conversation" if self._is_conversation else "a column that `train` names"
+
+    @property
     def line(self) -> str:
         """What an example is, as a sentence."""
+        if self._is_conversation:
+            system = "system text and " if self.has_system else ""
+            return f"Each example: {system}a conversation of {counted(self._training.questions, 'turn')}."
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
         return f"Each example: {', '.join(self._training.roles)}, as the spec's `train` says{each}."
 
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a row, each as a row of one answer: the last one of its conversation."""
         answers = self._answers(row)
-        texts = [None if each is None else answer_of(each)[1] for each in answers]
+        said = [None if each is None else FormReading(answer_of(each)[1], each.get("value")) for each in answers]
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
-        for example in self._training.examples(number, texts):
-            said = [answers[place] or {} for place in example.answers]
-            ended = next((each for each in said if not is_stop(each["finish_reason"])), said[-1])
-            answer = dict(ended) if example.is_whole and ended is said[-1] else {**ended, **_composed(example)}
-            if is_blank(texts[example.answers[-1]] or "") or any(is_blank(text) for _, text in example.turns):
-                answer["response_txt"], answer["reasoning"] = "", None  # an empty example, whatever stands around it
-            asked = AskedWith(example.turns[-2][1], example.system, example.turns[:-2])
+        for example in self._training.examples(number, said):
+            named = [answers[place] or {} for place in example.answers]
+            ended = next((each for each in named if not has_ended(each)), named[-1])
+            is_whole = example.is_whole and ended is named[-1]
+            answer = dict(ended) if is_whole else {**ended, **_composed(example)}
+            calls_tools = is_whole and has_tool_calls(ended)
+            needed = [text for _, text in (example.turns[:-1] if calls_tools else example.turns)]
+            if not calls_tools:
+                last = said[example.answers[-1]]
+                needed.append("" if last is None else last.text)
+            if lost := [each for each in (named[:-1] if is_whole else named) if has_tool_calls(each)]:
+                answer |= {"extra": lost[0]["extra"], NOT_AT_END: True}
+            elif any(map(is_blank, needed)):  # an empty example, whatever stands around it
+                answer |= {"response_txt": "", "reasoning": None}
+                answer["extra"] = None if calls_tools else answer.get("extra")
+            turns, tools = example.turns, tuple[Any, ...]()
+            if self.file_format in WITH_TOOL_CALLS:
+                tools = offered_tools(self._plan.shape.calls[example.answers[-1]].column)
+            asked = AskedWith(turns[-2][1], example.system, turns[:-2], tools)
             yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:
@@ -76,11 +114,11 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
     return {"response_txt": example.turns[-1][1], "usage": None, "reasoning": None, "extra": None}
 
 
-def _check_format(file_format: str, training: Training) -> None:
+def _check_format(file_format: str, training: Training, what: str) -> None:
     if file_format in WITH_TURNS:
         return
     if training.questions > 1:
         turns = counted(training.questions, "question")
-        raise InputError(f"format {file_format} takes one question and its answer; `train` has {turns}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=USE_TURNS)
     if SYSTEM in training.roles:
-        raise InputError(f"format {file_format} has no place for the system text of `train`", fix=USE_TURNS)
+        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=USE_TURNS)

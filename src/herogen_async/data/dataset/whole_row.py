@@ -6,8 +6,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from herogen_async.generation.journal.record import ROW
-from herogen_async.specs.forms import AnswerForm, FormReading
+from herogen_async.specs.forms import AnswerForm, FormReading, read_together
 from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.plan.row_shape import CallShape
 from herogen_async.specs.sources.cells import shown_cell
 from herogen_async.specs.spec import Template
 
@@ -45,6 +46,7 @@ def whole_row(
         None if (line := lines.get(first + call.place)) is None or "skipped" in line else _own(line, call.column.form)
         for call in plan.shape.calls
     ]
+    answers = [_in_both_orders(answers, call) for call in plan.shape.calls]
     return {
         "index": number,
         "cell": cell,
@@ -60,6 +62,18 @@ def whole_row(
         "missing": missing,
         **_kept(plan, cell, answers),
     }
+
+
+def _in_both_orders(answers: Sequence[dict[str, Any] | None], call: CallShape) -> dict[str, Any] | None:
+    """The answer to `call`; of a judge of two columns what it says in both orders, None until there are both."""
+    answer, pair = answers[call.place], call.column.pair
+    if answer is None or call.swapped is None or pair is None or (other := answers[call.swapped]) is None:
+        return answer if call.swapped is None else None
+    one, two = answered((answer, other))
+    if one is None or two is None:
+        return None
+    reading = read_together(one, two, pair)
+    return {**answer, "response_txt": reading.text, "value": reading.value}
 
 
 def _kept(plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -112,6 +126,9 @@ def _missing(plan: Plan, first: int, lines: Mapping[int, Mapping[str, Any]], fai
             found[call.name] = f"not asked: {not_asked[call.place]} failed"
         else:
             found[call.name] = PENDING
+    for call in shape.calls:
+        if call.swapped is not None and (why := found.get(shape.calls[call.swapped].name)) is not None:
+            found.setdefault(call.name, why)
     return found
 
 

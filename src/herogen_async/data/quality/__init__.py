@@ -4,6 +4,7 @@ It takes plain records in the order in which they will be written, and does not 
 row, most of it for finding near-duplicates.
 """
 
+from herogen_async.data.quality.acceptance import Acceptance, AcceptedShare
 from herogen_async.data.quality.inspector import Inspector
 from herogen_async.data.quality.records import (
     KINDS,
@@ -21,6 +22,8 @@ from herogen_async.data.quality.subject import RowExcerpt, Subject, WholeExample
 
 __all__ = [
     "KINDS",
+    "Acceptance",
+    "AcceptedShare",
     "Coverage",
     "Example",
     "Finding",

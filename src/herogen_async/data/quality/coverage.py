@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.quality.records import Coverage
-from herogen_async.specs.sources.cells import Cells
+from herogen_async.specs.sources.cells import Cells, facets_at
 
 OUTSIDE = -1  # the place of a cell that does not exist
 
@@ -45,7 +45,8 @@ class Places:
     def _by_value(self, by_cell: Mapping[int, int]) -> dict[str, dict[str, int]]:
         counts = {name: dict.fromkeys(values, 0) for name, values in self._cells.facets.items()}
         for index, rows in by_cell.items() if counts else ():
-            cell = self._cells.cell(index)
-            for name, by_value in counts.items():
-                by_value[cell[name]] += rows
+            cell = facets_at(self._cells, index)
+            for name, value in cell.items():
+                if name in counts:
+                    counts[name][value] += rows
         return counts

@@ -24,14 +24,15 @@ def report_files(quality: Quality, subject: Subject) -> Iterator[tuple[str, byte
     except ImportError:
         pictures = {}
     yield from pictures.items()
-    yield FIGURES, codec.dumps_pretty(quality.as_dict())
+    accepted = {} if subject.acceptance is None else {"acceptance": subject.acceptance.as_dict()}
+    yield FIGURES, codec.dumps_pretty(quality.as_dict() | accepted)
     yield PAGE, report_page(quality, subject, pictures).encode("utf-8", "replace")
 
 
 def _pictures(quality: Quality) -> Iterator[tuple[str, bytes]]:
     """The charts that have something to show. Raises ImportError without matplotlib."""
     cover, shape = quality.coverage, quality.shape
-    if cover.by_cell and cover.source.facets:
+    if cover.by_cell and cover.source.facets and charts.can_be_drawn(cover.source):
         yield "coverage.png", charts.coverage(cover.source, cover.by_cell, repeats=cover.repeats)
     if any(shape.words.get(fate) for fate in charts.FATES):
         yield "lengths.png", charts.lengths(shape.words, shape.bounds)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from herogen_async.core.markup import html_text
 from herogen_async.core.units import count, counted
 from herogen_async.data.charts import NO_MATPLOTLIB
+from herogen_async.data.quality.acceptance import Acceptance
 from herogen_async.data.quality.flagged_rows import cell_line, finding_cards, row_cards, row_link
 from herogen_async.data.quality.records import Coverage, Group, Quantiles
 from herogen_async.data.quality.report_style import STYLE
@@ -35,6 +36,7 @@ def report_page(quality: Quality, subject: Subject, pictures: Mapping[str, bytes
         '<h2 id="findings">Findings</h2>',
         *_verdict(quality),
         *finding_cards(quality),
+        *_accepted(subject.acceptance),
         '<h2 id="coverage">Grid coverage</h2>',
         _picture(pictures, "coverage.png", "examples per grid cell"),
         *_coverage(quality.coverage),
@@ -67,7 +69,10 @@ def _about(quality: Quality, subject: Subject) -> Iterator[str]:
     checked += "." if quality.kept == quality.rows else f", {count(quality.kept)} kept."
     yield f'<p class="lead">{html_text(f"{subject.summary} {checked}".strip())}</p>'
     places = {"examples": "Examples"} if subject.examples else {}
-    places |= {"findings": "Findings", "coverage": "Grid coverage", "lengths": "Lengths", "repetition": "Repetition"}
+    places["findings"] = "Findings"
+    if subject.acceptance is not None:
+        places["acceptance"] = "Acceptance"
+    places |= {"coverage": "Grid coverage", "lengths": "Lengths", "repetition": "Repetition"}
     if quality.flagged:
         places["rows"] = "Rows"
     links = "".join(f'<a href="#{place}">{name}</a>' for place, name in places.items())
@@ -137,6 +142,25 @@ def _picture(pictures: Mapping[str, bytes], name: str, what: str) -> str:
     width = round(int.from_bytes(png[16:20]) * _SHOWN_AT)
     data = b64encode(png).decode()
     return f'<div class="chart"><img alt="{html_text(what)}" width="{width}" src="data:image/png;base64,{data}"></div>'
+
+
+def _accepted(found: Acceptance | None) -> Iterator[str]:
+    """How many rows of each value the spec's `keep` accepts: where few are, the data set says little of it."""
+    if found is None:
+        return
+    total, *far = found.lines()
+    yield '<h2 id="acceptance">Acceptance</h2>'
+    if far:
+        total += f" Far from that: {'; '.join(each.strip() for each in far)}."
+    yield f"<p>{html_text(total)}</p>"
+    yield '<div class="values">'
+    for name, values in found.by_value.items():
+        shown = list(values.items())[:_VALUES_SHOWN]
+        rows = [(html_text(value), f"{each.accepted:,}", f"{each.rows:,}", f"{each.part:.0%}") for value, each in shown]
+        more = f'<p class="quiet">... and {len(values) - len(rows):,} more in {FIGURES}</p>'
+        table = _table((html_text(name), "accepted", "rows", "share"), rows, numbers=(1, 2, 3))
+        yield f"<div>{table}{more if len(rows) < len(values) else ''}</div>"
+    yield "</div>"
 
 
 def _coverage(cover: Coverage) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from herogen_async.data.quality.acceptance import Acceptance
 from herogen_async.data.quality.records import Group
 from herogen_async.data.quality.result import Quality
 
@@ -43,7 +44,8 @@ class Subject:
 
     `facts` are shown in a list, by name. `question` is the template of what is taught. `days` are those of the first
     and the last answer, ISO 8601. `show` is the command that prints rows, to which ` --index N` is added; "" where
-    there is none. `rows` holds the rows of `pointed_at`, as far as they are known.
+    there is none. `rows` holds the rows of `pointed_at`, as far as they are known. `acceptance` is that of all rows of
+    the run, None where its spec keeps all.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Subject:
     examples: tuple[WholeExample, ...] = ()
     show: str = ""
     rows: Mapping[int, RowExcerpt] = field(default_factory=dict)
+    acceptance: Acceptance | None = None
 
 
 def shown_rows(quality: Quality) -> dict[str, list[int]]:

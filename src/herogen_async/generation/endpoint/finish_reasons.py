@@ -40,6 +40,7 @@ _FAILED = frozenset(
         *("networkerror", "insufficientsystemresource", "providererror", "upstreamerror"),
     }
 )
+_TOOLS = frozenset({"toolcalls", "toolcall", "tooluse", "functioncall", "functioncalls"})
 _MARKS = re.compile(r"[\W_]+")
 _LONGEST = 64  # characters: a longer word is none of these
 
@@ -58,6 +59,11 @@ def is_filtered(finish_reason: object) -> bool:
     """Whether a filter ended the answer, or the model refused to give it."""
     word = _plain(finish_reason)
     return word in _FILTERED or word.startswith("contentfilter")  # Gemini says which: `content_filter: RECITATION`
+
+
+def is_tool_call(finish_reason: object) -> bool:
+    """Whether the answer ended with the tools that it calls."""
+    return _plain(finish_reason) in _TOOLS
 
 
 def is_failure(finish_reason: object) -> bool:

@@ -173,7 +173,7 @@ class Counters:
     def pending_calls(self) -> int:
         """Calls that are still to be answered, to be skipped or to fail; of wanted rows about so many."""
         if self.wanted is not None:
-            return self.wanted.ahead(0) * self.calls_a_row
+            return self.wanted.expected * self.calls_a_row
         if not self.columns:
             return self.pending
         return sum(each.total - each.settled for each in self.columns.values())

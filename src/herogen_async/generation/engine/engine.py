@@ -194,6 +194,8 @@ class Engine:
     def sending(self, pending: PendingCall[Call]) -> None:
         """The frontier moves before the call goes: after a kill whatever was sent is known to have been."""
         self._call_started(pending.call.index)
+        if self._growth is not None:
+            self._growth.sent(pending.call.index)
 
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
@@ -207,7 +209,7 @@ class Engine:
         if self._rows is not None:
             self._came.append((call, completion, line))
         elif self._growth is not None:
-            self._growth.ended(call.index, self._growth.cell(call), {0: completion.text})
+            self._growth.answered(call.index, self._growth.cell(call), completion.text)
         self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:
@@ -312,6 +314,8 @@ class Engine:
             self._go_on(self._rows)  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
             self._producer.look_anew()
+        elif self._growth is not None:
+            self._growth.written(written.rows, written.failures)
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed
@@ -319,7 +323,7 @@ class Engine:
             budget.written(answers)
         if self._growth is not None:
             self._producer.look_anew()
-            if self._growth.rows.is_met:
+            if self._growth.is_over:
                 # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
                 self._lanes.close()
         self._hold()
@@ -341,6 +345,8 @@ class Engine:
                 self._turns.is_busy = tick.is_busy
                 self._lanes.sample(tick.is_busy, self._held_by)
                 self._lanes.tick(tick)
+                if self._growth is not None:
+                    self._producer.look_anew()  # calls may be refused, and wait for others to show whose fault it is
                 if self._parked is not None and self.stopped is None:
                     self._leave_closed()  # what was in flight when its lane was closed may have come back to be retried
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:

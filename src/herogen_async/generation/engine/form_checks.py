@@ -18,6 +18,7 @@ from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import WrongForm
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.endpoint.finish_reasons import is_cut
+from herogen_async.generation.engine.requests import messages_of
 from herogen_async.generation.journal import Misfit
 from herogen_async.generation.journal.record import WRONG_FORM
 from herogen_async.generation.limits import byte_size
@@ -88,11 +89,10 @@ class FormChecks:
         more = byte_size(misread.text) + byte_size(wish)
         if not self._is_chat.get(call.column or ""):
             return replace(request, prompt=f"{call.prompt}\n\n{misread.text}\n\n{wish}\n\n"), more
-        said = [] if call.system is None else [{"role": "system", "content": call.system}]
+        said = messages_of(call)
         if is_blank(misread.text):  # servers refuse a message without a text
-            said.append({"role": "user", "content": f"{call.prompt}\n\n{wish}"})
+            said[-1] = {"role": "user", "content": f"{said[-1]['content']}\n\n{wish}"}
         else:
-            said.append({"role": "user", "content": call.prompt})
             said.append({"role": "assistant", "content": misread.text})
             said.append({"role": "user", "content": wish})
         return replace(request, body={**(request.body or {}), "messages": said}), more

@@ -182,6 +182,11 @@ class Gate:
             self._held_for = held_for
             self._news.set()
 
+    @property
+    def in_flight_limit(self) -> float:
+        """How many calls may be in flight by adaptive concurrency; infinite without it."""
+        return self._admission.in_flight_limit
+
     def fix_concurrency(self) -> None:
         """No more adaptive concurrency: only the callers bound what is in flight."""
         self._admission.adaptive = None

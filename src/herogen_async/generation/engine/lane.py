@@ -125,6 +125,11 @@ class Lane(Generic[C]):
         """How many calls are held until an answer shows whether the row or the run is refused."""
         return len(self._held)
 
+    @property
+    def permitted(self) -> int:
+        """How many calls may be in flight for now."""
+        return int(min(self._workers.size, self.gate.in_flight_limit))
+
     def resize(self, concurrency: int) -> None:
         """At most so many calls in flight: more go at once, too many end as they come home. Adaptive no more."""
         shrinks = concurrency < self._workers.size

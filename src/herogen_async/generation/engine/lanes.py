@@ -107,6 +107,11 @@ class Lanes:
         """How many calls may be in flight in all of them together."""
         return sum(lane.concurrency for lane in self._all)
 
+    @property
+    def permitted(self) -> int:
+        """How many calls may be in flight in all of them together for now: less than ever where that adapts."""
+        return sum(lane.permitted for lane in self._all)
+
     def closed(self) -> tuple[frozenset[int], set[int]]:
         """Of the lanes that are closed: the places of their calls in a row, and the indices in flight."""
         lanes = {lane for lane in self._all if lane.feed.is_closed}

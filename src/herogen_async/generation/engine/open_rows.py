@@ -32,6 +32,7 @@ from herogen_async.generation.journal import (
 )
 from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.plan.open_row import OpenRow, Settled, Skip
+from herogen_async.specs.plan.wanted_rows import RowOutcome
 
 if TYPE_CHECKING:  # few runs want so many accepted rows
     from herogen_async.generation.engine.growth import Growth
@@ -79,13 +80,19 @@ class OpenRows:
         self._handed = self._on_disk = 0  # row lines, of this session; they are numbered from 1
         self._last: set[int] = set()  # the numbers of those that a row is done with
         self._done = 0  # rows whose last line was on disk before they were known to be done
+        self._ended: dict[int, list[tuple[int, RowOutcome]]] = {}  # what rows came to, by the number of their last line
         # Of each failure line: its column, whether it is the first of its row, its column's name, and the columns of
-        # what is not asked because of it.
-        self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts]]] = deque()
+        # what is not asked because of it; and its row.
+        self._failures: deque[tuple[ColumnCounts, bool, str, list[ColumnCounts], int]] = deque()
         self.most = 0  # open at once, so far
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether lines are on their way to the disk."""
+        return bool(self._lines or self._failures)
 
     def begin(self, indices: Iterable[int]) -> Iterator[Sequence[Call]]:
         """For each row that `indices` belong to, the calls of it that can be asked now; indices of a row are together.
@@ -134,12 +141,13 @@ class OpenRows:
             return (step,)
         calls = self._steps(row, ready) if ready else []
         if not row.open and not row.has_failed:
-            if self._growth is not None:
-                self._growth.ended(row.number, row.cell, row.texts(self._besides))
             if row.last_line > self._on_disk:
                 self._last.add(row.last_line)
             else:
                 self._done += 1
+            if self._growth is not None:
+                outcome = self._growth.outcome(row.cell, row.texts(self._besides))
+                self._ended[row.last_line] = [*self._ended.get(row.last_line, ()), (row.number, outcome)]
         if calls:
             row.out.update(call.index - row.first_index for call in calls)
         elif not row.out:
@@ -183,10 +191,16 @@ class OpenRows:
         self._on_disk = on_disk = self._on_disk + rows
         self._last = {number for number in last if number > on_disk}
         done += len(last) - len(self._last)
+        if self._growth is not None:
+            for number in [number for number in self._ended if number <= on_disk]:
+                for ended in self._ended.pop(number):
+                    self._growth.add(*ended)
         for _ in range(failures):
-            column, is_first, name, not_asked = self._failures.popleft()
+            column, is_first, name, not_asked, row = self._failures.popleft()
             column.failed += 1
             failed += is_first
+            if is_first and self._growth is not None:
+                self._growth.add(row, RowOutcome.FAILED)
             for each in not_asked:
                 each.blocked_by[name] += 1
         return answers, done, failed
@@ -261,9 +275,7 @@ class OpenRows:
         is_first = not row.has_failed
         not_asked = [self._columns[child] for child in row.failed(place)]
         name = self._plan.shape.calls[place].column.name
-        self._failures.append((self._columns[place], is_first, name, not_asked))
-        if is_first and self._growth is not None:
-            self._growth.failed(row.number)
+        self._failures.append((self._columns[place], is_first, name, not_asked, row.number))
         self._counters.given_up.add(row.first_index + place)
 
     def _broken(self, row: OpenRow, place: int, error: InternalFault) -> None:

@@ -123,12 +123,14 @@ class Producer:
 
     @property
     def _is_ahead(self) -> bool:
-        return self._growth is not None and self._growth.is_ahead(self._lanes.concurrency)
+        growth, lanes = self._growth, self._lanes
+        return growth is not None and growth.is_ahead(lanes.permitted, lanes.refused)
 
     def _may_begin_more(self, rows: OpenRows) -> bool:
         """Whether another row will be begun, be it later."""
         # Where so many were begun that none is to be for now, and nobody asks for them any more, none will end.
-        return self._lanes.can_begin and not (self._is_ahead and not len(rows))
+        will_end = len(rows) or rows.is_writing
+        return self._lanes.can_begin and bool(will_end or not self._is_ahead)
 
     def _is_enough_open(self, rows: OpenRows) -> bool:
         """Whether no row is to be begun for now."""

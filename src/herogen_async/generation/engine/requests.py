@@ -11,6 +11,31 @@ from herogen_async.specs.spec import Sampling
 
 def requests_of(plan: Plan) -> Callable[[Call], Request]:
     """The question of each call of `plan`: its prompt and system text, and a seed where several are asked alike."""
+    if any(column.turns for column in plan.columns):
+        return _with_messages(_requests_of(plan))
+    return _requests_of(plan)
+
+
+def messages_of(call: Call) -> list[dict[str, str]]:
+    """What is sent for a call of a chat, as its messages."""
+    said = [] if call.system is None else [{"role": "system", "content": call.system}]
+    turns = call.turns or (("user", call.prompt),)
+    return [*said, *({"role": role, "content": text} for role, text in turns)]
+
+
+def _with_messages(request_of: Callable[[Call], Request]) -> Callable[[Call], Request]:
+    """As `request_of`, with what was said so far as messages, where it is sent so."""
+
+    def asked(call: Call) -> Request:
+        request = request_of(call)
+        if call.turns:
+            request.body = {**(request.body or {}), "messages": messages_of(call)}
+        return request
+
+    return asked
+
+
+def _requests_of(plan: Plan) -> Callable[[Call], Request]:
     seeds = {column.name: seeds_of(column, plan.repeats) for column in plan.columns}
     if plan.has_columns and not any(seeds.values()):
         return lambda call: Request(call.prompt, call.system, None, None, call.column)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from herogen_async.core.likeness import as_seen
+from herogen_async.core.units import counted
 from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.spec import Template
+from herogen_async.specs.sources.cells import excluded_cells
+from herogen_async.specs.spec import RecordSource, Spec, Template
+
+_COVERED = {2: "pair of values", 3: "triple of values"}
 
 
 def differences(held: Manifest, fresh: Manifest) -> list[str]:
@@ -22,7 +25,7 @@ def differences(held: Manifest, fresh: Manifest) -> list[str]:
 
     names = attribute_renaming(before, after)
     if held.grid_fingerprint != fresh.grid_fingerprint:
-        found += _grid_differences(held.spec, fresh.spec, names, (before.spec.order_seed, after.spec.order_seed))
+        found += _grid_differences(before.spec, after.spec, names)
     if held.generation_fingerprint != fresh.generation_fingerprint:
         of_generation = _generation_differences(held, fresh, before, after, names)
         found += of_generation if of_generation or names else ["the generation fingerprint"]
@@ -38,11 +41,9 @@ def _other_names(held: Manifest, fresh: Manifest) -> list[str]:
     return [f"the column {was!r} (now called {name!r})" for asked, was in then.items() if (name := now[asked]) != was]
 
 
-def _grid_differences(
-    held: Mapping[str, Any], fresh: Mapping[str, Any], names: Mapping[str, str], seeds: tuple[int | None, int | None]
-) -> list[str]:
-    old = {names.get(name, name): values for name, values in held.get("attributes", {}).items()}
-    new = fresh["attributes"]
+def _grid_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> list[str]:
+    old = {names.get(name, name): values for name, values in held.attributes.items()}
+    new = fresh.attributes
     words = [f"{was!r} is now called {now!r}" for was, now in names.items()]
     words += [f"{name!r} was added" for name in new if name not in old]
     words += [f"{name!r} was removed" for name in old if name not in new]
@@ -55,27 +56,52 @@ def _grid_differences(
             respelt = sum(as_seen(value) in earlier for value in after - before)
             words.append(f"{name!r} has {has}" + (f", {respelt} of which look the same as before" if respelt else ""))
     is_order = old != new or list(old) != list(new)
-    found = list(_source_differences(held.get("source"), fresh.get("source")))
+    found = list(_source_differences(held.source, fresh.source))
     found += [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
-    if held.get("repeats") != fresh["repeats"]:
-        found.append(f"the repeats ({held.get('repeats')} to {fresh['repeats']})")
-    if seeds[0] != seeds[1]:
+    found += _rule_differences(held, fresh, names)
+    if held.repeats != fresh.repeats:
+        found.append(f"the repeats ({held.repeats} to {fresh.repeats})")
+    if held.order_seed != fresh.order_seed:
+        seeds = held.order_seed, fresh.order_seed
         was, now = ("that of the spec" if seed is None else f"shuffled, seed {seed}" for seed in seeds)
         found.append(f"the order of the cells ({was}, to {now})")
     return found or ["the grid fingerprint"]
 
 
-def _source_differences(held: Mapping[str, Any] | None, fresh: Mapping[str, Any] | None) -> Iterator[str]:
+def _source_differences(held: RecordSource | None, fresh: RecordSource | None) -> Iterator[str]:
     if held is None or fresh is None:
         if held is not fresh:
             yield f"the source ({'added' if held is None else 'removed'})"
         return
     words = []
-    if held["sha256"] != fresh["sha256"]:
-        words.append(f"other content of {fresh['path'].rpartition('/')[2]}")
-    words += [f"`{name}`" for name in ("where", "limit") if held.get(name) != fresh.get(name)]
+    if held.sha256 != fresh.sha256:
+        words.append(f"other content of {fresh.path.rpartition('/')[2]}")
+    words += [f"`{name}`" for name in ("where", "limit") if getattr(held, name) != getattr(fresh, name)]
     if words:
         yield f"the source ({', '.join(words)})"
+
+
+def _rule_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> Iterator[str]:
+    """What of the rules has changed by which combinations of values are cells."""
+    rules = held.cell_rules, fresh.cell_rules
+    old, new = rules[0].with_names(names), rules[1]
+    for name in fresh.attributes:
+        before, after = (each.branches.get(name, ()) for each in (old, new))
+        if [each.when for each in before] != [each.when for each in after]:
+            yield f"the condition of {name!r}"
+    if old.exclude != new.exclude:
+        was, now = excluded_cells(held.attributes, rules[0]), excluded_cells(fresh.attributes, rules[1])
+        word = "more" if now > was else "fewer"
+        yield f"the grid ({counted(abs(now - was), 'cell')} {word} excluded)" if was != now else "the excluded cells"
+    for name in fresh.attributes:
+        if old.weights.get(name) != new.weights.get(name):
+            yield f"the weights of {name!r}"
+    if old.cover != new.cover:
+        covers = ("all cells" if each.cover is None else f"every {_COVERED[each.cover]}" for each in (old, new))
+        yield f"the cover ({' to '.join(covers)})"
+    if old.sample != new.sample:
+        sizes = ("all cells" if each.sample is None else f"{each.sample:,}" for each in (old, new))
+        yield f"the sample ({' to '.join(sizes)})"
 
 
 def _generation_differences(

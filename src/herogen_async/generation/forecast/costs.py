@@ -46,7 +46,7 @@ def check_budget(request: RunRequest) -> None:
     if settings.budget_usd is None:
         return
     columns = asked_columns(request.spec, endpoint=request.endpoint, model=request.model or "")
-    settings_of = {each.name: settings.of_columns([each.name]) for each in columns}
+    settings_of = {each.name: settings.of_columns([each.stem]) for each in columns}
     if all(_is_local(each, request) and settings_of[each.name].price is None for each in columns):
         raise InputError("a budget needs a price, and a model on this machine has none", fix=BY_HAND)
     unlimited = [each.name for each in columns if most_answer_tokens(each.sampling) is None]
@@ -178,7 +178,7 @@ def column_prices(plan: Plan, settings: Settings, base_url: str | None, at: date
     """
     found: dict[str, Price | None] = {}
     for columns in by_target(plan.columns):
-        by_hand = settings.of_columns(each.name for each in columns).price
+        by_hand = settings.of_columns(each.stem for each in columns).price
         for column in columns:
             found[column.name] = price_of(
                 column.model,

@@ -79,12 +79,12 @@ class Forecast:
 
         Earlier answers that a prompt holds stand in it as placeholders.
         """
-        plan, rows, width = self.plan, self.plan.rows_within(self.settings.limit), self.plan.calls_a_row
+        plan, width = self.plan, self.plan.calls_a_row
         bodies = {
             each.name: RequestBody(each.endpoint, each.model or "...", each.sampling.as_sent()) for each in plan.columns
         }
         request_of = requests_of(plan)
-        chosen = [place * rows // min(count, rows) for place in range(min(count, rows))]
+        chosen = plan.spread(count, self.settings.limit)
         indices = [row * width + place for row in chosen for place in range(width)]
         return [
             Preview(call, bodies[plan.column_at(call.index).name].of(request_of(call)))

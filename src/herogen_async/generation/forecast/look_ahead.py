@@ -158,7 +158,7 @@ def _ready_to_go_on(
 def _checked(ready: Ready) -> Ready:
     """InputError for a setting of a column that there is not, as `run` would say it."""
     if ready.request.settings.by_column:
-        check_columns(ready.request.settings, [column.name for column in ready.plan().columns])
+        check_columns(ready.request.settings, ready.plan().stems)
     return ready
 
 

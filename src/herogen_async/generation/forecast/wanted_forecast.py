@@ -15,7 +15,9 @@ _SURE = 1.96  # standard deviations: 95 of 100 runs end between the two bounds
 class WantedForecast:
     """`accepted` of the `wanted` rows are there; of `ended` rows the `share` was accepted, None while none has ended.
 
-    `likely` rows more are requested, in 95 of 100 runs `fewest` to `most`: as many as `at_most` leaves at most.
+    `likely` rows more are requested, in 95 of 100 runs `fewest` to `most`: these are among the first `rows` of the
+    plan, and no more than `at_most` leaves. `is_met`: nothing more is. `is_short`: nothing more may be, though there
+    are too few.
     """
 
     wanted: int
@@ -26,33 +28,37 @@ class WantedForecast:
     likely: int
     fewest: int
     most: int
+    rows: int
+    is_met: bool
+    is_short: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, as in `plan --json`."""
         return asdict(self)
 
-    @property
-    def rows(self) -> int:
-        """About how many rows will have been requested in the end."""
-        return self.ended + self.likely
-
 
 def wanted_forecast(rows: WantedRows) -> WantedForecast:
     """By the rows that have ended."""
-    left, missing = max(rows.most - rows.ended, 0), rows.wanted - rows.accepted
     ended, accepted = rows.ended, rows.outcomes[RowOutcome.ACCEPTED]
-
-    def of(likely: float, fewest: float, most: float) -> WantedForecast:
-        share = accepted / ended if ended else None
-        bounds = (min(math.ceil(each), left) for each in (likely, fewest, most))
-        return WantedForecast(rows.wanted, rows.accepted, rows.most, ended, share, *bounds)
-
-    if rows.is_met or not missing:
-        return of(0, 0, 0)
-    if not accepted:
-        return of(left, missing, left)
-    share = min(accepted / ended, 1 - 1 / (2 * ended))  # never certain, however good it was so far
-    likely = missing * ended / accepted
-    # How far the share that was seen may be from the true one, and how far chance takes the rest from that.
-    spread = math.sqrt((1 - share) / accepted + (1 - share) / missing)
-    return of(likely, max(missing, likely * math.exp(-_SURE * spread)), likely * math.exp(_SURE * spread))
+    if accepted:
+        share = min(accepted / ended, 1 - 1 / (2 * ended))  # never certain, however good it was so far
+        until = rows.until(accepted / ended)
+        # How far the share that was seen may be from the true one, and how far chance takes the rest from that.
+        missing = max(rows.asked_until(until) * accepted / ended, 1.0)
+        spread = math.exp(_SURE * math.sqrt((1 - share) / accepted + (1 - share) / missing))
+        soonest, latest = rows.until(min(accepted / ended * spread, 1.0)), rows.until(accepted / ended / spread)
+    else:
+        until, soonest, latest = rows.until(0.0), rows.until(1.0), rows.until(0.0)
+    return WantedForecast(
+        wanted=rows.wanted,
+        accepted=rows.accepted,
+        at_most=rows.most,
+        ended=ended,
+        share=accepted / ended if ended else None,
+        likely=rows.asked_until(until),
+        fewest=rows.asked_until(soonest),
+        most=rows.asked_until(latest),
+        rows=until,
+        is_met=rows.is_met,
+        is_short=rows.is_used_up,
+    )

@@ -91,7 +91,7 @@ class Remembered:
     def is_finished(self) -> bool:
         """Whether nothing is left to ask."""
         if self.wanted is not None:
-            return self.wanted.is_met or self.wanted.ended >= self.within
+            return self.wanted.is_met or self.wanted.frontier >= self.within
         return self.found.rows_done + self.found.rows_failed >= self.total
 
     @property

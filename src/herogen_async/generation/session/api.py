@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Annotated, Unpack
 
 from herogen_async.core.clock import MonotonicClock
-from herogen_async.core.errors import ParkReason
+from herogen_async.core.errors import InputError, ParkReason
 from herogen_async.core.keywords import check_keywords, shows_keywords
+from herogen_async.core.likeness import shown
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
 from herogen_async.generation.journal.read.line_reader import LineReader
@@ -56,6 +57,7 @@ class RunOptions(SettingsOptions, total=False):
         "Request again the rows made with another prompt, model or sampling; or only those of some columns, by name, "
         "and of what builds on them.",
     ]
+    preview: Annotated[int | None, "Request only so many rows, spread over the grid; they stay in the run."]
     wait: Annotated[bool, "Wait where the run would park: for a limit to reset, a day for a server."]
     requeue_damaged: Annotated[bool, "Skip damaged lines, and request their rows again."]
     watch: Annotated[
@@ -179,7 +181,10 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
         settings=changed_settings(Settings(), {name: options.get(name) for name in RUN_SETTINGS}),
     )
     require_target(request)
-    request = replace(request, settings=_with_held_money(request))
+    preview = options.get("preview")
+    if preview is not None and (isinstance(preview, bool) or not isinstance(preview, int) or preview < 1):
+        raise InputError(f"preview: {shown(preview)} is not a number of rows", fix="give a whole number from 1")
+    request = replace(request, settings=_with_held_money(request), preview=preview)
     consent = consent_to(
         request.spec,
         extend=options.get("extend", False),

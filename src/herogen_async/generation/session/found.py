@@ -46,7 +46,9 @@ def tell_what_is_there(found: Found, notifier: Notifier) -> None:
     if lock.frontier and plan.calls_a_row > 1:
         total = plan.rows_within(opened.ready.request.settings.limit)
         begun = journal.done.groups(plan.calls_a_row)[1] - journal.rows_done
-        notifier.notice(f"{folder}: {journal.rows_done:,} of {total:,} rows are done, {begun:,} more are started.")
+        more = f", {begun:,} more {'is' if begun == 1 else 'are'} started" if begun else ""
+        of = "" if plan.spec.want is not None else f" of {total:,}"
+        notifier.notice(f"{folder}: {journal.rows_done:,}{of} rows are done{more}.")
     elif lock.frontier:
         total = opened.lineage.plan.within(opened.ready.request.settings.limit)
         sent = min(lock.frontier, total)

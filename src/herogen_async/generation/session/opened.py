@@ -15,7 +15,7 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.repaired import Repaired
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage
-from herogen_async.specs.sources.spec_cells import records_to_keep
+from herogen_async.specs.source_index.spec_cells import records_to_keep
 
 
 @dataclass(frozen=True, slots=True)

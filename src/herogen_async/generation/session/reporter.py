@@ -105,10 +105,10 @@ class Reporter:
 
     def _end(self, stopped: Stopped | None) -> dict[str, Any]:
         counters, wanted = self.counters, self.counters.wanted
-        if wanted is not None and wanted.is_met:
-            counters.end_rows()
-        is_over = not counters.pending if wanted is None else wanted.is_used_up
-        if stopped is None or (wanted is not None and wanted.is_met) or (stopped.state == "interrupted" and is_over):
+        is_over = not counters.pending if wanted is None else wanted.is_met or wanted.is_used_up
+        if stopped is None or (stopped.state == "interrupted" and is_over):
+            if wanted is not None and wanted.is_met:
+                counters.end_rows()
             return finished(counters.failed, wanted)
         wakes = {} if stopped.wake_at is None else {"wake_at": stopped.wake_at.isoformat()}
         return {"state": stopped.state, "reason": stopped.reason, "fix": stopped.fix, **wakes}

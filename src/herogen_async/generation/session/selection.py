@@ -63,6 +63,13 @@ def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool |
     return sorted(index for index, kind in kinds.items() if kind in wanted)
 
 
+def previewed(plan: Plan, found: Recovered, rows: Iterable[int]) -> list[int]:
+    """The calls of these rows that are pending."""
+    calls = plan.calls_a_row
+    indices = (index for row in rows for index in range(row * calls, (row + 1) * calls))
+    return [index for index in indices if index not in found.done and index not in found.failed]
+
+
 def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None) -> ToAsk:
     """What a session asks for. A limit is for rows that were never asked: `again`, with its rows, may lie beyond it."""
     calls, within = plan.calls_a_row, plan.within(limit)

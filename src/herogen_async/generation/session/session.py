@@ -38,7 +38,7 @@ from herogen_async.generation.session.targets import most_in_flight, targets_of
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
-from herogen_async.specs.sources.spec_cells import source_notices
+from herogen_async.specs.source_index.spec_cells import source_notices
 from herogen_async.specs.spec.twins import twin_lines
 
 

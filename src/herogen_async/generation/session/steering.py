@@ -104,7 +104,7 @@ class Steering:
         settings = set_live(before, command.settings, command.by_column)
         # All of it is looked at before any of it is done: half a command is what nobody asked for.
         check_settings(settings)
-        names = [[column.name for column in target.columns] for target, _ in lanes]
+        names = [[column.stem for column in target.columns] for target, _ in lanes]
         for column in command.by_column:
             if column not in (known := list(chain.from_iterable(names))):
                 raise InputError(f"{column!r} is not a column of this run", fix=nearest(column, known))

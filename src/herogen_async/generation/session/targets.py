@@ -51,7 +51,7 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
     Raises InputError for a column that nobody can be asked for, for a setting of a column that there is not, and where
     columns of one target have different settings.
     """
-    check_columns(ready.request.settings, [column.name for column in plan.columns])
+    check_columns(ready.request.settings, plan.stems)
     known = os.environ if environment is None else environment
     return tuple(_target(ready, columns, known) for columns in by_target(plan.columns))
 
@@ -63,7 +63,7 @@ def most_in_flight(targets: Iterable[LaneTarget]) -> int:
 
 def _target(ready: Ready, columns: tuple[AskedColumn, ...], environment: Mapping[str, str]) -> LaneTarget:
     first, request = columns[0], ready.request
-    settings = request.settings.of_columns(column.name for column in columns)
+    settings = request.settings.of_columns(column.stem for column in columns)
     is_own = first.base_url is not None or first.key_env is not None or first.model != ready.model
     server = _server(first, request, environment) if is_own else request.server
     own = replace(request, settings=settings, server=server, model=first.model if is_own else request.model)

@@ -22,7 +22,7 @@ from herogen_async.generation.session.found import Found
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.opened import Opened
 from herogen_async.generation.session.reporter import Reporter
-from herogen_async.generation.session.selection import ToAsk, chosen, to_ask
+from herogen_async.generation.session.selection import ToAsk, chosen, previewed, to_ask
 from herogen_async.generation.session.session_history import fold_history
 from herogen_async.generation.session.targets import LaneTarget, most_in_flight, targets_of
 from herogen_async.specs.plan import IndexSet, own_judges
@@ -76,11 +76,15 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     if journal.asked:
         _forget_last_asks(journal, retried)
     limit = request.settings.limit
+    if request.preview is not None:
+        retried, limit = previewed(plan, journal, plan.spread(request.preview, limit)), 0
     wanted = to_ask(plan, journal, retried, limit)
     rows, touched = None, IndexSet()
     if plan.spec.want is not None:
         with LineReader(opened.folder, found.places) as reader:
             rows = rows_wanted(plan, journal, reader, wanted.given_up)
+        if rows is not None:
+            rows.within = plan.rows_within(limit)
         touched = touched_rows(plan, journal)
     if rows is not None and rows.is_met:
         limit = 0  # enough: only what a person wants to be asked again is
@@ -106,7 +110,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     growth = None
     if rows is not None and not rows.is_met:
         counters.begin_with(len(touched))
-        growth = Growth(plan, rows, touched, counters)
+        growth = Growth(plan, rows, touched, counters, retried)
     targets = targets_of(opened.ready, plan)
     budgets = budgets_for(opened, targets, journal)
     budget = next((each for each in budgets if each is not None), None)

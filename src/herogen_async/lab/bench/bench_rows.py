@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, SpecError
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.sources.spec_cells import spec_cells
+from herogen_async.specs.source_index.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec
 
 _ROUND = "bench_round"
 MOST_REPEATS = 1_000_000  # the most that a spec allows
+MOST_ROUNDS = 1_000_000  # the most values that an attribute may have
 
 
 def varied(spec: Spec, rows: int) -> Spec:
@@ -23,14 +25,16 @@ def varied(spec: Spec, rows: int) -> Spec:
     rounds = -(-rows // _size(spec))
     if rounds <= 1:
         return spec
-    numbers = [str(number) for number in range(1, rounds + 1)]
-    roots = {each.name for each in planned(spec).columns if not each.sent}
+    repeats = spec.repeats * -(-rounds // MOST_ROUNDS)
+    numbers = [str(number) for number in range(1, min(rounds, MOST_ROUNDS) + 1)]
+    roots = {each.stem for each in planned(spec).columns if not each.sent}
     columns = {
         name: {**column.as_dict(), "prompt": _numbered(column.prompt) if name in roots else column.prompt}
         for name, column in spec.columns.items()
     }
     asked = ({"prompt": _numbered(spec.prompt)} if spec.prompt else {}) | ({"columns": columns} if columns else {})
-    return spec.replace(attributes={_ROUND: numbers, **spec.attributes}, **asked, name="bench")
+    attributes = {_ROUND: numbers, **spec.as_dict()["attributes"]}
+    return spec.replace(attributes=attributes, **asked, repeats=repeats, name="bench")
 
 
 def repeated(spec: Spec, rows: int) -> Spec:
@@ -42,6 +46,25 @@ def repeated(spec: Spec, rows: int) -> Spec:
     if repeats > MOST_REPEATS:
         raise InputError(f"{rows:,} rows are too many for this spec's grid", fix="use a smaller --limit")
     return spec.replace(repeats=repeats)
+
+
+def unchecked(spec: Spec) -> Spec | None:
+    """`spec` with columns that ask for the same forms and take what comes, to see what it costs to check answers.
+
+    None where no column has a form, or a prompt or a condition names a field: then nobody can do without.
+    """
+    formed = [column for column in planned(spec).columns if column.form is not None]
+    columns: dict[str, Any] = {name: column.as_dict() for name, column in spec.columns.items()}
+    for asked in formed:
+        assert asked.form is not None
+        own = columns[asked.name]
+        del own["answer"]
+        sent = asked.form.sent.get(asked.endpoint, {})
+        own["sampling"] = {**own.get("sampling", {}), "extra": {**asked.sampling.extra, **sent}}
+    try:
+        return spec.replace(columns=columns, keep=None, best_of={}, train=()) if formed else None
+    except SpecError:
+        return None
 
 
 def planned(spec: Spec, model: str = "simulated") -> Plan:
@@ -63,8 +86,16 @@ def row_tokens(plan: Plan) -> int | None:
 
 
 def _asking_all(spec: Spec) -> Spec:
-    """`spec` without an end before its last row."""
-    return spec if spec.want is None else spec.replace(want=None)
+    """`spec` without an end before its last row, and with all cells that its rules leave."""
+    rules = spec.cell_rules
+    if spec.want is None and rules == rules.of_grid:
+        return spec
+    plain = spec.as_dict()
+    attributes = {
+        name: spec.attributes[name] if name in rules.weights else each for name, each in plain["attributes"].items()
+    }
+    grid = {} if spec.grid is None else {"grid": {"exclude": plain["grid"].get("exclude", [])}}
+    return spec.replace(attributes=attributes, want=None, **grid)
 
 
 def _numbered(prompt: str) -> str:

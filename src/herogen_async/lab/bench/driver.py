@@ -12,10 +12,10 @@ from pathlib import Path
 
 from herogen_async.core.errors import InputError
 from herogen_async.generation.settings import Settings
-from herogen_async.lab.bench.bench_rows import planned, repeated, row_tokens, varied
+from herogen_async.lab.bench.bench_rows import planned, repeated, row_tokens, unchecked, varied
 from herogen_async.lab.bench.measure import MeasuredEndpoint, measure, order_for
 from herogen_async.lab.bench.recommend import recommend
-from herogen_async.lab.bench.records import Bench, Cell, Measured
+from herogen_async.lab.bench.records import Bench, Cell, FormCost, Measured
 from herogen_async.lab.bench.server_process import serving
 from herogen_async.lab.bench.signals import all_as_ctrl_c, signals_later
 from herogen_async.lab.bench.sweep import Simulated, check_cell
@@ -33,21 +33,32 @@ def bench_simulated(
 ) -> Bench:
     """Measure `cells` against the simulator, at most `seconds` and `limit` rows each; calls `on_cell` for each.
 
+    Where columns have forms, each cell is measured once more, with answers that nobody checks.
+
     Ctrl-C ends it early and returns what was measured by then. Raises InputError, ServerFailed.
     """
     check_cell(seconds, limit)
     for cell in cells:
         simulated.policy(cell.setting)
-    many = varied(spec, ROWS)
+    many, bare = varied(spec, ROWS), unchecked(spec)
+    forms: list[FormCost] = []
     charge = row_tokens(planned(spec))  # the simulator charges each request for its largest possible answer
 
     def one(cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
+        found, is_stopped = run(many, cell, folder / "run")
+        if bare is not None and found is not None and not is_stopped:
+            other, is_stopped = run(varied(bare, ROWS), cell, folder / "unchecked")
+            forms.extend([FormCost(found, other)] if other is not None and not is_stopped else [])
+        return found, is_stopped
+
+    def run(rows: Spec, cell: Cell, folder: Path) -> tuple[Measured | None, bool]:
         settings = replace(simulated.settings(cell), limit=limit)
         with serving(cell.setting, simulated) as url, _own_limits(folder):
-            order = order_for(many, MeasuredEndpoint(url, "simulated"), settings, folder / "run")
+            order = order_for(rows, MeasuredEndpoint(url, "simulated"), settings, folder)
             return measure(cell, order, seconds, row_tokens=charge)
 
-    return _sweep(cells, one, on_cell, {"simulated": asdict(simulated), "seconds": seconds, "limit": limit})
+    bench = _sweep(cells, one, on_cell, {"simulated": asdict(simulated), "seconds": seconds, "limit": limit})
+    return replace(bench, forms=tuple(forms))
 
 
 def bench_endpoint(

@@ -12,8 +12,8 @@ from herogen_async.lab.bench.records import Cell, Measured, Moment, Setting
 _PER_S = {"minute": 1 / MINUTE_S, "second": 1.0}  # limits over longer windows may be spent at once
 
 
-def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None) -> Moment:
-    """The sample in a live report; `row_tokens` as in `permitted_per_s`."""
+def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None, *, cpu_s: float = 0.0) -> Moment:
+    """The sample in a live report; `row_tokens` as in `permitted_per_s`, `cpu_s` as in `Moment`."""
     return Moment(
         at_s=round(report.elapsed_s, 3),
         rows=_rows_so_far(report),
@@ -22,6 +22,7 @@ def moment_of(report: RunReport, setting: Setting, row_tokens: int | None = None
         refused=report.errors.get("rate_limit", 0),
         concurrency=report.concurrency,
         binding=report.binding,
+        cpu_s=round(cpu_s, 4),
     )
 
 
@@ -54,6 +55,7 @@ def measured_from(
         binding=next(iter(shares), None),
         binding_shares=shares,
         moments=tuple(moments),
+        cpu_ms=cpu_ms_a_row(moments),
     )
 
 
@@ -72,6 +74,13 @@ def steady_rate(points: Sequence[tuple[float, float]]) -> float | None:
     if len(steps) < 2:
         return None
     return linear_regression(*zip(*steps, strict=True)).slope
+
+
+def cpu_ms_a_row(moments: Sequence[Moment]) -> float | None:
+    """What the process used for a row in the second half of `moments`; None if no row came in it."""
+    late = [each for each in moments if each.at_s >= moments[-1].at_s / 2]
+    rows = late[-1].rows - late[0].rows if late else 0
+    return round(1000 * (late[-1].cpu_s - late[0].cpu_s) / rows, 4) if rows else None
 
 
 def permitted_per_s(report: RunReport, setting: Setting, row_tokens: int | None = None) -> float | None:

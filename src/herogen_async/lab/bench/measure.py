@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from herogen_async.core.clock import process_busy_s
 from herogen_async.core.errors import InputError, Interrupted
 from herogen_async.generation.observer import Observer
 from herogen_async.generation.report import RunReport
@@ -86,6 +87,7 @@ class _Samples(Observer[object, RunReport]):
         self._setting = cell.setting
         self._seconds = seconds
         self._row_tokens = row_tokens
+        self._began_s = process_busy_s()
 
     def state(self, report: RunReport, /) -> None:
         """A moment of the run."""
@@ -98,4 +100,5 @@ class _Samples(Observer[object, RunReport]):
             self.session.cancel()
 
     def keep(self, report: RunReport) -> None:
-        self.moments.append(moment_of(report, self._setting, self._row_tokens))
+        cpu_s = process_busy_s() - self._began_s
+        self.moments.append(moment_of(report, self._setting, self._row_tokens, cpu_s=cpu_s))

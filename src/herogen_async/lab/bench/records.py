@@ -59,7 +59,8 @@ class Moment:
 
     `rows` and `refused` count from the start; where a row has several calls, begun rows count by their share.
     `permitted` is how many rows the limits allowed so far, None while no
-    limit is known. `concurrency` is the maximum number of calls in flight.
+    limit is known. `concurrency` is the maximum number of calls in flight. `cpu_s` is the processor time that this
+    process has used since.
     """
 
     at_s: float
@@ -69,6 +70,7 @@ class Moment:
     refused: int
     concurrency: int | None
     binding: str | None
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Measured:
     `permitted_pct` is the used share of the rate limit, `permitted_per_s` the limit in rows/s; None if no limit is
     known. `refused` are 429s, `refused_pct` their share of the requests that ended. `latency_ms` has `p50`, `p95` and
     `p99`; `in_flight` is the mean over the second half; `reached` is the concurrency at the end. `binding_shares` are
-    the % of time spent waiting for each limit.
+    the % of time spent waiting for each limit. `cpu_ms` is the processor time that this process uses for a row, over
+    the second half, too; None for too few rows.
     """
 
     cell: Cell
@@ -98,6 +101,7 @@ class Measured:
     binding: str | None
     binding_shares: dict[str, float]
     moments: tuple[Moment, ...] = field(default=(), repr=False)
+    cpu_ms: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data; the samples are in `moments`."""
@@ -129,10 +133,25 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class FormCost:
+    """A cell measured twice: with answers that are checked against their forms, and with the same ones unchecked."""
+
+    checked: Measured
+    unchecked: Measured
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data: of each, rows a second and milliseconds of processor time a row."""
+        sides = {"checked": self.checked, "unchecked": self.unchecked}
+        figures = {name: {"rows_per_s": each.rows_per_s, "cpu_ms": each.cpu_ms} for name, each in sides.items()}
+        return {"cell": self.checked.cell.as_dict(), **figures}
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """A sweep: the measured cells, the advice, and how they were measured.
 
-    `server` describes the server. `interrupted`: it ended before its `planned` cells were done.
+    `server` describes the server. `interrupted`: it ended before its `planned` cells were done. `forms` are
+    the cells once more, where columns have forms.
     """
 
     measured: tuple[Measured, ...]
@@ -140,6 +159,7 @@ class Bench:
     server: dict[str, Any]
     planned: int
     interrupted: bool = False
+    forms: tuple[FormCost, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `--json` and of bench.json."""
@@ -149,4 +169,5 @@ class Bench:
             "interrupted": self.interrupted,
             "measured": [each.as_dict() for each in self.measured],
             "advice": [each.as_dict() for each in self.advice],
+            **({"forms": [each.as_dict() for each in self.forms]} if self.forms else {}),
         }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from herogen_async.core.units import count, duration, rate
 from herogen_async.lab.bench.grid_forecast import GridForecast, Raise
-from herogen_async.lab.bench.records import Advice, Bench, Measured, Setting
+from herogen_async.lab.bench.records import Advice, Bench, FormCost, Measured, Setting
 from herogen_async.view.terminal.lane_lines import BINDS
 
 HEADINGS = ("concurrency", "rows/s", "of limit", "429s", "p50/p95/p99 ms", "in flight", "limited by")
@@ -56,6 +56,7 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 def advice_lines(bench: Bench) -> list[str]:
     """The advice for each setting, as sentences."""
     lines = [line for advice in bench.advice for line in _sentences(advice)]
+    lines += [_form_text(each) for each in bench.forms]
     if bench.interrupted:
         lines.insert(0, f"Interrupted: {len(bench.measured)} of {bench.planned} cells measured.")
     return lines
@@ -149,6 +150,14 @@ def _sentences(advice: Advice) -> list[str]:
         came = f"{_auto_in_flight(advice)} in flight and {rate(advice.auto.rows_per_s)} rows/s"
         lines.append(f"{where} auto reached {came} in {duration(advice.auto.seconds)}, {pct:.0f} % of the best.")
     return lines
+
+
+def _form_text(cost: FormCost) -> str:
+    checked, bare = (
+        f"{rate(each.rows_per_s)} rows/s" + ("" if each.cpu_ms is None else f" and {each.cpu_ms:.3f} ms of CPU a row")
+        for each in (cost.checked, cost.unchecked)
+    )
+    return f"Forms, {cost.checked.cell.text}: {checked}; with the same answers unchecked {bare}."
 
 
 def _limit_text(advice: Advice) -> str:

@@ -14,6 +14,15 @@ CHARGES = ("reserved", "used")
 DIALECTS = ("openai", "azure", "anthropic", "none", "silent")
 MESSAGES, PROMPT_COMPLETION, BOTH = "messages", "prompt-completion", "both"
 ACCEPTS = (BOTH, MESSAGES, PROMPT_COMPLETION)  # what the rows of a training file may be
+# Where answers have the model's thoughts: nowhere, in a field of their own, or in the text, in tags or before a lone
+# closing one.
+REASONING_PLACES = (NO_REASONING, REASONING, REASONING_CONTENT, THINK_TAGS, CLOSING_TAG) = (
+    "none",
+    "reasoning",
+    "reasoning_content",
+    "think",
+    "closing",
+)
 RETRY_STYLES = ("seconds", "ms", "date", "text")
 
 # What is outside means nothing, and would overflow a date, an exponent or a hash's key in the middle of a request.
@@ -105,6 +114,7 @@ class Policy:
     `dialect`. At most `slots` requests are worked on at once, the others wait in their order; None: any number.
     `faults` are shares of the requests that pass the limits, by the names in `faults.FAULTS`. A request reaches the
     limiter 0 to `jitter_ms` late. Equal `seed`s give equal answers and faults.
+    `reasoning` is where answers have the thoughts before them, see `REASONING_PLACES`.
     `tuning` is for uploads and fine-tuning jobs, which no limit and no latency holds up.
     """
 
@@ -125,6 +135,7 @@ class Policy:
     jitter_ms: float = 0.0
     seed: int = 0
     answers: Answers = field(default_factory=Answers)
+    reasoning: str = NO_REASONING
     tuning: TuningPolicy = field(default_factory=TuningPolicy)
 
     def __post_init__(self) -> None:
@@ -137,6 +148,7 @@ class Policy:
         _one_of("charge", self.charge, CHARGES)
         _one_of("headers", self.headers, DIALECTS)
         _one_of("retry_after", self.retry_after, RETRY_STYLES)
+        _one_of("reasoning", self.reasoning, REASONING_PLACES)
         _share("saved", self.saved)
         _within("jitter ms", self.jitter_ms, 0, MOST_MS)
         _within("seed", self.seed, -MOST_SEED, MOST_SEED)

@@ -24,6 +24,10 @@ class FormReading(NamedTuple):
     wrong: str | None = None
     is_repaired: bool = False
 
+    def field(self, name: str) -> Any:
+        """The value of a field; None where there is none."""
+        return self.value.get(name) if isinstance(self.value, dict) else None
+
 
 class AnswerForm:
     """One form. `answer` is its definition as plain JSON, `fields` are by name its fields with their JSON types, in
@@ -54,11 +58,6 @@ class AnswerForm:
             return self._read(text, is_cut)
         except Exception as bug:
             return wrong(f"the answer can't be read ({type(bug).__name__})")
-
-    def field(self, text: str, name: str) -> Any:
-        """The value of a field in an answer that fits; None where it has none."""
-        value = self.read(text).value
-        return value.get(name) if isinstance(value, dict) else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AnswerForm) and self.fingerprint == other.fingerprint

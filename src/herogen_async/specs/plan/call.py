@@ -10,7 +10,8 @@ class Call:
     """One completion wanted. `key` is its identity, `index` its place in the plan; `repeat` counts from 1.
 
     Where a row has several calls, `column` says which one it is, `sample` which of several samples, and `built_on` are
-    the checksums of the lines that its prompt was made from.
+    the checksums of the lines that its prompt was made from. `turns` are (role, text) of what is sent as the messages
+    of a chat instead of the prompt, which is the same as one text.
     """
 
     key: str
@@ -23,3 +24,4 @@ class Call:
     column: str | None = None
     sample: int | None = None
     built_on: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()

@@ -14,8 +14,8 @@ from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.row_shape import RowShape, own_part
+from herogen_async.specs.source_index.spec_cells import spec_cells
 from herogen_async.specs.sources.cells import Cells, longest_values, records_of
-from herogen_async.specs.sources.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec, Template
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class Plan:
         self._sub_prompt = Template(spec.sub_prompt)
         self._sub_names = frozenset(self._sub_prompt.names)
         self._first = self.shape.calls[0]
+
+    @property
+    def stems(self) -> list[str]:
+        """The columns as the spec calls them, by which settings are given."""
+        return list(dict.fromkeys(column.stem for column in self.columns))
 
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
@@ -168,6 +173,17 @@ class Plan:
         """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
         return done.missing(self.within(limit))
 
+    def spread(self, count: int, limit: int | None = None) -> list[int]:
+        """`count` rows among the first `limit` ones (None: all), ascending and spread over them.
+
+        Of shuffled cells the first rows: these are spread already, and are the first that a run needs.
+        """
+        rows = self.rows_within(limit)
+        count = min(count, rows)
+        if self.spec.order_seed is not None:
+            return list(range(count))
+        return [place * rows // count for place in range(count)]
+
     def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
         """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
         if not self._is_single:
@@ -215,15 +231,17 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
 
 
 def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(judge, author) of each column by which rows are kept, and that asks the model that wrote what it judges.
+    """(judge, author) of each column that rows are kept or ranked by, and that asks the model which wrote its texts.
 
-    That is the last of the columns that its texts name: what it needs to know besides stands before.
+    That is either of a pair, or the last of the columns that its texts name: what it needs to know besides stands
+    before.
     """
     columns = {column.name: column for column in plan.columns}
-    for name in () if plan.keeping is None else sorted(columns.keys() & plan.keeping.names):
+    names = {column.name for column in plan.columns if column.swapped is not None}
+    for name in sorted(names if plan.keeping is None else names | (columns.keys() & plan.keeping.names)):
         judge = columns[name]
-        authors = [column for column in plan.columns if column.name in judge.sent]
-        if judge.form is not None and authors:
-            author = authors[-1]
+        named = [column for column in plan.columns if column.name in (judge.pair or judge.sent)]
+        authors = [] if judge.form is None else named if judge.pair is not None else named[-1:]
+        for author in authors:
             if (author.model, author.base_url) == (judge.model, judge.base_url):
                 yield name, author.name

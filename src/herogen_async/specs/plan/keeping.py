@@ -13,7 +13,7 @@ from typing import Any
 from herogen_async.core.errors import HerogenError
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.expressions import Expression, stems_of
-from herogen_async.specs.forms import FormReading
+from herogen_async.specs.forms import FormReading, read_together
 from herogen_async.specs.spec import Spec
 from herogen_async.specs.spec.column_graph import fans_of
 
@@ -61,8 +61,9 @@ class Keeping:
         fans = fans_of(self.names, {column.name: column.samples for column in columns})
         self.fan = frozenset(fans)  # the columns whose samples are decided one by one
         self.samples = max(fans.values(), default=1)
-        named = [column for column in columns if column.name in self.names]
-        self.places = frozenset(place for column in named for place in column.calls)  # of the calls that it goes by
+        read = [column for column in columns if column.name in self.names]
+        read += [self._columns[column.swapped] for column in read if column.swapped is not None]
+        self.places = frozenset(place for column in read for place in column.calls)  # of the calls that it goes by
 
     def decide(self, cell: Mapping[str, str], answers: Sequence[FormReading | None]) -> Decisions:
         """What is decided about a row; `answers` are by place, None where there is none."""
@@ -77,6 +78,11 @@ class Keeping:
             for place in column.calls:
                 if (text := texts.get(place)) is not None:
                     answers[place] = FormReading(text) if column.form is None else column.form.read(text)
+        for column in self._columns.values():
+            if column.swapped is not None and column.pair is not None:
+                for place, other in zip(column.calls, self._columns[column.swapped].calls, strict=True):
+                    one, two = answers[place], answers[other]
+                    answers[place] = None if one is None or two is None else read_together(one, two, column.pair)
         return self.decide(cell, answers)
 
     def _is_accepted(self, values: Mapping[str, Any]) -> bool | None:
@@ -96,12 +102,8 @@ class Keeping:
                 first, _, field = name.partition(".")
                 if (column := self._columns.get(first)) is not None:
                     answer = answers[column.first_call + (sample if column.samples > 1 else 0)]
-                    values[name] = None if answer is None else _field(answer.value, field) if field else answer.text
+                    values[name] = None if answer is None else answer.field(field) if field else answer.text
             yield values
-
-
-def _field(value: Any, field: str) -> Any:
-    return value.get(field) if isinstance(value, dict) else None
 
 
 def _number(value: Any) -> float | None:

@@ -15,7 +15,8 @@ from enum import Enum
 from typing import Any
 
 from herogen_async.core.errors import HerogenError
-from herogen_async.specs.forms.form import field_text
+from herogen_async.specs.forms.form import FormReading, field_text
+from herogen_async.specs.forms.pairwise import read_together
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec.template import alternatives
@@ -56,6 +57,7 @@ class OpenRow:
 
     __slots__ = (
         "_own_part",
+        "_readings",
         "_seals",
         "_settled",
         "_shape",
@@ -97,6 +99,7 @@ class OpenRow:
         self._own_part = own
         self._told = told  # what lines say of the cell
         self._texts: list[str | None] = [None] * self.open
+        self._readings: Sequence[FormReading | None] | None = None  # of a row whose answers were read before
         self._seals: list[str] = [""] * self.open
         self._settled: list[Settled | None] = [None] * self.open
         self._waits = shape.waits.copy()
@@ -132,11 +135,15 @@ class OpenRow:
         self._texts[place] = None if self._settled[place] is Settled.SKIPPED else text
         self._seals[place] = seal
 
-    def fill(self, texts: Sequence[str | None]) -> None:
-        """The answers of an earlier session by place, None for a call that was skipped; no line is known of any."""
-        for place, text in enumerate(texts):
-            self.restore(place, _SKIPPED if text is None else _ANSWERED)
-            self._texts[place] = text
+    def fill(self, answers: Sequence[FormReading | None]) -> None:
+        """The answers of an earlier session by place, as they are read, None for a call that was skipped.
+
+        No line is known of any.
+        """
+        self._readings = answers
+        for place, answer in enumerate(answers):
+            self.restore(place, _SKIPPED if answer is None else _ANSWERED)
+            self._texts[place] = None if answer is None else answer.text
 
     def failed(self, place: int) -> list[int]:
         """The call at `place` won't be answered; the places of those that are not asked because of it."""
@@ -239,7 +246,10 @@ class OpenRow:
     def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
         column = shape.column
         system = None if column.system is None else column.system.render(values)
-        return self._of(shape, column.prompt.render(values), system, seals)
+        call = self._of(shape, column.prompt.render(values), system, seals)
+        if column.turns:
+            call.turns = tuple((role, values[name]) for role, name in column.turns)
+        return call
 
     def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
         """A call of which nothing is sent."""
@@ -271,30 +281,57 @@ class OpenRow:
             missing: list[int] = []
             for number, source in enumerate(sources):
                 if isinstance(source, str):
-                    values[name] = self.cell[source]
+                    values[name] = self.cell.get(source, "")
                     break
-                used.update(dict.fromkeys(source))
+                places = self._read_with(source)
+                used.update(dict.fromkeys(places))
                 field = alternatives(name)[number].field
                 texts = [text for place in source if (text := self._said(place, field)) is not None]
                 if texts:
                     values[name] = texts[0] if len(source) == 1 else _BETWEEN_SAMPLES.join(texts)
                     break
-                missing += source
+                missing += (place for place in places if self._texts[place] is None)
             else:
                 return values, (), missing
         return values, tuple(self._seals[place] for place in used), []
 
     def _said(self, place: int, field: str | None) -> str | None:
         """What the answer at `place` says, or a field of it, as a text; None where it was skipped."""
-        text, form = self._texts[place], self._shape.calls[place].column.form
-        if text is None or form is None:
-            return text
-        return form.read(text).text if field is None else field_text(form.field(text, field))
+        if self._shape.calls[place].column.form is None:
+            return self._texts[place]
+        reading = self._reading(place)
+        if reading is None:
+            return None
+        return reading.text if field is None else field_text(reading.field(field))
 
     def _asked(self, shape: CallShape) -> Iterator[tuple[str, Any]]:
         for name, place in shape.asked:
-            text, form, field = self._texts[place], self._shape.calls[place].column.form, name.partition(".")[2]
-            yield name, form.field(text, field) if field and form and text is not None else self._said(place, None)
+            field = name.partition(".")[2]
+            reading = self._reading(place) if field else None
+            yield name, self._said(place, None) if reading is None else reading.field(field)
+
+    def _reading(self, place: int) -> FormReading | None:
+        """What the answer at `place` says, with that of the other order where there is one; None without both."""
+        if self._readings is not None:
+            return self._readings[place]
+        call, text = self._shape.calls[place], self._texts[place]
+        if text is None or call.column.form is None:
+            return None
+        reading = call.column.form.read(text)
+        if call.swapped is None or call.column.pair is None:
+            return reading
+        other = self._reading(call.swapped)
+        return None if other is None else read_together(reading, other, call.column.pair)
+
+    def _read_with(self, places: Sequence[int]) -> Sequence[int]:
+        """These, and the places of the calls whose answers are read with theirs."""
+        if not self._shape.has_pairs:
+            return places
+        swapped = (self._shape.calls[place].swapped for place in places)
+        return [*places, *(place for place in swapped if place is not None)]
+
+    def _is_answered(self, place: int) -> bool:
+        return all(self._settled[each] is Settled.ANSWERED for each in self._read_with((place,)))
 
     def _reason(self, place: int) -> str:
         """The fingerprint of the condition by which the call at `place` was left out."""
@@ -303,9 +340,9 @@ class OpenRow:
         for _, sources in shape.inputs:
             skipped = []
             for source in sources:
-                if isinstance(source, str) or any(self._settled[each] is Settled.ANSWERED for each in source):
+                if isinstance(source, str) or any(map(self._is_answered, source)):
                     break
-                skipped += [each for each in source if self._settled[each] is Settled.SKIPPED]
+                skipped += [each for each in self._read_with(source) if self._settled[each] is Settled.SKIPPED]
             else:
                 if skipped:
                     return self._reason(skipped[0])

@@ -42,9 +42,11 @@ class CallShape:
     # once each; else nothing.
     direct: tuple[tuple[str, int], ...] = ()
     direct_places: tuple[int, ...] = ()
-    # Whether it has no condition, and each of its placeholders names one answer, an attribute or nothing else.
+    # Whether it has no condition, each of its placeholders names one answer, an attribute or nothing else, and what is
+    # sent is its prompt.
     is_plain: bool = False
     told_sample: int | None = None  # where there are several
+    swapped: int | None = None  # the place of the call that asks the same in the other order, and is read with it
 
     def key(self, part: bytes) -> str:
         """Its key in a row whose `own_part` is this."""
@@ -67,11 +69,20 @@ def own_part(repeat: int, cell: Mapping[str, str]) -> bytes:
 class RowShape:
     """The calls of every row of a plan: `calls` in their order, `children` of each place, `roots` that need nothing.
 
-    `width` is how many calls may be ready at once, by how deep they are: as many as one level has at most.
+    `width` is how many calls may be ready at once, by how deep they are: as many as one level has at most. `has_pairs`:
+    a judge among them is asked in both orders.
     """
 
     def __init__(self, columns: Sequence[AskedColumn]) -> None:
         self._columns = {column.name: column for column in columns}
+        # Of each call whose answer is read with that of the other order: both their places.
+        self._swapped = {
+            place: other
+            for column in columns
+            if column.swapped is not None
+            for place, other in zip(column.calls, self._columns[column.swapped].calls, strict=True)
+        }
+        self.has_pairs = bool(self._swapped)
         self.calls = tuple(self._call(column, sample) for column in columns for sample in range(1, column.samples + 1))
         self.children = tuple(
             tuple(other.place for other in self.calls if call.place in other.parents) for call in self.calls
@@ -79,7 +90,8 @@ class RowShape:
         self.waits = [len(call.parents) for call in self.calls]
         self.roots = tuple(call.place for call in self.calls if not call.parents)
         self.width = max(Counter(self._levels()).values())
-        self.skips = tuple(frozenset(self._skips(call.column)) for call in self.calls)
+        skips = self._skips(columns)
+        self.skips = tuple(skips[call.column.name] for call in self.calls)
 
     def longest_answers(self, column: AskedColumn) -> Mapping[str, Sequence[CallShape]]:
         """For each placeholder of `column` that names columns, the calls whose answers it may hold at once, at most."""
@@ -114,6 +126,9 @@ class RowShape:
             for name in (() if column.when is None else column.when.names)
             if (other := self._columns.get(name.partition(".")[0])) is not None
         )
+        needed = sent | {place for _, place in asked}
+        for places in (sent, needed):
+            places |= {self._swapped[place] for place in places & self._swapped.keys()}
         direct = tuple(
             (name, source[0])
             for name, sources in inputs
@@ -127,7 +142,7 @@ class RowShape:
             column.first_call + sample - 1,
             column,
             sample,
-            parents=tuple(sorted(sent.union(place for _, place in asked))),
+            parents=tuple(sorted(needed)),
             sent=tuple(sorted(sent)),
             inputs=inputs,
             asked=asked,
@@ -135,8 +150,9 @@ class RowShape:
             hash=hashlib.blake2b(base, digest_size=16),
             direct=direct,
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
-            is_plain=column.when is None and len(direct) == len(inputs),
+            is_plain=column.when is None and len(direct) == len(inputs) and not column.turns,
             told_sample=sample if column.samples > 1 else None,
+            swapped=self._swapped.get(column.first_call + sample - 1),
         )
 
     def _has_form(self, placeholder: str) -> bool:
@@ -168,9 +184,11 @@ class RowShape:
     def _place(parent: AskedColumn, sample: int) -> int:
         return parent.first_call + (sample - 1 if parent.samples > 1 else 0)
 
-    def _skips(self, column: AskedColumn) -> Iterator[str]:
-        """The conditions that may have left out a call of `column`, as its line says it."""
-        if column.when is not None:
-            yield column.when.fingerprint
-        for name in column.sent:
-            yield from self._skips(self._columns[name])
+    @staticmethod
+    def _skips(columns: Sequence[AskedColumn]) -> dict[str, frozenset[str]]:
+        """The conditions that may have left out a call of each column, as its line says it."""
+        found: dict[str, frozenset[str]] = {}
+        for column in columns:  # each comes behind what it builds on
+            own = frozenset(() if column.when is None else (column.when.fingerprint,))
+            found[column.name] = own.union(*(found[name] for name in column.sent))
+        return found

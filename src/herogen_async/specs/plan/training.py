@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from herogen_async.specs.columns import AskedColumn
+from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan.calls import Plan
 from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
+from herogen_async.specs.spec.conversation import with_transcript
 from herogen_async.specs.spec.train_checks import ASSISTANT, SYSTEM, USER
 
 
@@ -31,12 +33,24 @@ class TrainingExample:
     sample: int
 
 
-class Training:
-    """The examples of the rows of `plan`, whose spec has a `train`."""
+def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
+    """What an example says, as roles and texts: the spec's `train`, else its conversation, or else nothing."""
+    conversation, train = plan.spec.conversation, plan.spec.train
+    if conversation is None:
+        return train
+    spoken = conversation.spoken
+    if train:
+        return [(role, with_transcript(Template(text, names_columns=True), spoken).text) for role, text in train]
+    system = next((column.system for column in plan.columns if column.name == spoken[-1][1]), None)
+    return [*([] if system is None else [(SYSTEM, system.text)]), *((role, f"{{{name}}}") for role, name in spoken)]
 
-    def __init__(self, plan: Plan) -> None:
-        self.roles = [role for role, _ in plan.spec.train]
-        templates = [Template(text, names_columns=True) for _, text in plan.spec.train]
+
+class Training:
+    """The examples of the rows of `plan`; `train` are their roles and texts, turn by turn."""
+
+    def __init__(self, plan: Plan, train: Sequence[tuple[str, str]]) -> None:
+        self.roles = [role for role, _ in train]
+        templates = [Template(text, names_columns=True) for _, text in train]
         uses = {column.name: Uses((), (), column.samples) for column in plan.columns}
         samples = {column.name: column.samples for column in plan.columns}
         self._plan = plan
@@ -66,12 +80,12 @@ class Training:
         named = {each.name for each in sent_names(self._turns[-1].prompt)}
         return tuple(column for column in self._plan.columns if column.name in named)
 
-    def examples(self, number: int, texts: Sequence[str | None]) -> Iterator[TrainingExample]:
-        """Those of row `number`; `texts` are its answers by the place of their calls, None where a call was skipped.
+    def examples(self, number: int, given: Sequence[FormReading | None]) -> Iterator[TrainingExample]:
+        """Those of row `number`; the answers `given` are by the place of their calls, None where a call was skipped.
 
         There is none where a text names what was skipped, or where the last holds no answer at all.
         """
-        row = self._filled(number, texts)
+        row = self._filled(number, given)
         for sample in range(self.samples):
             places = [each.first_call + (sample if each.samples > 1 else 0) for each in self._turns]
             said = [row.text(place) for place in places]
@@ -79,7 +93,7 @@ class Training:
             if len(turns) == len(places):
                 system = turns.pop(0)[1] if self.roles[0] == SYSTEM else ""
                 spoken = [place for role, place in zip(self.roles, places, strict=True) if role == ASSISTANT]
-                held = [_taken(self._shape.calls[place], texts) for place in spoken]
+                held = [_taken(self._shape.calls[place], given) for place in spoken]
                 if not held[-1]:
                     continue
                 prompt = self._turns[-1].prompt
@@ -87,21 +101,21 @@ class Training:
                 answers = tuple(place for each in held for place in each)
                 yield TrainingExample(system, tuple(turns), answers, is_whole, sample)
 
-    def _filled(self, number: int, texts: Sequence[str | None]) -> OpenRow:
+    def _filled(self, number: int, answers: Sequence[FormReading | None]) -> OpenRow:
         cell = self._plan.cells.cell(number // self._plan.repeats)
         row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", told=cell, own=b"")
-        row.fill(texts)
+        row.fill(answers)
         return row
 
 
-def _taken(shape: CallShape, texts: Sequence[str | None]) -> list[int]:
+def _taken(shape: CallShape, answers: Sequence[FormReading | None]) -> list[int]:
     """The places of the answers that its placeholders hold: of alternatives the first that there is."""
     found: dict[int, None] = {}
     for _, sources in shape.inputs:
         for source in sources:
             if isinstance(source, str):
                 break
-            if there := [place for place in source if texts[place] is not None]:
+            if there := [place for place in source if answers[place] is not None]:
                 found |= dict.fromkeys(there)
                 break
     return list(found)

@@ -3,7 +3,7 @@
 Kept here:
 1. Rows are taken in the plan's order, not in that of the answers: whatever came first, and however often a run was
    interrupted, the same answers make the same choice.
-2. There are enough once the last row that is taken is known, and every row before it has ended.
+2. There are enough once the last row that is taken is known, and every row before it that may be asked has ended.
 3. A row that can't be among those that are taken any more is not begun.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
@@ -29,17 +30,17 @@ class RowOutcome(Enum):
 
 
 class WantedRows:
-    """The first `wanted` accepted rows of the first `most` rows.
+    """The first `wanted` accepted rows. No row from `most` on is asked, but what is there of them counts: it is paid.
 
-    Rows are added in any order, each once, by their number in the plan.
+    Rows are added in any order, each once, by their number in the plan. `within` is how many rows this session may ask.
     """
 
     def __init__(self, wanted: int, most: int) -> None:
         self.wanted = wanted
-        self.most = most
+        self.most = self.within = most
         self.outcomes: Counter[RowOutcome] = Counter()
         self._ended = IndexSet()
-        self._frontier = 0  # every row before it has ended
+        self.frontier = 0  # every row before it has ended
         self._first: list[
             int
         ] = []  # the first `wanted` accepted ones that are known, the last of them on top: negative
@@ -54,8 +55,8 @@ class WantedRows:
                 heapq.heappush(self._first, -number)
             else:
                 heapq.heappushpop(self._first, -number)
-        while self._frontier in self._ended:
-            self._frontier += 1
+        while self.frontier in self._ended:
+            self.frontier += 1
 
     def __contains__(self, number: int) -> bool:
         return number in self._ended
@@ -78,16 +79,40 @@ class WantedRows:
     @property
     def is_met(self) -> bool:
         """Whether it is certain which rows are taken."""
-        return (last := self.last) is not None and last < self._frontier
+        return (last := self.last) is not None and self.frontier > min(last, self.most - 1)
 
     @property
     def is_used_up(self) -> bool:
         """Whether there are too few, and no row is left to be asked."""
-        return self.ended >= self.most and not self.is_met
+        return self.last is None and self.frontier >= self.most
 
     def needs(self, number: int) -> bool:
         """Whether row `number` may be among those that are taken."""
         return (last := self.last) is None or number < last
+
+    @property
+    def expected(self) -> int:
+        """About how many rows more are to be asked."""
+        return 0 if self.is_met else max(min(self.ahead(1), self.within - self.frontier), 0)
+
+    def until(self, share: float) -> int:
+        """How many of the first rows bring what is wanted, if of those that have not ended this share is accepted."""
+        if self.is_met:
+            return self.frontier
+        first = sorted(-each for each in self._first)
+
+        def brings(count: int) -> float:
+            return bisect_left(first, count) + share * (count - self._ended.count(count))
+
+        low, high = self.frontier, self.most if self.last is None else min(self.last + 1, self.most)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if brings(middle) >= self.wanted else (middle + 1, high)
+        return low
+
+    def asked_until(self, number: int) -> int:
+        """How many of the first `number` rows have not ended."""
+        return max(number - self._ended.count(number), 0)
 
     def ahead(self, at_least: int) -> int:
         """How many rows may be open at once: as many as are likely to bring what is missing, and `at_least` so many."""

@@ -8,64 +8,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.grid import Grid, GridMove
 from herogen_async.specs.sources.permutation import Permutation
-from herogen_async.specs.sources.record_cells import RecordCells, RecordMove
+from herogen_async.specs.sources.protocol import Cells, Reordered
+from herogen_async.specs.sources.record_cells import RecordCells, RecordMove, Records
+from herogen_async.specs.sources.rules import CellRules
+
+__all__ = [
+    "PLAIN",
+    "Cells",
+    "FirstCells",
+    "PlaceOrder",
+    "RenamedCells",
+    "ShuffledCells",
+    "cells_from",
+    "excluded_cells",
+    "facet_places",
+    "facets_at",
+    "is_product",
+    "is_told",
+    "longest_values",
+    "moves",
+    "records_of",
+    "renamed_cells",
+    "shown_cell",
+]
+
+PLAIN = CellRules()  # every combination
 
 
-class Cells(Protocol):
-    """Different cells in a fixed order, each computed from its index and found again; every cell has the same fields.
+class PlaceOrder(Protocol):
+    """An order of the numbers below a size, by place and back."""
 
-    `facets` are the fields with few distinct values, each with all its values: by these rows are counted and split.
-    """
+    def number(self, place: int) -> int: ...
 
-    @property
-    def size(self) -> int:
-        """How many cells there are."""
-        ...
-
-    @property
-    def facets(self) -> Mapping[str, Sequence[str]]: ...
-
-    def cell(self, index: int) -> dict[str, str]:
-        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
-        ...
-
-    def identity(self, index: int) -> dict[str, str]:
-        """What of the cell at `index` its keys are made from: all of it, but of records what tells them apart."""
-        ...
-
-    def told(self, index: int) -> dict[str, str]:
-        """What lines say of the cell at `index`: its identity, and what a person knows it by."""
-        ...
-
-    def index(self, cell: Mapping[str, str]) -> int:
-        """The index of `cell`, whatever the order of its fields. InputError where there is no such cell."""
-        ...
-
-    def fingerprint(self, repeats: int) -> str:
-        """Equal for the same cells in the same order, `repeats` rows wanted of each; 32 hexadecimal digits."""
-        ...
+    def place(self, number: int) -> int: ...
 
 
-class ShuffledCells:
+class ShuffledCells(Reordered):
     """The same cells as `ordered`, in the order of `seed`: of too many to ask, the first ones are spread over all.
 
-    Each is computed: memory does not grow with their number.
+    Each is computed: memory does not grow with their number. `order` is where each of them stands; left out, a
+    permutation of their numbers.
     """
 
     __slots__ = ("_order", "facets", "ordered", "seed", "size")
 
-    def __init__(self, ordered: Cells, seed: int) -> None:
+    def __init__(self, ordered: Cells, seed: int, order: PlaceOrder | None = None) -> None:
         self.ordered = ordered
         self.seed = seed
         self.size = ordered.size
         self.facets: Mapping[str, Sequence[str]] = ordered.facets
-        self._order = Permutation(ordered.size, seed)
+        self._order = Permutation(ordered.size, seed) if order is None else order
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
@@ -88,31 +86,123 @@ class ShuffledCells:
         return fingerprint([self.ordered.fingerprint(repeats), "shuffled", self.seed])
 
     def in_order(self, index: int) -> int:
-        """Which of the `ordered` cells is at `index`."""
+        """The index among the `ordered` cells of the one at `index`."""
         return self._order.number(index)
 
     def shuffled(self, index: int) -> int:
-        """Where the cell at `index` of the `ordered` ones is."""
+        """The index of the one at `index` of the `ordered` cells."""
         return self._order.place(index)
 
 
-def cells_from(attributes: Mapping[str, Sequence[str]], seed: int | None = None) -> Cells:
-    """Every combination of the attributes' values, in the order of `seed`; None: in that of the attributes."""
-    grid = Grid(attributes)
-    return grid if seed is None else ShuffledCells(grid, seed)
+class FirstCells:
+    """The first `size` of `cells`; all of them where there are fewer."""
+
+    __slots__ = ("cells", "facets", "size")
+
+    def __init__(self, cells: Cells, size: int) -> None:
+        self.cells = cells
+        self.size = min(size, cells.size)
+        self.facets: Mapping[str, Sequence[str]] = cells.facets
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"cell {index!r} is outside the sample: valid: 0 to {self.size - 1}")
+        return self.cells.cell(index)
+
+    def identity(self, index: int) -> dict[str, str]:
+        """That of the first cells."""
+        return self.cells.identity(index)
+
+    def told(self, index: int) -> dict[str, str]:
+        """That of the first cells."""
+        return self.cells.told(index)
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`. InputError where it isn't one of these."""
+        if (index := self.cells.index(cell)) >= self.size:
+            raise InputError(f"cell {dict(cell)!r} isn't in the sample", fix="raise `sample`, or give another cell")
+        return index
+
+    def fingerprint(self, repeats: int) -> str:
+        """Of the cells and of how many these are."""
+        return fingerprint([self.cells.fingerprint(repeats), "first", self.size])
+
+
+def cells_from(
+    attributes: Mapping[str, Sequence[str]],
+    seed: int | None = None,
+    rules: CellRules = PLAIN,
+    records: Records | None = None,
+) -> Cells:
+    """The combinations of the attributes' values that `rules` choose, with each of `records` where there are some, in
+    the order of `seed`; None: in that of the records and attributes. `rules` say `sample` and `weights` of all cells,
+    and the rest of those of one record.
+
+    Raises InputError where there is none, and where the rules can't be followed.
+    """
+    cells: Cells = Grid(attributes)
+    order: PlaceOrder | None = None
+    if rules.changes_grid:
+        from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
+
+        cells = ruled = RuledGrid(attributes, rules)
+        order = None if seed is None else ruled.order(seed, 1 if records is None else records.size)
+    if rules.cover is not None:
+        from herogen_async.specs.sources.covering import CoveringCells  # noqa: PLC0415 - as above
+
+        cells, order = CoveringCells(attributes, rules, rules.cover), None
+    if records is not None:
+        cells = RecordCells(records, cells)
+    if seed is not None:
+        cells = (
+            _weighted(cells, attributes, rules, seed, records) if rules.weights else ShuffledCells(cells, seed, order)
+        )
+    return cells if rules.sample is None else FirstCells(cells, rules.sample)
+
+
+def _weighted(
+    cells: Cells, attributes: Mapping[str, Sequence[str]], rules: CellRules, seed: int, records: Records | None
+) -> Cells:
+    from herogen_async.specs.sources.ruled_grid import NoCellLeft  # noqa: PLC0415 - as above
+    from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
+
+    def cells_of(chosen: Mapping[str, str], own_seed: int) -> Cells | None:
+        narrowed = {name: (chosen[name],) if name in chosen else each for name, each in attributes.items()}
+        try:
+            return cells_from(narrowed, own_seed, rules.of_grid, records)
+        except NoCellLeft:
+            return None
+
+    return WeightedCells(cells, rules.weights, cells_of, seed)
+
+
+def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> int:
+    """How many combinations `rules` leave out that would be cells otherwise."""
+    if not rules.exclude:
+        return 0
+    from herogen_async.specs.sources.cell_tree import EXCLUDED, CellTree  # noqa: PLC0415 - as above
+
+    return CellTree(attributes, rules).size(EXCLUDED)
 
 
 def is_product(cells: Cells) -> bool:
     """Whether every combination of the facets' values is one cell, and there is no other."""
     if records_of(cells) is not None:
         return False
-    return math.prod(map(len, cells.facets.values())) == cells.size and set(cells.cell(0)) == set(cells.facets)
+    if isinstance(cells, ShuffledCells):
+        return is_product(cells.ordered)
+    if math.prod(map(len, cells.facets.values())) != cells.size:
+        return False
+    # A conditional attribute of one value leaves as many cells, but some lack it: mostly the first or the last one.
+    return all(set(cells.cell(index)) == set(cells.facets) for index in (0, cells.size // 2, cells.size - 1))
 
 
 def records_of(cells: Cells) -> RecordCells | None:
-    """The cells of records that `cells` are, in whatever order; None where they are none."""
-    inner = cells.ordered if isinstance(cells, ShuffledCells) else cells
-    return inner if isinstance(inner, RecordCells) else None
+    """The cells of records that `cells` are, or some of them, in whatever order; None where they are none."""
+    while isinstance(cells, FirstCells | Reordered):
+        cells = cells.cells if isinstance(cells, FirstCells) else cells.ordered
+    return cells if isinstance(cells, RecordCells) else None
 
 
 def is_told(cells: Cells, index: int, cell: Mapping[str, str]) -> bool:
@@ -137,14 +227,21 @@ def shown_cell(cells: Cells, index: int, told: Mapping[str, str], needed: Collec
         return {name: told.get(name, "") for name in records.fields}
 
 
+def facets_at(cells: Cells, index: int) -> dict[str, str]:
+    """The cell at `index`, as far as rows are counted by it: of a record that can't be read any more the attributes."""
+    try:
+        return cells.cell(index)
+    except InputError:
+        return cells.identity(index)
+
+
 def facet_places(cells: Cells) -> Callable[[int], list[int]]:
-    """What gives, for the index of a cell, the place of its value among those of each facet."""
+    """What gives, for the index of a cell, the place of its value among those of each facet; -1 where it has none."""
     tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in cells.facets.items()]
-    cell_at = cells.cell
 
     def places(index: int) -> list[int]:
-        cell = cell_at(index)
-        return [table[cell[name]] for name, table in tables]
+        cell = facets_at(cells, index)
+        return [table[cell[name]] if name in cell else -1 for name, table in tables]
 
     return places
 
@@ -170,22 +267,66 @@ def renamed_cells(cells: Cells, names: Mapping[str, str]) -> Cells:
     """The same cells with other names of their fields, in the same order: `names` has new ones by old ones."""
     if records_of(cells) is not None:
         return cells
-    renamed = Grid({names.get(name, name): values for name, values in cells.facets.items()})
-    return ShuffledCells(renamed, cells.seed) if isinstance(cells, ShuffledCells) else renamed
+    if isinstance(cells, FirstCells):
+        return FirstCells(renamed_cells(cells.cells, names), cells.size)
+    if isinstance(cells, ShuffledCells) and isinstance(cells.ordered, Grid):
+        return ShuffledCells(renamed_cells(cells.ordered, names), cells.seed)
+    if isinstance(cells, Grid):
+        return Grid({names.get(name, name): values for name, values in cells.facets.items()})
+    return RenamedCells(cells, names)
+
+
+class RenamedCells:
+    """`cells` with other names of their fields, in the same order: `names` has new ones by old ones."""
+
+    def __init__(self, cells: Cells, names: Mapping[str, str]) -> None:
+        self._cells = cells
+        self._names = names
+        self._back = {now: was for was, now in names.items()}
+        self.size = cells.size
+        self.facets: Mapping[str, Sequence[str]] = {
+            names.get(name, name): values for name, values in cells.facets.items()
+        }
+
+    def cell(self, index: int) -> dict[str, str]:
+        """The cell at `index`, 0-based. IndexError outside `range(size)`."""
+        return {self._names.get(name, name): value for name, value in self._cells.cell(index).items()}
+
+    identity = told = cell
+
+    def index(self, cell: Mapping[str, str]) -> int:
+        """The index of `cell`. InputError where there is no such cell."""
+        if any(name in self._names and name not in self._back for name in cell):
+            raise InputError(f"cell {dict(cell)!r} has earlier names", fix="use those of today")
+        return self._cells.index({self._back.get(name, name): value for name, value in cell.items()})
+
+    def fingerprint(self, repeats: int) -> str:
+        """Of the cells and of the names."""
+        return fingerprint([self._cells.fingerprint(repeats), dict(self._names)])
+
+
+def _is_reordered(cells: Cells) -> TypeGuard[Reordered]:
+    """Whether the cells behind an order are to be looked at: by their own cells, records can't be found again."""
+    return isinstance(cells, ShuffledCells) or (isinstance(cells, Reordered) and records_of(cells) is not None)
 
 
 def moves(old: Cells, new: Cells) -> Callable[[int], int | None]:
     """What gives, for the index of a cell of `old`, that of the same cell of `new`; None where there is none."""
-    if isinstance(old, ShuffledCells):
+    if isinstance(old, FirstCells):
+        return moves(old.cells, new)
+    if isinstance(new, FirstCells):
+        found, size = moves(old, new.cells), new.size
+        return lambda index: None if (place := found(index)) is None or place >= size else place
+    if _is_reordered(old):
         moved, then = moves(old.ordered, new), old.in_order
         return lambda index: moved(then(index))
-    if isinstance(new, ShuffledCells):
+    if _is_reordered(new):
         placed, now = moves(old, new.ordered), new.shuffled
         return lambda index: None if (found := placed(index)) is None else now(found)
     if isinstance(old, Grid) and isinstance(new, Grid):
         return GridMove(old, new)
     if isinstance(old, RecordCells) and isinstance(new, RecordCells):
-        return RecordMove(old, new)
+        return RecordMove(old, new, moves(old.grid, new.grid))
 
     def move(index: int) -> int | None:
         try:

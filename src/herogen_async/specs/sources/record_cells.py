@@ -7,14 +7,14 @@ RC2  A cell's identity is the digest and occurrence of its record, and its attri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.grid import Grid, GridMove
-from herogen_async.specs.spec.source import RECORD
+from herogen_async.specs.sources.protocol import Cells
 
+RECORD = "record"  # what a line's cell calls the hash of its record
 _SHORT = 80  # characters of a field that a line's cell shows
 
 
@@ -42,15 +42,15 @@ class Records(Protocol):
 
 
 class RecordCells:
-    """The `records`, times the cells of `attributes`."""
+    """Each of the `records` with each cell of `grid`, which are those of the attributes."""
 
-    __slots__ = ("_grid", "_last", "facets", "longest", "records", "size")
+    __slots__ = ("_last", "facets", "grid", "longest", "records", "size")
 
-    def __init__(self, records: Records, attributes: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, records: Records, grid: Cells) -> None:
         self.records = records
-        self._grid = Grid(attributes)
-        self.size = records.size * self._grid.size
-        self.facets: Mapping[str, Sequence[str]] = {**records.facets, **attributes}
+        self.grid = grid
+        self.size = records.size * grid.size
+        self.facets: Mapping[str, Sequence[str]] = {**records.facets, **grid.facets}
         # The longest value of each field, which no facet says.
         self.longest = records.longest
         self._last: tuple[int, dict[str, str], str] = (-1, {}, "")
@@ -60,25 +60,25 @@ class RecordCells:
         where the record can't be read any more.
         """
         number, own = self._split(index)
-        return {**self._record(number)[0], **self._grid.cell(own)}
+        return {**self._record(number)[0], **self.grid.cell(own)}
 
     def identity(self, index: int) -> dict[str, str]:
         """What of the cell at `index` its keys are made from."""
         number, own = self._split(index)
         last, _, name = self._last
-        return {RECORD: name if last == number else self._name(number), **self._grid.cell(own)}
+        return {RECORD: name if last == number else self._name(number), **self.grid.cell(own)}
 
     def told(self, index: int) -> dict[str, str]:
         """What lines say of the cell at `index`: its identity, and the short fields of its record."""
         number, own = self._split(index)
         values, name = self._record(number)
         short = {field: value for field, value in values.items() if len(value) <= _SHORT}
-        return {RECORD: name, **short, **self._grid.cell(own)}
+        return {RECORD: name, **short, **self.grid.cell(own)}
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of all values of a cell."""
-        return (*self.records.fields, *self._grid.facets)
+        """The names of all values that a cell can have."""
+        return (*self.records.fields, *self.grid.facets)
 
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of the cell with this identity; other fields are passed over. InputError where there is none."""
@@ -89,22 +89,17 @@ class RecordCells:
             number = None
         if number is None:
             raise InputError(f"cell {dict(cell)!r} is of no record of the source")
-        own = {name: cell[name] for name in self._grid.facets if name in cell}
-        return number * self._grid.size + self._grid.index(own)
+        own = {name: cell[name] for name in self.grid.facets if name in cell}
+        return number * self.grid.size + self.grid.index(own)
 
     def fingerprint(self, repeats: int) -> str:
-        """Of the records, their order, and the attributes."""
-        return fingerprint([self.records.sha256, self.records.rules, list(self._grid.facets.items()), repeats])
-
-    @property
-    def grid(self) -> Grid:
-        """Of the attributes alone."""
-        return self._grid
+        """Of the records, their order, and the cells of the attributes."""
+        return fingerprint([self.records.sha256, self.records.rules, self.grid.fingerprint(repeats)])
 
     def _split(self, index: int) -> tuple[int, int]:
         if not 0 <= index < self.size:
             raise IndexError(f"cell {index!r} is outside the records: valid: 0 to {self.size - 1}")
-        return divmod(index, self._grid.size)
+        return divmod(index, self.grid.size)
 
     def _record(self, number: int) -> tuple[dict[str, str], str]:
         last, values, name = self._last
@@ -118,20 +113,21 @@ class RecordCells:
         return digest.hex() if occurrence == 1 else f"{digest.hex()}#{occurrence}"
 
     def __repr__(self) -> str:
-        return f"RecordCells({self.records.size} records x {self._grid!r})"
+        return f"RecordCells({self.records.size} records x {self.grid!r})"
 
 
 class RecordMove:
     """From the indices of one kind of cells of records to those of another.
 
     Records of one content are the same by their place. Of another content they are found by digest and occurrence,
-    those that the old ones were told apart by: an edited prompt may be made from other fields.
+    those that the old ones were told apart by: an edited prompt may be made from other fields. `attributes` moves
+    the cells of these.
     """
 
-    def __init__(self, old: RecordCells, new: RecordCells) -> None:
+    def __init__(self, old: RecordCells, new: RecordCells, attributes: Callable[[int], int | None]) -> None:
         self._records = old.records
         self._sizes = old.grid.size, new.grid.size
-        self._attributes = GridMove(old.grid, new.grid)
+        self._attributes = attributes
         is_same = (old.records.sha256, old.records.rules) == (new.records.sha256, new.records.rules)
         self._is_same = is_same
         self._now = None if is_same else new.records.keyed_as(old.records)

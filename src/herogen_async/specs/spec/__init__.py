@@ -12,19 +12,23 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from herogen_async.core import codec
+from herogen_async.specs.sources.cells import PLAIN
+from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import Column
+from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
-from herogen_async.specs.spec.growth import GridRules, Want, growth_problems
+from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
 from herogen_async.specs.spec.source import RecordSource
 from herogen_async.specs.spec.template import Template
 
 if TYPE_CHECKING:
+    from herogen_async.specs.spec.attribute_rules import ReadAttributes
     from herogen_async.specs.spec.loader import Source
 
 __all__ = ["Column", "GridRules", "RecordSource", "Sampling", "Spec", "Template", "Want"]
@@ -87,6 +91,15 @@ class Spec(BaseModel):
         description="how many accepted rows are wanted: a whole number, or a mapping",
         examples=[{"accepted": 2000, "at_most": 6000}],
     )
+    # Of the attributes that depend on others; `attributes` has all their values.
+    _branches: dict[str, tuple[Branch, ...]] = PrivateAttr(default_factory=dict)
+    _weights: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
+
+    conversation: TalkingColumns | None = Field(
+        None,
+        description="two columns that talk to each other, and how often",
+        examples=[{"user": "student", "assistant": "teacher", "turns": 3}],
+    )
 
     def __init__(self, /, **data: Any) -> None:
         self._fill(data, Nowhere())
@@ -127,14 +140,23 @@ class Spec(BaseModel):
         """The resolved spec as plain JSON, without sampling parameters that are not set."""
         plain = {name: getattr(self, name) for name in Spec.model_fields}
         plain["attributes"] = {name: list(values) for name, values in self.attributes.items()}
+        if self._branches or self._weights:
+            from herogen_async.specs.spec.attribute_rules import attribute_as_plain  # noqa: PLC0415 - few specs have it
+
+            plain["attributes"] = {
+                name: attribute_as_plain(values, self._branches.get(name, ()), self._weights.get(name))
+                for name, values in self.attributes.items()
+            }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("source", "columns", "train", "keep", "best_of", "grid", "want"):
+        for name in ("source", "columns", "train", "keep", "best_of", "grid", "want", "conversation"):
             del plain[name]
         if self.source is not None:
             plain = {"name": self.name, "source": self.source.as_dict(), **plain}
         plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
         plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
+        if self.conversation is not None:
+            plain["conversation"] = self.conversation.model_dump()
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
@@ -150,8 +172,16 @@ class Spec(BaseModel):
         return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
 
     @property
+    def cell_rules(self) -> CellRules:
+        """Which combinations of the attributes' values are cells, and which of these are asked."""
+        grid = self.grid
+        if grid is None:
+            return CellRules(self._branches, weights=self._weights)
+        return CellRules(self._branches, grid.exclude, grid.sample, self._weights, grid.cover)
+
+    @property
     def cell_fields(self) -> tuple[str, ...]:
-        """The names of all values that a cell has: the source's fields, then the attributes."""
+        """The names of all values that a cell can have: the source's fields, then the attributes."""
         return (*(() if self.source is None else self.source.fields), *self.attributes)
 
     @property
@@ -169,7 +199,8 @@ class Spec(BaseModel):
         """The seed of the order of the cells; None where that is the order of the attributes' values."""
         shuffles = None if self.grid is None else self.grid.shuffle
         if shuffles is None:
-            shuffles = self.want is not None  # else the first values would be all that is asked
+            # Else the first values would be all that is asked.
+            shuffles = self.want is not None or (self.grid is not None and self.grid.sample is not None)
         return (0 if self.grid is None else self.grid.seed) if shuffles else None
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
@@ -183,8 +214,14 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
-        data, source = _with_source(data, place, found)
-        fields = () if source is None else tuple(source.fields)
+        data, fields, sent = _with_source(data, place, found)
+        read = None
+        if _has_rules(data.get("attributes")):
+            from herogen_async.specs.spec.attribute_rules import read_attributes  # noqa: PLC0415 - few specs have it
+
+            read = read_attributes({name: each for name, each in data["attributes"].items() if name not in fields})
+            data = {**data, "attributes": {**data["attributes"], **read.values}}
+            found = [*found, *read.problems]
         given = dict(data)
         problems = list(found)
         problems += self._columns(given, place, fields) if "columns" in data else check.spec_problems(data, (), fields)
@@ -193,15 +230,16 @@ class Spec(BaseModel):
         if isinstance(attributes := data.get("attributes"), Mapping):
             given["attributes"] = _as_texts({name: each for name, each in attributes.items() if name not in fields})
             if data.get("sub_prompt") is None:
-                told = [name for name in attributes if name not in fields or name in _sent(data)]
+                told = [name for name in attributes if name not in fields or name in sent]
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in told)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("conversation") is not None:
+            problems += self._conversation(given)
         problems += self._of_rows(given, data, knows_names=not problems)
-        if source is not None:
-            from herogen_async.specs.spec import source_checks  # noqa: PLC0415 - few specs have a source
-
-            problems += source_checks.source_problems(data, fields, problems)
+        if fields and not problems and not sent.intersection(fields):
+            fix = f"name one in a prompt, for example {{{fields[0]}}}, or remove the source"
+            problems.append(Problem(("source",), "no prompt names a field of the source", fix))
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -215,8 +253,26 @@ class Spec(BaseModel):
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
             problems += type_problems(invalid, type(self), problems)
-        if problems:
+        if problems := problems or self._cell_problems(given, read):
             raise InvalidSpecError(problems, place)
+
+    def _cell_problems(self, given: Mapping[str, Any], read: ReadAttributes | None) -> list[Problem]:
+        """Take up the rules of the attributes, and count the cells that are left."""
+        if read is not None:
+            self._branches, self._weights = read.branches, read.weights
+        if self.want is None and self.cell_rules == PLAIN:
+            return []
+        return list(cell_problems(given, self.cell_rules, self.order_seed, knows_size=self.source is None))
+
+    @staticmethod
+    def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
+        """The problems of `conversation`; without any, it becomes a model in `given`."""
+        from herogen_async.specs.spec import conversation_checks  # noqa: PLC0415 - few specs have one
+
+        plain = {**given, "columns": _plain(given.get("columns"))}
+        problems = list(conversation_checks.conversation_problems(plain))
+        given["conversation"] = None if problems else TalkingColumns.of(plain)
+        return problems
 
     @staticmethod
     def _train(given: dict[str, Any], data: Mapping[str, Any], *, knows_names: bool) -> Iterable[Problem]:
@@ -239,7 +295,7 @@ class Spec(BaseModel):
         if data.get("best_of") is None:
             given.pop("best_of", None)
         if data.get("want") is not None or data.get("grid") is not None:
-            problems += growth_problems(given, knows_grid=knows_names and data.get("source") is None)
+            problems += growth_problems(given)
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
@@ -274,22 +330,24 @@ class Spec(BaseModel):
 
 def _with_source(
     data: Mapping[str, Any], place: Place, found: Iterable[Problem]
-) -> tuple[Mapping[str, Any], RecordSource | None]:
-    """A spec's data as the checks take it: with its source as a model, and the fields of that beside its attributes.
-
-    Raises InvalidSpecError where the source is wrong: then nobody knows which names there are.
+) -> tuple[Mapping[str, Any], tuple[str, ...], set[str]]:
+    """A spec's data with its source as a model and the fields of that beside its attributes; these fields; and the
+    names that are sent. Raises InvalidSpecError where the source is wrong: then nobody knows which names there are.
     """
     if data.get("source") is None:
-        return {name: value for name, value in data.items() if name != "source"}, None
-    from herogen_async.specs.spec.source_checks import with_source  # noqa: PLC0415 - few specs have a source
+        return {name: value for name, value in data.items() if name != "source"}, (), set()
+    from herogen_async.specs.spec.source_checks import sent_names, with_source  # noqa: PLC0415 - few specs have it
 
-    return with_source(data, place, found)
+    data, source = with_source(data, place, found)
+    return data, tuple(source.fields), sent_names(data)
 
 
-def _sent(data: Mapping[str, Any]) -> Collection[str]:
-    from herogen_async.specs.spec.source_checks import sent_names  # noqa: PLC0415 - few specs have a source
-
-    return sent_names(data)
+def _has_rules(attributes: object) -> bool:
+    """Whether an attribute is more than a list of values."""
+    return isinstance(attributes, Mapping) and any(
+        isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
+        for values in attributes.values()
+    )
 
 
 def _with_judge(column: object) -> object:

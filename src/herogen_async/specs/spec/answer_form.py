@@ -11,6 +11,7 @@ from pydantic import PydanticUserError
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import shown
 from herogen_async.specs.forms import form_of, is_schema
+from herogen_async.specs.forms.pairwise import COMPARISON
 from herogen_async.specs.spec.loader import load_schema
 from herogen_async.specs.spec.problem import Problem
 
@@ -35,7 +36,9 @@ def with_form(column: Mapping[str, Any], folder: Path | None = None) -> tuple[di
 
 def fields_of(column: object) -> Mapping[str, str | None] | None:
     """The fields of a column's form with their types; None where it has no form, or none that can be read."""
-    answer = column.get("answer") if isinstance(column, Mapping) else None
+    judge = column.get("judge") if isinstance(column, Mapping) else None
+    is_pair = isinstance(judge, Mapping) and "pair" in judge
+    answer = COMPARISON if is_pair else column.get("answer") if isinstance(column, Mapping) else None
     try:
         return None if answer is None else form_of(_plain(answer, None)).fields
     except SpecError:

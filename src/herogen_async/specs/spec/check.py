@@ -21,6 +21,7 @@ from herogen_async.specs.spec.template import Template
 MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` become unreadable far earlier
 MAX_VALUES = 1_000_000  # per attribute: they are held in memory
 MAX_TEXT_BYTES = 1 << 20  # of a template or a value: far beyond any model's context
+KEYS_OF_SPECS = ("columns", "sampling")  # mappings that are indented under `attributes` by mistake
 MAX_NAME = 80  # same limit as a run's name, which becomes a folder name
 
 # The fields that every row has, which no attribute may be called. It can't grow: the specs of earlier releases may have
@@ -115,7 +116,14 @@ def attribute_problems(attributes: object) -> list[Problem]:
         problems.append(Problem(("attributes",), message, "merge some of them"))
     for name, values in attributes.items():
         problems += _attribute_name_problems(name)
-        problems += _values_problems(str(name), values)
+        if name in KEYS_OF_SPECS and isinstance(values, Mapping):
+            path: KeyPath = ("attributes", str(name))
+            problems.append(Problem(path, f"{name!r} is not an attribute", "unindent it to the level of `attributes`"))
+        elif not isinstance(values, list | tuple | range):
+            example = f"write `{shown_key(str(name))}: [first, second]`"
+            problems.append(Problem(("attributes", str(name)), f"{shown(values)} is not a list of values", example))
+        else:
+            problems += values_problems(("attributes", str(name)), values)
     return problems
 
 
@@ -142,13 +150,8 @@ def _attribute_name_problems(name: object) -> Iterator[Problem]:
         yield Problem(path, f"{name!r} is already a column of every row", f"rename it, e.g. to {'the_' + name!r}")
 
 
-def _values_problems(name: str, values: object) -> list[Problem]:
-    path: KeyPath = ("attributes", name)
-    if name in ("columns", "sampling") and isinstance(values, Mapping):
-        return [Problem(path, f"{name!r} is not an attribute", "unindent it to the level of `attributes`")]
-    if not isinstance(values, list | tuple | range):
-        example = f"write `{shown_key(name)}: [first, second]`"
-        return [Problem(path, f"{shown(values)} is not a list of values", example)]
+def values_problems(path: KeyPath, values: Sequence[object]) -> list[Problem]:
+    """The mistakes in the values of an attribute, which stand at `path`."""
     if not values:
         return [Problem(path, "the list is empty, so the grid would be too", "add a value, or remove the attribute")]
     if len(values) > MAX_VALUES:

@@ -42,6 +42,12 @@ class Column(BaseModel):
         description="the form of its answers: fields with types, a JSON Schema or a file with one",
         examples=[{"score": "integer", "why": "string"}],
     )
+    # Only of a pair: of one column it stands for a prompt and a form, and is no more.
+    judge: dict[str, tuple[str, str]] | None = Field(
+        None,
+        description="a column to score and a scale, or a pair of columns to compare",
+        examples=[{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}, {"pair": ["draft", "rewrite"]}],
+    )
 
     def __init__(self, /, **data: Any) -> None:
         problems: list[Problem] = []
@@ -65,7 +71,7 @@ class Column(BaseModel):
         if not data.keys() <= Column.model_fields.keys():
             from herogen_async.specs.spec.misplaced import unknown_column_keys  # noqa: PLC0415 - of mistakes alone
 
-            problems += unknown_column_keys(data, {**Column.model_fields, "judge": None})
+            problems += unknown_column_keys(data, Column.model_fields)
         try:
             super().__init__(**unsuspected(given, problems, Column))
         except ValidationError as invalid:
@@ -73,8 +79,16 @@ class Column(BaseModel):
         if problems:
             raise InvalidSpecError(problems, Nowhere())
 
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The columns that it compares, in the order of its prompt; None where it is no judge of two."""
+        return None if self.judge is None else self.judge["pair"]
+
     def as_dict(self) -> dict[str, Any]:
         """What is set, as plain JSON."""
         fields = type(self).model_fields
         plain = {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+        if self.judge is not None:
+            plain["judge"] = {"pair": list(self.judge["pair"])}
+            del plain["answer"]  # which it has by itself
         return {**plain, "sampling": self.sampling.as_dict()} if self.sampling is not None else plain

@@ -13,6 +13,7 @@ from herogen_async.core.likeness import MAX_SHOWN, as_seen, near_name, nearest, 
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.column import MAX_SAMPLES, Column
 from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, samples_of, sent_names
+from herogen_async.specs.spec.conversation import TRANSCRIPT, TalkingColumns, stem_of
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template, alternatives
 
@@ -58,13 +59,15 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     uses = uses_of(data)
     for name, each in uses.items():
         if name != FIRST:
+            yield from _turn_problems(name, columns[name], data)
             yield from _unknown_names(name, each, [*known, *uses], attributes)
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
             yield from _field_problems(name, columns[name], columns)
+            yield from _pair_problems(name, columns[name], data)
             yield from _endpoint_problems(name, columns[name], data)
-    yield from _cycle_problems(uses, line)
-    yield from _sample_problems(uses)
+    yield from _cycle_problems(_by_turn(_written_uses(data), TalkingColumns.of(data)), line)
+    yield from _sample_problems(uses, TalkingColumns.of(data))
 
 
 def named_of(data: Mapping[str, Any]) -> set[str]:
@@ -79,7 +82,14 @@ def named_of(data: Mapping[str, Any]) -> set[str]:
 
 
 def uses_of(data: Mapping[str, Any]) -> dict[str, Uses]:
-    """What each column of a spec's data names, that of `prompt:` first; what can't be read names nothing."""
+    """What each column of a spec's data names, that of `prompt:` first; what can't be read names nothing.
+
+    Of a conversation it names the sides.
+    """
+    return _without_turns(_written_uses(data), TalkingColumns.of(data))
+
+
+def _written_uses(data: Mapping[str, Any]) -> dict[str, Uses]:
     columns = data.get("columns")
     sound = {
         name: each
@@ -90,6 +100,24 @@ def uses_of(data: Mapping[str, Any]) -> dict[str, Uses]:
     return {**found, **{name: _uses(each, data.get("system")) for name, each in sound.items() if name != FIRST}}
 
 
+def _without_turns(uses: dict[str, Uses], conversation: TalkingColumns | None) -> dict[str, Uses]:
+    """The same, with the sides of a conversation where it or a turn of it is named."""
+    if conversation is None:
+        return uses
+    from herogen_async.specs.spec.conversation_checks import without_turns  # noqa: PLC0415 - few specs have one
+
+    return without_turns(uses, conversation)
+
+
+def _by_turn(uses: dict[str, Uses], conversation: TalkingColumns | None) -> dict[str, Uses]:
+    """The same, with the turns of a conversation, each with what it names."""
+    if conversation is None:
+        return uses
+    from herogen_async.specs.spec.conversation_checks import by_turn  # noqa: PLC0415 - few specs have one
+
+    return by_turn(uses, conversation)
+
+
 def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
     system = column.get("system", inherited)
     samples = column.get("samples", 1)
@@ -98,7 +126,15 @@ def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
         _asked(column.get("when")),
         samples if type(samples) is int and 0 < samples <= MAX_SAMPLES else 1,
         column.get("when") is not None,
+        1 if pair_in(column) is None else 2,
     )
+
+
+def pair_in(column: object) -> tuple[str, str] | None:
+    """The columns that a column of a spec's data compares; None where it is no judge of two."""
+    judge = column.get("judge") if isinstance(column, Mapping) else None
+    pair = judge.get("pair") if isinstance(judge, Mapping) else None
+    return (pair[0], pair[1]) if isinstance(pair, list | tuple) and len(pair) == 2 else None
 
 
 def _template(text: object) -> Template | None:
@@ -150,7 +186,7 @@ def _name_problems(name: object, attributes: list[str]) -> Iterator[Problem]:
 
 def _unknown_names(column: str, uses: Uses, known: list[str], attributes: object) -> Iterator[Problem]:
     others = [name for name in known if name != column]
-    sent = dict.fromkeys(each.name for each in uses.sent)
+    sent = dict.fromkeys(each.name for each in uses.sent if "." not in each.name)
     for names, key, word in (
         (sent, "prompt", "placeholder '{{{}}}'"),
         (dict.fromkeys(uses.asked), "when", "name {!r}"),
@@ -277,11 +313,37 @@ def alternative_problems(path: KeyPath, template: Template, attributes: list[str
             yield Problem(path, f"{shown_as}: the attribute {own[0].name!r} is never missing", fix)
 
 
+def _pair_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:
+    attributes, conversation = data.get("attributes"), TalkingColumns.of(data)
+    for each in pair_in(column) or ():
+        is_attribute = isinstance(attributes, Mapping) and each in attributes
+        if is_attribute or (conversation is not None and each == TRANSCRIPT):
+            what = "an attribute" if is_attribute else "a conversation"
+            fix = "name two columns, whose answers are compared"
+            yield Problem(("columns", name, "judge"), f"{each!r} is {what}, not a column", fix)
+
+
+def _turn_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What names turns that there are not, or what can't be named."""
+    conversation = TalkingColumns.of(data)
+    texts = {key: text for key in ("prompt", "system") if (text := _template(column.get(key))) is not None}
+    if conversation is None and not any("." in each.name for each in sent_names(*texts.values())):
+        return
+    from herogen_async.specs.spec.conversation_checks import condition_problem, turn_problems  # noqa: PLC0415 - few specs have one
+
+    if conversation is None or name not in conversation.columns:
+        for key, template in texts.items():
+            yield from turn_problems(("columns", name, key), template, data)
+    for each in _asked(column.get("when")):
+        if (problem := condition_problem(("columns", name, "when"), each, data)) is not None:
+            yield problem
+
+
 def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Problem]:
     names = cycle({name: each for name, each in uses.items() if name not in each.names})
     if not names:
         return
-    paths = {name: ("columns", name, "prompt") for name in names}
+    paths = {name: ("columns", stem_of(name), "prompt") for name in names}
     places = [f"{name} (line {at})" if (at := line(paths[name])) else name for name in names]
     yield Problem(
         paths[names[0]],
@@ -290,8 +352,13 @@ def _cycle_problems(uses: Mapping[str, Uses], line: FindLine) -> Iterator[Proble
     )
 
 
-def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
+def _sample_problems(uses: Mapping[str, Uses], conversation: TalkingColumns | None) -> Iterator[Problem]:
     samples = samples_of(uses)
+    for name in () if conversation is None else conversation.columns:
+        for other, count in sampled_by(name, uses, samples) if name in samples else ():
+            fix = f"write {{{other}.all}} to join these, or remove its samples"
+            message = f"{other!r} has {count} samples, and a turn of a conversation has none"
+            yield Problem(("columns", name, "prompt"), message, fix)
     for name in samples:
         fanned = dict(sampled_by(name, uses, samples))
         path: KeyPath = ("columns", name)
@@ -309,7 +376,7 @@ def _sample_problems(uses: Mapping[str, Uses]) -> Iterator[Problem]:
     if sum(samples.values()) == 1 and (only := next((name for name, each in uses.items() if each.has_condition), None)):
         fix = "remove it, and remove those values from `attributes`: each row needs a column"
         yield Problem(("columns", only, "when"), "the only column of a spec can't have a condition", fix)
-    if (calls := sum(samples.values())) > MAX_CALLS:
+    if (calls := sum(count * uses[name].times for name, count in samples.items())) > MAX_CALLS:
         yield Problem(("columns",), f"{calls:,} requests per row; the limit is {MAX_CALLS:,}", "lower the samples")
 
 

@@ -10,12 +10,16 @@ from herogen_async.specs.spec.template import Alternative, Template, alternative
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """What a column names, attributes too: `sent` by its templates, `asked` by its condition. `samples` are its own."""
+    """What a column names, attributes too: `sent` by its templates, `asked` by its condition. `samples` are its own.
+
+    `times`: how often each is requested, as a judge of two columns is in both orders.
+    """
 
     sent: tuple[Alternative, ...]
     asked: tuple[str, ...]
     samples: int = 1
     has_condition: bool = False
+    times: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:

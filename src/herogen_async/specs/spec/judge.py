@@ -1,4 +1,7 @@
-"""`judge`: a column that scores the answers of another one, in short. It stands for a prompt and a form."""
+"""`judge`: a column that scores another one's answers, or compares those of two. It stands for a prompt and a form.
+
+Of a pair the prompt has one order of its texts; who asks it asks it in the other order, too.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core.likeness import nearest, shown
+from herogen_async.specs.forms.pairwise import COMPARISON, LABELS, TIE, WHY, WINNER
 from herogen_async.specs.spec.problem import Problem
 
 _EXAMPLE = "for example: `judge: {of: solution, scale: {5: right and clear, 1: wrong}}`"
+_EXAMPLE_PAIR = "for example: `judge: {pair: [draft, rewrite]}`"
 _KEYS = ("of", "scale")
+_KEYS_OF_PAIR = ("pair", "ask")
+_ASK = "Which of these two texts is better?"
 _MOST = 100  # points of a scale
 _LARGEST = 1_000_000
 
@@ -23,15 +30,25 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     judge = given.pop("judge")
     if judge is None:
         return given, []
-    problems = [problem.below("judge") for problem in _problems(judge)]
+    is_pair = isinstance(judge, Mapping) and "pair" in judge
+    problems = [problem.below("judge") for problem in (_pair_problems if is_pair else _problems)(judge)]
     prompt = given.get("prompt")
-    if not problems and isinstance(prompt, str) and f"{{{judge['of']}}}" not in prompt.replace(" ", ""):
-        problems.append(Problem(("prompt",), f"the prompt does not hold {{{judge['of']}}}, which is judged", "add it"))
-    if given.get("answer") is not None:
-        problems.append(Problem(("answer",), "`judge` has a form of its own: a score and why", "remove one of them"))
+    if not problems and isinstance(prompt, str):
+        for name in judge["pair"] if is_pair else (judge["of"],):
+            if f"{{{name}}}" not in prompt.replace(" ", ""):
+                problems.append(Problem(("prompt",), f"the prompt does not hold {{{name}}}, which is judged", "add it"))
+        if judge.get("ask") is not None:
+            problems.append(Problem(("judge", "ask"), "the column has a prompt of its own", "write it in the prompt"))
+    if given.get("answer") not in (None, *((COMPARISON,) if is_pair else ())):
+        what = f"a {WINNER}" if is_pair else "a score"
+        problems.append(Problem(("answer",), f"`judge` has a form of its own: {what} and why", "remove one of them"))
     if problems:
         given.setdefault("prompt", "?")  # else it would be told as missing, too
         return given, problems
+    if is_pair:
+        pair = tuple(judge["pair"])
+        given.setdefault("prompt", _prompt_of_pair(pair, judge.get("ask") or _ASK))
+        return {**given, "answer": COMPARISON, "judge": {"pair": pair}}, []
     points = {int(point): text for point, text in judge["scale"].items()}
     least, most = min(points), max(points)
     given.setdefault("prompt", _prompt(judge["of"], points))
@@ -62,6 +79,27 @@ def _problems(judge: object) -> Iterator[Problem]:
             yield Problem(("scale",), f"the text of {point} is {shown(text)}", "say what the point means")
 
 
+def _pair_problems(judge: Mapping[Any, Any]) -> Iterator[Problem]:
+    for key in judge:
+        if key in _KEYS:
+            yield Problem((str(key),), f"a judge of a pair has no `{key}`", "remove `pair`, or this key")
+        elif key not in _KEYS_OF_PAIR:
+            yield Problem((str(key),), f"unknown key {shown(key)}", nearest(str(key), _KEYS_OF_PAIR))
+    pair, ask = judge["pair"], judge.get("ask")
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        yield Problem(("pair",), f"{shown(pair)} is not a list of two columns", _EXAMPLE_PAIR)
+        return
+    for name in pair:
+        if not isinstance(name, str) or not name.isidentifier():
+            yield Problem(("pair",), f"{shown(name)} is not the name of a column", _EXAMPLE_PAIR)
+        elif name == TIE:
+            yield Problem(("pair",), f"a column called {TIE!r} can't be told from a {TIE}", "rename the column")
+    if pair[0] == pair[1]:
+        yield Problem(("pair",), f"{shown(pair[0])} is compared with itself", "name two columns")
+    if ask is not None and (not isinstance(ask, str) or not ask.strip()):
+        yield Problem(("ask",), f"{shown(ask)} is not a text", f"for example: `ask: {_ASK}`")
+
+
 def _is_point(point: object) -> bool:
     if isinstance(point, bool) or not isinstance(point, int | str):
         return False
@@ -77,6 +115,16 @@ def _prompt(of: str, points: Mapping[int, str]) -> str:
     return (
         f"Judge this text:\n\n{{{of}}}\n\nThe scale:\n{listed}\n\n"
         f"Answer with JSON: `why`, a sentence with your reason, and then `score`, {asked}."
+    )
+
+
+def _prompt_of_pair(pair: tuple[str, ...], ask: str) -> str:
+    texts = "\n\n".join(f"Text {label}:\n{{{name}}}" for label, name in zip(LABELS, pair, strict=True))
+    first, second = LABELS
+    return (
+        f"{ask}\n\n{texts}\n\n"
+        f"Answer with JSON: `{WHY}`, a sentence with your reason, and then `{WINNER}`: "
+        f"{first}, {second}, or {TIE} if neither is better."
     )
 
 

@@ -11,6 +11,7 @@ from herogen_async.specs.expressions import Expression, stems_of
 from herogen_async.specs.spec.answer_form import fields_of
 from herogen_async.specs.spec.column_checks import FIRST, field_problem, uses_of
 from herogen_async.specs.spec.column_graph import Uses, fans_of, samples_of
+from herogen_async.specs.spec.conversation_checks import condition_problem
 from herogen_async.specs.spec.problem import KeyPath, Problem
 
 _EXAMPLE = 'for example: `keep: "verdict.score >= 4"`'
@@ -34,9 +35,9 @@ def keep_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     known = [*(attributes if isinstance(attributes, Mapping) else ()), *uses]
     wrong: list[Problem] = []
     if (keep := data.get("keep")) is not None:
-        wrong += _condition_problems(keep, known, columns)
+        wrong += _condition_problems(keep, known, data)
     if best := data.get("best_of"):
-        wrong += _best_problems(best, columns, uses)
+        wrong += _best_problems(best, data, uses)
     yield from wrong
     if not wrong:
         yield from _fan_problems(keep, best, uses)
@@ -52,7 +53,7 @@ def _fan_problems(keep: Any, best: Any, uses: Mapping[str, Uses]) -> Iterator[Pr
         yield Problem(_BEST_AT if keep is None else _KEEP_AT, message, "make them equal")
 
 
-def _condition_problems(keep: object, known: list[str], columns: Mapping[str, Any]) -> Iterator[Problem]:
+def _condition_problems(keep: object, known: list[str], data: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(keep, str):
         yield Problem(_KEEP_AT, f"{shown(keep)} is not a condition", _EXAMPLE)
         return
@@ -62,10 +63,11 @@ def _condition_problems(keep: object, known: list[str], columns: Mapping[str, An
         yield Problem(_KEEP_AT, error.message, error.fix or _EXAMPLE)
         return
     for name in names:
-        yield from _name_problems(_KEEP_AT, name, known, columns)
+        yield from _name_problems(_KEEP_AT, name, known, data)
 
 
-def _best_problems(best: object, columns: Mapping[str, Any], uses: Mapping[str, Uses]) -> Iterator[Problem]:
+def _best_problems(best: object, data: Mapping[str, Any], uses: Mapping[str, Uses]) -> Iterator[Problem]:
+    columns = data["columns"]
     if not isinstance(best, Mapping) or len(best) != 1:
         yield Problem(_BEST_AT, f"{shown(best)} is not one column and the field that it is chosen by", _BEST)
         return
@@ -77,7 +79,7 @@ def _best_problems(best: object, columns: Mapping[str, Any], uses: Mapping[str, 
     elif (kind := (fields_of(columns.get(by.partition(".")[0])) or {}).get(by.partition(".")[2])) in _NO_NUMBERS:
         yield Problem(_BEST_AT, f"{by!r} is of type {kind}, and no number", "name a field that is a number")
     else:
-        wrong = list(_name_problems(_BEST_AT, by, list(uses), columns))
+        wrong = list(_name_problems(_BEST_AT, by, list(uses), data))
         yield from wrong
         samples = samples_of(uses)
         if not wrong and samples[column] != samples[by.partition(".")[0]]:
@@ -86,9 +88,12 @@ def _best_problems(best: object, columns: Mapping[str, Any], uses: Mapping[str, 
             yield Problem(_BEST_AT, message, f"let {judge} judge each sample: name {{{column}}} in its prompt")
 
 
-def _name_problems(path: KeyPath, name: str, known: list[str], columns: Mapping[str, Any]) -> Iterator[Problem]:
+def _name_problems(path: KeyPath, name: str, known: list[str], data: Mapping[str, Any]) -> Iterator[Problem]:
+    columns = data["columns"]
     first, dot, field = name.partition(".")
-    if first not in known:
+    if (problem := condition_problem(path, name, data)) is not None:
+        yield problem
+    elif first not in known:
         yield Problem(path, f"unknown name {name!r}", nearest(first, known))
     elif dot and first not in columns and first != FIRST:
         yield Problem(path, f"name {name!r}: {first!r} is an attribute, without fields", f"write {first}")

@@ -37,6 +37,7 @@ class Mapping:
 
 
 MAX_DIGITS = 300  # longer numbers are text: int() rejects thousands of digits, and no parameter needs so many
+_EXCLUDE: KeyPath = ("grid", "exclude")
 MAX_DEPTH = 32  # a spec needs four levels; `extra` may add more
 
 Node = Scalar | Listing | Mapping
@@ -79,8 +80,8 @@ def core_value(text: str) -> str | int | float | bool | None:
 def data_of(root: Mapping) -> tuple[dict[str, Any], list[Problem]]:
     """`root` as plain data, and its duplicate keys.
 
-    Below `attributes`, unquoted text stays as written (`1.50`, `no`, `0x1F`): it is a value for the prompt, not a
-    number. Only an unquoted null is None there too, since nobody means the word.
+    Below `attributes` and `grid.exclude`, unquoted text stays as written (`1.50`, `no`, `0x1F`): it is a value for the
+    prompt, not a number. Only an unquoted null is None there too, since nobody means the word.
     """
     data: dict[str, Any] = {}
     problems = list(_duplicates(root, ()))
@@ -117,7 +118,8 @@ def _plain(node: Node, path: KeyPath, verbatim: bool, problems: list[Problem]) -
     problems += _duplicates(node, path)
     plain: dict[str, Any] = {}
     for key, item in node.pairs:
-        plain.setdefault(key.text, _plain(item, (*path, key.text), verbatim, problems))
+        own = (*path, key.text)
+        plain.setdefault(key.text, _plain(item, own, verbatim or own == _EXCLUDE, problems))
     return plain
 
 

@@ -74,9 +74,19 @@ def _overlap_problems(sampling: Mapping[str, Any]) -> list[Problem]:
 
 
 def question_fingerprint(
-    endpoint: str, model: str, prompt: str, *, system: str | None, sampling: Sampling, columns: Sequence[str] = ()
+    endpoint: str,
+    model: str,
+    prompt: str,
+    *,
+    system: str | None,
+    sampling: Sampling,
+    columns: Sequence[str] = (),
+    as_messages: bool = False,
 ) -> str:
-    """Hash of all that changes an answer besides its cell; `columns` are the fingerprints of what it builds on."""
+    """Hash of all that changes an answer besides its cell; `columns` are the fingerprints of what it builds on.
+
+    `as_messages`: a conversation is sent as the messages of a chat, and not as a text.
+    """
     asked: dict[str, Any] = {
         "endpoint": endpoint,
         "model": model,
@@ -84,4 +94,6 @@ def question_fingerprint(
         "system": system,
         "sampling": sampling.as_sent(),
     }
+    if as_messages:
+        asked["messages"] = True
     return codec.fingerprint({**asked, "columns": list(columns)} if columns else asked)

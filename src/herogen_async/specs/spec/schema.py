@@ -5,9 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.attribute_rules import STRUCTURED
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
 from herogen_async.specs.spec.source import MAX_FIELDS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
+from herogen_async.specs.spec.value_range import RANGE
+
+# An unquoted 18 or yes is kept as written, so an editor must not flag it.
+_VALUE = {"type": ["string", "number", "boolean"]}
+
+
+def _one_or_more(value: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
+
+
+def _attribute() -> dict[str, Any]:
+    """The values of an attribute, the same under a condition, or several of these."""
+    values = {
+        "type": "array",
+        "items": _VALUE,
+        "minItems": 1,
+        "maxItems": check.MAX_VALUES,
+        "uniqueItems": True,
+    }
+    when = {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)},
+        ]
+    }
+    end = {"type": ["string", "number"]}
+    branch = {
+        "type": "object",
+        "properties": {"when": when, "values": values, **dict.fromkeys(RANGE, end)},
+        "oneOf": [{"required": ["values"]}, {"required": ["from", "to"]}],
+        "additionalProperties": False,
+    }
+    weight = {"type": "integer", "minimum": 1}
+    listed = {"type": "array", "items": weight, "minItems": 1}
+    weighted = {**branch, "properties": {"values": values, "weights": listed, **dict.fromkeys(RANGE, end)}}
+    by_value = {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"not": {"enum": list(STRUCTURED)}},
+        "additionalProperties": weight,
+    }
+    return {"anyOf": [values, branch, weighted, by_value, {"type": "array", "items": branch, "minItems": 1}]}
 
 
 def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
@@ -15,19 +58,9 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model_schema}
     properties = schema["properties"]
     properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
-    properties["attributes"].update(
-        {
-            "maxProperties": check.MAX_ATTRIBUTES,
-            # an unquoted 18 or yes is kept as written, so an editor must not flag it
-            "additionalProperties": {
-                "type": "array",
-                "items": {"type": ["string", "number", "boolean"]},
-                "minItems": 1,
-                "maxItems": check.MAX_VALUES,
-                "uniqueItems": True,
-            },
-        }
-    )
+    properties["attributes"].update({"maxProperties": check.MAX_ATTRIBUTES, "additionalProperties": _attribute()})
+    grid = schema["$defs"]["GridRules"]["properties"]
+    grid["exclude"]["items"] = {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)}
     properties["sub_prompt"] = {**properties["sub_prompt"], "type": ["string", "null"], "default": None}
     properties["columns"].update(
         {
@@ -67,10 +100,17 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         "anyOf": [{"type": "object", "minProperties": 1}, {"type": "string", "pattern": r"\.json$"}, {"type": "null"}],
     }
     column["judge"] = {
-        "title": "Judge",
-        "description": "a column to score, and a scale: stands for a prompt and a form",
-        "examples": [{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}],
+        **{name: value for name, value in column["judge"].items() if name in ("title", "description", "examples")},
         "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "pair": {"type": "array", "items": text, "minItems": 2, "maxItems": 2, "uniqueItems": True},
+                    "ask": {**text, "type": ["string", "null"]},
+                },
+                "required": ["pair"],
+                "additionalProperties": False,
+            },
             {
                 "type": "object",
                 "properties": {"of": text, "scale": {"type": "object", "minProperties": 2}},

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from herogen_async.core.errors import InputError, SpecError
 from herogen_async.core.likeness import nearest, shown
+from herogen_async.specs.sources.record_cells import RECORD
 from herogen_async.specs.spec.check import MAX_NAME, ROW_COLUMNS, usable_name
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Problem
 
 _SUFFIXES = (".jsonl", ".csv")  # of what a run has kept
 _READ_ONCE = ("-", "<rows>")  # standard input, and rows from Python
-RECORD = "record"  # what a line's cell calls the hash of its record
 MAX_FIELDS = 256
 PEEKED = 1000  # records of JSON: their names are the fields, where the spec gives none
 _EXAMPLE = "for example: `source: seeds.jsonl`, or `source: {path: seeds.csv, fields: {topic: subject}}`"

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.errors import SpecError
+from herogen_async.specs.sources.record_cells import RECORD
 from herogen_async.specs.spec.column import Column
-from herogen_async.specs.spec.problem import InvalidSpecError, Place, Problem
-from herogen_async.specs.spec.source import RECORD, RecordSource, source_of
+from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Place, Problem
+from herogen_async.specs.spec.source import RecordSource, source_of
 from herogen_async.specs.spec.template import Template, alternatives
 
 
 def with_source(data: Mapping[str, Any], place: Place, found: Iterable[Problem]) -> tuple[dict[str, Any], RecordSource]:
     """A spec's data with its source as a model, and the fields of that beside its attributes, and the source.
 
-    Raises InvalidSpecError where the source is wrong, or has a field that is an attribute.
+    Raises InvalidSpecError where the source is wrong, or has a field that is an attribute, or that a rule names.
     """
     file = getattr(place, "file", None)
     try:
@@ -29,18 +30,14 @@ def with_source(data: Mapping[str, Any], place: Place, found: Iterable[Problem])
     if not isinstance(own, Mapping):
         return {**data, "source": source}, source
     columns = data.get("columns")
-    clashes = list(_clashes(source.fields, own, columns if isinstance(columns, Mapping) else {}))
+    clashes = [
+        *_clashes(source.fields, own, columns if isinstance(columns, Mapping) else {}),
+        *_in_rules(source.fields, own, data.get("grid")),
+    ]
     if clashes:
         raise InvalidSpecError([*found, *clashes], place)
     beside = dict.fromkeys(source.fields, ("a value",))  # which nobody looks at
     return {**data, "source": source, "attributes": {**beside, **own}}, source
-
-
-def source_problems(data: Mapping[str, Any], fields: Collection[str], known: Collection[Problem]) -> Iterator[Problem]:
-    """What else is wrong with a source, where nothing is yet: none of its fields is sent."""
-    if not known and not sent_names(data).intersection(fields):
-        fix = f"name one in a prompt, for example {{{next(iter(fields))}}}, or remove the source"
-        yield Problem(("source",), "no prompt names a field of the source", fix)
 
 
 def sent_names(data: Mapping[str, Any]) -> set[str]:
@@ -71,3 +68,35 @@ def _clashes(fields: Iterable[str], attributes: Iterable[Any], columns: Iterable
         path = ("columns" if others[RECORD] == "a column" else "attributes", RECORD)
         fix = f"rename it, e.g. to 'the_{RECORD}'"
         yield Problem(path, f"{RECORD!r} is what rows of a source call their record", fix)
+
+
+def _in_rules(fields: Collection[str], attributes: Mapping[Any, Any], grid: object) -> Iterator[Problem]:
+    """Fields that `exclude` and `when` name: these are of attributes alone, and hold for every record."""
+    excluded = grid.get("exclude") if isinstance(grid, Mapping) else None
+    for number, each in enumerate(excluded if isinstance(excluded, list | tuple) else ()):
+        for name in each if isinstance(each, Mapping) else ():
+            if name in fields:
+                yield _in_rule(("grid", "exclude", number, name), name, "exclude")
+    for attribute, given in attributes.items():
+        branches = enumerate(given) if isinstance(given, list | tuple) else [(None, given)]
+        for place, branch in branches:
+            path = ("attributes", str(attribute), *(() if place is None else (place,)), "when")
+            for name in _named(branch.get("when")) if isinstance(branch, Mapping) else ():
+                if name in fields:
+                    yield _in_rule(path, name, "when")
+
+
+def _named(condition: object) -> Iterable[Any]:
+    if not isinstance(condition, str):
+        return condition if isinstance(condition, Mapping) else ()
+    from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few specs have a condition
+
+    try:
+        return Expression.parse(condition).stems
+    except SpecError:  # which is told with the attribute
+        return ()
+
+
+def _in_rule(path: KeyPath, name: str, key: str) -> Problem:
+    fix = "leave out records with the source's `where`; what depends on a field can be said in a column's `when`"
+    return Problem(path, f"{name!r} is a field of the source: `{key}` names attributes alone", fix)

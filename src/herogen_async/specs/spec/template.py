@@ -4,7 +4,8 @@ No attribute access, no format spec, no conversion, no evaluation: a template re
 and a value that contains braces is inserted as is, never expanded again. `{{` and `}}` stand for single braces.
 
 In a spec of several columns a placeholder may also name earlier columns: `{solution.all}` is all samples of one,
-`{verdict.score}` a field of one whose answers have a form, and `{rewrite|solution}` the first that the row has.
+`{verdict.score}` a field of one whose answers have a form, `{teacher.2}` a turn of a conversation, and
+`{rewrite|solution}` the first that the row has.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from herogen_async.core.errors import SpecError
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}%]")
+_TURN = re.compile(r"[^\W\d]\w*\.[1-9][0-9]?", re.ASCII)
 ALL = "all"  # `{name.all}`: every sample of a column
 _BETWEEN = "|"
 
@@ -48,12 +50,26 @@ class Template:
         self.names = tuple(names)
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The text with each placeholder replaced by its value. Raises KeyError when there is none."""
-        return self._format % values
+        """The text with each placeholder replaced by its value; by nothing where it has none: an attribute that does
+        not apply to the cell.
+        """
+        try:
+            return self._format % values
+        except KeyError:
+            return self._format % {**dict.fromkeys(self.names, ""), **values}
 
     def with_names(self, rename: Callable[[str], str]) -> str:
         """The text with each placeholder `{name}` as `{rename(name)}`."""
         return _TOKEN.sub(lambda token: _renamed(token, rename), self.text)
+
+    def renamed(self, names: Mapping[str, str]) -> Template:
+        """The same, with other names for what its placeholders stand for."""
+        return Template(self.with_names(lambda placeholder: with_other_names(placeholder, names)), names_columns=True)
+
+    def with_text(self, name: str, text: str) -> Template:
+        """The same, with the template `text` in the place of the placeholder `name`."""
+        found = _TOKEN.sub(lambda token: text if (token.group(1) or "").strip() == name else token.group(), self.text)
+        return Template(found, names_columns=True)
 
     @property
     def plain_text(self) -> str:
@@ -66,8 +82,22 @@ class Template:
 
 def alternatives(placeholder: str) -> tuple[Alternative, ...]:
     """What one of a template's `names` stands for: the first of these that there is."""
-    parts = (part.partition(".") for part in placeholder.split(_BETWEEN))
-    return tuple(Alternative(name, part == ALL, part if part not in ("", ALL) else None) for name, _, part in parts)
+    parts = ((part, *part.partition(".")) for part in placeholder.split(_BETWEEN))
+    return tuple(
+        Alternative(whole)
+        if part.isdecimal()
+        else Alternative(name, part == ALL, part if part not in ("", ALL) else None)
+        for whole, name, _, part in parts
+    )
+
+
+def with_other_names(placeholder: str, names: Mapping[str, str]) -> str:
+    """`placeholder` with what `names` says in the place of each name that it has."""
+    parts = placeholder.split(_BETWEEN)
+    known = [each.name for each in alternatives(placeholder)]
+    return _BETWEEN.join(
+        names.get(name, name) + part.removeprefix(name) for name, part in zip(known, parts, strict=True)
+    )
 
 
 def _compiled(token: re.Match[str], names: dict[str, None], names_columns: bool) -> str:
@@ -102,7 +132,7 @@ def _without_blanks(placeholder: str) -> str:
 
 def _names_columns(placeholder: str) -> bool:
     return all(
-        part.count(".") <= 1 and all(each.isidentifier() for each in part.split("."))
+        _TURN.fullmatch(part) or (part.count(".") <= 1 and all(each.isidentifier() for each in part.split(".")))
         for part in placeholder.split(_BETWEEN)
     )
 

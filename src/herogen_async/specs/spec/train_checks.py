@@ -21,6 +21,8 @@ from herogen_async.specs.spec.column_checks import (
     uses_of,
 )
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of, sent_names
+from herogen_async.specs.spec.conversation import TalkingColumns, stem_of, with_transcript
+from herogen_async.specs.spec.conversation_checks import turn_problems
 from herogen_async.specs.spec.problem import KeyPath, Problem
 from herogen_async.specs.spec.template import Template
 
@@ -58,6 +60,10 @@ def train_problems(data: Mapping[str, Any], *, knows_names: bool = True) -> Iter
         except SpecError as error:
             wrong.append(Problem(path, error.message, error.fix or ""))
             continue
+        conversation = TalkingColumns.of(data)
+        wrong += turn_problems(path, template, data)
+        if conversation is not None:
+            template = with_transcript(template, conversation.spoken)
         templates.append(template)
         if not template.names:
             wrong += doubled_problems(path, text, [*known, *columns], "teaches", "the text")
@@ -67,7 +73,7 @@ def train_problems(data: Mapping[str, Any], *, knows_names: bool = True) -> Iter
     yield from wrong
     if wrong:
         return
-    named = {each.name for each in sent_names(templates[-1])}
+    named = {stem_of(each.name) for each in sent_names(templates[-1])}
     if not named & columns.keys():
         message = "the last assistant's text names no column, so each example teaches the same words"
         yield Problem(
@@ -104,7 +110,7 @@ def _is_turn(turn: object) -> bool:
 
 
 def _unknown_names(path: KeyPath, template: Template, known: list[str]) -> Iterator[Problem]:
-    names = dict.fromkeys(each.name for each in sent_names(template))
+    names = dict.fromkeys(stem_of(each.name) for each in sent_names(template))
     for name in islice((name for name in names if name not in known), MAX_SHOWN + 1):
         yield Problem(path, f"unknown placeholder '{{{name}}}'", nearest(name, known))
 

@@ -143,13 +143,14 @@ class _CellReader:
                 pattern += re.escape(part)
                 continue
             name = template.names[int(part)]
-            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{_values(recipe.attributes.get(name, ()))})"
+            known = _values(recipe.attributes.get(name, ())) + "|" * (name in recipe.rules.branches)
+            pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{known})"
             seen.add(name)
         self._pattern = re.compile(pattern, re.DOTALL)
 
     def read(self, prompt: str) -> dict[str, str]:
         found = None if self._pattern is None else self._pattern.fullmatch(prompt.strip())
-        return {} if found is None else found.groupdict()
+        return {} if found is None else {name: value for name, value in found.groupdict().items() if value}
 
 
 def _values(known: Iterable[str]) -> str:

@@ -21,7 +21,8 @@ def score(answered: Sequence[Answered], model: str, recipe: Recipe, copies: Copi
     celled = [(answer.text, asked.cell) for asked, answer in answered if asked.cell]
     facets = recipe.cells.facets
     kept_by = [kept(text, cell, facets) for text, cell in celled]
-    keeps = {name: Share(sum(each[name] for each in kept_by), len(kept_by)) for name in (kept_by[0] if kept_by else ())}
+    names = dict.fromkeys(name for each in kept_by for name in each)
+    keeps = {name: _share([each[name] for each in kept_by if name in each]) for name in names}
     shares = {STOPS: Share(sum(answer.stopped for _, answer in answered), len(texts))}
     if kept_by:
         shares[KEEPS_CELL] = Share(sum(all(each.values()) for each in kept_by), len(kept_by))
@@ -37,6 +38,10 @@ def score(answered: Sequence[Answered], model: str, recipe: Recipe, copies: Copi
         copied_overlap=None if copies is None else round(mean(map(copies.overlap, texts)), 4),
         loss=loss,
     )
+
+
+def _share(kept_by: Sequence[bool]) -> Share:
+    return Share(sum(kept_by), len(kept_by))
 
 
 def _rounded(value: float | None) -> float | None:

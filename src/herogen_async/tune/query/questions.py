@@ -89,7 +89,7 @@ def question_from(attributes: Mapping[str, Any], recipe: Recipe, options: Sequen
             raise InputError(
                 f"unknown attribute {name!r} for this model's questions", fix=_near(name, template, options)
             )
-    if missing := [name for name in template.names if name not in attributes]:
+    if missing := [name for name in template.names if name not in attributes and name not in recipe.rules.branches]:
         raise InputError(
             f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing", fix=_give(missing, recipe, options)
         )

@@ -35,11 +35,37 @@ def row_lines(row: Mapping[str, Any], width: int | None = None) -> Iterator[str]
 def _answer(row: Mapping[str, Any], width: int) -> Iterator[str]:
     """What was asked, in a line, and the answer, indented."""
     yield _one_line(f"> {row['prompt']}", width)
-    if row.get("reasoning"):
-        yield _one_line(f"Reasoning: {row['reasoning']}", width)
-    if row.get("extra"):
-        yield _one_line(f"Extra: {codec.dumps(row['extra']).decode()}", width)
+    yield from _besides(row.get("reasoning"), row.get("extra"), width)
     yield from _paragraphs(row["response_txt"].strip() or "(an empty answer)", width, _INDENT)
+
+
+def answer_lines(
+    name: str,
+    said: str,
+    text: str,
+    width: int | None = None,
+    *,
+    reasoning: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
+    """One answer under the `name` of its column ("" where there is one), with what is `said` of it.
+
+    `reasoning` is what the model thought before, `extra` what else its message holds.
+    """
+    width = _width(width) - len(_INDENT)
+    head = ": ".join(each for each in (name, said) if each)
+    told = [*_wrapped(head, width), *_besides(reasoning, extra, width)]
+    if text.strip() or not extra:
+        told += _paragraphs(text.strip() or "(an empty answer)", width, _INDENT)
+    yield from (_INDENT + line for line in told)
+
+
+def _besides(reasoning: str | None, extra: Mapping[str, Any] | None, width: int) -> Iterator[str]:
+    """Thoughts and what else there is, a line each."""
+    if reasoning:
+        yield _one_line(f"Reasoning: {reasoning}", width)
+    if extra:
+        yield _one_line(f"Extra: {codec.dumps(extra).decode()}", width)
 
 
 def row_preview_lines(row: Sequence[Preview], width: int | None = None) -> Iterator[str]:

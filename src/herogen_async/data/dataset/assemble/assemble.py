@@ -16,14 +16,16 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.data.dataset.assemble import previous_folder
-from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile, RunState
+from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
+from herogen_async.data.dataset.assemble.run_state import RunState
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
 from herogen_async.data.dataset.examples import (
     ExampleCount,
     Item,
+    answer_tokens,
     candidates,
     is_shortened,
     once_each,
@@ -33,7 +35,8 @@ from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
 from herogen_async.data.dataset.output_paths import derived_file
-from herogen_async.data.dataset.ranking import Compared, JudgedRanking, Ranking, best_and_worst, ranking_for
+from herogen_async.data.dataset.paired_question import PairedQuestion
+from herogen_async.data.dataset.ranking import AnyRanking, Compared, best_and_worst, ranking_for
 from herogen_async.data.dataset.recipe import (
     DROP_THOUGHTS,
     FIELD,
@@ -47,11 +50,11 @@ from herogen_async.data.dataset.recipe import (
     TRUNCATED,
     WITHOUT_FIELDS,
     Recipe,
+    has_ended,
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
 from herogen_async.data.quality import Example, Inspector, Quality, report_files
-from herogen_async.generation.endpoint.usage import is_token_count
 
 CSV = "prepared_data.csv"
 
@@ -65,7 +68,7 @@ class _Order:
     reasoning: str
     drop: tuple[str, ...]
     split: Split | None
-    ranking: Ranking | JudgedRanking | None
+    ranking: AnyRanking | None
     question: ExampleQuestion
 
     def side(self, item: Item, repeats: int) -> str:
@@ -105,7 +108,7 @@ def assemble(
     them in front of the answer as `<think>...</think>`, `field` in a field of their own: `reasoning_content` and
     `thinking` of the assistant's message, `reasoning` of other rows. `drop` names kinds of findings (DROPPABLE) whose
     rows are left out; empty answers always are. `ranking` is a file of scores, required by `dpo` and `kto` unless the
-    spec has a `best_of` or a `keep`.
+    spec has a judge of two columns, a `best_of` or a `keep`.
 
     Where the spec has several columns, each row that has them all gives one example of `column`, or each of its samples
     does: of the last column when left out, and where that was skipped by its condition, of the one before it;
@@ -113,7 +116,8 @@ def assemble(
 
     `ask` is the question of an example: `sub_prompt`, the short one, or `prompt`, the one that was sent. `system` is
     the system text before it, in the formats that have a place for one: `none`, `keep` for the one that was sent, or a
-    text.
+    text. `messages` and `conversational` have an answer's tool calls, and the tools that the spec offers; other formats
+    leave such answers out, and the result says so.
 
     Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
     InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
@@ -126,14 +130,15 @@ def assemble(
             f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
-    question = question_of(rows, column=column, file_format=format, ask=ask, system=system)
+    is_ranked = ranking is not None
+    question = question_of(rows, column=column, file_format=format, ask=ask, system=system, is_ranked=is_ranked)
     order = _Order(
         chosen,
         truncated,
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(format, ranking, rows.plan.keeping),
+        ranking_for(format, ranking, rows.plan.keeping, is_compared=isinstance(question, PairedQuestion)),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
@@ -143,6 +148,7 @@ def assemble(
     how = replace(
         Recipe.of(format),
         attributes={name: tuple(rows.plan.cells.facets.get(name, ())) for name in rows.spec.cell_fields},
+        rules=rows.spec.cell_rules.of_grid,
         sub_prompt=question.template,
         reasoning=reasoning,
         ask=question.ask,
@@ -151,7 +157,7 @@ def assemble(
     )
     quality = _inspected(rows, order, how, count)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
-    compared = Compared() if format in RANKED else None
+    compared = None if order.ranking is None else order.ranking.counts()
     samples = Samples(quality.flagged, repeats=rows.plan.repeats)
     writing.write(samples.watching(_chosen(rows, order, quality, count, compared)))
     assembled = Assembled(
@@ -209,12 +215,13 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
         inspector.add(
             Example(
                 number=item.number,
-                cell=row["cell"],
+                cell=rows.plan.cells.identity(item.index // rows.plan.repeats),
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
-                completion=item.pair.completion,
-                finish_reason="stop" if order.truncated == "trim" else row["finish_reason"],  # it is complete now
-                completion_tokens=_answer_tokens(item, order.reasoning) if whole else None,
+                completion=item.pair.shown,
+                # It is complete, or is now.
+                finish_reason="stop" if order.truncated == "trim" or has_ended(row) else row["finish_reason"],
+                completion_tokens=answer_tokens(item, order.reasoning) if whole else None,
                 prompt_tokens=None,  # the sub-prompt, if that is what is taught, was never sent
             )
         )
@@ -246,7 +253,7 @@ class _Writing:
 
     def __init__(self, folder: Path, order: _Order, how: Recipe, count: ExampleCount, *, repeats: int) -> None:
         self.files: tuple[DataFile, ...] = ()
-        self._facets = () if order.split is None else tuple(order.split.facets)
+        self._facets = frozenset(() if order.split is None else order.split.facets)
         self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
         self.first: Item | None = None
         self.longest = 0
@@ -283,13 +290,14 @@ class _Writing:
         self.first = self.first or item
         # Bytes, not characters: a token has at least one byte, and about three.
         answers = (item.pair, *([] if item.rejected is None else [item.rejected]))
-        texts = [pair.completion + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
-        asked = "".join((item.pair.system, *(text for _, text in item.pair.earlier), item.pair.prompt))
+        texts = [pair.shown + (pair.reasoning if order.reasoning != DROP_THOUGHTS else "") for pair in answers]
+        tools = codec.dumps(item.pair.tools).decode() if item.pair.tools else ""
+        asked = "".join((item.pair.system, tools, *(text for _, text in item.pair.earlier), item.pair.prompt))
         size = max(len(text.encode()) for text in texts) + len(asked.encode())
-        tokens = (_answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
+        tokens = (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
         self.longest = max(self.longest, size // 3 + 16, tokens)
         if self.balance is not None:
-            facets = {name: item.row["cell"][name] for name in self._facets}
+            facets = {name: value for name, value in item.row["cell"].items() if name in self._facets}
             self.balance.add(item.index // self._repeats, facets, side)
 
     def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
@@ -334,6 +342,7 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
         max_tokens=_room(writing.longest),
         seed=seed,
         by_card=any((assembled.columns or {}).values()),
+        has_tool_calls=assembled.count.tool_calls > 0,
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
@@ -370,19 +379,6 @@ def _recipe(rows: RunRows, assembled: Assembled) -> dict[str, Any]:
         "generation_fingerprint": rows.manifest.generation_fingerprint,
         "files": {file.path.name: file.as_dict() for file in assembled.files},
     }
-
-
-def _answer_tokens(item: Item, reasoning: str) -> int | None:
-    """The server's token count for what is taught, None where it gave no number for that."""
-    usage = item.row["usage"] or {}
-    told = usage.get("completion_tokens")
-    if not item.pair.reasoning or reasoning != DROP_THOUGHTS:
-        return told if is_token_count(told) else None
-    details = usage.get("completion_tokens_details")
-    thought = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    if not isinstance(told, int) or not is_token_count(told) or not is_token_count(thought):
-        return None
-    return told - thought if 0 < thought < told else None
 
 
 def _room(longest: int) -> int:

@@ -5,32 +5,35 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.assemble.previous_folder import QUALITY
+from herogen_async.data.dataset.assemble.run_state import RunState
 from herogen_async.data.dataset.assemble.trainer_configs import command, takes_trl
 from herogen_async.data.dataset.example_question import ExampleQuestion
-from herogen_async.data.dataset.examples import ExampleCount, wanted_pending
-from herogen_async.data.dataset.failures import latest_failures
+from herogen_async.data.dataset.examples import ExampleCount
 from herogen_async.data.dataset.formats.text_columns import Columns, merged
 from herogen_async.data.dataset.ranking import Compared
 from herogen_async.data.dataset.recipe import (
+    CONVERSATIONAL,
     DPO,
     DROP_THOUGHTS,
     FIELD,
     MESSAGES,
+    NO_OBJECT,
+    NO_PLACE,
     NO_REASON_GIVEN,
+    NOT_AT_END,
     PROMPT_COMPLETION,
     THINK,
+    USE_MESSAGES,
     Recipe,
 )
-from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import VALID, Balance
 from herogen_async.data.dataset.taught import Taught
-from herogen_async.data.quality import KINDS, Quality
+from herogen_async.data.quality import KINDS, Acceptance, Quality
 from herogen_async.data.quality.report_files import PAGE
-from herogen_async.generation.run_folder import is_held
 
 FEWEST_ROWS = 10  # fine-tuning services reject fewer
 DROPPABLE = tuple(kind for kind in KINDS if kind not in ("empty", "cut", "separator-inside", "ending-inside"))
@@ -41,6 +44,16 @@ _FATE = {
     THINK: "kept in front of the answer, in <think> tags",
     FIELD: "kept in a field of their own",
 }
+_ARGUMENTS = {
+    MESSAGES: "their arguments are text, as services and axolotl read them; for TRL: --format conversational",
+    CONVERSATIONAL: "their arguments are objects, as TRL reads them; for services and axolotl: --format messages",
+}
+_NOT_TAUGHT = {
+    NO_PLACE: "tool calls, for which format {} has no place",
+    NO_OBJECT: "tool calls whose arguments are no JSON object",
+    NOT_AT_END: "tool calls that `train` does not put at the end of an example, alone in their turn",
+}
+_INSTEAD = {NO_PLACE: f" ({USE_MESSAGES})", NO_OBJECT: "", NOT_AT_END: " (end `train` with a turn that is the column)"}
 _TO_READ = " to see the answers"
 PAIRS = "pairs"  # the role of prepared_data.csv: for people and spreadsheets, not for trainers
 
@@ -62,53 +75,6 @@ class DataFile:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, as in `recipe.json`."""
         return {"sha256": self.sha256, "rows": self.rows, "role": self.role}
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
-
-    `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
-    works on it now. `grid` calls there are in all: a limit may keep some from being asked. `wanted` accepted rows are
-    what the spec asks for, if it does: `pending` are then the rows that may change which ones are taken, or that are
-    missing.
-    """
-
-    argument: str
-    dataset: Path
-    rows: int
-    failed: int
-    pending: int
-    running: bool
-    grid: int
-    wanted: int | None = None
-
-    @classmethod
-    def of(cls, rows: RunRows, count: ExampleCount) -> Self:
-        """That of the run whose `rows` were read, all of which are counted."""
-        plan, want = rows.plan, rows.spec.want
-        failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
-        pending = max(plan.rows_within(rows.manifest.settings.limit) - len(rows) - failed, 0)
-        return cls(
-            argument=rows.folder.argument,
-            dataset=rows.folder.dataset,
-            rows=len(rows),
-            failed=failed,
-            pending=pending if want is None else wanted_pending(rows, count, failed),
-            running=is_held(rows.folder),
-            grid=plan.rows,
-            wanted=None if want is None else want.accepted,
-        )
-
-    @property
-    def asked(self) -> int:
-        """The calls that the run is to make, within its limit."""
-        return self.rows + self.failed + self.pending
-
-    @property
-    def go_on(self) -> str:
-        """The command for what is pending."""
-        return f"herogen-async {'status' if self.running else 'resume'} {self.argument}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +103,11 @@ class Assembled:
     def taught(self) -> Taught | None:
         """The columns that became examples, if the spec has several."""
         return self.question.taught
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What the spec's `keep` says of all rows of the run; None where it has none."""
+        return None if self.count.acceptance is None else self.count.acceptance.found()
 
     @property
     def answers(self) -> int:
@@ -202,6 +173,7 @@ class Assembled:
             "trimmed": count.trimmed,
             "not_stopped": count.not_stopped,
             **({"thoughts": count.thoughts} if count.thoughts else {}),
+            **({"tool_calls": count.tool_calls} if count.tool_calls else {}),
             "left_out": {
                 "cut_off": dict(count.cut_off.most_common()),
                 "empty": count.empty,
@@ -209,6 +181,7 @@ class Assembled:
                 **({"rejected": count.rejected} if count.rejected else {}),
                 **({"further": count.further} if count.further else {}),
                 "no_full_sentence": count.no_full_sentence,
+                **({"tool_calls": dict(count.tool_calls_left_out)} if count.tool_calls_left_out else {}),
                 **({"repeated": count.repeated} if count.repeated else {}),
                 "dropped": dict(count.dropped.most_common()),
             },
@@ -255,6 +228,8 @@ class Assembled:
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")
             lines.append(f"Thoughts of the model in {found}: {_FATE[self.how.reasoning]}.")
+        if self.count.tool_calls and self.how.format in _ARGUMENTS:
+            lines.append(f"Tool calls in {counted(self.count.tool_calls, 'answer')}: {_ARGUMENTS[self.how.format]}.")
         lines += [part.line() for part in (self.compared, self.balance) if part is not None]
         lines += self.quality.lines()
         open_kinds = [each.kind for each in self.quality.findings if each.kind in DROPPABLE]
@@ -277,8 +252,10 @@ class Assembled:
         if unknown := count.cut_off[NO_REASON_GIVEN]:
             lines.append(f"Left out, no finish reason given: {unknown:,}; --truncated keep keeps such answers.")
         if count.empty:
-            others = f" ({count.textless:,} with tool calls or other content)" if count.textless else ""
+            others = f" ({count.textless:,} with other content than text)" if count.textless else ""
             lines.append(f"Left out, empty: {count.empty:,}{others}.")
+        for reason, number in count.tool_calls_left_out.items():
+            lines.append(f"Left out, {_NOT_TAUGHT[reason].format(self.how.format)}: {number:,}{_INSTEAD[reason]}.")
         if count.skipped and self.taught is not None:
             rows = counted(count.skipped, "row")
             lines.append(f"Left out, {self.question.named} skipped by its condition: {rows}.")
@@ -357,6 +334,8 @@ class Assembled:
             is_known = set(self.count.cut_off) != {NO_REASON_GIVEN}
             chosen = f" --column {shlex.quote(self.taught.text)}" if self.taught and self.taught.is_chosen else ""
             return f"herogen-async assemble {argument}{chosen} --truncated {'trim' if is_known else 'keep'}"
+        if not self.count.written and self.count.tool_calls_left_out[NO_PLACE]:
+            return f"herogen-async assemble {argument} --format {MESSAGES}"
         if not self.count.written:
             return f"herogen-async export {argument}{_TO_READ}"
         if self.state.pending:
@@ -365,7 +344,7 @@ class Assembled:
             return f"herogen-async finetune {argument}"
         if self.how.format in (PROMPT_COMPLETION, MESSAGES):
             return f"herogen-async finetune {shlex.quote(str(self.data))}"
-        if takes_trl(self.how.format):
+        if takes_trl(self.how.format, has_tool_calls=self.count.tool_calls > 0):
             return f"cd {shlex.quote(str(self.folder))} && {command(self.how.format)}"
         return f"train on it as described in {shlex.quote(str(self.card))}"
 

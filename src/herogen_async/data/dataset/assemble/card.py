@@ -132,13 +132,14 @@ def _files(assembled: Assembled) -> Iterator[str]:
     for file in assembled.files:
         yield f"| `{file.path.name}` | {says.get(file.role, 'training rows')} | {file.rows:,} |"
     yield "| `recipe.json` | how the rows were made, and the SHA-256 of the files | |"
-    if trainer_configs.takes_trl(assembled.how.format):
+    calls = assembled.count.tool_calls > 0
+    if trainer_configs.takes_trl(assembled.how.format, has_tool_calls=calls):
         start = trainer_configs.command(assembled.how.format)
         yield f"| `{trainer_configs.TRL}` | starter config for TRL: `{start}` | |"
     if trainer_configs.takes_axolotl(assembled.how.format):
         start = f"axolotl train {trainer_configs.AXOLOTL}"
         yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `{start}` | |"
-    if trainer_configs.takes_llama_factory(assembled.how.format):
+    if trainer_configs.takes_llama_factory(assembled.how.format, has_tool_calls=calls):
         hint = trainer_configs.llama_factory_hint(assembled.how.format)
         factory = f"for LLaMA-Factory: set `dataset_dir` to this folder and {hint}"
         yield f"| `{trainer_configs.LLAMA_FACTORY}` | {factory} | |"
@@ -224,7 +225,7 @@ def _columns(plan: Plan, question: ExampleQuestion) -> Iterator[str]:
         yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
         yield ""
         yield from _sent(column.prompt.text, None if column.system is None else column.system.text, question)
-        own = plan.spec.columns.get(column.name)
+        own = plan.spec.columns.get(column.stem)
         if own is not None and own.when is not None:
             yield "Only in rows that meet this condition:"
             yield ""
@@ -244,6 +245,8 @@ def _figures(assembled: Assembled) -> Iterator[str]:
     yield f"- Answers: {assembled.answers:,}; rows in this data set: {assembled.written:,}."
     for line in assembled.left_out():
         yield f"- {inline(line, 400)}"
+    if assembled.acceptance is not None:
+        yield from (f"- {inline(line.strip(), 400)}" for line in assembled.acceptance.lines())
     for part in (assembled.compared, assembled.balance):
         if part is not None:
             yield f"- {inline(part.line(), 1000)}"
@@ -309,7 +312,8 @@ def _loading(assembled: Assembled) -> Iterator[str]:
     yield "```"
     yield ""
     if any((columns or {}).values()):
-        yield "`datasets` 4.7 or later is needed: earlier ones would take some of these texts for moments."
+        why = "would take some of these texts for moments, or change tool calls"
+        yield f"`datasets` 4.7 or later is needed: earlier ones {why}."
         yield ""
     if pairs is not None:
         yield f"In `{pairs}` a `'` stands before what a spreadsheet would run; `prepare` takes it off."

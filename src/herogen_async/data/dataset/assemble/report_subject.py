@@ -14,6 +14,7 @@ from herogen_async.data.dataset.formats import FORMATS
 from herogen_async.data.dataset.recipe import DROP_THOUGHTS, answer_of
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.taught import Taught
+from herogen_async.data.dataset.tool_calls import as_text, tool_calls_of
 from herogen_async.data.quality import RowExcerpt, Subject, WholeExample, pointed_at
 from herogen_async.data.quality.normalize import excerpt
 from herogen_async.specs.columns import AskedColumn
@@ -73,6 +74,7 @@ def subject_of(rows: RunRows, assembled: Assembled, samples: Samples) -> Subject
         question=how.sub_prompt or "",
         examples=tuple(_whole(item, reasoning=how.reasoning) for item in samples.chosen()),
         show=f"herogen-async show {rows.folder.argument}",
+        acceptance=assembled.acceptance,
         rows={number: _excerpt(rows, number, assembled.question) for number in pointed_at(assembled.quality)},
     )
 
@@ -122,13 +124,14 @@ def _whole(item: Item, *, reasoning: str) -> WholeExample:
         number=item.index,
         cell=item.row["cell"],
         prompt=item.pair.prompt,
-        completion=item.pair.completion,
+        completion=item.pair.shown,
         reasoning="" if reasoning == DROP_THOUGHTS else item.pair.reasoning,
-        rejected=None if item.rejected is None else item.rejected.completion,
+        rejected=None if item.rejected is None else item.rejected.shown,
     )
 
 
 def _excerpt(rows: RunRows, number: int, question: ExampleQuestion) -> RowExcerpt:
     examples = question.examples(rows.row(number // question.samples))
     row = next(each for each in examples if each.get("number", number) == number)
-    return RowExcerpt(number, row["cell"], excerpt(answer_of(row)[1], _EXCERPT))
+    said = "\n".join(filter(None, (answer_of(row)[1], as_text(tool_calls_of(row) or ()))))
+    return RowExcerpt(number, row["cell"], excerpt(said, _EXCERPT))

@@ -53,15 +53,17 @@ class Folder:
     max_tokens: int
     seed: int
     by_card: bool = False
+    has_tool_calls: bool = False
 
 
 def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
     """(file name, content) of each config whose trainer supports this format."""
-    if takes_trl(folder.format):
+    calls = folder.has_tool_calls
+    if takes_trl(folder.format, has_tool_calls=calls):
         yield TRL, _sealed(_trl(folder))
     if takes_axolotl(folder.format):
         yield AXOLOTL, _sealed(_axolotl(folder))
-    if takes_llama_factory(folder.format):
+    if takes_llama_factory(folder.format, has_tool_calls=calls):
         yield LLAMA_FACTORY, codec.dumps_pretty(_llama_factory(folder))
 
 
@@ -80,11 +82,12 @@ def _digest(made: bytes) -> bytes:
     return blake2b(made, digest_size=6).hexdigest().encode()
 
 
-def takes_trl(folder_format: str) -> bool:
+def takes_trl(folder_format: str, *, has_tool_calls: bool) -> bool:
     """Whether TRL supports it. It reads sharegpt's `from` and `value`, but chat templates lack `human` and `gpt`; what
-    reads prompts alone needs a reward, which nobody but the user knows.
+    reads prompts alone needs a reward, which nobody but the user knows. Arguments of tool calls that are text, most
+    chat templates would quote once more.
     """
-    return folder_format not in (ALPACA, SHAREGPT, PROMPTS)
+    return folder_format not in (ALPACA, SHAREGPT, PROMPTS) and not (has_tool_calls and folder_format == MESSAGES)
 
 
 def takes_axolotl(folder_format: str) -> bool:
@@ -92,9 +95,9 @@ def takes_axolotl(folder_format: str) -> bool:
     return folder_format not in (CONVERSATIONAL, KTO, PROMPTS)
 
 
-def takes_llama_factory(folder_format: str) -> bool:
-    """Whether LLaMA-Factory reads its rows as they are."""
-    return folder_format not in (CONVERSATIONAL, PROMPTS)
+def takes_llama_factory(folder_format: str, *, has_tool_calls: bool) -> bool:
+    """Whether LLaMA-Factory reads its rows as they are. It knows tool calls in none of these shapes."""
+    return folder_format not in (CONVERSATIONAL, PROMPTS) and not has_tool_calls
 
 
 def command(folder_format: str) -> str:

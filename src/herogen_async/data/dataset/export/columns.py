@@ -83,9 +83,9 @@ def typed_columns(attributes: Iterable[str], optional: Sequence[str]) -> Columns
     return (*attribute_columns(attributes, (*ROW_NAMES, *optional)), *_FIXED, *row_columns(optional))
 
 
-def typed_cells(row: Mapping[str, Any], optional: Sequence[str]) -> tuple[object, ...]:
-    """The row's cells under `typed_columns`."""
-    return (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, optional))
+def typed_cells(row: Mapping[str, Any], attributes: Sequence[str], optional: Sequence[str]) -> tuple[object, ...]:
+    """The row's cells under `typed_columns`; None for an attribute that does not apply to it."""
+    return (*map(row["cell"].get, attributes), *fixed_cells(row), *optional_cells(row, optional))
 
 
 def typed(kind: FieldKind, cell: Any) -> object:

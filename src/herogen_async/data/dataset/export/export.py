@@ -115,7 +115,7 @@ def _of_one(rows: RunRows) -> _Table:
     attributes = [f"cell_{name}" if name in more else name for name in rows.spec.cell_fields]
 
     def cells(row: Mapping[str, Any]) -> tuple[object, ...]:
-        return (*row["cell"].values(), *fixed_cells(row), *optional_cells(row, more))
+        return (*map(row["cell"].get, rows.spec.cell_fields), *fixed_cells(row), *optional_cells(row, more))
 
     return (*attributes, *ROW_NAMES, *more), cells
 

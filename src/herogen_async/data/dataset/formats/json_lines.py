@@ -50,20 +50,29 @@ def messages(recipe: Recipe, item: Item) -> dict[str, Any]:
 
     By default they leave out the spec's `system`: like the long prompt, it only served to get the answers. The tuned
     model should give them without it, and is asked without it. Thoughts have the two names by which chat templates take
-    them: Qwen's, GLM's and most others' first, gpt-oss's second.
+    them: Qwen's, GLM's and most others' first, gpt-oss's second. Tool calls have their arguments as text, as services
+    and axolotl read them.
     """
+    return {"messages": _turns(recipe, item, is_text=True), **_tools(item)}
+
+
+def _turns(recipe: Recipe, item: Item, *, is_text: bool) -> list[dict[str, Any]]:
     question, answer = recipe.taught(item.pair)
     thoughts = recipe.fields(item.pair, "reasoning_content", "thinking")
     system = [{"role": "system", "content": item.pair.system}] if item.pair.system else []
     earlier = [{"role": role, "content": text} for role, text in item.pair.earlier]
-    return {
-        "messages": [
-            *system,
-            *earlier,
-            {"role": "user", "content": question},
-            {"role": "assistant", **thoughts, "content": answer},
-        ]
-    }
+    calls = [call.as_message(is_text=is_text) for call in item.pair.tool_calls]
+    return [
+        *system,
+        *earlier,
+        {"role": "user", "content": question},
+        {"role": "assistant", **thoughts, "content": answer, **({"tool_calls": calls} if calls else {})},
+    ]
+
+
+def _tools(item: Item) -> dict[str, Any]:
+    """What was offered: without it, a model learns to call what it can't know of."""
+    return {"tools": list(item.pair.tools)} if item.pair.tools else {}
 
 
 def alpaca(recipe: Recipe, item: Item) -> dict[str, Any]:
@@ -87,14 +96,17 @@ def text(recipe: Recipe, item: Item) -> dict[str, Any]:
 
 
 def conversational(recipe: Recipe, item: Item) -> dict[str, Any]:
-    """TRL's conversational prompt-completion: all messages before the answer, and the answer's message."""
-    *asked, answer = messages(recipe, item)["messages"]
-    return {"prompt": asked, "completion": [answer]}
+    """TRL's conversational prompt-completion: all messages before the answer, and the answer's message.
+
+    Tool calls have their arguments as objects, since most chat templates write out what they are given.
+    """
+    *asked, answer = _turns(recipe, item, is_text=False)
+    return {"prompt": asked, "completion": [answer], **_tools(item)}
 
 
 def prompt_alone(recipe: Recipe, item: Item) -> dict[str, Any]:
     """What TRL's GRPO reads: the model that is trained answers by itself."""
-    return {"prompt": messages(recipe, item)["messages"][:-1]}
+    return {"prompt": _turns(recipe, item, is_text=True)[:-1]}
 
 
 def labelled(recipe: Recipe, item: Item) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class TypedTable:
         """Write one row."""
         row = item.row
         taught = (*self._recipe.taught(item.pair), *self._recipe.fields(item.pair, _THOUGHTS).values())
-        self._table.row((*taught, *row["cell"].values(), *_known_cells(row)))
+        self._table.row((*taught, *map(row["cell"].get, self._recipe.attributes), *_known_cells(row)))
 
     def columns(self) -> None:
         """The file has them itself."""

@@ -1,7 +1,8 @@
 """The columns of a JSON Lines file, as its rows show them, and which of them a reader would change.
 
 Readers that infer types take a column of texts such as `2026-05-01` for moments, and give back other texts. A data set
-declares its columns, so that what is read is what was written.
+declares its columns, so that what is read is what was written. Of objects with keys of their own, such as tool calls,
+they would make one kind of object with all keys.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[ T][\d:.,+\-Z]*)?")  # what Arrow read
 _BATCH_BYTES = 4 << 20  # `datasets` infers from 10 MiB at a time: in a larger file, some moments may be all of a batch
 
 Path = tuple[str, ...]  # a column, or a column of lists and a key of their objects
-Columns = dict[Path, bool]  # whether a reader would take its texts for moments
+Columns = dict[Path, bool]  # whether a reader would make something else of its values
 
 
 class TextColumns:
@@ -22,6 +23,7 @@ class TextColumns:
 
     def __init__(self) -> None:
         self._moments: dict[Path, set[bool]] = {}
+        self._objects: dict[Path, bool] = {}
         self._is_text = True
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -35,13 +37,17 @@ class TextColumns:
                 self._take((name,), value)
 
     def found(self, size: int) -> Columns | None:
-        """The columns of a file of `size` bytes; None where not all of them are texts."""
+        """The columns of a file of `size` bytes; None where not all of them are texts or objects."""
         if not self._is_text:
             return None
         risky = {True} if size < _BATCH_BYTES else {True, False}
-        return {path: True in seen and seen <= risky for path, seen in self._moments.items()}
+        texts = {path: True in seen and seen <= risky for path, seen in self._moments.items()}
+        return texts | self._objects
 
     def _take(self, path: Path, text: Any) -> None:
+        if isinstance(text, dict | list):
+            self._objects[path] = True
+            return
         if not isinstance(text, str):
             self._is_text = False
             return
@@ -63,7 +69,7 @@ def features(columns: Columns) -> list[str]:
     """The lines of YAML that declare `columns` to `datasets`, as its cards have them.
 
     A text that would be taken for a moment is declared as JSON, which `datasets` 4.7 and later keep as it is; as a
-    string it is inferred first and written back in another form.
+    string it is inferred first and written back in another form. So are objects.
     """
     lines = ["dataset_info:", "  features:"]
     for name, paths in _by_name(columns):

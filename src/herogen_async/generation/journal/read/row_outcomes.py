@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import groupby
 
 from herogen_async.generation.journal.read.line_reader import LineReader
@@ -12,11 +12,15 @@ from herogen_async.generation.journal.read.replay import replay
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.specs.plan import IndexSet, Lineage, Plan
 from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
+from herogen_async.specs.sources.cells import shown_cell
 
 
 def places_wanted(plan: Plan) -> frozenset[int]:
-    """The places of the calls whose answers say which rows are accepted; none where the spec has no `want`."""
-    return frozenset() if plan.spec.want is None or plan.keeping is None else plan.keeping.places
+    """The places of the calls whose lines say which rows are accepted; none where the spec has no `want`."""
+    if plan.spec.want is None or plan.keeping is None:
+        return frozenset()
+    # What of a record `keep` goes by is in any line of its row.
+    return plan.keeping.places or frozenset(() if plan.spec.source is None else (0,))
 
 
 def replay_noting(folder: RunFolder, lineage: Lineage, needed: Collection[int]) -> tuple[Recovered, LinePlaces]:
@@ -38,27 +42,27 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
     places = sorted(places_wanted(plan))
     for number, group in groupby(_either(found.done, failed), key=calls.__rfloordiv__):
         indices = list(group)
-        if number >= plan.most_rows:
-            break
         if any(index in failed for index in indices):
             rows.add(number, RowOutcome.FAILED)
         elif len(indices) == calls:
             first = number * calls
-            texts = {
-                place: None if first + place in found.skipped else reader.row(first + place)["response_txt"]
-                for place in places
-            }
-            rows.add(number, row_outcome(plan, plan.cells.cell(number // plan.repeats), texts))
+            lines = {place: reader.row(first + place) for place in places if first + place not in found.skipped}
+            texts = {place: lines[place]["response_txt"] if place in lines else None for place in places}
+            told: Mapping[str, str] = next((line["cell"] for line in lines.values()), {})
+            rows.add(number, row_outcome(plan, _cell(plan, number // plan.repeats, told), texts))
     return rows
 
 
+def _cell(plan: Plan, index: int, told: Mapping[str, str]) -> Mapping[str, str]:
+    """The cell at `index`, of which a line has `told`, as far as the spec's `keep` goes by it."""
+    return told if plan.keeping is None else shown_cell(plan.cells, index, told, plan.keeping.names)
+
+
 def touched_rows(plan: Plan, found: Recovered) -> IndexSet:
-    """The numbers of the rows of which the journal has a line, up to the most that are asked."""
+    """The numbers of the rows of which the journal has a line."""
     rows = IndexSet()
     for index in _either(found.done, found.failed):
-        if (number := index // plan.calls_a_row) >= plan.most_rows:
-            break
-        rows.add(number)
+        rows.add(index // plan.calls_a_row)
     return rows
 
 

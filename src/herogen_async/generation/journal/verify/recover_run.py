@@ -129,7 +129,8 @@ def _missing(found: Recovered, plan: Plan, frontier: int) -> Iterator[int]:
         place = index % plan.calls_a_row
         for follower in plan.shape.descendants(place):
             answered.add(index - place + follower)
-    missing = answered.missing(min(frontier, plan.size))
+    rows = -(-frontier // plan.calls_a_row)  # the last of them may have been begun by some of its calls alone
+    missing = answered.missing(min(rows * plan.calls_a_row, plan.size))
     return (row for row, _ in groupby(index // plan.calls_a_row for index in missing))
 
 

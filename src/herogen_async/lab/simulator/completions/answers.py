@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from herogen_async.lab.simulator.completions.form_answers import formed_text
+from herogen_async.lab.simulator.completions.tool_answers import OfferedTools, SimulatedToolCall, called
 from herogen_async.lab.simulator.policy import Answers
 from herogen_async.lab.simulator.seeded_random import lognormal
 
@@ -23,6 +24,7 @@ smallest part of the disguise.
 """
 _WORDS = _TALE.split()
 _STARTS = [0] + [place + 1 for place, word in enumerate(_WORDS[:-1]) if word.endswith(".")]
+_THOUGHTS = ["A", "tale", "is", "asked", "for.", "It", "should", "name", "its", "question,", "which", "I", "number"]
 _RING_WORDS = 10_000  # longer answers are made word by word
 _RING = " ".join(_WORDS * (_RING_WORDS // len(_WORDS) + 1)) + " "
 _PLACES = [0] + [place + 1 for place, letter in enumerate(_RING) if letter == " "]  # where each word begins
@@ -35,6 +37,7 @@ class Question(NamedTuple):
     max_tokens: int | None = None
     voice: bytes = b""  # the tuned model that is asked: it answers otherwise than the others do
     form: Any = None  # the JSON Schema that its answer must fit
+    tools: OfferedTools | None = None
 
     @property
     def tokens(self) -> int:
@@ -43,21 +46,45 @@ class Question(NamedTuple):
 
 
 class SimulatedAnswer(NamedTuple):
-    """A text with its usage and the word for why it ended. `identity` is the question's own number, of 64 bits."""
+    """A text with its usage and the word for why it ended. `identity` is the question's own number, of 64 bits.
+
+    `thoughts` came before it, `thought_tokens` of the `completion_tokens`.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
     identity: int
+    thoughts: str = ""
+    tool_calls: tuple[SimulatedToolCall, ...] = ()
+
+    @property
+    def thought_tokens(self) -> int:
+        """A word is a token."""
+        return self.thoughts.count(" ") + 1 if self.thoughts else 0
 
 
-def answer(question: Question, lengths: Answers, drawn: tuple[int, ...]) -> SimulatedAnswer:
-    """The one answer to `question`, from four numbers `drawn` for it. Its second word names the question."""
+def answer(
+    question: Question, lengths: Answers, drawn: tuple[int, ...], *, has_thoughts: bool = False
+) -> SimulatedAnswer:
+    """The one answer to `question`, from four numbers `drawn` for it. Its second word names the question.
+
+    `has_thoughts`: the model thinks before it answers, in tokens that the answer then lacks.
+    """
     identity, place, first, second = drawn
     wanted = max(2, round(lognormal(lengths.tokens, lengths.sigma, first, second)))
     most = lengths.most if question.max_tokens is None else question.max_tokens
+    if has_thoughts and most > 1:
+        thoughts = " ".join([*_THOUGHTS, f"{identity & 0xFFFFFFFF:08x}."][: most - 1])
+        spent = thoughts.count(" ") + 1
+        told = answer(question._replace(max_tokens=most - spent), lengths, drawn)
+        return told._replace(completion_tokens=told.completion_tokens + spent, thoughts=thoughts)
     count = wanted if wanted <= most else most
+    if question.tools is not None and (calls := called(question.tools, identity, _TALE)):
+        size = sum(len(call.name) + len(call.arguments) for call in calls)
+        tokens = -(-size // SIMULATED_BYTES_A_TOKEN)
+        return SimulatedAnswer("", question.tokens, tokens, "tool_calls", identity, tool_calls=calls)
     if question.form is not None:
         text = formed_text(question.form, identity, _TALE)
         return SimulatedAnswer(text, question.tokens, -(-len(text) // SIMULATED_BYTES_A_TOKEN), "stop", identity)

@@ -9,6 +9,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.lab.simulator.completions.answers import Question
 from herogen_async.lab.simulator.completions.form_answers import form_in
+from herogen_async.lab.simulator.completions.tool_answers import OfferedTools, offered_in
 from herogen_async.lab.simulator.faults import Refusal
 
 # The API's own default for /completions; a chat answer ends when it ends.
@@ -57,6 +58,7 @@ def read_question(body: bytes, *, chat: bool, model: str | None, is_tuned: Calla
             _max_tokens(data, chat),
             asked_model.encode() if tuned else b"",
             form_in(data),
+            _tools(data) if chat else None,
         ),
         chat=chat,
         model=asked_model,
@@ -139,6 +141,13 @@ def _max_tokens(data: dict[str, Any], chat: bool) -> int | None:
             raise _wrong(name, "must be an integer of at least 1", value)
         return value
     return None if chat else COMPLETIONS_MAX_TOKENS
+
+
+def _tools(data: dict[str, Any]) -> OfferedTools | None:
+    try:
+        return offered_in(data)
+    except ValueError as wrong:
+        raise _wrong("tools", "must be functions with a name, and tool_choice one of them", wrong.args[0]) from None
 
 
 def _flag(data: dict[str, Any], name: str) -> bool:

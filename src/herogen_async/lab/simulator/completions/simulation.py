@@ -17,7 +17,7 @@ from herogen_async.lab.simulator.faults import AT_ONCE, FAULTS, SPOILT, Refusal
 from herogen_async.lab.simulator.limits.dialect import go_duration, header_number, told_wait_s
 from herogen_async.lab.simulator.limits.limiter import LimitDecision, Limiter
 from herogen_async.lab.simulator.limits.slots import Slots
-from herogen_async.lab.simulator.policy import Policy
+from herogen_async.lab.simulator.policy import NO_REASONING, Policy
 from herogen_async.lab.simulator.seeded_random import draws, lognormal, uniform
 from herogen_async.lab.simulator.tally import Stats, Tally
 
@@ -125,7 +125,7 @@ class Simulation:
         policy = self.policy
         text = question.voice + question.text if question.voice else question.text
         drawn = draws(policy.seed, text)
-        told = answer(question, policy.answers, drawn[:4])
+        told = answer(question, policy.answers, drawn[:4], has_thoughts=policy.reasoning != NO_REASONING)
         turn = self._turns.get(told.identity, 0)
         self._turns[told.identity] = turn + 1
         first, second, third, _ = (drawn if turn == 0 else draws(policy.seed, text, turn))[4:]

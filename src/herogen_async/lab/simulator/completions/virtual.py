@@ -151,6 +151,7 @@ class VirtualEndpoint:
             usage={} if fault == "no_usage" else usage,
             request_id=name,
             readings=fate.readings,
+            reasoning=told.thoughts or None,
         )
 
     async def _pass(self, seconds: float, deadline: _Deadline) -> None:

@@ -100,7 +100,14 @@ class Exchange:
         told = fate.answer
         assert told is not None
         headers, created = self._headers()
-        label = Label(asked.chat, asked.model, self._server.next_name(), created, usage=fault != "no_usage")
+        label = Label(
+            asked.chat,
+            asked.model,
+            self._server.next_name(),
+            created,
+            usage=fault != "no_usage",
+            reasoning=self._server.simulation.policy.reasoning,
+        )
         headers += f"x-request-id: {label.name}\r\n"
         if not asked.stream or fault == "html":
             kind = "text/html" if fault == "html" else "application/json"

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.specs.records.as_text import value_text
-from herogen_async.specs.sources.digest_table import DIGEST, ITEM_SIZE, DigestTable
-from herogen_async.specs.sources.indexed_records import IndexedRecords, indexed_records
+from herogen_async.specs.source_index.digest_table import DIGEST, ITEM_SIZE, DigestTable
+from herogen_async.specs.source_index.indexed_records import IndexedRecords, indexed_records
 from herogen_async.specs.spec.source import source_of
 from support.workbooks import rows, sheet, workbook
 
@@ -185,8 +185,8 @@ def test_a_table_that_is_spilled_is_the_same(monkeypatch: pytest.MonkeyPatch) ->
     held, file = DigestTable(), io.BytesIO()
     held.add(digests)
     expected = sorted(held.write(file)), file.getvalue()
-    monkeypatch.setattr("herogen_async.specs.sources.digest_table._HELD", 1000)
-    monkeypatch.setattr("herogen_async.specs.sources.digest_table._CHUNK", 100)
+    monkeypatch.setattr("herogen_async.specs.source_index.digest_table._HELD", 1000)
+    monkeypatch.setattr("herogen_async.specs.source_index.digest_table._CHUNK", 100)
     spilled, file = DigestTable(), io.BytesIO()
     for start in range(0, len(digests), 64):
         spilled.add(digests[start : start + 64])

@@ -20,9 +20,8 @@ from herogen_async.specs.records.as_text import has_spelling, spelled, value_tex
 from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
 from herogen_async.specs.records.hub import hub_commit
 from herogen_async.specs.records.spool import sha256_of
-from herogen_async.specs.sources.digest_table import DIGEST, ITEM_SIZE
-from herogen_async.specs.sources.record_cells import Records
-from herogen_async.specs.sources.record_index import (
+from herogen_async.specs.source_index.digest_table import DIGEST, ITEM_SIZE
+from herogen_async.specs.source_index.record_index import (
     FILE_BITS,
     INDEX_MAGIC,
     PACKED,
@@ -31,6 +30,7 @@ from herogen_async.specs.sources.record_index import (
     content_sha256,
     digest_of,
 )
+from herogen_async.specs.sources.record_cells import Records
 from herogen_async.specs.spec.source import RecordSource
 
 _PLACE = (1 << FILE_BITS) - 1

@@ -31,7 +31,7 @@ from herogen_async.specs.records.field_names import no_object
 from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.parquet_rows import ParquetReader
 from herogen_async.specs.records.spool import sha256_of
-from herogen_async.specs.sources.digest_table import DigestTable
+from herogen_async.specs.source_index.digest_table import DigestTable
 from herogen_async.specs.spec.source import RecordSource
 
 PACKED = struct.Struct("<QI16sI")

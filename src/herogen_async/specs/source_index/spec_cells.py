@@ -6,23 +6,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from herogen_async.specs.sources.cells import Cells, ShuffledCells, cells_from, records_of
-from herogen_async.specs.sources.record_cells import RecordCells
+from herogen_async.specs.sources.cells import Cells, cells_from, records_of
 from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere
 
 if TYPE_CHECKING:
-    from herogen_async.specs.sources.indexed_records import IndexedRecords
+    from herogen_async.specs.source_index.indexed_records import IndexedRecords
 
 
 def spec_cells(spec: Spec) -> Cells:
-    """Raises InputError where the source can't be read."""
+    """Raises InputError where the source can't be read, and SpecError where it has too few records for the rules."""
+    rules = spec.cell_rules
     if spec.source is None:
-        return cells_from(spec.attributes, spec.order_seed)
-    from herogen_async.specs.sources.indexed_records import indexed_records  # noqa: PLC0415 - few specs have a source
+        return cells_from(spec.attributes, spec.order_seed, rules)
+    from herogen_async.specs.source_index.indexed_records import indexed_records  # noqa: PLC0415 - few specs have a source
 
     key = [spec.source.fields[name] for name in spec.sent_fields]
-    cells = RecordCells(indexed_records(spec.source, key), spec.attributes)
-    return cells if spec.order_seed is None else ShuffledCells(cells, spec.order_seed)
+    records = indexed_records(spec.source, key)
+    if spec.want is not None or rules != rules.of_grid:
+        from herogen_async.specs.spec.growth import cell_problems  # noqa: PLC0415 - few specs have it
+
+        given = {"attributes": spec.attributes, "want": spec.want, "repeats": spec.repeats}
+        if problems := list(cell_problems(given, rules, spec.order_seed, records)):
+            raise InvalidSpecError(problems, Nowhere())
+    return cells_from(spec.attributes, spec.order_seed, rules, records)
 
 
 def source_records(cells: Cells) -> IndexedRecords | None:
@@ -30,7 +37,7 @@ def source_records(cells: Cells) -> IndexedRecords | None:
     found = records_of(cells)
     if found is None:
         return None
-    from herogen_async.specs.sources.indexed_records import IndexedRecords  # noqa: PLC0415 - as above
+    from herogen_async.specs.source_index.indexed_records import IndexedRecords  # noqa: PLC0415 - as above
 
     return found.records if isinstance(found.records, IndexedRecords) else None
 

@@ -1,0 +1,59 @@
+"""How far the run is that a data set was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from herogen_async.data.dataset.examples import ExampleCount, wanted_pending
+from herogen_async.data.dataset.failures import latest_failures
+from herogen_async.data.dataset.rows import RunRows
+from herogen_async.generation.run_folder import is_held
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
+
+    `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
+    works on it now. `grid` calls there are in all: a limit may keep some from being asked. `wanted` accepted rows are
+    what the spec asks for, if it does: `pending` are then the rows that may change which ones are taken, or that are
+    missing.
+    """
+
+    argument: str
+    dataset: Path
+    rows: int
+    failed: int
+    pending: int
+    running: bool
+    grid: int
+    wanted: int | None = None
+
+    @classmethod
+    def of(cls, rows: RunRows, count: ExampleCount) -> Self:
+        """That of the run whose `rows` were read, all of which are counted."""
+        plan, want = rows.plan, rows.spec.want
+        failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
+        pending = max(plan.rows_within(rows.manifest.settings.limit) - len(rows) - failed, 0)
+        return cls(
+            argument=rows.folder.argument,
+            dataset=rows.folder.dataset,
+            rows=len(rows),
+            failed=failed,
+            pending=pending if want is None else wanted_pending(rows, count, failed),
+            running=is_held(rows.folder),
+            grid=plan.rows,
+            wanted=None if want is None else want.accepted,
+        )
+
+    @property
+    def asked(self) -> int:
+        """The calls that the run is to make, within its limit."""
+        return self.rows + self.failed + self.pending
+
+    @property
+    def go_on(self) -> str:
+        """The command for what is pending."""
+        return f"herogen-async {'status' if self.running else 'resume'} {self.argument}"

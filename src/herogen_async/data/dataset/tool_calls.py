@@ -1,0 +1,62 @@
+"""The tool calls in an answer, in the one shape that training rows have, whichever way a server gave them. Pure.
+
+OpenAI's shape is `{"id", "type", "function": {"name", "arguments"}}`, the arguments as JSON in a text. Ollama gives
+them as an object and without an id, and the older `function_call` is one call without either wrapper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from herogen_async.core import codec
+
+
+class ToolCall(NamedTuple):
+    """A call of a function; `arguments` is a JSON object, as the model wrote it."""
+
+    identity: str
+    name: str
+    arguments: str
+
+    def as_message(self, *, is_text: bool) -> dict[str, Any]:
+        """As an assistant's message has it: the arguments as text, or as the object that chat templates write out."""
+        arguments = self.arguments if is_text else codec.loads(self.arguments)
+        return {"id": self.identity, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
+
+def has_tool_calls(row: Mapping[str, Any]) -> bool:
+    """Whether the answer in a row or a line calls tools."""
+    extra = row.get("extra") or {}
+    return bool(extra.get("tool_calls") or extra.get("function_call"))
+
+
+def tool_calls_of(row: Mapping[str, Any]) -> tuple[ToolCall, ...] | None:
+    """The calls in a row's answer; None where one can't be taught: it was cut off, or has another shape."""
+    extra = row.get("extra") or {}
+    found = extra.get("tool_calls") or []
+    if not found and extra.get("function_call"):
+        found = [{"function": extra["function_call"]}]
+    calls = [_call(each, number) for number, each in enumerate(found if isinstance(found, list) else [found], start=1)]
+    return None if None in calls else tuple(call for call in calls if call is not None)
+
+
+def as_text(calls: Sequence[ToolCall]) -> str:
+    """What a person, and whoever compares answers, sees of them: a line each."""
+    return "\n".join(f"{call.name}({call.arguments})" for call in calls)
+
+
+def _call(call: Any, number: int) -> ToolCall | None:
+    function = call.get("function") if isinstance(call, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not name:
+        return None
+    if not isinstance(arguments, str):
+        arguments = codec.dumps({} if arguments is None else arguments).decode()
+    arguments = arguments.strip() or "{}"  # of a function without any
+    try:
+        is_object = isinstance(codec.loads(arguments), dict)
+    except ValueError:
+        is_object = False
+    return ToolCall(str(call.get("id") or f"call_{number}"), name, arguments) if is_object else None

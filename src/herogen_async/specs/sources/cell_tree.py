@@ -1,0 +1,308 @@
+"""Counts, ranks and selects the cells of a grid with rules, without walking them. Pure.
+
+CT1  `rank(cell(n)) == n` for every cell of each kind, and `cell` raises IndexError outside.
+CT2  Cells come in the order of `itertools.product`, attribute by attribute, within each branch.
+CT3  Cost and memory grow with the rules and with the values that they tell apart, not with the number of cells.
+
+How: attributes are taken one after the other. What matters of the values so far is a small state: which exclusions may
+still match, and what of each condition is known. Values of the next attribute that lead to the same state are counted
+together, and cells in the same state at the same attribute share one node. A cell is found by descending through the
+nodes: at each, a binary search over the counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from herogen_async.core.errors import InputError
+from herogen_async.core.likeness import nearest
+from herogen_async.specs.expressions import Expression, ExpressionFailed
+from herogen_async.specs.sources.rules import Branch, CellCondition, CellRules
+
+KEPT, EXCLUDED, ALL = 0, 1, 2  # which cells are counted
+MOST_STEPS = 1_000_000  # between states: takes some seconds, and a hundred megabytes
+
+_Status = object  # of a test: None where it no longer matters, else True, False, or the values seen so far
+_State = tuple[_Status, ...]
+
+
+class Ranks(NamedTuple):
+    """A cell's number among the kept, the excluded and all cells; of the first two that counts which the cell is."""
+
+    kept: int
+    excluded: int
+    all: int
+    is_kept: bool
+
+
+class TreeNode:
+    """The values that an attribute may have in one state: `starts` are the places at which another child begins.
+
+    `upto[kind]` holds how many cells stand before each of these, and `totals[kind]` all of them. `values` is None where
+    the attribute does not apply.
+    """
+
+    __slots__ = ("children", "places", "starts", "totals", "upto", "values")
+
+    def __init__(
+        self,
+        values: Sequence[str] | None,
+        places: Mapping[str, int],
+        starts: Sequence[int],
+        children: Sequence[TreeNode],
+    ) -> None:
+        self.values = values
+        self.places = places  # of each value
+        self.starts = tuple(starts)
+        self.children = tuple(children)
+        ends = [*starts[1:], 1 if values is None else len(values)]
+        widths = [end - start for start, end in zip(starts, ends, strict=False)]
+        upto = []
+        for kind in (KEPT, EXCLUDED, ALL):
+            counts = [0]
+            for width, child in zip(widths, children, strict=True):
+                counts.append(counts[-1] + width * child.totals[kind])
+            upto.append(tuple(counts))
+        self.upto = tuple(upto)
+        self.totals: tuple[int, ...] = tuple(counts[-1] for counts in upto)
+
+    def child_of(self, value: str) -> TreeNode | None:
+        """Where this value leads; None where the attribute can't have it here."""
+        if self.values is None or (place := self.places.get(value)) is None:
+            return None
+        return self.children[bisect_right(self.starts, place) - 1]
+
+
+def _leaf(kept: bool) -> TreeNode:
+    leaf = TreeNode(None, {}, (), ())
+    leaf.totals = (int(kept), int(not kept), 1)
+    return leaf
+
+
+class UndecidedCondition(InputError):
+    """The condition of `attribute` can't be decided in some cell."""
+
+    def __init__(self, message: str, attribute: str, fix: str | None) -> None:
+        super().__init__(message, fix=fix)
+        self.attribute = attribute
+
+
+class _Test:
+    """A condition as it is decided attribute by attribute. `branch_of`: the place of the one whose values it decides.
+
+    `signs(name, values)` is all that the test needs to know of each value; None in `values` stands for no value.
+    """
+
+    def __init__(self, condition: CellCondition, places: Mapping[str, int], branch_of: int | None) -> None:
+        self.condition = condition
+        self.branch_of = branch_of
+        names = condition.stems if isinstance(condition, Expression) else tuple(condition)
+        self.places = sorted(places[name] for name in names)
+        self._last = self.places[-1] if self.places else -1
+        self._names = {places[name]: name for name in names}
+        self._decides = "" if branch_of is None else list(places)[branch_of]
+        # Until where it matters: an exclusion until it is decided, a condition until the attribute that it decides.
+        self.until = self._last if branch_of is None else branch_of
+
+    def first(self) -> _Status:
+        """Its state before any attribute."""
+        if isinstance(self.condition, Expression):
+            return () if self.places else self._holds({})
+        return True
+
+    def signs(self, place: int, values: Sequence[str | None]) -> list[object]:
+        """Of each of these values of the attribute at `place`."""
+        name = self._names[place]
+        if not isinstance(self.condition, Expression):
+            wanted = frozenset(self.condition[name])
+            return [value in wanted for value in values]
+        if len(self.places) == 1:
+            return [self._holds({} if value is None else {name: value}) for value in values]
+        return list(values)
+
+    def after(self, status: _Status, place: int, sign: object) -> _Status:
+        """Its state once the attribute at `place` has a value of this sign."""
+        if not isinstance(self.condition, Expression):
+            return bool(status and sign)
+        if len(self.places) == 1:
+            return sign
+        seen = (*status, sign)  # type: ignore[misc]
+        if place != self._last:
+            return seen
+        named = zip((self._names[each] for each in self.places), seen, strict=True)
+        return self._holds({name: value for name, value in named if value is not None})
+
+    def _holds(self, values: Mapping[str, object]) -> bool:
+        assert isinstance(self.condition, Expression)
+        try:
+            return self.condition.holds(values)
+        except ExpressionFailed as failed:
+            cell = ", ".join(f"{name} is {value!r}" for name, value in values.items()) or "a name has no value"
+            message = f"this can't be decided where {cell}: {failed.message}"
+            raise UndecidedCondition(message, self._decides, failed.fix) from failed
+
+
+class CellTree:
+    """The cells of `attributes` under `rules`. Raises InputError where a condition can't be decided in some cell, and
+    where the rules tell too many cells apart.
+    """
+
+    def __init__(self, attributes: Mapping[str, Sequence[str]], rules: CellRules) -> None:
+        self._names = list(attributes)
+        places = {name: place for place, name in enumerate(self._names)}
+        self._branches: list[list[tuple[int | None, Sequence[str]]]] = []  # of each attribute: (test, values)
+        tests: list[_Test] = []
+        for place, (name, values) in enumerate(attributes.items()):
+            own: list[tuple[int | None, Sequence[str]]] = []
+            for branch in rules.branches.get(name) or (Branch(tuple(values)),):
+                own.append((None if branch.when is None else len(tests), branch.values))
+                if branch.when is not None:
+                    tests.append(_Test(branch.when, places, place))
+            self._branches.append(own)
+        tests += [_Test(each, places, None) for each in rules.exclude]
+        self._tests = tests
+        self._at = [[number for number, test in enumerate(tests) if place in test.places] for place in places.values()]
+        self._leaves = _leaf(kept=False), _leaf(kept=True)
+        self._steps = 0
+        self._nodes: dict[tuple[int, bool, _State], TreeNode] = {}
+        self._runs: dict[tuple[int, int | None], list[tuple[int, tuple[object, ...]]]] = {}
+        self._tables: dict[int, dict[str, int]] = {}  # by the identity of the values, which the branches hold on to
+        self.root = self._node(0, True, tuple(test.first() for test in tests))
+        self._nodes.clear()
+        self._runs.clear()
+
+    def size(self, kind: int) -> int:
+        """How many cells of this kind there are."""
+        return self.root.totals[kind]
+
+    def cell(self, number: int, kind: int) -> dict[str, str]:
+        """The cell with this number among those of a kind."""
+        cell: dict[str, str] = {}
+        node = self.root
+        for name in self._names:
+            counts = node.upto[kind]
+            run = bisect_right(counts, number) - 1
+            child = node.children[run]
+            further, number = divmod(number - counts[run], child.totals[kind])
+            if node.values is not None:
+                cell[name] = node.values[node.starts[run] + further]
+            node = child
+        return cell
+
+    def ranks(self, number: int, kind: int) -> Ranks:
+        """All numbers of the cell that has this one among those of a kind."""
+        kept = excluded = total = 0
+        node = self.root
+        while node.children:
+            counts = node.upto[kind]
+            run = bisect_right(counts, number) - 1
+            child = node.children[run]
+            further, number = divmod(number - counts[run], child.totals[kind])
+            of_child = child.totals
+            kept += node.upto[KEPT][run] + further * of_child[KEPT]
+            excluded += node.upto[EXCLUDED][run] + further * of_child[EXCLUDED]
+            total += node.upto[ALL][run] + further * of_child[ALL]
+            node = child
+        return Ranks(kept, excluded, total, node is self._leaves[True])
+
+    def rank(self, cell: Mapping[str, str]) -> int:
+        """The number of `cell` among the kept ones. InputError where it is none of them."""
+        for name in cell:
+            if name not in self._names:
+                raise InputError(f"cell {dict(cell)!r}: unknown attribute {name!r}", fix=nearest(name, self._names))
+        found, node = 0, self.root
+        for name in self._names:
+            place = self._place(cell, name, node)
+            run = bisect_right(node.starts, place) - 1
+            child = node.children[run]
+            found += node.upto[KEPT][run] + (place - node.starts[run]) * child.totals[KEPT]
+            node = child
+        if node is not self._leaves[True]:
+            raise InputError(f"cell {dict(cell)!r} is excluded", fix="give one that `exclude` leaves in")
+        return found
+
+    def _place(self, cell: Mapping[str, str], name: str, node: TreeNode) -> int:
+        value = cell.get(name)
+        if node.values is None:
+            if value is None:
+                return 0
+            raise InputError(f"cell {dict(cell)!r}: {name!r} does not apply to it", fix=f"leave out {name!r}")
+        if value is None:
+            fix = f"give it one of {', '.join(map(repr, node.values[:10]))}"
+            raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=fix)
+        place = node.places.get(value)
+        if place is None:
+            raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, node.values[:1000]))
+        return place
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def _node(self, place: int, is_kept: bool, state: _State) -> TreeNode:
+        if place == len(self._names):
+            return self._leaves[is_kept]
+        key = place, is_kept, state
+        if (known := self._nodes.get(key)) is not None:
+            return known
+        branch = next((at for at, (test, _) in enumerate(self._branches[place]) if test is None or state[test]), None)
+        values = None if branch is None else self._branches[place][branch][1]
+        starts: list[int] = []
+        children: list[TreeNode] = []
+        leads: dict[tuple[object, ...], TreeNode] = {}
+        for start, signs in self._signs(place, branch, values):
+            self._steps += 1
+            child = leads.get(signs)
+            if child is None:
+                child = leads[signs] = self._node(place + 1, *self._after(place, is_kept, state, signs))
+            if not children or children[-1] is not child:
+                starts.append(start)
+                children.append(child)
+        if self._steps > MOST_STEPS:
+            raise InputError(
+                f"`exclude` and `when` tell more than {MOST_STEPS:,} groups of cells apart",
+                fix="put the attributes that they name next to each other, or name fewer of them together",
+            )
+        node = self._nodes[key] = TreeNode(values, self._places(values), starts, children)
+        return node
+
+    def _places(self, values: Sequence[str] | None) -> Mapping[str, int]:
+        """Of each value; one table for all nodes with the same values."""
+        if values is None:
+            return {}
+        known = self._tables.get(id(values))
+        if known is None:
+            known = self._tables[id(values)] = {text: place for place, text in enumerate(values)}
+        return known
+
+    def _after(self, place: int, is_kept: bool, state: _State, signs: tuple[object, ...]) -> tuple[bool, _State]:
+        """Whether cells with such a value are kept so far, and what is known of the tests."""
+        found = list(state)
+        for number, sign in zip(self._at[place], signs, strict=True):
+            test = self._tests[number]
+            if found[number] is None:
+                continue
+            found[number] = test.after(found[number], place, sign)
+            if test.branch_of is None and place == test.until:
+                is_kept = is_kept and not found[number]
+        for number, test in enumerate(self._tests):
+            if test.until <= place or (test.branch_of is None and not (is_kept and found[number])):
+                found[number] = None
+        return is_kept, tuple(found)
+
+    def _signs(
+        self, place: int, branch: int | None, values: Sequence[str] | None
+    ) -> list[tuple[int, tuple[object, ...]]]:
+        """Where values begin that the tests tell from those before: (place, the sign of each test here)."""
+        known = self._runs.get((place, branch))
+        if known is not None:
+            return known
+        each = [self._tests[number].signs(place, (None,) if values is None else values) for number in self._at[place]]
+        length = 1 if values is None else len(values)
+        runs: list[tuple[int, tuple[object, ...]]] = []
+        for start in range(length) if each else (0,):
+            signs = tuple(column[start] for column in each)
+            if not runs or runs[-1][1] != signs:
+                runs.append((start, signs))
+        self._runs[place, branch] = runs
+        return runs
