@@ -13,7 +13,7 @@ from herogen_async import cli
 def test_every_module_has_the_commands_that_it_is_listed_with() -> None:
     """In the order of `--help`; a command that is not listed could not be started."""
     registered = [
-        (each.callback.__name__, each.callback.__module__.rpartition(".")[2])
+        (each.name or each.callback.__name__, each.callback.__module__.rpartition(".")[2])
         for each in cli.app.registered_commands
         if each.callback is not None
     ]

@@ -236,3 +236,16 @@ def test_a_retry_of_a_failed_column_asks_it_and_what_builds_on_it() -> None:
         # A small run ends with its first rows, with all their columns.
         again = herogen("resume", "s")
         assert "  solution: finish reason stop" in again.stdout
+
+
+def test_show_tells_a_near_copy(run: ColumnRun) -> None:
+    """Beside how the answer ended, with its likeness; the row is done."""
+    del run
+    same = "the keeper of the old lighthouse counts every ship that passes and writes its name into a blue book"
+    columns = {"tale": {"prompt": "ask {level}", "unlike": 0.7}}
+    with FakeServer(lambda asked: answer(asked, same)) as server:
+        spec = {"name": "t", "attributes": {"level": ["a", "b"]}, "columns": columns}
+        herogen_async.run(spec, run="runs/t", base_url=server.url, model="m", concurrency=1)
+    told = herogen("show", "t").stdout
+    assert 1 == told.count("near copy (likeness 1.00)")
+    assert 2 == told.count(": done")

@@ -47,7 +47,7 @@ def test_init_from_a_file_is_called_as_it(folder: Path) -> None:
     assert "seeds.yaml" in herogen("init", "--from", "seeds.csv", cwd=folder).stdout
     refused = herogen("init", "b.yaml", "--from", "seeds.csv", "--run", "x", cwd=folder)
     assert 2 == refused.returncode
-    assert "not both" in refused.stderr
+    assert "--run and --from both say which spec to write" in refused.stderr
     gone = herogen("init", "c.yaml", "--from", "gone.csv", cwd=folder)
     assert (2, False) == (gone.returncode, (folder / "c.yaml").exists())
 

@@ -23,7 +23,13 @@ from support.places import BENCHMARKS, ROOT, SOURCE
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "runs" / "README.md", ROOT / "benchmarks" / "README.md"]
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        ROOT / "runs" / "README.md",
+        ROOT / "benchmarks" / "README.md",
+        ROOT / "examples" / "README.md",
+    ]
 )
 DESIGN = sorted((DOCS / "design").glob("*.md"))
 WINGS = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
@@ -205,10 +211,13 @@ def test_a_note_says_why_and_names_its_objects(note: Path) -> None:
 
 @every_page
 def test_a_spec_that_a_page_shows_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole specs, as they would be saved; what stands on only a part of one is not looked at."""
+    """Whole specs, as they would be saved, beside the files that the page shows; no parts of one."""
+    text = page.read_text()
     monkeypatch.chdir(tmp_path)
-    Path("seeds.csv").write_text("problem,subject\n2 + 2,algebra\n")
-    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+    (tmp_path / "seeds.csv").write_text("problem,subject\n2 + 2,algebra\n")
+    for name, content in re.findall(r"`([\w-]+\.jsonl)`:\n\n```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (tmp_path / name).write_text(content)
+    for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         if re.search(r"^name:", block, re.MULTILINE):
             Spec.parse(block)
 

@@ -28,7 +28,7 @@ WRITERS = {
     "tune/finetune/local": "the trainer's folder: a job outlives the process, and has its own log and lock",
     "lab/bench": "a sweep's own folder, which is gone afterwards, and what its server said",
     "cli/standard_streams": "the null device, where a standard stream was closed",
-    "cli/init_command": "a new spec, where no file stands yet",
+    "cli/new_files": "a new spec, where no file stands yet",
 }
 NETWORK = {
     "generation/endpoint": "the door: completions, fine-tuning jobs, the embedded model",

@@ -37,8 +37,9 @@ WINGS: dict[str, tuple[str, ...]] = {
         "cache_folder",
         "markup",
         "http1",
+        "shingles",
     ),
-    "specs": ("records", "expressions", "forms", "sources", "spec", "source_index", "columns", "plan"),
+    "specs": ("records", "expressions", "forms", "sources", "spec", "source_index", "columns", "plan", "foreign"),
     "generation": (
         "settings",
         "limits",
@@ -88,6 +89,7 @@ PURE = (
     "core/options",
     "core/markup",
     "core/http1",
+    "core/shingles",
     "specs/expressions",
     "specs/forms",
     "specs/sources",

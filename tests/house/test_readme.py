@@ -79,7 +79,7 @@ def test_every_command_is_documented() -> None:
     from herogen_async.cli import app
 
     commands = (ROOT / "docs" / "commands.md").read_text()
-    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert [] == [name for name in names if f"## {name}\n" not in commands]
 
@@ -102,7 +102,7 @@ def commands_page() -> str:
     ]
     for each in app.registered_commands:
         assert each.callback is not None
-        name = each.callback.__name__
+        name = each.name or each.callback.__name__
         shown = herogen(name, "--help", cwd=ROOT, COLUMNS="110").stdout
         text = "\n".join(line.rstrip() for line in shown.strip().splitlines())
         parts.append(f"\n## {name}\n\n```text\n{text}\n```")

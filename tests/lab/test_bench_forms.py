@@ -9,7 +9,7 @@ import pytest
 
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.endpoint.request_body import RequestBody
-from herogen_async.lab.bench import Cell, Moment, Setting, Simulated, bench_simulated
+from herogen_async.lab.bench import Cell, Moment, Setting, Simulated, bench_simulated, foresee
 from herogen_async.lab.bench.bench_rows import planned, unchecked, varied
 from herogen_async.lab.bench.figures import cpu_ms_a_row
 from herogen_async.lab.bench.summary import advice_lines
@@ -56,6 +56,30 @@ def test_a_spec_that_names_fields_can_not_do_without_its_forms() -> None:
     assert unchecked(graded(columns={"rewrite": {"prompt": "mend {story}: {grade.why}"}})) is None
     assert unchecked(graded(columns={"rewrite": {"prompt": "mend {story}", "when": "grade.score < 3"}})) is None
     assert unchecked(Spec(name="plain", attributes={"n": ["1"]}, prompt="{n}")) is None
+
+
+def test_unchecked_pairs_and_turns_are_asked_the_same() -> None:
+    """Both orders of a comparison, and each turn of a conversation."""
+    pair = {"judge": {"pair": ["story", "tale"]}, "sampling": {"extra": {"top_k": 4}}}
+    talk = {"s": {"prompt": "ask {conversation}"}, "t": {"prompt": "{conversation}", "answer": {"say": "string"}}}
+    for spec in (
+        graded(columns={"tale": {"prompt": "mend {story}"}, "verdict": pair}),
+        graded(columns=talk, conversation={"user": "s", "assistant": "t", "turns": 2}),
+    ):
+        bare = unchecked(spec)
+        assert bare is not None
+        assert {None} == {column.form for column in planned(bare).columns}
+        assert bodies(spec) == bodies(bare)
+
+
+@pytest.mark.parametrize("when", ["grade.score < 3", "verdict.winner != 'tie'"])
+def test_simulated_answers_fit_their_forms_in_virtual_time(when: str) -> None:
+    """So a condition on a field, or on a winner, holds in some rows, and spares the others a request."""
+    verdict = {"judge": {"pair": ["story", "tale"]}}
+    rewrite = {"prompt": "say it of {story}", "when": when}
+    spec = graded(columns={"tale": {"prompt": "mend {story}"}, "verdict": verdict, "rewrite": rewrite})
+    found = foresee(spec, 100, Cell(8, Setting(latency_ms=100.0)), FREE)
+    assert 5 < found.requests / found.rows < 6
 
 
 def test_a_small_grid_is_repeated_as_often_as_a_spec_allows() -> None:

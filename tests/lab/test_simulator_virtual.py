@@ -139,13 +139,14 @@ def test_each_fault_is_the_error_a_client_would_raise(
 
 
 def test_the_other_faults_are_answers() -> None:
-    """The faults no_usage, slow_body and broken_form still give completions, which completes the list of thirteen."""
+    """no_usage, slow_body, broken_form and near_copy still give completions, which completes the list of fourteen."""
     bare, slow = asked_with("no_usage"), asked_with("slow_body")
     assert isinstance(bare, Completion)
     assert isinstance(slow, Completion)
     assert isinstance(asked_with("broken_form"), Completion)
+    assert isinstance(asked_with("near_copy"), Completion)
     assert {} == bare.usage != slow.usage
-    assert 13 == len(FAULTS)  # ten more, above
+    assert 14 == len(FAULTS)  # ten more, above
 
 
 def test_who_waits_no_longer_gives_up_at_its_deadline() -> None:

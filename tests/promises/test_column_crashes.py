@@ -18,6 +18,7 @@ from herogen_async.specs.plan.open_row import OpenRow, Settled
 from herogen_async.specs.plan.row_shape import CallShape
 from support.column_crashes import ColumnScenario
 from support.crash_harness import Violation
+from support.jinja_columns import in_jinja
 from support.planted_bugs import Bug, Seeds, from_is_ignored
 
 RANDOM_S = 2.0
@@ -31,6 +32,13 @@ SEEDS = Seeds(ColumnScenario, "columns", (Violation, LookupError))  # LookupErro
 def test_p1_p3_p6_p10_crashes_of_rows_of_several_columns_lose_and_double_nothing() -> None:
     """Hundreds of crashes, edits and failures: what is asked is exactly what is lacking, of the answers that count."""
     assert SEEDS.run_for(RANDOM_S) > 200
+
+
+@pytest.mark.slow
+def test_p1_p3_p6_p10_crashes_of_jinja_columns_lose_and_double_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where prompts are Jinja templates, whose rendering tells what they can do without."""
+    in_jinja(monkeypatch)
+    assert SEEDS.run_for(RANDOM_S) > 5
 
 
 def test_the_same_seed_gives_the_same_run_of_columns() -> None:
@@ -68,9 +76,9 @@ def a_skipped_call_is_taken_for_an_answer(patch: pytest.MonkeyPatch) -> None:
 def a_line_names_the_last_of_its_grounds(patch: pytest.MonkeyPatch) -> None:
     whole = OpenRow._inputs
 
-    def inputs(self: OpenRow, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]]:
-        values, seals, missing = whole(self, shape)
-        return values, seals[-1:], missing
+    def inputs(self: OpenRow, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int], list[int]]:
+        values, seals, missing, lacking = whole(self, shape)
+        return values, seals[-1:], missing, lacking
 
     patch.setattr(OpenRow, "_inputs", inputs)
 

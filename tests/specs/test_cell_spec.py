@@ -202,6 +202,7 @@ BROKEN_WEIGHTS = [
     ("{easy: 3, medium: 2, hard: 1}", "{values: [a], weights: 1}", 3, "weights: '1' is not a list", "for example"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 3, valus: [b]}", 3, "['b'] is not a weight", "did you mean 'values'?"),
     ("grid: {sample: 60}\n", "", 3, "but all cells are asked", "`grid: {sample: 1000}`"),
+    ("grid: {sample: 60}", "grid: {shuffle: false}\nwant: 5", 5, "weights need shuffled cells", "remove it"),
     ("sample: 60", "sample: 100", 5, "after 80 none is left where level is 'easy'", "lower it"),
     ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "no cell for some of its values", "remove these"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 99991, hard: 3}", 3, "repeat only after 99,994 cells", "smaller"),

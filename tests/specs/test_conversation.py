@@ -183,6 +183,16 @@ def test_a_mistake_of_a_conversation_is_told_with_its_fix(changes: dict[str, Any
             "{hint.all}",
         ),
         (
+            {"teacher": {"judge": {"of": "conversation", "scale": {1: "bad", 2: "good"}}}},
+            "teacher.judge: a side of a conversation is no judge",
+            "another column",
+        ),
+        (
+            {"note": {"judge": {"of": "teacher", "scale": {1: "bad", 2: "good"}}}},
+            "note.judge.of: column 'teacher': 'teacher' has the turns 1 to 2",
+            "`of: conversation`",
+        ),
+        (
             {"note": {"judge": {"pair": ["conversation", "hint"]}}, "hint": {"prompt": "{topic}"}},
             "'conversation' is a conversation, not a column",
             "name two columns",
@@ -227,6 +237,24 @@ def test_a_mistake_has_the_line_of_its_column() -> None:
         Spec.parse(text, file="s.yaml")
     assert ("s.yaml", 7) == (told.value.file, told.value.line)
     assert 1 == str(told.value).count("topik")
+
+
+@pytest.mark.parametrize("wrong", [{"turns": 0}, {"turns": 33}, {"user": "studen"}, {"assistant": "student"}])
+def test_what_is_wrong_of_a_conversation_is_told_alone(wrong: dict[str, Any]) -> None:
+    """Its transcript and its turns are no further mistakes of each prompt that names them."""
+    with pytest.raises(SpecError) as told:
+        talk({"note": {"prompt": "{teacher.2} {conversation}"}}, conversation={**TALK, **wrong})
+    assert 1 == len(str(told.value).splitlines())
+    assert "conversation." in str(told.value)
+
+
+def test_a_conversation_sent_as_messages_is_one_question_however_it_is_written() -> None:
+    """Blanks and ends of lines around it are not sent; the fingerprint is the one that it always had."""
+    before = {each.name: each.fingerprint for each in plan_of(talk()).columns}
+    for prompt in ("{conversation}\n", "  {conversation}", "{ conversation }"):
+        plan = plan_of(talk({"teacher": {**COLUMNS["teacher"], "prompt": prompt}}))
+        assert before == {each.name: each.fingerprint for each in plan.columns}
+    assert "c21504ae2232cd6ab7b7ccc2cdbb2e2d" == before["teacher.1"]
 
 
 def test_a_row_of_many_turns_counts_its_requests() -> None:

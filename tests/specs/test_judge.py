@@ -66,7 +66,7 @@ def test_a_judge_is_resolved_in_the_spec_and_in_python(tmp_path: Path) -> None:
         ({"of": "poem", "scale": {5: "x", "5": "y", 1: "z"}}, "a point is there twice", "remove one"),
         ({"of": "poem", "scale": {5: "x", 1: ""}}, "the text of 1 is ''", "what the point means"),
         ({"of": "poem", "off": 1, "scale": {5: "x", 1: "y"}}, "unknown key 'off'", "'of'"),
-        ({"of": "poems", "scale": {5: "x", 1: "y"}}, "unknown placeholder '{poems}'", "'poem'"),
+        ({"of": "poems", "scale": {5: "x", 1: "y"}}, "judge.of: unknown column 'poems'", "'poem'"),
     ],
 )
 def test_a_mistake_is_told_with_its_fix(judge: Any, message: str, fix: str) -> None:

@@ -75,6 +75,13 @@ def test_the_winner_won_in_both_orders(first: str, second: str, winner: str) -> 
     assert ("x" if first == second else both) == found.value["why"]
 
 
+def test_an_order_that_says_nothing_decides_nothing() -> None:
+    """Whichever of the two it is."""
+    nothing = FormReading("no JSON")
+    for both in ((nothing, reading("A")), (reading("A"), nothing), (nothing, nothing)):
+        assert nothing == read_together(*both, ("draft", "rewrite"))
+
+
 def test_an_answer_that_names_a_column_does_not_fit() -> None:
     """A model that answers with a word of its own prompt means the place, or the text: nobody can tell."""
     form = pair_form("draft", "rewrite")
@@ -91,13 +98,19 @@ def test_an_answer_that_names_a_column_does_not_fit() -> None:
         ({"pair": ["draft", "draft"]}, {}, "'draft' is compared with itself", "name two columns"),
         ({"pair": ["draft", 3]}, {}, "3 is not the name of a column", "for example"),
         ({"pair": ["draft", "n"]}, {}, "'n' is an attribute, not a column", "name two columns"),
-        ({"pair": ["draft", "rewrit"]}, {}, "unknown placeholder '{rewrit}'", "'rewrite'"),
+        ({"pair": ["draft", "rewrit"]}, {}, "verdict.judge.pair: unknown column 'rewrit'", "'rewrite'"),
+        ({"pair": [["draft"], "rewrite"]}, {}, "['draft'] is not the name of a column", "for example"),
+        ({"pair": [{"draft": 1}, "rewrite"]}, {}, "{'draft': 1} is not the name of a column", "for example"),
+        ({"pair": ["draft", "verdict"]}, {}, "verdict.judge.pair: column 'verdict' is the column itself", "earlier"),
+        ({**PAIR, "ask": "For {m}?"}, {}, "verdict.judge.ask: unknown placeholder '{m}'", "valid"),
+        ({**PAIR, "ask": "For {?"}, {}, "verdict.judge.ask: a lone '{' at character 5", ""),
         ({"pair": ["draft", "tie"]}, {}, "a column called 'tie' can't be told from a tie", "rename"),
         ({**PAIR, "scale": {5: "x", 1: "y"}}, {}, "a judge of a pair has no `scale`", "remove `pair`"),
         ({**PAIR, "aks": "x"}, {}, "unknown key 'aks'", "'ask'"),
         ({**PAIR, "ask": ""}, {}, "'' is not a text", "for example"),
         ({**PAIR, "ask": "x"}, {"prompt": "{draft} {rewrite}"}, "the column has a prompt of its own", "write it in"),
         (PAIR, {"prompt": "only {draft}"}, "the prompt does not hold {rewrite}", "add it"),
+        (PAIR, {"prompt": "{{draft}} {rewrite}"}, "verdict.prompt: the prompt does not hold {draft}", "add it"),
         (PAIR, {"answer": {"one_of": ["a", "b"]}}, "has a form of its own: a winner and why", "remove one"),
     ],
 )

@@ -24,7 +24,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import EndpointError
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine import Counters
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
 from herogen_async.generation.journal import (
     LinePlaces,
     MemoryJournal,
@@ -233,13 +233,13 @@ class ColumnSession(Session):
         if skipped != {call for call, line in self._answers.items() if "skipped" in line}:
             raise Violation(f"P6: taken for skipped are {skipped}")
 
-    def _earlier(self, index: int, reusable: Reusable | None) -> tuple[str, str]:
+    def _earlier(self, index: int, reusable: Reusable | None) -> JournaledAnswer:
         if reusable is None:
             row = self._reader.row(index)
         else:
             row = self._reader.row_at(reusable.segment, reusable.offset)
             self._answers = {**self._answers, call_of(self._plan, index): row}
-        return row["response_txt"], row["crc"]
+        return JournaledAnswer(row["response_txt"], row["crc"])
 
     def _fill(self) -> None:
         """Ask until IN_FLIGHT are out."""

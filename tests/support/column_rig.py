@@ -16,7 +16,7 @@ from herogen_async.core.codec import loads
 from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine import Counters, Engine, Gate, Lane
 from herogen_async.generation.engine.counters import ColumnCounts
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.write.protocol import Written
 from herogen_async.generation.limits import Admission, TokenEstimate
@@ -134,8 +134,8 @@ class ColumnRig:
         self.lanes = {
             model: self._lane(script, counters if len(models) == 1 else Counters(total=0)) for model in models
         }
-        earlier: Mapping[int, tuple[str, str]] = {
-            each["index"]: (each["response_txt"], each["crc"]) for each in self.records()
+        earlier: Mapping[int, JournaledAnswer] = {
+            each["index"]: JournaledAnswer(each["response_txt"], each["crc"]) for each in self.records()
         }
         self.rows = OpenRows(
             self.plan, found, lambda index, _: earlier[index], journal=self.journal, counters=counters, clock=self.clock

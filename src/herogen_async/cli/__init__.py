@@ -23,6 +23,7 @@ COMMANDS = {
     "ctl": "ctl_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),
     "prepare": "prepare_command",
+    "import": "import_command",
     "finetune": "finetune_command",
     "query": "query_command",
     **dict.fromkeys(("verify", "recover"), "verify_command"),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from herogen_async.cli.command_help import examples
+from herogen_async.cli.new_files import write_new
 from herogen_async.cli.shell import out, print_json, say
 from herogen_async.core.errors import InputError
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "herogen-async init heroes.yaml && herogen-async run heroes.yaml --model embedded --limit 8",
+            "herogen-async init --list && herogen-async init --example magpie",
             "herogen-async init heroes.yaml --run superhero && herogen-async plan heroes.yaml superhero",
             "herogen-async init --from seeds.csv && herogen-async plan seeds.yaml",
             "herogen-async init --schema > spec.schema.json",
@@ -29,7 +31,14 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the spec.")] = _DEFAULT,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Where to write the spec: superhero.yaml, or as the example or the records, if you name none.",
+            show_default=False,
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Write the spec of this run, as it was sent.")
     ] = None,
@@ -37,6 +46,10 @@ def init(
         str | None,
         typer.Option("--from", metavar="RECORDS", help="Write a spec for these records: a file, or hf:OWNER/NAME."),
     ] = None,
+    example: Annotated[
+        str | None, typer.Option("--example", metavar="NAME", help="Write this example, and the files that it needs.")
+    ] = None,
+    is_list: Annotated[bool, typer.Option("--list", help="List the examples instead.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of specs instead.")] = False,
 ) -> None:
     """Write a commented spec to edit."""
@@ -45,34 +58,44 @@ def init(
 
         print_json(Spec.json_schema())
         return
-    if source is not None:
-        if run is not None:
-            raise InputError("a spec is of a run or for a source, not both", fix="remove --run or --from")
-        file = Path(f"{_stem(source)}.yaml") if file == _DEFAULT else file
+    if is_list:
+        _list_examples()
+        return
+    named = [f"--{name}" for name, each in (("example", example), ("run", run), ("from", source)) if each is not None]
+    if len(named) > 1:
+        raise InputError(f"{named[0]} and {named[1]} both say which spec to write", fix="remove one of them")
+    beside: dict[str, str] = {}
+    if example is not None:
+        from herogen_async.cli.example_specs import example_files
+
+        file = Path(f"{example}.yaml") if file is None else file
+        text, beside = example_files(example)
+        text = _named(text, file.stem)
+    elif source is not None:
+        file = Path(f"{_stem(source)}.yaml") if file is None else file
         text = _for_source(source, file)
     else:
+        file = Path("superhero.yaml") if file is None else file
         text = _builtin(file.stem) if run is None else _of_run(run)
-    try:
-        with file.open("x", encoding="utf-8") as target:
-            try:
-                target.write(text)
-                target.flush()
-            except OSError:
-                file.unlink()  # half a spec would be in the way of the next try
-                raise
-    except FileExistsError:
-        raise InputError(
-            f"{str(file)!r} already exists", fix="name another file; files are never overwritten"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{str(file)!r} can't be written: {error.strerror}", fix="name another file") from error
-    out(str(file))
+    write_new({file: text, **{file.parent / name: more for name, more in beside.items()}})
+    for each in (file, *(file.parent / name for name in beside)):
+        out(str(each))
     after = (
         f"run {shlex.quote(str(file))} --limit 8"
         if run is None
         else f"plan {shlex.quote(str(file))} {shlex.quote(run)}"
     )
     say(f"Next: edit it, then herogen-async {after}")
+
+
+def _list_examples() -> None:
+    from herogen_async.cli.example_specs import example_lines
+
+    lines = example_lines()
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        out(f"{name:{width}}  {line}")
+    say("Next: herogen-async init --example NAME")
 
 
 def _builtin(name: str) -> str:

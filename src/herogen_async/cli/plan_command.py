@@ -107,6 +107,8 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     yield f"Model: {_target(found)}."
     yield from column_targets(found)
     yield from _wanted_lines(found)
+    if (coverage := found.coverage) is not None:
+        yield f"Coverage: {coverage.line}."
     limit = found.settings.limit
     if limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
         yield f"Within the limit, the first {counted(limit, 'row')}:"

@@ -53,7 +53,8 @@ def simulate(
         typer.Option(
             metavar="NAME=SHARE",
             help="Share of requests that fail in this way (repeatable): 500, slow_down, overloaded, "
-            "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage, broken_form.",
+            "insufficient_quota, reset, cut, hang, slow_body, html, broken_json, wrong_shape, no_usage, broken_form, "
+            "near_copy.",
         ),
     ] = None,
     reasoning: Annotated[

@@ -22,6 +22,7 @@ HerogenError
     ├── RowRefused             this row's content is refused: give the row up
     ├── NoAnswer               thoughts and no answer: give the row up, keep the thoughts
     ├── WrongForm              no answer fits the form of its column: give the row up, keep the text
+    ├── TemplateFailed         a text can't be rendered for this row: give the row up, nothing was asked
     ├── RowDeadline            all attempts of a row took too long: give the row up
     ├── InternalFault          a mistake of this program met this row: give the row up, tell it
     └── EndpointRefused        no row can succeed: park the run
@@ -270,6 +271,16 @@ class ConditionUnclear(EndpointError):
     """A column's condition can't be decided for this row: the column fails, and nothing was asked."""
 
     kind = "condition"
+
+
+class TemplateFailed(EndpointError):
+    """A prompt or system text can't be rendered for this row: the column fails, and nothing was asked.
+
+    `is_missing`: it needs the answer of a column that was skipped in this row.
+    """
+
+    kind = "template"
+    is_missing: bool = False
 
 
 class InternalFault(EndpointError):

@@ -172,6 +172,8 @@ def request_of_manifest(
     """
     check_settings(settings)
     spec = manifest.resolved_spec()
+    if spec.examples is not None:
+        spec.examples.check()  # they are still those that the run began with
     if manifest.base_url is None:
         if base_url is not None:
             raise InputError(

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 from herogen_async.core.errors import InputError
 from herogen_async.specs.spec import Column, Sampling, Spec, Template
 from herogen_async.specs.spec.column_graph import Uses, in_order, sampled_by, samples_of, sent_names
-from herogen_async.specs.spec.conversation import SpokenTurns, TalkingColumns, is_transcript, stem_of, with_transcript
+from herogen_async.specs.spec.conversation import (
+    TRANSCRIPT,
+    SpokenTurns,
+    TalkingColumns,
+    is_transcript,
+    stem_of,
+    with_transcript,
+)
 from herogen_async.specs.spec.sampling import question_fingerprint
-from herogen_async.specs.spec.template import with_other_names
+from herogen_async.specs.spec.syntax import template_of
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, with_other_names
 
 if TYPE_CHECKING:
     from herogen_async.specs.expressions import Expression
@@ -39,7 +47,9 @@ class AskedColumn:
     A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
     the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
     of columns that such judges tell, and a prompt may hold. `turns` are (role, column) of what is sent as the messages
-    of a chat, instead of the prompt; empty: the prompt is.
+    of a chat, instead of the prompt; empty: the prompt is. `unlike`: an answer that is as like an earlier one of this
+    column is a near copy. `examples` is the fingerprint of the examples that its templates show; None where they show
+    none.
     """
 
     name: str
@@ -61,6 +71,13 @@ class AskedColumn:
     swapped: str | None = None
     told: tuple[str, ...] = ()
     turns: tuple[tuple[str, str], ...] = ()
+    unlike: float | None = None
+    examples: str | None = None
+
+    def is_near_copy(self, line: Mapping[str, Any]) -> bool:
+        """Whether the journal's line of an answer says that it is a near copy, by the likeness of today."""
+        near = line.get("near_copy") if self.unlike is not None else None
+        return near is not None and self.unlike is not None and near["likeness"] >= self.unlike
 
     @property
     def stem(self) -> str:
@@ -86,13 +103,17 @@ def asked_columns(spec: Spec, *, endpoint: str, model: str) -> tuple[AskedColumn
         each = resolved[name]
         sent = tuple(dict.fromkeys(other.name for other in uses[name].sent if other.name in uses))
         told = tuple(told for other in sent if "swapped" in resolved[other] for told in resolved[other]["pair"])
+        shows = spec.examples is not None and any(other.name == SHOWN_EXAMPLES for other in uses[name].sent)
+        examples = spec.examples.fingerprint if shows and spec.examples is not None else None
         found[name] = AskedColumn(
-            **{**each, "samples": samples[name], "told": told},
+            **{**each, "samples": samples[name], "told": told, "examples": examples},
             name=name,
             first_call=sum(other.samples for other in found.values()),
             sent=sent,
             parents=tuple(other for other in uses[name].names if other in uses),
-            fingerprint=_fingerprint({**each, "told": told}, {other: found[other].fingerprint for other in sent}),
+            fingerprint=_fingerprint(
+                {**each, "told": told, "examples": examples}, {other: found[other].fingerprint for other in sent}
+            ),
         )
     _refuse_twins(found)
     return tuple(found.values())
@@ -145,6 +166,7 @@ def column_fingerprint(column: AskedColumn, parents: Mapping[str, str], attribut
             "sampling": column.sampling,
             "told": column.told,
             "turns": column.turns,
+            "examples": column.examples,
         },
         parents,
         attributes,
@@ -156,8 +178,8 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
     has_columns = bool(spec.columns)
     if spec.prompt:
         found[FIRST_COLUMN] = {
-            "prompt": Template(spec.prompt, names_columns=has_columns),
-            "system": None if spec.system is None else Template(spec.system),
+            "prompt": template_of(spec.prompt, spec.template, names_columns=has_columns),
+            "system": None if spec.system is None else template_of(spec.system, spec.template),
             "sampling": spec.sampling,
             "endpoint": endpoint,
             "model": model,
@@ -180,12 +202,14 @@ def _by_turn(name: str, asked: Mapping[str, Any], conversation: TalkingColumns) 
 
     form = asked["form"] or spoken_form()
     is_chat = name == conversation.assistant and asked["endpoint"] == "chat" and is_transcript(asked["prompt"])
+    # As messages all ways to write that are one question.
+    prompt = Template(f"{{{TRANSCRIPT}}}", names_columns=True) if is_chat else asked["prompt"]
     found: dict[str, dict[str, Any]] = {}
     for number, (_, turn) in enumerate(spoken):
         if stem_of(turn) == name:
             before = spoken[:number]
             turns = tuple(before) if is_chat else ()
-            found[turn] = {**asked, "prompt": _said(asked["prompt"], before), "turns": turns, "form": form}
+            found[turn] = {**asked, "prompt": _said(prompt, before), "turns": turns, "form": form}
     return found
 
 
@@ -208,10 +232,11 @@ def _in_both_orders(name: str, asked: Mapping[str, Any], pair: tuple[str, str]) 
 
 
 def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> dict[str, Any]:
-    system = column.system if column.system is not None or endpoint != "chat" else spec.system
+    has_own = column.system is not None or endpoint != "chat"
+    system, syntax = (column.system, column.template) if has_own else (spec.system, spec.template)
     return {
-        "prompt": Template(column.prompt, names_columns=True),
-        "system": None if system is None else Template(system, names_columns=True),
+        "prompt": template_of(column.prompt, column.template, names_columns=True),
+        "system": None if system is None else template_of(system, syntax, names_columns=True),
         "sampling": merged_sampling(spec.sampling, column.sampling),
         "endpoint": endpoint,
         "model": model,
@@ -220,6 +245,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "form": None if column.pair is not None else _form(column.answer),
         "base_url": column.base_url,
         "key_env": column.key_env,
+        "unlike": column.unlike,
     }
 
 
@@ -272,6 +298,8 @@ def _fingerprint(
         sampling=column["sampling"],
         columns=[*parents.values(), *column.get("told", ())],
         as_messages=bool(column.get("turns")),
+        jinja=[key for key in ("prompt", "system") if (each := column[key]) is not None and each.is_jinja],
+        examples=column.get("examples"),
     )
 
 

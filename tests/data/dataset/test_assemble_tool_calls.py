@@ -111,10 +111,34 @@ def test_a_format_without_a_place_leaves_them_out_and_says_so(run: WrittenRun, n
 
 
 def test_questions_alone_are_those_of_every_whole_answer(run: WrittenRun) -> None:
-    """`prompts` has no answers in it, and so no tool calls to lose."""
+    """`prompts` has no answers in it, and so no tool calls to lose, whatever their arguments are."""
     assembled = assemble(run.path, format="prompts")
-    assert {"arguments": 1} == dict(assembled.count.tool_calls_left_out)
-    assert 3 == assembled.written + assembled.count.repeated
+    assert ({}, {"length": 1}) == (dict(assembled.count.tool_calls_left_out), dict(assembled.count.cut_off))
+    assert 4 == assembled.written + assembled.count.repeated
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"x": NaN}',
+        '{"x": [{"y": 99999999999999999999}]}',
+        '{"x": 9223372036854775808}',
+        '{"x": 1e999}',
+        '{"x": "\\ud800"}',
+    ],
+)
+def test_arguments_that_readers_would_change_are_no_json_object(arguments: str) -> None:
+    """Each makes a file that a reader refuses, or takes for something else."""
+    assert tool_calls_of({"extra": {"tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}}) is None
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"x": "9999999999999999999999"}', '{"x": -9223372036854775808, "y": [0.1, true]}']
+)
+def test_arguments_of_any_length_are_taught(arguments: str) -> None:
+    """Digits in a text, and the least whole number, are kept as they are."""
+    (call,) = tool_calls_of({"extra": {"tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}}) or ()
+    assert arguments == call.arguments
 
 
 def test_configurations_are_for_trainers_that_read_tool_calls(run: WrittenRun) -> None:

@@ -61,6 +61,22 @@ def test_the_conversation_is_the_example(folder: Path, tmp_path: Path) -> None:
     herogen_async.assemble(folder, format="conversational", out=tmp_path / "conversational")
 
 
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [({}, 1), ({"train": {"user": "{teacher.1}", "assistant": "{teacher.2}"}}, 0)],
+)
+def test_thoughts_of_earlier_turns_are_told_as_left_out(tmp_path: Path, changes: dict[str, Any], lost: int) -> None:
+    """Those of the last answer are kept as asked."""
+    columns = {**COLUMNS, "student": {"prompt": "learn sums [{conversation}]"}}
+    with FakeServer(lambda asked: answer(asked, "<think>hm</think>so")) as server:
+        spec = talk(columns=columns, attributes={"topic": ["sums"]}, **changes)
+        herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m")
+    assembled = herogen_async.assemble(tmp_path / "r", format="messages", reasoning="think", out=tmp_path / "data")
+    assert 1 == assembled.data.read_text().count("hm")
+    assert "Thoughts of the model in 1 answer: kept in front of the answer, in <think> tags." in assembled.lines()
+    assert lost == sum("Thoughts of other answers in 1 example: left out" in line for line in assembled.lines())
+
+
 @pytest.mark.parametrize("file_format", ["prompt-completion", "alpaca", "dpo"])
 def test_a_format_of_one_question_says_what_to_do(folder: Path, tmp_path: Path, file_format: str) -> None:
     """With the formats that take a conversation."""
@@ -68,6 +84,25 @@ def test_a_format_of_one_question_says_what_to_do(folder: Path, tmp_path: Path, 
         herogen_async.assemble(folder, format=file_format, out=tmp_path / "data")
     assert "takes one question and its answer; the conversation has 2 questions" in str(told.value)
     assert "--format messages" in str(told.value.fix)
+    assert "choose an answer: --column teacher.2" in str(told.value.fix)
+
+
+def test_a_side_that_is_chosen_as_a_column_says_which_turns_there_are(folder: Path, tmp_path: Path) -> None:
+    """And that the whole conversation is an example."""
+    with pytest.raises(InputError, match="'teacher' is a side of the conversation") as told:
+        herogen_async.assemble(folder, column="teacher", out=tmp_path / "data")
+    assert "--column teacher.2, or remove --column" in str(told.value.fix)
+
+
+def test_the_card_of_a_conversation_tells_what_was_said_and_how_to_ask(folder: Path, tmp_path: Path) -> None:
+    """Messages as messages, by turn; no question template, since there is none."""
+    card = herogen_async.assemble(folder, format="messages", out=tmp_path / "data").card.read_text()
+    assert "1 conversations of student and teacher from the model m" in card
+    assert "The messages sent to the model:\n\n```text\nuser: {student.1}\nassistant: {teacher.1}\nuser:" in card
+    assert "Send the turns so far as messages" in card
+    assert "question template" not in card
+    one = herogen_async.assemble(folder, column="teacher.2", out=tmp_path / "one").card.read_text()
+    assert "The question template:\n\n```text\n{topic}\n```" in one
 
 
 def test_a_column_that_is_chosen_comes_before_the_conversation(folder: Path, tmp_path: Path) -> None:
@@ -87,6 +122,20 @@ def test_train_says_otherwise_and_may_name_the_conversation(folder: Path, tmp_pa
     assembled = herogen_async.assemble(folder, out=tmp_path / "data")
     first = json.loads(assembled.data.read_text().splitlines()[0])
     assert "Go on: User: q1\n\nAssistant: a1\n\nUser: q2\n\nAssistant: a2 ->" == first["prompt"]
+
+
+def test_turns_of_an_earlier_spec_are_told(tmp_path: Path) -> None:
+    """Where the sides are exchanged and answers kept, conversations would be told from the wrong end."""
+    columns = {**COLUMNS, "teacher": {"prompt": "teach [{conversation}]"}}
+    warnings = []
+    with FakeServer(said) as server:
+        for each in (TALK, {"user": "teacher", "assistant": "student", "turns": 2}):
+            spec = talk(columns=columns, conversation=each)
+            herogen_async.run(spec, run=tmp_path / "r", base_url=server.url, model="m", extend=True)
+            warnings.append(herogen_async.assemble(tmp_path / "r", format="messages").warnings)
+        assert 8 == len(server.asked)
+    warning = "2 conversations with turns that an earlier spec asked for: run --regenerate-stale asks for them again"
+    assert [False, True] == [warning in each for each in warnings]
 
 
 def test_the_card_tells_the_condition_of_each_turn(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_column_has_a_cell_and_each_sample_its_own(run: ColumnRun) -> None:
 
 
 def test_details_say_how_each_answer_came(run: ColumnRun) -> None:
-    """Behind each column; `reasoning` of those that have any is there without them."""
+    """Behind each column; `reasoning` and `extra` of those that have any are there without them."""
 
     def thinks(call: Call) -> Any:
         return completion(named(call), reasoning="hm", extra={"a": 1}) if call.column == "best" else named(call)
@@ -68,7 +68,7 @@ def test_details_say_how_each_answer_came(run: ColumnRun) -> None:
     assert ("", "") == (row["rewrite.1.prompt"], row["rewrite.2.finish_reason"])
     assert ("hm", '{"a":1}') == (row["best.reasoning"], row["best.extra"])
     (row,) = read(export(run.path).file)
-    assert {"best.reasoning"} == {name for name in row if "reasoning" in name or "extra" in name}
+    assert {"best.reasoning", "best.extra"} == {name for name in row if "reasoning" in name or "extra" in name}
 
 
 def test_partial_rows_come_on_request_and_say_what_they_lack(run: ColumnRun) -> None:

@@ -127,12 +127,12 @@ def test_datasets_gives_back_the_texts_by_card_and_by_config(
         words = {"data_files": str(file)} if file.is_file() else {}
         by_axolotl = load(config["ds_type"] if words else config["path"], split=config["split"], **words)
         assert wanted == questions_and_answers(by_axolotl, each), each.folder
+        if not (each.folder / "dataset_info.json").exists():  # its `datasets` is too old for such texts
+            assert any((each.columns or {}).values())
+            continue
         (entry,) = json.loads((each.folder / "dataset_info.json").read_text()).values()
-        if "script_url" in entry:
-            by_factory = load(str(each.folder / entry["script_url"]), split=entry["split"])
-        else:
-            kind = "parquet" if entry["file_name"].endswith(".parquet") else "json"
-            by_factory = load(kind, data_files=str(each.folder / entry["file_name"]), split="train")
+        kind = "parquet" if entry["file_name"].endswith(".parquet") else "json"
+        by_factory = load(kind, data_files=str(each.folder / entry["file_name"]), split="train")
         assert wanted == questions_and_answers(by_factory, each), each.folder
 
 

@@ -93,9 +93,10 @@ def test_train_asks_the_question_of_a_pair(server: FakeServer, tmp_path: Path) -
     _, found = made(folder, tmp_path / "data")
     assert ["Q: <ask n0> ->", "Q: <ask n1> ->"] == [each["prompt"] for each in found]
     assert ("A: <say <ask n0>>", "A: <mend <say <ask n0>>>") == texts(found[0])
-    run(server, tmp_path / "r", train={"user": "{n}", "assistant": "{question}"})
-    with pytest.raises(InputError, match="the assistant's text in `train` is neither of them"):
-        made(folder, tmp_path / "none")
+    for assistant, says in (("{question}", "is neither of them"), ("{draft} or {rewrite}", "holds both")):
+        run(server, tmp_path / "r", train={"user": "{n}", "assistant": assistant})
+        with pytest.raises(InputError, match=f"the assistant's text in `train` {says}"):
+            made(folder, tmp_path / "none")
 
 
 def test_a_row_that_keep_rejects_gives_no_pair(server: FakeServer, tmp_path: Path) -> None:
@@ -134,6 +135,9 @@ def test_what_is_unclear_of_a_pair_is_told(server: FakeServer, tmp_path: Path) -
         made(folder, tmp_path / "data")
     assert "--column verdict" in str(told.value.fix)
     assert 2 == len(made(folder, tmp_path / "data", column="verdict")[1])
+    with pytest.raises(InputError, match="needs --ranking FILE") as told:
+        made(folder, tmp_path / "data", column="draft")
+    assert "or take the pairs that verdict compares: --column verdict" in str(told.value.fix)
     with pytest.raises(InputError, match="the prompts of draft and rewrite differ, and a pair has one question"):
         made(folder, tmp_path / "data", column="verdict", ask="prompt")
 
@@ -165,3 +169,59 @@ def test_models_are_compared_by_the_prompt_that_both_were_sent(server: FakeServe
     assert 5 == assembled.compared.pairs == len(found)
     assert {"tell n0 ->", "tell n4 ->"} <= {each["prompt"] for each in found}
     assert all(each["chosen"].startswith(" [0") for each in found)
+
+
+def ab_judge(server: FakeServer, folder: Path, columns: dict[str, Any], *, winners: str, **changes: Any) -> Path:
+    """A run of two columns that the prompts `a n0` and `b n0` ask; `winners` are of a row's comparisons in turn."""
+    asked_before: dict[str, int] = {}
+
+    def judging(asked: Asked) -> Reply:
+        number = asked_before[asked.prompt] = asked_before.get(asked.prompt, -1) + 1
+        if not asked.prompt.startswith("A ["):
+            return answer(asked, f"<{asked.prompt} {number}>")
+        number += int(" 1>" in asked.prompt)  # of a text's second sample
+        first = "a" if asked.prompt.startswith("A [<a") else "b"
+        return answer(asked, json.dumps({"why": "so", "winner": "A" if winners[number] == first else "B"}))
+
+    server.behaviour = judging
+    spec = Spec(name="ab", attributes={"n": ["n0"]}, columns=columns, **changes)
+    herogen_async.run(spec, run=folder, base_url=server.url, model="m", extend=True, concurrency=1)
+    return folder
+
+
+AB: dict[str, Any] = {
+    "a": {"prompt": "a {n}"},
+    "b": {"prompt": "b {n}"},
+    "v": {"judge": {"pair": ["a", "b"]}, "prompt": "A [{a}] B [{b}]"},
+}
+
+
+@pytest.mark.parametrize("sampled", ["a", "b"])
+def test_keep_decides_each_comparison(server: FakeServer, tmp_path: Path, sampled: str) -> None:
+    """Whichever column wins: also one without samples, whose text stands in all comparisons."""
+    both = {name: {"prompt": f"{name} {{n}}", "samples": 2 if name == sampled else 1} for name in ("a", "b")}
+    folder = ab_judge(server, tmp_path / "r", {**AB, **both}, winners="ab", keep="v.winner == 'a'")
+    assembled, found = made(folder, tmp_path / "data")
+    assert assembled.compared is not None
+    assert [("<a", "<b")] == [tuple(text[:2] for text in texts(each)) for each in found]
+    assert 1 == assembled.compared.rejected
+
+
+def test_samples_of_a_judge_of_the_same_texts_vote(server: FakeServer, tmp_path: Path) -> None:
+    """One pair of both, by what most of them say and not the same one thrice; `keep` goes by the majority."""
+    columns = {**AB, "v": {**AB["v"], "samples": 3}}
+    folder = ab_judge(server, tmp_path / "r", columns, winners="abb")
+    assembled, found = made(folder, tmp_path / "data")
+    assert [("<b n0 0>", "<a n0 0>")] == [texts(each) for each in found]
+    assert any("by v (most of 3 samples)" in line for line in assembled.lines())
+    for keep, kept in (("v.winner == 'a'", 0), ("v.winner == 'b'", 1)):
+        ab_judge(server, folder, columns, winners="abb", keep=keep)
+        assert kept == len(made(folder, tmp_path / "data")[1])
+
+
+def test_votes_that_are_even_are_a_tie(server: FakeServer, tmp_path: Path) -> None:
+    """They give no pair."""
+    columns = {**AB, "v": {**AB["v"], "samples": 2}}
+    assembled, found = made(ab_judge(server, tmp_path / "r", columns, winners="ab"), tmp_path / "data")
+    assert assembled.compared is not None
+    assert ([], 1) == (found, assembled.compared.ties)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from herogen_async.core.shingles import words_of
 from herogen_async.data.quality import KINDS, Inspector, Quality
 from herogen_async.data.quality.lengths import bounds, quantiles
-from herogen_async.data.quality.normalize import excerpt, loops, normal, words_of
+from herogen_async.data.quality.normalize import excerpt, loops
 from herogen_async.data.quality.refusals import refuses
 from herogen_async.data.quality.similar import THRESHOLD
 from herogen_async.specs.sources.cells import cells_from
@@ -236,17 +237,6 @@ def test_an_excerpt_is_one_short_line_without_controls() -> None:
     assert "a b \ufffd[31m\ufffdc" == excerpt("a\n b\t\x1b[31m\u202ec")
     assert 120 == len(excerpt("x" * 5_000))
     assert "x" * 120 == excerpt("x" * 120)
-
-
-@given(st.text("ab1_'-. \n", max_size=30))
-def test_ascii_words_are_the_same_beside_other_letters(text: str) -> None:
-    """The fast path for ASCII text finds the same words as the general one."""
-    assert [*words_of(text), "é"] == words_of(f"{text} é")
-
-
-def test_han_and_kana_count_a_character_a_word() -> None:
-    """Each Chinese character or Japanese kana is a word, while Latin letters form whole words."""
-    assert ["她", "是", "hero", "ひ"] == words_of(normal("她是 HERO ひ"))
 
 
 def test_quantiles_are_by_nearest_rank() -> None:

@@ -15,7 +15,7 @@ from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
 from herogen_async.generation.engine import Counters, Engine, Gate, Lane
 from herogen_async.generation.engine.counters import ColumnCounts
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
 from herogen_async.generation.journal import MemoryJournal, Recovered
 from herogen_async.generation.limits import Admission, TokenEstimate
 from herogen_async.generation.retry import Triage
@@ -110,7 +110,7 @@ def test_rows_that_were_begun_go_before_new_ones_however_many_calls_may_be_in_fl
         rows = OpenRows(
             plan,
             Recovered(calls_a_row=2),
-            lambda *_: ("", ""),
+            lambda *_: JournaledAnswer("", ""),
             journal=journal,
             counters=counters,
             clock=clock,
@@ -150,7 +150,9 @@ def two_lanes(spec: Spec, rpms: tuple[float, float], *, outage: bool = False, se
             for endpoint, rpm in zip(asked, rpms, strict=True)
         ]
         found = Recovered(calls_a_row=plan.calls_a_row)
-        rows = OpenRows(plan, found, lambda *_: ("", ""), journal=journal, counters=counters, clock=clock)
+        rows = OpenRows(
+            plan, found, lambda *_: JournaledAnswer("", ""), journal=journal, counters=counters, clock=clock
+        )
         engine = Engine(
             plan, lanes[0], journal, clock=clock, counters=counters, rows=rows, others={"solution": lanes[1]}
         )

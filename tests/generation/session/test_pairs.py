@@ -114,7 +114,7 @@ def test_a_row_with_one_of_two_orders_failed_and_a_retry_asks_that_one(server: F
     assert ["draft", None, "tie", "tie"] == winners_of(tmp_path / "r")
     (row,) = [row for row in herogen_async.rows(tmp_path / "r", partial=True) if row["state"] == "failed"]
     assert {
-        "verdict": "failed",
+        "verdict": "not decided: verdict.swapped failed",
         "verdict.swapped": "failed",
         "praise": "not asked: verdict.swapped failed",
     } == row["missing"]

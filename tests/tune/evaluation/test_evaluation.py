@@ -12,6 +12,7 @@ import pytest
 from herogen_async.core.errors import EndpointRefused, InputError
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.intents import IntentLog
+from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.tune.evaluation import Evaluation, Share, evaluate_tuned
 from herogen_async.tune.evaluation.mentions import kept, names
 from herogen_async.tune.evaluation.prompts import Asked as Question
@@ -162,6 +163,18 @@ def test_without_a_split_cells_of_the_grid_are_drawn_by_seed(tmp_path: Path) -> 
     assert one == again != other
     assert (5, "cells of the grid") == (one.different, one.source)
     assert 8 == choose(tuned, 20, 1).different
+
+
+def test_questions_keep_to_the_rules_of_the_grid(tmp_path: Path) -> None:
+    """Only about cells that there are, with nothing for what does not apply; they are read back so."""
+    rules = CellRules({"tool": (Branch(("x", "y"), {"level": ("hard",)}),)}, ({"topic": ("sums",), "tool": ("y",)},))
+    attributes = {"level": ("easy", "hard"), "topic": ("sums", "speed"), "tool": ("x", "y")}
+    recipe = Recipe(sub_prompt="{level}, {topic}, {tool}", attributes=attributes, rules=rules)
+    assert recipe == Recipe.from_dict(recipe.as_dict())
+    asked = choose(tuned_model(tmp_path, None, recipe), 20, seed=1).asked
+    easy = {"easy, sums, ", "easy, speed, "}
+    assert {*easy, "hard, sums, x", "hard, speed, x", "hard, speed, y"} == {each.prompt for each in asked}
+    assert {"level": "easy", "topic": "sums"} in [each.cell for each in asked]
 
 
 def test_conversations_are_asked_with_all_that_stands_before_the_answer(tmp_path: Path) -> None:

@@ -127,10 +127,15 @@ def test_preferences_are_checked_as_talks_are(tmp_path: Path) -> None:
 
 
 def test_this_machine_learns_from_texts_alone(tmp_path: Path) -> None:
-    """What a service takes, and the local trainer does not."""
-    for line in (talk(USER, CALLS), talk(USER, {**CALLS, "content": None}, SAID)):
-        with pytest.raises(InputError, match=r"assistant text|can't train on"):
+    """What a service takes, and the local trainer does not: also calls beside a text."""
+    lines = [(talk(USER, {**CALLS, "content": content}, *after), "tool calls, which") for content, after in _CALLING]
+    parts = {**USER, "content": [{"type": "text", "text": "hi"}]}
+    for line, says in (*lines, (talk(parts, SAID), "messages that are no text, which")):
+        with pytest.raises(InputError, match=f"{says} this machine can't train on"):
             checked_rows(write(tmp_path, line), TALK, fewest=1, is_hosted=False)
+
+
+_CALLING: list[tuple[str | None, list[dict[str, Any]]]] = [(None, []), (None, [SAID]), ("Let me see.", []), ("", [])]
 
 
 def test_a_mark_and_blank_lines_are_not_uploaded_and_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many rows of a run a spec's `keep` accepts, and of which attribute values: counted as the rows go by."""
+"""How many rows of a run its spec accepts, and of which attribute values: counted as the rows go by."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from herogen_async.generation.run_folder import existing_run, read_manifest
 
 
 class AcceptanceCount:
-    """Takes the whole rows of a run whose spec has a `keep`; `facets` are those of its cells."""
+    """Takes the whole rows of a run whose spec has a `keep` or an `unlike`; `facets` are those of its cells,
+    and `by` names the keys that decide.
+    """
 
-    def __init__(self, facets: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, facets: Mapping[str, Sequence[str]], by: str) -> None:
         self._facets = facets
+        self._by = by
         self._seen: Counter[tuple[str, str]] = Counter()
         self._kept: Counter[tuple[str, str]] = Counter()
         self._rows = self._accepted = 0
@@ -37,18 +40,19 @@ class AcceptanceCount:
             name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
             for name, values in self._facets.items()
         }
-        return Acceptance(AcceptedShare(self._accepted, self._rows), by_value)
+        return Acceptance(AcceptedShare(self._accepted, self._rows), by_value, self._by)
 
 
 def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
-    """What the spec's `keep` says of the rows of `run`; None where it has none.
+    """How many rows of `run` its spec accepts; None where it has neither a `keep` nor an `unlike`.
 
     Reads all their answers. Raises RunFolderError when there is no run, DamageError when its journal is damaged.
     """
-    if read_manifest(existing_run(run)).resolved_spec().keep is None:
+    keeping = read_manifest(existing_run(run)).lineage().plan.keeping
+    if keeping is None or not keeping.accepts:
         return None
     rows = RunRows(run)
-    count = AcceptanceCount(rows.plan.cells.facets)
+    count = AcceptanceCount(rows.plan.cells.facets, keeping.by)
     for row in rows:
         count.add(row)
     return count.found()

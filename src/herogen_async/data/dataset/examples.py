@@ -15,8 +15,10 @@ from herogen_async.data.dataset.recipe import (
     CUT_OFF,
     DROP_THOUGHTS,
     EMPTY_ANSWER,
+    LOST_THOUGHTS,
     NO_REASON_GIVEN,
     NO_SENTENCE,
+    STALE_TURN,
     TOOL_CALL_REASONS,
     Pair,
     answer_of,
@@ -59,12 +61,15 @@ class ExampleCount:
     does not hold for, or not the best of their row where it has a `best_of`; of `undecided` ones nobody can tell.
     Where the spec has a `want`, `accepted` of the rows that it asks for were found; `last` is the number of the last
     one, once there are enough, and `further` rows after it are accepted, too.
+    `near_copies` are too like an earlier answer, where a column has an `unlike`.
 
     Of those written, `not_stopped` were truncated or, as the `unknown` of them, have no finish reason; `trimmed` were
     shortened to a full sentence. `repeated` ask what another answer of their cell asks. `dropped` counts the rows left
-    out by request, each under its first kind. `acceptance` is of all rows, where the spec has a `keep`.
+    out by request, each under its first kind. `acceptance` is of all rows, where the spec has a `keep` or an `unlike`.
 
-    `thoughts` are the rows with a model's thoughts, written or not;
+    `thoughts` are the rows with a model's thoughts, written or not, `lost_thoughts` those of several answers whose
+    thoughts are nowhere, since only the last one's have a place; `stale_turns` are conversations, written, of which an
+    earlier spec asked for a turn;
     `textless` are the empty ones that hold something else than text and tool calls. `tool_calls` are the rows written
     that call tools, `tool_calls_left_out` those that can't be taught, by TOOL_CALL_REASONS.
     """
@@ -72,6 +77,7 @@ class ExampleCount:
     answers: int = 0
     skipped: int = 0
     rejected: int = 0
+    near_copies: int = 0
     undecided: int = 0
     accepted: int = 0
     last: int | None = None
@@ -87,6 +93,8 @@ class ExampleCount:
     not_stopped: int = 0
     unknown: int = 0
     thoughts: int = 0
+    lost_thoughts: int = 0
+    stale_turns: int = 0
     tool_calls: int = 0
     tool_calls_left_out: Counter[str] = field(default_factory=Counter)
     cut_off: Counter[str] = field(default_factory=Counter)
@@ -111,6 +119,7 @@ class ExampleCount:
         self.unknown += not item.row["finish_reason"]
         self.trimmed += is_shortened(item)
         self.tool_calls += bool(item.pair.tool_calls)
+        self.stale_turns += bool(item.row.get(STALE_TURN))
         self.separator_inside += item.pair.holds_separator
         self.ending_inside += item.pair.holds_ending
 
@@ -132,6 +141,7 @@ def candidates(
         if count is not None:
             count.answers += 1
             count.thoughts += bool(answer_of(row)[0])
+            count.lost_thoughts += bool(row.get(LOST_THOUGHTS))
         if isinstance(made, Pair):
             yield Item(made, row)
         elif count is not None:
@@ -145,8 +155,8 @@ def _examples(
     if rows.plan.keeping is not None:
         taught = () if question.taught is None else [column.name for column in question.taught.columns]
         judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
-    if count is not None and rows.spec.keep is not None:
-        count.acceptance = AcceptanceCount(rows.plan.cells.facets)
+    if count is not None and rows.plan.keeping is not None and rows.plan.keeping.accepts:
+        count.acceptance = AcceptanceCount(rows.plan.cells.facets, rows.plan.keeping.by)
     for row in rows if rows.spec.want is None else _wanted(rows, rows.spec.want.accepted, count):
         if count is not None and count.acceptance is not None:
             count.acceptance.add(row)
@@ -157,11 +167,13 @@ def _examples(
             said = list(judged.of(row, examples))
             if count is not None:
                 count.undecided += sum(each.is_kept is None for each in said)
-                count.rejected += 0 if with_rejected else sum(not each.is_taken for each in said)
+                count.near_copies += sum(each.is_near_copy for each in said)
+                left_out = 0 if with_rejected else sum(not each.is_taken and not each.is_near_copy for each in said)
+                count.rejected += left_out
             examples = [
                 {**each, "judgement": judgement}
                 for each, judgement in zip(examples, said, strict=True)
-                if with_rejected or judgement.is_taken
+                if (with_rejected or judgement.is_taken) and not judgement.is_near_copy
             ]
         yield from examples
 

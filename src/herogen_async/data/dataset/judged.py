@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from herogen_async.data.dataset.whole_row import answered, answers_of
+from herogen_async.data.dataset.whole_row import answered, answers_of, near_copies_of
 from herogen_async.specs.columns import sample_sources
 from herogen_async.specs.plan import Plan
 
@@ -17,12 +17,13 @@ _Row = Mapping[str, Any]
 
 class Judgement(NamedTuple):
     """Of an example: whether it is kept (None: nobody can tell), the number that it was given, if any, and whether it
-    belongs into a data set of kept ones.
+    belongs into a data set of kept ones. A near copy belongs into none, nor is it worse than others for that.
     """
 
     is_kept: bool | None
     score: float | None
     is_taken: bool
+    is_near_copy: bool
 
 
 class Judged:
@@ -39,20 +40,23 @@ class Judged:
 
     def of(self, row: _Row, examples: Iterable[_Row]) -> Iterator[Judgement]:
         """What is said of each of the `examples` of `row`."""
-        decided = self._keeping.decide(row["cell"], answered(answers_of(self._plan, row).values()))
+        near = near_copies_of(self._plan, row)
+        decided = self._keeping.decide(row["cell"], answered(answers_of(self._plan, row).values()), near)
         best = decided.best
         for example in examples:
             number = self._number(row, example)
             is_kept, score = _joined(decided) if number is None else (decided.accepted[number], decided.scores[number])
             is_best = best is not None and number in (best, None)
             is_taken = bool(is_kept) if self._keeping.best_of is None else is_best
-            yield Judgement(is_kept, score, is_taken)
+            is_near_copy = all(decided.near_copies) if number is None else decided.near_copies[number]
+            yield Judgement(is_kept, score, is_taken, is_near_copy)
 
     def _number(self, row: _Row, example: _Row) -> int | None:
         """Which sample an example is, or is made from; None where it is of all of them."""
         if self._keeping.samples == 1:
             return 0
-        if (place := example.get("place")) is not None:
+        # A pair is decided as its judge's answer is: its texts may have no samples, or others.
+        if (place := example.get("decided_at", example.get("place"))) is not None:
             call = self._plan.shape.calls[place]
             return call.sample - 1 if self._follows[call.column.name] else None
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -151,11 +151,16 @@ AnyRanking = Ranking | JudgedRanking | ComparedRanking
 
 
 def ranking_for(
-    name: str, file: str | os.PathLike[str] | None, keeping: Keeping | None, *, is_compared: bool
+    name: str,
+    file: str | os.PathLike[str] | None,
+    keeping: Keeping | None,
+    *,
+    is_compared: bool,
+    judges: Sequence[str] = (),
 ) -> AnyRanking | None:
     """What ranks the answers of a format that needs it: a file, or the spec itself. Raises InputError without both.
 
-    `is_compared`: the examples are those of a judge of two columns.
+    `is_compared`: the examples are those of a judge of two columns; `judges` are the columns that are one.
     """
     if name not in RANKED:
         return None
@@ -163,10 +168,12 @@ def ranking_for(
         return ComparedRanking()
     if file is not None:
         return Ranking(file)
-    if keeping is None:
+    if keeping is None or not keeping.ranks:
+        judged = "let a model judge: `judge` and `best_of`, or `judge: {pair: [draft, rewrite]}`"
+        if judges:
+            judged = f"take the pairs that {judges[0]} compares: --column {judges[0]}"
         raise InputError(
-            f"--format {name} needs --ranking FILE with a score for each answer",
-            fix=f"{HOW}; or let a model judge: `judge` and `best_of`, or `judge: {{pair: [draft, rewrite]}}`",
+            f"--format {name} needs --ranking FILE with a score for each answer", fix=f"{HOW}; or {judged}"
         )
     return JudgedRanking(is_by_score=keeping.best_of is not None)
 

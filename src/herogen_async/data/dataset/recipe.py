@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from herogen_async.core import codec
 from herogen_async.core.blank import is_blank
 from herogen_async.data.dataset.sentences import trim_to_sentence
 from herogen_async.data.dataset.tool_calls import ToolCall, as_text, has_tool_calls, tool_calls_of
@@ -53,6 +54,8 @@ CUT_OFF = "cut off"
 NO_REASON_GIVEN = "no reason given"  # instead of a server's word, when it gave none
 EMPTY_ANSWER = "empty"
 NO_SENTENCE = "no full sentence"
+LOST_THOUGHTS = "lost_thoughts"  # of an example: it holds answers besides the last one, and these had some
+STALE_TURN = "stale_turn"  # of a conversation: an answer to an earlier spec is among its turns
 # Why tool calls can't be taught: the format has no place for them; they were cut off or are no JSON; or they stand in
 # the middle of a conversation, or beside other text, where nothing answers them.
 TOOL_CALL_REASONS = (NO_PLACE, NO_OBJECT, NOT_AT_END) = ("format", "arguments", "turn")
@@ -227,10 +230,12 @@ def pair_of(row: Mapping[str, Any], truncated: str, asked: AskedWith, *, file_fo
         if file_format not in (*WITH_TOOL_CALLS, PROMPTS):  # of prompts, no answer is taught
             return LeftOut(NO_PLACE)
         calls = tool_calls_of(row)
+        if calls is None and file_format == PROMPTS:
+            calls, answer = (), answer or codec.dumps(row["extra"]).decode()  # for the checks: it is not written
     if not answer and calls == ():
         return LeftOut(EMPTY_ANSWER)
     if truncated != "keep" and not has_ended(row):
-        if truncated == "drop" or calls != ():  # a call has no sentences
+        if truncated == "drop" or has_tool_calls(row):  # a call has no sentences
             return LeftOut(CUT_OFF)
         answer = trim_to_sentence(answer)
         if not answer:

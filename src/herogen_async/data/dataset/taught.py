@@ -29,7 +29,12 @@ class Taught:
         """
         known = {column.name: column for column in plan.columns}
         names = [] if chosen is None else [name.strip() for name in chosen.split(_ELSE)]
+        sides = () if plan.spec.conversation is None else plan.spec.conversation.columns
         for name in names:
+            if name in sides:
+                turn = next(column.name for column in reversed(plan.columns) if column.stem == name)
+                fix = f"choose a turn, such as --column {turn}, or remove --column: the conversation is an example"
+                raise InputError(f"{name!r} is a side of the conversation", fix=fix)
             if name not in known:
                 raise InputError(f"unknown column {name!r}", fix=nearest(name, list(known)))
         if not plan.shows_columns:

@@ -34,6 +34,8 @@ class TaughtQuestion:
     is asked for.
     """
 
+    is_conversation = False
+
     def __init__(self, rows: RunRows, taught: Taught | None, *, file_format: str, ask: str, system: str) -> None:
         if ask not in ASKS:
             raise InputError(f"unknown question {ask!r}", fix=nearest(ask, ASKS))
@@ -96,7 +98,10 @@ class TaughtQuestion:
             return asked, self.system_text or ""
         if self.taught is None:
             system = self._columns[0].system
-            return asked, "" if system is None else system.render(row["cell"])
+            if system is None:
+                return asked, ""
+            identity = self._plan.cells.identity(row["index"] // self._plan.repeats)
+            return asked, self._plan.rendered(system, row["cell"], row["repeat"], identity)
         return asked, self._sent_system(row)
 
     def _sent_system(self, row: Mapping[str, Any]) -> str:
@@ -140,4 +145,6 @@ def _template(columns: tuple[AskedColumn, ...], plan: Plan) -> str | None:
     """The prompt, where it is one and holds nothing but attributes."""
     prompts = {column.prompt.text: column.prompt for column in columns}
     prompt: Template = next(iter(prompts.values()))
+    if prompt.is_jinja:
+        return None
     return prompt.plain_text if len(prompts) == 1 and set(prompt.names) <= plan.cells.facets.keys() else None

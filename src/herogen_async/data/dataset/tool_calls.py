@@ -6,10 +6,15 @@ them as an object and without an id, and the older `function_call` is one call w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
 from herogen_async.core import codec
+
+_WHOLE = range(-(2**63), 2**63)  # what `datasets` holds
 
 
 class ToolCall(NamedTuple):
@@ -55,8 +60,20 @@ def _call(call: Any, number: int) -> ToolCall | None:
     if not isinstance(arguments, str):
         arguments = codec.dumps({} if arguments is None else arguments).decode()
     arguments = arguments.strip() or "{}"  # of a function without any
+    return ToolCall(str(call.get("id") or f"call_{number}"), name, arguments) if _is_object(arguments) else None
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether every reader takes them for the same JSON object: NaN is none, and longer numbers than theirs change."""
     try:
-        is_object = isinstance(codec.loads(arguments), dict)
+        orjson.loads(arguments)
+        value = codec.loads(arguments)
     except ValueError:
-        is_object = False
-    return ToolCall(str(call.get("id") or f"call_{number}"), name, arguments) if is_object else None
+        return False
+    return isinstance(value, dict) and _is_readable(value)
+
+
+def _is_readable(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(map(_is_readable, value.values() if isinstance(value, dict) else value))
+    return value in _WHOLE if isinstance(value, int) else not isinstance(value, float) or math.isfinite(value)

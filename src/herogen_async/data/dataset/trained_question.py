@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from herogen_async.core.blank import is_blank
@@ -10,7 +10,9 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.recipe import (
     BY_TRAIN,
+    LOST_THOUGHTS,
     NOT_AT_END,
+    STALE_TURN,
     USE_TURNS,
     WITH_TOOL_CALLS,
     WITH_TURNS,
@@ -24,11 +26,9 @@ from herogen_async.data.dataset.taught_question import offered_tools
 from herogen_async.data.dataset.tool_calls import has_tool_calls
 from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.specs.forms import FormReading
-from herogen_async.specs.plan.training import Training, TrainingExample
+from herogen_async.specs.plan.training import Train, Training, TrainingExample
+from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.train_checks import SYSTEM, USER
-
-Train = Sequence[tuple[str, str]]
-"""(role, template) of each turn."""
 
 
 class TrainedQuestion:
@@ -42,11 +42,14 @@ class TrainedQuestion:
 
     def __init__(self, rows: RunRows, train: Train, *, file_format: str) -> None:
         self._training = training = Training(rows.plan, train)
-        self._is_conversation = not rows.spec.train
+        self.is_conversation = not rows.spec.train
         self._plan = rows.plan
+        stale = rows.found.stale if self.is_conversation else ()
+        self._sides = () if rows.spec.conversation is None else rows.spec.conversation.columns
+        self._stale = {index for index in stale if index in rows.found.done}  # that count all the same
         self.file_format = file_format
         self.has_system = SYSTEM in training.roles
-        _check_format(file_format, training, "the conversation" if self._is_conversation else "`train`")
+        _check_format(file_format, training, rows.spec.conversation if self.is_conversation else None)
         self.taught = None if not rows.has_columns else Taught(training.answered(), is_chosen=False)
         texts = training.templates
         self.system_text = texts[SYSTEM].render({}) if self.has_system and not texts[SYSTEM].names else None
@@ -61,12 +64,12 @@ class TrainedQuestion:
     @property
     def named(self) -> str:
         """What a row without an example lacks."""
-        return "the conversation" if self._is_conversation else "a column that `train` names"
+        return "the conversation" if self.is_conversation else "a column that `train` names"
 
     @property
     def line(self) -> str:
         """What an example is, as a sentence."""
-        if self._is_conversation:
+        if self.is_conversation:
             system = "system text and " if self.has_system else ""
             return f"Each example: {system}a conversation of {counted(self._training.questions, 'turn')}."
         each = f" (each of {self.samples} samples)" if self.samples > 1 else ""
@@ -75,7 +78,11 @@ class TrainedQuestion:
     def examples(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The examples of a row, each as a row of one answer: the last one of its conversation."""
         answers = self._answers(row)
-        said = [None if each is None else FormReading(answer_of(each)[1], each.get("value")) for each in answers]
+        thoughts, said = [""] * len(answers), list[FormReading | None]()
+        for place, each in enumerate(answers):
+            if each is not None:
+                thoughts[place], text = answer_of(each)
+            said.append(None if each is None else FormReading(text, each.get("value")))
         number = row["index"]
         shared = {name: row[name] for name in ("index", "cell", "repeat", "sub_prompt")}
         for example in self._training.examples(number, said):
@@ -93,11 +100,18 @@ class TrainedQuestion:
             elif any(map(is_blank, needed)):  # an empty example, whatever stands around it
                 answer |= {"response_txt": "", "reasoning": None}
                 answer["extra"] = None if calls_tools else answer.get("extra")
+            is_lost = any(thoughts[place] for place in (example.answers[:-1] if is_whole else example.answers))
             turns, tools = example.turns, tuple[Any, ...]()
             if self.file_format in WITH_TOOL_CALLS:
                 tools = offered_tools(self._plan.shape.calls[example.answers[-1]].column)
             asked = AskedWith(turns[-2][1], example.system, turns[:-2], tools)
-            yield {**answer, **shared, "number": number * self.samples + example.sample, "asked": asked}
+            own = {"number": number * self.samples + example.sample, "asked": asked, LOST_THOUGHTS: is_lost}
+            yield {**answer, **shared, **own, STALE_TURN: bool(self._stale) and self._has_stale(number)}
+
+    def _has_stale(self, number: int) -> bool:
+        first = number * self._plan.calls_a_row
+        spoken = (call for call in self._plan.shape.calls if call.column.stem in self._sides)
+        return any(first + call.place in self._stale for call in spoken)
 
     def of(self, row: Mapping[str, Any]) -> AskedWith:
         """The question of one of `examples`."""
@@ -114,11 +128,15 @@ def _composed(example: TrainingExample) -> dict[str, Any]:
     return {"response_txt": example.turns[-1][1], "usage": None, "reasoning": None, "extra": None}
 
 
-def _check_format(file_format: str, training: Training, what: str) -> None:
+def _check_format(file_format: str, training: Training, conversation: TalkingColumns | None) -> None:
     if file_format in WITH_TURNS:
         return
+    what, fix = "`train`", USE_TURNS
+    if conversation is not None:
+        what = "the conversation"
+        fix = f"{USE_TURNS}, or choose an answer: --column {conversation.spoken[-1][1]}"
     if training.questions > 1:
         turns = counted(training.questions, "question")
-        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} takes one question and its answer; {what} has {turns}", fix=fix)
     if SYSTEM in training.roles:
-        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=USE_TURNS)
+        raise InputError(f"format {file_format} has no place for the system text of {what}", fix=fix)

@@ -34,8 +34,8 @@ def whole_row(
 
     `columns` holds of each column the fields of its answer, None where there is none, and a list of these where it has
     several samples. Of an answer with a form, `response_txt` is what the form takes of it, and `value` what it says.
-    `accepted` says whether the spec's `keep` holds, where it has one. `missing` says for each call without an answer,
-    by its name (`solution`, `solution.2`), why.
+    `accepted` says whether the spec's `keep` holds and the row is no near copy, where it has a `keep` or an `unlike`.
+    `missing` says for each call without an answer, by its name (`solution`, `solution.2`), why.
     """
     first = number * plan.calls_a_row
     cell_index, repeat = divmod(number, plan.repeats)
@@ -47,12 +47,13 @@ def whole_row(
         for call in plan.shape.calls
     ]
     answers = [_in_both_orders(answers, call) for call in plan.shape.calls]
+    state = _state(plan, first, lines, failed)
     return {
         "index": number,
         "cell": cell,
         "repeat": repeat + 1,
         "sub_prompt": sub_prompt.render(cell),
-        "state": _state(plan, first, lines, failed),
+        "state": state,
         "columns": {
             column.name: answers[column.first_call]
             if column.samples == 1
@@ -60,7 +61,7 @@ def whole_row(
             for column in plan.columns
         },
         "missing": missing,
-        **_kept(plan, cell, answers),
+        **_kept(plan, cell, answers, is_done=state == "done"),
     }
 
 
@@ -76,10 +77,27 @@ def _in_both_orders(answers: Sequence[dict[str, Any] | None], call: CallShape) -
     return {**answer, "response_txt": reading.text, "value": reading.value}
 
 
-def _kept(plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
-    if plan.keeping is None or plan.spec.keep is None:
+def _kept(
+    plan: Plan, cell: Mapping[str, str], answers: Sequence[Mapping[str, Any] | None], *, is_done: bool
+) -> dict[str, Any]:
+    if plan.keeping is None or not plan.keeping.accepts:
         return {}
-    return {"accepted": plan.keeping.decide(cell, answered(answers)).is_accepted}
+    if plan.spec.keep is None and not is_done:
+        return {"accepted": False}  # an answer that is not there is no near copy, and no reason to accept
+    return {"accepted": plan.keeping.decide(cell, answered(answers), _near_copies(plan, answers)).is_accepted}
+
+
+def _near_copies(plan: Plan, answers: Iterable[Mapping[str, Any] | None]) -> list[int]:
+    return [
+        call.place
+        for call, answer in zip(plan.shape.calls, answers, strict=True)
+        if answer is not None and call.column.is_near_copy(answer)
+    ]
+
+
+def near_copies_of(plan: Plan, row: Mapping[str, Any]) -> list[int]:
+    """The places of the calls of a whole row whose answers are near copies."""
+    return _near_copies(plan, answers_of(plan, row).values())
 
 
 def answered(answers: Iterable[Mapping[str, Any] | None]) -> list[FormReading | None]:
@@ -127,8 +145,9 @@ def _missing(plan: Plan, first: int, lines: Mapping[int, Mapping[str, Any]], fai
         else:
             found[call.name] = PENDING
     for call in shape.calls:
-        if call.swapped is not None and (why := found.get(shape.calls[call.swapped].name)) is not None:
-            found.setdefault(call.name, why)
+        if call.swapped is not None and (why := found.get(other := shape.calls[call.swapped].name)) is not None:
+            is_open = why in (FAILED, PENDING)  # there is an answer to the first order, and no winner
+            found.setdefault(call.name, f"not decided: {other} {why}" if is_open else why)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How many rows a spec's `keep` accepts, and of which attribute values: figures, and what is said of them. Pure."""
+"""How many rows a spec accepts, and of which attribute values: figures, and what is said of them. Pure."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ class AcceptedShare:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Of all rows that are done, and of each value of each attribute."""
+    """Of all rows that are done, and of each value of each attribute; `by` names the keys of the spec that decide."""
 
     total: AcceptedShare
     by_value: dict[str, dict[str, AcceptedShare]]
+    by: str = "`keep`"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, the shape of `status --json`."""
@@ -56,6 +57,6 @@ class Acceptance:
         ]
         far.sort(key=lambda found: (-abs(found[0]), found[1:3]))
         return [
-            f"Accepted by the spec's `keep`: {self.total}.",
+            f"Accepted by the spec's {self.by}: {self.total}.",
             *(f"  {name} {value}: {each}" for _, name, value, each in far[:_SHOWN]),
         ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from herogen_async.core.errors import InputError
 from herogen_async.data.quality.records import Coverage
 from herogen_async.specs.sources.cells import Cells, facets_at
+from herogen_async.specs.sources.value_pairs import pairs_held, pairs_of_all
 
 OUTSIDE = -1  # the place of a cell that does not exist
 
@@ -40,6 +41,8 @@ class Places:
             outside=outside,
             by_value=self._by_value(by_cell),
             by_cell=dict(sorted(by_cell.items())),
+            pairs=pairs_held(self._cells, list(by_cell)),
+            pairs_of=pairs_of_all(self._cells),
         )
 
     def _by_value(self, by_cell: Mapping[int, int]) -> dict[str, dict[str, int]]:

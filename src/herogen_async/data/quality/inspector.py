@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from herogen_async.core.blank import is_blank
+from herogen_async.core.shingles import normal, words_of
 from herogen_async.data.quality.coverage import Places
+from herogen_async.data.quality.diversity import DistinctWords, Diversity
 from herogen_async.data.quality.findings import Findings
 from herogen_async.data.quality.languages import Languages
 from herogen_async.data.quality.lengths import Extremes, bounds
-from herogen_async.data.quality.normalize import loops, normal, words_of
+from herogen_async.data.quality.normalize import loops
 from herogen_async.data.quality.records import (
     CUT,
     EMPTY,
@@ -65,6 +67,7 @@ class Inspector:
         self._similar = Similar()
         self._languages = Languages()
         self._findings = Findings(samples)
+        self._distinct = DistinctWords()
         self._sizes = Sizes()
         self._extremes = Extremes()
         self._place_of = array("q")
@@ -80,6 +83,8 @@ class Inspector:
         earlier = None
         if answers:
             stays = not kinds & self._left_out
+            if stays:
+                self._distinct.add(words)
             earlier = self._similar.earlier(example.number, example.prompt, text, words, stays=stays)
         self._findings.add(example, frozenset(kinds), earlier)
         self._languages.add(example, looked_at=answers)
@@ -94,6 +99,7 @@ class Inspector:
         strange, seen = self._languages.outliers()
         self._flag(LANGUAGE, strange, seen)
         fates = self._findings.kinds_of
+        shape = ReportFigures(self._words_by_fate(), usual, self._similar.nearest())
         kept = [at for at, kinds in enumerate(fates) if not kinds & self._left_out]
         return Quality(
             rows=len(fates),
@@ -106,8 +112,9 @@ class Inspector:
             groups=self._findings.groups(),
             languages=self._languages.count(),
             undone=self._undone(),
-            shape=ReportFigures(self._words_by_fate(), usual, self._similar.nearest()),
+            shape=shape,
             samples=self._samples,
+            diversity=Diversity(*self._distinct.shares(), shape.nearest),
         )
 
     def _told(self, example: Example) -> set[str]:

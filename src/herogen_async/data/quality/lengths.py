@@ -6,9 +6,12 @@ import heapq
 import math
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import TypeVar
 
 from herogen_async.data.quality.normalize import excerpt
 from herogen_async.data.quality.records import Example, Quantiles, Sighting
+
+Number = TypeVar("Number", int, float)
 
 _MANY_ENOUGH = 20  # rows: with fewer, the spread is a guess
 _FAR = 3.5  # modified z-score: Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers"
@@ -23,10 +26,13 @@ def quantiles(values: Iterable[int]) -> Quantiles | None:
     if not ordered:
         return None
 
-    def rank(share: float) -> int:
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    p05, p50, p95 = (at_rank(ordered, share) for share in (0.05, 0.5, 0.95))
+    return Quantiles(ordered[0], p05, p50, p95, ordered[-1], sum(ordered) / len(ordered))
 
-    return Quantiles(ordered[0], rank(0.05), rank(0.5), rank(0.95), ordered[-1], sum(ordered) / len(ordered))
+
+def at_rank(ordered: Sequence[Number], share: float) -> Number:
+    """The value below or at which that `share` of `ordered` lies, by nearest rank."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def bounds(words: Sequence[int]) -> tuple[float, float] | None:

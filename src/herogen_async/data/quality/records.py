@@ -113,7 +113,8 @@ class Coverage:
     """Coverage of the cells of `source` by the kept rows. `by_cell` has only cells with rows, by their index.
 
     `outside` rows have a cell that does not exist, and count nowhere else here. `fewest` is over all cells, so it is 0
-    if any cell is empty. `by_value` is per facet.
+    if any cell is empty. `by_value` is per facet. `pairs` of `pairs_of` pairs of values of two facets have rows; None
+    where there are too many cells to count them.
     """
 
     source: Cells = field(compare=False)
@@ -125,6 +126,8 @@ class Coverage:
     outside: int
     by_value: Mapping[str, Mapping[str, int]]
     by_cell: Mapping[int, int]
+    pairs: int | None = None
+    pairs_of: int | None = None
 
     @property
     def rows_per_cell(self) -> str:

@@ -44,6 +44,7 @@ def report_page(quality: Quality, subject: Subject, pictures: Mapping[str, bytes
         _picture(pictures, "lengths.png", "answers by word count"),
         *_lengths(quality),
         '<h2 id="repetition">Repetition</h2>',
+        *(f"<p>{html_text(each)}</p>" for each in quality.diversity.sentences()),
         _picture(pictures, "duplication.png", "similarity of the answers"),
         *_groups(list(shown_groups(quality)), len(quality.groups), quality.samples),
         *_languages(quality.languages),
@@ -145,7 +146,7 @@ def _picture(pictures: Mapping[str, bytes], name: str, what: str) -> str:
 
 
 def _accepted(found: Acceptance | None) -> Iterator[str]:
-    """How many rows of each value the spec's `keep` accepts: where few are, the data set says little of it."""
+    """How many rows of each value the spec accepts: where few are, the data set says little of it."""
     if found is None:
         return
     total, *far = found.lines()
@@ -165,9 +166,12 @@ def _accepted(found: Acceptance | None) -> Iterator[str]:
 
 def _coverage(cover: Coverage) -> list[str]:
     outside = f" {cover.outside:,} rows belong to no cell of this grid." if cover.outside else ""
+    pairs = ""
+    if cover.pairs_of and cover.pairs is not None:
+        pairs = f" {cover.pairs:,} of {cover.pairs_of:,} pairs of values of two attributes have examples."
     parts = [
         f"<p>{cover.cells:,} cells, {cover.empty:,} of them without examples; {cover.rows_per_cell} "
-        f"examples per cell ({cover.repeats:,} requested).{outside}</p>",
+        f"examples per cell ({cover.repeats:,} requested).{pairs}{outside}</p>",
         '<div class="values">',
     ]
     for name, values in cover.by_value.items():

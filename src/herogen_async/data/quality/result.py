@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from herogen_async.core.units import counted
+from herogen_async.data.quality.diversity import Diversity
 from herogen_async.data.quality.records import (
     KINDS,
     LANGUAGE,
@@ -33,7 +34,8 @@ class Quality:
     in the order of `KINDS`. `lengths` has `characters`, `words` and `tokens` of the kept completions, and is empty if
     there are none. `groups` are rows that repeat each other, largest first. `languages`: rows by confidently identified
     language. `undone`: kinds that were not checked because the package for them is not installed.
-    `samples`: a row may give so many examples (`row_name`).
+    `samples`: a row may give so many examples (`row_name`). `diversity` is of the answers that are neither empty nor
+    refused, nor left out.
     """
 
     rows: int
@@ -47,6 +49,7 @@ class Quality:
     languages: Mapping[str, int]
     undone: tuple[str, ...]
     shape: ReportFigures
+    diversity: Diversity
     samples: int = 1
 
     def count(self, kind: str) -> int:
@@ -110,8 +113,11 @@ class Quality:
                 "most": self.coverage.most,
                 "outside": self.coverage.outside,
                 "by_value": self.coverage.by_value,
+                "pairs": self.coverage.pairs,
+                "pairs_of": self.coverage.pairs_of,
             },
             "languages": dict(self.languages),
+            "diversity": self.diversity.as_dict(),
             "duplicates": {
                 "groups": len(self.groups),
                 "largest": [asdict(group) for group in self.groups[:_GROUPS_TOLD]],

@@ -106,7 +106,9 @@ class Counters:
     columns: dict[str, ColumnCounts] = field(default_factory=dict)
     lanes: dict[str, Counters] = field(default_factory=dict)  # those of several targets, by their columns
     parked: str | None = None  # why its lane sends nothing any more
-    unclear: Counter[str] = field(default_factory=Counter)  # errors of no lane: conditions that can't be decided
+    unclear: Counter[str] = field(
+        default_factory=Counter
+    )  # errors of no lane: conditions that can't be decided, and texts that can't be rendered
     wanted: WantedRows | None = None  # where so many accepted rows are wanted; `total` are the rows begun so far then
     _earlier_usage: dict[str, int] = field(init=False)
     _of_no_column: dict[str, int] = field(init=False)  # usage of answers for columns that are no more

@@ -25,7 +25,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError, InputError, NoAnswer, ParkReason, WrongForm
+from herogen_async.core.errors import (
+    DiskError,
+    EndpointError,
+    InputError,
+    NoAnswer,
+    ParkReason,
+    TemplateFailed,
+    WrongForm,
+)
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
@@ -37,12 +45,13 @@ from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turns import Turns
 from herogen_async.generation.journal import Journal, Written, attempt_of, failure_line, row_line
+from herogen_async.generation.journal.record import NEAR_COPY
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # rows of one call need none of it
-    from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.answer_checks import AnswerChecks
     from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
@@ -70,11 +79,11 @@ class Engine:
         observer: Observer[CallEnded, Counters] = SILENT,
         rows: OpenRows | None = None,
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
-        forms: FormChecks | None = None,
+        checks: AnswerChecks | None = None,
         growth: Growth | None = None,
     ) -> None:
         """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
-        not asked by `lane`, which then has counters of its own. `forms` are those of answers, if any column has one.
+        not asked by `lane`, which then has counters of its own. `checks` are those of answers, if any column has one.
         `growth` says when there are enough rows, if so many accepted ones are wanted.
         """
         self.counters = counters
@@ -89,10 +98,10 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
-        self._forms = forms
+        self._checks = checks
         self._growth = growth
         self._producer = Producer(
-            plan, self._lanes, journal, rows=rows, forms=forms, growth=growth, give_up=self._give_up
+            plan, self._lanes, journal, rows=rows, checks=checks, growth=growth, give_up=self._give_up
         )
         self._observer = observer
         self._call_started = observer.call_started
@@ -200,12 +209,15 @@ class Engine:
     def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        forms, call = self._forms, pending.call
-        more = None if forms is None else forms.look(call, completion)
+        checks, call = self._checks, pending.call
+        more = None if checks is None else checks.look(call, completion)
         line = row_line(call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more)
-        if more and forms is not None and forms.is_misread(call):
-            self._misread(pending, completion, line, forms)
-            return
+        if more and checks is not None:
+            if checks.again(call) is not None:
+                self._asked_again(pending, completion, line, checks)
+                return
+            if self._growth is not None and NEAR_COPY in more:
+                self._growth.near_copies.add(call.index)
         if self._rows is not None:
             self._came.append((call, completion, line))
         elif self._growth is not None:
@@ -223,23 +235,27 @@ class Engine:
         if self._call_ended is not None:
             self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
-    def _misread(self, pending: PendingCall[Call], completion: Completion, line: bytes, forms: FormChecks) -> None:
-        """An answer that does not fit: kept like any other, and its call is asked again, or fails."""
-        call, rows = pending.call, self._rows
-        if rows is None:
-            raise RuntimeError("rows whose answers have a form have columns")
+    def _asked_again(
+        self, pending: PendingCall[Call], completion: Completion, line: bytes, checks: AnswerChecks
+    ) -> None:
+        """An answer that does not count: kept like any other, and its call is asked again, or fails."""
+        call, rows, counters = pending.call, self._rows, self._lanes.of(pending.call).counters
+        if rows is None or (last := checks.again(call)) is None:
+            raise RuntimeError("rows whose answers are checked have columns")
         self._go_on(rows)  # lines are noted in the order in which the journal has them
         rows.misfit(call, completion)
         self._journal.row(line)
         self._hold()
-        self._lanes.of(call).counters.errors[WrongForm.kind] += 1
-        if (error := forms.error(call)) is not None:
+        counters.errors[last.kind] += 1
+        if (error := checks.error(call)) is not None:
             self._give_up(pending, error)
         else:
-            self._lanes.of(call).counters.retries += 1
+            counters.retries += 1
             self._producer.hand_on([call], is_next=True)
 
-    def _give_up(self, pending: PendingCall[Call], error: WrongForm) -> None:
+    def _give_up(self, pending: PendingCall[Call], error: WrongForm | TemplateFailed) -> None:
+        if isinstance(error, TemplateFailed):  # an error of no lane
+            self.counters.errors[error.kind] += 1
         pending.history = [attempt_of(error, self._clock.wall())]
         self.failed(pending, error, None)
 
@@ -313,19 +329,17 @@ class Engine:
         if self._rows is not None:
             self._go_on(self._rows)  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
-            self._producer.look_anew()
         elif self._growth is not None:
             self._growth.written(written.rows, written.failures)
+        self._producer.look_anew()
         self.counters.done += rows
         self.counters.session_rows += rows
         self.counters.failed += failed
         if (budget := self._lanes.first.gate.budget) is not None:
             budget.written(answers)
-        if self._growth is not None:
-            self._producer.look_anew()
-            if self._growth.is_over:
-                # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
-                self._lanes.close()
+        if self._growth is not None and self._growth.is_over:
+            # Enough: what is in flight is journaled, and nothing that was begun besides goes on.
+            self._lanes.close()
         self._hold()
 
     def _disk_trouble(self, error: OSError | None) -> None:

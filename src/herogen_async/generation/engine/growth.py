@@ -37,6 +37,7 @@ class Growth:
         # Of rows of one call: what they come to once their answers, and their failures, are on disk.
         self._answers: deque[tuple[int, RowOutcome]] = deque()
         self._failures: deque[int] = deque()
+        self.near_copies = IndexSet()  # the calls whose answers are ones, as far as rows that are open have them
 
     def cell(self, call: Call) -> Mapping[str, str]:
         """The whole cell of the only call of a row, with what its line leaves out.
@@ -84,13 +85,19 @@ class Growth:
         """
         return len(self._begun) - refused >= self.rows.ahead(concurrency)
 
-    def outcome(self, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
-        """What a row comes to whose calls are all answered, or skipped: of such a one the text, by place, is None."""
-        return row_outcome(self._plan, cell, texts)
+    def outcome(self, number: int, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
+        """What row `number` comes to, whose calls are all answered, or skipped: of such a one the text, by place, is
+        None.
+        """
+        near: Collection[int] = ()
+        if self.near_copies:
+            first = number * self._plan.calls_a_row
+            near = [place for place in self.places if first + place in self.near_copies]
+        return row_outcome(self._plan, cell, texts, near)
 
     def answered(self, number: int, cell: Mapping[str, str], text: str) -> None:
         """The journal gets the answer of a row of one call."""
-        self._answers.append((number, self.outcome(cell, {0: text})))
+        self._answers.append((number, self.outcome(number, cell, {0: text})))
 
     def failed(self, number: int) -> None:
         """The journal gets the failure of a row of one call."""

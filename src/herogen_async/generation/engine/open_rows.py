@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear, EndpointError, InternalFault
@@ -40,9 +40,17 @@ if TYPE_CHECKING:  # few runs want so many accepted rows
 CameIn = tuple[Call, Completion, bytes]
 """A call, its answer, and the line that the journal has of it."""
 
-Earlier = Callable[[int, Reusable | None], tuple[str, str]]
-"""The text and the checksum of the line of a call that an earlier session has answered: of the one that counts, or of
-that one."""
+
+class JournaledAnswer(NamedTuple):
+    """What the line of an answer of an earlier session says: its text, its checksum, whether it is a near copy."""
+
+    text: str
+    seal: str
+    is_near_copy: bool = False
+
+
+Earlier = Callable[[int, Reusable | None], JournaledAnswer]
+"""The answer of an earlier session to a call: the one that counts, or that one."""
 
 
 _MISFIT = 1 << 31
@@ -75,7 +83,7 @@ class OpenRows:
         self._columns = [counters.columns[call.column.name] for call in plan.shape.calls]
         self._rows: dict[int, OpenRow] = {}
         # Of each row line that is not on disk yet: its place, if it is an answer; of one that was skipped ~place, and
-        # of an answer that does not fit its form _MISFIT.
+        # of an answer that is asked again _MISFIT.
         self._lines: deque[int] = deque()
         self._handed = self._on_disk = 0  # row lines, of this session; they are numbered from 1
         self._last: set[int] = set()  # the numbers of those that a row is done with
@@ -128,7 +136,7 @@ class OpenRows:
                 self._broken(row, place, InternalFault(where_of(bug)))
 
     def misfit(self, call: Call, completion: Completion) -> None:
-        """The journal gets an answer to `call` next that does not fit its form: the call is still out."""
+        """The journal gets an answer to `call` next that does not count: the call is still out."""
         number, place = divmod(call.index, self._calls)
         self._note(self._rows[number], _MISFIT)
         self._columns[place].usage.add(completion.usage)
@@ -146,7 +154,7 @@ class OpenRows:
             else:
                 self._done += 1
             if self._growth is not None:
-                outcome = self._growth.outcome(row.cell, row.texts(self._besides))
+                outcome = self._growth.outcome(row.number, row.cell, row.texts(self._besides))
                 self._ended[row.last_line] = [*self._ended.get(row.last_line, ()), (row.number, outcome)]
         if calls:
             row.out.update(call.index - row.first_index for call in calls)
@@ -228,7 +236,8 @@ class OpenRows:
             if row.settled(place) is None:
                 row.failed(place)
         for place in row.needed(self._besides):
-            row.recall(place, *self._earlier(row.first_index + place, None))
+            answer = self._earlier_answer(row.first_index + place)
+            row.recall(place, answer.text, answer.seal)
         return row
 
     def _steps(self, row: OpenRow, ready: list[int]) -> list[Call]:
@@ -238,7 +247,7 @@ class OpenRows:
             place = ready.pop(0)
             # Before its own condition: an answer that is there stays, whatever that says now.
             if (answer := self._reused(row, place)) is not None:
-                ready += row.settle(place, *answer)
+                ready += row.settle(place, answer.text, answer.seal)
                 self._columns[place].done += 1
                 continue
             step = row.step(place)
@@ -250,21 +259,27 @@ class OpenRows:
                 self._journal.row(line)
                 ready += row.settle(place, None, seal_of(line))
             else:
-                error = ConditionUnclear(step.reason)
+                error = step.error
                 history = [attempt_of(error, self._clock.wall())]
                 self._fail(row, place)
-                condition = self._plan.shape.calls[place].condition
-                self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=condition))
+                by = self._plan.shape.calls[place].condition if isinstance(error, ConditionUnclear) else None
+                self._journal.failure(failure_line(step.call, history, at=self._clock.wall(), condition=by))
                 self._count(error)
         return calls
 
-    def _reused(self, row: OpenRow, place: int) -> tuple[str, str] | None:
+    def _reused(self, row: OpenRow, place: int) -> JournaledAnswer | None:
         """The answer at `place` that is there, made from the same."""
         index = row.first_index + place
         for each in self._found.reusable.get(index, ()):
             if row.stands_on(each.built_on, each.skipped):
-                return self._earlier(index, each)
+                return self._earlier_answer(index, each)
         return None
+
+    def _earlier_answer(self, index: int, reusable: Reusable | None = None) -> JournaledAnswer:
+        answer = self._earlier(index, reusable)
+        if answer.is_near_copy and self._growth is not None:
+            self._growth.near_copies.add(index)
+        return answer
 
     def _count(self, error: EndpointError) -> None:
         """An error of no lane's."""

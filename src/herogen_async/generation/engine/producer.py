@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from herogen_async.core.errors import WrongForm
+from herogen_async.core.errors import TemplateFailed, WrongForm
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.requests import most_tokens, requests_of
@@ -21,7 +21,7 @@ from herogen_async.generation.limits import byte_size
 from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:  # few runs want so many accepted rows; rows of one call need neither of the others
-    from herogen_async.generation.engine.form_checks import FormChecks
+    from herogen_async.generation.engine.answer_checks import AnswerChecks
     from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import OpenRows
 
@@ -31,7 +31,7 @@ READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples
 
 
 class Producer:
-    """`run` may be called once. `give_up` gets a call that was asked as often as may be, and what it fails with."""
+    """`run` may be called once. `give_up` gets a call that can't be asked, or was as often as may be, and its error."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Producer:
         journal: Journal,
         *,
         rows: OpenRows | None,
-        forms: FormChecks | None,
+        checks: AnswerChecks | None,
         growth: Growth | None,
-        give_up: Callable[[PendingCall[Call], WrongForm], None],
+        give_up: Callable[[PendingCall[Call], WrongForm | TemplateFailed], None],
     ) -> None:
         self._plan = plan
         self._lanes = lanes
@@ -50,7 +50,7 @@ class Producer:
         self._feed = lanes.first.feed
         self._journal = journal
         self._rows = rows
-        self._forms = forms
+        self._checks = checks
         self._growth = growth
         self._give_up = give_up
         self._room = asyncio.Event()  # of rows of several calls, or of wanted ones: another one may be begun
@@ -73,7 +73,7 @@ class Producer:
     def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
         """Give each call to its lane at once."""
         growth = self._growth
-        for call in calls if self._forms is None else self._askable(calls, self._forms):
+        for call in calls if self._checks is None else self._askable(calls, self._checks):
             is_wanted = growth is None or growth.needs(call.index)
             is_taken = is_wanted and self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
             if not is_taken and self._rows is not None:
@@ -84,11 +84,17 @@ class Producer:
         for count, call in enumerate(map(self._plan.call, indices), start=1):
             if growth is not None:
                 growth.begin(call.index)
-            size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
-            # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-            if not await feed.put(PendingCall(call, request_of(call), size)):
-                return
-            while self._is_ahead and not feed.is_closed:
+            if call.failure is not None:
+                if feed.is_closed:
+                    return
+                self._give_up(PendingCall(call, request_of(call), 0), call.failure)
+            else:
+                size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
+                # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
+                if not await feed.put(PendingCall(call, request_of(call), size)):
+                    return
+            # Of calls that can't be asked there may be so many that the journal is full.
+            while (self._is_ahead or (call.failure and self._journal.full)) and not feed.is_closed:
                 self._room.clear()
                 await self._room.wait()
             if count % CALLS_A_TURN == 0:
@@ -104,7 +110,7 @@ class Producer:
             if not self._is_one_lane:
                 self.hand_on(calls, is_next=False)
             else:
-                for call in calls if self._forms is None else self._askable(calls, self._forms):
+                for call in calls if self._checks is None else self._askable(calls, self._checks):
                     if not await feed.put(self._pending(call)):
                         return
             # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
@@ -150,15 +156,15 @@ class Producer:
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
         request = self._request_of(call)
-        if self._forms is not None:
-            request, more = self._forms.as_asked(call, request)
+        if self._checks is not None:
+            request, more = self._checks.as_asked(call, request)
             size += more
         return PendingCall(call, request, size, self._answers[call.column], is_next=is_next)
 
-    def _askable(self, calls: Iterable[Call], forms: FormChecks) -> Iterator[Call]:
+    def _askable(self, calls: Iterable[Call], checks: AnswerChecks) -> Iterator[Call]:
         """`calls` without those that were asked as often as may be, before a kill kept them from being given up."""
         for call in calls:
-            if (error := forms.error(call)) is not None:
+            if (error := checks.error(call)) is not None:
                 self._give_up(PendingCall(call, self._request_of(call), 0), error)
             else:
                 yield call

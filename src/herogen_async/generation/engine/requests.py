@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from herogen_async.generation.endpoint import Request
-from herogen_async.specs.plan import Call, Plan, Seeds, seeds_of
+from herogen_async.specs.plan import Call, Plan, Seeds, seed_of, seeds_of
 from herogen_async.specs.spec import Sampling
 
 
@@ -21,6 +21,17 @@ def messages_of(call: Call) -> list[dict[str, str]]:
     said = [] if call.system is None else [{"role": "system", "content": call.system}]
     turns = call.turns or (("user", call.prompt),)
     return [*said, *({"role": role, "content": text} for role, text in turns)]
+
+
+def other_seed(plan: Plan, call: Call, ask: int) -> dict[str, int]:
+    """What is sent instead of the seed of `call`, where it has one, after it was asked `ask` times: one that no other
+    call of its cell has.
+    """
+    column = plan.column_at(call.index)
+    own = seed_of(column)
+    count = plan.repeats * column.samples
+    number = (call.repeat - 1) * column.samples + (call.sample or 1)
+    return {} if own is None else {own.name: own.of(ask * count + number)}
 
 
 def _with_messages(request_of: Callable[[Call], Request]) -> Callable[[Call], Request]:

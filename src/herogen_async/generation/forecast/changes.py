@@ -145,8 +145,10 @@ def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]
             yield f"the {what} of {name} ({before!r} to {after!r})"
     texts = ("prompt", old.prompt, new.prompt), ("system text", old.system, new.system)
     for what, was, now in texts:
-        if _text(was, names) != (now and now.text):
+        if _text(was, names) != _text(now, {}):
             yield f"the {what} of {name}"
+    if old.examples != new.examples:
+        yield f"the examples of {name}"
     sampling = old.sampling.as_dict(), new.sampling.as_dict()
     sent = {*sampling[0], *sampling[1]}
     if differing := sorted(each for each in sent if sampling[0].get(each) != sampling[1].get(each)):
@@ -155,13 +157,16 @@ def _differences_of(old: AskedColumn, new: AskedColumn, names: Mapping[str, str]
         yield f"the condition of {name}"
     if old.form != new.form:
         yield f"the form of {name}"
+    if old.unlike != new.unlike:
+        yield f"the likeness of near copies of {name} ({old.unlike or 'none'} to {new.unlike or 'none'})"
 
 
-def _text(template: Template | None, names: Mapping[str, str]) -> str | None:
-    """A template's text, with attributes by their names of today."""
-    if template is None or not names:
-        return None if template is None else template.text
-    return template.with_names(lambda name: names.get(name, name))
+def _text(template: Template | None, names: Mapping[str, str]) -> tuple[str, bool] | None:
+    """A template's text, with attributes by their names of today, and whether it is a Jinja template."""
+    if template is None:
+        return None
+    text = template.with_names(lambda name: names.get(name, name)) if names else template.text
+    return text, template.is_jinja
 
 
 def _differences_of_one(
@@ -177,8 +182,10 @@ def _differences_of_one(
         ("the prompt", before.prompt, after.prompt),
         ("the system text", before.system, after.system),
     ):
-        if _text(was, names) != (now and now.text):
+        if _text(was, names) != _text(now, {}):
             yield what
+    if before.examples != after.examples:
+        yield "the examples"
     before_sent, after_sent = held.spec.get("sampling", {}), fresh.spec["sampling"]
     if sampling := sorted(
         name for name in {*before_sent, *after_sent} if before_sent.get(name) != after_sent.get(name)

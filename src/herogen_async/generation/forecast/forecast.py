@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.generation.endpoint.request_body import RequestBody
 from herogen_async.generation.engine.requests import requests_of
@@ -18,6 +18,9 @@ from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.settings import ServerChoice, Settings
 from herogen_async.specs.plan import Call, Estimate, Estimator, Observed, Plan, mean_prompt_tokens
 from herogen_async.specs.plan.wanted_rows import WantedRows
+
+if TYPE_CHECKING:
+    from herogen_async.specs.sources.value_pairs import PairCoverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,21 @@ class Forecast:
             else asdict(self.price),
             **several,
             **({} if self.wanted is None else {"wanted": self.wanted.as_dict()}),
+            **({} if self.coverage is None else {"coverage": asdict(self.coverage)}),
         }
+
+    @property
+    def coverage(self) -> PairCoverage | None:
+        """What the cells within the limit hold of the grid's values; None where the spec asks all cells."""
+        plan, rules = self.plan, self.plan.spec.cell_rules
+        if rules == rules.of_grid:
+            return None
+        from herogen_async.specs.sources.cells import cells_from  # noqa: PLC0415 - few specs choose cells
+        from herogen_async.specs.sources.value_pairs import MOST_PAIRED, pair_coverage  # noqa: PLC0415 - as above
+
+        whole = cells_from(plan.spec.attributes, rules=rules.of_grid)
+        asked = -(-plan.rows_within(self.settings.limit) // plan.repeats)
+        return pair_coverage(plan.cells, range(min(asked, MOST_PAIRED)), whole, rules)
 
     @property
     def rows_failed(self) -> int:

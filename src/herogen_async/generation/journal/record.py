@@ -34,6 +34,7 @@ _NEWLINE = ord("\n")
 SKIPPED = "skipped"  # the finish_reason of a call that was not asked
 NO_REASON = "unknown"  # what an answer without a finish_reason is counted as; its line says null
 WRONG_FORM = "wrong_form"
+NEAR_COPY = "near_copy"
 CRC = "crc"
 
 
@@ -67,6 +68,9 @@ ROW = LineSchema(
         Field("ask", FieldKind.WHOLE, is_optional=True),
         Field("repaired", FieldKind.FLAG, is_optional=True),
         Field(WRONG_FORM, FieldKind.TEXT, is_optional=True),
+        # Of an answer to a column with an `unlike`: which earlier one it is a near copy of (`of`, the index of its
+        # call), how like it is (`likeness`), and whether it is asked no more, and counts (`last`).
+        Field(NEAR_COPY, FieldKind.OBJECT, is_optional=True),
         Field("finish_reason", FieldKind.TEXT, is_nullable=True),
         Field("model", FieldKind.TEXT, is_nullable=True),
         Field("usage", FieldKind.OBJECT, is_nullable=True),
@@ -113,7 +117,7 @@ def row_line(
     at: datetime,
     more: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The journal line of an answer; `more` are the further fields of one to a column with a form."""
+    """The journal line of an answer; `more` are the further fields of one that was checked."""
     if call.column is not None:
         return _line_of_column(call, completion, attempts=attempts, latency_ms=latency_ms, at=at, more=more)
     # A literal, and no loop over the table: that would make this a third slower, for every row.
@@ -274,6 +278,7 @@ SEAL, SEALED = b',%b"' % _lead(CRC), b'"}'
 # A whole row anywhere in damaged bytes, and what bytes that are no row any more may still say.
 SKIPPED_LEAD = b",%b" % _lead("skipped")
 WRONG_FORM_LEAD = b",%b" % _lead(WRONG_FORM)
+NEAR_COPY_LEAD = b",%b" % _lead(NEAR_COPY)
 SKIPPED_BY = re.compile(rb',%b"([0-9a-f]{32})",%b"%b"' % (_lead("skipped"), _lead("finish_reason"), SKIPPED.encode()))
 SEALED_END = re.compile(re.escape(SEAL) + rb"[0-9a-f]{8}" + re.escape(SEALED) + rb"$")
 ROW_IN_BYTES = re.compile(re.escape(START) + rb"[^\n]*?" + SEALED_END.pattern.removesuffix(b"$"))
@@ -292,10 +297,11 @@ def prove() -> None:
     for more in ((None, None), ("so,", {"tool_calls": [{"crc": "0"}]})):
         for each in (call, several):
             _prove_row(each, Completion("t", "stop", model, usage, request_id, (), *more), at)
-    further = {"ask": 2, "repaired": True, WRONG_FORM: "no"}
+    further = {"ask": 2, "repaired": True, WRONG_FORM: "no", NEAR_COPY: {"of": 1, "likeness": 0.75, "last": True}}
     line = row_line(several, Completion("t", None, None), attempts=1, latency_ms=1.0, at=at, more=further)
     row = codec.loads(line)
     assert WRONG_FORM_LEAD in line
+    assert NEAR_COPY_LEAD in line
     assert further.items() <= row.items()
     assert ROW.fault_of(row) is None
     assert list(row) == [*(name for name in ROW.names if name in row), CRC]

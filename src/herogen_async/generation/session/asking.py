@@ -23,11 +23,11 @@ from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
 from herogen_async.generation.session.work import Work
-from herogen_async.specs.plan import Call
+from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:
-    from herogen_async.generation.engine.form_checks import FormChecks
-    from herogen_async.generation.engine.open_rows import OpenRows
+    from herogen_async.generation.engine.answer_checks import AnswerChecks
+    from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
     from herogen_async.generation.journal.read.line_reader import LineReader
 
 
@@ -129,9 +129,9 @@ async def _open_engine(
             for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
             for column in target.columns
         }
-        rows = forms = None
+        rows = checks = None
         if plan.has_columns:
-            rows, forms = stack.enter_context(_open_rows(work, journal, clock))
+            rows, checks = stack.enter_context(_open_rows(work, journal, notifier, clock))
         engine = Engine(
             plan,
             lane,
@@ -142,7 +142,7 @@ async def _open_engine(
             observer=(_WatchingCalls if notifier.hears_calls else _Watching)(work, notifier),
             rows=rows,
             others=others,
-            forms=forms,
+            checks=checks,
             growth=work.growth,
         )
         endpoints = [endpoint for _, endpoint in opening]
@@ -180,31 +180,42 @@ async def _open_lane(
 
 
 @contextlib.contextmanager
-def _open_rows(work: Work, journal: JournalWriter, clock: Clock) -> Iterator[tuple[OpenRows, FormChecks | None]]:
-    """The rows of columns and the forms of their answers, while the files that they are read from are open."""
+def _open_rows(
+    work: Work, journal: JournalWriter, notifier: Notifier, clock: Clock
+) -> Iterator[tuple[OpenRows, AnswerChecks | None]]:
+    """The rows of columns and the checks of their answers, while the files that they are read from are open."""
     from herogen_async.generation.engine.open_rows import OpenRows  # noqa: PLC0415 - rows of one call need neither
     from herogen_async.generation.journal.read.line_reader import LineReader  # noqa: PLC0415
 
     plan = work.opened.lineage.plan
     with LineReader(work.opened.folder, work.found.places) as reader:
-        forms = None
-        if any(column.form is not None for column in plan.columns):
-            from herogen_async.generation.engine.form_checks import FormChecks  # noqa: PLC0415 - few columns have one
+        checks = None
+        if any(column.form is not None or column.unlike is not None for column in plan.columns):
+            from herogen_async.generation.engine.answer_checks import AnswerChecks  # noqa: PLC0415 - few columns have any
 
-            forms = FormChecks(plan, work.found.journal.asked, lambda line: reader.row_at(line.segment, line.offset))
+            near = {}
+            if any(column.unlike is not None for column in plan.columns):
+                from herogen_async.generation.session.compared import compared_answers  # noqa: PLC0415 - as above
+
+                found = work.found
+                near = compared_answers(plan, found.journal, found.places, reader, notice=notifier.notice)
+            asked = work.found.journal.asked
+            checks = AnswerChecks(plan, asked, lambda line: reader.row_at(line.segment, line.offset), near)
         rows = OpenRows(
             plan,
             work.found.journal,
-            partial(_earlier_answer, reader),
+            partial(_earlier_answer, plan, reader),
             journal=journal,
             counters=work.reporter.counters,
             clock=clock,
             growth=work.growth,
         )
-        yield rows, forms
+        yield rows, checks
 
 
-def _earlier_answer(reader: LineReader, index: int, reusable: Reusable | None) -> tuple[str, str]:
-    """The text and the checksum of the line that has answered the call at `index`, or of that one."""
+def _earlier_answer(plan: Plan, reader: LineReader, index: int, reusable: Reusable | None) -> JournaledAnswer:
+    """What the line says that has answered the call at `index`, or that one."""
+    from herogen_async.generation.engine.open_rows import JournaledAnswer  # noqa: PLC0415 - rows of one call need none of it
+
     row = reader.row(index) if reusable is None else reader.row_at(reusable.segment, reusable.offset)
-    return row["response_txt"], row[CRC]
+    return JournaledAnswer(row["response_txt"], row[CRC], plan.column_at(index).is_near_copy(row))

@@ -14,8 +14,8 @@ from herogen_async.generation.session.opened import Opened
 class Found:
     """An opened run, and what has been answered of it.
 
-    `places` are those of the answers that later calls of their rows are made from, and of those that say which rows are
-    accepted where so many are wanted.
+    `places` are those of the answers that later calls of their rows are made from, of those that say which rows are
+    accepted where so many are wanted, and of those that later answers are compared with.
     """
 
     opened: Opened
@@ -27,7 +27,8 @@ def read_journal(opened: Opened) -> Found:
     """Replay the journal. Raises DamageError."""
     plan = opened.lineage.plan
     built_on = {place for place, waiting in enumerate(plan.shape.children) if waiting}
-    return Found(opened, *replay_noting(opened.folder, opened.lineage, built_on | places_wanted(plan)))
+    compared = {place for column in plan.columns if column.unlike is not None for place in column.calls}
+    return Found(opened, *replay_noting(opened.folder, opened.lineage, built_on | places_wanted(plan) | compared))
 
 
 def tell_what_is_there(found: Found, notifier: Notifier) -> None:

@@ -118,5 +118,6 @@ def _context_tokens(plan: Plan) -> int:
     samplings = [column.sampling for column in plan.columns]
     limit = max(each.max_completion_tokens or each.max_tokens or UNLIMITED_ANSWER for each in samplings)
     # Twice the estimate of the prompt: other scripts than English have up to two tokens where English has one.
-    again = limit + REASK_TOKENS if any(column.form is not None for column in plan.columns) else 0
+    is_checked = any(column.form is not None or column.unlike is not None for column in plan.columns)
+    again = limit + REASK_TOKENS if is_checked else 0
     return 2 * estimate_tokens("".join(plan.longest_texts(len)), 1) + limit + again

@@ -117,6 +117,10 @@ class Session:
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         at = self._clock.wall()
         found = priced(await find_model(self._request, self._notifier), at)
+        if any(column.unlike is not None for column in found.plan.columns):
+            from herogen_async.core.shingles import require_rensa  # noqa: PLC0415 - few columns have one
+
+            require_rensa()
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
         for server in [target.ready.request.server for target in targets]:

@@ -128,7 +128,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
 
 def _forget_last_asks(journal: Recovered, retried: list[int]) -> None:
     """Calls that failed for their form are asked as if for the first time."""
-    from herogen_async.generation.engine.form_checks import MOST_ASKS  # noqa: PLC0415 - few runs have forms
+    from herogen_async.generation.engine.answer_checks import MOST_ASKS  # noqa: PLC0415 - few runs have checks
 
     for index in retried:
         # Where it was asked less often, a kill came in the middle of a retry: those asks are not given back.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from herogen_async.core.errors import InputError, SpecError
+from herogen_async.lab.simulator.completions.form_answers import form_in
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.source_index.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec
@@ -57,10 +58,14 @@ def unchecked(spec: Spec) -> Spec | None:
     columns: dict[str, Any] = {name: column.as_dict() for name, column in spec.columns.items()}
     for asked in formed:
         assert asked.form is not None
-        own = columns[asked.name]
-        del own["answer"]
+        own = {name: value for name, value in columns[asked.stem].items() if name not in ("answer", "judge")}
         sent = asked.form.sent.get(asked.endpoint, {})
         own["sampling"] = {**own.get("sampling", {}), "extra": {**asked.sampling.extra, **sent}}
+        columns[asked.stem] = own
+        if asked.swapped is not None:  # without a judge nobody asks in the other order
+            other = next(column for column in formed if column.name == asked.swapped)
+            system = {} if other.system is None else {"system": other.system.text}
+            columns[other.name.replace(".", "_")] = {**own, **system, "prompt": other.prompt.text}
     try:
         return spec.replace(columns=columns, keep=None, best_of={}, train=()) if formed else None
     except SpecError:
@@ -75,6 +80,11 @@ def planned(spec: Spec, model: str = "simulated") -> Plan:
 def answer_limits(plan: Plan) -> Mapping[str, int]:
     """By column, the most tokens that an answer may have; 0 without a limit."""
     return {each.name: each.sampling.max_completion_tokens or each.sampling.max_tokens or 0 for each in plan.columns}
+
+
+def answer_schemas(plan: Plan) -> Mapping[str, Any]:
+    """By column with a form, the JSON Schema that a server is told; None where a schema can't say it."""
+    return {each.name: form_in(each.form.sent.get(each.endpoint, {})) for each in plan.columns if each.form is not None}
 
 
 def row_tokens(plan: Plan) -> int | None:

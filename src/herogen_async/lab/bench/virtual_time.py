@@ -20,7 +20,7 @@ from herogen_async.core.limits import MINUTE_S, per_s
 from herogen_async.core.options import COUNT
 from herogen_async.generation.endpoint.target import Server
 from herogen_async.generation.engine import Counters, Engine, Lane
-from herogen_async.generation.engine.open_rows import OpenRows
+from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
 from herogen_async.generation.journal import MemoryJournal, Recovered, Written
 from herogen_async.generation.report import shares_of
 from herogen_async.generation.retry import Triage
@@ -29,7 +29,7 @@ from herogen_async.generation.run_request import MOST_IN_FLIGHT, Ready, RunReque
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.column_counts import column_counts
 from herogen_async.generation.session.targets import LaneTarget
-from herogen_async.lab.bench.bench_rows import answer_limits, planned, varied
+from herogen_async.lab.bench.bench_rows import answer_limits, answer_schemas, planned, varied
 from herogen_async.lab.bench.grid_forecast import FirstAnswers, GridForecast, Raise, changes, forecast_from
 from herogen_async.lab.bench.records import Cell, Setting
 from herogen_async.lab.bench.sweep import Simulated
@@ -121,11 +121,13 @@ class _Rehearsal:
     async def _run(self, saved: float) -> FirstAnswers:
         clock, counters, order = VirtualClock(), self._counters, self._order()
         settings, plan = self._cell.setting, self._plan
-        several = plan.has_columns  # every answer is taken to fit its form
+        several = plan.has_columns
         most_tokens = self._limits if several else next(iter(self._limits.values())) or None
         target = LaneTarget(plan.columns, Ready(order, _MODEL))
         lane: Lane[Call] = Lane(
-            VirtualEndpoint(self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens),
+            VirtualEndpoint(
+                self._simulated.policy(settings, saved=saved), clock, max_tokens=most_tokens, forms=answer_schemas(plan)
+            ),
             gate=gate_for(target, clock, None, fuse_for=partial(VirtualFuse, clock)),
             clock=clock,
             counters=counters,
@@ -210,7 +212,7 @@ class _Rehearsal:
             yield name, column.in_row * sent, column.usage["prompt_tokens"] / max(column.done, 1)
 
 
-def _nothing_earlier(index: int, _: object) -> tuple[str, str]:
+def _nothing_earlier(index: int, _: object) -> JournaledAnswer:
     raise AssertionError(f"call {index} was answered by nobody")
 
 

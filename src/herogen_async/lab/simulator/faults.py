@@ -34,9 +34,10 @@ FAULTS: dict[str, str] = {
     "wrong_shape": "200 with JSON of another shape",
     "no_usage": "valid answer without usage",
     "broken_form": "an answer that breaks the JSON that was asked for, in one of twenty ways",
+    "near_copy": "an answer that repeats another one but for a word, where all others differ",
 }
 
-ANSWERED = ("no_usage", "broken_form")  # all the same, with a usual body
+ANSWERED = ("no_usage", "broken_form", "near_copy")  # all the same, with a usual body
 
 SLOW_ANSWER_S = 2.0  # longer than a test's deadline, shorter than a person's patience
 

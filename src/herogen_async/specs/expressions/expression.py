@@ -10,7 +10,7 @@ from herogen_async.core.likeness import near_name
 from herogen_async.specs.expressions.meaning import Holds, compiled
 from herogen_async.specs.expressions.parser import Parser
 from herogen_async.specs.expressions.tokens import check_length
-from herogen_async.specs.expressions.tree import written
+from herogen_async.specs.expressions.tree import leaves, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Expression:
     def stems(self) -> tuple[str, ...]:
         """The `names` without what is behind their dots, each once: the attributes and columns that it needs."""
         return stems_of(self.names)
+
+    def comparisons(self) -> tuple[Expression, ...]:
+        """What `and`, `or` and `not` join: whether it holds depends on whether these do, and on nothing else."""
+        return tuple(Expression.parse(written(each)) for each in leaves(Parser(self.text).condition()))
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 Plain = str | int | float | bool | None
@@ -101,3 +102,14 @@ def _plain(value: Plain) -> str:
     if isinstance(value, str):
         return f"'{value.translate(_ESCAPES)}'"
     return _WORDS[value] if isinstance(value, bool) or value is None else repr(value)
+
+
+def leaves(node: Condition) -> Iterator[Condition]:
+    """The comparisons and lone values in a condition, without what joins them."""
+    if isinstance(node, Joined):
+        for part in node.parts:
+            yield from leaves(part)
+    elif isinstance(node, Negated):
+        yield from leaves(node.condition)
+    else:
+        yield node

@@ -38,9 +38,13 @@ def pair_form(first: str, second: str) -> AnswerForm:
 def read_together(first: FormReading, second: FormReading, pair: tuple[str, str]) -> FormReading:
     """What both answers say together: the `winner` of both orders, else TIE; where they differ, `why` holds both.
 
+    Where one of them says nothing, as a simulated answer does, that is it.
+
     `pair` are the columns in the order that `first` is about.
     """
     one, other = first.value, second.value
+    if one is None or other is None:
+        return first if one is None else second
     if one[WINNER] == other[WINNER]:
         return first
     told = zip(pair, (one, other), strict=True)

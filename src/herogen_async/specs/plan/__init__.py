@@ -9,7 +9,7 @@ from herogen_async.specs.plan.calls import UNLIMITED_ANSWER, Plan, own_judges
 from herogen_async.specs.plan.estimate import Estimate, Estimator, Observed, column_prompt_tokens, mean_prompt_tokens
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.lineage import Era, Lineage, SegmentReading, Standing
-from herogen_async.specs.plan.seeds import Seeds, repeats_in_words, seeds_of
+from herogen_async.specs.plan.seeds import Seeds, repeats_in_words, seed_of, seeds_of
 
 __all__ = [
     "UNLIMITED_ANSWER",
@@ -28,5 +28,6 @@ __all__ = [
     "mean_prompt_tokens",
     "own_judges",
     "repeats_in_words",
+    "seed_of",
     "seeds_of",
 ]

@@ -7,9 +7,11 @@ repeats + repeat`. In a spec of one prompt a row is one call, and both numbers a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.codec import fingerprint
+from herogen_async.core.errors import TemplateFailed
 from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
@@ -17,6 +19,7 @@ from herogen_async.specs.plan.row_shape import RowShape, own_part
 from herogen_async.specs.source_index.spec_cells import spec_cells
 from herogen_async.specs.sources.cells import Cells, longest_values, records_of
 from herogen_async.specs.spec import Spec, Template
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES
 
 if TYPE_CHECKING:
     from herogen_async.specs.plan.keeping import Keeping
@@ -51,15 +54,20 @@ class Plan:
         self.grid_fingerprint = self.cells.fingerprint(spec.repeats)
         first = self.columns[0]
         self.generation_fingerprint = first.fingerprint if not spec.columns else _of_all(self.columns)
-        # Whether rows are told and written by column, and whether they are shown so: of one prompt without a form, or
-        # without anything to decide by, they are not.
-        self.has_columns = self.calls_a_row > 1 or first.form is not None
+        # Whether rows are told and written by column, and whether they are shown so: of one prompt without a form or
+        # `unlike`, or without anything to decide by, they are not.
+        self.has_columns = self.calls_a_row > 1 or first.form is not None or first.unlike is not None
         self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
         # Whether lines say less of a cell than there is: of records.
         self._tells_less = records_of(self.cells) is not None
         self._is_plain = self._is_single and not self._tells_less
+        self._shown = spec.examples if any(each.examples for each in self.columns) else None
+        # In Jinja syntax a name without a value is an error: an attribute that a cell has not is an empty text there.
+        is_filled = bool(spec.cell_rules.branches) and any(call.is_jinja for call in self.shape.calls)
+        self._blank = dict.fromkeys(spec.attributes, "") if is_filled else {}
+        self._has_more = is_filled or self._shown is not None  # than its cell, for templates
         self._row: type[OpenRow] | None = None
         self._prompt = first.prompt
         self._system = first.system
@@ -81,15 +89,20 @@ class Plan:
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        return Call(
-            self._first.key(own_part(repeat + 1, cell)),
-            index,
-            cell,
-            repeat + 1,
-            self._prompt.render(cell),
-            None if self._system is None else self._system.render(cell),
-            self._sub_prompt.render(cell),
-        )
+        values = self._given(cell, repeat + 1, cell) if self._has_more else cell
+        try:
+            return Call(
+                self._first.key(own_part(repeat + 1, cell)),
+                index,
+                cell,
+                repeat + 1,
+                self._prompt.render(values),
+                None if self._system is None else self._system.render(values),
+                self._sub_prompt.render(cell),
+            )
+        except TemplateFailed as failure:
+            key, asked = self._first.key(own_part(repeat + 1, cell)), self._sub_prompt.render(cell)
+            return Call(key, index, cell, repeat + 1, self._prompt.text, None, asked, failure=failure)
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
@@ -100,28 +113,55 @@ class Plan:
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
         told = self.cells.told(cell_index) if self._tells_less else cell
-        own = own_part(repeat + 1, self.cells.identity(cell_index) if self._tells_less else cell)
-        sub_prompt = self._told_sub_prompt(cell, told)
-        return self._row(self.shape, row, cell=cell, told=told, own=own, repeat=repeat + 1, sub_prompt=sub_prompt)
+        identity = self.cells.identity(cell_index) if self._tells_less else cell
+        given = self.given(cell, repeat + 1, identity)
+        return self._row(
+            self.shape,
+            row,
+            cell=cell,
+            told=told,
+            own=own_part(repeat + 1, identity),
+            repeat=repeat + 1,
+            sub_prompt=self._told_sub_prompt(cell, told),
+            given=given,
+        )
 
     def _of_record(self, index: int) -> Call:
         cell_index, repeat = divmod(index, self.repeats)
         cell, told = self.cells.cell(cell_index), self.cells.told(cell_index)
-        return Call(
-            self._first.key(own_part(repeat + 1, self.cells.identity(cell_index))),
-            index,
-            told,
-            repeat + 1,
-            self._prompt.render(cell),
-            None if self._system is None else self._system.render(cell),
-            self._told_sub_prompt(cell, told),
-        )
+        identity = self.cells.identity(cell_index)
+        values = self._given(cell, repeat + 1, identity) if self._has_more else cell
+        key, asked = self._first.key(own_part(repeat + 1, identity)), self._told_sub_prompt(cell, told)
+        try:
+            prompt, system = self._prompt.render(values), None if self._system is None else self._system.render(values)
+        except TemplateFailed as failure:
+            return Call(key, index, told, repeat + 1, self._prompt.text, None, asked, failure=failure)
+        return Call(key, index, told, repeat + 1, prompt, system, asked)
 
     def _told_sub_prompt(self, cell: Mapping[str, str], told: Mapping[str, str]) -> str:
         """What a line says of it: nothing where it holds a long field, which would be there twice; exports make it
         anew.
         """
         return self._sub_prompt.render(cell) if self._sub_names <= told.keys() else ""
+
+    def given(
+        self, cell: dict[str, str], repeat: int, identity: Mapping[str, str]
+    ) -> Callable[[], dict[str, str]] | None:
+        """What gives the values that templates of such a row may name besides columns; None: its cell has them all.
+
+        It may read a file: it raises InputError where the examples are not those of the spec.
+        """
+        return partial(self._given, cell, repeat, identity) if self._has_more else None
+
+    def rendered(self, template: Template, cell: dict[str, str], repeat: int, identity: Mapping[str, str]) -> str:
+        """The text of a template that names no columns, in such a row."""
+        names_more = SHOWN_EXAMPLES in template.names or self._blank
+        return template.render(self._given(cell, repeat, identity) if names_more else cell)
+
+    def _given(self, cell: dict[str, str], repeat: int, identity: Mapping[str, str]) -> dict[str, str]:
+        # Examples are chosen by what a key is made from: what nothing sends changes no prompt.
+        values = {**self._blank, **cell} if self._blank else cell
+        return values if self._shown is None else {**values, SHOWN_EXAMPLES: self._shown.chosen(identity, repeat)}
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""
@@ -141,7 +181,8 @@ class Plan:
         return f"row {row}, column {column.name!r}{f', sample {sample}' if column.samples > 1 else ''} {cell}"
 
     def longest_texts(self, size: Callable[[str], int], column: AskedColumn | None = None) -> tuple[str, str]:
-        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones.
+        """Prompt and system text ("" if there is none) filled with the longest values: no call has longer ones, but of
+        Jinja templates, where a loop or a condition may make more of other values.
 
         An answer that a later prompt holds is as long as its column's limit allows. `column`: of its calls alone.
         """
@@ -156,7 +197,9 @@ class Plan:
             for name, most in self.shape.longest_answers(column).items()
         }
         filled = {**values, **answers}
-        return column.prompt.render(filled), "" if column.system is None else column.system.render(filled)
+        if self._shown is not None and column.examples is not None:
+            filled[SHOWN_EXAMPLES] = self._shown.longest(len)
+        return column.prompt.longest(filled), "" if column.system is None else column.system.longest(filled)
 
     def key(self, index: int) -> str:
         """The key of the call at `index`: 32 hexadecimal digits."""
@@ -208,7 +251,7 @@ class Plan:
 
 
 def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
-    if spec.keep is None and not spec.best_of:
+    if spec.keep is None and not spec.best_of and all(column.unlike is None for column in columns):
         return None
     from herogen_async.specs.plan.keeping import Keeping  # noqa: PLC0415 - few specs have it
 
@@ -216,7 +259,9 @@ def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
 
 
 def _of_all(columns: tuple[AskedColumn, ...]) -> str:
-    """What a spec of several columns asks, all together; their conditions and forms too, and their order."""
+    """What a spec of several columns asks, all together; their conditions, forms and likenesses too, and
+    their order.
+    """
     return fingerprint(
         [
             [
@@ -224,6 +269,7 @@ def _of_all(columns: tuple[AskedColumn, ...]) -> str:
                 each.samples,
                 None if each.when is None else each.when.fingerprint,
                 *([] if each.form is None else [each.form.fingerprint]),
+                *([] if each.unlike is None else [each.unlike]),
             ]
             for each in columns
         ]

@@ -132,14 +132,22 @@ def column_prompt_tokens(
     longest = shape.longest_answers(column)
     templates = (column.prompt,) if column.system is None else (column.prompt, column.system)
 
-    def text(cell: Mapping[str, str], **filled: str) -> str:
-        values = {**cell, **dict.fromkeys(longest, ""), **filled}
-        return "".join(template.render(values) for template in templates)
+    is_jinja = any(template.is_jinja for template in templates)
+    blank = "x" if is_jinja else ""  # a condition takes an answer for what is there
 
-    cells = [plan.cells.cell(row // plan.repeats) for row in _spread(plan.rows, SAMPLED_PROMPTS)]
+    def text(cell: Mapping[str, str], **filled: str) -> str:
+        values = {**cell, **dict.fromkeys(longest, blank), **filled}
+        return "".join(template.preview(values) for template in templates)
+
+    rows = [
+        (plan.cells.cell(row // plan.repeats), row % plan.repeats + 1, plan.cells.identity(row // plan.repeats))
+        for row in _spread(plan.rows, SAMPLED_PROMPTS)
+    ]
+    given = [plan.given(*each) if column.examples is not None else None for each in rows]
+    cells = [cell if of is None else of() for (cell, _, _), of in zip(rows, given, strict=True)]
     own = sum(tokens(text(cell)) for cell in cells) / len(cells)
-    blank = len(text(cells[0]))
-    return own + sum(
-        (len(text(cells[0], **{name: "x"})) - blank) * sum(answers[call.column.name] for call in calls)
-        for name, calls in longest.items()
-    )
+    unfilled = len(text(cells[0]))
+    times = {name: len(text(cells[0], **{name: f"{blank}x"})) - unfilled for name in longest}
+    if is_jinja and not any(times.values()):  # nothing is known of it before real answers are there
+        times = dict.fromkeys(times, 1)
+    return own + sum(times[name] * sum(answers[call.column.name] for call in calls) for name, calls in longest.items())

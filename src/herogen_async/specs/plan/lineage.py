@@ -83,7 +83,7 @@ class Lineage:
             frozenset(
                 then
                 for then, now in enumerate(calls)
-                if now is not None and (era.plan.column_at(then).form or plan.column_at(now).form) is not None
+                if now is not None and (_is_checked(era.plan.column_at(then)) or _is_checked(plan.column_at(now)))
             )
             for era, calls in zip(self.eras, self._calls, strict=True)
         ]
@@ -137,11 +137,14 @@ class Lineage:
         return self._moves[era] is not None or not self._keeps_calls[era]
 
     def checks(self, era: int) -> frozenset[int]:
-        """The places, in a row of that era, of the calls whose answers had a form then, or have one today."""
+        """The places, in a row of that era, of the calls whose answers are checked: they had a form or an `unlike`
+        then, or have one today.
+        """
         return self._checks[era]
 
     def is_misfit(self, era: int, record: Mapping[str, Any], is_cut: Callable[[Any], bool]) -> bool:
-        """Whether an answer of that era does not fit the form of its column: it counts for nothing.
+        """Whether an answer of that era does not fit the form of its column, or is a near copy that is asked again: it
+        counts for nothing.
 
         Its line says so where the form was the same then; else the answer is looked at anew. `is_cut` says of a finish
         reason whether it means that the answer was cut off.
@@ -150,7 +153,10 @@ class Lineage:
         index = self.place(era, record["index"]) if then in self._checks[era] else None
         if index is None or "skipped" in record:
             return False
-        form = self.plan.column_at(index).form
+        column = self.plan.column_at(index)
+        if column.is_near_copy(record) and _is_asked_again(record):
+            return True
+        form = column.form
         if form is None:
             return False
         if self.eras[era].plan.shape.calls[then].column.form == form:
@@ -158,9 +164,13 @@ class Lineage:
         return form.read(record["response_txt"], is_cut=is_cut(record.get("finish_reason"))).wrong is not None
 
     def was_misfit(self, era: int, record: Mapping[str, Any]) -> bool:
-        """Whether an answer of that era did not fit a form that its column has no more: others come before it, which
-        counted, and of which other columns may have been made.
+        """Whether an answer of that era did not fit a form that its column has no more, or was a near copy by a
+        likeness that it has no more: others come before it, which counted, and of which other columns may have been
+        made.
         """
+        if _is_asked_again(record):
+            index = self.place(era, record["index"])
+            return index is not None and not self.plan.column_at(index).is_near_copy(record)
         return "wrong_form" in record and not self.knows_form(era, record["index"])
 
     def knows_form(self, era: int, index: int) -> bool:
@@ -298,6 +308,16 @@ def _grounds(old: Plan, new: Plan, calls: Sequence[int | None], *, skipped: bool
         if len(known) == len(places):
             found[call] = known
     return found
+
+
+def _is_checked(column: AskedColumn) -> bool:
+    return column.form is not None or column.unlike is not None
+
+
+def _is_asked_again(record: Mapping[str, Any]) -> bool:
+    """Whether a line is of a near copy that was not the last answer."""
+    near = record.get("near_copy")
+    return near is not None and not near.get("last", False)
 
 
 def _same_cells(old: Plan, new: Plan) -> bool:

@@ -9,17 +9,19 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from herogen_async.core.errors import HerogenError
+from herogen_async.core.errors import ConditionUnclear, EndpointError, HerogenError, TemplateFailed
+from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.forms.form import FormReading, field_text
 from herogen_async.specs.forms.pairwise import read_together
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.row_shape import CallShape, RowShape
-from herogen_async.specs.spec.template import alternatives
+from herogen_async.specs.spec.said import SaidText, said_value
+from herogen_async.specs.spec.template import Alternative, alternatives
 
 _BETWEEN_SAMPLES = "\n\n"  # `{name.all}`
 
@@ -46,16 +48,17 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """A call whose condition can't be decided, and why."""
+    """A call whose condition can't be decided, or whose text can't be rendered, and why."""
 
     call: Call
-    reason: str
+    error: EndpointError
 
 
 class OpenRow:
     """Row `number`; its calls begin at `first_index`."""
 
     __slots__ = (
+        "_given",
         "_own_part",
         "_readings",
         "_seals",
@@ -85,6 +88,7 @@ class OpenRow:
         sub_prompt: str,
         told: dict[str, str],
         own: bytes,
+        given: Callable[[], dict[str, str]] | None = None,
     ) -> None:
         self.number = number
         self.first_index = number * len(shape.calls)
@@ -98,6 +102,7 @@ class OpenRow:
         self._sub_prompt = sub_prompt
         self._own_part = own
         self._told = told  # what lines say of the cell
+        self._given = given  # what templates may name besides columns, where that is more than the cell
         self._texts: list[str | None] = [None] * self.open
         self._readings: Sequence[FormReading | None] | None = None  # of a row whose answers were read before
         self._seals: list[str] = [""] * self.open
@@ -183,25 +188,40 @@ class OpenRow:
     def step(self, place: int) -> Call | Skip | Unclear:
         """What is to be done for a call that is ready: ask it, write that it is skipped, or give it up."""
         shape = self._shape.calls[place]
+        try:
+            return self._step(shape)
+        except TemplateFailed as error:
+            return Unclear(self._of(shape, "", None, ()), error)
+
+    def _step(self, shape: CallShape) -> Call | Skip | Unclear:
         if shape.is_plain and (call := self._plain_call(shape)) is not None:
             return call
-        values, seals, missing = self._inputs(shape)
+        values, seals, missing, lacking = self._inputs(shape)
         if missing:
-            # What this rests on is that those were skipped: lines of another decision are no ground for it.
-            return Skip(self._bare(shape, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
+            return self._left_out(shape, missing)
         if shape.column.when is not None:
             try:
                 is_wanted = shape.column.when.holds({**self.cell, **dict(self._asked(shape))})
             except HerogenError as error:  # an ExpressionFailed, of a room that only conditions load
-                return Unclear(self._bare(shape), error.message)
+                return Unclear(self._of(shape, "", None, ()), ConditionUnclear(error.message))
             if not is_wanted:
                 asked = tuple(self._seals[parent] for parent in shape.parents)
-                return Skip(self._bare(shape, asked), shape.column.when.fingerprint)
-        return self._call(shape, values, seals)
+                return Skip(self._of(shape, "", None, asked), shape.column.when.fingerprint)
+        try:
+            return self._call(shape, values, seals)
+        except TemplateFailed as error:
+            if error.is_missing and lacking:
+                return self._left_out(shape, lacking)
+            raise
+
+    def _left_out(self, shape: CallShape, missing: Sequence[int]) -> Skip:
+        """A call that can't do without those at the places `missing`, which were skipped."""
+        # What this rests on is that those were skipped: lines of another decision are no ground for it.
+        return Skip(self._of(shape, "", None, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
 
     def _plain_call(self, shape: CallShape) -> Call | None:
         """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
-        values = self.cell
+        values = self.cell if shape.column.examples is None else self._named(shape)
         if shape.direct:
             values, texts = values.copy(), self._texts
             for name, place in shape.direct:
@@ -229,8 +249,11 @@ class OpenRow:
     def text(self, place: int) -> str | None:
         """The text of the call at `place` with the answers that it holds; None where one of them was skipped."""
         shape = self._shape.calls[place]
-        values, _, missing = self._inputs(shape)
-        return None if missing else shape.column.prompt.render(values)
+        values, _, missing, _ = self._inputs(shape)
+        try:
+            return None if missing else shape.column.prompt.render(values)
+        except TemplateFailed:  # of what a row was asked with, one that needs what was skipped
+            return None
 
     def system_text(self, place: int) -> str:
         """The system text of the call at `place`, with the answers that it holds; "" where its column has none."""
@@ -241,19 +264,21 @@ class OpenRow:
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
         shape = self._shape.calls[place]
-        return self._call(shape, {**self.cell, **{name: f"{{{name}}}" for name, _ in shape.inputs}}, ())
+        column = shape.column
+        values = {**self._named(shape), **{name: column.prompt.shows(name) for name, _ in shape.inputs}}
+        system = None if column.system is None else column.system.preview(values)
+        return self._with_turns(self._of(shape, column.prompt.preview(values), system, ()), column, values)
 
     def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
         column = shape.column
         system = None if column.system is None else column.system.render(values)
-        call = self._of(shape, column.prompt.render(values), system, seals)
-        if column.turns:
-            call.turns = tuple((role, values[name]) for role, name in column.turns)
-        return call
+        return self._with_turns(self._of(shape, column.prompt.render(values), system, seals), column, values)
 
-    def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
-        """A call of which nothing is sent."""
-        return self._of(shape, "", None, seals)
+    @staticmethod
+    def _with_turns(call: Call, column: AskedColumn, values: dict[str, str]) -> Call:
+        if column.turns:
+            call.turns = tuple((role, str(values[name])) for role, name in column.turns)
+        return call
 
     def _of(self, shape: CallShape, prompt: str, system: str | None, seals: tuple[str, ...]) -> Call:
         return Call(
@@ -269,19 +294,20 @@ class OpenRow:
             seals,
         )
 
-    def _inputs(self, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int]]:
+    def _inputs(self, shape: CallShape) -> tuple[dict[str, str], tuple[str, ...], list[int], list[int]]:
         """The values of a call's placeholders, the checksums of the lines that they are from, and what is missing.
 
-        The last are the places of skipped calls that one of the placeholders can't do without.
+        That are the places of skipped calls that one of the placeholders can't do without; last those of which the
+        rendering shows whether it can.
         """
         if not shape.inputs:
-            return self.cell, (), []
-        values, used = dict(self.cell), dict[int, None]()
+            return self._named(shape), (), [], []
+        values, used, lacking = dict(self._named(shape)), dict[int, None](), list[int]()
         for name, sources in shape.inputs:
             missing: list[int] = []
             for number, source in enumerate(sources):
                 if isinstance(source, str):
-                    values[name] = self.cell.get(source, "")
+                    values[name] = values.get(source, "")
                     break
                 places = self._read_with(source)
                 used.update(dict.fromkeys(places))
@@ -289,11 +315,34 @@ class OpenRow:
                 texts = [text for place in source if (text := self._said(place, field)) is not None]
                 if texts:
                     values[name] = texts[0] if len(source) == 1 else _BETWEEN_SAMPLES.join(texts)
+                    if shape.is_jinja:
+                        values[name] = self._typed(source, alternatives(name)[number], values[name])
                     break
                 missing += (place for place in places if self._texts[place] is None)
             else:
-                return values, (), missing
-        return values, tuple(self._seals[place] for place in used), []
+                if name not in shape.may_lack:
+                    return values, (), missing, []
+                lacking += missing
+        return values, tuple(self._seals[place] for place in used), [], lacking
+
+    def _named(self, shape: CallShape) -> dict[str, str]:
+        """What its templates may name besides columns."""
+        needs_more = shape.column.examples is not None or shape.is_jinja
+        return self._given() if needs_more and self._given is not None else self.cell
+
+    def _typed(self, places: Sequence[int], named: Alternative, text: str) -> str:
+        """`text` with the value that it is of, where that is more than a text: a list of samples, a field, fields."""
+        if named.is_all:
+            said = (place for place in places if self._said(place, None) is not None)
+            return SaidText(text, [said_value(self._reading_of(place)) for place in said])
+        reading = self._reading_of(places[0])
+        value = said_value(reading) if named.field is None else reading.field(named.field)
+        return text if value is text else SaidText(text, value)
+
+    def _reading_of(self, place: int) -> FormReading:
+        """What the answer at `place` says, which is there; of a column without a form its text."""
+        reading = self._reading(place)
+        return FormReading(self._texts[place] or "") if reading is None else reading
 
     def _said(self, place: int, field: str | None) -> str | None:
         """What the answer at `place` says, or a field of it, as a text; None where it was skipped."""

@@ -121,6 +121,8 @@ def _aligned(old: Template | None, new: Template | None) -> list[tuple[str, str]
     """The names in the placeholders of two templates in pairs, where all else in them is the same."""
     if old is None or new is None:
         return [] if old is new else None
+    if old.is_jinja != new.is_jinja:
+        return None
     was, now = ([each for name in template.names for each in alternatives(name)] for template in (old, new))
     if _shown(old) != _shown(new):
         return None

@@ -46,6 +46,8 @@ class CallShape:
     # sent is its prompt.
     is_plain: bool = False
     told_sample: int | None = None  # where there are several
+    is_jinja: bool = False  # one of its templates, which takes values as they are and not as text
+    may_lack: frozenset[str] = frozenset()  # placeholders that only such templates name: they may do without
     swapped: int | None = None  # the place of the call that asks the same in the other order, and is read with it
 
     def key(self, part: bytes) -> str:
@@ -119,6 +121,8 @@ class RowShape:
         return found
 
     def _call(self, column: AskedColumn, sample: int) -> CallShape:
+        templates = [each for each in (column.prompt, column.system) if each is not None]
+        plain = [each for each in templates if not each.is_jinja]
         inputs = tuple(self._inputs(column, sample))
         sent = {place for _, sources in inputs for each in sources if not isinstance(each, str) for place in each}
         asked = tuple(
@@ -152,6 +156,8 @@ class RowShape:
             direct_places=tuple(dict.fromkeys(place for _, place in direct)),
             is_plain=column.when is None and len(direct) == len(inputs) and not column.turns,
             told_sample=sample if column.samples > 1 else None,
+            is_jinja=any(each.is_jinja for each in templates),
+            may_lack=frozenset(name for name, _ in inputs) - {name for each in plain for name in each.names},
             swapped=self._swapped.get(column.first_call + sample - 1),
         )
 

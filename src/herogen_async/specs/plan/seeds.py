@@ -29,7 +29,12 @@ class Seeds:
 
 def seeds_of(column: AskedColumn, repeats: int) -> Seeds | None:
     """The seeds of a column that has one and several answers of a cell; None where each call is sent alike."""
-    sent = column.sampling.as_sent() if repeats * column.samples > 1 else {}
+    return seed_of(column) if repeats * column.samples > 1 else None
+
+
+def seed_of(column: AskedColumn) -> Seeds | None:
+    """The seeds of a column that has one."""
+    sent = column.sampling.as_sent()
     return next((Seeds(name, sent[name]) for name in _NAMES if type(sent.get(name)) is int), None)
 
 

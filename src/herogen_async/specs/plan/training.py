@@ -16,6 +16,7 @@ from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec import Template
 from herogen_async.specs.spec.column_graph import Uses, sampled_by, sent_names
 from herogen_async.specs.spec.conversation import with_transcript
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES
 from herogen_async.specs.spec.train_checks import ASSISTANT, SYSTEM, USER
 
 
@@ -33,7 +34,11 @@ class TrainingExample:
     sample: int
 
 
-def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
+Train = Sequence[tuple[str, str | Template]]
+"""Roles and texts; a text may be a template that is read already."""
+
+
+def train_of(plan: Plan) -> Train:
     """What an example says, as roles and texts: the spec's `train`, else its conversation, or else nothing."""
     conversation, train = plan.spec.conversation, plan.spec.train
     if conversation is None:
@@ -42,15 +47,18 @@ def train_of(plan: Plan) -> Sequence[tuple[str, str]]:
     if train:
         return [(role, with_transcript(Template(text, names_columns=True), spoken).text) for role, text in train]
     system = next((column.system for column in plan.columns if column.name == spoken[-1][1]), None)
-    return [*([] if system is None else [(SYSTEM, system.text)]), *((role, f"{{{name}}}") for role, name in spoken)]
+    return [
+        *([] if system is None else [(SYSTEM, system if system.is_jinja else system.text)]),
+        *((role, f"{{{name}}}") for role, name in spoken),
+    ]
 
 
 class Training:
     """The examples of the rows of `plan`; `train` are their roles and texts, turn by turn."""
 
-    def __init__(self, plan: Plan, train: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, plan: Plan, train: Train) -> None:
         self.roles = [role for role, _ in train]
-        templates = [Template(text, names_columns=True) for _, text in train]
+        templates = [text if isinstance(text, Template) else Template(text, names_columns=True) for _, text in train]
         uses = {column.name: Uses((), (), column.samples) for column in plan.columns}
         samples = {column.name: column.samples for column in plan.columns}
         self._plan = plan
@@ -60,7 +68,8 @@ class Training:
             own = max(fans.values(), default=1)
             first = plan.calls_a_row + sum(each.samples for each in turns)
             column = replace(plan.columns[0], name=f"{number}", prompt=template, system=None, when=None, samples=own)
-            turns.append(replace(column, first_call=first, sent=(), parents=()))
+            shows = SHOWN_EXAMPLES if SHOWN_EXAMPLES in template.names and plan.spec.examples is not None else None
+            turns.append(replace(column, first_call=first, sent=(), parents=(), examples=shows))
         self.samples = max(each.samples for each in turns)
         self._turns = turns
         self._shape = RowShape((*plan.columns, *turns))
@@ -102,8 +111,10 @@ class Training:
                 yield TrainingExample(system, tuple(turns), answers, is_whole, sample)
 
     def _filled(self, number: int, answers: Sequence[FormReading | None]) -> OpenRow:
-        cell = self._plan.cells.cell(number // self._plan.repeats)
-        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", told=cell, own=b"")
+        cell_index, repeat = divmod(number, self._plan.repeats)
+        cell = self._plan.cells.cell(cell_index)
+        given = self._plan.given(cell, repeat + 1, self._plan.cells.identity(cell_index))
+        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", told=cell, own=b"", given=given)
         row.fill(answers)
         return row
 

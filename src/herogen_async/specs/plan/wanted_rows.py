@@ -13,7 +13,7 @@ import heapq
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import Enum
 
 from herogen_async.specs.plan.calls import Plan
@@ -24,7 +24,7 @@ class RowOutcome(Enum):
     """What became of a row that has ended."""
 
     ACCEPTED = "accepted"
-    REJECTED = "rejected"
+    REJECTED = "rejected"  # or a near copy
     UNDECIDED = "undecided"  # its `keep` can't be decided: a column that it names was skipped, or can't be compared
     FAILED = "failed"
 
@@ -121,14 +121,17 @@ class WantedRows:
         return max(at_least, math.ceil((self.wanted - self.accepted) / share))
 
 
-def row_outcome(plan: Plan, cell: Mapping[str, str], texts: Mapping[int, str | None]) -> RowOutcome:
+def row_outcome(
+    plan: Plan, cell: Mapping[str, str], texts: Mapping[int, str | None], near_copies: Container[int] = ()
+) -> RowOutcome:
     """What became of a row whose calls are all answered, or skipped: of such a one the text is None.
 
-    `texts` are by the place of their call, and only those that the spec's `keep` goes by need to be there.
+    `texts` are by the place of their call, and only those that the spec's `keep` goes by need to be there. The answers
+    at the places `near_copies` are such ones.
     """
     if plan.keeping is None:
         return RowOutcome.ACCEPTED
-    decided = plan.keeping.decide_texts(cell, texts)
+    decided = plan.keeping.decide_texts(cell, texts, near_copies)
     if decided.is_accepted:
         return RowOutcome.ACCEPTED
     return RowOutcome.UNDECIDED if None in decided.accepted else RowOutcome.REJECTED

@@ -20,21 +20,21 @@ _LARGE = 1 << 24  # bytes: of such a file it is noted, since its whole text is l
 
 
 @dataclass(frozen=True, slots=True)
-class FieldNames:
+class FoundNames:
     """The `names` of the fields; `is_table`: no record has others."""
 
     names: list[str]
     is_table: bool
 
 
-def field_names(files: Iterable[Path], most: int) -> FieldNames:
+def field_names(files: Iterable[Path], most: int) -> FoundNames:
     """Of the first of the `files`: a table's columns; of JSON the keys of the first `most` objects, in their order.
 
     Raises InputError where a file can't be read, or its records are no objects.
     """
     each = [_of_file(file, most) for file in islice(files, _FILES)]
     names = dict.fromkeys(name for found in each for name in found.names)
-    return FieldNames(list(names), all(found.is_table for found in each))
+    return FoundNames(list(names), all(found.is_table for found in each))
 
 
 def no_object(name: str, line: int) -> InputError:
@@ -44,20 +44,20 @@ def no_object(name: str, line: int) -> InputError:
     )
 
 
-def _of_file(file: Path, most: int) -> FieldNames:
+def _of_file(file: Path, most: int) -> FoundNames:
     note = _note_on(file, most)
     if note is not None:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return FieldNames(**codec.loads(note.read_bytes()))
+            return FoundNames(**codec.loads(note.read_bytes()))
     records = open_records(file)
-    found = FieldNames(list(records.names), is_table=bool(records.names))
+    found = FoundNames(list(records.names), is_table=bool(records.names))
     if not found.is_table:
         names: dict[str, None] = {}
         for record in islice(records, most):
             if not isinstance(record.values, dict):
                 raise no_object(file.name, record.line)
             names |= dict.fromkeys(record.values)
-        found = FieldNames(list(names), is_table=False)
+        found = FoundNames(list(names), is_table=False)
     if note is not None:
         with contextlib.suppress(OSError):  # then it is looked at each time
             _write(note, codec.dumps(asdict(found)))

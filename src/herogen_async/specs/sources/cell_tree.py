@@ -20,9 +20,10 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.specs.expressions import Expression, ExpressionFailed
 from herogen_async.specs.sources.rules import Branch, CellCondition, CellRules
+from herogen_async.specs.sources.value_tables import ValueTables
 
 KEPT, EXCLUDED, ALL = 0, 1, 2  # which cells are counted
-MOST_STEPS = 1_000_000  # between states: takes some seconds, and a hundred megabytes
+MOST_STEPS = 200_000  # between states: takes some seconds, and a hundred megabytes
 
 _Status = object  # of a test: None where it no longer matters, else True, False, or the values seen so far
 _State = tuple[_Status, ...]
@@ -44,17 +45,10 @@ class TreeNode:
     the attribute does not apply.
     """
 
-    __slots__ = ("children", "places", "starts", "totals", "upto", "values")
+    __slots__ = ("children", "starts", "totals", "upto", "values")
 
-    def __init__(
-        self,
-        values: Sequence[str] | None,
-        places: Mapping[str, int],
-        starts: Sequence[int],
-        children: Sequence[TreeNode],
-    ) -> None:
+    def __init__(self, values: Sequence[str] | None, starts: Sequence[int], children: Sequence[TreeNode]) -> None:
         self.values = values
-        self.places = places  # of each value
         self.starts = tuple(starts)
         self.children = tuple(children)
         ends = [*starts[1:], 1 if values is None else len(values)]
@@ -68,15 +62,15 @@ class TreeNode:
         self.upto = tuple(upto)
         self.totals: tuple[int, ...] = tuple(counts[-1] for counts in upto)
 
-    def child_of(self, value: str) -> TreeNode | None:
+    def child_of(self, value: str, tables: ValueTables) -> TreeNode | None:
         """Where this value leads; None where the attribute can't have it here."""
-        if self.values is None or (place := self.places.get(value)) is None:
+        if self.values is None or (place := tables.of(self.values).get(value)) is None:
             return None
         return self.children[bisect_right(self.starts, place) - 1]
 
 
 def _leaf(kept: bool) -> TreeNode:
-    leaf = TreeNode(None, {}, (), ())
+    leaf = TreeNode(None, (), ())
     leaf.totals = (int(kept), int(not kept), 1)
     return leaf
 
@@ -120,7 +114,20 @@ class _Test:
             return [value in wanted for value in values]
         if len(self.places) == 1:
             return [self._holds({} if value is None else {name: value}) for value in values]
-        return list(values)
+        return self._alike(name, values)
+
+    def _alike(self, name: str, values: Sequence[str | None]) -> list[object]:
+        """For each value the first one that every comparison takes as it; itself where one takes other names, too."""
+        assert isinstance(self.condition, Expression)
+        own = [each for each in self.condition.comparisons() if name in each.names]
+        if any(len(each.names) > 1 for each in own):
+            return list(values)
+        first: dict[tuple[bool | None, ...], str | None] = {}
+        found: list[object] = []
+        for value in values:
+            named = {} if value is None else {name: value}
+            found.append(first.setdefault(tuple(_outcome(each, named) for each in own), value))
+        return found
 
     def after(self, status: _Status, place: int, sign: object) -> _Status:
         """Its state once the attribute at `place` has a value of this sign."""
@@ -144,12 +151,22 @@ class _Test:
             raise UndecidedCondition(message, self._decides, failed.fix) from failed
 
 
+def _outcome(comparison: Expression, values: Mapping[str, object]) -> bool | None:
+    """None where it can't be decided."""
+    try:
+        return comparison.holds(values)
+    except ExpressionFailed:
+        return None
+
+
 class CellTree:
     """The cells of `attributes` under `rules`. Raises InputError where a condition can't be decided in some cell, and
     where the rules tell too many cells apart.
     """
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]], rules: CellRules) -> None:
+    def __init__(
+        self, attributes: Mapping[str, Sequence[str]], rules: CellRules, tables: ValueTables | None = None
+    ) -> None:
         self._names = list(attributes)
         places = {name: place for place, name in enumerate(self._names)}
         self._branches: list[list[tuple[int | None, Sequence[str]]]] = []  # of each attribute: (test, values)
@@ -168,7 +185,7 @@ class CellTree:
         self._steps = 0
         self._nodes: dict[tuple[int, bool, _State], TreeNode] = {}
         self._runs: dict[tuple[int, int | None], list[tuple[int, tuple[object, ...]]]] = {}
-        self._tables: dict[int, dict[str, int]] = {}  # by the identity of the values, which the branches hold on to
+        self.tables = ValueTables() if tables is None else tables
         self.root = self._node(0, True, tuple(test.first() for test in tests))
         self._nodes.clear()
         self._runs.clear()
@@ -232,7 +249,7 @@ class CellTree:
         if value is None:
             fix = f"give it one of {', '.join(map(repr, node.values[:10]))}"
             raise InputError(f"cell {dict(cell)!r} has no {name!r}", fix=fix)
-        place = node.places.get(value)
+        place = self.tables.of(node.values).get(value)
         if place is None:
             raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, node.values[:1000]))
         return place
@@ -252,28 +269,19 @@ class CellTree:
         leads: dict[tuple[object, ...], TreeNode] = {}
         for start, signs in self._signs(place, branch, values):
             self._steps += 1
+            if self._steps > MOST_STEPS:
+                raise InputError(
+                    f"`exclude` and `when` tell more than {MOST_STEPS:,} groups of cells apart",
+                    fix="put the attributes that they name next to each other, or name fewer of them together",
+                )
             child = leads.get(signs)
             if child is None:
                 child = leads[signs] = self._node(place + 1, *self._after(place, is_kept, state, signs))
             if not children or children[-1] is not child:
                 starts.append(start)
                 children.append(child)
-        if self._steps > MOST_STEPS:
-            raise InputError(
-                f"`exclude` and `when` tell more than {MOST_STEPS:,} groups of cells apart",
-                fix="put the attributes that they name next to each other, or name fewer of them together",
-            )
-        node = self._nodes[key] = TreeNode(values, self._places(values), starts, children)
+        node = self._nodes[key] = TreeNode(values, starts, children)
         return node
-
-    def _places(self, values: Sequence[str] | None) -> Mapping[str, int]:
-        """Of each value; one table for all nodes with the same values."""
-        if values is None:
-            return {}
-        known = self._tables.get(id(values))
-        if known is None:
-            known = self._tables[id(values)] = {text: place for place, text in enumerate(values)}
-        return known
 
     def _after(self, place: int, is_kept: bool, state: _State, signs: tuple[object, ...]) -> tuple[bool, _State]:
         """Whether cells with such a value are kept so far, and what is known of the tests."""

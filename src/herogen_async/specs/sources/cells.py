@@ -17,6 +17,7 @@ from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.protocol import Cells, Reordered
 from herogen_async.specs.sources.record_cells import RecordCells, RecordMove, Records
 from herogen_async.specs.sources.rules import CellRules
+from herogen_async.specs.sources.value_tables import ValueTables
 
 __all__ = [
     "PLAIN",
@@ -141,13 +142,9 @@ def cells_from(
 
     Raises InputError where there is none, and where the rules can't be followed.
     """
-    cells: Cells = Grid(attributes)
-    order: PlaceOrder | None = None
-    if rules.changes_grid:
-        from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
-
-        cells = ruled = RuledGrid(attributes, rules)
-        order = None if seed is None else ruled.order(seed, 1 if records is None else records.size)
+    tables = ValueTables()
+    count = 1 if records is None else records.size
+    cells, order = _grid(attributes, seed, rules, tables, count)
     if rules.cover is not None:
         from herogen_async.specs.sources.covering import CoveringCells  # noqa: PLC0415 - as above
 
@@ -156,13 +153,33 @@ def cells_from(
         cells = RecordCells(records, cells)
     if seed is not None:
         cells = (
-            _weighted(cells, attributes, rules, seed, records) if rules.weights else ShuffledCells(cells, seed, order)
+            _weighted(cells, attributes, rules, seed, tables=tables, records=records)
+            if rules.weights
+            else ShuffledCells(cells, seed, order)
         )
     return cells if rules.sample is None else FirstCells(cells, rules.sample)
 
 
+def _grid(
+    attributes: Mapping[str, Sequence[str]], seed: int | None, rules: CellRules, tables: ValueTables, count: int
+) -> tuple[Cells, PlaceOrder | None]:
+    """All cells, and the order of `seed` where it isn't one of their numbers alone; of `count` times as many cells."""
+    if not rules.changes_grid:
+        return Grid(attributes, tables), None
+    from herogen_async.specs.sources.ruled_grid import RuledGrid  # noqa: PLC0415 - few specs have rules
+
+    ruled = RuledGrid(attributes, rules, tables)
+    return ruled, None if seed is None else ruled.order(seed, count)
+
+
 def _weighted(
-    cells: Cells, attributes: Mapping[str, Sequence[str]], rules: CellRules, seed: int, records: Records | None
+    cells: Cells,
+    attributes: Mapping[str, Sequence[str]],
+    rules: CellRules,
+    seed: int,
+    *,
+    tables: ValueTables,
+    records: Records | None,
 ) -> Cells:
     from herogen_async.specs.sources.ruled_grid import NoCellLeft  # noqa: PLC0415 - as above
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
@@ -170,9 +187,10 @@ def _weighted(
     def cells_of(chosen: Mapping[str, str], own_seed: int) -> Cells | None:
         narrowed = {name: (chosen[name],) if name in chosen else each for name, each in attributes.items()}
         try:
-            return cells_from(narrowed, own_seed, rules.of_grid, records)
+            grid, order = _grid(narrowed, own_seed, rules, tables, 1 if records is None else records.size)
         except NoCellLeft:
             return None
+        return ShuffledCells(grid if records is None else RecordCells(records, grid), own_seed, order)
 
     return WeightedCells(cells, rules.weights, cells_of, seed)
 

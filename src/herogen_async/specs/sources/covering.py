@@ -19,6 +19,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.cell_tree import KEPT, CellTree, TreeNode
 from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.rules import CellRules
+from herogen_async.specs.sources.value_tables import ValueTables
 
 MOST_COVERED = 50_000  # of values: takes some seconds, and it is done anew by every command
 _WORK = 3_000_000  # look-ups, about: by these the number of candidates is chosen
@@ -66,6 +67,11 @@ class CoveringCells:
         return fingerprint([self._cells, repeats])
 
 
+def covered_count(attributes: Mapping[str, Sequence[str]], rules: CellRules, strength: int) -> int:
+    """How many combinations of `strength` values some cell has. InputError where there are too many to count."""
+    return len(_Cover(attributes, rules.of_grid, strength).order)
+
+
 @lru_cache(maxsize=16)  # a process makes the same plan several times
 def _covering(attributes: tuple[tuple[str, tuple[str, ...]], ...], rules: bytes, strength: int) -> tuple[Row, ...]:
     return tuple(_Cover(dict(attributes), CellRules.from_plain(loads(rules)), strength).rows())
@@ -91,7 +97,7 @@ class _Cover:
         self._tree = CellTree(attributes, rules) if rules.changes_grid else None
         found = [each for each in self._all_combinations(count) if self._is_possible(dict(self._placed(each)))]
         self._missing = {self._code(each): each for each in found}
-        self._order = found
+        self.order = found
         self._next = 0
         per_row = len(self._texts) * len(self._axes) ** (strength - 1)
         least, most = _CANDIDATES
@@ -133,11 +139,11 @@ class _Cover:
 
     def _begin(self, number: int) -> Sequence[int]:
         """A missing combination: the first one, or one behind it."""
-        while self._code(self._order[self._next]) not in self._missing:
+        while self._code(self.order[self._next]) not in self._missing:
             self._next += 1
-        left = len(self._order) - self._next
+        left = len(self.order) - self._next
         for step in range(left):
-            each = self._order[self._next + (number * 7919 + step) % left]
+            each = self.order[self._next + (number * 7919 + step) % left]
             if self._code(each) in self._missing:
                 return each
         raise AssertionError("some combination is missing")
@@ -178,7 +184,8 @@ class _Cover:
         """Whether some cell has these values."""
         if self._tree is None:
             return True
-        return _leads_on(self._tree.root, 0, {axis: self._texts[value] for axis, value in row.items()}, set())
+        wanted = {axis: self._texts[value] for axis, value in row.items()}
+        return _leads_on(self._tree.root, 0, wanted, set(), self._tree.tables)
 
 
 def _product(axes: Sequence[range]) -> Iterator[tuple[int, ...]]:
@@ -190,7 +197,7 @@ def _product(axes: Sequence[range]) -> Iterator[tuple[int, ...]]:
             yield value, *rest
 
 
-def _leads_on(node: TreeNode, axis: int, wanted: Mapping[int, str], dead: set[int]) -> bool:
+def _leads_on(node: TreeNode, axis: int, wanted: Mapping[int, str], dead: set[int], tables: ValueTables) -> bool:
     """Whether a kept cell with the `wanted` values lies below `node`; `dead` are nodes that are known to have none."""
     if not node.totals[KEPT] or id(node) in dead:
         return False
@@ -199,11 +206,11 @@ def _leads_on(node: TreeNode, axis: int, wanted: Mapping[int, str], dead: set[in
     value = wanted.get(axis)
     if value is None:
         nexts: Sequence[TreeNode] = node.children
-    elif (child := node.child_of(value)) is None:
+    elif (child := node.child_of(value, tables)) is None:
         nexts = ()
     else:
         nexts = (child,)
-    if any(_leads_on(each, axis + 1, wanted, dead) for each in dict.fromkeys(nexts)):
+    if any(_leads_on(each, axis + 1, wanted, dead, tables) for each in dict.fromkeys(nexts)):
         return True
     dead.add(id(node))
     return False

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
+from herogen_async.specs.sources.value_tables import ValueTables
 
 
 class Grid:
@@ -20,9 +21,9 @@ class Grid:
     Memory: references to the value lists and, after the first `index`, one position table per attribute.
     """
 
-    __slots__ = ("_positions", "axes", "facets", "size")
+    __slots__ = ("_tables", "axes", "facets", "size")
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, attributes: Mapping[str, Sequence[str]], tables: ValueTables | None = None) -> None:
         axes: list[tuple[str, Sequence[str], int, int]] = []
         stride = 1
         for name, values in reversed(list(attributes.items())):
@@ -31,7 +32,7 @@ class Grid:
         self.size = stride
         self.axes = tuple(reversed(axes))  # name, values, stride, number of values
         self.facets = attributes
-        self._positions: dict[str, dict[str, int]] = {}
+        self._tables = ValueTables() if tables is None else tables
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index` (0-based), attributes in the spec's order. Raises IndexError outside `range(size)`."""
@@ -59,12 +60,9 @@ class Grid:
         return fingerprint([list(self.facets.items()), repeats])
 
     def _position(self, name: str, values: Sequence[str], value: str) -> int:
-        positions = self._positions.get(name)
-        if positions is None:
-            positions = {text: position for position, text in enumerate(values)}
-            if len(positions) != len(values):
-                raise InputError(f"attribute {name!r} has a duplicate value", fix="keep each value once")
-            self._positions[name] = positions
+        positions = self._tables.of(values)
+        if len(positions) != len(values):
+            raise InputError(f"attribute {name!r} has a duplicate value", fix="keep each value once")
         position = positions.get(value)
         if position is None:
             raise InputError(f"unknown value {value!r} for {name!r}", fix=_nearest(value, values))

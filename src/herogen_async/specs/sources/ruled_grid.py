@@ -10,6 +10,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.specs.sources.cell_tree import ALL, EXCLUDED, KEPT, CellTree, Ranks
 from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.rules import CellRules
+from herogen_async.specs.sources.value_tables import ValueTables
 
 _SPARSE = 16  # of so many combinations fewer than one is a cell: then the order is one of the cells alone
 
@@ -27,10 +28,12 @@ class RuledGrid:
 
     __slots__ = ("facets", "rules", "size", "tree")
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]], rules: CellRules) -> None:
+    def __init__(
+        self, attributes: Mapping[str, Sequence[str]], rules: CellRules, tables: ValueTables | None = None
+    ) -> None:
         self.facets = attributes
         self.rules = rules
-        self.tree = CellTree(attributes, rules)
+        self.tree = CellTree(attributes, rules, tables)
         self.size = self.tree.size(KEPT)
         if not self.size:
             raise NoCellLeft("`exclude` leaves no cell", fix="exclude fewer, or add values")

@@ -18,14 +18,27 @@ from herogen_async.core import codec
 from herogen_async.specs.sources.cells import PLAIN
 from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.axes import read_axes
 from herogen_async.specs.spec.column import Column
+from herogen_async.specs.spec.column_data import (
+    at_judges,
+    compares_answers,
+    is_judge_alone,
+    judged_column,
+    plain_column,
+    plain_columns,
+    with_schema,
+    with_syntax,
+)
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
+from herogen_async.specs.spec.shown_examples import ShownExamples, shown_problems
 from herogen_async.specs.spec.source import RecordSource
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.syntax import template_of
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 if TYPE_CHECKING:
     from herogen_async.specs.spec.attribute_rules import ReadAttributes
@@ -57,6 +70,9 @@ class Spec(BaseModel):
         "", description="text with {attribute} placeholders; default: all of them", examples=["{age}, {gender}"]
     )
     system: str | None = Field(None, description="text (for endpoint chat)", examples=["You write for children."])
+    template: Literal["jinja"] | None = Field(
+        None, description="'jinja': prompts and system texts are Jinja templates", examples=["jinja"]
+    )
     sampling: Sampling = Field(
         default_factory=Sampling, description="a mapping of sampling parameters", examples=[{"max_tokens": 500}]
     )
@@ -94,6 +110,12 @@ class Spec(BaseModel):
     # Of the attributes that depend on others; `attributes` has all their values.
     _branches: dict[str, tuple[Branch, ...]] = PrivateAttr(default_factory=dict)
     _weights: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
+
+    examples: ShownExamples | None = Field(
+        None,
+        description="records of a file that are shown in prompts, so many to each row",
+        examples=[{"from": "few.jsonl", "count": 4}],
+    )
 
     conversation: TalkingColumns | None = Field(
         None,
@@ -149,18 +171,21 @@ class Spec(BaseModel):
             }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("source", "columns", "train", "keep", "best_of", "grid", "want", "conversation"):
+        own = ("source", "template", "columns", "train", "keep", "best_of", "grid", "want", "examples", "conversation")
+        for name in own:
             del plain[name]
         if self.source is not None:
             plain = {"name": self.name, "source": self.source.as_dict(), **plain}
-        plain |= {name: value for name, value in (("keep", self.keep), ("best_of", self.best_of)) if value}
-        plain |= {name: value.as_dict() for name, value in (("grid", self.grid), ("want", self.want)) if value}
+        plain |= {name: value for name in ("template", "keep", "best_of") if (value := getattr(self, name))}
+        plain |= {name: value.as_dict() for name in ("grid", "want", "examples") if (value := getattr(self, name))}
         if self.conversation is not None:
             plain["conversation"] = self.conversation.model_dump()
         if self.train:
             plain["train"] = [{role: text} for role, text in self.train]
         if self.columns:
             plain["columns"] = {name: column.as_dict() for name, column in self.columns.items()}
+            for column in plain["columns"].values() if self.template else ():
+                del column["template"]  # which each has from the spec
             if not self.prompt:
                 del plain["prompt"]
         return plain
@@ -169,7 +194,10 @@ class Spec(BaseModel):
     def fingerprint(self) -> str:
         """Hash of the whole spec, with the order of attributes and columns: equal when grid and questions are equal."""
         order = [list(self.columns)] if self.columns else []
-        return codec.fingerprint([self.as_dict(), list(self.attributes), *order])
+        plain = self.as_dict()
+        if self.examples is not None:
+            plain["examples"] = self.examples.fingerprint  # wherever the file lies
+        return codec.fingerprint([plain, list(self.attributes), *order])
 
     @property
     def cell_rules(self) -> CellRules:
@@ -205,7 +233,18 @@ class Spec(BaseModel):
 
     def generation_fingerprint(self, endpoint: str, model: str) -> str:
         """Hash of all that changes an answer to `prompt` besides its cell: endpoint, model, templates, sampling."""
-        return question_fingerprint(endpoint, model, self.prompt, system=self.system, sampling=self.sampling)
+        texts = {"prompt": self.prompt, "system": self.system}
+        templates = {key: template_of(text, self.template) for key, text in texts.items() if text is not None}
+        shows = any(SHOWN_EXAMPLES in each.names for each in templates.values()) and self.examples is not None
+        return question_fingerprint(
+            endpoint,
+            model,
+            self.prompt,
+            system=self.system,
+            sampling=self.sampling,
+            jinja=[key for key, each in templates.items() if each.is_jinja],
+            examples=self.examples.fingerprint if shows and self.examples is not None else None,
+        )
 
     @classmethod
     def _read(cls, data: Mapping[str, Any], place: Source) -> Self:
@@ -214,16 +253,10 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
-        data, fields, sent = _with_source(data, place, found)
-        read = None
-        if _has_rules(data.get("attributes")):
-            from herogen_async.specs.spec.attribute_rules import read_attributes  # noqa: PLC0415 - few specs have it
-
-            read = read_attributes({name: each for name, each in data["attributes"].items() if name not in fields})
-            data = {**data, "attributes": {**data["attributes"], **read.values}}
-            found = [*found, *read.problems]
+        axes = read_axes(data, place, found)
+        data, fields, sent = axes.data, axes.fields, axes.sent
         given = dict(data)
-        problems = list(found)
+        problems = list(axes.problems)
         problems += self._columns(given, place, fields) if "columns" in data else check.spec_problems(data, (), fields)
         if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
             problems.append(_missing_prompt())
@@ -234,12 +267,13 @@ class Spec(BaseModel):
                 given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in told)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
+        if data.get("examples") is not None:
+            folder = Path() if place.file is None else Path(place.file).parent
+            problems += shown_problems(given, folder, knows_names=not problems)
         if data.get("conversation") is not None:
-            problems += self._conversation(given)
+            problems += self._conversation(given, data)
         problems += self._of_rows(given, data, knows_names=not problems)
-        if fields and not problems and not sent.intersection(fields):
-            fix = f"name one in a prompt, for example {{{fields[0]}}}, or remove the source"
-            problems.append(Problem(("source",), "no prompt names a field of the source", fix))
+        problems += [] if problems else axes.unsent_problems()
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -253,7 +287,7 @@ class Spec(BaseModel):
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
             problems += type_problems(invalid, type(self), problems)
-        if problems := problems or self._cell_problems(given, read):
+        if problems := problems or self._cell_problems(given, axes.read):
             raise InvalidSpecError(problems, place)
 
     def _cell_problems(self, given: Mapping[str, Any], read: ReadAttributes | None) -> list[Problem]:
@@ -265,11 +299,16 @@ class Spec(BaseModel):
         return list(cell_problems(given, self.cell_rules, self.order_seed, knows_size=self.source is None))
 
     @staticmethod
-    def _conversation(given: dict[str, Any]) -> Iterable[Problem]:
-        """The problems of `conversation`; without any, it becomes a model in `given`."""
+    def _conversation(given: dict[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
+        """The problems of `conversation`, whose columns are looked at as they are written; without any, it becomes a
+        model in `given`.
+        """
         from herogen_async.specs.spec import conversation_checks  # noqa: PLC0415 - few specs have one
 
-        plain = {**given, "columns": _plain(given.get("columns"))}
+        columns = plain_columns(data.get("columns"))
+        if isinstance(columns, Mapping):
+            columns = {name: with_syntax(each, given) for name, each in columns.items()}
+        plain = {**given, "columns": columns}
         problems = list(conversation_checks.conversation_problems(plain))
         given["conversation"] = None if problems else TalkingColumns.of(plain)
         return problems
@@ -279,7 +318,7 @@ class Spec(BaseModel):
         """The problems of `train`; without any, its turns in `given` become pairs."""
         from herogen_async.specs.spec import train_checks  # noqa: PLC0415 - few specs have it
 
-        plain = {**data, "columns": _plain(given.get("columns"))}
+        plain = {**data, "columns": plain_columns(given.get("columns"))}
         problems = list(train_checks.train_problems(plain, knows_names=knows_names))
         given["train"] = () if problems else train_checks.turns_of(given["train"])
         return problems
@@ -299,15 +338,22 @@ class Spec(BaseModel):
         if knows_names and (data.get("keep") is not None or data.get("best_of")):
             from herogen_async.specs.spec import keep_checks  # noqa: PLC0415 - few specs have it
 
-            problems += keep_checks.keep_problems({**data, "columns": _plain(given.get("columns"))})
+            problems += keep_checks.keep_problems({**data, "columns": plain_columns(given.get("columns"))})
+        if knows_names and not problems and compares_answers(given.get("columns")):
+            from herogen_async.specs.spec import unlike_checks  # noqa: PLC0415 - few specs have it
+
+            problems += unlike_checks.unlike_problems({**data, "columns": plain_columns(given.get("columns"))})
         return problems
 
     @staticmethod
     def _columns(given: dict[str, Any], place: Place, fields: Collection[str]) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
+        judges: dict[str, Any] = {}
         if isinstance(named := given["columns"], Mapping):
+            judges = {str(name): each["judge"] for name, each in named.items() if is_judge_alone(each)}
             given["columns"] = {
-                name: _with_judge(_with_schema(_plain_column(each), place)) for name, each in named.items()
+                name: judged_column(with_schema(with_syntax(plain_column(each), given), place))
+                for name, each in named.items()
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
@@ -325,59 +371,7 @@ class Spec(BaseModel):
             except AttributeError:  # no mapping, which is a problem already
                 continue
         given["columns"] = made
-        return problems
-
-
-def _with_source(
-    data: Mapping[str, Any], place: Place, found: Iterable[Problem]
-) -> tuple[Mapping[str, Any], tuple[str, ...], set[str]]:
-    """A spec's data with its source as a model and the fields of that beside its attributes; these fields; and the
-    names that are sent. Raises InvalidSpecError where the source is wrong: then nobody knows which names there are.
-    """
-    if data.get("source") is None:
-        return {name: value for name, value in data.items() if name != "source"}, (), set()
-    from herogen_async.specs.spec.source_checks import sent_names, with_source  # noqa: PLC0415 - few specs have it
-
-    data, source = with_source(data, place, found)
-    return data, tuple(source.fields), sent_names(data)
-
-
-def _has_rules(attributes: object) -> bool:
-    """Whether an attribute is more than a list of values."""
-    return isinstance(attributes, Mapping) and any(
-        isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
-        for values in attributes.values()
-    )
-
-
-def _with_judge(column: object) -> object:
-    """A column with the prompt and the form that its `judge` stands for."""
-    if not isinstance(column, Mapping) or column.get("judge") is None:
-        return column
-    from herogen_async.specs.spec.judge import with_judge  # noqa: PLC0415 - few columns are one
-
-    found, problems = with_judge(column)
-    return column if problems else found
-
-
-def _with_schema(column: object, place: Place) -> object:
-    """A column with the schema of the file that its `answer` names, beside the spec's own file."""
-    if not isinstance(column, Mapping) or not isinstance(column.get("answer"), str):
-        return column
-    from herogen_async.specs.spec.answer_form import with_form  # noqa: PLC0415 - few columns have one
-
-    file = getattr(place, "file", None)
-    found, problems = with_form(column, None if file is None else Path(file).parent)
-    return column if problems else found
-
-
-def _plain(columns: object) -> object:
-    """Columns of a spec's data as plain data."""
-    return {name: _plain_column(each) for name, each in columns.items()} if isinstance(columns, Mapping) else columns
-
-
-def _plain_column(column: object) -> object:
-    return column.as_dict() if isinstance(column, Column) else column
+        return at_judges(problems, judges) if judges else problems
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

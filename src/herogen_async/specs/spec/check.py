@@ -16,7 +16,8 @@ from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown, shown_key
 from herogen_async.specs.spec.problem import KeyPath, Problem
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.syntax import template_of
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` become unreadable far earlier
 MAX_VALUES = 1_000_000  # per attribute: they are held in memory
@@ -218,7 +219,7 @@ def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for key in ("prompt", "system"):
         if isinstance(text := data.get(key), str) and text.strip():
             try:
-                Template(text, names_columns=True)
+                template_of(text, data.get("template"), names_columns=True)
             except SpecError as error:
                 yield Problem((key,), error.message, error.fix or "")
     if isinstance(text := data.get("when"), str):
@@ -241,27 +242,33 @@ def _template_problems(
 ) -> Iterator[Problem]:
     attributes = data.get("attributes")
     known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
+    given = [*known, SHOWN_EXAMPLES] if known and data.get(SHOWN_EXAMPLES) is not None else known
     names: dict[str, tuple[str, ...]] = {}
+    templates: dict[str, Template] = {}
     broken = False
     for key in ("prompt", "system", "sub_prompt"):
         if isinstance(text := data.get(key), str) and text.strip():
             try:
-                names[key] = Template(text).names
+                syntax = None if key == "sub_prompt" else data.get("template")
+                templates[key] = template_of(text, syntax)
+                names[key] = templates[key].names
             except SpecError as error:
                 broken = True
                 yield Problem((key,), error.message, error.fix or "")
     for key, placeholders in names.items():
-        unknown = (name for name in placeholders if known and name not in known)
+        here = known if key == "sub_prompt" else given
+        unknown = (name for name in placeholders if here and name not in here)
         for name in islice(unknown, MAX_SHOWN + 1):
+            placeholder = templates[key].shows(name)
             if twin := next((each for each in known if as_seen(each) == as_seen(name)), None):
-                message = f"placeholder '{{{name}}}' looks like the attribute {twin!r}, but is written differently"
+                message = f"placeholder '{placeholder}' looks like the attribute {twin!r}, but is written differently"
                 yield Problem((key,), message, "copy the name from `attributes`: their accents are stored in two ways")
                 continue
             if name in _names_of_columns(data):
-                message = f"placeholder '{{{name}}}' is a column, but the spec's `{key}` can name only attributes"
+                message = f"placeholder '{placeholder}' is a column, but the spec's `{key}` can name only attributes"
                 yield Problem((key,), message, _WITHOUT_COLUMNS[key])
                 continue
-            yield Problem((key,), f"unknown placeholder '{{{name}}}'", nearest(name, known))
+            yield Problem((key,), f"unknown placeholder '{placeholder}'", nearest(name, here))
     if ("prompt" in names or data.get("columns")) and not broken:
         own = [name for name in known if name not in fields]
         yield from _unused(own, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})

@@ -24,6 +24,9 @@ class Column(BaseModel):
         description="text with {attribute} and {column} placeholders", examples=["Grade this: {solution}"]
     )
     system: str | None = Field(None, description="text (for endpoint chat)", examples=["You are a strict teacher."])
+    template: Literal["jinja"] | None = Field(
+        None, description="'jinja': its prompt and system text are Jinja templates", examples=["jinja"]
+    )
     sampling: Sampling | None = Field(
         None, description="a mapping of sampling parameters", examples=[{"temperature": 0}]
     )
@@ -48,6 +51,7 @@ class Column(BaseModel):
         description="a column to score and a scale, or a pair of columns to compare",
         examples=[{"of": "solution", "scale": {"5": "right and clear", "1": "wrong"}}, {"pair": ["draft", "rewrite"]}],
     )
+    unlike: float | None = Field(None, gt=0, lt=1, description="a number above 0 and below 1", examples=[0.7])
 
     def __init__(self, /, **data: Any) -> None:
         problems: list[Problem] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from herogen_async.core.errors import SpecError
@@ -15,7 +15,8 @@ from herogen_async.specs.spec.column import MAX_SAMPLES, Column
 from herogen_async.specs.spec.column_graph import Uses, cycle, sampled_by, samples_of, sent_names
 from herogen_async.specs.spec.conversation import TRANSCRIPT, TalkingColumns, stem_of
 from herogen_async.specs.spec.problem import KeyPath, Problem
-from herogen_async.specs.spec.template import Template, alternatives
+from herogen_async.specs.spec.syntax import JINJA, doubled_problems, single_problems, template_in
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template, alternatives
 
 MAX_COLUMNS = 64
 MAX_CALLS = 4096  # of one row, samples and all
@@ -27,7 +28,6 @@ _RESERVED = check.ROW_COLUMNS | {
 }
 
 _FIRST_ELSEWHERE = ("prompt", "response", "answer", "completion", "output")  # names for the answer to `prompt:`
-_DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 NOT_FOR_COLUMNS = _RESERVED | _WORDS | {FIRST}
 
 FindLine = Callable[[KeyPath], int | None]
@@ -57,10 +57,13 @@ def columns_problems(data: Mapping[str, Any], line: FindLine) -> Iterator[Proble
     for name, column in columns.items():
         yield from _shape_problems(name, column, known)
     uses = uses_of(data)
+    is_unclear = data.get(TRANSCRIPT) is not None and TalkingColumns.of(data) is None  # which is told as such
+    names = [*known, *uses, *([TRANSCRIPT] if is_unclear else [])]
     for name, each in uses.items():
         if name != FIRST:
-            yield from _turn_problems(name, columns[name], data)
-            yield from _unknown_names(name, each, [*known, *uses], attributes)
+            yield from () if is_unclear else _turn_problems(name, columns[name], data)
+            given = [*names, *([SHOWN_EXAMPLES] if data.get(SHOWN_EXAMPLES) is not None else ())]
+            yield from _unknown_names(name, columns[name], each, given, attributes)
             yield from _alternative_problems(name, columns[name], known)
             yield from _doubled_problems(name, columns[name], each, [*known, *uses])
             yield from _field_problems(name, columns[name], columns)
@@ -74,7 +77,7 @@ def named_of(data: Mapping[str, Any]) -> set[str]:
     """The attributes and columns that a spec's columns name; all attributes where a prompt can't be read yet."""
     columns, attributes, uses = data.get("columns"), data.get("attributes"), uses_of(data)
     each_read = isinstance(columns, Mapping) and all(
-        name in uses and _template(columns[name].get("prompt")) is not None for name in columns if name != FIRST
+        name in uses and template_in(columns[name], "prompt") is not None for name in columns if name != FIRST
     )
     if each_read and isinstance(columns, Mapping) and FIRST not in columns:
         return {name for each in uses.values() for name in each.names}
@@ -97,7 +100,7 @@ def _written_uses(data: Mapping[str, Any]) -> dict[str, Uses]:
         if isinstance(name, str) and isinstance(each, Mapping)
     }
     found = {FIRST: _uses(data)} if isinstance(data.get("prompt"), str) and data["prompt"] else {}
-    return {**found, **{name: _uses(each, data.get("system")) for name, each in sound.items() if name != FIRST}}
+    return {**found, **{name: _uses(each, data) for name, each in sound.items() if name != FIRST}}
 
 
 def _without_turns(uses: dict[str, Uses], conversation: TalkingColumns | None) -> dict[str, Uses]:
@@ -118,11 +121,10 @@ def _by_turn(uses: dict[str, Uses], conversation: TalkingColumns | None) -> dict
     return by_turn(uses, conversation)
 
 
-def _uses(column: Mapping[str, Any], inherited: object = None) -> Uses:
-    system = column.get("system", inherited)
+def _uses(column: Mapping[str, Any], spec: Mapping[str, Any] = MappingProxyType({})) -> Uses:
     samples = column.get("samples", 1)
     return Uses(
-        sent_names(_template(column.get("prompt")), _template(system)),
+        sent_names(template_in(column, "prompt"), template_in(column if "system" in column else spec, "system")),
         _asked(column.get("when")),
         samples if type(samples) is int and 0 < samples <= MAX_SAMPLES else 1,
         column.get("when") is not None,
@@ -134,14 +136,9 @@ def pair_in(column: object) -> tuple[str, str] | None:
     """The columns that a column of a spec's data compares; None where it is no judge of two."""
     judge = column.get("judge") if isinstance(column, Mapping) else None
     pair = judge.get("pair") if isinstance(judge, Mapping) else None
-    return (pair[0], pair[1]) if isinstance(pair, list | tuple) and len(pair) == 2 else None
-
-
-def _template(text: object) -> Template | None:
-    try:
-        return Template(text, names_columns=True) if isinstance(text, str) and text.strip() else None
-    except SpecError:
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
         return None
+    return pair[0], pair[1]
 
 
 def _asked(text: object) -> tuple[str, ...]:
@@ -184,11 +181,13 @@ def _name_problems(name: object, attributes: list[str]) -> Iterator[Problem]:
         yield Problem(path, f"{name!r} is reserved in conditions", f"rename it, e.g. to {'the_' + name.lower()!r}")
 
 
-def _unknown_names(column: str, uses: Uses, known: list[str], attributes: object) -> Iterator[Problem]:
+def _unknown_names(
+    column: str, data: Mapping[str, Any], uses: Uses, known: list[str], attributes: object
+) -> Iterator[Problem]:
     others = [name for name in known if name != column]
     sent = dict.fromkeys(each.name for each in uses.sent if "." not in each.name)
     for names, key, word in (
-        (sent, "prompt", "placeholder '{{{}}}'"),
+        (sent, "prompt", "placeholder '{{{{ {} }}}}'" if data.get("template") == JINJA else "placeholder '{{{}}}'"),
         (dict.fromkeys(uses.asked), "when", "name {!r}"),
     ):
         path: KeyPath = ("columns", column, key)
@@ -222,16 +221,10 @@ def _other_letters(name: str, others: list[str]) -> str | None:
 
 def _doubled_problems(column: str, data: Mapping[str, Any], uses: Uses, known: list[str]) -> Iterator[Problem]:
     text = data.get("prompt")
-    if isinstance(text, str) and not uses.sent:
+    if isinstance(text, str) and data.get("template") == JINJA:
+        yield from single_problems(("columns", column, "prompt"), text, known)
+    elif isinstance(text, str) and not uses.sent:
         yield from doubled_problems(("columns", column, "prompt"), text, known, "is sent as", "the prompt")
-
-
-def doubled_problems(path: KeyPath, text: str, known: list[str], does: str, what: str) -> Iterator[Problem]:
-    """Braces of another template language, in a text without placeholders: `{{name}}` stands for the word `{name}`."""
-    for name in dict.fromkeys(_DOUBLED.findall(text)):
-        if name in known:
-            message = f"'{{{{{name}}}}}' {does} the word '{{{name}}}', and {what} has no other placeholder"
-            yield Problem(path, message, f"write {{{name}}} with single braces")
 
 
 def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -249,14 +242,14 @@ def _endpoint_problems(name: str, column: Mapping[str, Any], data: Mapping[str, 
 
 def _alternative_problems(name: str, column: Mapping[str, Any], attributes: list[str]) -> Iterator[Problem]:
     for key in ("prompt", "system"):
-        if (template := _template(column.get(key))) is not None:
+        if (template := template_in(column, key)) is not None:
             yield from alternative_problems(("columns", name, key), template, attributes)
 
 
 def _field_problems(name: str, column: Mapping[str, Any], columns: Mapping[str, Any]) -> Iterator[Problem]:
     """A placeholder or a condition names a field that its column doesn't have."""
     for key in ("prompt", "system"):
-        if (template := _template(column.get(key))) is not None:
+        if (template := template_in(column, key)) is not None:
             yield from template_field_problems(("columns", name, key), template, columns)
     if isinstance(text := column.get("when"), str) and "." in text:
         from herogen_async.specs.expressions import Expression  # noqa: PLC0415 - few columns have a condition
@@ -276,25 +269,35 @@ def template_field_problems(path: KeyPath, template: Template, columns: Mapping[
     for placeholder in template.names:
         for each in alternatives(placeholder):
             if each.field is not None:
-                what = f"placeholder '{{{placeholder}}}'"
-                yield from field_problem(path, what, each.name, each.field, columns)
+                what = f"placeholder '{template.shows(placeholder)}'"
+                yield from field_problem(path, what, each.name, each.field, columns, shows=template.shows)
 
 
-def field_problem(path: KeyPath, what: str, name: str, field: str, columns: Mapping[str, Any]) -> Iterator[Problem]:
+def field_problem(
+    path: KeyPath,
+    what: str,
+    name: str,
+    field: str,
+    columns: Mapping[str, Any],
+    *,
+    shows: Callable[[str], str] = "{{{}}}".format,
+) -> Iterator[Problem]:
+    """`field` is none of column `name`; `shows` says how a placeholder is written there."""
     from herogen_async.specs.spec.answer_form import fields_of  # noqa: PLC0415 - few specs name fields
 
     column = columns.get(name)
     if column is None and name not in columns:
         if name == FIRST:
-            yield Problem(path, f"{what}: {name!r} has no fields", f"write {{{name}}}")
+            yield Problem(path, f"{what}: {name!r} has no fields", f"write {shows(name)}")
         return  # an unknown name is told as such, and an attribute as what has none
     fields = fields_of(column)
     if fields is None and isinstance(column, Mapping) and column.get("answer") is None:
         form = f"`answer: {{{field}: string}}`"
-        fix = f"write {{{name}}}, or {{{name}.all}} for all its samples, or give {name!r} a form: {form}"
+        every = shows(f"{name}.all")
+        fix = f"write {shows(name)}, or {every} for all its samples, or give {name!r} a form: {form}"
         yield Problem(path, f"{what}: {name!r} has no fields", fix)
     elif fields is not None and field not in fields:
-        fix = nearest(field, list(fields)) if fields else f"its form has no fields: write {{{name}}}"
+        fix = nearest(field, list(fields)) if fields else f"its form has no fields: write {shows(name)}"
         yield Problem(path, f"{what}: {name!r} has no field {field!r}", fix)
 
 
@@ -302,12 +305,17 @@ def alternative_problems(path: KeyPath, template: Template, attributes: list[str
     """An attribute has no samples, and always a value: what stands behind it in a placeholder is never taken."""
     for placeholder in template.names:
         parts = alternatives(placeholder)
-        shown_as, own = f"placeholder '{{{placeholder}}}'", [each for each in parts if each.name in attributes]
+        shown_as, own = (
+            f"placeholder '{template.shows(placeholder)}'",
+            [each for each in parts if each.name in attributes],
+        )
         if fielded := next((each for each in own if each.field is not None), None):
-            fix = f"write {{{fielded.name}}}"
+            fix = f"write {template.shows(fielded.name)}"
             yield Problem(path, f"{shown_as}: {fielded.name!r} is an attribute, without fields", fix)
         elif joined := next((each.name for each in own if each.is_all), None):
-            yield Problem(path, f"{shown_as}: {joined!r} is an attribute, without samples", f"write {{{joined}}}")
+            yield Problem(
+                path, f"{shown_as}: {joined!r} is an attribute, without samples", f"write {template.shows(joined)}"
+            )
         elif own and len(parts) > 1 and (parts[-1] != own[0] or len(own) > 1):
             fix = f"write {own[0].name} last, or alone"
             yield Problem(path, f"{shown_as}: the attribute {own[0].name!r} is never missing", fix)
@@ -320,13 +328,13 @@ def _pair_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]
         if is_attribute or (conversation is not None and each == TRANSCRIPT):
             what = "an attribute" if is_attribute else "a conversation"
             fix = "name two columns, whose answers are compared"
-            yield Problem(("columns", name, "judge"), f"{each!r} is {what}, not a column", fix)
+            yield Problem(("columns", name, "judge", "pair"), f"{each!r} is {what}, not a column", fix)
 
 
 def _turn_problems(name: str, column: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[Problem]:
     """What names turns that there are not, or what can't be named."""
     conversation = TalkingColumns.of(data)
-    texts = {key: text for key in ("prompt", "system") if (text := _template(column.get(key))) is not None}
+    texts = {key: text for key in ("prompt", "system") if (text := template_in(column, key)) is not None}
     if conversation is None and not any("." in each.name for each in sent_names(*texts.values())):
         return
     from herogen_async.specs.spec.conversation_checks import condition_problem, turn_problems  # noqa: PLC0415 - few specs have one

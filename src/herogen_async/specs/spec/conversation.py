@@ -77,7 +77,9 @@ def transcript(turns: SpokenTurns) -> str:
 
 def with_transcript(template: Template, turns: SpokenTurns) -> Template:
     """The same with what was said in the place of `{conversation}`."""
-    return template.with_text(TRANSCRIPT, transcript(turns)) if TRANSCRIPT in template.names else template
+    if TRANSCRIPT not in template.names:
+        return template
+    return template.with_transcript(TRANSCRIPT, turns, transcript(turns))
 
 
 def is_transcript(template: Template) -> bool:

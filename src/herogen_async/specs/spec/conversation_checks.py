@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.specs.spec.column_graph import Uses
 from herogen_async.specs.spec.conversation import (
@@ -18,6 +17,7 @@ from herogen_async.specs.spec.conversation import (
     stem_of,
 )
 from herogen_async.specs.spec.problem import KeyPath, Problem
+from herogen_async.specs.spec.syntax import template_in
 from herogen_async.specs.spec.template import Alternative, Template, alternatives
 
 _EXAMPLE = "for example: `conversation: {user: student, assistant: teacher, turns: 3}`"
@@ -68,9 +68,9 @@ def _column_problems(name: str, column: object, conversation: TalkingColumns) ->
         yield Problem((*at, "samples"), "a turn of a conversation has no samples", "use `repeats` instead")
     if column.get("judge") is not None:
         yield Problem((*at, "judge"), "a side of a conversation is no judge", "write another column")
-    texts = {key: template for key in ("prompt", "system") if (template := _template(column.get(key))) is not None}
+    texts = {key: text for key in ("prompt", "system") if (text := template_in(column, key)) is not None}
     if (prompt := texts.get("prompt")) is not None and TRANSCRIPT not in prompt.names:
-        message = f"the prompt does not hold {{{TRANSCRIPT}}}, so each turn would ask the same"
+        message = f"the prompt does not hold {prompt.shows(TRANSCRIPT)}, so each turn would ask the same"
         yield Problem((*at, "prompt"), message, "add it where the transcript belongs")
     elif prompt is not None and name == conversation.user and is_transcript(prompt):
         fix = f"say what it is to write, e.g. 'You are a student. {{{TRANSCRIPT}}}'"
@@ -123,7 +123,7 @@ def turn_problems(path: KeyPath, template: Template, data: Mapping[str, Any]) ->
         parts = alternatives(placeholder)
         for each in parts:
             stem, dot, number = each.name.partition(".")
-            what = f"placeholder '{{{placeholder}}}'"
+            what = f"placeholder '{template.shows(placeholder)}'"
             if conversation is None or stem not in (*conversation.columns, TRANSCRIPT):
                 if dot:
                     fix = f"write {{{stem}}}, or {{{stem}.all}} for all its samples"
@@ -144,10 +144,3 @@ def condition_problem(path: KeyPath, name: str, data: Mapping[str, Any]) -> Prob
         return None
     fix = f"let a column with a form read {{{TRANSCRIPT}}}, and name its field"
     return Problem(path, f"name {name!r}: a condition can't read a conversation", fix)
-
-
-def _template(text: object) -> Template | None:
-    try:
-        return Template(text, names_columns=True) if isinstance(text, str) and text.strip() else None
-    except SpecError:
-        return None

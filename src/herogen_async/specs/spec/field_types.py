@@ -6,16 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from herogen_async.core import codec
 from herogen_async.core.likeness import shown
 from herogen_async.specs.spec.problem import Problem
 
 
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of `model` by the keys that a spec has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def unsuspected(data: Mapping[str, Any], problems: Iterable[Problem], model: type[BaseModel]) -> dict[str, Any]:
     """The part of `data` for pydantic to check: fields of `model` with no known problem."""
     faulty = {problem.path[0] for problem in problems if problem.path}
-    return {key: value for key, value in data.items() if key in model.model_fields and key not in faulty}
+    known = keys_of(model)
+    return {key: value for key, value in data.items() if key in known and key not in faulty}
 
 
 def type_problems(invalid: ValidationError, model: type[BaseModel], known: list[Problem]) -> list[Problem]:
@@ -32,7 +39,7 @@ def type_problems(invalid: ValidationError, model: type[BaseModel], known: list[
 
 
 def _type_problem(key: str, kind: str, value: object, model: type[BaseModel]) -> Problem:
-    field = model.model_fields[key]
+    field = keys_of(model)[key]
     example = f"for example: `{key}: {codec.dumps((field.examples or [None])[0]).decode()}`"
     if kind == "missing":
         return Problem((), f"missing key {key!r}", example)

@@ -14,7 +14,7 @@ from herogen_async.core.units import counted
 from herogen_async.specs.sources.cells import cells_from
 from herogen_async.specs.sources.record_cells import Records
 from herogen_async.specs.sources.rules import CellRules, PartialCell, condition_as_plain
-from herogen_async.specs.spec.field_types import type_problems, unsuspected
+from herogen_async.specs.spec.field_types import keys_of, type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Problem
 
 MOST_WANTED = 1_000_000_000
@@ -61,7 +61,7 @@ class GridRules(BaseModel):
             for number, each in enumerate(given):
                 problems += partial_problems(("exclude", number), each, attributes, partial)
             data = {**data, "exclude": () if problems else tuple(partial)}
-        found = _made(cls, data, "for example: `grid: {shuffle: true, seed: 7}`", known=problems)
+        found = checked_model(cls, data, "for example: `grid: {shuffle: true, seed: 7}`", known=problems)
         if found.sample is not None and found.shuffle is False:
             message = "a sample is drawn from shuffled cells"
             raise InvalidSpecError([Problem(("shuffle",), message, "remove it, or remove `sample`")], Nowhere())
@@ -96,7 +96,7 @@ class Want(BaseModel):
         if isinstance(data, int) and not isinstance(data, bool):
             data = {"accepted": data}
         fix = "for example: `want: 2000`, or `want: {accepted: 2000, at_most: 6000}`"
-        found = _made(cls, data, fix, "a whole number or a mapping")
+        found = checked_model(cls, data, fix, "a whole number or a mapping")
         if found.at_most is not None and found.at_most < found.accepted:
             message = f"{counted(found.at_most, 'row')} can't hold {found.accepted:,} accepted ones"
             raise InvalidSpecError([Problem(("at_most",), message, "raise at_most, or remove it")], Nowhere())
@@ -156,7 +156,9 @@ def cell_problems(
         cells = cells_from(given["attributes"], rules=rules, records=records).size
     want, repeats = given.get("want"), given.get("repeats", 1)
     if rules.weights:
-        wrong = list(_weight_problems(given["attributes"], rules, seed, records, knows_size=knows_size))
+        wrong = list(
+            _weight_problems(given["attributes"], rules, seed, records, wants=want is not None, knows_size=knows_size)
+        )
         yield from wrong
         if wrong:
             return
@@ -196,12 +198,16 @@ def _weight_problems(
     seed: int | None,
     records: Records | None,
     *,
+    wants: bool,
     knows_size: bool,
 ) -> Iterator[Problem]:
     path: KeyPath = ("attributes", next(iter(rules.weights)))
     if seed is None:
         message = "weights say which cells come first, but all cells are asked"
         fix = "add `grid: {sample: 1000}` or `want`, or write the values as a list"
+        if wants:
+            path, message = ("grid", "shuffle"), "weights need shuffled cells"
+            fix = "remove it, or write the weighted values as a list"
         yield Problem(path, message, fix)
         return
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
@@ -219,11 +225,16 @@ def _weight_problems(
         yield Problem(("grid", "sample"), message, "lower it, change the weights, or add values")
 
 
-def _made(model: type[M], data: object, example: str, kind: str = "a mapping", known: Sequence[Problem] = ()) -> M:
+def checked_model(
+    model: type[M], data: object, example: str, kind: str = "a mapping", known: Sequence[Problem] = ()
+) -> M:
+    """`data` of a spec as a model, with the mistakes that are `known`. Raises InvalidSpecError with all of them;
+    `example` is the fix of a wrong shape.
+    """
     if not isinstance(data, Mapping):
         raise InvalidSpecError([Problem((), f"{shown(data)} is not {kind}", example)], Nowhere())
     given = {str(key): value for key, value in data.items()}
-    names = list(model.model_fields)
+    names = list(keys_of(model))
     unknown = [Problem((key,), f"unknown key {shown(key)}", nearest(key, names)) for key in given if key not in names]
     problems = [*known, *unknown]
     try:

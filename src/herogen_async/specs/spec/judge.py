@@ -5,12 +5,17 @@ Of a pair the prompt has one order of its texts; who asks it asks it in the othe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.specs.forms.pairwise import COMPARISON, LABELS, TIE, WHY, WINNER
 from herogen_async.specs.spec.problem import Problem
+from herogen_async.specs.spec.syntax import JINJA
+from herogen_async.specs.spec.template import Template
 
 _EXAMPLE = "for example: `judge: {of: solution, scale: {5: right and clear, 1: wrong}}`"
 _EXAMPLE_PAIR = "for example: `judge: {pair: [draft, rewrite]}`"
@@ -27,15 +32,17 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
     A prompt of the column's own stays.
     """
     given = dict(column)
-    judge = given.pop("judge")
+    judge, is_jinja = given.pop("judge"), given.get("template") == JINJA
     if judge is None:
         return given, []
     is_pair = isinstance(judge, Mapping) and "pair" in judge
     problems = [problem.below("judge") for problem in (_pair_problems if is_pair else _problems)(judge)]
     prompt = given.get("prompt")
     if not problems and isinstance(prompt, str):
+        held = _names_in(prompt)
         for name in judge["pair"] if is_pair else (judge["of"],):
-            if f"{{{name}}}" not in prompt.replace(" ", ""):
+            is_held = re.search(rf"\b{name}\b", prompt) if is_jinja else held is None or name in held
+            if not is_held:
                 problems.append(Problem(("prompt",), f"the prompt does not hold {{{name}}}, which is judged", "add it"))
         if judge.get("ask") is not None:
             problems.append(Problem(("judge", "ask"), "the column has a prompt of its own", "write it in the prompt"))
@@ -47,13 +54,34 @@ def with_judge(column: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]
         return given, problems
     if is_pair:
         pair = tuple(judge["pair"])
-        given.setdefault("prompt", _prompt_of_pair(pair, judge.get("ask") or _ASK))
+        given.setdefault("prompt", _prompt_of_pair(pair, judge.get("ask") or _ASK, is_jinja=is_jinja))
         return {**given, "answer": COMPARISON, "judge": {"pair": pair}}, []
     points = {int(point): text for point, text in judge["scale"].items()}
     least, most = min(points), max(points)
-    given.setdefault("prompt", _prompt(judge["of"], points))
+    given.setdefault("prompt", _prompt(judge["of"], points, is_jinja=is_jinja))
     given["answer"] = {"why": "string", "score": {"type": "integer", "minimum": least, "maximum": most}}
     return given, []
+
+
+def at_judge(problem: Problem, judge: Mapping[str, Any]) -> Problem:
+    """`problem`, of the prompt that `judge` stands for in the column at its path, at what was written instead."""
+    key, judged = ("pair", judge["pair"]) if "pair" in judge else ("of", (judge.get("of"),))
+    at = problem.path[:2]
+    for name in judged:
+        if (placeholder := f"placeholder '{{{name}}}'") in problem.message:
+            message = problem.message.replace(placeholder, f"column {name!r}")
+            whole = "name two columns, whose answers are compared" if key == "pair" else "write `of: conversation`"
+            fix = whole if "{" in problem.fix else problem.fix  # a name stands there, and no text
+            return Problem((*at, "judge", key), message, fix, problem.line)
+    return replace(problem, path=(*at, "judge", *(["ask"] if judge.get("ask") is not None else [])))
+
+
+def _names_in(prompt: str) -> tuple[str, ...] | None:
+    """The placeholders of a prompt; None where it is none, which is told elsewhere."""
+    try:
+        return Template(prompt, names_columns=True).names
+    except SpecError:
+        return None
 
 
 def _problems(judge: object) -> Iterator[Problem]:
@@ -109,17 +137,20 @@ def _is_point(point: object) -> bool:
         return False
 
 
-def _prompt(of: str, points: Mapping[int, str]) -> str:
-    listed = "\n".join(f"{point}: {_literal(points[point])}" for point in sorted(points, reverse=True))
+def _prompt(of: str, points: Mapping[int, str], *, is_jinja: bool) -> str:
+    listed = "\n".join(
+        f"{point}: {_literal(points[point], is_jinja=is_jinja)}" for point in sorted(points, reverse=True)
+    )
     asked = f"a whole number from {min(points)} to {max(points)}"
     return (
-        f"Judge this text:\n\n{{{of}}}\n\nThe scale:\n{listed}\n\n"
+        f"Judge this text:\n\n{_value(of, is_jinja=is_jinja)}\n\nThe scale:\n{listed}\n\n"
         f"Answer with JSON: `why`, a sentence with your reason, and then `score`, {asked}."
     )
 
 
-def _prompt_of_pair(pair: tuple[str, ...], ask: str) -> str:
-    texts = "\n\n".join(f"Text {label}:\n{{{name}}}" for label, name in zip(LABELS, pair, strict=True))
+def _prompt_of_pair(pair: tuple[str, ...], ask: str, *, is_jinja: bool) -> str:
+    values = [_value(name, is_jinja=is_jinja) for name in pair]
+    texts = "\n\n".join(f"Text {label}:\n{value}" for label, value in zip(LABELS, values, strict=True))
     first, second = LABELS
     return (
         f"{ask}\n\n{texts}\n\n"
@@ -128,5 +159,11 @@ def _prompt_of_pair(pair: tuple[str, ...], ask: str) -> str:
     )
 
 
-def _literal(text: str) -> str:
+def _value(name: str, *, is_jinja: bool) -> str:
+    return f"{{{{ {name} }}}}" if is_jinja else f"{{{name}}}"
+
+
+def _literal(text: str, *, is_jinja: bool) -> str:
+    if is_jinja:
+        return text.replace("{", "{{ '{' }}")
     return text.replace("{", "{{").replace("}", "}}")

@@ -16,8 +16,9 @@ _COLUMN_KEYS = {
     **dict.fromkeys(("if", "condition", "where", "only_if"), "when"),
     **dict.fromkeys(("repeats", "repeat", "n", "num_samples"), "samples"),
     **dict.fromkeys(("url", "api_base", "server", "host"), "base_url"),
-    **dict.fromkeys(("text", "template", "user", "question", "instruction"), "prompt"),
+    **dict.fromkeys(("text", "user", "question", "instruction"), "prompt"),
     **dict.fromkeys(("model_alias", "model_name", "llm"), "model"),
+    **dict.fromkeys(("unique", "distinct", "dedupe", "deduplicate", "diversity", "similarity"), "unlike"),
     **dict.fromkeys(("system_prompt", "system_message"), "system"),
 }
 
@@ -53,6 +54,8 @@ def _problem(key: Any, fix: str) -> Problem:
 def _spec_fix(key: Any, value: object, valid: list[str]) -> str:
     if key in Sampling.model_fields:
         return _as_sampling(key, value)
+    if key == "unlike":
+        return "`unlike` belongs to a column: write the prompt as a column, under `columns`, and `unlike` next to it"
     if key in ("samples", "when"):
         return f"`{key}` belongs to a column, next to its prompt; for more answers per cell, use `repeats`"
     if _is_column(value):

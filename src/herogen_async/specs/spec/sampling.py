@@ -82,10 +82,13 @@ def question_fingerprint(
     sampling: Sampling,
     columns: Sequence[str] = (),
     as_messages: bool = False,
+    jinja: Sequence[str] = (),
+    examples: str | None = None,
 ) -> str:
     """Hash of all that changes an answer besides its cell; `columns` are the fingerprints of what it builds on.
 
-    `as_messages`: a conversation is sent as the messages of a chat, and not as a text.
+    `as_messages`: a conversation is sent as the messages of a chat, and not as a text. `jinja` names which of the texts
+    are written in Jinja syntax. `examples` is the fingerprint of the examples that they show.
     """
     asked: dict[str, Any] = {
         "endpoint": endpoint,
@@ -96,4 +99,8 @@ def question_fingerprint(
     }
     if as_messages:
         asked["messages"] = True
+    if jinja:
+        asked["jinja"] = list(jinja)
+    if examples is not None:
+        asked["examples"] = examples
     return codec.fingerprint({**asked, "columns": list(columns)} if columns else asked)

@@ -9,10 +9,12 @@ from typing import Any
 
 from herogen_async.core.errors import SpecError
 from herogen_async.specs.sources.record_cells import RECORD
-from herogen_async.specs.spec.column import Column
+from herogen_async.specs.spec.column_data import plain_column, with_syntax
+from herogen_async.specs.spec.conversation import TRANSCRIPT
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Place, Problem
 from herogen_async.specs.spec.source import RecordSource, source_of
-from herogen_async.specs.spec.template import Template, alternatives
+from herogen_async.specs.spec.syntax import template_in
+from herogen_async.specs.spec.template import SHOWN_EXAMPLES, alternatives
 
 
 def with_source(data: Mapping[str, Any], place: Place, found: Iterable[Problem]) -> tuple[dict[str, Any], RecordSource]:
@@ -32,6 +34,7 @@ def with_source(data: Mapping[str, Any], place: Place, found: Iterable[Problem])
     columns = data.get("columns")
     clashes = [
         *_clashes(source.fields, own, columns if isinstance(columns, Mapping) else {}),
+        *_taken(source.fields, data),
         *_in_rules(source.fields, own, data.get("grid")),
     ]
     if clashes:
@@ -44,17 +47,10 @@ def sent_names(data: Mapping[str, Any]) -> set[str]:
     """What the prompts and system texts of a spec's data name."""
     columns = data.get("columns")
     each = columns.values() if isinstance(columns, Mapping) else ()
-    parts = chain([data], (each.as_dict() if isinstance(each, Column) else each for each in each))
-    names: set[str] = set()
-    for part in parts:
-        for key in ("prompt", "system") if isinstance(part, Mapping) else ():
-            if isinstance(text := part.get(key), str):
-                try:
-                    template = Template(text, names_columns=True)
-                except SpecError:  # which is told already
-                    continue
-                names.update(other.name for name in template.names for other in alternatives(name))
-    return names
+    parts = chain([data], (with_syntax(plain_column(column), data) for column in each))
+    found = (template_in(part, key) for part in parts if isinstance(part, Mapping) for key in ("prompt", "system"))
+    names = (name for template in found if template is not None for name in template.names)
+    return {other.name for name in names for other in alternatives(name)}
 
 
 def _clashes(fields: Iterable[str], attributes: Iterable[Any], columns: Iterable[Any]) -> Iterator[Problem]:
@@ -68,6 +64,14 @@ def _clashes(fields: Iterable[str], attributes: Iterable[Any], columns: Iterable
         path = ("columns" if others[RECORD] == "a column" else "attributes", RECORD)
         fix = f"rename it, e.g. to 'the_{RECORD}'"
         yield Problem(path, f"{RECORD!r} is what rows of a source call their record", fix)
+
+
+def _taken(fields: Collection[str], data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Fields that are called as a placeholder that this spec has."""
+    for name in (SHOWN_EXAMPLES, TRANSCRIPT):
+        if name in fields and data.get(name) is not None:
+            fix = f"call the field otherwise: `fields: {{source_{name}: {name}}}`"
+            yield Problem(("source",), f"{name!r} is a field of the source, and what `{name}` stands for", fix)
 
 
 def _in_rules(fields: Collection[str], attributes: Mapping[Any, Any], grid: object) -> Iterator[Problem]:

@@ -6,18 +6,21 @@ and a value that contains braces is inserted as is, never expanded again. `{{` a
 In a spec of several columns a placeholder may also name earlier columns: `{solution.all}` is all samples of one,
 `{verdict.score}` a field of one whose answers have a form, `{teacher.2}` a turn of a conversation, and
 `{rewrite|solution}` the first that the row has.
+
+Where a spec says `template: jinja`, its prompts and system texts are another kind of template: `JinjaTemplate`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from herogen_async.core.errors import SpecError
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}%]")
 _TURN = re.compile(r"[^\W\d]\w*\.[1-9][0-9]?", re.ASCII)
+SHOWN_EXAMPLES = "examples"  # `{examples}`: records of a file, where a spec shows some
 ALL = "all"  # `{name.all}`: every sample of a column
 _BETWEEN = "|"
 
@@ -41,6 +44,7 @@ class Template:
     """
 
     __slots__ = ("_format", "names", "text")
+    is_jinja: ClassVar[bool] = False
 
     def __init__(self, text: str, *, names_columns: bool = False) -> None:
         self.text = text
@@ -70,6 +74,23 @@ class Template:
         """The same, with the template `text` in the place of the placeholder `name`."""
         found = _TOKEN.sub(lambda token: text if (token.group(1) or "").strip() == name else token.group(), self.text)
         return Template(found, names_columns=True)
+
+    def with_transcript(self, name: str, turns: Sequence[tuple[str, str]], text: str) -> Template:
+        """The same with what was said in the place of `name`: `turns` are (role, column), `text` their template."""
+        del turns
+        return self.with_text(name, text)
+
+    def preview(self, values: Mapping[str, str]) -> str:
+        """As `render`, with values that stand for answers which are not there yet. It never raises."""
+        return self.render(values)
+
+    def longest(self, values: Mapping[str, str]) -> str:
+        """As `preview`, of the longest values that there may be."""
+        return self.preview(values)
+
+    def shows(self, name: str) -> str:
+        """A placeholder as the text has it."""
+        return f"{{{name}}}"
 
     @property
     def plain_text(self) -> str:

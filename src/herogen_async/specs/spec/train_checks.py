@@ -16,7 +16,6 @@ from herogen_async.specs.spec.check import text_faults
 from herogen_async.specs.spec.column_checks import (
     FIRST,
     alternative_problems,
-    doubled_problems,
     template_field_problems,
     uses_of,
 )
@@ -24,6 +23,7 @@ from herogen_async.specs.spec.column_graph import Uses, sampled_by, samples_of, 
 from herogen_async.specs.spec.conversation import TalkingColumns, stem_of, with_transcript
 from herogen_async.specs.spec.conversation_checks import turn_problems
 from herogen_async.specs.spec.problem import KeyPath, Problem
+from herogen_async.specs.spec.syntax import doubled_problems
 from herogen_async.specs.spec.template import Template
 
 SYSTEM, USER, ASSISTANT = _ROLES = ("system", "user", "assistant")

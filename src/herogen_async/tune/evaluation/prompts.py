@@ -149,7 +149,10 @@ class _CellReader:
         self._pattern = re.compile(pattern, re.DOTALL)
 
     def read(self, prompt: str) -> dict[str, str]:
-        found = None if self._pattern is None else self._pattern.fullmatch(prompt.strip())
+        if self._pattern is None:
+            return {}
+        # What ends with an attribute that does not apply ends with the blank before it.
+        found = self._pattern.fullmatch(prompt.strip()) or self._pattern.fullmatch(prompt)
         return {} if found is None else {name: value for name, value in found.groupdict().items() if value}
 
 

@@ -182,6 +182,7 @@ def _ending(row: Mapping[str, Any]) -> str:
         counted(tokens, "token") if type(tokens) is int else "",
         duration(row["latency_ms"] / 1000),
         f"{attempts} attempts" if attempts > 1 else "",
+        f"near copy (likeness {near['likeness']:.2f})" if (near := row.get("near_copy")) else "",
     )
     return ", ".join(each for each in said if each)
 

@@ -20,7 +20,7 @@ from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS
 from herogen_async.data.dataset.assemble.card import card
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.run_state import RunState
-from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs
+from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs, tokens_around, uses
 from herogen_async.data.dataset.example_question import ExampleQuestion, question_of
 from herogen_async.data.dataset.examples import (
     ExampleCount,
@@ -131,6 +131,7 @@ def assemble(
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
     is_ranked = ranking is not None
+    judges = [each.name for each in rows.plan.columns if each.swapped is not None]
     question = question_of(rows, column=column, file_format=format, ask=ask, system=system, is_ranked=is_ranked)
     order = _Order(
         chosen,
@@ -138,7 +139,13 @@ def assemble(
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(format, ranking, rows.plan.keeping, is_compared=isinstance(question, PairedQuestion)),
+        ranking_for(
+            format,
+            ranking,
+            rows.plan.keeping,
+            is_compared=isinstance(question, PairedQuestion),
+            judges=judges,
+        ),
         question,
     )
     own = rows.folder.dataset if format == PROMPT_COMPLETION else rows.folder.dataset / format
@@ -294,8 +301,9 @@ class _Writing:
         tools = codec.dumps(item.pair.tools).decode() if item.pair.tools else ""
         asked = "".join((item.pair.system, tools, *(text for _, text in item.pair.earlier), item.pair.prompt))
         size = max(len(text.encode()) for text in texts) + len(asked.encode())
-        tokens = (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3 + 16
-        self.longest = max(self.longest, size // 3 + 16, tokens)
+        around = tokens_around(order.format.name, len(item.pair.earlier))
+        tokens = max(size // 3, (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3)
+        self.longest = max(self.longest, tokens + around)
         if self.balance is not None:
             facets = {name: value for name, value in item.row["cell"].items() if name in self._facets}
             self.balance.add(item.index // self._repeats, facets, side)
@@ -341,8 +349,10 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
         valid=None if assembled.valid is None else assembled.valid.name,
         max_tokens=_room(writing.longest),
         seed=seed,
+        rows="-".join(file.sha256[:16] for file in assembled.files if file.role != PAIRS),
         by_card=any((assembled.columns or {}).values()),
         has_tool_calls=assembled.count.tool_calls > 0,
+        has_field=how.reasoning == FIELD,
     )
     assembled = replace(assembled, changed=previous_folder.changed_stubs(folder))
     example = None if writing.first is None else previous_folder.first_row(assembled.data)
@@ -351,7 +361,9 @@ def _with_companions(rows: RunRows, assembled: Assembled, writing: _Writing, sam
     pictures = [name for name in report if name.endswith(".png")]
     files = {
         previous_folder.RECIPE: codec.dumps_pretty(_recipe(rows, assembled)),
-        previous_folder.CARD: card(assembled, rows.manifest, rows.plan, example=example, pictures=pictures),
+        previous_folder.CARD: card(
+            assembled, rows.manifest, rows.plan, example=example, pictures=pictures, configs=uses(stub)
+        ),
         **{name: data for name, data in stubs(stub) if name not in assembled.changed},
         **report,
     }

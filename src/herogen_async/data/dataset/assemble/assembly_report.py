@@ -106,7 +106,7 @@ class Assembled:
 
     @property
     def acceptance(self) -> Acceptance | None:
-        """What the spec's `keep` says of all rows of the run; None where it has none."""
+        """How many of all rows the spec accepts; None where it has neither a `keep` nor an `unlike`."""
         return None if self.count.acceptance is None else self.count.acceptance.found()
 
     @property
@@ -179,6 +179,7 @@ class Assembled:
                 "empty": count.empty,
                 **({} if self.taught is None else {"skipped": count.skipped}),
                 **({"rejected": count.rejected} if count.rejected else {}),
+                **({"near_copies": count.near_copies} if count.near_copies else {}),
                 **({"further": count.further} if count.further else {}),
                 "no_full_sentence": count.no_full_sentence,
                 **({"tool_calls": dict(count.tool_calls_left_out)} if count.tool_calls_left_out else {}),
@@ -228,6 +229,10 @@ class Assembled:
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")
             lines.append(f"Thoughts of the model in {found}: {_FATE[self.how.reasoning]}.")
+        if self.count.lost_thoughts:
+            found = counted(self.count.lost_thoughts, "example")
+            keeps = "only an answer that is the whole last turn can keep its own"
+            lines.append(f"Thoughts of other answers in {found}: left out; {keeps}.")
         if self.count.tool_calls and self.how.format in _ARGUMENTS:
             lines.append(f"Tool calls in {counted(self.count.tool_calls, 'answer')}: {_ARGUMENTS[self.how.format]}.")
         lines += [part.line() for part in (self.compared, self.balance) if part is not None]
@@ -263,6 +268,9 @@ class Assembled:
             unclear = f" ({count.undecided:,} that can't be compared)" if count.undecided else ""
             rejected = counted(count.rejected, "answer")
             lines.append(f"Left out, rejected by the spec's `keep` or `best_of`: {rejected}{unclear}.")
+        if count.near_copies:
+            near = counted(count.near_copies, "answer")
+            lines.append(f"Left out, too like an earlier answer (`unlike`): {near}.")
         if count.further and self.state.wanted is not None:
             further, wanted = counted(count.further, "accepted row"), counted(self.state.wanted, "row")
             lines.append(f"Left out, beyond the {wanted} that `want` asks for: {further}.")
@@ -300,6 +308,8 @@ class Assembled:
             f"{counted(count.unknown, 'completion')} kept without a finish reason: some may be truncated": (
                 count.unknown if self.truncated == "keep" else 0
             ),
+            f"{counted(count.stale_turns, 'conversation')} with turns that an earlier spec asked for: run "
+            "--regenerate-stale asks for them again": count.stale_turns,
             f"{truncated:,} of {self.answers:,} answers are truncated and left out: --truncated trim keeps "
             "their full sentences": 5 * truncated > self.answers and count.written,
             f"only {count.accepted:,} of the {counted(state.wanted or 0, 'row')} that `want` asks for "

@@ -11,7 +11,6 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.units import counted
-from herogen_async.data.dataset.assemble import trainer_configs
 from herogen_async.data.dataset.assemble.assembly_report import PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.markdown_escape import block, inline
 from herogen_async.data.dataset.example_question import ExampleQuestion
@@ -56,15 +55,16 @@ def card(
     *,
     example: Mapping[str, Any] | None,
     pictures: Sequence[str],
+    configs: Mapping[str, str],
 ) -> bytes:
     """The page. `example` is a row as in the data file, None when there is none to show; `pictures` are the quality
-    report's charts, by their paths in the folder.
+    report's charts, by their paths in the folder; `configs` are the trainers', each with what it is for.
     """
     spec = plan.spec
     parts = [
         *_front_matter(assembled, spec),
-        *_head(assembled, manifest, spec),
-        *_files(assembled),
+        *_head(assembled, manifest, plan),
+        *_files(assembled, configs),
         *_example(example),
         *_spec(plan, manifest, assembled),
         *_figures(assembled),
@@ -100,12 +100,17 @@ def _front_matter(assembled: Assembled, spec: Spec) -> Iterator[str]:
     yield "---"
 
 
-def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]:
+def _head(assembled: Assembled, manifest: Manifest, plan: Plan) -> Iterator[str]:
+    spec, taught = plan.spec, assembled.taught
     what = _WHAT.get(assembled.how.format, "answers")
-    taught = assembled.taught
-    if taught is not None:
+    models = {manifest.model: None}
+    if spec.conversation is not None and assembled.question.is_conversation:
+        sides = spec.conversation.columns
+        what = f"conversations of {' and '.join(inline(side, 100) for side in sides)}"
+        models = {column.model: None for column in plan.columns if column.stem in sides}
+    elif taught is not None:
         what += f" of the column {inline(' or '.join(column.name for column in taught.columns), 200)}"
-    models = [manifest.model] if taught is None else dict.fromkeys(column.model for column in taught.columns)
+        models = {column.model: None for column in taught.columns}
     model = " or ".join(map(inline, models))
     yield ""
     yield f"# {inline(spec.name)}"
@@ -120,7 +125,7 @@ def _head(assembled: Assembled, manifest: Manifest, spec: Spec) -> Iterator[str]
         yield f"> **Warning:** {inline(warning, 400)}.\n"
 
 
-def _files(assembled: Assembled) -> Iterator[str]:
+def _files(assembled: Assembled, configs: Mapping[str, str]) -> Iterator[str]:
     yield "## Files"
     yield ""
     yield "| file | content | rows |"
@@ -132,17 +137,8 @@ def _files(assembled: Assembled) -> Iterator[str]:
     for file in assembled.files:
         yield f"| `{file.path.name}` | {says.get(file.role, 'training rows')} | {file.rows:,} |"
     yield "| `recipe.json` | how the rows were made, and the SHA-256 of the files | |"
-    calls = assembled.count.tool_calls > 0
-    if trainer_configs.takes_trl(assembled.how.format, has_tool_calls=calls):
-        start = trainer_configs.command(assembled.how.format)
-        yield f"| `{trainer_configs.TRL}` | starter config for TRL: `{start}` | |"
-    if trainer_configs.takes_axolotl(assembled.how.format):
-        start = f"axolotl train {trainer_configs.AXOLOTL}"
-        yield f"| `{trainer_configs.AXOLOTL}` | starter config for axolotl: `{start}` | |"
-    if trainer_configs.takes_llama_factory(assembled.how.format, has_tool_calls=calls):
-        hint = trainer_configs.llama_factory_hint(assembled.how.format)
-        factory = f"for LLaMA-Factory: set `dataset_dir` to this folder and {hint}"
-        yield f"| `{trainer_configs.LLAMA_FACTORY}` | {factory} | |"
+    for name, use in configs.items():
+        yield f"| `{name}` | {use} | |"
     yield "| `quality/` | quality report with charts, and every finding by row | |"
     yield ""
 
@@ -160,7 +156,7 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
     yield "## How it was made"
     yield ""
     if taught is None:
-        yield from _sent(spec.prompt, spec.system, assembled.question)
+        yield from _sent("prompt", spec.prompt, spec.system, assembled.question)
         if not assembled.question.is_short:
             yield inline(assembled.question.line, 400)
             yield ""
@@ -201,8 +197,8 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
     yield ""
 
 
-def _sent(prompt: str, system: str | None, question: ExampleQuestion) -> Iterator[str]:
-    yield "The prompt sent to the model:"
+def _sent(what: str, prompt: str, system: str | None, question: ExampleQuestion) -> Iterator[str]:
+    yield f"The {what} sent to the model:"
     yield ""
     yield block(prompt)
     yield ""
@@ -224,7 +220,10 @@ def _columns(plan: Plan, question: ExampleQuestion) -> Iterator[str]:
         yield ""
         yield f"{_how(column.model, column.endpoint, column.sampling)}{samples}"
         yield ""
-        yield from _sent(column.prompt.text, None if column.system is None else column.system.text, question)
+        what, prompt = "prompt", column.prompt.text
+        if column.turns:
+            what, prompt = "messages", "\n".join(f"{role}: {{{name}}}" for role, name in column.turns)
+        yield from _sent(what, prompt, None if column.system is None else column.system.text, question)
         own = plan.spec.columns.get(column.stem)
         if own is not None and own.when is not None:
             yield "Only in rows that meet this condition:"
@@ -324,7 +323,9 @@ def _asking(assembled: Assembled) -> Iterator[str]:
     how = assembled.how
     yield "## How to query a model tuned on it"
     yield ""
-    if how.format in CONVERSATIONS:
+    if how.format in CONVERSATIONS and assembled.question.is_conversation:
+        yield "Send the turns so far as messages, the user's last; the model's own chat template does the rest."
+    elif how.format in CONVERSATIONS:
         yield "Send only the question as the user message; the model's own chat template does the rest."
     else:
         yield "Append the separator to the question and stop at the ending; the answer is the text in between:"
@@ -337,10 +338,11 @@ def _asking(assembled: Assembled) -> Iterator[str]:
             + " |"
         )
     yield ""
-    yield "The question template:"
-    yield ""
-    yield block(how.sub_prompt or "")
-    yield ""
+    if how.sub_prompt is not None:
+        yield "The question template:"
+        yield ""
+        yield block(how.sub_prompt)
+        yield ""
     yield '`herogen-async query RUN "…"` does all of this.'
 
 

@@ -1,12 +1,12 @@
 """Starter configs for trainers: the file each one reads to train on the folder, for the formats it supports.
 
-Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`), axolotl's
-`schemas/datasets.py` of July 2026, LLaMA-Factory's `data/README.md` of August 2026. Paths are relative to the folder.
+Field names: TRL 1.16 (`ScriptArguments`, `SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`), axolotl 0.19 and
+LLaMA-Factory 0.9.5. Paths are relative to the folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -34,6 +34,7 @@ NAMES = (TRL, AXOLOTL, LLAMA_FACTORY)
 _BASE, _CHAT = "HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct"
 _LORA_RATE = "0.0002"  # ten times that of a full fine-tune, as usual for adapters; every YAML parser reads a number
 _DPO_RATE = "0.000005"
+_DEFAULT_CUTOFF = 2048  # tokens of a row that LLaMA-Factory reads, unless it is told otherwise
 _SEAL = b"# Change it as you like: assembling again leaves a changed file as it is. As made: "
 
 
@@ -41,8 +42,9 @@ _SEAL = b"# Change it as you like: assembling again leaves a changed file as it 
 class Folder:
     """What a config is made for. `train` and `valid` are file names; every row fits in `max_tokens`.
 
-    `name` is the data set's name, `place` the folder's. `by_card`: read by itself, a file would give other texts than
-    it holds, so the folder is read, whose card declares them.
+    `name` is the data set's name, `place` the folder's, `rows` differs where the rows do. `by_card`: read by itself, a
+    file would give other texts than it holds, so the folder is read, whose card declares them. `has_field`: thoughts
+    stand in a field of their own.
     """
 
     name: str
@@ -52,19 +54,37 @@ class Folder:
     valid: str | None
     max_tokens: int
     seed: int
+    rows: str
     by_card: bool = False
     has_tool_calls: bool = False
+    has_field: bool = False
 
 
 def stubs(folder: Folder) -> Iterable[tuple[str, bytes]]:
     """(file name, content) of each config whose trainer supports this format."""
-    calls = folder.has_tool_calls
-    if takes_trl(folder.format, has_tool_calls=calls):
+    if takes_trl(folder.format, has_tool_calls=folder.has_tool_calls):
         yield TRL, _sealed(_trl(folder))
-    if takes_axolotl(folder.format):
+    if _takes_axolotl(folder):
         yield AXOLOTL, _sealed(_axolotl(folder))
-    if takes_llama_factory(folder.format, has_tool_calls=calls):
+    if _takes_llama_factory(folder):
         yield LLAMA_FACTORY, codec.dumps_pretty(_llama_factory(folder))
+
+
+def uses(folder: Folder) -> Mapping[str, str]:
+    """What each of these configs is for, in Markdown."""
+    notes = {
+        TRL: f"starter config for TRL: `{command(folder.format)}`",
+        AXOLOTL: f"starter config for axolotl: `axolotl train {AXOLOTL}`",
+        LLAMA_FACTORY: f"for LLaMA-Factory: set `dataset_dir` to this folder and {_llama_factory_hint(folder)}",
+    }
+    return {name: notes[name] for name, _ in stubs(folder)}
+
+
+def tokens_around(folder_format: str, turns: int) -> int:
+    """Tokens that a trainer adds to a row at most: a chat template's marks and its own system text, or the preamble
+    with which axolotl starts each row of alpaca; `turns` are those before the question.
+    """
+    return 64 + 8 * turns if folder_format in CONVERSATIONS else 16
 
 
 def is_changed(name: str, content: bytes) -> bool:
@@ -90,14 +110,18 @@ def takes_trl(folder_format: str, *, has_tool_calls: bool) -> bool:
     return folder_format not in (ALPACA, SHAREGPT, PROMPTS) and not (has_tool_calls and folder_format == MESSAGES)
 
 
-def takes_axolotl(folder_format: str) -> bool:
+def _takes_axolotl(folder: Folder) -> bool:
     """Whether axolotl reads its rows as they are."""
-    return folder_format not in (CONVERSATIONAL, KTO, PROMPTS)
+    return folder.format not in (CONVERSATIONAL, KTO, PROMPTS)
 
 
-def takes_llama_factory(folder_format: str, *, has_tool_calls: bool) -> bool:
-    """Whether LLaMA-Factory reads its rows as they are. It knows tool calls in none of these shapes."""
-    return folder_format not in (CONVERSATIONAL, PROMPTS) and not has_tool_calls
+def _takes_llama_factory(folder: Folder) -> bool:
+    """Whether LLaMA-Factory reads its rows as they are. It knows tool calls in none of these shapes, and takes no
+    thoughts from a field: its templates would teach to think nothing. The `datasets` it needs is too old to keep texts
+    that look like dates.
+    """
+    is_changed = folder.by_card or folder.has_tool_calls or folder.has_field
+    return folder.format not in (CONVERSATIONAL, PROMPTS) and not is_changed
 
 
 def command(folder_format: str) -> str:
@@ -141,6 +165,7 @@ def _axolotl(folder: Folder) -> str:
         f"base_model: {_model(folder)}  # the model to tune: put yours here\n"
         + ("rl: dpo\nrl_beta: 0.1\n" if folder.format == DPO else "train_on_inputs: false\n")
         + f"datasets:\n{_axolotl_data(folder, folder.train)}{valid}val_set_size: 0\n"
+        f"dataset_prepared_path: last_run_prepared/{folder.rows}  # axolotl would read other rows from here again\n"
         f"sequence_len: {folder.max_tokens}  # tokens; estimated to fit the longest row\n"
         "adapter: lora\nlora_r: 16\nlora_alpha: 32\nlora_dropout: 0.05\nlora_target_linear: true\n"
         f"learning_rate: {_DPO_RATE if folder.format == DPO else _LORA_RATE}\n"
@@ -161,7 +186,8 @@ def _axolotl_data(folder: Folder, file: str) -> str:
         '      prompt_format: "{prompt}"\n      chosen_format: "{chosen}"\n      rejected_format: "{rejected}"\n',
     }.get(
         folder.format,
-        "type:\n      field_instruction: prompt\n      field_output: completion\n"
+        # An attribute may be called `system`, which axolotl would write before the prompt.
+        'type:\n      field_instruction: prompt\n      field_output: completion\n      field_system: ""\n'
         '      format: "{instruction}"\n      no_input_format: "{instruction}"\n',
     )
     if folder.by_card:
@@ -191,26 +217,21 @@ def _llama_factory(folder: Folder) -> dict[str, dict[str, Any]]:
         DPO: {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}},
     }
     shape = shapes.get(folder.format, {"columns": {"prompt": "prompt", "response": "completion"}})
-    described = {folder.name: {**_llama_factory_data(folder, folder.train), **shape}}
+    described = {folder.name: {"file_name": folder.train, **shape}}
     if folder.valid:
-        described[f"{folder.name}_valid"] = {**_llama_factory_data(folder, folder.valid), **shape}
+        described[f"{folder.name}_valid"] = {"file_name": folder.valid, **shape}
     return described
 
 
-def _llama_factory_data(folder: Folder, file: str) -> dict[str, Any]:
-    if folder.by_card:  # "script_url" is what it hands to `datasets` as a folder
-        return {"script_url": ".", "split": "train" if file == folder.train else "validation"}
-    return {"file_name": file}
-
-
-def llama_factory_hint(folder_format: str) -> str:
+def _llama_factory_hint(folder: Folder) -> str:
     """What else to set so that LLaMA-Factory trains on the rows as they are, continuing `set ... and`."""
-    if folder_format in (MESSAGES, ALPACA, SHAREGPT):
-        return "`template` to your model's"
-    if folder_format == TEXT:
-        return "`stage` to `pt`"
-    stage = f"`stage` to `{folder_format}` and " if folder_format in RANKED else ""
-    return f"{stage}`template` to `empty`, as the rows have their own marks"
+    cutoff = f", and `cutoff_len` to {folder.max_tokens}" if folder.max_tokens > _DEFAULT_CUTOFF else ""
+    if folder.format in (MESSAGES, ALPACA, SHAREGPT):
+        return f"`template` to your model's{cutoff}"
+    if folder.format == TEXT:  # packed, what doesn't fill the last block would be lost: of a small set, every row
+        return f"`stage` to `pt` with `packing: false`{cutoff}"
+    stage = f"`stage` to `{folder.format}` and " if folder.format in RANKED else ""
+    return f"{stage}`template` to `empty`, as the rows have their own marks{cutoff}"
 
 
 def _model(folder: Folder) -> str:

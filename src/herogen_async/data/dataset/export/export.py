@@ -50,9 +50,10 @@ def export(
     complete or not at all.
 
     Where the spec has several columns, a row has a cell for each answer, under its column's name (`solution.1` where it
-    has several samples), its thoughts as `solution.reasoning`, and the tokens and attempts of all together; with
-    `details` also what was sent and how the answer ended, as `solution.prompt`. JSONL holds the rows as `rows` gives
-    them. With `partial`, rows that are incomplete or have failed are included, too, with `state` and what is `missing`.
+    has several samples), its thoughts as `solution.reasoning`, its tool calls and what else it holds as
+    `solution.extra`, and the tokens and attempts of all together; with `details` also what was sent and how the answer
+    ended, as `solution.prompt`. JSONL holds the rows as `rows` gives them. With `partial`, rows that are incomplete or
+    have failed are included, too, with `state` and what is `missing`.
 
     Raises InputError, RunFolderError, DamageError, DiskError.
     """

@@ -29,10 +29,11 @@ class SeveralTable:
         self._plan = plan
         self._details = _DETAILS if details else ()
         self._fields = {call.name: _kinds(call.column.form) for call in plan.shape.calls}
+        self._accepts = plan.keeping is not None and plan.keeping.accepts
         self._is_partial = is_partial
-        wanted = ("reasoning", "extra") if details else ("reasoning",)
         self._further = {
-            call.name: [name for name in wanted if f"{call.name}.{name}" in optional] for call in plan.shape.calls
+            call.name: [name for name in ("reasoning", "extra") if f"{call.name}.{name}" in optional]
+            for call in plan.shape.calls
         }
 
     def columns(self, attributes: Iterable[str]) -> Columns:
@@ -48,7 +49,7 @@ class SeveralTable:
             answers += [(f"{name}.{each}", ROW[each].kind) for each in self._details]
         rest = [
             *([("state", FieldKind.TEXT), ("missing", FieldKind.TEXT)] if self._is_partial else []),
-            *([("accepted", FieldKind.FLAG)] if self._plan.spec.keep is not None else []),
+            *([("accepted", FieldKind.FLAG)] if self._accepts else []),
             ("repeat", FieldKind.WHOLE),
             ("index", FieldKind.WHOLE),
             *((name, FieldKind.WHOLE) for name in USAGE_COLUMNS),
@@ -77,7 +78,7 @@ class SeveralTable:
             cells += map(known.get, self._details)
         if self._is_partial:
             cells += [row["state"], "; ".join(f"{name}: {why}" for name, why in row["missing"].items())]
-        if self._plan.spec.keep is not None:
+        if self._accepts:
             cells.append(row["accepted"])
         given = [answer for answer in answers.values() if answer is not None]
         tokens = (_sum(given, name) for name in USAGE_COLUMNS)

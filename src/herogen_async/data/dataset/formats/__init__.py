@@ -53,13 +53,9 @@ _ALL = (
         "`prompt` and `completion`, with separator, lead and ending",
         stem="prepared_data_prepared",  # the legacy tool's name
     ),
-    _lines(
-        MESSAGES, json_lines.messages, "`messages`: a user turn and an assistant turn, each with `role` and `content`"
-    ),
+    _lines(MESSAGES, json_lines.messages, "`messages`: turns of user and assistant, each with `role` and `content`"),
     _lines(ALPACA, json_lines.alpaca, "`instruction`, an empty `input`, `output`"),
-    _lines(
-        SHAREGPT, json_lines.sharegpt, "`conversations`: one turn `from` human and one from gpt, each with a `value`"
-    ),
+    _lines(SHAREGPT, json_lines.sharegpt, "`conversations`: turns `from` human and from gpt, each with a `value`"),
     _lines(TEXT, json_lines.text, "`text`: prompt, separator, lead, completion and ending in one string"),
     _lines(DPO, json_lines.preference, "`prompt`, the better answer as `chosen`, the worse one as `rejected`"),
     _lines(KTO, json_lines.labelled, "`prompt`, `completion`, and as `label` whether it is the better answer"),

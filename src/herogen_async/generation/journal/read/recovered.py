@@ -25,7 +25,9 @@ class Reusable:
 
 @dataclass(slots=True)
 class Misfit:
-    """Where the line of the last answer to a call is that does not fit its form, and which try it was, from 1."""
+    """Where the line of the last answer to a call is that does not fit its form, or is a near copy, and which try it
+    was, from 1.
+    """
 
     segment: int
     offset: int
@@ -44,8 +46,9 @@ class Recovered:
     made from answers that don't count, or say that a condition was not met which is another one now. `column_usage` is
     the part of `usage` of each column that there still is, where a row has several calls, `column_answers` how many
     answers it is of. `reusable` are by call the answers that count once it is decided that others are skipped.
-    `misfits` don't fit the form of their column: lines that count for nothing; `asked` are the last ones of calls that
-    have no other answer and are asked again with it, `unfit` those whose answers were given before there was that form.
+    `misfits` don't fit the form of their column, or are near copies that are asked again: lines that count for nothing;
+    `asked` are the last ones of calls that have no other answer and are asked again with it, `unfit` those whose
+    answers were given before there was that form.
     """
 
     done: IndexSet = field(default_factory=IndexSet)

@@ -36,6 +36,8 @@ from herogen_async.generation.journal.record import (
     INDEX_AT,
     KEY_AT,
     KEY_END,
+    NEAR_COPY,
+    NEAR_COPY_LEAD,
     SKIPPED_LEAD,
     WRONG_FORM_LEAD,
 )
@@ -48,7 +50,7 @@ KEYS_EVERY = 64
 
 # What a row is to its run: its task's answer, a second one, nobody's, one of a cell that the plan has no more, one that
 # was made under another generation, or such a one where a newer generation has an answer.
-# One may also not fit the form of its column.
+# One may also not fit the form of its column, or be a near copy that is asked again.
 RowStanding = Literal["counts", "double", "foreign", "unused", "stale", "replaced", "outdated", "misfit"]
 
 
@@ -178,11 +180,11 @@ class Fold:
         return True
 
     def _may_misfit(self, lines: list[bytes], reading: SegmentReading) -> bool:
-        """Whether one of these lines may be of an answer that does not fit its form."""
+        """Whether one of these lines may be of an answer that does not fit its form, or is a near copy."""
         era = self.lineage.eras[reading.era].plan
         if not all(self.lineage.knows_form(reading.era, place) for place in range(era.calls_a_row)):
             return True
-        return any(WRONG_FORM_LEAD in line for line in lines)
+        return any(WRONG_FORM_LEAD in line or NEAR_COPY_LEAD in line for line in lines)
 
     def _place_all(self, indices: list[int], reading: SegmentReading) -> bool:
         """As `place`, where each of them is the only answer to its task; else False, and nothing is placed."""
@@ -299,7 +301,7 @@ class Fold:
             return
         if index is None or reading.standing.is_stale:
             return
-        if self.lineage.knows_form(reading.era, row["index"]):
+        if NEAR_COPY in row or self.lineage.knows_form(reading.era, row["index"]):
             self.found.asked[index] = Misfit(reading.segment, offset, row.get("ask", 1))
         else:
             self.found.unfit.add(index)

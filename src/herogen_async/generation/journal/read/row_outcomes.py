@@ -33,7 +33,8 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
     """What its rows came to, in the plan's order; None where the spec has no `want`.
 
     `failed` are the calls that failed and are not asked again, all that did when left out. Reads the answers that the
-    spec's `keep` goes by, by their places. Raises DamageError where one can't be read any more.
+    spec's `keep` goes by and those that may be near copies, by their places. Raises DamageError where one can't be read
+    any more.
     """
     if plan.spec.want is None:
         return None
@@ -47,9 +48,10 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
         elif len(indices) == calls:
             first = number * calls
             lines = {place: reader.row(first + place) for place in places if first + place not in found.skipped}
-            texts = {place: lines[place]["response_txt"] if place in lines else None for place in places}
+            texts = {place: None if place not in lines else lines[place]["response_txt"] for place in places}
+            near = [place for place, line in lines.items() if plan.column_at(place).is_near_copy(line)]
             told: Mapping[str, str] = next((line["cell"] for line in lines.values()), {})
-            rows.add(number, row_outcome(plan, _cell(plan, number // plan.repeats, told), texts))
+            rows.add(number, row_outcome(plan, _cell(plan, number // plan.repeats, told), texts, near))
     return rows
 
 

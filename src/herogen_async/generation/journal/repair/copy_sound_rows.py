@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
-from herogen_async.core.errors import DamageError, DiskError, InputError
+from herogen_async.core.errors import DamageError, InputError
 from herogen_async.generation.journal.read.scan import Damage, Known, Line, record_of, scan
 from herogen_async.generation.journal.record import CELL_IN_BYTES, INDEX_IN_BYTES, KEY_IN_BYTES, ROW_IN_BYTES
 from herogen_async.generation.journal.repair.tail_repair import saving_files
 from herogen_async.generation.journal.write.append_file import AppendFile
+from herogen_async.generation.journal.write.new_run import new_run
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.generation.run_folder.events import read_events, record_event
 from herogen_async.generation.run_folder.kept_source import keep_source
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.generation.run_folder.lock import RunLock, read_lock
-from herogen_async.generation.run_folder.manifest import Manifest, write_manifest
+from herogen_async.generation.run_folder.manifest import Manifest
 from herogen_async.generation.run_folder.mark import Mark
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage
@@ -68,37 +68,16 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
     `is_proven` is False for a manifest that was pieced together: then every row has to fit it. Raises InputError,
     DamageError, DiskError; then there is no `target`.
     """
-    if target.path.exists():
-        raise InputError(
-            f"{str(target.path)!r} already exists", fix="choose another place with --out; nothing is overwritten"
-        )
-    target.create()
-    try:
+    with new_run(target, manifest, at=at, option="--out") as lock:
         copy = _Copy(source, target, manifest.lineage())
-        lock = RunLock.acquire(target, at.isoformat())
-        try:
-            # The manifest last: until it is there, the copy is no run, and a kill leaves nothing that could be taken
-            # for one.
-            copy.all(lock)
-            if not is_proven and (copy.done.foreign or not copy.done.rows):
-                raise DamageError(
-                    f"{str(source.manifest)!r} is damaged, and its readable part does not match the rows",
-                    fix="put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one",
-                )
-            keep_source(target, {path.name: path for path in source.kept_sources()})
-            record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
-            write_manifest(target, manifest)
-            REAL.sync_names(target.path.parent)
-        finally:
-            lock.release()
-    except OSError as error:
-        shutil.rmtree(target.path, ignore_errors=True)
-        raise DiskError(
-            f"the copy {str(target.path)!r} can't be written: {error.strerror}", fix="free some space, or use --out"
-        ) from error
-    except BaseException:
-        shutil.rmtree(target.path, ignore_errors=True)
-        raise
+        copy.all(lock)
+        if not is_proven and (copy.done.foreign or not copy.done.rows):
+            raise DamageError(
+                f"{str(source.manifest)!r} is damaged, and its readable part does not match the rows",
+                fix="put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one",
+            )
+        keep_source(target, {path.name: path for path in source.kept_sources()})
+        record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
     return copy.done
 
 

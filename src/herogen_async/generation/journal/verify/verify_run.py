@@ -50,7 +50,7 @@ _WORDS = {
     "unused": "rows of cells removed from the spec",
     "stale": "rows made with another prompt, model or sampling, not counted",
     "outdated": "rows made from answers that no longer count, or skipped by a condition that has changed since",
-    "misfit": "answers that do not fit the form of their column, not counted",
+    "misfit": "answers that do not fit the form of their column, or were near copies and asked again, not counted",
     "replaced": "rows made with an earlier prompt, model or sampling, since answered by a newer one",
 }
 

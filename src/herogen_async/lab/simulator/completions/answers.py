@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from herogen_async.lab.simulator.completions.form_answers import formed_text
 from herogen_async.lab.simulator.completions.tool_answers import OfferedTools, SimulatedToolCall, called
@@ -25,6 +26,7 @@ smallest part of the disguise.
 _WORDS = _TALE.split()
 _STARTS = [0] + [place + 1 for place, word in enumerate(_WORDS[:-1]) if word.endswith(".")]
 _THOUGHTS = ["A", "tale", "is", "asked", "for.", "It", "should", "name", "its", "question,", "which", "I", "number"]
+_NEAR_WORDS = 60  # of an answer that repeats another one
 _RING_WORDS = 10_000  # longer answers are made word by word
 _RING = " ".join(_WORDS * (_RING_WORDS // len(_WORDS) + 1)) + " "
 _PLACES = [0] + [place + 1 for place, letter in enumerate(_RING) if letter == " "]  # where each word begins
@@ -94,6 +96,19 @@ def answer(
     if text[-1] != ".":
         text = text.rstrip(",:") + "."
     return SimulatedAnswer(text, question.tokens, count, "stop", identity)
+
+
+def near_text(told: SimulatedAnswer) -> SimulatedAnswer:
+    """The same tale whatever was asked, but for the word that names the question."""
+    words = [*told.text.split(" ", 2)[:2], *_WORDS[:_NEAR_WORDS]][: told.completion_tokens]
+    return told._replace(text=" ".join(words), completion_tokens=len(words))
+
+
+def mixed_text(told: SimulatedAnswer) -> SimulatedAnswer:
+    """The words of an answer in an order of its own: of two such answers neither is like the other."""
+    first, words = told.text.split(" ")[:2], told.text.split(" ")[2:]
+    order = sorted(range(len(words)), key=lambda place: crc32(b"%d %d" % (told.identity, place)))
+    return told._replace(text=" ".join([*first, *(words[place] for place in order)]))
 
 
 def _tale(start: int, count: int, identity: int) -> str:

@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from herogen_async.core.limits import Reading
-from herogen_async.lab.simulator.completions.answers import Question, SimulatedAnswer, answer
+from herogen_async.lab.simulator.completions.answers import Question, SimulatedAnswer, answer, mixed_text, near_text
 from herogen_async.lab.simulator.completions.form_answers import broken_text
 from herogen_async.lab.simulator.faults import AT_ONCE, FAULTS, SPOILT, Refusal
 from herogen_async.lab.simulator.limits.dialect import go_duration, header_number, told_wait_s
@@ -136,6 +136,8 @@ class Simulation:
                 return Fate(verdict, AT_ONCE[fault], fault=fault)
             if fault == "broken_form" and question.form is not None:
                 told = told._replace(text=broken_text(told.text, told.identity))
+        if policy.faults.get("near_copy") and question.form is None and not told.tool_calls:
+            told = near_text(told) if fault == "near_copy" else mixed_text(told)
         latency = policy.latency
         first_s = lognormal(latency.ms, latency.sigma, second, third) / 1000
         return Fate(verdict, None, None, fault, told, first_s, latency.ms_per_token / 1000)

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConnectionFailed, EndpointError, RateLimited, RequestTimeout
@@ -26,8 +27,9 @@ _NOTHING_SECRET = Redactor()
 class VirtualEndpoint:
     """An `Endpoint` that answers as the HTTP server with the same policy does, errors and readings included.
 
-    `max_tokens` is what each request carries, or each request of a column by its name; `timeout_s` holds for requests
-    that name none. For any loop; made for `run_virtual`, where `clock` is a `VirtualClock`.
+    `max_tokens` is what each request carries, or each request of a column by its name, and `forms` are the JSON Schemas
+    that the answers of columns must fit; `timeout_s` holds for requests that name none. For any loop; made for
+    `run_virtual`, where `clock` is a `VirtualClock`.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class VirtualEndpoint:
         clock: Clock,
         *,
         max_tokens: int | Mapping[str, int] | None = None,
+        forms: Mapping[str, Any] | None = None,
         timeout_s: float = SDK_TIMEOUT_S,
         model: str = "simulated",
     ) -> None:
         self._simulation = Simulation(policy)
         self._now = clock.now
         self._max_tokens = max_tokens
+        self._forms = forms or {}
         self._timeout_s = timeout_s
         self._model = model
         self._count = 0
@@ -87,7 +91,7 @@ class VirtualEndpoint:
         most = self._max_tokens
         if isinstance(most, Mapping):
             most = most.get(request.column or "") or None
-        return Question(text.encode("utf-8", "replace"), most)
+        return Question(text.encode("utf-8", "replace"), most, form=self._forms.get(request.column or ""))
 
     async def _work(self, fate: Fate, deadline: _Deadline) -> None:
         slots = self._simulation.slots

@@ -110,12 +110,14 @@ def _messages_row_problem(is_hosted: bool, row: dict[str, Any]) -> RowProblem | 
         return RowProblem("preferences between two answers, not messages", fix="add --method dpo")
     if (wrong := _messages_problem(messages, "messages")) is not None:
         return wrong
+    if not is_hosted and any(map(_calls_tools, row["messages"])):
+        return RowProblem("tool calls, which this machine can't train on", fix="use a service, or leave these rows out")
     last = row["messages"][-1]
     if last["role"] != "assistant" or not (_has_text(last) or (is_hosted and _calls_tools(last))):
         either = " or tool calls" if is_hosted else ""
         return RowProblem(f"messages do not end with assistant text{either}")
     if not is_hosted and not all(isinstance(message.get("content"), str) for message in row["messages"]):
-        return RowProblem("messages with tool calls or parts, which this machine can't train on", fix="use a service")
+        return RowProblem("messages that are no text, which this machine can't train on", fix="use a service")
     tools = row.get("tools", row.get("functions"))
     if tools is not None and not isinstance(tools, list):
         return RowProblem("'tools' is not a list", fix="give a list of tools, or none")

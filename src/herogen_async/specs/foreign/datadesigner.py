@@ -1,0 +1,375 @@
+"""A config of NVIDIA NeMo DataDesigner as a spec, and all that a spec can't say of it. Pure.
+
+Nothing is dropped silently: what has no place in a spec, or another meaning there, is a `NotMapped` with its reason and
+the nearest way. A column that needs something which has no place is left out, and so is what is made from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from herogen_async.core.errors import InputError, SpecError
+from herogen_async.specs.expressions import Expression
+from herogen_async.specs.foreign.design_attributes import AllowedPairs, DesignAttributes
+from herogen_async.specs.foreign.design_models import ModelSettings, models_of
+from herogen_async.specs.foreign.jinja_text import Untranslatable, as_template, inserted_expression
+from herogen_async.specs.foreign.not_mapped import NotesOfConfig, NotMapped
+from herogen_async.specs.foreign.rubric import RubricForm, rubric_form
+from herogen_async.specs.forms import form_of, is_schema
+from herogen_async.specs.spec.check import usable_name
+from herogen_async.specs.spec.column_checks import NOT_FOR_COLUMNS
+from herogen_async.specs.spec.template import Template
+
+_ASKED = ("llm-text", "llm-code", "llm-structured", "llm-judge")
+# What has no place in a spec: (why, the nearest way).
+_ELSEWHERE = {
+    "validation": ("answers are not run or sent to a validator", "write a judge column and `keep`"),
+    "embedding": ("only texts are generated", "embed the exported table"),
+    "image": ("only texts are generated", "leave it out"),
+    "custom": ("a spec runs no Python", "write its function's prompt as a column"),
+}
+_PARTS = {
+    "processors": ("the table is written as it is", "choose a format and `train` when you assemble"),
+    "profilers": ("profiles are not configured", "see the quality report that `assemble` writes"),
+    "tool_configs": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
+}
+_OF_COLUMN = {
+    "multi_modal_context": ("only text is sent", "describe it in the prompt"),
+    "tool_alias": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedSpec:
+    """`spec` as plain data; the attributes in `to_fill_in` have no values yet. `notes` in the order they came up."""
+
+    spec: dict[str, Any]
+    notes: tuple[NotMapped, ...]
+    to_fill_in: tuple[str, ...]
+
+
+def is_datadesigner(data: object) -> bool:
+    """Whether plain data looks like such a config: with or without `data_designer` around it."""
+    if not isinstance(data, Mapping):
+        return False
+    columns = data.get("columns")
+    return isinstance(data.get("data_designer"), Mapping) or (isinstance(columns, list) and "name" not in data)
+
+
+def translated(data: Mapping[str, Any], *, name: str) -> TranslatedSpec:
+    """The spec called `name` that a config comes to. Raises InputError where not one column can be asked."""
+    is_wrapped = isinstance(data.get("data_designer"), Mapping)
+    design = data["data_designer"] if is_wrapped else data
+    if fault := next(_faults(design), None):
+        raise InputError(fault, fix="export the config with DataDesigner's `write_config`")
+    return _Translation(design, ("data_designer",) if is_wrapped else ()).spec(name)
+
+
+def _faults(design: Mapping[str, Any]) -> Iterator[str]:
+    """Where a config does not have the shape that DataDesigner writes."""
+    columns = design.get("columns")
+    if not isinstance(columns, list):
+        yield "`columns` is not a list"
+        return
+    for number, column in enumerate(columns, 1):
+        if not isinstance(column, Mapping) or not isinstance(column.get("name"), str) or not column["name"]:
+            yield f"column {number} has no name"
+        elif not isinstance(column.get("params") or {}, Mapping):
+            yield f"`params` of the column {column['name']!r} is no mapping"
+    for name in ("model_configs", "constraints"):
+        found = design.get(name) or []
+        if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+            yield f"`{name}` is not a list of mappings"
+    seed = design.get("seed_config") or {}
+    if not isinstance(seed, Mapping) or not isinstance(seed.get("source") or {}, Mapping):
+        yield "`seed_config` is not a mapping with a `source`"
+
+
+class _Translation:
+    """One config on its way; columns are made when they are first named."""
+
+    def __init__(self, design: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        self._design = design
+        self._columns = {str(each["name"]): each for each in design["columns"]}
+        self._notes = NotesOfConfig(path, {name: number for number, name in enumerate(self._columns)})
+        self._names = _usable_names(self._columns)
+        self._models = models_of(design.get("model_configs"))
+        self._attributes = DesignAttributes(design, self._columns, self._names, self._notes)
+        self._inserted_expressions: set[str] = set()
+        self._made: dict[str, dict[str, Any] | Untranslatable] = {}
+        self._needs: dict[str, set[str]] = {}  # a column: the columns that its texts name
+        self._rubrics: dict[str, RubricForm] = {}
+        self._making: list[str] = []
+
+    def spec(self, name: str) -> TranslatedSpec:
+        asked = [each for each, column in self._columns.items() if column.get("column_type") in _ASKED]
+        for each in asked:
+            made = self._column(each)
+            if isinstance(made, Untranslatable):
+                self._notes.of_column(each, f"left out, since it {made}", "write this column by hand")
+        columns = {self._names[each]: made for each in asked if isinstance(made := self._made[each], dict)}
+        self._attributes.keep_only(_names_in(columns))
+        self._tell_the_rest(asked)
+        if not columns:
+            raise InputError("no column of this config can be asked", fix=self._told())
+        if not self._attributes.values:
+            raise InputError(
+                "nothing varies from row to row: no prompt names a sampler or a seed",
+                fix="name one in a prompt, as in {{ topic }}",
+            )
+        self._gate(columns)
+        spec: dict[str, Any] = {
+            "name": name,
+            "attributes": {each: list(values.values) for each, values in self._attributes.values.items()},
+            "grid": {"shuffle": True},  # a --limit is a sample then, as drawn rows were
+            "endpoint": "chat",
+            **self._shared_model(columns),
+            "columns": columns,
+        }
+        empty = tuple(each for each, values in self._attributes.values.items() if not values.values)
+        return TranslatedSpec(spec, tuple(self._notes.told), empty)
+
+    # -- columns
+
+    def _column(self, name: str) -> dict[str, Any] | Untranslatable:
+        if name not in self._made:
+            self._making.append(name)
+            self._needs[name] = set()
+            try:
+                self._made[name] = self._asked(name, self._columns[name])
+            except Untranslatable as error:
+                self._made[name] = error
+            self._making.pop()
+        return self._made[name]
+
+    def _asked(self, name: str, column: Mapping[str, Any]) -> dict[str, Any]:
+        prompt = self._text(name, column.get("prompt"))
+        made: dict[str, Any] = {"prompt": prompt}
+        if column.get("system_prompt"):
+            made["system"] = self._text(name, column["system_prompt"])
+        kind = column["column_type"]
+        if kind == "llm-code":
+            made["answer"] = {"code": str(column.get("code_lang", "code")).partition(":")[0]}
+        elif kind == "llm-structured":
+            made["answer"] = _schema(column.get("output_format"))
+        elif kind == "llm-judge":
+            rubric = self._rubrics[name] = rubric_form(column.get("scores"))
+            made |= {"prompt": f"{prompt}\n\n{rubric.asked}", "answer": rubric.answer}
+        made |= self._model(name, column)
+        if isinstance(skip := column.get("skip"), Mapping):
+            self._skip(name, skip, made)
+        elif skip:
+            self._notes.of_column(name, "`skip` is no mapping with `when`", "write a `when`")
+        for key, (reason, nearest) in _OF_COLUMN.items():
+            if column.get(key):
+                self._notes.of_column(name, f"`{key}`: {reason}", nearest)
+        if column.get("with_trace", "none") not in (None, "none"):
+            self._notes.of_column(name, "`with_trace`: no column of its own", "every message is in the run's journal")
+        if column.get("propagate_skip") is False:
+            self._notes.of_column(
+                name, "`propagate_skip`: what names a skipped column is skipped", "name two: {rewrite|draft}"
+            )
+        return made
+
+    def _text(self, name: str, text: object) -> str:
+        if not isinstance(text, str) or not text.strip():
+            raise Untranslatable("has no prompt")
+        found = as_template(text, lambda parts: self._inserted(name, parts))
+        if not found.strip():
+            raise Untranslatable("has a blank prompt")
+        return found
+
+    def _inserted(self, of: str, parts: list[str]) -> str:
+        """What stands for `{{ name.field }}` in a text of the column `of`: a placeholder, or an expression's text."""
+        name, *fields = parts
+        column = self._columns.get(name)
+        if column is not None and column.get("column_type") == "expression":
+            return self._inlined(of, name, column, fields)
+        return f"{{{self._named(of, name, fields)}}}"
+
+    def _named(self, of: str, name: str, fields: list[str]) -> str:
+        column = self._columns.get(name)
+        if column is None:
+            if name.endswith(("__reasoning_content", "__trace")):
+                raise Untranslatable(f"names {name!r}: thoughts are kept, but no prompt can hold them")
+            return self._attributes.of_seed(name, fields)
+        kind = column.get("column_type")
+        if kind == "sampler":
+            return self._attributes.of_sampler(name, column, fields)
+        if kind == "seed-dataset":
+            return self._attributes.of_seed(name, fields)
+        if kind not in _ASKED:
+            raise Untranslatable(f"names {name!r}, which has no place in a spec")
+        if name in self._making:
+            raise Untranslatable(f"names {name!r}, which is made from it")
+        if isinstance(self._column(name), Untranslatable):
+            raise Untranslatable(f"names {name!r}, which is left out")
+        self._needs[of].add(name)
+        own = self._names[name]
+        if name in self._rubrics and fields:
+            fields = [self._rubrics[name].field(fields)]
+        if len(fields) > 1:
+            raise Untranslatable(f"names {'.'.join([name, *fields])!r}, a field of a field")
+        return ".".join([own, *fields])
+
+    def _inlined(self, of: str, name: str, column: Mapping[str, Any], fields: list[str]) -> str:
+        """An expression that only inserts names stands itself in the texts that name it."""
+        if fields:
+            raise Untranslatable(f"names a field of the expression {name!r}")
+        if name in self._making:
+            raise Untranslatable(f"names {name!r}, which is made from itself")
+        self._making.append(name)
+        try:
+            text = as_template(str(column.get("expr", "")), lambda parts: self._inserted(of, parts))
+        except Untranslatable as why:
+            raise Untranslatable(f"names {name!r}, which {why}") from None
+        finally:
+            self._making.pop()
+        self._inserted_expressions.add(name)
+        return text
+
+    # -- which rows
+
+    def _gate(self, columns: dict[str, dict[str, Any]]) -> None:
+        """Rows that the config does not make are skipped at their first columns, so that nothing of them is asked."""
+        gates = [*self._attributes.subcategories(), *self._attributes.constraints()]
+        if len(columns) == 1:
+            self._gate_only(next(iter(columns)), next(iter(columns.values())), gates)
+            return
+        for name, own in self._names.items():
+            if gates and own in columns and not self._needs[name]:
+                held = [f"({columns[own]['when']})"] if "when" in columns[own] else []
+                columns[own]["when"] = " and ".join([*(each.condition for each in gates), *held])
+        for each in gates:
+            reason = f"other combinations of {each.first} and {each.second} are rows in which nothing is requested"
+            self._notes.add("rows", reason, "", "columns")
+
+    def _gate_only(self, own: str, column: dict[str, Any], gates: list[AllowedPairs]) -> None:
+        """The only column has no condition: two attributes become one, with the pairs that go together as values."""
+        for gate in gates:
+            merged = gate.within(column["prompt"])
+            in_system = set(Template(column.get("system", "")).names) & {gate.first, gate.second}
+            if merged is None or in_system or not {gate.first, gate.second} <= self._attributes.values.keys():
+                raise InputError(
+                    f"only some combinations of {gate.first!r} and {gate.second!r} are wanted, and the only column of "
+                    "a spec has no condition",
+                    fix="name the two next to each other in its prompt, or give the config a second column",
+                )
+            column["prompt"], values = merged
+            self._attributes.merge(gate, values)
+            self._notes.add("rows", f"{gate.first} and {gate.second} are one attribute, {gate.name}", "", "columns")
+        if column.pop("when", None) is not None:
+            name = next(name for name, each in self._names.items() if each == own)
+            reason = "`skip`: the only column of a spec has no condition"
+            self._notes.of_column(name, reason, "remove those values from `attributes`")
+
+    def _skip(self, name: str, skip: Mapping[str, Any], made: dict[str, Any]) -> None:
+        try:
+            inner = inserted_expression(str(skip.get("when")))
+            condition = Expression.parse(f"not ({self._with_our_names(name, inner)})")
+        except (Untranslatable, SpecError) as why:
+            self._notes.of_column(name, f"`skip`: {why}", "write a `when` with the opposite condition")
+            return
+        made["when"] = condition.text
+        if skip.get("value") is not None:
+            self._notes.of_column(name, "a skipped column has no value", "fill the exported table")
+
+    def _with_our_names(self, of: str, expression: str) -> str:
+        """The names of an expression as ours, texts in quotes as they are."""
+        pieces = re.split(r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", expression)
+        name = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+        def ours(found: re.Match[str]) -> str:
+            name, *fields = found[0].split(".")
+            return self._named(of, name, fields) if name in self._columns else found[0]
+
+        return "".join(each if place % 2 else name.sub(ours, each) for place, each in enumerate(pieces))
+
+    # -- models
+
+    def _model(self, name: str, column: Mapping[str, Any]) -> dict[str, Any]:
+        alias = str(column.get("model_alias"))
+        settings = self._models.get(alias)
+        if settings is None:
+            self._models[alias] = settings = ModelSettings({})
+            self._notes.of_column(
+                name, f"the model {alias!r} is not in the config", "give `model:` in the spec, or --model"
+            )
+        for reason, nearest in settings.take_notes():
+            self._notes.add(f"model {alias}", reason, nearest, "model_configs")
+        return dict(settings.keys)
+
+    @staticmethod
+    def _shared_model(columns: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What all columns have in common of model and sampling, taken out of them."""
+        shared = {}
+        for key in ("model", "sampling"):
+            first = next(iter(columns.values())).get(key)
+            if first is not None and all(each.get(key) == first for each in columns.values()):
+                shared[key] = first
+                for each in columns.values():
+                    del each[key]
+        return shared
+
+    # -- what is told
+
+    def _tell_the_rest(self, asked: list[str]) -> None:
+        for name, column in self._columns.items():
+            kind = str(column.get("column_type"))
+            if name not in asked and kind not in ("sampler", "seed-dataset", "expression"):
+                reason, nearest = _ELSEWHERE.get(kind, (f"the column type {kind!r} is a plugin's", "leave it out"))
+                self._notes.of_column(name, reason, nearest)
+            elif kind == "expression":
+                if name in self._inserted_expressions:
+                    reason = "no column of the table: its text stands in the prompts that name it"
+                else:
+                    reason = "left out: no prompt names it, or it computes"
+                self._notes.of_column(name, reason, "compute it in the exported table")
+            elif kind == "sampler" and name not in self._attributes.used:
+                self._notes.of_column(name, "left out, since no prompt names it", "name it in a prompt")
+            if column.get("drop"):
+                self._notes.of_column(
+                    name, "`drop`: every column stays in the table", "say with `train` what is taught"
+                )
+        for key, (reason, nearest) in _PARTS.items():
+            if self._design.get(key):
+                self._notes.add(key, reason, nearest, key)
+        seed = self._design.get("seed_config") or {}
+        if seed.get("sampling_strategy") == "shuffle" or seed.get("selection_strategy"):
+            reason, nearest = "its order and its selection are left out", "list the values that you want"
+            self._notes.add("seed_config", reason, nearest, "seed_config")
+
+    def _told(self) -> str:
+        return "; ".join(f"{each.place}: {each.reason}" for each in self._notes.told) or "add a column with a prompt"
+
+
+def _names_in(columns: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """What the texts and conditions of these columns name."""
+    names = set[str]()
+    for column in columns.values():
+        for text in (column["prompt"], column.get("system", "")):
+            names.update(each.partition(".")[0] for each in Template(text, names_columns=True).names)
+        if "when" in column:
+            names.update(each.partition(".")[0] for each in Expression.parse(column["when"]).names)
+    return names
+
+
+def _schema(found: object) -> dict[str, Any]:
+    if not isinstance(found, Mapping) or not found:
+        raise Untranslatable("has no JSON Schema in `output_format`")
+    plain = dict(found)
+    try:
+        form_of(plain)
+    except SpecError as error:
+        raise Untranslatable(f"has no JSON Schema in `output_format`: {error.message}") from None
+    if not is_schema(plain):
+        raise Untranslatable("has no JSON Schema in `output_format`")
+    return plain
+
+
+def _usable_names(columns: Mapping[str, Any]) -> dict[str, str]:
+    usable = {name: usable_name(name) for name in columns}
+    return {name: f"the_{own}" if own.lower() in NOT_FOR_COLUMNS else own for name, own in usable.items()}
