@@ -61,6 +61,12 @@ def own_limits(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["HEROGEN_LIMITS_DIR"] = str(tmp_path_factory.mktemp("limits"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_indexes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave no indexes of sources in this machine's cache."""
+    os.environ["HEROGEN_SOURCES_DIR"] = str(tmp_path_factory.mktemp("sources"))
+
+
 @pytest.fixture(autouse=True)
 def signals_are_left_alone() -> Iterator[None]:
     """A handler that stays would take the signals of later tests."""

@@ -214,6 +214,7 @@ def test_a_spec_that_a_page_shows_is_one(page: Path, tmp_path: Path, monkeypatch
     """Whole specs, as they would be saved, beside the files that the page shows; no parts of one."""
     text = page.read_text()
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "seeds.csv").write_text("problem,subject\n2 + 2,algebra\n")
     for name, content in re.findall(r"`([\w-]+\.jsonl)`:\n\n```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         (tmp_path / name).write_text(content)
     for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):

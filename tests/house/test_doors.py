@@ -18,6 +18,9 @@ WRITERS = {
     "generation/control": "the socket in a run's folder, which is no file that could be published",
     "generation/limits/shared": "the file through which processes share their buckets, outside of any run",
     "generation/endpoint/embedded": "the weights: a cache and no run's files; pipes to the model's process",
+    "specs/records/spool": "what can be read only once, for as long as the process lives",
+    "specs/records/field_names": "a cache of what a large file's fields are called",
+    "specs/source_index": "the index of a source: a cache, from which a run takes its own",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
     "data/dataset/export/parquet": "into a file that is being published",
@@ -29,6 +32,7 @@ WRITERS = {
 }
 NETWORK = {
     "generation/endpoint": "the door: completions, fine-tuning jobs, the embedded model",
+    "specs/records/hub": "huggingface_hub, which downloads a source's files",
     "lab/simulator/http": "the simulated server",
     "generation/control": "a Unix socket in the run's folder",
     "generation/run_folder/lock": "the host's name, for people; nothing is connected",

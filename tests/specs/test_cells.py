@@ -57,6 +57,8 @@ class ListedCells:
             raise IndexError(index)
         return dict(self._cells[index])
 
+    identity = told = cell
+
     def index(self, cell: Mapping[str, str]) -> int:
         try:
             return self._places[frozenset(cell.items())]

@@ -194,7 +194,7 @@ def test_the_file_of_a_run_is_read_when_it_is_needed(few: Path) -> None:
     """A run folder is listed and exported without it; where it has changed, no row is asked with other examples."""
     held = spec(few).as_dict()
     few.write_text('{"question": "other", "answer": "x"}\n')
-    example_records.records_of.cache_clear()  # as in another process
+    example_records.shown_records.cache_clear()  # as in another process
     found = plan(Spec(**held))
     assert found.key(0) == found.key(0)
     with pytest.raises(InputError, match="have changed: the file's sha256 is ") as told:

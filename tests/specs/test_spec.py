@@ -576,7 +576,8 @@ def test_the_json_schema_names_every_key_and_fits_json() -> None:
     """The JSON schema describes every key, lists the required ones and allows no others."""
     schema = Spec.json_schema()
     assert set(Spec.model_fields) == set(schema["properties"])
-    assert schema["required"] == ["name", "attributes"]
+    assert schema["required"] == ["name"]
+    assert [each["required"] for each in schema["allOf"][0]["anyOf"]] == [["attributes"], ["source"]]
     assert schema["anyOf"] == [{"required": ["prompt"]}, {"required": ["columns"]}]
     assert schema["additionalProperties"] is False
     assert all("description" in field for field in schema["properties"].values())

@@ -13,6 +13,9 @@ from herogen_async.cli.new_files import write_new
 from herogen_async.cli.shell import out, print_json, say
 from herogen_async.core.errors import InputError
 
+_DEFAULT = Path("superhero.yaml")
+_SHOWN = 12  # fields that the first prompt names
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
@@ -21,6 +24,7 @@ def register(app: typer.Typer) -> None:
             "herogen-async init heroes.yaml && herogen-async run heroes.yaml --model embedded --limit 8",
             "herogen-async init --list && herogen-async init --example magpie",
             "herogen-async init heroes.yaml --run superhero && herogen-async plan heroes.yaml superhero",
+            "herogen-async init --from seeds.csv && herogen-async plan seeds.yaml",
             "herogen-async init --schema > spec.schema.json",
         )
     )(init)
@@ -31,12 +35,16 @@ def init(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="Where to write the spec: superhero.yaml, or the example's name, if you name none.",
+            help="Where to write the spec: superhero.yaml, or as the example or the records, if you name none.",
             show_default=False,
         ),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Write the spec of this run, as it was sent.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RECORDS", help="Write a spec for these records: a file, or hf:OWNER/NAME."),
     ] = None,
     example: Annotated[
         str | None, typer.Option("--example", metavar="NAME", help="Write this example, and the files that it needs.")
@@ -53,8 +61,9 @@ def init(
     if is_list:
         _list_examples()
         return
-    if example is not None and run is not None:
-        raise InputError("--example and --run both say which spec to write", fix="remove one of them")
+    named = [f"--{name}" for name, each in (("example", example), ("run", run), ("from", source)) if each is not None]
+    if len(named) > 1:
+        raise InputError(f"{named[0]} and {named[1]} both say which spec to write", fix="remove one of them")
     beside: dict[str, str] = {}
     if example is not None:
         from herogen_async.cli.example_specs import example_files
@@ -62,6 +71,9 @@ def init(
         file = Path(f"{example}.yaml") if file is None else file
         text, beside = example_files(example)
         text = _named(text, file.stem)
+    elif source is not None:
+        file = Path(f"{_stem(source)}.yaml") if file is None else file
+        text = _for_source(source, file)
     else:
         file = Path("superhero.yaml") if file is None else file
         text = _builtin(file.stem) if run is None else _of_run(run)
@@ -101,12 +113,68 @@ def _of_run(run: str) -> str:
     folder = existing_run(run)
     manifest = read_manifest(folder)
     spec = {**manifest.resolved_spec().as_dict(), "endpoint": manifest.endpoint}
+    if "source" in spec:  # the content that it is made with is the run's: another one is a change, and no mistake
+        del spec["source"]["sha256"]
     if manifest.base_url is not None:
         spec["model"] = manifest.model
     if NAME.fullmatch(folder.path.name):
         spec["name"] = folder.path.name
     head = f"# The spec of the run {folder.argument}, as it was sent. What you leave unchanged keeps its answers."
     return "\n".join([head, *yaml_lines(spec), ""])
+
+
+def _stem(source: str) -> str:
+    """What a spec for a source is called: as its file, or as its data set."""
+    return Path(source).stem if Path(source).suffix else source.rpartition("/")[2]
+
+
+def _for_source(source: str, file: Path) -> str:
+    """A spec for the records of a source, with the fields that they have."""
+    import os
+
+    from herogen_async.specs.spec.check import usable_name
+    from herogen_async.specs.spec.source import source_of
+    from herogen_async.specs.spec.written import yaml_lines
+
+    found = source_of(source, None)
+    path = source
+    if not source.startswith("hf:"):
+        path = os.path.relpath(found.path, file.parent.absolute())
+    fields = found.fields
+    is_same = list(fields) == list(fields.values())
+    named = [f"{name}: {{{name}}}" for name in list(fields)[:_SHOWN]]
+    spec = {
+        "name": _usable_file_name(file.stem) or usable_name(file.stem),
+        "source": {"path": path, "fields": list(fields) if is_same else fields},
+        "prompt": "\n".join(named),
+        "endpoint": "chat",
+        "sampling": {"max_tokens": 500},
+    }
+    head, own, *rest = yaml_lines(spec)
+    return "\n".join(
+        [
+            f"# Each record of {Path(path).name} is asked once. The fields stand in braces in the prompt.",
+            head,
+            "",
+            "# The path is relative to this file. Remove fields that you don't need, or call them otherwise:",
+            "# `fields: {our_name: its_name}`. To take some records: `where: \"a_field == 'a value'\"`, `limit: 100`.",
+            own,
+            "",
+            "# With attributes, each record is asked with each of their values:",
+            "# attributes:",
+            "#   level: [easy, hard]",
+            "",
+            "# An answer belongs to what is sent of its record: fields that no prompt names may change freely.",
+            *rest,
+            "",
+        ]
+    )
+
+
+def _usable_file_name(stem: str) -> str | None:
+    from herogen_async.specs.spec.check import NAME
+
+    return stem if NAME.fullmatch(stem) else None
 
 
 def _named(text: str, name: str) -> str:

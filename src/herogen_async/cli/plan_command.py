@@ -94,6 +94,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
     from herogen_async.core.units import counted, in_words
     from herogen_async.specs.plan import repeats_in_words
+    from herogen_async.specs.source_index.spec_cells import source_notices
 
     cells, repeats = found.plan.cells, found.plan.repeats
     rows, width = found.plan.rows, found.plan.calls_a_row
@@ -101,6 +102,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     each = f", {repeats:,} answers each" if repeats > 1 else ""
     requests = f" of {width:,} requests, {found.plan.size:,} in all" if width > 1 else ""
     yield f"{found.plan.spec.name}: {shape}{each}: {counted(rows, 'row')}{requests}."
+    yield from source_notices(cells)
     yield from repeats_in_words(found.plan.columns, found.plan.repeats)
     yield f"Model: {_target(found)}."
     yield from column_targets(found)
@@ -135,19 +137,25 @@ def plan_lines(found: Forecast) -> Iterator[str]:
 def _cells_in_words(cells: Cells, spec: Spec) -> str:
     """How many cells there are, and how that comes about where it can be said in a few words."""
     from herogen_async.core.units import counted
-    from herogen_async.specs.sources.cells import cells_from, excluded_cells, is_product
+    from herogen_async.specs.sources.cells import cells_from, excluded_cells, is_product, records_of
 
     rules = spec.cell_rules
-    whole = cells if rules == rules.of_grid else cells_from(spec.attributes, rules=rules.of_grid)
-    product = " x ".join(f"{len(values):,} {name}" for name, values in whole.facets.items())
-    words = counted(whole.size, "cell")
-    if is_product(whole):
+    own = cells_from(spec.attributes, rules=rules.of_grid)
+    axes = [f"{len(values):,} {name}" for name, values in own.facets.items()]
+    size = own.size
+    if (records := records_of(cells)) is not None:
+        axes.insert(0, counted(records.records.size, "record"))
+        size *= records.records.size
+    words, product = counted(size, "cell"), " x ".join(axes)
+    if is_product(own):
         words = f"{product} = {words}"
     elif rules.exclude and not rules.branches:
-        words = f"{product}, {excluded_cells(spec.attributes, rules):,} of them excluded = {words}"
+        words = f"{product}, {excluded_cells(spec.attributes, rules) * (size // own.size):,} of them excluded = {words}"
+    elif records is not None:
+        words = f"{axes[0]} x {counted(own.size, 'cell')} of the attributes = {words}"
     if rules.cover is not None:
         return f"{words}, {cells.size:,} of them for every {'pair' if rules.cover == 2 else 'triple'} of values"
-    if whole is cells or (rules.sample is None and cells.size == whole.size):
+    if rules.sample is None and cells.size == size:
         return words
     return f"{words}, {cells.size:,} of them {'in the shares of the weights' if rules.sample is None else 'sampled'}"
 

@@ -56,6 +56,7 @@ class ParkReason(Enum):
     RATE_LIMITED = "the server refuses for too long, or asks for a long wait"
     RETRY_QUOTA = "most calls fail"
     DISK = "can't write to the disk"
+    SOURCE = "the file of records is gone or has changed"
     SESSION_TIME = "the session's time is up"
 
 

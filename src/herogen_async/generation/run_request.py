@@ -30,6 +30,7 @@ from herogen_async.generation.run_folder import Manifest, RunFolder, find_run, p
 from herogen_async.generation.settings import Settings, check_endpoint, check_settings
 from herogen_async.specs.columns import FIRST_COLUMN, asked_columns
 from herogen_async.specs.plan import Plan
+from herogen_async.specs.source_index.spec_cells import source_records
 from herogen_async.specs.spec import Column, Spec
 
 if TYPE_CHECKING:  # a run at a server loads nothing of the embedded model
@@ -202,7 +203,7 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
     """The manifest of a new run: what `request_of_manifest` goes on with."""
     request, weights = ready.request, ready.weights
     return Manifest(
-        spec=request.spec.as_dict(),
+        spec=_pinned(request, plan),
         grid_fingerprint=plan.grid_fingerprint,
         generation_fingerprint=plan.generation_fingerprint,
         endpoint=request.endpoint,
@@ -213,6 +214,15 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
         settings=request.settings,
         versions=package_versions(),
     )
+
+
+def _pinned(request: RunRequest, plan: Plan) -> dict[str, Any]:
+    """The spec, with the content that its source has now."""
+    spec = request.spec.as_dict()
+    if (records := source_records(plan.cells)) is not None:
+        home = str(request.folder.sources.absolute())
+        spec["source"] = {**spec["source"], **records.pin(), "home": home}
+    return spec
 
 
 def require_target(request: RunRequest) -> None:

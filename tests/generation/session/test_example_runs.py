@@ -14,7 +14,7 @@ from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.data.dataset.recipe import SENT_SYSTEM
 from herogen_async.generation.journal.verify import verify
 from herogen_async.specs.spec import Spec
-from herogen_async.specs.spec.example_records import records_of
+from herogen_async.specs.spec.example_records import shown_records
 from support.fake_server import Asked, FakeServer, Reply, answer
 
 pytestmark = pytest.mark.usefixtures("both_turns")
@@ -33,7 +33,7 @@ def server() -> Iterator[FakeServer]:
 def few(folder: Path, size: int = 10) -> Path:
     path = folder / "few.jsonl"
     path.write_bytes(b"".join(codec.dumps({"example": f"e{number}"}) + b"\n" for number in range(size)))
-    records_of.cache_clear()
+    shown_records.cache_clear()
     return path
 
 

@@ -155,7 +155,7 @@ def test_a_large_file_takes_the_memory_of_a_row(separator: str, tmp_path: Path) 
     ("name", "content", "words"),
     [
         ("a.csv", b"\x1f\x8b\x08\0", "compressed"),
-        ("a.jsonl", b"PAR1\0\0", "a Parquet table"),
+        ("a.jsonl", b"PAR1\0\0", "as Parquet"),
         ("a.csv", b"<!DOCTYPE html><html>", "a page"),
         ("a.json", b"SQLite format 3\0", "a SQLite database"),
         ("a.csv", b"PK\x03\x04" + bytes(30), "a ZIP archive"),

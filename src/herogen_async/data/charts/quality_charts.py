@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from herogen_async.data.charts import COLOURS, png
 from herogen_async.data.charts.maps import Map, grid_maps
-from herogen_async.specs.sources.cells import Cells, is_product
+from herogen_async.specs.sources.cells import Cells, facets_at, is_product
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,9 @@ def _bars(cells: Cells, by_cell: Mapping[int, int], title: str) -> Figure:
     ((name, values),) = cells.facets.items()
     count_of: Counter[str] = Counter()
     for index, count in by_cell.items():
-        count_of[cells.cell(index)[name]] += count  # of one attribute, which nothing stands before: it always applies
+        # Of one attribute it is, which nothing stands before, and so applies; of a field, its record may be gone.
+        if (value := facets_at(cells, index).get(name)) is not None:
+            count_of[value] += count
     rows = [(count_of[value], at) for at, value in enumerate(values)]
     if len(rows) > _MOST_BARS:
         rows = sorted(rows)[:_MOST_BARS]

@@ -13,12 +13,12 @@ from herogen_async.generation.run_folder import existing_run, read_manifest
 
 
 class AcceptanceCount:
-    """Takes the whole rows of a run whose spec has a `keep` or an `unlike`; `attributes` are the spec's,
+    """Takes the whole rows of a run whose spec has a `keep` or an `unlike`; `facets` are those of its cells,
     and `by` names the keys that decide.
     """
 
-    def __init__(self, attributes: Mapping[str, Sequence[str]], by: str) -> None:
-        self._attributes = attributes
+    def __init__(self, facets: Mapping[str, Sequence[str]], by: str) -> None:
+        self._facets = facets
         self._by = by
         self._seen: Counter[tuple[str, str]] = Counter()
         self._kept: Counter[tuple[str, str]] = Counter()
@@ -26,7 +26,7 @@ class AcceptanceCount:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count one row."""
-        values = list(row["cell"].items())
+        values = [(name, value) for name, value in row["cell"].items() if name in self._facets]
         self._rows += 1
         self._seen.update(values)
         if row["accepted"]:
@@ -38,7 +38,7 @@ class AcceptanceCount:
         seen, kept = self._seen, self._kept
         by_value = {
             name: {value: AcceptedShare(kept[name, value], seen[name, value]) for value in values if seen[name, value]}
-            for name, values in self._attributes.items()
+            for name, values in self._facets.items()
         }
         return Acceptance(AcceptedShare(self._accepted, self._rows), by_value, self._by)
 
@@ -52,7 +52,7 @@ def acceptance(run: str | os.PathLike[str]) -> Acceptance | None:
     if keeping is None or not keeping.accepts:
         return None
     rows = RunRows(run)
-    count = AcceptanceCount(rows.spec.attributes, keeping.by)
+    count = AcceptanceCount(rows.plan.cells.facets, keeping.by)
     for row in rows:
         count.add(row)
     return count.found()

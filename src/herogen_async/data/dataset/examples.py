@@ -156,7 +156,7 @@ def _examples(
         taught = () if question.taught is None else [column.name for column in question.taught.columns]
         judged = Judged(rows.plan, rows.plan.keeping, taught, question.samples)
     if count is not None and rows.plan.keeping is not None and rows.plan.keeping.accepts:
-        count.acceptance = AcceptanceCount(rows.spec.attributes, rows.plan.keeping.by)
+        count.acceptance = AcceptanceCount(rows.plan.cells.facets, rows.plan.keeping.by)
     for row in rows if rows.spec.want is None else _wanted(rows, rows.spec.want.accepted, count):
         if count is not None and count.acceptance is not None:
             count.acceptance.add(row)

@@ -21,6 +21,7 @@ from herogen_async.data.dataset.rows import RunRows
 from herogen_async.generation.journal import NewRows, newest_rows, read_failures
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.run_folder import existing_run, is_held, read_manifest
+from herogen_async.specs.sources.cells import shown_cell
 from herogen_async.specs.spec import Template
 
 _MOST_OPEN = 4096  # rows that have some of their columns: more than are in flight, mostly
@@ -94,7 +95,7 @@ class Newest:
             index = lineage.place(era, row["index"])
             if index is not None and self._is_wanted(row["cell"]):
                 del row[CRC]
-                yield {**row, "index": index}
+                yield {**row, "index": index, "cell": self._shown(index, row["cell"])}
 
     def _last_whole(self, count: int) -> list[dict[str, Any]]:
         # Where stale answers are kept, a row that is whole from the end may hold one that an older line comes before.
@@ -126,6 +127,11 @@ class Newest:
     def _cell_of(self, number: int) -> Mapping[str, str]:
         plan = self._lineage.plan
         return plan.cells.cell(number // plan.repeats)
+
+    def _shown(self, number: int, told: Mapping[str, str]) -> Mapping[str, str]:
+        """The cell of a row of one call, as a person knows it."""
+        plan = self._lineage.plan
+        return told if plan.spec.source is None else shown_cell(plan.cells, number // plan.repeats, told)
 
     def _is_wanted(self, cell: Mapping[str, str]) -> bool:
         return all(cell.get(name) == value for name, value in self._cell.items())

@@ -70,8 +70,9 @@ class Recipe:
     `format` is the data set's format, `reasoning` what became of the thoughts. In CONVERSATIONS the question is a user
     message with nothing added: separator, lead and ending are "". `ask` is what a question is, `system` the system text
     before it where all have the same; else `system_differs`. `sub_prompt` is the question's template, None where a
-    question holds more than attributes; `attributes` are the grid's, and `rules` say which combinations of them there
-    are. None and empty for a data set from elsewhere.
+    question holds more than attributes; `attributes` are the grid's, and the fields of a source, of which only those
+    with few values have any on record; `rules` say which combinations of the grid's there are. None and empty for a
+    data set from elsewhere.
     """
 
     format: str = PROMPT_COMPLETION
@@ -98,6 +99,11 @@ class Recipe:
         attributes = {name: tuple(values) for name, values in known.get("attributes", {}).items()}
         rules = CellRules.from_plain(known["rules"]) if "rules" in known else PLAIN
         return cls(**told, attributes=attributes, rules=rules)
+
+    @property
+    def knows_cells(self) -> bool:
+        """Whether all values are on record: of a source's fields only those with few are."""
+        return bool(self.attributes) and all(self.attributes.values())
 
     @property
     def cells(self) -> Cells:

@@ -28,6 +28,7 @@ from herogen_async.generation.journal import Fold, Known, LinePlaces
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.record import CRC, ROW
 from herogen_async.generation.run_folder import RunFolder, existing_run, read_manifest, segment_number
+from herogen_async.specs.sources.cells import shown_cell
 from herogen_async.specs.spec import Template
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class RunRows:
 
     def table(self, *, details: bool = False) -> RowTable:
         """The rows as a typed table. `details`: of several columns also what was sent, and how the answer ended."""
-        attributes, optional = list(self.spec.attributes), self.optional
+        attributes, optional = self.spec.cell_fields, self.optional
         if not self.has_columns:
             return RowTable(
                 typed_columns(attributes, optional),
@@ -149,7 +150,7 @@ class RunRows:
         return frame_of(table.columns, map(table.cells, self))
 
     def __repr__(self) -> str:
-        return f"<{counted(len(self), 'row')} of {str(self.folder.path)!r}: {', '.join(self.spec.attributes)}>"
+        return f"<{counted(len(self), 'row')} of {str(self.folder.path)!r}: {', '.join(self.spec.cell_fields)}>"
 
     def _repr_html_(self) -> str:
         """The first rows as a table, for notebooks; texts shortened and escaped."""
@@ -157,8 +158,8 @@ class RunRows:
             first = list(islice(every, _SHOWN))
         ending = ("response_txt", "finish_reason")
         texts = [call.name for call in self.plan.shape.calls] if self.has_columns else ending
-        names = ("index", *self.spec.attributes, *texts)
-        values = self.spec.attributes
+        names = ("index", *self.spec.cell_fields, *texts)
+        values = self.spec.cell_fields
         table = [(row["index"], *(row["cell"].get(name, "") for name in values), *self._texts(row)) for row in first]
         which = f"the first {len(first)}" if len(self) > len(first) else "all"
         head = f"{counted(len(self), 'row')} of {self.folder.path}, {which}:" if first else repr(self)
@@ -198,7 +199,7 @@ class RunRows:
         for name in _OF_SEVERAL:
             row.pop(name, None)  # written when the spec had more columns
         row["index"] = number
-        row["cell"] = self.plan.cells.cell(number // self.plan.repeats)
+        row["cell"] = shown_cell(self.plan.cells, number // self.plan.repeats, row["cell"])
         row["sub_prompt"] = self.sub_prompt.render(row["cell"])
         return row
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,11 @@ class Split:
         self._places = facet_places(cells)
         self._block = -1
         self._sides = bytearray()
+
+    @property
+    def facets(self) -> Collection[str]:
+        """The fields by which both sides are balanced."""
+        return self._cells.facets
 
     def side(self, cell_index: int) -> str:
         """TRAIN or VALID. Fastest for ascending cells, as one block is held."""

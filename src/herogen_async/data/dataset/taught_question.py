@@ -98,7 +98,10 @@ class TaughtQuestion:
             return asked, self.system_text or ""
         if self.taught is None:
             system = self._columns[0].system
-            return asked, "" if system is None else self._plan.rendered(system, row["cell"], row["repeat"])
+            if system is None:
+                return asked, ""
+            identity = self._plan.cells.identity(row["index"] // self._plan.repeats)
+            return asked, self._plan.rendered(system, row["cell"], row["repeat"], identity)
         return asked, self._sent_system(row)
 
     def _sent_system(self, row: Mapping[str, Any]) -> str:

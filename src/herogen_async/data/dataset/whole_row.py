@@ -9,6 +9,7 @@ from herogen_async.generation.journal.record import ROW
 from herogen_async.specs.forms import AnswerForm, FormReading, read_together
 from herogen_async.specs.plan import IndexSet, Plan
 from herogen_async.specs.plan.row_shape import CallShape
+from herogen_async.specs.sources.cells import shown_cell
 from herogen_async.specs.spec import Template
 
 RowState = Literal["done", "failed", "pending"]
@@ -38,7 +39,8 @@ def whole_row(
     """
     first = number * plan.calls_a_row
     cell_index, repeat = divmod(number, plan.repeats)
-    cell = plan.cells.cell(cell_index)
+    told: Mapping[str, str] = next((line["cell"] for line in lines.values()), {})
+    cell = shown_cell(plan.cells, cell_index, told, () if plan.keeping is None else plan.keeping.names)
     missing = _missing(plan, first, lines, failed)
     answers = [
         None if (line := lines.get(first + call.place)) is None or "skipped" in line else _own(line, call.column.form)

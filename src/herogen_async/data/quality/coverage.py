@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.quality.records import Coverage
-from herogen_async.specs.sources.cells import Cells
+from herogen_async.specs.sources.cells import Cells, facets_at
 from herogen_async.specs.sources.value_pairs import pairs_held, pairs_of_all
 
 OUTSIDE = -1  # the place of a cell that does not exist
@@ -47,8 +47,8 @@ class Places:
 
     def _by_value(self, by_cell: Mapping[int, int]) -> dict[str, dict[str, int]]:
         counts = {name: dict.fromkeys(values, 0) for name, values in self._cells.facets.items()}
-        for index, rows in by_cell.items():
-            cell = self._cells.cell(index)
+        for index, rows in by_cell.items() if counts else ():
+            cell = facets_at(self._cells, index)
             for name, value in cell.items():
                 if name in counts:
                     counts[name][value] += rows

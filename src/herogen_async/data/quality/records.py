@@ -43,9 +43,9 @@ def row_name(number: int, samples: int) -> str:
 class Example:
     """One row as it would be taught: `prompt` without the separator, `completion` without lead and ending.
 
-    `number` identifies the row in all results; the caller chooses it, and no two rows share one. `cell` has the row's
-    attributes, `finish_reason` is the server's word. The token counts are those of these very texts: None if `usage`
-    counted others, such as the long prompt that was sent but is not taught.
+    `number` identifies the row in all results; the caller chooses it, and no two rows share one. `cell` is what its
+    cell is found by, `finish_reason` is the server's word. The token counts are those of these very texts: None if
+    `usage` counted others, such as the long prompt that was sent but is not taught.
     """
 
     number: int

@@ -25,7 +25,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DiskError, EndpointError, NoAnswer, ParkReason, TemplateFailed, WrongForm
+from herogen_async.core.errors import (
+    DiskError,
+    EndpointError,
+    InputError,
+    NoAnswer,
+    ParkReason,
+    TemplateFailed,
+    WrongForm,
+)
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
@@ -182,7 +190,13 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run(self), name="lane")
-            group.create_task(self._producer.run(indices), name="producer")
+            group.create_task(self._produce(indices), name="producer")
+
+    async def _produce(self, indices: Iterable[int]) -> None:
+        try:
+            await self._producer.run(indices)
+        except InputError as error:  # of a source that has changed: nobody has agreed to what it is now
+            self.park(Park(ParkReason.SOURCE, error.message, error.fix))
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 
@@ -207,7 +221,7 @@ class Engine:
         if self._rows is not None:
             self._came.append((call, completion, line))
         elif self._growth is not None:
-            self._growth.answered(call.index, call.cell, completion.text)
+            self._growth.answered(call.index, self._growth.cell(call), completion.text)
         self._journal.row(line)
         self._turns.answered()
         if self._rows is not None and not self._turns.holds:

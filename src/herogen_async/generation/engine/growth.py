@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from herogen_async.generation.engine.counters import Counters
-from herogen_async.specs.plan import IndexSet, Plan
+from herogen_async.specs.plan import Call, IndexSet, Plan
 from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
+from herogen_async.specs.sources.cells import shown_cell
 
 
 class Growth:
@@ -37,6 +38,15 @@ class Growth:
         self._answers: deque[tuple[int, RowOutcome]] = deque()
         self._failures: deque[int] = deque()
         self.near_copies = IndexSet()  # the calls whose answers are ones, as far as rows that are open have them
+
+    def cell(self, call: Call) -> Mapping[str, str]:
+        """The whole cell of the only call of a row, with what its line leaves out.
+
+        Where its record can't be read any more it is what the line says: nothing is lost by that, and the run parks.
+        """
+        if self._plan.spec.source is None or self._plan.keeping is None:
+            return call.cell
+        return shown_cell(self._plan.cells, call.index // self._plan.repeats, call.cell)
 
     def needed(self, indices: Iterable[int]) -> Iterator[int]:
         """Those of `indices`, in ascending order, that `needs` says; of each row all, as it is when its turn comes."""

@@ -10,7 +10,7 @@ from herogen_async.generation.run_folder import Manifest
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.sources.cells import excluded_cells
-from herogen_async.specs.spec import Spec, Template
+from herogen_async.specs.spec import RecordSource, Spec, Template
 
 _COVERED = {2: "pair of values", 3: "triple of values"}
 
@@ -56,7 +56,8 @@ def _grid_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> list
             respelt = sum(as_seen(value) in earlier for value in after - before)
             words.append(f"{name!r} has {has}" + (f", {respelt} of which look the same as before" if respelt else ""))
     is_order = old != new or list(old) != list(new)
-    found = [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
+    found = list(_source_differences(held.source, fresh.source))
+    found += [f"the attributes ({', '.join(words) or 'their order'})"] if words or is_order else []
     found += _rule_differences(held, fresh, names)
     if held.repeats != fresh.repeats:
         found.append(f"the repeats ({held.repeats} to {fresh.repeats})")
@@ -65,6 +66,19 @@ def _grid_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> list
         was, now = ("that of the spec" if seed is None else f"shuffled, seed {seed}" for seed in seeds)
         found.append(f"the order of the cells ({was}, to {now})")
     return found or ["the grid fingerprint"]
+
+
+def _source_differences(held: RecordSource | None, fresh: RecordSource | None) -> Iterator[str]:
+    if held is None or fresh is None:
+        if held is not fresh:
+            yield f"the source ({'added' if held is None else 'removed'})"
+        return
+    words = []
+    if held.sha256 != fresh.sha256:
+        words.append(f"other content of {fresh.path.rpartition('/')[2]}")
+    words += [f"`{name}`" for name in ("where", "limit") if getattr(held, name) != getattr(fresh, name)]
+    if words:
+        yield f"the source ({', '.join(words)})"
 
 
 def _rule_differences(held: Spec, fresh: Spec, names: Mapping[str, str]) -> Iterator[str]:

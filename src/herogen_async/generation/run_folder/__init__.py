@@ -1,6 +1,7 @@
 """The folder of a run on disk: where its files lie, its lock, its manifest, its events."""
 
 from herogen_async.generation.run_folder.events import read_events, record_event
+from herogen_async.generation.run_folder.kept_source import keep_source
 from herogen_async.generation.run_folder.layout import (
     ASK_THE_OWNER,
     RUNS,
@@ -38,6 +39,7 @@ __all__ = [
     "existing_run",
     "find_run",
     "is_held",
+    "keep_source",
     "last_segment",
     "open_own",
     "own_bytes",

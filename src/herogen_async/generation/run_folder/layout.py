@@ -9,6 +9,7 @@ runs/<run>/
   damage.json       damaged lines that a person has agreed to pass over
   lock              held with flock by the writing process
   control           the socket of `ctl`, there while the run is being worked on
+  sources/          the index of each source, and what can't be read again; not derived
   dataset/          derived, rebuildable at any time
   finetune/         001/, 002/, ...: a fine-tune each, its steps and what came of it; not derived
 ```
@@ -35,7 +36,7 @@ ASK_THE_OWNER = "ask the folder's owner, or change its mode"
 _SEGMENT = re.compile(r"rows-(\d{5})\.jsonl")
 _APPENDED = re.compile(r"(?:rows-\d{5}|failures|events|steps)\.jsonl|lock")
 _REPLACED = re.compile(r"(?:manifest|damage|config)\.json|(?:rows-\d{5}|failures)\.saving-\d+")
-_FOLDERS = {"dataset", "finetune", "local"}
+_FOLDERS = {"dataset", "finetune", "local", "sources"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,14 @@ class RunFolder:
     @property
     def control(self) -> Path:
         return self.path / "control"
+
+    @property
+    def sources(self) -> Path:
+        return self.path / "sources"
+
+    def kept_sources(self) -> list[Path]:
+        """The files in its folder of sources."""
+        return sorted(self.sources.glob("[!.]*")) if self.sources.is_dir() else []
 
     @property
     def dataset(self) -> Path:

@@ -107,7 +107,21 @@ class Manifest:
 
 def write_manifest(folder: RunFolder, manifest: Manifest) -> None:
     """Publish `manifest` in `folder`, atomically."""
-    publish(folder.manifest, codec.dumps_pretty(asdict(manifest)))
+    publish(folder.manifest, codec.dumps_pretty(at_home(asdict(manifest), None)))
+
+
+def at_home(data: dict[str, Any], folder: RunFolder | None) -> dict[str, Any]:
+    """A manifest's data whose specs say in which folder their sources are kept; None: that is left out.
+
+    On disk it isn't said: a run's folder may be moved.
+    """
+    earlier = data.get("earlier")
+    for each in (data, *(earlier if isinstance(earlier, list) else ())):
+        spec = each.get("spec") if isinstance(each, dict) else None
+        if isinstance(spec, dict) and isinstance(source := spec.get("source"), dict):
+            here = {} if folder is None else {"home": str(folder.sources.absolute())}
+            spec["source"] = {name: value for name, value in source.items() if name != "home"} | here
+    return data
 
 
 def _why_not(raw: bytes, error: Exception) -> str:
@@ -140,7 +154,8 @@ def read_manifest(folder: RunFolder) -> Manifest:
         )
     try:
         # As JSON: strict about types, and keys that a later version of the same format may have added are passed over.
-        return _adapter().validate_json(codec.dumps({"settings": None, **data}), strict=True)
+        data = at_home({"settings": None, **data}, folder)
+        return _adapter().validate_json(codec.dumps(data), strict=True)
     except ValidationError as error:
         raise DamageError(
             f"{str(folder.manifest)!r} is not a complete manifest: {_first_fault(error)}",

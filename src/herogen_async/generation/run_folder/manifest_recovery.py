@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from herogen_async.core import codec
 from herogen_async.core.errors import DamageError
 from herogen_async.generation.run_folder.layout import RunFolder
-from herogen_async.generation.run_folder.manifest import Manifest
+from herogen_async.generation.run_folder.manifest import Manifest, at_home
 from herogen_async.generation.run_folder.own_file import own_bytes
 from herogen_async.generation.settings import Settings
 
@@ -35,7 +35,7 @@ def read_remains(folder: RunFolder) -> Manifest:
         raise DamageError(f"{str(folder.manifest)!r} is damaged: its {lost[0]} can't be read", fix=_FIX)
     if _fits(Settings, pieces.get("settings")) is None:
         pieces["settings"] = {}
-    found: Manifest | None = _fits(Manifest, {**_MAY_BE_LOST, **pieces})
+    found: Manifest | None = _fits(Manifest, at_home({**_MAY_BE_LOST, **pieces}, folder))
     if found is None:
         raise DamageError(f"{str(folder.manifest)!r} is damaged: too little of it can be read", fix=_FIX)
     return found

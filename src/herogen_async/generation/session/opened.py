@@ -9,12 +9,13 @@ from herogen_async.generation.forecast.costs import Prices, common_price
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, change_line
 from herogen_async.generation.prices import Price
-from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, write_manifest
+from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, keep_source, write_manifest
 from herogen_async.generation.run_request import Ready
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.repaired import Repaired
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage
+from herogen_async.specs.source_index.spec_cells import records_to_keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
         if manifest == diff.held:
             return manifest
     try:
+        if "source" in manifest.spec:  # first: what is sent can be looked up, whatever comes
+            cells, *earlier = (era.plan.cells for era in reversed(manifest.lineage().eras))
+            keep_source(folder, records_to_keep(cells, earlier))
         begin_segment(folder, manifest.first_segment)  # first: what a repair saves belongs to the old plan
         write_manifest(folder, manifest)
     except OSError as error:

@@ -38,6 +38,7 @@ from herogen_async.generation.session.targets import most_in_flight, targets_of
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
+from herogen_async.specs.source_index.spec_cells import source_notices
 from herogen_async.specs.spec.twins import twin_lines
 
 
@@ -125,6 +126,8 @@ class Session:
         for server in [target.ready.request.server for target in targets]:
             if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
                 self._notifier.notice(f"warning: {line}.")
+        for notice in source_notices(found.plan.cells):
+            self._notifier.notice(notice)
         for notice in repeats_in_words(found.plan.columns, found.plan.repeats):
             self._notifier.notice(notice)
         if found.price is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from herogen_async.core.errors import InputError, SpecError
 from herogen_async.lab.simulator.completions.form_answers import form_in
 from herogen_async.specs.plan import Plan
-from herogen_async.specs.sources.cells import cells_from
+from herogen_async.specs.source_index.spec_cells import spec_cells
 from herogen_async.specs.spec import Spec
 
 _ROUND = "bench_round"
@@ -117,4 +117,4 @@ def _numbered(prompt: str) -> str:
 
 
 def _size(spec: Spec) -> int:
-    return cells_from(spec.attributes, rules=spec.cell_rules.of_grid).size * spec.repeats
+    return spec_cells(spec).size * spec.repeats

@@ -16,7 +16,8 @@ from herogen_async.specs.columns import AskedColumn, asked_columns
 from herogen_async.specs.plan.call import Call
 from herogen_async.specs.plan.index_set import IndexSet
 from herogen_async.specs.plan.row_shape import RowShape, own_part
-from herogen_async.specs.sources.cells import Cells, cells_from, longest_values
+from herogen_async.specs.source_index.spec_cells import spec_cells
+from herogen_async.specs.sources.cells import Cells, longest_values, records_of
 from herogen_async.specs.spec import Spec, Template
 from herogen_async.specs.spec.template import SHOWN_EXAMPLES
 
@@ -40,7 +41,7 @@ class Plan:
 
     def __init__(self, spec: Spec, *, endpoint: str, model: str, cells: Cells | None = None) -> None:
         self.spec = spec
-        self.cells = cells_from(spec.attributes, spec.order_seed, spec.cell_rules) if cells is None else cells
+        self.cells = spec_cells(spec) if cells is None else cells
         self.repeats = spec.repeats
         self.columns = asked_columns(spec, endpoint=endpoint, model=model)
         self.shape = RowShape(self.columns)
@@ -59,6 +60,9 @@ class Plan:
         self.shows_columns = self.has_columns or spec.keep is not None or bool(spec.best_of)
         self.keeping = _keeping(spec, self.columns)
         self._is_single = self.calls_a_row == 1
+        # Whether lines say less of a cell than there is: of records.
+        self._tells_less = records_of(self.cells) is not None
+        self._is_plain = self._is_single and not self._tells_less
         self._shown = spec.examples if any(each.examples for each in self.columns) else None
         # In Jinja syntax a name without a value is an error: an attribute that a cell has not is an empty text there.
         is_filled = bool(spec.cell_rules.branches) and any(call.is_jinja for call in self.shape.calls)
@@ -68,6 +72,7 @@ class Plan:
         self._prompt = first.prompt
         self._system = first.system
         self._sub_prompt = Template(spec.sub_prompt)
+        self._sub_names = frozenset(self._sub_prompt.names)
         self._first = self.shape.calls[0]
 
     @property
@@ -77,12 +82,14 @@ class Plan:
 
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
-        if not self._is_single:
+        if not self._is_plain:
             row, place = divmod(index, self.calls_a_row)
+            if self._is_single:
+                return self._of_record(index)
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        values = self._given(cell, repeat + 1) if self._has_more else cell
+        values = self._given(cell, repeat + 1, cell) if self._has_more else cell
         try:
             return Call(
                 self._first.key(own_part(repeat + 1, cell)),
@@ -105,25 +112,56 @@ class Plan:
             self._row = OpenRow
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        given = self.given(cell, repeat + 1)
-        sub_prompt = self._sub_prompt.render(cell)
-        return self._row(self.shape, row, cell=cell, repeat=repeat + 1, sub_prompt=sub_prompt, given=given)
+        told = self.cells.told(cell_index) if self._tells_less else cell
+        identity = self.cells.identity(cell_index) if self._tells_less else cell
+        given = self.given(cell, repeat + 1, identity)
+        return self._row(
+            self.shape,
+            row,
+            cell=cell,
+            told=told,
+            own=own_part(repeat + 1, identity),
+            repeat=repeat + 1,
+            sub_prompt=self._told_sub_prompt(cell, told),
+            given=given,
+        )
 
-    def given(self, cell: dict[str, str], repeat: int) -> Callable[[], dict[str, str]] | None:
+    def _of_record(self, index: int) -> Call:
+        cell_index, repeat = divmod(index, self.repeats)
+        cell, told = self.cells.cell(cell_index), self.cells.told(cell_index)
+        identity = self.cells.identity(cell_index)
+        values = self._given(cell, repeat + 1, identity) if self._has_more else cell
+        key, asked = self._first.key(own_part(repeat + 1, identity)), self._told_sub_prompt(cell, told)
+        try:
+            prompt, system = self._prompt.render(values), None if self._system is None else self._system.render(values)
+        except TemplateFailed as failure:
+            return Call(key, index, told, repeat + 1, self._prompt.text, None, asked, failure=failure)
+        return Call(key, index, told, repeat + 1, prompt, system, asked)
+
+    def _told_sub_prompt(self, cell: Mapping[str, str], told: Mapping[str, str]) -> str:
+        """What a line says of it: nothing where it holds a long field, which would be there twice; exports make it
+        anew.
+        """
+        return self._sub_prompt.render(cell) if self._sub_names <= told.keys() else ""
+
+    def given(
+        self, cell: dict[str, str], repeat: int, identity: Mapping[str, str]
+    ) -> Callable[[], dict[str, str]] | None:
         """What gives the values that templates of such a row may name besides columns; None: its cell has them all.
 
         It may read a file: it raises InputError where the examples are not those of the spec.
         """
-        return partial(self._given, cell, repeat) if self._has_more else None
+        return partial(self._given, cell, repeat, identity) if self._has_more else None
 
-    def rendered(self, template: Template, cell: dict[str, str], repeat: int) -> str:
+    def rendered(self, template: Template, cell: dict[str, str], repeat: int, identity: Mapping[str, str]) -> str:
         """The text of a template that names no columns, in such a row."""
         names_more = SHOWN_EXAMPLES in template.names or self._blank
-        return template.render(self._given(cell, repeat) if names_more else cell)
+        return template.render(self._given(cell, repeat, identity) if names_more else cell)
 
-    def _given(self, cell: dict[str, str], repeat: int) -> dict[str, str]:
+    def _given(self, cell: dict[str, str], repeat: int, identity: Mapping[str, str]) -> dict[str, str]:
+        # Examples are chosen by what a key is made from: what nothing sends changes no prompt.
         values = {**self._blank, **cell} if self._blank else cell
-        return values if self._shown is None else {**values, SHOWN_EXAMPLES: self._shown.chosen(cell, repeat)}
+        return values if self._shown is None else {**values, SHOWN_EXAMPLES: self._shown.chosen(identity, repeat)}
 
     def column_at(self, index: int) -> AskedColumn:
         """The column that the call at `index` belongs to."""
@@ -136,7 +174,7 @@ class Plan:
     def in_words(self, index: int) -> str:
         """What a person knows the call at `index` by: its task or row, its column and sample, its cell."""
         row = index // self.calls_a_row
-        cell = self.cells.cell(row // self.repeats)
+        cell = self.cells.told(row // self.repeats)
         if self._is_single:
             return f"task {index} {cell}"
         column, sample = self.column_at(index), self.sample_at(index)
@@ -167,8 +205,7 @@ class Plan:
         """The key of the call at `index`: 32 hexadecimal digits."""
         row, place = divmod(index, self.calls_a_row)
         cell_index, repeat = divmod(row, self.repeats)
-        cell = self.cells.cell(cell_index)
-        return self.shape.calls[place].key(own_part(repeat + 1, cell))
+        return self.shape.calls[place].key(own_part(repeat + 1, self.cells.identity(cell_index)))
 
     def owns(self, record: Mapping[str, Any]) -> bool:
         """Whether a journal record (row or failure) belongs to the call at its index in this plan."""

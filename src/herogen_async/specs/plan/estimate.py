@@ -140,10 +140,11 @@ def column_prompt_tokens(
         return "".join(template.preview(values) for template in templates)
 
     rows = [
-        (plan.cells.cell(row // plan.repeats), row % plan.repeats + 1) for row in _spread(plan.rows, SAMPLED_PROMPTS)
+        (plan.cells.cell(row // plan.repeats), row % plan.repeats + 1, plan.cells.identity(row // plan.repeats))
+        for row in _spread(plan.rows, SAMPLED_PROMPTS)
     ]
     given = [plan.given(*each) if column.examples is not None else None for each in rows]
-    cells = [cell if of is None else of() for (cell, _), of in zip(rows, given, strict=True)]
+    cells = [cell if of is None else of() for (cell, _, _), of in zip(rows, given, strict=True)]
     own = sum(tokens(text(cell)) for cell in cells) / len(cells)
     unfilled = len(text(cells[0]))
     times = {name: len(text(cells[0], **{name: f"{blank}x"})) - unfilled for name in longest}

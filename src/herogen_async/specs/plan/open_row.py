@@ -19,7 +19,7 @@ from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.forms.form import FormReading, field_text
 from herogen_async.specs.forms.pairwise import read_together
 from herogen_async.specs.plan.call import Call
-from herogen_async.specs.plan.row_shape import CallShape, RowShape, own_part
+from herogen_async.specs.plan.row_shape import CallShape, RowShape
 from herogen_async.specs.spec.said import SaidText, said_value
 from herogen_async.specs.spec.template import Alternative, alternatives
 
@@ -66,6 +66,7 @@ class OpenRow:
         "_shape",
         "_sub_prompt",
         "_texts",
+        "_told",
         "_waits",
         "cell",
         "first_index",
@@ -85,6 +86,8 @@ class OpenRow:
         cell: dict[str, str],
         repeat: int,
         sub_prompt: str,
+        told: dict[str, str],
+        own: bytes,
         given: Callable[[], dict[str, str]] | None = None,
     ) -> None:
         self.number = number
@@ -97,7 +100,8 @@ class OpenRow:
         self.last_line = 0  # the number of its latest line in this session
         self._shape = shape
         self._sub_prompt = sub_prompt
-        self._own_part = own_part(repeat, cell)
+        self._own_part = own
+        self._told = told  # what lines say of the cell
         self._given = given  # what templates may name besides columns, where that is more than the cell
         self._texts: list[str | None] = [None] * self.open
         self._readings: Sequence[FormReading | None] | None = None  # of a row whose answers were read before
@@ -187,7 +191,7 @@ class OpenRow:
         try:
             return self._step(shape)
         except TemplateFailed as error:
-            return Unclear(self._bare(shape), error)
+            return Unclear(self._of(shape, "", None, ()), error)
 
     def _step(self, shape: CallShape) -> Call | Skip | Unclear:
         if shape.is_plain and (call := self._plain_call(shape)) is not None:
@@ -199,10 +203,10 @@ class OpenRow:
             try:
                 is_wanted = shape.column.when.holds({**self.cell, **dict(self._asked(shape))})
             except HerogenError as error:  # an ExpressionFailed, of a room that only conditions load
-                return Unclear(self._bare(shape), ConditionUnclear(error.message))
+                return Unclear(self._of(shape, "", None, ()), ConditionUnclear(error.message))
             if not is_wanted:
                 asked = tuple(self._seals[parent] for parent in shape.parents)
-                return Skip(self._bare(shape, asked), shape.column.when.fingerprint)
+                return Skip(self._of(shape, "", None, asked), shape.column.when.fingerprint)
         try:
             return self._call(shape, values, seals)
         except TemplateFailed as error:
@@ -213,7 +217,7 @@ class OpenRow:
     def _left_out(self, shape: CallShape, missing: Sequence[int]) -> Skip:
         """A call that can't do without those at the places `missing`, which were skipped."""
         # What this rests on is that those were skipped: lines of another decision are no ground for it.
-        return Skip(self._bare(shape, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
+        return Skip(self._of(shape, "", None, tuple(self._seals[each] for each in missing)), self._reason(missing[0]))
 
     def _plain_call(self, shape: CallShape) -> Call | None:
         """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
@@ -228,7 +232,7 @@ class OpenRow:
         return Call(  # as `_of`; for nearly every call
             shape.key(self._own_part),
             self.first_index + shape.place,
-            self.cell,
+            self._told,
             self.repeat,
             shape.column.prompt.render(values),
             None if system is None else system.render(values),
@@ -276,15 +280,11 @@ class OpenRow:
             call.turns = tuple((role, str(values[name])) for role, name in column.turns)
         return call
 
-    def _bare(self, shape: CallShape, seals: tuple[str, ...] = ()) -> Call:
-        """A call of which nothing is sent."""
-        return self._of(shape, "", None, seals)
-
     def _of(self, shape: CallShape, prompt: str, system: str | None, seals: tuple[str, ...]) -> Call:
         return Call(
             shape.key(self._own_part),
             self.first_index + shape.place,
-            self.cell,
+            self._told,
             self.repeat,
             prompt,
             system,

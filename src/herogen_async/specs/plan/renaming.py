@@ -33,7 +33,7 @@ def renamings(plans: Sequence[Plan]) -> list[Renaming]:
 def _by_way_of(step: Renaming, further: Renaming, old: Plan, new: Plan) -> Renaming:
     """The names of `old` as `step` changes them, and then `further`."""
     names = {was: further.get(step.get(was, was), step.get(was, was)) for was in old.cells.facets}
-    if _ask_alike(old, new) or set(names.values()) != set(new.cells.facets):
+    if _has_records(old, new) or _ask_alike(old, new) or set(names.values()) != set(new.cells.facets):
         return {}
     return {was: now for was, now in names.items() if was != now}
 
@@ -45,7 +45,7 @@ def attribute_renaming(old: Plan, new: Plan) -> Renaming:
     and that by names alone.
     """
     before, after = old.cells.facets, new.cells.facets
-    if old is new or _ask_alike(old, new):
+    if old is new or _has_records(old, new) or _ask_alike(old, new):
         return {}
     names = renaming(old.columns, new.columns, list(before), list(after))
     stay = {was: names.get(was, was) for was in before}
@@ -54,6 +54,11 @@ def attribute_renaming(old: Plan, new: Plan) -> Renaming:
         for each in (stay, dict(zip(before, before, strict=True)))
     )
     return names if kept and kept >= as_they_are else {}
+
+
+def _has_records(old: Plan, new: Plan) -> bool:
+    """Names of fields are the file's: a renamed one is another field."""
+    return old.spec.source is not None or new.spec.source is not None
 
 
 def _ask_alike(old: Plan, new: Plan) -> bool:

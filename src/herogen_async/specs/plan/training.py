@@ -113,8 +113,8 @@ class Training:
     def _filled(self, number: int, answers: Sequence[FormReading | None]) -> OpenRow:
         cell_index, repeat = divmod(number, self._plan.repeats)
         cell = self._plan.cells.cell(cell_index)
-        given = self._plan.given(cell, repeat + 1)
-        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", given=given)
+        given = self._plan.given(cell, repeat + 1, self._plan.cells.identity(cell_index))
+        row = OpenRow(self._shape, number, cell=cell, repeat=1, sub_prompt="", told=cell, own=b"", given=given)
         row.fill(answers)
         return row
 

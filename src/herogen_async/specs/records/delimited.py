@@ -12,6 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from herogen_async.core.errors import InputError
 from herogen_async.specs.records.encoding import Encoding
 from herogen_async.specs.records.excerpt import quoted
+from herogen_async.specs.records.grammar import Grammar, grammar_of
 from herogen_async.specs.records.records import FileRecord, Remark
 from herogen_async.specs.records.text_lines import text_lines
 
@@ -76,11 +78,15 @@ class DelimitedReader:
         self._delimiter = delimiter
         self._skipped = int(says_delimiter)
         self._wide = 0
+        self._at = 0  # bytes that were read
+        self.grammar: Grammar | None = grammar_of(path, encoding, delimiter)
         self._rows = self._read(encoding)
-        _, header = next(self._rows, (0, None))
+        _, header, _ = next(self._rows, (0, None, None))
         if header is None:
             raise InputError(f"{path.name!r} is empty", fix="the first line must name the columns: prompt,completion")
         self.names = tuple(column_names(header))
+        if self.grammar is not None:
+            self.grammar = replace(self.grammar, names=self.names)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
@@ -91,30 +97,44 @@ class DelimitedReader:
 
     def __iter__(self) -> Iterator[FileRecord]:
         names, width = self.names, len(self.names)
-        for line, cells in self._rows:
+        for line, cells, place in self._rows:
             if len(cells) > width:
                 self._refuse_wide(line, cells)
                 self._wide += 1
             elif len(cells) < width:
                 cells.extend([""] * (width - len(cells)))
-            yield FileRecord(line, dict(zip(names, cells, strict=False)))
+            yield FileRecord(line, dict(zip(names, cells, strict=False)), place)
 
-    def _read(self, encoding: Encoding) -> Iterator[tuple[int, list[str]]]:
-        """(number of its last line, cells) of each row, without blank lines."""
+    def _counted(self, lines: Iterator[str]) -> Iterator[str]:
+        """The lines, and how many bytes they are."""
+        if self.grammar is None:
+            yield from lines
+            return
+        measure = self.grammar.measure()
+        self._at = self.grammar.start
+        for line in lines:
+            self._at += measure(line)
+            yield line
+
+    def _read(self, encoding: Encoding) -> Iterator[tuple[int, list[str], tuple[int, int] | None]]:
+        """(number of its last line, cells, place) of each row, without blank lines."""
         path = self._path
         before = csv.field_size_limit(sys.maxsize)
         try:
-            lines = islice(text_lines(path, encoding, newline=""), self._skipped, None)
+            lines = islice(self._counted(text_lines(path, encoding, newline="")), self._skipped, None)
             reader = csv.reader(chain(lines, [_END]), delimiter=self._delimiter)
             row: list[str] = []
+            start, has_places = None, self.grammar is not None
             for row in reader:
                 if row == [_END]:
                     return
+                begun, start = start, self._at
                 if not row or (len(row) == 1 and row[0] and not row[0].strip(" \t")):
                     continue
                 if row[-1].endswith(_END):
                     break
-                yield reader.line_num + self._skipped, row
+                has_place = has_places and begun is not None  # the first row is the header
+                yield reader.line_num + self._skipped, row, (begun or 0, start - (begun or 0)) if has_place else None
         except csv.Error as error:
             raise InputError(f"{path.name!r} can't be read as a table: {error}", fix="save it again as CSV") from None
         finally:

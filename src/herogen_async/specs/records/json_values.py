@@ -16,6 +16,7 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.records.encoding import Encoding
+from herogen_async.specs.records.grammar import JSON_BLANK, grammar_of
 from herogen_async.specs.records.records import FileRecord, Remark
 from herogen_async.specs.records.text_lines import LONGEST_RECORD, text_chunks, text_lines, too_long
 
@@ -23,7 +24,6 @@ ROWS_FIX = 'write one line per row: {"prompt": "...", "completion": "..."}'
 _DEEPEST = 500
 # A lone quote begins a text that is not complete.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
-_BLANK = " \t\r\n\ufeff"
 _OBJECT_OR_ARRAY = re.compile(r'[\s\ufeff]*(?:\{\s*(?:"[^"\\]*(?:\\.[^"\\]*)*"\s*:|\})|\[\s*[{\]])', re.DOTALL)
 
 
@@ -56,6 +56,8 @@ class JsonReader:
         self._encoding = encoding
         self._wanted = wanted
         self.shape = JsonShape.LINES
+        self.grammar = grammar_of(path, encoding)
+        self._measure = (lambda _: 0) if self.grammar is None else self.grammar.measure()
 
     def __iter__(self) -> Iterator[FileRecord]:
         if self._first_sign() == "[":
@@ -78,31 +80,38 @@ class JsonReader:
 
     def _first_sign(self) -> str:
         for chunk in text_chunks(self._path, self._encoding):
-            if text := chunk.lstrip(_BLANK):
+            if text := chunk.lstrip(JSON_BLANK):
                 return text[0]
         return ""
 
     # -- objects, one a line or over several
 
     def _documents(self) -> Iterator[FileRecord]:
-        lines = enumerate(text_lines(self._path, self._encoding), 1)
+        lines = enumerate(text_lines(self._path, self._encoding, newline=""), 1)
+        has_places, measure = self.grammar is not None, self._measure
+        end = 0 if self.grammar is None else self.grammar.start
         for number, line in lines:
-            text = line.strip(_BLANK)
+            start, size = end, measure(line)
+            end += size
+            text = line.strip(JSON_BLANK)
             if not text:
                 continue
             try:
-                yield FileRecord(number, codec.loads(text))
+                yield FileRecord(number, codec.loads(text), (start, size) if has_places else None)
             except ValueError as error:
                 if not _goes_on(text, error):
                     raise self._not_json(number, error) from None
-                yield from self._spanning(number, text + "\n", lines, error)
+                end = yield from self._spanning(number, line, lines, why=error, start=start)
 
     def _spanning(
-        self, number: int, text: str, lines: Iterator[tuple[int, str]], why: ValueError
-    ) -> Iterator[FileRecord]:
-        """The values that begin in `text`, the line of this number, and end on a later one."""
+        self, number: int, text: str, lines: Iterator[tuple[int, str]], *, why: ValueError, start: int
+    ) -> Generator[FileRecord, None, int]:
+        """The values that begin in `text`, the line of this number at byte `start`, and end on a later one; returns the
+        byte behind them.
+        """
         self.shape = JsonShape.DOCUMENTS
         begun, last = number, number
+        has_places, measure = self.grammar is not None, self._measure
         while text:
             scan = _Scan()
             while (end := scan.end_in(text)) is None:
@@ -113,13 +122,17 @@ class JsonReader:
                 if len(text) > LONGEST_RECORD:
                     raise too_long(self._path, begun)
             try:
-                value = codec.loads(text[:end])
+                value = codec.loads(text[:end].strip(JSON_BLANK))
             except ValueError as error:
                 at = begun + getattr(error, "lineno", 1) - 1
                 raise self._not_json(at, why if at == number else error) from None
-            yield FileRecord(begun, value)
-            text = text[end:].lstrip(_BLANK)
+            size = measure(text[:end])
+            yield FileRecord(begun, value, (start, size) if has_places else None)
+            rest = text[end:]
+            text = rest.lstrip(JSON_BLANK)
+            start += size + measure(rest[: len(rest) - len(text)])
             begun = last
+        return start
 
     # -- the items of an array
 
@@ -130,6 +143,8 @@ class JsonReader:
         while "[" not in text:  # blanks
             text += _sent(chunks, 0)
         start = text.index("[") + 1
+        has_places, measure = self.grammar is not None, self._measure
+        place = (0 if self.grammar is None else self.grammar.start) + measure(text[:start].removeprefix("\ufeff"))
         line, depth, at, count = 1 + text.count("\n", 0, start), 1, start, 0
         while True:
             token = _TOKEN.search(text, at)
@@ -152,10 +167,12 @@ class JsonReader:
             if depth and not (depth == 1 and sign == ","):
                 continue
             item = text[start : at - 1]
-            begun = line + item[: len(item) - len(item.lstrip(_BLANK))].count("\n")
-            if item.strip(_BLANK) or depth or count:
-                yield FileRecord(begun, self._item(item, begun))
+            begun = line + item[: len(item) - len(item.lstrip(JSON_BLANK))].count("\n")
+            if item.strip(JSON_BLANK) or depth or count:
+                own = (place, measure(item)) if has_places else None
+                yield FileRecord(begun, self._item(item, begun), own)
                 count += 1
+            place += measure(item) + measure(sign)
             line += item.count("\n")
             start = at
             if not depth:
@@ -164,17 +181,17 @@ class JsonReader:
 
     def _item(self, item: str, line: int) -> Any:
         try:
-            return codec.loads(item.strip(_BLANK))
+            return codec.loads(item.strip(JSON_BLANK))
         except ValueError as error:
             raise self._not_json(line + getattr(error, "lineno", 1) - 1, error) from None
 
     def _require_end(self, rest: str, line: int, chunks: Generator[str, int]) -> None:
-        while not rest.strip(_BLANK):
+        while not rest.strip(JSON_BLANK):
             line += rest.count("\n")
             rest = next(chunks, "")
             if not rest:
                 return
-        line += rest[: len(rest) - len(rest.lstrip(_BLANK))].count("\n")
+        line += rest[: len(rest) - len(rest.lstrip(JSON_BLANK))].count("\n")
         raise self._not_json(line, ValueError("more follows after the end of the array"))
 
     # -- an object of columns

@@ -21,7 +21,9 @@ from herogen_async.specs.records.delimited import (
 )
 from herogen_async.specs.records.encoding import Encoding, encoding_of
 from herogen_async.specs.records.excerpt import quoted
+from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.json_values import JsonReader, looks_like_json
+from herogen_async.specs.records.parquet_rows import ParquetReader
 from herogen_async.specs.records.plain_text import TextReader
 from herogen_async.specs.records.records import Content, FileRecord, Reader, Remark
 from herogen_async.specs.records.text_lines import not_text
@@ -35,6 +37,7 @@ NAMED = {
     "json": Content.JSON,
     "jsonl": Content.JSON_LINES,
     "ndjson": Content.JSON_LINES,
+    "parquet": Content.PARQUET,
     "txt": Content.TEXT,
 }
 # What a file may be instead, by its first bytes: (what it is, how it gets readable).
@@ -46,8 +49,6 @@ _OTHERS = (
     (b"\xfd7zXZ\0", "compressed (xz)", "unpack it with: unxz FILE"),
     (b"\x28\xb5\x2f\xfd", "compressed (zstd)", "unpack it with: unzstd FILE"),
     (b"7z\xbc\xaf\x27\x1c", "an archive (7z)", "unpack it"),
-    (b"PAR1", "a Parquet table", "write it as JSON Lines, e.g. with pandas: pd.read_parquet(FILE).to_json(NEWFILE, "
-     "orient='records', lines=True)"),
     (b"ARROW1", "an Arrow table", "write it as JSON Lines"),
     (b"SQLite format 3\0", "a SQLite database", "write its table as CSV or JSON Lines"),
     (b"%PDF-", "a PDF", "save its rows as CSV or JSON Lines"),
@@ -75,6 +76,11 @@ class RecordFile:
     def names(self) -> tuple[str, ...]:
         """The columns of a table, by its header."""
         return self.reader.names
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """How a record is read again by its place; None where records have none."""
+        return getattr(self.reader, "grammar", None)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
@@ -106,6 +112,8 @@ def _opened(path: Path, named: Content | None, wanted: Collection[str]) -> Recor
     for magic, what, fix in _OTHERS:
         if head.startswith(magic):
             raise InputError(f"{path.name!r} is {what}", fix=fix)
+    if head.startswith(b"PAR1"):
+        return RecordFile(path, Content.PARQUET, named, None, ParquetReader(path))
     if head.startswith(b"PK\x03\x04") and (named is Content.WORKBOOK or _is_workbook(path)):
         return RecordFile(path, Content.WORKBOOK, named, None, WorkbookReader(path, wanted=wanted))
     if head.startswith(b"PK\x03\x04"):
@@ -155,6 +163,10 @@ def _content_of(path: Path, named: Content | None, text: str, wanted: Collection
         raise InputError(
             f"{path.name!r} can't be read as a workbook: it is text",
             fix="save it as .xlsx, or give it the extension of its format",
+        )
+    if named is Content.PARQUET:
+        raise InputError(
+            f"{path.name!r} can't be read as Parquet: it is text", fix="give it the extension of its format"
         )
     if named is None:
         raise _unknown(path)

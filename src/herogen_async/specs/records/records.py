@@ -16,6 +16,7 @@ class Content(Enum):
     CSV = "CSV"
     TSV = "TSV"
     WORKBOOK = "XLSX"
+    PARQUET = "Parquet"
     TEXT = "text"
 
 
@@ -23,11 +24,13 @@ class Content(Enum):
 class FileRecord:
     """One record. `line` is its place in the file: the line that it begins on, or the row of a sheet, from 1.
 
-    Values are text in tables and what JSON has in JSON; a value that is not there has no name here.
+    Values are text in tables and what JSON has in JSON; a value that is not there has no name here. `place` is (first
+    byte, number of bytes) of a record that can be read again by itself, as `Grammar` reads it; None where none can.
     """
 
     line: int
     values: Any
+    place: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

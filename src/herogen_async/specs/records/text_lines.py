@@ -32,7 +32,7 @@ def text_lines(path: Path, encoding: Encoding, *, newline: str | None = None) ->
 
 def text_chunks(path: Path, encoding: Encoding) -> Generator[str, int]:
     """The text in pieces: of the size that is sent, at least. Raises InputError as `text_lines` does."""
-    with _opened(path, encoding, None) as file:
+    with _opened(path, encoding, "") as file:
         wanted = _CHUNK
         before = 0
         while chunk := file.read(max(wanted or 0, _CHUNK)):

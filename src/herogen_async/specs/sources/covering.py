@@ -53,6 +53,8 @@ class CoveringCells:
             raise IndexError(f"cell {index!r} is outside the cover: valid: 0 to {self.size - 1}")
         return self._cells[index].copy()
 
+    identity = told = cell
+
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`. InputError where it isn't one of these."""
         place = self._places.get(frozenset(cell.items()))

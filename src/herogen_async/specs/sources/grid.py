@@ -40,6 +40,8 @@ class Grid:
             raise IndexError(f"cell {index!r} is outside the grid: valid: 0 to {self.size - 1} ({self!r})")
         return {name: values[index // stride % length] for name, values, stride, length in self.axes}
 
+    identity = told = cell
+
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`, in any key order. Raises InputError when the grid has no such cell."""
         names = [name for name, *_ in self.axes]

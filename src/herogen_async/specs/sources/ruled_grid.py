@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.cell_tree import ALL, EXCLUDED, KEPT, CellTree
+from herogen_async.specs.sources.cell_tree import ALL, EXCLUDED, KEPT, CellTree, Ranks
 from herogen_async.specs.sources.permutation import Permutation
 from herogen_async.specs.sources.rules import CellRules
 from herogen_async.specs.sources.value_tables import ValueTables
@@ -44,6 +44,8 @@ class RuledGrid:
             raise IndexError(f"cell {index!r} is outside the grid: valid: 0 to {self.size - 1}")
         return self.tree.cell(index, KEPT)
 
+    identity = told = cell
+
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`, in any key order. Raises InputError when the grid has no such cell."""
         return self.tree.rank(cell)
@@ -53,11 +55,43 @@ class RuledGrid:
         attributes: Any = [[name, list(values)] for name, values in self.facets.items()]
         return fingerprint([attributes, repeats, self.rules.as_plain()])
 
-    def order(self, seed: int) -> Permutation | KeptOrder:
-        """The places of the cells in the order of `seed`."""
+    def order(self, seed: int, times: int = 1) -> Permutation | KeptOrder:
+        """The places of the cells in the order of `seed`, each with each of so many records."""
         if self.size * _SPARSE < self.tree.size(ALL):
-            return Permutation(self.size, seed)
-        return KeptOrder(self.tree, seed)
+            return Permutation(self.size * times, seed)
+        return KeptOrder(self.tree if times == 1 else _Repeated(self.tree, times), seed)
+
+
+class _Ranked(Protocol):
+    """Cells that are kept or excluded, by their number among those of each kind, as `CellTree` has them."""
+
+    def size(self, kind: int) -> int: ...
+
+    def ranks(self, number: int, kind: int) -> Ranks: ...
+
+
+class _Repeated:
+    """The cells of `tree` so many `times`, one after the other."""
+
+    def __init__(self, tree: CellTree, times: int) -> None:
+        self._tree = tree
+        self._times = times
+
+    def size(self, kind: int) -> int:
+        """How many cells of this kind there are."""
+        return self._tree.size(kind) * self._times
+
+    def ranks(self, number: int, kind: int) -> Ranks:
+        """All numbers of the cell that has this one among those of a kind."""
+        tree = self._tree
+        time, own = divmod(number, tree.size(kind))
+        found = tree.ranks(own, kind)
+        return Ranks(
+            time * tree.size(KEPT) + found.kept,
+            time * tree.size(EXCLUDED) + found.excluded,
+            time * tree.size(ALL) + found.all,
+            found.is_kept,
+        )
 
 
 class KeptOrder:
@@ -70,7 +104,7 @@ class KeptOrder:
 
     __slots__ = ("_all", "_tree", "size")
 
-    def __init__(self, tree: CellTree, seed: int) -> None:
+    def __init__(self, tree: _Ranked, seed: int) -> None:
         self._tree = tree
         self._all = Permutation(tree.size(ALL), seed)
         self.size = tree.size(KEPT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.cells import Cells, is_product
+from herogen_async.specs.sources.cells import Cells, facets_at, is_product
 from herogen_async.specs.sources.rules import CellRules
 
 MOST_COUNTED = 200_000  # cells: some seconds, of a data set as large
@@ -47,7 +47,7 @@ def pair_coverage(cells: Cells, indices: Iterable[int], whole: Cells, rules: Cel
     pairs: set[tuple[tuple[str, str], ...]] = set()
     count = 0
     for count, index in enumerate(indices, start=1):  # noqa: B007 - the last count is the result
-        held = [each for each in cells.cell(index).items() if each[0] in facets]
+        held = [each for each in cells.identity(index).items() if each[0] in facets]
         seen.update(held)
         pairs.update(combinations(held, 2))
     values_of, pairs_of = len(seen), _pairs_of(whole)
@@ -70,7 +70,7 @@ def pairs_held(cells: Cells, indices: Sequence[int]) -> int | None:
         return None
     found: set[tuple[tuple[str, str], ...]] = set()
     for index in indices:
-        held = (each for each in cells.cell(index).items() if each[0] in cells.facets)
+        held = (each for each in facets_at(cells, index).items() if each[0] in cells.facets)
         found.update(combinations(held, 2))
     return len(found)
 

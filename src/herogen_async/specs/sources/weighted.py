@@ -21,26 +21,26 @@ from itertools import product
 
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
-from herogen_async.specs.sources.protocol import Cells
+from herogen_async.specs.sources.protocol import Cells, Reordered
 
 MOST_STRATA = 1_000  # combinations of weighted values: each has a grid of its own
 MOST_PERIOD = 20_000  # cells until the order of the strata repeats
 _MOST_TRIES = 100_000  # steps back and forth where exclusions leave no cells for some strata
 
 Stratum = tuple[int, ...]  # the places of its values
-CellsOf = Callable[[Mapping[str, Sequence[str]], int], Cells | None]
+CellsOf = Callable[[Mapping[str, str], int], Cells | None]
 
 
-class WeightedCells:
+class WeightedCells(Reordered):
     """`cells` in an order that keeps `weights`, one of each value of the attributes that they name; seeded.
 
-    `cells_of` makes the cells of other attributes in the order of a seed, or gives None where there are none. The order
+    `cells_of` makes the cells with some values in the order of a seed, or gives None where there are none. The order
     ends before the first cell that there isn't: `size` is how many there are until then, and `ends_at` the values that
     have no cell left. Raises InputError where the weights can't be kept.
     """
 
     def __init__(self, cells: Cells, weights: Mapping[str, Sequence[int]], cells_of: CellsOf, seed: int) -> None:
-        self._cells = cells
+        self.ordered = cells
         self._names = list(weights)
         self._weights = {name: list(each) for name, each in weights.items()}
         self._seed = seed
@@ -54,9 +54,8 @@ class WeightedCells:
         self._strata: dict[Stratum, Cells] = {}
         for stratum in product(*(range(len(values)) for values in self._values)):
             chosen = self._chosen(stratum)
-            narrowed = {name: (chosen[name],) if name in chosen else each for name, each in cells.facets.items()}
             own_seed = int(fingerprint([seed, chosen])[:15], 16)  # not of places: new values leave it as it is
-            if (found := cells_of(narrowed, own_seed)) is not None:
+            if (found := cells_of(chosen, own_seed)) is not None:
                 self._strata[stratum] = found
         self._order = _strata_order(self._names, [self._weights[name] for name in self._names], self._strata)
         self._visits: dict[Stratum, list[int]] = {}  # the places in a period at which each stratum comes up
@@ -70,15 +69,33 @@ class WeightedCells:
 
     def cell(self, index: int) -> dict[str, str]:
         """The cell at `index`, 0-based. IndexError outside `range(size)`."""
-        if not 0 <= index < self.size:
-            raise IndexError(f"cell {index!r} is outside the order: valid: 0 to {self.size - 1}")
-        period, place = divmod(index, len(self._order))
-        stratum = self._order[place]
-        return self._strata[stratum].cell(period * len(self._visits[stratum]) + self._earlier[place])
+        cells, place = self._place(index)
+        return cells.cell(place)
+
+    def identity(self, index: int) -> dict[str, str]:
+        """That of the cells in order."""
+        cells, place = self._place(index)
+        return cells.identity(place)
+
+    def told(self, index: int) -> dict[str, str]:
+        """That of the cells in order."""
+        cells, place = self._place(index)
+        return cells.told(place)
+
+    def in_order(self, index: int) -> int:
+        """The index among the `ordered` cells of the one at `index`."""
+        return self.ordered.index(self.identity(index))
+
+    def shuffled(self, index: int) -> int | None:
+        """The index of the one at `index` of the `ordered` cells; None where the order ends before."""
+        try:
+            return self.index(self.ordered.identity(index))
+        except InputError:
+            return None
 
     def index(self, cell: Mapping[str, str]) -> int:
         """The index of `cell`. InputError where there is no such cell before the order ends."""
-        self._cells.index(cell)  # says what is wrong with it
+        self.ordered.index(cell)  # says what is wrong with it
         stratum = tuple(places[cell[name]] for name, places in zip(self._names, self._places, strict=True))
         if (visits := self._visits.get(stratum)) is not None:
             period, visit = divmod(self._strata[stratum].index(cell), len(visits))
@@ -91,7 +108,15 @@ class WeightedCells:
 
     def fingerprint(self, repeats: int) -> str:
         """Of the cells, the weights and the seed."""
-        return fingerprint([self._cells.fingerprint(repeats), "weighted", list(self._weights.items()), self._seed])
+        return fingerprint([self.ordered.fingerprint(repeats), "weighted", list(self._weights.items()), self._seed])
+
+    def _place(self, index: int) -> tuple[Cells, int]:
+        """The stratum of the cell at `index`, and its place there."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"cell {index!r} is outside the order: valid: 0 to {self.size - 1}")
+        period, place = divmod(index, len(self._order))
+        stratum = self._order[place]
+        return self._strata[stratum], period * len(self._visits[stratum]) + self._earlier[place]
 
     def _chosen(self, stratum: Stratum) -> dict[str, str]:
         return {

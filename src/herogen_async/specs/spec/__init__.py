@@ -8,7 +8,7 @@ S3  `generation_fingerprint` changes if and only if what the server is asked can
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,6 +18,7 @@ from herogen_async.core import codec
 from herogen_async.specs.sources.cells import PLAIN
 from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.spec import check
+from herogen_async.specs.spec.axes import read_axes
 from herogen_async.specs.spec.column import Column
 from herogen_async.specs.spec.column_data import (
     at_judges,
@@ -32,19 +33,18 @@ from herogen_async.specs.spec.column_data import (
 from herogen_async.specs.spec.conversation import TalkingColumns
 from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.growth import GridRules, Want, cell_problems, growth_problems
-from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Place, Problem
+from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Place, Problem
 from herogen_async.specs.spec.sampling import Sampling, question_fingerprint
-from herogen_async.specs.spec.shown_examples import ShownExamples, examples_problems, naming_problems
-from herogen_async.specs.spec.syntax import template_in, template_of
+from herogen_async.specs.spec.shown_examples import ShownExamples, shown_problems
+from herogen_async.specs.spec.source import RecordSource
+from herogen_async.specs.spec.syntax import template_of
 from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 if TYPE_CHECKING:
     from herogen_async.specs.spec.attribute_rules import ReadAttributes
     from herogen_async.specs.spec.loader import Source
 
-_TEXTS = ("prompt", "system")
-
-__all__ = ["Column", "GridRules", "Sampling", "Spec", "Template", "Want"]
+__all__ = ["Column", "GridRules", "RecordSource", "Sampling", "Spec", "Template", "Want"]
 
 
 class Spec(BaseModel):
@@ -56,6 +56,11 @@ class Spec(BaseModel):
     attributes: dict[str, tuple[str, ...]] = Field(
         description="a mapping of names to lists of values",
         examples=[{"age": ["18", "20"], "gender": ["man", "woman"]}],
+    )
+    source: RecordSource | None = Field(
+        None,
+        description="a file of records, or a mapping with its path, fields, where and limit",
+        examples=["seeds.jsonl"],
     )
     repeats: int = Field(1, ge=1, le=1_000_000, description="a whole number from 1 to 1,000,000", examples=[3])
     prompt: str = Field(
@@ -166,8 +171,11 @@ class Spec(BaseModel):
             }
         plain["sampling"] = self.sampling.as_dict()
         # A spec of one prompt is as it was before there were columns: its fingerprints and its manifest stay.
-        for name in ("template", "columns", "train", "keep", "best_of", "grid", "want", "examples", "conversation"):
+        own = ("source", "template", "columns", "train", "keep", "best_of", "grid", "want", "examples", "conversation")
+        for name in own:
             del plain[name]
+        if self.source is not None:
+            plain = {"name": self.name, "source": self.source.as_dict(), **plain}
         plain |= {name: value for name in ("template", "keep", "best_of") if (value := getattr(self, name))}
         plain |= {name: value.as_dict() for name in ("grid", "want", "examples") if (value := getattr(self, name))}
         if self.conversation is not None:
@@ -200,6 +208,21 @@ class Spec(BaseModel):
         return CellRules(self._branches, grid.exclude, grid.sample, self._weights, grid.cover)
 
     @property
+    def cell_fields(self) -> tuple[str, ...]:
+        """The names of all values that a cell can have: the source's fields, then the attributes."""
+        return (*(() if self.source is None else self.source.fields), *self.attributes)
+
+    @property
+    def sent_fields(self) -> tuple[str, ...]:
+        """The source's fields that are sent, by prompts and system texts, in the order of the fields."""
+        if self.source is None:
+            return ()
+        from herogen_async.specs.spec.source_checks import sent_names  # noqa: PLC0415 - few specs have a source
+
+        named = sent_names(self.as_dict())
+        return tuple(name for name in self.source.fields if name in named)
+
+    @property
     def order_seed(self) -> int | None:
         """The seed of the order of the cells; None where that is the order of the attributes' values."""
         shuffles = None if self.grid is None else self.grid.shuffle
@@ -230,27 +253,27 @@ class Spec(BaseModel):
         return spec
 
     def _fill(self, data: Mapping[str, Any], place: Place, found: Iterable[Problem] = ()) -> None:
-        read = None
-        if _has_rules(data.get("attributes")):
-            from herogen_async.specs.spec.attribute_rules import read_attributes  # noqa: PLC0415 - few specs have it
-
-            read = read_attributes(data["attributes"])
-            data, found = {**data, "attributes": read.values}, [*found, *read.problems]
+        axes = read_axes(data, place, found)
+        data, fields, sent = axes.data, axes.fields, axes.sent
         given = dict(data)
-        problems = [*found, *self._columns(given, place)] if "columns" in data else [*found, *check.spec_problems(data)]
+        problems = list(axes.problems)
+        problems += self._columns(given, place, fields) if "columns" in data else check.spec_problems(data, (), fields)
         if "columns" not in data and "prompt" not in data and not _misplaced_columns(data):
             problems.append(_missing_prompt())
         if isinstance(attributes := data.get("attributes"), Mapping):
-            given["attributes"] = _as_texts(attributes)
+            given["attributes"] = _as_texts({name: each for name, each in attributes.items() if name not in fields})
             if data.get("sub_prompt") is None:
-                given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in attributes)
+                told = [name for name in attributes if name not in fields or name in sent]
+                given["sub_prompt"] = ", ".join(f"{{{name}}}" for name in told)
         elif data.get("sub_prompt") is None:
             given.pop("sub_prompt", None)
         if data.get("examples") is not None:
-            problems += self._examples(given, place, knows_names=not problems)
+            folder = Path() if place.file is None else Path(place.file).parent
+            problems += shown_problems(given, folder, knows_names=not problems)
         if data.get("conversation") is not None:
             problems += self._conversation(given, data)
         problems += self._of_rows(given, data, knows_names=not problems)
+        problems += [] if problems else axes.unsent_problems()
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -264,7 +287,7 @@ class Spec(BaseModel):
             super().__init__(**unsuspected(given, problems, Spec))
         except ValidationError as invalid:
             problems += type_problems(invalid, type(self), problems)
-        if problems := problems or self._cell_problems(given, read):
+        if problems := problems or self._cell_problems(given, axes.read):
             raise InvalidSpecError(problems, place)
 
     def _cell_problems(self, given: Mapping[str, Any], read: ReadAttributes | None) -> list[Problem]:
@@ -273,22 +296,7 @@ class Spec(BaseModel):
             self._branches, self._weights = read.branches, read.weights
         if self.want is None and self.cell_rules == PLAIN:
             return []
-        return list(cell_problems(given, self.cell_rules, self.order_seed))
-
-    @staticmethod
-    def _examples(given: dict[str, Any], place: Place, *, knows_names: bool) -> Iterable[Problem]:
-        """The problems of `examples`; without any, they become a model in `given`."""
-        folder = Path() if place.file is None else Path(place.file).parent
-        problems = list(examples_problems(given, folder))
-        if knows_names:
-            columns = given.get("columns") or {}
-            parts: dict[KeyPath, Any] = {
-                (): given,
-                **{("columns", name): plain_column(each) for name, each in columns.items()},
-            }
-            texts = {(*path, key): template_in(part, key) for path, part in parts.items() for key in _TEXTS}
-            problems += naming_problems({path: text for path, text in texts.items() if text is not None})
-        return problems
+        return list(cell_problems(given, self.cell_rules, self.order_seed, knows_size=self.source is None))
 
     @staticmethod
     def _conversation(given: dict[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
@@ -338,7 +346,7 @@ class Spec(BaseModel):
         return problems
 
     @staticmethod
-    def _columns(given: dict[str, Any], place: Place) -> Iterable[Problem]:
+    def _columns(given: dict[str, Any], place: Place, fields: Collection[str]) -> Iterable[Problem]:
         """The problems of a spec with columns; its columns in `given` become models where they can."""
         judges: dict[str, Any] = {}
         if isinstance(named := given["columns"], Mapping):
@@ -349,7 +357,7 @@ class Spec(BaseModel):
             }
         from herogen_async.specs.spec import column_checks  # noqa: PLC0415 - a spec of one prompt needs none of it
 
-        problems = check.spec_problems(given, column_checks.named_of(given))
+        problems = check.spec_problems(given, column_checks.named_of(given), fields)
         problems += column_checks.columns_problems(given, place.line)
         columns = given["columns"]
         if not isinstance(columns, Mapping):
@@ -364,14 +372,6 @@ class Spec(BaseModel):
                 continue
         given["columns"] = made
         return at_judges(problems, judges) if judges else problems
-
-
-def _has_rules(attributes: object) -> bool:
-    """Whether an attribute is more than a list of values."""
-    return isinstance(attributes, Mapping) and any(
-        isinstance(values, Mapping) or (isinstance(values, list | tuple) and values and isinstance(values[0], Mapping))
-        for values in attributes.values()
-    )
 
 
 def _misplaced_columns(data: Mapping[str, Any]) -> bool:

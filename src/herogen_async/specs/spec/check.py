@@ -61,13 +61,18 @@ def unknown_keys(data: Mapping[Any, Any], valid: Iterable[str]) -> list[Problem]
     ]
 
 
-def spec_problems(data: Mapping[str, Any], in_columns: Collection[str] = ()) -> list[Problem]:
-    """The mistakes in a whole spec, except the types of plain fields and its columns, which name `in_columns`."""
+def spec_problems(
+    data: Mapping[str, Any], in_columns: Collection[str] = (), fields: Collection[str] = ()
+) -> list[Problem]:
+    """The mistakes in a whole spec, except the types of plain fields and its columns, which name `in_columns`.
+
+    `fields` are those of its `attributes` that are fields of its source.
+    """
     return [
         *(_name_problems(data["name"]) if isinstance(data.get("name"), str) else ()),
-        *(attribute_problems(data["attributes"]) if "attributes" in data else ()),
+        *(_own_attribute_problems(data["attributes"], fields) if "attributes" in data else ()),
         *text_problems(data),
-        *_template_problems(data, in_columns),
+        *_template_problems(data, in_columns, fields),
         *endpoint_problems(data),
     ]
 
@@ -85,6 +90,13 @@ def sampling_problems(data: Mapping[str, Any]) -> list[Problem]:
                 problems.append(Problem(("stop",), "stop '' would end every answer immediately", "remove it"))
     extra = data.get("extra")
     return [*problems, *_extra_problems(extra)] if isinstance(extra, Mapping) else problems
+
+
+def _own_attribute_problems(attributes: object, fields: Collection[str]) -> list[Problem]:
+    if not fields or not isinstance(attributes, Mapping):
+        return attribute_problems(attributes)
+    own = {name: values for name, values in attributes.items() if name not in fields}
+    return attribute_problems(own) if own else []
 
 
 def attribute_problems(attributes: object) -> list[Problem]:
@@ -225,7 +237,9 @@ def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     yield from endpoint_problems({"endpoint": None, **data})
 
 
-def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> Iterator[Problem]:
+def _template_problems(
+    data: Mapping[str, Any], in_columns: Collection[str], fields: Collection[str]
+) -> Iterator[Problem]:
     attributes = data.get("attributes")
     known = [name for name in attributes if isinstance(name, str)] if isinstance(attributes, Mapping) else []
     given = [*known, SHOWN_EXAMPLES] if known and data.get(SHOWN_EXAMPLES) is not None else known
@@ -256,7 +270,8 @@ def _template_problems(data: Mapping[str, Any], in_columns: Collection[str]) -> 
                 continue
             yield Problem((key,), f"unknown placeholder '{placeholder}'", nearest(name, here))
     if ("prompt" in names or data.get("columns")) and not broken:
-        yield from _unused(known, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})
+        own = [name for name in known if name not in fields]
+        yield from _unused(own, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})
 
 
 _WITHOUT_COLUMNS = {

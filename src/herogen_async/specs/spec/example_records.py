@@ -48,7 +48,7 @@ def record_text(record: Mapping[str, Any]) -> str:
     return "\n".join(f"{name}: {field_text(value)}" for name, value in record.items())
 
 
-def sha256_of(file: Path) -> str:
+def examples_sha256(file: Path) -> str:
     """Of a file's content. Raises InputError where it can't be read, or is too large to be held."""
     fix = "check the path, which is relative to the spec file"
     try:
@@ -63,13 +63,13 @@ def sha256_of(file: Path) -> str:
 
 
 @lru_cache(maxsize=4)
-def records_of(path: str, sha256: str) -> tuple[SaidMapping, ...]:
+def shown_records(path: str, sha256: str) -> tuple[SaidMapping, ...]:
     """The records of a file that is known by its `sha256`; each prints as its text.
 
     Raises InputError where the file is another one, is no table and no JSON, or holds no records or too many.
     """
     file = Path(path)
-    if (found := sha256_of(file)) != sha256:
+    if (found := examples_sha256(file)) != sha256:
         raise InputError(
             f"the examples in {path!r} have changed: the file's sha256 is {found}, and the spec says {sha256}",
             fix="restore the file, or run the spec again to agree to the change: what shows examples is stale then",

@@ -12,6 +12,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest, shown
 from herogen_async.core.units import counted
 from herogen_async.specs.sources.cells import cells_from
+from herogen_async.specs.sources.record_cells import Records
 from herogen_async.specs.sources.rules import CellRules, PartialCell, condition_as_plain
 from herogen_async.specs.spec.field_types import keys_of, type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Problem
@@ -121,10 +122,20 @@ def growth_problems(given: dict[str, Any]) -> Iterator[Problem]:
             yield from (problem.below("want") for problem in invalid.problems)
 
 
-def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) -> Iterator[Problem]:
-    """What can be told of a sound spec's `given` once its cells are counted: whether there are some, and enough."""
+def cell_problems(
+    given: Mapping[str, Any],
+    rules: CellRules,
+    seed: int | None,
+    records: Records | None = None,
+    *,
+    knows_size: bool = True,
+) -> Iterator[Problem]:
+    """What can be told of a sound spec's `given` once its cells are counted: whether there are some, and enough.
+
+    `records` are those of its source; before they are read nobody `knows_size`.
+    """
     try:
-        cells = cells_from(given["attributes"], rules=rules.of_grid).size
+        cells = cells_from(given["attributes"], rules=rules.of_grid, records=records).size
     except InputError as error:
         from herogen_async.specs.sources.cell_tree import UndecidedCondition  # noqa: PLC0415 - few specs have conditions
 
@@ -133,7 +144,7 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
             path = ("attributes", error.attribute)
         yield Problem(path, error.message, error.fix or "compare texts with texts, or check first what the value is")
         return
-    if rules.sample is not None and rules.sample > cells:
+    if knows_size and rules.sample is not None and rules.sample > cells:
         message = f"{rules.sample:,} cells can't be sampled: there are {cells:,}"
         yield Problem(("grid", "sample"), message, "lower it, or remove it to ask all of them")
         return
@@ -142,17 +153,21 @@ def cell_problems(given: Mapping[str, Any], rules: CellRules, seed: int | None) 
         yield from wrong
         if wrong:
             return
-        cells = cells_from(given["attributes"], rules=rules).size
+        cells = cells_from(given["attributes"], rules=rules, records=records).size
     want, repeats = given.get("want"), given.get("repeats", 1)
     if rules.weights:
-        wrong = list(_weight_problems(given["attributes"], rules, seed, wants=want is not None))
+        wrong = list(
+            _weight_problems(given["attributes"], rules, seed, records, wants=want is not None, knows_size=knows_size)
+        )
         yield from wrong
         if wrong:
             return
-        cells = cells_from(given["attributes"], seed, rules).size
+        cells = cells_from(given["attributes"], seed, rules, records).size
     cells = min(cells, rules.sample or cells)
-    if isinstance(want, Want) and type(repeats) is int and want.accepted > cells * repeats:
+    if knows_size and isinstance(want, Want) and type(repeats) is int and want.accepted > cells * repeats:
         source, more = ("attributes", "add values or repeats")
+        if records is not None:
+            source, more = ("records, attributes", "add records or repeats")
         if rules.sample or rules.cover:
             source, more = (
                 ("sample", "raise `sample`") if rules.sample else ("cover", "use `sample` instead of `cover`")
@@ -178,7 +193,13 @@ def _cover_problems(attributes: Mapping[str, tuple[str, ...]], rules: CellRules)
 
 
 def _weight_problems(
-    attributes: Mapping[str, tuple[str, ...]], rules: CellRules, seed: int | None, *, wants: bool
+    attributes: Mapping[str, tuple[str, ...]],
+    rules: CellRules,
+    seed: int | None,
+    records: Records | None,
+    *,
+    wants: bool,
+    knows_size: bool,
 ) -> Iterator[Problem]:
     path: KeyPath = ("attributes", next(iter(rules.weights)))
     if seed is None:
@@ -192,11 +213,11 @@ def _weight_problems(
     from herogen_async.specs.sources.weighted import WeightedCells  # noqa: PLC0415 - few specs have weights
 
     try:
-        cells = cells_from(attributes, seed, replace(rules, sample=None))
+        cells = cells_from(attributes, seed, replace(rules, sample=None), records)
     except InputError as error:
         yield Problem(path, error.message, error.fix or "change the weights")
         return
-    if isinstance(cells, WeightedCells) and rules.sample is not None and rules.sample > cells.size:
+    if knows_size and isinstance(cells, WeightedCells) and rules.sample is not None and rules.sample > cells.size:
         values = " and ".join(f"{name} is {value!r}" for name, value in cells.ends_at.items())
         message = (
             f"the weights can't be kept for {rules.sample:,} cells: after {cells.size:,} none is left where {values}"

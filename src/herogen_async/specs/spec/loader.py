@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path as FilePath
@@ -15,6 +16,7 @@ from herogen_async.specs.spec.json_text import read_json
 from herogen_async.specs.spec.node import Mapping, Node, TextError, data_of, fail, line_of
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Problem
 
+_OF_RECORDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 MAX_FILE_BYTES = 16 << 20  # a million short values as JSON; takes some seconds to read
 MAX_SCHEMA_BYTES = 1 << 20
 MAX_YAML_BYTES = 4 << 20  # takes as long: the YAML parser is pure Python
@@ -35,6 +37,8 @@ class Source:
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Source]:
     """The data in a file, and its source. Raises SpecError when it can't be opened or parsed."""
     file = os.fspath(path)
+    if FilePath(file).suffix.lower() in _OF_RECORDS:
+        raise _records(file)
     try:
         with FilePath(path).open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
@@ -48,6 +52,15 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Source]:
         reason = getattr(unreadable, "strerror", None) or str(unreadable)
         raise SpecError(f"{file!r} can't be read: {reason}", fix="check its permissions and its path") from unreadable
     return parse(content, file=file)
+
+
+def _records(file: str) -> SpecError:
+    """The error for a file that is no spec, but may be the source of one."""
+    name = shlex.quote(file)
+    return SpecError(
+        f"{file!r} is a file of records, not a spec",
+        fix=f"write a spec for its records: herogen-async init --from {name}; or write `source: {name}` in your own",
+    )
 
 
 def load_schema(path: FilePath, name: str) -> dict[str, Any]:
@@ -77,6 +90,8 @@ def parse(content: str | bytes, *, file: str | None) -> tuple[dict[str, Any], So
         if root is None:
             fail(1, "the spec is empty", "create one with `herogen-async init`")
         if not isinstance(root, Mapping):
+            if file is not None and file.lower().endswith(".json"):
+                raise _records(file)
             fail(root.line, "a spec must be a mapping of keys to values", "start with, for example, `name: superhero`")
     except TextError as broken:
         raise InvalidSpecError([broken.problem], Source(file)) from None

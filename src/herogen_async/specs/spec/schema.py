@@ -7,6 +7,7 @@ from typing import Any
 from herogen_async.specs.spec import check
 from herogen_async.specs.spec.attribute_rules import STRUCTURED
 from herogen_async.specs.spec.column_checks import MAX_COLUMNS, NOT_FOR_COLUMNS
+from herogen_async.specs.spec.source import MAX_FIELDS
 from herogen_async.specs.spec.train_checks import MAX_TURNS
 from herogen_async.specs.spec.value_range import RANGE
 
@@ -57,9 +58,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model_schema}
     properties = schema["properties"]
     properties["name"]["pattern"] = f"^{check.NAME.pattern}$"
-    properties["attributes"].update(
-        {"minProperties": 1, "maxProperties": check.MAX_ATTRIBUTES, "additionalProperties": _attribute()}
-    )
+    properties["attributes"].update({"maxProperties": check.MAX_ATTRIBUTES, "additionalProperties": _attribute()})
     grid = schema["$defs"]["GridRules"]["properties"]
     grid["exclude"]["items"] = {"type": "object", "minProperties": 1, "additionalProperties": _one_or_more(_VALUE)}
     properties["sub_prompt"] = {**properties["sub_prompt"], "type": ["string", "null"], "default": None}
@@ -76,6 +75,7 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
         }
     )
     text = {"type": "string", "minLength": 1}
+    _source(schema, text)
     turn = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
     roles = {"system": text, "user": text, "assistant": text}
     properties["train"] = {
@@ -127,3 +127,26 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     # A spec has a prompt, or columns, or both.
     schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["columns"]}]
     return schema
+
+
+def _source(schema: dict[str, Any], text: dict[str, Any]) -> None:
+    """A source is a path or a mapping, and stands beside attributes or alone."""
+    own = schema["$defs"]["RecordSource"]
+    del own["properties"]["home"]
+    name = own["properties"]["fields"]
+    for key in ("type", "additionalProperties"):
+        del name[key]
+    name["anyOf"] = [
+        {"type": "object", "minProperties": 1, "maxProperties": MAX_FIELDS, "additionalProperties": text},
+        {"type": "array", "minItems": 1, "maxItems": MAX_FIELDS, "items": text},
+    ]
+    schema["properties"]["source"]["anyOf"].append(text)
+    schema["required"].remove("attributes")
+    schema["allOf"] = [
+        {
+            "anyOf": [
+                {"required": ["attributes"], "properties": {"attributes": {"minProperties": 1}}},
+                {"required": ["source"], "properties": {"source": {"not": {"type": "null"}}}},
+            ]
+        }
+    ]

@@ -11,14 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from herogen_async.core.codec import fingerprint
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
+from herogen_async.specs.spec.column_data import plain_column
 from herogen_async.specs.spec.growth import checked_model
 from herogen_async.specs.spec.problem import InvalidSpecError, KeyPath, Nowhere, Problem
+from herogen_async.specs.spec.syntax import template_in
 from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template, alternatives
 
 if TYPE_CHECKING:  # few specs show examples, and so read files
     from herogen_async.specs.spec.said import SaidText
 
 MAX_SHOWN_EXAMPLES = 1000  # in one prompt: far more than any model learns from
+_TEXTS = ("prompt", "system")
 _FIX = "for example: `examples: {from: few.jsonl, count: 4}`"
 
 
@@ -49,11 +52,11 @@ class ShownExamples(BaseModel):
         found = checked_model(cls, data, _FIX)
         file, sha256 = folder / found.path, found.sha256
         if sha256 is None:
-            from herogen_async.specs.spec.example_records import records_of, sha256_of  # noqa: PLC0415 - of few specs
+            from herogen_async.specs.spec.example_records import examples_sha256, shown_records  # noqa: PLC0415 - of few specs
 
             try:
-                sha256 = sha256_of(file)
-                size = len(records_of(str(file.absolute()), sha256))
+                sha256 = examples_sha256(file)
+                size = len(shown_records(str(file.absolute()), sha256))
             except InputError as error:
                 raise InvalidSpecError([Problem(("from",), error.message, error.fix or "")], Nowhere()) from None
             if size < found.count:
@@ -72,28 +75,42 @@ class ShownExamples(BaseModel):
 
     def check(self) -> None:
         """Raises InputError where the file is another one now, or gone."""
-        from herogen_async.specs.spec.example_records import records_of  # noqa: PLC0415 - of few specs
+        from herogen_async.specs.spec.example_records import shown_records  # noqa: PLC0415 - of few specs
 
-        records_of(self.path, self.sha256 or "")
+        shown_records(self.path, self.sha256 or "")
 
     def chosen(self, cell: Mapping[str, str], repeat: int) -> SaidText:
         """The records of the row with these values: a text, and in Jinja templates a list of mappings.
 
         Raises InputError as `check` does.
         """
-        from herogen_async.specs.spec.example_records import examples_of_row, records_of, together  # noqa: PLC0415 - of few specs
+        from herogen_async.specs.spec.example_records import examples_of_row, shown_records, together  # noqa: PLC0415 - of few specs
 
-        return together(examples_of_row(records_of(self.path, self.sha256 or ""), self.count, cell, repeat))
+        return together(examples_of_row(shown_records(self.path, self.sha256 or ""), self.count, cell, repeat))
 
     def longest(self, size: Callable[[str], int]) -> SaidText:
         """The longest that a row may be shown; nothing where `check` fails, since no row is asked then."""
-        from herogen_async.specs.spec.example_records import records_of, together  # noqa: PLC0415 - of few specs
+        from herogen_async.specs.spec.example_records import shown_records, together  # noqa: PLC0415 - of few specs
 
         try:
-            records = records_of(self.path, self.sha256 or "")
+            records = shown_records(self.path, self.sha256 or "")
         except InputError:
             return together(())
         return together(sorted(records, key=lambda each: size(str(each)))[-self.count :])
+
+
+def shown_problems(given: dict[str, Any], folder: Path, *, knows_names: bool) -> list[Problem]:
+    """The problems of `examples`, whose paths start at `folder`; without any, they become a model in `given`."""
+    problems = list(examples_problems(given, folder))
+    if knows_names:
+        columns = given.get("columns") or {}
+        parts: dict[KeyPath, Any] = {
+            (): given,
+            **{("columns", name): plain_column(each) for name, each in columns.items()},
+        }
+        texts = {(*path, key): template_in(part, key) for path, part in parts.items() for key in _TEXTS}
+        problems += naming_problems({path: text for path, text in texts.items() if text is not None})
+    return problems
 
 
 def examples_problems(given: dict[str, Any], folder: Path) -> Iterator[Problem]:

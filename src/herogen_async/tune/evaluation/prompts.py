@@ -54,7 +54,7 @@ def choose(tuned: TunedModel, answers: int, seed: int) -> Questions:
     rng = random.Random(seed)  # noqa: S311 - to be repeatable, not to be secret
     recipe = tuned.recipe
     source, prompts = HELD_OUT, _prompts_in(tuned.held_out, recipe)
-    if not prompts and recipe.sub_prompt is not None and recipe.attributes and not recipe.system_differs:
+    if not prompts and recipe.sub_prompt is not None and recipe.knows_cells and not recipe.system_differs:
         return Questions(_repeated(list(_drawn(recipe.cells, recipe, answers, rng)), answers), GRID)
     if not prompts:
         source, prompts = TRAINING, _prompts_in(tuned.training, recipe)

@@ -54,7 +54,7 @@ class PreviewView(Observer[CallEnded, RunReport]):
             cell_index, repeat = divmod(row, plan.repeats)
             which = f", repeat {repeat + 1}" if repeat else ""
             self._tell("")
-            self._tell(f"Row {count(row)} ({cell_text(plan.cells.cell(cell_index))}{which})")
+            self._tell(f"Row {count(row)} ({cell_text(plan.cells.told(cell_index))}{which})")
         shape = plan.shape.calls[place]
         name, said = shape.name if plan.has_columns else "", record.completion
         more = (None, None) if said is None else (said.reasoning, said.extra)

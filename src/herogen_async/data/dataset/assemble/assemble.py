@@ -154,7 +154,7 @@ def assemble(
     count = ExampleCount()
     how = replace(
         Recipe.of(format),
-        attributes=rows.spec.attributes,
+        attributes={name: tuple(rows.plan.cells.facets.get(name, ())) for name in rows.spec.cell_fields},
         rules=rows.spec.cell_rules.of_grid,
         sub_prompt=question.template,
         reasoning=reasoning,
@@ -222,7 +222,7 @@ def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -
         inspector.add(
             Example(
                 number=item.number,
-                cell=row["cell"],
+                cell=rows.plan.cells.identity(item.index // rows.plan.repeats),
                 repeat=row["repeat"],
                 prompt=item.pair.prompt,
                 completion=item.pair.shown,
@@ -260,6 +260,7 @@ class _Writing:
 
     def __init__(self, folder: Path, order: _Order, how: Recipe, count: ExampleCount, *, repeats: int) -> None:
         self.files: tuple[DataFile, ...] = ()
+        self._facets = frozenset(() if order.split is None else order.split.facets)
         self.balance = None if order.split is None else Balance(order.split.fraction, order.split.seed)
         self.first: Item | None = None
         self.longest = 0
@@ -304,7 +305,8 @@ class _Writing:
         tokens = max(size // 3, (answer_tokens(item, order.reasoning) or 0) + len(asked) // 3)
         self.longest = max(self.longest, tokens + around)
         if self.balance is not None:
-            self.balance.add(item.index // self._repeats, item.row["cell"], side)
+            facets = {name: value for name, value in item.row["cell"].items() if name in self._facets}
+            self.balance.add(item.index // self._repeats, facets, side)
 
     def _open(self, opened: ExitStack, name: str, role: str) -> _Sink:
         path = self._folder / name

@@ -179,6 +179,9 @@ def _spec(plan: Plan, manifest: Manifest, assembled: Assembled) -> Iterator[str]
         yield ""
     yield "| attribute | values |"
     yield "|---|---|"
+    if spec.source is not None:
+        own = inline(Path(spec.source.path).name)
+        yield from (f"| {inline(name)} | a field of {own} |" for name in spec.source.fields)
     for name, values in spec.attributes.items():
         shown = ", ".join(inline(value, 40) for value in values[:_VALUES_SHOWN])
         more = f" and {len(values) - _VALUES_SHOWN:,} more" if len(values) > _VALUES_SHOWN else ""

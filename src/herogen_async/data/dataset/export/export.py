@@ -113,10 +113,10 @@ def _csv_writer(rows: RunRows, *, raw: bool, details: bool) -> Callable[[BinaryI
 def _of_one(rows: RunRows) -> _Table:
     more = rows.optional
     # An attribute may be called as a field that came later.
-    attributes = [f"cell_{name}" if name in more else name for name in rows.spec.attributes]
+    attributes = [f"cell_{name}" if name in more else name for name in rows.spec.cell_fields]
 
     def cells(row: Mapping[str, Any]) -> tuple[object, ...]:
-        return (*map(row["cell"].get, rows.spec.attributes), *fixed_cells(row), *optional_cells(row, more))
+        return (*map(row["cell"].get, rows.spec.cell_fields), *fixed_cells(row), *optional_cells(row, more))
 
     return (*attributes, *ROW_NAMES, *more), cells
 

@@ -68,7 +68,7 @@ class SeveralTable:
 
     def cells(self, row: Mapping[str, Any]) -> tuple[object, ...]:
         """The row's cells under `columns`; None for an answer that there is not."""
-        cells: list[object] = [*map(row["cell"].get, self._plan.spec.attributes), row["sub_prompt"]]
+        cells: list[object] = [*map(row["cell"].get, self._plan.spec.cell_fields), row["sub_prompt"]]
         answers = answers_of(self._plan, row)
         for name, answer in answers.items():
             known = answer or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import groupby
 
 from herogen_async.generation.journal.read.line_reader import LineReader
@@ -12,11 +12,15 @@ from herogen_async.generation.journal.read.replay import replay
 from herogen_async.generation.run_folder.layout import RunFolder
 from herogen_async.specs.plan import IndexSet, Lineage, Plan
 from herogen_async.specs.plan.wanted_rows import RowOutcome, WantedRows, row_outcome
+from herogen_async.specs.sources.cells import shown_cell
 
 
 def places_wanted(plan: Plan) -> frozenset[int]:
-    """The places of the calls whose answers say which rows are accepted; none where the spec has no `want`."""
-    return frozenset() if plan.spec.want is None or plan.keeping is None else plan.keeping.places
+    """The places of the calls whose lines say which rows are accepted; none where the spec has no `want`."""
+    if plan.spec.want is None or plan.keeping is None:
+        return frozenset()
+    # What of a record `keep` goes by is in any line of its row.
+    return plan.keeping.places or frozenset(() if plan.spec.source is None else (0,))
 
 
 def replay_noting(folder: RunFolder, lineage: Lineage, needed: Collection[int]) -> tuple[Recovered, LinePlaces]:
@@ -46,8 +50,14 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
             lines = {place: reader.row(first + place) for place in places if first + place not in found.skipped}
             texts = {place: None if place not in lines else lines[place]["response_txt"] for place in places}
             near = [place for place, line in lines.items() if plan.column_at(place).is_near_copy(line)]
-            rows.add(number, row_outcome(plan, plan.cells.cell(number // plan.repeats), texts, near))
+            told: Mapping[str, str] = next((line["cell"] for line in lines.values()), {})
+            rows.add(number, row_outcome(plan, _cell(plan, number // plan.repeats, told), texts, near))
     return rows
+
+
+def _cell(plan: Plan, index: int, told: Mapping[str, str]) -> Mapping[str, str]:
+    """The cell at `index`, of which a line has `told`, as far as the spec's `keep` goes by it."""
+    return told if plan.keeping is None else shown_cell(plan.cells, index, told, plan.keeping.names)
 
 
 def touched_rows(plan: Plan, found: Recovered) -> IndexSet:

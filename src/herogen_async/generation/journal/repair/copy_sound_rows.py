@@ -25,6 +25,7 @@ from herogen_async.generation.journal.write.append_file import AppendFile
 from herogen_async.generation.journal.write.new_run import new_run
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.generation.run_folder.events import read_events, record_event
+from herogen_async.generation.run_folder.kept_source import keep_source
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.generation.run_folder.lock import RunLock, read_lock
 from herogen_async.generation.run_folder.manifest import Manifest
@@ -75,6 +76,7 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
                 f"{str(source.manifest)!r} is damaged, and its readable part does not match the rows",
                 fix="put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one",
             )
+        keep_source(target, {path.name: path for path in source.kept_sources()})
         record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
     return copy.done
 

@@ -40,6 +40,7 @@ from herogen_async.generation.run_folder import (
     segment_number,
 )
 from herogen_async.specs.plan import Lineage, Plan, SegmentReading
+from herogen_async.specs.sources.cells import is_told
 
 _LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
 _PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
@@ -312,8 +313,8 @@ def _end(path: Path, known: Known) -> int:
 def _misplaced(row: dict[str, Any], plan: Plan) -> str | None:
     """What does not fit between a row's place and its words; its key was compared already."""
     cell, repeat = divmod(row["index"] // plan.calls_a_row, plan.repeats)
-    if row["cell"] != plan.cells.cell(cell):
-        return f"its cell is {row['cell']}, but task {row['index']} is {plan.cells.cell(cell)}"
+    if not is_told(plan.cells, cell, row["cell"]):
+        return f"its cell is {row['cell']}, but task {row['index']} is {plan.cells.identity(cell)}"
     if row["repeat"] != repeat + 1:
         return f"its repeat is {row['repeat']}, but task {row['index']} is repeat {repeat + 1}"
     return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from herogen_async.core.cache_folder import caches_folder
 from herogen_async.core.clock import Clock
 from herogen_async.generation.limits.shared.shared_ledger import SharedLedger
 
@@ -46,14 +46,10 @@ def open_ledger(
 
 
 def limits_folder() -> Path:
-    """HEROGEN_LIMITS_DIR, or else this system's place for a user's caches. Raises RuntimeError without a home.
-
-    It is worked out here rather than asked of platformdirs, which is part of an extra: an environment that has it and
-    one that lacks it have to come to the same folder.
-    """
+    """HEROGEN_LIMITS_DIR, or else this system's place for a user's caches. Raises RuntimeError without a home."""
     if own := os.environ.get("HEROGEN_LIMITS_DIR"):
         return Path(own).expanduser().absolute()
-    return _caches() / "herogen-async" / "limits"
+    return caches_folder() / "limits"
 
 
 def ledger_name(base_url: str, key: str, model: str) -> str:
@@ -63,9 +59,3 @@ def ledger_name(base_url: str, key: str, model: str) -> str:
     # Each with its length before it: no two different triples become the same bytes.
     whole = b"".join(len(part).to_bytes(8) + part for part in encoded)
     return hashlib.sha256(whole).hexdigest()[:_NAME_DIGITS]
-
-
-def _caches() -> Path:
-    if own := os.environ.get("XDG_CACHE_HOME", "").strip():
-        return Path(own)
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")

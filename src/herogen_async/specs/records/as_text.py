@@ -1,0 +1,57 @@
+"""A value of a record as the text that a prompt gets: as it was written, and never guessed."""
+
+from __future__ import annotations
+
+from json import JSONDecoder, dumps
+from typing import Any
+
+from herogen_async.core.codec import Digits
+
+
+class _Spelled(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+_SPELLED = JSONDecoder(parse_float=_Spelled, parse_int=_Spelled, parse_constant=_Spelled)
+_PLAIN = (str, int, type(None))  # bool is an int
+
+
+def value_text(value: Any) -> str:
+    """`value` as text: a text is itself, null is empty, lists and objects are compact JSON."""
+    kind = type(value)
+    if kind is str or kind is _Spelled:
+        return str(value)
+    if value is None:
+        return ""
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int:
+        return str(value)
+    if isinstance(value, Digits):
+        return value.digits
+    return compact(value)
+
+
+def has_spelling(value: Any) -> bool:
+    """Whether the text of `value` depends on how its numbers were written."""
+    return not isinstance(value, _PLAIN)
+
+
+def spelled(text: str) -> Any:
+    """The JSON in `text`, its numbers as they are written there. ValueError where it is none."""
+    return _SPELLED.decode(text)
+
+
+def compact(value: Any) -> str:
+    """Compact JSON; numbers that `spelled` has read are as they were written."""
+    if isinstance(value, _Spelled):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{dumps(key, ensure_ascii=False)}:{compact(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(compact, value)) + "]"
+    if isinstance(value, Digits):
+        return value.digits
+    return dumps(value, ensure_ascii=False)
