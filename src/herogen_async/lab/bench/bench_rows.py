@@ -54,7 +54,11 @@ def unchecked(spec: Spec) -> Spec | None:
 
     None where no column has a form, or a prompt or a condition names a field: then nobody can do without.
     """
-    formed = [column for column in planned(spec).columns if column.form is not None]
+    formed = [
+        column
+        for column in planned(spec).columns  # a turn of a conversation needs a text: that is no form of its own
+        if column.form is not None and (column.pair is not None or spec.columns[column.stem].answer is not None)
+    ]
     columns: dict[str, Any] = {name: column.as_dict() for name, column in spec.columns.items()}
     for asked in formed:
         assert asked.form is not None
