@@ -11,7 +11,7 @@ import csv
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
@@ -105,6 +105,10 @@ class DelimitedReader:
                 cells.extend([""] * (width - len(cells)))
             yield FileRecord(line, dict(zip(names, cells, strict=False)), place)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._rows.close()
+
     def _counted(self, lines: Iterator[str]) -> Iterator[str]:
         """The lines, and how many bytes they are."""
         if self.grammar is None:
@@ -116,7 +120,7 @@ class DelimitedReader:
             self._at += measure(line)
             yield line
 
-    def _read(self, encoding: Encoding) -> Iterator[tuple[int, list[str], tuple[int, int] | None]]:
+    def _read(self, encoding: Encoding) -> Generator[tuple[int, list[str], tuple[int, int] | None]]:
         """(number of its last line, cells, place) of each row, without blank lines."""
         path = self._path
         before = csv.field_size_limit(sys.maxsize)

@@ -49,15 +49,15 @@ def _of_file(file: Path, most: int) -> FoundNames:
     if note is not None:
         with contextlib.suppress(OSError, ValueError, TypeError):
             return FoundNames(**codec.loads(note.read_bytes()))
-    records = open_records(file)
-    found = FoundNames(list(records.names), is_table=bool(records.names))
-    if not found.is_table:
-        names: dict[str, None] = {}
-        for record in islice(records, most):
-            if not isinstance(record.values, dict):
-                raise no_object(file.name, record.line)
-            names |= dict.fromkeys(record.values)
-        found = FoundNames(list(names), is_table=False)
+    with contextlib.closing(open_records(file)) as records:
+        found = FoundNames(list(records.names), is_table=bool(records.names))
+        if not found.is_table:
+            names: dict[str, None] = {}
+            for record in islice(records, most):
+                if not isinstance(record.values, dict):
+                    raise no_object(file.name, record.line)
+                names |= dict.fromkeys(record.values)
+            found = FoundNames(list(names), is_table=False)
     if note is not None:
         with contextlib.suppress(OSError):  # then it is looked at each time
             _write(note, codec.dumps(asdict(found)))

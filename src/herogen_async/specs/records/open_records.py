@@ -90,6 +90,11 @@ class RecordFile:
     def __iter__(self) -> Iterator[FileRecord]:
         return iter(self.reader)
 
+    def close(self) -> None:
+        """Let go of the file, where not all of it is read."""
+        if isinstance(self.reader, DelimitedReader):
+            self.reader.close()
+
 
 def open_records(path: Path, *, wanted: Collection[str] = ()) -> RecordFile:
     """Open `path`; `wanted` are columns that help to tell a table, its delimiter and its sheet from others.

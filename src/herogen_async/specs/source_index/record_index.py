@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
@@ -177,15 +177,14 @@ class _Build:
     def _blocks(self, *, copies: bool) -> Iterator[_Block]:
         """The texts of the fields of all records that are taken."""
         for number, path in enumerate(self._files.paths):
-            records = open_records(path)
-            grammar = records.grammar
-            if not copies and grammar is None:
-                raise _NotByPlace
-            if copies and isinstance(records.reader, ParquetReader) and self._where is None:
-                yield from self._of_parquet(records.reader, number)
-                continue
-            self._files.grammars.append(grammar or _COPY)
-            with path.open("rb") as raw:
+            with closing(open_records(path)) as records, path.open("rb") as raw:
+                grammar = records.grammar
+                if not copies and grammar is None:
+                    raise _NotByPlace
+                if copies and isinstance(records.reader, ParquetReader) and self._where is None:
+                    yield from self._of_parquet(records.reader, number)
+                    continue
+                self._files.grammars.append(grammar or _COPY)
                 taken = self._taken(records, path, raw, copies=copies)
                 while held := list(islice(taken, _BLOCK)):
                     places, rows = zip(*held, strict=True)
