@@ -112,3 +112,14 @@ def test_a_model_that_judges_itself_is_told(tmp_path: Path) -> None:
     with FakeServer(lambda asked: answer(asked, '{"why": "x", "score": 4}')) as server:
         herogen_async.run(itself, run=tmp_path / "r", base_url=server.url, model="m", watch=watch)
     assert 1 == sum("'verdict' is judged by the model that wrote 'poem'" in line for line in notices)
+
+
+def test_keep_reads_an_attribute_that_a_cell_has_not_as_null() -> None:
+    """Such a row can be accepted; one whose judge said nothing can't."""
+    columns = {"poem": {"prompt": "{level} {tool}"}}
+    attributes = {"level": ["easy", "hard"], "tool": {"when": {"level": "hard"}, "values": ["x", "y"]}}
+    spec = Spec(name="s", attributes=attributes, columns=columns, keep="tool == null or tool == 'y'")
+    keeping = Plan(spec, endpoint="chat", model="m").keeping
+    assert keeping is not None
+    cells = [{"level": "easy"}, {"level": "hard", "tool": "x"}, {"level": "hard", "tool": "y"}]
+    assert [True, False, True] == [keeping.decide_texts(cell, {0: "a"}).is_accepted for cell in cells]

@@ -61,6 +61,7 @@ class Keeping:
         self.best_of: str | None = next(iter(spec.best_of), None)
         self._score: str | None = next(iter(spec.best_of.values()), None)
         names = [] if self._condition is None else list(self._condition.names)
+        self._judged = [name for name in names if name.partition(".")[0] in self._columns]  # what columns must say
         self._names = dict.fromkeys([*names, *([] if self._score is None else [self._score])])
         self.names = stems_of(self._names)  # the columns and attributes that it goes by
         self._unlike = [column for column in columns if column.unlike is not None]
@@ -111,7 +112,7 @@ class Keeping:
     def _is_accepted(self, values: Mapping[str, Any]) -> bool | None:
         if self._condition is None:
             return True
-        if any(values.get(name) is None for name in self._condition.names):
+        if any(values.get(name) is None for name in self._judged):
             return None
         try:
             return self._condition.holds(values)
@@ -123,6 +124,7 @@ class Keeping:
             values: dict[str, Any] = dict(cell)
             for name in self._names:
                 first, _, field = name.partition(".")
+                values.setdefault(first, None)  # an attribute that the cell has not, else an answer
                 if (column := self._columns.get(first)) is not None:
                     answer = answers[column.first_call + (sample if column.samples > 1 else 0)]
                     values[name] = None if answer is None else answer.field(field) if field else answer.text
