@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,12 @@ class ColumnCounts:
     def settled(self) -> int:
         """Calls of which nothing is expected any more."""
         return self.done + self.skipped + self.failed + self.not_asked
+
+
+def total_columns(columns: Iterable[ColumnCounts], rows: int | None) -> None:
+    """What is wanted of each column where so many `rows` were begun; None: no more than there is."""
+    for column in columns:
+        column.total = column.settled if rows is None else rows * column.in_row
 
 
 @dataclass(slots=True)
@@ -162,14 +168,12 @@ class Counters:
     def begin_with(self, rows: int) -> None:
         """So many rows were begun by earlier sessions."""
         self.total = rows
-        for column in self.columns.values():
-            column.total = rows * column.in_row
+        total_columns(self.columns.values(), rows)
 
     def end_rows(self) -> None:
         """No more is wanted than there is."""
         self.total = self.done + self.failed
-        for column in self.columns.values():
-            column.total = column.settled
+        total_columns(self.columns.values(), None)
 
     @property
     def pending_calls(self) -> int:

@@ -94,7 +94,8 @@ class Producer:
                 if not await feed.put(PendingCall(call, request_of(call), size)):
                     return
             # Of calls that can't be asked there may be so many that the journal is full.
-            while (self._is_ahead or (call.failure and self._journal.full)) and not feed.is_closed:
+            is_bounded = growth is not None or call.failure is not None
+            while is_bounded and (self._is_ahead or (call.failure and self._journal.full)) and not feed.is_closed:
                 self._room.clear()
                 await self._room.wait()
             if count % CALLS_A_TURN == 0:

@@ -60,9 +60,7 @@ class Kept:
         """What there is of each column in the first `limit` rows (None: all). The grid is not walked."""
         plan, found = self.plan, self.found
         rows, stop, width = plan.rows_within(limit), plan.within(limit), plan.calls_a_row
-        unasked = IndexSet()
-        unasked.update(self.left_out)
-        unasked.update(self.stale_set)
+        unasked = IndexSet.union(self.left_out, self.stale_set)
         not_asked = _blocked(plan, found)
         members = (
             found.done,
@@ -89,11 +87,7 @@ class Kept:
 
 def settled_calls(plan: Plan, found: Recovered) -> IndexSet:
     """The calls that a run would not ask that reads its journal as `found`."""
-    settled = IndexSet()
-    settled.update(found.done)
-    settled.update(found.failed)
-    settled.update(_blocked(plan, found))
-    return settled
+    return IndexSet.union(found.done, found.failed, _blocked(plan, found))
 
 
 def _blocked(plan: Plan, found: Recovered) -> IndexSet:

@@ -28,21 +28,14 @@ def kept_by(folder: RunFolder, manifest: Manifest) -> Kept:
     if plan.calls_a_row == 1:
         stale = found.stale.minus(settled)
         keeps = manifest.keeps_stale and not manifest.regenerated
-        return Kept(plan, found, _union(stale, unfit), _union(settled, stale) if keeps else settled)
+        return Kept(plan, found, IndexSet.union(stale, unfit), IndexSet.union(settled, stale) if keeps else settled)
     # What was made from a stale answer counts where that does: only a second look can tell.
     keeping = replay(folder, _lineage(manifest, keeps_stale=True))
-    stale = _union(keeping.done.minus(settled), unfit)
+    stale = IndexSet.union(keeping.done.minus(settled), unfit)
     if not manifest.keeps_stale:
         return Kept(plan, found, stale, settled)
     going_on = replay(folder, manifest.lineage()) if manifest.regenerated else keeping
     return Kept(plan, found, stale, settled_calls(plan, going_on))
-
-
-def _union(one: IndexSet, other: IndexSet) -> IndexSet:
-    found = IndexSet()
-    found.update(one)
-    found.update(other)
-    return found
 
 
 def _lineage(manifest: Manifest, *, keeps_stale: bool) -> Lineage:

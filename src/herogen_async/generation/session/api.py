@@ -12,6 +12,7 @@ from herogen_async.core.errors import InputError, ParkReason
 from herogen_async.core.keywords import check_keywords, shows_keywords
 from herogen_async.core.likeness import shown
 from herogen_async.generation.endpoint.target import ApiKey
+from herogen_async.generation.engine.counters import total_columns
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted, touched_rows
@@ -140,8 +141,7 @@ def status(run: str | os.PathLike[str]) -> RunReport:
     )
     if wanted is not None:
         total = found.rows_done + found.rows_failed if wanted.is_met else len(touched_rows(plan, found))
-        for column in columns.values():
-            column.total = column.settled if wanted.is_met else total * column.in_row
+        total_columns(columns.values(), None if wanted.is_met else total)
     report = folded_report(
         GivenFigures(
             run=str(folder.path),

@@ -41,9 +41,7 @@ def column_counts(
     for name, members in (("done", found.done.minus(found.skipped)), ("skipped", found.skipped), ("failed", failed)):
         for column, count in zip(by_place, members.by_place(calls), strict=True):
             setattr(column, name, getattr(column, name) + count)
-    settled = IndexSet()
-    settled.update(found.done)
-    settled.update(failed)
+    settled = IndexSet.union(found.done, failed)
     for index, cause in plan.blocked(failed, found.done):
         if settled.add(index):
             by_place[index % calls].blocked_by[plan.column_at(cause).name] += 1

@@ -74,13 +74,10 @@ def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None
     """What a session asks for. A limit is for rows that were never asked: `again`, with its rows, may lie beyond it."""
     calls, within = plan.calls_a_row, plan.within(limit)
     wanted = [index for index in again if index not in found.done]
-    failed = IndexSet()
-    failed.update(found.failed)
+    failed = IndexSet.union(found.failed)
     for index in wanted:
         failed.discard(index)
-    skipped = IndexSet()
-    skipped.update(found.done)
-    skipped.update(failed)
+    skipped = IndexSet.union(found.done, failed)
     for index, _ in plan.blocked(failed, found.done):
         skipped.add(index)
     rows = {index // calls for index in wanted if index >= within}

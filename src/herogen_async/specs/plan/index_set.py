@@ -66,6 +66,14 @@ class IndexSet:
             self._pages[number] = bytearray((mine | theirs).to_bytes(_PAGE_BITS // 8, "little"))
             self._count += (theirs & ~mine).bit_count()
 
+    @classmethod
+    def union(cls, *sets: IndexSet) -> IndexSet:
+        """A new set with all members of these."""
+        found = cls()
+        for each in sets:
+            found.update(each)
+        return found
+
     def minus(self, other: IndexSet) -> IndexSet:
         """The members of this set that are not in `other`."""
         left = IndexSet()

@@ -41,7 +41,7 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
     failed = found.failed if failed is None else failed
     rows, calls = WantedRows(plan.spec.want.accepted, plan.most_rows), plan.calls_a_row
     places = sorted(places_wanted(plan))
-    for number, group in groupby(_either(found.done, failed), key=calls.__rfloordiv__):
+    for number, group in groupby(IndexSet.union(found.done, failed), key=calls.__rfloordiv__):
         indices = list(group)
         if any(index in failed for index in indices):
             rows.add(number, RowOutcome.FAILED)
@@ -63,13 +63,6 @@ def _cell(plan: Plan, index: int, told: Mapping[str, str]) -> Mapping[str, str]:
 def touched_rows(plan: Plan, found: Recovered) -> IndexSet:
     """The numbers of the rows of which the journal has a line."""
     rows = IndexSet()
-    for index in _either(found.done, found.failed):
+    for index in IndexSet.union(found.done, found.failed):
         rows.add(index // plan.calls_a_row)
     return rows
-
-
-def _either(done: IndexSet, failed: IndexSet) -> IndexSet:
-    both = IndexSet()
-    both.update(done)
-    both.update(failed)
-    return both

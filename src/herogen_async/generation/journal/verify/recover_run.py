@@ -122,9 +122,7 @@ def recover(
 
 def _missing(found: Recovered, plan: Plan, frontier: int) -> Iterator[int]:
     """The calls below `frontier` without an answer or a failure; of several columns the rows that have such a call."""
-    answered = IndexSet()
-    answered.update(found.done)
-    answered.update(found.failed)
+    answered = IndexSet.union(found.done, found.failed)
     for index in found.failed:  # what builds on a call that failed was never to be asked
         place = index % plan.calls_a_row
         for follower in plan.shape.descendants(place):
