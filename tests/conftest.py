@@ -11,13 +11,16 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from herogen_async.core.errors import LocalModelError
+from herogen_async.generation.endpoint import Endpoint
 from herogen_async.generation.endpoint.embedded import Weights, cached_weights
-from herogen_async.generation.engine.turns import Turns
+from herogen_async.generation.engine import Lane
+from support.both_ways import ByTurns, OneByOne
 
 # A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
 settings.register_profile("loaded", deadline=None, max_examples=50)
@@ -43,10 +46,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.fixture(params=[False, True], ids=["idle", "busy"])
-def both_turns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an engine does as on an idle machine, and as on a busy one, where calls are held for each turn's answers."""
-    monkeypatch.setattr(Turns, "is_busy", property(lambda _: request.param, lambda _, __: None), raising=False)
+@pytest.fixture(params=[ByTurns, OneByOne], ids=["by turns", "one by one"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a lane asks: taken in by turns of the loop, and by a task for each call."""
+    made = Lane.__init__
+
+    def init(lane: Lane[Any], endpoint: Endpoint, **rest: Any) -> None:
+        made(lane, request.param(endpoint), **rest)
+
+    monkeypatch.setattr(Lane, "__init__", init)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ The long run of the same is `python benchmarks/crashes.py --kind writer`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from herogen_async.generation.journal.write import syncs, writer
@@ -92,13 +94,13 @@ def power_tells_after_the_write(patch: pytest.MonkeyPatch) -> None:
 
 
 def told_before_the_write(patch: pytest.MonkeyPatch) -> None:
-    row = JournalWriter.row
+    add_rows = JournalWriter.add_rows
 
-    def at_once(self: JournalWriter, line: bytes) -> None:
-        row(self, line)
-        self.on_written(Written(1, 0))
+    def at_once(self: JournalWriter, lines: Sequence[bytes]) -> None:
+        add_rows(self, lines)
+        self.on_written(Written(len(lines), 0))
 
-    patch.setattr(JournalWriter, "row", at_once)
+    patch.setattr(JournalWriter, "add_rows", at_once)
 
 
 def a_batch_waits_for_long(patch: pytest.MonkeyPatch) -> None:

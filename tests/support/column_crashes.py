@@ -187,7 +187,7 @@ class ColumnSession(Session):
         self._wanted = to_ask(plan, self._found, again, None)
         self._reader = LineReader(scenario.folder, places)
         journal = MemoryJournal(keeps=False)
-        journal.row = self._row  # type: ignore[method-assign]
+        journal.add_rows = self._add_rows  # type: ignore[method-assign]
         journal.failure = lambda line: self._lines.append(("failure", line))  # type: ignore[method-assign]
         self._journal = journal
         self._columns = column_counts(plan, self._found, limit=None)
@@ -302,15 +302,16 @@ class ColumnSession(Session):
         text = self._random.choice(("good", "bad")) if call.column == "verdict" else f"<{call.column} {at.microsecond}>"
         completion = Completion(text, "stop", "m", {"total_tokens": 1}, "r")
         line = row_line(call, completion, attempts=1, latency_ms=1.0, at=at)
-        self._journal.row(line)
+        self._journal.add_rows((line,))
         self._queue[:0] = self._rows.answered([(call, completion, line)])
 
-    def _row(self, line: bytes) -> None:
-        """A line is in the journal's hands: from here on others may be made from it."""
-        self._lines.append(("row", line))
-        record = codec.loads(line)
-        self._handed.append(record)
-        self._answers = {**self._answers, call_of(self._plan, record["index"]): record}
+    def _add_rows(self, lines: Sequence[bytes]) -> None:
+        """Lines are in the journal's hands: from here on others may be made from them."""
+        for line in lines:
+            self._lines.append(("row", line))
+            record = codec.loads(line)
+            self._handed.append(record)
+            self._answers = {**self._answers, call_of(self._plan, record["index"]): record}
 
     def _batch(self) -> Batch:
         batch = Batch()

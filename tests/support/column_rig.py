@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from herogen_async.core.clock import VirtualClock
@@ -44,8 +44,9 @@ class SlowJournal:
     async def open(self) -> None:
         """There is nothing to open."""
 
-    def row(self, line: bytes) -> None:
-        self._take(line, is_row=True)
+    def add_rows(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._take(line, is_row=True)
 
     def failure(self, line: bytes) -> None:
         self._take(line, is_row=False)

@@ -222,7 +222,7 @@ class WriterSession:
             key, line = self._scenario.fresh(kind)
             self._given[kind].append(key)
             self._given_at[kind].append(self._loop.time())
-            (journal.row if kind == "row" else journal.failure)(line)
+            journal.add_rows((line,)) if kind == "row" else journal.failure(line)
 
     def _written(self, fresh: Written) -> None:
         if not self._disk.is_dead:

@@ -12,7 +12,7 @@ from herogen_async.lab.simulator import Latency, Policy, VirtualEndpoint
 from support.engine_rig import Rig
 from support.runs import small_spec
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 SERVICE_S = 0.5
 SLOTS, LATER_SLOTS = 8, 16

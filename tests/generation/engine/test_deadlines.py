@@ -17,7 +17,7 @@ from herogen_async.generation.run_folder import RunFolder, RunLock, read_lock
 from herogen_async.generation.session.reporter import _fitting
 from support.engine_rig import Rig
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 CALLS = Deadline(floor_s=30.0, ceiling_s=60.0)
 

@@ -28,7 +28,7 @@ from herogen_async.generation.limits import TokenEstimate
 from support.engine_rig import Rig, Scripted, one_second
 from support.runs import small_spec
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def test_every_task_is_requested_and_journaled_once() -> None:

@@ -35,7 +35,7 @@ from herogen_async.generation.retry import (
 )
 from support.engine_rig import Rig, Script
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 NOBODY = Others(in_flight=0, new=False)
 

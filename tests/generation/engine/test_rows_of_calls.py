@@ -27,18 +27,14 @@ from herogen_async.core.errors import (
     RowRefused,
     ServerFault,
 )
-from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine import Engine
-from herogen_async.generation.engine.feed import PendingCall
-from herogen_async.generation.engine.turns import Turns
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.session.selection import to_ask
-from herogen_async.specs.plan import Call
 from herogen_async.specs.plan.open_row import OpenRow
 from herogen_async.specs.spec import Spec
 from support.column_rig import ColumnRig, Script
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 VALUES = 12
 SHAPES: tuple[dict[str, Any], ...] = (
@@ -297,26 +293,6 @@ def test_rows_denied_in_the_turn_of_an_answer_are_their_own_failures() -> None:
     rig = ColumnRig(spec_of(columns, 4), concurrency=4)
     engine = run_virtual(rig.session(script))
     assert (None, 1, 3) == (engine.stopped, engine.counters.done, engine.counters.failed)
-
-
-@pytest.mark.parametrize("columns", [THREE, {**THREE, "s": {"prompt": "s [{q}]"}}], ids=["two lanes", "one lane"])
-def test_a_process_that_becomes_busy_in_the_middle_of_a_turn_finishes_all_rows(
-    columns: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether calls are held is decided at a turn's first answer."""
-    whole = Engine.answered
-    busy = False
-    monkeypatch.setattr(Turns, "is_busy", property(lambda _: busy, lambda _, __: None), raising=False)
-
-    def answered(engine: Engine, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
-        nonlocal busy
-        whole(engine, pending, completion, latency_s)
-        busy = not busy
-
-    monkeypatch.setattr(Engine, "answered", answered)
-    rig = ColumnRig(spec_of(columns, 2), concurrency=2)
-    engine = run_virtual(rig.session(answering))
-    assert (None, 2, 0) == (engine.stopped, engine.counters.done, len(rig.rows))
 
 
 def test_p11_a_mistake_of_ours_behind_an_answer_costs_only_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:

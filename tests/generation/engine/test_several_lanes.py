@@ -25,7 +25,7 @@ from herogen_async.specs.plan import Call, Plan
 from herogen_async.specs.spec import Spec
 from support.engine_rig import virtual_fuse_for
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 MINUTES = 3
 

@@ -147,7 +147,7 @@ async def test_p1_rows_are_acknowledged_only_once_in_the_file(folder: RunFolder)
 
         told.also = compare
         for number in range(1000):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             if number % 10 == 0:
                 journal.failure(line(number))
             if number % 50 == 0:
@@ -197,7 +197,7 @@ async def main():
     number = 0
     while True:
         for number in range(number, number + 7):
-            journal.row(codec.sealed_line({"index": number}))
+            journal.add_rows((codec.sealed_line({"index": number}),))
         number += 1
         await asyncio.sleep(0.0005)
 
@@ -213,7 +213,7 @@ async def test_p4_an_error_in_derived_data_comes_after_the_row(folder: RunFolder
         raise ZeroDivisionError
 
     journal.on_written = fail
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     with pytest.raises(ZeroDivisionError):
         await journal.run()
     assert [1] == numbers_in(folder.segment(0))
@@ -225,7 +225,7 @@ async def test_p10_a_lone_row_is_written_within_five_milliseconds(folder: RunFol
     journal = JournalWriter(folder)
     async with running(journal) as told:
         for number in range(5):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             await told.until(lambda: told.rows > number)  # noqa: B023 - awaited here
         assert 0 == journal.held
 
@@ -242,7 +242,7 @@ async def test_rows_that_arrive_together_share_a_write(folder: RunFolder) -> Non
     journal = JournalWriter(folder, disk=Counting())
     async with running(journal) as told:
         for number in range(100, 100 + 4 * BATCH_LINES):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         await told.until(lambda: told.rows == 4 * BATCH_LINES)
     assert 1 == len(writes)
 
@@ -253,7 +253,7 @@ async def test_a_full_batch_is_written_before_the_timer(folder: RunFolder, monke
     journal = JournalWriter(folder)
     async with running(journal) as told:
         for number in range(BATCH_LINES):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         await told.until(lambda: told.rows == BATCH_LINES)
 
 
@@ -266,7 +266,7 @@ async def test_finish_writes_all_held_rows(folder: RunFolder, count: int) -> Non
     journal = JournalWriter(folder)
     told = Told(journal)
     for number in range(count):
-        journal.row(line(number))
+        journal.add_rows((line(number),))
     journal.finish()
     await journal.run()
     assert (count, 0) == (told.rows, journal.held)
@@ -279,10 +279,10 @@ async def test_finish_during_a_write_loses_no_row(folder: RunFolder, turns: int)
     journal = JournalWriter(folder)
     async with running(journal) as told:
         for number in range(BATCH_LINES):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         for _ in range(turns):
             await asyncio.sleep(0)
-        journal.row(line(BATCH_LINES))
+        journal.add_rows((line(BATCH_LINES),))
         journal.finish()
     assert BATCH_LINES + 1 == told.rows
     assert list(range(BATCH_LINES + 1)) == numbers_in(folder.segment(0))
@@ -295,12 +295,12 @@ async def test_rows_and_finish_may_come_from_the_callback(folder: RunFolder) -> 
 
     def go_on() -> None:
         if told.rows < 5:
-            journal.row(line(told.rows))
+            journal.add_rows((line(told.rows),))
         else:
             journal.finish()
 
     told.also = go_on
-    journal.row(line(0))
+    journal.add_rows((line(0),))
     async with asyncio.timeout(DEADLINE_S):
         await journal.run()
     assert list(range(5)) == numbers_in(folder.segment(0))
@@ -311,7 +311,7 @@ async def test_a_finished_journal_leaves_no_thread_file_or_timer(folder: RunFold
     before = set(threading.enumerate()), len(list(Path("/dev/fd").iterdir()))
     journal = JournalWriter(folder)
     async with running(journal) as told:
-        journal.row(line(1))
+        journal.add_rows((line(1),))
         journal.failure(line(2))
         await told.until(lambda: told.failures == 1)
     assert before == (set(threading.enumerate()), len(list(Path("/dev/fd").iterdir())))
@@ -324,15 +324,15 @@ async def test_p4_a_journal_that_is_cancelled_writes_what_it_holds_once(folder: 
     journal = JournalWriter(folder)
     told = Told(journal)
     task = asyncio.create_task(journal.run())
-    journal.row(line(0))
+    journal.add_rows((line(0),))
     journal.failure(line(0))
     await told.until(lambda: told.failures == 1)  # the files are open
     for number in range(1, BATCH_LINES + 1):
-        journal.row(line(number))
+        journal.add_rows((line(number),))
         journal.failure(line(number))
     for _ in range(turns):
         await asyncio.sleep(0)
-    journal.row(line(BATCH_LINES + 1))
+    journal.add_rows((line(BATCH_LINES + 1),))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -346,7 +346,7 @@ async def test_d10_a_journal_changed_by_someone_else_is_reported(folder: RunFold
     journal = JournalWriter(folder)
     told = Told(journal)
     task = asyncio.create_task(journal.run())
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     await told.until(lambda: told.rows == 1)
     with folder.segment(0).open("ab") as file:
         file.write(b"a stranger's line\n")
@@ -362,7 +362,7 @@ async def test_a_backlogged_journal_is_full_until_written(folder: RunFolder) -> 
     """The journal counts as full at its backlog limit, failures included, and not once written."""
     journal = JournalWriter(folder)
     for number in range(BACKLOG_LINES - 1):
-        journal.row(line(number))
+        journal.add_rows((line(number),))
     assert not journal.full
     journal.failure(line(0))
     assert journal.full
@@ -381,7 +381,7 @@ async def test_journal_files_are_private_to_their_owner(folder: RunFolder) -> No
     try:
         journal = JournalWriter(folder)
         async with running(journal):
-            journal.row(line(1))
+            journal.add_rows((line(1),))
             journal.failure(line(1))
     finally:
         os.umask(before)
@@ -403,7 +403,7 @@ async def test_p5_a_reopened_journal_appends_to_the_last_segment(folder: RunFold
     for number in (2, 3):
         journal = JournalWriter(folder)
         async with running(journal):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             journal.failure(line(number))
     assert [1, 2, 3] == numbers_in(folder.segment(last))
     assert [2, 3] == numbers_in(folder.failures)
@@ -415,14 +415,14 @@ async def test_a_full_segment_is_synced_before_the_next_one_begins(folder: RunFo
     journal = JournalWriter(folder, segment_bytes=2 * len(line(0)))
     async with running(journal) as told:
         for number in range(7):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             await told.until(lambda: told.rows > number)  # noqa: B023 - awaited here
     assert [[0, 1], [2, 3], [4, 5], [6]] == [numbers_in(path) for path in folder.segments()]
     for path in folder.segments():
         assert path.stat().st_size == syncs.synced[path.stat().st_ino]
     journal = JournalWriter(folder, segment_bytes=2 * len(line(0)))
     async with running(journal):
-        journal.row(line(7))
+        journal.add_rows((line(7),))
     assert [6, 7] == numbers_in(folder.segment(3))
 
 
@@ -475,7 +475,7 @@ async def test_p2_a_lone_row_is_synced_soon_after_it_is_written(folder: RunFolde
     assert (2 * syncing.SYNC_S, SYNC_LINES) == (0.05, 256)
     journal = JournalWriter(folder)
     async with running(journal) as told:
-        journal.row(line(1))
+        journal.add_rows((line(1),))
         await told.until(lambda: told.rows == 1)
         await syncs.until_all_of(folder.segment(0))
     assert 1 == syncs.calls, "what is synced is not synced again"
@@ -489,7 +489,7 @@ async def test_p2_many_rows_are_synced_before_the_timer(
     journal = JournalWriter(folder)
     async with running(journal):
         for number in range(SYNC_LINES):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         assert await asyncio.to_thread(syncs.begun.wait, DEADLINE_S)
 
 
@@ -498,11 +498,11 @@ async def test_p2_rows_during_a_sync_are_written_and_synced_next(folder: RunFold
     syncs.may_end.clear()
     journal = JournalWriter(folder)
     async with running(journal) as told:
-        journal.row(line(0))
+        journal.add_rows((line(0),))
         journal.failure(line(0))
         assert await asyncio.to_thread(syncs.begun.wait, DEADLINE_S)
         for number in range(1, 200):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         await until_written(journal)
         assert {} == syncs.synced
         assert list(range(200)) == numbers_in(folder.segment(0))
@@ -521,7 +521,7 @@ async def test_p2_periodic_acknowledges_at_most_256_unsynced_rows(
     journal = JournalWriter(folder)
     async with running(journal) as told:
         for number in range(1000):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         await until_written(journal)
         await told.until(lambda: told.rows >= 256)  # a turn of the loop after they are written
         assert 256 == told.rows
@@ -538,11 +538,11 @@ async def test_p2_periodic_acknowledges_nothing_in_an_overdue_sync(
     syncs.may_end.clear()
     journal = JournalWriter(folder)
     async with running(journal) as told:
-        journal.row(line(0))
+        journal.add_rows((line(0),))
         assert await asyncio.to_thread(syncs.begun.wait, DEADLINE_S)
         assert 1 == told.rows
         await asyncio.sleep(0.02)  # the sync's own time: it is over ten times over
-        journal.row(line(1))
+        journal.add_rows((line(1),))
         await until_written(journal)
         assert 1 == told.rows
         syncs.may_end.set()
@@ -560,7 +560,7 @@ async def test_p2_power_acknowledges_a_row_only_after_its_sync(folder: RunFolder
     async with running(journal) as told:
         told.also = compare
         for number in range(100, 400):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             if number % 30 == 0:
                 await asyncio.sleep(0)
         await told.until(lambda: told.rows == 300)
@@ -571,7 +571,7 @@ async def test_p2_process_durability_syncs_only_at_the_end(folder: RunFolder, sy
     journal = JournalWriter(folder, durability="process")
     async with running(journal) as told:
         for number in range(1000):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
         await told.until(lambda: told.rows == 1000)
         assert 0 == syncs.calls
     assert folder.segment(0).stat().st_size == syncs.synced[folder.segment(0).stat().st_ino]
@@ -584,7 +584,7 @@ async def test_p2_the_mark_states_how_far_syncs_have_reached(folder: RunFolder, 
     await journal.open()
     async with running(journal) as told:
         for number in range(3):
-            journal.row(line(number))
+            journal.add_rows((line(number),))
             await told.until(lambda: told.rows > number)  # noqa: B023 - awaited here
         journal.failure(line(0))
     assert Mark(1, len(line(0)), len(line(0))) == marks[-1]
@@ -607,13 +607,13 @@ async def test_p9_a_refused_sync_is_healed_by_cutting_and_rewriting(
     journal = JournalWriter(folder, disk=Looking(), on_durable=marks.append)
     await journal.open()
     async with running(journal) as told:
-        journal.row(line(0))
-        journal.row(line(1))
+        journal.add_rows((line(0),))
+        journal.add_rows((line(1),))
         await told.until(lambda: errno.EIO in told.troubles)
         assert 1 == marks[-1].in_doubt, "whoever starts after a kill knows"
         syncs.error = None
         await told.until(lambda: told.troubles[-1] is None)
-        journal.row(line(2))
+        journal.add_rows((line(2),))
         await told.until(lambda: told.rows == 3)
     assert line(0) + line(1) == saved[-1], "when the file is cut they are in another one"
     assert Mark(0, 3 * len(line(0)), 0) == marks[-1]
@@ -628,7 +628,7 @@ async def test_p9_a_sync_that_keeps_failing_ends_the_run(folder: RunFolder, sync
     told = Told(journal)
     task = asyncio.create_task(journal.run())
     for number in range(600):
-        journal.row(line(number))
+        journal.add_rows((line(number),))
     await told.until(lambda: errno.EIO in told.troubles)
     await until_written(journal)
     journal.finish()
@@ -644,7 +644,7 @@ async def test_p9_a_failed_last_sync_is_an_error(folder: RunFolder, syncs: Syncs
     """A sync that fails at the very end raises a disk error rather than reporting success."""
     syncs.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     journal = JournalWriter(folder)
-    journal.row(line(0))
+    journal.add_rows((line(0),))
     journal.finish()
     with pytest.raises(DiskError, match="No space left on device"):
         await journal.run()
@@ -660,7 +660,7 @@ async def test_p9_a_full_disk_is_reported_and_loses_nothing(full_disk: RunFolder
     journal = JournalWriter(full_disk)
     async with running(journal) as told:
         for number in range(30):
-            journal.row(line(number, size=900))
+            journal.add_rows((line(number, size=900),))
         await told.until(lambda: told.rows == 30)
 
         def look() -> None:
@@ -671,7 +671,7 @@ async def test_p9_a_full_disk_is_reported_and_loses_nothing(full_disk: RunFolder
 
         told.also = look
         for number in range(30, 110):
-            journal.row(line(number, size=900))
+            journal.add_rows((line(number, size=900),))
         await told.until(lambda: told.rows == 110)
     assert [errno.ENOSPC] * 3 + [None] == told.troubles
     assert list(range(110)) == numbers_in(full_disk.segment(0))
@@ -683,7 +683,7 @@ async def test_p9_a_disk_that_stays_full_ends_with_a_row_count(full_disk: RunFol
     told = Told(journal)
     task = asyncio.create_task(journal.run())
     for number in range(200):
-        journal.row(line(number, size=900))
+        journal.add_rows((line(number, size=900),))
         if number % 10 == 9:
             await told.until(lambda: journal.held == 0 or bool(told.troubles))
     await told.until(lambda: len(told.troubles) > 2 * FINAL_TRIES)
@@ -728,7 +728,7 @@ async def main():
     limit(10_001)
     task = asyncio.create_task(journal.run())
     for number in range(200):
-        journal.row(codec.sealed_line({"index": number, "text": "x" * 900}))
+        journal.add_rows((codec.sealed_line({"index": number, "text": "x" * 900}),))
         if number % 5 == 4:
             await asyncio.sleep(0.003)
     journal.finish()
@@ -767,7 +767,7 @@ async def test_p9_a_file_that_cannot_even_be_cut_back_is_a_disk_error(folder: Ru
     journal = JournalWriter(folder, disk=FullDevice(folder.failures))
     told = Told(journal)
     for number in range(3):
-        journal.row(line(number))
+        journal.add_rows((line(number),))
     journal.failure(line(9))
     journal.failure(line(10))
     journal.finish()
@@ -784,7 +784,7 @@ async def test_p9_a_file_that_cannot_be_opened_is_retried(folder: RunFolder, at_
     folder.segment(0).mkdir()
     journal = JournalWriter(folder)
     async with running(journal) as told:
-        journal.row(line(1))
+        journal.add_rows((line(1),))
         await told.until(lambda: len(told.troubles) == 2)
         assert 0 == told.rows
         folder.segment(0).rmdir()
@@ -797,7 +797,7 @@ async def test_p9_a_file_that_cannot_be_opened_is_retried(folder: RunFolder, at_
 async def test_p9_a_removed_run_folder_is_a_disk_error(tmp_path: Path, at_once: None) -> None:
     """Finishing into a removed run folder raises a disk error that counts the unwritten rows."""
     journal = JournalWriter(RunFolder(tmp_path / "gone"))
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     journal.finish()
     with pytest.raises(DiskError, match=r"^can't write 1 row .*gone': No such file or directory"):
         await journal.run()
@@ -814,7 +814,7 @@ async def test_p9_a_folder_whose_names_cannot_be_made_durable_takes_no_row(folde
 
     journal = JournalWriter(folder, disk=Nameless())
     async with running(journal) as told:
-        journal.row(line(1))
+        journal.add_rows((line(1),))
         await told.until(lambda: told.rows == 1)
     assert [errno.EIO, errno.EIO, None] == told.troubles
     assert [1] == numbers_in(folder.segment(0))
@@ -825,11 +825,11 @@ async def test_d6_a_file_that_another_writer_appends_to_takes_no_more_rows(folde
     journal = JournalWriter(folder)
     told = Told(journal)
     task = asyncio.create_task(journal.run())
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     await told.until(lambda: told.rows == 1)
     with folder.segment(0).open("ab") as file:
         file.write(line(7))
-    journal.row(line(2))
+    journal.add_rows((line(2),))
     await told.until(lambda: errno.ESTALE in told.troubles)
     journal.finish()
     with pytest.raises(DiskError, match=r"^can't write 1 row .* another program changed"):
@@ -847,9 +847,9 @@ async def test_p9_unwritten_rows_of_a_cancelled_journal_are_saved(
     journal = JournalWriter(folder, disk=FullDevice(folder.segment(0)))
     told = Told(journal)
     task = asyncio.create_task(journal.run())
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     await told.until(lambda: errno.ENOSPC in told.troubles)
-    journal.row(line(2))
+    journal.add_rows((line(2),))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -865,7 +865,7 @@ async def test_p9_a_cancelled_journal_does_not_wait_for_the_disk(folder: RunFold
     journal = JournalWriter(folder, disk=FullDevice(folder.segment(0)))
     told = Told(journal)
     task = asyncio.create_task(journal.run())
-    journal.row(line(1))
+    journal.add_rows((line(1),))
     await told.until(lambda: errno.ENOSPC in told.troubles)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

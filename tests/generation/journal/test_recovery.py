@@ -107,7 +107,7 @@ def rewrite(folder: RunFolder, data: bytes) -> Path:
 async def append(folder: RunFolder, *rows: bytes, failures: tuple[bytes, ...] = ()) -> None:
     journal = JournalWriter(folder)
     for line in rows:
-        journal.row(line)
+        journal.add_rows((line,))
     for line in failures:
         journal.failure(line)
     journal.finish()

@@ -21,7 +21,7 @@ from herogen_async.specs.spec import Spec
 from support.broken_json import FORM, KINDS, SOUND, VALUE
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 GRADE = {"prompt": "grade {n}", "answer": FORM}
 

@@ -17,7 +17,7 @@ from herogen_async.specs.spec import Spec
 from herogen_async.specs.spec.example_records import shown_records
 from support.fake_server import Asked, FakeServer, Reply, answer
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def said(asked: Asked) -> Reply:

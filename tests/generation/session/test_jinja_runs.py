@@ -15,7 +15,7 @@ from herogen_async.generation.journal.verify import verify
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def said(asked: Asked) -> Reply:

@@ -15,7 +15,7 @@ from herogen_async.generation.journal.verify import verify
 from herogen_async.specs.spec import Spec
 from support.fake_server import FakeServer
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 RECORDS = [{"q": f"question {number}", "kind": ["a", "b"][number % 2], "note": "n"} for number in range(6)]
 PROMPT = "{% if kind == 'a' %}{{ q }}{% else %}<{{ q }}>{% endif %} {{ level }} {{ tool }}|{{ examples }}"

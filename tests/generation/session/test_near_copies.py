@@ -22,7 +22,7 @@ from herogen_async.specs.spec import Spec
 from support.broken_json import FORM
 from support.fake_server import Asked, FakeServer, Reply, answer
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 SAME = "the keeper of the old lighthouse counts every ship that passes and writes its name into a blue book"
 CLOSE = SAME.replace("blue", "green")

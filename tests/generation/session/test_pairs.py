@@ -16,7 +16,7 @@ from herogen_async.core import codec
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 COLUMNS: dict[str, Any] = {
     "draft": {"prompt": "write {n}"},

@@ -17,7 +17,7 @@ from herogen_async.generation.journal.verify import verify
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 RECORDS = [{"id": str(number), "q": f"question {number}"} for number in range(12)]
 ATTRIBUTES: dict[str, Any] = {

@@ -18,7 +18,7 @@ from herogen_async.generation.run_folder import RunFolder, read_manifest
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 RECORDS = [{"id": f"{number:03}", "q": f"question {number % 7}"} for number in range(10)]  # some are equal
 

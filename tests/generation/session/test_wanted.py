@@ -18,7 +18,7 @@ from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
-pytestmark = pytest.mark.usefixtures("both_turns")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 VALUES = 700
 JUDGE = {"judge": {"of": "story", "scale": {number: f"grade {number}" for number in range(1, 8)}}}

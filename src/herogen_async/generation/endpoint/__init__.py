@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from herogen_async.core.limits import Reading
 
@@ -51,6 +51,42 @@ class Endpoint(Protocol):
 
     async def complete(self, request: Request) -> Completion:
         """Ask once, without retrying. Raises an `EndpointError` for everything that can go wrong with one call."""
+        ...
+
+
+@dataclass(slots=True)
+class Unanswered:
+    """What became of a call that was begun and brought no completion; `context` is the endpoint's own."""
+
+    error: Exception
+    context: Any = None
+
+
+@runtime_checkable
+class TurnEndpoint(Endpoint, Protocol):
+    """A place that can also be asked without a task that waits: its answers are taken in by turns of the event loop.
+
+    `on_turn` is called when some have come. What was begun is taken once, or dropped.
+    """
+
+    on_turn: Callable[[], None]
+
+    def begin(self, request: Request, tag: object) -> object | None:
+        """Send `request`, if that can be done at once: what stands for it until it is taken or dropped. None: nothing
+        was sent.
+        """
+        ...
+
+    def take(self) -> list[tuple[Any, Completion | Unanswered]]:
+        """What has come since the last time, each with the tag that it was begun with. Never raises."""
+        ...
+
+    def drop(self, begun: object) -> None:
+        """Nobody wants the answer any more; it is not taken."""
+        ...
+
+    async def recover(self, request: Request, unanswered: Unanswered) -> Completion:
+        """Go on as `complete` does after such an end: ask again where that helps. Raises an EndpointError."""
         ...
 
 

@@ -21,7 +21,7 @@ _TEXT_TYPES = ("text", "output_text", "")
 _WORDS = ("text", "value", "thinking", "reasoning", "thought", "summary", "content")  # where a part has its own
 # What a model gives instead of text: paid for, and the next answer would be of the same kind.
 _DEEDS = ("tool_calls", "function_call", "audio", "images")
-_USUAL = frozenset({"role", "content"})
+USUAL = frozenset({"role", "content"})
 _DEEPEST = 8  # levels that are looked into; two are in use
 
 
@@ -47,7 +47,7 @@ def plain_text(choice: dict[str, Any], *, chat: bool) -> str | None:
     if not chat:
         return None if "reasoning" in choice or "reasoning_content" in choice else text
     for name, value in said.items():
-        if value and name not in _USUAL:
+        if value and name not in USUAL:
             return None
     return text
 
@@ -64,7 +64,7 @@ def said_in(choice: dict[str, Any], *, chat: bool) -> Said | None:
     if not any(each.strip() for each in found):
         found = [_words(said.get(name)) for name in _THOUGHTS_RAW]
     reasoning = "\n\n".join(dict.fromkeys(filter(None, map(str.strip, found)))) or None
-    extra = {name: value for name, value in said.items() if name not in (*_USUAL, *_THOUGHTS) and _says(value)}
+    extra = {name: value for name, value in said.items() if name not in (*USUAL, *_THOUGHTS) and _says(value)}
     if not chat:
         extra = {}  # what else a choice holds says nothing of the answer
     if parts.others:

@@ -51,10 +51,14 @@ class Redactor:
 
         `said` itself where its `body` holds none. Asked for every row: it takes a microsecond, for 4 KiB.
         """
-        for part in self._byte_parts:
+        return self._without(said, 0) if self.is_in(body) else said
+
+    def is_in(self, body: bytes) -> bool:
+        """Whether a secret may be in it, in whichever form."""
+        for part in self._byte_parts:  # noqa: SIM110 - asked for every row, and `any` takes four times as long
             if part in body:
-                return self._without(said, 0)
-        return said
+                return True
+        return False
 
     def of_word(self, word: str) -> str:
         """A server's own word beside a sound answer, without the secrets."""

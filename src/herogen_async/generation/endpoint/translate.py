@@ -41,7 +41,7 @@ _WAIT = re.compile(
 _LONGEST_WAIT_S = 86_400.0  # a week in a sentence is no rate limit's wait
 
 _OTHER_MODEL = "the model answers with nothing: try another prompt or --model"
-_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
 
 
 def completion_from(
@@ -141,7 +141,7 @@ def retry_after_s(header: HeaderLookup) -> float | None:
 
 def request_id_from(header: HeaderLookup, redact: Redactor) -> str | None:
     """The server's own name for the call, in the spelling that it uses."""
-    for name in _REQUEST_ID_HEADERS:
+    for name in REQUEST_ID_HEADERS:
         if value := header(name):
             return redact.of_word(value) if redact.has_keys else value
     return None

@@ -4,7 +4,7 @@
 producer   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
 lane.run   feed -> gate -> endpoint -> this engine, as the lane's sink      held while the journal is full, or refused
            a lane for each model and server; where rows have several calls, an answer makes others ready (`OpenRows`)
-_go_on     what the answers of a turn of the loop have made ready: in a busy one, once all are journaled (`Turns`)
+_go_on     what the answers of a turn of the loop have made ready, once all are journaled
 journal.run   batches to the disk; a row counts as done when it says so
 _tick      what binds, what is used up, who is out for long, whose time is up
 ```
@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import (
@@ -43,7 +44,7 @@ from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.producer import Producer
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
-from herogen_async.generation.engine.turns import Turns
+from herogen_async.generation.engine.turn_calls import Answer
 from herogen_async.generation.journal import Journal, Written, attempt_of, failure_line, row_line
 from herogen_async.generation.journal.record import NEAR_COPY
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
@@ -91,7 +92,6 @@ class Engine:
         self._plan = plan
         self._lanes = Lanes(plan, lane, others)
         self._is_one_lane = len(self._lanes) == 1
-        self._turns = Turns(self._lanes.hold_feeds, self._turn_ended)
         self._gate = lane.gate  # where there is one lane there are no others
         self._parked: Stopped | None = None  # why a lane is closed while others go on
         self._journal = journal
@@ -126,7 +126,6 @@ class Engine:
                     # What this raises is raised when the journal has ended, too: the group waits for it.
                     await self._ask(indices)
                 finally:
-                    self._turns.end()
                     # In this order: a last look, once the last answer is in, for the report; then nobody samples any
                     # more; and only then may the journal end, which would wait for lines for ever if this were left
                     # out.
@@ -206,34 +205,69 @@ class Engine:
         if self._growth is not None:
             self._growth.sent(pending.call.index)
 
-    def answered(self, pending: PendingCall[Call], completion: Completion, latency_s: float) -> None:
+    def answered(self, answers: Sequence[Answer[Call]]) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        checks, call = self._checks, pending.call
-        more = None if checks is None else checks.look(call, completion)
-        line = row_line(call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more)
-        if more and checks is not None:
-            if checks.again(call) is not None:
-                self._asked_again(pending, completion, line, checks)
-                return
-            if self._growth is not None and NEAR_COPY in more:
-                self._growth.near_copies.add(call.index)
+        if self._checks is None:
+            self._keep(answers, self._lines(answers, at))
+        else:
+            for answer in answers:
+                self._look_at(answer, at, self._checks)
         if self._rows is not None:
-            self._came.append((call, completion, line))
-        elif self._growth is not None:
-            self._growth.answered(call.index, self._growth.cell(call), completion.text)
-        self._journal.row(line)
-        self._turns.answered()
-        if self._rows is not None and not self._turns.holds:
             self._go_on(self._rows)
+            self._journal.on_written(Written(0, 0))  # rows may be done without a line more
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
+
+    def _lines(self, answers: Sequence[Answer[Call]], at: datetime) -> list[bytes]:
+        """The lines of answers that are not checked; where one can't be written, the others are kept all the same."""
+        try:
+            return [self._line(answer, at) for answer in answers]
+        except Exception:
+            for answer in answers:
+                with contextlib.suppress(Exception):
+                    self._keep([answer], [self._line(answer, at)])
+            raise
+
+    def _line(self, answer: Answer[Call], at: datetime, more: Mapping[str, Any] | None = None) -> bytes:
+        pending, completion, latency_s = answer
+        return row_line(
+            pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more
+        )
+
+    def _keep(self, answers: Sequence[Answer[Call]], lines: Sequence[bytes]) -> None:
+        """Answers that count, or may do so later, with their lines."""
+        if self._rows is not None:
+            self._came += [
+                (pending.call, completion, line) for (pending, completion, _), line in zip(answers, lines, strict=True)
+            ]
+        elif self._growth is not None:
+            for pending, completion, _ in answers:
+                call = pending.call
+                self._growth.answered(call.index, self._growth.cell(call), completion.text)
+        self._journal.add_rows(lines)
+        pending, completion, _ = answers[-1]
         self.counters.latest = pending.call, completion
         if not self._is_one_lane:
-            self.counters.latencies.add(latency_s)
+            for _, _, latency_s in answers:
+                self.counters.latencies.add(latency_s)
         if self._call_ended is not None:
-            self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
+            for pending, completion, latency_s in answers:
+                self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
+
+    def _look_at(self, answer: Answer[Call], at: datetime, checks: AnswerChecks) -> None:
+        """An answer that is checked."""
+        pending, completion, _ = answer
+        call = pending.call
+        more = checks.look(call, completion)
+        line = self._line(answer, at, more)
+        if more and checks.again(call) is not None:
+            self._asked_again(pending, completion, line, checks)
+            return
+        if more and self._growth is not None and NEAR_COPY in more:
+            self._growth.near_copies.add(call.index)
+        self._keep([answer], [line])
 
     def _asked_again(
         self, pending: PendingCall[Call], completion: Completion, line: bytes, checks: AnswerChecks
@@ -244,8 +278,7 @@ class Engine:
             raise RuntimeError("rows whose answers are checked have columns")
         self._go_on(rows)  # lines are noted in the order in which the journal has them
         rows.misfit(call, completion)
-        self._journal.row(line)
-        self._hold()
+        self._journal.add_rows((line,))
         counters.errors[last.kind] += 1
         if (error := checks.error(call)) is not None:
             self._give_up(pending, error)
@@ -280,11 +313,6 @@ class Engine:
         came, self._came = self._came, []
         self._producer.hand_on(rows.answered(came), is_next=True)
 
-    def _turn_ended(self) -> None:
-        if self._rows is not None:
-            self._go_on(self._rows)
-            self._journal.on_written(Written(0, 0))  # rows may be done without a line more
-
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
         del error
@@ -308,7 +336,6 @@ class Engine:
     def _leave_closed(self) -> None:
         """What a closed lane would be asked is not waited for in this session; what is in flight there is."""
         if self._rows is not None:
-            self._go_on(self._rows)  # what came in this turn is in flight no more, and not left
             self._rows.leave(*self._lanes.closed())
         self._producer.look_anew()
 
@@ -356,7 +383,6 @@ class Engine:
             async for tick in ticks(self._clock):
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
-                self._turns.is_busy = tick.is_busy
                 self._lanes.sample(tick.is_busy, self._held_by)
                 self._lanes.tick(tick)
                 if self._growth is not None:

@@ -226,9 +226,9 @@ class Feed(Generic[C]):
                     self._wake(1)  # the call that woke this worker is for another one
                 raise
 
-    def done(self) -> None:
-        """A call that was got needs no more work."""
-        self._out -= 1
+    def done(self, calls: int = 1) -> None:
+        """A call that was got needs no more work, or so many."""
+        self._out -= calls
         self._wake_if_over()
 
     def put_back(self, pending: PendingCall[C]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,6 +22,7 @@ from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.ticker import ticks
+from herogen_async.generation.engine.turn_calls import Answer
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.retry import Park
 
@@ -152,9 +153,10 @@ class InOrder(Generic[Q]):
     def sending(self, pending: PendingCall[OrderPlace[Q]]) -> None:
         """Nobody counts what is sent."""
 
-    def answered(self, pending: PendingCall[OrderPlace[Q]], completion: Completion, latency_s: float) -> None:
-        """Keep the answer; it is handed on in its turn."""
-        self._settle(pending.call, Outcome(pending.call.question, completion, latency_s=latency_s))
+    def answered(self, answers: Sequence[Answer[OrderPlace[Q]]]) -> None:
+        """Keep the answers; each is handed on in its turn."""
+        for pending, completion, latency_s in answers:
+            self._settle(pending.call, Outcome(pending.call.question, completion, latency_s=latency_s))
 
     def failed(self, pending: PendingCall[OrderPlace[Q]], error: EndpointError, quarantined: str | None) -> None:
         """Keep the error in the question's place."""

@@ -10,8 +10,9 @@ from typing import Generic
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, RequestTimeout, RowDeadline
-from herogen_async.generation.endpoint import Completion, Endpoint
+from herogen_async.generation.endpoint import Completion, Endpoint, TurnEndpoint, Unanswered
 from herogen_async.generation.engine.feed import C, PendingCall
+from herogen_async.generation.engine.turn_calls import NOT_SENT, TurnCalls
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.limits.latencies import Latencies
 
@@ -46,18 +47,27 @@ class Calls(Generic[C]):
         self._deadline = deadline
         self._row_s = None if deadline is None else deadline.row_s
         self._anew_s = float("-inf")
-        self._flying: dict[int, PendingCall[C]] = {}  # what each worker asks for, what was sent first in front
+        self.in_flight: dict[int, PendingCall[C]] = {}  # what each worker asks for, what was sent first in front
+        self.turns: TurnCalls[C] | None = None  # where calls go without a task
         self._cut: dict[int, EndpointError] = {}  # whose call is being cut off, and why
 
-    async def complete(self, pending: PendingCall[C], worker: int, started_s: float) -> Completion:
-        """Ask, until `cut_off` loses patience. Raises EndpointError."""
-        pending.sent_s = started_s
-        if pending.first_s is None:
-            pending.first_s = started_s
+    async def complete(self, pending: PendingCall[C], worker: int, failed: Unanswered | None = None) -> Completion:
+        """Ask, until `cut_off` loses patience; or go on after a call that was begun by turns has `failed`.
+
+        Raises EndpointError.
+        """
+        if failed is None or failed is NOT_SENT:
+            pending.sent_s = self._clock.now()
+            if pending.first_s is None:
+                pending.first_s = pending.sent_s
         # The dict keeps the order of sending: `cut_off` may stop at the first that has not waited for long enough.
-        self._flying[worker] = pending
+        self.in_flight[worker] = pending
         try:
-            return await self._endpoint.complete(pending.request)
+            if failed is None or failed is NOT_SENT:
+                return await self._endpoint.complete(pending.request)
+            if failed.context is None or not isinstance(self._endpoint, TurnEndpoint):
+                raise failed.error
+            return await self._endpoint.recover(pending.request, failed)
         except asyncio.CancelledError:
             if worker in self._cut and self._workers[worker].cancelling() == 1:  # else it is cancelled by others, too
                 raise self._cut[worker] from None
@@ -65,7 +75,7 @@ class Calls(Generic[C]):
         finally:
             # Whatever the call came to. The worker goes on with the next one: a cancellation that stayed in its task's
             # count would make that one's cut look like a cancellation from outside.
-            del self._flying[worker]
+            del self.in_flight[worker]
             if worker in self._cut:
                 del self._cut[worker]
                 self._workers[worker].uncancel()
@@ -74,8 +84,10 @@ class Calls(Generic[C]):
         """End the calls that take much longer than all others, and those whose row's time is up."""
         if self._deadline is None:
             return
+        if self.turns is not None:
+            self.turns.take_in()  # nothing comes before this has ended
         patience_s = latencies.deadline_s(self._deadline.floor_s, self._deadline.ceiling_s)
-        for worker, pending in self._flying.items():
+        for worker, pending in self.in_flight.items():
             waited_s = now - pending.sent_s
             if waited_s >= patience_s:
                 self._end(worker, RequestTimeout(f"no answer within {waited_s:.1f} s, far longer than all others"))
@@ -94,7 +106,7 @@ class Calls(Generic[C]):
 
     def flying(self) -> Iterable[PendingCall[C]]:
         """The calls in flight, what was sent first in front."""
-        return list(self._flying.values())
+        return list(self.in_flight.values())
 
     def look_anew(self) -> None:
         """Nothing was asked for a while: every row's time begins again."""
@@ -107,11 +119,13 @@ class Calls(Generic[C]):
 
         `waiting` are those that will be asked again, and when.
         """
-        flying: list[tuple[PendingCall[C], float | None]] = [(pending, None) for pending in self._flying.values()]
+        flying: list[tuple[PendingCall[C], float | None]] = [(pending, None) for pending in self.in_flight.values()]
         out = [*flying, *((pending, max(due_s - now, 0.0)) for due_s, pending in waiting)]
         return heapq.nsmallest(count, out, key=lambda each: each[0].first_s or now)
 
     def _end(self, worker: int, why: EndpointError) -> None:
+        if self.turns is not None and self.turns.cut(worker, why):
+            return
         if worker not in self._cut:  # its transport may take more than a tick to let go
             self._cut[worker] = why
             self._workers[worker].cancel()

@@ -3,6 +3,7 @@
 ```
 feed      what is to be asked, new or again                            bounded, so that its producer waits
 workers   one call each: feed -> gate -> endpoint -> sink
+turns     the same without a task a call, while all goes well: see `TurnCalls`
 gate      when the next may go: rates, budget, concurrency             its dispatcher is a task of the lane
 calls     what is in flight, and since when                            cut off by `tick`, when it takes too long
 triage    what a failure means: again, failed, or nobody is served     waits in the feed's heap, never in a worker
@@ -23,20 +24,21 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, Protocol
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, InternalFault, NoAnswer, ParkReason, RateLimited, RequestTimeout
 from herogen_async.core.limits import Reading
-from herogen_async.generation.endpoint import Completion, Endpoint
+from herogen_async.generation.endpoint import Endpoint, TurnEndpoint, Unanswered
 from herogen_async.generation.engine.billing import outcome_of, used_of
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.feed import C, Feed, PendingCall
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Calls, Deadline
 from herogen_async.generation.engine.ticker import Tick
+from herogen_async.generation.engine.turn_calls import Answer, TurnCalls
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
@@ -49,14 +51,15 @@ RETRIES_PER_WORKER = 4
 class Sink(Protocol[C]):
     """Where the calls of a lane end.
 
-    Its methods are called in the middle of a worker's turn: they keep what they are given, and wait for nothing.
+    Its methods are called in the middle of a worker's turn, or of the loop's: they keep what they are given, and wait
+    for nothing.
     """
 
     def sending(self, pending: PendingCall[C]) -> None:
         """`pending` is about to be sent, for the first time or again."""
 
-    def answered(self, pending: PendingCall[C], completion: Completion, latency_s: float) -> None:
-        """The answer to `pending`, before anything was derived from it."""
+    def answered(self, answers: Sequence[Answer[C]]) -> None:
+        """The answers that came together, before anything was derived from them."""
 
     def failed(self, pending: PendingCall[C], error: EndpointError, quarantined: str | None) -> None:
         """`pending` won't be answered; `error` is the last of its failures, `quarantined` why it came early."""
@@ -87,6 +90,18 @@ class Lane(Generic[C]):
         self._triage = triage
         self._workers = Workers(concurrency, self._work)
         self._calls: Calls[C] = Calls(endpoint, clock, self._workers, deadline)
+        if isinstance(endpoint, TurnEndpoint):
+            self._calls.turns = TurnCalls(
+                endpoint,
+                feed=self.feed,
+                gate=gate,
+                clock=clock,
+                workers=self._workers,
+                flying=self._calls.in_flight,
+                sending=self._sending,
+                answered=self._answered_together,
+                dropped=self._dropped,
+            )
         self._held: list[tuple[float, PendingCall[C], EndpointError]] = []  # when they were refused, and how
         self._sink: Sink[C]
 
@@ -147,46 +162,71 @@ class Lane(Generic[C]):
     # -- a call's way ------------------------------------------------------------------------------------------
 
     async def _work(self, worker: int) -> None:
-        feed, gate, workers = self.feed, self.gate, self._workers
-        while (pending := feed.get_now() or await feed.get()) is not None:
-            # Looked at with a call in hand: a worker that waits in `get` hears of a smaller size by the next call that
-            # wakes it. That call is another one's then.
-            if worker >= workers.size:
-                feed.put_back(pending)
-                return
-            ticket = gate.admit_now(pending.size, pending.answer) or await gate.admit(
-                pending.size, pending.answer, again=pending.goes_first
-            )
-            # The gate was closed, or everybody was sent back to look at what is wanted: nothing was sent, nothing is
-            # owed.
+        feed, gate, workers, turns = self.feed, self.gate, self._workers, self._calls.turns
+        slot = None if turns is None else turns.slot(worker)
+        pending: PendingCall[C] | None = None
+        ticket: Ticket | None = None
+        failed: Unanswered | None = None
+        while True:
+            if pending is None:
+                pending = feed.get_now() or await feed.get()
+                if pending is None:
+                    return
+                # Looked at with a call in hand: a worker that waits in `get` hears of a smaller size by the next call
+                # that wakes it. That call is another one's then.
+                if worker >= workers.size:
+                    feed.put_back(pending)
+                    return
             if ticket is None:
-                feed.put_back(pending)
-            # Its row's time ran out while it waited for its turn. Not asked of a call that was never sent: that waited
-            # for us.
-            elif pending.history and (late := self._calls.overdue(pending, self._clock.now())):
-                self._failed(pending, ticket, late)
-                gate.settle(ticket, Charge.NOT_CHARGED)
-            else:
-                await self._attempt(pending, ticket, worker)
+                ticket = gate.admit_now(pending.size, pending.answer) or await gate.admit(
+                    pending.size, pending.answer, again=pending.goes_first
+                )
+                # The gate was closed, or everybody was sent back to look at what is wanted: nothing was sent, nothing
+                # is owed.
+                if ticket is None:
+                    feed.put_back(pending)
+                    pending = None
+                    continue
+                # Its row's time ran out while it waited for its turn. Not asked of a call that was never sent: that
+                # waited for us.
+                if pending.history and (late := self._calls.overdue(pending, self._clock.now())):
+                    self._failed(pending, ticket, late)
+                    gate.settle(ticket, Charge.NOT_CHARGED)
+                    pending = ticket = None
+                    continue
+            if failed is None:
+                self._sending(pending)
+                if turns is not None and slot is not None and turns.begin(slot, pending, ticket):
+                    pending, ticket, failed = await turns.back(slot)
+                    continue
+            await self._attempt(pending, ticket, worker, failed)
+            pending = ticket = failed = None
 
-    async def _attempt(self, pending: PendingCall[C], ticket: Ticket, worker: int) -> None:
-        """One sending, settled exactly once whatever happens; its call goes to the sink or back to the feed."""
-        counters = self.counters
+    def _sending(self, pending: PendingCall[C]) -> None:
         self._sink.sending(pending)
+        counters = self.counters
         counters.in_flight += 1
         counters.attempts += 1
-        started_s = self._clock.now()
+
+    async def _attempt(
+        self, pending: PendingCall[C], ticket: Ticket, worker: int, failed: Unanswered | None = None
+    ) -> None:
+        """One sending, settled exactly once whatever happens; its call goes to the sink or back to the feed.
+
+        Where it was begun by turns it has `failed`: what remains to be done then is done here.
+        """
+        counters = self.counters
         # Until more is known, the worst: a call that is cut off or cancelled on its way may have been answered and
         # charged.
         outcome, used = Charge.ASSUMED_CHARGED, None
         readings: tuple[Reading, ...] = ()
         try:
-            completion = await self._calls.complete(pending, worker, started_s)
+            completion = await self._calls.complete(pending, worker, failed)
         except EndpointError as error:
             outcome, readings = outcome_of(error), error.readings
             # A server that got slower pulls the deadline up; in the tail only the calls that hang would have it longer.
             if isinstance(error, RequestTimeout) and self.feed.has_new:
-                counters.latencies.add(self._clock.now() - started_s)
+                counters.latencies.add(self._clock.now() - pending.sent_s)
             if isinstance(error, NoAnswer):
                 used = used_of(error.answer.get("usage", {}))
             self._failed(pending, ticket, error)
@@ -201,28 +241,47 @@ class Lane(Generic[C]):
         else:
             # From the answer to the sink there is no await: nothing that cancels a worker can come between the two (3).
             outcome, used, readings = Charge.ANSWERED, used_of(completion.usage), completion.readings
-            self._answered(pending, completion, self._clock.now() - started_s)
+            self._answered([(pending, completion, self._clock.now() - pending.sent_s)])
         finally:
             # Last, and whatever happened: what comes back here lets the next call through.
             counters.in_flight -= 1
             self.gate.settle(ticket, outcome, used, readings)
 
-    def _answered(self, pending: PendingCall[C], completion: Completion, latency_s: float) -> None:
-        # The sink first (3). `done` may end the lane, and what follows only counts.
-        self._sink.answered(pending, completion, latency_s)
+    def _answered_together(self, answers: list[Answer[C]], tickets: list[Ticket]) -> None:
+        """The answers of a turn, each settled exactly once whatever happens."""
+        try:
+            self._answered(answers)
+        finally:
+            self.counters.in_flight -= len(answers)
+            settle = self.gate.settle
+            for ticket, (_, completion, _) in zip(tickets, answers, strict=True):
+                settle(ticket, Charge.ANSWERED, used_of(completion.usage), completion.readings)
+
+    def _dropped(self, ticket: Ticket) -> None:
+        """A call in flight that nobody waits for: as one that was cancelled in `_attempt`."""
         self.feed.done()
+        self.counters.in_flight -= 1
+        self.gate.settle(ticket, Charge.ASSUMED_CHARGED)
+
+    def _answered(self, answers: Sequence[Answer[C]]) -> None:
+        # The sink first (3). `done` may end the lane, and what follows only counts.
+        self._sink.answered(answers)
+        self.feed.done(len(answers))
+        last_s = max([pending.sent_s for pending, _, _ in answers])
         if self._held:
-            self._release(pending.sent_s)
-        self._triage.answered(pending.sent_s)
+            self._release(last_s)
+        self._triage.answered(last_s, len(answers))
         counters = self.counters
-        counters.latencies.add(latency_s)
-        reasons, reason = counters.finish_reasons, completion.finish_reason
-        if reason is not None and reason in reasons:  # as nearly all are: two calls less
-            reasons[reason] += 1
-        else:
-            reasons.count(reason_word(reason))
-        if self.counts_usage:
-            counters.usage.add(completion.usage)
+        add, reasons, usage = counters.latencies.add, counters.finish_reasons, counters.usage
+        for _, completion, latency_s in answers:
+            add(latency_s)
+            reason = completion.finish_reason
+            if reason is not None and reason in reasons:  # as nearly all are: two calls less
+                reasons[reason] += 1
+            else:
+                reasons.count(reason_word(reason))
+            if self.counts_usage:
+                usage.add(completion.usage)
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1

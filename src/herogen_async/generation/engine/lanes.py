@@ -67,11 +67,6 @@ class Lanes:
             else:
                 lane.gate.hold(is_held, why)
 
-    def hold_feeds(self, is_held: bool) -> None:
-        """Hand out nothing while answers are taken in: see `Feed.hold`."""
-        for lane in self._all:
-            lane.feed.hold(is_held)
-
     def end_if_quiet(self) -> None:
         """End them all where nothing is queued, waits or is out in any, and nothing more will come."""
         # Of a closed one, too: what is in flight there may make calls ready for others when it comes home.

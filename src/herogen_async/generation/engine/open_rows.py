@@ -256,7 +256,7 @@ class OpenRows:
             elif isinstance(step, Skip):
                 line = skipped_line(step.call, step.condition, at=self._clock.wall())
                 self._note(row, ~place)
-                self._journal.row(line)
+                self._journal.add_rows((line,))
                 ready += row.settle(place, None, seal_of(line))
             else:
                 error = step.error

@@ -48,9 +48,9 @@ class Suspects:
         self._refused: list[tuple[int, float]] = []  # the same, of refusals without a reason
         self._earlier_refusals = 0  # those that an answer to a later call made their rows' own
 
-    def answered(self, sent_s: float) -> None:
-        """A call was answered; it was sent at `sent_s`."""
-        self.answers += 1
+    def answered(self, sent_s: float, calls: int) -> None:
+        """So many calls were answered; the last of them was sent at `sent_s`."""
+        self.answers += calls
         self.open_s = max(self.open_s, sent_s)
 
     def failed(self, error: EndpointError, streak: Streak, now: float) -> str | None:

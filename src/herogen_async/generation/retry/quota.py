@@ -26,7 +26,7 @@ class RetryQuota:
         self.left -= self.RETRY_COST
         return True
 
-    def earn(self) -> None:
-        """A row succeeded."""
+    def earn(self, rows: int = 1) -> None:
+        """So many rows succeeded."""
         if self.left < self.SIZE:
-            self.left += self.SUCCESS_EARNS
+            self.left = min(self.left + rows * self.SUCCESS_EARNS, self.SIZE)

@@ -31,10 +31,10 @@ class RateLimits:
         self._limited_until = float("-inf")
         self._answers = self._refusals = 0.0
 
-    def answered(self) -> None:
-        """A call was answered."""
+    def answered(self, calls: int) -> None:
+        """So many calls were answered."""
         self._limited, self._limited_since = 0, None
-        self._answers += 1
+        self._answers += calls
         self._fade()
 
     def look_anew(self) -> None:

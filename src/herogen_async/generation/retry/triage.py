@@ -74,12 +74,12 @@ class Triage:
         self._opening: Counter[str] = Counter()
         self._unreachable_since: float | None = None
 
-    def answered(self, sent_s: float = float("-inf")) -> None:
-        """A call was answered; it was sent at `sent_s`."""
+    def answered(self, sent_s: float = float("-inf"), calls: int = 1) -> None:
+        """So many calls were answered; the last of them was sent at `sent_s`."""
         self._unreachable_since = None
-        self._rate_limits.answered()
-        self._suspects.answered(sent_s)
-        self.quota.earn()
+        self._rate_limits.answered(calls)
+        self._suspects.answered(sent_s, calls)
+        self.quota.earn(calls)
 
     def look_anew(self) -> None:
         """The run was paused: how long nothing was answered starts from here."""

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any, Protocol
 
 from herogen_async.core.errors import RequestTimeout
-from herogen_async.generation.endpoint.http.transport import HttpResponse
 
 LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
+
+
+class Waiting(Protocol):
+    """A future, or whatever else waits for an answer."""
+
+    def done(self) -> bool:
+        """Whether it waits no more."""
+        ...
+
+    def set_exception(self, exception: Any, /) -> None:
+        """There won't be an answer."""
+        ...
 
 
 class AnswerDeadlines:
@@ -16,16 +28,16 @@ class AnswerDeadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[asyncio.Future[HttpResponse], tuple[float, float]] = {}  # (deadline, seconds granted)
+        self._waiting: dict[Waiting, tuple[float, float]] = {}  # (deadline, seconds granted)
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # never later than the earliest of `_waiting`
 
-    def add(self, waiter: asyncio.Future[HttpResponse], deadline: float, timeout_s: float) -> None:
+    def add(self, waiter: Waiting, deadline: float, timeout_s: float) -> None:
         self._waiting[waiter] = (deadline, timeout_s)
         if deadline < self._due:
             self._arm(deadline)
 
-    def discard(self, waiter: asyncio.Future[HttpResponse]) -> None:
+    def discard(self, waiter: Waiting) -> None:
         self._waiting.pop(waiter, None)
 
     def stop(self) -> None:

@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import quote
 
 from herogen_async.core import codec
-from herogen_async.core.errors import FILTER_CODES, BadAnswer, EndpointError, EndpointRefused
-from herogen_async.generation.endpoint import Completion, Request
+from herogen_async.core.errors import FILTER_CODES, BadAnswer, ConnectionFailed, EndpointError, EndpointRefused
+from herogen_async.generation.endpoint import Completion, Request, Unanswered
 from herogen_async.generation.endpoint.event_stream import TextPieces
+from herogen_async.generation.endpoint.http.plain_connection import PlainConnection, as_response
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rate_headers import readings_from
 from herogen_async.generation.endpoint.http.transport import HttpResponse, Transport, TransportFor
+from herogen_async.generation.endpoint.http.turn_answers import RawAnswer, TurnAnswers
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_body import RequestBody
 from herogen_async.generation.endpoint.request_template import BuiltCall, build_call
+from herogen_async.generation.endpoint.sound_answer import HeaderShape, sound_answer
 from herogen_async.generation.endpoint.target import KEY_ENV, Server, is_proxied
 from herogen_async.generation.endpoint.translate import completion_from, error_from
 
@@ -34,6 +37,7 @@ _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
 # Answers that may mean: this server does not know what asks for a form.
+MOST_SHAPES = 64  # of headers
 _REFUSALS = frozenset((400, 415, 422, 501))
 _FORM_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar|schema|choice|regex", re.IGNORECASE)
 
@@ -51,8 +55,12 @@ class _Route:
     free: RequestBody | None = None
 
 
+_Begun: TypeAlias = tuple[object, Request, PlainTransport, BuiltCall, bool]
+"""A call without a task that waits: its tag, what was asked, where and by which built call, and whether for a form."""
+
+
 class OpenAICompatible:
-    """An `Endpoint`. Use as an async context manager; connections are reused, one a call in flight."""
+    """A `TurnEndpoint`. Use as an async context manager; connections are reused, one a call in flight."""
 
     def __init__(
         self,
@@ -94,9 +102,14 @@ class OpenAICompatible:
         self._rebuilding = asyncio.Lock()
         self._call = BuiltCall("", {})
         self._urls: dict[str, str] = {}  # of the built call, by path
+        self._by_turns: PlainTransport | None = None  # the transport that is used, where it can
+        self.on_turn: Callable[[], None] = lambda: None
+        self._answers: TurnAnswers | None = None
+        self._shapes: dict[tuple[bytes, ...], HeaderShape] = {}  # a server has a handful
         self._transports: list[Transport] = []  # the last one is used; those before it may still have calls in flight
 
     async def __aenter__(self) -> Self:
+        self._answers = TurnAnswers(self._turn_came)
         await self._build_call(starting=True)
         return self
 
@@ -108,14 +121,13 @@ class OpenAICompatible:
 
     async def complete(self, request: Request) -> Completion:
         """Ask once. Raises an EndpointError; after a 401 once more, if the SDK now builds another authorization."""
-        if self._routes[request.column].free is not None:
-            return await self._complete_in_form(request)
-        return await self._complete(request)
+        asking = self._complete(request)
+        return await (asking if self._routes[request.column].free is None else self._in_form(request, asking))
 
-    async def _complete_in_form(self, request: Request) -> Completion:
-        """Ask for a form; where the server seems to refuse that, once more without it."""
+    async def _in_form(self, request: Request, asking: Coroutine[Any, Any, Completion]) -> Completion:
+        """What `asking` for a form comes to; where the server seems to refuse that, once more without it."""
         try:
-            completion = await self._complete(request)
+            completion = await asking
         except EndpointError as refused:
             if refused.code in FILTER_CODES or not self._may_be_about_forms(refused):
                 raise
@@ -153,10 +165,11 @@ class OpenAICompatible:
         )
         return completion
 
-    async def _complete(self, request: Request) -> Completion:
-        used = self._call
+    async def _complete(self, request: Request, failed: Unanswered | None = None) -> Completion:
+        used: BuiltCall = self._call if failed is None else failed.context[0].question[3]
         try:
-            return self.read(await self.ask_raw(request), request.column)
+            answer = await (self.ask_raw(request) if failed is None else self._ask_again(request, failed))
+            return self.read(answer, request.column)
         except EndpointRefused as refused:
             if refused.status != 401:
                 raise
@@ -166,6 +179,82 @@ class OpenAICompatible:
             if self._call == used:
                 raise
         return self.read(await self.ask_raw(request), request.column)
+
+    # -- by turns of the loop ----------------------------------------------------------------------------------
+
+    def begin(self, request: Request, tag: object) -> PlainConnection | None:
+        """Send on a warm connection, and wait for nothing: see `TurnEndpoint`."""
+        transport = self._by_turns
+        if transport is None or self._answers is None or request.timeout_s is not None:
+            return None
+        route = self._routes[request.column]
+        begun: _Begun = (tag, request, transport, self._call, route.free is not None)
+        return transport.begin(self._urls[route.path], route.body.as_sent(request), begun, self._answers)
+
+    def take(self) -> list[tuple[Any, Completion | Unanswered]]:
+        """What came of all that was begun, read."""
+        came = [] if self._answers is None else self._answers.take()
+        taken: list[tuple[Any, Completion | Unanswered]] = []
+        tells_limits = len(came) - 1  # of those that came together the last one: all say nearly the same
+        for place, (connection, said) in enumerate(came):
+            begun: _Begun = connection.question  # type: ignore[assignment]
+            begun[2].end(connection)
+            try:
+                if isinstance(said, EndpointError):
+                    raise said
+                taken.append((begun[0], self._read_raw(said, begun, tells_limits=place == tells_limits)))
+            except Exception as error:
+                again = isinstance(error, ConnectionFailed) and begun[2].may_send_again(connection)
+                taken.append((begun[0], Unanswered(error, (connection, again))))
+        return taken
+
+    def _turn_came(self) -> None:
+        self.on_turn()
+
+    def drop(self, begun: object) -> None:
+        """Close the connection that the answer would come on."""
+        if isinstance(begun, PlainConnection):
+            begun.question[2].drop(begun)  # type: ignore[index]
+
+    async def recover(self, request: Request, unanswered: Unanswered) -> Completion:
+        """As `complete` goes on: once more on a fresh connection, with a new key, or without a form."""
+        asking = self._complete(request, unanswered)
+        return await (self._in_form(request, asking) if unanswered.context[0].question[4] else asking)
+
+    async def _ask_again(self, request: Request, failed: Unanswered) -> HttpResponse:
+        connection, again = failed.context
+        if not again:
+            raise failed.error
+        transport: PlainTransport = connection.question[2]
+        route = self._routes[request.column]
+        return await transport.exchange_again(connection, self._urls[route.path], route.body.as_sent(request))
+
+    def _read_raw(self, said: RawAnswer, begun: _Begun, *, tells_limits: bool) -> Completion:
+        """As `read`, by the short path where that is enough."""
+        status, headers, body = said
+        names = tuple([name for name, _ in headers])
+        shape = self._shapes.get(names) or self._new_shape(names)
+        column, completion = begun[1].column, None
+        if status == 200 and shape.is_plain and not (shape.says_limits and tells_limits):
+            place = shape.request_id
+            request_id = None if place < 0 else headers[place][1].decode("latin-1").strip()
+            if request_id is not None and self._redact.has_keys:
+                request_id = self._redact.of_word(request_id)
+            if request_id != "":  # else another header may have one
+                completion = sound_answer(
+                    body, chat=self._routes[column].is_chat, redact=self._redact, request_id=request_id
+                )
+        if completion is None:
+            completion = self.read(as_response(said), column)
+        if begun[4]:
+            self._takes_forms = True
+        return completion
+
+    def _new_shape(self, names: tuple[bytes, ...]) -> HeaderShape:
+        if len(self._shapes) >= MOST_SHAPES:  # a server that makes them up
+            self._shapes.clear()
+        shape = self._shapes[names] = HeaderShape(names)
+        return shape
 
     async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
         """As `complete`, for a key that never expires; `on_text` gets the answer piece by piece as it is written.
@@ -253,6 +342,8 @@ class OpenAICompatible:
         self._transports.append(
             self._transport_for(call, concurrency=self._concurrency, timeout_s=self._timeout_s, redact=self._redact)
         )
+        transport = self._transport
+        self._by_turns = transport if isinstance(transport, PlainTransport) else None
         self._call = call
         self._urls = {path: self._base + path for path in _PATHS.values()}
 

@@ -1,36 +1,25 @@
 """`Transport` over plain HTTP/1.1 on the event loop itself: a third of the CPU of a transport on another thread.
 
-The parser is llhttp, through `httptools`. A connection carries one request at a time, so an answer can be nobody
-else's; whatever is odd about a connection closes it.
+A connection carries one request at a time, so an answer can be nobody else's; whatever is odd about a connection
+closes it. Two ways lead through here: `exchange`, which a task waits for, and `begin`, which nobody waits for: its
+answers are taken in by turns of the loop. It asks on warm connections only, and leaves all that goes wrong to the
+first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
-import httptools
-
-from herogen_async.core.errors import BadAnswer, ConnectionFailed, EndpointError, EndpointRefused, RequestTimeout
-from herogen_async.core.http1 import (
-    HEAD_LIMIT,
-    Headers,
-    authority,
-    header_lines,
-    is_header,
-    joined,
-    request_start,
-    with_body,
-    without_body,
-)
+from herogen_async.core.errors import ConnectionFailed, EndpointRefused, RequestTimeout
+from herogen_async.core.http1 import authority, header_lines, is_header, request_start, with_body, without_body
 from herogen_async.generation.endpoint.http.answer_deadlines import AnswerDeadlines
-from herogen_async.generation.endpoint.http.content_encoding import decoded_body
+from herogen_async.generation.endpoint.http.plain_connection import Lost, PlainConnection, StreamingConnection
 from herogen_async.generation.endpoint.http.tls import plain_failure, speaks_tls
-from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
+from herogen_async.generation.endpoint.http.transport import CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
+from herogen_async.generation.endpoint.http.turn_answers import TurnAnswers
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 
@@ -62,8 +51,8 @@ class PlainTransport:
         self._resends = resends
         self._loop = asyncio.get_running_loop()
         self._deadlines = AnswerDeadlines(self._loop)
-        self._idle: list[_Connection] = []
-        self._open: set[_Connection] = set()
+        self._idle: list[PlainConnection] = []
+        self._open: set[PlainConnection] = set()
         self._closed: asyncio.Future[None] | None = None
         self._looking = asyncio.Lock()
         self._tls: bool | None = None  # whether the server speaks TLS, None where nobody had to know
@@ -86,12 +75,49 @@ class PlainTransport:
             try:
                 return await self._ask(reused, message, deadline, timeout_s)
             except ConnectionFailed:
-                if not self._resends or reused.answered or self._loop.time() - now > REUSE_RACE_S:
+                if not self._is_race(reused, now):
                     raise
+        return await self._ask_freshly(message, deadline, timeout_s, was_sent=reused is not None)
+
+    def begin(self, url: str, body: bytes, question: object, answers: TurnAnswers) -> PlainConnection | None:
+        """POST on a warm connection, and have what comes added to `answers`, for the connection that is returned; None,
+        and nothing was sent, where there is none. `end` or `drop` follows.
+        """
+        now = self._loop.time()
+        connection = self._warmest(now)
+        if connection is not None:
+            head = self._heads.get(("POST", url)) or self._head("POST", url)
+            connection.ask(with_body(head, body), question, now, answers)
+            self._deadlines.add(connection, now + self._timeout_s, self._timeout_s)
+        return connection
+
+    def end(self, connection: PlainConnection) -> None:
+        """What was begun has come to its end, and was taken from its answers."""
+        self._deadlines.discard(connection)
+        self._keep_or_close(connection)
+
+    def drop(self, connection: PlainConnection) -> None:
+        """What was begun is not wanted any more."""
+        self._deadlines.discard(connection)
+        connection.drop()
+
+    def may_send_again(self, connection: PlainConnection) -> bool:
+        """Whether what was begun may be sent once more after it has failed: see `exchange`."""
+        return self._is_race(connection, connection.sent_s)
+
+    async def exchange_again(self, connection: PlainConnection, url: str, body: bytes) -> HttpResponse:
+        """As `exchange`, of what was begun and may be sent once more: on a fresh connection."""
+        message = with_body(self._heads.get(("POST", url)) or self._head("POST", url), body)
+        return await self._ask_freshly(message, connection.sent_s + self._timeout_s, self._timeout_s, was_sent=True)
+
+    def _is_race(self, reused: PlainConnection, sent_s: float) -> bool:
+        return self._resends and not reused.answered and self._loop.time() - sent_s <= REUSE_RACE_S
+
+    async def _ask_freshly(self, message: bytes, deadline: float, timeout_s: float, *, was_sent: bool) -> HttpResponse:
         try:
             fresh = await self._connect(deadline, timeout_s)
         except ConnectionFailed as failed:
-            failed.sent = reused is not None
+            failed.sent = was_sent
             raise
         try:
             return await self._ask(fresh, message, deadline, timeout_s)
@@ -110,7 +136,7 @@ class PlainTransport:
         """POST once, on a connection of its own; `on_part` gets each part of the answer's body as it comes."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         deadline = self._loop.time() + timeout_s
-        connection = await self._connect(deadline, timeout_s, partial(_Streaming, on_part))
+        connection = await self._connect(deadline, timeout_s, partial(StreamingConnection, on_part))
         message = with_body(self._heads.get(("POST", url)) or self._head("POST", url), body)
         waiter = connection.send(message)
         self._deadlines.add(waiter, deadline, timeout_s)
@@ -135,7 +161,9 @@ class PlainTransport:
         if self._open:
             await asyncio.wait([self._closed], timeout=CLOSE_S)
 
-    async def _ask(self, connection: _Connection, message: bytes, deadline: float, timeout_s: float) -> HttpResponse:
+    async def _ask(
+        self, connection: PlainConnection, message: bytes, deadline: float, timeout_s: float
+    ) -> HttpResponse:
         waiter = connection.send(message)
         self._deadlines.add(waiter, deadline, timeout_s)
         try:
@@ -145,14 +173,17 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
+        self._keep_or_close(connection)
+        return answer
+
+    def _keep_or_close(self, connection: PlainConnection) -> None:
         if connection.is_reusable() and len(self._idle) < self._concurrency:
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
         else:
             connection.transport.abort()
-        return answer
 
-    def _warmest(self, now: float) -> _Connection | None:
+    def _warmest(self, now: float) -> PlainConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if now - connection.idle_since <= IDLE_S and not connection.transport.is_closing():
@@ -161,8 +192,8 @@ class PlainTransport:
         return None
 
     async def _connect(
-        self, deadline: float, timeout_s: float, kind: Callable[[_Lost], _Connection] | None = None
-    ) -> _Connection:
+        self, deadline: float, timeout_s: float, kind: Callable[[Lost], PlainConnection] | None = None
+    ) -> PlainConnection:
         """A fresh connection. Raises ConnectionFailed, or RequestTimeout when the deadline is before the connect's."""
         if self._closed is not None:
             raise ConnectionFailed("the endpoint was closed")
@@ -172,7 +203,7 @@ class PlainTransport:
         try:
             async with limit:
                 _, connection = await self._loop.create_connection(
-                    partial(kind or _Connection, self._lost), *self._address
+                    partial(kind or PlainConnection, self._lost), *self._address
                 )
         except (OSError, UnicodeError) as error:
             if not limit.expired():
@@ -192,7 +223,7 @@ class PlainTransport:
             connection.transport.abort()
         return connection
 
-    def _lost(self, connection: _Connection) -> None:
+    def _lost(self, connection: PlainConnection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -208,182 +239,6 @@ class PlainTransport:
         head = request_start(method, target, authority(*self._address)) + self._headers
         self._heads[method, url] = head
         return head
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, and the answer that it is receiving. `answered`: a byte came since the last `send`."""
-
-    __slots__ = (
-        "_bodiless",
-        "_head_done",
-        "_headers",
-        "_keep_alive",
-        "_loop",
-        "_lost",
-        "_parser",
-        "_parts",
-        "_size",
-        "_waiter",
-        "answered",
-        "idle_since",
-        "transport",
-    )
-
-    transport: asyncio.Transport
-    _headers: list[tuple[bytes, bytes]]
-
-    def __init__(self, lost: _Lost) -> None:
-        self._lost = lost
-        self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[HttpResponse] | None = None
-        self._keep_alive = False
-        self.answered = False
-        self.idle_since = 0.0
-        self._begin()
-
-    def send(self, message: bytes) -> asyncio.Future[HttpResponse]:
-        """Write a whole request; its answer, or an EndpointError, arrives in the future."""
-        if self.transport.is_closing():
-            raise ConnectionFailed("the connection broke before the request was written")
-        self.answered = self._keep_alive = False
-        self._waiter = waiter = self._loop.create_future()
-        self.transport.write(message)
-        return waiter
-
-    @property
-    def spoke_http(self) -> bool:
-        """Whether the beginning of an answer came, or more."""
-        return self._head_done or bool(self._headers) or self._keep_alive
-
-    def is_reusable(self) -> bool:
-        """Whether another request may follow: nothing but one whole answer came, and the whole request left."""
-        return self._keep_alive and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
-
-    # -- the event loop's calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        opened: socket.socket = transport.get_extra_info("socket")
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request in two packets would wait for an ACK
-
-    def data_received(self, data: bytes) -> None:
-        if self._waiter is None:  # nobody asked
-            self._abort()
-            return
-        self.answered = True
-        self._bodiless += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(ConnectionFailed(f"the connection broke: the reply is not HTTP ({error})"))
-            self._abort()
-        if self._waiter is not None:
-            self._check_limits()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if (
-            self._waiter is not None
-            and error is None
-            and self._head_done
-            and Headers(self._headers).are_of_an_open_end()
-        ):
-            self._finish(self._parser.get_status_code())
-        came = "in the middle of an answer" if self.answered else "before an answer came"
-        self._fail(ConnectionFailed(f"the connection broke {came}{f': {error}' if error else ''}"))
-        del self._parser  # which holds this connection, too
-        self._lost(self)
-
-    # -- the parser's calls
-
-    def on_message_begin(self) -> None:
-        if self._waiter is None:  # more than the answer came
-            self._abort()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:  # trailers are no headers
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._bodiless > HEAD_LIMIT and Headers(self._headers).size() > HEAD_LIMIT:
-            self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
-        self._head_done = True
-
-    def on_body(self, part: bytes) -> None:
-        self._bodiless = 0
-        self._size += len(part)
-        if self._size > BODY_LIMIT:
-            self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
-        self._parts.append(part)
-
-    def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if 100 <= status < 200:  # the answer is still to come
-            self._headers = []
-            self._head_done = False
-        elif self._waiter is not None:
-            self._keep_alive = self._parser.should_keep_alive()
-            self._finish(status)
-
-    # -- the answer
-
-    def _begin(self) -> None:
-        self._headers = []
-        self._parts: list[bytes] = []
-        self._size = 0  # bytes of the body so far
-        self._bodiless = 0  # bytes that came since the last of the body
-        self._head_done = False
-
-    def _finish(self, status: int) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            headers = Headers(self._headers)
-            body = joined(self._parts)
-            encoding = headers.get("content-encoding")
-            try:
-                if encoding is not None:
-                    body = decoded_body(body, encoding, status=status, most=BODY_LIMIT)
-                waiter.set_result(HttpResponse(status, headers.get, body, headers.names))
-            except BadAnswer as error:
-                waiter.set_exception(error)
-        self._begin()
-
-    def _fail(self, error: EndpointError) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-
-    def _refuse(self, why: str) -> None:
-        self._fail(BadAnswer(why))
-        self._abort()
-
-    def _abort(self) -> None:
-        self._keep_alive = False
-        self.transport.abort()
-
-    def _check_limits(self) -> None:
-        """Of an answer that goes on."""
-        if self._bodiless > HEAD_LIMIT:
-            self._refuse(f"an answer with more than {HEAD_LIMIT >> 10} KiB of headers")
-        elif self._head_done and Headers(self._headers).announced() > BODY_LIMIT:
-            self._refuse(f"an answer of more than {BODY_LIMIT >> 20} MiB")
-
-
-class _Streaming(_Connection):
-    """One that tells what it receives: a class of its own, so that all others pay nothing for it."""
-
-    __slots__ = ("_on_part",)
-
-    def __init__(self, on_part: Callable[[bytes], None], lost: _Lost) -> None:
-        super().__init__(lost)
-        self._on_part = on_part
-
-    def on_body(self, part: bytes) -> None:
-        super().on_body(part)
-        self._on_part(part)
-
-
-_Lost: TypeAlias = Callable[[_Connection], None]
 
 
 def _lapse(limit: asyncio.Timeout, due: float) -> None:

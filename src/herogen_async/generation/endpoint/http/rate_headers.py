@@ -99,6 +99,11 @@ def readings_from(
     return () if plan is None else _read(plan, header, now_date)
 
 
+def has_readings(names: Names) -> bool:
+    """Whether headers of these names say anything about limits."""
+    return _plan(names) is not None
+
+
 def duration_s(text: str) -> float | None:
     """The seconds in a duration as Go writes it, or as people do: `6m0s`, `17ms`, `1m2.5s`, `20 seconds`."""
     total, end = 0.0, 0

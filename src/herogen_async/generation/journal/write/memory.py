@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from herogen_async.generation.journal.write.protocol import Written
 
@@ -27,12 +27,13 @@ class MemoryJournal:
     async def open(self) -> None:
         """There is nothing to open."""
 
-    def row(self, line: bytes) -> None:
-        """Take a row."""
-        if self._keeps:
-            self.rows.append(line)
-        self.on_row()
-        self.on_written(Written(1, 0))
+    def add_rows(self, lines: Sequence[bytes]) -> None:
+        """Take rows."""
+        for line in lines:
+            if self._keeps:
+                self.rows.append(line)
+            self.on_row()
+            self.on_written(Written(1, 0))
 
     def failure(self, line: bytes) -> None:
         """Take a failure."""

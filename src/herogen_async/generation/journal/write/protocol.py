@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,8 +25,8 @@ class Journal(Protocol):
         """Be ready to write; DiskError when that can't be. Before the first answer is paid for."""
         ...
 
-    def row(self, line: bytes) -> None:
-        """Take the line of an answer; it is acknowledged later, through `on_written`."""
+    def add_rows(self, lines: Sequence[bytes]) -> None:
+        """Take the lines of answers; they are acknowledged later, through `on_written`."""
         ...
 
     def failure(self, line: bytes) -> None:

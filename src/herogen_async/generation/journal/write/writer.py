@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from aiofiles.base import wrap
@@ -88,8 +88,8 @@ class JournalWriter:
                 fix="free some space, or change the files' owner or mode; nothing was requested",
             ) from error
 
-    def row(self, line: bytes) -> None:
-        self._pending.rows.append(line)
+    def add_rows(self, lines: Sequence[bytes]) -> None:
+        self._pending.rows += lines
         self._arm()
 
     def failure(self, line: bytes) -> None:

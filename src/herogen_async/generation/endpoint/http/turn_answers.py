@@ -1,0 +1,44 @@
+"""The answers that come in one turn of the event loop, to requests that no task waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from herogen_async.core.errors import EndpointError
+
+if TYPE_CHECKING:
+    from herogen_async.generation.endpoint.http.plain_connection import PlainConnection
+
+RawAnswer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body as they came."""
+
+
+class TurnAnswers:
+    """Collects what comes; `on_turn` is called once for all that the loop found in one look at its sockets."""
+
+    __slots__ = ("_came", "_is_due", "_loop", "_on_turn")
+
+    def __init__(self, on_turn: Callable[[], None]) -> None:
+        self._on_turn = on_turn
+        self._loop = asyncio.get_running_loop()
+        self._came: list[tuple[PlainConnection, RawAnswer | EndpointError]] = []
+        self._is_due = False
+
+    def add(self, connection: PlainConnection, said: RawAnswer | EndpointError) -> None:
+        """What `connection` was asked is answered, or won't be."""
+        self._came.append((connection, said))
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._end)  # runs once every socket that has something was read
+
+    def take(self) -> list[tuple[PlainConnection, RawAnswer | EndpointError]]:
+        """What came since this was last asked."""
+        came, self._came = self._came, []
+        return came
+
+    def _end(self) -> None:
+        self._is_due = False
+        if self._came:  # else it was taken meanwhile
+            self._on_turn()
