@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -82,10 +82,12 @@ class Engine:
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
         checks: AnswerChecks | None = None,
         growth: Growth | None = None,
+        frontier: Callable[[int], None] = lambda _: None,
     ) -> None:
         """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
         not asked by `lane`, which then has counters of its own. `checks` are those of answers, if any column has one.
-        `growth` says when there are enough rows, if so many accepted ones are wanted.
+        `growth` says when there are enough rows, if so many accepted ones are wanted. `frontier` is told the highest
+        index of the calls that are about to be sent (P10).
         """
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -104,7 +106,8 @@ class Engine:
             plan, self._lanes, journal, rows=rows, checks=checks, growth=growth, give_up=self._give_up
         )
         self._observer = observer
-        self._call_started = observer.call_started
+        self._call_started = observer.call_started if hears(observer, "call_started") else None
+        self._frontier = frontier
         self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
         self._came: list[CameIn] = []  # of rows of several calls, in this turn
@@ -199,11 +202,16 @@ class Engine:
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 
-    def sending(self, pending: PendingCall[Call]) -> None:
-        """The frontier moves before the call goes: after a kill whatever was sent is known to have been."""
-        self._call_started(pending.call.index)
+    def sending(self, calls: Sequence[PendingCall[Call]]) -> None:
+        """The frontier moves before the calls go: after a kill whatever was sent is known to have been."""
+        indices = [pending.call.index for pending in calls]
+        self._frontier(max(indices))
+        if self._call_started is not None:
+            for index in indices:
+                self._call_started(index)
         if self._growth is not None:
-            self._growth.sent(pending.call.index)
+            for index in indices:
+                self._growth.sent(index)
 
     def answered(self, answers: Sequence[Answer[Call]]) -> None:
         """P4: to the journal before anything else."""

@@ -138,13 +138,20 @@ class Feed(Generic[C]):
 
     async def put(self, pending: PendingCall[C]) -> bool:
         """Queue a new call, waiting while the queue is full; False when the feed was closed."""
-        while len(self._new) >= self._capacity and not self._closed:
+        while not self.put_now(pending):
+            if self._closed:
+                return False
             self._putter = asyncio.get_running_loop().create_future()
             await self._putter
-        if self._closed:
+        return True
+
+    def put_now(self, pending: PendingCall[C]) -> bool:
+        """Queue a new call if there is room, without the cost of a coroutine; else False: `put` waits, or says why."""
+        if len(self._new) >= self._capacity or self._closed:
             return False
         self._new.append(pending)
-        self._wake(1)
+        if self._getters:
+            self._wake(1)
         return True
 
     def add(self, pending: PendingCall[C]) -> bool:
@@ -205,6 +212,19 @@ class Feed(Generic[C]):
             return None
         self._out += 1
         return pending
+
+    def take_now(self, count: int) -> list[PendingCall[C]]:
+        """As `get_now`, so many calls at once, or as many as there are."""
+        if not self._due and not self._next and len(self._waiting) < self._retry_capacity and not self._is_held:
+            new = self._new
+            taken = [new.popleft() for _ in range(min(count, len(new)))]
+            self._out += len(taken)
+            self._release_putter()
+            return taken
+        taken = []
+        while len(taken) < count and (pending := self.get_now()) is not None:
+            taken.append(pending)
+        return taken
 
     async def get(self) -> PendingCall[C] | None:
         """The next call, or None when there will be none."""

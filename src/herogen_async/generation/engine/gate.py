@@ -19,7 +19,9 @@ from asyncio_throttle.throttler import Throttler
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import MINUTE_S, Reading
-from herogen_async.generation.limits import Admission, Budget, Charge, Ticket, Used
+from herogen_async.generation.endpoint import Completion
+from herogen_async.generation.engine.billing import used_of
+from herogen_async.generation.limits import Admission, Budget, Charge, Sized, Ticket, Used
 
 Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
@@ -78,6 +80,12 @@ class Gate:
         granted = self._admission.reserve(size, self._clock.now(), answer)
         return granted if isinstance(granted, Ticket) else None
 
+    def admit_together(self, calls: Sequence[Sized]) -> list[Ticket]:
+        """Tickets for the first of `calls`, as far as nothing at all stands in the way: see `admit_now`."""
+        if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
+            return []
+        return self._admission.reserve_together(calls, self._clock.now())
+
     async def admit(self, size: int, answer: int | None = None, *, again: bool = False) -> Ticket | None:
         """Wait until a prompt of `size` bytes may be sent, as in `admit_now`; None once the gate was closed.
 
@@ -109,6 +117,16 @@ class Gate:
         is_news = outcome is not Charge.ANSWERED or used is not None or bool(readings)
         is_news = is_news or self.waiting_for in ("concurrency", "gate", None)
         if is_news and (self._queue or self._again):
+            self._news.set()
+
+    def settle_together(self, tickets: Sequence[Ticket], completions: Sequence[Completion]) -> None:
+        """Close the tickets of calls that were answered, each exactly once, and believe what the headers say."""
+        is_silent = not any([completion.readings for completion in completions])
+        prompts = [completion.usage.get("prompt_tokens") for completion in completions]
+        if not (is_silent and self._admission.settle_together(tickets, prompts)):
+            for ticket, completion in zip(tickets, completions, strict=True):
+                self.settle(ticket, Charge.ANSWERED, used_of(completion.usage), completion.readings)
+        elif self._queue or self._again:
             self._news.set()
 
     def refused(self, ticket: Ticket, error: RateLimited, wait_s: float) -> None:

@@ -150,7 +150,7 @@ class InOrder(Generic[Q]):
 
     # -- the lane's sink ---------------------------------------------------------------------------------------
 
-    def sending(self, pending: PendingCall[OrderPlace[Q]]) -> None:
+    def sending(self, calls: Sequence[PendingCall[OrderPlace[Q]]]) -> None:
         """Nobody counts what is sent."""
 
     def answered(self, answers: Sequence[Answer[OrderPlace[Q]]]) -> None:

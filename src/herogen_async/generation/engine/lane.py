@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, Protocol
@@ -55,8 +56,8 @@ class Sink(Protocol[C]):
     for nothing.
     """
 
-    def sending(self, pending: PendingCall[C]) -> None:
-        """`pending` is about to be sent, for the first time or again."""
+    def sending(self, calls: Sequence[PendingCall[C]]) -> None:
+        """`calls` are about to be sent, each for the first time or again."""
 
     def answered(self, answers: Sequence[Answer[C]]) -> None:
         """The answers that came together, before anything was derived from them."""
@@ -195,18 +196,18 @@ class Lane(Generic[C]):
                     pending = ticket = None
                     continue
             if failed is None:
-                self._sending(pending)
+                self._sending((pending,))
                 if turns is not None and slot is not None and turns.begin(slot, pending, ticket):
                     pending, ticket, failed = await turns.back(slot)
                     continue
             await self._attempt(pending, ticket, worker, failed)
             pending = ticket = failed = None
 
-    def _sending(self, pending: PendingCall[C]) -> None:
-        self._sink.sending(pending)
+    def _sending(self, calls: Sequence[PendingCall[C]]) -> None:
+        self._sink.sending(calls)
         counters = self.counters
-        counters.in_flight += 1
-        counters.attempts += 1
+        counters.in_flight += len(calls)
+        counters.attempts += len(calls)
 
     async def _attempt(
         self, pending: PendingCall[C], ticket: Ticket, worker: int, failed: Unanswered | None = None
@@ -253,9 +254,7 @@ class Lane(Generic[C]):
             self._answered(answers)
         finally:
             self.counters.in_flight -= len(answers)
-            settle = self.gate.settle
-            for ticket, (_, completion, _) in zip(tickets, answers, strict=True):
-                settle(ticket, Charge.ANSWERED, used_of(completion.usage), completion.readings)
+            self.gate.settle_together(tickets, [completion for _, completion, _ in answers])
 
     def _dropped(self, ticket: Ticket) -> None:
         """A call in flight that nobody waits for: as one that was cancelled in `_attempt`."""
@@ -272,16 +271,11 @@ class Lane(Generic[C]):
             self._release(last_s)
         self._triage.answered(last_s, len(answers))
         counters = self.counters
-        add, reasons, usage = counters.latencies.add, counters.finish_reasons, counters.usage
-        for _, completion, latency_s in answers:
-            add(latency_s)
-            reason = completion.finish_reason
-            if reason is not None and reason in reasons:  # as nearly all are: two calls less
-                reasons[reason] += 1
-            else:
-                reasons.count(reason_word(reason))
-            if self.counts_usage:
-                usage.add(completion.usage)
+        counters.latencies.add_all([latency_s for _, _, latency_s in answers])
+        for reason, count in Counter([completion.finish_reason for _, completion, _ in answers]).items():
+            counters.finish_reasons.count(reason_word(reason), count)
+        if self.counts_usage:
+            counters.usage.add_all([completion.usage for _, completion, _ in answers])
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1

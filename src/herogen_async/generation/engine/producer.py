@@ -91,7 +91,8 @@ class Producer:
             else:
                 size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
                 # Here the producer waits, and so the grid is never in memory: the feed takes a few calls a worker.
-                if not await feed.put(PendingCall(call, request_of(call), size)):
+                pending = PendingCall(call, request_of(call), size)
+                if not feed.put_now(pending) and not await feed.put(pending):
                     return
             # Of calls that can't be asked there may be so many that the journal is full.
             is_bounded = growth is not None or call.failure is not None

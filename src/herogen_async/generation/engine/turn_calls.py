@@ -18,7 +18,7 @@ Kept here:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias
 
 from herogen_async.core.clock import Clock
@@ -53,7 +53,7 @@ class Slot(Generic[C]):
 class TurnCalls(Generic[C]):
     """The turns of one lane. `flying` are its calls in flight by worker, what was sent first in front.
 
-    `sending` is told of a call before it is sent, `answered` of the answers of a turn with their tickets, `dropped` of
+    `sending` is told of calls before they are sent, `answered` of the answers of a turn with their tickets, `dropped` of
     a call in flight that nobody waits for any more.
     """
 
@@ -66,7 +66,7 @@ class TurnCalls(Generic[C]):
         clock: Clock,
         workers: Workers,
         flying: dict[int, PendingCall[C]],
-        sending: Callable[[PendingCall[C]], None],
+        sending: Callable[[Sequence[PendingCall[C]]], None],
         answered: Callable[[list[Answer[C]], list[Ticket]], None],
         dropped: Callable[[Ticket], None],
     ) -> None:
@@ -91,11 +91,14 @@ class TurnCalls(Generic[C]):
 
     def begin(self, slot: Slot[C], pending: PendingCall[C], ticket: Ticket) -> bool:
         """Send `pending`, whose sending was told; False, and it wasn't, where that can't be done at once."""
+        return self._begin(slot, pending, ticket, self._clock.now())
+
+    def _begin(self, slot: Slot[C], pending: PendingCall[C], ticket: Ticket, now: float) -> bool:
         begun = self._endpoint.begin(pending.request, slot)
         if begun is None:
             return False
         slot.pending, slot.ticket, slot.begun = pending, ticket, begun
-        pending.sent_s = now = self._clock.now()
+        pending.sent_s = now
         if pending.first_s is None:
             pending.first_s = now
         self._flying[slot.worker] = pending
@@ -162,22 +165,23 @@ class TurnCalls(Generic[C]):
 
     def _go_on(self, free: list[Slot[C]]) -> None:
         """Send as many calls as there are slots, and hand back those for which there is none."""
-        get, admit, size = self._feed.get_now, self._gate.admit_now, self._workers.size
-        for slot in free:
-            if slot.back.done():  # its worker was cancelled meanwhile
-                continue
-            pending = get() if slot.worker < size else None
-            if pending is None:
-                slot.back.set_result((None, None, None))
-                continue
-            # One that was sent before may be overdue.
-            ticket = None if pending.history else admit(pending.size, pending.answer)
-            if ticket is None:
-                slot.back.set_result((pending, None, None))
-                continue
-            self._sending(pending)
-            if not self.begin(slot, pending, ticket):
+        size = self._workers.size
+        slots = [slot for slot in free if slot.worker < size and not slot.back.done()]
+        calls = self._feed.take_now(len(slots))
+        # One that was sent before may be overdue: it goes to its worker, and those behind it with it.
+        fresh = next((place for place, pending in enumerate(calls) if pending.history), len(calls))
+        tickets = self._gate.admit_together(calls[:fresh])
+        if tickets:
+            self._sending(calls[: len(tickets)])
+        now = self._clock.now()
+        for slot, pending, ticket in zip(slots, calls, tickets, strict=False):
+            if not self._begin(slot, pending, ticket, now):
                 slot.back.set_result((pending, ticket, NOT_SENT))
+        for slot, left in zip(slots[len(tickets) :], calls[len(tickets) :], strict=False):
+            slot.back.set_result((left, None, None))
+        for slot in (*slots[len(calls) :], *[slot for slot in free if slot.worker >= size]):
+            if not slot.back.done():  # else its worker was cancelled meanwhile
+                slot.back.set_result((None, None, None))
 
     def _hand_back(
         self, slot: Slot[C], pending: PendingCall[C] | None, ticket: Ticket | None, said: Unanswered

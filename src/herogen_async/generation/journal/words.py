@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MOST_WORDS = 64
 _OTHER = "other"
@@ -23,6 +23,15 @@ class Words(Counter[str]):
                     self[word] += times
                 else:
                     self.count(word, times)
+
+    def add_all(self, all_counts: Iterable[Mapping[str, object]]) -> None:
+        """As `add`, of several."""
+        sums: dict[str, int] = {}
+        for counts in all_counts:
+            for word, times in counts.items():
+                if type(times) is int:
+                    sums[word] = sums.get(word, 0) + times
+        self.add(sums)
 
     def count(self, word: str, times: int = 1) -> None:
         """Count `word` once more, or `times`."""

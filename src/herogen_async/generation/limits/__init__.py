@@ -7,7 +7,7 @@ refused(ticket, now, wait_s=...)         a 429 closes the gate for everyone, onc
 ```
 """
 
-from herogen_async.generation.limits.admission import Admission, InFlight
+from herogen_async.generation.limits.admission import Admission, InFlight, Sized
 from herogen_async.generation.limits.budget import Budget, Rates, in_usd
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
 from herogen_async.generation.limits.tickets import Charge, Ticket, Used, Wait
@@ -23,6 +23,7 @@ __all__ = [
     "Ledger",
     "LedgerBusy",
     "Rates",
+    "Sized",
     "Ticket",
     "TokenEstimate",
     "Used",

@@ -45,6 +45,15 @@ LOOK_EVERY_S = 5.0  # while nobody is answered another call goes when the one be
 BUSY_PATIENCE_S = 1.0  # after that a process goes on alone: whoever holds the ledger was stopped in the middle
 
 
+class Sized(Protocol):
+    """What is to be sent: `size` bytes of prompt, and how many tokens its answer may have (None: as many as any)."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def answer(self) -> int | None: ...
+
+
 class InFlight(Protocol):
     """Adaptive concurrency: how many may be in flight; see `AdaptiveConcurrency`."""
 
@@ -162,6 +171,41 @@ class Admission:
             return prompt, answer
         return max(prompt - answer, 0.0), answer
 
+    def reserve_together(self, calls: Sequence[Sized], now: float) -> list[Ticket]:
+        """Tickets for the first of `calls`, for as many as may go now. Where nothing is limited that is looked at once
+        for all of them.
+        """
+        if self._is_limited or now < self.gate_until or self._look is not None or self._ledger is not None:
+            tickets: list[Ticket] = []
+            for call in calls:
+                granted = self.reserve(call.size, now, call.answer)
+                if not isinstance(granted, Ticket):
+                    break
+                tickets.append(granted)
+            return tickets
+        room = min(self.in_flight_limit - self.outstanding, len(calls))
+        calls = calls[: max(int(room), 0)]
+        if not calls:
+            return []
+        self.pace.sent(now, len(calls))
+        self.outstanding += len(calls)
+        requests, prompts, answers = self.table.take_requests(len(calls))
+        return [
+            Ticket(call.size, 0.0, 0.0, now, (requests + place, prompts, answers), 0, call.answer)
+            for place, call in enumerate(calls, start=1)
+        ]
+
+    @property
+    def _is_limited(self) -> bool:
+        """Whether anything counts what a call takes: money, a rate, adaptive concurrency, or whether one is answered."""
+        return bool(
+            self.budget is not None
+            or self.table.buckets
+            or self.pace.bucket is not None
+            or self.adaptive is not None
+            or self._looks_since is not None
+        )
+
     # -- settling ----------------------------------------------------------------------------------------------
 
     def settle(
@@ -201,6 +245,22 @@ class Admission:
                     if self._fits(reading, ticket, used):
                         self.table.learn(reading, ticket.sent, ticket.at, now)
             self._leave(now)
+
+    def settle_together(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
+        """As `settle`, of calls that were answered and whose headers say nothing, where nothing is limited; else False,
+        and nothing is settled. `prompts` are the tokens that the server's `usage` counts, None where it says nothing.
+        """
+        if self._is_limited:
+            return False
+        self.outstanding -= len(tickets)
+        self._in_flight += len(tickets)
+        for ticket, prompt in zip(tickets, prompts, strict=True):
+            if ticket.settled:
+                raise RuntimeError("a ticket is settled once")
+            ticket.settled = True
+            if type(prompt) is int:
+                self.tokens.observed(ticket.size, prompt)
+        return True
 
     def _fits(self, reading: Reading, ticket: Ticket, used: Used | None) -> bool:
         """Whether a request like `ticket` fits into a limit: one that is too small for any is a mistake.

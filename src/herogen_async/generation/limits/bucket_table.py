@@ -129,6 +129,12 @@ class BucketTable:
         self._reserved = sent = (requests + 1.0, prompts + prompt, answers + answer)
         return sent
 
+    def take_requests(self, count: int) -> tuple[float, float, float]:
+        """Take so many where there is no bucket; what was reserved before them."""
+        requests, prompts, answers = before = self._reserved
+        self._reserved = (requests + count, prompts, answers)
+        return before
+
     def give_back(self, requests: float, prompt: float, answer: float, now: float) -> None:
         """Return what was not used (negative: take what was used besides)."""
         amounts = (requests, prompt + answer, prompt, answer)

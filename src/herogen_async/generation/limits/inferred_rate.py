@@ -58,18 +58,18 @@ class InferredRate:
         self._doubt = DOUBT
         self._base = self._top = 0.0
 
-    def sent(self, now: float) -> None:
-        """A request is sent."""
+    def sent(self, now: float, requests: int = 1) -> None:
+        """A request is sent, or so many."""
         second = now // 1
         if self._began is None:
             self._began = now
         if self._accepted and self._accepted[-1][0] == second:
-            self._accepted[-1][1] += 1
+            self._accepted[-1][1] += requests
         else:
-            self._accepted.append([second, 1.0])
+            self._accepted.append([second, float(requests)])
             while self._accepted[0][0] < second - MINUTE:
                 self._accepted.popleft()
-        self._interval += 1
+        self._interval += requests
 
     def grow(self, now: float) -> None:
         """A little faster, as long as nothing refuses."""

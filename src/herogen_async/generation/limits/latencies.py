@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate
 from math import exp, log
 
@@ -46,6 +47,19 @@ class Latencies:
         self._sum_s += seconds
         self._weight += 1.0
         if self._weight > self.fade_above:
+            self._fade()
+
+    def add_all(self, seconds: Iterable[float]) -> None:
+        """Count several calls."""
+        counts, total_s, calls = self._counts, 0.0, 0
+        for each in seconds:
+            known = min(max(each, SHORTEST_S), LONGEST_CALL_S)
+            counts[int(log(known) * _SCALE + _SHIFT)] += 1.0
+            total_s += known
+            calls += 1
+        self._sum_s += total_s
+        self._weight += calls
+        while self._weight > self.fade_above:
             self._fade()
 
     def _fade(self) -> None:

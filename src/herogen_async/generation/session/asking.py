@@ -39,10 +39,6 @@ class _Watching(Observer[CallEnded, Counters]):
         self._reporter = work.reporter
         self._notifier = notifier
 
-    def call_started(self, index: int, /) -> None:
-        """Before it is sent: after a kill whatever was sent is known to have been (P10)."""
-        self._lock.sent(index)
-
     def state(self, report: Counters, /) -> None:
         """Ten times a second."""
         del report  # they are the reporter's own
@@ -57,8 +53,7 @@ class _WatchingCalls(_Watching):
     """... and tells of each call: for an observer that wants to hear of them."""
 
     def call_started(self, index: int, /) -> None:
-        """The frontier first."""
-        super().call_started(index)
+        """It is about to be sent."""
         self._notifier.call_started(index)
 
     def call_ended(self, record: CallEnded, /) -> None:
@@ -144,6 +139,7 @@ async def _open_engine(
             others=others,
             checks=checks,
             growth=work.growth,
+            frontier=opened.lock.sent,
         )
         endpoints = [endpoint for _, endpoint in opening]
         with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):
