@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,14 +29,17 @@ class ByTurns:
     async def complete(self, request: Request) -> Completion:
         return await self._endpoint.complete(request)
 
-    def begin(self, request: Request, tag: object) -> object | None:
-        if self._cold > 0:
-            self._cold -= 1
-            return None
-        task = asyncio.ensure_future(self._endpoint.complete(request))
-        self._begun.add(task)
-        task.add_done_callback(partial(self._add, tag))
-        return task
+    def begin(self, calls: Sequence[tuple[Request, object]]) -> Sequence[object]:
+        tasks = []
+        for request, tag in calls:
+            if self._cold > 0:
+                self._cold -= 1
+                break
+            task = asyncio.ensure_future(self._endpoint.complete(request))
+            self._begun.add(task)
+            task.add_done_callback(partial(self._add, tag))
+            tasks.append(task)
+        return tasks
 
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
         came, self._came = self._came, []

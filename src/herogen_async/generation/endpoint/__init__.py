@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,9 +71,9 @@ class TurnEndpoint(Endpoint, Protocol):
 
     on_turn: Callable[[], None]
 
-    def begin(self, request: Request, tag: object) -> object | None:
-        """Send `request`, if that can be done at once: what stands for it until it is taken or dropped. None: nothing
-        was sent.
+    def begin(self, calls: Sequence[tuple[Request, object]]) -> Sequence[object]:
+        """Send requests, each with its tag, as many as can be sent at once: what stands for the first of them until
+        each is taken or dropped.
         """
         ...
 

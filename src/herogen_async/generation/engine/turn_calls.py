@@ -91,18 +91,20 @@ class TurnCalls(Generic[C]):
 
     def begin(self, slot: Slot[C], pending: PendingCall[C], ticket: Ticket) -> bool:
         """Send `pending`, whose sending was told; False, and it wasn't, where that can't be done at once."""
-        return self._begin(slot, pending, ticket, self._clock.now())
+        return bool(self._begin((slot,), (pending,), (ticket,)))
 
-    def _begin(self, slot: Slot[C], pending: PendingCall[C], ticket: Ticket, now: float) -> bool:
-        begun = self._endpoint.begin(pending.request, slot)
-        if begun is None:
-            return False
-        slot.pending, slot.ticket, slot.begun = pending, ticket, begun
-        pending.sent_s = now
-        if pending.first_s is None:
-            pending.first_s = now
-        self._flying[slot.worker] = pending
-        return True
+    def _begin(self, slots: Sequence[Slot[C]], calls: Sequence[PendingCall[C]], tickets: Sequence[Ticket]) -> int:
+        """How many of the first were sent."""
+        asked = [(pending.request, slot) for slot, pending, _ in zip(slots, calls, tickets, strict=False)]
+        all_begun = self._endpoint.begin(asked)
+        now, flying = self._clock.now(), self._flying
+        for slot, pending, ticket, begun in zip(slots, calls, tickets, all_begun, strict=False):
+            slot.pending, slot.ticket, slot.begun = pending, ticket, begun
+            pending.sent_s = now
+            if pending.first_s is None:
+                pending.first_s = now
+            flying[slot.worker] = pending
+        return len(all_begun)
 
     async def back(self, slot: Slot[C]) -> InHand[C]:
         """Wait until no turn can go on with `slot`: what its worker has in hand then."""
@@ -173,9 +175,8 @@ class TurnCalls(Generic[C]):
         tickets = self._gate.admit_together(calls[:fresh])
         if tickets:
             self._sending(calls[: len(tickets)])
-        now = self._clock.now()
-        for slot, pending, ticket in zip(slots, calls, tickets, strict=False):
-            if not self._begin(slot, pending, ticket, now):
+            sent = self._begin(slots, calls, tickets)
+            for slot, pending, ticket in zip(slots[sent:], calls[sent:], tickets[sent:], strict=False):
                 slot.back.set_result((pending, ticket, NOT_SENT))
         for slot, left in zip(slots[len(tickets) :], calls[len(tickets) :], strict=False):
             slot.back.set_result((left, None, None))

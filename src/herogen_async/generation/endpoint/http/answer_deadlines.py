@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from herogen_async.core.errors import RequestTimeout
@@ -34,6 +35,12 @@ class AnswerDeadlines:
 
     def add(self, waiter: Waiting, deadline: float, timeout_s: float) -> None:
         self._waiting[waiter] = (deadline, timeout_s)
+        if deadline < self._due:
+            self._arm(deadline)
+
+    def add_all(self, waiters: Iterable[Waiting], deadline: float, timeout_s: float) -> None:
+        """As `add`, of several that were sent together."""
+        self._waiting.update(dict.fromkeys(waiters, (deadline, timeout_s)))
         if deadline < self._due:
             self._arm(deadline)
 

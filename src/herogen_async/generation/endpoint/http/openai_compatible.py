@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeAlias
@@ -104,7 +104,7 @@ class OpenAICompatible:
         self._urls: dict[str, str] = {}  # of the built call, by path
         self._by_turns: PlainTransport | None = None  # the transport that is used, where it can
         self.on_turn: Callable[[], None] = lambda: None
-        self._answers: TurnAnswers | None = None
+        self._answers: TurnAnswers[PlainConnection] | None = None
         self._shapes: dict[tuple[bytes, ...], HeaderShape] = {}  # a server has a handful
         self._transports: list[Transport] = []  # the last one is used; those before it may still have calls in flight
 
@@ -182,31 +182,43 @@ class OpenAICompatible:
 
     # -- by turns of the loop ----------------------------------------------------------------------------------
 
-    def begin(self, request: Request, tag: object) -> PlainConnection | None:
-        """Send on a warm connection, and wait for nothing: see `TurnEndpoint`."""
+    def begin(self, calls: Sequence[tuple[Request, object]]) -> Sequence[object]:
+        """Send on warm connections, and wait for nothing: see `TurnEndpoint`."""
         transport = self._by_turns
-        if transport is None or self._answers is None or request.timeout_s is not None:
-            return None
-        route = self._routes[request.column]
-        begun: _Begun = (tag, request, transport, self._call, route.free is not None)
-        return transport.begin(self._urls[route.path], route.body.as_sent(request), begun, self._answers)
+        if transport is None or self._answers is None:
+            return ()
+        messages = []
+        for request, tag in calls:
+            if request.timeout_s is not None:
+                break
+            route = self._routes[request.column]
+            begun: _Begun = (tag, request, transport, self._call, route.free is not None)
+            messages.append((transport.post_head(self._urls[route.path]), route.body.as_sent(request), begun))
+        return transport.begin(messages, self._answers)
 
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
         """What came of all that was begun, read."""
         came = [] if self._answers is None else self._answers.take()
-        taken: list[tuple[Any, Completion | Unanswered]] = []
+        now = asyncio.get_running_loop().time()
+        for connection, _ in came:
+            connection.question[2].end(connection, now)  # type: ignore[index]
         tells_limits = len(came) - 1  # of those that came together the last one: all say nearly the same
-        for place, (connection, said) in enumerate(came):
-            begun: _Begun = connection.question  # type: ignore[assignment]
-            begun[2].end(connection)
-            try:
-                if isinstance(said, EndpointError):
-                    raise said
-                taken.append((begun[0], self._read_raw(said, begun, tells_limits=place == tells_limits)))
-            except Exception as error:
-                again = isinstance(error, ConnectionFailed) and begun[2].may_send_again(connection)
-                taken.append((begun[0], Unanswered(error, (connection, again))))
-        return taken
+        return [
+            (connection.question[0], self._read_or_not(connection, said, tells_limits=place == tells_limits))  # type: ignore[index]
+            for place, (connection, said) in enumerate(came)
+        ]
+
+    def _read_or_not(
+        self, connection: PlainConnection, said: RawAnswer | EndpointError, *, tells_limits: bool
+    ) -> Completion | Unanswered:
+        begun: _Begun = connection.question  # type: ignore[assignment]
+        try:
+            if isinstance(said, EndpointError):
+                raise said
+            return self._read_raw(said, begun, tells_limits=tells_limits)
+        except Exception as error:
+            again = isinstance(error, ConnectionFailed) and begun[2].may_send_again(connection)
+            return Unanswered(error, (connection, again))
 
     def _turn_came(self) -> None:
         self.on_turn()

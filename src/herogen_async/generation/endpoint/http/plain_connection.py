@@ -50,7 +50,7 @@ class PlainConnection(asyncio.Protocol):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[HttpResponse] | TurnAnswers | None = None
+        self._waiter: asyncio.Future[HttpResponse] | TurnAnswers[PlainConnection] | None = None
         self.question: object = None
         self.sent_s = 0.0
         self._keep_alive = False
@@ -67,7 +67,7 @@ class PlainConnection(asyncio.Protocol):
         self.transport.write(message)
         return waiter
 
-    def ask(self, message: bytes, question: object, now: float, answers: TurnAnswers) -> None:
+    def ask(self, message: bytes, question: object, now: float, answers: TurnAnswers[PlainConnection]) -> None:
         """Write a whole request; its answer, or an EndpointError, is added to `answers`."""
         self.answered = self._keep_alive = False
         self.question = question

@@ -9,7 +9,7 @@ first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -79,22 +79,31 @@ class PlainTransport:
                     raise
         return await self._ask_freshly(message, deadline, timeout_s, was_sent=reused is not None)
 
-    def begin(self, url: str, body: bytes, question: object, answers: TurnAnswers) -> PlainConnection | None:
-        """POST on a warm connection, and have what comes added to `answers`, for the connection that is returned; None,
-        and nothing was sent, where there is none. `end` or `drop` follows.
-        """
-        now = self._loop.time()
-        connection = self._warmest(now)
-        if connection is not None:
-            head = self._heads.get(("POST", url)) or self._head("POST", url)
-            connection.ask(with_body(head, body), question, now, answers)
-            self._deadlines.add(connection, now + self._timeout_s, self._timeout_s)
-        return connection
+    def post_head(self, url: str) -> bytes:
+        """What `begin` wants for a POST to `url`: it is the same for a whole run."""
+        return self._heads.get(("POST", url)) or self._head("POST", url)
 
-    def end(self, connection: PlainConnection) -> None:
+    def begin(
+        self, messages: Sequence[tuple[bytes, bytes, object]], answers: TurnAnswers[PlainConnection]
+    ) -> list[PlainConnection]:
+        """Send messages (head, body, question), each on a warm connection, as many as there are: the connections of the
+        first of them. What comes is added to `answers`; `end` or `drop` follows.
+        """
+        now, write = self._loop.time(), with_body
+        begun = []
+        for head, body, question in messages:
+            connection = self._warmest(now)
+            if connection is None:
+                break
+            connection.ask(write(head, body), question, now, answers)
+            begun.append(connection)
+        self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
+        return begun
+
+    def end(self, connection: PlainConnection, now: float) -> None:
         """What was begun has come to its end, and was taken from its answers."""
         self._deadlines.discard(connection)
-        self._keep_or_close(connection)
+        self._keep_or_close(connection, now)
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
@@ -107,7 +116,7 @@ class PlainTransport:
 
     async def exchange_again(self, connection: PlainConnection, url: str, body: bytes) -> HttpResponse:
         """As `exchange`, of what was begun and may be sent once more: on a fresh connection."""
-        message = with_body(self._heads.get(("POST", url)) or self._head("POST", url), body)
+        message = with_body(self.post_head(url), body)
         return await self._ask_freshly(message, connection.sent_s + self._timeout_s, self._timeout_s, was_sent=True)
 
     def _is_race(self, reused: PlainConnection, sent_s: float) -> bool:
@@ -173,12 +182,12 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
-        self._keep_or_close(connection)
+        self._keep_or_close(connection, self._loop.time())
         return answer
 
-    def _keep_or_close(self, connection: PlainConnection) -> None:
+    def _keep_or_close(self, connection: PlainConnection, now: float) -> None:
         if connection.is_reusable() and len(self._idle) < self._concurrency:
-            connection.idle_since = self._loop.time()
+            connection.idle_since = now
             self._idle.append(connection)
         else:
             connection.transport.abort()

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from herogen_async.core.errors import EndpointError
 
-if TYPE_CHECKING:
-    from herogen_async.generation.endpoint.http.plain_connection import PlainConnection
-
+K = TypeVar("K")
 RawAnswer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers and body as they came."""
 
 
-class TurnAnswers:
-    """Collects what comes; `on_turn` is called once for all that the loop found in one look at its sockets."""
+class TurnAnswers(Generic[K]):
+    """Collects what comes on connections `K`; `on_turn` is called once for all that the loop found in one look at its sockets."""
 
     __slots__ = ("_came", "_is_due", "_loop", "_on_turn")
 
     def __init__(self, on_turn: Callable[[], None]) -> None:
         self._on_turn = on_turn
         self._loop = asyncio.get_running_loop()
-        self._came: list[tuple[PlainConnection, RawAnswer | EndpointError]] = []
+        self._came: list[tuple[K, RawAnswer | EndpointError]] = []
         self._is_due = False
 
-    def add(self, connection: PlainConnection, said: RawAnswer | EndpointError) -> None:
+    def add(self, connection: K, said: RawAnswer | EndpointError) -> None:
         """What `connection` was asked is answered, or won't be."""
         self._came.append((connection, said))
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._end)  # runs once every socket that has something was read
 
-    def take(self) -> list[tuple[PlainConnection, RawAnswer | EndpointError]]:
+    def take(self) -> list[tuple[K, RawAnswer | EndpointError]]:
         """What came since this was last asked."""
         came, self._came = self._came, []
         return came
