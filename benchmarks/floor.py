@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 from zlib import crc32
 
-import grids
 import orjson
 import uvloop
+
+import grids
 
 BATCH_LINES = 256
 
@@ -74,7 +75,9 @@ class Client:
         parts = urlsplit(url)
         self.prompts = prompts
         self.address = (parts.hostname or "", parts.port or 80)
-        self.head = f"POST {parts.path}/completions HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
+        self.head = (
+            f"POST {parts.path}/completions HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
+        )
         self.head = self.head.encode()  # type: ignore[assignment]
         self.front = orjson.dumps({"model": "m", "stream": False, **grids.SAMPLING})[:-1] + b',"prompt":'
         self.left = concurrency

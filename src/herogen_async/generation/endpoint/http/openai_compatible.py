@@ -243,13 +243,12 @@ class OpenAICompatible:
 
     def _read_raw(self, said: RawAnswer, begun: _Begun, *, tells_limits: bool) -> Completion:
         """As `read`, by the short path where that is enough."""
-        status, headers, body = said
-        names = tuple([name for name, _ in headers])
+        status, names, values, body = said
         shape = self._shapes.get(names) or self._new_shape(names)
         column, completion = begun[1].column, None
         if status == 200 and shape.is_plain and not (shape.says_limits and tells_limits):
             place = shape.request_id
-            request_id = None if place < 0 else headers[place][1].decode("latin-1").strip()
+            request_id = None if place < 0 else values[place].decode("latin-1").strip()
             if request_id is not None and self._redact.has_keys:
                 request_id = self._redact.of_word(request_id)
             if request_id != "":  # else another header may have one

@@ -108,10 +108,23 @@ class PlainConnection(asyncio.Protocol):
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request in two packets would wait for an ACK
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:  # nobody asked
+        waiter, is_new = self._waiter, not self.answered
+        if waiter is None:  # nobody asked
             self._abort()
             return
         self.answered = True
+        if is_new and isinstance(waiter, TurnAnswers):
+            if waiter.head is not None and (found := waiter.head.read(data)) is not None:
+                self._waiter, self._keep_alive = None, True
+                waiter.add(self, (200, waiter.head.names, *found))
+                return
+            self._feed(data)
+            if self._waiter is None and self._keep_alive:
+                waiter.learn(data)
+            return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
@@ -177,10 +190,10 @@ class PlainConnection(asyncio.Protocol):
     def _finish(self, status: int) -> None:
         waiter, self._waiter = self._waiter, None
         if isinstance(waiter, TurnAnswers):
-            waiter.add(self, (status, self._headers, joined(self._parts)))
+            waiter.add(self, _raw(status, self._headers, joined(self._parts)))
         elif waiter is not None and not waiter.done():
             try:
-                waiter.set_result(as_response((status, self._headers, joined(self._parts))))
+                waiter.set_result(as_response(_raw(status, self._headers, joined(self._parts))))
             except BadAnswer as error:
                 waiter.set_exception(error)
         self._begin()
@@ -222,10 +235,14 @@ class StreamingConnection(PlainConnection):
         self._on_part(part)
 
 
+def _raw(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> RawAnswer:
+    return status, tuple([name for name, _ in headers]), [value for _, value in headers], body
+
+
 def as_response(raw: RawAnswer) -> HttpResponse:
     """An answer with its body decoded. Raises BadAnswer where that can't be done."""
-    status, said, body = raw
-    headers = Headers(said)
+    status, names, values, body = raw
+    headers = Headers(list(zip(names, values, strict=True)))
     encoding = headers.get("content-encoding")
     if encoding is not None:
         body = decoded_body(body, encoding, status=status, most=BODY_LIMIT)

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from herogen_async.core.errors import EndpointError
+from herogen_async.generation.endpoint.http.answer_head import AnswerHead, head_of
 
 K = TypeVar("K")
-RawAnswer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""Status, headers and body as they came."""
+RawAnswer: TypeAlias = tuple[int, tuple[bytes, ...], Sequence[bytes], bytes]
+"""Status, names and values of the headers, and body as they came."""
+_MOST_LEARNT = 16  # heads: a pattern takes as long to make as some dozen answers, and few servers have two
 
 
 class TurnAnswers(Generic[K]):
-    """Collects what comes on connections `K`; `on_turn` is called once for all that the loop found in one look at its sockets."""
+    """Collects what comes on connections `K`; `on_turn` is called once for all that the loop found in one look.
 
-    __slots__ = ("_came", "_is_due", "_loop", "_on_turn")
+    `head` is what answers begin with, as far as that is known.
+    """
+
+    __slots__ = ("_came", "_is_due", "_learnt", "_loop", "_on_turn", "head")
 
     def __init__(self, on_turn: Callable[[], None]) -> None:
         self._on_turn = on_turn
         self._loop = asyncio.get_running_loop()
         self._came: list[tuple[K, RawAnswer | EndpointError]] = []
         self._is_due = False
+        self._learnt = 0
+        self.head: AnswerHead | None = None
+
+    def learn(self, data: bytes) -> None:
+        """An answer was read whole that was not like those before."""
+        if self._learnt < _MOST_LEARNT and (head := head_of(data)) is not None:
+            self._learnt += 1
+            self.head = head
 
     def add(self, connection: K, said: RawAnswer | EndpointError) -> None:
         """What `connection` was asked is answered, or won't be."""
