@@ -29,8 +29,17 @@ def usage_from(said: object) -> dict[str, Any]:
     """
     if not isinstance(said, dict):
         return {}
-    if len(said) == len(_MAIN) and _is_plain(said):
-        return said
+    if len(said) == len(_MAIN):  # nothing else, as most servers tell them: then there is nothing to pick
+        prompt, answer, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
+        if (
+            type(prompt) is int
+            and type(answer) is int
+            and type(total) is int
+            and 0 <= prompt <= MOST_TOKENS
+            and 0 <= answer <= MOST_TOKENS
+            and 0 <= total <= MOST_TOKENS
+        ):
+            return said
     counts = _counts(said)
     if len(counts) < len(said):
         _drop_nonsense(counts, said)
@@ -40,19 +49,6 @@ def usage_from(said: object) -> dict[str, Any]:
     if type(cached) is int and cached > 0 and "prompt_tokens" in counts:  # none that is not believed came so far
         counts["cached_tokens"] = min(cached, counts["prompt_tokens"])
     return counts
-
-
-def _is_plain(said: dict[str, Any]) -> bool:
-    """Whether it is the three counts and nothing else, as most servers tell them: then there is nothing to pick."""
-    prompt, answer, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
-    return (
-        type(prompt) is int
-        and type(answer) is int
-        and type(total) is int
-        and 0 <= prompt <= MOST_TOKENS
-        and 0 <= answer <= MOST_TOKENS
-        and 0 <= total <= MOST_TOKENS
-    )
 
 
 def whole_counts(usage: object) -> dict[str, int]:

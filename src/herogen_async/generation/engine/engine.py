@@ -231,7 +231,10 @@ class Engine:
     def _lines(self, answers: Sequence[Answer[Call]], at: datetime) -> list[bytes]:
         """The lines of answers that are not checked; where one can't be written, the others are kept all the same."""
         try:
-            return [self._line(answer, at) for answer in answers]
+            return [
+                row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+                for pending, completion, latency_s in answers
+            ]
         except Exception:
             for answer in answers:
                 with contextlib.suppress(Exception):

@@ -89,20 +89,21 @@ class Plan:
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
         cell = self.cells.cell(cell_index)
-        values = self._given(cell, repeat + 1, cell) if self._has_more else cell
+        repeat += 1
+        values = self._given(cell, repeat, cell) if self._has_more else cell
         try:
             return Call(
-                self._first.key(own_part(repeat + 1, cell)),
+                self._first.key(own_part(repeat, cell)),
                 index,
                 cell,
-                repeat + 1,
+                repeat,
                 self._prompt.render(values),
                 None if self._system is None else self._system.render(values),
                 self._sub_prompt.render(cell),
             )
         except TemplateFailed as failure:
-            key, asked = self._first.key(own_part(repeat + 1, cell)), self._sub_prompt.render(cell)
-            return Call(key, index, cell, repeat + 1, self._prompt.text, None, asked, failure=failure)
+            key, asked = self._first.key(own_part(repeat, cell)), self._sub_prompt.render(cell)
+            return Call(key, index, cell, repeat, self._prompt.text, None, asked, failure=failure)
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""

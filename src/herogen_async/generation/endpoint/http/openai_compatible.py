@@ -102,6 +102,7 @@ class OpenAICompatible:
         self._rebuilding = asyncio.Lock()
         self._call = BuiltCall("", {})
         self._urls: dict[str, str] = {}  # of the built call, by path
+        self._heads: dict[str, bytes] = {}  # of its requests, likewise
         self._by_turns: PlainTransport | None = None  # the transport that is used, where it can
         self.on_turn: Callable[[], None] = lambda: None
         self._answers: TurnAnswers[PlainConnection] | None = None
@@ -193,7 +194,7 @@ class OpenAICompatible:
                 break
             route = self._routes[request.column]
             begun: _Begun = (tag, request, transport, self._call, route.free is not None)
-            messages.append((transport.post_head(self._urls[route.path]), route.body.as_sent(request), begun))
+            messages.append((self._heads[route.path], route.body.as_sent(request), begun))
         return transport.begin(messages, self._answers)
 
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
@@ -357,6 +358,8 @@ class OpenAICompatible:
         self._by_turns = transport if isinstance(transport, PlainTransport) else None
         self._call = call
         self._urls = {path: self._base + path for path in _PATHS.values()}
+        if self._by_turns is not None:
+            self._heads = {path: self._by_turns.post_head(url) for path, url in self._urls.items()}
 
 
 def choose_transport(

@@ -89,13 +89,16 @@ class PlainTransport:
         """Send messages (head, body, question), each on a warm connection, as many as there are: the connections of the
         first of them. What comes is added to `answers`; `end` or `drop` follows.
         """
-        now, write = self._loop.time(), with_body
+        now, idle = self._loop.time(), self._idle
         begun = []
         for head, body, question in messages:
-            connection = self._warmest(now)
-            if connection is None:
-                break
-            connection.ask(write(head, body), question, now, answers)
+            connection = idle.pop() if idle else None
+            if connection is None or now - connection.idle_since > IDLE_S or connection.transport.is_closing():
+                if connection is not None:
+                    idle.append(connection)
+                if (connection := self._warmest(now)) is None:
+                    break
+            connection.ask(with_body(head, body), question, now, answers)
             begun.append(connection)
         self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
         return begun
