@@ -38,10 +38,15 @@ class _Watching(Observer[CallEnded, Counters]):
         self._lock = work.opened.lock
         self._reporter = work.reporter
         self._notifier = notifier
+        self._gapless = work.gapless
 
     def call_started(self, index: int, /) -> None:
-        """Before it is sent: after a kill whatever was sent is known to have been (P10)."""
-        self._lock.sent(index)
+        """Before it is sent: after a kill whatever was sent is known to have been (P10).
+
+        Of a preview's scattered rows that is not told: whatever lies between them would count as sent, too.
+        """
+        if self._gapless is None or index < self._gapless:
+            self._lock.sent(index)
 
     def state(self, report: Counters, /) -> None:
         """Ten times a second."""
