@@ -198,13 +198,15 @@ prompt: "{level} {n}"
 BROKEN_WEIGHTS = [
     ("hard: 1}", "hard: x}", 3, "attributes.level.hard: 'x' is not a weight", "whole number from 1"),
     ("hard: 1}", "hard: 0}", 3, "attributes.level.hard: '0' is not a weight", "whole number from 1"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 0.7}", 3, "easy: '0.7' is not a weight", "are 5, 3 and 2"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 70%}", 3, "easy: '70%' is not a weight", "are 5, 3 and 2"),
     ("{easy: 3, medium: 2, hard: 1}", "{values: [a, b], weights: [1]}", 3, "1 weights of 2 values", "one for each"),
     ("{easy: 3, medium: 2, hard: 1}", "{values: [a], weights: 1}", 3, "weights: '1' is not a list", "for example"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 3, valus: [b]}", 3, "['b'] is not a weight", "did you mean 'values'?"),
     ("grid: {sample: 60}\n", "", 3, "but all cells are asked", "`grid: {sample: 1000}`"),
     ("grid: {sample: 60}", "grid: {shuffle: false}\nwant: 5", 5, "weights need shuffled cells", "remove it"),
     ("sample: 60", "sample: 100", 5, "after 80 none is left where level is 'easy'", "lower it"),
-    ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "no cell for some of its values", "remove these"),
+    ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "leave no cell with 'hard'", "remove such values"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 99991, hard: 3}", 3, "repeat only after 99,994 cells", "smaller"),
 ]
 
