@@ -13,6 +13,7 @@ from herogen_async.core.errors import SpecError
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.sources.cells import Cells
 from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec.doubts import doubt_lines
 from herogen_async.specs.spec.written import yaml_lines
 
 TEXT = """\
@@ -282,3 +283,22 @@ def test_a_placeholder_without_a_value_is_empty() -> None:
     several = Spec(name="s", attributes=attributes, columns=columns)
     plan = Plan(several, endpoint="completions", model="m")
     assert ["easy<>", "{one}<>", "hard<sympy>"] == [plan.call(index).prompt for index in range(3)]
+
+
+def test_values_that_no_cell_has_are_named() -> None:
+    """A misspelt condition is no error, and would leave out an attribute with no word. What is excluded is meant."""
+    spec = spec_of(
+        attributes={
+            "level": ["easy", "hard"],
+            "tool": {"when": "level == 'hrad'", "values": ["sympy"]},
+            "task": [{"when": {"level": "easy"}, "values": ["a"]}, {"when": "level != 'hard'", "values": ["b"]}],
+            "topic": [{"when": "level in ['easy', 'hard']", "values": ["c"]}, {"values": ["d"]}],
+            "kind": {"when": {"level": "hard"}, "values": ["e"]},
+        },
+        grid={"exclude": [{"level": "hard"}]},
+        prompt="{level} {tool} {task} {topic} {kind}",
+    )
+    tool, task, topic = doubt_lines(spec.attributes, spec.cell_rules)
+    assert tool.startswith("Attribute 'tool': no cell meets `when: level == 'hrad'`, so none has its values.")
+    assert "`when: level != 'hard'`, except those that meet an earlier condition" in task
+    assert "no cell has the values without `when`" in topic
