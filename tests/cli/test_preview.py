@@ -14,6 +14,7 @@ from herogen_async.generation.report import RunReport
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
 from herogen_async.view.terminal import PreviewView
+from herogen_async.view.terminal.failure_lines import cell_text
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.runs import herogen, last_json, write_spec
 
@@ -165,3 +166,12 @@ def test_tool_calls_and_thoughts_of_a_preview_are_shown(server: FakeServer, tmp_
     assert "Reasoning: think first" in shown
     assert 'Extra: {"tool_calls":' in shown
     assert "empty" not in shown
+
+
+def test_a_row_of_a_record_is_shown_by_its_fields(server: FakeServer, tmp_path: Path) -> None:
+    """Not by a hash; an attribute that is called `record` is one like others."""
+    spec = write_spec(tmp_path, told(source=[{"town": "Oslo"}], columns={"story": {"prompt": "tell {n} {town}"}}))
+    shown = herogen("run", spec, "--base-url", server.url, "--model", "m", "--preview", "1", cwd=tmp_path).stdout
+    assert "Row 0 (town Oslo, n n0)" in shown
+    assert "Row 0 (town Oslo, n n0)" in herogen("plan", spec, "--show", "1", cwd=tmp_path).stdout
+    assert "record gold, n 1" == cell_text({"record": "gold", "n": "1"})
