@@ -175,3 +175,15 @@ def test_a_row_of_a_record_is_shown_by_its_fields(server: FakeServer, tmp_path: 
     assert "Row 0 (town Oslo, n n0)" in shown
     assert "Row 0 (town Oslo, n n0)" in herogen("plan", spec, "--show", "1", cwd=tmp_path).stdout
     assert "record gold, n 1" == cell_text({"record": "gold", "n": "1"})
+
+
+def test_a_preview_beyond_the_rows_that_are_wanted_leads_to_assemble(server: FakeServer, tmp_path: Path) -> None:
+    """There is nothing to go on with; and of 10^12 cells that are not asked nobody hears that they fill the disk."""
+    values = {"from": 1, "to": 1_000}
+    columns = {**COLUMNS, "story": {"prompt": "tell {n}{m}{o}{p}"}}
+    spec = told(attributes=dict.fromkeys("nmop", values), columns=columns, keep="verdict.score >= 4", want=2)
+    words: list[str | Path] = ["run", write_spec(tmp_path, spec), "--base-url", server.url, "--model", "m"]
+    done = herogen(*words, cwd=tmp_path)
+    assert "free on the disk" not in done.stderr
+    assert "Next: herogen-async assemble told" in done.stderr
+    assert "Next: herogen-async assemble told" in herogen(*words, "--preview", "3", cwd=tmp_path).stderr

@@ -42,6 +42,13 @@ MISTAKES = [
     ("level == 'hard' and", "le == 'hard' and", 7, "attributes.depth[0].when: unknown name 'le'", "'level'"),
     ("level == 'hard' and", "level.x == 1 and", 7, "name 'level.x': 'level' is an attribute", "write level"),
     ("- {values: [x]}", "- x", 9, "attributes.depth[2]: 'x' stands among conditional values", "`{when: ..., values"),
+    (
+        "- {when: \"level == 'hard' and tool != 'none'\", values: [deep]}",
+        "- x",
+        8,
+        "depth[1]: {",
+        "`{when: ..., values",
+    ),
     ("when: {level: [medium]}, ", "", 8, "attributes.depth[1]: values without `when` hold in every cell", "last"),
     ("exclude: [{level: easy", "exclude: [{level: eesy", 11, "grid.exclude[0].level: 'level' has no value", "'easy'"),
     ("[{level: easy, persona: [a nurse, 1.50]}]", "{level: easy}", 11, "grid.exclude: {'level'", "is not a list"),

@@ -262,13 +262,13 @@ def next_step(report: RunReport, *, is_part: bool = False) -> str:
         return f"herogen-async status {name}"
     if report.state == "parked" and report.budget is not None and report.park_reason is ParkReason.BUDGET:
         return f"herogen-async resume {name} --budget {2 * report.budget:g}"  # with the same one it would park again
-    is_cut_short = report.state in ("stopped", "interrupted") or (is_part and report.total < report.grid)
+    most = report.grid if report.at_most is None else report.at_most
+    is_enough = report.wanted is not None and report.accepted == report.wanted
+    is_cut_short = report.state in ("stopped", "interrupted") or (is_part and report.total < most and not is_enough)
     if report.pending or (is_cut_short and not report.failed):
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
-    most = report.grid if report.at_most is None else report.at_most
-    is_enough = report.wanted is not None and report.accepted == report.wanted
     if report.total < most and not is_enough:
         return f"herogen-async resume {name} --limit {most}"
     return f"herogen-async assemble {name}"

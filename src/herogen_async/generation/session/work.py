@@ -158,7 +158,10 @@ def tell_worst_case(work: Work, notifier: Notifier) -> None:
         notifier.notice(crash_line(request.settings, most_in_flight(work.targets), calls_a_row=plan.calls_a_row))
     where = work.opened.folder.path
     free = shutil.disk_usage(where).free
-    if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):
+    likely = work.wanted.count
+    if work.growth is not None:  # it ends long before all rows are asked
+        likely = min(likely, work.growth.rows.expected * plan.calls_a_row)
+    if warning := room_line(plan, likely, folder=str(where), free=free):
         notifier.notice(warning)
 
 
