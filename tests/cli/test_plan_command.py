@@ -312,9 +312,9 @@ def test_show_spreads_over_the_plan_and_tells_each_text(tmp_path: Path) -> None:
     path = write_spec(tmp_path, small_spec(values=10, repeats=1))
     told = herogen("plan", path, "--show", "2", cwd=tmp_path).stdout
     assert "\nRow 0 (age 20, gender man)\n  Prompt:\n    Describe a 20-year-old man.\n" in told
-    assert "\nRow 10 (age 25, gender man)\n" in told
+    assert "\nRow 19 (age 29, gender woman)\n" in told
     assert (
-        '  Body: {"model": "...", "stream": false, "max_tokens": 50, "prompt": "Describe a 25-year-old man."}' in told
+        '  Body: {"model": "...", "stream": false, "max_tokens": 50, "prompt": "Describe a 29-year-old woman."}' in told
     )
     without = herogen("plan", path, cwd=tmp_path).stdout
     assert "Row 0" not in without

@@ -13,6 +13,7 @@ from herogen_async.core.errors import SpecError
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.sources.cells import Cells
 from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec.doubts import doubt_lines
 from herogen_async.specs.spec.written import yaml_lines
 
 TEXT = """\
@@ -41,6 +42,13 @@ MISTAKES = [
     ("level == 'hard' and", "le == 'hard' and", 7, "attributes.depth[0].when: unknown name 'le'", "'level'"),
     ("level == 'hard' and", "level.x == 1 and", 7, "name 'level.x': 'level' is an attribute", "write level"),
     ("- {values: [x]}", "- x", 9, "attributes.depth[2]: 'x' stands among conditional values", "`{when: ..., values"),
+    (
+        "- {when: \"level == 'hard' and tool != 'none'\", values: [deep]}",
+        "- x",
+        8,
+        "depth[1]: {",
+        "`{when: ..., values",
+    ),
     ("when: {level: [medium]}, ", "", 8, "attributes.depth[1]: values without `when` hold in every cell", "last"),
     ("exclude: [{level: easy", "exclude: [{level: eesy", 11, "grid.exclude[0].level: 'level' has no value", "'easy'"),
     ("[{level: easy, persona: [a nurse, 1.50]}]", "{level: easy}", 11, "grid.exclude: {'level'", "is not a list"),
@@ -198,13 +206,15 @@ prompt: "{level} {n}"
 BROKEN_WEIGHTS = [
     ("hard: 1}", "hard: x}", 3, "attributes.level.hard: 'x' is not a weight", "whole number from 1"),
     ("hard: 1}", "hard: 0}", 3, "attributes.level.hard: '0' is not a weight", "whole number from 1"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 0.7}", 3, "easy: '0.7' is not a weight", "are 5, 3 and 2"),
+    ("{easy: 3, medium: 2, hard: 1}", "{easy: 70%}", 3, "easy: '70%' is not a weight", "are 5, 3 and 2"),
     ("{easy: 3, medium: 2, hard: 1}", "{values: [a, b], weights: [1]}", 3, "1 weights of 2 values", "one for each"),
     ("{easy: 3, medium: 2, hard: 1}", "{values: [a], weights: 1}", 3, "weights: '1' is not a list", "for example"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 3, valus: [b]}", 3, "['b'] is not a weight", "did you mean 'values'?"),
     ("grid: {sample: 60}\n", "", 3, "but all cells are asked", "`grid: {sample: 1000}`"),
     ("grid: {sample: 60}", "grid: {shuffle: false}\nwant: 5", 5, "weights need shuffled cells", "remove it"),
     ("sample: 60", "sample: 100", 5, "after 80 none is left where level is 'easy'", "lower it"),
-    ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "no cell for some of its values", "remove these"),
+    ("sample: 60", "sample: 9, exclude: [{level: hard}]", 3, "leave no cell with 'hard'", "remove such values"),
     ("{easy: 3, medium: 2, hard: 1}", "{easy: 99991, hard: 3}", 3, "repeat only after 99,994 cells", "smaller"),
 ]
 
@@ -280,3 +290,22 @@ def test_a_placeholder_without_a_value_is_empty() -> None:
     several = Spec(name="s", attributes=attributes, columns=columns)
     plan = Plan(several, endpoint="completions", model="m")
     assert ["easy<>", "{one}<>", "hard<sympy>"] == [plan.call(index).prompt for index in range(3)]
+
+
+def test_values_that_no_cell_has_are_named() -> None:
+    """A misspelt condition is no error, and would leave out an attribute with no word. What is excluded is meant."""
+    spec = spec_of(
+        attributes={
+            "level": ["easy", "hard"],
+            "tool": {"when": "level == 'hrad'", "values": ["sympy"]},
+            "task": [{"when": {"level": "easy"}, "values": ["a"]}, {"when": "level != 'hard'", "values": ["b"]}],
+            "topic": [{"when": "level in ['easy', 'hard']", "values": ["c"]}, {"values": ["d"]}],
+            "kind": {"when": {"level": "hard"}, "values": ["e"]},
+        },
+        grid={"exclude": [{"level": "hard"}]},
+        prompt="{level} {tool} {task} {topic} {kind}",
+    )
+    tool, task, topic = doubt_lines(spec.attributes, spec.cell_rules)
+    assert tool.startswith("Attribute 'tool': no cell meets `when: level == 'hrad'`, so none has its values.")
+    assert "`when: level != 'hard'`, except those that meet an earlier condition" in task
+    assert "no cell has the values without `when`" in topic

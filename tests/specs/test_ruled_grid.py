@@ -149,3 +149,17 @@ def test_values_that_a_condition_takes_alike_are_one_group() -> None:
 def test_rules_are_read_back_as_they_were(grid: tuple[Attributes, CellRules]) -> None:
     """From the plain data that stands beside a data set."""
     assert grid[1] == CellRules.from_plain(grid[1].as_plain())
+
+
+def test_thousands_of_exclusions_cost_little() -> None:
+    """Of each group of cells only those matter that it has met: others tell no groups apart."""
+    count = 500
+    pairs = {(place, place * factor % count) for place in range(count) for factor in (7, 11, 13)}
+    attributes = {"a": tuple(map(str, range(count))), "b": tuple(map(str, range(count))), "c": ("x", "y")}
+    exclude = tuple({"a": (str(one),), "b": (str(other),)} for one, other in sorted(pairs))
+    grid = RuledGrid(attributes, CellRules(exclude=exclude))
+    assert 2 * (count**2 - len(pairs)) == grid.size
+    for index in range(0, grid.size, 997):
+        cell = grid.cell(index)
+        assert (int(cell["a"]), int(cell["b"])) not in pairs
+        assert index == grid.index(cell)

@@ -62,14 +62,15 @@ def plan(
     from herogen_async.generation.endpoint.target import clear_text_line
     from herogen_async.generation.forecast.look_ahead import forecast_of
     from herogen_async.generation.settings import ServerChoice
-    from herogen_async.specs.spec.twins import twin_lines
+    from herogen_async.specs.spec.doubts import doubt_lines
     from herogen_async.view.terminal import row_preview_lines
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
     choice = ServerChoice(base_url, endpoint, model)
     found = forecast_of(spec, run, choice=choice, settings=settings)
-    for line in twin_lines(found.plan.spec.attributes):
+    checked = found.plan.spec
+    for line in doubt_lines(checked.attributes, checked.cell_rules):
         say(f"warning: {line}")
     if found.base_url and (clear := clear_text_line(found.base_url, os.environ.get("OPENAI_API_KEY"))):
         say(f"warning: {clear}.")

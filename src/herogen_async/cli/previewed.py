@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,30 +11,42 @@ if TYPE_CHECKING:
 
 
 class Previewed(NamedTuple):
-    """The calls whose answers are shown as they come, and the rows of a preview that are there already, as lines."""
+    """The calls whose answers are shown as they come, and what is there of the preview's rows already, as lines.
+
+    `open_rows` are those of which that is only known once the run has taken up its spec.
+    """
 
     plan: Plan
     known: list[str]
+    open_rows: list[int]
 
 
 def previewed_rows(
     spec: Path | None, run: str | None, count: int, endpoint: str | None, model: str | None, limit: int | None
 ) -> Previewed:
     """The rows of `run --preview COUNT`. Raises InputError, RunFolderError, DamageError."""
-    from herogen_async.data.dataset import RunRows
     from herogen_async.generation.run_folder import find_run, read_manifest
     from herogen_async.generation.run_request import read_spec
     from herogen_async.specs.plan import Plan
-    from herogen_async.view.terminal import row_lines
 
     read = read_spec(spec)
     plan = Plan(read, endpoint=endpoint or read.endpoint, model=model or read.model or "")
     folder = find_run(run or read.name)
-    known: list[str] = []
-    if folder.is_run and folder.has_lines and read_manifest(folder).spec == read.as_dict():
-        rows = RunRows(folder.path)
-        there = set(rows.numbers())
-        for number in plan.spread(count, limit):
-            if number in there:
-                known += ["", *row_lines(rows.row(number))]
-    return Previewed(plan, known)
+    if not folder.is_run or not folder.has_lines:
+        return Previewed(plan, [], [])
+    chosen = plan.spread(count, limit)
+    if read_manifest(folder).spec != read.as_dict():
+        return Previewed(plan, [], chosen)
+    return Previewed(plan, [*kept_lines(folder.path, chosen)], [])
+
+
+def kept_lines(run: Path, wanted: Collection[int]) -> Iterator[str]:
+    """Those of the `wanted` rows that a run has, as a person reads them."""
+    from herogen_async.data.dataset import RunRows
+    from herogen_async.view.terminal import row_lines
+
+    rows = RunRows(run)
+    there = set(rows.numbers())
+    for number in wanted:
+        if number in there:
+            yield from ("", *row_lines(rows.row(number)))

@@ -12,7 +12,7 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared, takes_settings
-from herogen_async.cli.previewed import Previewed, previewed_rows
+from herogen_async.cli.previewed import Previewed, kept_lines, previewed_rows
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 
@@ -262,13 +262,13 @@ def next_step(report: RunReport, *, is_part: bool = False) -> str:
         return f"herogen-async status {name}"
     if report.state == "parked" and report.budget is not None and report.park_reason is ParkReason.BUDGET:
         return f"herogen-async resume {name} --budget {2 * report.budget:g}"  # with the same one it would park again
-    is_cut_short = report.state in ("stopped", "interrupted") or (is_part and report.total < report.grid)
+    most = report.grid if report.at_most is None else report.at_most
+    is_enough = report.wanted is not None and report.accepted == report.wanted
+    is_cut_short = report.state in ("stopped", "interrupted") or (is_part and report.total < most and not is_enough)
     if report.pending or (is_cut_short and not report.failed):
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
-    most = report.grid if report.at_most is None else report.at_most
-    is_enough = report.wanted is not None and report.accepted == report.wanted
     if report.total < most and not is_enough:
         return f"herogen-async resume {name} --limit {most}"
     return f"herogen-async assemble {name}"
@@ -286,7 +286,7 @@ def _drive(
     """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
     from dataclasses import replace
 
-    from herogen_async.view.terminal import is_small, summary_lines
+    from herogen_async.view.terminal import PreviewView, is_small, summary_lines
 
     tell = say if json else out
     for line in () if previewed is None or quiet else previewed.known:
@@ -295,6 +295,10 @@ def _drive(
         report = start(watch)
         watch.state(report)
     if previewed is not None:
+        if isinstance(watch, PreviewView) and previewed.open_rows:
+            kept = [row for row in previewed.open_rows if row not in watch.rows]
+            for line in kept_lines(Path(report.run), kept):
+                tell(line)
         tell("")
     report = replace(report, next=next_step(report, is_part=previewed is not None))
     if not quiet and previewed is None and is_small(report) and report.done:

@@ -82,12 +82,12 @@ class Engine:
         others: Mapping[str, Lane[Call]] = MappingProxyType({}),
         checks: AnswerChecks | None = None,
         growth: Growth | None = None,
-        frontier: Callable[[int], None] = lambda _: None,
+        frontier: Callable[[Sequence[int]], None] = lambda _: None,
     ) -> None:
         """`rows` is for a plan whose rows have columns, and for no other. `others` are the lanes of columns that are
         not asked by `lane`, which then has counters of its own. `checks` are those of answers, if any column has one.
-        `growth` says when there are enough rows, if so many accepted ones are wanted. `frontier` is told the highest
-        index of the calls that are about to be sent (P10).
+        `growth` says when there are enough rows, if so many accepted ones are wanted. `frontier` is told the indices
+        of the calls that are about to be sent (P10).
         """
         self.counters = counters
         self.stopped: Stopped | None = None
@@ -205,7 +205,7 @@ class Engine:
     def sending(self, calls: Sequence[PendingCall[Call]]) -> None:
         """The frontier moves before the calls go: after a kill whatever was sent is known to have been."""
         indices = [pending.call.index for pending in calls]
-        self._frontier(max(indices))
+        self._frontier(indices)
         if self._call_started is not None:
             for index in indices:
                 self._call_started(index)

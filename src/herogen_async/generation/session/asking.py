@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from herogen_async.generation.journal import JournalWriter, Reusable
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
+from herogen_async.generation.run_folder import RunLock
 from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.build_gate import gate_for
 from herogen_async.generation.session.notifier import Notifier
@@ -59,6 +60,15 @@ class _WatchingCalls(_Watching):
     def call_ended(self, record: CallEnded, /) -> None:
         """Its answer is on its way to the disk."""
         self._notifier.call_ended(record)
+
+
+def _move_frontier(lock: RunLock, gapless: int | None, indices: Sequence[int]) -> None:
+    """Before they are sent: after a kill whatever was sent is known to have been (P10).
+
+    Of a preview's scattered rows that is not told: whatever lies between them would count as sent, too.
+    """
+    highest = max(indices if gapless is None else [index for index in indices if index < gapless], default=-1)
+    lock.sent(highest)
 
 
 async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: AtWork) -> Stopped | None:
@@ -139,7 +149,7 @@ async def _open_engine(
             others=others,
             checks=checks,
             growth=work.growth,
-            frontier=opened.lock.sent,
+            frontier=partial(_move_frontier, opened.lock, work.gapless),
         )
         endpoints = [endpoint for _, endpoint in opening]
         with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):

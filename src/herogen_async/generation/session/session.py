@@ -39,7 +39,7 @@ from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
 from herogen_async.specs.source_index.spec_cells import source_notices
-from herogen_async.specs.spec.twins import twin_lines
+from herogen_async.specs.spec.doubts import doubt_lines
 
 
 class Session:
@@ -111,8 +111,8 @@ class Session:
         """All that can be found out before the folder is touched."""
         check_budget(self._request)
         spec = self._request.spec
-        twins = (f"warning: {line}" for line in twin_lines(spec.attributes))
-        for notice in (*self._request.notices, *twins):
+        doubts = (f"warning: {line}" for line in doubt_lines(spec.attributes, spec.cell_rules))
+        for notice in (*self._request.notices, *doubts):
             self._notifier.notice(notice)
         allow_open_files(self._request.most_in_flight + OTHER_FILES)
         at = self._clock.wall()

@@ -56,7 +56,8 @@ class Work:
     """An opened run, the calls that a session asks for, whom, for how much, and how it reports on them.
 
     `budgets` has the ledger of each of `targets`; None where it has no price. `growth` says when there are enough rows;
-    None where all of them are asked.
+    None where all of them are asked. `gapless`: how many of the plan's first calls are asked with no gap, where a
+    preview leaves some.
     """
 
     found: Found
@@ -65,6 +66,7 @@ class Work:
     targets: tuple[LaneTarget, ...]
     budgets: tuple[Budget | None, ...]
     growth: Growth | None = None
+    gapless: int | None = None
 
     @property
     def opened(self) -> Opened:
@@ -79,8 +81,11 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     if journal.asked:
         _forget_last_asks(journal, retried)
     limit = request.settings.limit
+    gapless = None
     if request.preview is not None:
-        retried, limit = previewed(plan, journal, plan.spread(request.preview, limit)), 0
+        rows_shown = plan.spread(request.preview, limit)
+        gapless = plan.calls_a_row * sum(row == place for place, row in enumerate(rows_shown))
+        retried, limit = previewed(plan, journal, rows_shown), 0
     wanted = to_ask(plan, journal, retried, limit)
     rows, touched = None, IndexSet()
     if plan.spec.want is not None:
@@ -128,7 +133,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         budget=budget,
         lanes={target.name: target.head for target in targets},
     )
-    return Work(found, wanted, reporter, targets, budgets, growth)
+    return Work(found, wanted, reporter, targets, budgets, growth, gapless)
 
 
 def _forget_last_asks(journal: Recovered, retried: list[int]) -> None:
@@ -153,7 +158,10 @@ def tell_worst_case(work: Work, notifier: Notifier) -> None:
         notifier.notice(crash_line(request.settings, most_in_flight(work.targets), calls_a_row=plan.calls_a_row))
     where = work.opened.folder.path
     free = shutil.disk_usage(where).free
-    if warning := room_line(plan, work.wanted.count, folder=str(where), free=free):
+    likely = work.wanted.count
+    if work.growth is not None:  # it ends long before all rows are asked
+        likely = min(likely, work.growth.rows.expected * plan.calls_a_row)
+    if warning := room_line(plan, likely, folder=str(where), free=free):
         notifier.notice(warning)
 
 

@@ -226,7 +226,8 @@ class Plan:
         count = min(count, rows)
         if self.spec.order_seed is not None:
             return list(range(count))
-        return [place * rows // count for place in range(count)]
+        # From the first to the last one: in equal parts, the later attributes would mostly have their first values.
+        return [place * (rows - 1) // max(count - 1, 1) for place in range(count)]
 
     def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
         """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""

@@ -4,10 +4,11 @@ CT1  `rank(cell(n)) == n` for every cell of each kind, and `cell` raises IndexEr
 CT2  Cells come in the order of `itertools.product`, attribute by attribute, within each branch.
 CT3  Cost and memory grow with the rules and with the values that they tell apart, not with the number of cells.
 
-How: attributes are taken one after the other. What matters of the values so far is a small state: which exclusions may
-still match, and what of each condition is known. Values of the next attribute that lead to the same state are counted
-together, and cells in the same state at the same attribute share one node. A cell is found by descending through the
-nodes: at each, a binary search over the counts.
+How: attributes are taken one after the other. What matters of the values so far is a small state: which exclusions
+have matched so far and may still match, and what of each condition is known. What no value has met yet is no part of
+it, so that of thousands of exclusions a state names a few. Values of the next attribute that lead to the same state are
+counted together, and cells in the same state at the same attribute share one node. A cell is found by descending
+through the nodes: at each, a binary search over the counts.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from herogen_async.specs.sources.value_tables import ValueTables
 KEPT, EXCLUDED, ALL = 0, 1, 2  # which cells are counted
 MOST_STEPS = 200_000  # between states: takes some seconds, and a hundred megabytes
 
-_Status = object  # of a test: None where it no longer matters, else True, False, or the values seen so far
-_State = tuple[_Status, ...]
+_Status = object  # of a test: whether it holds so far, or the values seen so far
+# By number, ascending: the tests that some value has met, that may still hold and that matter later.
+_State = tuple[tuple[int, _Status], ...]
+# Of values, by number of the test: what the tests know them by; one that is a mapping only where it fits.
+_Signs = tuple[tuple[int, object], ...]
+_Runs = list[tuple[int, _Signs]]  # the places in a list of values at which another begins
 
 
 class Ranks(NamedTuple):
@@ -86,10 +91,11 @@ class UndecidedCondition(InputError):
 class _Test:
     """A condition as it is decided attribute by attribute. `branch_of`: the place of the one whose values it decides.
 
-    `signs(name, values)` is all that the test needs to know of each value; None in `values` stands for no value.
+    A sign is all that the test needs to know of a value.
     """
 
-    def __init__(self, condition: CellCondition, places: Mapping[str, int], branch_of: int | None) -> None:
+    def __init__(self, number: int, condition: CellCondition, places: Mapping[str, int], branch_of: int | None) -> None:
+        self.number = number
         self.condition = condition
         self.branch_of = branch_of
         names = condition.stems if isinstance(condition, Expression) else tuple(condition)
@@ -106,12 +112,21 @@ class _Test:
             return () if self.places else self._holds({})
         return True
 
-    def signs(self, place: int, values: Sequence[str | None]) -> list[object]:
-        """Of each of these values of the attribute at `place`."""
-        name = self._names[place]
+    def runs(self, place: int, values: Sequence[str] | None, tables: ValueTables) -> _Runs:
+        """Where other signs begin among these values of the attribute at `place`; None: it has none."""
         if not isinstance(self.condition, Expression):
-            wanted = frozenset(self.condition[name])
-            return [value in wanted for value in values]
+            return [] if values is None else _marked({self.number: self.condition[self._names[place]]}, values, tables)
+        found: _Runs = []
+        for start, sign in enumerate(self._signs(self._names[place], (None,) if values is None else values)):
+            if not found or found[-1][1][0][1] != sign:
+                found.append((start, ((self.number, sign),)))
+        return found
+
+    def wanted(self, place: int) -> Sequence[str] | None:
+        """The values that a mapping asks for at `place`; None of an expression."""
+        return None if isinstance(self.condition, Expression) else self.condition[self._names[place]]
+
+    def _signs(self, name: str, values: Sequence[str | None]) -> list[object]:
         if len(self.places) == 1:
             return [self._holds({} if value is None else {name: value}) for value in values]
         return self._alike(name, values)
@@ -151,6 +166,42 @@ class _Test:
             raise UndecidedCondition(message, self._decides, failed.fix) from failed
 
 
+def _marked(wanted: Mapping[int, Sequence[str]], values: Sequence[str], tables: ValueTables) -> _Runs:
+    """Where the tests with these numbers fit, by the values that they ask for."""
+    table = tables.of(values)
+    marks: dict[int, list[tuple[int, object]]] = {}
+    for number, texts in wanted.items():
+        for text in texts:
+            if (at := table.get(text)) is not None:
+                marks.setdefault(at, []).append((number, True))
+    found: _Runs = []
+    end = 0
+    for at in sorted(marks):
+        if at > end:
+            found.append((end, ()))
+        found.append((at, tuple(marks[at])))
+        end = at + 1
+    if end < len(values):
+        found.append((end, ()))
+    return found
+
+
+def _merged(several: Sequence[_Runs]) -> _Runs:
+    """Runs of the same values as one: their signs one after the other."""
+    if len(several) == 1:
+        return several[0]
+    current: list[_Signs] = [()] * len(several)
+    found: _Runs = []
+    for start, source, signs in sorted((run[0], at, run[1]) for at, runs in enumerate(several) for run in runs):
+        current[source] = signs
+        own = tuple(sign for each in current for sign in each)
+        if found and found[-1][0] == start:
+            found[-1] = start, own
+        else:
+            found.append((start, own))
+    return found
+
+
 def _outcome(comparison: Expression, values: Mapping[str, object]) -> bool | None:
     """None where it can't be decided."""
     try:
@@ -176,17 +227,23 @@ class CellTree:
             for branch in rules.branches.get(name) or (Branch(tuple(values)),):
                 own.append((None if branch.when is None else len(tests), branch.values))
                 if branch.when is not None:
-                    tests.append(_Test(branch.when, places, place))
+                    tests.append(_Test(len(tests), branch.when, places, place))
             self._branches.append(own)
-        tests += [_Test(each, places, None) for each in rules.exclude]
+        for each in rules.exclude:
+            tests.append(_Test(len(tests), each, places, None))
         self._tests = tests
-        self._at = [[number for number, test in enumerate(tests) if place in test.places] for place in places.values()]
+        self._first_at: list[list[_Test]] = [[] for _ in places]  # of each attribute: the tests that begin with it
+        for test in tests:
+            if test.places:
+                self._first_at[test.places[0]].append(test)
         self._leaves = _leaf(kept=False), _leaf(kept=True)
         self._steps = 0
         self._nodes: dict[tuple[int, bool, _State], TreeNode] = {}
-        self._runs: dict[tuple[int, int | None], list[tuple[int, tuple[object, ...]]]] = {}
+        self._runs: dict[tuple[int, int, int | None], _Runs] = {}
         self.tables = ValueTables() if tables is None else tables
-        self.root = self._node(0, True, tuple(test.first() for test in tests))
+        self.root = self._node(
+            0, True, tuple((test.number, True) for test in tests if not test.places and test.first())
+        )
         self._nodes.clear()
         self._runs.clear()
 
@@ -262,12 +319,16 @@ class CellTree:
         key = place, is_kept, state
         if (known := self._nodes.get(key)) is not None:
             return known
-        branch = next((at for at, (test, _) in enumerate(self._branches[place]) if test is None or state[test]), None)
-        values = None if branch is None else self._branches[place][branch][1]
+        held = dict(state)
+        branches = self._branches[place]
+        branch = next((at for at, (test, _) in enumerate(branches) if test is None or held.get(test)), None)
+        values = None if branch is None else branches[branch][1]
         starts: list[int] = []
         children: list[TreeNode] = []
-        leads: dict[tuple[object, ...], TreeNode] = {}
-        for start, signs in self._signs(place, branch, values):
+        leads: dict[_Signs, TreeNode] = {}
+        met = [self._tests[number] for number in held if place in self._tests[number].places]
+        runs = [self._runs_of(test, place, branch, values) for test in met]
+        for start, signs in _merged([self._first_runs(place, branch, values, is_kept), *runs]):
             self._steps += 1
             if self._steps > MOST_STEPS:
                 raise InputError(
@@ -276,41 +337,53 @@ class CellTree:
                 )
             child = leads.get(signs)
             if child is None:
-                child = leads[signs] = self._node(place + 1, *self._after(place, is_kept, state, signs))
+                child = leads[signs] = self._node(place + 1, *self._after(place, is_kept, held, met, signs))
             if not children or children[-1] is not child:
                 starts.append(start)
                 children.append(child)
         node = self._nodes[key] = TreeNode(values, starts, children)
         return node
 
-    def _after(self, place: int, is_kept: bool, state: _State, signs: tuple[object, ...]) -> tuple[bool, _State]:
-        """Whether cells with such a value are kept so far, and what is known of the tests."""
-        found = list(state)
-        for number, sign in zip(self._at[place], signs, strict=True):
-            test = self._tests[number]
-            if found[number] is None:
-                continue
-            found[number] = test.after(found[number], place, sign)
-            if test.branch_of is None and place == test.until:
-                is_kept = is_kept and not found[number]
-        for number, test in enumerate(self._tests):
-            if test.until <= place or (test.branch_of is None and not (is_kept and found[number])):
-                found[number] = None
-        return is_kept, tuple(found)
+    def _after(
+        self, place: int, is_kept: bool, held: Mapping[int, _Status], met: Sequence[_Test], signs: _Signs
+    ) -> tuple[bool, _State]:
+        """Whether cells with values of these `signs` are kept so far, and what is known of the tests.
 
-    def _signs(
-        self, place: int, branch: int | None, values: Sequence[str] | None
-    ) -> list[tuple[int, tuple[object, ...]]]:
-        """Where values begin that the tests tell from those before: (place, the sign of each test here)."""
-        known = self._runs.get((place, branch))
+        `met` are those of `held` that ask for a value of this attribute.
+        """
+        found = dict(held)
+        for test in met:
+            del found[test.number]
+        for number, sign in signs:
+            test = self._tests[number]
+            status = test.after(held[number] if number in held else test.first(), place, sign)
+            if status is not False:
+                found[number] = status
+            if test.branch_of is None and place == test.until:
+                is_kept = is_kept and not status
+        return is_kept, tuple(
+            (number, found[number])
+            for number in sorted(found)
+            if (test := self._tests[number]).until > place and (is_kept or test.branch_of is not None)
+        )
+
+    def _first_runs(self, place: int, branch: int | None, values: Sequence[str] | None, is_kept: bool) -> _Runs:
+        """Where the tests that begin with this attribute tell values from those before."""
+        known = self._runs.get(key := (-1 - is_kept, place, branch))
         if known is not None:
             return known
-        each = [self._tests[number].signs(place, (None,) if values is None else values) for number in self._at[place]]
-        length = 1 if values is None else len(values)
-        runs: list[tuple[int, tuple[object, ...]]] = []
-        for start in range(length) if each else (0,):
-            signs = tuple(column[start] for column in each)
-            if not runs or runs[-1][1] != signs:
-                runs.append((start, signs))
-        self._runs[place, branch] = runs
-        return runs
+        tests = [test for test in self._first_at[place] if is_kept or test.branch_of is not None]
+        wanted = {test.number: each for test in tests if (each := test.wanted(place)) is not None}
+        several: list[_Runs] = [[(0, ())]]
+        if values is not None and wanted:
+            several = [_marked(wanted, values, self.tables)]
+        several += [test.runs(place, values, self.tables) for test in tests if test.wanted(place) is None]
+        found = self._runs[key] = _merged(several)
+        return found
+
+    def _runs_of(self, test: _Test, place: int, branch: int | None, values: Sequence[str] | None) -> _Runs:
+        """`test.runs`, each computed once."""
+        found = self._runs.get(key := (test.number, place, branch))
+        if found is None:
+            found = self._runs[key] = test.runs(place, values, self.tables)
+        return found

@@ -62,6 +62,18 @@ class RuledGrid:
         return KeptOrder(self.tree if times == 1 else _Repeated(self.tree, times), seed)
 
 
+def unmet_branches(attributes: Mapping[str, Sequence[str]], rules: CellRules) -> list[tuple[str, int]]:
+    """(attribute, number) of each branch whose values no cell has, whether it is excluded or not."""
+    found: list[tuple[str, int]] = []
+    nodes = [CellTree(attributes, CellRules(rules.branches)).root]
+    for name in attributes:
+        met = {id(node.values) for node in nodes}
+        branches = enumerate(rules.branches.get(name, ()))
+        found += [(name, number) for number, branch in branches if id(branch.values) not in met]
+        nodes = list({id(child): child for node in nodes for child in node.children}.values())
+    return found
+
+
 class _Ranked(Protocol):
     """Cells that are kept or excluded, by their number among those of each kind, as `CellTree` has them."""
 

@@ -25,6 +25,7 @@ from herogen_async.specs.sources.protocol import Cells, Reordered
 
 MOST_STRATA = 1_000  # combinations of weighted values: each has a grid of its own
 MOST_PERIOD = 20_000  # cells until the order of the strata repeats
+_MOST_NAMED = 5  # values without a cell
 _MOST_TRIES = 100_000  # steps back and forth where exclusions leave no cells for some strata
 
 Stratum = tuple[int, ...]  # the places of its values
@@ -57,6 +58,7 @@ class WeightedCells(Reordered):
             own_seed = int(fingerprint([seed, chosen])[:15], 16)  # not of places: new values leave it as it is
             if (found := cells_of(chosen, own_seed)) is not None:
                 self._strata[stratum] = found
+        self._check_values()
         self._order = _strata_order(self._names, [self._weights[name] for name in self._names], self._strata)
         self._visits: dict[Stratum, list[int]] = {}  # the places in a period at which each stratum comes up
         self._earlier: list[int] = []  # how often that of a place came up before in the period
@@ -110,6 +112,18 @@ class WeightedCells(Reordered):
         """Of the cells, the weights and the seed."""
         return fingerprint([self.ordered.fingerprint(repeats), "weighted", list(self._weights.items()), self._seed])
 
+    def _check_values(self) -> None:
+        """InputError for weighted values that no cell has."""
+        for at, (name, values) in enumerate(zip(self._names, self._values, strict=True)):
+            had = {stratum[at] for stratum in self._strata}
+            if lacking := [value for place, value in enumerate(values) if place not in had]:
+                named = " or ".join(map(repr, lacking[:_MOST_NAMED]))
+                more = f" or {len(lacking) - _MOST_NAMED:,} more of its values" if len(lacking) > _MOST_NAMED else ""
+                raise InputError(
+                    f"the weights of {name!r} can't be kept: the rules leave no cell with {named}{more}",
+                    fix="remove such values, or change the rules",
+                )
+
     def _place(self, index: int) -> tuple[Cells, int]:
         """The stratum of the cell at `index`, and its place there."""
         if not 0 <= index < self.size:
@@ -159,10 +173,8 @@ def _strata_order(
             if tries < 0:
                 named = " and ".join(map(repr, names[: at + 1]))
                 raise InputError(
-                    f"the weights of {named} can't be kept: the rules leave no cell for some of their values together"
-                    if at
-                    else f"the weights of {named} can't be kept: the rules leave no cell for some of its values",
-                    fix="remove the weights of one of them, or change the rules" if at else "remove these values",
+                    f"the weights of {named} can't be kept: the rules leave no cell for some of their values together",
+                    fix="remove the weights of one of them, or change the rules",
                 )
             for place, value in enumerate(block.values):
                 order[start + place] = (*order[start + place], value)

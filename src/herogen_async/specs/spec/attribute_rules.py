@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +79,13 @@ def attribute_as_plain(values: Sequence[str], branches: Sequence[Branch], weight
 def _has_weights(given: Mapping[Any, Any]) -> bool:
     """Whether a mapping has weights, or is one of values to weights."""
     return "weights" in given or (
-        not any(key in STRUCTURED for key in given) and any(_weight(each) is not None for each in given.values())
+        not any(key in STRUCTURED for key in given) and any(_is_number(each) for each in given.values())
     )
+
+
+def _is_number(given: object) -> bool:
+    """Also one that is no weight, such as `0.5` or `50%`: it is meant as one."""
+    return re.fullmatch(r"-?[0-9]*[.]?[0-9]+ ?%?", str(given)) is not None and not isinstance(given, bool)
 
 
 def _weight(given: object) -> int | None:
@@ -97,7 +103,7 @@ def _weighted(name: str, given: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], t
         places: list[KeyPath] = [(*path, str(key)) for key in given]
         given = {"values": [str(key) if type(key) is int else key for key in given]}
     elif "when" in given:
-        fix = "remove one of the two, or give the shares by `exclude`"
+        fix = "remove one of the two"
         return given, (), [Problem((*path, "weights"), "an attribute with `when` can't have weights", fix)]
     else:
         listed = given["weights"]
@@ -109,7 +115,11 @@ def _weighted(name: str, given: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], t
     for place, each in zip(places, weights, strict=True):
         if _weight(each) is None:
             near = near_name(str(place[-1]), STRUCTURED)
-            fix = f"did you mean {near!r}? {_WEIGHTS}" if near else f"write a whole number from 1, {_WEIGHTS}"
+            fix = f"write a whole number from 1, {_WEIGHTS}"
+            if near:
+                fix = f"did you mean {near!r}? {_WEIGHTS}"
+            elif _is_number(each) and not str(each).isdecimal():
+                fix = "write whole numbers from 1: shares of 0.5, 0.3 and 0.2 are 5, 3 and 2"
             problems.append(Problem(place, f"{shown(each)} is not a weight", fix))
     return given, tuple(_weight(each) or 0 for each in weights), problems
 

@@ -191,6 +191,8 @@ def _value_faults(value: object) -> Iterable[tuple[str, str]]:
     if type(value) is int:
         return []
     fix = "write one text per item" if isinstance(value, list | tuple | Mapping) else f"quote it: {str(value)!r}"
+    if isinstance(value, Mapping) and "values" in value:
+        fix = "write each item as `{when: ..., values: [...]}`, or all of them as plain values"
     return [(f"{shown(value)} is not text", fix)]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from herogen_async.core.units import count, counted, duration
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report import RunReport
+from herogen_async.specs.sources.record_cells import RECORD
 from herogen_async.view.terminal.sanitize import sanitize
 
+_HASH = re.compile(r"[0-9a-f]{32}(#[0-9]+)?")  # of a record
 MESSAGE_SHOWN = 300  # characters: servers answer with whole web pages
 
 
@@ -48,7 +51,10 @@ def failure_lines(group: Mapping[str, Any]) -> list[str]:
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
-    """`age 30, gender man`, in one line."""
+    """`age 30, gender man`, in one line. The hash of a record says nothing to a person who sees its fields."""
+    record = cell.get(RECORD)
+    if len(cell) > 1 and isinstance(record, str) and _HASH.fullmatch(record):
+        cell = {name: value for name, value in cell.items() if name != RECORD}
     return sanitize(", ".join(f"{name} {value}" for name, value in cell.items()).replace("\n", " "))
 
 
