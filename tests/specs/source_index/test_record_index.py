@@ -108,15 +108,16 @@ def test_numbers_keep_their_spelling(tmp_path: Path) -> None:
     ] == values_of(opened(path))
 
 
-def test_parquet_values_are_text_as_json_has_them(tmp_path: Path) -> None:
-    """Dates and decimals, too, and lists as compact JSON."""
-    import datetime
-    from decimal import Decimal
-
-    path = tmp_path / "a.parquet"
-    columns = {"q": [7], "n": [1.5], "d": [datetime.date(2026, 1, 2)], "m": [Decimal("1.50")], "l": [["a", "b"]]}
-    pq.write_table(pa.table(columns), path)
-    assert {"q": "7", "n": "1.5", "d": "2026-01-02", "m": "1.50", "l": '["a","b"]'} == opened(path).values(0)
+def test_the_text_of_a_field_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    """A record is told apart by what is sent of it, whatever numbers stand beside that."""
+    odd = r'"q": NaN', r'"q": "a\ud800b"', r'"q": -0', r'"q": ["a\ud800b", 1.50]'
+    for number, each in enumerate(odd):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(f'{{{each}, "n": 1}}\n{{{each}, "n": 1.5}}\n')
+        records = opened(path)
+        assert records.values(0)["q"] == records.values(1)["q"]
+        assert records.identity(0)[0] == records.identity(1)[0]
+        records.values(0)["q"].encode()
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n\r\t,;"'), max_size=8)
@@ -251,6 +252,25 @@ def test_where_and_limit_choose_records(tmp_path: Path) -> None:
     found = opened(path, where="score >= 7", limit=2, **fields)
     assert ["q7", "q8"] == [each["question"] for each in values_of(found)]
     assert 3 == opened(path, limit=3).size
+
+
+def test_where_is_told_for_what_it_leaves_out_alone(tmp_path: Path) -> None:
+    """Not for what `limit` does."""
+    path = tmp_path / "a.csv"
+    path.write_text("q\n" + "".join(f"{number}\n" for number in range(10)))
+    assert [] == opened(path, limit=3).notices()
+    assert [] == opened(path, where="q > 1", limit=3).notices()
+    assert ["Source: 8 of 10 records fit `where`."] == opened(path, where="q > 1", limit=9).notices()
+
+
+@pytest.mark.parametrize("rules", [{"where": "q == 'a'"}, {"limit": 1}])
+def test_a_field_may_be_of_records_that_are_left_out(rules: dict[str, Any], tmp_path: Path) -> None:
+    """In the records that are taken it is empty."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"q": "a"}\n{"q": "b", "n": "1"}\n')
+    assert [{"q": "a", "n": ""}] == values_of(opened(path, **rules))
+    (tmp_path / "b.jsonl").write_text('{"m": "1"}\n')
+    assert [{"q": "a", "n": "", "m": ""}] == values_of(opened(tmp_path / "*.jsonl", **rules))
 
 
 def test_where_reads_inside_objects(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from herogen_async.core import codec
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
+from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
 from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
 from herogen_async.specs.records.hub import hub_commit
 from herogen_async.specs.records.spool import sha256_of
@@ -107,7 +107,8 @@ class IndexedRecords:
     def notices(self) -> list[str]:
         """What a person should know of the source: what was passed over, what is empty, what is there twice."""
         head, found = self.header, list(self.header["remarks"])
-        if head["read"] > self.size:
+        is_cut = self.size == self.source.limit  # how many of the others fit was not looked at
+        if self.source.where is not None and head["read"] > self.size and not is_cut:
             found.append(f"Source: {self.size:,} of {head['read']:,} records fit `where`.")
         for name, its_name in self.source.fields.items():
             if its_name in self.key and (count := head["blank"].get(name)):
@@ -141,8 +142,8 @@ class IndexedRecords:
         for place, value in enumerate(found):
             if type(value) is not str:
                 if has_spelling(value):
-                    held = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
-                    return [value_text(held.get(name, "")) for name in self._its_names]
+                    written = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
+                    return texts_as_written(found, [written.get(name) for name in self._its_names])
                 found[place] = value_text(value)
         return found
 
