@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_any_json_is_read_by_place_as_in_one_pass(
 def test_equal_digests_are_numbered_in_order(numbers: list[int], step: int) -> None:
     """However they came in; the table is sorted."""
     digests = [bytes((number * 40, *range(15))) for number in numbers]
-    table, file = DigestTable(), io.BytesIO()
+    table, file = DigestTable(Path()), io.BytesIO()
     for start in range(0, len(digests), step):
         table.add(digests[start : start + step])
     told = dict(table.write(file))
@@ -180,15 +181,16 @@ def test_equal_digests_are_numbered_in_order(numbers: list[int], step: int) -> N
     assert digests == [item[:DIGEST] for item in sorted(items, key=lambda item: item[DIGEST:])]
 
 
-def test_a_table_that_is_spilled_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more than may be held or sorted at once, and one digest in most of it."""
+def test_a_table_that_is_spilled_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more than may be held or sorted at once, and one digest in most of it; in its own folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "memory"))
     digests = [bytes((number % 3, *range(14), number % 7)) for number in range(5000)]
-    held, file = DigestTable(), io.BytesIO()
+    held, file = DigestTable(tmp_path), io.BytesIO()
     held.add(digests)
     expected = sorted(held.write(file)), file.getvalue()
     monkeypatch.setattr("herogen_async.specs.source_index.digest_table._HELD", 1000)
     monkeypatch.setattr("herogen_async.specs.source_index.digest_table._CHUNK", 100)
-    spilled, file = DigestTable(), io.BytesIO()
+    spilled, file = DigestTable(tmp_path), io.BytesIO()
     for start in range(0, len(digests), 64):
         spilled.add(digests[start : start + 64])
     assert expected == (sorted(spilled.write(file)), file.getvalue())
@@ -207,6 +209,21 @@ def test_an_index_is_built_once(tmp_path: Path) -> None:
     again = opened(path)
     assert (6, 3) == (again.size, first.size)
     assert again.path.stat().st_mtime_ns != built
+
+
+def test_what_a_killed_command_has_begun_is_removed(tmp_path: Path) -> None:
+    """After a day: a shorter time may be that of another command at work."""
+    (tmp_path / "a.csv").write_text("q\na\n")
+    opened(tmp_path / "a.csv")
+    begun = [sources_folder() / f".building-{name}" for name in ("old.idx", "old.jsonl", "new.idx")]
+    for each in begun:
+        each.write_bytes(b"0")
+    now = begun[2].stat().st_mtime
+    for each in begun[:2]:
+        os.utime(each, (now - 90_000, now - 90_000))
+    (tmp_path / "a.csv").write_text("q\nb\n")
+    opened(tmp_path / "a.csv")
+    assert [False, False, True] == [each.exists() for each in begun]
 
 
 def test_a_copy_that_is_gone_is_made_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
@@ -45,6 +45,8 @@ LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell s
 _BLOCK = 4096  # records
 _MOST_REMARKS = 10
 _COPY = Grammar("utf-8")
+_BEGUN = ".building-"  # of the names of files that are not complete
+_ABANDONED_S = 86_400
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class _Build:
 
     def write(self, target: Path, *, copies: bool) -> None:
         self._files.grammars.clear()
-        table = DigestTable()
+        table = DigestTable(target.parent)
         with ExitStack() as stack:
             stack.callback(table.close)
             file = stack.enter_context(_written_to(target))
@@ -331,7 +333,8 @@ def _value_of(values: Mapping[str, Any], name: str) -> Any:
 @contextmanager
 def _written_to(target: Path) -> Iterator[BinaryIO]:
     """A file that stands at `target`, durably, when the block ends well."""
-    descriptor, name = mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    descriptor, name = mkstemp(dir=target.parent, prefix=_BEGUN, suffix=target.suffix)
+    _remove_abandoned(target.parent, os.fstat(descriptor).st_mtime)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield cast(BinaryIO, file)
@@ -341,3 +344,11 @@ def _written_to(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(folder: Path, now: float) -> None:
+    """What was begun by commands that were killed; one that is at work writes more often than once a day."""
+    for path in folder.glob(f"{_BEGUN}*"):
+        with suppress(OSError):
+            if now - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
