@@ -105,6 +105,26 @@ def test_standard_input_is_kept_with_the_run(folder: Path, server: FakeServer, m
     assert {"007": 1, "b": 2} == server.prompts()
 
 
+def test_sentences_call_standard_input_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no file that nobody has seen; nothing at all is told as that."""
+    (folder / "s.yaml").write_text("name: s\nsource: '-'\nprompt: '{q}'\n")
+    for content, message in (
+        (b"", "it is empty"),
+        (b'{"q": 1}\n{"q": \n', "line 2 of 'standard input.jsonl' is not valid JSON"),
+        (b"q,n\na,b,c\n", "line 2 of 'standard input.csv' has 3 cells"),
+    ):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
+        spool.spooled_stdin.cache_clear()
+        done = herogen("plan", "s.yaml", "--model", "m", cwd=folder)
+        assert 2 == done.returncode
+        assert message in " ".join(done.stderr.split())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(TABLE.encode()), isatty=lambda: False))
+    spool.spooled_stdin.cache_clear()
+    assert 0 == herogen("init", "new.yaml", "--from", "-", cwd=folder).returncode
+    assert "# Each record of standard input is asked once." in (folder / "new.yaml").read_text()
+    spool.spooled_stdin.cache_clear()
+
+
 def test_a_terminal_is_no_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would type records."""
     (folder / "s.yaml").write_text("name: s\nsource: '-'\nprompt: '{q}'\n")

@@ -317,6 +317,7 @@ MISTAKES = [
     ("a.csv", "q,n\n", {}, "has no records", "at least one"),
     ("a.csv", "q,n\na,1\n", {"where": "n > 3"}, "none of the 1 records", "the file's own"),
     ("a.csv", "q,n\na,x\n", {"where": "n > 3"}, "line 2 of 'a.csv': `where` can't be decided", ""),
+    ("a.csv", "q,n\na,\n", {"where": "n > 3"}, "line 2 of 'a.csv': `where` can't be decided", "n != '' and"),
     ("a.jsonl", '{"q": 1}\n', {"fields": {"q": "q", "n": "m"}}, "no record of .* has the field 'm'", "our_name"),
 ]
 

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -31,14 +32,21 @@ def spooled(sha256: str | None) -> Path | None:
 
 @cache
 def spooled_stdin() -> str:
-    """Read standard input to its end, once; the SHA-256 of its content. Raises InputError where it is a terminal."""
+    """Read standard input to its end, once; the SHA-256 of its content. Raises InputError where nothing comes."""
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
             "source '-' is standard input, and nothing is piped into it", fix="for example: cat seeds.jsonl | ..."
         )
     chunk = sys.stdin.buffer.read(_CHUNK)
+    if not chunk:
+        raise InputError(
+            "source '-' is standard input, and it is empty",
+            fix="pipe records into it, for example: cat seeds.jsonl | ...",
+        )
     is_json = chunk[:64].decode(errors="replace").lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
-    with _new(_SUFFIXES[0] if is_json else _SUFFIXES[1]) as file:
+    suffix = _SUFFIXES[0] if is_json else _SUFFIXES[1]
+    own = Path(tempfile.mkdtemp(dir=_folder()))
+    with (own / f"standard input{suffix}").open("wb") as file:  # sentences call it so
         while chunk:
             file.write(chunk)
             chunk = sys.stdin.buffer.read(_CHUNK)
@@ -56,7 +64,7 @@ def spooled_rows(rows: Any) -> str:
                 raise InputError(f"row {number:,} of the source is no dict", fix='for example: [{"question": "..."}]')
             try:
                 file.write(codec.dumps({str(name): _plain(value) for name, value in row.items()}) + b"\n")
-            except TypeError as error:
+            except (TypeError, UnicodeDecodeError) as error:
                 raise InputError(
                     f"row {number:,} of the source can't be written as JSON: {error}", fix="use text and numbers"
                 ) from None
@@ -72,8 +80,18 @@ def sha256_of(path: Path) -> str:
 def _mappings(rows: Any) -> Iterable[Any]:
     if hasattr(rows, "to_dict") and hasattr(rows, "itertuples"):  # a DataFrame: a row at a time
         names = [str(name) for name in rows.columns]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise InputError(
+                f"the source has {names.count(twice[0])} columns called {twice[0]!r}",
+                fix="give each column a name of its own",
+            )
         return (dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None))
-    return rows if isinstance(rows, Iterable) else ()
+    if not isinstance(rows, Iterable):
+        raise InputError(
+            f"an object of the type {type(rows).__name__} is no source of records",
+            fix="give a path, a list of dicts, a pandas DataFrame or a datasets.Dataset",
+        )
+    return rows
 
 
 def _plain(value: Any) -> Any:
@@ -90,6 +108,8 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return value.decode()
     return value if isinstance(value, bool | int | float) else str(value)
 
 
