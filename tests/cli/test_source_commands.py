@@ -91,6 +91,17 @@ def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> Non
     assert "--extend" in refused.stderr
 
 
+def test_of_a_long_field_the_terminal_shows_the_beginning(folder: Path, server: FakeServer) -> None:
+    """Exports have all of it."""
+    (folder / "seeds.csv").write_text(f"q,book\na,{'x' * 5000}\n")
+    (folder / "s.yaml").write_text("name: s\nsource: seeds.csv\nprompt: '{q}'\n")
+    told = herogen("run", "s.yaml", "--base-url", server.url, "--model", "m", cwd=folder).stdout
+    for text in (told, herogen("show", "s", cwd=folder).stdout):
+        assert 77 == text.count("x")
+    assert 0 == herogen("export", "s", cwd=folder).returncode
+    assert "x" * 5000 in (folder / "runs" / "s" / "dataset" / "rows.csv").read_text()
+
+
 def test_standard_input_is_kept_with_the_run(folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read once; the run goes on without it."""
     (folder / "s.yaml").write_text("name: s\nsource: '-'\nprompt: '{q}'\n")

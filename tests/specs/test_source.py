@@ -147,6 +147,7 @@ MISTAKES = [
     ),
     ("source: seeds.csv", "{level}", "no prompt names a field", "{q}"),
     ("source: seeds.csv", "{level} {qq}", "unknown placeholder '{qq}'", "q"),
+    (r'source: "a\0b.csv"', "{level} {q}", "can't be read: embedded null byte", "give a file"),
     ("source: 'x*.csv'", "{level} {q}", "no file fits", "relative to the spec file"),
     ("source: hf:owner", "{level} {q}", "'hf:owner' is no data set", "hf:owner/name"),
 ]

@@ -256,8 +256,12 @@ def test_a_file_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     path.write_text(lines().replace("007", "008"))
     with pytest.raises(InputError, match="gone, or no longer"):
         records.values(1)
-    with pytest.raises(InputError, match="has changed: it has not the SHA-256"):
+    with pytest.raises(InputError, match="has changed: it has not the SHA-256") as refused:
         opened(path, sha256=records.sha256)
+    assert "remove `sha256` from the spec" in (refused.value.fix or "")
+    with pytest.raises(InputError, match="has changed") as refused:
+        opened(path, sha256=records.sha256, home=str(tmp_path))
+    assert "`run SPEC --extend`" in (refused.value.fix or "")
 
 
 def test_where_and_limit_choose_records(tmp_path: Path) -> None:

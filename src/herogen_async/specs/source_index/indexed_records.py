@@ -240,7 +240,9 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
             ) from None
         found = IndexedRecords(source, key, target)
     if source.sha256 is not None and found.sha256 != source.sha256:
-        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=_CHANGED)
+        # A run has a folder; without one it is the spec that says so.
+        fix = "put the file back as it was, or remove `sha256` from the spec" if source.home is None else _CHANGED
+        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=fix)
     return found
 
 

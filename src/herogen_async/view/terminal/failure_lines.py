@@ -11,6 +11,7 @@ from herogen_async.generation.report import RunReport
 from herogen_async.view.terminal.sanitize import sanitize
 
 MESSAGE_SHOWN = 300  # characters: servers answer with whole web pages
+_LONGEST_VALUE = 80  # characters: a field of a record may be a book
 
 
 def straggler_lines(report: RunReport) -> list[str]:
@@ -48,8 +49,12 @@ def failure_lines(group: Mapping[str, Any]) -> list[str]:
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
-    """`age 30, gender man`, in one line."""
-    return sanitize(", ".join(f"{name} {value}" for name, value in cell.items()).replace("\n", " "))
+    """`age 30, gender man`, in one line; of a long value, as a field of a record may be, its beginning."""
+    return sanitize(", ".join(f"{name} {_begun(f'{value}')}" for name, value in cell.items()).replace("\n", " "))
+
+
+def _begun(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 3]}..."
 
 
 def _straggler(row: Straggler) -> str:
