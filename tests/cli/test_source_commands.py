@@ -91,6 +91,17 @@ def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> Non
     assert "--extend" in refused.stderr
 
 
+def test_rows_of_a_record_are_shown_by_any_of_its_fields(folder: Path, server: FakeServer) -> None:
+    """Also by one of which nearly every record has its own value."""
+    (folder / "seeds.csv").write_text("id,q\n" + "".join(f"{number},question {number}\n" for number in range(40)))
+    (folder / "s.yaml").write_text("name: s\nsource: seeds.csv\nprompt: '{q}'\n")
+    assert 0 == herogen("run", "s.yaml", "--base-url", server.url, "--model", "m", cwd=folder).returncode
+    told = herogen("show", "s", "--cell", "id=7", "-n", "9", cwd=folder).stdout
+    assert ["Row 7 (id 7, q question 7)"] == [line.partition(":")[0] for line in told.splitlines() if "Row" in line]
+    assert "No rows with these values yet." in herogen("show", "s", "--cell", "id=99", cwd=folder).stdout
+    assert "unknown attribute or field 'idd'" in herogen("show", "s", "--cell", "idd=9", cwd=folder).stderr
+
+
 def test_of_a_long_field_the_terminal_shows_the_beginning(folder: Path, server: FakeServer) -> None:
     """Exports have all of it."""
     (folder / "seeds.csv").write_text(f"q,book\na,{'x' * 5000}\n")
