@@ -89,6 +89,11 @@ def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> Non
     refused = herogen("run", "s.yaml", *asked, cwd=folder)
     assert 2 == refused.returncode
     assert "--extend" in refused.stderr
+    assert "1 answer would be kept, 1 task is new, 0 answers are stale" in " ".join(refused.stderr.split())
+    done = herogen("run", "s.yaml", *asked, "--extend", cwd=folder)
+    assert "1 answer is kept; 1 task is new; 2 rows of removed cells stay there too." in " ".join(
+        f"{done.stdout} {done.stderr}".split()
+    )
 
 
 def test_rows_of_a_record_are_shown_by_any_of_its_fields(folder: Path, server: FakeServer) -> None:
