@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +25,8 @@ from herogen_async.core.errors import InputError
 
 _SUFFIXES = (".jsonl", ".csv")  # by which a reader tells a table from JSON where the content leaves it open
 _CHUNK = 1 << 20
+_PREFIX = "spool-"
+_ABANDONED_S = 86_400
 _spooled: dict[str, Path] = {}  # by the SHA-256 of their content
 
 
@@ -123,11 +128,27 @@ def _known(path: Path) -> str:
 def _folder() -> Path:
     try:
         caches_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=caches_folder(), prefix="spool-"))
+        folder = Path(tempfile.mkdtemp(dir=caches_folder(), prefix=_PREFIX))
+        with suppress(OSError):
+            flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), LOCK_SH | LOCK_NB)  # until this process ends
+            _remove_abandoned(folder)
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="herogen-async-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _remove_abandoned(own: Path) -> None:
+    """The folders of processes that were killed: nobody holds their locks. A new one may not have its own yet."""
+    for folder in own.parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if own.stat().st_mtime - folder.stat().st_mtime > _ABANDONED_S:
+                descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    flock(descriptor, LOCK_EX | LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
 
 def _new(suffix: str) -> BinaryIO:
