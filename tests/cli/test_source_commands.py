@@ -89,6 +89,33 @@ def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> Non
     refused = herogen("run", "s.yaml", *asked, cwd=folder)
     assert 2 == refused.returncode
     assert "--extend" in refused.stderr
+    assert "1 answer would be kept, 1 task is new, 0 answers are stale" in " ".join(refused.stderr.split())
+    done = herogen("run", "s.yaml", *asked, "--extend", cwd=folder)
+    assert "1 answer is kept; 1 task is new; 2 rows of removed cells stay there too." in " ".join(
+        f"{done.stdout} {done.stderr}".split()
+    )
+
+
+def test_rows_of_a_record_are_shown_by_any_of_its_fields(folder: Path, server: FakeServer) -> None:
+    """Also by one of which nearly every record has its own value."""
+    (folder / "seeds.csv").write_text("id,q\n" + "".join(f"{number},question {number}\n" for number in range(40)))
+    (folder / "s.yaml").write_text("name: s\nsource: seeds.csv\nprompt: '{q}'\n")
+    assert 0 == herogen("run", "s.yaml", "--base-url", server.url, "--model", "m", cwd=folder).returncode
+    told = herogen("show", "s", "--cell", "id=7", "-n", "9", cwd=folder).stdout
+    assert ["Row 7 (id 7, q question 7)"] == [line.partition(":")[0] for line in told.splitlines() if "Row" in line]
+    assert "No rows with these values yet." in herogen("show", "s", "--cell", "id=99", cwd=folder).stdout
+    assert "unknown attribute or field 'idd'" in herogen("show", "s", "--cell", "idd=9", cwd=folder).stderr
+
+
+def test_of_a_long_field_the_terminal_shows_the_beginning(folder: Path, server: FakeServer) -> None:
+    """Exports have all of it."""
+    (folder / "seeds.csv").write_text(f"q,book\na,{'x' * 5000}\n")
+    (folder / "s.yaml").write_text("name: s\nsource: seeds.csv\nprompt: '{q}'\n")
+    told = herogen("run", "s.yaml", "--base-url", server.url, "--model", "m", cwd=folder).stdout
+    for text in (told, herogen("show", "s", cwd=folder).stdout):
+        assert 77 == text.count("x")
+    assert 0 == herogen("export", "s", cwd=folder).returncode
+    assert "x" * 5000 in (folder / "runs" / "s" / "dataset" / "rows.csv").read_text()
 
 
 def test_standard_input_is_kept_with_the_run(folder: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +130,26 @@ def test_standard_input_is_kept_with_the_run(folder: Path, server: FakeServer, m
     assert [TABLE] == [path.read_text() for path in (folder / "runs" / "s" / "sources").glob("*.csv")]
     assert 0 == herogen("resume", "s", "--limit", "3", cwd=folder).returncode
     assert {"007": 1, "b": 2} == server.prompts()
+
+
+def test_sentences_call_standard_input_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no file that nobody has seen; nothing at all is told as that."""
+    (folder / "s.yaml").write_text("name: s\nsource: '-'\nprompt: '{q}'\n")
+    for content, message in (
+        (b"", "it is empty"),
+        (b'{"q": 1}\n{"q": \n', "line 2 of 'standard input.jsonl' is not valid JSON"),
+        (b"q,n\na,b,c\n", "line 2 of 'standard input.csv' has 3 cells"),
+    ):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
+        spool.spooled_stdin.cache_clear()
+        done = herogen("plan", "s.yaml", "--model", "m", cwd=folder)
+        assert 2 == done.returncode
+        assert message in " ".join(done.stderr.split())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(TABLE.encode()), isatty=lambda: False))
+    spool.spooled_stdin.cache_clear()
+    assert 0 == herogen("init", "new.yaml", "--from", "-", cwd=folder).returncode
+    assert "# Each record of standard input is asked once." in (folder / "new.yaml").read_text()
+    spool.spooled_stdin.cache_clear()
 
 
 def test_a_terminal_is_no_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from herogen_async.core.errors import SpecError
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
+from herogen_async.specs.spec.source import source_of
 
 SPEC = "name: seeds\n{source}\nattributes: {{level: [easy, hard]}}\nprompt: '{prompt}'\n"
 
@@ -80,6 +81,43 @@ def test_rows_from_python_are_a_source(rows: Any) -> None:
     assert ["b 2.5"] == [plan.call(index).prompt for index in range(plan.size)][1:]
 
 
+def test_a_path_object_and_bytes_are_taken_as_their_text(folder: Path) -> None:
+    """As a text that is a path, and as UTF-8."""
+    assert source_of(folder / "seeds.csv", None) == source_of(str(folder / "seeds.csv"), None)
+    made = Plan(Spec(name="a", source=[{"q": b"caf\xc3\xa9"}], attributes={}, prompt="{q}"), endpoint="chat", model="m")
+    assert "café" == made.call(0).prompt
+
+
+class Split:
+    """As a split of a data set has its columns."""
+
+    column_names = ("q",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message", "fix"),
+    [
+        (pd.DataFrame([[1, 2]], columns=["q", "q"]), "2 columns called 'q'", "a name of its own"),
+        ({"train": Split(), "test": Split()}, "each split is a source", "source=data['train']"),
+        (object(), "of the type object is no source", "a list of dicts"),
+        ([{"q": b"\xff"}], "row 1 of the source can't be written", "use text"),
+    ],
+)
+def test_rows_that_can_not_be_a_source_are_named(rows: Any, message: str, fix: str) -> None:
+    """With what can; nothing of them is lost in silence."""
+    with pytest.raises(SpecError) as refused:
+        Spec(name="a", source=rows, attributes={}, prompt="{q}")
+    assert message in str(refused.value)
+    assert fix in (refused.value.fix or "")
+
+
+def test_a_key_of_runs_is_not_offered(folder: Path) -> None:
+    """`home` is no part of a spec."""
+    with pytest.raises(SpecError) as refused:
+        spec_of(folder, "source: {path: seeds.csv, hom: x}")
+    assert "home" not in (refused.value.fix or "")
+
+
 def test_a_hub_library_dataset_is_a_source() -> None:
     """As `datasets` has it in memory."""
     datasets = pytest.importorskip("datasets")
@@ -109,6 +147,7 @@ MISTAKES = [
     ),
     ("source: seeds.csv", "{level}", "no prompt names a field", "{q}"),
     ("source: seeds.csv", "{level} {qq}", "unknown placeholder '{qq}'", "q"),
+    (r'source: "a\0b.csv"', "{level} {q}", "can't be read: embedded null byte", "give a file"),
     ("source: 'x*.csv'", "{level} {q}", "no file fits", "relative to the spec file"),
     ("source: hf:owner", "{level} {q}", "'hf:owner' is no data set", "hf:owner/name"),
 ]

@@ -153,7 +153,7 @@ def _for_source(source: str, file: Path) -> str:
     head, own, *rest = yaml_lines(spec)
     return "\n".join(
         [
-            f"# Each record of {Path(path).name} is asked once. The fields stand in braces in the prompt.",
+            f"# Each record of {found.title} is asked once. The fields stand in braces in the prompt.",
             head,
             "",
             "# The path is relative to this file. Remove fields that you don't need, or call them otherwise:",

@@ -231,6 +231,20 @@ def test_a_recovered_copy_keeps_the_sources(server: FakeServer, tmp_path: Path) 
     assert (20, 20) == (run(server, tmp_path / "copy", spec).done, len(server.asked))
 
 
+def test_a_damaged_index_is_named_and_made_anew(server: FakeServer, tmp_path: Path) -> None:
+    """As what it is: the manifest is sound, and nothing that was paid is touched."""
+    run(server, tmp_path / "r", spec_of(write(tmp_path, RECORDS)))
+    (index,) = (tmp_path / "r" / "sources").glob("*.idx")
+    index.unlink()  # it is linked
+    index.write_bytes(b"torn")
+    found = verify(tmp_path / "r")
+    assert ["source"] == [each.kind for each in found.findings if each.is_damage]
+    assert "is no index of records" in found.findings[0].message
+    assert "remove it: it is made anew" in found.findings[0].message
+    index.unlink()
+    assert 0 == verify(tmp_path / "r").damage
+
+
 def test_failed_records_are_asked_again(tmp_path: Path) -> None:
     """Those that fail are known by their record, also where the file has changed meanwhile."""
     broken = True

@@ -62,6 +62,12 @@ def test_a_text_that_is_no_number_equals_none_and_has_no_order_with_one(text: st
     assert "is not a number, in a < 3" in failure_of("a < 3", a=text).message
 
 
+def test_an_empty_value_in_a_comparison_of_numbers_is_told_how_to_be_left_out() -> None:
+    """As an empty cell of a table is: it has no null."""
+    assert "check first that it has one: a != '' and ..." == failure_of("a < 3", a="").fix
+    assert not holds("a != '' and a < 3", a="")
+
+
 def test_whole_numbers_are_compared_exactly() -> None:
     """M1: beyond what a float can tell apart."""
     assert holds("a == 9007199254740993 and a != 9007199254740992", a="9007199254740993")

@@ -119,6 +119,8 @@ def test_unicode_is_always_known(tmp_path_factory: pytest.TempPathFactory, text:
         ("prompt,completion\na,漢字漢字\n".encode()[:-2], r"line 2 of 'a.csv' has bytes that are not UTF-8"),
         (b"prompt,completion\na," + bytes(range(128, 256)) * 4, r"can't be told from its text"),
         (b"prompt,completion\na\0,b\n", r"contains a NUL byte \(line 2\)"),
+        (b"q,t\n1,2\n3\0,4\n", r"contains a NUL byte \(line 3\)"),
+        (b'{"q":"ab\0c"}\n', r"contains a NUL byte \(line 1\)"),
     ],
 )
 def test_damaged_text_is_no_other_encoding(content: bytes, words: str, tmp_path: Path) -> None:

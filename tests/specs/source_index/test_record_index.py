@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -108,15 +109,16 @@ def test_numbers_keep_their_spelling(tmp_path: Path) -> None:
     ] == values_of(opened(path))
 
 
-def test_parquet_values_are_text_as_json_has_them(tmp_path: Path) -> None:
-    """Dates and decimals, too, and lists as compact JSON."""
-    import datetime
-    from decimal import Decimal
-
-    path = tmp_path / "a.parquet"
-    columns = {"q": [7], "n": [1.5], "d": [datetime.date(2026, 1, 2)], "m": [Decimal("1.50")], "l": [["a", "b"]]}
-    pq.write_table(pa.table(columns), path)
-    assert {"q": "7", "n": "1.5", "d": "2026-01-02", "m": "1.50", "l": '["a","b"]'} == opened(path).values(0)
+def test_the_text_of_a_field_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    """A record is told apart by what is sent of it, whatever numbers stand beside that."""
+    odd = r'"q": NaN', r'"q": "a\ud800b"', r'"q": -0', r'"q": ["a\ud800b", 1.50]'
+    for number, each in enumerate(odd):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(f'{{{each}, "n": 1}}\n{{{each}, "n": 1.5}}\n')
+        records = opened(path)
+        assert records.values(0)["q"] == records.values(1)["q"]
+        assert records.identity(0)[0] == records.identity(1)[0]
+        records.values(0)["q"].encode()
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n\r\t,;"'), max_size=8)
@@ -162,7 +164,7 @@ def test_any_json_is_read_by_place_as_in_one_pass(
 def test_equal_digests_are_numbered_in_order(numbers: list[int], step: int) -> None:
     """However they came in; the table is sorted."""
     digests = [bytes((number * 40, *range(15))) for number in numbers]
-    table, file = DigestTable(), io.BytesIO()
+    table, file = DigestTable(Path()), io.BytesIO()
     for start in range(0, len(digests), step):
         table.add(digests[start : start + step])
     told = dict(table.write(file))
@@ -179,15 +181,16 @@ def test_equal_digests_are_numbered_in_order(numbers: list[int], step: int) -> N
     assert digests == [item[:DIGEST] for item in sorted(items, key=lambda item: item[DIGEST:])]
 
 
-def test_a_table_that_is_spilled_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more than may be held or sorted at once, and one digest in most of it."""
+def test_a_table_that_is_spilled_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more than may be held or sorted at once, and one digest in most of it; in its own folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "memory"))
     digests = [bytes((number % 3, *range(14), number % 7)) for number in range(5000)]
-    held, file = DigestTable(), io.BytesIO()
+    held, file = DigestTable(tmp_path), io.BytesIO()
     held.add(digests)
     expected = sorted(held.write(file)), file.getvalue()
     monkeypatch.setattr("herogen_async.specs.source_index.digest_table._HELD", 1000)
     monkeypatch.setattr("herogen_async.specs.source_index.digest_table._CHUNK", 100)
-    spilled, file = DigestTable(), io.BytesIO()
+    spilled, file = DigestTable(tmp_path), io.BytesIO()
     for start in range(0, len(digests), 64):
         spilled.add(digests[start : start + 64])
     assert expected == (sorted(spilled.write(file)), file.getvalue())
@@ -206,6 +209,21 @@ def test_an_index_is_built_once(tmp_path: Path) -> None:
     again = opened(path)
     assert (6, 3) == (again.size, first.size)
     assert again.path.stat().st_mtime_ns != built
+
+
+def test_what_a_killed_command_has_begun_is_removed(tmp_path: Path) -> None:
+    """After a day: a shorter time may be that of another command at work."""
+    (tmp_path / "a.csv").write_text("q\na\n")
+    opened(tmp_path / "a.csv")
+    begun = [sources_folder() / f".building-{name}" for name in ("old.idx", "old.jsonl", "new.idx")]
+    for each in begun:
+        each.write_bytes(b"0")
+    now = begun[2].stat().st_mtime
+    for each in begun[:2]:
+        os.utime(each, (now - 90_000, now - 90_000))
+    (tmp_path / "a.csv").write_text("q\nb\n")
+    opened(tmp_path / "a.csv")
+    assert [False, False, True] == [each.exists() for each in begun]
 
 
 def test_a_copy_that_is_gone_is_made_again(tmp_path: Path) -> None:
@@ -238,8 +256,12 @@ def test_a_file_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     path.write_text(lines().replace("007", "008"))
     with pytest.raises(InputError, match="gone, or no longer"):
         records.values(1)
-    with pytest.raises(InputError, match="has changed: it has not the SHA-256"):
+    with pytest.raises(InputError, match="has changed: it has not the SHA-256") as refused:
         opened(path, sha256=records.sha256)
+    assert "remove `sha256` from the spec" in (refused.value.fix or "")
+    with pytest.raises(InputError, match="has changed") as refused:
+        opened(path, sha256=records.sha256, home=str(tmp_path))
+    assert "`run SPEC --extend`" in (refused.value.fix or "")
 
 
 def test_where_and_limit_choose_records(tmp_path: Path) -> None:
@@ -251,6 +273,25 @@ def test_where_and_limit_choose_records(tmp_path: Path) -> None:
     found = opened(path, where="score >= 7", limit=2, **fields)
     assert ["q7", "q8"] == [each["question"] for each in values_of(found)]
     assert 3 == opened(path, limit=3).size
+
+
+def test_where_is_told_for_what_it_leaves_out_alone(tmp_path: Path) -> None:
+    """Not for what `limit` does."""
+    path = tmp_path / "a.csv"
+    path.write_text("q\n" + "".join(f"{number}\n" for number in range(10)))
+    assert [] == opened(path, limit=3).notices()
+    assert [] == opened(path, where="q > 1", limit=3).notices()
+    assert ["Source: 8 of 10 records fit `where`."] == opened(path, where="q > 1", limit=9).notices()
+
+
+@pytest.mark.parametrize("rules", [{"where": "q == 'a'"}, {"limit": 1}])
+def test_a_field_may_be_of_records_that_are_left_out(rules: dict[str, Any], tmp_path: Path) -> None:
+    """In the records that are taken it is empty."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"q": "a"}\n{"q": "b", "n": "1"}\n')
+    assert [{"q": "a", "n": ""}] == values_of(opened(path, **rules))
+    (tmp_path / "b.jsonl").write_text('{"m": "1"}\n')
+    assert [{"q": "a", "n": "", "m": ""}] == values_of(opened(tmp_path / "*.jsonl", **rules))
 
 
 def test_where_reads_inside_objects(tmp_path: Path) -> None:
@@ -280,6 +321,7 @@ MISTAKES = [
     ("a.csv", "q,n\n", {}, "has no records", "at least one"),
     ("a.csv", "q,n\na,1\n", {"where": "n > 3"}, "none of the 1 records", "the file's own"),
     ("a.csv", "q,n\na,x\n", {"where": "n > 3"}, "line 2 of 'a.csv': `where` can't be decided", ""),
+    ("a.csv", "q,n\na,\n", {"where": "n > 3"}, "line 2 of 'a.csv': `where` can't be decided", "n != '' and"),
     ("a.jsonl", '{"q": 1}\n', {"fields": {"q": "q", "n": "m"}}, "no record of .* has the field 'm'", "our_name"),
 ]
 

@@ -30,8 +30,8 @@ _MOST_OPEN = 4096  # rows that have some of their columns: more than are in flig
 class Newest:
     """The latest rows of `run`, each a dict as in `rows`, and those that come while somebody looks.
 
-    `cell` holds values of attributes, and only rows with all of them are shown. Raises RunFolderError when there is no
-    run, InputError for an attribute or a value that it does not have.
+    `cell` holds values of attributes and fields, and only rows with all of them are shown. Raises RunFolderError when
+    there is no run, InputError for a name or a value that it does not have.
     """
 
     def __init__(self, run: str | os.PathLike[str], cell: Mapping[str, str] | None = None) -> None:
@@ -41,11 +41,12 @@ class Newest:
         self._sub_prompt = Template(manifest.resolved_spec().sub_prompt)
         self.has_columns = self._lineage.plan.shows_columns
         self._cell = dict(cell or {})
-        facets = self._lineage.plan.cells.facets
+        facets, names = self._lineage.plan.cells.facets, manifest.resolved_spec().cell_fields
         for name, value in self._cell.items():
-            if name not in facets:
-                raise InputError(f"unknown attribute {name!r}", fix=nearest(name, list(facets)))
-            if value not in facets[name]:
+            if name not in names:
+                what = "attribute" if manifest.resolved_spec().source is None else "attribute or field"
+                raise InputError(f"unknown {what} {name!r}", fix=nearest(name, list(names)))
+            if name in facets and value not in facets[name]:
                 raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, facets[name]))
         self._new = NewRows(self._folder)
         self._gathering: Gathering | None = None

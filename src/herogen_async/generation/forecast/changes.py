@@ -75,7 +75,7 @@ def _source_differences(held: RecordSource | None, fresh: RecordSource | None) -
         return
     words = []
     if held.sha256 != fresh.sha256:
-        words.append(f"other content of {fresh.path.rpartition('/')[2]}")
+        words.append(f"other content of {fresh.title}")
     words += [f"`{name}`" for name in ("where", "limit") if getattr(held, name) != getattr(fresh, name)]
     if words:
         yield f"the source ({', '.join(words)})"

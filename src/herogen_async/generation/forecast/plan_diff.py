@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import RunFolderError
-from herogen_async.core.units import in_words
+from herogen_async.core.units import counted, in_words
 from herogen_async.generation.forecast.changes import differences
 from herogen_async.generation.forecast.kept_calls import Kept
 from herogen_async.generation.run_folder import Manifest, RunFolder
@@ -106,22 +106,27 @@ def refusal(folder: RunFolder, diff: PlanDiff, kept: Kept) -> RunFolderError:
             again += " (`--column NAME`: of one column, and what builds on it)"
     given_up = f", {calls.failed:,} failed" if calls.failed else ""
     name, each = folder.argument, _by_column(kept)
-    new = f"{calls.new:,} tasks are new" if kept.plan.calls_a_row == 1 else f"{calls.new:,} requests are new"
+    what = "task" if kept.plan.calls_a_row == 1 else "request"
     return RunFolderError(
         f"{str(folder.path)!r} has answers to different requests: {in_words(diff.changes)} changed. "
-        f"{calls.kept:,} answers would be kept, {new}{each['new']}, "
-        f"{calls.stale:,} answers are stale{each['stale']}{given_up}",
+        f"{counted(calls.kept, 'answer')} would be kept, {_are(calls.new, what)} new{each['new']}, "
+        f"{_are(calls.stale, 'answer')} stale{each['stale']}{given_up}",
         fix=f"see the cost: herogen-async plan SPEC {name}. The same command with `--extend` requests what is new"
         f"{extend}{again}. Or start a new run with --run NAME; continue the old one: herogen-async resume {name}",
     )
 
 
+def _are(number: int, what: str) -> str:
+    """`1 task is`, `2 tasks are`."""
+    return f"{counted(number, what)} {'is' if number == 1 else 'are'}"
+
+
 def change_line(diff: PlanDiff, kept: Kept) -> str:
     """What a change comes to, in a line."""
     calls, each = kept.all_calls, _by_column(kept)
-    parts = [f"{calls.kept:,} answers are kept"] if calls.kept else []
+    parts = [f"{_are(calls.kept, 'answer')} kept"] if calls.kept else []
     if calls.new:
-        parts.append(f"{calls.new:,} {'tasks' if kept.plan.calls_a_row == 1 else 'requests'} are new{each['new']}")
+        parts.append(f"{_are(calls.new, 'task' if kept.plan.calls_a_row == 1 else 'request')} new{each['new']}")
     if left := calls.stale - calls.stale_asked:
         parts.append(
             f"{left:,} answers{each['stale_left']} of an earlier prompt, model or sampling stay, because of --extend "

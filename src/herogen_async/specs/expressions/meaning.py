@@ -176,7 +176,9 @@ def _as_number(found: object, node: Operand, text: str) -> _Number:
         raise _failed(message, text, f"check first that it has one: {written(node)} != null and ...")
     number = number_said(found) if isinstance(found, str) else None
     if number is None:
-        raise _failed(f"{shown_value(found)} is not a number", text)
+        # An empty cell of a table.
+        fix = f"check first that it has one: {written(node)} != '' and ..." if found == "" else None
+        raise _failed(f"{shown_value(found)} is not a number", text, fix)
     return number
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from json import JSONDecoder, dumps
 from typing import Any
 
@@ -15,6 +17,7 @@ class _Spelled(str):
 
 
 _SPELLED = JSONDecoder(parse_float=_Spelled, parse_int=_Spelled, parse_constant=_Spelled)
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what `codec` reads such a one as, in a text by itself
 _PLAIN = (str, int, type(None))  # bool is an int
 
 
@@ -31,12 +34,20 @@ def value_text(value: Any) -> str:
         return str(value)
     if isinstance(value, Digits):
         return value.digits
-    return compact(value)
+    return _HALF_CHARACTER.sub("\ufffd", compact(value))
 
 
 def has_spelling(value: Any) -> bool:
     """Whether the text of `value` depends on how its numbers were written."""
     return not isinstance(value, _PLAIN)
+
+
+def texts_as_written(values: Iterable[Any], written: Iterable[Any]) -> list[str]:
+    """The texts of `values`; `written` are the same as `spelled` reads them, and count where spelling matters.
+
+    So the text of one value does not depend on what the others are.
+    """
+    return [value_text(own if has_spelling(value) else value) for value, own in zip(values, written, strict=True)]
 
 
 def spelled(text: str) -> Any:

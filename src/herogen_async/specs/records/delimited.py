@@ -83,7 +83,7 @@ class DelimitedReader:
         self._rows = self._read(encoding)
         _, header, _ = next(self._rows, (0, None, None))
         if header is None:
-            raise InputError(f"{path.name!r} is empty", fix="the first line must name the columns: prompt,completion")
+            raise InputError(f"{path.name!r} is empty", fix="the first line must name the columns")
         self.names = tuple(column_names(header))
         if self.grammar is not None:
             self.grammar = replace(self.grammar, names=self.names)

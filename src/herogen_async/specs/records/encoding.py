@@ -91,6 +91,8 @@ def _wide_codec(head: bytes) -> str | None:
             if error.end < len(head) - 4:
                 continue
             text = head[: error.start].decode(codec)
+        if b"\n" in head and not ("\n" in text or "\r" in text):  # its line breaks are narrow: a text with one NUL
+            continue
         if text.isascii() or _reads_well(text[:4096]):
             narrow = sum(map(str.isascii, text[:4096]))
             if "\0" not in text and narrow * 8 > len(text[:4096]):

@@ -68,7 +68,7 @@ def _note_on(file: Path, most: int) -> Path | None:
     """Where the names of a large file are noted, as long as it is what it was."""
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # told when it is opened
         return None
     if stat.st_size < _LARGE:
         return None

@@ -21,6 +21,7 @@ from herogen_async.specs.records.records import FileRecord, Remark
 from herogen_async.specs.records.text_lines import LONGEST_RECORD, text_chunks, text_lines, too_long
 
 ROWS_FIX = 'write one line per row: {"prompt": "...", "completion": "..."}'
+_LINE_FIX = 'write one line per row, each a JSON object: {"name": "value"}'
 _DEEPEST = 500
 # A lone quote begins a text that is not complete.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
@@ -214,7 +215,7 @@ class JsonReader:
         raise InputError(f"{self._path.name!r} is a JSON object, not rows", fix=ROWS_FIX)
 
     def _not_json(self, line: int, why: ValueError) -> InputError:
-        return InputError(f"line {line:,} of {self._path.name!r} is not valid JSON: {_reason(why)}", fix=ROWS_FIX)
+        return InputError(f"line {line:,} of {self._path.name!r} is not valid JSON: {_reason(why)}", fix=_LINE_FIX)
 
 
 def _is_conversation(value: Any) -> bool:

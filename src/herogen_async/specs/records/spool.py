@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +25,8 @@ from herogen_async.core.errors import InputError
 
 _SUFFIXES = (".jsonl", ".csv")  # by which a reader tells a table from JSON where the content leaves it open
 _CHUNK = 1 << 20
+_PREFIX = "spool-"
+_ABANDONED_S = 86_400
 _spooled: dict[str, Path] = {}  # by the SHA-256 of their content
 
 
@@ -31,14 +37,21 @@ def spooled(sha256: str | None) -> Path | None:
 
 @cache
 def spooled_stdin() -> str:
-    """Read standard input to its end, once; the SHA-256 of its content. Raises InputError where it is a terminal."""
+    """Read standard input to its end, once; the SHA-256 of its content. Raises InputError where nothing comes."""
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
             "source '-' is standard input, and nothing is piped into it", fix="for example: cat seeds.jsonl | ..."
         )
     chunk = sys.stdin.buffer.read(_CHUNK)
+    if not chunk:
+        raise InputError(
+            "source '-' is standard input, and it is empty",
+            fix="pipe records into it, for example: cat seeds.jsonl | ...",
+        )
     is_json = chunk[:64].decode(errors="replace").lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
-    with _new(_SUFFIXES[0] if is_json else _SUFFIXES[1]) as file:
+    suffix = _SUFFIXES[0] if is_json else _SUFFIXES[1]
+    own = Path(tempfile.mkdtemp(dir=_folder()))
+    with (own / f"standard input{suffix}").open("wb") as file:  # sentences call it so
         while chunk:
             file.write(chunk)
             chunk = sys.stdin.buffer.read(_CHUNK)
@@ -56,7 +69,7 @@ def spooled_rows(rows: Any) -> str:
                 raise InputError(f"row {number:,} of the source is no dict", fix='for example: [{"question": "..."}]')
             try:
                 file.write(codec.dumps({str(name): _plain(value) for name, value in row.items()}) + b"\n")
-            except TypeError as error:
+            except (TypeError, UnicodeDecodeError) as error:
                 raise InputError(
                     f"row {number:,} of the source can't be written as JSON: {error}", fix="use text and numbers"
                 ) from None
@@ -72,8 +85,18 @@ def sha256_of(path: Path) -> str:
 def _mappings(rows: Any) -> Iterable[Any]:
     if hasattr(rows, "to_dict") and hasattr(rows, "itertuples"):  # a DataFrame: a row at a time
         names = [str(name) for name in rows.columns]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise InputError(
+                f"the source has {names.count(twice[0])} columns called {twice[0]!r}",
+                fix="give each column a name of its own",
+            )
         return (dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None))
-    return rows if isinstance(rows, Iterable) else ()
+    if not isinstance(rows, Iterable):
+        raise InputError(
+            f"an object of the type {type(rows).__name__} is no source of records",
+            fix="give a path, a list of dicts, a pandas DataFrame or a datasets.Dataset",
+        )
+    return rows
 
 
 def _plain(value: Any) -> Any:
@@ -90,6 +113,8 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return value.decode()
     return value if isinstance(value, bool | int | float) else str(value)
 
 
@@ -103,11 +128,27 @@ def _known(path: Path) -> str:
 def _folder() -> Path:
     try:
         caches_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=caches_folder(), prefix="spool-"))
+        folder = Path(tempfile.mkdtemp(dir=caches_folder(), prefix=_PREFIX))
+        with suppress(OSError):
+            flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), LOCK_SH | LOCK_NB)  # until this process ends
+            _remove_abandoned(folder)
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="herogen-async-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _remove_abandoned(own: Path) -> None:
+    """The folders of processes that were killed: nobody holds their locks. A new one may not have its own yet."""
+    for folder in own.parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if own.stat().st_mtime - folder.stat().st_mtime > _ABANDONED_S:
+                descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    flock(descriptor, LOCK_EX | LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
 
 def _new(suffix: str) -> BinaryIO:

@@ -11,6 +11,7 @@ import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import BinaryIO
 
 DIGEST = 16
@@ -21,9 +22,14 @@ _CHUNK = 1 << 18  # items that are sorted at once
 
 
 class DigestTable:
-    """Takes digests in the order of their records, and gives them sorted."""
+    """Takes digests in the order of their records, and gives them sorted.
 
-    def __init__(self) -> None:
+    What memory should not hold is put aside in `folder`, in files without names: the system's folder for such files is
+    often memory, too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._buckets = [bytearray() for _ in range(_BUCKETS)]
         self._files: list[BinaryIO | None] = [None] * _BUCKETS
         self._held = 0
@@ -53,7 +59,7 @@ class DigestTable:
             else:
                 spilled.write(bucket)
                 with spilled:
-                    yield from _written(_merged(_sorted_chunks(spilled)), file)
+                    yield from _written(_merged(_sorted_chunks(spilled, self._folder)), file)
             self._buckets[number] = bytearray()
 
     def _spill(self) -> None:
@@ -61,7 +67,7 @@ class DigestTable:
             if bucket:
                 file = self._files[number]
                 if file is None:
-                    file = self._files[number] = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it is sorted
+                    file = self._files[number] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed once it is sorted
                 file.write(bucket)
                 file.flush()
                 self._buckets[number] = bytearray()
@@ -83,7 +89,7 @@ def _merged(chunks: Sequence[Iterable[bytes]]) -> Iterable[bytes]:
     return chunks[0] if len(chunks) == 1 else heapq.merge(*chunks)
 
 
-def _sorted_chunks(file: BinaryIO) -> Sequence[Iterable[bytes]]:
+def _sorted_chunks(file: BinaryIO, folder: Path) -> Sequence[Iterable[bytes]]:
     """Each chunk of a bucket, sorted on disk where there are several."""
     size = file.tell()
     if size <= _CHUNK * ITEM_SIZE:
@@ -92,7 +98,7 @@ def _sorted_chunks(file: BinaryIO) -> Sequence[Iterable[bytes]]:
     found: list[Iterable[bytes]] = []
     for start in range(0, size, _CHUNK * ITEM_SIZE):
         file.seek(start)
-        chunk = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it is read
+        chunk = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed once it is read
         chunk.write(b"".join(sorted(_entries(file.read(_CHUNK * ITEM_SIZE)))))
         found.append(_read(chunk))
     return found

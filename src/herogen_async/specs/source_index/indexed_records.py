@@ -16,7 +16,7 @@ from herogen_async.core import codec
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
+from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
 from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
 from herogen_async.specs.records.hub import hub_commit
 from herogen_async.specs.records.spool import sha256_of
@@ -33,6 +33,7 @@ from herogen_async.specs.source_index.record_index import (
 from herogen_async.specs.sources.record_cells import Records
 from herogen_async.specs.spec.source import RecordSource
 
+_ANEW = "remove it: it is made anew"
 _PLACE = (1 << FILE_BITS) - 1
 _CHANGED = "put the file back as it was; or `run SPEC --extend` goes on with what it is now"
 
@@ -45,20 +46,19 @@ class IndexedRecords:
         self.key = tuple(sorted(key))
         self.path = path
         self._file = _opened(path)
-        size = os.fstat(self._file).st_size
-        head_size, magic = TAIL.unpack(os.pread(self._file, TAIL.size, max(0, size - TAIL.size)).rjust(TAIL.size))
-        if magic != INDEX_MAGIC:
-            raise InputError(f"{str(path)!r} is no index of records", fix="remove it: it is made anew")
-        self.header: dict[str, Any] = codec.loads(os.pread(self._file, head_size, size - TAIL.size - head_size))
-        self.size: int = self.header["count"]
-        self.sha256: str = self.header["sha256"]
-        self.fields: Mapping[str, str] = source.fields
-        self.facets: Mapping[str, Sequence[str]] = self.header["facets"]
-        self.longest: Mapping[str, str] = self.header["longest"]
-        self.grammars = [Grammar(**{**each, "names": tuple(each["names"])}) for each in self.header["grammars"]]
         self._data: dict[int, int] = {}
         self._gone: set[int] = set()  # of the files that can't be read, which is found out once
         weakref.finalize(self, _close, self._file, self._data)
+        try:
+            self.header = _header_of(self._file)
+            self.size: int = self.header["count"]
+            self.sha256: str = self.header["sha256"]
+            self.facets: Mapping[str, Sequence[str]] = self.header["facets"]
+            self.longest: Mapping[str, str] = self.header["longest"]
+            self.grammars = [Grammar(**{**each, "names": tuple(each["names"])}) for each in self.header["grammars"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{str(path)!r} is no index of records: {error}", fix=_ANEW) from None
+        self.fields: Mapping[str, str] = source.fields
         self._its_names = list(source.fields.values())
         self._key_places = [self._its_names.index(name) for name in self.key]
         self._sorted = _Sorted(self._file, self.size)
@@ -93,6 +93,8 @@ class IndexedRecords:
         """The fields of record `number`, by our names. Raises InputError where its file is gone or has changed."""
         place, size, digest, _ = self._entry(number)
         file = place >> FILE_BITS
+        if file >= len(self.grammars):
+            raise InputError(f"{str(self.path)!r} is damaged", fix=_ANEW)
         raw = os.pread(self._descriptor(file), size, place & _PLACE)
         grammar = self.grammars[file]
         try:
@@ -107,7 +109,8 @@ class IndexedRecords:
     def notices(self) -> list[str]:
         """What a person should know of the source: what was passed over, what is empty, what is there twice."""
         head, found = self.header, list(self.header["remarks"])
-        if head["read"] > self.size:
+        is_cut = self.size == self.source.limit  # how many of the others fit was not looked at
+        if self.source.where is not None and head["read"] > self.size and not is_cut:
             found.append(f"Source: {self.size:,} of {head['read']:,} records fit `where`.")
         for name, its_name in self.source.fields.items():
             if its_name in self.key and (count := head["blank"].get(name)):
@@ -141,8 +144,8 @@ class IndexedRecords:
         for place, value in enumerate(found):
             if type(value) is not str:
                 if has_spelling(value):
-                    held = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
-                    return [value_text(held.get(name, "")) for name in self._its_names]
+                    written = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
+                    return texts_as_written(found, [written.get(name) for name in self._its_names])
                 found[place] = value_text(value)
         return found
 
@@ -221,10 +224,10 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
     if source.home is not None and source.sha256 is not None:
         own = Path(source.home) / kept_name(source, key, source.sha256)
         if own.exists():
-            try:
-                return IndexedRecords(source, key, own)
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{str(own)!r} is damaged: {error}", fix="remove it: it is made anew") from None
+            kept = IndexedRecords(source, key, own)
+            if kept.sha256 != source.sha256:
+                raise InputError(f"{str(own)!r} is the index of another content", fix=_ANEW)
+            return kept
     target = sources_folder() / f"{_name_of(source, key)}.idx"
     found = _if_current(source, key, target)
     if found is None:
@@ -237,7 +240,9 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
             ) from None
         found = IndexedRecords(source, key, target)
     if source.sha256 is not None and found.sha256 != source.sha256:
-        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=_CHANGED)
+        # A run has a folder; without one it is the spec that says so.
+        fix = "put the file back as it was, or remove `sha256` from the spec" if source.home is None else _CHANGED
+        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=fix)
     return found
 
 
@@ -268,9 +273,22 @@ def _if_current(source: RecordSource, key: Sequence[str], path: Path) -> Indexed
                 return None
             shas.append(was["sha256"] if stat.st_mtime_ns == was["mtime_ns"] else sha256_of(file))
         is_there = found.copy is None or found.copy.exists()
-    except (OSError, ValueError, KeyError, InputError):
+    except (OSError, KeyError, TypeError, InputError):
         return None
     return found if is_there and content_sha256(shas) == found.sha256 else None
+
+
+def _header_of(file: int) -> dict[str, Any]:
+    """What stands at the end of an index. ValueError where that can't be, by its size: it was cut, or is none."""
+    size = os.fstat(file).st_size
+    head_size, magic = TAIL.unpack(os.pread(file, TAIL.size, max(0, size - TAIL.size)).rjust(TAIL.size))
+    start = size - TAIL.size - head_size
+    if magic != INDEX_MAGIC or start < 0:
+        raise ValueError("it has no end")
+    header: dict[str, Any] = codec.loads(os.pread(file, head_size, start))
+    if start != header["count"] * (PACKED.size + ITEM_SIZE):
+        raise ValueError("it has another size")
+    return header
 
 
 def _opened(path: Path) -> int:

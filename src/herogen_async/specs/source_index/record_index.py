@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
@@ -26,13 +26,14 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.expressions import Expression, ExpressionFailed
 from herogen_async.specs.records import Content, FileRecord, RecordFile, open_records
-from herogen_async.specs.records.as_text import has_spelling, spelled, value_text
-from herogen_async.specs.records.field_names import no_object
+from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
+from herogen_async.specs.records.field_names import field_names, no_object
 from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.parquet_rows import ParquetReader
+from herogen_async.specs.records.records import Reader
 from herogen_async.specs.records.spool import sha256_of
 from herogen_async.specs.source_index.digest_table import DigestTable
-from herogen_async.specs.spec.source import RecordSource
+from herogen_async.specs.spec.source import PEEKED, RecordSource
 
 PACKED = struct.Struct("<QI16sI")
 TAIL = struct.Struct("<Q8s")
@@ -44,6 +45,8 @@ LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell s
 _BLOCK = 4096  # records
 _MOST_REMARKS = 10
 _COPY = Grammar("utf-8")
+_BEGUN = ".building-"  # of the names of files that are not complete
+_ABANDONED_S = 86_400
 
 
 @dataclass(slots=True)
@@ -130,7 +133,7 @@ class _Build:
 
     def write(self, target: Path, *, copies: bool) -> None:
         self._files.grammars.clear()
-        table = DigestTable()
+        table = DigestTable(target.parent)
         with ExitStack() as stack:
             stack.callback(table.close)
             file = stack.enter_context(_written_to(target))
@@ -138,11 +141,7 @@ class _Build:
             count = self._entries(file, copy, table)
             if not count:
                 raise self._nothing()
-            if missing := [name for name, known in zip(self._its_names, self._is_known, strict=True) if not known]:
-                raise InputError(
-                    f"no record of {self._source.path!r} has the field {missing[0]!r}",
-                    fix="check `fields`: `our_name: its_name`",
-                )
+            self._require_fields()
             file.flush()
             repeated = 0
             for number, occurrence in table.write(file):
@@ -195,8 +194,7 @@ class _Build:
         """The same for a table, of which only the columns are read that are needed."""
         there = [name for name in self._its_names if name in reader.names]
         self._is_known = [known or name in there for name, known in zip(self._its_names, self._is_known, strict=True)]
-        for columns in reader.batches(there):
-            size = len(columns[0]) if columns else 0
+        for size, columns in reader.batches(there):
             texts = {
                 name: [value if type(value) is str else value_text(value) for value in column]
                 for name, column in zip(there, columns, strict=True)
@@ -204,12 +202,19 @@ class _Build:
             self._read += size
             yield _Block(number, [], [texts.get(name) or [""] * size for name in self._its_names])
 
+    def _needed(self, reader: Reader) -> Iterator[FileRecord]:
+        """All records; of a table that is stored by columns, those that `fields` and `where` name."""
+        if not isinstance(reader, ParquetReader) or self._where is None:
+            return iter(reader)
+        named = {*self._its_names, *self._where.names, *self._where.stems}
+        return reader.records([name for name in reader.names if name in named])
+
     def _taken(
         self, records: RecordFile, path: Path, raw: BinaryIO, *, copies: bool
     ) -> Iterator[tuple[tuple[int, int], list[str]]]:
         """(place, texts of the fields) of each record of a file that is taken."""
         names, where = self._its_names, self._where
-        for record in records:
+        for record in self._needed(records.reader):
             values, place = record.values, record.place
             if place is None:
                 if not copies:
@@ -226,8 +231,8 @@ class _Build:
             for number, value in enumerate(found):
                 if type(value) is not str:
                     if has_spelling(value) and record.place is not None and records.grammar is not None:
-                        values = spelled_values(raw, place, records.grammar)
-                        found = [value_text(values.get(name, "")) for name in names]
+                        written = spelled_values(raw, place, records.grammar)
+                        found = texts_as_written(found, [written.get(name) for name in names])
                         break
                     found[number] = value_text(value)
             if not all(self._is_known):
@@ -271,6 +276,18 @@ class _Build:
                 if 1 < len(seen) and 2 * len(seen) <= count
             },
         }
+
+    def _require_fields(self) -> None:
+        """A field that no taken record has may be one of the others: `where` and `limit` leave them out."""
+        missing = [name for name, known in zip(self._its_names, self._is_known, strict=True) if not known]
+        if not missing:
+            return
+        there = field_names(self._files.paths, PEEKED).names
+        if missing := [name for name in missing if name not in there]:
+            raise InputError(
+                f"no record of {self._source.path!r} has the field {missing[0]!r}",
+                fix="check `fields`: `our_name: its_name`",
+            )
 
     def _require_unchanged(self) -> None:
         for path, before in zip(self._files.paths, self._files.stats, strict=True):
@@ -316,7 +333,8 @@ def _value_of(values: Mapping[str, Any], name: str) -> Any:
 @contextmanager
 def _written_to(target: Path) -> Iterator[BinaryIO]:
     """A file that stands at `target`, durably, when the block ends well."""
-    descriptor, name = mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    descriptor, name = mkstemp(dir=target.parent, prefix=_BEGUN, suffix=target.suffix)
+    _remove_abandoned(target.parent, os.fstat(descriptor).st_mtime)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield cast(BinaryIO, file)
@@ -326,3 +344,11 @@ def _written_to(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(folder: Path, now: float) -> None:
+    """What was begun by commands that were killed; one that is at work writes more often than once a day."""
+    for path in folder.glob(f"{_BEGUN}*"):
+        with suppress(OSError):
+            if now - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()

@@ -69,6 +69,12 @@ class RecordSource(BaseModel):
         """Whether it lies somewhere: standard input and rows from Python don't."""
         return self.path not in _READ_ONCE
 
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+        called = dict(zip(_READ_ONCE, ("standard input", "the rows from Python"), strict=True))
+        return called.get(self.path, self.path.rpartition("/")[2])
+
     def files(self) -> list[Path]:
         """The files that it is now. Raises InputError where there are none."""
         from herogen_async.specs.records.located import located  # noqa: PLC0415 - of specs with a source alone
@@ -91,7 +97,7 @@ def source_of(data: object, folder: Path | None) -> RecordSource:
     """
     given = _as_mapping(data)
     problems = [
-        Problem((key,), f"unknown key {shown(key)}", nearest(key, _keys())) for key in given if key not in _keys()
+        Problem((key,), f"unknown key {shown(key)}", nearest(key, _keys()[:-1])) for key in given if key not in _keys()
     ]
     given, names = _with_fields(given, problems)
     if isinstance(path := given.get("path"), str):
@@ -124,11 +130,14 @@ def _keys() -> list[str]:
 
 
 def _as_mapping(data: object) -> dict[str, Any]:
-    if isinstance(data, str):
-        return {"path": data}
+    if isinstance(data, str | Path):
+        return {"path": str(data)}
     if isinstance(data, RecordSource):
         return {**data.as_dict(), **({} if data.home is None else {"home": data.home})}
     if isinstance(data, Mapping):
+        if splits := [name for name, value in data.items() if hasattr(value, "column_names")]:
+            message = f"it is a {type(data).__name__}, of which each split is a source"
+            raise InvalidSpecError([Problem((), message, f"give one: source=data[{splits[0]!r}]")], Nowhere())
         return {str(key): value for key, value in data.items()}
     if isinstance(data, int | float | bool | None):
         raise InvalidSpecError([Problem((), f"{shown(data)} is not a file of records", _EXAMPLE)], Nowhere())

@@ -14,6 +14,7 @@ from herogen_async.view.terminal.sanitize import sanitize
 
 _HASH = re.compile(r"[0-9a-f]{32}(#[0-9]+)?")  # of a record
 MESSAGE_SHOWN = 300  # characters: servers answer with whole web pages
+_LONGEST_VALUE = 80  # characters: a field of a record may be a book
 
 
 def straggler_lines(report: RunReport) -> list[str]:
@@ -51,11 +52,17 @@ def failure_lines(group: Mapping[str, Any]) -> list[str]:
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
-    """`age 30, gender man`, in one line. The hash of a record says nothing to a person who sees its fields."""
+    """`age 30, gender man`, in one line; of a long value, as a field of a record may be, its beginning. The hash of a
+    record says nothing to a person who sees its fields.
+    """
     record = cell.get(RECORD)
     if len(cell) > 1 and isinstance(record, str) and _HASH.fullmatch(record):
         cell = {name: value for name, value in cell.items() if name != RECORD}
-    return sanitize(", ".join(f"{name} {value}" for name, value in cell.items()).replace("\n", " "))
+    return sanitize(", ".join(f"{name} {_begun(f'{value}')}" for name, value in cell.items()).replace("\n", " "))
+
+
+def _begun(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 3]}..."
 
 
 def _straggler(row: Straggler) -> str:

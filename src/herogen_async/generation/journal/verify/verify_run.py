@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
-from herogen_async.core.errors import DamageError, HerogenError, RunFolderError
+from herogen_async.core.errors import DamageError, HerogenError, RunFolderError, SpecError
 from herogen_async.generation.journal import (
     Damage,
     Fold,
@@ -134,7 +134,11 @@ class _Inspection:
         except HerogenError as error:
             if error.kind == "run_folder":
                 raise
-            self._findings.damaged("manifest", f"its spec is invalid: {error.message}", path)
+            if isinstance(error, SpecError):
+                self._findings.damaged("manifest", f"its spec is invalid: {error.message}", path)
+            else:  # nothing is wrong with the manifest
+                message = f"no row can be compared with its task: {error.message}; {error.fix}"
+                self._findings.damaged("source", message, self._folder.sources)
             return None
         self._fingerprints(manifest, lineage)
         return lineage
