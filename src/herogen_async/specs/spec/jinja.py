@@ -56,6 +56,17 @@ _TEST = re.compile(rf"{_STRING}|\bis\s+(?:not\s+)?(?P<name>[^\W\d]\w*)", re.DOTA
 # Those that a filter takes by name, as in `map("upper")` and `selectattr("score", "ge", 4)`.
 _MAPPED = re.compile(r"""\|\s*map\s*\(\s*["'](?P<name>\w+)["']""")
 _SELECTED = re.compile(rf"""\|\s*(?:select|reject)(?:attr\s*\(\s*(?:{_STRING})\s*,|\s*\()\s*["'](?P<name>\w+)["']""")
+_PIECE = re.compile(rf"{_STRING}|\s+|\w+|.", re.DOTALL)
+_SET = re.compile(r"\s*set\s+[\w\s.,()]+=(?P<value>.*?)[-+]?", re.DOTALL)
+_FILTERED = re.compile(r"\s*(?:filter\b|set\s+\w+\s*\|)(?P<filters>.*?)[-+]?", re.DOTALL)
+_WITH = re.compile(r"\s*with\b(?P<assigned>.*?)[-+]?", re.DOTALL)
+# What minijinja says no more of than its kind.
+_KINDS = {
+    "InvalidOperation": "a value can't be used in this way",
+    "MissingArgument": "a filter, test or function lacks an argument",
+    "TooManyArguments": "a filter, test or function has too many arguments",
+    "UndefinedError": "a value is undefined",
+}
 _NAME = "text"
 
 
@@ -86,7 +97,7 @@ class JinjaTemplate(Template):
         self._environment = _environment()
         try:
             self._environment.add_template(_NAME, text)
-            found = self._environment.undeclared_variables_in_str(text, nested=True)
+            found = self._environment.undeclared_variables_in_str(_searchable(text), nested=True)
         except minijinja.TemplateError as error:
             raise SpecError(_told(error), fix="write {{ name }} for a value, and see docs/templates.md") from None
         for line, message, fix in _mistakes(text):
@@ -232,7 +243,7 @@ def _told(error: minijinja.TemplateError) -> str:
     if error.kind == "OutOfFuel":
         return f"the template takes too long: more than {FUEL:,} steps"
     where = "" if error.line is None else f" (line {error.line} of the text)"
-    return f"{error.detail or error.kind}{where}"
+    return f"{error.detail or _KINDS.get(error.kind, error.kind)}{where}"
 
 
 def _paths(text: str, found: set[str]) -> list[tuple[str, str | None]]:
@@ -247,6 +258,61 @@ def _paths(text: str, found: set[str]) -> list[tuple[str, str | None]]:
         place = re.search(rf"\b{name}\b", codes)
         paths.setdefault((name, None if is_method or not fields else fields[0]), place.start() if place else 0)
     return sorted(paths, key=lambda each: (paths[each], each[0], each[1] or ""))
+
+
+def _searchable(text: str) -> str:
+    """`text` so written that minijinja finds all its names: it misses what is sliced, the arguments of a block's
+    filters, and in `set a = a|upper` the second `a`.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        if found.group("value") is None and found.group("tag") is None:
+            return found.group()
+        code = _unsliced(found.group())
+        tag = code[2:-2].lstrip("-+")
+        if assigned := _SET.fullmatch(tag):
+            return _read_first(assigned["value"]) + code
+        if filtered := _FILTERED.fullmatch(tag):
+            return _read_first(f"''|{filtered['filters']}") + code
+        if (opened := _WITH.fullmatch(tag)) and opened["assigned"].strip():
+            each = (part.partition("=") for part in _between_commas(opened["assigned"]))
+            sets = (f"{_read_first(value)}{{% set {target} = {value} %}}" for target, _, value in each)
+            return "{% with %}" + "".join(sets)
+        return code
+
+    return _PART.sub(part, text)
+
+
+def _read_first(value: str) -> str:
+    return f"{{% if ({value}) %}}{{% endif %}}"
+
+
+def _unsliced(code: str) -> str:
+    """`code` with `a[0 or b]` for `a[:b]`, which names the same."""
+    brackets, made, before = [""], list[str](), ""
+    for piece in _PIECE.findall(code):
+        is_slice = piece == ":" and brackets[-1] == "["
+        if before == ":" and piece in (":", "]"):
+            made.append(" 0 ")
+        made.append(piece if not is_slice else " 0 or " if before == "[" else " or ")
+        if piece in "([{":
+            brackets.append(piece)
+        elif piece in ")]}" and len(brackets) > 1:
+            brackets.pop()
+        if not piece.isspace():
+            before = piece if is_slice or piece == "[" else ""
+    return "".join(made)
+
+
+def _between_commas(code: str) -> list[str]:
+    parts, depth = [""], 0
+    for piece in _PIECE.findall(code):
+        depth += (piece in "([{") - (piece in ")]}")
+        if piece == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return parts
 
 
 def _codes(text: str) -> Iterator[str]:
