@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import minijinja
 
+from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import SpecError, TemplateFailed
 from herogen_async.core.likeness import nearest
 from herogen_async.specs.spec.said import SaidList, SaidMapping, SaidText
@@ -78,20 +79,22 @@ class JinjaTemplate(Template):
     tests and functions that there are not.
     """
 
-    __slots__ = ("_called", "_environment", "_spoken", "_variables")
+    __slots__ = ("_called", "_environment", "_is_needed", "_spoken", "_variables")
     is_jinja: ClassVar[bool] = True
 
     def __init__(
         self,
         text: str,
         *,
+        is_needed: bool = False,
         called: Mapping[str, str] | None = None,
         spoken: tuple[str, tuple[Any, ...], str] | None = None,
     ) -> None:
-        """`called`: other names for what its own stand for. `spoken`: the name of a transcript, its turns as (role,
-        column), and their template.
+        """`is_needed`: a text with nothing to be seen in it fails. `called`: other names for what its own stand for.
+        `spoken`: the name of a transcript, its turns as (role, column), and their template.
         """
         self.text = text
+        self._is_needed = is_needed
         self._called = dict(called or {})
         self._spoken = spoken
         self._environment = _environment()
@@ -116,11 +119,12 @@ class JinjaTemplate(Template):
     def render(self, values: Mapping[str, str]) -> str:
         """The text for a row with these values by placeholder; a `SaidText` has its value as it is.
 
-        Raises TemplateFailed when it runs out of fuel, can't be rendered, or needs what `values` does not have.
+        Empty where nothing of it can be seen. Raises TemplateFailed when it runs out of fuel, can't be rendered, needs
+        what `values` does not have, or is empty and may not be.
         """
         context = self._context(values)
         try:
-            return self._environment.render_template(_NAME, **context)
+            text = self._environment.render_template(_NAME, **context)
         except minijinja.TemplateError as error:
             failed = TemplateFailed(_told(error))
             failed.is_missing = any(
@@ -135,6 +139,11 @@ class JinjaTemplate(Template):
             if type(panic).__name__ != "PanicException":
                 raise
             raise TemplateFailed("the template can't be rendered: minijinja gave up") from None
+        if not is_blank(text):
+            return text
+        if self._is_needed:
+            raise TemplateFailed("the prompt is empty with this row's values")
+        return ""
 
     def preview(self, values: Mapping[str, str]) -> str:
         """As `render`, with values that stand for answers to come; the text itself where these don't do."""
@@ -178,11 +187,12 @@ class JinjaTemplate(Template):
         called = {
             name: names.get(self._called.get(name, name), self._called.get(name, name)) for name in self._variables
         }
-        return JinjaTemplate(self.text, called=called, spoken=self._spoken)
+        return JinjaTemplate(self.text, is_needed=self._is_needed, called=called, spoken=self._spoken)
 
     def with_transcript(self, name: str, turns: Sequence[tuple[str, str]], text: str) -> JinjaTemplate:
         """The same with what was said as `name`: a list of `role` and `content`, which prints as a text."""
-        return JinjaTemplate(self.text, called=self._called, spoken=(name, tuple(turns), text))
+        spoken = (name, tuple(turns), text)
+        return JinjaTemplate(self.text, is_needed=self._is_needed, called=self._called, spoken=spoken)
 
     @property
     def plain_text(self) -> str:
