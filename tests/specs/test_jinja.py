@@ -202,6 +202,31 @@ def test_a_failed_rendering_is_told_in_words(text: str) -> None:
         JinjaTemplate(text).render({})
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ s.append(1) }}", "a value has no method 'append'; a template has none that change or copy a value"),
+        ("{% for i in range(60) %}{{ s.extend(s) }}{% endfor %}", "a value has no method 'extend'"),
+        ("{{ s[0].clear() }}", "a value has no method 'clear'"),
+        ("{{ s[0].tags.pop() }}", "a value has no method 'pop'"),
+        ("{{ s[0].tags.copy().append(1) }}", "a value has no method 'copy'"),
+        ("{{ s[0].items().mapping.copy() }}", "a value has no such method"),
+        ("{{ (s|attr('append'))(1) }}", "not callable"),
+        ("{{ s[0].appnd(1) }}", "a value has no method 'appnd'"),
+        ("{{ s.index(1) }}", "a value can't be rendered: 1 is not in list"),
+        ("{{ s[0].get() }}", "a value can't be rendered: get expected"),
+    ],
+)
+def test_no_template_changes_a_value(text: str, message: str) -> None:
+    """Rows share them, and a list that grows has no bound; what a method says of it fails the row alone."""
+    value = SaidList([SaidMapping({"tags": ["a", "b"], "empty": []}, "one")], "all")
+    with pytest.raises(TemplateFailed, match=re.escape(message)):
+        JinjaTemplate(text).render({"s": SaidText("all", value)})
+    assert [{"tags": ["a", "b"], "empty": []}] == value
+    whole = JinjaTemplate("{{ s }} {{ s[0] }} {{ s[0].empty }} {{ s[0].get('tags') }} {{ s[0].tags.count('a') }}")
+    assert "all one [] ['a', 'b'] 1" == whole.render({"s": SaidText("all", value)})
+
+
 def test_a_jinja_spec_reads_back_as_it_is() -> None:
     """Also where columns inherit the syntax, or have it alone."""
     whole = spec(judged={"judge": {"of": "solution", "scale": {2: "a {b}", 1: "wrong"}}})

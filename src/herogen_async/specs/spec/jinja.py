@@ -1,7 +1,7 @@
 """Templates in Jinja syntax (`template: jinja`), rendered by minijinja. Pure.
 
 J1  A template is one text: it reaches no file, no other template and no function but a few of minijinja's own.
-J2  A value is data: it is inserted as it is, and never rendered, whatever it holds.
+J2  A value is data: it is inserted as it is, and never rendered, whatever it holds; no template changes it.
 J3  Each rendering has so much fuel, which steps and the texts that they make use up; with no macros, no recursive
     loops and no `namespace` a template can't go on without steps.
 J4  What a template names is known from its text: a name is a placeholder as `{name}` templates have it, or its stem.
@@ -18,7 +18,7 @@ import minijinja
 from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import SpecError, TemplateFailed
 from herogen_async.core.likeness import nearest
-from herogen_async.specs.spec.said import SaidList, SaidMapping, SaidText
+from herogen_async.specs.spec.said import FixedList, FixedMapping, SaidList, SaidMapping, SaidText
 from herogen_async.specs.spec.template import ALL, Template, with_other_names
 
 FUEL = 2_000_000  # of one rendering: a prompt takes some hundreds, and all of it lasts less than half a second
@@ -133,7 +133,11 @@ class JinjaTemplate(Template):
                 if name not in context
             )
             raise failed from None
-        except (OverflowError, TypeError, ValueError) as error:  # of values, such as a number of a hundred digits
+        except AttributeError as error:
+            name = "such method" if error.name is None else f"method {error.name!r}"
+            raise TemplateFailed(f"a value has no {name}; a template has none that change or copy a value") from None
+        # Of values, such as a number of a hundred digits, and of the methods that lists and mappings have.
+        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
             raise TemplateFailed(f"a value can't be rendered: {error}") from None
         except BaseException as panic:
             if type(panic).__name__ != "PanicException":
@@ -223,14 +227,14 @@ class JinjaTemplate(Template):
                 value = _value(None, values[called])
                 context[name] = value if not parts or isinstance(value, SaidMapping) else SaidMapping(parts, value)
             elif not whole and parts:
-                context[name] = parts
+                context[name] = FixedMapping(parts)
         return context
 
 
 def _value(field: str | None, text: str) -> Any:
     if type(text) is SaidText:
         return text.value
-    return [text] if field == ALL else text
+    return FixedList([text]) if field == ALL else text
 
 
 def _environment() -> minijinja.Environment:
