@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from herogen_async.core.codec import DEEPEST
+from herogen_async.core.errors import TemplateFailed
 from herogen_async.specs.forms.form import FormReading
 
 
@@ -72,8 +74,12 @@ def said_value(reading: FormReading) -> Any:
     return SaidList(reading.value, reading.text) if isinstance(reading.value, list) else reading.text
 
 
-def _fixed(value: Any) -> Any:
-    """`value` with all that it holds as a template can read only."""
+def _fixed(value: Any, depth: int = 0) -> Any:
+    """`value` with all that it holds as a template can read only. Raises TemplateFailed where it nests too deeply."""
+    if type(value) is not dict and type(value) is not list:
+        return value
+    if depth == DEEPEST:
+        raise TemplateFailed(f"a value has more than {DEEPEST} lists or mappings in one another")
     if type(value) is dict:
-        return FixedMapping((name, _fixed(each)) for name, each in value.items())
-    return FixedList(map(_fixed, value)) if type(value) is list else value
+        return FixedMapping((name, _fixed(each, depth + 1)) for name, each in value.items())
+    return FixedList(_fixed(each, depth + 1) for each in value)
