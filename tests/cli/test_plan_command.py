@@ -307,6 +307,20 @@ def test_the_embedded_model_costs_nothing(tmp_path: Path) -> None:
     assert "Price: 0.4 / 1.6 USD" in herogen("plan", "--price", "0.4,1.6", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize("has_columns", [False, True])
+def test_show_says_what_cannot_be_rendered(tmp_path: Path, has_columns: bool) -> None:
+    """Before anything is paid, for people and for programs; with the text as the spec has it."""
+    prompt = "{% if level == 'easy' %}ask{% endif %}"
+    texts = {"columns": {"a": {"prompt": prompt}, "b": {"prompt": "{{ a }}"}}} if has_columns else {"prompt": prompt}
+    path = tmp_path / "a.yaml"
+    path.write_bytes(dumps({"name": "a", "template": "jinja", "attributes": {"level": ["easy", "hard"]}, **texts}))
+    told = herogen("plan", path, "--show", "2", cwd=tmp_path)
+    assert 1 == told.stdout.count("Not requested: the prompt is empty with this row's values")
+    rows = last_json(herogen("plan", path, "--show", "2", "--json", cwd=tmp_path).stdout)["previews"]
+    assert ["the prompt is empty with this row's values"] == [row["failure"] for row in rows if "failure" in row]
+    assert all((prompt == row["prompt"]) == ("failure" in row) for row in rows)
+
+
 def test_show_spreads_over_the_plan_and_tells_each_text(tmp_path: Path) -> None:
     """Not only the first cell's; without --show none is shown."""
     path = write_spec(tmp_path, small_spec(values=10, repeats=1))

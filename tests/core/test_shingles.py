@@ -28,6 +28,12 @@ def test_han_and_kana_count_a_character_a_word() -> None:
     assert ["她", "是", "hero", "ひ"] == words_of(normal("她是 HERO ひ"))
 
 
+def test_marks_belong_to_their_letters() -> None:
+    """Vowels of Devanagari and Tamil, points of Hebrew and Arabic: a word with them is one word."""
+    text = "हिन्दी में कहानी, தமிழ் மொழி! שָׁלוֹם الْعَرَبِيَّةُ été"
+    assert ["हिन्दी", "में", "कहानी", "தமிழ்", "மொழி", "שָׁלוֹם", "الْعَرَبِيَّةُ", "été"] == words_of(text)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(12, 200), st.floats(0, 1))
 def test_the_estimate_is_near_the_exact_jaccard_similarity(seed: int, words: int, share: float) -> None:

@@ -57,6 +57,15 @@ def mistake(text: str) -> SpecError:
         ("{% for question in solution.all %}{{ question }}{% endfor %}", ("solution.all",)),
         ("{% raw %}{{ a }}{% endraw %}{# {{ b }} #}{{ '{{ c }}' }}", ()),
         ("{{ range(3)|join }}{{ topic }}", ("topic",)),
+        ("{{ question[:200] }} {{ solution.all[ : 2]|join }}", ("question", "solution.all")),
+        ("{{ question[level|int:topic:] }} {{ [level][::1] }}{{ {'a': ':'}['a'] }}", ("question", "level", "topic")),
+        ("{%- set level = level[1:]|upper -%}{{ level }}", ("level",)),
+        ("{% set level, topic = topic, level %}", ("level", "topic")),
+        ("{% set a = 1 %}{% set a = a + 1 %}{{ a == 2 }}", ()),
+        ("{% with level = level, a = [1, 2], (b, c) = a[:1] %}{{ a }}{{ c }}{% endwith %}", ("level",)),
+        ("{% filter replace('a', level) -%}a{% endfilter %}", ("level",)),
+        ("{% set a | replace('a', level[:1]) %}{{ topic }}{% endset %}", ("level", "topic")),
+        ("{# {{ level[:1] }} #}{% raw %}{{ level[:1] }}{% endraw %}{{ topic[':' ~ 1] }}", ("topic",)),
     ],
 )
 def test_what_a_template_names_is_found_in_its_text(text: str, names: tuple[str, ...]) -> None:
@@ -178,6 +187,44 @@ def test_an_undefined_value_is_never_printed() -> None:
     assert found.value.is_missing
     instead = JinjaTemplate("{{ a or b }}{{ a|default(b) }}{% if a %}!{% endif %}")
     assert "bb" == instead.render({"b": "b"})
+
+
+def test_what_is_cut_or_set_anew_is_there() -> None:
+    """A part of a value, and a name that takes a value made from its own."""
+    text = "{% set level = level|upper %}{{ level }} {{ topic[:3] }} {{ topic[3:] }} {{ topic[::-1] }}"
+    assert "HARD max ims smixam" == JinjaTemplate(text).render({"level": "hard", "topic": "maxims"})
+
+
+@pytest.mark.parametrize("text", ["{{ 'a'|replace('a') }}", "{{ ''|trim(1, 2) }}", "{{ ''|attr('a') }}", "{{ -'a' }}"])
+def test_a_failed_rendering_is_told_in_words(text: str) -> None:
+    """Also where minijinja says no more than the name of an error."""
+    with pytest.raises(TemplateFailed, match=r"^a .* \(line 1 of the text\)$"):
+        JinjaTemplate(text).render({})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ s.append(1) }}", "a value has no method 'append'; a template has none that change or copy a value"),
+        ("{% for i in range(60) %}{{ s.extend(s) }}{% endfor %}", "a value has no method 'extend'"),
+        ("{{ s[0].clear() }}", "a value has no method 'clear'"),
+        ("{{ s[0].tags.pop() }}", "a value has no method 'pop'"),
+        ("{{ s[0].tags.copy().append(1) }}", "a value has no method 'copy'"),
+        ("{{ s[0].items().mapping.copy() }}", "a value has no such method"),
+        ("{{ (s|attr('append'))(1) }}", "not callable"),
+        ("{{ s[0].appnd(1) }}", "a value has no method 'appnd'"),
+        ("{{ s.index(1) }}", "a value can't be rendered: 1 is not in list"),
+        ("{{ s[0].get() }}", "a value can't be rendered: get expected"),
+    ],
+)
+def test_no_template_changes_a_value(text: str, message: str) -> None:
+    """Rows share them, and a list that grows has no bound; what a method says of it fails the row alone."""
+    value = SaidList([SaidMapping({"tags": ["a", "b"], "empty": []}, "one")], "all")
+    with pytest.raises(TemplateFailed, match=re.escape(message)):
+        JinjaTemplate(text).render({"s": SaidText("all", value)})
+    assert [{"tags": ["a", "b"], "empty": []}] == value
+    whole = JinjaTemplate("{{ s }} {{ s[0] }} {{ s[0].empty }} {{ s[0].get('tags') }} {{ s[0].tags.count('a') }}")
+    assert "all one [] ['a', 'b'] 1" == whole.render({"s": SaidText("all", value)})
 
 
 def test_a_jinja_spec_reads_back_as_it_is() -> None:

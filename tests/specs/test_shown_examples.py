@@ -205,6 +205,11 @@ def test_the_file_of_a_run_is_read_when_it_is_needed(few: Path) -> None:
         found.call(0)
 
 
+NESTED: list[Any] = []
+for _ in range(240):
+    NESTED = [NESTED]
+
+
 @pytest.mark.parametrize(
     ("examples", "content", "message"),
     [
@@ -215,6 +220,7 @@ def test_the_file_of_a_run_is_read_when_it_is_needed(few: Path) -> None:
         ({"from": "nope.jsonl", "count": 1}, RECORDS, "can't be read: No such file"),
         ({"from": "few.jsonl", "count": 1}, [], "examples.from: "),
         ({"from": "few.jsonl", "count": 1}, [{"a": 1}, [1, 2]], "line 2 of "),
+        ({"from": "few.jsonl", "count": 1}, [{"a": NESTED}], "lists or mappings in one another"),
         ("few.jsonl", RECORDS, "examples: 'few.jsonl' is not a mapping"),
         ({"from": "few.jsonl", "count": 1, "sha256": "abc"}, RECORDS, "examples.sha256"),
     ],

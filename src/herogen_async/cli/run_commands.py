@@ -218,10 +218,11 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
 
 
 def _acceptance(run: str) -> Acceptance | None:
-    """Where the spec keeps only some rows; no other status loads what reads them."""
+    """Where the spec accepts only some rows; no other status loads what reads them."""
     from herogen_async.generation.run_folder import existing_run, read_manifest
 
-    if not read_manifest(existing_run(run)).spec.get("keep"):
+    spec = read_manifest(existing_run(run)).spec
+    if not (spec.get("keep") or any(column.get("unlike") for column in spec.get("columns", {}).values())):
         return None
     from herogen_async.data.dataset import acceptance
 

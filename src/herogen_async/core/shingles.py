@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from herogen_async.core.errors import InputError
@@ -31,7 +32,8 @@ _SEED = 1
 _FOUND = 0.98  # of the pairs at the threshold are candidates
 # Scripts without spaces between words, one word per character: Thai, Lao, Burmese, Khmer, kana, Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’][^\W{_UNSPACED}]+)*")  # noqa: RUF001 - models write it
+# Where the marks are that letters carry: vowels of Devanagari or Tamil, points of Hebrew and Arabic. `\w` has none.
+_MARKED = (range(0x300, 0xE00), range(0x1000, 0x1E00), range(0x20D0, 0x2100), range(0xA800, 0xAC00))
 _PLAIN = re.compile(r"\w+(?:'\w+)*")  # the same for ASCII only, in half the time
 
 
@@ -42,7 +44,14 @@ def normal(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of `text` without punctuation; in scripts without spaces, each character is one word."""
-    return (_PLAIN if text.isascii() else _WORD).findall(text)
+    return (_PLAIN if text.isascii() else _word()).findall(text)
+
+
+@cache  # it takes 16 ms to compile
+def _word() -> re.Pattern[str]:
+    marks = "".join(mark for place in _MARKED for mark in map(chr, place) if unicodedata.category(mark)[0] == "M")
+    letters = rf"[^\W{_UNSPACED}]"
+    return re.compile(rf"[{_UNSPACED}]|{letters}+(?:[{marks}]+{letters}*|['’]{letters}+)*")  # noqa: RUF001 - models write it
 
 
 def shingles_of(words: list[str]) -> list[str]:

@@ -178,7 +178,7 @@ def _resolved(spec: Spec, endpoint: str, model: str) -> dict[str, dict[str, Any]
     has_columns = bool(spec.columns)
     if spec.prompt:
         found[FIRST_COLUMN] = {
-            "prompt": template_of(spec.prompt, spec.template, names_columns=has_columns),
+            "prompt": template_of(spec.prompt, spec.template, names_columns=has_columns, is_prompt=True),
             "system": None if spec.system is None else template_of(spec.system, spec.template),
             "sampling": spec.sampling,
             "endpoint": endpoint,
@@ -235,7 +235,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
     has_own = column.system is not None or endpoint != "chat"
     system, syntax = (column.system, column.template) if has_own else (spec.system, spec.template)
     return {
-        "prompt": template_of(column.prompt, column.template, names_columns=True),
+        "prompt": template_of(column.prompt, column.template, names_columns=True, is_prompt=True),
         "system": None if system is None else template_of(system, syntax, names_columns=True),
         "sampling": merged_sampling(spec.sampling, column.sampling),
         "endpoint": endpoint,

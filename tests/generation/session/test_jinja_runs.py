@@ -77,6 +77,18 @@ def test_alternatives_take_what_the_row_has(server: FakeServer, tmp_path: Path) 
     assert ("done", 2, Counter(wanted)) == (again.state, again.done, server.prompts())
 
 
+def test_an_attribute_that_a_cell_has_not_is_an_empty_text(server: FakeServer, tmp_path: Path) -> None:
+    """In each column, whether it is made from answers or not."""
+    attributes = {"level": ["easy", "hard"], "tool": {"when": {"level": "hard"}, "values": ["sympy"]}}
+    columns = {
+        "a": {"prompt": "{{ level }}{{ tool }}{% if tool %}!{% endif %}", "system": "{{ tool }}"},
+        "b": {"prompt": "{{ a }}{{ tool }}"},
+    }
+    report = run(server, tmp_path / "r", maths(columns, attributes=attributes, endpoint="chat"))
+    assert ("done", 2) == (report.state, report.done)
+    assert Counter(["easy", "hardsympy!", "<easy>", "<hardsympy!>sympy"]) == server.prompts()
+
+
 def test_a_row_that_cannot_be_rendered_fails_alone(server: FakeServer, tmp_path: Path) -> None:
     """Its column fails with the class `template` and why; nothing is sent for it, and all other rows are done."""
     columns = {
@@ -105,6 +117,27 @@ def test_a_row_of_one_prompt_that_runs_out_of_fuel_fails(
     if want is None:
         assert ("failed_rows", 1, {"template": 1}) == (report.state, report.failed, report.errors)
         assert failures(tmp_path / "r")[0]["message"].startswith("the template takes too long")
+
+
+@pytest.mark.parametrize("has_columns", [True, False], ids=["columns", "one prompt"])
+def test_an_empty_prompt_fails_and_an_empty_system_text_is_not_sent(
+    server: FakeServer, tmp_path: Path, has_columns: bool
+) -> None:
+    """Servers refuse a message without a text; a condition may leave one out."""
+    texts = {
+        "prompt": "\n{% if level != 'easy' %}ask {{ level }}{% endif %}\n ",
+        "system": "{% if level == 'hard' %}Be strict.{% endif %}\n",
+    }
+    changes = {"attributes": {"level": ["easy", "hard", "odd"]}, "endpoint": "chat"}
+    given = {"columns": {"a": texts, "b": {"prompt": "{{ a }}"}}} if has_columns else texts
+    spec = Spec(name="a", template="jinja", **given, **changes)
+    report = run(server, tmp_path / "r", spec)
+    assert (2, 1, {"template": 1}) == (report.done, report.failed, report.errors)
+    assert "the prompt is empty with this row's values" == failures(tmp_path / "r")[0]["message"]
+    first = {each.prompt.strip(): each.body["messages"] for each in server.asked if "<" not in each.prompt}
+    assert {"ask hard": ["system", "user"], "ask odd": ["user"]} == {
+        prompt: [each["role"] for each in said] for prompt, said in first.items()
+    }
 
 
 def test_a_mended_template_asks_for_the_rows_that_failed(server: FakeServer, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from herogen_async.generation.session.watch import Watch
 from herogen_async.specs.spec import Spec
 from support.broken_json import FORM
 from support.fake_server import Asked, FakeServer, Reply, answer
+from support.runs import herogen, last_json
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -141,6 +142,17 @@ def test_after_three_near_copies_the_row_is_done_and_not_accepted(server: FakeSe
     assert ["Left out, too like an earlier answer (`unlike`): 1 answer."] == left_out
     herogen_async.export(tmp_path / "r", format="csv", out=tmp_path / "rows.csv")
     assert "accepted" in (tmp_path / "rows.csv").read_text().splitlines()[0].split(",")
+
+
+def test_status_says_how_many_rows_are_accepted(server: FakeServer, tmp_path: Path) -> None:
+    """To people and to programs, as with a `keep`; not where nothing is compared."""
+    server.behaviour = script(lambda prompt, ask: SAME if prompt[-1] in "02" else other(prompt))
+    run(server, tmp_path / "r")
+    assert "Accepted by the spec's `unlike`: 3 of 4 rows" in herogen("status", tmp_path / "r", cwd=tmp_path).stdout
+    told = last_json(herogen("status", tmp_path / "r", "--json", cwd=tmp_path).stdout)["acceptance"]
+    assert 3 == told["accepted"]
+    run(server, tmp_path / "r", spec_of({"unlike": None}))
+    assert "ccept" not in herogen("status", tmp_path / "r", "--json", cwd=tmp_path).stdout
 
 
 def test_what_is_decided_is_in_the_journal(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

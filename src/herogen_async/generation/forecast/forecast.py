@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from herogen_async.generation.endpoint.request_body import RequestBody
@@ -32,8 +32,9 @@ class Preview:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, as `plan --show --json` has it."""
-        call = asdict(self.call)
+        call = asdict(replace(self.call, failure=None))
         del call["built_on"]  # nothing is there yet
+        call["failure"] = None if self.call.failure is None else self.call.failure.message
         return {
             **{name: value for name, value in call.items() if value is not None or name == "system"},
             "body": self.body,

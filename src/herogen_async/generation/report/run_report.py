@@ -170,7 +170,7 @@ def finished(failed: int, wanted: WantedRows | None) -> dict[str, Any]:
     return {
         "state": TOO_FEW,
         "reason": too_few_text(wanted),
-        "fix": "raise `at_most` under `want`, accept more with `keep`, or want fewer; then run the command again",
+        "fix": "raise `at_most` under `want`, accept more with `keep` or `unlike`, or want fewer; then run it again",
     }
 
 

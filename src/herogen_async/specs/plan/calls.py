@@ -98,7 +98,7 @@ class Plan:
                 cell,
                 repeat,
                 self._prompt.render(values),
-                None if self._system is None else self._system.render(values),
+                None if self._system is None else self._system.render(values) or None,
                 self._sub_prompt.render(cell),
             )
         except TemplateFailed as failure:
@@ -134,7 +134,8 @@ class Plan:
         values = self._given(cell, repeat + 1, identity) if self._has_more else cell
         key, asked = self._first.key(own_part(repeat + 1, identity)), self._told_sub_prompt(cell, told)
         try:
-            prompt, system = self._prompt.render(values), None if self._system is None else self._system.render(values)
+            prompt = self._prompt.render(values)
+            system = None if self._system is None else self._system.render(values) or None
         except TemplateFailed as failure:
             return Call(key, index, told, repeat + 1, self._prompt.text, None, asked, failure=failure)
         return Call(key, index, told, repeat + 1, prompt, system, asked)

@@ -221,7 +221,7 @@ class OpenRow:
 
     def _plain_call(self, shape: CallShape) -> Call | None:
         """The same for nearly all calls, in one go; None where an answer that it names was skipped."""
-        values = self.cell if shape.column.examples is None else self._named(shape)
+        values = self.cell if self._given is None else self._named(shape)
         if shape.direct:
             values, texts = values.copy(), self._texts
             for name, place in shape.direct:
@@ -235,7 +235,7 @@ class OpenRow:
             self._told,
             self.repeat,
             shape.column.prompt.render(values),
-            None if system is None else system.render(values),
+            None if system is None else system.render(values) or None,
             self._sub_prompt,
             shape.column.name,
             shape.told_sample,
@@ -258,20 +258,22 @@ class OpenRow:
     def system_text(self, place: int) -> str:
         """The system text of the call at `place`, with the answers that it holds; "" where its column has none."""
         shape = self._shape.calls[place]
-        system = shape.column.system
-        return "" if system is None else system.render(self._inputs(shape)[0])
+        return "" if (system := shape.column.system) is None else system.render(self._inputs(shape)[0])
 
     def preview(self, place: int) -> Call:
         """The call at `place`; answers that are not there yet stand in its prompt as placeholders."""
         shape = self._shape.calls[place]
         column = shape.column
         values = {**self._named(shape), **{name: column.prompt.shows(name) for name, _ in shape.inputs}}
-        system = None if column.system is None else column.system.preview(values)
-        return self._with_turns(self._of(shape, column.prompt.preview(values), system, ()), column, values)
+        system = None if column.system is None else column.system.preview(values) or None
+        call = self._with_turns(self._of(shape, column.prompt.preview(values), system, ()), column, values)
+        if not shape.parents and isinstance(step := self.step(place), Unclear):
+            call.failure = step.error if isinstance(step.error, TemplateFailed) else None
+        return call
 
     def _call(self, shape: CallShape, values: dict[str, str], seals: tuple[str, ...]) -> Call:
         column = shape.column
-        system = None if column.system is None else column.system.render(values)
+        system = None if column.system is None else column.system.render(values) or None
         return self._with_turns(self._of(shape, column.prompt.render(values), system, seals), column, values)
 
     @staticmethod

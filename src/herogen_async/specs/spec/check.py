@@ -16,7 +16,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import SpecError
 from herogen_async.core.likeness import MAX_SHOWN, as_seen, nearest, shown, shown_key
 from herogen_async.specs.spec.problem import KeyPath, Problem
-from herogen_async.specs.spec.syntax import template_of
+from herogen_async.specs.spec.syntax import JINJA, template_of
 from herogen_async.specs.spec.template import SHOWN_EXAMPLES, Template
 
 MAX_ATTRIBUTES = 64  # columns of the data set; spreadsheets and `{a}, {b}, ...` become unreadable far earlier
@@ -273,7 +273,8 @@ def _template_problems(
             yield Problem((key,), f"unknown placeholder '{placeholder}'", nearest(name, here))
     if ("prompt" in names or data.get("columns")) and not broken:
         own = [name for name in known if name not in fields]
-        yield from _unused(own, {*names.get("prompt", ()), *names.get("system", ()), *in_columns})
+        shows = "{{{{ {} }}}}" if data.get("template") == JINJA else "{{{}}}"
+        yield from _unused(own, {*names.get("prompt", ()), *names.get("system", ()), *in_columns}, shows)
 
 
 _WITHOUT_COLUMNS = {
@@ -287,11 +288,15 @@ def _names_of_columns(data: Mapping[str, Any]) -> Collection[Any]:
     return columns if isinstance(columns := data.get("columns"), Mapping) else ()
 
 
-def _unused(known: list[str], used: set[str]) -> Iterator[Problem]:
+def _unused(known: list[str], used: set[str], shows: str) -> Iterator[Problem]:
     for name in known:
         if name not in used and name.isidentifier():
-            fix = f"add {{{name}}} to the prompt, or remove the attribute: its cells would all ask the same question"
-            yield Problem(("attributes", name), f"{shown(name)} is used in neither prompt nor system", fix)
+            fix = "to the prompt, or remove the attribute: its cells would all ask the same question"
+            yield Problem(
+                ("attributes", name),
+                f"{shown(name)} is used in neither prompt nor system",
+                f"add {shows.format(name)} {fix}",
+            )
 
 
 def endpoint_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

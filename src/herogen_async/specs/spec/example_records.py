@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.codec import canonical
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, TemplateFailed
 from herogen_async.core.likeness import shown
 from herogen_async.specs.forms.form import field_text
 from herogen_async.specs.records import Content, open_records
@@ -85,7 +85,10 @@ def shown_records(path: str, sha256: str) -> tuple[SaidMapping, ...]:
         if len(records) == MAX_RECORDS:
             message = f"{path!r} has more than {MAX_RECORDS:,} records; examples are held in memory"
             raise InputError(message, fix="take a part of it")
-        records.append(SaidMapping(record.values, record_text(record.values)))
+        try:
+            records.append(SaidMapping(record.values, record_text(record.values)))
+        except TemplateFailed as error:
+            raise InputError(f"line {record.line:,} of {path!r}: {error.message}", fix="correct it") from None
     if not records:
         raise InputError(f"{path!r} has no records", fix="write the examples there, one on a line")
     return tuple(records)

@@ -1,7 +1,7 @@
 """Templates in Jinja syntax (`template: jinja`), rendered by minijinja. Pure.
 
 J1  A template is one text: it reaches no file, no other template and no function but a few of minijinja's own.
-J2  A value is data: it is inserted as it is, and never rendered, whatever it holds.
+J2  A value is data: it is inserted as it is, and never rendered, whatever it holds; no template changes it.
 J3  Each rendering has so much fuel, which steps and the texts that they make use up; with no macros, no recursive
     loops and no `namespace` a template can't go on without steps.
 J4  What a template names is known from its text: a name is a placeholder as `{name}` templates have it, or its stem.
@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import minijinja
 
+from herogen_async.core.blank import is_blank
 from herogen_async.core.errors import SpecError, TemplateFailed
 from herogen_async.core.likeness import nearest
-from herogen_async.specs.spec.said import SaidList, SaidMapping, SaidText
+from herogen_async.specs.spec.said import FixedList, FixedMapping, SaidList, SaidMapping, SaidText
 from herogen_async.specs.spec.template import ALL, Template, with_other_names
 
 FUEL = 2_000_000  # of one rendering: a prompt takes some hundreds, and all of it lasts less than half a second
@@ -56,6 +57,17 @@ _TEST = re.compile(rf"{_STRING}|\bis\s+(?:not\s+)?(?P<name>[^\W\d]\w*)", re.DOTA
 # Those that a filter takes by name, as in `map("upper")` and `selectattr("score", "ge", 4)`.
 _MAPPED = re.compile(r"""\|\s*map\s*\(\s*["'](?P<name>\w+)["']""")
 _SELECTED = re.compile(rf"""\|\s*(?:select|reject)(?:attr\s*\(\s*(?:{_STRING})\s*,|\s*\()\s*["'](?P<name>\w+)["']""")
+_PIECE = re.compile(rf"{_STRING}|\s+|\w+|.", re.DOTALL)
+_SET = re.compile(r"\s*set\s+[\w\s.,()]+=(?P<value>.*?)[-+]?", re.DOTALL)
+_FILTERED = re.compile(r"\s*(?:filter\b|set\s+\w+\s*\|)(?P<filters>.*?)[-+]?", re.DOTALL)
+_WITH = re.compile(r"\s*with\b(?P<assigned>.*?)[-+]?", re.DOTALL)
+# What minijinja says no more of than its kind.
+_KINDS = {
+    "InvalidOperation": "a value can't be used in this way",
+    "MissingArgument": "a filter, test or function lacks an argument",
+    "TooManyArguments": "a filter, test or function has too many arguments",
+    "UndefinedError": "a value is undefined",
+}
 _NAME = "text"
 
 
@@ -67,26 +79,28 @@ class JinjaTemplate(Template):
     tests and functions that there are not.
     """
 
-    __slots__ = ("_called", "_environment", "_spoken", "_variables")
+    __slots__ = ("_called", "_environment", "_is_needed", "_spoken", "_variables")
     is_jinja: ClassVar[bool] = True
 
     def __init__(
         self,
         text: str,
         *,
+        is_needed: bool = False,
         called: Mapping[str, str] | None = None,
         spoken: tuple[str, tuple[Any, ...], str] | None = None,
     ) -> None:
-        """`called`: other names for what its own stand for. `spoken`: the name of a transcript, its turns as (role,
-        column), and their template.
+        """`is_needed`: a text with nothing to be seen in it fails. `called`: other names for what its own stand for.
+        `spoken`: the name of a transcript, its turns as (role, column), and their template.
         """
         self.text = text
+        self._is_needed = is_needed
         self._called = dict(called or {})
         self._spoken = spoken
         self._environment = _environment()
         try:
             self._environment.add_template(_NAME, text)
-            found = self._environment.undeclared_variables_in_str(text, nested=True)
+            found = self._environment.undeclared_variables_in_str(_searchable(text), nested=True)
         except minijinja.TemplateError as error:
             raise SpecError(_told(error), fix="write {{ name }} for a value, and see docs/templates.md") from None
         for line, message, fix in _mistakes(text):
@@ -105,11 +119,12 @@ class JinjaTemplate(Template):
     def render(self, values: Mapping[str, str]) -> str:
         """The text for a row with these values by placeholder; a `SaidText` has its value as it is.
 
-        Raises TemplateFailed when it runs out of fuel, can't be rendered, or needs what `values` does not have.
+        Empty where nothing of it can be seen. Raises TemplateFailed when it runs out of fuel, can't be rendered, needs
+        what `values` does not have, or is empty and may not be.
         """
         context = self._context(values)
         try:
-            return self._environment.render_template(_NAME, **context)
+            text = self._environment.render_template(_NAME, **context)
         except minijinja.TemplateError as error:
             failed = TemplateFailed(_told(error))
             failed.is_missing = any(
@@ -118,12 +133,21 @@ class JinjaTemplate(Template):
                 if name not in context
             )
             raise failed from None
-        except (OverflowError, TypeError, ValueError) as error:  # of values, such as a number of a hundred digits
+        except AttributeError as error:
+            name = "such method" if error.name is None else f"method {error.name!r}"
+            raise TemplateFailed(f"a value has no {name}; a template has none that change or copy a value") from None
+        # Of values, such as a number of a hundred digits, and of the methods that lists and mappings have.
+        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
             raise TemplateFailed(f"a value can't be rendered: {error}") from None
         except BaseException as panic:
             if type(panic).__name__ != "PanicException":
                 raise
             raise TemplateFailed("the template can't be rendered: minijinja gave up") from None
+        if not is_blank(text):
+            return text
+        if self._is_needed:
+            raise TemplateFailed("the prompt is empty with this row's values")
+        return ""
 
     def preview(self, values: Mapping[str, str]) -> str:
         """As `render`, with values that stand for answers to come; the text itself where these don't do."""
@@ -167,11 +191,12 @@ class JinjaTemplate(Template):
         called = {
             name: names.get(self._called.get(name, name), self._called.get(name, name)) for name in self._variables
         }
-        return JinjaTemplate(self.text, called=called, spoken=self._spoken)
+        return JinjaTemplate(self.text, is_needed=self._is_needed, called=called, spoken=self._spoken)
 
     def with_transcript(self, name: str, turns: Sequence[tuple[str, str]], text: str) -> JinjaTemplate:
         """The same with what was said as `name`: a list of `role` and `content`, which prints as a text."""
-        return JinjaTemplate(self.text, called=self._called, spoken=(name, tuple(turns), text))
+        spoken = (name, tuple(turns), text)
+        return JinjaTemplate(self.text, is_needed=self._is_needed, called=self._called, spoken=spoken)
 
     @property
     def plain_text(self) -> str:
@@ -202,14 +227,14 @@ class JinjaTemplate(Template):
                 value = _value(None, values[called])
                 context[name] = value if not parts or isinstance(value, SaidMapping) else SaidMapping(parts, value)
             elif not whole and parts:
-                context[name] = parts
+                context[name] = FixedMapping(parts)
         return context
 
 
 def _value(field: str | None, text: str) -> Any:
     if type(text) is SaidText:
         return text.value
-    return [text] if field == ALL else text
+    return FixedList([text]) if field == ALL else text
 
 
 def _environment() -> minijinja.Environment:
@@ -232,7 +257,7 @@ def _told(error: minijinja.TemplateError) -> str:
     if error.kind == "OutOfFuel":
         return f"the template takes too long: more than {FUEL:,} steps"
     where = "" if error.line is None else f" (line {error.line} of the text)"
-    return f"{error.detail or error.kind}{where}"
+    return f"{error.detail or _KINDS.get(error.kind, error.kind)}{where}"
 
 
 def _paths(text: str, found: set[str]) -> list[tuple[str, str | None]]:
@@ -247,6 +272,61 @@ def _paths(text: str, found: set[str]) -> list[tuple[str, str | None]]:
         place = re.search(rf"\b{name}\b", codes)
         paths.setdefault((name, None if is_method or not fields else fields[0]), place.start() if place else 0)
     return sorted(paths, key=lambda each: (paths[each], each[0], each[1] or ""))
+
+
+def _searchable(text: str) -> str:
+    """`text` so written that minijinja finds all its names: it misses what is sliced, the arguments of a block's
+    filters, and in `set a = a|upper` the second `a`.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        if found.group("value") is None and found.group("tag") is None:
+            return found.group()
+        code = _unsliced(found.group())
+        tag = code[2:-2].lstrip("-+")
+        if assigned := _SET.fullmatch(tag):
+            return _read_first(assigned["value"]) + code
+        if filtered := _FILTERED.fullmatch(tag):
+            return _read_first(f"''|{filtered['filters']}") + code
+        if (opened := _WITH.fullmatch(tag)) and opened["assigned"].strip():
+            each = (part.partition("=") for part in _between_commas(opened["assigned"]))
+            sets = (f"{_read_first(value)}{{% set {target} = {value} %}}" for target, _, value in each)
+            return "{% with %}" + "".join(sets)
+        return code
+
+    return _PART.sub(part, text)
+
+
+def _read_first(value: str) -> str:
+    return f"{{% if ({value}) %}}{{% endif %}}"
+
+
+def _unsliced(code: str) -> str:
+    """`code` with `a[0 or b]` for `a[:b]`, which names the same."""
+    brackets, made, before = [""], list[str](), ""
+    for piece in _PIECE.findall(code):
+        is_slice = piece == ":" and brackets[-1] == "["
+        if before == ":" and piece in (":", "]"):
+            made.append(" 0 ")
+        made.append(piece if not is_slice else " 0 or " if before == "[" else " or ")
+        if piece in "([{":
+            brackets.append(piece)
+        elif piece in ")]}" and len(brackets) > 1:
+            brackets.pop()
+        if not piece.isspace():
+            before = piece if is_slice or piece == "[" else ""
+    return "".join(made)
+
+
+def _between_commas(code: str) -> list[str]:
+    parts, depth = [""], 0
+    for piece in _PIECE.findall(code):
+        depth += (piece in "([{") - (piece in ")]}")
+        if piece == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return parts
 
 
 def _codes(text: str) -> Iterator[str]:

@@ -17,8 +17,10 @@ _SINGLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 _DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
-def template_of(text: str, syntax: object = None, *, names_columns: bool = False) -> Template:
+def template_of(text: str, syntax: object = None, *, names_columns: bool = False, is_prompt: bool = False) -> Template:
     """`text` as a template; `syntax` is what the spec's `template` says of it: `jinja`, else None.
+
+    `is_prompt`: in Jinja syntax it fails in rows where it is empty.
 
     Raises SpecError as `Template` does.
     """
@@ -26,7 +28,7 @@ def template_of(text: str, syntax: object = None, *, names_columns: bool = False
         return Template(text, names_columns=names_columns)
     from herogen_async.specs.spec.jinja import JinjaTemplate  # noqa: PLC0415 - few specs have one
 
-    return JinjaTemplate(text)
+    return JinjaTemplate(text, is_needed=is_prompt)
 
 
 def template_in(column: Mapping[str, object], key: str) -> Template | None:

@@ -96,6 +96,9 @@ def _call_lines(preview: Preview, width: int, indent: str, *, sub_prompt: str | 
         if text is not None:
             yield f"{indent}{name}:"
             yield from _paragraphs(text, width, indent + _INDENT)
+    if call.failure is not None:
+        yield from (indent + line for line in _wrapped(f"Not requested: {call.failure.message}", width - len(indent)))
+        return
     # With spaces, unlike on the wire: a terminal that breaks the line does so between two fields.
     yield f"{indent}Body: {sanitize(json.dumps(preview.body, ensure_ascii=False))}"
 
