@@ -41,6 +41,40 @@ def test_a_config_becomes_a_spec_and_what_is_different_is_said(tmp_path: Path) -
     assert (0, 4) == (ran.returncode, last_json(ran.stdout)["done"])
 
 
+SEEDED = """\
+data_designer:
+  model_configs: [{alias: writer, model: big}]
+  seed_config: {source: {seed_type: local, path: seeds/*.csv}, sampling_strategy: shuffle}
+  columns:
+    - {name: tone, column_type: sampler, sampler_type: category, params: {values: [dry, warm], weights: [0.75, 0.25]}}
+    - {name: review, column_type: llm-text, model_alias: writer, prompt: "{{ product }}, {{ tone }}"}
+"""
+
+
+def test_a_seed_becomes_a_source_that_runs(tmp_path: Path) -> None:
+    """Its path is one from the spec's folder on: that of the folder which DataDesigner runs in, or of the config."""
+    for folder in ("here/seeds", "configs", "specs"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here/seeds/s.csv").write_text("product\n" + "".join(f"p{number}\n" for number in range(200)))
+    (tmp_path / "configs/d.yaml").write_text(SEEDED)
+    made = herogen("import", "../configs/d.yaml", "--out", "../specs/s.yaml", cwd=tmp_path / "here")
+    assert (0, False) == (made.returncode, "warning" in made.stderr)
+    assert "path: ../here/seeds/*.csv" in (tmp_path / "specs/s.yaml").read_text().replace('"', "")
+    with FakeServer() as server:
+        words = ("--base-url", server.url, "--model", "m", "--json")
+        ran = herogen("run", "specs/s.yaml", *words, cwd=tmp_path)
+    assert (0, 100) == (ran.returncode, last_json(ran.stdout)["done"])
+    assert 75 == sum(each.prompt.endswith("dry") for each in server.asked)
+
+
+def test_a_seed_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """The spec is written all the same: the file may come later."""
+    (tmp_path / "d.yaml").write_text(SEEDED)
+    made = herogen("import", "d.yaml", cwd=tmp_path)
+    assert 0 == made.returncode, made.stderr
+    assert "warning: there is no 'seeds/*.csv'; `path` of the spec's source" in made.stderr
+
+
 def test_a_script_gets_what_is_different_as_json(tmp_path: Path) -> None:
     """The spec's file, each note with place, reason, nearest way and line, and what is to be filled in."""
     (tmp_path / "design.yaml").write_text(DESIGN)

@@ -166,11 +166,18 @@ def _import_config(file: Path, data: dict[str, Any], source: Any, *, target: Pat
     target = Path(f"{file.stem}.spec.yaml") if target is None else target
     stem = target.name.partition(".")[0]
     made = translated(data, name=stem if NAME.fullmatch(stem) else "imported")
-    filled = {name: values or ["x"] for name, values in made.spec["attributes"].items()}
+    filled = {name: values or ["x"] for name, values in made.spec.get("attributes", {}).items()}
+    fields = {name: ["x"] for name in made.spec.get("source", {}).get("fields", ())}  # the file need not be here yet
+    plain = {key: value for key, value in made.spec.items() if key != "source"}
+    if fields and "sample" in (grid := made.spec.get("grid", {})):
+        plain["grid"] = {**grid, "sample": 1}
     try:
-        Spec(**{**made.spec, "attributes": filled})
+        Spec(**{**plain, "attributes": {**fields, **filled}})
     except SpecError as error:
         raise InputError(f"what {str(file)!r} comes to is no spec: {error.message}", fix=error.fix) from None
+    missing = None
+    if "source" in made.spec:
+        missing = _move_source(made.spec["source"], file, target)
     lines = {id(note): source.line(note.path) for note in made.notes}
     write_new({target: _text(file, made)})
     for note in made.notes:
@@ -183,9 +190,29 @@ def _import_config(file: Path, data: dict[str, Any], source: Any, *, target: Pat
         print_json({"spec": str(target), "not_mapped": notes, "to_fill_in": list(made.to_fill_in)})
     else:
         out(str(target))
+    if missing is not None:
+        say(f"warning: there is no {missing!r}; `path` of the spec's source says where its records are.")
     if made.to_fill_in:
         say(f"Fill in before you run it: the values of {', '.join(made.to_fill_in)}.")
     say(f"Next: herogen-async plan {shlex.quote(str(target))} --show 1")
+
+
+def _move_source(source: dict[str, Any], config: Path, target: Path) -> str | None:
+    """Make the path of a source one from the spec's folder on; the path as it was, where nothing is there.
+
+    In a config it is one from the folder that DataDesigner runs in: here, or that of the config.
+    """
+    import os
+    from glob import glob
+
+    path = source["path"]
+    if path.startswith("hf:"):
+        return None
+    places = [Path.cwd() / Path(path).expanduser(), config.parent.absolute() / path]
+    found = next((each for each in places if each.exists() or glob(str(each), recursive=True)), None)  # noqa: PTH207
+    if not Path(path).is_absolute():
+        source["path"] = os.path.relpath(found or places[0], target.parent.absolute())
+    return None if found else path
 
 
 def _text(file: Path, made: TranslatedSpec) -> str:
