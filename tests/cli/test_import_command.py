@@ -112,6 +112,13 @@ def test_answers_without_an_end_are_told_with_the_option(tmp_path: Path) -> None
     assert "m" == Spec.load(tmp_path / "s.json").model
 
 
+def test_rows_that_repeats_add_are_told(tmp_path: Path) -> None:
+    """A prompt with several answers makes a row of each prompt that nobody has answered."""
+    (tmp_path / "r.jsonl").write_text(ANSWERS * 2 + ANSWERS.replace('"q"', '"p"'))
+    made = herogen("import", "r.jsonl", cwd=tmp_path)
+    assert "1 row without an answer, since one prompt has 2 answers and others have fewer: " in made.stderr
+
+
 @pytest.mark.parametrize(
     ("files", "words", "message"),
     [

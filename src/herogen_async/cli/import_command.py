@@ -115,7 +115,9 @@ def import_(
         out(f"{made.rows:,} of {made.total:,} rows -> {made.run}")
     if made.rows < made.total:
         missing = counted(made.total - made.rows, "row")
-        say(f"{missing} without an answer: herogen-async resume {made.argument} requests them.")
+        most = made.spec.repeats
+        why = "" if most == 1 else f", since one prompt has {most:,} answers and others have fewer"
+        say(f"{missing} without an answer{why}: herogen-async resume {made.argument} requests them.")
     if made.unended:
         say(f"{counted(made.unended, 'answer')} without a finish reason: `assemble --truncated keep` takes them.")
     keep = " --truncated keep" if made.unended else ""
