@@ -129,6 +129,7 @@ def test_rows_that_repeats_add_are_told(tmp_path: Path) -> None:
         ({"d.json": '{"columns": [{"name": "a", "column_type": "custom"}]}'}, ["d.json"], "no column of this config"),
         ({"r.jsonl": ANSWERS}, ["r.jsonl", "--prompt", "x"], "has a prompt"),
         ({"r.jsonl": "{"}, ["r.jsonl"], "r.jsonl"),
+        ({"r.jsonl": ""}, ["r.jsonl"], "no record is in r.jsonl"),
         ({}, ["nowhere.jsonl"], "not found"),
         ({"folder/x.txt": "y"}, ["folder"], "has no responses_*.jsonl"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from herogen_async.core import codec
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, SpecError
 from herogen_async.specs.foreign import TranslatedSpec, is_datadesigner, translated
 from herogen_async.specs.foreign.listed_values import VALUES_OF_KIND, values_of, whole_weights
 from herogen_async.specs.plan import Plan
@@ -242,6 +242,35 @@ def test_shares_are_whole_numbers(shares: tuple[float, ...], weights: tuple[int,
     assert weights == whole_weights(shares)
 
 
+def test_an_empty_value_is_left_out_and_told() -> None:
+    """A spec has none; its weight goes with it, and a subcategory lacks it, too."""
+    tone = sampler("tone", "category", values=["", "dry", "warm"], weights=[1, 1, 1.5])
+    sub = sampler("sub", "subcategory", category="topic", values={"a": ["", "x"], "b": ["y"]})
+    share = sampler("share", "uniform", low=0, high=1, decimal_places=2)
+    found = made(TOPIC, tone, sub, share, {**TEXT, "prompt": "{{ tone }}{{ topic }}{{ sub }}{{ share }}"})
+    assert {"dry": 2, "warm": 3} == found.spec["attributes"]["tone"]
+    assert ["x"] == found.spec["attributes"]["sub"][0]["values"]
+    assert "column tone: an empty value is left out" in told(found)
+    assert "column sub: an empty value is left out" in told(found)
+
+
+def test_names_that_become_the_same_stay_apart() -> None:
+    """Of columns that no placeholder can be called as."""
+    found = made({**TOPIC, "name": "a b"}, {**TOPIC, "name": "a_b"}, {**TEXT, "prompt": "{{ a_b }}"})
+    assert {"a_b_": ["a", "b"]} == found.spec["attributes"]
+
+
+def test_categories_that_go_round_in_a_circle_are_no_spec() -> None:
+    """Nor do they hang."""
+    one = sampler("one", "subcategory", category="two", values={"b": ["a"]})
+    two = sampler("two", "subcategory", category="one", values={"a": ["b"]})
+    itself = sampler("it", "subcategory", category="it", values={"a": ["a"]})
+    found = translated({"columns": [one, two, itself, {**TEXT, "prompt": "{{ one }}{{ two }}{{ it }}"}]}, name="s")
+    assert ["a"] == found.spec["attributes"]["it"]
+    with pytest.raises(SpecError):
+        checked(found.spec)
+
+
 def test_constraints_leave_out_values_and_rows() -> None:
     """One with a number leaves out values; one between two attributes rows."""
     low, high = (
@@ -467,6 +496,8 @@ def test_a_structured_column_without_a_schema_is_left_out(schema: Any, why: str)
     [
         ({"columns": "x"}, "`columns` is not a list"),
         ({"columns": [{"column_type": "llm-text"}]}, "column 1 has no name"),
+        ({"columns": [TOPIC, TEXT, TOPIC]}, "several columns are called 'topic'"),
+        ({"columns": [{"name": "a", "type": "category"}]}, "the column 'a' has no `column_type`"),
         ({"columns": [{**TOPIC, "params": 3}]}, "`params` of the column 'topic' is no mapping"),
         ({"columns": [TOPIC], "constraints": {"a": 1}}, "`constraints` is not a list"),
         ({"columns": [TOPIC], "seed_config": []}, "no column of this config can be asked"),

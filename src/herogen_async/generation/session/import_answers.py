@@ -62,9 +62,11 @@ def import_answers(
     read = read_answers(files, names)
     name = folder.path.name if NAME.fullmatch(folder.path.name) else "imported"
     if not read.answers:
+        if not read.left_out:
+            raise InputError(f"no record is in {', '.join(map(str, files))}", fix="give files of records")
         why = "; ".join(f"{count:,} {reason}" for reason, count in read.left_out.most_common(4))
         raise InputError(
-            f"no record of {', '.join(map(str, files))} has a prompt{f' ({why})' if why else ''}",
+            f"no record of {', '.join(map(str, files))} has a prompt ({why})",
             fix="name its fields: --prompt FIELD --answer FIELD",
         )
     asked = spec_of_answers(read.answers, name=name, endpoint=endpoint or "chat", model=model)

@@ -6,6 +6,7 @@ the nearest way. A column that needs something which has no place is left out, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,9 +68,14 @@ def _faults(design: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(columns, list):
         yield "`columns` is not a list"
         return
+    names = Counter(str(column.get("name")) for column in columns if isinstance(column, Mapping))
+    for name in (each for each, count in names.items() if count > 1):
+        yield f"several columns are called {name!r}"
     for number, column in enumerate(columns, 1):
         if not isinstance(column, Mapping) or not isinstance(column.get("name"), str) or not column["name"]:
             yield f"column {number} has no name"
+        elif not isinstance(column.get("column_type"), str):
+            yield f"the column {column['name']!r} has no `column_type`"
         elif not isinstance(column.get("params") or {}, Mapping):
             yield f"`params` of the column {column['name']!r} is no mapping"
     for name in ("model_configs", "constraints"):
@@ -378,5 +384,11 @@ def _schema(found: object) -> dict[str, Any]:
 
 
 def _usable_names(columns: Mapping[str, Any]) -> dict[str, str]:
-    usable = {name: usable_name(name) for name in columns}
-    return {name: f"the_{own}" if own.lower() in NOT_FOR_COLUMNS else own for name, own in usable.items()}
+    names: dict[str, str] = {}
+    for name in columns:
+        own = usable_name(name)
+        own = f"the_{own}" if own.lower() in NOT_FOR_COLUMNS else own
+        while own in names.values():
+            own += "_"
+        names[name] = own
+    return names

@@ -63,6 +63,9 @@ class DesignAttributes:
             held = ListedValues(tuple(dict.fromkeys(every)))
         else:
             held = self._read(kind, column, params, fields)
+        if any(not each.strip() for each in held.values):
+            held = _without_blanks(held)
+            self._notes.of_column(name, "an empty value is left out", "name it in words, such as `none`")
         self.values[own] = held
         if held.note:
             self._notes.of_column(name, *held.note)
@@ -146,7 +149,7 @@ class DesignAttributes:
         try:
             for condition, params in given.items():
                 text = Expression.parse(with_our_names(condition, self._columns, our_name)).text
-                values = self._read(str(column.get("sampler_type")), column, params or {}, [])
+                values = _without_blanks(self._read(str(column.get("sampler_type")), column, params or {}, []))
                 if not values.values:
                     raise Untranslatable("have values that can't be listed")
                 branches.append((text, values.values))
@@ -188,17 +191,20 @@ class DesignAttributes:
 
     def _in_order(self) -> list[str]:
         """Those that conditions name stand before what depends on them."""
-        order: list[str] = []
+        order: dict[str, None] = {}
+        begun = set[str]()  # conditions that go round in a circle are the spec's mistake
 
         def add(own: str) -> None:
-            for each in sorted(self._needs.get(own, ()), key=list(self.values).index):
-                add(each)
-            if own not in order:
-                order.append(own)
+            if own not in begun:
+                begun.add(own)
+                for each in self.values:
+                    if each in self._needs.get(own, ()):
+                        add(each)
+                order[own] = None
 
         for own in self.values:
             add(own)
-        return order
+        return list(order)
 
     # -- which combinations there are
 
@@ -209,7 +215,7 @@ class DesignAttributes:
             parent = self._names.get(str(params.get("category")), "")
             if column.get("sampler_type") != "subcategory" or own not in self.values or own in self._branches:
                 continue
-            if parent not in self.values or not self.values[parent].values:
+            if parent == own or parent not in self.values or not self.values[parent].values:
                 self._notes.of_column(
                     name,
                     f"it does not depend on {params.get('category')!r}, which no prompt names or which has no values",
@@ -218,7 +224,7 @@ class DesignAttributes:
                 continue
             lists = _lists_of(params)
             self._branches[own] = [
-                ({parent: value}, tuple(dict.fromkeys(map(str, lists[value]))))
+                ({parent: value}, tuple(each for each in dict.fromkeys(map(str, lists[value])) if each.strip()))
                 for value in self.values[parent].values
                 if lists.get(value)
             ]
@@ -288,6 +294,12 @@ def _weighted_rows(
         return SAMPLED, ""
     rarest = max(-(-sum(each) // min(each)) for each in read.weights.values())
     return (size, "") if size >= rarest else (None, "there are not enough combinations")
+
+
+def _without_blanks(held: ListedValues) -> ListedValues:
+    kept = [place for place, value in enumerate(held.values) if value.strip()]
+    weights = None if held.weights is None else tuple(held.weights[place] for place in kept)
+    return replace(held, values=tuple(held.values[place] for place in kept), weights=weights)
 
 
 def _shares(weighted: Mapping[str, Any]) -> list[tuple[str, int]]:
