@@ -119,6 +119,24 @@ def test_rows_that_repeats_add_are_told(tmp_path: Path) -> None:
     assert "1 row without an answer, since one prompt has 2 answers and others have fewer: " in made.stderr
 
 
+def test_a_form_that_a_resume_would_not_ask_for_is_said(tmp_path: Path) -> None:
+    """Curator's requests have one, and the spec of the run has none."""
+    request = '{"model": "m", "messages": [{"role": "user", "content": "q"}], "original_row_idx": 0'
+    (tmp_path / "requests_0.jsonl").write_text(request + ', "response_format": {"type": "object"}}\n')
+    answered = '{"model": "m", "messages": [{"role": "user", "content": "p"}], "original_row_idx": 1}'
+    (tmp_path / "responses_0.jsonl").write_text(f'{{"generic_request": {answered}, "response_message": "a"}}\n')
+    made = herogen("import", ".", "--run", "paid", cwd=tmp_path)
+    assert 0 == made.returncode, made.stderr
+    assert "warning: 1 request asked for a response_format" in made.stderr
+
+
+def test_a_config_can_become_a_spec_in_json(tmp_path: Path) -> None:
+    """As the name of its file says."""
+    (tmp_path / "design.yaml").write_text(DESIGN.replace("by {{ buyer.first_name }}", "please"))
+    assert 0 == herogen("import", "design.yaml", "--out", "s.json", cwd=tmp_path).returncode
+    assert ("bread", "tea") == Spec.load(tmp_path / "s.json").attributes["topic"]
+
+
 @pytest.mark.parametrize(
     ("files", "words", "message"),
     [
@@ -129,6 +147,8 @@ def test_rows_that_repeats_add_are_told(tmp_path: Path) -> None:
         ({"d.json": '{"columns": [{"name": "a", "column_type": "custom"}]}'}, ["d.json"], "no column of this config"),
         ({"r.jsonl": ANSWERS}, ["r.jsonl", "--prompt", "x"], "has a prompt"),
         ({"r.jsonl": "{"}, ["r.jsonl"], "r.jsonl"),
+        ({"r.jsonl": ANSWERS}, ["r.jsonl", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
+        ({"d.yaml": DESIGN}, ["d.yaml", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
         ({"r.jsonl": ""}, ["r.jsonl"], "no record is in r.jsonl"),
         ({}, ["nowhere.jsonl"], "not found"),
         ({"folder/x.txt": "y"}, ["folder"], "has no responses_*.jsonl"),

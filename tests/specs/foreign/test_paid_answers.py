@@ -149,6 +149,13 @@ def test_more_prompts_than_a_spec_holds_are_refused(monkeypatch: pytest.MonkeyPa
     assert "split the files" in str(refused.value.fix)
 
 
+def test_an_empty_text_without_an_end_is_no_answer(tmp_path: Path) -> None:
+    """As an empty cell of a table; one with an end was paid for."""
+    (tmp_path / "r.csv").write_text("prompt,completion,finish_reason\nq,,\np,,stop\n")
+    found = read_answers([tmp_path / "r.csv"], FieldNames())
+    assert [("q", None), ("p", "")] == [(each.prompt, each.text) for each in found.answers]
+
+
 def test_one_record_without_a_field_does_not_refuse_the_others(tmp_path: Path) -> None:
     """Where they have it: without a prompt it is left out, without an answer it is a question to ask."""
     path = written(tmp_path, {"other": "x"}, {"prompt": "p"}, {"prompt": "q", "completion": "a"})

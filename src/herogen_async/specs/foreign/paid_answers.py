@@ -41,7 +41,8 @@ class FieldNames:
 class PaidAnswer:
     """One question, and its `text` where it was answered. `at` is when that was, in UTC; None: not told.
 
-    `is_request`: it stands in a list of what was to be asked, beside which there may be what came of it.
+    `is_request`: it stands in a list of what was to be asked, beside which there may be what came of it. `has_form`: it
+    was asked for with a `response_format`, which nothing else here says.
     """
 
     prompt: str
@@ -56,6 +57,7 @@ class PaidAnswer:
     latency_ms: float = 0.0
     sampling: dict[str, Any] = field(default_factory=dict)
     is_request: bool = False
+    has_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,15 @@ def _answer_of(record: Mapping[str, Any], names: FieldNames, where: str, unnamed
 
 def _with_more(record: Mapping[str, Any], prompt: str, system: str | None, said: object) -> PaidAnswer:
     text, reasoning = _said(said)
-    usage = record.get("usage")
+    usage, finish_reason = record.get("usage"), _text(record, ("finish_reason",))
+    if text == "" and finish_reason is None:
+        text = None  # as an empty cell of a table
     return PaidAnswer(
         prompt,
         system or _text(record, _SYSTEM),
         text,
         _text(record, _MODEL),
-        _text(record, ("finish_reason",)),
+        finish_reason,
         {name: usage[name] for name in _COUNTS if _is_count(usage.get(name))} if isinstance(usage, Mapping) else {},
         reasoning or _text(record, _THOUGHTS),
         _text(record, ("request_id",)),
@@ -171,6 +175,7 @@ def _response_of_curator(record: Mapping[str, Any], request: Mapping[str, Any]) 
         ended or begun,
         max(0.0, (ended - begun).total_seconds() * 1000) if begun and ended else 0.0,
         asked.sampling,
+        has_form=asked.has_form,
     )
 
 
@@ -184,6 +189,7 @@ def _request_of_curator(request: Mapping[str, Any]) -> PaidAnswer:
         system,
         model=_text(request, _MODEL),
         is_request=True,
+        has_form=bool(request.get("response_format")),
         sampling={str(key): value for key, value in sampling.items()} if isinstance(sampling, Mapping) else {},
     )
 
