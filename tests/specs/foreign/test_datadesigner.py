@@ -224,13 +224,23 @@ def test_weights_are_kept_by_a_sample() -> None:
     assert {"0": 3, "1": 1} == found.spec["attributes"]["flag"]
     assert {"from": "0.00", "to": "1.00", "step": "0.01"} == found.spec["attributes"]["share"]
     assert {"sample": 100} == found.spec["grid"]
-    assert "rows: weights need a `sample`" in told(found)
+    assert "rows: weights need a number of rows, and no num_records is in a config: 100 rows are asked" in told(found)
     few = made(kind, flag, {**TEXT, "prompt": "{{ kind }} {{ flag }}"})
     assert (["x", "y"], {"shuffle": True}) == (few.spec["attributes"]["kind"], few.spec["grid"])
     assert "column kind: its weights are left out: each value gets as many rows, since there are not" in told(few)
     assert "write {x: 3, y: 2}" in told(few)
     unlisted = made(kind, sampler("day", "uuid"), {**TEXT, "prompt": "{{ kind }} {{ day }}"})
     assert "since not all values are listed; nearest: write {x: 3, y: 2}" in told(unlisted)
+
+
+def test_of_many_combinations_a_hundred_are_asked() -> None:
+    """A config has no number of rows, and nobody wants to pay for all of them by mistake."""
+    digits = [sampler(f"d{number}", "category", values=list(range(10))) for number in range(8)]
+    text = {**TEXT, "prompt": "".join(f"{{{{ d{number} }}}}" for number in range(8))}
+    found = made(*digits, text)
+    assert ({"sample": 100}, 100) == (found.spec["grid"], rows_of(found))
+    assert "rows: there are 100,000,000 combinations, and no num_records is in a config: 100 rows" in told(found)
+    assert {"shuffle": True} == made(*digits[:2], {**TEXT, "prompt": "{{ d0 }}{{ d1 }}"}).spec["grid"]
 
 
 @pytest.mark.parametrize(
@@ -566,11 +576,12 @@ def test_the_samplers_that_are_read_are_those_of_the_schema() -> None:
 
 
 def test_the_page_has_a_row_for_every_word_of_the_schema() -> None:
-    """Each sampler and kind of column, constraint and processor: what it is here, or that it is not here."""
+    """Each sampler and kind of column, constraint, processor and seed: what it is here, or that it is not here."""
     page = (ROOT / "docs" / "coming-from.md").read_text()
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]+) \|", page, re.MULTILINE)
     named = {word: here for first, here in rows for word in re.findall(r"`([^`]+)`", first)}
     words = [*SCHEMA["samplers"], *SCHEMA["columns"], *SCHEMA["constraints"], *SCHEMA["processors"]]
+    words += [*SCHEMA["seeds"], "sampling_strategy", "selection_strategy"]
     assert [] == [word for word in words if not named.get(word, "").strip()]
     assert ("not here", "not here") == (named["custom"], named["scipy"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", SCHEMA["date"])

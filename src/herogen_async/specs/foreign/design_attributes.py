@@ -16,7 +16,7 @@ from herogen_async.specs.sources.cells import cells_from
 from herogen_async.specs.sources.rules import CellRules
 from herogen_async.specs.spec.attribute_rules import STRUCTURED, read_attributes
 
-SAMPLED = 100  # rows, where weights need a number and the config has none
+SAMPLED = 100  # rows, where a config has no number and all combinations are too many, or their weights need one
 _OPERATORS = {"lt": lt, "le": le, "gt": gt, "ge": ge}
 _PEOPLE = ("person", "person_from_faker")
 _NUMBERS = {"uniform": "float", "gaussian": "float", "poisson": "int", "binomial": "int", "bernoulli": "int"}
@@ -109,20 +109,27 @@ class DesignAttributes:
         plain = {own: self._plain(own, with_weights=False) for own in self._in_order()}
         weighted = {own: self._plain(own, with_weights=True) for own in plain}
         grid: dict[str, Any] = {"exclude": excluded} if excluded else {}
+        shuffled = {**grid, "shuffle": True}
         if weighted == plain:
-            return plain, {**grid, "shuffle": True} if is_shuffled else grid or None
-        size, why = _weighted_rows(weighted, excluded, has_source=has_source)
-        if size is None:
-            for own, values in weighted.items():
-                if plain[own] != values:
-                    reason = f"its weights are left out: each value gets as many rows, since {why}"
-                    shares = ", ".join(f"{value}: {weight}" for value, weight in _shares(values))
-                    name = next(each for each, ours in self._names.items() if ours == own)
-                    self._notes.of_column(name, reason, f"write {{{shares}}}, and `sample` in `grid`")
-            return plain, {**grid, "shuffle": True}
-        reason = f"weights need a `sample`, and a config has no number of rows: {min(size, SAMPLED)} are asked"
-        self._notes.add("rows", reason, "set `sample` in `grid` to your num_records; a larger one keeps all answers")
-        return weighted, {**grid, "sample": min(size, SAMPLED)}
+            size, _ = (None, "") if has_source else _rows_of(plain, excluded)
+            if size is None or size <= SAMPLED:
+                return plain, shuffled if is_shuffled else grid or None
+            return plain, self._sampled(grid, SAMPLED, f"there are {size:,} combinations")
+        size, why = _rows_of(weighted, excluded, is_endless=has_source)
+        if size is not None:
+            return weighted, self._sampled(grid, min(size, SAMPLED), "weights need a number of rows")
+        for own, values in weighted.items():
+            if plain[own] != values:
+                reason = f"its weights are left out: each value gets as many rows, since {why}"
+                shares = ", ".join(f"{value}: {weight}" for value, weight in _shares(values))
+                name = next(each for each, ours in self._names.items() if ours == own)
+                self._notes.of_column(name, reason, f"write {{{shares}}}, and `sample` in `grid`")
+        return plain, shuffled
+
+    def _sampled(self, grid: dict[str, Any], rows: int, why: str) -> dict[str, Any]:
+        reason = f"{why}, and no num_records is in a config: {rows} rows are asked"
+        self._notes.add("rows", reason, "set `sample` in `grid` to yours; a larger one keeps all answers")
+        return {**grid, "sample": rows}
 
     # -- values
 
@@ -274,10 +281,13 @@ class DesignAttributes:
                 self._notes.of_column(name, "`skip` of a sampler is left out", "write `when` under the attribute")
 
 
-def _weighted_rows(
-    attributes: Mapping[str, Any], excluded: list[dict[str, Any]], *, has_source: bool
+def _rows_of(
+    attributes: Mapping[str, Any], excluded: list[dict[str, Any]], *, is_endless: bool = False
 ) -> tuple[int | None, str]:
-    """How many rows keep the weights; None, and why, where they can't be kept."""
+    """How many rows there are that keep the weights; None, and why, where none do.
+
+    `is_endless`: there are many records, each of which comes with all combinations.
+    """
     read = read_attributes(attributes)
     if not all(read.values.values()):
         return None, "not all values are listed"
@@ -287,13 +297,13 @@ def _weighted_rows(
     )
     rules = CellRules({str(name): each for name, each in read.branches.items()}, partial, weights=read.weights)
     try:
-        size = cells_from(read.values, 0, rules).size
+        size = cells_from(read.values, 0, rules).size if read.values else 0
     except InputError as error:
         return None, error.message
-    if has_source:
-        return SAMPLED, ""
-    rarest = max(-(-sum(each) // min(each)) for each in read.weights.values())
-    return (size, "") if size >= rarest else (None, "there are not enough combinations")
+    rarest = max((-(-sum(each) // min(each)) for each in read.weights.values()), default=0)
+    if is_endless or size >= rarest:
+        return SAMPLED if is_endless else size, ""
+    return None, "there are not enough combinations"
 
 
 def _without_blanks(held: ListedValues) -> ListedValues:
