@@ -73,7 +73,11 @@ def test_an_example_is_short_and_said_to_cost_what_it_costs(name: str, tmp_path:
 def test_init_copies_an_example_with_its_files_under_the_file_s_name(name: str, tmp_path: Path) -> None:
     """The same spec but for its name, and all that lies beside it; nothing is overwritten."""
     assert 0 == herogen("init", "mine.yaml", "--example", name, cwd=tmp_path).returncode
-    assert Spec.load(EXAMPLES / f"{name}.yaml").replace(name="mine") == Spec.load(tmp_path / "mine.yaml")
+    there, copied = (Spec.load(path).as_dict() for path in (EXAMPLES / f"{name}.yaml", tmp_path / "mine.yaml"))
+    if "source" in there:
+        assert str(tmp_path / f"{name}.jsonl") == copied["source"].pop("path")
+        del there["source"]["path"]
+    assert {**there, "name": "mine"} == copied
     beside = {path.name for path in EXAMPLES.glob(f"{name}.json*")}
     assert beside == {path.name for path in tmp_path.iterdir()} - {"mine.yaml"}
     again = herogen("init", "mine.yaml", "--example", name, cwd=tmp_path)
@@ -88,6 +92,14 @@ def test_a_file_beside_an_example_is_not_overwritten(tmp_path: Path) -> None:
     assert (2, True) == (refused.returncode, "'structured-outputs.json' already exists" in refused.stderr)
     assert ["structured-outputs.json"] == [path.name for path in tmp_path.iterdir()]
     assert "mine" == (tmp_path / "structured-outputs.json").read_text()
+
+
+def test_two_copies_of_an_example_share_the_files_beside_them(tmp_path: Path) -> None:
+    """A second copy in the same folder needs no second file of records."""
+    for file in ("a.yaml", "b.yaml"):
+        made = herogen("init", file, "--example", "persona-hub", cwd=tmp_path)
+        assert (0, f"{file}\npersona-hub.jsonl\n") == (made.returncode, made.stdout)
+    assert Spec.load(tmp_path / "a.yaml").source == Spec.load(tmp_path / "b.yaml").source
 
 
 @pytest.mark.parametrize(
@@ -123,14 +135,22 @@ def records(name: str) -> Iterator[dict[str, str]]:
     yield from map(codec.loads, (EXAMPLES / f"{name}.jsonl").read_bytes().splitlines())
 
 
-def test_the_records_beside_an_example_are_its_values() -> None:
-    """Personas, seed tasks, and problems with the answers that `keep` knows."""
-    for name, attribute in (("persona-hub", "persona"), ("self-instruct", "seed")):
-        values = Spec.load(EXAMPLES / f"{name}.yaml").attributes[attribute]
-        assert list(values) == [each[attribute] for each in records(name)]
-    spec = Spec.load(EXAMPLES / "r1-distillation.yaml")
-    assert list(spec.attributes["problem"]) == [each["problem"] for each in records("r1-distillation")]
-    assert re.findall(r"boxed\{[^}]+\}", spec.keep or "") == [each["known"] for each in records("r1-distillation")]
+def test_the_records_beside_an_example_are_its_source(tmp_path: Path) -> None:
+    """Personas, seed tasks, and problems whose known answers `keep` reads; a copy runs from any folder."""
+    for name, field in (("persona-hub", "persona"), ("self-instruct", "seed"), ("r1-distillation", "problem")):
+        made = herogen("init", "--example", name, f"{tmp_path.name}/mine-{name}.yaml", cwd=tmp_path.parent)
+        assert 0 == made.returncode, made.stderr
+        spec = Spec.load(tmp_path / f"mine-{name}.yaml")
+        assert spec.source is not None
+        run = tmp_path / "runs" / name
+        with simulated("m") as server:
+            words = ("--base-url", server.url, "--run", str(run))
+            ran = herogen("run", f"{tmp_path.name}/mine-{name}.yaml", *words, cwd=tmp_path.parent)
+        assert 0 == ran.returncode, ran.stderr
+        asked = {{**row, **row.get("cell", {})}[field] for row in herogen_async.rows(run)}
+        assert {each[field] for each in records(name)} == asked
+    assert "known in solution" == spec.keep
+    assert all(re.fullmatch(r"boxed\{[\d.]+\}", each["known"]) for each in records("r1-distillation"))
 
 
 @pytest.mark.slow

@@ -41,6 +41,40 @@ def test_a_config_becomes_a_spec_and_what_is_different_is_said(tmp_path: Path) -
     assert (0, 4) == (ran.returncode, last_json(ran.stdout)["done"])
 
 
+SEEDED = """\
+data_designer:
+  model_configs: [{alias: writer, model: big}]
+  seed_config: {source: {seed_type: local, path: seeds/*.csv}, sampling_strategy: shuffle}
+  columns:
+    - {name: tone, column_type: sampler, sampler_type: category, params: {values: [dry, warm], weights: [0.75, 0.25]}}
+    - {name: review, column_type: llm-text, model_alias: writer, prompt: "{{ product }}, {{ tone }}"}
+"""
+
+
+def test_a_seed_becomes_a_source_that_runs(tmp_path: Path) -> None:
+    """Its path is one from the spec's folder on: that of the folder which DataDesigner runs in, or of the config."""
+    for folder in ("here/seeds", "configs", "specs"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here/seeds/s.csv").write_text("product\n" + "".join(f"p{number}\n" for number in range(200)))
+    (tmp_path / "configs/d.yaml").write_text(SEEDED)
+    made = herogen("import", "../configs/d.yaml", "--out", "../specs/s.yaml", cwd=tmp_path / "here")
+    assert (0, False) == (made.returncode, "warning" in made.stderr)
+    assert "path: ../here/seeds/*.csv" in (tmp_path / "specs/s.yaml").read_text().replace('"', "")
+    with FakeServer() as server:
+        words = ("--base-url", server.url, "--model", "m", "--json")
+        ran = herogen("run", "specs/s.yaml", *words, cwd=tmp_path)
+    assert (0, 100) == (ran.returncode, last_json(ran.stdout)["done"])
+    assert 75 == sum(each.prompt.endswith("dry") for each in server.asked)
+
+
+def test_a_seed_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """The spec is written all the same: the file may come later."""
+    (tmp_path / "d.yaml").write_text(SEEDED)
+    made = herogen("import", "d.yaml", cwd=tmp_path)
+    assert 0 == made.returncode, made.stderr
+    assert "warning: there is no 'seeds/*.csv'; `path` of the spec's source" in made.stderr
+
+
 def test_a_script_gets_what_is_different_as_json(tmp_path: Path) -> None:
     """The spec's file, each note with place, reason, nearest way and line, and what is to be filled in."""
     (tmp_path / "design.yaml").write_text(DESIGN)
@@ -78,6 +112,31 @@ def test_answers_without_an_end_are_told_with_the_option(tmp_path: Path) -> None
     assert "m" == Spec.load(tmp_path / "s.json").model
 
 
+def test_rows_that_repeats_add_are_told(tmp_path: Path) -> None:
+    """A prompt with several answers makes a row of each prompt that nobody has answered."""
+    (tmp_path / "r.jsonl").write_text(ANSWERS * 2 + ANSWERS.replace('"q"', '"p"'))
+    made = herogen("import", "r.jsonl", cwd=tmp_path)
+    assert "1 row without an answer, since one prompt has 2 answers and others have fewer: " in made.stderr
+
+
+def test_a_form_that_a_resume_would_not_ask_for_is_said(tmp_path: Path) -> None:
+    """Curator's requests have one, and the spec of the run has none."""
+    request = '{"model": "m", "messages": [{"role": "user", "content": "q"}], "original_row_idx": 0'
+    (tmp_path / "requests_0.jsonl").write_text(request + ', "response_format": {"type": "object"}}\n')
+    answered = '{"model": "m", "messages": [{"role": "user", "content": "p"}], "original_row_idx": 1}'
+    (tmp_path / "responses_0.jsonl").write_text(f'{{"generic_request": {answered}, "response_message": "a"}}\n')
+    made = herogen("import", ".", "--run", "paid", cwd=tmp_path)
+    assert 0 == made.returncode, made.stderr
+    assert "warning: 1 request asked for a response_format" in made.stderr
+
+
+def test_a_config_can_become_a_spec_in_json(tmp_path: Path) -> None:
+    """As the name of its file says."""
+    (tmp_path / "design.yaml").write_text(DESIGN.replace("by {{ buyer.first_name }}", "please"))
+    assert 0 == herogen("import", "design.yaml", "--out", "s.json", cwd=tmp_path).returncode
+    assert ("bread", "tea") == Spec.load(tmp_path / "s.json").attributes["topic"]
+
+
 @pytest.mark.parametrize(
     ("files", "words", "message"),
     [
@@ -88,6 +147,9 @@ def test_answers_without_an_end_are_told_with_the_option(tmp_path: Path) -> None
         ({"d.json": '{"columns": [{"name": "a", "column_type": "custom"}]}'}, ["d.json"], "no column of this config"),
         ({"r.jsonl": ANSWERS}, ["r.jsonl", "--prompt", "x"], "has a prompt"),
         ({"r.jsonl": "{"}, ["r.jsonl"], "r.jsonl"),
+        ({"r.jsonl": ANSWERS}, ["r.jsonl", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
+        ({"d.yaml": DESIGN}, ["d.yaml", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
+        ({"r.jsonl": ""}, ["r.jsonl"], "no record is in r.jsonl"),
         ({}, ["nowhere.jsonl"], "not found"),
         ({"folder/x.txt": "y"}, ["folder"], "has no responses_*.jsonl"),
     ],

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from herogen_async.cli.command_help import examples
+from herogen_async.cli.new_files import check_new, write_new
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.errors import InputError
 
 if TYPE_CHECKING:
+    from herogen_async.generation.session.import_answers import ImportedRun
     from herogen_async.specs.foreign import TranslatedSpec
 
 _CONFIGS = (".yaml", ".yml")
@@ -66,8 +68,8 @@ def import_(
 
     A config becomes a spec, and paid answers become the done rows of a run. Nothing is sent.
     """
-    if spec is not None and spec.exists():
-        raise InputError(f"{str(spec)!r} already exists", fix="name another file; files are never overwritten")
+    if spec is not None:
+        check_new(spec)  # before the run is made
     config = _config_in(files)
     if config is not None:
         of_rows = {"--run": run, "--prompt": prompt, "--answer": answer, "--model": model, "--endpoint": endpoint}
@@ -76,7 +78,6 @@ def import_(
                 raise InputError(f"{option} is about answers, and {str(files[0])!r} is a config", fix="remove it")
         _import_config(files[0], *config, target=spec, json=json)
         return
-    from herogen_async.core.units import counted
     from herogen_async.generation.session.import_answers import import_answers
     from herogen_async.specs.foreign import FieldNames
     from herogen_async.specs.spec.written import yaml_lines
@@ -85,7 +86,6 @@ def import_(
         files, run=run, endpoint=endpoint, model=model, base_url=base_url, names=FieldNames(prompt, answer)
     )
     if spec is not None:
-        from herogen_async.cli.new_files import write_new
         from herogen_async.core.codec import dumps_pretty
         from herogen_async.specs.spec.loader import MAX_YAML_BYTES
 
@@ -97,6 +97,12 @@ def import_(
         elif len(text.encode()) > MAX_YAML_BYTES:
             say(f"warning: {spec} is more YAML than `run` reads; write it with --out NAME.json.")
         write_new({spec: text})
+    _tell_answers(made, spec, json=json)
+
+
+def _tell_answers(made: ImportedRun, spec: Path | None, *, json: bool) -> None:
+    from herogen_async.core.units import counted
+
     for reason, count in made.left_out.items():
         say(f"Left out: {counted(count, 'record')}: {reason}.")
     if json:
@@ -115,7 +121,14 @@ def import_(
         out(f"{made.rows:,} of {made.total:,} rows -> {made.run}")
     if made.rows < made.total:
         missing = counted(made.total - made.rows, "row")
-        say(f"{missing} without an answer: herogen-async resume {made.argument} requests them.")
+        most = made.spec.repeats
+        why = "" if most == 1 else f", since one prompt has {most:,} answers and others have fewer"
+        say(f"{missing} without an answer{why}: herogen-async resume {made.argument} requests them.")
+    if made.formed:
+        say(
+            f"warning: {counted(made.formed, 'request')} asked for a response_format, and this run's spec doesn't; "
+            "what `resume` requests may have another form."
+        )
     if made.unended:
         say(f"{counted(made.unended, 'answer')} without a finish reason: `assemble --truncated keep` takes them.")
     keep = " --truncated keep" if made.unended else ""
@@ -157,7 +170,7 @@ def _config_in(files: list[Path]) -> tuple[dict[str, Any], Any] | None:
 
 
 def _import_config(file: Path, data: dict[str, Any], source: Any, *, target: Path | None, json: bool) -> None:
-    from herogen_async.cli.new_files import write_new
+    from herogen_async.core.codec import dumps_pretty
     from herogen_async.core.errors import SpecError
     from herogen_async.specs.foreign import translated
     from herogen_async.specs.spec import Spec
@@ -166,13 +179,20 @@ def _import_config(file: Path, data: dict[str, Any], source: Any, *, target: Pat
     target = Path(f"{file.stem}.spec.yaml") if target is None else target
     stem = target.name.partition(".")[0]
     made = translated(data, name=stem if NAME.fullmatch(stem) else "imported")
-    filled = {name: values or ["x"] for name, values in made.spec["attributes"].items()}
+    filled = {name: values or ["x"] for name, values in made.spec.get("attributes", {}).items()}
+    fields = {name: ["x"] for name in made.spec.get("source", {}).get("fields", ())}  # the file need not be here yet
+    plain = {key: value for key, value in made.spec.items() if key != "source"}
+    if fields and "sample" in (grid := made.spec.get("grid", {})):
+        plain["grid"] = {**grid, "sample": 1}
     try:
-        Spec(**{**made.spec, "attributes": filled})
+        Spec(**{**plain, "attributes": {**fields, **filled}})
     except SpecError as error:
         raise InputError(f"what {str(file)!r} comes to is no spec: {error.message}", fix=error.fix) from None
+    missing = None
+    if "source" in made.spec:
+        missing = _move_source(made.spec["source"], file, target)
     lines = {id(note): source.line(note.path) for note in made.notes}
-    write_new({target: _text(file, made)})
+    write_new({target: dumps_pretty(made.spec).decode() if target.suffix == ".json" else _text(file, made)})
     for note in made.notes:
         say(f"{file}:{lines[id(note)]}: {note}")
     if json:
@@ -183,9 +203,29 @@ def _import_config(file: Path, data: dict[str, Any], source: Any, *, target: Pat
         print_json({"spec": str(target), "not_mapped": notes, "to_fill_in": list(made.to_fill_in)})
     else:
         out(str(target))
+    if missing is not None:
+        say(f"warning: there is no {missing!r}; `path` of the spec's source says where its records are.")
     if made.to_fill_in:
         say(f"Fill in before you run it: the values of {', '.join(made.to_fill_in)}.")
     say(f"Next: herogen-async plan {shlex.quote(str(target))} --show 1")
+
+
+def _move_source(source: dict[str, Any], config: Path, target: Path) -> str | None:
+    """Make the path of a source one from the spec's folder on; the path as it was, where nothing is there.
+
+    In a config it is one from the folder that DataDesigner runs in: here, or that of the config.
+    """
+    import os
+    from glob import glob
+
+    path = source["path"]
+    if path.startswith("hf:"):
+        return None
+    places = [Path.cwd() / Path(path).expanduser(), config.parent.absolute() / path]
+    found = next((each for each in places if each.exists() or glob(str(each), recursive=True)), None)  # noqa: PTH207
+    if not Path(path).is_absolute():
+        source["path"] = os.path.relpath(found or places[0], target.parent.absolute())
+    return None if found else path
 
 
 def _text(file: Path, made: TranslatedSpec) -> str:

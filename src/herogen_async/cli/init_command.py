@@ -77,8 +77,9 @@ def init(
     else:
         file = Path("superhero.yaml") if file is None else file
         text = _builtin(file.stem) if run is None else _of_run(run)
-    write_new({file: text, **{file.parent / name: more for name, more in beside.items()}})
-    for each in (file, *(file.parent / name for name in beside)):
+    texts = {file: text, **{file.parent / name: more for name, more in beside.items()}}
+    write_new({each: more for each, more in texts.items() if each == file or not _has(each, more)})
+    for each in texts:
         out(str(each))
     after = (
         f"run {shlex.quote(str(file))} --limit 8"
@@ -96,6 +97,14 @@ def _list_examples() -> None:
     for name, line in lines.items():
         out(f"{name:{width}}  {line}")
     say("Next: herogen-async init --example NAME")
+
+
+def _has(file: Path, text: str) -> bool:
+    """Whether another copy of the example has left this file here."""
+    try:
+        return file.is_file() and file.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _builtin(name: str) -> str:

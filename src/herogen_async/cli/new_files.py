@@ -7,9 +7,19 @@ from pathlib import Path
 from herogen_async.core.errors import InputError
 
 
+def check_new(file: Path) -> None:
+    """InputError where `write_new` would refuse the file for its place."""
+    if file.exists():
+        raise InputError(f"{str(file)!r} already exists", fix="name another file; files are never overwritten")
+    if not file.parent.is_dir():
+        raise InputError(f"there is no folder {str(file.parent)!r} for {file.name!r}", fix="make it, or name another")
+
+
 def write_new(texts: dict[Path, str]) -> None:
     """Write all of these files or none; none of them may exist."""
     written: list[Path] = []
+    if texts and not (file := next(iter(texts))).parent.is_dir():
+        check_new(file)
     try:
         for file, text in texts.items():
             with file.open("x", encoding="utf-8") as target:

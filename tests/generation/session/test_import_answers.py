@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import pytest
 
 import herogen_async
 from herogen_async.core import codec
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, RunInUse
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.journal.verify import verify
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.run_folder.lock import RunLock
 from herogen_async.generation.session.import_answers import ImportedRun, import_answers
 from herogen_async.specs.foreign import FieldNames
 from support.fake_server import FakeServer
@@ -103,6 +107,37 @@ def test_a_run_that_is_there_is_not_touched(tmp_path: Path) -> None:
         imported(tmp_path, paid(2))
     assert "--run" in str(refused.value.fix)
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "paid").iterdir())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from herogen_async.generation.journal.write import new_run
+from herogen_async.generation.session.import_answers import import_answers
+from herogen_async.specs.foreign import FieldNames
+
+new_run.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+folder = Path(sys.argv[1])
+import_answers(
+    [folder / "r.jsonl"], run=str(folder / "paid"), endpoint=None, model="m", base_url=None, names=FieldNames()
+)
+"""
+
+
+def test_a_killed_import_is_no_run_and_in_nobody_s_way(tmp_path: Path) -> None:
+    """The same command makes the run, and leaves nothing of the first try; one at a time."""
+    (tmp_path / "r.jsonl").write_bytes(codec.dumps(paid(1)) + b"\n")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert -signal.SIGKILL == killed.returncode
+    assert not (tmp_path / "paid").exists()
+    left = RunFolder(tmp_path / ".paid.unfinished")
+    assert left.has_lines
+    lock = RunLock.acquire(left, "2026-01-01T00:00:00+00:00")
+    with pytest.raises(RunInUse):
+        imported(tmp_path, paid(1))
+    lock.release()
+    assert (1, 1) == (imported(tmp_path, paid(1)).rows, verify(tmp_path / "paid").rows)
+    assert {"paid", "r.jsonl"} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_file_without_a_prompt_is_refused(tmp_path: Path) -> None:

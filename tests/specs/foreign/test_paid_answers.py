@@ -13,6 +13,7 @@ from herogen_async.core.errors import InputError
 from herogen_async.specs.foreign import (
     FieldNames,
     PaidAnswer,
+    answers_spec,
     read_answers,
     spec_of_answers,
     with_repeats,
@@ -118,6 +119,7 @@ def test_a_folder_of_curator_s_gives_each_request_once(tmp_path: Path) -> None:
         ({"messages": [USER]}, "its messages do not end with the assistant's"),
         ({"prompt": "q", "completion": {**SAID, "tool_calls": [1]}}, "it calls tools"),
         ({"prompt": None, "completion": "a"}, "it has no 'prompt'"),
+        ({"prompt": " \n", "completion": "a"}, "its prompt is blank"),
         ({"prompt": "q\0", "completion": "a"}, "a spec can't hold its prompt: control character '\\x00'"),
         (["q", "a"], "it is no object"),
         (request(1, is_multimodal_prompt=True), "its prompt is not only text"),
@@ -128,6 +130,38 @@ def test_a_record_that_makes_no_row_is_counted_with_why(record: Any, why: str, t
     path = written(tmp_path, {"prompt": "q", "completion": "a"}, record)
     found = read_answers([path], FieldNames())
     assert (1, {why: 1}) == (len(found.answers), dict(found.left_out))
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    """Also under another path, and within a folder of curator's."""
+    path = written(tmp_path, response(0, "a"), name="responses_0.jsonl")
+    written(tmp_path, request(0), name="requests_0.jsonl")
+    found = read_answers([path, tmp_path / "." / path.name, tmp_path, tmp_path], FieldNames())
+    assert ["a", None] == [each.text for each in found.answers]
+
+
+def test_more_prompts_than_a_spec_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do about the files."""
+    monkeypatch.setattr(answers_spec, "MAX_VALUES", 1)
+    answers = [PaidAnswer("q", text="a"), PaidAnswer("p", text="a")]
+    with pytest.raises(InputError, match="2 different prompts; a run of such answers has at most 1") as refused:
+        spec_of_answers(answers, name="s", endpoint="chat", model="m")
+    assert "split the files" in str(refused.value.fix)
+
+
+def test_an_empty_text_without_an_end_is_no_answer(tmp_path: Path) -> None:
+    """As an empty cell of a table; one with an end was paid for."""
+    (tmp_path / "r.csv").write_text("prompt,completion,finish_reason\nq,,\np,,stop\n")
+    found = read_answers([tmp_path / "r.csv"], FieldNames())
+    assert [("q", None), ("p", "")] == [(each.prompt, each.text) for each in found.answers]
+
+
+def test_one_record_without_a_field_does_not_refuse_the_others(tmp_path: Path) -> None:
+    """Where they have it: without a prompt it is left out, without an answer it is a question to ask."""
+    path = written(tmp_path, {"other": "x"}, {"prompt": "p"}, {"prompt": "q", "completion": "a"})
+    found = read_answers([path], FieldNames())
+    assert [("p", None), ("q", "a")] == [(each.prompt, each.text) for each in found.answers]
+    assert {"it has no prompt": 1} == dict(found.left_out)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ from herogen_async.specs.spec.check import NAME
 class ImportedRun:
     """A run of `total` rows, of which `rows` are done. `left_out` counts the records that gave none, by why.
 
-    `unended` of the rows don't say how their answer ended.
+    `unended` of the rows don't say how their answer ended; `formed` questions without an answer were asked for with a
+    `response_format`.
     """
 
     run: str
@@ -39,6 +40,7 @@ class ImportedRun:
     total: int
     left_out: dict[str, int]
     unended: int
+    formed: int
     argument: str
 
 
@@ -62,9 +64,11 @@ def import_answers(
     read = read_answers(files, names)
     name = folder.path.name if NAME.fullmatch(folder.path.name) else "imported"
     if not read.answers:
+        if not read.left_out:
+            raise InputError(f"no record is in {', '.join(map(str, files))}", fix="give files of records")
         why = "; ".join(f"{count:,} {reason}" for reason, count in read.left_out.most_common(4))
         raise InputError(
-            f"no record of {', '.join(map(str, files))} has a prompt{f' ({why})' if why else ''}",
+            f"no record of {', '.join(map(str, files))} has a prompt ({why})",
             fix="name its fields: --prompt FIELD --answer FIELD",
         )
     asked = spec_of_answers(read.answers, name=name, endpoint=endpoint or "chat", model=model)
@@ -89,7 +93,9 @@ def import_answers(
     rows = write_paid(folder, manifest, _calls(asked, plan), at=at)
     others = {"they are of another model": asked.others} if asked.others else {}
     unended = sum(each.text is not None and each.finish_reason is None for each in asked.answers)
-    return ImportedRun(str(folder.path), spec, rows, plan.rows, {**others, **read.left_out}, unended, folder.argument)
+    formed = sum(each.has_form for each in asked.answers if each.text is None) if rows < plan.rows else 0
+    left_out = {**others, **read.left_out}
+    return ImportedRun(str(folder.path), spec, rows, plan.rows, left_out, unended, formed, folder.argument)
 
 
 def _calls(asked: AnswersSpec, plan: Plan) -> Iterator[tuple[Call, PaidAnswer]]:

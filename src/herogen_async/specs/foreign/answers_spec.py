@@ -10,6 +10,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.foreign.paid_answers import PaidAnswer
 from herogen_async.specs.spec import Sampling, Spec
+from herogen_async.specs.spec.check import MAX_VALUES
 
 ATTRIBUTE = "question"
 
@@ -53,6 +54,11 @@ def spec_of_answers(answers: list[PaidAnswer], *, name: str, endpoint: str, mode
     asked = Counter(each.prompt for each in own if each.is_request)
     answered = Counter(each.prompt for each in own if not each.is_request)
     prompts = list(dict.fromkeys(each.prompt for each in own))
+    if len(prompts) > MAX_VALUES:
+        raise InputError(
+            f"{len(prompts):,} different prompts; a run of such answers has at most {MAX_VALUES:,}",
+            fix="split the files, and import each part",
+        )
     spec: dict[str, Any] = {
         "name": name,
         "attributes": {ATTRIBUTE: prompts},

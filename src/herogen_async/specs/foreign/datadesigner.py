@@ -6,40 +6,34 @@ the nearest way. A column that needs something which has no place is left out, a
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from herogen_async.core.errors import InputError, SpecError
 from herogen_async.specs.expressions import Expression
-from herogen_async.specs.foreign.design_attributes import AllowedPairs, DesignAttributes
+from herogen_async.specs.foreign.design_attributes import DesignAttributes
 from herogen_async.specs.foreign.design_models import ModelSettings, models_of
-from herogen_async.specs.foreign.jinja_text import Untranslatable, as_template, inserted_expression
-from herogen_async.specs.foreign.not_mapped import NotesOfConfig, NotMapped
+from herogen_async.specs.foreign.design_seed import DesignSeed
+from herogen_async.specs.foreign.jinja_text import (
+    Computes,
+    Untranslatable,
+    as_jinja,
+    as_template,
+    has_tags_alone,
+    inserted_expression,
+    literal,
+    with_our_names,
+)
+from herogen_async.specs.foreign.not_mapped import ELSEWHERE, OF_COLUMN, PARTS, NotesOfConfig, NotMapped
 from herogen_async.specs.foreign.rubric import RubricForm, rubric_form
 from herogen_async.specs.forms import form_of, is_schema
 from herogen_async.specs.spec.check import usable_name
 from herogen_async.specs.spec.column_checks import NOT_FOR_COLUMNS
-from herogen_async.specs.spec.template import Template
+from herogen_async.specs.spec.syntax import template_of
 
 _ASKED = ("llm-text", "llm-code", "llm-structured", "llm-judge")
-# What has no place in a spec: (why, the nearest way).
-_ELSEWHERE = {
-    "validation": ("answers are not run or sent to a validator", "write a judge column and `keep`"),
-    "embedding": ("only texts are generated", "embed the exported table"),
-    "image": ("only texts are generated", "leave it out"),
-    "custom": ("a spec runs no Python", "write its function's prompt as a column"),
-}
-_PARTS = {
-    "processors": ("the table is written as it is", "choose a format and `train` when you assemble"),
-    "profilers": ("profiles are not configured", "see the quality report that `assemble` writes"),
-    "tool_configs": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
-}
-_OF_COLUMN = {
-    "multi_modal_context": ("only text is sent", "describe it in the prompt"),
-    "tool_alias": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +68,14 @@ def _faults(design: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(columns, list):
         yield "`columns` is not a list"
         return
+    names = Counter(str(column.get("name")) for column in columns if isinstance(column, Mapping))
+    for name in (each for each, count in names.items() if count > 1):
+        yield f"several columns are called {name!r}"
     for number, column in enumerate(columns, 1):
         if not isinstance(column, Mapping) or not isinstance(column.get("name"), str) or not column["name"]:
             yield f"column {number} has no name"
+        elif not isinstance(column.get("column_type"), str):
+            yield f"the column {column['name']!r} has no `column_type`"
         elif not isinstance(column.get("params") or {}, Mapping):
             yield f"`params` of the column {column['name']!r} is no mapping"
     for name in ("model_configs", "constraints"):
@@ -98,9 +97,9 @@ class _Translation:
         self._names = _usable_names(self._columns)
         self._models = models_of(design.get("model_configs"))
         self._attributes = DesignAttributes(design, self._columns, self._names, self._notes)
+        self._seed = DesignSeed(design.get("seed_config") or {}, self._notes)
         self._inserted_expressions: set[str] = set()
         self._made: dict[str, dict[str, Any] | Untranslatable] = {}
-        self._needs: dict[str, set[str]] = {}  # a column: the columns that its texts name
         self._rubrics: dict[str, RubricForm] = {}
         self._making: list[str] = []
 
@@ -111,22 +110,28 @@ class _Translation:
             if isinstance(made, Untranslatable):
                 self._notes.of_column(each, f"left out, since it {made}", "write this column by hand")
         columns = {self._names[each]: made for each in asked if isinstance(made := self._made[each], dict)}
-        self._attributes.keep_only(_names_in(columns))
+        self._attributes.keep_only(named := _names_in(columns))
+        source = self._seed.source(named, is_crossed=bool(self._attributes.values))
         self._tell_the_rest(asked)
         if not columns:
             raise InputError("no column of this config can be asked", fix=self._told())
-        if not self._attributes.values:
+        if not self._attributes.values and source is None:
             raise InputError(
                 "nothing varies from row to row: no prompt names a sampler or a seed",
                 fix="name one in a prompt, as in {{ topic }}",
             )
-        self._gate(columns)
+        if len(columns) == 1:
+            self._ungate(*next(iter(columns.items())))
+        is_shuffled = bool(self._attributes.values) or not self._seed.is_ordered
+        # Shuffled, a --limit is a sample, as drawn rows were.
+        attributes, grid = self._attributes.grid(is_shuffled=is_shuffled, has_source=source is not None)
         spec: dict[str, Any] = {
             "name": name,
-            "attributes": {each: list(values.values) for each, values in self._attributes.values.items()},
-            "grid": {"shuffle": True},  # a --limit is a sample then, as drawn rows were
+            **({} if source is None else {"source": source}),
+            **({"attributes": attributes} if attributes else {}),
+            **({} if grid is None else {"grid": grid}),
             "endpoint": "chat",
-            **self._shared_model(columns),
+            **self._shared(columns),
             "columns": columns,
         }
         empty = tuple(each for each, values in self._attributes.values.items() if not values.values)
@@ -137,19 +142,16 @@ class _Translation:
     def _column(self, name: str) -> dict[str, Any] | Untranslatable:
         if name not in self._made:
             self._making.append(name)
-            self._needs[name] = set()
             try:
                 self._made[name] = self._asked(name, self._columns[name])
             except Untranslatable as error:
                 self._made[name] = error
-            self._making.pop()
+            finally:
+                self._making.pop()
         return self._made[name]
 
     def _asked(self, name: str, column: Mapping[str, Any]) -> dict[str, Any]:
-        prompt = self._text(name, column.get("prompt"))
-        made: dict[str, Any] = {"prompt": prompt}
-        if column.get("system_prompt"):
-            made["system"] = self._text(name, column["system_prompt"])
+        made = self._texts(name, column)
         kind = column["column_type"]
         if kind == "llm-code":
             made["answer"] = {"code": str(column.get("code_lang", "code")).partition(":")[0]}
@@ -157,13 +159,14 @@ class _Translation:
             made["answer"] = _schema(column.get("output_format"))
         elif kind == "llm-judge":
             rubric = self._rubrics[name] = rubric_form(column.get("scores"))
-            made |= {"prompt": f"{prompt}\n\n{rubric.asked}", "answer": rubric.answer}
+            asked = f"{{% raw %}}{rubric.asked}{{% endraw %}}" if "template" in made else literal(rubric.asked)
+            made |= {"prompt": f"{made['prompt']}\n\n{asked}", "answer": rubric.answer}
         made |= self._model(name, column)
         if isinstance(skip := column.get("skip"), Mapping):
             self._skip(name, skip, made)
         elif skip:
             self._notes.of_column(name, "`skip` is no mapping with `when`", "write a `when`")
-        for key, (reason, nearest) in _OF_COLUMN.items():
+        for key, (reason, nearest) in OF_COLUMN.items():
             if column.get(key):
                 self._notes.of_column(name, f"`{key}`: {reason}", nearest)
         if column.get("with_trace", "none") not in (None, "none"):
@@ -174,13 +177,63 @@ class _Translation:
             )
         return made
 
-    def _text(self, name: str, text: object) -> str:
-        if not isinstance(text, str) or not text.strip():
+    def _texts(self, name: str, column: Mapping[str, Any]) -> dict[str, Any]:
+        """`prompt`, and `system` where there is one; with `template: jinja` where one of them computes."""
+        given = {"prompt": column.get("prompt"), "system": column.get("system_prompt")}
+        texts = {key: text for key, text in given.items() if isinstance(text, str) and text.strip()}
+        if "prompt" not in texts:
             raise Untranslatable("has no prompt")
-        found = as_template(text, lambda parts: self._inserted(name, parts))
-        if not found.strip():
+        try:
+            made = {key: as_template(text, lambda parts: self._inserted(name, parts)) for key, text in texts.items()}
+        except Computes:
+            made = {key: self._jinja(name, text) for key, text in texts.items()}
+            if any(map(has_tags_alone, texts.values())):
+                reason = "a tag alone on its line leaves no empty line in the prompt"
+                self._notes.of_column(name, reason, "see the prompt with: plan --show 1")
+            return {**made, "template": "jinja"}
+        if not made["prompt"].strip():
             raise Untranslatable("has a blank prompt")
-        return found
+        return made
+
+    def _jinja(self, of: str, text: str) -> str:
+        """A text of the column `of` in Jinja with our names; expressions that it names are set before it."""
+        expressions: dict[str, str] = {}
+
+        def named(name: str, fields: list[str], computes: bool) -> str:
+            column = self._columns.get(name)
+            if column is not None and column.get("column_type") == "expression":
+                if name not in expressions:
+                    if name in self._making:
+                        raise Untranslatable(f"names {name!r}, which is made from itself")
+                    self._making.append(name)
+                    try:
+                        found = as_jinja(str(column.get("expr", "")), named)
+                    finally:
+                        self._making.pop()
+                    expressions[name] = self._set(self._names[name], found, str(column.get("dtype", "str")))
+                    self._inserted_expressions.add(name)
+                return ".".join([self._names[name], *fields])
+            found = self._named(name, fields, is_deep=True)
+            if computes and column is None and self._seed.is_field(found):
+                reason = f"{found} is a text, as all fields of records are, and its prompt computes with it"
+                self._notes.of_column(of, reason, f"where it is a number write {found}|int or {found}|float")
+            if computes and column is not None and column.get("column_type") == "sampler":
+                number = self._attributes.number(name, fields)
+                return f"{found}|{number}" if number else found
+            return found
+
+        found = as_jinja(text, named)
+        return "".join([*expressions.values(), found])
+
+    @staticmethod
+    def _set(own: str, text: str, dtype: str) -> str:
+        """A tag that sets what an expression comes to."""
+        if dtype != "str":
+            try:
+                return f"{{% set {own} = {inserted_expression(text)} %}}"
+            except Untranslatable:
+                pass  # it is a text with a number in it
+        return f"{{% set {own} %}}{text}{{% endset %}}"
 
     def _inserted(self, of: str, parts: list[str]) -> str:
         """What stands for `{{ name.field }}` in a text of the column `of`: a placeholder, or an expression's text."""
@@ -188,44 +241,42 @@ class _Translation:
         column = self._columns.get(name)
         if column is not None and column.get("column_type") == "expression":
             return self._inlined(of, name, column, fields)
-        return f"{{{self._named(of, name, fields)}}}"
+        return f"{{{self._named(name, fields)}}}"
 
-    def _named(self, of: str, name: str, fields: list[str]) -> str:
+    def _named(self, name: str, fields: list[str], *, is_deep: bool = False) -> str:
+        """Our name of a name with its fields. `is_deep`: fields of fields are something, too."""
         column = self._columns.get(name)
-        if column is None:
-            if name.endswith(("__reasoning_content", "__trace")):
-                raise Untranslatable(f"names {name!r}: thoughts are kept, but no prompt can hold them")
-            return self._attributes.of_seed(name, fields)
-        kind = column.get("column_type")
+        if column is None and name.endswith(("__reasoning_content", "__trace")):
+            raise Untranslatable(f"names {name!r}: thoughts are kept, but no prompt can hold them")
+        kind = "seed-dataset" if column is None else column.get("column_type")
         if kind == "sampler":
-            return self._attributes.of_sampler(name, column, fields)
+            return self._attributes.of_sampler(name, fields)
         if kind == "seed-dataset":
-            return self._attributes.of_seed(name, fields)
+            return self._seed.field(name, fields, self._attributes.values)
         if kind not in _ASKED:
             raise Untranslatable(f"names {name!r}, which has no place in a spec")
         if name in self._making:
             raise Untranslatable(f"names {name!r}, which is made from it")
         if isinstance(self._column(name), Untranslatable):
             raise Untranslatable(f"names {name!r}, which is left out")
-        self._needs[of].add(name)
         own = self._names[name]
         if name in self._rubrics and fields:
             fields = [self._rubrics[name].field(fields)]
-        if len(fields) > 1:
-            raise Untranslatable(f"names {'.'.join([name, *fields])!r}, a field of a field")
+        if len(fields) > 1 and not is_deep:
+            raise Computes(f"names {'.'.join([name, *fields])!r}, a field of a field")
         return ".".join([own, *fields])
 
     def _inlined(self, of: str, name: str, column: Mapping[str, Any], fields: list[str]) -> str:
         """An expression that only inserts names stands itself in the texts that name it."""
         if fields:
-            raise Untranslatable(f"names a field of the expression {name!r}")
+            raise Computes(f"names a field of the expression {name!r}")
         if name in self._making:
             raise Untranslatable(f"names {name!r}, which is made from itself")
         self._making.append(name)
         try:
             text = as_template(str(column.get("expr", "")), lambda parts: self._inserted(of, parts))
         except Untranslatable as why:
-            raise Untranslatable(f"names {name!r}, which {why}") from None
+            raise type(why)(f"names {name!r}, which {why}") from None
         finally:
             self._making.pop()
         self._inserted_expressions.add(name)
@@ -233,60 +284,24 @@ class _Translation:
 
     # -- which rows
 
-    def _gate(self, columns: dict[str, dict[str, Any]]) -> None:
-        """Rows that the config does not make are skipped at their first columns, so that nothing of them is asked."""
-        gates = [*self._attributes.subcategories(), *self._attributes.constraints()]
-        if len(columns) == 1:
-            self._gate_only(next(iter(columns)), next(iter(columns.values())), gates)
-            return
-        for name, own in self._names.items():
-            if gates and own in columns and not self._needs[name]:
-                held = [f"({columns[own]['when']})"] if "when" in columns[own] else []
-                columns[own]["when"] = " and ".join([*(each.condition for each in gates), *held])
-        for each in gates:
-            reason = f"other combinations of {each.first} and {each.second} are rows in which nothing is requested"
-            self._notes.add("rows", reason, "", "columns")
-
-    def _gate_only(self, own: str, column: dict[str, Any], gates: list[AllowedPairs]) -> None:
-        """The only column has no condition: two attributes become one, with the pairs that go together as values."""
-        for gate in gates:
-            merged = gate.within(column["prompt"])
-            in_system = set(Template(column.get("system", "")).names) & {gate.first, gate.second}
-            if merged is None or in_system or not {gate.first, gate.second} <= self._attributes.values.keys():
-                raise InputError(
-                    f"only some combinations of {gate.first!r} and {gate.second!r} are wanted, and the only column of "
-                    "a spec has no condition",
-                    fix="name the two next to each other in its prompt, or give the config a second column",
-                )
-            column["prompt"], values = merged
-            self._attributes.merge(gate, values)
-            self._notes.add("rows", f"{gate.first} and {gate.second} are one attribute, {gate.name}", "", "columns")
+    def _ungate(self, own: str, column: dict[str, Any]) -> None:
+        """The only column of a spec has no condition."""
         if column.pop("when", None) is not None:
             name = next(name for name, each in self._names.items() if each == own)
             reason = "`skip`: the only column of a spec has no condition"
-            self._notes.of_column(name, reason, "remove those values from `attributes`")
+            self._notes.of_column(name, reason, "leave these rows out with `exclude` in `grid`")
 
     def _skip(self, name: str, skip: Mapping[str, Any], made: dict[str, Any]) -> None:
         try:
             inner = inserted_expression(str(skip.get("when")))
-            condition = Expression.parse(f"not ({self._with_our_names(name, inner)})")
+            text = with_our_names(inner, self._columns, self._named)
+            condition = Expression.parse(f"not ({text})")
         except (Untranslatable, SpecError) as why:
             self._notes.of_column(name, f"`skip`: {why}", "write a `when` with the opposite condition")
             return
         made["when"] = condition.text
         if skip.get("value") is not None:
             self._notes.of_column(name, "a skipped column has no value", "fill the exported table")
-
-    def _with_our_names(self, of: str, expression: str) -> str:
-        """The names of an expression as ours, texts in quotes as they are."""
-        pieces = re.split(r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")", expression)
-        name = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-
-        def ours(found: re.Match[str]) -> str:
-            name, *fields = found[0].split(".")
-            return self._named(of, name, fields) if name in self._columns else found[0]
-
-        return "".join(each if place % 2 else name.sub(ours, each) for place, each in enumerate(pieces))
 
     # -- models
 
@@ -303,10 +318,10 @@ class _Translation:
         return dict(settings.keys)
 
     @staticmethod
-    def _shared_model(columns: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """What all columns have in common of model and sampling, taken out of them."""
+    def _shared(columns: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What all columns have in common of model, sampling and kind of template, taken out of them."""
         shared = {}
-        for key in ("model", "sampling"):
+        for key in ("model", "sampling", "template"):
             first = next(iter(columns.values())).get(key)
             if first is not None and all(each.get(key) == first for each in columns.values()):
                 shared[key] = first
@@ -320,13 +335,13 @@ class _Translation:
         for name, column in self._columns.items():
             kind = str(column.get("column_type"))
             if name not in asked and kind not in ("sampler", "seed-dataset", "expression"):
-                reason, nearest = _ELSEWHERE.get(kind, (f"the column type {kind!r} is a plugin's", "leave it out"))
+                reason, nearest = ELSEWHERE.get(kind, (f"the column type {kind!r} is a plugin's", "leave it out"))
                 self._notes.of_column(name, reason, nearest)
             elif kind == "expression":
                 if name in self._inserted_expressions:
                     reason = "no column of the table: its text stands in the prompts that name it"
                 else:
-                    reason = "left out: no prompt names it, or it computes"
+                    reason = "left out: no prompt of the spec names it"
                 self._notes.of_column(name, reason, "compute it in the exported table")
             elif kind == "sampler" and name not in self._attributes.used:
                 self._notes.of_column(name, "left out, since no prompt names it", "name it in a prompt")
@@ -334,13 +349,9 @@ class _Translation:
                 self._notes.of_column(
                     name, "`drop`: every column stays in the table", "say with `train` what is taught"
                 )
-        for key, (reason, nearest) in _PARTS.items():
+        for key, (reason, nearest) in PARTS.items():
             if self._design.get(key):
                 self._notes.add(key, reason, nearest, key)
-        seed = self._design.get("seed_config") or {}
-        if seed.get("sampling_strategy") == "shuffle" or seed.get("selection_strategy"):
-            reason, nearest = "its order and its selection are left out", "list the values that you want"
-            self._notes.add("seed_config", reason, nearest, "seed_config")
 
     def _told(self) -> str:
         return "; ".join(f"{each.place}: {each.reason}" for each in self._notes.told) or "add a column with a prompt"
@@ -351,7 +362,9 @@ def _names_in(columns: Mapping[str, Mapping[str, Any]]) -> set[str]:
     names = set[str]()
     for column in columns.values():
         for text in (column["prompt"], column.get("system", "")):
-            names.update(each.partition(".")[0] for each in Template(text, names_columns=True).names)
+            names.update(
+                each.partition(".")[0] for each in template_of(text, column.get("template"), names_columns=True).names
+            )
         if "when" in column:
             names.update(each.partition(".")[0] for each in Expression.parse(column["when"]).names)
     return names
@@ -371,5 +384,11 @@ def _schema(found: object) -> dict[str, Any]:
 
 
 def _usable_names(columns: Mapping[str, Any]) -> dict[str, str]:
-    usable = {name: usable_name(name) for name in columns}
-    return {name: f"the_{own}" if own.lower() in NOT_FOR_COLUMNS else own for name, own in usable.items()}
+    names: dict[str, str] = {}
+    for name in columns:
+        own = usable_name(name)
+        own = f"the_{own}" if own.lower() in NOT_FOR_COLUMNS else own
+        while own in names.values():
+            own += "_"
+        names[name] = own
+    return names

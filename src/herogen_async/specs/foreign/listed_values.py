@@ -6,14 +6,19 @@ A distribution becomes the middles of PARTS parts of equal probability: a grid t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
 from statistics import NormalDist
 from typing import Any
 
 PARTS = 10
-_FEW = 20  # whole numbers of a range that are all listed
+_MOST_LISTED = 1000  # steps of a range that are all values: as many as a spec has as one line, and rules look at
+_SHORT = 8  # values that are as easily read in a list
+_FINEST = 1000  # a value with a smaller share than one of so many gets this one
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
 _MANY_TRIALS = 500  # from here on a normal distribution is near enough
 
 
@@ -29,6 +34,28 @@ class ListedValues:
     weights: tuple[float, ...] | None = None
 
 
+def as_range(values: Sequence[str]) -> dict[str, str] | None:
+    """Values with one step between them as `from`, `to` and `step`; None for others, and for a few."""
+    if len(values) <= _SHORT or not all(_NUMBER.fullmatch(each) for each in values):
+        return None
+    first, second, last = Decimal(values[0]), Decimal(values[1]), Decimal(values[-1])
+    step = second - first
+    if step <= 0 or list(values) != [f"{first + number * step:f}" for number in range(len(values))]:
+        return None
+    return {"from": f"{first:f}", "to": f"{last:f}", "step": f"{step:f}"}
+
+
+def whole_weights(shares: Sequence[float]) -> tuple[int, ...]:
+    """Shares as the smallest whole numbers that say the same, of thousandths where none do."""
+    total = sum(shares)
+    parts = [each / total for each in shares]
+    for whole in range(1, _FINEST + 1):
+        found = [round(each * whole) for each in parts]
+        if min(found) and all(abs(each * whole - near) < 1e-6 * whole for each, near in zip(parts, found, strict=True)):
+            return tuple(found)
+    return tuple(max(1, round(each * _FINEST)) for each in parts)
+
+
 def values_of(kind: str, params: Mapping[str, Any], convert_to: object = None) -> ListedValues:
     """What a sampler of this kind stands for; ValueError or TypeError where its parameters are not what it takes."""
     make = VALUES_OF_KIND.get(kind)
@@ -40,25 +67,36 @@ def values_of(kind: str, params: Mapping[str, Any], convert_to: object = None) -
 def _category(params: Mapping[str, Any], _: object) -> ListedValues:
     values = tuple(dict.fromkeys(str(each) for each in params["values"]))
     weights = params.get("weights")
-    if weights and len(set(weights)) > 1:
-        return ListedValues(values, _UNEVEN, tuple(float(each) for each in weights))
-    return ListedValues(values)
+    if not weights or len(set(weights)) == 1:
+        return ListedValues(values)
+    shares = dict.fromkeys(values, 0.0)
+    for value, weight in zip(params["values"], weights, strict=True):
+        shares[str(value)] += float(weight)
+    drawn = {value: share for value, share in shares.items() if share > 0}
+    return ListedValues(tuple(drawn), weights=tuple(drawn.values()))
 
 
 def _bernoulli(params: Mapping[str, Any], _: object) -> ListedValues:
     chance = float(params["p"])
     if chance in (0, 1):
         return ListedValues((str(int(chance)),))
-    return ListedValues(("0", "1"), None if chance == 0.5 else _UNEVEN, (1 - chance, chance))
+    return ListedValues(("0", "1"), weights=None if chance == 0.5 else (1 - chance, chance))
 
 
 def _uniform(params: Mapping[str, Any], convert_to: object) -> ListedValues:
     low, high, places = float(params["low"]), float(params["high"]), params.get("decimal_places")
-    if convert_to == "int" or places == 0:
-        if high - low < _FEW:
-            return ListedValues(tuple(map(str, range(math.ceil(low), math.floor(high) + 1))))
-        places = 0
+    places = 0 if convert_to == "int" else places
+    if places is not None and (high - low) * 10 ** int(places) < _MOST_LISTED:
+        step = Decimal(1).scaleb(-int(places))
+        first = Decimal(str(low)).quantize(step, ROUND_CEILING)
+        return ListedValues(tuple(f"{each:f}" for each in _steps(first, Decimal(str(high)), step)))
     return _of_parts(lambda share: low + share * (high - low), places)
+
+
+def _steps(first: Decimal, last: Decimal, step: Decimal) -> Iterator[Decimal]:
+    while first <= last:
+        yield first
+        first += step
 
 
 def _gaussian(params: Mapping[str, Any], convert_to: object) -> ListedValues:
@@ -116,7 +154,6 @@ def _of_parts(value_at: Callable[[float], float], places: Any) -> ListedValues:
     return ListedValues(tuple(dict.fromkeys(told)), _PARTED)
 
 
-_UNEVEN = ("its weights are left out: each value gets as many rows", "draw rows by this attribute when you train")
 _PARTED = (f"values are listed instead of drawn: the middles of {PARTS} parts of equal probability", "change the list")
 _LIST = "list the values that you want"
 VALUES_OF_KIND: dict[str, Callable[[Mapping[str, Any], object], ListedValues]] = {

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# What has no place in a spec: (why, the nearest way).
+ELSEWHERE = {
+    "validation": ("answers are not run or sent to a validator", "write a judge column and `keep`"),
+    "embedding": ("only texts are generated", "embed the exported table"),
+    "image": ("only texts are generated", "leave it out"),
+    "custom": ("a spec runs no Python", "write its function's prompt as a column"),
+}
+PARTS = {
+    "processors": ("the table is written as it is", "choose a format and `train` when you assemble"),
+    "profilers": ("profiles are not configured", "see the quality report that `assemble` writes"),
+    "tool_configs": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
+}
+OF_COLUMN = {
+    "multi_modal_context": ("only text is sent", "describe it in the prompt"),
+    "tool_alias": ("no tools are run", "offer tools with `sampling: {extra: {tools: [...]}}`; calls are kept"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class NotMapped:

@@ -41,7 +41,8 @@ class FieldNames:
 class PaidAnswer:
     """One question, and its `text` where it was answered. `at` is when that was, in UTC; None: not told.
 
-    `is_request`: it stands in a list of what was to be asked, beside which there may be what came of it.
+    `is_request`: it stands in a list of what was to be asked, beside which there may be what came of it. `has_form`: it
+    was asked for with a `response_format`, which nothing else here says.
     """
 
     prompt: str
@@ -56,6 +57,7 @@ class PaidAnswer:
     latency_ms: float = 0.0
     sampling: dict[str, Any] = field(default_factory=dict)
     is_request: bool = False
+    has_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def answer_files(paths: list[Path]) -> list[Path]:
             files += found
         else:
             files.append(path)
-    return files
+    return list({path.resolve(): path for path in files}.values())  # a file that is named twice was paid for once
 
 
 def read_answers(paths: list[Path], names: FieldNames) -> AnswersRead:
@@ -88,21 +90,26 @@ def read_answers(paths: list[Path], names: FieldNames) -> AnswersRead:
     Raises InputError for a file that can't be read, and where nothing says which field is which.
     """
     answers, left_out = list[PaidAnswer](), Counter[str]()
+    unnamed: dict[str, InputError] = {}  # what the first record without a prompt or an answer says
     for path in answer_files(paths):
         for record in open_records(path):
             try:
                 if not isinstance(record.values, dict):
                     raise _Unusable("it is no object")
-                made = _answer_of(record.values, names, f"{path.name}, line {record.line}")
+                made = _answer_of(record.values, names, f"{path.name}, line {record.line}", unnamed)
+                if not made.prompt.strip():
+                    raise _Unusable("its prompt is blank")
                 if fault := next((what for what, _ in text_faults(made.prompt)), None):
                     raise _Unusable("a spec can't hold its prompt: " + fault.partition(" in ")[0])
                 answers.append(made)
             except _Unusable as why:
                 left_out[str(why)] += 1
+    if unnamed and (not answers or not any(each.text is not None or each.is_request for each in answers)):
+        raise next(iter(unnamed.values()))
     return AnswersRead(answers, left_out)
 
 
-def _answer_of(record: Mapping[str, Any], names: FieldNames, where: str) -> PaidAnswer:
+def _answer_of(record: Mapping[str, Any], names: FieldNames, where: str, unnamed: dict[str, InputError]) -> PaidAnswer:
     if isinstance(request := record.get("generic_request"), Mapping):
         return _response_of_curator(record, request)
     if "original_row_idx" in record and isinstance(record.get("messages"), list):
@@ -113,23 +120,27 @@ def _answer_of(record: Mapping[str, Any], names: FieldNames, where: str) -> Paid
             raise _Unusable("its messages do not end with the assistant's")
         system, prompt = _asked(asked)
         return _with_more(record, prompt, system, said)
-    prompt_field = names.prompt or _found(record, PROMPT_FIELDS, "--prompt", where)
-    answer_field = names.answer or _found(record, ANSWER_FIELDS, "--answer", where)
+    prompt_field = names.prompt or _found(record, PROMPT_FIELDS, "--prompt", where, unnamed)
+    answer_field = names.answer or _found(record, ANSWER_FIELDS, "--answer", where, unnamed)
+    if prompt_field is None:
+        raise _Unusable("it has no prompt")
     if prompt_field not in record or record[prompt_field] is None:
         raise _Unusable(f"it has no {prompt_field!r}")
     system, prompt = _asked(record[prompt_field])
-    return _with_more(record, prompt, system, record.get(answer_field))
+    return _with_more(record, prompt, system, None if answer_field is None else record.get(answer_field))
 
 
 def _with_more(record: Mapping[str, Any], prompt: str, system: str | None, said: object) -> PaidAnswer:
     text, reasoning = _said(said)
-    usage = record.get("usage")
+    usage, finish_reason = record.get("usage"), _text(record, ("finish_reason",))
+    if text == "" and finish_reason is None:
+        text = None  # as an empty cell of a table
     return PaidAnswer(
         prompt,
         system or _text(record, _SYSTEM),
         text,
         _text(record, _MODEL),
-        _text(record, ("finish_reason",)),
+        finish_reason,
         {name: usage[name] for name in _COUNTS if _is_count(usage.get(name))} if isinstance(usage, Mapping) else {},
         reasoning or _text(record, _THOUGHTS),
         _text(record, ("request_id",)),
@@ -164,6 +175,7 @@ def _response_of_curator(record: Mapping[str, Any], request: Mapping[str, Any]) 
         ended or begun,
         max(0.0, (ended - begun).total_seconds() * 1000) if begun and ended else 0.0,
         asked.sampling,
+        has_form=asked.has_form,
     )
 
 
@@ -177,6 +189,7 @@ def _request_of_curator(request: Mapping[str, Any]) -> PaidAnswer:
         system,
         model=_text(request, _MODEL),
         is_request=True,
+        has_form=bool(request.get("response_format")),
         sampling={str(key): value for key, value in sampling.items()} if isinstance(sampling, Mapping) else {},
     )
 
@@ -220,15 +233,22 @@ def _content(value: object) -> str:
     return "".join(map(str, texts))
 
 
-def _found(record: Mapping[str, Any], known: tuple[str, ...], option: str, where: str) -> str:
+def _found(
+    record: Mapping[str, Any], known: tuple[str, ...], option: str, where: str, unnamed: dict[str, InputError]
+) -> str | None:
+    """The one of the `known` fields that a record has; None, and an error in `unnamed`, where it has none.
+
+    It is one only if no record of the files has any: others may lack what they have.
+    """
     there = [name for name in known if name in record]
-    if len(there) == 1:
-        return there[0]
-    has = list(record)[:_MOST_NAMED]
-    if there:
+    if len(there) > 1:
         raise InputError(f"{where}: {' and '.join(map(repr, there))} may be meant", fix=f"say {option} {there[0]}")
-    near = nearest(known[0], has) if has else "give a file with fields"
-    raise InputError(f"{where}: no field is called {', '.join(known)}", fix=f"say {option} FIELD; {near}")
+    if not there and option not in unnamed:
+        has = [name for name in list(record)[:_MOST_NAMED] if name not in (*PROMPT_FIELDS, *ANSWER_FIELDS)]
+        near = f"; {nearest(known[0], has)}" if has else ""
+        message = f"{where}: no field is called {', '.join(known)}"
+        unnamed[option] = InputError(message, fix=f"say {option} FIELD{near}")
+    return there[0] if there else None
 
 
 def _text(record: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -12,7 +12,7 @@ from herogen_async.specs.spec.check import usable_name
 
 @dataclass(frozen=True, slots=True)
 class RubricForm:
-    """`asked` stands at the prompt's end, `answer` is the form: for each score its reason, then the point.
+    """`asked` stands at the prompt's end as it is, `answer` is the form: for each score its reason, then the point.
 
     `_fields` has the name of each score's field.
     """
@@ -46,7 +46,7 @@ def rubric_form(scores: object) -> RubricForm:
         answer[field] = {"enum": points}
         lines = [f"{point}: {text}" for point, text in zip(points, each["options"].values(), strict=True)]
         head = ": ".join(str(part) for part in (each["name"], each.get("description")) if part)
-        texts.append("\n".join([head, *lines]).replace("{", "{{").replace("}", "}}"))
+        texts.append("\n".join([head, *lines]))
     names = ", ".join(f"`{name}`" for name in answer)
     asked = "\n\n".join([*texts, f"Answer with JSON: {names}; `..._why` is a sentence with your reason."])
     return RubricForm(asked, {"fields": answer}, fields)

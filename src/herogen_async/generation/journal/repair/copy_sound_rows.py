@@ -68,16 +68,16 @@ def salvage(source: RunFolder, target: RunFolder, manifest: Manifest, *, at: dat
     `is_proven` is False for a manifest that was pieced together: then every row has to fit it. Raises InputError,
     DamageError, DiskError; then there is no `target`.
     """
-    with new_run(target, manifest, at=at, option="--out") as lock:
-        copy = _Copy(source, target, manifest.lineage())
+    with new_run(target, manifest, at=at, option="--out") as (lock, folder):
+        copy = _Copy(source, folder, manifest.lineage())
         copy.all(lock)
         if not is_proven and (copy.done.foreign or not copy.done.rows):
             raise DamageError(
                 f"{str(source.manifest)!r} is damaged, and its readable part does not match the rows",
                 fix="put back an intact manifest.json: herogen-async run SPEC --run OTHER --limit 1 makes one",
             )
-        keep_source(target, {path.name: path for path in source.kept_sources()})
-        record_event(target, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
+        keep_source(folder, {path.name: path for path in source.kept_sources()})
+        record_event(folder, "recovered", at=at, rows=copy.done.rows, damaged=copy.done.damaged)
     return copy.done
 
 

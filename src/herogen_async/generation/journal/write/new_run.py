@@ -1,6 +1,7 @@
 """A run that is made at once, of lines that are there already: from another run, or paid for elsewhere.
 
-The manifest comes last: until it is there, the folder is no run, and a kill leaves nothing that could be taken for one.
+It is made in a hidden folder beside its place, and renamed when it is whole: a kill leaves nothing that could be taken
+for a run, or that is in the way of the next try, which removes it.
 """
 
 from __future__ import annotations
@@ -30,33 +31,43 @@ _BATCH_LINES = 1024
 
 
 @contextlib.contextmanager
-def new_run(target: RunFolder, manifest: Manifest, *, at: datetime, option: str) -> Iterator[RunLock]:
-    """The lock of `target`, which must not exist, while its lines are written; then it is a run.
+def new_run(target: RunFolder, manifest: Manifest, *, at: datetime, option: str) -> Iterator[tuple[RunLock, RunFolder]]:
+    """The folder to write the lines of a run to, and its lock; then it is renamed to `target`, which must not exist.
 
-    `option` is what names another place on the command line. Raises InputError, DiskError; then there is no `target`,
-    as after whatever the block raises.
+    `option` is what names another place on the command line. Raises InputError, DiskError, RunInUse; then there is no
+    `target`, as after whatever the block raises.
     """
     if target.path.exists():
         raise InputError(
             f"{str(target.path)!r} already exists", fix=f"choose another place with {option}; nothing is overwritten"
         )
-    target.create()
+    folder = RunFolder(target.path.with_name(f".{target.path.name}.unfinished"))
+    lock = _emptied(folder, at)
     try:
-        lock = RunLock.acquire(target, at.isoformat())
         try:
-            yield lock
-            write_manifest(target, manifest)
+            yield lock, folder
+            write_manifest(folder, manifest)
+            REAL.rename(folder.path, target.path)
             REAL.sync_names(target.path.parent)
         finally:
             lock.release()
     except OSError as error:
-        shutil.rmtree(target.path, ignore_errors=True)
+        shutil.rmtree(folder.path, ignore_errors=True)
         raise DiskError(
             f"the run {str(target.path)!r} can't be written: {error.strerror}", fix=f"free some space, or use {option}"
         ) from error
     except BaseException:
-        shutil.rmtree(target.path, ignore_errors=True)
+        shutil.rmtree(folder.path, ignore_errors=True)
         raise
+
+
+def _emptied(folder: RunFolder, at: datetime) -> RunLock:
+    """The lock of `folder`, which is made, without what a killed process has left there."""
+    if folder.path.exists():
+        RunLock.acquire(folder, at.isoformat()).release()  # nobody is at work on it
+        shutil.rmtree(folder.path, ignore_errors=True)
+    folder.create()
+    return RunLock.acquire(folder, at.isoformat())
 
 
 def write_paid(
@@ -64,8 +75,8 @@ def write_paid(
 ) -> int:
     """Make `target` a run that has these answers; how many they are. `at` is when it is made. Raises as `new_run`."""
     count = 0
-    with new_run(target, manifest, at=at, option="--run") as lock:
-        store = Store(target, keeps=False)
+    with new_run(target, manifest, at=at, option="--run") as (lock, folder):
+        store = Store(folder, keeps=False)
         store.open()
         try:
             batch = Batch()
@@ -79,7 +90,7 @@ def write_paid(
             lock.vouch(store.mark)
         finally:
             store.close()
-        record_event(target, "imported", at=at, rows=count)
+        record_event(folder, "imported", at=at, rows=count)
     return count
 
 
