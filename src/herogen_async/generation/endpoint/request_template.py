@@ -21,14 +21,24 @@ class BuiltCall:
     headers: dict[str, str]
 
 
+def load_client() -> None:
+    """Import the library that builds calls, which only a run should pay for: a quarter of a second.
+
+    From another thread too, while this one waits.
+    """
+    with _set_aside():
+        import httpx2  # noqa: F401, PLC0415
+        import openai  # noqa: F401, PLC0415
+
+
 async def build_call(server: Server, path: str, timeout_s: float, *, starting: bool = False) -> BuiltCall:
     """Let the SDK build a call of `path`, and take it down at its own transport: nothing is sent.
 
     When the source of the key has none it raises EndpointRefused, which parks a run, and InputError when `starting`.
     """
-    with _set_aside():
-        import httpx2  # noqa: PLC0415 - with openai it costs a quarter of a second, which only a run should pay
-        import openai  # noqa: PLC0415
+    load_client()
+    import httpx2  # noqa: PLC0415
+    import openai  # noqa: PLC0415
 
     class Captured(httpx2.AsyncBaseTransport):
         request: httpx2.Request | None = None
