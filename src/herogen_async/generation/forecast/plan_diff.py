@@ -10,13 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from herogen_async.core.errors import RunFolderError
-<<<<<<< HEAD
 from herogen_async.core.units import counted, in_words
-from herogen_async.generation.forecast.changes import differences
-from herogen_async.generation.forecast.kept_calls import Kept
-=======
-from herogen_async.core.units import in_words
->>>>>>> startup
 from herogen_async.generation.run_folder import Manifest, RunFolder
 from herogen_async.generation.run_request import Consent
 
