@@ -80,7 +80,6 @@ class TurnCalls(Generic[C]):
         self._answered = answered
         self._dropped = dropped
         self._slots: dict[int, Slot[C]] = {}
-        self._bug: BaseException | None = None
         endpoint.on_turn = self.take_in
 
     def slot(self, worker: int) -> Slot[C]:
@@ -124,13 +123,10 @@ class TurnCalls(Generic[C]):
             self._go_on(self._taken_in())
         except BaseException as bug:
             # Raised in a worker, as what goes wrong there is: it ends the lane.
-            self._bug = bug
-            for slot in self._slots.values():
-                if slot.begun is not None and not slot.back.done():
-                    slot.back.set_exception(bug)
-                    break
-            else:
+            away = next((slot for slot in self._slots.values() if slot.is_away and not slot.back.done()), None)
+            if away is None:
                 raise
+            away.back.set_exception(bug)
 
     def cut(self, worker: int, why: EndpointError) -> bool:
         """End the call of `worker`, where a turn would take it in; what has come was taken in."""
