@@ -12,6 +12,7 @@ from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
 from herogen_async.core.errors import ParkReason, ServerFault
 from herogen_async.generation.engine import Deadline, Lane, intake
+from herogen_async.generation.journal import row_line
 from herogen_async.generation.limits.latencies import Latencies
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call
@@ -158,7 +159,6 @@ def test_p4_an_answer_whose_line_can_not_be_written_costs_none_that_came_with_it
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A mistake of ours in one line ends the run, and the other answers of that turn are kept."""
-    row_line = intake.row_line
 
     def failing(call: Call, *rest: Any, **more: Any) -> bytes:
         if "man" in call.prompt and "woman" not in call.prompt and "21" in call.prompt:

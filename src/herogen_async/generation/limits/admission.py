@@ -20,7 +20,7 @@ from herogen_async.generation.limits.inferred_rate import InferredRate
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
 from herogen_async.generation.limits.tickets import Charge, InFlight, Sized, Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import SHORTEST_WAIT_S
-from herogen_async.generation.limits.tokens import TokenEstimate
+from herogen_async.generation.limits.tokens import TokenEstimate, most_tokens_of
 
 GATE_CAP_S = 60.0  # one 429 never stops a run for minutes, whatever it says: the next one may close the gate again
 FOREVER = float("inf")  # nothing but news ends such a wait
@@ -232,12 +232,15 @@ class Admission:
             return False
         self.outstanding -= len(tickets)
         self._in_flight += len(tickets)
+        size = tokens = 0
         for ticket, prompt in zip(tickets, prompts, strict=True):
             if ticket.settled:
                 raise RuntimeError("a ticket is settled once")
             ticket.settled = True
-            if type(prompt) is int:
-                self.tokens.observed(ticket.size, prompt)
+            if type(prompt) is int and prompt > 0:
+                size += ticket.size
+                tokens += min(prompt, most_tokens_of(ticket.size))
+        self.tokens.observed(size, tokens)
         return True
 
     def _fits(self, reading: Reading, ticket: Ticket, used: Used | None) -> bool:

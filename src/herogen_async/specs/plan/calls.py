@@ -91,9 +91,11 @@ class Plan:
         cell = self.cells.cell(cell_index)
         repeat += 1
         values = self._given(cell, repeat, cell) if self._has_more else cell
+        digest = self._first.hash.copy()
+        digest.update(own_part(repeat, cell))  # as `CallShape.key`: a frame less, for every row
         try:
             return Call(
-                self._first.key(own_part(repeat, cell)),
+                digest.hexdigest(),
                 index,
                 cell,
                 repeat,
@@ -115,7 +117,6 @@ class Plan:
         cell = self.cells.cell(cell_index)
         told = self.cells.told(cell_index) if self._tells_less else cell
         identity = self.cells.identity(cell_index) if self._tells_less else cell
-        given = self.given(cell, repeat + 1, identity)
         return self._row(
             self.shape,
             row,
@@ -123,8 +124,8 @@ class Plan:
             told=told,
             own=own_part(repeat + 1, identity),
             repeat=repeat + 1,
-            sub_prompt=self._told_sub_prompt(cell, told),
-            given=given,
+            sub_prompt=self._told_sub_prompt(cell, told) if self._tells_less else self._sub_prompt.render(cell),
+            given=self.given(cell, repeat + 1, identity) if self._has_more else None,
         )
 
     def _of_record(self, index: int) -> Call:
