@@ -22,6 +22,7 @@ WRITERS = {
     "specs/records/field_names": "a cache of what a large file's fields are called",
     "specs/source_index": "the index of a source: a cache, from which a run takes its own",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
+    "data/quality/similar": "sketches of answers, in a nameless temporary file",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
     "data/dataset/export/parquet": "into a file that is being published",
     "data/dataset/assemble/previous_folder": "removes what the new data set replaces, where nobody has changed it",
