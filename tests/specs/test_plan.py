@@ -163,27 +163,54 @@ def test_a_limit_takes_the_first_tasks_and_counts_done_ones() -> None:
 # -- IndexSet ------------------------------------------------------------------------------------------------------
 
 indices = st.integers(0, 70)  # over pages of 16 bits: five of them
-operations = st.lists(st.tuples(st.sampled_from(["add", "update"]), st.sets(indices, max_size=20)))
+operations = st.lists(
+    st.tuples(st.sampled_from(["add", "add_all", "update", "discard", "share", "fill"]), st.sets(indices, max_size=20))
+)
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(operations, st.integers(0, 100))
 def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: int) -> None:
-    """Adding, updating, counting and finding missing indexes agree with Python's set."""
+    """Adding, updating, removing, counting and finding missing indexes agree with Python's set.
+
+    A set that others were made of stays what it was, whichever of them changes.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "_PAGE_BITS", 16)
+        for name, value in (("_PAGE_BITS", 16), ("PAGE_BYTES", 2), ("_FULL", b"\xff\xff")):
+            patch.setattr(pages, name, value)
         ours, plain = IndexSet(), set[int]()
+        shared: list[tuple[IndexSet, list[int]]] = []
         for name, members in operations:
-            if name == "update":
-                ours.update(index_set(members))
+            assert bool(plain & members) == ours.meets(index_set(members))
+            if name == "share":
+                shared.append((IndexSet.union(ours), sorted(plain)))
+                shared.append((IndexSet.of_pages(ours.pages()), sorted(plain)))
+                continue
+            if name == "fill":
+                members = {index // 16 * 16 + bit for index in list(members)[:2] for bit in range(16)}
+            if name in ("update", "fill"):
+                other = index_set(members)
+                ours.update(other)
                 plain |= members
+                shared.append((other, sorted(members)))
+                continue
+            if name == "add_all":
+                assert plain.isdisjoint(members) == ours.add_all(sorted(members))
+                plain |= members if plain.isdisjoint(members) else set()
                 continue
             for index in sorted(members):
-                assert (index not in plain) == ours.add(index)
-                plain.add(index)
+                if name == "discard":
+                    ours.discard(index)
+                    plain.discard(index)
+                else:
+                    assert (index not in plain) == ours.add(index)
+                    plain.add(index)
         assert len(plain) == len(ours)
+        assert sorted(plain) == list(ours)
         assert plain == {index for index in range(100) if index in ours}
         assert [index for index in range(stop) if index not in plain] == list(ours.missing(stop))
+        for each, members_then in shared:
+            assert (members_then, len(members_then)) == (list(each), len(each))
 
 
 def index_set(members: set[int]) -> IndexSet:

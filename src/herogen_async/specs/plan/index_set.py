@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 _PAGE_BITS = 1 << 16  # 8 KiB per page: one bit per call where there are rows, nothing for an empty stretch
+PAGE_BYTES = _PAGE_BITS // 8
+_FULL = b"\xff" * PAGE_BYTES
+_GAP = re.compile(rb"[^\xff]")
 
 
 class IndexSet:
-    """A set of call indices, one bit each, in pages: memory grows with the rows, not with the grid."""
+    """A set of call indices, one bit each, in pages: memory grows with the rows, not with the grid.
+
+    Pages that are full, and those of a set that others were made of, are shared: they are `bytes`, and copied before
+    anything in them changes.
+    """
 
     __slots__ = ("_count", "_pages")
 
     def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
+        self._pages: dict[int, bytearray | bytes] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -28,43 +36,82 @@ class IndexSet:
         """Add `index`; False if it was already there."""
         number, bit = divmod(index, _PAGE_BITS)
         page = self._pages.get(number)
-        if page is None:
-            page = self._pages[number] = bytearray(_PAGE_BITS // 8)
         mask = 1 << (bit & 7)
-        if page[bit >> 3] & mask:
+        if page is not None and page[bit >> 3] & mask:
             return False
+        if not isinstance(page, bytearray):
+            page = self._own(number)
         page[bit >> 3] |= mask
         self._count += 1
         return True
 
     def add_all(self, indices: Sequence[int]) -> bool:
         """Add all `indices`; False, with nothing added, if one was already there or comes twice."""
-        pages = self._pages
+        pages, number = self._pages, -1
+        page: bytearray | bytes = b""
         for count, index in enumerate(indices):
+            if index // _PAGE_BITS != number:
+                number = index // _PAGE_BITS
+                page = pages.get(number) or self._own(number)
             bit = index % _PAGE_BITS
-            page = pages.get(index // _PAGE_BITS)
-            if page is None:
-                page = pages[index // _PAGE_BITS] = bytearray(_PAGE_BITS // 8)
             mask = 1 << (bit & 7)
             if page[bit >> 3] & mask:
                 self._take_out(indices[:count])
                 return False
+            if not isinstance(page, bytearray):
+                page = self._own(number)
             page[bit >> 3] |= mask
         self._count += len(indices)
         return True
 
     def _take_out(self, indices: Sequence[int]) -> None:
         for index in indices:
-            bit = index % _PAGE_BITS
-            self._pages[index // _PAGE_BITS][bit >> 3] &= ~(1 << (bit & 7))
+            number, bit = divmod(index, _PAGE_BITS)
+            page = self._pages[number]
+            if not isinstance(page, bytearray):
+                page = self._own(number)
+            page[bit >> 3] &= ~(1 << (bit & 7))
+
+    def _own(self, number: int) -> bytearray:
+        """That page, nobody else's from now on."""
+        page = self._pages[number] = bytearray(self._pages.get(number) or PAGE_BYTES)
+        return page
 
     def update(self, other: IndexSet) -> None:
         """Add all of `other`."""
         for number, page in other._pages.items():
             mine = int.from_bytes(self._pages.get(number, b""), "little")
             theirs = int.from_bytes(page, "little")
-            self._pages[number] = bytearray((mine | theirs).to_bytes(_PAGE_BITS // 8, "little"))
+            if not mine:
+                shared = page if isinstance(page, bytes) else bytes(page)
+                self._pages[number] = other._pages[number] = _FULL if shared == _FULL else shared
+            elif theirs & ~mine:
+                merged = (mine | theirs).to_bytes(PAGE_BYTES, "little")
+                self._pages[number] = _FULL if merged == _FULL else merged
             self._count += (theirs & ~mine).bit_count()
+
+    def meets(self, other: IndexSet) -> bool:
+        """Whether the two have a member in common."""
+        return any(
+            int.from_bytes(page) & int.from_bytes(mine)
+            for number, page in other._pages.items()
+            if (mine := self._pages.get(number)) is not None
+        )
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """(number, PAGE_BYTES bytes) of each page with members, by number: what `of_pages` makes an equal set of."""
+        for number, page in sorted(self._pages.items()):
+            if any(page):
+                yield number, bytes(page)
+
+    @classmethod
+    def of_pages(cls, pages: Iterable[tuple[int, bytes]]) -> IndexSet:
+        """The set that gave these."""
+        found = cls()
+        for number, page in pages:
+            found._pages[number] = page
+            found._count += int.from_bytes(page).bit_count()
+        return found
 
     @classmethod
     def union(cls, *sets: IndexSet) -> IndexSet:
@@ -79,7 +126,7 @@ class IndexSet:
         left = IndexSet()
         for number, page in self._pages.items():
             mine = int.from_bytes(page, "little") & ~int.from_bytes(other._pages.get(number, b""), "little")
-            left._pages[number] = bytearray(mine.to_bytes(_PAGE_BITS // 8, "little"))
+            left._pages[number] = mine.to_bytes(PAGE_BYTES, "little")
             left._count += mine.bit_count()
         return left
 
@@ -129,7 +176,7 @@ class IndexSet:
         """The members in chunks of `width` pages, each a number of so many bits."""
         size = _PAGE_BITS * width
         for chunk in {number // width for number in self._pages}:
-            pages = (self._pages.get(chunk * width + each, b"\0" * (_PAGE_BITS // 8)) for each in range(width))
+            pages = (self._pages.get(chunk * width + each, bytes(PAGE_BYTES)) for each in range(width))
             bits = int.from_bytes(b"".join(pages), "little")
             if stop is None or stop >= (chunk + 1) * size:
                 yield bits
@@ -152,17 +199,16 @@ class IndexSet:
             end = min(stop, (index // _PAGE_BITS + 1) * _PAGE_BITS)
             if page is None:
                 yield from range(index, end)
-            else:
+            elif page != _FULL:
                 yield from self._missing_in(page, index, end)
             index = end
 
     @staticmethod
-    def _missing_in(page: bytearray, start: int, end: int) -> Iterator[int]:
+    def _missing_in(page: bytearray | bytes, start: int, end: int) -> Iterator[int]:
         offset = start - start % _PAGE_BITS
         first = (start - offset) >> 3
-        for byte_index, byte in enumerate(page[first : (end - offset + 7) >> 3], first):
-            if byte == 0xFF:
-                continue
+        for found in _GAP.finditer(page[first : (end - offset + 7) >> 3]):
+            byte, byte_index = found[0][0], first + found.start()
             for bit in range(8):
                 index = offset + (byte_index << 3) + bit
                 if start <= index < end and not byte & (1 << bit):
