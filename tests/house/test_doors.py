@@ -43,6 +43,7 @@ THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
     "generation/journal/write/syncs": "the syncs' own thread: neither the loop nor the next write waits for one",
     "generation/journal/write/writer": "the disk's own thread: a batch a hop",
+    "generation/journal/sidecar/keeper": "waits for the process below",
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
@@ -53,6 +54,7 @@ PROCESSES = {
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
     "generation/journal/verify/block_workers": "a large run is verified on all cores",
+    "generation/journal/sidecar/keeper": "writes sidecars while a large run is at work",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

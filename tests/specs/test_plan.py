@@ -186,13 +186,13 @@ def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: 
                 shared.append((IndexSet.union(ours), sorted(plain)))
                 shared.append((IndexSet.of_pages(ours.pages()), sorted(plain)))
                 continue
-            if name == "fill":
-                members = {index // 16 * 16 + bit for index in list(members)[:2] for bit in range(16)}
             if name in ("update", "fill"):
-                other = index_set(members)
+                pages_of = {index // 16 * 16 + bit for index in list(members)[:2] for bit in range(16)}
+                more = pages_of if name == "fill" else members
+                other = index_set(more)
                 ours.update(other)
-                plain |= members
-                shared.append((other, sorted(members)))
+                plain |= more
+                shared.append((other, sorted(more)))
                 continue
             if name == "add_all":
                 assert plain.isdisjoint(members) == ours.add_all(sorted(members))

@@ -4,6 +4,7 @@
 runs/<run>/
   manifest.json     what the run is; replaced atomically
   rows-00000.jsonl  the answers, append-only: the only truth
+  rows-00000.index  its sidecar, in large runs only: derived, rebuilt where it does not fit
   failures.jsonl    a line a task that failed
   events.jsonl      what changed while running
   damage.json       damaged lines that a person has agreed to pass over
@@ -194,6 +195,11 @@ def _quoted(path: str) -> str:
 def saving_of(path: Path, good: int) -> Path:
     """Where lines of a file of the journal are kept while it is cut to `good` bytes and they are not back in it."""
     return path.with_suffix(f".saving-{good}")
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where it is said what the lines of a sealed segment come to."""
+    return path.with_suffix(".index")
 
 
 def last_segment(names: Iterable[str]) -> int:

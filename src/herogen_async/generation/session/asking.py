@@ -16,6 +16,7 @@ from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, St
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter, Reusable
 from herogen_async.generation.journal.record import CRC
+from herogen_async.generation.journal.sidecar.keeper import SidecarKeeper
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
 from herogen_async.generation.run_folder import RunLock
@@ -77,17 +78,22 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
     settings = opened.ready.request.settings
     # Before the journal is opened: a session that dies at its first write has begun all the same.
     notifier.record("started", settings=asdict(settings), model=opened.ready.model)
+    sidecars = SidecarKeeper(opened.folder, opened.lineage)
     journal = JournalWriter(
         opened.folder,
         durability=settings.durability,
         first_segment=opened.lineage.eras[-1].first_segment,
         on_durable=opened.lock.vouch,
+        on_sealed=sidecars.begin,
     )
     stopped: Stopped | None
     try:
-        async with _open_engine(work, journal, notifier, clock=clock, at_work=at_work) as engine:
-            await engine.run(work.wanted.indices())
-            stopped = engine.stopped
+        with sidecars:
+            if opened.lock.mark is not None:
+                sidecars.begin(opened.lock.mark.segment)
+            async with _open_engine(work, journal, notifier, clock=clock, at_work=at_work) as engine:
+                await engine.run(work.wanted.indices())
+                stopped = engine.stopped
     except DiskError as error:
         stopped = Stopped("parked", error.message, error.fix, park_reason=ParkReason.DISK)
     except asyncio.CancelledError:

@@ -215,6 +215,12 @@ class IndexSet:
                     yield index
 
 
+def highest_of(members: IndexSet) -> int:
+    """The highest member, -1 where there is none."""
+    number, page = max(members.pages(), default=(0, b""))
+    return number * _PAGE_BITS + int.from_bytes(page, "little").bit_length() - 1
+
+
 def _every(width: int) -> int:
     """A bit for the first of every `width` indices of a chunk."""
     bits: int = (1 << _PAGE_BITS * width) // ((1 << width) - 1)

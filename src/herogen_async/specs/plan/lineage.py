@@ -179,6 +179,14 @@ class Lineage:
         now = self.place(era, index)
         return now is not None and then == self.plan.column_at(now).form
 
+    def knows_forms(self, era: int) -> bool:
+        """Whether all calls of that era were asked with the forms that their columns have today."""
+        return all(self.knows_form(era, place) for place in range(self.eras[era].plan.calls_a_row))
+
+    def call(self, era: int, place: int) -> int | None:
+        """The place, in a current row, of the call at `place` in a row of that era."""
+        return self._calls[era][place]
+
     def grounds(self, era: int, *, skipped: bool) -> Mapping[int, tuple[int, ...]]:
         """For each call of a current row, the places of those that its lines of that era were made from.
 

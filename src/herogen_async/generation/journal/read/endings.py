@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.generation.endpoint.usage import whole_counts
 from herogen_async.generation.journal.read.line_blocks import ending_of
@@ -12,6 +12,9 @@ from herogen_async.generation.journal.read.recovered import Recovered
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.journal.record import BEHIND_ENDING, ENDING, ENDING_WITHIN, SKIPPED, reason_word
 from herogen_async.generation.journal.words import Words
+
+if TYPE_CHECKING:  # made of these
+    from herogen_async.generation.journal.sidecar.sidecar import Ended
 
 _TAILS = 4096  # different ones, before they are parsed and let go of
 
@@ -61,6 +64,18 @@ class Endings:
             for each in tails.values():
                 self.add(each.row, counts=counts, column=column, times=each.times)
             tails.clear()
+
+    def add_sums(self, ended: Ended, *, counts: bool, column: str | None = None) -> None:
+        """The rows of a segment, summed up."""
+        of_column = None if column is None else self._found.column_usage.setdefault(column, Words())
+        for name, count in ended.usage.items():
+            self._found.usage.count(name, count)
+            if of_column is not None:
+                of_column.count(name, count)
+        if column is not None and ended.answers:
+            self._found.column_answers[column] += ended.answers
+        for word, count in ended.reasons.items() if counts else ():
+            self._found.finish_reasons.count(word, count)
 
     def add(self, row: dict[str, Any], *, counts: bool, column: str | None = None, times: int = 1) -> None:
         """A row that ended so, or so many."""

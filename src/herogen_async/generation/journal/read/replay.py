@@ -21,12 +21,7 @@ from typing import Any, Literal
 from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.endpoint.finish_reasons import is_cut
 from herogen_async.generation.journal.read.endings import Endings
-from herogen_async.generation.journal.read.line_blocks import (
-    are_sealed,
-    blocks_of,
-    offsets_of,
-    skipped_by,
-)
+from herogen_async.generation.journal.read.line_blocks import are_sealed, blocks_of, offsets_of, skipped_by
 from herogen_async.generation.journal.read.line_reader import row_at
 from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.recovered import Misfit, Recovered
@@ -41,6 +36,7 @@ from herogen_async.generation.journal.record import (
     SKIPPED_LEAD,
     WRONG_FORM_LEAD,
 )
+from herogen_async.generation.journal.sidecar.taking import Sidecars
 from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage, SegmentReading, Standing
@@ -60,10 +56,11 @@ def replay(folder: RunFolder, lineage: Lineage, places: LinePlaces | None = None
     `places` is filled with those of the answers that count.
     """
     known = Known(folder)
-    fold = Fold(lineage, places)
+    fold, sidecars = Fold(lineage, places), Sidecars(known)
     paths = {segment_number(path): path for path in known.segments()}
     for reading in lineage.readings(list(paths)):
-        fold.segment(paths[reading.segment], known, reading)
+        if not sidecars.take(fold, reading):
+            fold.segment(paths[reading.segment], known, reading)
     fold.settle(paths.values())
     # After all rows: a failure counts only where no answer is, whichever of the two came first.
     for line in known.sound(folder.failures):
@@ -78,12 +75,12 @@ class Fold:
     def __init__(self, lineage: Lineage, places: LinePlaces | None = None) -> None:
         self.found = Recovered(calls_a_row=lineage.plan.calls_a_row)
         self.lineage = lineage
-        self._places = places
-        self._endings = Endings(self.found)
+        self.places = places
+        self.endings = Endings(self.found)
         self._newer = IndexSet()  # what generations before the one that is being read have answered
         self._age = 1
         self._calls = lineage.plan.calls_a_row
-        self._column_names = [
+        self.column_names = [
             call.column.name if lineage.plan.has_columns else None for call in lineage.plan.shape.calls
         ]
         self._later: list[tuple[SegmentReading, int]] = []  # lines that count only where no other one does
@@ -121,7 +118,7 @@ class Fold:
 
     def count_endings(self) -> None:
         """`found` holds what blocks of rows have said of how they ended, only then."""
-        self._endings.count()
+        self.endings.count()
 
     def failure(self, record: dict[str, Any]) -> None:
         """A task that failed, under whichever plan that asks the same."""
@@ -145,7 +142,7 @@ class Fold:
             return
         from herogen_async.generation.journal.read.built_on import settle_rows  # noqa: PLC0415 - few runs need it
 
-        settle_rows(self.found, self._unsettled, self.lineage, paths, self._places)
+        settle_rows(self.found, self._unsettled, self.lineage, paths, self.places)
 
     def _begin(self, age: int) -> None:
         """Rows of that age come now: where it is another one, its generation gives way to what is there."""
@@ -170,21 +167,19 @@ class Fold:
                 return False
         if min(indices) < 0 or max(indices) >= plan.size:
             return False
-        if plan.calls_a_row > 1 or self._calls > 1 or self._places is not None:
+        if plan.calls_a_row > 1 or self._calls > 1 or self.places is not None:
             return self._place_calls(lines, indices, reading, offset)
-        # Of rows of one call nobody who is in a hurry wants the places.
-        if self._places is not None or not self._place_all(indices, reading):
+        if not self._place_all(indices, reading):
             return False
         self.found.rows += len(lines)
-        self._endings.note(lines, counts=reading.standing.counts, column=self._column_names[0])
+        self.endings.note(lines, counts=reading.standing.counts, column=self.column_names[0])
         return True
 
     def _may_misfit(self, lines: list[bytes], reading: SegmentReading) -> bool:
         """Whether one of these lines may be of an answer that does not fit its form, or is a near copy."""
-        era = self.lineage.eras[reading.era].plan
-        if not all(self.lineage.knows_form(reading.era, place) for place in range(era.calls_a_row)):
-            return True
-        return any(WRONG_FORM_LEAD in line or NEAR_COPY_LEAD in line for line in lines)
+        return not self.lineage.knows_forms(reading.era) or any(
+            WRONG_FORM_LEAD in line or NEAR_COPY_LEAD in line for line in lines
+        )
 
     def _place_all(self, indices: list[int], reading: SegmentReading) -> bool:
         """As `place`, where each of them is the only answer to its task; else False, and nothing is placed."""
@@ -216,7 +211,7 @@ class Fold:
         if reading.standing.is_left:
             self.found.rows += len(chosen)
             self.found.unused += len(chosen)
-            self._endings.note([line for line, _, _ in chosen], counts=False)
+            self.endings.note([line for line, _, _ in chosen], counts=False)
             return True
         place = self.lineage.place if self.lineage.moves(reading.era) else None
         skips = self.lineage.plan.shape.skips
@@ -244,14 +239,14 @@ class Fold:
             self._note_calls([(index, at) for index, _, at in placed], reading, set(skipped))
         by_column: dict[str | None, list[bytes]] = {}
         for index, line, _ in placed:
-            by_column.setdefault(self._column_names[index % self._calls], []).append(line)
+            by_column.setdefault(self.column_names[index % self._calls], []).append(line)
         for column, of_column in by_column.items():
-            self._endings.note(of_column, counts=reading.standing.counts, column=column)
+            self.endings.note(of_column, counts=reading.standing.counts, column=column)
         return True
 
     def _note_calls(self, placed: list[tuple[int, int]], reading: SegmentReading, skipped: Collection[int]) -> None:
         """Where the lines are that others build on, and whether each came behind what it was made from."""
-        calls, done, newer, places = self._calls, self.found.done, self._newer, self._places
+        calls, done, newer, places = self._calls, self.found.done, self._newer, self.places
         made_from, decided_by = (self.lineage.grounds(reading.era, skipped=each) for each in (False, True))
         block, before = {index for index, _ in placed}, set[int]()
         for index, offset in placed:
@@ -275,8 +270,8 @@ class Fold:
             standing, column = self.take(row, reading, offset), None
             if self.lineage.plan.has_columns and standing not in ("foreign", "unused"):
                 index = self.lineage.place(reading.era, row["index"])
-                column = None if index is None else self._column_names[index % self._calls]
-            self._endings.add(row, counts=standing in ("counts", "misfit"), column=column)
+                column = None if index is None else self.column_names[index % self._calls]
+            self.endings.add(row, counts=standing in ("counts", "misfit"), column=column)
         return True
 
     def take(self, row: dict[str, Any], reading: SegmentReading, offset: int, *, is_late: bool = False) -> RowStanding:
@@ -285,12 +280,12 @@ class Fold:
         standing = self.place(row, reading, is_late=is_late)
         if standing == "misfit":
             self._note_misfit(row, reading, offset, is_late=is_late)
-        if standing == "counts" and (self._calls > 1 or self._places is not None):
+        if standing == "counts" and (self._calls > 1 or self.places is not None):
             index = self.lineage.place(reading.era, row["index"])
             if index is not None and self._calls > 1:
                 self._note_calls([(index, offset)], reading, (index,) if "skipped" in row else ())
-            elif index is not None and self._places is not None:
-                self._places.put(index, reading.segment, offset)
+            elif index is not None and self.places is not None:
+                self.places.put(index, reading.segment, offset)
         return standing
 
     def _note_misfit(self, row: dict[str, Any], reading: SegmentReading, offset: int, *, is_late: bool) -> None:
@@ -312,7 +307,7 @@ class Fold:
         `skipped` has by their place among `indices` the fingerprint by which a line skips its call.
         """
         era = self.lineage.eras[reading.era].plan
-        if not reading.standing.counts or reading.standing.is_left or self._places is not None:
+        if not reading.standing.counts or reading.standing.is_left or self.places is not None:
             return False
         self._begin(reading.standing.age)
         places = reading.places
@@ -333,6 +328,16 @@ class Fold:
             self.found.skipped.add(index)
         if self._calls > 1:
             self._note_calls([(index, 0) for index in whole], reading, {index for index, _ in unasked})
+        return True
+
+    def take_calls(self, calls: IndexSet, standing: Standing) -> bool:
+        """As `take_usual`, of rows of one call each, whose indices are the current ones; they may be stale."""
+        self._begin(standing.age)
+        if self._newer.meets(calls) or (standing.counts and self.found.done.meets(calls)):
+            return False
+        for members in [self.found.done] * standing.counts + [self.found.stale] * standing.is_stale:
+            members.update(calls)
+        self.found.rows += len(calls)
         return True
 
     def is_for(self, row: dict[str, Any], reading: SegmentReading) -> bool:

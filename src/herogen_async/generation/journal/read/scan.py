@@ -146,6 +146,10 @@ class Known:
         """Whether a person has agreed to pass over it."""
         return (damage.path.name, damage.offset, damage.size) in self._accepted
 
+    def has_accepted(self, path: Path) -> bool:
+        """Whether a person has agreed to pass over anything in this file."""
+        return any(name == path.name for name, _, _ in self._accepted)
+
     def is_the_end(self, damage: Damage) -> bool:
         """Whether a torn end is to be expected in this file, and this is where it begins."""
         path, after = damage.path, damage.offset + damage.size

@@ -44,7 +44,10 @@ _roll = wrap(Store.roll)
 
 
 class JournalWriter:
-    """The journal of one run folder, for the process that holds its lock. `on_durable` is told each new mark."""
+    """The journal of one run folder, for the process that holds its lock.
+
+    `on_durable` is told each new mark, `on_sealed` the number of each segment that is begun behind others.
+    """
 
     def __init__(
         self,
@@ -55,11 +58,13 @@ class JournalWriter:
         segment_bytes: int = SEGMENT_BYTES,
         disk: Disk = REAL,
         on_durable: Callable[[Mark], None] = lambda _: None,
+        on_sealed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.on_written: Callable[[Written], None] = lambda _: None
         self.on_trouble: Callable[[OSError | None], None] = lambda _: None
         self.lost: DiskError | None = None  # what a journal that was cancelled could not write
         self._folder = folder
+        self._on_sealed = on_sealed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-write")
         self._store = Store(
             folder,
@@ -178,6 +183,8 @@ class JournalWriter:
         except OSError as error:
             self._syncs.refused(error)
             self._wake.set()
+        else:
+            self._on_sealed(self._store.mark.segment)
 
     async def _persist(self, batch: Batch) -> None:
         """Write `batch`, trying again for as long as the run goes on and FINAL_TRIES times after its end."""

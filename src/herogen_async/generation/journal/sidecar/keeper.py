@@ -1,0 +1,76 @@
+"""While a large run is at work, its sealed segments get the sidecars that they lack: by a process of its own.
+
+Neither the loop nor a write waits for it, and whatever becomes of it costs the run nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Self
+
+from herogen_async.core import codec
+from herogen_async.core.errors import RunFolderError
+from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.journal.sidecar.sidecar import plan_prints
+from herogen_async.generation.journal.sidecar.taking import sealed_segments
+from herogen_async.generation.run_folder.layout import RunFolder, segment_number
+from herogen_async.specs.plan import Lineage
+
+_COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.sidecar.worker"]
+
+
+class SidecarKeeper:
+    """A context manager, for the process that holds the run's lock: at its end nothing of it is left."""
+
+    def __init__(self, folder: RunFolder, lineage: Lineage) -> None:
+        self._folder = folder
+        self._lineage = lineage
+        self._thread: ThreadPoolExecutor | None = None  # of small runs there is none
+        self._child: subprocess.Popen[bytes] | None = None
+        self._starting = Lock()
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._starting:
+            self._is_closed = True
+            if self._child is not None:
+                self._child.kill()
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def begin(self, current: int) -> None:
+        """Write what is missing of the segments before `current`, if the run is a large one."""
+        try:
+            sizes = {path: path.stat().st_size for path in self._folder.segments()}
+        except (OSError, RunFolderError):  # the folder was removed: the journal will say so
+            return
+        if sealed := sealed_segments(sizes, current):
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-sidecars")
+            self._thread.submit(self._write, [segment_number(path) for path in sealed])
+
+    def _write(self, segments: list[int]) -> None:
+        plans = [plan_prints(era.plan) for era in self._lineage.eras]
+        given = codec.dumps({"folder": str(self._folder.path.resolve()), "plans": plans, "segments": segments})
+        try:
+            with self._starting:
+                if self._is_closed:
+                    return
+                self._child = subprocess.Popen(  # noqa: S603 - a fixed command of this Python
+                    _COMMAND,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=without_keys(os.environ),
+                    start_new_session=True,  # Ctrl-C in the terminal goes to the whole group
+                )
+            self._child.communicate(given)
+        except OSError:
+            return
