@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from herogen_async.generation.endpoint.usage import whole_counts
 from herogen_async.generation.journal.read.line_blocks import ending_of
@@ -13,10 +14,16 @@ from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.journal.record import BEHIND_ENDING, ENDING, ENDING_WITHIN, SKIPPED, reason_word
 from herogen_async.generation.journal.words import Words
 
-if TYPE_CHECKING:  # made of these
-    from herogen_async.generation.journal.sidecar.sidecar import Ended
-
 _TAILS = 4096  # different ones, before they are parsed and let go of
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many lines ended, and what they used, summed up. `answers` are those that were not skipped."""
+
+    answers: int
+    usage: Mapping[str, int]
+    reasons: Mapping[str, int]
 
 
 @dataclass(slots=True)

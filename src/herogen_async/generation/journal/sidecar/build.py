@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from herogen_async.core import codec
-from herogen_async.generation.journal.read.endings import Endings
+from herogen_async.generation.journal.read.endings import Ended, Endings
 from herogen_async.generation.journal.read.line_blocks import are_sealed, blocks_of
 from herogen_async.generation.journal.read.recovered import Recovered
 from herogen_async.generation.journal.read.scan import record_of
@@ -18,14 +18,7 @@ from herogen_async.generation.journal.record import (
     SKIPPED_LEAD,
     WRONG_FORM_LEAD,
 )
-from herogen_async.generation.journal.sidecar.sidecar import (
-    SEEN_LINES,
-    Ended,
-    Seen,
-    Sidecar,
-    plan_prints,
-    seen_at,
-)
+from herogen_async.generation.journal.sidecar.sidecar import SEEN_LINES, Seen, Sidecar, plan_prints, seen_at
 from herogen_async.generation.journal.words import MOST_WORDS
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Plan

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
+from herogen_async.generation.journal.read.endings import Ended
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.run_folder.layout import sidecar_of
 from herogen_async.generation.run_folder.own_file import own_file
@@ -33,15 +34,6 @@ class Seen:
     offset: int
     size: int
     crc: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How lines ended, and what they used: as `Endings` counts it. `answers` are those that were not skipped."""
-
-    answers: int
-    usage: Mapping[str, int]
-    reasons: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,35 @@ byte of it is looked at by every resume. Past that its sidecars' checks stand in
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from herogen_async.generation.journal.read.endings import Endings
+from herogen_async.generation.journal.read.places import LinePlaces
 from herogen_async.generation.journal.read.scan import Known
 from herogen_async.generation.journal.sidecar.sidecar import Sidecar, sidecar_at
 from herogen_async.generation.run_folder.layout import segment_number
-from herogen_async.specs.plan import SegmentReading
-
-if TYPE_CHECKING:  # it takes them
-    from herogen_async.generation.journal.read.replay import Fold
+from herogen_async.specs.plan import IndexSet, Lineage, SegmentReading, Standing
 
 SIDECARS_FROM = 4_000_000_000  # bytes: ten seconds of reading on one core
+
+
+class Taker(Protocol):
+    """A `Fold`, as far as it takes a segment in whole. Of both methods: False, and nothing is taken, or all is."""
+
+    lineage: Lineage
+    places: LinePlaces | None
+    endings: Endings
+    column_names: list[str | None]
+
+    def take_calls(self, calls: IndexSet, standing: Standing) -> bool:
+        """Calls of rows of one, by their current indices."""
+        ...
+
+    def take_usual(self, indices: Sequence[int], skipped: Mapping[int, str], reading: SegmentReading) -> bool:
+        """Any calls."""
+        ...
 
 
 class Sidecars:
@@ -26,10 +43,13 @@ class Sidecars:
     def __init__(self, known: Known) -> None:
         self._known = known
         paths = known.segments()
-        sealed = sealed_segments({path: known.ends[path] for path in paths}, known.mark and known.mark.segment)
+        # A mark of a later segment than the last means that files are gone: the last one is appended to again.
+        last = max(map(segment_number, paths), default=0)
+        current = 0 if known.mark is None else min(known.mark.segment, last)
+        sealed = sealed_segments({path: known.ends[path] for path in paths}, current)
         self._paths = {segment_number(path): path for path in sealed}
 
-    def take(self, fold: Fold, reading: SegmentReading) -> bool:
+    def take(self, fold: Taker, reading: SegmentReading) -> bool:
         """Take a segment in whole; False, and nothing is taken, where its lines are to be read."""
         path = self._paths.get(reading.segment)
         # A line that a person has agreed to lose is asked again, although a sidecar from before may have it.
@@ -39,13 +59,13 @@ class Sidecars:
         return sidecar is not None and sidecar.is_usual and _take(fold, sidecar, reading)
 
 
-def _may_take_whole(fold: Fold, reading: SegmentReading) -> bool:
+def _may_take_whole(fold: Taker, reading: SegmentReading) -> bool:
     """Whether it does not matter where the lines of that reading are, nor whether they fit another form."""
     is_checked = fold.lineage.checks(reading.era) and not fold.lineage.knows_forms(reading.era)
     return fold.places is None and not is_checked and not reading.standing.is_left
 
 
-def _take(fold: Fold, sidecar: Sidecar, reading: SegmentReading) -> bool:
+def _take(fold: Taker, sidecar: Sidecar, reading: SegmentReading) -> bool:
     """False, and nothing is taken, where a line is not what it is by itself: a task has two answers, say."""
     lineage, era = fold.lineage, reading.era
     is_plain = lineage.eras[era].plan.calls_a_row == lineage.plan.calls_a_row == 1 and not lineage.moves(era)
@@ -61,11 +81,7 @@ def _take(fold: Fold, sidecar: Sidecar, reading: SegmentReading) -> bool:
     return True
 
 
-def sealed_segments(sizes: dict[Path, int], current: int | None) -> list[Path]:
-    """The segments of a large run that nothing is appended to any more, all durable; none of a smaller run.
-
-    `current` is the segment that the mark names; None where there is no mark.
-    """
-    last = max(map(segment_number, sizes), default=0)
-    sealed = [path for path in sizes if current is not None and segment_number(path) < min(current, last)]
+def sealed_segments(sizes: dict[Path, int], current: int) -> list[Path]:
+    """The segments of a large run before `current`, which is written to now; none of a smaller run."""
+    sealed = [path for path in sizes if segment_number(path) < current]
     return sealed if sum(sizes[path] for path in sealed) > SIDECARS_FROM else []
