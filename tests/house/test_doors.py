@@ -53,8 +53,7 @@ PROCESSES = {
     "tune/finetune/local/backend": "the trainer",
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
-    "generation/journal/verify/block_workers": "a large run is verified on all cores",
-    "generation/journal/sidecar/keeper": "writes sidecars while a large run is at work",
+    "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

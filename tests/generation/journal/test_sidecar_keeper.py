@@ -64,7 +64,7 @@ def test_sealed_segments_get_those_that_they_lack(tmp_path: Path) -> None:
 
 def test_a_small_run_has_no_sidecar_no_process_and_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read line by line, so it needs none."""
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(keeping, "own_process", lambda *_: pytest.fail("a process was started"))
     run, before = written(tmp_path / "r"), threading.active_count()
     with SidecarKeeper(run.folder, Lineage(run.plan)) as keeper:
         keeper.begin(2)

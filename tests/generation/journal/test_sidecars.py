@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from herogen_async.core import codec
+from herogen_async.core.errors import DamageError
 from herogen_async.data import dataset
 from herogen_async.generation.journal import (
     Damage,
@@ -28,8 +30,8 @@ from herogen_async.generation.journal.read import replay as replaying
 from herogen_async.generation.journal.sidecar import taking
 from herogen_async.generation.journal.sidecar.build import sidecar_from_lines
 from herogen_async.generation.journal.sidecar.sidecar import Sidecar, sidecar_at
-from herogen_async.generation.journal.sidecar.worker import write_sidecar
-from herogen_async.generation.journal.verify import recover, verify
+from herogen_async.generation.journal.sidecar.worker import Comparison, compare_sidecar, write_sidecar
+from herogen_async.generation.journal.verify import compared_sidecars, recover, verify
 from herogen_async.generation.run_folder import Mark, RunFolder, RunLock, existing_run, segment_number
 from herogen_async.generation.run_folder.layout import sidecar_of
 from herogen_async.specs.plan import Era, IndexSet, Lineage, Plan
@@ -167,6 +169,16 @@ def test_sidecars_of_rows_with_columns_are_taken(tmp_path: Path, taken: list[int
     assert found.column_usage
 
 
+def test_an_answer_in_front_of_what_it_builds_on_is_read_for(tmp_path: Path, taken: list[int]) -> None:
+    """It was made from another one, which is lost: the order of the lines tells, and indices have none."""
+    folder, history = RunFolder(tmp_path), made(0, [("ask", 0), ("ask", 1), ("lose", 0), ("ask", 0), ("roll", 0)], [])
+    history.ask(20)
+    _save(folder, history, [])
+    found = with_sidecars(folder, history.lineage())
+    assert told(replay(folder, history.lineage())) == told(found)
+    assert (1, []) == (found.outdated, taken)
+
+
 ENDS: list[dict[str, Any]] = [
     {},
     {"finish_reason": None},
@@ -210,13 +222,23 @@ CHANGES = {
 def test_a_changed_spec_comes_to_the_same(tmp_path: Path, taken: list[int], change: str, keeps_stale: bool) -> None:
     """Sidecars are in the numbering of their plan; a later one moves them, or finds them stale."""
     run, plan = written(tmp_path / "r"), CHANGES[change]
-    for index in range(0, 30, 2):
+    for index in range(0, 30, 3):  # of the first segment, where all is where it was
         run.write([run.answer(index, "new", plan=plan)], 3)
     vouch(run.folder, 3)
     write_sidecar(run.folder.segment(2), run.plan)
     lineage = Lineage(plan, [Era(run.plan)], first_segment=3, keeps_stale=keeps_stale)
     assert told(replay(run.folder, lineage)) == told(with_sidecars(run.folder, lineage))
     assert set(taken) <= {0, 1, 2}
+    assert change != "another prompt" or [1, 2] == taken
+
+
+def test_who_asks_for_places_gets_them(tmp_path: Path, taken: list[int]) -> None:
+    """Sidecars have none: the lines are read."""
+    run, places, others = written(tmp_path / "r"), LinePlaces(), LinePlaces()
+    found = with_sidecars(run.folder, Lineage(run.plan), places)
+    assert told(replay(run.folder, Lineage(run.plan), others)) == told(found)
+    assert (80, []) == (len(places), taken)
+    assert list(places) == list(others)
 
 
 def test_a_form_that_came_later_is_read_for(tmp_path: Path, taken: list[int]) -> None:
@@ -292,34 +314,39 @@ def test_only_a_segment_before_the_mark_is_believed(tmp_path: Path, marked: int 
     assert 27 == len(with_sidecars(run.folder, Lineage(run.plan)).done)
 
 
-def test_a_line_that_a_person_has_given_up_is_asked_again(tmp_path: Path) -> None:
-    """A sidecar from before its damage has it still."""
-    run = written(tmp_path / "r")
-    path = run.folder.segment(0)
-    lines = path.read_bytes().splitlines(keepends=True)
-    start = sum(map(len, lines[:5]))
-    path.write_bytes(b"".join([*lines[:5], lines[5].replace(b"hero", b"her0"), *lines[6:]]))
-    accept_damage(run.folder, [Damage(path, 6, start, len(lines[5]) - 1)])
-    found = with_sidecars(run.folder, Lineage(run.plan))
-    assert [15] == [index for index in range(80) if index not in found.done]
-
-
-def test_damage_that_no_check_looks_at_is_left_to_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/durability.md says of large runs: checks stand in for reading, and `verify` always reads."""
-    run = WrittenRun(tmp_path / "r", small_spec(values=200))
+def damaged(path: Path) -> tuple[WrittenRun, int, Damage]:
+    """A run of 800 rows, of which one, at that index, is damaged where no check of its sidecar looks."""
+    run = WrittenRun(path, small_spec(values=200))
     run.write(run.answer(index, "a hero") for index in range(800))
     run.write([b""], 1)
     vouch(run.folder, 1)
-    path = run.folder.segment(0)
-    assert write_sidecar(path, run.plan)
-    sidecar = sidecar_at(path, run.plan)
+    segment = run.folder.segment(0)
+    assert write_sidecar(segment, run.plan)
+    sidecar = sidecar_at(segment, run.plan)
     assert sidecar is not None
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = next(at for at in range(800) if all(each.offset != sum(map(len, lines[:at])) for each in sidecar.seen))
-    path.write_bytes(b"".join([*lines[:at], lines[at].replace(b"hero", b"her0"), *lines[at + 1 :]]))
+    lines = segment.read_bytes().splitlines(keepends=True)
+    starts = [sum(map(len, lines[:at])) for at in range(800)]
+    at = next(at for at in range(800) if starts[at] not in {each.offset for each in sidecar.seen})
+    segment.write_bytes(b"".join([*lines[:at], lines[at].replace(b"hero", b"her0"), *lines[at + 1 :]]))
+    return run, at, Damage(segment, at + 1, starts[at], len(lines[at]) - 1)
+
+
+def test_a_line_that_a_person_has_given_up_is_asked_again(tmp_path: Path) -> None:
+    """A sidecar from before its damage has it still."""
+    run, at, damage = damaged(tmp_path / "r")
+    accept_damage(run.folder, [damage])
+    found = with_sidecars(run.folder, Lineage(run.plan))
+    assert [at] == [index for index in range(800) if index not in found.done]
+
+
+def test_damage_that_no_check_looks_at_is_left_to_verify(tmp_path: Path) -> None:
+    """What docs/durability.md says of large runs: checks stand in for reading, and `verify` always reads."""
+    run, _, _ = damaged(tmp_path / "r")
     assert 800 == len(with_sidecars(run.folder, Lineage(run.plan)).done)
-    monkeypatch.setattr(taking, "SIDECARS_FROM", -1)
-    assert 1 == verify(f"{run.path}/").damage
+    with pytest.raises(DamageError):
+        replay(run.folder, Lineage(run.plan))
+    (found,) = verify(f"{run.path}/").findings
+    assert (True, "line") == (found.is_damage, found.kind)
 
 
 # -- what does not fit ---------------------------------------------------------------------------------------------
@@ -424,6 +451,15 @@ def test_what_does_not_fit_is_passed_over_and_written_again(
     taken.clear()
     assert plain == told(with_sidecars(run.folder, Lineage(run.plan)))
     assert (harm is not _of_a_shorter_segment) == (0 in taken)  # one task has two answers there
+
+
+def test_one_of_another_plan_is_none(tmp_path: Path) -> None:
+    """Somebody has edited the manifest: the numbers in it mean other tasks."""
+    run = written(tmp_path / "r")
+    path = run.folder.segment(0)
+    assert sidecar_at(path, run.plan) is not None
+    assert sidecar_at(path, plan_of(prompt="Who is {age} and {gender}?")) is None
+    assert sidecar_at(path, plan_of(values=21)) is None
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -589,6 +625,31 @@ def test_verify_compares_it_with_the_lines(tmp_path: Path) -> None:
     assert (False, "sidecar") == (found.is_damage, found.kind)
     _a_pipe(run, sidecar_of(run.folder.segment(0)), run.folder.segment(0))
     assert 0 == verify(f"{run.path}/").damage
+
+
+@pytest.mark.parametrize("how", ["whole", "ends at once", "can't be started"])
+def test_a_large_run_is_compared_by_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """And what none of them has said by the first."""
+    run = written(tmp_path / "r", segments=5)
+    without(run, 6, 1)
+    _empty(run, sidecar_of(run.folder.segment(2)), run.folder.segment(2))
+    alone = replace(verify(f"{run.path}/"), seconds=0)
+    here: list[Path] = []
+
+    def compared(segment: Path, plan: Plan) -> Comparison:
+        here.append(segment)
+        return compare_sidecar(segment, plan)
+
+    monkeypatch.setattr(compared_sidecars, "compare_sidecar", compared)
+    monkeypatch.setattr(compared_sidecars, "A_PROCESS_FROM", 1)
+    monkeypatch.setattr(compared_sidecars, "cores", lambda: 3)
+    if how != "whole":
+        other = [str(tmp_path / "nothing")] if how == "can't be started" else [sys.executable, "-c", ""]
+        monkeypatch.setattr(compared_sidecars, "_COMMAND", other)
+    assert alone == replace(verify(f"{run.path}/"), seconds=0)
+    assert (1, 0 if how == "whole" else 4) == (alone.damage, len(here))
 
 
 def test_a_wrong_sum_is_found_by_verify(tmp_path: Path) -> None:

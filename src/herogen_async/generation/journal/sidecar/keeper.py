@@ -5,7 +5,6 @@ Neither the loop nor a write waits for it, and whatever becomes of it costs the 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Self
 
 from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.journal.own_process import own_process
 from herogen_async.generation.journal.sidecar.sidecar import plan_prints
 from herogen_async.generation.journal.sidecar.taking import sealed_segments
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
@@ -58,19 +57,14 @@ class SidecarKeeper:
 
     def _write(self, segments: list[int]) -> None:
         plans = [plan_prints(era.plan) for era in self._lineage.eras]
-        given = codec.dumps({"folder": str(self._folder.path.resolve()), "plans": plans, "segments": segments})
+        given = codec.dumps(
+            {"folder": str(self._folder.path.resolve()), "plans": plans, "segments": segments, "compares": False}
+        )
         try:
             with self._starting:
                 if self._is_closed:
                     return
-                self._child = subprocess.Popen(  # noqa: S603 - a fixed command of this Python
-                    _COMMAND,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env=without_keys(os.environ),
-                    start_new_session=True,  # Ctrl-C in the terminal goes to the whole group
-                )
+                self._child = own_process(_COMMAND)
             self._child.communicate(given)
         except OSError:
             return

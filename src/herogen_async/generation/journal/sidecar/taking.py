@@ -62,7 +62,7 @@ class Sidecars:
 def _may_take_whole(fold: Taker, reading: SegmentReading) -> bool:
     """Whether it does not matter where the lines of that reading are, nor whether they fit another form."""
     is_checked = fold.lineage.checks(reading.era) and not fold.lineage.knows_forms(reading.era)
-    return fold.places is None and not is_checked and not reading.standing.is_left
+    return fold.places is None and not is_checked
 
 
 def _take(fold: Taker, sidecar: Sidecar, reading: SegmentReading) -> bool:

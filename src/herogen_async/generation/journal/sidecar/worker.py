@@ -1,7 +1,8 @@
-"""The process that writes the sidecars of a run at work: `python -m` with its folder and segments, as JSON, on stdin.
+"""A process that reads whole segments for their sidecars: `python -m`, its folder and segments as JSON on stdin.
 
-It is nicer than the run, says nothing, and ends at the first thing that it does not expect, or when the run has ended:
-a sidecar that isn't there costs a reading, and nothing else.
+For a run at work it writes those that are missing; for `verify` it compares those that are there, and says a line of
+JSON for each. It ends at the first thing that it does not expect, or when whoever started it has ended: a sidecar that
+isn't there costs a reading, and what it has not compared, `verify` does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
@@ -20,7 +22,9 @@ from herogen_async.generation.run_folder.layout import sidecar_of
 from herogen_async.generation.run_folder.manifest import read_manifest
 from herogen_async.specs.plan import Plan
 
-_NICER = 10
+_NICER = 10  # than the run that it writes for
+
+Comparison = Literal["same", "other", "misfit"]
 
 
 def write_sidecar(segment: Path, plan: Plan, disk: Disk = REAL) -> bool:
@@ -37,11 +41,25 @@ def write_sidecar(segment: Path, plan: Plan, disk: Disk = REAL) -> bool:
     return True
 
 
+def compare_sidecar(segment: Path, plan: Plan) -> Comparison:
+    """What the sidecar of a segment is to its lines; "misfit": it is not used. As damage in them is told by others, one
+    that they don't give is no other one.
+
+    Raises OSError, RunFolderError, DamageError when they can't be read.
+    """
+    said = sidecar_at(segment, plan)
+    if said is None:
+        return "misfit"
+    found = sidecar_from_lines(segment, plan)
+    return "same" if found is None or found.same(said) else "other"
+
+
 def main() -> int:
-    """Write those that are missing. 0 when that is done."""
+    """0 when all is done."""
     parent = os.getppid()
-    os.nice(_NICER)
     given = codec.loads(sys.stdin.buffer.read())
+    if not given["compares"]:
+        os.nice(_NICER)
     folder = RunFolder(Path(given["folder"]))
     try:
         lineage = read_manifest(folder).lineage()
@@ -50,7 +68,12 @@ def main() -> int:
         for number in given["segments"]:
             if os.getppid() != parent:
                 return 1
-            write_sidecar(folder.segment(number), lineage.eras[lineage.era(number)].plan)
+            path, plan = folder.segment(number), lineage.eras[lineage.era(number)].plan
+            if given["compares"]:
+                sys.stdout.buffer.write(codec.dumps([number, compare_sidecar(path, plan)]) + b"\n")
+                sys.stdout.buffer.flush()
+            else:
+                write_sidecar(path, plan)
     except (OSError, HerogenError):
         return 1
     return 0

@@ -6,7 +6,6 @@ at by `verify` itself. Memory: each is some blocks ahead at most, as a pipe hold
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from herogen_async.core import codec
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.journal.own_process import own_process, tell
 from herogen_async.generation.journal.verify.usual_lines import BLOCK_BYTES, Block
 from herogen_async.specs.plan import Lineage, SegmentReading
 
@@ -39,7 +38,7 @@ class BlockWorkers:
             for start in range(0, end, BLOCK_BYTES)
         ]
         self._next = 0
-        count = min(_cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
+        count = min(cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
         self._count = count if count > 1 else 0
         self._children: list[subprocess.Popen[bytes] | None] = []
         self._asked = list(range(self._count))  # the number of the block that each says something of next
@@ -77,25 +76,14 @@ class BlockWorkers:
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         try:
-            return subprocess.Popen(  # noqa: S603 - a fixed command of this Python
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=without_keys(os.environ),
-                start_new_session=True,  # Ctrl-C in the terminal goes to the whole group
-            )
+            return own_process(_COMMAND)
         except OSError:
             return None
 
     def _tell(self, child: subprocess.Popen[bytes], blocks: list[tuple[str, int, int, int]]) -> None:
         plans = [[era.plan.grid_fingerprint, era.plan.generation_fingerprint] for era in self._lineage.eras]
         given = codec.dumps({"folder": str(self._folder.resolve()), "plans": plans, "blocks": blocks})
-        if child.stdin is not None:
-            with contextlib.suppress(OSError):
-                child.stdin.write(given)
-            with contextlib.suppress(OSError):
-                child.stdin.close()
+        tell(child, given)
 
     def _answer(self, number: int) -> Block | None:
         """What a process said of that block, None where it has said nothing. What it said of earlier ones is passed."""
@@ -126,6 +114,6 @@ class BlockWorkers:
             return None
 
 
-def _cores() -> int:
+def cores() -> int:
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -27,9 +27,8 @@ from herogen_async.generation.journal import (
     scan,
 )
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
-from herogen_async.generation.journal.sidecar.build import sidecar_from_lines
-from herogen_async.generation.journal.sidecar.sidecar import sidecar_at
 from herogen_async.generation.journal.verify.block_workers import BlockWorkers
+from herogen_async.generation.journal.verify.compared_sidecars import compared_sidecars
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
 from herogen_async.generation.journal.verify.usual_lines import Block, misplaced
 from herogen_async.generation.run_folder import (
@@ -45,7 +44,7 @@ from herogen_async.generation.run_folder import (
     segment_number,
 )
 from herogen_async.generation.run_folder.layout import sidecar_of
-from herogen_async.specs.plan import Lineage, Plan, SegmentReading
+from herogen_async.specs.plan import Lineage, SegmentReading
 
 _LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
 _PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
@@ -174,17 +173,13 @@ class _Inspection:
                 looked_at.add(path)
         fold.settle(paths)
         self._correct(fold.found)
-        for path in self._folder.segments():
-            if (sidecar := sidecar_of(path)).exists():
-                self._sidecar(path, sidecar, fold.lineage.eras[fold.lineage.era(segment_number(path))].plan)
-
-    def _sidecar(self, path: Path, sidecar: Path, plan: Plan) -> None:
-        """Compare it with the lines: they count, and a resume of a large run may go by it."""
-        said = sidecar_at(path, plan)
-        if said is None:
-            self._findings.told("sidecar", f"it does not fit {path.name}: not used, and not needed", sidecar)
-        elif (found := sidecar_from_lines(path, plan)) is not None and not found.same(said):
-            self._findings.damaged("sidecar", f"it differs from the lines of {path.name}: remove it", sidecar)
+        # The lines count, and a resume of a large run may go by these.
+        for path, is_what in compared_sidecars(self._folder, fold.lineage, is_alone=self._is_held):
+            sidecar = sidecar_of(path)
+            if is_what == "misfit":
+                self._findings.told("sidecar", f"it does not fit {path.name}: not used, and not needed", sidecar)
+            elif is_what == "other":
+                self._findings.damaged("sidecar", f"it differs from the lines of {path.name}: remove it", sidecar)
 
     def _correct(self, found: Recovered) -> None:
         """What doubles and replaced rows are is known once it is settled what they were made from."""
