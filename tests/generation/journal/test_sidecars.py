@@ -30,7 +30,7 @@ from herogen_async.generation.journal.read import replay as replaying
 from herogen_async.generation.journal.sidecar import taking
 from herogen_async.generation.journal.sidecar.build import sidecar_from_lines
 from herogen_async.generation.journal.sidecar.sidecar import Sidecar, sidecar_at
-from herogen_async.generation.journal.sidecar.worker import Comparison, compare_sidecar, write_sidecar
+from herogen_async.generation.journal.sidecar.worker import LikeItsLines, compare_sidecar, write_sidecar
 from herogen_async.generation.journal.verify import compared_sidecars, recover, verify
 from herogen_async.generation.run_folder import Mark, RunFolder, RunLock, existing_run, segment_number
 from herogen_async.generation.run_folder.layout import sidecar_of
@@ -638,7 +638,7 @@ def test_a_large_run_is_compared_by_several_processes(
     alone = replace(verify(f"{run.path}/"), seconds=0)
     here: list[Path] = []
 
-    def compared(segment: Path, plan: Plan) -> Comparison:
+    def compared(segment: Path, plan: Plan) -> LikeItsLines:
         here.append(segment)
         return compare_sidecar(segment, plan)
 

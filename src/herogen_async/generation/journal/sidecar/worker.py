@@ -24,7 +24,7 @@ from herogen_async.specs.plan import Plan
 
 _NICER = 10  # than the run that it writes for
 
-Comparison = Literal["same", "other", "misfit"]
+LikeItsLines = Literal["same", "other", "misfit"]
 
 
 def write_sidecar(segment: Path, plan: Plan, disk: Disk = REAL) -> bool:
@@ -41,7 +41,7 @@ def write_sidecar(segment: Path, plan: Plan, disk: Disk = REAL) -> bool:
     return True
 
 
-def compare_sidecar(segment: Path, plan: Plan) -> Comparison:
+def compare_sidecar(segment: Path, plan: Plan) -> LikeItsLines:
     """What the sidecar of a segment is to its lines; "misfit": it is not used. As damage in them is told by others, one
     that they don't give is no other one.
 

@@ -14,7 +14,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
 from herogen_async.generation.journal.own_process import own_process, tell
 from herogen_async.generation.journal.sidecar.sidecar import plan_prints
-from herogen_async.generation.journal.sidecar.worker import Comparison, compare_sidecar
+from herogen_async.generation.journal.sidecar.worker import LikeItsLines, compare_sidecar
 from herogen_async.generation.journal.verify.block_workers import A_PROCESS_FROM, cores
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number, sidecar_of
 from herogen_async.specs.plan import Lineage
@@ -22,11 +22,11 @@ from herogen_async.specs.plan import Lineage
 _COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.sidecar.worker"]
 
 
-def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) -> Iterator[tuple[Path, Comparison]]:
+def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) -> Iterator[tuple[Path, LikeItsLines]]:
     """Each segment that has one, in order; `is_alone`: without other processes."""
     paths = {segment_number(path): path for path in folder.segments() if sidecar_of(path).exists()}
     count = min(cores(), len(paths), sum(path.stat().st_size for path in paths.values()) // A_PROCESS_FROM)
-    found: dict[int, Comparison] = {}
+    found: dict[int, LikeItsLines] = {}
     if count > 1 and not is_alone:
         numbers = list(paths)
         found = _found_by_others(folder, lineage, [numbers[place::count] for place in range(count)])
@@ -39,9 +39,9 @@ def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) ->
         yield path, is_what
 
 
-def _found_by_others(folder: RunFolder, lineage: Lineage, shares: list[list[int]]) -> dict[int, Comparison]:
+def _found_by_others(folder: RunFolder, lineage: Lineage, shares: list[list[int]]) -> dict[int, LikeItsLines]:
     plans = [plan_prints(era.plan) for era in lineage.eras]
-    found: dict[int, Comparison] = {}
+    found: dict[int, LikeItsLines] = {}
     with contextlib.ExitStack() as stack:
         children = []
         for share in shares:
