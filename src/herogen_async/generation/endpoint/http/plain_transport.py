@@ -103,10 +103,16 @@ class PlainTransport:
         self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
         return begun
 
-    def end(self, connection: PlainConnection) -> None:
-        """What was begun has come to its end, and was taken from its answers."""
-        self._deadlines.discard(connection)
-        self._keep_or_close(connection)
+    def end(self, connections: Sequence[PlainConnection]) -> None:
+        """What was begun on them has come to its end, and was taken from its answers."""
+        self._deadlines.discard_all(connections)
+        now, idle, most = self._loop.time(), self._idle, self._concurrency
+        for connection in connections:
+            if connection.is_reusable() and len(idle) < most:
+                connection.idle_since = now
+                idle.append(connection)
+            else:
+                connection.transport.abort()
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
