@@ -17,7 +17,7 @@ from herogen_async.core.limits import DAY_S, Limits, Reading
 from herogen_async.generation.limits.bucket_table import VALUES, BucketTable
 from herogen_async.generation.limits.budget import Budget
 from herogen_async.generation.limits.inferred_rate import InferredRate
-from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
+from herogen_async.generation.limits.ledger import Ledger, LedgerVisits
 from herogen_async.generation.limits.tickets import Charge, InFlight, Sized, Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import SHORTEST_WAIT_S
 from herogen_async.generation.limits.tokens import TokenEstimate, most_tokens_of
@@ -41,7 +41,6 @@ LEARN_EVERY_S = 0.005
 BUSY_WAIT_S = 0.01
 SHARED_WAIT_S = 1.0  # what another process gets back is no news here, and its limits may be larger: look again
 LOOK_EVERY_S = 5.0  # while nobody is answered another call goes when the one before is still out, which is a good sign
-BUSY_PATIENCE_S = 1.0  # after that a process goes on alone: whoever holds the ledger was stopped in the middle
 
 
 class Admission:
@@ -79,10 +78,8 @@ class Admission:
         self._by_the_second_until = float("-inf") if window_s is None else FOREVER
         self._window_s = window_s or 1.0
         self.table.set_margin(self._most_margin(now))
-        self._ledger = ledger
+        self._visits = LedgerVisits(ledger)
         self._learn_again = float("-inf")
-        self._entered = False
-        self._busy_since: float | None = None
         self._looks_since: float | None = None  # nobody is answered: one call at a time shows when that is over
         self._look: Ticket | None = None
 
@@ -107,9 +104,10 @@ class Admission:
             return Wait(max(self._look.at + LOOK_EVERY_S - now, SHORTEST_WAIT_S), "gate")
         if self.outstanding >= self.in_flight_limit:
             return Wait(FOREVER, "concurrency")
-        if self._ledger is None:
+        if not self._visits.is_shared:
             return self._reserve(size, now, answer)
-        if not self._enter(now) and self._busy_since is not None and now - self._busy_since < BUSY_PATIENCE_S:
+        self._enter(now)
+        if self._visits.is_awaited(now):
             return Wait(BUSY_WAIT_S, "ledger")
         try:
             if now < self.gate_until:  # another process was told to wait
@@ -153,14 +151,8 @@ class Admission:
         """Tickets for the first of `calls`, for as many as may go now. Where nothing is limited that is looked at once
         for all of them.
         """
-        if self._is_limited or now < self.gate_until or self._look is not None or self._ledger is not None:
-            tickets: list[Ticket] = []
-            for call in calls:
-                granted = self.reserve(call.size, now, call.answer)
-                if not isinstance(granted, Ticket):
-                    break
-                tickets.append(granted)
-            return tickets
+        if self._is_limited or now < self.gate_until or self._look is not None or self._visits.is_shared:
+            return self._reserve_each(calls, now)
         room = min(self.in_flight_limit - self.outstanding, len(calls))
         calls = calls[: max(int(room), 0)]
         if not calls:
@@ -172,6 +164,19 @@ class Admission:
             Ticket(call.size, 0.0, 0.0, now, (requests + place, prompts, answers), 0, call.answer)
             for place, call in enumerate(calls, start=1)
         ]
+
+    def _reserve_each(self, calls: Sequence[Sized], now: float) -> list[Ticket]:
+        tickets: list[Ticket] = []
+        self._enter(now)  # once for all: others wait meanwhile
+        try:
+            for call in calls:
+                granted = self.reserve(call.size, now, call.answer)
+                if not isinstance(granted, Ticket):
+                    break
+                tickets.append(granted)
+        finally:
+            self._leave(now)
+        return tickets
 
     @property
     def _is_limited(self) -> bool:
@@ -224,9 +229,27 @@ class Admission:
                         self.table.learn(reading, ticket.sent, ticket.at, now)
             self._leave(now)
 
-    def settle_together(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
-        """As `settle`, of calls that were answered and whose headers say nothing, where nothing is limited; else False,
-        and nothing is settled. `prompts` are the tokens that the server's `usage` counts, None where it says nothing.
+    def settle_together(
+        self,
+        tickets: Sequence[Ticket],
+        usages: Sequence[Used | None],
+        readings: Sequence[Sequence[Reading]],
+        now: float,
+    ) -> None:
+        """As `settle`, of calls that were answered; for each what its usage and its headers say."""
+        is_shared = bool(self.table.buckets) or any(readings)
+        if is_shared:
+            self._enter(now)
+        try:
+            for ticket, used, said in zip(tickets, usages, readings, strict=True):
+                self.settle(ticket, Charge.ANSWERED, now, used=used, readings=said)
+        finally:
+            if is_shared:
+                self._leave(now)
+
+    def settle_plainly(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
+        """As `settle_together`, of calls whose headers say nothing, where nothing is limited; else False, and nothing
+        is settled. `prompts` are the tokens that the server's `usage` counts, None where it says nothing.
         """
         if self._is_limited:
             return False
@@ -343,34 +366,18 @@ class Admission:
 
     # -- what several processes share --------------------------------------------------------------------------
 
-    def _enter(self, now: float) -> bool:
-        """Take over what others left; False when there is nobody to share with, or no time for it."""
-        if self._ledger is None or self._entered:
-            return False
-        try:
-            found = self._ledger.acquire(now)
-        except LedgerBusy:
-            self._busy_since = now if self._busy_since is None else self._busy_since
-            return False
-        except OSError:  # its disk fails: a run goes on alone rather than not at all
-            self._ledger = None
-            return False
-        self._busy_since, self._entered = None, True
+    def _enter(self, now: float) -> None:
+        """Take over what others left. Each is followed by `_leave`."""
+        found = self._visits.enter(now)
         # Else another version of this wrote it, or something that no waiting would mend.
         if found is not None and len(found[1]) == 1 + VALUES and isfinite(sum(found[1][1:4])):
             passed_s, (gate_s, *levels) = found
             if gate_s > passed_s:
                 self.close_gate(gate_s - passed_s, now)
             self.table.restore(levels, now - passed_s, now)
-        return True
 
     def _leave(self, now: float) -> None:
-        if self._ledger is not None and self._entered:
-            self._entered = False
-            try:
-                self._ledger.release((max(self.gate_until - now, 0.0), *self.table.levels(now)), now)
-            except OSError:
-                self._ledger = None
+        self._visits.leave(lambda: (max(self.gate_until - now, 0.0), *self.table.levels(now)), now)
 
 
 def _has_plenty(readings: Iterable[Reading]) -> bool:
