@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import resource
 import signal
 import time
 from dataclasses import dataclass, field
@@ -24,20 +25,24 @@ from typing import cast
 
 import uvloop
 
-TEXT = (
-    "Mara Quill is a wiry thirty-year-old archivist whose silver-streaked braid never quite stays pinned. By day she"
-    " mends maps in a basement that smells of glue and rain; by night she steps sideways into the unseen, her outline"
-    " thinning until even streetlights forget her. Invisibility came to her after a flood, and it asks a price: each"
-    " hour unseen erases one small memory, so she keeps a ledger of birthdays, songs and the names of friends. She is"
-    " patient, dry-humoured and fiercely loyal, distrusts applause, and returns lost things to their owners before"
-    " dawn, leaving only a pressed fern behind."
-)
+from grids import TEXT
+
 USAGE = {"prompt_tokens": 61, "completion_tokens": 132, "total_tokens": 193}
 
 
-def _answer_body(kind: str) -> bytes:
+FORM_ANSWER = json.dumps({"score": 4, "why": TEXT})  # fits the form of `works.py`
+
+_REQUESTS, _TOKENS = 6_000_000, 6_000_000_000  # a minute: told in the headers, and far above what any client asks for
+_RATE_HEADERS = (
+    f"\r\nx-ratelimit-limit-requests: {_REQUESTS}\r\nx-ratelimit-remaining-requests: %d"
+    f"\r\nx-ratelimit-reset-requests: %dms\r\nx-ratelimit-limit-tokens: {_TOKENS}"
+    f"\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %dms"
+).encode()
+
+
+def _answer_body(kind: str, text: str) -> bytes:
     chat = kind == "chat.completion"
-    content = {"message": {"role": "assistant", "content": TEXT}} if chat else {"text": TEXT}
+    content = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     choice = {"index": 0, **content, "logprobs": None, "finish_reason": "stop"}
     answer = {"id": "cmpl-bench", "object": kind, "created": 1767225600, "model": "m", "choices": [choice]}
     return json.dumps({**answer, "usage": USAGE}, separators=(",", ":")).encode()
@@ -49,9 +54,24 @@ def _head_and_body(body: bytes) -> tuple[bytes, bytes]:
     return head, b"\r\n\r\n" + body
 
 
-COMPLETION = _head_and_body(_answer_body("text_completion"))
-CHAT = _head_and_body(_answer_body("chat.completion"))
 MODELS = {"object": "list", "data": [{"id": "m", "object": "model", "created": 1767225600, "owned_by": "bench"}]}
+
+
+class Answers:
+    """The two answers, made once; `rate_headers` has each tell a limit that changes from answer to answer."""
+
+    def __init__(self, text: str = TEXT, *, rate_headers: bool = False) -> None:
+        self.completion = _head_and_body(_answer_body("text_completion", text))
+        self.chat = _head_and_body(_answer_body("chat.completion", text))
+        self._rate_headers = rate_headers
+
+    def numbered(self, answer: tuple[bytes, bytes], number: int) -> bytes:
+        """The bytes of the answer to request `number`."""
+        middle = b"%08x" % number
+        if self._rate_headers:
+            taken = number % 1000
+            middle += _RATE_HEADERS % (_REQUESTS - taken, taken % 50, _TOKENS - 700 * taken, taken % 50)
+        return answer[0] + middle + answer[1]
 
 
 @dataclass(slots=True)
@@ -99,8 +119,9 @@ def _content_length(head: bytes) -> int:
 class Connection(asyncio.Protocol):
     """One keep-alive connection. Pipelined requests are answered in order: all wait for the same delay."""
 
-    def __init__(self, tally: Tally, delay_s: float) -> None:
+    def __init__(self, tally: Tally, delay_s: float, answers: Answers) -> None:
         self._tally = tally
+        self._answers = answers
         self._delay_s = delay_s
         self._call_later = asyncio.get_running_loop().call_later
         self._pending = b""
@@ -124,9 +145,9 @@ class Connection(asyncio.Protocol):
 
     def _route(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"post /v1/completions"):
-            self._complete(COMPLETION, body)
+            self._complete(self._answers.completion, body)
         elif head.startswith(b"post /v1/chat/completions"):
-            self._complete(CHAT, body)
+            self._complete(self._answers.chat, body)
         elif head.startswith(b"get /v1/models"):
             self._send_json(b"200 OK", MODELS)
         elif head.startswith(b"get /stats"):
@@ -137,7 +158,7 @@ class Connection(asyncio.Protocol):
     def _complete(self, answer: tuple[bytes, bytes], body: bytes) -> None:
         tally = self._tally
         tally.note(body)
-        data = answer[0] + b"%08x" % tally.requests + answer[1]
+        data = self._answers.numbered(answer, tally.requests)
         if not self._delay_s:
             self._transport.write(data)
             return
@@ -156,14 +177,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(head + body)
 
 
-async def serve(port: int, delay_s: float) -> None:
+async def serve(port: int, delay_s: float, answers: Answers) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     tally = Tally()
-    server = await loop.create_server(lambda: Connection(tally, delay_s), "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(lambda: Connection(tally, delay_s, answers), "127.0.0.1", port, backlog=4096)
     port = server.sockets[0].getsockname()[1]
     print(json.dumps({"url": f"http://127.0.0.1:{port}/v1", "port": port, "delay_ms": delay_s * 1000}), flush=True)
     gc.freeze()
@@ -176,9 +197,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0: any free port (default)")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="how long each answer takes (default 0)")
+    parser.add_argument("--form", action="store_true", help="answer with a JSON object, a score and a reason")
+    parser.add_argument("--rate-headers", action="store_true", help="tell a limit that never binds in each answer")
     options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):  # ten thousand connections are more than most shells begin with
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    answers = Answers(FORM_ANSWER if options.form else TEXT, rate_headers=options.rate_headers)
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(serve(options.port, options.delay_ms / 1000))
+        uvloop.run(serve(options.port, options.delay_ms / 1000, answers))
 
 
 if __name__ == "__main__":

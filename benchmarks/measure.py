@@ -135,9 +135,9 @@ class FastServer:
 
 
 @contextlib.contextmanager
-def fast_server(delay_ms: float = 0.0) -> Iterator[FastServer]:
-    """A fresh server on the server's core; stopped at the end."""
-    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms)]
+def fast_server(delay_ms: float = 0.0, *, flags: Sequence[str] = ()) -> Iterator[FastServer]:
+    """A fresh server on the server's core, with further options of `fast_server.py`; stopped at the end."""
+    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms), *flags]
     with _pinned(SERVER_CORE):
         child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -163,10 +163,17 @@ def ours() -> list[str]:
 
 
 def our_run(
-    spec: Path, run: Path, server: FastServer, *, concurrency: int = 64, tool: Sequence[str] | None = None
+    spec: Path,
+    run: Path,
+    server: FastServer,
+    *,
+    concurrency: int = 64,
+    tool: Sequence[str] | None = None,
+    endpoint: str = "completions",
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The command that generates `spec` into the folder `run`; `tool` is another copy than the installed one."""
-    target = ["--base-url", server.url, "--model", "m", "--endpoint", "completions"]
+    target = ["--base-url", server.url, "--model", "m", "--endpoint", endpoint]
     return [
         *(tool or ours()),
         "run",
@@ -176,6 +183,7 @@ def our_run(
         *target,
         "--concurrency",
         str(concurrency),
+        *more,
         "--json",
     ]
 
