@@ -68,14 +68,15 @@ def _columns(columns: int) -> Callable[[int], dict[str, Any]]:
 
 
 _LONG_PROMPT = grids.columns_spec(1, columns=1, answer=grids.TEXT)["prompt"]
-_UNBOUND = ("--rpm", "6000000", "--budget", "1000000", "--price", "0.01,0.01")
+_RPM, _BUDGET = ("--rpm", "6000000"), ("--budget", "1000000", "--price", "0.01,0.01")
+_HEADERS = ("--rate-headers",)
 _FORM: dict[str, Any] = {"endpoint": "chat", "served": ("--form",)}
 
 WORKS = {
     work.name: work
     for work in (
         Work("text", "one prompt a row, one answer of free text"),
-        Work("long", "the same, with prompts as long as those of three columns", _columns(1), _LONG_PROMPT),
+        Work("long", "one prompt a row, as long as those of three columns", _columns(1), _LONG_PROMPT),
         Work(
             "columns",
             "rows of three columns, at equal bytes of prompts",
@@ -85,20 +86,23 @@ WORKS = {
             beside="long",
             most_ratio=1.10,
         ),
-        Work("json", "answers in JSON, unchecked", lambda calls: grids.form_spec(calls, form=False), **_FORM),
+        Work("json", "chat answers in JSON, unchecked", lambda calls: grids.form_spec(calls, form=False), **_FORM),
         Work(
             "form",
-            "the same, checked against a form",
+            "chat answers in JSON, checked against a form",
             lambda calls: grids.form_spec(calls, form=True),
             **_FORM,
             beside="json",
             most_us=10.0,
         ),
+        Work("rpm", "a request limit that never binds", run=_RPM, beside="text", most_us=8.0),
+        Work("budget", "a budget that never binds", run=_BUDGET, beside="text", most_us=8.0),
+        Work("headers", "six rate-limit headers in each answer", served=_HEADERS, beside="text", most_us=8.0),
         Work(
             "limits",
-            "a budget and a request limit that never bind, and six rate-limit headers in each answer",
-            run=_UNBOUND,
-            served=("--rate-headers",),
+            "a request limit and a budget that never bind, and rate-limit headers",
+            run=_RPM + _BUDGET,
+            served=_HEADERS,
             beside="text",
             most_us=8.0,
         ),

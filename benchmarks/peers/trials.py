@@ -20,6 +20,7 @@ from typing import Any
 from roster import System, Task, last_line
 
 import measure
+from works import Work
 
 STOP = threading.Event()  # Ctrl-C doesn't reach groups of their own: set, it ends them
 POLL_S = 0.1
@@ -131,12 +132,13 @@ def simulator(*flags: str) -> Iterator[str]:
         child.wait(timeout=10)
 
 
-def whole_run(system: System, rows: int, folder: Path, *, delay_ms: float, limit_s: float) -> Trial:
+def whole_run(system: System, rows: int, folder: Path, *, work: Work, delay_ms: float, limit_s: float) -> Trial:
     """One run against the fast server, alone on its core."""
-    part = "throughput"
+    part = part_of(work)
     seen: list[tuple[float, float]] = []
-    with measure.fast_server(delay_ms) as server:
-        child = Child(system.command(Task(server.url, rows, folder)), folder / "log", core=measure.CLIENT_CORE)
+    with measure.fast_server(delay_ms, flags=work.served) as server:
+        asked = Task(server.url, rows, folder, work=work)
+        child = Child(system.command(asked), folder / "log", core=measure.CLIENT_CORE)
 
         def late() -> bool:
             seen.append((time.perf_counter(), server.statistics()["requests"]))
@@ -162,6 +164,11 @@ def whole_run(system: System, rows: int, folder: Path, *, delay_ms: float, limit
     if ended.how == "cut":
         return Trial(part, system.name, "timed out", f"still running at {limit_s:g} s, {note or 'all rows'}", figures)
     return Trial(part, system.name, "ok", note, figures)
+
+
+def part_of(work: Work) -> str:
+    """The name of a table of throughput."""
+    return "throughput" if work.name == "text" else f"throughput, {work.name}"
 
 
 def steady_rate(seen: Sequence[tuple[float, float]], rows: int) -> float | None:

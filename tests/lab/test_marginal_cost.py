@@ -186,7 +186,7 @@ def test_a_kind_of_work_is_as_long_for_all(works: ModuleType) -> None:
 
 def test_every_work_with_a_cost_has_one_beside_it_and_a_bound(works: ModuleType) -> None:
     """`--cost-of` compares two kinds on one route, by a ratio or by microseconds."""
-    assert ("columns", "form", "limits", "in-flight") == works.COSTLY
+    assert {"columns", "form", "limits", "in-flight"} <= set(works.COSTLY)
     for name in works.COSTLY:
         work = works.WORKS[name]
         beside = works.WORKS[work.beside]
