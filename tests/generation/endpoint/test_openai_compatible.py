@@ -34,11 +34,13 @@ from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, Transpo
 from herogen_async.generation.endpoint.target import ApiKey, Server
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.packed import PACKERS, packed
+from support.turn_client import TurnClient
 
 pytestmark = pytest.mark.anyio
 
 KEY = "canary-7f3a9c1e-b2d4"
 CHOSEN: TransportFor | None = None  # each test runs with the client's own choice, then with the Rust transport
+CLIENT: type[OpenAICompatible] = OpenAICompatible  # and by turns of the loop
 PATIENCE_S = 10.0  # for what is answered at once
 SHORT_S = 0.1  # for what is never answered
 
@@ -59,10 +61,15 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.fixture(autouse=True, params=[None, RustTransport], ids=["chosen", "rust"])
-def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(
+    autouse=True,
+    params=[(OpenAICompatible, None), (TurnClient, None), (OpenAICompatible, RustTransport)],
+    ids=["chosen", "by turns", "rust"],
+)
+def all_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is promised is promised whichever way it travels."""
-    monkeypatch.setitem(globals(), "CHOSEN", request.param)
+    monkeypatch.setitem(globals(), "CLIENT", request.param[0])
+    monkeypatch.setitem(globals(), "CHOSEN", request.param[1])
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ async def client(
     timeout_s: float = PATIENCE_S,
 ) -> AsyncIterator[OpenAICompatible]:
     url = server if isinstance(server, str) else server.url
-    endpoint = OpenAICompatible(
+    endpoint = CLIENT(
         Server(url, key),
         kind=kind,
         model="m",
