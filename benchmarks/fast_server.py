@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import resource
 import signal
 import time
 from dataclasses import dataclass, field
@@ -200,9 +199,6 @@ def main() -> None:
     parser.add_argument("--form", action="store_true", help="answer with a JSON object, a score and a reason")
     parser.add_argument("--rate-headers", action="store_true", help="tell a limit that never binds in each answer")
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(OSError, ValueError):  # ten thousand connections are more than most shells begin with
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     answers = Answers(FORM_ANSWER if options.form else TEXT, rate_headers=options.rate_headers)
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(serve(options.port, options.delay_ms / 1000, answers))

@@ -52,6 +52,13 @@ def can_pin() -> bool:
     return hasattr(os, "sched_setaffinity") and {CLIENT_CORE, SERVER_CORE} <= os.sched_getaffinity(0)
 
 
+def allow_connections() -> None:
+    """Let the children open as many files as the system permits: shells begin with fewer than 10,000 in flight take."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @contextlib.contextmanager
 def _pinned(core: int) -> Iterator[None]:
     """Children started inside inherit the core; nothing has to run between fork and exec."""

@@ -172,11 +172,9 @@ def ratio_lines(by_system: dict[str, dict[str, float]]) -> list[str]:
             rate = own["steady_rows_per_s"] / peer["steady_rows_per_s"]
             cpu = peer["marginal_cpu_ms_per_row"] / max(own["marginal_cpu_ms_per_row"], 1e-9)
             dearer = own["marginal_cpu_ms_per_row"] / max(peer["marginal_cpu_ms_per_row"], 1e-9)
-            share = f"1/{cpu:.1f}" if cpu >= 1 else f"{dearer:.2f} x"
+            share = f"1/{cpu:.1f} of" if cpu >= 1 else f"{dearer:.2f} x"
             memory = own["peak_mb"] / peer["peak_mb"]
-            lines.append(
-                f"{OURS} / {name}: {rate:.1f} x the rows/s, {share} of the CPU a row, {memory:.2f} x the memory"
-            )
+            lines.append(f"{OURS} / {name}: {rate:.1f} x the rows/s, {share} the CPU a row, {memory:.2f} x the memory")
     return lines
 
 
@@ -329,6 +327,7 @@ def chosen(options: argparse.Namespace) -> tuple[Callable[..., dict[str, Any]], 
 def main() -> None:
     options = parse()
     options.machine = measure.machine()
+    measure.allow_connections()
     compare, present = chosen(options)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="herogen-bench-", dir=options.dir) as folder:
