@@ -127,17 +127,19 @@ class FastServer:
     """A running `fast_server.py`."""
 
     url: str
-    port: int
+    stats_url: str
 
     def statistics(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:
+        with urllib.request.urlopen(self.stats_url, timeout=10) as answer:
             return json.load(answer)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
-def fast_server(delay_ms: float = 0.0) -> Iterator[FastServer]:
-    """A fresh server on the server's core; stopped at the end."""
+def fast_server(delay_ms: float = 0.0, tls: Path | None = None) -> Iterator[FastServer]:
+    """A fresh server on the server's core; stopped at the end. It speaks TLS where there is a folder for that."""
     command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms)]
+    if tls is not None:
+        command += ["--tls", str(tls)]
     with _pinned(SERVER_CORE):
         child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -146,7 +148,7 @@ def fast_server(delay_ms: float = 0.0) -> Iterator[FastServer]:
         if not first:
             raise ChildFailedError(f"the server didn't start: {command}")
         ready = json.loads(first)
-        yield FastServer(url=ready["url"], port=ready["port"])
+        yield FastServer(url=ready["url"], stats_url=ready["stats_url"])
     finally:
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=10)

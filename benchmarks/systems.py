@@ -97,14 +97,29 @@ def spec_file(rows: int, folder: Path) -> Path:
     return path
 
 
-def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_number: int) -> Run:
-    """One process of `system` against a fresh server."""
+def run_once(
+    system: System,
+    rows: int,
+    work: Path,
+    *,
+    delay_ms: float,
+    round_number: int,
+    concurrency: int = CONCURRENCY,
+    tls: Path | None = None,
+) -> Run:
+    """One process of `system` against a fresh server, which speaks TLS where there is a folder for its certificate.
+
+    Another `concurrency` is for this project's own systems, whose last option of a name is the one that counts.
+    """
     folder = work / "current"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    with measure.fast_server(delay_ms) as server:
+    with measure.fast_server(delay_ms, tls) as server:
         command = system.command(rows, folder, server)
-        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env))
+        if concurrency != CONCURRENCY:
+            command += ["--concurrency", str(concurrency)]
+        trusted = {} if tls is None else {"SSL_CERT_FILE": str(tls / "server.pem")}
+        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env, **trusted))
         seen = server.statistics()
     span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
     return Run(
