@@ -109,7 +109,7 @@ def run_once(
 ) -> Run:
     """One process of `system` against a fresh server, which speaks TLS where there is a folder for its certificate.
 
-    Another `concurrency` is for this project's own systems, whose last option of a name is the one that counts.
+    Another `concurrency` is for this project's own systems alone.
     """
     folder = work / "current"
     shutil.rmtree(folder, ignore_errors=True)
@@ -117,7 +117,7 @@ def run_once(
     with measure.fast_server(delay_ms, tls) as server:
         command = system.command(rows, folder, server)
         if concurrency != CONCURRENCY:
-            command += ["--concurrency", str(concurrency)]
+            command[command.index("--concurrency") + 1] = str(concurrency)
         trusted = {} if tls is None else {"SSL_CERT_FILE": str(tls / "server.pem")}
         usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env, **trusted))
         seen = server.statistics()
