@@ -2,7 +2,8 @@
 
 It measures clients, so it does as little as it can: it reads whole requests, never parses their JSON, and answers with
 bytes that were made at start-up. Its first line on stdout is `{"url": ...}`; it serves until SIGTERM or Ctrl-C. With
-`--tls FOLDER` it speaks TLS, by a certificate that the `openssl` command makes there: `export SSL_CERT_FILE=FOLDER/server.pem`.
+`--tls FOLDER` it speaks TLS, by a certificate that the `openssl` command makes there, and that clients trust by
+`export SSL_CERT_FILE=FOLDER/server.pem`.
 
     POST /v1/completions, /v1/chat/completions    the answer, after `--delay-ms`
     GET  /v1/models                               one model, `m`
@@ -164,8 +165,8 @@ class Connection(asyncio.Protocol):
 def server_tls(folder: Path) -> ssl.SSLContext:
     """What speaks TLS by a certificate made in `folder`."""
     key, certificate = folder / "server.key", folder / "server.pem"
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bench".split()
-    names = ["-addext", "basicConstraints=CA:FALSE", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    words = ["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    names = ["-subj", "/CN=bench", "-addext", "basicConstraints=CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1"]
     made = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run(["openssl", *words, *names, *made], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

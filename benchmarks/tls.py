@@ -3,9 +3,9 @@
     python benchmarks/tls.py [--against REV] [--rows 20000] [--rounds 5] [--concurrency 64 512] [--json FILE]
 
 Whole processes, pinned as in `throughput.py`, against a fresh `fast_server.py` whose certificate is made at the start.
-Each round runs every way, short and long, in an order that turns: a row's CPU is the long run's less the short one's, so
-that start-up and handshakes are out of it. The server has one core, and TLS costs it as much as a client: where `server
-busy` is near 100 %, it is the server that the rows a second tell of, and CPU a row alone says what the client can do.
+Each round runs every way, short and long, in an order that turns: a row's CPU is the long run's less the short one's,
+so that start-up and handshakes are out of it. Where `server busy` is near 100 %, the rows a second are the server's,
+and CPU a row alone says what the client can do.
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ async def speaks_tls(url: str) -> bool:
     parts = urlsplit(url)
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(_PROBE_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or default_port(parts.scheme), ssl=context)
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or default_port(parts.scheme), ssl=context
+            )
             writer.transport.abort()
             return True
     return False

@@ -11,11 +11,10 @@ store of certificates, another idea of a certificate's form, or a box in between
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable
 
-from herogen_async.core.errors import ConnectionFailed
+from herogen_async.core.errors import ConnectionFailed, RequestTimeout
 from herogen_async.generation.endpoint.http.plain_connection import Lost, PlainConnection
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
@@ -77,7 +76,7 @@ class TlsTransport(PlainTransport):
     ) -> PlainConnection:
         try:
             connection = await super()._connect(deadline, timeout_s, kind)
-        except ConnectionFailed as failed:
+        except (ConnectionFailed, RequestTimeout) as failed:
             # Nobody listening any more is no reason; a handshake that failed is, or that none ever came about.
             if self._closed is None and (not self._has_connected or isinstance(failed.__context__, ssl.SSLError)):
                 self._give_up()
