@@ -121,7 +121,7 @@ class Gate:
 
     def settle_together(self, tickets: Sequence[Ticket], completions: Sequence[Completion]) -> None:
         """Close the tickets of calls that were answered, each exactly once, and believe what the headers say."""
-        is_silent = not any([completion.readings for completion in completions])
+        is_silent = not any(completion.readings for completion in completions)
         prompts = [completion.usage.get("prompt_tokens") for completion in completions]
         if not (is_silent and self._admission.settle_together(tickets, prompts)):
             for ticket, completion in zip(tickets, completions, strict=True):

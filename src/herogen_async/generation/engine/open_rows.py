@@ -20,7 +20,6 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear, EndpointError, InternalFault
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
-from herogen_async.generation.engine.lane import where_of
 from herogen_async.generation.journal import (
     Journal,
     Recovered,
@@ -133,7 +132,7 @@ class OpenRows:
                 yield from self._going_on(row, row.settle(place, text, seal))
             except Exception as bug:
                 # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
-                self._broken(row, place, InternalFault(where_of(bug)))
+                self._broken(row, place, InternalFault.of(bug))
 
     def misfit(self, call: Call, completion: Completion) -> None:
         """The journal gets an answer to `call` next that does not count: the call is still out."""

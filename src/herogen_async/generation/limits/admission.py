@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Protocol
 
 from herogen_async.core.limits import DAY_S, Limits, Reading
 from herogen_async.generation.limits.bucket_table import VALUES, BucketTable
 from herogen_async.generation.limits.budget import Budget
 from herogen_async.generation.limits.inferred_rate import InferredRate
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
-from herogen_async.generation.limits.tickets import Charge, Ticket, Used, Wait
+from herogen_async.generation.limits.tickets import Charge, InFlight, Sized, Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import SHORTEST_WAIT_S
 from herogen_async.generation.limits.tokens import TokenEstimate
 
@@ -43,27 +42,6 @@ BUSY_WAIT_S = 0.01
 SHARED_WAIT_S = 1.0  # what another process gets back is no news here, and its limits may be larger: look again
 LOOK_EVERY_S = 5.0  # while nobody is answered another call goes when the one before is still out, which is a good sign
 BUSY_PATIENCE_S = 1.0  # after that a process goes on alone: whoever holds the ledger was stopped in the middle
-
-
-class Sized(Protocol):
-    """What is to be sent: `size` bytes of prompt, and how many tokens its answer may have (None: as many as any)."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def answer(self) -> int | None: ...
-
-
-class InFlight(Protocol):
-    """Adaptive concurrency: how many may be in flight; see `AdaptiveConcurrency`."""
-
-    @property
-    def limit(self) -> int: ...
-    @property
-    def settled(self) -> bool: ...
-    def started(self, now: float) -> None: ...
-    def finished(self, latency_s: float, now: float, ok: bool = True) -> None: ...
-    def refused(self, now: float, latency_s: float | None = None) -> None: ...
 
 
 class Admission:
@@ -197,7 +175,7 @@ class Admission:
 
     @property
     def _is_limited(self) -> bool:
-        """Whether anything counts what a call takes: money, a rate, adaptive concurrency, or whether one is answered."""
+        """Whether anything counts what a call takes: money, a rate, what is in flight, or whether one is answered."""
         return bool(
             self.budget is not None
             or self.table.buckets

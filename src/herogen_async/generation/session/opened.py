@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.forecast.costs import Prices, common_price
-from herogen_async.generation.forecast.kept_rows import followed, kept_by
 from herogen_async.generation.forecast.plan_diff import PlanDiff, change_line
 from herogen_async.generation.prices import Price
 from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, begin_segment, keep_source, write_manifest
@@ -48,6 +47,8 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
         locked.lock.forget_sent()
     manifest = _written(locked.folder, diff)
     if diff.is_change:
+        from herogen_async.generation.forecast.kept_rows import kept_by  # noqa: PLC0415 - few runs are changed
+
         kept = kept_by(locked.folder, manifest)
         notifier.notice(change_line(diff, kept))
         notifier.record("changed", changes=diff.changes, keeps_stale=diff.fresh.keeps_stale, **kept.counts())
@@ -57,6 +58,8 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
 def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
     manifest = diff.fresh
     if diff.held is not None:
+        from herogen_async.generation.forecast.kept_rows import followed  # noqa: PLC0415 - a new run needs none of it
+
         manifest = replace(
             followed(folder, diff.held, manifest), keeps_stale=manifest.keeps_stale, regenerated=manifest.regenerated
         )

@@ -200,9 +200,8 @@ class OpenAICompatible:
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
         """What came of all that was begun, read."""
         came = [] if self._answers is None else self._answers.take()
-        now = asyncio.get_running_loop().time()
         for connection, _ in came:
-            connection.question[2].end(connection, now)  # type: ignore[index]
+            connection.question[2].end(connection)  # type: ignore[index]
         tells_limits = len(came) - 1  # of those that came together the last one: all say nearly the same
         return [
             (connection.question[0], self._read_or_not(connection, said, tells_limits=place == tells_limits))  # type: ignore[index]

@@ -107,10 +107,10 @@ class PlainTransport:
         self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
         return begun
 
-    def end(self, connection: PlainConnection, now: float) -> None:
+    def end(self, connection: PlainConnection) -> None:
         """What was begun has come to its end, and was taken from its answers."""
         self._deadlines.discard(connection)
-        self._keep_or_close(connection, now)
+        self._keep_or_close(connection)
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
@@ -189,12 +189,12 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
-        self._keep_or_close(connection, self._loop.time())
+        self._keep_or_close(connection)
         return answer
 
-    def _keep_or_close(self, connection: PlainConnection, now: float) -> None:
+    def _keep_or_close(self, connection: PlainConnection) -> None:
         if connection.is_reusable() and len(self._idle) < self._concurrency:
-            connection.idle_since = now
+            connection.idle_since = self._loop.time()
             self._idle.append(connection)
         else:
             connection.transport.abort()
