@@ -5,8 +5,8 @@ until an answer came      the Rust transport    its verdict on certificates, and
 from then on              the event loop        turns, and half of the CPU; OpenSSL verifies each connection again
 where the loop can't      the Rust transport    as if there were no other
 ```
-So nothing is reached that rustls would refuse, and nothing that it reaches is lost where OpenSSL refuses it: another
-store of certificates, another idea of a certificate's form, or a box in between that lets only one of the two through.
+So no run begins at a server that rustls refuses, and none that it reaches is lost where OpenSSL can't: another store of
+certificates, another idea of a certificate's form, or a box in between that lets only one of the two through.
 """
 
 from __future__ import annotations
