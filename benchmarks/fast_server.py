@@ -1,13 +1,16 @@
 """A server that is never the bottleneck: OpenAI-compatible, one process, one core, a fixed answer.
 
 It measures clients, so it does as little as it can: it reads whole requests, never parses their JSON, and answers with
-bytes that were made at start-up. Its first line on stdout is `{"url": ...}`; it serves until SIGTERM or Ctrl-C.
+bytes that were made at start-up. Its first line on stdout is `{"url": ...}`; it serves until SIGTERM or Ctrl-C. With
+`--tls FOLDER` it speaks TLS, by a certificate that the `openssl` command makes there, and that clients trust by
+`export SSL_CERT_FILE=FOLDER/server.pem`.
 
     POST /v1/completions, /v1/chat/completions    the answer, after `--delay-ms`
     GET  /v1/models                               one model, `m`
     GET  /stats                                   what arrived so far; times are `time.time()` seconds
 
-Two requests count as doubled when their bodies are the same bytes. Not supported: streaming, chunked request bodies.
+Two requests count as doubled when their bodies are the same bytes. With TLS, `/stats` alone is at `stats_url`, in plain
+HTTP. Not supported: streaming, chunked request bodies.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ import contextlib
 import gc
 import json
 import signal
+import ssl
+import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -176,20 +182,42 @@ class Connection(asyncio.Protocol):
         self._transport.write(head + body)
 
 
-async def serve(port: int, delay_s: float, answers: Answers) -> None:
+def server_tls(folder: Path) -> ssl.SSLContext:
+    """What speaks TLS by a certificate made in `folder`."""
+    key, certificate = folder / "server.key", folder / "server.pem"
+    words = ["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    names = ["-subj", "/CN=bench", "-addext", "basicConstraints=CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *words, *names, *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def serve(port: int, delay_s: float, answers: Answers, tls: Path | None) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     tally = Tally()
-    server = await loop.create_server(lambda: Connection(tally, delay_s, answers), "127.0.0.1", port, backlog=4096)
-    port = server.sockets[0].getsockname()[1]
-    print(json.dumps({"url": f"http://127.0.0.1:{port}/v1", "port": port, "delay_ms": delay_s * 1000}), flush=True)
+    context = None if tls is None else server_tls(tls)
+    servers = [
+        await loop.create_server(
+            lambda: Connection(tally, delay_s, answers), "127.0.0.1", at, backlog=4096, ssl=its_own
+        )
+        for at, its_own in (((port, None),) if context is None else ((port, context), (0, None)))
+    ]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    url = f"http{'' if tls is None else 's'}://127.0.0.1:{ports[0]}/v1"
+    stats_url = f"http://127.0.0.1:{ports[-1]}/stats"
+    ready = {"url": url, "port": ports[0], "stats_url": stats_url, "delay_ms": delay_s * 1000}
+    print(json.dumps(ready), flush=True)
     gc.freeze()
     gc.disable()  # a collection would be jitter in every client's figures, and nothing here makes cycles
     await stopped.wait()
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
@@ -198,10 +226,11 @@ def main() -> None:
     parser.add_argument("--delay-ms", type=float, default=0.0, help="how long each answer takes (default 0)")
     parser.add_argument("--form", action="store_true", help="answer with a JSON object, a score and a reason")
     parser.add_argument("--rate-headers", action="store_true", help="tell a limit that never binds in each answer")
+    parser.add_argument("--tls", type=Path, metavar="FOLDER", help="speak TLS; the certificate is made in this folder")
     options = parser.parse_args()
     answers = Answers(FORM_ANSWER if options.form else TEXT, rate_headers=options.rate_headers)
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(serve(options.port, options.delay_ms / 1000, answers))
+        uvloop.run(serve(options.port, options.delay_ms / 1000, answers, options.tls))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import queue
+import ssl
 import sys
 import threading
 import time
@@ -66,6 +67,7 @@ class Client:
     def __init__(self, prompts: Iterator[str], url: str, concurrency: int, journal: Journal) -> None:
         parts = urlsplit(url)
         self.address = (parts.hostname or "", parts.port or 80)
+        self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         self.done = asyncio.Event()
         self.answers = 0
         head = f"POST {parts.path}/completions HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
@@ -146,7 +148,7 @@ async def ask_all(source: Path, path: Path, url: str, concurrency: int) -> int:
         client = Client(map(orjson.loads, file), url, concurrency, journal)
         loop = asyncio.get_running_loop()
         for _ in range(concurrency):
-            await loop.create_connection(lambda: Connection(client), *client.address)
+            await loop.create_connection(lambda: Connection(client), *client.address, ssl=client.tls)
         await client.done.wait()
     journal.close()
     return client.answers

@@ -134,11 +134,17 @@ class FastServer:
     """A running `fast_server.py`."""
 
     url: str
-    port: int
+    stats_url: str
 
     def statistics(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:
+        with urllib.request.urlopen(self.stats_url, timeout=10) as answer:
             return json.load(answer)  # type: ignore[no-any-return]
+
+
+def over_tls(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Options of a server that speaks TLS by a certificate in `folder`, and the environment of who trusts it."""
+    folder.mkdir(exist_ok=True)
+    return ["--tls", str(folder)], {"SSL_CERT_FILE": str(folder / "server.pem")}
 
 
 @contextlib.contextmanager
@@ -153,7 +159,7 @@ def fast_server(delay_ms: float = 0.0, *, flags: Sequence[str] = ()) -> Iterator
         if not first:
             raise ChildFailedError(f"the server didn't start: {command}")
         ready = json.loads(first)
-        yield FastServer(url=ready["url"], port=ready["port"])
+        yield FastServer(url=ready["url"], stats_url=ready["stats_url"])
     finally:
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=10)

@@ -41,7 +41,7 @@ LIMIT_SERVER = f"--rpm {LIMIT_RPM} --enforce bucket-second --headers openai --la
 FAULTS_SERVER = "--latency-ms 50 --seed 1 " + " ".join(f"--fault {name}={share:g}" for name, share in FAULTS.items())
 
 CAVEATS = (
-    "Loopback, plain HTTP: real endpoints are slower, and then the endpoint binds.",
+    "Loopback, plain HTTP (`--work tls`: TLS): real endpoints are slower, and then the endpoint binds.",
     "Everyone is asked for 64 in flight, with its own rate limit and retries where it has them, and results on disk.",
     "Rows a second are requests at the server, by a regression over the middle 80 % of the run; first request s counts"
     " any request, also a probe.",

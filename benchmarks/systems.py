@@ -30,6 +30,7 @@ class System:
     share: float = 1.0
     env: Mapping[str, str] = field(default_factory=dict)
     served: tuple[str, ...] = ()  # further options of its server
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _our_system(name: str, work: Work, tool: list[str] | None, env: dict[str, st
     def persisted(folder: Path) -> int:
         return measure.our_rows(folder / "run")
 
-    return System(name, command, persisted, sys.executable, OUR_PACKAGES, env=env, served=work.served)
+    return System(name, command, persisted, sys.executable, OUR_PACKAGES, env=env, served=work.served, tls=work.tls)
 
 
 def floor_system(work: Work = TEXT_WORK) -> System:
@@ -104,7 +105,7 @@ def floor_system(work: Work = TEXT_WORK) -> System:
         script, source = measure.HERE / "floor.py", work.prompts_file(rows, folder)
         return [sys.executable, str(script), str(source), str(folder / OUT), server.url, str(work.concurrency)]
 
-    return System(FLOOR, command, out_lines, sys.executable, OUR_PACKAGES[-2:], served=work.served)
+    return System(FLOOR, command, out_lines, sys.executable, OUR_PACKAGES[-2:], served=work.served, tls=work.tls)
 
 
 def out_lines(folder: Path) -> int:
@@ -117,9 +118,10 @@ def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_nu
     folder = work / "current"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    with measure.fast_server(delay_ms, flags=system.served) as server:
+    flags, trusted = measure.over_tls(work / "certificate") if system.tls else ([], {})
+    with measure.fast_server(delay_ms, flags=[*system.served, *flags]) as server:
         command = system.command(rows, folder, server)
-        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env))
+        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env, **trusted))
         seen = server.statistics()
     span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
     return Run(

@@ -38,7 +38,8 @@ from works import COSTLY, WORKS, Work
 PEER_REQUIREMENT = "flexllm==0.17.*"
 
 CAVEATS = (
-    "Loopback, plain HTTP, a server that costs nothing: real endpoints are slower, and then the endpoint binds.",
+    "Loopback, plain HTTP (`--work tls`: TLS), a server that costs nothing: real endpoints are slower, and then the"
+    " endpoint binds.",
     "The shape of work is one prompt of ~215 characters and one answer of ~600; larger answers cost more.",
     "flexllm has no completions route: it is asked for chat answers of the same text. Its limiter of 1,000 requests a"
     " second is off (flexllm-defaults leaves it on), and so is its progress bar.",
@@ -65,7 +66,8 @@ def peer_system(name: str, peer_python: str | None, work: Work) -> System:
         return [python, str(script), *files, server.url, str(work.concurrency), *flags]
 
     packages = ("openai", "httpx2") if sdk else ("flexllm", "aiohttp")
-    return System(name, command, out_lines, python, packages, share=0.1 if sdk else 1.0, served=work.served)
+    share = 0.1 if sdk else 1.0
+    return System(name, command, out_lines, python, packages, share=share, served=work.served, tls=work.tls)
 
 
 def flexllm_python() -> Path:

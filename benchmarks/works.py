@@ -33,6 +33,7 @@ class Work:
     concurrency: int = CONCURRENCY
     run: tuple[str, ...] = ()
     served: tuple[str, ...] = ()
+    tls: bool = False
     times: int = 1  # as many calls as other kinds are measured with
     beside: str = ""
     most_ratio: float | None = None
@@ -106,6 +107,7 @@ WORKS = {
             beside="text",
             most_us=8.0,
         ),
+        Work("tls", "free text over TLS, by a certificate of this machine's own", tls=True, beside="text"),
         Work("in-flight", "10,000 in flight", concurrency=10_000, times=10, beside="text", most_ratio=1.0),
     )
 }
