@@ -144,7 +144,8 @@ class FastServer:
 def over_tls(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Options of a server that speaks TLS by a certificate in `folder`, and the environment of who trusts it."""
     folder.mkdir(exist_ok=True)
-    return ["--tls", str(folder)], {"SSL_CERT_FILE": str(folder / "server.pem")}
+    trusted = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(folder / "server.pem"))
+    return ["--tls", str(folder)], trusted
 
 
 @contextlib.contextmanager
