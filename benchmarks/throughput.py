@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +33,9 @@ import paired
 from systems import FLOOR, OURS, OUT, Run, System, floor_system, ours_system, out_lines, run_once
 from works import COSTLY, WORKS, Work
 
-PEER_REQUIREMENT = "flexllm==0.17.*"
+sys.path.append(str(measure.HERE / "peers"))
+
+import roster
 
 CAVEATS = (
     "Loopback, plain HTTP (`--work tls`: TLS), a server that costs nothing: real endpoints are slower, and then the"
@@ -71,21 +71,11 @@ def peer_system(name: str, peer_python: str | None, work: Work) -> System:
 
 
 def flexllm_python() -> Path:
-    """The Python of the peer's own environment, made under the user's cache folder when it isn't there yet."""
-    folder = Path.home() / ".cache" / "herogen-async" / "bench" / PEER_REQUIREMENT.replace("==", "-").rstrip(".*")
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        note(f"installing {PEER_REQUIREMENT} into {folder} (once)")
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        try:
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER_REQUIREMENT], check=True)
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(
-                f"{PEER_REQUIREMENT} can't be installed; fix: --peer-python PATH, or --peer none"
-            ) from error
-        (folder / "ready").touch()
-    return python
+    """The Python of the peer's own environment, the one of `peers.py`, made when it isn't there yet."""
+    try:
+        return roster.environment(roster.PEERS["flexllm"])
+    except roster.NotInstallableError as error:
+        raise SystemExit(f"flexllm can't be installed: {error}; fix: --peer-python PATH, or --peer none") from error
 
 
 def note(text: str) -> None:
