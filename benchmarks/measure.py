@@ -52,6 +52,13 @@ def can_pin() -> bool:
     return hasattr(os, "sched_setaffinity") and {CLIENT_CORE, SERVER_CORE} <= os.sched_getaffinity(0)
 
 
+def allow_connections() -> None:
+    """Let the children open as many files as the system permits: shells begin with fewer than 10,000 in flight take."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @contextlib.contextmanager
 def _pinned(core: int) -> Iterator[None]:
     """Children started inside inherit the core; nothing has to run between fork and exec."""
@@ -134,12 +141,17 @@ class FastServer:
             return json.load(answer)  # type: ignore[no-any-return]
 
 
+def over_tls(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Options of a server that speaks TLS by a certificate in `folder`, and the environment of who trusts it."""
+    folder.mkdir(exist_ok=True)
+    trusted = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(folder / "server.pem"))
+    return ["--tls", str(folder)], trusted
+
+
 @contextlib.contextmanager
-def fast_server(delay_ms: float = 0.0, tls: Path | None = None) -> Iterator[FastServer]:
-    """A fresh server on the server's core; stopped at the end. It speaks TLS where there is a folder for that."""
-    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms)]
-    if tls is not None:
-        command += ["--tls", str(tls)]
+def fast_server(delay_ms: float = 0.0, *, flags: Sequence[str] = ()) -> Iterator[FastServer]:
+    """A fresh server on the server's core, with further options of `fast_server.py`; stopped at the end."""
+    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms), *flags]
     with _pinned(SERVER_CORE):
         child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -165,10 +177,17 @@ def ours() -> list[str]:
 
 
 def our_run(
-    spec: Path, run: Path, server: FastServer, *, concurrency: int = 64, tool: Sequence[str] | None = None
+    spec: Path,
+    run: Path,
+    server: FastServer,
+    *,
+    concurrency: int = 64,
+    tool: Sequence[str] | None = None,
+    endpoint: str = "completions",
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The command that generates `spec` into the folder `run`; `tool` is another copy than the installed one."""
-    target = ["--base-url", server.url, "--model", "m", "--endpoint", "completions"]
+    target = ["--base-url", server.url, "--model", "m", "--endpoint", endpoint]
     return [
         *(tool or ours()),
         "run",
@@ -178,6 +197,7 @@ def our_run(
         *target,
         "--concurrency",
         str(concurrency),
+        *more,
         "--json",
     ]
 

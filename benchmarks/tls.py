@@ -3,9 +3,9 @@
     python benchmarks/tls.py [--against REV] [--rows 20000] [--rounds 5] [--concurrency 64 512] [--json FILE]
 
 Whole processes, pinned as in `throughput.py`, against a fresh `fast_server.py` whose certificate is made at the start.
-Each round runs every way, short and long, in an order that turns. CPU a row and rows a second are the long run's less
-the short one's, so that start-up and handshakes are not in them. Where `server busy` is near 100 %, the rows a second
-are the server's, and CPU a row alone says what the client can do.
+Each round runs every way, short and long, in an order that turns: a row's CPU is the long run's less the short one's,
+so that start-up and handshakes are out of it. Where `server busy` is near 100 %, the rows a second are the server's,
+and CPU a row alone says what the client can do.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import argparse
 import json
 import statistics
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import against
 import measure
-from systems import Run, System, run_once, source_system
+from systems import Run, run_once, source_system
+from works import WORKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,24 @@ class Way:
     """How a run reaches its server."""
 
     name: str
-    system: System
+    source: Path
     has_tls: bool
 
 
 def ways_of(options: argparse.Namespace, work: Path) -> list[Way]:
     """Plain HTTP and TLS by the working tree, and TLS by the revision, where one is given."""
-    tree = source_system("working tree", against.copy_of_working_tree(work / "tree"))
+    tree = against.copy_of_working_tree(work / "tree")
     found = [Way("http", tree, False), Way("https", tree, True)]
     for number, revision in enumerate(options.against):
         source, commit = against.copy_of_revision(revision, work / f"revision-{number}")
-        found.append(Way(f"https, {commit[:9]}", source_system(revision, source), True))
+        found.append(Way(f"https, {commit[:9]}", source, True))
     return found
 
 
 def one_run(way: Way, rows: int, work: Path, concurrency: int, round_number: int) -> Run:
     """A whole process against a server of its own."""
-    tls = work / "certificate" if way.has_tls else None
-    if tls is not None:
-        tls.mkdir(exist_ok=True)
-    return run_once(way.system, rows, work, delay_ms=0, round_number=round_number, concurrency=concurrency, tls=tls)
+    asked = replace(WORKS["tls" if way.has_tls else "text"], concurrency=concurrency)
+    return run_once(source_system(way.name, way.source, asked), rows, work, delay_ms=0, round_number=round_number)
 
 
 def measured(ways: list[Way], work: Path, options: argparse.Namespace, concurrency: int) -> dict[str, list[list[Run]]]:
@@ -69,11 +68,6 @@ def cpu_us(short: Run, long: Run) -> float:
     return 1e6 * (long.cpu_s - short.cpu_s) / (long.rows - short.rows)
 
 
-def rows_per_s(short: Run, long: Run) -> float:
-    """Of the rows that the long run has more."""
-    return (long.rows - short.rows) / (long.wall_s - short.wall_s)
-
-
 def table(found: dict[str, list[list[Run]]]) -> str:
     """Medians over the rounds; the ratios are medians of each round's own."""
     lines = ["| way | CPU us a row | to http | rows/s | server busy % | peak MB | connections |", "|---" * 7 + "|"]
@@ -85,10 +79,9 @@ def table(found: dict[str, list[list[Run]]]) -> str:
         cells = [
             f"{statistics.median(costs):.1f}",
             f"{ratio:.2f}",
-            f"{statistics.median(rows_per_s(*pair) for pair in pairs):,.0f}",
             *(
                 f"{statistics.median(getattr(run, figure) for run in longs):,.0f}"
-                for figure in ("server_busy_pct", "peak_mb", "connections")
+                for figure in ("steady_rows_per_s", "server_busy_pct", "peak_mb", "connections")
             ),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
