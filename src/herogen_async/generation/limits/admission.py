@@ -237,7 +237,7 @@ class Admission:
         now: float,
     ) -> None:
         """As `settle`, of calls that were answered; for each what its usage and its headers say."""
-        is_shared = bool(self.table.buckets) or any(readings)
+        is_shared = self.table.counts_tokens or any(readings)  # else nothing is given back, and nothing learnt
         if is_shared:
             self._enter(now)
         try:

@@ -236,8 +236,9 @@ class BucketTable:
         raised by. NaN where there is no such limit.
         """
         values = [*self._reserved]
+        buckets = {entry.limit: entry.bucket for entry in self.buckets}
         for limit in SHARED:
-            bucket = self.find(*limit)
+            bucket = buckets.get(limit)
             values += [math.nan, 0.0] if bucket is None else [_told(limit, bucket, bucket.level_at(now)), bucket.boost]
         return values
 
@@ -246,8 +247,9 @@ class BucketTable:
         requests, prompts, answers, *levels = values
         mine, self._reserved = self._reserved, (requests, prompts, answers)
         others = _since(mine, self._reserved)
+        entries = {entry.limit: entry for entry in self.buckets}
         for limit, told, boost in zip(SHARED, levels[::2], levels[1::2], strict=True):
-            entry = self._entry(limit)
+            entry = entries.get(limit)
             if entry is None or not math.isfinite(told):
                 continue
             # Another process may know of a limit that is above this one's ceiling.
