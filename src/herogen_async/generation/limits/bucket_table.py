@@ -119,6 +119,20 @@ class BucketTable:
                 longest, why = wait_s, entry.why
         return Wait(longest, why) if longest > 0 else None
 
+    def has_plenty(self, needs: Sequence[tuple[float, float]], now: float) -> bool:
+        """Whether so many requests, of so many prompt and answer tokens each, may be taken now, and none of them is
+        large for any limit.
+        """
+        prompts, answers = sum([prompt for prompt, _ in needs]), sum([answer for _, answer in needs])
+        all_need = (float(len(needs)), prompts + answers, prompts, answers)
+        largest = max([prompt + answer for prompt, answer in needs], default=0.0)
+        for entry in self.buckets:
+            bucket = entry.bucket
+            bucket.refill(now)
+            if all_need[entry.kind] > bucket.level or (entry.kind and 2 * largest > bucket.burst):
+                return False
+        return True
+
     def take(self, prompt: float, answer: float) -> tuple[float, float, float]:
         """Take it all; what has been reserved so far, this one included."""
         if self.buckets:
