@@ -111,7 +111,9 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     if (coverage := found.coverage) is not None:
         yield f"Coverage: {coverage.line}."
     limit = found.settings.limit
-    if limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
+    if found.settings.shard is not None:
+        yield f"Shard {found.settings.shard}: {_span_in_words(found.rows_asked, rows)}:"
+    elif limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
         yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
         yield f"Changed: {in_words(found.changes)}."
@@ -133,6 +135,15 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield from price_lines(found)
     elif not is_free(found):
         yield _price(found)
+
+
+def _span_in_words(asked: range, rows: int) -> str:
+    """`rows 250 to 499 of 1,000`, as they are numbered in exports: from 0 on."""
+    if not asked:
+        return f"none of {rows:,} rows"
+    if len(asked) == 1:
+        return f"row {asked.start:,} of {rows:,}"
+    return f"rows {asked.start:,} to {asked.stop - 1:,} of {rows:,}"
 
 
 def _cells_in_words(cells: Cells, spec: Spec) -> str:

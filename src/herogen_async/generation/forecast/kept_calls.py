@@ -56,10 +56,11 @@ class Kept:
         """Of the whole plan."""
         return KeptCalls.summed(self.by_column(None).values())
 
-    def by_column(self, limit: int | None) -> dict[str, KeptCalls]:
-        """What there is of each column in the first `limit` rows (None: all). The grid is not walked."""
+    def by_column(self, asked: range | None) -> dict[str, KeptCalls]:
+        """What there is of each column in the rows `asked` (None: all). The grid is not walked."""
         plan, found = self.plan, self.found
-        rows, stop, width = plan.rows_within(limit), plan.within(limit), plan.calls_a_row
+        asked = plan.rows_asked() if asked is None else asked
+        rows, calls, width = len(asked), plan.calls_of(asked), plan.calls_a_row
         unasked = IndexSet.union(self.left_out, self.stale_set)
         not_asked = _blocked(plan, found)
         members = (
@@ -71,7 +72,7 @@ class Kept:
             found.failed,
             not_asked,
         )
-        places = zip(*(each.by_place(width, stop) for each in members), strict=True)
+        places = zip(*(each.by_place(width, calls.stop, calls.start) for each in members), strict=True)
         counts = [
             KeptCalls(done, skipped, rows - asked_or_there, stale, stale_asked, failed, given_up)
             for done, skipped, asked_or_there, stale, stale_asked, failed, given_up in places

@@ -44,7 +44,8 @@ class Opened:
 def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     """Write what was agreed on, where it differs from what is there, and say what it comes to. Raises DiskError."""
     locked, diff = repaired.agreed.locked, repaired.agreed.diff
-    if diff.is_change or diff.held is None:  # what a wrong start has sent were other questions
+    # What a wrong start has sent were other questions; what another shard has sent says nothing about this one's rows.
+    if diff.is_change or diff.held is None or _starts_elsewhere(diff):
         locked.lock.forget_sent()
     manifest = _written(locked.folder, diff)
     if diff.is_change:
@@ -52,6 +53,15 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
         notifier.notice(change_line(diff, kept))
         notifier.record("changed", changes=diff.changes, keeps_stale=diff.fresh.keeps_stale, **kept.counts())
     return Opened(locked.priced.ready, locked.priced.prices, locked.lock, manifest.lineage(), diff.held)
+
+
+def _starts_elsewhere(diff: PlanDiff) -> bool:
+    """Whether the first row that is asked is another one than before."""
+    if diff.held is None or diff.held.settings.shard == diff.fresh.settings.shard is None:
+        return False
+    plan = diff.fresh.lineage().plan
+    was, now = (plan.rows_asked(each.settings.limit, each.settings.part) for each in (diff.held, diff.fresh))
+    return was.start != now.start
 
 
 def _written(folder: RunFolder, diff: PlanDiff) -> Manifest:
