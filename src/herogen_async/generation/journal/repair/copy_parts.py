@@ -8,7 +8,7 @@
 - What a crash tore off an end is left out, and counted; sound lines behind it, and what a killed repair holds, are
   copied. Damage that is no torn end is an error.
 
-Memory: a bit a call for each run, and some tens of bytes for each line of the rows that several have.
+Memory: a bit a call for each run, and some hundred bytes for each line of the rows that several have.
 """
 
 from __future__ import annotations
