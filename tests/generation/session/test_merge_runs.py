@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,58 @@ def test_a_row_of_columns_is_taken_whole(tmp_path: Path) -> None:
         assert 2 == herogen_async.resume(made.run, base_url=other.url).done
         assert asked == (len(server.asked), len(other.asked))
     assert 0 == verify.verify(made.run).exit_code
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_runs_overlap_in_a_row_counts_as_the_oldest_has_it_that_has_all_of_it(
+    tmp_path: Path, seed: int
+) -> None:
+    """Random shards, previews, limits and failures of rows of columns: nothing done is lost, nothing is mixed, all that
+    was paid is counted, and the order of the arguments changes no byte.
+    """
+    chance = random.Random(seed)
+    spec = Spec(
+        name="columns", attributes={"age": [str(number) for number in range(12)]}, columns=COLUMNS, endpoint="chat"
+    )
+    runs, done = [], list[dict[int, str]]()
+    for number in range(chance.randint(2, 4)):
+        refused = {str(age) for age in range(12) if chance.random() < 0.2}
+        kind = chance.choice(["draft", "final"])
+
+        def behaviour(asked: Asked, number: int = number, refused: set[str] = refused, kind: str = kind) -> Reply:
+            age = asked.prompt.rstrip(">").rsplit(" ", 1)[1]
+            refuses = age in refused and asked.prompt.startswith(kind)
+            return error(400) if refuses else answer(asked, f"{number} {asked.number} {age}")
+
+        parts = chance.randint(1, 3)
+        with FakeServer(behaviour) as server:
+            herogen_async.run(
+                *(spec,),
+                run=tmp_path / f"run-{number}",
+                base_url=server.url,
+                model="m",
+                shard=f"{chance.randint(1, parts)}/{parts}",
+                preview=chance.choice([None, 2, 3]),
+                limit=chance.choice([None, None, 7]),
+            )
+        runs.append(tmp_path / f"run-{number}")
+        rows = herogen_async.rows(runs[-1])
+        done.append({row["index"]: row["columns"]["final"]["response_txt"] for row in rows})
+    wanted: dict[int, str] = {}
+    for each in done:
+        wanted = each | wanted
+    found = []
+    for name in ("one", "two"):
+        made = merged(tmp_path / name / "all", *chance.sample(runs, len(runs)))
+        found.append(written(Path(made.run)))
+        rows = herogen_async.rows(made.run)
+        assert wanted == {row["index"]: row["columns"]["final"]["response_txt"] for row in rows}
+        for row in rows:
+            assert f"final of <{row['columns']['draft']['response_txt']}>" == row["columns"]["final"]["prompt"]
+        paid = [herogen_async.status(run).usage.get("prompt_tokens", 0) for run in runs]
+        assert sum(paid) == made.report.usage.get("prompt_tokens", 0)
+        assert 0 == verify.verify(made.run).exit_code
+    assert found[0] == found[1]
 
 
 # -- what is torn, damaged or running --------------------------------------------------------------------------------
@@ -487,6 +540,7 @@ def test_shards_of_a_source_need_its_file_no_more_than_a_run_does(tmp_path: Path
         runs += [tmp_path / f"part-{number}"]
         with FakeServer() as server:
             herogen_async.run(spec, run=runs[-1], base_url=server.url, model="m", shard=f"{number}/2")
+        shutil.rmtree(file.parent)
     made = merged(tmp_path / "all", *runs)
     assert (6, 0) == (made.report.done, verify.verify(made.run).exit_code)
     assert list(RunFolder(tmp_path / "all").kept_sources())

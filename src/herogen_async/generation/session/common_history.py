@@ -27,10 +27,14 @@ class RunToMerge:
 
 @dataclass(frozen=True, slots=True)
 class CommonHistory:
-    """`longest` has all plans that any of the runs had; `eras_of` says of each run which of them its own ones are."""
+    """`longest` has all plans that any of the runs had; `eras_of` says of each run which of them its own ones are.
+
+    `plans_of` has the plans of each run, by their fingerprints.
+    """
 
     longest: Manifest
     eras_of: tuple[tuple[int, ...], ...]
+    plans_of: tuple[tuple[str, ...], ...]
 
 
 def common_history(runs: Sequence[RunToMerge]) -> CommonHistory:
@@ -38,11 +42,19 @@ def common_history(runs: Sequence[RunToMerge]) -> CommonHistory:
     _check_requests(runs)
     _check_specs(runs)
     _check_stale(runs)
-    longest = max(runs, key=lambda run: len(run.manifest.earlier))
-    return CommonHistory(longest.manifest, tuple(_eras_within(run, longest) for run in runs))
+    plans = [_plans(run.manifest) for run in runs]
+    longest = max(range(len(runs)), key=lambda place: len(plans[place]))
+    eras = [_eras_within(plans[longest], own) for own in plans]
+    for run, found in zip(runs, eras, strict=True):
+        if found is None:
+            raise RunFolderError(
+                f"the spec of {run.name} was changed in other steps than that of {runs[longest].name}",
+                fix="merge only runs whose specs were changed in the same way, one edit after the other",
+            )
+    return CommonHistory(runs[longest].manifest, tuple(found for found in eras if found is not None), tuple(plans))
 
 
-def plans_of(manifest: Manifest) -> tuple[str, ...]:
+def _plans(manifest: Manifest) -> tuple[str, ...]:
     """The plans that a run had, each as a fingerprint of all that it says, the current one last."""
     plans: Sequence[EarlierPlan | Manifest] = (*manifest.earlier, manifest)
     return tuple(fingerprint([_placeless(plan.spec), plan.endpoint, plan.model]) for plan in plans)
@@ -114,16 +126,13 @@ def _check_stale(runs: Sequence[RunToMerge]) -> None:
         )
 
 
-def _eras_within(run: RunToMerge, longest: RunToMerge) -> tuple[int, ...]:
-    """Where the plans of `run` are among those of `longest`."""
-    every, place = plans_of(longest.manifest), len(longest.manifest.earlier) + 1
+def _eras_within(every: Sequence[str], own: Sequence[str]) -> tuple[int, ...] | None:
+    """Where the plans `own` are among `every`, in the same order and from the last one on; None where they aren't."""
     found: list[int] = []
-    for plan in reversed(plans_of(run.manifest)):
+    place = len(every)
+    for plan in reversed(own):
         place = next((each for each in range(place - 1, -1, -1) if every[each] == plan), -1)
         if place < 0:
-            raise RunFolderError(
-                f"the spec of {run.name} was changed in other steps than that of {longest.name}",
-                fix="merge only runs whose specs were changed in the same way, one edit after the other",
-            )
+            return None
         found.append(place)
     return tuple(reversed(found))

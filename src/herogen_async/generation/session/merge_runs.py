@@ -43,7 +43,7 @@ from herogen_async.generation.run_folder import (
     write_manifest,
 )
 from herogen_async.generation.session.api import status
-from herogen_async.generation.session.common_history import RunToMerge, common_history, plans_of
+from herogen_async.generation.session.common_history import RunToMerge, common_history
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage, Plan
 
@@ -144,9 +144,9 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
     history = common_history([RunToMerge(folder.argument, manifest) for folder, manifest in read])
     lineages: dict[Any, Lineage] = {}  # runs of the same plans share one: the index of a source is opened once
     parts = []
-    for (folder, own), eras in zip(read, history.eras_of, strict=True):
+    for (folder, own), eras, asked in zip(read, history.eras_of, history.plans_of, strict=True):
         begins = (*(each.first_segment for each in own.earlier), own.first_segment)
-        plans = plans_of(own), begins, own.keeps_stale, tuple(own.regenerated)
+        plans = asked, begins, own.keeps_stale, tuple(own.regenerated)
         if plans not in lineages:
             lineages[plans] = own.lineage()
         parts.append(JournalPart(folder, lineages[plans], eras, replay(folder, lineages[plans])))
