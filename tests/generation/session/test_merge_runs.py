@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import random
 import shutil
@@ -78,6 +79,8 @@ def test_the_order_of_the_arguments_changes_nothing(tmp_path: Path) -> None:
         found.append((written(Path(made.run)), (tmp_path / f"{number}.csv").read_bytes(), told))
         assert 20 == table.rows
     assert all(each == found[0] for each in found)
+    begun = [read_manifest(RunFolder(run)).created_at for run in runs]
+    assert begun[0] == min(begun) == read_manifest(RunFolder(Path(made.run))).created_at
 
 
 def test_a_merged_run_is_sound_and_asks_nothing_again(tmp_path: Path) -> None:
@@ -298,6 +301,7 @@ def test_accepted_damage_is_passed_over(tmp_path: Path) -> None:
         assert 1 == len(server.asked)
     made = merged(tmp_path / "all", one, two)
     assert ("done", 20, 0) == (made.report.state, made.report.done, verify.verify(made.run).damage)
+    assert [0, 0] == [part.torn for part in made.parts]
 
 
 def test_p8_a_running_run_is_refused(tmp_path: Path) -> None:
@@ -517,6 +521,16 @@ def test_money_and_time_are_those_of_all(tmp_path: Path) -> None:
     assert sum(report.cost or 0 for report in each) == pytest.approx(made.report.cost)
     assert sum(read_lock(RunFolder(run)).charged for run in runs) == read_lock(RunFolder(tmp_path / "all")).charged
     assert sum(report.elapsed_s for report in each) == pytest.approx(made.report.elapsed_s)
+
+
+def test_a_shard_that_was_killed_counts_with_its_last_figures(tmp_path: Path) -> None:
+    """They stand in its lock's page until its next start."""
+    one, two = shards(tmp_path, 1, 2, of=2)
+    lock = RunLock.acquire(RunFolder(two), "now")
+    lock.publish({"session_s": 50.0})
+    fcntl.flock(lock._descriptor, fcntl.LOCK_UN)  # as a kill leaves it
+    made = merged(tmp_path / "all", one, two)
+    assert 50 < made.report.elapsed_s < 60
 
 
 def test_how_a_part_ended_is_not_how_the_whole_did(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_a_resume_goes_on_with_the_shard_that_the_folder_has(tmp_path: Path) -> 
         first = herogen_async.run(spec, run=run, base_url=server.url, shard="2/4", preview=2)
         assert (2, 2) == (first.done, first.total)
         assert [5, 9] == rows_of(run)
+        assert 6 == read_lock(RunFolder(run)).frontier, "of scattered rows only the first is known to have been sent"
         assert ("done", 5) == ((second := herogen_async.resume(run)).state, second.total)
         third = herogen_async.run(spec, run=run, base_url=server.url)
         assert ("2/4", 5) == (third.shard, third.total)
@@ -104,6 +105,18 @@ def test_a_shard_of_no_rows_is_done(tmp_path: Path) -> None:
         report = herogen_async.run(small_spec(), run=tmp_path / "r", base_url=server.url, shard="1/50")
         assert ("done", 0, 0, 0) == (report.state, report.total, report.exit_code, len(server.asked))
         assert "done" == herogen_async.status(tmp_path / "r").state
+
+
+def test_a_failed_row_of_an_earlier_shard_is_retried_beside_the_one_of_now(tmp_path: Path) -> None:
+    """It comes first, and the totals have it."""
+    run = tmp_path / "r"
+    with FakeServer(lambda asked: error(400) if "20-year-old man" in asked.prompt else answer(asked)) as server:
+        herogen_async.run(small_spec(), run=run, base_url=server.url, shard="1/4")
+    with FakeServer() as server:
+        report = herogen_async.resume(run, base_url=server.url, shard="3/4", retry_failed=True, concurrency=1)
+        asked = [each.prompt for each in server.asked]
+    assert ("done", 10, 10) == (report.state, report.done, report.total)
+    assert (7, ["Describe a 20-year-old man."] * 2) == (len(asked), asked[:2])
 
 
 def test_failed_rows_are_retried_within_the_shard(tmp_path: Path) -> None:

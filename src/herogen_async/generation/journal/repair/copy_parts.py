@@ -1,8 +1,8 @@
 """The lines of several runs of one plan, copied to a new run; those runs are only read.
 
 - Every sound line is copied byte for byte, the runs one behind another: of two answers to a call the first one counts.
-- A row that several of them have is the first one's that has the whole of it: what the others have of it goes behind
-  its lines. So no answer is left over that was made from one that doesn't count.
+- A row that several of them have counts as the first one has it that has all of it: what others have in part goes
+  behind. So no answer is left over that was made from one that doesn't count.
 - A line that several of them have, byte for byte, was paid once: it is copied once.
 - The lines of each era stay together, and eras in their order: readers know a line's plan by its segment.
 - What a crash tore off an end is left out, and counted; sound lines behind it, and what a killed repair holds, are
@@ -85,7 +85,7 @@ class _Copy:
         self._has_lines = False  # in the segment that is being written
         self._copied = set[bytes]()  # digests of the lines of shared rows, and of failures where there are such rows
         self.torn: dict[Path, int] = {}
-        self.shared, self._others = _shared_rows(parts)
+        self.shared, self._in_part = _shared_rows(parts)
 
     def era(self, number: int) -> int | None:
         """Copy the rows of an era; the segment that they begin at, None where there are none."""
@@ -95,7 +95,7 @@ class _Copy:
         first = self._store.mark.segment
         for is_behind in (False, True):
             for place, part in enumerate(self._parts):
-                if is_behind and not len(self._others[place]):
+                if is_behind and not len(self._in_part[place]):
                     continue
                 for segment in self._segments(place):
                     era = part.lineage.era(segment)
@@ -122,13 +122,13 @@ class _Copy:
         self._has_lines = True
 
     def _chosen(self, block: list[bytes], place: int, era: int, is_behind: bool) -> list[bytes]:
-        """The lines of a block that are to be copied now: those of rows that another run has the whole of come last."""
-        others, lineage, calls = self._others[place], self._parts[place].lineage, self._parts[place].found.calls_a_row
+        """The lines of a block that are to be copied now: those of shared rows that this run has in part come last."""
+        in_part, lineage, calls = self._in_part[place], self._parts[place].lineage, self._parts[place].found.calls_a_row
         found = []
         for line in block:
             index = lineage.place(era, _index_of(line))
             row = -1 if index is None else index // calls
-            if (row in others) is not is_behind:
+            if (row in in_part) is not is_behind:
                 continue
             if row not in self.shared or any(self._once((line,))):
                 found.append(line)
@@ -195,7 +195,7 @@ class _Copy:
 
 
 def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]]:
-    """The rows that several of `parts` have; and of each part, those of them that are another one's."""
+    """The rows that several of `parts` have; and of each part, those of them that it has not all of."""
     there, shared = IndexSet(), IndexSet()
     touched = []
     for part in parts:
@@ -203,17 +203,14 @@ def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]
         shared.update(rows.minus(rows.minus(there)))
         there.update(rows)
         touched.append(rows)
-    taken, others = IndexSet(), []
+    in_part = []
     for part, rows in zip(parts, touched, strict=True):
-        calls, own = part.found.calls_a_row, IndexSet()
+        calls, begun = part.found.calls_a_row, IndexSet()
         for row in shared:
-            if row in rows and (
-                row in taken or not all(row * calls + each in part.found.done for each in range(calls))
-            ):
-                own.add(row)
-        taken.update(shared.minus(own).minus(shared.minus(rows)))
-        others.append(own)
-    return shared, others
+            if row in rows and not all(row * calls + each in part.found.done for each in range(calls)):
+                begun.add(row)
+        in_part.append(begun)
+    return shared, in_part
 
 
 def _rows(found: Recovered) -> IndexSet:
