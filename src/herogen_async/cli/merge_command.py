@@ -30,9 +30,11 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Make one run of shards, or of other runs of one spec. They stay as they are."""
+    from herogen_async.cli.spinner import waiting
     from herogen_async.generation.session.merge_runs import merge
 
-    made = merge(runs, run)
+    with waiting("merging"):
+        made = merge(runs, run)
     step = next_step(made.report)
     if json:
         print_json({**made.as_dict(), "next": step})

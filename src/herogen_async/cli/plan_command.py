@@ -93,7 +93,7 @@ def plan(
 def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words; of several columns in a table, too."""
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
-    from herogen_async.core.units import counted, in_words
+    from herogen_async.core.units import counted, in_words, span
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.source_index.spec_cells import source_notices
 
@@ -112,7 +112,7 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield f"Coverage: {coverage.line}."
     limit = found.settings.limit
     if found.settings.shard is not None:
-        yield f"Shard {found.settings.shard}: {_span_in_words(found.rows_asked, rows)}:"
+        yield f"Shard {found.settings.shard}: {span(found.rows_asked)} of {rows:,}:"
     elif limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
         yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
@@ -135,15 +135,6 @@ def plan_lines(found: Forecast) -> Iterator[str]:
         yield from price_lines(found)
     elif not is_free(found):
         yield _price(found)
-
-
-def _span_in_words(asked: range, rows: int) -> str:
-    """`rows 250 to 499 of 1,000`, as they are numbered in exports: from 0 on."""
-    if not asked:
-        return f"none of {rows:,} rows"
-    if len(asked) == 1:
-        return f"row {asked.start:,} of {rows:,}"
-    return f"rows {asked.start:,} to {asked.stop - 1:,} of {rows:,}"
 
 
 def _cells_in_words(cells: Cells, spec: Spec) -> str:

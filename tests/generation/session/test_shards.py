@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import herogen_async
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import InputError, RunFolderError
 from herogen_async.generation.journal import verify
 from herogen_async.generation.run_folder import RunFolder, read_lock, read_manifest
 from herogen_async.generation.run_folder.lock import RunLock
@@ -189,6 +189,32 @@ def test_plan_tells_what_the_shard_asks(tmp_path: Path) -> None:
     assert ("2/4", 3) == (left["shard"], left["new"]["requests"])
     again = last_json(herogen("plan", spec, "part", "--json", cwd=tmp_path).stdout)
     assert ("2/4", 3) == (again["shard"], again["new"]["requests"])
+
+
+def test_what_a_changed_spec_asks_is_told_of_the_shard_alone(tmp_path: Path) -> None:
+    """The rows of other shards are other runs' money."""
+    run = tmp_path / "r"
+    with FakeServer() as server:
+        herogen_async.run(small_spec(), run=run, base_url=server.url, shard="2/4")
+        with pytest.raises(RunFolderError, match=r"0 answers would be kept, 6 tasks are new, 2 answers are stale"):
+            herogen_async.run(
+                small_spec(values=8, prompt="Praise a {age}-year-old {gender}."), run=run, base_url=server.url
+            )
+
+
+def test_a_shard_whose_borders_move_says_so(tmp_path: Path) -> None:
+    """By another limit, or more cells: what lies outside of it now is another shard's, which will pay for it again."""
+    run, notices = tmp_path / "r", list[str]()
+    with FakeServer() as server:
+        herogen_async.run(small_spec(), run=run, base_url=server.url, shard="2/2", limit=8)
+        herogen_async.resume(run, limit=20, watch=Watch(on_notice=notices.append))
+        herogen_async.resume(run, watch=Watch(on_notice=notices.append))
+    moved = (
+        "Shard 2/2 is rows 10 to 19 now; it was rows 4 to 7. Another shard may request what lies outside of it again"
+    )
+    assert [f"{moved}: merge shards before you change the limit or the spec."] == [
+        line for line in notices if line.startswith("Shard")
+    ]
 
 
 def test_the_command_says_which_shard_is_done_and_what_comes_next(tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ class Kept:
 
     `found` is its journal, read so that nothing stale counts. `stale_set` are the calls with a stale answer alone;
     `left_out` those that a run would not ask that is told nothing more: answered, failed, or built on what failed.
+    `rows_meant` are all rows, or those of a shard.
     """
 
     plan: Plan
     found: Recovered
     stale_set: IndexSet
     left_out: IndexSet
+    rows_meant: range
 
     @property
     def rows(self) -> int:
@@ -53,13 +55,13 @@ class Kept:
 
     @property
     def all_calls(self) -> KeptCalls:
-        """Of the whole plan."""
+        """Of the whole plan, or the whole shard."""
         return KeptCalls.summed(self.by_column(None).values())
 
     def by_column(self, asked: range | None) -> dict[str, KeptCalls]:
-        """What there is of each column in the rows `asked` (None: all). The grid is not walked."""
+        """What there is of each column in the rows `asked` (None: `rows_meant`). The grid is not walked."""
         plan, found = self.plan, self.found
-        asked = plan.rows_asked() if asked is None else asked
+        asked = self.rows_meant if asked is None else asked
         rows, calls, width = len(asked), plan.calls_of(asked), plan.calls_a_row
         unasked = IndexSet.union(self.left_out, self.stale_set)
         not_asked = _blocked(plan, found)
