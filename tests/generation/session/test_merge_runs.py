@@ -289,6 +289,8 @@ def test_damage_is_an_error_and_leaves_no_run(tmp_path: Path) -> None:
         merged(tmp_path / "all", one, two)
     assert "herogen-async recover" in str(refused.value.fix)
     assert {"part-1", "part-2"} == {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="already exists"):  # told before anything is read
+        merged(one, one, two)
 
 
 def test_accepted_damage_is_passed_over(tmp_path: Path) -> None:

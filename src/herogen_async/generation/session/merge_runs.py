@@ -43,7 +43,7 @@ from herogen_async.generation.run_folder import (
     write_manifest,
 )
 from herogen_async.generation.session.api import status
-from herogen_async.generation.session.common_history import RunToMerge, common_history
+from herogen_async.generation.session.common_history import CommonHistory, RunToMerge, common_history
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage, Plan
 
@@ -109,7 +109,7 @@ class MergedRun:
             yield f"{part.run} ended in a torn line: {part.torn:,} bytes were left out, and count as no answer."
         if self.shared:
             are = "row is" if self.shared == 1 else "rows are"
-            yield f"{self.shared:,} {are} in several of these runs; of those that have all of a row, the oldest counts."
+            yield f"{self.shared:,} {are} in several of these runs; the oldest run with the whole row counts."
         if self.missing_shards:
             named = list(self.missing_shards[:_MOST_NAMED])
             more = len(self.missing_shards) - len(named)
@@ -142,14 +142,6 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
     )
     manifests = [manifest for _, manifest in read]
     history = common_history([RunToMerge(folder.argument, manifest) for folder, manifest in read])
-    lineages: dict[Any, Lineage] = {}  # runs of the same plans share one: the index of a source is opened once
-    parts = []
-    for (folder, own), eras, asked in zip(read, history.eras_of, history.plans_of, strict=True):
-        begins = (*(each.first_segment for each in own.earlier), own.first_segment)
-        plans = asked, begins, own.keeps_stale, tuple(own.regenerated)
-        if plans not in lineages:
-            lineages[plans] = own.lineage()
-        parts.append(JournalPart(folder, lineages[plans], eras, replay(folder, lineages[plans])))
     manifest = replace(
         history.longest,
         created_at=manifests[0].created_at,
@@ -157,7 +149,17 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
         settings=_settings([each.settings for each in manifests]),
         versions=package_versions(),
     )
-    copied = _make(target, manifest, parts, at)
+    with new_run(target, None, at=at, option="--run") as (lock, folder):  # first: a place that is taken is told at once
+        parts = _parts(read, history)
+        _require_room(folder, parts)
+        copied = copy_parts(parts, folder, eras=len(manifest.earlier) + 1)
+        keep_source(folder, {path.name: path for part in reversed(parts) for path in part.folder.kept_sources()})
+        write_lines(folder.events, _events(parts, at))
+        names = [part.folder.argument for part in parts]
+        record_event(folder, "merged", at=at, runs=names, shared=copied.shared)
+        lock.charge(sum(read_lock(part.folder).charged for part in parts))
+        lock.vouch(copied.mark)
+        write_manifest(folder, _with_segments(manifest, copied))
     return MergedRun(
         str(target.path),
         status(target.path),
@@ -195,28 +197,28 @@ def _settings(each: Sequence[Settings]) -> Settings:
     )
 
 
-def _make(target: RunFolder, manifest: Manifest, parts: Sequence[JournalPart], at: datetime) -> CopiedParts:
-    with new_run(target, None, at=at, option="--run") as (lock, folder):
-        _require_room(folder, parts)
-        copied = copy_parts(parts, folder, eras=len(manifest.earlier) + 1)
-        begins = copied.first_segments
-        manifest = replace(
-            manifest,
-            earlier=[
-                replace(plan, first_segment=segment)
-                for plan, segment in zip(manifest.earlier, begins, strict=False)
-                if segment is not None
-            ],
-            first_segment=copied.mark.segment if begins[-1] is None else begins[-1],
-        )
-        keep_source(folder, {path.name: path for part in reversed(parts) for path in part.folder.kept_sources()})
-        write_lines(folder.events, _events(parts, at))
-        names = [part.folder.argument for part in parts]
-        record_event(folder, "merged", at=at, runs=names, shared=copied.shared)
-        lock.charge(sum(read_lock(part.folder).charged for part in parts))
-        lock.vouch(copied.mark)
-        write_manifest(folder, manifest)
-    return copied
+def _parts(read: Sequence[tuple[RunFolder, Manifest]], history: CommonHistory) -> list[JournalPart]:
+    """The runs with what their journals come to. Raises DamageError."""
+    lineages: dict[Any, Lineage] = {}  # runs of the same plans share one: the index of a source is opened once
+    parts = []
+    for (folder, own), eras, asked in zip(read, history.eras_of, history.plans_of, strict=True):
+        begins = (*(each.first_segment for each in own.earlier), own.first_segment)
+        plans = asked, begins, own.keeps_stale, tuple(own.regenerated)
+        if plans not in lineages:
+            lineages[plans] = own.lineage()
+        parts.append(JournalPart(folder, lineages[plans], eras, replay(folder, lineages[plans])))
+    return parts
+
+
+def _with_segments(manifest: Manifest, copied: CopiedParts) -> Manifest:
+    """`manifest` with the segments at which its plans begin; one under which nothing was written is forgotten."""
+    *begins, last = copied.first_segments
+    earlier = [
+        replace(plan, first_segment=segment)
+        for plan, segment in zip(manifest.earlier, begins, strict=True)
+        if segment is not None
+    ]
+    return replace(manifest, earlier=earlier, first_segment=copied.mark.segment if last is None else last)
 
 
 def _require_room(folder: RunFolder, parts: Sequence[JournalPart]) -> None:
