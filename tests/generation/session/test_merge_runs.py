@@ -101,7 +101,7 @@ def test_a_missing_shard_is_named_and_resume_asks_its_rows_alone(tmp_path: Path)
     """The run is made all the same: it is an ordinary one that isn't finished."""
     made = merged(tmp_path / "all", *shards(tmp_path, 1, 3, 4, of=5))
     assert (("2/5", "5/5"), 8, 3) == (made.missing_shards, made.missing, made.exit_code)
-    assert "Missing: shard 2/5 and 5/5.\n12 of 20 rows" in lines_of(made)
+    assert "Missing: shards 2/5 and 5/5.\n12 of 20 rows" in lines_of(made)
     with FakeServer() as server:
         report = herogen_async.resume(made.run, base_url=server.url)
         assert ("done", 20, 8) == (report.state, report.done, len(server.asked))

@@ -113,7 +113,8 @@ class MergedRun:
         if self.missing_shards:
             named = list(self.missing_shards[:_MOST_NAMED])
             more = len(self.missing_shards) - len(named)
-            yield f"Missing: shard {in_words([*named, *([f'{more:,} more'] if more else [])])}."
+            shards = "shard" if len(self.missing_shards) == 1 else "shards"
+            yield f"Missing: {shards} {in_words([*named, *([f'{more:,} more'] if more else [])])}."
         report = self.report
         ends = [f"{report.failed:,} failed"] if report.failed else []
         ends += [f"{self.missing:,} missing"] if self.missing else []
