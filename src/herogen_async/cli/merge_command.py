@@ -29,7 +29,7 @@ def merge(
     run: Annotated[str, typer.Option("--run", metavar="NAME", help="The new run: its folder, or a name below runs/.")],
     json: JsonOption = False,
 ) -> None:
-    """Make one run of shards, or of other runs of one spec. They stay as they are."""
+    """Make one run of shards. They stay as they are. Other runs of one spec can be merged, too."""
     from herogen_async.cli.spinner import waiting
     from herogen_async.generation.session.merge_runs import merge
 

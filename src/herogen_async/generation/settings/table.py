@@ -18,6 +18,7 @@ from herogen_async.core.options import (
     COUNT,
     OUTPUT,
     POSITIVE,
+    ROWS,
     SECONDS,
     SPEED,
     USD,
@@ -133,7 +134,11 @@ class Settings:
     )
     limit: int | None = option(None, COUNT, "Only the first N rows of the grid.", unit="rows")
     shard: str | None = option(
-        None, SHARD, "Only part I of N of the rows, e.g. 2/4; `merge` makes one run of all parts.", unit="part"
+        None,
+        SHARD,
+        "Only part I of N of the rows, e.g. 2/4; `merge` makes one run of all parts.",
+        unit="part",
+        group=ROWS,
     )
     durability: Durability = option(
         "periodic",
