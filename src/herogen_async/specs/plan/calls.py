@@ -228,21 +228,22 @@ class Plan:
         index = record.get("index")
         return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
 
-    def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
-        """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
-        return done.missing(self.within(limit))
+    def pending(self, done: IndexSet, rows: range | None = None) -> Iterator[int]:
+        """The calls not in `done` among those of these `rows` (None: all), ascending."""
+        calls = self.calls_of(self.rows_asked() if rows is None else rows)
+        return done.missing(calls.stop, calls.start)
 
-    def spread(self, count: int, limit: int | None = None) -> list[int]:
-        """`count` rows among the first `limit` ones (None: all), ascending and spread over them.
+    def spread(self, count: int, rows: range | None = None) -> list[int]:
+        """`count` of these `rows` (None: all), ascending and spread over them.
 
         Of shuffled cells the first rows: these are spread already, and are the first that a run needs.
         """
-        rows = self.rows_within(limit)
-        count = min(count, rows)
+        rows = self.rows_asked() if rows is None else rows
+        count = min(count, len(rows))
         if self.spec.order_seed is not None:
-            return list(range(count))
+            return list(rows[:count])
         # From the first to the last one: in equal parts, the later attributes would mostly have their first values.
-        return [place * (rows - 1) // max(count - 1, 1) for place in range(count)]
+        return [rows[place * (len(rows) - 1) // max(count - 1, 1)] for place in range(count)]
 
     def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
         """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
@@ -258,13 +259,18 @@ class Plan:
         for follower in self.shape.descendants(place):
             yield index - place + follower
 
-    def within(self, limit: int | None) -> int:
-        """How many calls a run with this `limit` of rows has in total."""
-        return self.rows_within(limit) * self.calls_a_row
+    def rows_asked(self, limit: int | None = None, part: tuple[int, int] = (1, 1)) -> range:
+        """The numbers of the rows that a run asks: the first `limit` (None: all), and of these part i of n.
 
-    def rows_within(self, limit: int | None) -> int:
-        """How many rows a run with this `limit` has in total."""
-        return self.most_rows if limit is None else min(limit, self.most_rows)
+        Parts lie one behind the other, and their sizes differ by one row at most.
+        """
+        rows = self.most_rows if limit is None else min(limit, self.most_rows)
+        number, parts = part
+        return range((number - 1) * rows // parts, number * rows // parts)
+
+    def calls_of(self, rows: range) -> range:
+        """The indices of all calls of `rows`, which lie one behind the other."""
+        return range(rows.start * self.calls_a_row, rows.stop * self.calls_a_row)
 
 
 def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:
