@@ -62,6 +62,7 @@ TIME = {
     "cli/show_command": "sleeps between two looks for rows that are written meanwhile",
     "generation/endpoint/http/answer_deadlines": "they are timers of the loop, so they go by the loop's time",
     "generation/endpoint/http/plain_transport": "as above: a connect's deadline, and how long a connection is idle",
+    "generation/endpoint/http/tls_transport": "as above: what is left of a call's time when the loop can't connect",
     "generation/limits/shared/shared_ledger": "sleeps while another process holds the file's lock for a moment",
     "generation/run_folder/lock": "sleeps while another process looks at the lock for a moment",
 }

@@ -22,6 +22,7 @@ COMMANDS = {
     **dict.fromkeys(("run", "resume", "retry", "status", "errors"), "run_commands"),
     **dict.fromkeys(("show", "runs"), "show_command"),
     "ctl": "ctl_command",
+    "merge": "merge_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),
     "prepare": "prepare_command",
     "import": "import_command",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,6 +27,8 @@ def load_client() -> None:
 
     From another thread too, while this one waits.
     """
+    if "openai" in sys.modules:  # what lives now is a run's own, and has to be collected
+        return
     with _set_aside():
         import httpx2  # noqa: F401, PLC0415
         import openai  # noqa: F401, PLC0415

@@ -9,9 +9,9 @@ Kept here:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, NoAnswer, TemplateFailed, WrongForm
@@ -27,7 +27,7 @@ from herogen_async.generation.observer import CallEnded, Observer, hears
 from herogen_async.specs.plan import Call
 
 if TYPE_CHECKING:  # rows of one call need none of it
-    from herogen_async.generation.engine.answer_checks import AnswerChecks
+    from herogen_async.generation.engine.answer_checks import AnswerChecks, AskedAgain
     from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import CameIn, OpenRows
 
@@ -63,36 +63,31 @@ class Intake:
     def answered(self, answers: Sequence[CallAnswer[Call]]) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
-        if self._checks is None:
-            self._keep(answers, self._lines(answers, at))
-        else:
-            for answer in answers:
-                self._look_at(answer, at, self._checks)
+        take_in = self._take_in if self._checks is None else self._look_at
+        try:
+            take_in(answers, at)
+        except Exception:
+            # A mistake of ours: where it comes of one of them, the others are kept all the same.
+            for answer in answers if len(answers) > 1 else ():
+                with contextlib.suppress(Exception):
+                    take_in([answer], at)
+            raise
         if self._rows is not None:
             self.go_on()
             self._journal.on_written(Written(0, 0))  # rows may be done without a line more
 
-    def _lines(self, answers: Sequence[CallAnswer[Call]], at: datetime) -> list[bytes]:
-        """The lines of answers that are not checked; where one can't be written, the others are kept all the same."""
-        try:
-            return [
-                row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-                for pending, completion, latency_s in answers
-            ]
-        except Exception:
-            for answer in answers:
-                with contextlib.suppress(Exception):
-                    self._keep([answer], [self._line(answer, at)])
-            raise
-
-    def _line(self, answer: CallAnswer[Call], at: datetime, more: Mapping[str, Any] | None = None) -> bytes:
-        pending, completion, latency_s = answer
-        return row_line(
-            pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more
-        )
+    def _take_in(self, answers: Sequence[CallAnswer[Call]], at: datetime) -> None:
+        """Answers that are not checked."""
+        lines = [
+            row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
+            for pending, completion, latency_s in answers
+        ]
+        self._keep(answers, lines)
 
     def _keep(self, answers: Sequence[CallAnswer[Call]], lines: Sequence[bytes]) -> None:
         """Answers that count, or may do so later, with their lines."""
+        if not answers:
+            return
         if self._rows is not None:
             self._came += [
                 (pending.call, completion, line) for (pending, completion, _), line in zip(answers, lines, strict=True)
@@ -111,25 +106,33 @@ class Intake:
             for pending, completion, latency_s in answers:
                 self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
 
-    def _look_at(self, answer: CallAnswer[Call], at: datetime, checks: AnswerChecks) -> None:
-        """An answer that is checked."""
-        pending, completion, _ = answer
-        call = pending.call
-        more = checks.look(call, completion)
-        line = self._line(answer, at, more)
-        if more and checks.again(call) is not None:
-            self._asked_again(pending, completion, line, checks)
-            return
-        if more and self._growth is not None and NEAR_COPY in more:
-            self._growth.near_copies.add(call.index)
-        self._keep([answer], [line])
+    def _look_at(self, answers: Sequence[CallAnswer[Call]], at: datetime) -> None:
+        """Answers that are checked: all of them, then their lines, then what each comes to."""
+        if self._checks is None:
+            raise RuntimeError("nothing is checked")
+        look, again = self._checks.look, self._checks.again
+        found = [look(pending.call, completion) for pending, completion, _ in answers]
+        lines = [
+            row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more)
+            for (pending, completion, latency_s), more in zip(answers, found, strict=True)
+        ]
+        first = 0  # of those that count and are not kept yet
+        for place, more in enumerate(found):
+            if not more:
+                continue
+            pending, completion, _ = answers[place]
+            if (last := again(pending.call)) is not None:
+                self._keep(answers[first:place], lines[first:place])
+                first = place + 1
+                self._asked_again(pending, completion, lines[place], last)
+            elif self._growth is not None and NEAR_COPY in more:
+                self._growth.near_copies.add(pending.call.index)
+        self._keep(answers[first:], lines[first:])
 
-    def _asked_again(
-        self, pending: PendingCall[Call], completion: Completion, line: bytes, checks: AnswerChecks
-    ) -> None:
+    def _asked_again(self, pending: PendingCall[Call], completion: Completion, line: bytes, last: AskedAgain) -> None:
         """An answer that does not count: kept like any other, and its call is asked again, or fails."""
-        call, rows, counters = pending.call, self._rows, self._lanes.of(pending.call).counters
-        if rows is None or (last := checks.again(call)) is None:
+        call, rows, checks, counters = pending.call, self._rows, self._checks, self._lanes.of(pending.call).counters
+        if rows is None or checks is None:
             raise RuntimeError("rows whose answers are checked have columns")
         self.go_on()  # lines are noted in the order in which the journal has them
         rows.misfit(call, completion)

@@ -87,7 +87,7 @@ class Producer:
 
     async def _of_one_call(self, indices: Iterable[int]) -> None:
         feed, request_of, growth = self._feed, self._request_of, self._growth
-        for count, call in enumerate(map(self._plan.call, indices), start=1):
+        for count, call in enumerate(self._plan.calls(indices), start=1):
             if growth is not None:
                 growth.begin(call.index)
             if call.failure is not None:

@@ -17,9 +17,9 @@ class RunState:
     """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
 
     `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
-    works on it now. `grid` calls there are in all: a limit may keep some from being asked. `wanted` accepted rows are
-    what the spec asks for, if it does: `pending` are then the rows that may change which ones are taken, or that are
-    missing.
+    works on it now. `grid` calls there are in all, of a shard its own: a limit may keep some from being asked. `wanted`
+    accepted rows are what the spec asks for, if it does: `pending` are then the rows that may change which ones are
+    taken, or that are missing.
     """
 
     argument: str
@@ -36,7 +36,9 @@ class RunState:
         """That of the run whose `rows` were read, all of which are counted."""
         plan, want = rows.plan, rows.spec.want
         failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
-        pending = max(plan.rows_within(rows.manifest.settings.limit) - len(rows) - failed, 0)
+        settings = rows.manifest.settings
+        asked = plan.rows_asked(settings.limit, settings.part)
+        pending = max(rows.found.rows_in_all(asked) - len(rows) - failed, 0)
         return cls(
             argument=rows.folder.argument,
             dataset=rows.folder.dataset,
@@ -44,7 +46,7 @@ class RunState:
             failed=failed,
             pending=pending if want is None else wanted_pending(rows, count, failed),
             running=is_held(rows.folder),
-            grid=plan.rows,
+            grid=plan.rows if settings.shard is None else len(asked),
             wanted=None if want is None else want.accepted,
         )
 
