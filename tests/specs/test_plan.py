@@ -197,8 +197,7 @@ def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: 
     A set that others were made of stays what it was, whichever of them changes.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_PAGE_BITS", 16), ("PAGE_BYTES", 2), ("_FULL", b"\xff\xff")):
-            patch.setattr(pages, name, value)
+        make_pages_small(patch)
         ours, plain = IndexSet(), set[int]()
         shared: list[tuple[IndexSet, list[int]]] = []
         for name, members in operations:
@@ -243,7 +242,7 @@ def test_a_range_of_an_index_set_is_counted_as_its_members_are(
     start, stop = sorted((one * width, other * width))
     groups = [set(range(first, first + width)) for first in range(start, stop, width)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "_PAGE_BITS", 16)
+        make_pages_small(patch)
         ours = index_set(members)
         assert len(members & set(range(start, stop))) == ours.count(stop, start)
         assert [index for index in range(start, stop) if index not in members] == list(ours.missing(stop, start))
@@ -251,6 +250,11 @@ def test_a_range_of_an_index_set_is_counted_as_its_members_are(
         assert (whole, touched) == ours.groups(width, stop, start)
         by_place = [sum(first + place in members for first in range(start, stop, width)) for place in range(width)]
         assert by_place == ours.by_place(width, stop, start)
+
+
+def make_pages_small(patch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_PAGE_BITS", 16), ("PAGE_BYTES", 2), ("_FULL", b"\xff\xff")):
+        patch.setattr(pages, name, value)
 
 
 def index_set(members: set[int]) -> IndexSet:
