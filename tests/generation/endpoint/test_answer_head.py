@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import httptools
 import pytest
 
-from herogen_async.generation.endpoint.http.answer_head import head_of
+from herogen_async.generation.endpoint.http import turn_answers
+from herogen_async.generation.endpoint.http.answer_head import AnswerHead, head_of
+from herogen_async.generation.endpoint.http.turn_answers import TurnAnswers
 
 BODY = b'{"choices":[{"text":"4"}]}'
 HEADERS = (
@@ -135,3 +138,38 @@ def test_whatever_a_server_sends_the_head_says_what_the_parser_says_or_nothing(s
             (name, value.strip()) for name, value in zip(head.names, values, strict=True)
         ], bytes(data)
     assert read > 1_000
+
+
+def test_a_connection_that_a_proxy_closes_is_not_read_as_one_that_goes_on() -> None:
+    """llhttp takes `Proxy-Connection` for `Connection`: another value than the learnt one is left to it."""
+    head = head_of(an_answer(b"Proxy-Connection: keep-alive"))
+    assert head is not None
+    assert head.read(an_answer(b"Proxy-Connection: keep-alive")) is not None
+    closing = an_answer(b"Proxy-Connection: close")
+    assert not Parsed(closing).is_whole
+    assert head.read(closing) is None
+
+
+def test_heads_that_are_no_pattern_are_looked_at_a_few_times_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes longer than all else that an answer costs: a server that always sends chunks pays for a few."""
+    looked: list[bytes] = []
+
+    def counted(data: bytes) -> AnswerHead | None:
+        looked.append(data)
+        return head_of(data)
+
+    monkeypatch.setattr(turn_answers, "head_of", counted)
+
+    async def main() -> None:
+        answers: TurnAnswers[None] = TurnAnswers(lambda: None)
+        for _ in range(1000):
+            answers.learn(an_answer(status=b"HTTP/1.1 429 Too Many Requests"))
+        answers.learn(an_answer(*HEADERS))
+        assert answers.head is not None
+        known = answers.head
+        for _ in range(1000):
+            answers.learn(an_answer(b"transfer-encoding: chunked"))
+        assert answers.head is known
+        assert len(looked) < 20
+
+    asyncio.run(main())

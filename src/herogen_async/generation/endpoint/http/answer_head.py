@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-_STATUS = b"HTTP/1.1 200 OK"
+SOUND = b"HTTP/1.1 200 OK"
 _VALUE = rb"([\t\x20-\x7e\x80-\xff]*)"  # RFC 9110, 5.5
 _LENGTH = b"content-length"
 # What decides how an answer is framed, and whether the connection goes on: it has to be the same, or none of it there.
-_SAME = frozenset({b"connection", b"keep-alive", b"content-type"})
+_SAME = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"content-type"})
 _NEVER = frozenset({b"transfer-encoding", b"content-encoding", b"trailer", b"upgrade", b"te"})
 
 
@@ -41,9 +41,9 @@ def head_of(data: bytes) -> AnswerHead | None:
     """The head of an answer that was read whole; None where others are not to be read by it."""
     head, end, _ = data.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
-    if status != _STATUS or not end:
+    if status != SOUND or not end:
         return None
-    names, pattern = [], [re.escape(_STATUS)]
+    names, pattern = [], [re.escape(SOUND)]
     for line in lines:
         name, colon, value = line.partition(b":")
         lower = name.lower()

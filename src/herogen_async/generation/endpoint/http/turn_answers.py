@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from herogen_async.core.errors import EndpointError
-from herogen_async.generation.endpoint.http.answer_head import AnswerHead, head_of
+from herogen_async.generation.endpoint.http.answer_head import SOUND, AnswerHead, head_of
 
 K = TypeVar("K")
 RawAnswer: TypeAlias = tuple[int, tuple[bytes, ...], Sequence[bytes], bytes]
 """Status, names and values of the headers, and body as they came."""
-_MOST_LEARNT = 16  # heads: a pattern takes as long to make as some dozen answers, and few servers have two
+_LOOKS = 16  # at heads: a pattern takes as long to make as some dozen answers, and few servers have two, or one late
 
 
 class TurnAnswers(Generic[K]):
@@ -21,21 +21,21 @@ class TurnAnswers(Generic[K]):
     `head` is what answers begin with, as far as that is known.
     """
 
-    __slots__ = ("_came", "_is_due", "_learnt", "_loop", "_on_turn", "head")
+    __slots__ = ("_came", "_is_due", "_looks_left", "_loop", "_on_turn", "head")
 
     def __init__(self, on_turn: Callable[[], None]) -> None:
         self._on_turn = on_turn
         self._loop = asyncio.get_running_loop()
         self._came: list[tuple[K, RawAnswer | EndpointError]] = []
         self._is_due = False
-        self._learnt = 0
+        self._looks_left = _LOOKS
         self.head: AnswerHead | None = None
 
     def learn(self, data: bytes) -> None:
         """An answer was read whole that was not like those before."""
-        if self._learnt < _MOST_LEARNT and (head := head_of(data)) is not None:
-            self._learnt += 1
-            self.head = head
+        if self._looks_left and data.startswith(SOUND):
+            self._looks_left -= 1
+            self.head = head_of(data) or self.head
 
     def add(self, connection: K, said: RawAnswer | EndpointError) -> None:
         """What `connection` was asked is answered, or won't be."""
