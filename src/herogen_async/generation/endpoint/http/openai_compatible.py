@@ -167,7 +167,7 @@ class OpenAICompatible:
         return completion
 
     async def _complete(self, request: Request, failed: Unanswered | None = None) -> Completion:
-        used: BuiltCall = self._call if failed is None else failed.context[0].question[3]
+        used: BuiltCall = self._call if failed is None else failed.context[0][3]
         try:
             answer = await (self.ask_raw(request) if failed is None else self._ask_again(request, failed))
             return self.read(answer, request.column)
@@ -194,7 +194,10 @@ class OpenAICompatible:
                 break
             route = self._routes[request.column]
             begun: _Begun = (tag, request, transport, self._call, route.free is not None)
-            messages.append((self._heads[route.path], route.body.as_sent(request), begun))
+            try:
+                messages.append((self._heads[route.path], route.body.as_sent(request), begun))
+            except Exception:
+                break  # of this one call: `complete` raises it again, where no other call is
         return transport.begin(messages, self._answers)
 
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
@@ -219,7 +222,7 @@ class OpenAICompatible:
             return self._read_raw(said, begun, tells_limits=tells_limits)
         except Exception as error:
             again = isinstance(error, ConnectionFailed) and begun[2].may_send_again(connection)
-            return Unanswered(error, (connection, again))
+            return Unanswered(error, (begun, connection if again else None))  # else it is another call's by then
 
     def _turn_came(self) -> None:
         self.on_turn()
@@ -232,15 +235,15 @@ class OpenAICompatible:
     async def recover(self, request: Request, unanswered: Unanswered) -> Completion:
         """As `complete` goes on: once more on a fresh connection, with a new key, or without a form."""
         asking = self._complete(request, unanswered)
-        return await (self._in_form(request, asking) if unanswered.context[0].question[4] else asking)
+        return await (self._in_form(request, asking) if unanswered.context[0][4] else asking)
 
     async def _ask_again(self, request: Request, failed: Unanswered) -> HttpResponse:
-        connection, again = failed.context
-        if not again:
+        begun, broken = failed.context
+        if broken is None:
             raise failed.error
-        transport: PlainTransport = connection.question[2]
+        transport: PlainTransport = begun[2]
         route = self._routes[request.column]
-        return await transport.exchange_again(connection, self._urls[route.path], route.body.as_sent(request))
+        return await transport.exchange_again(broken, self._urls[route.path], route.body.as_sent(request))
 
     def _read_raw(self, said: RawAnswer, begun: _Begun, *, tells_limits: bool) -> Completion:
         """As `read`, by the short path where that is enough."""
@@ -351,6 +354,8 @@ class OpenAICompatible:
             return
         # A key that was used before stays a secret.
         self._redact = Redactor(*self._redact.secrets, call.headers.get("authorization", "").removeprefix("Bearer "))
+        for before in self._transports:
+            before.resize(0)  # what comes home there stays open for nobody
         self._transports.append(
             self._transport_for(call, concurrency=self._concurrency, timeout_s=self._timeout_s, redact=self._redact)
         )
