@@ -582,3 +582,21 @@ def test_several_calls_are_let_through_at_once_as_far_as_the_fuse_permits() -> N
             assert gate.admit_now(1) is None
 
     run_virtual(main())
+
+
+def test_whoever_was_let_through_and_has_not_gone_when_the_gate_is_closed_stays() -> None:
+    """Granted and closed in one turn of the loop: nothing is sent, and what was reserved is given back."""
+
+    async def main() -> None:
+        async with opened(rpm=60) as (gate, admission):
+            assert gate.admit_now(1) is not None
+            waiting = asyncio.create_task(gate.admit(1))
+            await turns()
+            while admission.outstanding < 2:
+                assert not waiting.done()
+                await asyncio.sleep(0.01)
+            gate.close()
+            assert await waiting is None
+            assert 1 == admission.outstanding
+
+    run_virtual(main())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.codec import loads
-from herogen_async.core.errors import ParkReason, ServerFault
+from herogen_async.core.errors import EndpointRefused, ParkReason, ServerFault
+from herogen_async.generation.endpoint import Endpoint, Request
 from herogen_async.generation.engine import Deadline, Lane, intake
 from herogen_async.generation.journal import row_line
 from herogen_async.generation.limits.latencies import Latencies
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call
+from herogen_async.specs.spec import Spec
 from support.both_ways import ByTurns
+from support.column_rig import ColumnRig
 from support.engine_rig import Rig, Scripted
 
 Strike = Callable[["TurnRig", "asyncio.Task[Any]"], object]
@@ -179,6 +182,98 @@ def test_p4_an_answer_whose_line_can_not_be_written_costs_none_that_came_with_it
         kept = {loads(line)["prompt"] for line in rig.journal.rows}
         assert len(set(watched.came) - kept) <= 1
         assert len(watched.came) > 1
+
+    run_virtual(main())
+
+
+class Cooling(ByTurns):
+    """After so many calls no connection is warm any more."""
+
+    def __init__(self, endpoint: Endpoint, warm: int) -> None:
+        super().__init__(endpoint)
+        self._cold, self._warm = 0, warm
+
+    def begin(self, calls: Sequence[tuple[Request, object]]) -> Sequence[object]:
+        begun = super().begin(calls[: self._warm])
+        self._warm -= len(begun)
+        return begun
+
+
+def test_a_call_that_is_about_to_be_sent_is_in_flight_for_whoever_closes_its_lane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One lane of two is closed by an answer beside which the next call was admitted: that one's row is not let go."""
+    made = Lane.__init__
+
+    def init(lane: Lane[Call], endpoint: Endpoint, **rest: Any) -> None:
+        made(lane, Cooling(endpoint, warm=2), **rest)
+
+    monkeypatch.setattr(Lane, "__init__", init)
+
+    async def script(prompt: str) -> str:
+        await asyncio.sleep(0.1 if "ask" in prompt else 1.0)
+        if prompt == "solve 0":
+            raise EndpointRefused("HTTP 401: no", status=401)
+        return prompt
+
+    async def main() -> None:
+        spec = Spec(
+            name="s",
+            attributes={"n": ["0", "1", "2", "3"]},
+            columns={"a": {"prompt": "ask {n}"}, "b": {"prompt": "solve {n}", "model": "other"}},
+        )
+        rig = ColumnRig(spec)
+        engine = await rig.session(script)
+        assert engine.stopped is not None
+        assert ParkReason.REQUEST_REFUSED is engine.stopped.park_reason
+        assert {"solve 1", "solve 2"} == {each["prompt"] for each in rig.records() if each["column"] == "b"}
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("warm", [0, 3, 5, 100])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_run_that_is_cancelled_by_whoever_hears_of_a_call_leaks_nothing(at: int, warm: int) -> None:
+    """In the middle of a turn, between the admission of its calls and their sending."""
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(1)
+
+        rig = Rig(endpoint=Cooling(Scripted(script), warm), values=VALUES, concurrency=3)
+        heard, failed = [], []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+
+        def call_started(index: int) -> None:
+            heard.append(index)
+            if len(heard) == at:
+                rig.engine.cancel()
+
+        rig.engine._call_started = call_started
+        await rig.run()
+        assert not failed
+        assert 0 == rig.lane.feed.statistics()["out"]
+
+    run_virtual(main())
+
+
+def test_a_mistake_in_a_turn_leaves_nothing_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the run: what is in flight beside it is settled as if it were cancelled."""
+
+    def failing(call: Call, *rest: Any, **more: Any) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(intake, "row_line", failing)
+
+    async def main() -> None:
+        async def script(prompt: str, attempt: int) -> None:
+            await asyncio.sleep(1 if "23" in prompt else 2)  # of the last workers
+
+        rig = Rig(endpoint=Cooling(Scripted(script), warm=100), values=VALUES, concurrency=2 * VALUES)
+        with pytest.raises(BaseExceptionGroup):
+            await rig.engine.run(range(rig.plan.size))
+        assert 0 == rig.admission.outstanding
+        assert 0 == rig.counters.in_flight
 
     run_virtual(main())
 

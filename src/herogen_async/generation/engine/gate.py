@@ -112,12 +112,16 @@ class Gate:
         (self._again if again else self._queue).append((size, answer, turn))
         self._news.set()
         try:
-            return await turn
+            granted = await turn
         except asyncio.CancelledError:
             self._news.set()  # whoever is next need not wait until this one could have gone
             if turn.done() and not turn.cancelled() and (granted := turn.result()) is not None:
                 self.settle(granted, Charge.NOT_CHARGED)
             raise
+        if granted is not None and self._closed:  # since it was granted: it counts as one that isn't in flight
+            self.settle(granted, Charge.NOT_CHARGED)
+            return None
+        return granted
 
     def settle(
         self, ticket: Ticket, outcome: Charge, used: Used | None = None, readings: Sequence[Reading] = ()

@@ -111,7 +111,7 @@ class TurnCalls(Generic[C]):
         slot.is_away = True
         try:
             return await slot.back
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a mistake of ours that ends the lane
             self._leave(slot)
             raise
         finally:
@@ -173,29 +173,30 @@ class TurnCalls(Generic[C]):
             self._sending(calls[: len(tickets)])
             sent = self._begin(slots, calls, tickets)
             for slot, pending, ticket in zip(slots[sent:], calls[sent:], tickets[sent:], strict=False):
-                slot.back.set_result((pending, ticket, NOT_SENT))
+                self._flying[slot.worker] = pending  # whatever closes the lane before its worker wakes, it is sent
+                self._hand_back(slot, pending, ticket, NOT_SENT)
         for slot, left in zip(slots[len(tickets) :], calls[len(tickets) :], strict=False):
-            slot.back.set_result((left, None, None))
+            self._hand_back(slot, left, None, None)
         for slot in (*slots[len(calls) :], *[slot for slot in free if slot.worker >= size]):
-            if not slot.back.done():  # else its worker was cancelled meanwhile
-                slot.back.set_result((None, None, None))
+            self._hand_back(slot, None, None, None)
 
     def _hand_back(
-        self, slot: Slot[C], pending: PendingCall[C] | None, ticket: Ticket | None, said: Unanswered
+        self, slot: Slot[C], pending: PendingCall[C] | None, ticket: Ticket | None, said: Unanswered | None
     ) -> None:
         slot.begun = None
-        if not slot.back.done():  # else its worker was cancelled, and settles what the slot holds
+        if slot.back.done():  # its worker was cancelled meanwhile, and settles what the slot holds
+            slot.pending, slot.ticket = pending, ticket
+        else:
             slot.pending = slot.ticket = None
             slot.back.set_result((pending, ticket, said))
 
     def _leave(self, slot: Slot[C]) -> None:
-        """The worker of `slot` was cancelled: settle what it has in hand, or in flight."""
-        pending, ticket, back = slot.pending, slot.ticket, slot.back
-        if back.cancelled():
+        """The worker of `slot` goes: settle what it has in hand, or in flight."""
+        if slot.begun is not None:
             self.take_in()
-            pending, ticket = slot.pending, slot.ticket
-        elif back.exception() is None:  # it was handed back, and its worker cancelled before it heard of that
-            pending, ticket, _ = back.result()
+        pending, ticket, back = slot.pending, slot.ticket, slot.back
+        if not back.cancelled() and back.exception() is None:
+            pending, ticket, _ = back.result()  # it was handed back, and its worker cancelled before it heard of that
         if slot.begun is not None:
             self._endpoint.drop(slot.begun)
         slot.pending = slot.ticket = slot.begun = None
