@@ -600,3 +600,20 @@ def test_whoever_was_let_through_and_has_not_gone_when_the_gate_is_closed_stays(
             assert 1 == admission.outstanding
 
     run_virtual(main())
+
+
+def test_no_calls_ask_nothing_of_those_who_share() -> None:
+    """A turn whose feed was empty has nothing to send: the other processes' ledger is left alone."""
+
+    class Untouched:
+        def acquire(self, now: float) -> tuple[float, tuple[float, ...]] | None:
+            raise AssertionError("nobody had to know")
+
+        def release(self, values: tuple[float, ...] | None, now: float) -> None: ...
+
+    async def main() -> None:
+        clock = VirtualClock()
+        gate = Gate(Admission(clock.now(), Limits(rpm=60), ledger=Untouched()), clock)
+        assert [] == gate.admit_together([])
+
+    run_virtual(main())

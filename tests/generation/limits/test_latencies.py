@@ -54,6 +54,18 @@ def test_any_latency_is_counted_at_an_edge(odd: float) -> None:
     assert SHORTEST_S <= latencies.mean <= LONGEST_CALL_S
 
 
+def test_several_calls_are_counted_as_one_by_one() -> None:
+    """Odd ones among them, too, and beyond what is remembered."""
+    odd = [0.0, -5.0, float("nan"), float("inf"), 1e9, 1e-9, LONGEST_CALL_S, SHORTEST_S, 0.5]
+    single, together = Latencies(fade_above=100), Latencies(fade_above=100)
+    for _ in range(30):
+        together.add_all(odd)
+        for each in odd:
+            single.add(each)
+    assert together.count <= 100
+    assert [single.quantile(q) for q in (0.1, 0.5, 0.9)] == [together.quantile(q) for q in (0.1, 0.5, 0.9)]
+
+
 @pytest.mark.parametrize("q", [-0.1, 1.1, float("nan")])
 def test_a_quantile_outside_0_to_1_is_refused(q: float) -> None:
     """A quantile below 0, above 1 or NaN raises an error that quotes it."""

@@ -87,7 +87,7 @@ class Gate:
 
     def admit_together(self, calls: Sequence[Sized]) -> list[Ticket]:
         """Tickets for the first of `calls`, as far as nothing at all stands in the way: see `admit_now`."""
-        if self._closed or self._queue or self._again or self._held_for:
+        if not calls or self._closed or self._queue or self._again or self._held_for:
             return []
         tickets = self._admission.reserve_together(calls, self._clock.now())
         if self._fuse is not None:

@@ -35,9 +35,8 @@ from herogen_async.generation.endpoint.translate import completion_from, error_f
 
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
-
-# Answers that may mean: this server does not know what asks for a form.
 MOST_SHAPES = 64  # of headers
+# Answers that may mean: this server does not know what asks for a form.
 _REFUSALS = frozenset((400, 415, 422, 501))
 _FORM_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar|schema|choice|regex", re.IGNORECASE)
 
