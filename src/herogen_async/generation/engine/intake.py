@@ -59,16 +59,18 @@ class Intake:
         self._checks = checks
         self._growth = growth
         self._came: list[CameIn] = []  # of rows of several calls, since `go_on`
+        self._kept = 0  # of the answers that came together: so many of the first are in the journal's hands
 
     def answered(self, answers: Sequence[CallAnswer[Call]]) -> None:
         """P4: to the journal before anything else."""
         at = self._clock.wall()
         take_in = self._take_in if self._checks is None else self._look_at
+        self._kept = 0
         try:
             take_in(answers, at)
         except Exception:
-            # A mistake of ours: where it comes of one of them, the others are kept all the same.
-            for answer in answers if len(answers) > 1 else ():
+            # A mistake of ours: where it comes of one of them, the others are kept all the same, and each of them once.
+            for answer in answers[self._kept :] if len(answers) > 1 else ():
                 with contextlib.suppress(Exception):
                     take_in([answer], at)
             raise
@@ -97,6 +99,7 @@ class Intake:
                 call = pending.call
                 self._growth.answered(call.index, self._growth.cell(call), completion.text)
         self._journal.add_rows(lines)
+        self._kept += len(lines)
         pending, completion, _ = answers[-1]
         self._counters.latest = pending.call, completion
         if not self._is_one_lane:
@@ -137,6 +140,7 @@ class Intake:
         self.go_on()  # lines are noted in the order in which the journal has them
         rows.misfit(call, completion)
         self._journal.add_rows((line,))
+        self._kept += 1
         counters.errors[last.kind] += 1
         if (error := checks.error(call)) is not None:
             self.give_up(pending, error)
