@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from herogen_async.core.clock import MonotonicClock
 from herogen_async.generation.endpoint import Completion, Request, Unanswered
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible
 from herogen_async.generation.endpoint.http.plain_transport import PlainTransport
 from herogen_async.generation.endpoint.target import Server
+from support.engine_rig import Rig
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 
 pytestmark = pytest.mark.anyio
@@ -113,3 +116,30 @@ async def test_connections_of_a_key_that_has_expired_are_closed() -> None:
                 assert ["An answer to: one", "An answer to: two"] == [each.text for each in answers]
                 *before, _ = endpoint._transports
                 assert all(isinstance(each, PlainTransport) and not each._idle for each in before)
+
+
+async def test_answers_beside_a_failure_are_let_go_without_the_garbage_collector() -> None:
+    """An error's traceback holds the frames of its turn: with large answers those would fill the memory."""
+
+    def behaviour(asked: Asked) -> Reply:
+        if asked.prompt == "warm" or asked.number % 8:
+            return answer(asked)
+        return [error(500), Reply(b"<html>"), Reply(reset=True), Reply(b'{"choices": []}')][asked.number // 8 % 4]
+
+    with FakeServer(behaviour) as server:
+        async with client(server) as endpoint:
+            rig = Rig(endpoint=endpoint, values=100, concurrency=8, clock=MonotonicClock())
+            gc.collect()
+            gc.disable()
+            try:
+                await rig.run()
+                gc.set_debug(gc.DEBUG_SAVEALL)
+                gc.collect()
+                answers = [each for each in gc.garbage if isinstance(each, Completion)]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+            assert 200 == rig.counters.done + rig.counters.failed
+            assert sum(rig.counters.errors.values()) > 10
+            assert [] == answers

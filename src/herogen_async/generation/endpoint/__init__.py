@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from herogen_async.core.limits import Reading
 
@@ -60,6 +60,17 @@ class Unanswered:
 
     error: Exception
     context: Any = None
+
+    def raise_error(self) -> NoReturn:
+        """Raise it, once. It is held here no more then: else its traceback, which holds this, would hold itself, and
+        all that came in its turn, until the garbage collector looks.
+        """
+        error = self.error
+        del self.error
+        try:
+            raise error
+        finally:
+            del error
 
 
 @runtime_checkable

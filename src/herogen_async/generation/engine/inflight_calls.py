@@ -66,7 +66,7 @@ class Calls(Generic[C]):
             if failed is None or failed is NOT_SENT:
                 return await self._endpoint.complete(pending.request)
             if failed.context is None or not isinstance(self._endpoint, TurnEndpoint):
-                raise failed.error
+                failed.raise_error()
             return await self._endpoint.recover(pending.request, failed)
         except asyncio.CancelledError:
             if worker in self._cut and self._workers[worker].cancelling() == 1:  # else it is cancelled by others, too

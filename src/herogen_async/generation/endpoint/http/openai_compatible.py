@@ -215,13 +215,17 @@ class OpenAICompatible:
         self, connection: PlainConnection, said: RawAnswer | EndpointError, *, tells_limits: bool
     ) -> Completion | Unanswered:
         begun: _Begun = connection.question  # type: ignore[assignment]
-        try:
-            if isinstance(said, EndpointError):
-                raise said
-            return self._read_raw(said, begun, tells_limits=tells_limits)
-        except Exception as error:
-            again = isinstance(error, ConnectionFailed) and begun[2].may_send_again(connection)
-            return Unanswered(error, (begun, connection if again else None))  # else it is another call's by then
+        if not isinstance(said, EndpointError):
+            try:
+                return self._read_raw(said, begun, tells_limits=tells_limits)
+            except EndpointError as error:
+                # By their traceback it would hold all that came in this turn.
+                error.__context__ = None
+                said = error.with_traceback(None)
+            except Exception as bug:
+                return Unanswered(bug, (begun, None))
+        again = isinstance(said, ConnectionFailed) and begun[2].may_send_again(connection)
+        return Unanswered(said, (begun, connection if again else None))  # else it is another call's by then
 
     def _turn_came(self) -> None:
         self.on_turn()
@@ -239,7 +243,7 @@ class OpenAICompatible:
     async def _ask_again(self, request: Request, failed: Unanswered) -> HttpResponse:
         begun, broken = failed.context
         if broken is None:
-            raise failed.error
+            failed.raise_error()
         transport: PlainTransport = begun[2]
         route = self._routes[request.column]
         return await transport.exchange_again(broken, self._urls[route.path], route.body.as_sent(request))
