@@ -57,7 +57,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "forecast",
         "session",
     ),
-    "data": ("charts", "quality", "row_marks", "dataset", "prepare"),
+    "data": ("charts", "quality", "row_marks", "dataset", "row_pages", "prepare"),
     "tune": ("further_fields", "options", "asking", "finetune", "query", "evaluation"),
     "view": ("terminal", "notebook"),
     "lab": ("simulator", "bench", "doctor"),

@@ -1,0 +1,6 @@
+"""The rows of a run to look at, however many: counted, filtered and paged through without being held."""
+
+from herogen_async.data.row_pages.row_filter import ORDERS, ROW_STATES, RowFilter
+from herogen_async.data.row_pages.row_pages import RowPages
+
+__all__ = ["ORDERS", "ROW_STATES", "RowFilter", "RowPages"]
