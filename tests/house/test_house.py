@@ -59,7 +59,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("charts", "quality", "row_marks", "dataset", "row_pages", "prepare"),
     "tune": ("further_fields", "options", "asking", "finetune", "query", "evaluation"),
-    "view": ("terminal", "notebook"),
+    "view": ("terminal", "notebook", "web"),
     "lab": ("simulator", "bench", "doctor"),
     "cli": (),
 }

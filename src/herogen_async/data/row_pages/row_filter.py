@@ -12,9 +12,9 @@ from herogen_async.core.likeness import nearest
 from herogen_async.generation.journal.record import ENDING, NO_REASON
 
 ROW_STATES = ("done", "failed", "pending")
-ORDERS = ("grid", "latest")
+ROW_ORDERS = ("grid", "latest")
 MARKED = ("good", "bad", "scored", "note", "edit", "any", "none")
-MOST_TEXT = 1000  # characters to look for
+LONGEST_SEARCH = 1000  # characters to look for
 _ANSWER = b',"response_txt":"'
 
 
@@ -52,8 +52,8 @@ class RowFilter:
         for chosen, valid in ((self.state, ROW_STATES), (self.mark, MARKED)):
             if chosen is not None and chosen not in valid:
                 raise InputError(f"rows can't be filtered by {chosen!r}", fix=nearest(chosen, valid))
-        if len(self.text) > MOST_TEXT:
-            raise InputError("the text to look for is too long", fix=f"shorten it to {MOST_TEXT:,} characters")
+        if len(self.text) > LONGEST_SEARCH:
+            raise InputError("the text to look for is too long", fix=f"shorten it to {LONGEST_SEARCH:,} characters")
 
 
 @dataclass(frozen=True, slots=True)
