@@ -9,7 +9,7 @@ from pathlib import Path
 
 from herogen_async.data.row_pages.journal_index import JournalIndex, blocks_from
 
-MOST_MOMENTS = 600
+_MOST_MOMENTS = 600
 _WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)  # seconds of a point
 # A quotation mark inside of a text is escaped: so what is found is a key, and the last key of that name but one.
 _MOMENT = re.compile(rb'"created_at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
@@ -36,7 +36,7 @@ class RowPace:
             return 1, []
         seconds = {_unix(moment): count for moment, count in self._seconds.items()}
         first, last = min(seconds), max(seconds)
-        width = next((each for each in _WIDTHS if (last - first) / each <= MOST_MOMENTS), _WIDTHS[-1])
+        width = next((each for each in _WIDTHS if (last - first) / each <= _MOST_MOMENTS), _WIDTHS[-1])
         points: Counter[int] = Counter()
         for second, count in seconds.items():
             points[second - second % width] += count

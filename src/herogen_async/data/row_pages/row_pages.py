@@ -129,7 +129,7 @@ class RowPages:
         for row in self.rows([number] if 0 <= number < self.index.plan.rows else []):
             for call in row["calls"]:
                 if call["name"] == name and "answer" in call:
-                    return {each: value for each, value in call.items() if each not in ("name", "marks")}
+                    return {each: value for each, value in call.items() if each != "marks"}
         raise InputError(f"row {number} has no answer of {name!r}", fix="reload the page: the run may have changed")
 
     # Which rows.

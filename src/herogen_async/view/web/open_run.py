@@ -140,10 +140,20 @@ class OpenRun:
             call = self.pages.call_to_mark(number, name)
             if call["answer"] != said.get("answer"):
                 raise InputError("the answer has changed since it was shown", fix="look at it again, then mark it")
+            self._require_form(call, kind, said.get("value"))
             at = self._clock.wall()
             add_mark(self.folder, mark_record(call, str(kind), said.get("value"), at), at=at)
             self.pages.marks.read()
             return {"marks": self.pages.marks.of(call["key"], call["answer"]).as_dict()}
+
+    def _require_form(self, call: Mapping[str, Any], kind: object, text: object) -> None:
+        """An edited answer has to be one that its column could have: a data set takes it for the answer."""
+        plan = self.pages.index.plan
+        form = next(each.column.form for each in plan.shape.calls if each.name == call["name"])
+        if kind == "edit" and isinstance(text, str) and form is not None and (wrong := form.read(text).wrong):
+            raise InputError(
+                f"the edit does not fit the form of {call['name']}: {wrong}", fix="edit it so that it does"
+            )
 
     def _wanted_rows(self) -> WantedRows | None:
         index, now = self.pages.index, self._clock.now()
