@@ -186,7 +186,7 @@ function paceChart(place, samples) {
     fill(place);
     const axis = { space: 90, stroke: ink("--ink-2"), grid: { stroke: ink("--line"), width: 1 }, ticks: { stroke: ink("--line"), width: 1 }, font: "12px system-ui" };
     const lines = [{}, { label: "answers/s", stroke: ink("--c0"), fill: ink("--c0-soft"), width: 1.5 }];
-    if (data.length > 2) lines.push({ label: "rate limit", stroke: ink("--c1"), dash: [6, 4], width: 1.5 });
+    if (data.length > 2) lines.push({ label: "rate limit", stroke: ink("--c1"), dash: [6, 4], width: 1.5, points: { show: false } });
     plot = new uPlot(
       {
         width: Math.max(place.clientWidth, 200),
