@@ -60,6 +60,11 @@ HELD = (
 )
 
 
+@pytest.fixture(params=["chromium", "firefox"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenRun:
     monkeypatch.chdir(tmp_path)
@@ -92,9 +97,9 @@ def sound(page: Page, served: PageClient, **also: int) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_hostile_text_runs_nothing_and_breaks_no_layout(served: PageClient, width: int) -> None:
+def test_hostile_text_runs_nothing_and_breaks_no_layout(kind: str, served: PageClient, width: int) -> None:
     """In answers, thoughts, prompts, cells, errors, notes and edits; each row is looked at, whole and in the list."""
-    with opened_browser(width=width) as page:
+    with opened_browser(width=width, kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".row-index >> text=3")
         sound(page, served)
@@ -103,8 +108,8 @@ def test_hostile_text_runs_nothing_and_breaks_no_layout(served: PageClient, widt
             tab.wait_for_selector(f".row-head h2 >> text=/^Row {place}$/")
             tab.evaluate("for (const each of document.querySelectorAll('.row-panel details')) each.open = true")
             sound(page, served)
-        for kind, text in (("Note", HOSTILE[0]), ("Edit", HOSTILE[6])):
-            tab.get_by_role("button", name=kind, exact=True).click()
+        for button, text in (("Note", HOSTILE[0]), ("Edit", HOSTILE[6])):
+            tab.get_by_role("button", name=button, exact=True).click()
             tab.locator(".writing textarea").fill(text)
             tab.get_by_role("button", name="Save").click()
             tab.wait_for_selector(".writing", state="detached")
@@ -118,9 +123,9 @@ def test_hostile_text_runs_nothing_and_breaks_no_layout(served: PageClient, widt
         sound(page, served)
 
 
-def test_the_token_leaves_the_address(served: PageClient) -> None:
+def test_the_token_leaves_the_address(kind: str, served: PageClient) -> None:
     """It is a cookie from then on; a reload and another tab work with it."""
-    with opened_browser() as page:
+    with opened_browser(kind=kind) as page:
         tab = opened(page, served, "")
         tab.wait_for_selector(".run-card")
         assert served.token not in tab.url
@@ -132,9 +137,9 @@ def test_the_token_leaves_the_address(served: PageClient) -> None:
         assert [] == page.errors
 
 
-def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(served: PageClient, run: WrittenRun) -> None:
+def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(kind: str, served: PageClient, run: WrittenRun) -> None:
     """Down and up, good, bad, a score, a note; what is marked is there after a reload."""
-    with opened_browser() as page:
+    with opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".filters select")
         tab.keyboard.press("j")
@@ -168,10 +173,10 @@ def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(served: PageClient,
         assert [] == page.errors
 
 
-@pytest.mark.parametrize(("width", "height"), [(360, 740), (1280, 800), (3840, 2160)])
+@pytest.mark.parametrize("size", [(360, 740), (1280, 800), (3840, 2160)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_each_view_fits_and_can_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int, scheme: str
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], scheme: str
 ) -> None:
     """At 360 px and at 4K, light and dark: nothing sticks out, and each text has the contrast of WCAG AA."""
     monkeypatch.chdir(tmp_path)
@@ -185,7 +190,7 @@ def test_each_view_fits_and_can_be_read(
                 else completion("an answer " * 60, reasoning="so", finish_reason="length")
             ),
         )
-    with served_page() as served, opened_browser(width, height, scheme) as page:
+    with served_page() as served, opened_browser(*size, scheme, kind) as page:
         for view, ready in (
             ("", ".run-card .pill"),
             ("/one/live", ".tile"),
@@ -222,9 +227,9 @@ CONTRAST = """() => {
 }"""
 
 
-def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(served: PageClient, run: WrittenRun) -> None:
+def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served: PageClient, run: WrittenRun) -> None:
     """Rows that come are counted and shown, its end is seen, and a page left open says that the folder is gone."""
-    with opened_browser() as page:
+    with opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/live")
         tab.wait_for_selector(".pill >> text=stopped")
         lock = RunLock.acquire(run.folder, "now")
@@ -241,22 +246,22 @@ def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(served: PageClien
         tab.wait_for_selector(".trouble >> text=folder is gone")
 
 
-def test_a_server_that_ended_is_said(run: WrittenRun) -> None:
+def test_a_server_that_ended_is_said(kind: str, run: WrittenRun) -> None:
     """What is shown is from before, and how to go on."""
-    with opened_browser() as page:
+    with opened_browser(kind=kind) as page:
         with served_page() as served:
             tab = opened(page, served, "/one/live")
             tab.wait_for_selector(".pill >> text=stopped")
         tab.wait_for_selector(".trouble >> text=does not answer")
 
 
-def test_many_rows_scroll_and_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_scroll_and_are_not_held(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of 200,000 is reached, few elements stand for all, and blank lines are filled."""
     monkeypatch.chdir(tmp_path)
     spec = Spec(name="m", attributes={"a": [str(each) for each in range(1000)]}, repeats=200, prompt="{a}")
     made = WrittenRun(Path("runs/one"), spec)
     made.write(made.answer(each, f"row {each}") for each in range(200_000))
-    with served_page(RunFolder(Path("runs/one"))) as served, opened_browser() as page:
+    with served_page(RunFolder(Path("runs/one"))) as served, opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".count-line >> text=200,000 rows", timeout=60_000)
         tab.evaluate("document.querySelector('.list').scrollTop = 1e9")
