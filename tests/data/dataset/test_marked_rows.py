@@ -116,3 +116,11 @@ def test_the_commands_take_marks(run: WrittenRun, tmp_path: Path) -> None:
     assert {"left_out": 1, "edited": 1} == last_json(ended.stdout)["marks"]
     herogen("export", run.path, "--marks", "--format", "jsonl", "--out", "marked.jsonl", cwd=tmp_path)
     assert 4 == (tmp_path / "marked.jsonl").read_text().count('"marks":')
+
+
+def test_a_recovered_run_keeps_its_marks(run: WrittenRun, tmp_path: Path) -> None:
+    """They name their answers by checksums, and the sound lines are copied as they are."""
+    path = run.folder.segment(0)
+    path.write_bytes(path.read_bytes().replace(b"Answer 3", b"Answer 4"))
+    herogen("recover", run.path, "--out", "./copy", cwd=tmp_path)
+    assert {"left_out": 1, "edited": 1} == assemble(tmp_path / "copy", marks=True).as_dict()["marks"]
