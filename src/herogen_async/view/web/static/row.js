@@ -16,8 +16,12 @@ export function rowPanel(base, { close, changed, step }) {
       const told = await ask(`${base}/row/${number}`);
       if (mine !== asked) return;
       row = told;
-      const markable = row.calls.findLastIndex((call) => call.answer !== undefined);
-      current = Math.max(markable, 0);
+      // The keys mark the last text, as the list shows it; what a judge says of it is marked with a click.
+      const answers = Object.values(row.columns).flat();
+      const markable = (place) => row.calls[place].answer !== undefined;
+      const isText = (place) => markable(place) && (answers[place].value ?? null) === null;
+      const places = row.calls.map((_, place) => place);
+      current = places.findLast(isText) ?? places.findLast(markable) ?? 0;
       draw();
       element.scrollTop = 0;
     } catch (error) {
