@@ -150,7 +150,9 @@ def assemble(
     ] = "none",
     marks: Annotated[
         bool,
-        typer.Option("--marks", help="Leave out rows marked bad on the page, and use edited answers as edited."),
+        typer.Option(
+            "--marks", help="Use what was marked on the page: leave out bad rows, take edits, rank for dpo and kto."
+        ),
     ] = False,
     out_folder: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import assemble, export, rows
 from herogen_async.data.row_marks import add_mark, mark_record
 from herogen_async.data.row_pages import RowPages
@@ -124,3 +125,24 @@ def test_a_recovered_run_keeps_its_marks(run: WrittenRun, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes().replace(b"Answer 3", b"Answer 4"))
     herogen("recover", run.path, "--out", "./copy", cwd=tmp_path)
     assert {"left_out": 1, "edited": 1} == assemble(tmp_path / "copy", marks=True).as_dict()["marks"]
+
+
+def test_marks_make_preference_pairs(tmp_path: Path) -> None:
+    """Good above a mere score, that above bad, and of two good ones the higher score; nothing is left out as bad."""
+    run = WrittenRun(tmp_path / "run", Spec(name="s", attributes={"age": ["20", "30"]}, repeats=4, prompt="A {age}"))
+    run.write([run.answer(each, f"Answer {each}.") for each in range(8)])
+    with pytest.raises(InputError, match="no answer has a mark to rank by"):
+        assemble(run.path, format="dpo", marks=True)
+    for number, kind, value in ((0, "bad", None), (1, "good", None), (2, "score", 5), (3, "note", "so")):
+        mark(run, number, kind, value)
+    for number, score in ((4, 2), (5, 4)):
+        mark(run, number, "good")
+        mark(run, number, "score", score)
+    mark(run, 5, "edit", "Edited.")
+    assembled = assemble(run.path, format="dpo", marks=True)
+    pairs = [json.loads(line) for line in assembled.data.read_text().splitlines()]
+    assert [("Answer 1.", "Answer 0."), ("Edited.", "Answer 4.")] == [
+        (pair["chosen"].strip().removesuffix(" END"), pair["rejected"].strip().removesuffix(" END")) for pair in pairs
+    ]
+    assert {"left_out": 0, "edited": 1} == assembled.as_dict()["marks"]
+    assert {"pairs": 2, "single": 0, "ties": 0, "unscored": 3, "unknown": 0} == assembled.as_dict()["compared"]

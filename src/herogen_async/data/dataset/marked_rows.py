@@ -21,6 +21,10 @@ _COLUMNS = (
 )
 
 
+_VERDICTS = {"good": 10.0, None: 0.0, "bad": -10.0}  # further apart than scores are
+_MIDDLE = 3  # of the scores: what a verdict alone counts as
+
+
 class MarksUsed(NamedTuple):
     """What marks did to a data set: rows with a bad answer that were left out, and answers that were edited."""
 
@@ -40,6 +44,7 @@ class MarkedRows(RunRows):
     def __init__(self, run: str | os.PathLike[str], *, partial: bool = False) -> None:
         super().__init__(run, partial=partial)
         self.marks: dict[int, dict[str, RowMark]] = {}  # by row and call
+        self.rank: dict[str, float] = {}  # by the call's key: good above a mere score, that above bad
         said = RowMarks(self.folder)
         said.read()
         calls = self.plan.calls_a_row
@@ -49,6 +54,8 @@ class MarkedRows(RunRows):
                 if place is not None and place in self._places and reader.row(place)[CRC] == named["answer"]:
                     number, call = divmod(place, calls)
                     self.marks.setdefault(number, {})[self.plan.shape.calls[call].name] = mark
+                    if (mark.verdict, mark.score) != (None, None):
+                        self.rank[named["key"]] = _VERDICTS[mark.verdict] + (mark.score or _MIDDLE)
 
     def mark_columns(self) -> list[tuple[str, FieldKind]]:
         """The columns of a table that say what was said, behind all others."""
@@ -70,15 +77,16 @@ class MarkedRows(RunRows):
 class CuratedRows(MarkedRows):
     """As `RunRows`, without the rows of which an answer was marked bad, and with the edited texts in their place.
 
-    An edited answer is whole, whatever the finish reason of the one before it; its thoughts stay.
+    An edited answer is whole, whatever the finish reason of the one before it; its thoughts stay. `keeps_bad`: none is
+    left out, for bad answers are the worse ones of pairs.
     """
 
-    def __init__(self, run: str | os.PathLike[str]) -> None:
+    def __init__(self, run: str | os.PathLike[str], *, keeps_bad: bool = False) -> None:
         super().__init__(run)
         self._bad = {
             number
             for number, marks in self.marks.items()
-            if number in self and any(mark.verdict == "bad" for mark in marks.values())
+            if number in self and not keeps_bad and any(mark.verdict == "bad" for mark in marks.values())
         }
         self._count -= len(self._bad)
         edited = [marks for number, marks in self.marks.items() if number in self and number not in self._bad]
