@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from herogen_async.specs.spec import Spec
 from herogen_async.view.web.guard import POLICY
 from support.page_client import PageClient, served_page
 from support.run_folders import WrittenRun
-from support.runs import herogen
+from support.runs import command, environment, herogen
 
 SPEC = Spec(name="s", attributes={"age": ["20", "30"], "who": ["man", "woman"]}, repeats=5, prompt="A {age} {who}")
 PATHS = (
@@ -346,3 +349,43 @@ def test_a_port_that_is_taken_is_told(run: WrittenRun, tmp_path: Path) -> None:
             ended = herogen("view", "--no-open", *options, cwd=tmp_path)
             assert 2 == ended.returncode
             assert "fix:" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_its_url_first_and_ends_with_a_signal(run: WrittenRun, tmp_path: Path, number: int) -> None:
+    """Also while a page follows a run; nothing is left behind, and nothing went wrong."""
+    child = subprocess.Popen(
+        command("view", "one", "--no-open"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        page = PageClient(child.stdout.readline().strip())
+        assert "report" == next(page.events("/api/run/one/live"))[0]
+        assert "one" == page.get("/api/runs")["only"]
+        child.send_signal(number)
+        _, told = child.communicate(timeout=20)
+    finally:
+        child.kill()
+        child.wait()
+    assert 0 == child.returncode
+    assert "Traceback" not in told
+    assert page.token not in told
+    with pytest.raises(ConnectionRefusedError):
+        page.get("/api/runs")
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    run: WrittenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not that a module is missing."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "herogen_async.view.web.server", raising=False)
+    ended = herogen("view", "--no-open", cwd=tmp_path)
+    assert 2 == ended.returncode
+    assert "pip install 'herogen-async[view]'" in ended.stderr

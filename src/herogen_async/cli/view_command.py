@@ -39,7 +39,7 @@ def view(
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the URL, and open no browser.")] = False,
 ) -> None:
-    """Show runs in the browser: progress as it happens, every row, and marks. Needs the extra [view]."""
+    """Show runs in the browser, and mark rows there. Also while they are running; needs the extra [view]."""
     from herogen_async.cli.browser import open_page
     from herogen_async.core.errors import InputError
     from herogen_async.generation.run_folder import existing_run
