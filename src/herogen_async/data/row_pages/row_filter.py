@@ -74,7 +74,7 @@ class LineTest:
         offset = 0
         lines = block.split(b"\n")
         for line, lowered in zip(lines, lines if text is None else low.split(b"\n"), strict=True):
-            if (ending is None or line.rfind(ending) == line.rfind(ENDING)) and (
+            if (ending is None or line.startswith(ending, line.rfind(ENDING))) and (
                 text is None or _answer_has(text, lowered)
             ):
                 yield offset, line

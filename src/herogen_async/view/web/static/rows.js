@@ -15,6 +15,7 @@ export function rowsView(place, base, home, rest) {
   let total = null;
   let isReady = false;
   let isEnded = false;
+  let isSearching = false;
   let pages = new Map();
   let asked = new Set();
   let generation = 0;
@@ -124,13 +125,22 @@ export function rowsView(place, base, home, rest) {
     if (!told.ready) timer = setTimeout(() => restart(), LOOK_AGAIN_MS / 4);
   }
 
-  /** Everything anew: another filter, or another order. */
-  function restart() {
+  /** Everything anew: another filter, or another order. One request at a time: who types fast waits for one search. */
+  async function restart() {
     generation += 1;
     clearTimeout(timer);
+    timer = null;
     pages = isReady ? new Map() : pages;
     asked = new Set();
-    return load(0);
+    if (isSearching) return;
+    isSearching = true;
+    const slow = setTimeout(() => isReady && say(counted, "Searching"), 300);
+    for (let mine = -1; mine !== generation && !isEnded; ) {
+      mine = generation;
+      await load(0);
+    }
+    clearTimeout(slow);
+    isSearching = false;
   }
 
   /** The same again, since rows came or were marked: what is shown stays until what is new is there. */
