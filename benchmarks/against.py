@@ -22,7 +22,7 @@ from typing import Any
 
 import measure
 import paired
-from systems import CONCURRENCY, OUR_PACKAGES, Run, System, run_once, source_system
+from systems import OUR_PACKAGES, Run, System, run_once, source_system
 
 ROOT = measure.HERE.parent
 ROWS = 50_000  # start-up is a fifth of what such a process costs; of 20,000 rows it is more than a third
@@ -84,6 +84,17 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py")}
 
 
+def two_sides(options: argparse.Namespace, work: Path) -> tuple[dict[str, System], dict[str, Any]]:
+    """Both, from copies below `work`, and what is compared, as plain data. Raises WrongRevisionError."""
+    before, commit = copy_of_revision(options.against, work / "before")
+    after = copy_of_working_tree(work / "after")
+    sides = {}
+    for side, source in (("before", before), ("after", after)):
+        sides[side] = source_system(side, source, options.work)
+        check_origin(sides[side], source)
+    return sides, {"revision": options.against, "commit": commit, "same_source": same_source(before, after)}
+
+
 def measure_pairs(sides: dict[str, System], work: Path, options: argparse.Namespace) -> list[Run]:
     """A warm-up of either, which isn't counted (it compiles the modules), then all pairs."""
     for system in sides.values():
@@ -116,22 +127,19 @@ def ratios(runs: Sequence[Run]) -> dict[str, paired.Ratio]:
 
 def compare(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Measure, and all that is known, as plain data. Raises WrongRevisionError, measure.ChildFailedError."""
-    before, commit = copy_of_revision(options.against, work / "before")
-    after = copy_of_working_tree(work / "after")
-    sides = {"before": source_system("before", before), "after": source_system("after", after)}
-    for side, source in (("before", before), ("after", after)):
-        check_origin(sides[side], source)
+    sides, compared = two_sides(options, work)
     runs = measure_pairs(sides, work, options)
     found = ratios(runs)
     return {
         "command": shlex.join(["python", "benchmarks/throughput.py", *sys.argv[1:]]),
-        "against": {"revision": options.against, "commit": commit, "same_source": same_source(before, after)},
+        "against": compared,
         "machine": options.machine,
         "versions": measure.versions(sys.executable, OUR_PACKAGES[1:]),
         "rows": options.rows,
         "pairs": options.pairs,
         "delay_ms": options.delay_ms[0],
-        "concurrency": CONCURRENCY,
+        "work": options.work.name,
+        "concurrency": options.work.concurrency,
         "interval": {"level": paired.LEVEL, "resamples": paired.RESAMPLES, "seed": paired.SEED},
         "least": options.least,
         "reach": options.reach,

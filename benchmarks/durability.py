@@ -21,7 +21,7 @@ from typing import Any
 
 import grids
 import measure
-from systems import Run, System, run_once, spec_file
+from systems import TEXT_WORK, Run, System, run_once
 from throughput import note
 
 DURABILITIES = ("process", "periodic", "power")
@@ -33,7 +33,7 @@ def system(durability: str) -> System:
     return System(
         name=durability,
         command=lambda rows, folder, server: [
-            *measure.our_run(spec_file(rows, folder), folder / "run", server),
+            *measure.our_run(TEXT_WORK.spec_file(rows, folder), folder / "run", server),
             *("--durability", durability),
         ],
         persisted=lambda folder: measure.our_rows(folder / "run"),

@@ -1,4 +1,7 @@
-"""The questions of all benchmarks: a grid of any round size, as our spec and as a list of prompts for the peers."""
+"""The questions of all benchmarks: a grid of any round size, as our spec and as a list of prompts for the peers.
+
+`TEXT` is what `fast_server.py` answers.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,14 @@ from typing import Any
 PROMPT = (
     "Imagine a complete and detailed description of a {age}-year-old fictional character from {town} who has the"
     " superpower of {power}. Write out the entire description in a maximum of 100 words in great detail:"
+)
+TEXT = (
+    "Mara Quill is a wiry thirty-year-old archivist whose silver-streaked braid never quite stays pinned. By day she"
+    " mends maps in a basement that smells of glue and rain; by night she steps sideways into the unseen, her outline"
+    " thinning until even streetlights forget her. Invisibility came to her after a flood, and it asks a price: each"
+    " hour unseen erases one small memory, so she keeps a ledger of birthdays, songs and the names of friends. She is"
+    " patient, dry-humoured and fiercely loyal, distrusts applause, and returns lost things to their owners before"
+    " dawn, leaving only a pressed fern behind."
 )
 SAMPLING = {"temperature": 1, "max_tokens": 500, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 
@@ -41,10 +52,14 @@ def attributes(rows: int) -> dict[str, list[str]]:
     return {name: values[:size] for (name, values), size in zip(_VALUES.items(), sizes, strict=True)}
 
 
+def spec(rows: int) -> dict[str, Any]:
+    """Our spec of `rows` cells."""
+    return {"name": "bench", "attributes": attributes(rows), "repeats": 1, "prompt": PROMPT, "sampling": SAMPLING}
+
+
 def write_spec(rows: int, path: Path) -> None:
     """Our spec of `rows` cells, as JSON."""
-    spec = {"name": "bench", "attributes": attributes(rows), "repeats": 1, "prompt": PROMPT, "sampling": SAMPLING}
-    path.write_text(json.dumps(spec, indent=2))
+    path.write_text(json.dumps(spec(rows), indent=2))
 
 
 COLUMNS = 3
@@ -64,20 +79,23 @@ def columns_spec(rows: int, *, columns: int, answer: str) -> dict[str, Any]:
             texts[f"step_{number}"] = head.ljust(_BESIDE_ANSWER, ".") + f"{{step_{number - 1}}}"
         else:
             texts["step_0"] = head.ljust(_BESIDE_ANSWER + len(answer), ".")
-    spec: dict[str, Any] = {"name": "bench", "attributes": attributes(rows), "sampling": SAMPLING}
+    grid: dict[str, Any] = {"name": "bench", "attributes": attributes(rows), "sampling": SAMPLING}
     if columns == 1:
-        return {**spec, "prompt": texts["step_0"]}
-    return {**spec, "columns": {name: {"prompt": text} for name, text in texts.items()}}
+        return {**grid, "prompt": texts["step_0"]}
+    return {**grid, "columns": {name: {"prompt": text} for name, text in texts.items()}}
 
 
-def prompts(rows: int) -> Iterator[str]:
+FORM = {"score": {"type": "integer", "minimum": 1, "maximum": 5}, "why": "string"}
+
+
+def form_spec(rows: int, *, form: bool) -> dict[str, Any]:
+    """A spec of one column, with the form that `fast_server.py --form` answers in, or unchecked."""
+    column = {"prompt": PROMPT, **({"answer": FORM} if form else {})}
+    return {"name": "bench", "attributes": attributes(rows), "sampling": SAMPLING, "columns": {"verdict": column}}
+
+
+def prompts(rows: int, template: str = PROMPT) -> Iterator[str]:
     """The same cells in the same order, rendered."""
     grid = attributes(rows)
     for cell in itertools.product(*grid.values()):
-        yield PROMPT.format(**dict(zip(grid, cell, strict=True)))
-
-
-def write_prompts(rows: int, path: Path) -> None:
-    """One JSON string a line: what the peers' runners read."""
-    with path.open("w") as file:
-        file.writelines(json.dumps(prompt) + "\n" for prompt in prompts(rows))
+        yield template.format(**dict(zip(grid, cell, strict=True)))

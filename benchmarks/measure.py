@@ -52,6 +52,13 @@ def can_pin() -> bool:
     return hasattr(os, "sched_setaffinity") and {CLIENT_CORE, SERVER_CORE} <= os.sched_getaffinity(0)
 
 
+def allow_connections() -> None:
+    """Let the children open as many files as the system permits: shells begin with fewer than 10,000 in flight take."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @contextlib.contextmanager
 def _pinned(core: int) -> Iterator[None]:
     """Children started inside inherit the core; nothing has to run between fork and exec."""
@@ -127,17 +134,24 @@ class FastServer:
     """A running `fast_server.py`."""
 
     url: str
-    port: int
+    stats_url: str
 
     def statistics(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:
+        with urllib.request.urlopen(self.stats_url, timeout=10) as answer:
             return json.load(answer)  # type: ignore[no-any-return]
 
 
+def over_tls(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Options of a server that speaks TLS by a certificate in `folder`, and the environment of who trusts it."""
+    folder.mkdir(exist_ok=True)
+    trusted = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(folder / "server.pem"))
+    return ["--tls", str(folder)], trusted
+
+
 @contextlib.contextmanager
-def fast_server(delay_ms: float = 0.0) -> Iterator[FastServer]:
-    """A fresh server on the server's core; stopped at the end."""
-    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms)]
+def fast_server(delay_ms: float = 0.0, *, flags: Sequence[str] = ()) -> Iterator[FastServer]:
+    """A fresh server on the server's core, with further options of `fast_server.py`; stopped at the end."""
+    command = [sys.executable, str(HERE / "fast_server.py"), "--port", "0", "--delay-ms", str(delay_ms), *flags]
     with _pinned(SERVER_CORE):
         child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
@@ -146,7 +160,7 @@ def fast_server(delay_ms: float = 0.0) -> Iterator[FastServer]:
         if not first:
             raise ChildFailedError(f"the server didn't start: {command}")
         ready = json.loads(first)
-        yield FastServer(url=ready["url"], port=ready["port"])
+        yield FastServer(url=ready["url"], stats_url=ready["stats_url"])
     finally:
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=10)
@@ -163,10 +177,17 @@ def ours() -> list[str]:
 
 
 def our_run(
-    spec: Path, run: Path, server: FastServer, *, concurrency: int = 64, tool: Sequence[str] | None = None
+    spec: Path,
+    run: Path,
+    server: FastServer,
+    *,
+    concurrency: int = 64,
+    tool: Sequence[str] | None = None,
+    endpoint: str = "completions",
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The command that generates `spec` into the folder `run`; `tool` is another copy than the installed one."""
-    target = ["--base-url", server.url, "--model", "m", "--endpoint", "completions"]
+    target = ["--base-url", server.url, "--model", "m", "--endpoint", endpoint]
     return [
         *(tool or ours()),
         "run",
@@ -176,6 +197,7 @@ def our_run(
         *target,
         "--concurrency",
         str(concurrency),
+        *more,
         "--json",
     ]
 

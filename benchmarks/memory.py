@@ -21,7 +21,6 @@ from typing import Any
 
 import grids
 import measure
-from fast_server import TEXT
 
 TIMEOUT_S = 3600
 
@@ -52,7 +51,7 @@ def peak_of(rows: int, work: Path, *, step: str, delay_ms: float, columns: int =
     if columns == 1:
         grids.write_spec(rows, spec)
     else:
-        spec.write_text(json.dumps(grids.columns_spec(rows, columns=columns, answer=TEXT)))
+        spec.write_text(json.dumps(grids.columns_spec(rows, columns=columns, answer=grids.TEXT)))
     with measure.fast_server(delay_ms) as server:
         usage = measure.run_child(measure.our_run(spec, run, server), log=work / "child", timeout_s=TIMEOUT_S)
         seen = server.statistics()

@@ -28,13 +28,30 @@ class Ratio:
     after: float
 
 
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """A median over pairs, and the ends of its bootstrap interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def written(self, spec: str) -> str:
+        return f"{self.median:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
+
+def middle(values: Sequence[float]) -> Middle:
+    """What a figure of each pair comes to. Raises ValueError without pairs."""
+    if not values:
+        raise ValueError("no pairs")
+    return Middle(statistics.median(values), *bootstrap_interval(values))
+
+
 def ratio(before: Sequence[float], after: Sequence[float]) -> Ratio:
     """The median ratio over pairs. Raises ValueError without pairs, or where a side lacks one."""
     each = [first / second for first, second in zip(before, after, strict=True)]
-    if not each:
-        raise ValueError("no pairs")
-    low, high = bootstrap_interval(each)
-    return Ratio(statistics.median(each), low, high, statistics.median(before), statistics.median(after))
+    found = middle(each)
+    return Ratio(found.median, found.low, found.high, statistics.median(before), statistics.median(after))
 
 
 def bootstrap_interval(
@@ -60,3 +77,12 @@ def shortfalls(cpu: Ratio, *, least: float = LEAST, reach: float = REACH) -> lis
 def order(pair: int) -> tuple[str, str]:
     """Which side runs first in a pair, counted from 1: A B, then B A, so that a drifting machine favours neither."""
     return ("before", "after") if pair % 2 else ("after", "before")
+
+
+def long_together(names: Sequence[str], pair: int) -> list[tuple[str, bool]]:
+    """The runs of a pair, as (whose, is it the long one): all short ones, then all long ones, in an order that turns.
+
+    The long ones weigh most, so they are next to each other.
+    """
+    turned = list(names if pair % 2 else reversed(names))
+    return [(name, False) for name in turned] + [(name, True) for name in reversed(turned)]

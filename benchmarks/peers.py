@@ -1,6 +1,7 @@
 """herogen-async beside its peers: rows a second, a rate limit, faults. Each peer in an environment of its own.
 
     python benchmarks/peers.py [--peer NAME ...] [--part throughput|limit|faults ...] [--rows 2000] [--json FILE]
+    python benchmarks/peers.py --part throughput --work text form columns --rows 3000
 
 Environments are made on first use under ~/.cache/herogen-async/bench (a minute and up to 1 GB a peer). A peer that
 can't be installed, fails, or doesn't end becomes a row that says so.
@@ -23,8 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import grids
 import measure
+from works import WORKS, Work
 
 sys.path.append(str(measure.HERE / "peers"))
 
@@ -40,11 +41,12 @@ LIMIT_SERVER = f"--rpm {LIMIT_RPM} --enforce bucket-second --headers openai --la
 FAULTS_SERVER = "--latency-ms 50 --seed 1 " + " ".join(f"--fault {name}={share:g}" for name, share in FAULTS.items())
 
 CAVEATS = (
-    "Loopback, plain HTTP: real endpoints are slower, and then the endpoint binds.",
+    "Loopback, plain HTTP (`--work tls`: TLS): real endpoints are slower, and then the endpoint binds.",
     "Everyone is asked for 64 in flight, with its own rate limit and retries where it has them, and results on disk.",
     "Rows a second are requests at the server, by a regression over the middle 80 % of the run; first request s counts"
     " any request, also a probe.",
     "CPU is of the process and of the children that it waited for; peak MB is of the largest process.",
+    "Peers know no columns and no forms here: they are asked for as many calls with as long prompts, unchecked.",
     "Libraries that do more than this (evaluation, pipelines, curation) pay for it here.",
 )
 
@@ -83,7 +85,9 @@ def attempt(part: str, system: roster.System, run: Callable[[Path], trials.Trial
     return trial
 
 
-def throughput(systems: Sequence[roster.System], work: Path, options: argparse.Namespace) -> list[trials.Trial]:
+def throughput(
+    asked: Work, systems: Sequence[roster.System], work: Path, options: argparse.Namespace
+) -> list[trials.Trial]:
     """One after the other, alone on the machine. Each has a short run, which also warms, and the long ones."""
     found = []
     for system in systems:
@@ -92,11 +96,11 @@ def throughput(systems: Sequence[roster.System], work: Path, options: argparse.N
         for rows, delay_ms in plan:
 
             def run(folder: Path, rows: int = rows, delay_ms: float = delay_ms, system: Any = system) -> trials.Trial:
-                return trials.whole_run(system, rows, folder, delay_ms=delay_ms, limit_s=options.limit_s)
+                return trials.whole_run(system, rows, folder, work=asked, delay_ms=delay_ms, limit_s=options.limit_s)
 
-            trial = attempt("throughput", system, run, work)
-            asked = trial.figures and trial.figures["rows"] == options.rows and trial.figures["delay_ms"] == 0
-            found.append(replace(trial, figures={**trial.figures, "asked": 1.0}) if asked else trial)
+            trial = attempt(trials.part_of(asked), system, run, work)
+            is_asked = trial.figures and trial.figures["rows"] == options.rows and trial.figures["delay_ms"] == 0
+            found.append(replace(trial, figures={**trial.figures, "asked": 1.0}) if is_asked else trial)
             if trial.status != "ok":
                 break
     return found
@@ -122,7 +126,8 @@ def at_once(
 def measure_all(systems: Sequence[roster.System], work: Path, options: argparse.Namespace) -> list[trials.Trial]:
     found = []
     if "throughput" in options.part:
-        found += throughput(systems, work, options)
+        for name in options.work:
+            found += throughput(WORKS[name], systems, work, options)
     if "limit" in options.part:
 
         def limited(system: roster.System, folder: Path) -> trials.Trial:
@@ -152,6 +157,7 @@ def settings(options: argparse.Namespace) -> dict[str, str]:
     shares = ", ".join(f"{100 * share:g} % {name}" for name, share in FAULTS.items())
     timeout = f"requests time out after {options.timeout_s:g} s" if options.timeout_s else "everyone's own timeouts"
     return {
+        **{part: WORKS[name].what + "." for part, name in _parts_of(options).items()},
         "throughput": f"{options.rows:,} rows ({roster.OURS}: ten times as many), 64 in flight, results on disk; the"
         " client has a core of its own, and so has the server.",
         "limit": f"{LIMIT_RPM:,} requests a minute, enforced by the second, 100 ms, 64 in flight; the best"
@@ -161,6 +167,11 @@ def settings(options: argparse.Namespace) -> dict[str, str]:
     }
 
 
+def _parts_of(options: argparse.Namespace) -> dict[str, str]:
+    """The tables of throughput, and the kind of work of each."""
+    return {trials.part_of(WORKS[name]): name for name in options.work}
+
+
 def report(
     found: Sequence[trials.Trial],
     systems: Sequence[roster.System],
@@ -168,7 +179,8 @@ def report(
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     """All that is known, as plain data."""
-    missing = [trials.Trial(part, peer.name, "absent", peer.why) for part in options.part for peer in absent]
+    parts = [one for part in options.part for one in (_parts_of(options) if part == "throughput" else [part])]
+    missing = [trials.Trial(part, peer.name, "absent", peer.why) for part in parts for peer in absent]
     return {
         "command": shlex.join(["python", "benchmarks/peers.py", *sys.argv[1:]]),
         "machine": options.machine,
@@ -187,6 +199,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", action="append", choices=[*roster.PEERS, "none"], help="repeatable; default: all")
     parser.add_argument("--part", action="append", choices=PARTS, help="repeatable; default: all three")
+    parser.add_argument(
+        "--work", nargs="+", choices=WORKS, default=["text"], help="kinds of work of the throughput part (default text)"
+    )
     parser.add_argument("--rows", type=int, default=2_000, help="rows of a throughput run (default 2000)")
     parser.add_argument("--rounds", type=int, default=1, help="throughput runs of each kind; medians are shown")
     parser.add_argument("--delay-ms", type=float, nargs="+", default=[0.0, 20.0], help="server delays (default 0 20)")
@@ -204,8 +219,9 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.part = [part for part in PARTS if part in (options.part or PARTS)]
     try:
-        for rows in (options.rows // 10, options.rows, options.rows * 10):
-            grids.attributes(rows)
+        for name in options.work:
+            for rows in (options.rows // 10, options.rows, options.rows * 10):
+                WORKS[name].spec(rows)
     except ValueError as error:
         parser.error(f"--rows {options.rows}: {error}")
     return options

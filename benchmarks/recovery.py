@@ -1,12 +1,13 @@
-"""What it takes to read a journal: `recover()` beside its lines alone, and a huge run that is resumed.
+"""What it takes to read a journal: `recover()` and `verify` beside its lines alone, and a huge run that is resumed.
 
     python benchmarks/recovery.py [--rows 1000000] [--tasks 10000000] [--rounds 3] [--dir DIR] [--json FILE]
 
 A journal of `--rows` rows of 1 kB is written by the journal's own code, of a plan of `--tasks` tasks. Then, in turn and
 in processes of their own: `for line in file` over its segments, and `recover()`, in seconds of processor time (the file
-is in the page cache, where it was just written). At last the run is resumed at a fast server: the seconds from the
-process's start to its first request, and what is left of them when `recover()` is taken away. Aims: 3 times the
-lines and 200 MB; 3 s and 250 MB. At the default size: 1 GB of disk, some two minutes.
+is in the page cache, where it was just written); `verify` on one core and on all of them, by the clock. At last the run
+is resumed at a fast server: the seconds from the process's start to its first request, and what is left of them when
+`recover()` is taken away. Aims: 3 times the lines and 200 MB; 3 s and 250 MB. At the default size: 1 GB of disk, some
+four minutes.
 """
 
 from __future__ import annotations
@@ -79,7 +80,17 @@ def measured(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         if {plain["rows"], folded["rows"]} != {options.rows}:
             raise SystemExit(f"{plain['rows']} lines, {folded['rows']} rows recovered, of {options.rows}")
         ratio = folded["seconds"] / plain["seconds"]
-        each = {"lines_s": plain["seconds"], "recover_s": folded["seconds"], "ratio": ratio, "peak_mb": peak_mb}
+        verified = {
+            f"verify_{name}_s": child("verify", run, "--cores", cores)[0]["seconds"]
+            for name, cores in (("one_core", "1"), ("all_cores", "0"))
+        }
+        each = {
+            "lines_s": plain["seconds"],
+            "recover_s": folded["seconds"],
+            "ratio": ratio,
+            "peak_mb": peak_mb,
+            **verified,
+        }
         print(f"round {number + 1}: {each}", file=sys.stderr, flush=True)
         figures["rounds"].append(each)
     figures["resume"] = resumed(run, options.rows, options.tasks)
@@ -92,12 +103,16 @@ def show(figures: dict[str, Any]) -> None:
         statistics.median(each[name] for each in rounds) for name in ("lines_s", "recover_s", "ratio")
     )
     resume = figures["resume"]
+    one_s, all_s = (
+        statistics.median(each[f"verify_{name}_s"] for each in rounds) for name in ("one_core", "all_cores")
+    )
     print("| | |", "|---|---|", sep="\n")
     for name, value in (
         ("journal", f"{figures['rows']:,} rows, {figures['mb']:,.0f} MB, of {figures['tasks']:,} tasks"),
         ("its lines alone", f"{lines_s:.2f} s"),
         ("`recover()`", f"{recover_s:.2f} s, {ratio:.2f} times the lines"),
         ("peak memory", f"{max(each['peak_mb'] for each in rounds):.0f} MB"),
+        ("`verify` on one core, on all", f"{one_s:.2f} s, {all_s:.2f} s"),
         ("`resume`: first request", f"{resume['first_request_s']:.2f} s after the process began"),
         ("... less `recover()`", f"{resume['first_request_s'] - recover_s:.2f} s"),
         ("... peak memory", f"{resume['peak_mb']:.0f} MB"),

@@ -1,4 +1,4 @@
-"""What `recovery.py` measures, each a process of its own: `write`, `lines` or `recover` a run folder.
+"""What `recovery.py` measures, each a process of its own: `write`, `lines`, `recover` or `verify` a run.
 
     python benchmarks/recovery_steps.py recover RUN
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import grids
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.journal import replay as fold
 from herogen_async.generation.journal import row_line
+from herogen_async.generation.journal.verify import verify as verify_run
 from herogen_async.generation.journal.write.store import Batch, Store
 from herogen_async.generation.run_folder import Manifest, RunFolder, RunLock, read_manifest, write_manifest
 from herogen_async.specs.plan import Plan
@@ -75,16 +77,30 @@ def recover(run: Path) -> dict[str, Any]:
     return {"seconds": time.process_time() - started, "rows": len(found.done)}
 
 
+def verify(run: Path, cores: int) -> dict[str, Any]:
+    """Seconds by the clock and of processor time, its processes' included, on so many cores (0: all there are)."""
+    os.sched_setaffinity(0, range(cores or os.cpu_count() or 1))  # `recovery.py` has pinned this to one
+    started, used = time.perf_counter(), sum(os.times()[:4])
+    verdict = verify_run(f"{run}/")
+    if verdict.damage:
+        raise SystemExit(f"damage was found: {verdict.findings[0].message}")
+    spent_s = time.perf_counter() - started
+    return {"seconds": spent_s, "cpu_s": sum(os.times()[:4]) - used, "rows": verdict.answered}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["write", "lines", "recover"])
+    parser.add_argument("step", choices=["write", "lines", "recover", "verify"])
     parser.add_argument("run", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--base-url", default="http://127.0.0.1:1/v1")
+    parser.add_argument("--cores", type=int, default=0)
     options = parser.parse_args()
     if options.step == "write":
         print(json.dumps(write(options.run, options.rows, options.tasks, options.base_url)))
+    elif options.step == "verify":
+        print(json.dumps(verify(options.run, options.cores)))
     else:
         print(json.dumps({"lines": lines, "recover": recover}[options.step](options.run)))
 

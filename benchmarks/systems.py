@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grids
 import measure
+from works import WORKS, Work
 
-CONCURRENCY = 64
+TEXT_WORK = WORKS["text"]
+FLOOR = "floor"
+OUT = "out.jsonl"
 OURS = "herogen-async"
 OUR_PACKAGES = ("herogen-async", "pyreqwest", "openai", "orjson", "uvloop")
 
@@ -27,6 +29,8 @@ class System:
     packages: tuple[str, ...]
     share: float = 1.0
     env: Mapping[str, str] = field(default_factory=dict)
+    served: tuple[str, ...] = ()  # further options of its server
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +68,49 @@ class Run:
         return found
 
 
-def ours_system() -> System:
+def ours_system(work: Work = TEXT_WORK, *, name: str = OURS) -> System:
     """This project's command line, as a user starts it."""
-    return System(
-        name=OURS,
-        command=lambda rows, folder, server: measure.our_run(spec_file(rows, folder), folder / "run", server),
-        persisted=lambda folder: measure.our_rows(folder / "run"),
-        python=sys.executable,
-        packages=OUR_PACKAGES,
-    )
+    return _our_system(name, work, None, {})
 
 
-def source_system(name: str, source: Path) -> System:
+def source_system(name: str, source: Path, work: Work = TEXT_WORK) -> System:
     """The command line of the package below `source`, whatever is installed, with this Python's other packages."""
-    tool = [sys.executable, "-m", "herogen_async"]
-    return System(
-        name=name,
-        command=lambda rows, folder, server: measure.our_run(
-            spec_file(rows, folder), folder / "run", server, tool=tool
-        ),
-        persisted=lambda folder: measure.our_rows(folder / "run"),
-        python=sys.executable,
-        packages=OUR_PACKAGES,
-        env={"PYTHONPATH": str(source), "PYTHONSAFEPATH": "1"},  # the folder it is started in holds code, too
-    )
+    # The folder that it is started in holds code, too.
+    env = {"PYTHONPATH": str(source), "PYTHONSAFEPATH": "1"}
+    return _our_system(name, work, [sys.executable, "-m", "herogen_async"], env)
 
 
-def spec_file(rows: int, folder: Path) -> Path:
-    path = folder.parent / f"spec-{rows}.json"
-    if not path.exists():
-        grids.write_spec(rows, path)
-    return path
+def _our_system(name: str, work: Work, tool: list[str] | None, env: dict[str, str]) -> System:
+    def command(calls: int, folder: Path, server: measure.FastServer) -> list[str]:
+        return measure.our_run(
+            work.spec_file(calls, folder),
+            folder / "run",
+            server,
+            concurrency=work.concurrency,
+            tool=tool,
+            endpoint=work.endpoint,
+            more=work.run,
+        )
+
+    def persisted(folder: Path) -> int:
+        return measure.our_rows(folder / "run")
+
+    return System(name, command, persisted, sys.executable, OUR_PACKAGES, env=env, served=work.served, tls=work.tls)
+
+
+def floor_system(work: Work = TEXT_WORK) -> System:
+    """The bare design: what this machine and this Python allow for the same exchange and the same lines."""
+
+    def command(rows: int, folder: Path, server: measure.FastServer) -> list[str]:
+        script, source = measure.HERE / "floor.py", work.prompts_file(rows, folder)
+        return [sys.executable, str(script), str(source), str(folder / OUT), server.url, str(work.concurrency)]
+
+    return System(FLOOR, command, out_lines, sys.executable, OUR_PACKAGES[-2:], served=work.served, tls=work.tls)
+
+
+def out_lines(folder: Path) -> int:
+    """The rows of a system that writes one file of lines."""
+    return measure.count_lines(folder / OUT)
 
 
 def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_number: int) -> Run:
@@ -102,9 +118,10 @@ def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_nu
     folder = work / "current"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    with measure.fast_server(delay_ms) as server:
+    flags, trusted = measure.over_tls(work / "certificate") if system.tls else ([], {})
+    with measure.fast_server(delay_ms, flags=[*system.served, *flags]) as server:
         command = system.command(rows, folder, server)
-        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env))
+        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env, **trusted))
         seen = server.statistics()
     span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
     return Run(

@@ -1,6 +1,6 @@
 """What all drivers share: the command line, the questions, the JSON line at the end, counting rows on disk.
 
-    python drive_NAME.py --base-url URL --rows N --concurrency 64 --out DIR [--rpm R] [--timeout-s T]
+    python drive_NAME.py --base-url URL --rows N --concurrency 64 --out DIR [--rpm R] [--timeout-s T] [--work W]
     python drive_NAME.py --out DIR --count
 
 A driver asks `--rows` questions in its library's own way, with the results in `--out`, and prints one JSON line. With
@@ -25,6 +25,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # last: no file there may hide a library of the peer's
 
 import grids
+import works
 
 SAMPLING = grids.SAMPLING
 KEY = "none"  # a dummy: the servers here ask for none, and the libraries refuse to start without one
@@ -54,10 +55,11 @@ class Job:
     out: Path
     rpm: float | None
     timeout_s: float | None
+    work: str = "text"
 
     def prompts(self) -> list[str]:
         """The questions, in the grid's order."""
-        return list(grids.prompts(self.rows))
+        return list(works.WORKS[self.work].prompts(self.rows))
 
     def conversations(self) -> list[list[dict[str, str]]]:
         """The same as chat messages."""
@@ -83,6 +85,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the results")
     parser.add_argument("--rpm", type=float, help="requests a minute that are permitted (default: no limit)")
     parser.add_argument("--timeout-s", type=float, help="seconds that a request may take (default: the library's own)")
+    parser.add_argument("--work", choices=works.WORKS, default="text", help="whose prompts (default: text)")
     parser.add_argument("--count", action="store_true", help="only count the answers in --out")
     options = parser.parse_args()
     if not options.count and not options.base_url:
@@ -98,7 +101,9 @@ def drive(generate: Callable[[Job], None], count: Callable[[Path], int]) -> None
         return
     os.environ.update(QUIET)
     options.out.mkdir(parents=True, exist_ok=True)
-    job = Job(options.base_url, options.rows, options.concurrency, options.out, options.rpm, options.timeout_s)
+    job = Job(
+        options.base_url, options.rows, options.concurrency, options.out, options.rpm, options.timeout_s, options.work
+    )
     start = time.perf_counter()
     generate(job)
     elapsed_s = time.perf_counter() - start

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import grids
 import measure
+from works import CONCURRENCY, WORKS, Work
 
 HERE = Path(__file__).resolve().parent
 HOME = Path.home() / ".cache" / "herogen-async" / "bench"
 OURS = "herogen-async"
-CONCURRENCY = 64
 INSTALL_TIMEOUT_S = 900  # the largest takes one minute on a fast line
 COUNT_TIMEOUT_S = 120
 
@@ -135,6 +134,7 @@ class Task:
     out: Path
     rpm: float | None = None
     timeout_s: float | None = None
+    work: Work = WORKS["text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +153,12 @@ def ours() -> System:
     """This project's command line, as a user starts it."""
 
     def command(task: Task) -> list[str]:
-        spec = task.out / "spec.json"
-        grids.write_spec(task.rows, spec)
-        target = ["--base-url", task.base_url, "--model", "m", "--endpoint", "completions"]
+        spec = task.work.spec_file(task.rows, task.out)
+        target = ["--base-url", task.base_url, "--model", "m", "--endpoint", task.work.endpoint]
         limits = [] if task.rpm is None else ["--rpm", f"{task.rpm:g}"]
         limits += [] if task.timeout_s is None else ["--timeout", f"{task.timeout_s:g}"]
         run = ["run", str(spec), "--run", str(task.out / "run"), *target, "--concurrency", str(CONCURRENCY), *limits]
-        return [*measure.ours(), *run, "--json"]
+        return [*measure.ours(), *run, *task.work.run, "--json"]
 
     return System(
         name=OURS,
@@ -180,7 +179,7 @@ def peer_system(peer: Peer, timeout_s: float = INSTALL_TIMEOUT_S) -> System:
         asked = ["--base-url", task.base_url, "--rows", str(task.rows), "--concurrency", str(CONCURRENCY)]
         limits = [] if task.rpm is None else ["--rpm", f"{task.rpm:g}"]
         limits += [] if task.timeout_s is None else ["--timeout-s", f"{task.timeout_s:g}"]
-        return [python, driver, *asked, "--out", str(task.out), *limits]
+        return [python, driver, *asked, "--out", str(task.out), "--work", task.work.name, *limits]
 
     def persisted(out: Path) -> int:
         counting = [python, driver, "--out", str(out), "--count"]

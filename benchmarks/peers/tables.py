@@ -17,10 +17,11 @@ NOTHING = "-"
 def render(result: dict[str, Any]) -> str:
     """All tables of a result, and what a reader must know of them."""
     blocks = []
-    for part, title in TITLES.items():
+    for part in dict.fromkeys(trial["part"] for trial in result["trials"]):
+        kind, comma, work = part.partition(", ")
         trials = [trial for trial in result["trials"] if trial["part"] == part]
-        if trials:
-            blocks.append(f"## {title}\n\n{result['settings'].get(part, '')}\n\n{_TABLES[part](trials)}")
+        title = f"{TITLES[kind]}{comma}{work}"
+        blocks.append(f"## {title}\n\n{result['settings'].get(part, '')}\n\n{_TABLES[kind](trials)}")
     blocks.append("machine: " + ", ".join(f"{key} {value}" for key, value in result["machine"].items()))
     lines = []
     for name, found in result["versions"].items():

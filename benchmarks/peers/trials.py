@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from roster import System, Task, last_line
 
 import measure
+from works import Work
 
 STOP = threading.Event()  # Ctrl-C doesn't reach groups of their own: set, it ends them
 POLL_S = 0.1
@@ -54,13 +55,15 @@ class Ended:
 class Child:
     """A measured process in a group of its own, so that what it starts can be ended with it."""
 
-    def __init__(self, command: Sequence[str], log: Path, *, core: int | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, *, core: int | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         self._log = log
         self._cut = False
         self.started_at, self._start = time.time(), time.perf_counter()
         with log.with_suffix(".out").open("wb") as out, log.with_suffix(".err").open("wb") as err:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=err, start_new_session=True, env=measure.child_env()
+                command, stdout=out, stderr=err, start_new_session=True, env=measure.child_env(**(env or {}))
             )
         if core is not None and measure.can_pin():
             os.sched_setaffinity(self._process.pid, {core})
@@ -131,12 +134,14 @@ def simulator(*flags: str) -> Iterator[str]:
         child.wait(timeout=10)
 
 
-def whole_run(system: System, rows: int, folder: Path, *, delay_ms: float, limit_s: float) -> Trial:
+def whole_run(system: System, rows: int, folder: Path, *, work: Work, delay_ms: float, limit_s: float) -> Trial:
     """One run against the fast server, alone on its core."""
-    part = "throughput"
+    part = part_of(work)
     seen: list[tuple[float, float]] = []
-    with measure.fast_server(delay_ms) as server:
-        child = Child(system.command(Task(server.url, rows, folder)), folder / "log", core=measure.CLIENT_CORE)
+    flags, trusted = measure.over_tls(folder.parent / "certificate") if work.tls else ([], {})
+    with measure.fast_server(delay_ms, flags=[*work.served, *flags]) as server:
+        asked = Task(server.url, rows, folder, work=work)
+        child = Child(system.command(asked), folder / "log", core=measure.CLIENT_CORE, env=trusted)
 
         def late() -> bool:
             seen.append((time.perf_counter(), server.statistics()["requests"]))
@@ -162,6 +167,11 @@ def whole_run(system: System, rows: int, folder: Path, *, delay_ms: float, limit
     if ended.how == "cut":
         return Trial(part, system.name, "timed out", f"still running at {limit_s:g} s, {note or 'all rows'}", figures)
     return Trial(part, system.name, "ok", note, figures)
+
+
+def part_of(work: Work) -> str:
+    """The name of a table of throughput."""
+    return "throughput" if work.name == "text" else f"throughput, {work.name}"
 
 
 def steady_rate(seen: Sequence[tuple[float, float]], rows: int) -> float | None:

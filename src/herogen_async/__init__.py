@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, status
+    from herogen_async.generation.session.merge_runs import merge
     from herogen_async.specs.spec import Column, Sampling, Spec
     from herogen_async.tune.evaluation.api import evaluate
     from herogen_async.tune.finetune import afinetune, finetune
@@ -71,6 +72,7 @@ __all__ = [
     "export",
     "finetune",
     "inferred_recipe",
+    "merge",
     "plan",
     "prepare",
     "query",
@@ -101,6 +103,7 @@ _HOME = {
     "RunReport": "generation.report",
     "errors": "data.dataset",
     "evaluate": "tune.evaluation.api",
+    "merge": "generation.session.merge_runs",
     "plan": "generation.forecast.look_ahead",
     **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
     **dict.fromkeys(("Column", "Sampling", "Spec"), "specs.spec"),

@@ -22,6 +22,7 @@ WRITERS = {
     "specs/records/field_names": "a cache of what a large file's fields are called",
     "specs/source_index": "the index of a source: a cache, from which a run takes its own",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
+    "data/quality/similar": "sketches of answers, in a nameless temporary file",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
     "data/dataset/export/parquet": "into a file that is being published",
     "data/dataset/assemble/previous_folder": "removes what the new data set replaces, where nobody has changed it",
@@ -56,6 +57,7 @@ PROCESSES = {
     "tune/finetune/local/backend": "the trainer",
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
+    "generation/journal/verify/block_workers": "a large run is verified on all cores",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }
@@ -64,6 +66,7 @@ TIME = {
     "cli/show_command": "sleeps between two looks for rows that are written meanwhile",
     "generation/endpoint/http/answer_deadlines": "they are timers of the loop, so they go by the loop's time",
     "generation/endpoint/http/plain_transport": "as above: a connect's deadline, and how long a connection is idle",
+    "generation/endpoint/http/tls_transport": "as above: what is left of a call's time when the loop can't connect",
     "generation/limits/shared/shared_ledger": "sleeps while another process holds the file's lock for a moment",
     "generation/run_folder/lock": "sleeps while another process looks at the lock for a moment",
 }

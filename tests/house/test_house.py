@@ -132,6 +132,7 @@ COMMANDS = {
     "assemble",
     "export",
     "finetune",
+    "merge",
     "plan",
     "prepare",
     "query",

@@ -15,7 +15,13 @@ import pytest
 from support.places import BENCHMARKS
 
 OPTIONS = argparse.Namespace(
-    part=["throughput", "limit"], machine={"cores": 2}, rows=2000, timeout_s=30, fault_limit_s=150, window_s=60
+    part=["throughput", "limit"],
+    work=["text"],
+    machine={"cores": 2},
+    rows=2000,
+    timeout_s=30,
+    fault_limit_s=150,
+    window_s=60,
 )
 
 
@@ -83,6 +89,17 @@ def test_an_absent_peer_has_a_row_in_every_part(peers: ModuleType) -> None:
     report = peers.report([], [], [peers.Absent("x", "no wheel")], OPTIONS)
     assert ["throughput", "limit"] == [trial["part"] for trial in report["trials"]]
     assert 2 == peers.tables.render(report).count("absent: no wheel")
+
+
+def test_each_kind_of_work_has_a_table_of_its_own(peers: ModuleType) -> None:
+    """One run measures free text, forms and columns; each table says what was asked, also of an absent peer."""
+    options = argparse.Namespace(**{**vars(OPTIONS), "part": ["throughput"], "work": ["text", "form"]})
+    report = peers.report([], [], [peers.Absent("x", "no wheel")], options)
+    assert ["throughput", "throughput, form"] == [trial["part"] for trial in report["trials"]]
+    shown = peers.tables.render(report)
+    assert "## Rows persisted a second\n\n2,000 rows" in shown
+    assert "## Rows persisted a second, form\n\nchat answers in JSON, checked against a form.\n" in shown
+    assert 2 == shown.count("absent: no wheel")
 
 
 def test_a_trial_that_breaks_becomes_a_failed_row_and_leaves_no_folder(peers: ModuleType, tmp_path: Path) -> None:

@@ -98,6 +98,32 @@ def test_p1_p6_p10_sigkill_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert last_json(finished.stdout)["done"] == spec.repeats * 30
 
 
+def test_p1_p6_killed_shards_are_merged_as_they_lie_there(tmp_path: Path) -> None:
+    """All that their journals hold is in the merged run, and a resume of that asks for the rest alone."""
+    spec = small_spec(values=15, repeats=4)
+    file = write_spec(tmp_path, spec)
+    killer, points, shards = Killer(), random.Random(), (1, 2, 3)
+    with FakeServer(killer) as server:
+        for number in shards:
+            killer.arm(points.randint(5, 35))
+            words = ("run", file, "--run", tmp_path / f"r-{number}", "--base-url", server.url, "--model", "m")
+            child = start(killer, *words, "--shard", f"{number}/3", "--concurrency", str(CONCURRENCY), cwd=tmp_path)
+            _, err = child.communicate(timeout=60)
+            assert -signal.SIGKILL == child.returncode, err
+        killer.arm(-1)
+        there = [line.record["key"] for number in shards for line in read_rows(RunFolder(tmp_path / f"r-{number}"))]
+        merged = herogen(
+            "merge", *(tmp_path / f"r-{number}" for number in shards), "--run", tmp_path / "r", cwd=tmp_path
+        )
+        assert 3 == merged.returncode, merged.stderr
+        assert there == [line.record["key"] for line in read_rows(RunFolder(tmp_path / "r"))]
+        asked = len(server.asked)
+        finished = herogen("resume", tmp_path / "r", cwd=tmp_path)
+        assert 0 == finished.returncode, finished.stderr
+        assert spec.repeats * 30 - len(there) == len(server.asked) - asked
+    assert_exact_grid(tmp_path / "r", spec)
+
+
 def test_p10_resume_states_how_many_calls_it_repeats(tmp_path: Path) -> None:
     """Resume states the number of repeated calls, and exactly the missing rows are requested."""
     spec = small_spec(values=10, repeats=2)

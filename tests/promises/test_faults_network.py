@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 from herogen_async.generation.session import open_endpoint
+from support.certificates import Authority
 from support.fake_server import Asked, FakeServer, Reply, answer, reset
 from support.fault_runs import (
     ALWAYS,
@@ -32,6 +34,7 @@ from support.fault_runs import (
     heal,
 )
 from support.runs import assert_exact_grid
+from support.sound_tls import sound_tls
 
 A_SECOND = 1 / SPEED  # of the run's time, in the server's
 
@@ -42,6 +45,13 @@ class Way:
 
     speed: float = SPEED
     deadline_s: float = DEADLINE_S
+    tls: ssl.SSLContext | None = None
+
+    def server(self, behaviour: Callable[[Asked], Reply] = answer, *, port: int = 0) -> FakeServer:
+        return FakeServer(behaviour, port=port, tls=self.tls)
+
+    def url(self, port: int) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{port}/v1"
 
     def ask(self, folder: Path, url: str, **settings: Any) -> Ended:
         ended = ask(folder, url, speed=self.speed, deadline_s=self.deadline_s, **settings)
@@ -65,11 +75,20 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
             patch.setattr(open_endpoint, "choose_transport", rust)
 
 
-@pytest.fixture(params=["plain", "rust"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(params=["plain", "tls", "rust"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, authority: Authority) -> Way:
     """What is promised is promised whichever way it travels."""
     if request.param == "plain":
         return Way()
+    if request.param == "tls":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        monkeypatch.setattr(open_endpoint, "choose_transport", sound_tls)
+        return Way(tls=authority.server())
     monkeypatch.setattr(open_endpoint, "choose_transport", rust)
     return Way(speed=4.0, deadline_s=1.6)
 
@@ -90,7 +109,7 @@ LIKE_OTHERS = ("a byte a second", "a chunked body cut short")  # to the Rust tra
 @pytest.mark.parametrize(
     ("way", "fault"),
     [
-        *(("plain", fault) for fault in ON_THE_WAY),
+        *((way, fault) for fault in ON_THE_WAY for way in ("plain", "tls")),
         *(("rust", fault) for fault in ON_THE_WAY if fault not in LIKE_OTHERS),
     ],
     indirect=["way"],
@@ -98,7 +117,7 @@ LIKE_OTHERS = ("a byte a second", "a chunked body cut short")  # to the Rust tra
 def test_a_network_fault_costs_only_its_row_until_resume(tmp_path: Path, way: Way, fault: str) -> None:
     """A network fault costs only the row that always meets it, and resume completes that row."""
     reply, kind = ON_THE_WAY[fault]
-    with FakeServer(Trouble(reply)) as server:
+    with way.server(Trouble(reply)) as server:
         ended = way.ask(tmp_path / "r", server.url)
         assert ("failed_rows", 9, 1) == ended.counts
         assert {kind: 1} == ended.failed
@@ -109,7 +128,7 @@ def test_a_network_fault_costs_only_its_row_until_resume(tmp_path: Path, way: Wa
 
 def test_a_server_closing_each_reused_connection_costs_no_row(tmp_path: Path, way: Way) -> None:
     """A server that closes each connection as it is used again costs no row."""
-    with FakeServer(lambda asked: Reply(answer(asked).body, cut=1 << 30)) as server:
+    with way.server(lambda asked: Reply(answer(asked).body, cut=1 << 30)) as server:
         ended = way.ask(tmp_path / "r", server.url)
         assert ("done", 10, 0) == ended.counts
         heal(tmp_path / "r", server)
@@ -190,19 +209,19 @@ def black_hole() -> Iterator[int]:
 def test_a_refused_connection_parks_the_run_at_once(tmp_path: Path, way: Way) -> None:
     """A refused connection parks the run before any row fails, and a rerun completes the grid."""
     with nobody_listens() as port:
-        ended = way.ask(tmp_path / "r", f"http://127.0.0.1:{port}/v1")
+        ended = way.ask(tmp_path / "r", way.url(port))
     assert ("parked", 0, 0) == ended.counts
-    with FakeServer(port=port) as server:
+    with way.server(port=port) as server:
         heal(tmp_path / "r", server)
 
 
 def test_a_black_hole_parks_within_two_deadlines(tmp_path: Path, way: Way) -> None:
     """A port that never completes a connection parks the run with no row failed, and a rerun completes."""
     with black_hole() as port:
-        ended = way.ask(tmp_path / "r", f"http://127.0.0.1:{port}/v1", concurrency=16, max_attempts=8)
+        ended = way.ask(tmp_path / "r", way.url(port), concurrency=16, max_attempts=8)
     assert ("parked", 0, 0) == ended.counts
     assert "no answer yet: no " in (ended.report.reason or "")
-    with FakeServer(port=port) as server:
+    with way.server(port=port) as server:
         heal(tmp_path / "r", server)
 
 
@@ -213,7 +232,7 @@ def test_a_server_that_restarts_costs_no_row(tmp_path: Path, way: Way) -> None:
         return answer(asked, delay_s=2 * A_SECOND)
 
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(FakeServer(slowly))
+        first = stack.enter_context(way.server(slowly))
         port = int(first.url.rsplit(":", 1)[1].partition("/")[0])
 
         async def restart(loop: HastyLoop, clock: HastyClock) -> None:
@@ -221,7 +240,7 @@ def test_a_server_that_restarts_costs_no_row(tmp_path: Path, way: Way) -> None:
                 await asyncio.sleep(0.1)
             await asyncio.to_thread(stack.pop_all().close)
             await asyncio.sleep(5.0)
-            await asyncio.to_thread(stack.enter_context, FakeServer(slowly, port=port))
+            await asyncio.to_thread(stack.enter_context, way.server(slowly, port=port))
 
         ended = way.ask(tmp_path / "r", first.url, meanwhile=restart)
         assert ("done", 10, 0) == ended.counts

@@ -108,7 +108,7 @@ def test_a_plan_of_listed_cells_has_their_calls() -> None:
     assert all(plan.owns({"index": call.index, "key": call.key}) for call in calls)
     done = IndexSet()
     done.add(3)
-    assert [0, 1, 2, 4] == list(plan.pending(done, limit=5))
+    assert [0, 1, 2, 4] == list(plan.pending(done, plan.rows_asked(5)))
 
 
 def test_no_call_of_listed_cells_has_longer_texts_than_are_told() -> None:

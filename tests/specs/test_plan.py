@@ -155,9 +155,30 @@ def test_a_limit_takes_the_first_tasks_and_counts_done_ones() -> None:
     plan, done = plan_of(), IndexSet()
     done.add(1)
     done.add(6)
-    assert [0, 2] == list(plan.pending(done, 3))
-    assert [0, 2, 3, 4, 5, 7] == list(plan.pending(done)) == list(plan.pending(done, 100))
-    assert (3, 8, 8) == (plan.within(3), plan.within(None), plan.within(100))
+    assert [0, 2] == list(plan.pending(done, plan.rows_asked(3)))
+    assert [0, 2, 3, 4, 5, 7] == list(plan.pending(done)) == list(plan.pending(done, plan.rows_asked(100)))
+    assert (3, 8, 8) == tuple(len(plan.calls_of(plan.rows_asked(limit))) for limit in (3, None, 100))
+
+
+@given(st.integers(1, 9), st.one_of(st.none(), st.integers(1, 12)), st.integers(1, 12))
+def test_shards_are_all_rows_once_one_behind_the_other_and_even(repeats: int, limit: int | None, parts: int) -> None:
+    """Whatever the limit, and also where there are more shards than rows."""
+    plan = plan_of(repeats=repeats)
+    whole = plan.rows_asked(limit)
+    shards = [plan.rows_asked(limit, (number, parts)) for number in range(1, parts + 1)]
+    assert list(whole) == [row for shard in shards for row in shard]
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_a_preview_of_a_shard_is_spread_over_it() -> None:
+    """From its first row to its last one; of shuffled cells the first ones."""
+    plan = plan_of(repeats=4)
+    assert plan.rows == 16
+    part = plan.rows_asked(None, (2, 2))
+    assert [8, 11, 15] == plan.spread(3, part)
+    assert [8] == plan.spread(1, part)
+    assert list(part) == plan.spread(100, part)
+    assert [] == plan.spread(2, range(5, 5))
 
 
 # -- IndexSet ------------------------------------------------------------------------------------------------------
@@ -184,6 +205,25 @@ def test_p6_an_index_set_is_a_set(operations: list[tuple[str, set[int]]], stop: 
         assert len(plain) == len(ours)
         assert plain == {index for index in range(100) if index in ours}
         assert [index for index in range(stop) if index not in plain] == list(ours.missing(stop))
+
+
+@settings(max_examples=60)
+@given(st.sets(indices), st.integers(1, 4), st.integers(0, 20), st.integers(0, 20))
+def test_a_range_of_an_index_set_is_counted_as_its_members_are(
+    members: set[int], width: int, one: int, other: int
+) -> None:
+    """Members, those missing, whole and touched groups, and members by their place, from any group to any other."""
+    start, stop = sorted((one * width, other * width))
+    groups = [set(range(first, first + width)) for first in range(start, stop, width)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "_PAGE_BITS", 16)
+        ours = index_set(members)
+        assert len(members & set(range(start, stop))) == ours.count(stop, start)
+        assert [index for index in range(start, stop) if index not in members] == list(ours.missing(stop, start))
+        whole, touched = sum(each <= members for each in groups), sum(bool(each & members) for each in groups)
+        assert (whole, touched) == ours.groups(width, stop, start)
+        by_place = [sum(first + place in members for first in range(start, stop, width)) for place in range(width)]
+        assert by_place == ours.by_place(width, stop, start)
 
 
 def index_set(members: set[int]) -> IndexSet:

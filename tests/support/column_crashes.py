@@ -184,13 +184,13 @@ class ColumnSession(Session):
         self._found = replay(scenario.folder, scenario.history.lineage(), places)
         self._check_found()
         again = [index for index in self._found.failed if self._random.random() < 0.3 or scenario.is_last]
-        self._wanted = to_ask(plan, self._found, again, None)
+        self._wanted = to_ask(plan, self._found, again, plan.rows_asked())
         self._reader = LineReader(scenario.folder, places)
         journal = MemoryJournal(keeps=False)
         journal.add_rows = self._add_rows  # type: ignore[method-assign]
         journal.failure = lambda line: self._lines.append(("failure", line))  # type: ignore[method-assign]
         self._journal = journal
-        self._columns = column_counts(plan, self._found, limit=None)
+        self._columns = column_counts(plan, self._found, rows=plan.rows_asked())
         counters = Counters(total=plan.rows, columns=self._columns)
         self._rows = OpenRows(
             plan, self._found, self._earlier, journal=journal, counters=counters, clock=scenario.clock
@@ -210,7 +210,7 @@ class ColumnSession(Session):
         counting = scenario.history.model().counting(scenario.written())
         scenario.copy()
         found = replay(scenario.folder, scenario.history.lineage())
-        if to_ask(self._plan, found, (), None).count:
+        if to_ask(self._plan, found, (), self._plan.rows_asked()).count:
             raise Violation("calls are left to be asked")
         for index in found.failed:
             raise Violation(f"call {index} failed in a session that nothing failed in")

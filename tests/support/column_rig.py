@@ -124,7 +124,7 @@ class ColumnRig:
         self.clock = VirtualClock()
         self.journal = SlowJournal(self.lines, self.failures, self._batch, self._every_s)
         found = self.found()
-        wanted = to_ask(self.plan, found, list(found.failed) if retries else (), limit)
+        wanted = to_ask(self.plan, found, list(found.failed) if retries else (), self.plan.rows_asked(limit))
         counters = Counters(
             total=wanted.total,
             done=wanted.done,

@@ -79,7 +79,7 @@ class RottenColumns(ColumnScenario):
         done = {call_of(plan, index) for index in found.done}
         if done != counting:
             raise Violation(f"{folder.path.name}: counted is {done ^ counting} more or less than should be")
-        asked = {call_of(plan, index) for index in to_ask(plan, found, list(found.failed), None).indices()}
+        asked = {call_of(plan, index) for index in to_ask(plan, found, list(found.failed), plan.rows_asked()).indices()}
         if asked != {call_of(plan, index) for index in range(plan.size)} - counting:
             raise Violation(f"{folder.path.name}: {asked} are asked")
 

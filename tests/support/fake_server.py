@@ -218,6 +218,8 @@ class FakeServer:
 def reset(writer: asyncio.StreamWriter) -> None:
     """End a connection with a RST, as a process that was killed or a firewall does."""
     with contextlib.suppress(OSError):  # it is gone already
-        opened: socket.socket = writer.get_extra_info("socket")
+        opened: socket.socket | None = writer.get_extra_info("socket")
+        if opened is None:  # over TLS, where the other side has left
+            return
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

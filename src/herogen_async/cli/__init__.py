@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from herogen_async.cli.command_help import GroupedCommand
+from herogen_async.cli.few_collections import collecting_seldom
 from herogen_async.cli.shell import Printed, error_of, print_error, print_json
 from herogen_async.cli.standard_streams import open_closed_streams
 from herogen_async.core.errors import DiskError, HerogenError
@@ -22,6 +23,7 @@ COMMANDS = {
     **dict.fromkeys(("show", "runs"), "show_command"),
     "view": "view_command",
     "ctl": "ctl_command",
+    "merge": "merge_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),
     "prepare": "prepare_command",
     "import": "import_command",
@@ -88,7 +90,8 @@ def main() -> None:
     Printed.json, Printed.lost = False, None
     command = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        app_of(*[COMMANDS[command]] if command in COMMANDS else COMMANDS.values())()
+        with collecting_seldom():
+            app_of(*[COMMANDS[command]] if command in COMMANDS else COMMANDS.values())()
     except SystemExit as ended:
         if not ended.code and Printed.lost is not None:  # who reads the file would take it for all there is
             lost = DiskError(f"can't write to standard output: {Printed.lost.strerror}", fix="free some space")

@@ -93,7 +93,7 @@ def plan(
 def plan_lines(found: Forecast) -> Iterator[str]:
     """The outlook, in words; of several columns in a table, too."""
     from herogen_async.cli.plan_columns import column_tables, column_targets, is_free, price_lines, prompt_notes
-    from herogen_async.core.units import counted, in_words
+    from herogen_async.core.units import counted, in_words, span
     from herogen_async.specs.plan import repeats_in_words
     from herogen_async.specs.source_index.spec_cells import source_notices
 
@@ -111,7 +111,9 @@ def plan_lines(found: Forecast) -> Iterator[str]:
     if (coverage := found.coverage) is not None:
         yield f"Coverage: {coverage.line}."
     limit = found.settings.limit
-    if limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
+    if found.settings.shard is not None:
+        yield f"Shard {found.settings.shard}: {span(found.rows_asked)} of {rows:,}:"
+    elif limit is not None and limit < (rows if found.wanted is None else found.wanted.rows):
         yield f"Within the limit, the first {counted(limit, 'row')}:"
     if found.changes:
         yield f"Changed: {in_words(found.changes)}."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from herogen_async.specs.plan import Plan
@@ -22,11 +22,12 @@ class Previewed(NamedTuple):
 
 
 def previewed_rows(
-    spec: Path | None, run: str | None, count: int, endpoint: str | None, model: str | None, limit: int | None
+    spec: Path | None, run: str | None, count: int, endpoint: str | None, model: str | None, settings: Mapping[str, Any]
 ) -> Previewed:
-    """The rows of `run --preview COUNT`. Raises InputError, RunFolderError, DamageError."""
+    """The rows of `run --preview COUNT`; `settings` are those given. Raises InputError, RunFolderError, DamageError."""
     from herogen_async.generation.run_folder import find_run, read_manifest
     from herogen_async.generation.run_request import read_spec
+    from herogen_async.generation.settings import Settings, changed_settings, check_settings
     from herogen_async.specs.plan import Plan
 
     read = read_spec(spec)
@@ -34,8 +35,11 @@ def previewed_rows(
     folder = find_run(run or read.name)
     if not folder.is_run or not folder.has_lines:
         return Previewed(plan, [], [])
-    chosen = plan.spread(count, limit)
-    if read_manifest(folder).spec != read.as_dict():
+    held = read_manifest(folder)
+    asked = changed_settings(Settings(shard=held.settings.shard), settings)
+    check_settings(asked)
+    chosen = plan.spread(count, plan.rows_asked(asked.limit, asked.part))
+    if held.spec != read.as_dict():
         return Previewed(plan, [], chosen)
     return Previewed(plan, [*kept_lines(folder.path, chosen)], [])
 

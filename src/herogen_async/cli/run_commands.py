@@ -162,7 +162,7 @@ def run(
         ),
         json,
         quiet,
-        None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings.get("limit")),
+        None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings),
     )
 
 
@@ -270,6 +270,8 @@ def next_step(report: RunReport, *, is_part: bool = False) -> str:
         return f"herogen-async resume {name}"
     if report.failed:
         return f"herogen-async errors {name}"
+    if report.shard is not None and report.total < most:
+        return f"herogen-async merge {name} OTHER_SHARDS --run NAME"
     if report.total < most and not is_enough:
         return f"herogen-async resume {name} --limit {most}"
     return f"herogen-async assemble {name}"
@@ -306,7 +308,7 @@ def _drive(
         for line in _first_answers(report):
             tell(line)
     # Of a preview no word of how many rows there are besides: which ones it took, it has said.
-    told = report if previewed is None else replace(report, grid=report.total)
+    told = report if previewed is None else replace(report, grid=report.total, shard=None)
     for line in (*summary_lines(told), *_column_lines(report)):
         tell(line)
     say(f"Next: {report.next}")

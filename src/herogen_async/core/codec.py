@@ -120,8 +120,11 @@ def fingerprint(value: Any) -> str:
 
 def sealed_line(record: dict[str, Any]) -> bytes:
     """`record` as a journal line: JSON, crc last, newline."""
-    body = dumps(record)[:-1]
-    return body + b',"crc":"%08x"}\n' % crc32(body)
+    try:
+        body = orjson.dumps(record)[:-1]
+    except TypeError:
+        body = orjson.dumps(_writable(record))[:-1]
+    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
 
 
 def is_sealed(line: bytes) -> bool:

@@ -288,6 +288,16 @@ class InternalFault(EndpointError):
 
     kind = "internal"
 
+    @classmethod
+    def of(cls, bug: Exception) -> InternalFault:
+        """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
+        trace, place = bug.__traceback__, "an unknown place"
+        while trace is not None:
+            file = trace.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+            place = f"{file}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        return cls(f"{type(bug).__name__} in {place}, a bug in this program")
+
 
 class EndpointRefused(EndpointError):
     """No row can succeed until a person acts: bad key, empty balance, unknown model, wrong URL; `park_reason` is which.

@@ -50,6 +50,13 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def span(rows: range) -> str:
+    """`rows 5 to 9`, `row 5`, `no row`, as they are numbered in exports: from 0 on."""
+    if len(rows) < 2:
+        return f"row {count(rows.start)}" if rows else "no row"
+    return f"rows {count(rows.start)} to {count(rows.stop - 1)}"
+
+
 def in_words(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

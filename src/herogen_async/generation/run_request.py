@@ -82,6 +82,10 @@ class RunRequest:
     is_unnamed: bool = False
     preview: int | None = None
 
+    def rows_asked(self, plan: Plan) -> range:
+        """The rows of its plan that it asks: its shard of those within its limit."""
+        return plan.rows_asked(self.settings.limit, self.settings.part)
+
     @property
     def most_in_flight(self) -> int:
         """How many calls a run may ever have in flight: what is set, or what `auto` may grow to."""
@@ -143,6 +147,7 @@ def new_request(
     check_settings(settings)
     check_endpoint(endpoint)
     wanted = read_spec(spec)
+    check_shard(wanted, settings)
     if own := _own_target(wanted):
         model, base_url, api_key = own.model, own.base_url, _own_key(own, api_key)
     model = model or wanted.model
@@ -172,6 +177,7 @@ def request_of_manifest(
     """
     check_settings(settings)
     spec = manifest.resolved_spec()
+    check_shard(spec, settings)
     if spec.examples is not None:
         spec.examples.check()  # they are still those that the run began with
     if manifest.base_url is None:
@@ -187,6 +193,15 @@ def request_of_manifest(
         api_key = _own_key(own, api_key)
     server = choose_server(base_url or manifest.base_url, manifest.model, os.environ, api_key=api_key)
     return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+
+
+def check_shard(spec: Spec, settings: Settings) -> None:
+    """InputError where a part of the rows can't be asked alone."""
+    if settings.shard is not None and spec.want is not None:
+        raise InputError(
+            "a spec with `want` can't be split into shards: no shard knows how many rows the others accept",
+            fix="remove `want`, and let --limit say how many rows are requested; or run it without --shard",
+        )
 
 
 def _own_target(spec: Spec) -> Column | None:

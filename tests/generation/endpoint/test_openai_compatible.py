@@ -32,13 +32,17 @@ from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompa
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, TransportFor
 from herogen_async.generation.endpoint.target import ApiKey, Server
+from support.certificates import Authority
 from support.fake_server import Asked, FakeServer, Reply, answer, error
 from support.packed import PACKERS, packed
+from support.sound_tls import sound_tls
+from support.turn_client import TurnClient
 
 pytestmark = pytest.mark.anyio
 
 KEY = "canary-7f3a9c1e-b2d4"
-CHOSEN: TransportFor | None = None  # each test runs with the client's own choice, then with the Rust transport
+CHOSEN: TransportFor | None = None  # each test runs with the client's own choice, over TLS, with the Rust transport
+CLIENT: type[OpenAICompatible] = OpenAICompatible  # and by turns of the loop
 PATIENCE_S = 10.0  # for what is answered at once
 SHORT_S = 0.1  # for what is never answered
 
@@ -59,15 +63,32 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.fixture(autouse=True, params=[None, RustTransport], ids=["chosen", "rust"])
-def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(
+    autouse=True,
+    params=[
+        (OpenAICompatible, None),
+        (TurnClient, None),
+        (OpenAICompatible, sound_tls),
+        (TurnClient, sound_tls),
+        (OpenAICompatible, RustTransport),
+    ],
+    ids=["chosen", "by turns", "TLS", "TLS by turns", "rust"],
+)
+def all_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is promised is promised whichever way it travels."""
-    monkeypatch.setitem(globals(), "CHOSEN", request.param)
+    monkeypatch.setitem(globals(), "CLIENT", request.param[0])
+    monkeypatch.setitem(globals(), "CHOSEN", request.param[1])
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
+def server(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with FakeServer(tls=authority.server() if CHOSEN is sound_tls else None) as server:
         yield server
 
 
@@ -82,7 +103,7 @@ async def client(
     timeout_s: float = PATIENCE_S,
 ) -> AsyncIterator[OpenAICompatible]:
     url = server if isinstance(server, str) else server.url
-    endpoint = OpenAICompatible(
+    endpoint = CLIENT(
         Server(url, key),
         kind=kind,
         model="m",

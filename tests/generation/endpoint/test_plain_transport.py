@@ -1,9 +1,10 @@
-"""The transport on the event loop itself: what HTTP/1.1 lets a server do, byte by byte."""
+"""The transports on the event loop itself, plain and over TLS: what HTTP/1.1 lets a server do, byte by byte."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -16,13 +17,42 @@ from herogen_async.core.http1 import HEAD_LIMIT
 from herogen_async.generation.endpoint.http.openai_compatible import choose_transport
 from herogen_async.generation.endpoint.http.plain_transport import CLOSE_S, PlainTransport
 from herogen_async.generation.endpoint.http.rust_transport import RustTransport
+from herogen_async.generation.endpoint.http.tls_transport import TlsTransport
 from herogen_async.generation.endpoint.http.transport import BODY_LIMIT, HttpResponse
 from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
+from support.certificates import Authority
+from support.sound_tls import SoundTls
 
 LOOPS = ["asyncio"] if sys.platform == "win32" else ["asyncio", "uvloop"]
 FINE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Script = list[bytes | None]  # what a connection says to each request in turn; None: it closes instead
+
+
+SPEAKS: ssl.SSLContext | None = None  # TLS; each test runs without it, then with it
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True, params=["http", "https"])
+def scheme(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, authority: Authority) -> str:
+    """What is promised is promised whichever way it travels."""
+    if request.param == "https":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        monkeypatch.setitem(globals(), "SPEAKS", authority.server("127.0.0.1", "::1"))
+    return str(request.param)
+
+
+def at(server: asyncio.Server, host: str = "127.0.0.1", path: str = "/v1/completions") -> str:
+    """The URL of a server that `listening` started."""
+    return f"http{'s' if SPEAKS else ''}://{host}:{server.sockets[0].getsockname()[1]}{path}"
+
+
+async def listening(serve: Any, host: str = "127.0.0.1") -> asyncio.Server:
+    return await asyncio.start_server(serve, host, 0, ssl=SPEAKS)
 
 
 @pytest.fixture(params=LOOPS)
@@ -82,8 +112,8 @@ async def talking(
 ) -> AsyncIterator[tuple[Scripted, Callable[..., Coroutine[Any, Any, HttpResponse]]]]:
     """(the server, a function that asks it once)"""
     scripted = Scripted(list(scripts), stay=stay, pieces=pieces)
-    async with await asyncio.start_server(scripted.serve, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/completions"
+    async with await listening(scripted.serve) as server:
+        url = at(server)
         transport = plain(url, timeout_s=timeout_s, concurrency=concurrency)
         try:
             yield scripted, lambda own_s=None: transport.exchange("POST", url, b"{}", timeout_s=own_s)
@@ -92,7 +122,8 @@ async def talking(
 
 
 def plain(url: str, headers: dict[str, str] | None = None, **settings: Any) -> PlainTransport:
-    return PlainTransport(
+    kind = SoundTls if SPEAKS else PlainTransport
+    return kind(
         BuiltCall(url, headers or {"authorization": "Bearer k"}),
         redact=Redactor(),
         **{"concurrency": 4, "timeout_s": 10.0, **settings},
@@ -185,8 +216,8 @@ def test_a_retry_without_a_listener_still_counts_as_sent(run: Any) -> None:
 
     async def work() -> None:
         scripted = Scripted([[FINE, None]])
-        server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        server = await listening(scripted.serve)
+        url = at(server)
         transport = plain(url)
         await transport.exchange("POST", url, b"{}")
         server.close()  # nobody listens; the connection stays
@@ -228,8 +259,8 @@ def test_unrequested_bytes_close_an_idle_connection(run: Any) -> None:
             gone.set()
             writer.close()
 
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with await listening(serve) as server:
+            url = at(server)
             transport = plain(url)
             await transport.exchange("POST", url, b"{}")
             writers[0].write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
@@ -300,7 +331,7 @@ def test_deadlines_expire_in_their_own_order(run: Any) -> None:
     run(work())
 
 
-def test_connecting_counts_toward_the_deadline(run: Any) -> None:
+def test_connecting_counts_toward_the_deadline(run: Any, scheme: str) -> None:
     """A connection that isn't established in time raises a timeout that says so."""
 
     async def work() -> None:
@@ -311,7 +342,7 @@ def test_connecting_counts_toward_the_deadline(run: Any) -> None:
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        url = f"{scheme}://127.0.0.1:{full.getsockname()[1]}/v1"
         transport = plain(url)
         try:
             with pytest.raises(RequestTimeout, match=r"0\.1 s: no connection yet"):
@@ -415,12 +446,12 @@ def test_an_ipv6_host_is_written_in_brackets(run: Any) -> None:
     async def work() -> None:
         scripted = Scripted([[FINE]])
         try:
-            server = await asyncio.start_server(scripted.serve, "::1", 0)
+            server = await listening(scripted.serve, "::1")
         except OSError:
             pytest.skip("this machine has no IPv6 loopback")
         async with server:
             port = server.sockets[0].getsockname()[1]
-            url = f"http://[::1]:{port}/v1?api-version=2"
+            url = at(server, "[::1]", "/v1?api-version=2")
             transport = plain(url)
             await transport.exchange("GET", url, b"")
             await transport.close()
@@ -430,12 +461,12 @@ def test_an_ipv6_host_is_written_in_brackets(run: Any) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"x": "a\r\nb: c"}, {"x": "a\nb"}, {"x\r\ny": "a"}, {"x": "a\0"}, {"x": "\u20ac"}])
-def test_a_header_injection_is_refused_and_not_shown(run: Any, headers: dict[str, str]) -> None:
+def test_a_header_injection_is_refused_and_not_shown(run: Any, scheme: str, headers: dict[str, str]) -> None:
     """A header with a line break, NUL or non-Latin-1 character is refused without showing its value."""
 
     async def work() -> None:
         with pytest.raises(EndpointRefused, match="header") as refused:
-            plain("http://127.0.0.1:9/", headers)
+            plain(f"{scheme}://127.0.0.1:9/", headers)
         assert headers.get("x", "?") not in str(refused.value)
 
     run(work())
@@ -451,14 +482,15 @@ def test_a_header_injection_is_refused_and_not_shown(run: Any, headers: dict[str
         ("http://gpu.lan:8000/v1", {"ALL_PROXY": "http://p:1"}, RustTransport),
         ("http://gpu.lan:8000/v1", {"HTTP_PROXY": "http://p:1", "NO_PROXY": ".lan"}, PlainTransport),
         ("http://gpu.lan:8000/v1", {"HTTP_PROXY": "http://p:1", "no_proxy": "other"}, RustTransport),
-        ("https://api.openai.com/v1", {}, RustTransport),
-        ("https://127.0.0.1:8000/v1", {}, RustTransport),
+        ("https://api.openai.com/v1", {}, TlsTransport),
+        ("https://api.openai.com/v1", {"https_proxy": "http://p:1"}, RustTransport),
+        ("https://127.0.0.1:8000/v1", {"https_proxy": "http://p:1"}, TlsTransport),
     ],
 )
-def test_plain_http_uses_asyncio_and_other_urls_use_rust(
+def test_the_loop_reaches_what_needs_no_proxy_and_rust_the_rest(
     run: Any, monkeypatch: pytest.MonkeyPatch, url: str, environment: dict[str, str], kind: type
 ) -> None:
-    """Plain HTTP without a proxy uses the asyncio transport; HTTPS and proxied URLs use the Rust client."""
+    """URLs without a proxy use the transports on the event loop; proxied ones use the Rust client."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -477,8 +509,8 @@ def test_p12_a_cancelled_connect_holds_up_no_close(run: Any) -> None:
     """Whichever turn of the loop a connect is cancelled at, nothing waits for its connection afterwards."""
 
     async def work() -> None:
-        async with await asyncio.start_server(Scripted([[FINE]]).serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with await listening(Scripted([[FINE]]).serve) as server:
+            url = at(server)
             for turns in range(40):
                 transport = plain(url)
                 calls = [asyncio.ensure_future(transport.exchange("POST", url, b"{}")) for _ in range(4)]
@@ -498,8 +530,8 @@ def test_p12_a_connect_that_ends_after_the_close_is_closed(run: Any) -> None:
     """A connection that comes about while its transport is being closed serves nobody, and does not stay."""
 
     async def work() -> None:
-        async with await asyncio.start_server(Scripted([[FINE]], stay=True).serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with await listening(Scripted([[FINE]], stay=True).serve) as server:
+            url = at(server)
             transport = plain(url)
             call = asyncio.ensure_future(transport.exchange("POST", url, b"{}"))
             await asyncio.sleep(0)
@@ -518,8 +550,8 @@ def test_a_streamed_answer_is_told_part_by_part(run: Callable[[Coroutine[Any, An
     async def work() -> None:
         parts: list[bytes] = []
         scripted = Scripted([[said], [FINE]], pieces=100)
-        async with await asyncio.start_server(scripted.serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/completions"
+        async with await listening(scripted.serve) as server:
+            url = at(server)
             transport = plain(url)
             answer = await transport.streamed(url, b"{}", parts.append)
             assert (200, body) == (answer.status, answer.body)

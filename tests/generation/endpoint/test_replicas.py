@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, LocalModelError
 from herogen_async.generation.endpoint import Completion, Request
-from herogen_async.generation.endpoint.embedded import EmbeddedServer, Weights, replicas
+from herogen_async.generation.endpoint.embedded import EmbeddedServer, Weights, open_embedded, replicas
 from herogen_async.generation.endpoint.embedded.replicas import Replica, Replicas
+from herogen_async.generation.endpoint.target import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -163,3 +168,31 @@ async def test_a_server_that_has_ended_is_told_from_a_lost_call() -> None:
     with pytest.raises(EndpointRefused, match="SIGKILL"):
         await dead.complete(Request("1"))
     dead.close()
+
+
+@contextlib.asynccontextmanager
+async def client_of(server: Server) -> AsyncIterator[Slow]:
+    del server
+    yield Slow()
+
+
+async def test_the_client_library_is_loaded_while_the_first_server_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that is up only when the library is there would otherwise never be asked."""
+    loaded = threading.Event()
+
+    class Starting(EmbeddedServer):
+        async def __aenter__(self) -> Self:
+            assert await asyncio.to_thread(loaded.wait, 30)
+            self.base_url, self.api_key = "http://127.0.0.1:1/v1", "k"
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            pass
+
+    opening = sys.modules[open_embedded.__module__]
+    monkeypatch.setattr(opening, "EmbeddedServer", Starting)
+    monkeypatch.setattr(opening, "load_client", loaded.set)
+    async with open_embedded(Weights(tmp_path, "m", ""), client_of, concurrency=1, context_tokens=64) as endpoint:
+        assert ["m"] == await endpoint.models()

@@ -212,29 +212,23 @@ def test_a_call_whose_worker_was_cancelled_goes_to_another() -> None:
     run_virtual(main())
 
 
-def test_a_held_feed_hands_out_nothing_and_is_not_over() -> None:
-    """Its last call may make others ready; once it is let go, all get what there is, or that there is nothing."""
+def test_several_calls_are_taken_at_once_in_the_order_of_single_ones() -> None:
+    """What is due, what goes on with a row, then new ones; and no more than there are."""
 
     async def main() -> None:
-        calls = feed()
-        await calls.put(pending(0))
-        calls.end()
-        got = calls.get_now()
-        assert got is not None
-        calls.hold(True)
-        calls.done()
-        waiting = [asyncio.create_task(calls.get()) for _ in range(3)]
-        await turns()
-        assert not any(each.done() for each in waiting)
-        calls.add(PendingCall(1, Request("p"), 0, is_next=True))
-        await turns()
-        assert not any(each.done() for each in waiting)
-        calls.hold(False)
-        await turns()
-        assert [True, False, False] == [each.done() for each in waiting]
-        assert 1 == index_of(await waiting[0])
-        calls.done()
-        assert [None, None] == [await each for each in waiting[1:]]
+        calls = feed(9, 9)
+        for index in range(5):
+            await calls.put(pending(index))
+        first = calls.take_now(1)
+        assert [0] == [each.call for each in first]
+        calls.retry(first[0], 0.0)
+        await asyncio.sleep(0.1)
+        for index in (7, 8):
+            calls.add(PendingCall(index, Request("p"), 0, is_next=True))
+        assert [0, 7, 8, 1, 2] == [each.call for each in calls.take_now(5)]
+        assert [3, 4] == [each.call for each in calls.take_now(5)]
+        assert [] == calls.take_now(5)
+        assert 7 == calls.statistics()["out"]
 
     run_virtual(main())
 
@@ -254,8 +248,6 @@ class Works:
         self.due_at: dict[int, float] = {}
         self.put = 0
         self.got_after_close = 0
-        self.got_while_held = 0
-        self.is_held = False
         self.closed = False
 
     async def produce(self, calls: int) -> None:
@@ -269,9 +261,8 @@ class Works:
         self.feed.end()
 
     async def work(self) -> None:
-        while (got := await self.feed.get()) is not None:
+        while (got := self.take() or await self.feed.get()) is not None:
             self.got_after_close += self.closed
-            self.got_while_held += self.is_held
             index = got.call
             assert index not in self.in_hand, "got twice"
             assert not self.finished[index], "got again though it was done"
@@ -286,14 +277,16 @@ class Works:
                 self.feed.retry(got, after_s)
             else:
                 self.finished[index] += 1
-                if self.random.random() < 0.5 and not self.is_held:
-                    self.hold(True)
-                    asyncio.get_running_loop().call_soon(self.hold, False)
                 self.feed.done()
 
-    def hold(self, is_held: bool) -> None:
-        self.is_held = is_held and not self.closed
-        self.feed.hold(is_held)
+    def take(self) -> PendingCall[int] | None:
+        """One of those that are taken together, as a turn does; the others go back."""
+        if self.random.random() < 0.5:
+            return None
+        got = self.feed.take_now(self.random.randrange(1, 4))
+        for each in reversed(got[1:]):
+            self.feed.put_back(each)
+        return got[0] if got else None
 
     async def impatient(self) -> None:
         """Workers that come for a pending and leave before they have one."""
@@ -311,7 +304,6 @@ class Works:
 
     def close(self) -> None:
         self.closed = True
-        self.is_held = False
         self.feed.close()
 
     async def run(self, calls: int, workers: int, *, close_at_s: float | None = None) -> None:
@@ -345,7 +337,6 @@ def test_every_call_finishes_once_and_all_workers_end(
 
     works = run_virtual(main())
     assert dict.fromkeys(range(crew[0]), 1) == works.finished
-    assert not works.got_while_held
     assert NOTHING_LEFT == works.feed.statistics()
 
 

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from herogen_async.core.clock import MonotonicClock, VirtualClock, run_virtual
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import Limits, Reading
+from herogen_async.generation.endpoint import Request
+from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.gate import Gate, window_fuse
 from herogen_async.generation.limits import Admission, Charge, Ticket, Used
 from support.engine_rig import VirtualFuse
@@ -290,7 +292,10 @@ def test_a_caller_cancelled_with_a_ticket_returns_it() -> None:
 
     async def main() -> None:
         async with opened(rpm=600) as (gate, admission):
+            gate.hold(True)
             caller = asyncio.create_task(gate.admit(1))
+            await turns()
+            gate.hold(False)
             while not admission.outstanding:
                 await asyncio.sleep(0)
             caller.cancel()
@@ -556,3 +561,24 @@ def test_a_gates_repr_says_what_it_waits_for() -> None:
             return shown
 
     assert "<Gate queued=1 waiting_for='requests' closed=False>" == run_virtual(main())
+
+
+def test_several_calls_are_let_through_at_once_as_far_as_the_fuse_permits() -> None:
+    """A user's limit that does not bind costs no wait; where its window is full, the first of them go and no more."""
+
+    async def main() -> None:
+        calls = [PendingCall(None, Request("p"), 1) for _ in range(5)]
+        async with opened(rpm=6_000_000) as (gate, admission):
+            await asyncio.sleep(1)
+            assert 5 == len(gate.admit_together(calls))
+            assert 5 == admission.outstanding
+            gate.hold(True)
+            assert [] == gate.admit_together(calls)
+        async with opened(rpm=3) as (gate, admission):
+            await asyncio.sleep(60)
+            tickets = gate.admit_together(calls)
+            assert 0 < len(tickets) <= 3
+            assert len(tickets) == admission.outstanding
+            assert gate.admit_now(1) is None
+
+    run_virtual(main())

@@ -391,5 +391,5 @@ def test_a_row_of_which_another_call_stays_failed_is_counted_once() -> None:
     rig, found = ColumnRig(spec_of(Q_AND_W)), Recovered(calls_a_row=2)
     found.failed.add(10)
     found.failed.add(11)
-    wanted = to_ask(rig.plan, found, [10], 2)
+    wanted = to_ask(rig.plan, found, [10], rig.plan.rows_asked(2))
     assert ([0, 1, 2, 3, 10], 3, 1) == (list(wanted.indices()), wanted.total, wanted.failed)

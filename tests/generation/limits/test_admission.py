@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from herogen_async.core.limits import DAY_S, Limits, Reading
 from herogen_async.generation.limits import Admission, Bucket, Charge, Ticket, TokenEstimate, Used, Wait
-from herogen_async.generation.limits.admission import LOOK_EVERY_S
+from herogen_async.generation.limits.call_admission import LOOK_EVERY_S
 from support.virtual_runs import SizeIsTokens
 
 SLACK = 1e-6  # floats

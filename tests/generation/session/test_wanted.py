@@ -90,7 +90,8 @@ def test_a_run_ends_with_so_many_accepted_rows(server: FakeServer, tmp_path: Pat
     assert (20, 20, VALUES) == (report.accepted, report.wanted, report.at_most)
     assert report.done == report.total == sum(report.outcomes.values())
     needed = taken(spec)[-1] + 1
-    assert needed <= report.done <= needed + 16
+    # How many are open at once follows what is on disk: on a busy machine that comes late, and more were begun.
+    assert needed <= report.done <= 2 * needed
     assert wanted_cells(spec) == cells_of(tmp_path / "r")
     told = herogen_async.status(tmp_path / "r")
     assert ("done", 20, 20, report.done, report.done) == (

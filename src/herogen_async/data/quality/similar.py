@@ -5,17 +5,22 @@ the built-in spec, the most similar pair has 0.11. The range in between is pract
 threshold nor the error of the estimate matters. A pair at 0.7 is found with probability 98.8 %, one at 0.8 with
 99.98 %. Each row is compared only with rows that stay, so a flagged row is always close to one that stays, and no chain
 of small steps removes distant rows.
+
+Memory: 200 bytes a row that stays. Their sketches lie in a nameless temporary file once they are more than IN_MEMORY.
 """
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from dataclasses import dataclass
-from hashlib import blake2b
 
-from herogen_async.core.errors import InputError
-from herogen_async.core.shingles import FEWEST_WORDS, ShingleIndex
+from herogen_async.core.errors import DiskError, InputError
+from herogen_async.core.shingles import FEWEST_WORDS, ShingleIndex, likeness
+from herogen_async.data.quality.same_texts import SameTexts
 
 THRESHOLD = 0.7
+IN_MEMORY = 64 << 20  # bytes of sketches: of 260,000 rows
 _COMPARED = 500  # rows in the chart: 125,000 pairs, a third of a second
 
 
@@ -32,10 +37,12 @@ class Similar:
     """The answers that stay, by number. `near`: whether near-duplicates can be found (rensa is installed)."""
 
     def __init__(self) -> None:
-        self._same: dict[bytes, int] = {}
+        self._same = SameTexts()
         self._index: ShingleIndex | None = None
+        sketches = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - as long as this; nameless
+        weakref.finalize(self, sketches.close)
         try:
-            self._index = ShingleIndex(THRESHOLD)
+            self._index = ShingleIndex(THRESHOLD, sketches)
         except InputError:
             self.near = False
             return
@@ -48,8 +55,8 @@ class Similar:
         is a duplicate only for the same prompt.
         """
         short = len(words) < FEWEST_WORDS
-        key = blake2b((f"{prompt}\0{text}" if short else text).encode("utf-8", "replace"), digest_size=16).digest()
-        same = self._same.get(key)
+        whole = f"{prompt}\0{text}" if short else text
+        same = self._same.earlier(whole)
         if same is not None:
             return EarlierAnswer(same, 1.0, same=True)
         index = None if short else self._index
@@ -57,19 +64,29 @@ class Similar:
         if index is not None and sketch is not None and (near := index.nearest(sketch)) is not None:
             return EarlierAnswer(near.number, near.likeness, same=False)
         if stays:
-            self._same[key] = number
+            self._same.add(number, whole)
             if index is not None and sketch is not None:
-                index.add(number, sketch)
+                _add(index, number, sketch)
         return None
 
     def nearest(self) -> tuple[float, ...]:
         """For each row that stays, its similarity to the most similar other one; for many rows, over an even sample."""
-        sketches = [] if self._index is None else list(self._index)
-        sketches = sketches[:: -(-len(sketches) // _COMPARED) or 1]
+        index = self._index
+        sketches = [] if index is None else list(index.sketches(every=-(-len(index) // _COMPARED) or 1))
         likest = [0.0] * len(sketches)
         for place, sketch in enumerate(sketches):
             for other in range(place):
-                similarity = sketch.jaccard(sketches[other])
+                similarity = likeness(sketch, sketches[other])
                 likest[place] = max(likest[place], similarity)
                 likest[other] = max(likest[other], similarity)
         return tuple(likest)
+
+
+def _add(index: ShingleIndex, number: int, sketch: bytes) -> None:
+    try:
+        index.add(number, sketch)
+    except OSError as error:
+        raise DiskError(
+            f"the temporary file of near-duplicates can't be written: {error.strerror or error}",
+            fix=f"free {len(sketch)} bytes a row in {tempfile.gettempdir()!r}, or set TMPDIR to another folder",
+        ) from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import gc
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -19,12 +22,25 @@ class BuiltCall:
     headers: dict[str, str]
 
 
+def load_client() -> None:
+    """Import the library that builds calls, which only a run should pay for: a quarter of a second.
+
+    From another thread too, while this one waits.
+    """
+    if "openai" in sys.modules:  # what lives now is a run's own, and has to be collected
+        return
+    with _set_aside():
+        import httpx2  # noqa: F401, PLC0415
+        import openai  # noqa: F401, PLC0415
+
+
 async def build_call(server: Server, path: str, timeout_s: float, *, starting: bool = False) -> BuiltCall:
     """Let the SDK build a call of `path`, and take it down at its own transport: nothing is sent.
 
     When the source of the key has none it raises EndpointRefused, which parks a run, and InputError when `starting`.
     """
-    import httpx2  # noqa: PLC0415 - with openai it costs 0.6 s, which only a run should pay
+    load_client()
+    import httpx2  # noqa: PLC0415
     import openai  # noqa: PLC0415
 
     class Captured(httpx2.AsyncBaseTransport):
@@ -50,6 +66,23 @@ async def build_call(server: Server, path: str, timeout_s: float, *, starting: b
         raise RuntimeError("the openai client sent nothing")
     headers = {name: value for name, value in wire.request.headers.items() if name not in SENDERS_OWN}
     return BuiltCall(str(wire.request.url), headers)
+
+
+@contextlib.contextmanager
+def _set_aside() -> Iterator[None]:
+    """No garbage collection looks through what is imported inside: a hundred thousand objects, all of which stay.
+
+    Where the process is tuned for a run, none of the later ones does either.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_freeze_count():  # elsewhere nobody would ever undo it
+            gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def _checked(

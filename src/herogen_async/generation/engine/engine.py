@@ -4,7 +4,7 @@
 producer   plan.call(index) for every pending index  -> the lane's feed     waits while the queue is full
 lane.run   feed -> gate -> endpoint -> this engine, as the lane's sink      held while the journal is full, or refused
            a lane for each model and server; where rows have several calls, an answer makes others ready (`OpenRows`)
-_go_on     what the answers of a turn of the loop have made ready, once all are journaled
+intake     lines for the journal; then what a turn's answers have made ready goes to its lanes
 journal.run   batches to the disk; a row counts as done when it says so
 _tick      what binds, what is used up, who is out for long, whose time is up
 ```
@@ -21,32 +21,27 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import (
     DiskError,
     EndpointError,
     InputError,
-    NoAnswer,
     ParkReason,
-    TemplateFailed,
-    WrongForm,
 )
-from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
 from herogen_async.generation.engine.feed import PendingCall
+from herogen_async.generation.engine.intake import Intake
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.producer import Producer
 from herogen_async.generation.engine.stopped import Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
-from herogen_async.generation.engine.turn_calls import Answer
-from herogen_async.generation.journal import Journal, Written, attempt_of, failure_line, row_line
-from herogen_async.generation.journal.record import NEAR_COPY
+from herogen_async.generation.engine.turn_calls import CallAnswer
+from herogen_async.generation.journal import Journal, Written
 from herogen_async.generation.observer import SILENT, CallEnded, Observer, hears
 from herogen_async.generation.retry import Park
 from herogen_async.specs.plan import Call, Plan
@@ -54,7 +49,7 @@ from herogen_async.specs.plan import Call, Plan
 if TYPE_CHECKING:  # rows of one call need none of it
     from herogen_async.generation.engine.answer_checks import AnswerChecks
     from herogen_async.generation.engine.growth import Growth
-    from herogen_async.generation.engine.open_rows import CameIn, OpenRows
+    from herogen_async.generation.engine.open_rows import OpenRows
 
 _OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
@@ -100,17 +95,24 @@ class Engine:
         self._clock = clock
         self._run_s = run_s
         self._rows = rows
-        self._checks = checks
         self._growth = growth
-        self._producer = Producer(
-            plan, self._lanes, journal, rows=rows, checks=checks, growth=growth, give_up=self._give_up
+        self._intake = Intake(
+            journal,
+            self._lanes,
+            clock=clock,
+            counters=counters,
+            observer=observer,
+            rows=rows,
+            checks=checks,
+            growth=growth,
+        )
+        self._producer = self._intake.producer = Producer(
+            plan, self._lanes, journal, rows=rows, checks=checks, growth=growth, give_up=self._intake.give_up
         )
         self._observer = observer
         self._call_started = observer.call_started if hears(observer, "call_started") else None
         self._frontier = frontier
-        self._call_ended = observer.call_ended if hears(observer, "call_ended") else None
         self._paused = False
-        self._came: list[CameIn] = []  # of rows of several calls, in this turn
         self._disk = DiskPatience(self.park)
         journal.on_written = self._written
         journal.on_trouble = self._disk_trouble
@@ -213,116 +215,16 @@ class Engine:
             for index in indices:
                 self._growth.sent(index)
 
-    def answered(self, answers: Sequence[Answer[Call]]) -> None:
+    def answered(self, answers: Sequence[CallAnswer[Call]]) -> None:
         """P4: to the journal before anything else."""
-        at = self._clock.wall()
-        if self._checks is None:
-            self._keep(answers, self._lines(answers, at))
-        else:
-            for answer in answers:
-                self._look_at(answer, at, self._checks)
-        if self._rows is not None:
-            self._go_on(self._rows)
-            self._journal.on_written(Written(0, 0))  # rows may be done without a line more
+        self._intake.answered(answers)
         # At once, not at the next tick: at ten thousand answers a second that tick would let a thousand more into a
         # full journal, and all of them are held in memory.
         self._hold()
 
-    def _lines(self, answers: Sequence[Answer[Call]], at: datetime) -> list[bytes]:
-        """The lines of answers that are not checked; where one can't be written, the others are kept all the same."""
-        try:
-            return [
-                row_line(pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at)
-                for pending, completion, latency_s in answers
-            ]
-        except Exception:
-            for answer in answers:
-                with contextlib.suppress(Exception):
-                    self._keep([answer], [self._line(answer, at)])
-            raise
-
-    def _line(self, answer: Answer[Call], at: datetime, more: Mapping[str, Any] | None = None) -> bytes:
-        pending, completion, latency_s = answer
-        return row_line(
-            pending.call, completion, attempts=pending.attempt, latency_ms=latency_s * 1000, at=at, more=more
-        )
-
-    def _keep(self, answers: Sequence[Answer[Call]], lines: Sequence[bytes]) -> None:
-        """Answers that count, or may do so later, with their lines."""
-        if self._rows is not None:
-            self._came += [
-                (pending.call, completion, line) for (pending, completion, _), line in zip(answers, lines, strict=True)
-            ]
-        elif self._growth is not None:
-            for pending, completion, _ in answers:
-                call = pending.call
-                self._growth.answered(call.index, self._growth.cell(call), completion.text)
-        self._journal.add_rows(lines)
-        pending, completion, _ = answers[-1]
-        self.counters.latest = pending.call, completion
-        if not self._is_one_lane:
-            for _, _, latency_s in answers:
-                self.counters.latencies.add(latency_s)
-        if self._call_ended is not None:
-            for pending, completion, latency_s in answers:
-                self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))
-
-    def _look_at(self, answer: Answer[Call], at: datetime, checks: AnswerChecks) -> None:
-        """An answer that is checked."""
-        pending, completion, _ = answer
-        call = pending.call
-        more = checks.look(call, completion)
-        line = self._line(answer, at, more)
-        if more and checks.again(call) is not None:
-            self._asked_again(pending, completion, line, checks)
-            return
-        if more and self._growth is not None and NEAR_COPY in more:
-            self._growth.near_copies.add(call.index)
-        self._keep([answer], [line])
-
-    def _asked_again(
-        self, pending: PendingCall[Call], completion: Completion, line: bytes, checks: AnswerChecks
-    ) -> None:
-        """An answer that does not count: kept like any other, and its call is asked again, or fails."""
-        call, rows, counters = pending.call, self._rows, self._lanes.of(pending.call).counters
-        if rows is None or (last := checks.again(call)) is None:
-            raise RuntimeError("rows whose answers are checked have columns")
-        self._go_on(rows)  # lines are noted in the order in which the journal has them
-        rows.misfit(call, completion)
-        self._journal.add_rows((line,))
-        counters.errors[last.kind] += 1
-        if (error := checks.error(call)) is not None:
-            self._give_up(pending, error)
-        else:
-            counters.retries += 1
-            self._producer.hand_on([call], is_next=True)
-
-    def _give_up(self, pending: PendingCall[Call], error: WrongForm | TemplateFailed) -> None:
-        if isinstance(error, TemplateFailed):  # an error of no lane
-            self.counters.errors[error.kind] += 1
-        pending.history = [attempt_of(error, self._clock.wall())]
-        self.failed(pending, error, None)
-
     def failed(self, pending: PendingCall[Call], error: EndpointError, quarantined: str | None) -> None:
         """The history of a call that failed is journaled, its last error with it."""
-        instead = error.answer if isinstance(error, NoAnswer | WrongForm) else {}
-        line = failure_line(
-            pending.call, pending.history, at=self._clock.wall(), quarantined=quarantined, instead=instead
-        )
-        if self._rows is not None:
-            self._rows.failed(pending.call)
-            self._producer.look_anew()
-        elif self._growth is not None:
-            self._growth.failed(pending.call.index)
-        self._journal.failure(line)
-        self.counters.given_up.add(pending.call.index)
-        if self._call_ended is not None:
-            self._call_ended(CallEnded(pending.call.index, pending.attempt, error=error))
-
-    def _go_on(self, rows: OpenRows) -> None:
-        """What the answers that came have made ready goes before every new row."""
-        came, self._came = self._came, []
-        self._producer.hand_on(rows.answered(came), is_next=True)
+        self._intake.failed(pending, error, quarantined)
 
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
@@ -365,7 +267,7 @@ class Engine:
         # Here and nowhere else: done means in the journal, and as durable as was asked. An answer that has come is not.
         answers, rows, failed = written.rows, written.rows, written.failures
         if self._rows is not None:
-            self._go_on(self._rows)  # it knows of no line that it was not told of
+            self._intake.go_on()  # it knows of no line that it was not told of
             answers, rows, failed = self._rows.written(written.rows, written.failures)
         elif self._growth is not None:
             self._growth.written(written.rows, written.failures)

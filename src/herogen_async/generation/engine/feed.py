@@ -8,8 +8,7 @@ Kept here:
 4. `get` returns None to every worker once nothing is queued, waiting or in a worker's hands, or after `close`.
 5. A call that another one's answer has made ready goes before every new one: rows that were begun are finished first,
    and so few are open. Like a new one it waits while the heap is full.
-6. While it is held nothing is handed out, and it is not over: what its answers make ready is not known yet.
-7. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
+6. Each call that was got is given to exactly one of `done`, `retry` and `put_back`: `_out` counts those that were not,
    and 4 rests on it. While one is out the feed is not over, since it may come back as a retry.
 
 All of it runs on the loop's thread, and no method awaits between reading and writing: `put` and `get` wait in a future
@@ -96,7 +95,6 @@ class Feed(Generic[C]):
         self._putter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._out = 0
-        self._is_held = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
         self._promises_more = True
@@ -113,7 +111,7 @@ class Feed(Generic[C]):
     @property
     def has_new(self) -> bool:
         """Whether there are calls that were never handed out, or will be."""
-        promises_more = self._is_held or (self._promises_more and not self._ended)
+        promises_more = self._promises_more and not self._ended
         return not self._closed and bool(self._new or self._next or promises_more)
 
     @property
@@ -124,7 +122,7 @@ class Feed(Generic[C]):
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is queued, waiting or out; more may come."""
-        return not (self._is_held or self._out or self._new or self._next or self._due or self._waiting)
+        return not (self._out or self._new or self._next or self._due or self._waiting)
 
     @property
     def is_idle(self) -> bool:
@@ -161,18 +159,9 @@ class Feed(Generic[C]):
         if self._closed:
             return False
         (self._next if pending.is_next else self._new).append(pending)
-        if not self._is_held:  # as it nearly always is for those that are next
+        if self._getters:
             self._wake(1)
         return True
-
-    def hold(self, is_held: bool) -> None:
-        """Hand out nothing until told otherwise; what comes meanwhile is then handed out at once. A closed feed is over
-        all the same.
-        """
-        was_held, self._is_held = self._is_held, is_held and not self._closed
-        if was_held and not is_held:
-            self._wake(len(self._due) + len(self._next) + len(self._new))
-            self._wake_if_over()
 
     def promise_nothing(self) -> None:
         """Nobody knows whether more will come before `end`: only what is queued is new."""
@@ -186,7 +175,6 @@ class Feed(Generic[C]):
     def close(self) -> None:
         """Hand out nothing more; what is queued or waiting stays undone. May be called again."""
         self._closed = True
-        self._is_held = False
         # Cleared before anybody is woken: who wakes looks again, and must find nothing.
         self._new.clear()
         self._next.clear()
@@ -198,8 +186,6 @@ class Feed(Generic[C]):
 
     def get_now(self) -> PendingCall[C] | None:
         """The next call if there is one now, without the cost of a coroutine; else None: `get` waits."""
-        if self._is_held:
-            return None
         if self._due:
             pending = self._due.popleft()
         # 3: a full heap hands out nothing new. What is due may go all the same, so the heap gets emptier.
@@ -215,11 +201,13 @@ class Feed(Generic[C]):
 
     def take_now(self, count: int) -> list[PendingCall[C]]:
         """As `get_now`, so many calls at once, or as many as there are."""
-        if not self._due and not self._next and len(self._waiting) < self._retry_capacity and not self._is_held:
-            new = self._new
-            taken = [new.popleft() for _ in range(min(count, len(new)))]
+        if not self._due and len(self._waiting) < self._retry_capacity:
+            following, new = self._next, self._new
+            taken = [following.popleft() for _ in range(min(count, len(following)))]
+            if len(taken) < count and new:
+                taken += [new.popleft() for _ in range(min(count - len(taken), len(new)))]
+                self._release_putter()
             self._out += len(taken)
-            self._release_putter()
             return taken
         taken = []
         while len(taken) < count and (pending := self.get_now()) is not None:
@@ -289,7 +277,7 @@ class Feed(Generic[C]):
             self._putter.set_result(None)
 
     def _wake(self, count: int) -> None:
-        while count > 0 and self._getters and not self._is_held:
+        while count > 0 and self._getters:
             getter = self._getters.popleft()
             if not getter.done():
                 getter.set_result(None)

@@ -75,16 +75,29 @@ class Gate:
         """
         # Nobody slips past those who wait: small prompts would fit again and again, and a large one would never get its
         # turn.
-        if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
+        if self._closed or self._queue or self._again or self._held_for:
             return None
         granted = self._admission.reserve(size, self._clock.now(), answer)
-        return granted if isinstance(granted, Ticket) else None
+        if not isinstance(granted, Ticket):
+            return None
+        if self._fuse is not None and not _lets_through_now(self._fuse):
+            self.settle(granted, Charge.NOT_CHARGED)
+            return None
+        return granted
 
     def admit_together(self, calls: Sequence[Sized]) -> list[Ticket]:
         """Tickets for the first of `calls`, as far as nothing at all stands in the way: see `admit_now`."""
-        if self._closed or self._queue or self._again or self._held_for or self._fuse is not None:
+        if self._closed or self._queue or self._again or self._held_for:
             return []
-        return self._admission.reserve_together(calls, self._clock.now())
+        tickets = self._admission.reserve_together(calls, self._clock.now())
+        if self._fuse is not None:
+            let_through = next(
+                (place for place in range(len(tickets)) if not _lets_through_now(self._fuse)), len(tickets)
+            )
+            for ticket in tickets[let_through:]:
+                self.settle(ticket, Charge.NOT_CHARGED)
+            del tickets[let_through:]
+        return tickets
 
     async def admit(self, size: int, answer: int | None = None, *, again: bool = False) -> Ticket | None:
         """Wait until a prompt of `size` bytes may be sent, as in `admit_now`; None once the gate was closed.
@@ -121,12 +134,14 @@ class Gate:
 
     def settle_together(self, tickets: Sequence[Ticket], completions: Sequence[Completion]) -> None:
         """Close the tickets of calls that were answered, each exactly once, and believe what the headers say."""
-        is_silent = not any([completion.readings for completion in completions])
+        readings = [completion.readings for completion in completions]
         prompts = [completion.usage.get("prompt_tokens") for completion in completions]
-        if not (is_silent and self._admission.settle_together(tickets, prompts)):
-            for ticket, completion in zip(tickets, completions, strict=True):
-                self.settle(ticket, Charge.ANSWERED, used_of(completion.usage), completion.readings)
-        elif self._queue or self._again:
+        if any(readings) or not self._admission.settle_plainly(tickets, prompts):
+            usages = [used_of(completion.usage) for completion in completions]
+            self._admission.settle_together(tickets, usages, readings, self._clock.now())
+            if any(readings):
+                self._set_fuse()
+        if self._queue or self._again:
             self._news.set()
 
     def refused(self, ticket: Ticket, error: RateLimited, wait_s: float) -> None:
@@ -323,6 +338,17 @@ class Gate:
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+def _lets_through_now(fuse: Fuse) -> bool:
+    """Whether a start may go without waiting; then it was counted."""
+    entering = fuse.__aenter__()
+    try:
+        entering.send(None)
+    except StopIteration:
+        return True
+    entering.close()  # it would have to wait: nothing was counted
+    return False
 
 
 def window_fuse(rate_per_s: float, window_s: float) -> Throttler:

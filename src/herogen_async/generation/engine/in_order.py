@@ -22,7 +22,7 @@ from herogen_async.generation.endpoint import Completion, Request
 from herogen_async.generation.engine.feed import PendingCall
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.ticker import ticks
-from herogen_async.generation.engine.turn_calls import Answer
+from herogen_async.generation.engine.turn_calls import CallAnswer
 from herogen_async.generation.limits import byte_size
 from herogen_async.generation.retry import Park
 
@@ -153,7 +153,7 @@ class InOrder(Generic[Q]):
     def sending(self, calls: Sequence[PendingCall[OrderPlace[Q]]]) -> None:
         """Nobody counts what is sent."""
 
-    def answered(self, answers: Sequence[Answer[OrderPlace[Q]]]) -> None:
+    def answered(self, answers: Sequence[CallAnswer[OrderPlace[Q]]]) -> None:
         """Keep the answers; each is handed on in its turn."""
         for pending, completion, latency_s in answers:
             self._settle(pending.call, Outcome(pending.call.question, completion, latency_s=latency_s))

@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Generic, Protocol
 
 from herogen_async.core.clock import Clock
@@ -39,7 +37,7 @@ from herogen_async.generation.engine.feed import C, Feed, PendingCall
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Calls, Deadline
 from herogen_async.generation.engine.ticker import Tick
-from herogen_async.generation.engine.turn_calls import Answer, TurnCalls
+from herogen_async.generation.engine.turn_calls import CallAnswer, TurnCalls
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
@@ -59,7 +57,7 @@ class Sink(Protocol[C]):
     def sending(self, calls: Sequence[PendingCall[C]]) -> None:
         """`calls` are about to be sent, each for the first time or again."""
 
-    def answered(self, answers: Sequence[Answer[C]]) -> None:
+    def answered(self, answers: Sequence[CallAnswer[C]]) -> None:
         """The answers that came together, before anything was derived from them."""
 
     def failed(self, pending: PendingCall[C], error: EndpointError, quarantined: str | None) -> None:
@@ -233,7 +231,7 @@ class Lane(Generic[C]):
             self._failed(pending, ticket, error)
         except Exception as bug:
             # One call that trips over a mistake of ours must not take with it those that are in flight and paid for.
-            self._failed(pending, ticket, InternalFault(where_of(bug)))
+            self._failed(pending, ticket, InternalFault.of(bug))
         except BaseException:
             # Cancelled: dropped by a person, or with the loop. The call ends nowhere (4), and is pending for the next
             # session.
@@ -248,7 +246,7 @@ class Lane(Generic[C]):
             counters.in_flight -= 1
             self.gate.settle(ticket, outcome, used, readings)
 
-    def _answered_together(self, answers: list[Answer[C]], tickets: list[Ticket]) -> None:
+    def _answered_together(self, answers: list[CallAnswer[C]], tickets: list[Ticket]) -> None:
         """The answers of a turn, each settled exactly once whatever happens."""
         try:
             self._answered(answers)
@@ -262,7 +260,7 @@ class Lane(Generic[C]):
         self.counters.in_flight -= 1
         self.gate.settle(ticket, Charge.ASSUMED_CHARGED)
 
-    def _answered(self, answers: Sequence[Answer[C]]) -> None:
+    def _answered(self, answers: Sequence[CallAnswer[C]]) -> None:
         # The sink first (3). `done` may end the lane, and what follows only counts.
         self._sink.answered(answers)
         self.feed.done(len(answers))
@@ -397,9 +395,3 @@ class Lane(Generic[C]):
             "wait: it renews gradually, fully within a day; or set a higher limit",
             DAY_WAIT_S,
         )
-
-
-def where_of(bug: Exception) -> str:
-    """What and where, without the exception's own words: they may quote a header, and a header holds the key."""
-    frame = traceback.extract_tb(bug.__traceback__)[-1]
-    return f"{type(bug).__name__} in {Path(frame.filename).name}:{frame.lineno}, a bug in this program"

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
+from io import BytesIO
 
 from herogen_async.core.blank import is_blank
 from herogen_async.core.shingles import FEWEST_WORDS, NearText, ShingleIndex, normal, words_of
 from herogen_async.core.units import count
 
-MOST_COMPARED = 200_000  # answers of a column: some 420 MB
+MOST_COMPARED = 200_000  # answers of a column: some 90 MB
 
 
 class NearCopies:
@@ -30,7 +31,7 @@ class NearCopies:
         self._name = name
         self._notice = notice
         self._most = most
-        self._index = ShingleIndex(unlike, most)
+        self._index = ShingleIndex(unlike, BytesIO(), most)
         self._short: dict[bytes, int] = {}  # short answers, by a hash of their text
         self._order: deque[bytes] = deque()
         self._is_told = False

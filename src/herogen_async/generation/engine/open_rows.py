@@ -12,15 +12,14 @@ Kept here:
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ConditionUnclear, EndpointError, InternalFault
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.counters import ColumnCounts, Counters
-from herogen_async.generation.engine.lane import where_of
 from herogen_async.generation.journal import (
     Journal,
     Recovered,
@@ -121,19 +120,33 @@ class OpenRows:
         """
         # Two loops: what the second one skips is a line behind all of these.
         taken, rows, calls, leads_on = [], self._rows, self._calls, self._children
+        note, handed = self._lines.append, self._handed
+        usages: dict[int, list[Mapping[str, Any]]] = {}
         for call, completion, line in came:
             number, place = divmod(call.index, calls)
             row = rows[number]
-            self._note(row, place)
-            self._columns[place].usage.add(completion.usage)
+            note(place)  # as `_note`
+            handed += 1
+            row.last_line = handed
+            usages.setdefault(place, []).append(completion.usage)
             taken.append((row, place, completion.text, seal_of(line) if leads_on[place] else ""))
+        self._handed = handed
+        for place, each in usages.items():
+            self._columns[place].usage.add_all(each)
+        is_plain = not self._found.reusable
         for row, place, text, seal in taken:
             row.out.discard(place)
             try:
-                yield from self._going_on(row, row.settle(place, text, seal))
+                ready = row.settle(place, text, seal)
+                # As `_going_on` begins: one call, to be asked, as it nearly always is.
+                if len(ready) == 1 and is_plain and isinstance(step := row.step(ready[0]), Call):
+                    row.out.add(ready[0])
+                    yield step
+                else:
+                    yield from self._going_on(row, ready)
             except Exception as bug:
                 # One row that trips over a mistake of ours takes no other with it: what it waits for is not asked.
-                self._broken(row, place, InternalFault(where_of(bug)))
+                self._broken(row, place, InternalFault.of(bug))
 
     def misfit(self, call: Call, completion: Completion) -> None:
         """The journal gets an answer to `call` next that does not count: the call is still out."""

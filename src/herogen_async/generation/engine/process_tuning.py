@@ -1,7 +1,7 @@
 """Two settings of the process that a busy run is faster with, put back when it ends.
 
 Measured on one core with a server that answers at once: together they take a quarter off the CPU time of a row where
-another thread carries the requests (TLS, proxies), and a few hundredths where the loop itself does (plain HTTP).
+another thread carries the requests (proxies), and a few hundredths where the loop itself does (plain HTTP).
 """
 
 from __future__ import annotations

@@ -73,6 +73,12 @@ class Producer:
     def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
         """Give each call to its lane at once."""
         growth = self._growth
+        if self._is_one_lane and growth is None and self._checks is None:
+            pending, add = self._pending, self._feed.add
+            for call in calls:
+                if not add(pending(call, is_next=is_next)) and self._rows is not None:
+                    self._rows.left(call)  # by a park: it stays pending
+            return
         for call in calls if self._checks is None else self._askable(calls, self._checks):
             is_wanted = growth is None or growth.needs(call.index)
             is_taken = is_wanted and self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
@@ -81,7 +87,7 @@ class Producer:
 
     async def _of_one_call(self, indices: Iterable[int]) -> None:
         feed, request_of, growth = self._feed, self._request_of, self._growth
-        for count, call in enumerate(map(self._plan.call, indices), start=1):
+        for count, call in enumerate(self._plan.calls(indices), start=1):
             if growth is not None:
                 growth.begin(call.index)
             if call.failure is not None:
@@ -108,19 +114,23 @@ class Producer:
         lanes, feed = self._lanes, self._feed
         for lane in () if self._is_one_lane else lanes:
             lane.feed.on_quiet = self._quiet
+        is_simple = self._is_one_lane and self._growth is None
         for count, calls in enumerate(rows.begin(indices), start=1):
             if not self._is_one_lane:
                 self.hand_on(calls, is_next=False)
             else:
                 for call in calls if self._checks is None else self._askable(calls, self._checks):
-                    if not await feed.put(self._pending(call)):
+                    pending = self._pending(call)
+                    if not feed.put_now(pending) and not await feed.put(pending):
                         return
-            # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is full.
-            while (self._journal.full or self._is_enough_open(rows)) and self._may_begin_more(rows):
-                self._room.clear()
-                await self._room.wait()
-            if not self._may_begin_more(rows):
-                break
+            if not is_simple or self._journal.full or feed.is_closed:  # seldom: a look takes as long as a call
+                # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is
+                # full.
+                while (self._journal.full or self._is_enough_open(rows)) and self._may_begin_more(rows):
+                    self._room.clear()
+                    await self._room.wait()
+                if not self._may_begin_more(rows):
+                    break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
         lanes.is_all_begun = True

@@ -1,7 +1,7 @@
 """Calls without a task that waits for each: sound ones, whose answers are taken in by turns of the event loop.
 
 ```
-answers of a turn    all read, all to the sink, all settled           one step for all of them, then the next step
+answers of a turn    all read, all to the sink, all settled           one step for all of them, then the next
                      then as many calls taken, admitted and sent      each by the slot whose answer came
 all else             back to the slot's worker                        no call or no room, an error, no warm connection
 ```
@@ -29,7 +29,7 @@ from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.limits import Ticket
 
-Answer: TypeAlias = tuple[PendingCall[C], Completion, float]
+CallAnswer: TypeAlias = tuple[PendingCall[C], Completion, float]
 """A call, its answer, and the seconds that it took."""
 InHand: TypeAlias = tuple[PendingCall[C] | None, Ticket | None, Unanswered | None]
 """What a worker goes on with: a call that was got, its ticket where it was admitted, how it ended where it was sent."""
@@ -53,8 +53,8 @@ class Slot(Generic[C]):
 class TurnCalls(Generic[C]):
     """The turns of one lane. `flying` are its calls in flight by worker, what was sent first in front.
 
-    `sending` is told of calls before they are sent, `answered` of the answers of a turn with their tickets, `dropped` of
-    a call in flight that nobody waits for any more.
+    `sending` is told of calls before they are sent, `answered` of the answers of a turn with their tickets, `dropped`
+    of a call in flight that nobody waits for any more.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TurnCalls(Generic[C]):
         workers: Workers,
         flying: dict[int, PendingCall[C]],
         sending: Callable[[Sequence[PendingCall[C]]], None],
-        answered: Callable[[list[Answer[C]], list[Ticket]], None],
+        answered: Callable[[list[CallAnswer[C]], list[Ticket]], None],
         dropped: Callable[[Ticket], None],
     ) -> None:
         self._endpoint = endpoint
@@ -80,7 +80,6 @@ class TurnCalls(Generic[C]):
         self._answered = answered
         self._dropped = dropped
         self._slots: dict[int, Slot[C]] = {}
-        self._bug: BaseException | None = None
         endpoint.on_turn = self.take_in
 
     def slot(self, worker: int) -> Slot[C]:
@@ -124,13 +123,10 @@ class TurnCalls(Generic[C]):
             self._go_on(self._taken_in())
         except BaseException as bug:
             # Raised in a worker, as what goes wrong there is: it ends the lane.
-            self._bug = bug
-            for slot in self._slots.values():
-                if slot.begun is not None and not slot.back.done():
-                    slot.back.set_exception(bug)
-                    break
-            else:
+            away = next((slot for slot in self._slots.values() if slot.is_away and not slot.back.done()), None)
+            if away is None:
                 raise
+            away.back.set_exception(bug)
 
     def cut(self, worker: int, why: EndpointError) -> bool:
         """End the call of `worker`, where a turn would take it in; what has come was taken in."""
@@ -145,7 +141,7 @@ class TurnCalls(Generic[C]):
     def _taken_in(self) -> list[Slot[C]]:
         """The slots whose calls were answered; what was not is handed back."""
         taken: list[tuple[Slot[C], Completion | Unanswered]] = self._endpoint.take()
-        answers: list[Answer[C]] = []
+        answers: list[CallAnswer[C]] = []
         tickets: list[Ticket] = []
         free: list[Slot[C]] = []
         now, flying = self._clock.now(), self._flying

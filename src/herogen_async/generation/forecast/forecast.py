@@ -88,7 +88,7 @@ class Forecast:
             each.name: RequestBody(each.endpoint, each.model or "...", each.sampling.as_sent()) for each in plan.columns
         }
         request_of = requests_of(plan)
-        chosen = plan.spread(count, self.settings.limit)
+        chosen = plan.spread(count, self.rows_asked)
         indices = [row * width + place for row in chosen for place in range(width)]
         return [
             Preview(call, bodies[plan.column_at(call.index).name].of(request_of(call)))
@@ -127,6 +127,7 @@ class Forecast:
             "repeats": plan.repeats,
             "tasks": plan.rows,
             "limit": self.settings.limit,
+            **({} if self.settings.shard is None else {"shard": self.settings.shard}),
             "changes": list(self.changes),
             **{name: counts[name] for name in ("kept", "failed", "unused")},
             "keeps_stale": self.keeps_stale,
@@ -150,15 +151,21 @@ class Forecast:
         from herogen_async.specs.sources.value_pairs import MOST_PAIRED, pair_coverage  # noqa: PLC0415 - as above
 
         whole = cells_from(plan.spec.attributes, rules=rules.of_grid)
-        asked = -(-plan.rows_within(self.settings.limit) // plan.repeats)
-        return pair_coverage(plan.cells, range(min(asked, MOST_PAIRED)), whole, rules)
+        asked = range(self.rows_asked.start // plan.repeats, -(-self.rows_asked.stop // plan.repeats))
+        return pair_coverage(plan.cells, asked[:MOST_PAIRED], whole, rules)
+
+    @property
+    def rows_asked(self) -> range:
+        """The rows within the limit, or the shard's of them."""
+        return self.plan.rows_asked(self.settings.limit, self.settings.part)
 
     @property
     def rows_failed(self) -> int:
-        """Rows within the limit with a call that failed."""
+        """Those of `rows_asked` with a call that failed."""
         if self.kept is None:
             return 0
-        return self.kept.found.failed.groups(self.plan.calls_a_row, self.plan.within(self.settings.limit))[1]
+        calls = self.plan.calls_of(self.rows_asked)
+        return self.kept.found.failed.groups(self.plan.calls_a_row, calls.stop, calls.start)[1]
 
 
 def _share(estimated: Estimate, usd: Money) -> dict[str, Any]:
@@ -174,10 +181,10 @@ def estimated(
     plan, request = priced.plan, priced.ready.request
     settings = request.settings
     wanted = None
-    limit = settings.limit
+    asked = request.rows_asked(plan)
     if plan.spec.want is not None:
         wanted = wanted_forecast(rows or WantedRows(plan.spec.want.accepted, plan.most_rows))
-        limit = min(plan.rows_within(limit), wanted.rows)
+        asked = asked[: wanted.rows]
     tokens = TokenEstimate(None)
     base_url = None if request.server is None else request.server.base_url
 
@@ -188,7 +195,7 @@ def estimated(
     def prompt_tokens(text: str) -> float:
         return tokens.prompt(byte_size(text))
 
-    counts = _all_new(plan, limit) if kept is None else kept.by_column(limit)
+    counts = _all_new(plan, asked) if kept is None else kept.by_column(asked)
     calls = KeptCalls.summed(counts.values())
     columns: tuple[ColumnForecast, ...] = ()
     if plan.calls_a_row == 1:
@@ -224,9 +231,8 @@ def estimated(
     )
 
 
-def _all_new(plan: Plan, limit: int | None) -> dict[str, KeptCalls]:
-    rows = plan.rows_within(limit)
-    return {each.name: KeptCalls(0, 0, rows * each.samples, 0, 0, 0, 0) for each in plan.columns}
+def _all_new(plan: Plan, asked: range) -> dict[str, KeptCalls]:
+    return {each.name: KeptCalls(0, 0, len(asked) * each.samples, 0, 0, 0, 0) for each in plan.columns}
 
 
 def _mean_answer(kept: Kept | None) -> float | None:

@@ -39,12 +39,14 @@ class Kept:
 
     `found` is its journal, read so that nothing stale counts. `stale_set` are the calls with a stale answer alone;
     `left_out` those that a run would not ask that is told nothing more: answered, failed, or built on what failed.
+    `rows_meant` are all rows, or those of a shard.
     """
 
     plan: Plan
     found: Recovered
     stale_set: IndexSet
     left_out: IndexSet
+    rows_meant: range
 
     @property
     def rows(self) -> int:
@@ -53,13 +55,14 @@ class Kept:
 
     @property
     def all_calls(self) -> KeptCalls:
-        """Of the whole plan."""
+        """Of the whole plan, or the whole shard."""
         return KeptCalls.summed(self.by_column(None).values())
 
-    def by_column(self, limit: int | None) -> dict[str, KeptCalls]:
-        """What there is of each column in the first `limit` rows (None: all). The grid is not walked."""
+    def by_column(self, asked: range | None) -> dict[str, KeptCalls]:
+        """What there is of each column in the rows `asked` (None: `rows_meant`). The grid is not walked."""
         plan, found = self.plan, self.found
-        rows, stop, width = plan.rows_within(limit), plan.within(limit), plan.calls_a_row
+        asked = self.rows_meant if asked is None else asked
+        rows, calls, width = len(asked), plan.calls_of(asked), plan.calls_a_row
         unasked = IndexSet.union(self.left_out, self.stale_set)
         not_asked = _blocked(plan, found)
         members = (
@@ -71,7 +74,7 @@ class Kept:
             found.failed,
             not_asked,
         )
-        places = zip(*(each.by_place(width, stop) for each in members), strict=True)
+        places = zip(*(each.by_place(width, calls.stop, calls.start) for each in members), strict=True)
         counts = [
             KeptCalls(done, skipped, rows - asked_or_there, stale, stale_asked, failed, given_up)
             for done, skipped, asked_or_there, stale, stale_asked, failed, given_up in places

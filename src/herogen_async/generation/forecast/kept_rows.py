@@ -20,22 +20,24 @@ def kept_by(folder: RunFolder, manifest: Manifest) -> Kept:
     """What `folder` holds of the calls of `manifest`, which says what a run would keep of it. Raises DamageError."""
     lineage = _lineage(manifest, keeps_stale=False)
     plan, found = lineage.plan, replay(folder, lineage)
-    settled = settled_calls(plan, found)
+    settled, settings = settled_calls(plan, found), manifest.settings
+    meant = plan.rows_asked() if settings.shard is None else plan.rows_asked(settings.limit, settings.part)
     unfit = found.unfit.minus(settled)  # no change keeps them
     if not (len(found.stale) or found.outdated):
-        return Kept(plan, found, unfit, settled)
+        return Kept(plan, found, unfit, settled, meant)
     # A stale call that was asked again and failed is no longer to be asked.
     if plan.calls_a_row == 1:
         stale = found.stale.minus(settled)
         keeps = manifest.keeps_stale and not manifest.regenerated
-        return Kept(plan, found, IndexSet.union(stale, unfit), IndexSet.union(settled, stale) if keeps else settled)
+        left_out = IndexSet.union(settled, stale) if keeps else settled
+        return Kept(plan, found, IndexSet.union(stale, unfit), left_out, meant)
     # What was made from a stale answer counts where that does: only a second look can tell.
     keeping = replay(folder, _lineage(manifest, keeps_stale=True))
     stale = IndexSet.union(keeping.done.minus(settled), unfit)
     if not manifest.keeps_stale:
-        return Kept(plan, found, stale, settled)
+        return Kept(plan, found, stale, settled, meant)
     going_on = replay(folder, manifest.lineage()) if manifest.regenerated else keeping
-    return Kept(plan, found, stale, settled_calls(plan, going_on))
+    return Kept(plan, found, stale, settled_calls(plan, going_on), meant)
 
 
 def _lineage(manifest: Manifest, *, keeps_stale: bool) -> Lineage:

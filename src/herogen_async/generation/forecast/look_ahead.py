@@ -22,6 +22,7 @@ from herogen_async.generation.run_request import (
     Ready,
     RunRequest,
     SpecSource,
+    check_shard,
     manifest_of,
     new_request,
     read_spec,
@@ -149,9 +150,10 @@ def _ready_to_go_on(
         None if url is None else choose_server(url, model, {}, api_key=_NO_KEY),
         None if held.weights is None else held.weights.get("file"),
         folder,
-        changed_settings(held.settings if own else Settings(), settings),
+        changed_settings(held.settings if own else Settings(shard=held.settings.shard), settings),
     )
     check_settings(request.settings)
+    check_shard(request.spec, request.settings)
     return _checked(Ready(request, model))
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from herogen_async.core.errors import RunFolderError
 from herogen_async.core.units import counted, in_words
-from herogen_async.generation.forecast.changes import differences
-from herogen_async.generation.forecast.kept_calls import Kept
 from herogen_async.generation.run_folder import Manifest, RunFolder
 from herogen_async.generation.run_request import Consent
+
+if TYPE_CHECKING:
+    from herogen_async.generation.forecast.kept_calls import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ def plan_diff(held: Manifest | None, fresh: Manifest, consent: Consent) -> PlanD
     """What `held` and `fresh` differ in, and whether `consent` covers it."""
     if held is None:
         return PlanDiff(None, fresh)
+    from herogen_async.generation.forecast.changes import differences  # noqa: PLC0415 - a new run needs none of it
+
     changes = differences(held, fresh)
     keeps_stale, regenerated = _kept_stale(held, fresh, consent)
     asks_more = bool(changes) and _asks_more(held, fresh)

@@ -23,6 +23,7 @@ from herogen_async.generation.journal.record import (
     seal_of,
     skipped_line,
 )
+from herogen_async.generation.journal.repair.copy_parts import CopiedParts, JournalPart, copy_parts
 from herogen_async.generation.journal.repair.copy_sound_rows import Remains, Salvaged, call_in_bytes, salvage
 from herogen_async.generation.journal.repair.tail_repair import TornTail, repair_tails, saving_files
 from herogen_async.generation.journal.words import Words
@@ -31,9 +32,11 @@ from herogen_async.generation.journal.write.protocol import Journal, Written
 from herogen_async.generation.journal.write.writer import JournalWriter
 
 __all__ = [
+    "CopiedParts",
     "Damage",
     "Fold",
     "Journal",
+    "JournalPart",
     "JournalWriter",
     "Known",
     "Line",
@@ -53,6 +56,7 @@ __all__ = [
     "accepted_damage",
     "attempt_of",
     "call_in_bytes",
+    "copy_parts",
     "failure_line",
     "find_damage",
     "newest_rows",

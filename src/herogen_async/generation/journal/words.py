@@ -27,10 +27,11 @@ class Words(Counter[str]):
     def add_all(self, all_counts: Iterable[Mapping[str, object]]) -> None:
         """As `add`, of several."""
         sums: dict[str, int] = {}
+        known = sums.get
         for counts in all_counts:
             for word, times in counts.items():
                 if type(times) is int:
-                    sums[word] = sums.get(word, 0) + times
+                    sums[word] = known(word, 0) + times
         self.add(sums)
 
     def count(self, word: str, times: int = 1) -> None:

@@ -7,10 +7,10 @@ refused(ticket, now, wait_s=...)         a 429 closes the gate for everyone, onc
 ```
 """
 
-from herogen_async.generation.limits.admission import Admission, InFlight, Sized
+from herogen_async.generation.limits.admission import Admission
 from herogen_async.generation.limits.budget import Budget, Rates, in_usd
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
-from herogen_async.generation.limits.tickets import Charge, Ticket, Used, Wait
+from herogen_async.generation.limits.tickets import Charge, InFlight, Sized, Ticket, Used, Wait
 from herogen_async.generation.limits.token_bucket import Bucket
 from herogen_async.generation.limits.tokens import TokenEstimate, byte_size, estimate_tokens
 

@@ -119,6 +119,20 @@ class BucketTable:
                 longest, why = wait_s, entry.why
         return Wait(longest, why) if longest > 0 else None
 
+    def has_plenty(self, needs: Sequence[tuple[float, float]], now: float) -> bool:
+        """Whether so many requests, of so many prompt and answer tokens each, may be taken now, and none of them is
+        large for any limit.
+        """
+        prompts, answers = sum([prompt for prompt, _ in needs]), sum([answer for _, answer in needs])
+        all_need = (float(len(needs)), prompts + answers, prompts, answers)
+        largest = max([prompt + answer for prompt, answer in needs], default=0.0)
+        for entry in self.buckets:
+            bucket = entry.bucket
+            bucket.refill(now)
+            if all_need[entry.kind] > bucket.level or (entry.kind and 2 * largest > bucket.burst):
+                return False
+        return True
+
     def take(self, prompt: float, answer: float) -> tuple[float, float, float]:
         """Take it all; what has been reserved so far, this one included."""
         if self.buckets:
@@ -236,8 +250,9 @@ class BucketTable:
         raised by. NaN where there is no such limit.
         """
         values = [*self._reserved]
+        buckets = {entry.limit: entry.bucket for entry in self.buckets}
         for limit in SHARED:
-            bucket = self.find(*limit)
+            bucket = buckets.get(limit)
             values += [math.nan, 0.0] if bucket is None else [_told(limit, bucket, bucket.level_at(now)), bucket.boost]
         return values
 
@@ -246,8 +261,9 @@ class BucketTable:
         requests, prompts, answers, *levels = values
         mine, self._reserved = self._reserved, (requests, prompts, answers)
         others = _since(mine, self._reserved)
+        entries = {entry.limit: entry for entry in self.buckets}
         for limit, told, boost in zip(SHARED, levels[::2], levels[1::2], strict=True):
-            entry = self._entry(limit)
+            entry = entries.get(limit)
             if entry is None or not math.isfinite(told):
                 continue
             # Another process may know of a limit that is above this one's ceiling.

@@ -15,10 +15,10 @@ last digit.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from herogen_async.generation.limits.tickets import Charge, Used
+from herogen_async.generation.limits.tickets import Charge, Sized, Used
 
 PICO = 10**12  # of a dollar
 MICRO = 10**6  # picodollars in a millionth of a dollar
@@ -167,6 +167,18 @@ class Budget:
         if outside_rows > purse.charged:
             purse.charge(outside_rows)
         return amount
+
+    def reserve_together(self, calls: Sequence[Sized]) -> list[int] | None:
+        """As `reserve`, of each of `calls`; None, and nothing is, where not all of them fit."""
+        purse, amounts = self._purse, [self._worst(call.size, call.answer) for call in calls]
+        total = sum(amounts)
+        if purse.limit is not None and purse.rows + purse.lost + purse.in_flight + total > purse.limit:
+            return None
+        purse.in_flight += total
+        outside_rows = purse.outside_rows()
+        if outside_rows > purse.charged:
+            purse.charge(outside_rows)
+        return amounts
 
     def settle(self, amount: int, size: int, outcome: Charge, used: Used | None) -> None:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""

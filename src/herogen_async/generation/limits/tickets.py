@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Charge(Enum):
@@ -57,3 +57,24 @@ class Ticket:
     def tokens(self) -> float:
         """All tokens that were reserved."""
         return self.prompt + self.answer
+
+
+class Sized(Protocol):
+    """What is to be sent: `size` bytes of prompt, and how many tokens its answer may have (None: as many as any)."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def answer(self) -> int | None: ...
+
+
+class InFlight(Protocol):
+    """Adaptive concurrency: how many may be in flight; see `AdaptiveConcurrency`."""
+
+    @property
+    def limit(self) -> int: ...
+    @property
+    def settled(self) -> bool: ...
+    def started(self, now: float) -> None: ...
+    def finished(self, latency_s: float, now: float, ok: bool = True) -> None: ...
+    def refused(self, now: float, latency_s: float | None = None) -> None: ...

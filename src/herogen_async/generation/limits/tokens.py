@@ -38,7 +38,12 @@ class TokenEstimate:
         if self._bytes > _REMEMBERED_BYTES:
             self._bytes, self._tokens = self._bytes / 2, self._tokens / 2
         self._bytes += size
-        self._tokens += min(prompt_tokens, 4.0 * size + 1000)  # no vocabulary has more: a larger count is a mistake
+        self._tokens += min(prompt_tokens, most_tokens_of(size))
+
+
+def most_tokens_of(size: int) -> int:
+    """Tokens of a prompt of `size` bytes at most: no vocabulary has more, and a larger count is a mistake."""
+    return 4 * size + 1000
 
 
 def byte_size(text: str) -> int:

@@ -33,6 +33,7 @@ from herogen_async.generation.report.run_report import (
     kept_figures,
     last_report,
     live_report,
+    part_text,
     published_figures,
 )
 
@@ -65,6 +66,7 @@ __all__ = [
     "last_report",
     "live_report",
     "one_session",
+    "part_text",
     "published_figures",
     "shares_of",
 ]

@@ -166,9 +166,13 @@ def drawn(empty: V, now: Callable[[SessionMoment], V]) -> V:
     return cast(V, _declared(FigureSource(now, now, lambda _: empty, is_shown=False), empty))
 
 
-def given(empty: V, *, is_published: bool = False, is_shown: bool = True) -> V:
-    """A figure that is neither counted nor measured: whoever makes the report knows it. Not shown: not in JSON."""
-    return cast(V, _declared(FigureSource(is_published=is_published, is_shown=is_shown), empty))
+def given(empty: V, *, is_published: bool = False, is_shown: bool = True, is_optional: bool = False) -> V:
+    """A figure that is neither counted nor measured: whoever makes the report knows it. Not shown: not in JSON.
+
+    Optional: not in JSON where it is empty.
+    """
+    source = FigureSource(is_published=is_published, is_shown=is_shown, is_optional=is_optional)
+    return cast(V, _declared(source, empty))
 
 
 def figures(report: type) -> tuple[Figure, ...]:

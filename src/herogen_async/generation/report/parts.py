@@ -32,7 +32,9 @@ class RunHead:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunCounts:
-    """Tasks, over all sessions. `grid` is their number without a limit."""
+    """Tasks, over all sessions. `grid` is their number without a limit; `shard` which part of them the run is, if it is
+    one, as `2/4`: not in JSON where it is None.
+    """
 
     total: int = all_sessions(0, lambda moment: moment.counters.total, lambda run: run.total)
     done: int = all_sessions(0, lambda moment: moment.counters.done, lambda run: run.found.rows_done)
@@ -43,6 +45,7 @@ class RunCounts:
         lambda run: max(run.total - run.found.rows_done - run.found.rows_failed, 0),
     )
     grid: int = given(0)
+    shard: str | None = given(None, is_optional=True)
     in_flight: int = one_session(0, lambda moment: moment.counters.in_flight, at_end=lambda _: 0, is_kept=False)
 
 

@@ -79,8 +79,7 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
     def counts(of: Mapping[str, int]) -> str:
         return ", ".join(f"{name} {count(many)}" for name, many in sorted(of.items(), key=lambda each: -each[1]))
 
-    is_part = report.wanted is None and report.total < report.grid
-    limited = f" (the first {count(report.total)} of {count(report.grid)})" if is_part else ""
+    limited = f" ({part})" if (part := part_text(report)) else ""
     yield "run", report.run
     yield "state", report.state.replace("_", " ")
     yield "rows", f"{count(report.done)} of {count(report.total)}{limited}"
@@ -106,6 +105,14 @@ def _told(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "what to do", report.fix or ""
 
 
+def part_text(report: RunReport) -> str:
+    """`the first 20 of 294`, `shard 2/4 of 294`; empty where it is about all rows."""
+    if report.shard is not None:
+        return f"shard {report.shard} of {count(report.grid)}"
+    is_part = report.wanted is None and report.total < report.grid
+    return f"the first {count(report.total)} of {count(report.grid)}" if is_part else ""
+
+
 @dataclass(frozen=True, slots=True)
 class GivenFigures:
     """The figures that nobody counts or measures; whoever reports on a session or on a folder knows all of them."""
@@ -117,6 +124,7 @@ class GivenFigures:
     base_url: str | None
     cost: float | None
     budget: float | None
+    shard: str | None = None
 
     def by_name(self) -> dict[str, Any]:
         """As a report takes them."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-
-from tenacity import RetryCallState
-from tenacity.retry import retry_if_exception_type
-from tenacity.stop import stop_after_attempt
+from typing import TYPE_CHECKING
 
 from herogen_async.core.errors import (
     BadAnswer,
@@ -18,18 +15,20 @@ from herogen_async.core.errors import (
     ParkReason,
     RateLimited,
     RequestTimeout,
-    RetryableError,
     RowDeadline,
     RowRefused,
 )
 from herogen_async.generation.retry.auto_resume import renewed_after_s
-from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, retry_state
+from herogen_async.generation.retry.backoff import FIRST_WAIT_S, asked_for, backoff, is_last, is_retryable, retry_state
 from herogen_async.generation.retry.decisions import Decision, GiveUp, Others, Park, Retry, Streak
 from herogen_async.generation.retry.outage import UNREACHABLE_PATIENCE_S, Outage, look_after_s, out_of_patience
 from herogen_async.generation.retry.poison_rows import Suspects
 from herogen_async.generation.retry.quota import RetryQuota
 from herogen_async.generation.retry.rate_limits import RateLimits
 from herogen_async.generation.settings import Settings
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 MAX_ATTEMPTS = Settings().max_attempts
 PATIENCE_WITH_WAIT_S = 86_400.0  # of who would rather have the run wait than park
@@ -49,8 +48,6 @@ _ROW_FIX = "set a longer --row-timeout"
 _SILENT_FIX = "is this the right server, and is it up? If it is just slow, set a longer --timeout"
 _MANY = Others()
 
-_retryable = retry_if_exception_type(RetryableError)
-
 
 class Triage:
     """Judges the failures of one run, in the light of what the run has seen so far.
@@ -65,7 +62,6 @@ class Triage:
     ) -> None:
         self.max_attempts = max_attempts
         self.quota = RetryQuota()
-        self._stop = stop_after_attempt(max_attempts)
         self._rate_limits = RateLimits()
         self._is_rest = is_rest
         self._suspects = Suspects(answers=int(is_rest))
@@ -139,11 +135,11 @@ class Triage:
         self, error: EndpointError, state: RetryCallState, now: float, *, streak: Streak, others: Others
     ) -> Decision:
         """The server's trouble, the row's own, or a row whose time is up: that one may be the server's, too."""
-        is_retryable = _retryable(state)
-        if not is_retryable and not isinstance(error, RowDeadline):
+        may_succeed, has_had_all = is_retryable(state), is_last(state, self.max_attempts)
+        if not may_succeed and not isinstance(error, RowDeadline):
             return GiveUp()
-        poison = self._suspects.failed(error, streak, now) if is_retryable else None
-        if poison and not self._stop(state):
+        poison = self._suspects.failed(error, streak, now) if may_succeed else None
+        if poison and not has_had_all:
             return GiveUp(poison)
         if not self.quota.spend():
             message = f"most calls fail; the last error: {error.message}"
@@ -153,7 +149,7 @@ class Triage:
             message = f"no answer yet: {error.message}"
             return Park(ParkReason.NO_ANSWER, message, error.fix or _SILENT_FIX)
         asked_s = asked_for(state)
-        if not is_retryable or (hangs and not others.new) or self._stop(state):
+        if not may_succeed or (hangs and not others.new) or has_had_all:
             return GiveUp()
         return Retry(max(backoff(state), asked_s), pause_s=asked_s)
 

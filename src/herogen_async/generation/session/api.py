@@ -32,6 +32,7 @@ from herogen_async.generation.run_folder import (
 from herogen_async.generation.run_request import (
     RunRequest,
     SpecSource,
+    check_shard,
     consent_to,
     new_request,
     request_of_manifest,
@@ -172,11 +173,12 @@ def report_of_found(
     """The report of a run whose journal was read already."""
     held, lock, events = beside.held, beside.lock, beside.events
     now = MonotonicClock().wall()
-    total = max(plan.rows_within(manifest.settings.limit), found.rows_done + found.rows_failed)
+    asked = plan.rows_asked(manifest.settings.limit, manifest.settings.part)
+    total = found.rows_in_all(asked)
     columns = column_counts(
         plan,
         found,
-        limit=manifest.settings.limit,
+        rows=asked,
         prices=column_prices(plan, manifest.settings, manifest.base_url, now),
     )
     if wanted is not None:
@@ -191,6 +193,7 @@ def report_of_found(
             base_url=manifest.base_url,
             cost=lock.live.get("cost") if held else spent(manifest, found, lock, now),
             budget=manifest.settings.budget_usd,
+            shard=manifest.settings.shard,
         ).by_name(),
         Remembered(
             found,
@@ -198,7 +201,7 @@ def report_of_found(
             sessions=fold_history(events),
             live={"in_flight": 0, **lock.live} if held else {},
             columns=columns,
-            within=plan.rows_within(manifest.settings.limit),
+            within=len(asked),
             wanted=wanted,
         ),
         RunReport,
@@ -224,7 +227,8 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
     preview = options.get("preview")
     if preview is not None and (isinstance(preview, bool) or not isinstance(preview, int) or preview < 1):
         raise InputError(f"preview: {shown(preview)} is not a number of rows", fix="give a whole number from 1")
-    request = replace(request, settings=_with_held_money(request), preview=preview)
+    request = replace(request, settings=_with_held_settings(request), preview=preview)
+    check_shard(request.spec, request.settings)
     consent = consent_to(
         request.spec,
         extend=options.get("extend", False),
@@ -238,8 +242,10 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
     )
 
 
-def _with_held_money(request: RunRequest) -> Settings:
-    """A run that has a budget keeps it, and its price for the same model, when it is started again without them."""
+def _with_held_settings(request: RunRequest) -> Settings:
+    """What a run keeps when it is started again without it, since the bill may depend on it: its budget, its price for
+    the same model, and which shard it is.
+    """
     if not request.folder.is_run:
         return request.settings
     manifest = read_manifest(request.folder)
@@ -247,6 +253,7 @@ def _with_held_money(request: RunRequest) -> Settings:
     same_model = request.model in (None, manifest.model)
     return replace(
         settings,
+        shard=held.shard if settings.shard is None else settings.shard,
         budget_usd=held.budget_usd if settings.budget_usd is None else settings.budget_usd,
         price=held.price if settings.price is None and same_model else settings.price,
     )

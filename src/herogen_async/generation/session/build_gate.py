@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Gate
 from herogen_async.generation.engine.gate import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
-from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
 from herogen_async.generation.session.targets import LaneTarget
+
+if TYPE_CHECKING:
+    from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
 
 
 def gate_for(
@@ -25,13 +29,19 @@ def gate_for(
         now,
         settings.limits(),
         estimate=TokenEstimate(_most_tokens(target)),
-        adaptive=AdaptiveConcurrency(largest=request.most_in_flight) if settings.concurrency == "auto" else None,
+        adaptive=_adaptive(request.most_in_flight) if settings.concurrency == "auto" else None,
         ramp=request.server is not None,  # the embedded model queues, and never refuses
         window_s=settings.window_s,
         ledger=ledger,
         budget=budget,
     )
     return Gate(admission, clock, window_s=settings.window_s, fuse_for=fuse_for)
+
+
+def _adaptive(largest: int) -> AdaptiveConcurrency:
+    from herogen_async.generation.limits.adaptive import AdaptiveConcurrency  # noqa: PLC0415 - only `auto` needs it
+
+    return AdaptiveConcurrency(largest=largest)
 
 
 def _most_tokens(target: LaneTarget) -> int | None:

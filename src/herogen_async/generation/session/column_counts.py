@@ -15,15 +15,15 @@ def column_counts(
     plan: Plan,
     found: Recovered,
     *,
-    limit: int | None,
+    rows: range,
     failed: IndexSet | None = None,
     beyond: Collection[int] = (),
     prices: Mapping[str, Price | None] | None = None,
 ) -> dict[str, ColumnCounts]:
     """The counts of each column by its name, over all sessions; empty where a row is one call without a form.
 
-    `failed` are the calls that failed and are not asked again, all that did when left out. `limit` is of rows, `beyond`
-    it are the calls at these indices wanted, too.
+    `failed` are the calls that failed and are not asked again, all that did when left out. `rows` are asked, and
+    `beyond` them the calls at these indices, too.
     """
     calls = plan.calls_a_row
     if not plan.has_columns:
@@ -45,10 +45,10 @@ def column_counts(
     for index, cause in plan.blocked(failed, found.done):
         if settled.add(index):
             by_place[index % calls].blocked_by[plan.column_at(cause).name] += 1
-    within = plan.within(limit)
-    further = Counter(index % calls for index in beyond if index >= within)
+    within = plan.calls_of(rows)
+    further = Counter(index % calls for index in beyond if index not in within)
     for place, (count, count_within) in enumerate(
-        zip(settled.by_place(calls), settled.by_place(calls, within), strict=True)
+        zip(settled.by_place(calls), settled.by_place(calls, within.stop, within.start), strict=True)
     ):
-        by_place[place].total += plan.rows_within(limit) + count - count_within + further[place]
+        by_place[place].total += len(rows) + count - count_within + further[place]
     return counts

@@ -44,15 +44,15 @@ def tell_what_is_there(found: Found, notifier: Notifier) -> None:
             f"{journal.outdated:,} answers were made from answers that no longer count; they don't count either."
         )
     plan = opened.lineage.plan
+    rows = opened.ready.request.rows_asked(plan)
     if lock.frontier and plan.calls_a_row > 1:
-        total = plan.rows_within(opened.ready.request.settings.limit)
+        total = len(rows)
         begun = journal.done.groups(plan.calls_a_row)[1] - journal.rows_done
         more = f", {begun:,} more {'is' if begun == 1 else 'are'} started" if begun else ""
         of = "" if plan.spec.want is not None else f" of {total:,}"
         notifier.notice(f"{folder}: {journal.rows_done:,}{of} rows are done{more}.")
     elif lock.frontier:
-        total = opened.lineage.plan.within(opened.ready.request.settings.limit)
-        sent = min(lock.frontier, total)
-        again = sent - journal.done.count(sent) - journal.failed.count(sent)
+        sent = max(min(lock.frontier, rows.stop), rows.start)
+        again = sent - rows.start - journal.done.count(sent, rows.start) - journal.failed.count(sent, rows.start)
         asked = f"; requesting {again:,} again that have no answer" if again > 0 else ""
-        notifier.notice(f"{folder}: {journal.done.count(total):,} of {total:,} are done{asked}.")
+        notifier.notice(f"{folder}: {journal.done.count(rows.stop, rows.start):,} of {len(rows):,} are done{asked}.")

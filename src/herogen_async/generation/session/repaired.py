@@ -8,7 +8,6 @@ from datetime import datetime
 from herogen_async.core.errors import DiskError
 from herogen_async.generation.journal import Known, TornTail, repair_tails
 from herogen_async.generation.run_folder import RunFolder, RunLock
-from herogen_async.generation.session.accept_damage import requeue_damaged
 from herogen_async.generation.session.agreement import Agreed
 from herogen_async.generation.session.notifier import Notifier
 
@@ -35,6 +34,8 @@ def repair(agreed: Agreed, notifier: Notifier, at: datetime, *, requeues_damaged
         )
         notifier.record("tail_cut", file=torn.path.name, bytes=torn.cut, saved=torn.saved)
     if requeues_damaged:
+        from herogen_async.generation.session.accept_damage import requeue_damaged  # noqa: PLC0415 - few runs have any
+
         requeue_damaged(folder, notifier.notice, notifier.record)
     return Repaired(agreed)
 

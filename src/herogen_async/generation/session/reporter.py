@@ -129,6 +129,7 @@ class Reporter:
             base_url=None if request.server is None else request.server.base_url,
             cost=None if self.budget is None else round(self.budget.spent_usd, 6),
             budget=None if self.budget is None else self.budget.limit_usd,
+            shard=request.settings.shard,
         ).by_name()
 
 

@@ -16,7 +16,7 @@ from herogen_async.specs.plan import IndexSet, Lineage, Plan
 
 @dataclass(frozen=True, slots=True)
 class ToAsk:
-    """The calls that are not in `skipped`, up to `limit` rows, and those of `beyond` it: `count` of them.
+    """The calls of `rows` that are not in `skipped`, and those `beyond` these rows: `count` of them.
 
     `total` rows are done, have failed or are wanted; `done` and `failed` are how many of them are so already.
     `given_up` are the calls that failed and are not asked again.
@@ -24,7 +24,7 @@ class ToAsk:
 
     plan: Plan
     skipped: IndexSet
-    limit: int | None
+    rows: range
     beyond: tuple[int, ...]
     count: int
     total: int
@@ -33,8 +33,11 @@ class ToAsk:
     given_up: IndexSet
 
     def indices(self) -> Iterator[int]:
-        """Ascending, those beyond the limit last."""
-        return chain(self.plan.pending(self.skipped, self.limit), self.beyond)
+        """Ascending."""
+        first = self.plan.calls_of(self.rows).start
+        before = (index for index in self.beyond if index < first)
+        behind = (index for index in self.beyond if index >= first)
+        return chain(before, self.plan.pending(self.skipped, self.rows), behind)
 
 
 def chosen(folder: RunFolder, lineage: Lineage, found: Recovered, wanted: bool | Collection[str]) -> list[int]:
@@ -70,9 +73,9 @@ def previewed(plan: Plan, found: Recovered, rows: Iterable[int]) -> list[int]:
     return [index for index in indices if index not in found.done and index not in found.failed]
 
 
-def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None) -> ToAsk:
-    """What a session asks for. A limit is for rows that were never asked: `again`, with its rows, may lie beyond it."""
-    calls, within = plan.calls_a_row, plan.within(limit)
+def to_ask(plan: Plan, found: Recovered, again: Iterable[int], asked: range) -> ToAsk:
+    """What a session asks for: the rows `asked`, and those of `again`, which may lie beyond them."""
+    calls, within = plan.calls_a_row, plan.calls_of(asked)
     wanted = [index for index in again if index not in found.done]
     failed = IndexSet.union(found.failed)
     for index in wanted:
@@ -80,14 +83,14 @@ def to_ask(plan: Plan, found: Recovered, again: Iterable[int], limit: int | None
     skipped = IndexSet.union(found.done, failed)
     for index, _ in plan.blocked(failed, found.done):
         skipped.add(index)
-    rows = {index // calls for index in wanted if index >= within}
+    rows = {index // calls for index in wanted if index not in within}
     beyond = tuple(
         each for row in sorted(rows) for each in range(row * calls, (row + 1) * calls) if each not in skipped
     )
-    pending = within - skipped.count(within)
-    done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within)[0]
-    given_up, given_up_within = failed.groups(calls)[1], failed.groups(calls, within)[1]
+    pending = len(within) - skipped.count(within.stop, within.start)
+    done, done_within = found.done.groups(calls)[0], found.done.groups(calls, within.stop, within.start)[0]
+    given_up, given_up_within = failed.groups(calls)[1], failed.groups(calls, within.stop, within.start)[1]
     # Where another of its calls has failed for good, a row is counted already.
     further = sum(all(each not in failed for each in range(row * calls, (row + 1) * calls)) for row in rows)
-    total = plan.rows_within(limit) + (done - done_within) + (given_up - given_up_within) + further
-    return ToAsk(plan, skipped, limit, beyond, pending + len(beyond), total, done, given_up, failed)
+    total = len(asked) + (done - done_within) + (given_up - given_up_within) + further
+    return ToAsk(plan, skipped, asked, beyond, pending + len(beyond), total, done, given_up, failed)

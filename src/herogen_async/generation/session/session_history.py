@@ -10,6 +10,8 @@ def fold_history(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """`elapsed_s` of all sessions, the figures of the `last`, and its end: `state`, `reason`, `fix` and `wake_at`."""
     history: dict[str, Any] = {"elapsed_s": 0.0, "last": {}, "state": "stopped"}
     for event in events:
+        if event.get("event") == "merged":  # how one of its parts ended says nothing about the whole
+            history |= {"last": {}, "state": "stopped", "reason": None, "fix": None, "wake_at": None}
         if event.get("event") not in ("stopped", "died"):
             continue
         figures = {name: value for name, value in event.items() if name not in ("event", "at")}

@@ -80,23 +80,25 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
     retried = again.left(found)
     if journal.asked:
         _forget_last_asks(journal, retried)
-    limit = request.settings.limit
+    asked = request.rows_asked(plan)
+    nothing = range(asked.start, asked.start)
     gapless = None
     if request.preview is not None:
-        rows_shown = plan.spread(request.preview, limit)
-        gapless = plan.calls_a_row * sum(row == place for place, row in enumerate(rows_shown))
-        retried, limit = previewed(plan, journal, rows_shown), 0
-    wanted = to_ask(plan, journal, retried, limit)
+        rows_shown = plan.spread(request.preview, asked)
+        first = sum(row == place for place, row in enumerate(rows_shown, asked.start))
+        gapless = plan.calls_a_row * (asked.start + first)
+        retried, asked = previewed(plan, journal, rows_shown), nothing
+    wanted = to_ask(plan, journal, retried, asked)
     rows, touched = None, IndexSet()
     if plan.spec.want is not None:
         with LineReader(opened.folder, found.places) as reader:
             rows = rows_wanted(plan, journal, reader, wanted.given_up)
         if rows is not None:
-            rows.within = plan.rows_within(limit)
+            rows.within = len(asked)
         touched = touched_rows(plan, journal)
     if rows is not None and rows.is_met:
-        limit = 0  # enough: only what a person wants to be asked again is
-        wanted = to_ask(plan, journal, retried, limit)
+        asked = nothing  # enough: only what a person wants to be asked again is
+        wanted = to_ask(plan, journal, retried, asked)
     # `total` is what is done, has failed or is wanted: counted otherwise, a display would never come to its end.
     counters = Counters(
         total=wanted.total,
@@ -105,7 +107,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
         columns=column_counts(
             plan,
             journal,
-            limit=limit,
+            rows=asked,
             failed=wanted.given_up,
             beyond=wanted.beyond,
             prices=opened.prices,
@@ -149,11 +151,15 @@ def _forget_last_asks(journal: Recovered, retried: list[int]) -> None:
 def tell_worst_case(work: Work, notifier: Notifier) -> None:
     """What a crash would cost, and whether the answers may not fit on the disk; of a trial nobody asks the first.
 
-    And which columns are judged by the model that wrote them: models prefer their own answers.
+    And which columns are judged by the model that wrote them: models prefer their own answers; and which are compared
+    with a part of the other answers alone.
     """
     request, plan = work.opened.ready.request, work.opened.lineage.plan
     for judge, author in own_judges(plan):
         notifier.notice(f"The column {judge!r} is judged by the model that wrote {author!r}: it may prefer its own.")
+    if request.settings.shard is not None:
+        for name in (column.name for column in plan.columns if column.unlike is not None):
+            notifier.notice(f"The answers of {name!r} are compared with others of this shard, not of other shards.")
     if work.wanted.count > SMALL:
         notifier.notice(crash_line(request.settings, most_in_flight(work.targets), calls_a_row=plan.calls_a_row))
     where = work.opened.folder.path

@@ -50,6 +50,9 @@ class SettingsOptions(TypedDict, total=False):
     limit: int | None
     """Only the first N rows of the grid."""
 
+    shard: str | None
+    """Only part I of N of the rows, e.g. 2/4; `merge` makes one run of all parts."""
+
     durability: Durability | None
     """What a row survives once it counts as done: `process` the end of this program, `power` any power cut,
     `periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms. Default: periodic."""

@@ -18,6 +18,7 @@ from herogen_async.core.options import (
     COUNT,
     OUTPUT,
     POSITIVE,
+    ROWS,
     SECONDS,
     SPEED,
     USD,
@@ -34,6 +35,7 @@ from herogen_async.core.options import (
 
 Durability = Literal["process", "periodic", "power"]
 MOST_USD = 1_000_000  # a million tokens; no model costs a dollar a token
+MOST_SHARDS = 1_000_000  # more than any queue system starts
 MOST_CONCURRENCY = 100_000  # no server takes that many at once: more is a slip of the finger
 
 
@@ -53,6 +55,21 @@ def read_price(text: str) -> tuple[float, float]:
     return prompt, answer
 
 
+def read_shard(text: str) -> tuple[int, int]:
+    """`I/N`, part I of N. Raises ValueError."""
+    number, parts = map(read_count, text.split("/"))
+    if not 1 <= number <= parts <= MOST_SHARDS:
+        raise ValueError(text)
+    return number, parts
+
+
+def _is_shard(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(read_shard(value))
+    except ValueError:
+        return False
+
+
 def _is_price(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(read_price(value))
@@ -69,6 +86,7 @@ WINDOW = replace(
     read=lambda text: read_number(text.removesuffix("s")),
     parsed_as=str,
 )
+SHARD = Kind(f"give I/N, from 1/N to N/N, e.g. 2/4; N is at most {MOST_SHARDS:,}", _is_shard, metavar="I/N")
 PRICE = Kind(
     f"give IN,OUT in USD per million tokens, e.g. 0.4,1.6, at most {MOST_USD:,} each", _is_price, metavar="IN,OUT"
 )
@@ -115,6 +133,13 @@ class Settings:
         8, COUNT, "Attempts before a row fails; refusals for the rate limit don't count.", unit="attempts"
     )
     limit: int | None = option(None, COUNT, "Only the first N rows of the grid.", unit="rows")
+    shard: str | None = option(
+        None,
+        SHARD,
+        "Only part I of N of the rows, e.g. 2/4; `merge` makes one run of all parts.",
+        unit="part",
+        group=ROWS,
+    )
     durability: Durability = option(
         "periodic",
         one_of(*get_args(Durability)),
@@ -167,6 +192,11 @@ class Settings:
                 held = found.get(name, {})
                 found[name] = {**(held if isinstance(held, dict) else {None: held}), column: value}
         return found
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which part of how many its rows are."""
+        return (1, 1) if self.shard is None else read_shard(self.shard)
 
     def limits(self) -> Limits:
         """The limits that the user sets."""

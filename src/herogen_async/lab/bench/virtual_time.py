@@ -106,7 +106,9 @@ class _Rehearsal:
         self._limits = answer_limits(self._plan)
         self._answered_s: list[float] = []
         self._peak = 0
-        self._counters = Counters(total=rows, columns=column_counts(self._plan, self._nothing, limit=rows))
+        self._counters = Counters(
+            total=rows, columns=column_counts(self._plan, self._nothing, rows=self._plan.rows_asked(rows))
+        )
 
     def seen(self, *, saved: float) -> FirstAnswers:
         """Run it; `saved` is the share of a minute's limit that the server has saved up at the start."""
@@ -150,7 +152,7 @@ class _Rehearsal:
         journal.on_written = written
         patience_s = MOST_S + MOST_LATENCIES * plan.calls_a_row * (settings.latency_ms or 0.0) / 1000
         asyncio.get_running_loop().call_later(patience_s, engine.cancel)
-        await engine.run(range(plan.within(self._rows)))
+        await engine.run(plan.calls_of(plan.rows_asked(self._rows)))
         return FirstAnswers(
             answered_s=tuple(self._answered_s),
             is_whole=len(self._answered_s) >= self._rows,

@@ -6,7 +6,7 @@ repeats + repeat`. In a spec of one prompt a row is one call, and both numbers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,21 @@ class Plan:
             key, asked = self._first.key(own_part(repeat, cell)), self._sub_prompt.render(cell)
             return Call(key, index, cell, repeat, self._prompt.text, None, asked, failure=failure)
 
+    def calls(self, indices: Iterable[int]) -> Iterator[Call]:
+        """As `call`, of many: what is the same for all is looked up once."""
+        if not self._is_plain or self._has_more or self._prompt.is_jinja or self._system is not None:
+            yield from map(self.call, indices)
+            return
+        cell_of, repeats, copied = self.cells.cell, self.repeats, self._first.hash.copy
+        prompt, asked = self._prompt.render, self._sub_prompt.render
+        for index in indices:
+            cell_index, repeat = divmod(index, repeats)
+            cell = cell_of(cell_index)
+            repeat += 1
+            digest = copied()
+            digest.update(own_part(repeat, cell))
+            yield Call(digest.hexdigest(), index, cell, repeat, prompt(cell), None, asked(cell))
+
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
         if self._row is None:
@@ -115,7 +130,6 @@ class Plan:
         cell = self.cells.cell(cell_index)
         told = self.cells.told(cell_index) if self._tells_less else cell
         identity = self.cells.identity(cell_index) if self._tells_less else cell
-        given = self.given(cell, repeat + 1, identity)
         return self._row(
             self.shape,
             row,
@@ -123,8 +137,8 @@ class Plan:
             told=told,
             own=own_part(repeat + 1, identity),
             repeat=repeat + 1,
-            sub_prompt=self._told_sub_prompt(cell, told),
-            given=given,
+            sub_prompt=self._told_sub_prompt(cell, told) if self._tells_less else self._sub_prompt.render(cell),
+            given=self.given(cell, repeat + 1, identity) if self._has_more else None,
         )
 
     def _of_record(self, index: int) -> Call:
@@ -214,21 +228,22 @@ class Plan:
         index = record.get("index")
         return isinstance(index, int) and 0 <= index < self.size and record.get("key") == self.key(index)
 
-    def pending(self, done: IndexSet, limit: int | None = None) -> Iterator[int]:
-        """The calls not in `done` among those of the first `limit` rows (None: all), ascending."""
-        return done.missing(self.within(limit))
+    def pending(self, done: IndexSet, rows: range | None = None) -> Iterator[int]:
+        """The calls not in `done` among those of these `rows` (None: all), ascending."""
+        calls = self.calls_of(self.rows_asked() if rows is None else rows)
+        return done.missing(calls.stop, calls.start)
 
-    def spread(self, count: int, limit: int | None = None) -> list[int]:
-        """`count` rows among the first `limit` ones (None: all), ascending and spread over them.
+    def spread(self, count: int, rows: range | None = None) -> list[int]:
+        """`count` of these `rows` (None: all), ascending and spread over them.
 
         Of shuffled cells the first rows: these are spread already, and are the first that a run needs.
         """
-        rows = self.rows_within(limit)
-        count = min(count, rows)
+        rows = self.rows_asked() if rows is None else rows
+        count = min(count, len(rows))
         if self.spec.order_seed is not None:
-            return list(range(count))
+            return list(rows[:count])
         # From the first to the last one: in equal parts, the later attributes would mostly have their first values.
-        return [place * (rows - 1) // max(count - 1, 1) for place in range(count)]
+        return [rows[place * (len(rows) - 1) // max(count - 1, 1)] for place in range(count)]
 
     def blocked(self, failed: IndexSet, done: IndexSet) -> Iterator[tuple[int, int]]:
         """(index, that of a call that failed) of what builds on the second, and has no answer: it can't be asked."""
@@ -244,13 +259,18 @@ class Plan:
         for follower in self.shape.descendants(place):
             yield index - place + follower
 
-    def within(self, limit: int | None) -> int:
-        """How many calls a run with this `limit` of rows has in total."""
-        return self.rows_within(limit) * self.calls_a_row
+    def rows_asked(self, limit: int | None = None, part: tuple[int, int] = (1, 1)) -> range:
+        """The numbers of the rows that a run asks: the first `limit` (None: all), and of these part i of n.
 
-    def rows_within(self, limit: int | None) -> int:
-        """How many rows a run with this `limit` has in total."""
-        return self.most_rows if limit is None else min(limit, self.most_rows)
+        Parts lie one behind the other, and their sizes differ by one row at most.
+        """
+        rows = self.most_rows if limit is None else min(limit, self.most_rows)
+        number, parts = part
+        return range((number - 1) * rows // parts, number * rows // parts)
+
+    def calls_of(self, rows: range) -> range:
+        """The indices of all calls of `rows`, which lie one behind the other."""
+        return range(rows.start * self.calls_a_row, rows.stop * self.calls_a_row)
 
 
 def _keeping(spec: Spec, columns: tuple[AskedColumn, ...]) -> Keeping | None:

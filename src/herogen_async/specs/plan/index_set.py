@@ -89,18 +89,25 @@ class IndexSet:
             self._take_out([index])
             self._count -= 1
 
-    def count(self, stop: int) -> int:
-        """How many members are below `stop`."""
+    def count(self, stop: int, start: int = 0) -> int:
+        """How many members are in [start, stop)."""
+        return self._below(stop) - (self._below(start) if start else 0)
+
+    def _below(self, stop: int) -> int:
         last, bits = divmod(stop, _PAGE_BITS)
         whole = sum(int.from_bytes(page).bit_count() for number, page in self._pages.items() if number < last)
         part = int.from_bytes(self._pages.get(last, b""), "little") & ((1 << bits) - 1)
         return whole + part.bit_count()
 
-    def groups(self, width: int, stop: int | None = None) -> tuple[int, int]:
+    def groups(self, width: int, stop: int | None = None, start: int = 0) -> tuple[int, int]:
         """Of the groups of `width` indices next to each other: how many are whole in the set, and how many touched.
 
-        `stop`: only indices below it, a multiple of `width`.
+        `stop`: only indices below it, and from `start` on; both are multiples of `width`.
         """
+        if start:
+            whole, touched = self.groups(width, stop)
+            before = self.groups(width, start)
+            return whole - before[0], touched - before[1]
         if width == 1:
             count = self._count if stop is None else self.count(stop)
             return count, count
@@ -115,8 +122,11 @@ class IndexSet:
             touched += (some & firsts).bit_count()
         return whole, touched
 
-    def by_place(self, width: int, stop: int | None = None) -> list[int]:
-        """How many members are at each place of their group of `width` indices; `stop` as in `groups`."""
+    def by_place(self, width: int, stop: int | None = None, start: int = 0) -> list[int]:
+        """How many members are at each place of their group of `width` indices; `stop` and `start` as in `groups`."""
+        if start:
+            before = self.by_place(width, start)
+            return [count - less for count, less in zip(self.by_place(width, stop), before, strict=True)]
         if width == 1:
             return [self._count if stop is None else self.count(stop)]
         found, firsts = [0] * width, _every(width)
@@ -144,9 +154,9 @@ class IndexSet:
                     first = number * _PAGE_BITS + place * 8
                     yield from (first + bit for bit in range(8) if byte & (1 << bit))
 
-    def missing(self, stop: int) -> Iterator[int]:
-        """The indices in [0, stop) that are not in the set, ascending; full bytes are skipped in one step."""
-        index = 0
+    def missing(self, stop: int, start: int = 0) -> Iterator[int]:
+        """The indices in [start, stop) that are not in the set, ascending; full bytes are skipped in one step."""
+        index = start
         while index < stop:
             page = self._pages.get(index // _PAGE_BITS)
             end = min(stop, (index // _PAGE_BITS + 1) * _PAGE_BITS)

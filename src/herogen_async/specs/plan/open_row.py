@@ -189,13 +189,11 @@ class OpenRow:
         """What is to be done for a call that is ready: ask it, write that it is skipped, or give it up."""
         shape = self._shape.calls[place]
         try:
-            return self._step(shape)
+            return (self._plain_call(shape) if shape.is_plain else None) or self._step(shape)
         except TemplateFailed as error:
             return Unclear(self._of(shape, "", None, ()), error)
 
     def _step(self, shape: CallShape) -> Call | Skip | Unclear:
-        if shape.is_plain and (call := self._plain_call(shape)) is not None:
-            return call
         values, seals, missing, lacking = self._inputs(shape)
         if missing:
             return self._left_out(shape, missing)

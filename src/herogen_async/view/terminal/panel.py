@@ -91,7 +91,8 @@ def _target(report: RunReport) -> str:
     places = {lane["base_url"] for lane in report.lanes.values()}
     where = report.base_url or "on this machine"
     told = f"{len(places)} servers" if len(places) > 1 else where
-    return f"{', '.join(map(str, models))} · {report.endpoint} · {told}"
+    shard = "" if report.shard is None else f" · shard {report.shard}"
+    return f"{', '.join(map(str, models))} · {report.endpoint} · {told}{shard}"
 
 
 def _progress(report: RunReport, inner: int) -> list[RenderableType]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from herogen_async.core.units import about, count, counted, duration, moment, rate
 from herogen_async.generation.journal.record import NO_REASON
 from herogen_async.generation.limits import in_usd
-from herogen_async.generation.report import SMALL, TOO_FEW, RunReport
+from herogen_async.generation.report import SMALL, TOO_FEW, RunReport, part_text
 from herogen_async.view.terminal.column_lines import columns_line, requests_lines, requests_text
 from herogen_async.view.terminal.failure_lines import straggler_lines
 from herogen_async.view.terminal.lane_lines import BINDS, bind_name, lane_summary, lane_text, limits_text
@@ -168,8 +168,8 @@ def run_lines(report: RunReport, name: str, width: int) -> Iterator[str]:
 def summary_lines(report: RunReport) -> list[str]:
     """What a run came to, in a few lines."""
     head = f"{_STATES[report.state]}: {rows_text(report)}"
-    if report.wanted is None and report.total < report.grid:
-        head += f" (the first {count(report.total)} of {count(report.grid)})"
+    if part := part_text(report):
+        head += f" ({part})"
     if report.failed:
         head += f", {count(report.failed)} failed"
     if report.elapsed_s:

@@ -7,13 +7,15 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.core import codec
 from herogen_async.core.units import count, counted, duration
-from herogen_async.generation.forecast.forecast import Preview
 from herogen_async.view.terminal.failure_lines import cell_text
 from herogen_async.view.terminal.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from herogen_async.generation.forecast.forecast import Preview
 
 WIDEST = 100  # columns: longer lines are hard to read
 _INDENT = "  "

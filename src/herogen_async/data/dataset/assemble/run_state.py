@@ -18,9 +18,10 @@ class RunState:
     """Progress of the run: `rows` answers, `failed` calls, `pending` calls without an answer yet.
 
     `argument` is the run as given on the command line, `dataset` its folder for data sets. `running`: another process
-    works on it now. `grid` calls there are in all: a limit may keep some from being asked. `wanted` accepted rows are
-    what the spec asks for, if it does: `pending` are then the rows that may change which ones are taken, or that are
-    missing. `marks`: what people's marks did, where they were asked for; rows that these leave out are none of `rows`.
+    works on it now. `grid` calls there are in all, of a shard its own: a limit may keep some from being asked. `wanted`
+    accepted rows are what the spec asks for, if it does: `pending` are then the rows that may change which ones are
+    taken, or that are missing. `marks`: what people's marks did, where they were asked for; rows that these leave out
+    are none of `rows`.
     """
 
     argument: str
@@ -40,7 +41,9 @@ class RunState:
         failed = rows.found.rows_failed if rows.has_columns else len(latest_failures(rows))
         marks = rows.used if isinstance(rows, CuratedRows) else None
         done = len(rows) + (0 if marks is None else marks.left_out)
-        pending = max(plan.rows_within(rows.manifest.settings.limit) - done - failed, 0)
+        settings = rows.manifest.settings
+        asked = plan.rows_asked(settings.limit, settings.part)
+        pending = max(rows.found.rows_in_all(asked) - done - failed, 0)
         return cls(
             argument=rows.folder.argument,
             dataset=rows.folder.dataset,
@@ -48,7 +51,7 @@ class RunState:
             failed=failed,
             pending=pending if want is None else wanted_pending(rows, count, failed),
             running=is_held(rows.folder),
-            grid=plan.rows,
+            grid=plan.rows if settings.shard is None else len(asked),
             wanted=None if want is None else want.accepted,
             marks=marks,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,7 @@ from herogen_async.generation.endpoint.embedded.cores import divide
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
 from herogen_async.generation.endpoint.embedded.replicas import Replica, Replicas, StreamingServer
 from herogen_async.generation.endpoint.embedded.weights import Weights
+from herogen_async.generation.endpoint.request_template import load_client
 from herogen_async.generation.endpoint.target import MOST_SLOTS, Server
 
 
@@ -34,6 +36,8 @@ async def open_embedded(
     when a server can't start; once they run, a call raises EndpointRefused when its server has ended.
     """
     division = await divide(max(1, min(concurrency, MOST_SLOTS)), weights.size_bytes)
+    # While the first server loads its weights, in a process of its own.
+    loading = asyncio.get_running_loop().run_in_executor(None, load_client)
     async with contextlib.AsyncExitStack() as stack:
         replicas: list[Replica] = []
         for slots in division.slots:
@@ -48,6 +52,7 @@ async def open_embedded(
             if embedded.note and not replicas:
                 on_notice(embedded.note)
             server = await stack.enter_async_context(embedded)
+            await loading
             client = await stack.enter_async_context(client_for(Server(server.base_url, server.api_key)))
             replicas.append(Replica(server, client, slots))
         both = Replicas(replicas, on_text, streams_all=streams_all)

@@ -12,7 +12,7 @@ from herogen_async.core.errors import RequestTimeout
 LATE_TIMER_S = 0.1  # a timer that fires so late was kept from it: the process was stopped, or its loop blocked
 
 
-class Waiting(Protocol):
+class Waiter(Protocol):
     """A future, or whatever else waits for an answer."""
 
     def done(self) -> bool:
@@ -29,23 +29,29 @@ class AnswerDeadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[Waiting, tuple[float, float]] = {}  # (deadline, seconds granted)
+        self._waiting: dict[Waiter, tuple[float, float]] = {}  # (deadline, seconds granted)
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # never later than the earliest of `_waiting`
 
-    def add(self, waiter: Waiting, deadline: float, timeout_s: float) -> None:
+    def add(self, waiter: Waiter, deadline: float, timeout_s: float) -> None:
         self._waiting[waiter] = (deadline, timeout_s)
         if deadline < self._due:
             self._arm(deadline)
 
-    def add_all(self, waiters: Iterable[Waiting], deadline: float, timeout_s: float) -> None:
+    def add_all(self, waiters: Iterable[Waiter], deadline: float, timeout_s: float) -> None:
         """As `add`, of several that were sent together."""
         self._waiting.update(dict.fromkeys(waiters, (deadline, timeout_s)))
         if deadline < self._due:
             self._arm(deadline)
 
-    def discard(self, waiter: Waiting) -> None:
+    def discard(self, waiter: Waiter) -> None:
         self._waiting.pop(waiter, None)
+
+    def discard_all(self, waiters: Iterable[Waiter]) -> None:
+        """As `discard`, of several."""
+        discard = self._waiting.pop
+        for waiter in waiters:
+            discard(waiter, None)
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -1,9 +1,9 @@
 """`completions` and `chat` at any OpenAI-compatible base URL.
 
 The `openai` client builds the call once: URL, authorization, organization, headers, Azure's ways. What it built is
-taken down at its own transport and used for every row of the run; a row's body goes through one of two transports
-and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; the event loop's own transport (plain
-HTTP, no proxy) 0.02, the Rust one (TLS, proxies) 0.05 to 0.09. On a 401 the call is built anew, once: keys that expire
+taken down at its own transport and used for every row of the run; a row's body goes through one of the transports
+and comes back as raw bytes. The SDK's machinery costs 2.3 ms of CPU a call; the event loop's own transports (no proxy)
+0.02 to 0.04, the Rust one (proxies) 0.05 to 0.09. On a 401 the call is built anew, once: keys that expire
 are the SDK's business.
 """
 
@@ -200,9 +200,9 @@ class OpenAICompatible:
     def take(self) -> list[tuple[Any, Completion | Unanswered]]:
         """What came of all that was begun, read."""
         came = [] if self._answers is None else self._answers.take()
-        now = asyncio.get_running_loop().time()
-        for connection, _ in came:
-            connection.question[2].end(connection, now)  # type: ignore[index]
+        connections = [connection for connection, _ in came]
+        for transport in {connection.question[2] for connection in connections}:  # type: ignore[index]
+            transport.end([each for each in connections if each.question[2] is transport])  # type: ignore[index]
         tells_limits = len(came) - 1  # of those that came together the last one: all say nearly the same
         return [
             (connection.question[0], self._read_or_not(connection, said, tells_limits=place == tells_limits))  # type: ignore[index]
@@ -274,7 +274,7 @@ class OpenAICompatible:
         Over TLS or through a proxy it comes whole, as from `complete`.
         """
         transport = self._transport
-        if not isinstance(transport, PlainTransport):
+        if type(transport) is not PlainTransport:
             return await self.complete(request)
         streamed = {"stream": True, "stream_options": {"include_usage": True}}
         route = self._routes[request.column]
@@ -365,13 +365,17 @@ class OpenAICompatible:
 def choose_transport(
     call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
 ) -> Transport:
-    """The event loop's own transport for plain HTTP without a proxy, the Rust one for everything else.
+    """The event loop's own transports where there is no proxy, for plain HTTP and for TLS; else the Rust one.
 
     `resends`: what may have been sent may be sent once more, see `PlainTransport`; the Rust one never does.
     """
-    if call.url.startswith("http:") and not is_proxied(call.url):
-        return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
-    # A run at a server of one's own starts without it: its library takes a while to load.
-    from herogen_async.generation.endpoint.http.rust_transport import RustTransport  # noqa: PLC0415
+    if is_proxied(call.url):
+        # A run at a server of one's own starts without it: its library takes a while to load.
+        from herogen_async.generation.endpoint.http.rust_transport import RustTransport  # noqa: PLC0415
 
-    return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
+        return RustTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact)
+    if call.url.startswith("http:"):
+        return PlainTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)
+    from herogen_async.generation.endpoint.http.tls_transport import TlsTransport  # noqa: PLC0415 - as above
+
+    return TlsTransport(call, concurrency=concurrency, timeout_s=timeout_s, redact=redact, resends=resends)

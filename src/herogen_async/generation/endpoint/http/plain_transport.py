@@ -9,6 +9,7 @@ first.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from herogen_async.core.errors import ConnectionFailed, EndpointRefused, Request
 from herogen_async.core.http1 import authority, header_lines, is_header, request_start, with_body, without_body
 from herogen_async.generation.endpoint.http.answer_deadlines import AnswerDeadlines
 from herogen_async.generation.endpoint.http.plain_connection import Lost, PlainConnection, StreamingConnection
-from herogen_async.generation.endpoint.http.tls import plain_failure, speaks_tls
+from herogen_async.generation.endpoint.http.tls import default_port, plain_failure, speaks_tls
 from herogen_async.generation.endpoint.http.transport import CONNECT_TIMEOUT_S, IDLE_S, HttpResponse
 from herogen_async.generation.endpoint.http.turn_answers import TurnAnswers
 from herogen_async.generation.endpoint.redact import Redactor
@@ -34,15 +35,18 @@ class PlainTransport:
     `resends`: see `exchange`; without, it is left to the caller, who counts what each sending may cost.
     """
 
+    scheme = "http"
+    context: ssl.SSLContext | None = None  # of TLS, for those that speak it
+
     def __init__(
         self, call: BuiltCall, *, concurrency: int, timeout_s: float, redact: Redactor, resends: bool = True
     ) -> None:
         parts = urlsplit(call.url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"{call.url!r} is not an http:// URL")
+        if parts.scheme != self.scheme or not parts.hostname:
+            raise ValueError(f"{call.url!r} is not an {self.scheme}:// URL")
         self._url = call.url
         self._origin = parts.netloc
-        self._address = (parts.hostname, parts.port or 80)
+        self._address = (parts.hostname, parts.port or default_port(parts.scheme))
         self._headers = _rendered(call.headers)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._concurrency = concurrency
@@ -55,7 +59,7 @@ class PlainTransport:
         self._open: set[PlainConnection] = set()
         self._closed: asyncio.Future[None] | None = None
         self._looking = asyncio.Lock()
-        self._tls: bool | None = None  # whether the server speaks TLS, None where nobody had to know
+        self._is_mistaken: bool | None = None  # http:// for https://; None where nobody had to know
 
     async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once: see `Transport.exchange`.
@@ -103,10 +107,16 @@ class PlainTransport:
         self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
         return begun
 
-    def end(self, connection: PlainConnection, now: float) -> None:
-        """What was begun has come to its end, and was taken from its answers."""
-        self._deadlines.discard(connection)
-        self._keep_or_close(connection, now)
+    def end(self, connections: Sequence[PlainConnection]) -> None:
+        """What was begun on them has come to its end, and was taken from its answers."""
+        self._deadlines.discard_all(connections)
+        now, idle, most = self._loop.time(), self._idle, self._concurrency
+        for connection in connections:
+            if connection.is_reusable() and len(idle) < most:
+                connection.idle_since = now
+                idle.append(connection)
+            else:
+                connection.transport.abort()
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
@@ -135,9 +145,9 @@ class PlainTransport:
             return await self._ask(fresh, message, deadline, timeout_s)
         except ConnectionFailed as failed:
             async with self._looking:  # calls fail together, and one look is enough for all
-                if self._tls is None and not fresh.spoke_http:
-                    self._tls = await speaks_tls(self._url)
-            if self._tls and not fresh.spoke_http:
+                if self._is_mistaken is None and not fresh.spoke_http:
+                    self._is_mistaken = await speaks_tls(self._url)
+            if self._is_mistaken and not fresh.spoke_http:
                 what, fix = plain_failure(self._url)
                 raise ConnectionFailed(f"no connection to {self._url}: {what}", fix=fix) from None
             raise failed
@@ -185,12 +195,12 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
-        self._keep_or_close(connection, self._loop.time())
+        self._keep_or_close(connection)
         return answer
 
-    def _keep_or_close(self, connection: PlainConnection, now: float) -> None:
+    def _keep_or_close(self, connection: PlainConnection) -> None:
         if connection.is_reusable() and len(self._idle) < self._concurrency:
-            connection.idle_since = now
+            connection.idle_since = self._loop.time()
             self._idle.append(connection)
         else:
             connection.transport.abort()
@@ -215,7 +225,7 @@ class PlainTransport:
         try:
             async with limit:
                 _, connection = await self._loop.create_connection(
-                    partial(kind or PlainConnection, self._lost), *self._address
+                    partial(kind or PlainConnection, self._lost), *self._address, ssl=self.context
                 )
         except (OSError, UnicodeError) as error:
             if not limit.expired():
@@ -245,8 +255,8 @@ class PlainTransport:
     def _head(self, method: str, url: str) -> bytes:
         """Everything of a request that is the same for a whole run."""
         parts = urlsplit(url)
-        if (parts.scheme, parts.netloc) != ("http", self._origin):
-            raise ValueError(f"{url!r} is not at http://{self._origin}")
+        if (parts.scheme, parts.netloc) != (self.scheme, self._origin):
+            raise ValueError(f"{url!r} is not at {self.scheme}://{self._origin}")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         head = request_start(method, target, authority(*self._address)) + self._headers
         self._heads[method, url] = head

@@ -1,4 +1,4 @@
-"""`Transport` over pyreqwest: HTTP/1.1 and 2, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own.
+"""`Transport` over pyreqwest: HTTP/1.1, TLS, proxies; 0.05 ms of CPU a request, on a thread of its own.
 
 A call that is cancelled goes on over there until its own timeout, and keeps its connection meanwhile: pyreqwest aborts
 nothing. So its `max_connections` is not used: calls that were cut off would take the places of those that come after.

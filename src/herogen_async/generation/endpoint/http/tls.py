@@ -42,6 +42,25 @@ def further_authorities(environment: Mapping[str, str] = os.environ) -> bytes | 
     return None
 
 
+def verifying_context(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """What the loop's own TLS trusts: the authorities that rustls does. Raises InputError as `further_authorities`, and
+    ssl.SSLError for certificates that OpenSSL can't read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it verifies certificates, and that they are for the host
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an authority that is named need not be a root
+    context.set_alpn_protocols(["http/1.1"])
+    further = further_authorities(environment)
+    file, folders = (environment.get(name) or None for name in OWN_VARIABLES)
+    if file or folders:  # OpenSSL itself would trust the system's folder beside a file that is named
+        context.load_verify_locations(cafile=file, capath=folders)
+    else:
+        context.load_default_certs()
+    if further is not None:
+        context.load_verify_locations(cadata=further.decode("ascii", "ignore"))
+    return context
+
+
 def tls_failure(said: str, url: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
     """(what is wrong, how to fix it) of a handshake with the server at `url` that failed; None for other failures."""
     for words, what, fix in _MEANINGS:
@@ -74,7 +93,9 @@ async def speaks_tls(url: str) -> bool:
     parts = urlsplit(url)
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(_PROBE_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or _port(parts.scheme), ssl=context)
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or default_port(parts.scheme), ssl=context
+            )
             writer.transport.abort()
             return True
     return False
@@ -85,7 +106,7 @@ async def speaks_plain_http(url: str) -> bool:
     parts = urlsplit(url)
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(_PROBE_S):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or _port(parts.scheme))
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or default_port(parts.scheme))
             writer.write(f"GET / HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n".encode())
             start = await reader.read(5)
             writer.transport.abort()
@@ -93,7 +114,8 @@ async def speaks_plain_http(url: str) -> bool:
     return False
 
 
-def _port(scheme: str) -> int:
+def default_port(scheme: str) -> int:
+    """The port of a URL that names none."""
     return 443 if scheme == "https" else 80
 
 

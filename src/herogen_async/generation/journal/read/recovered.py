@@ -80,3 +80,10 @@ class Recovered:
     def rows_failed(self) -> int:
         """Rows with a call that failed."""
         return self.failed.groups(self.calls_a_row)[1]
+
+    def rows_in_all(self, asked: range) -> int:
+        """The rows `asked`, and those beside them that are done or have failed."""
+        width = self.calls_a_row
+        calls = asked.start * width, asked.stop * width
+        done, failed = self.done.groups(width, calls[1], calls[0])[0], self.failed.groups(width, calls[1], calls[0])[1]
+        return len(asked) + self.rows_done - done + self.rows_failed - failed

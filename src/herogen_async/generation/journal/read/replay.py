@@ -14,7 +14,7 @@ accident is another run's file, and of that every row is wrong. A block with any
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -310,6 +310,35 @@ class Fold:
             self.found.asked[index] = Misfit(reading.segment, offset, row.get("ask", 1))
         else:
             self.found.unfit.add(index)
+
+    def take_usual(self, indices: Sequence[int], skipped: Mapping[int, str], reading: SegmentReading) -> bool:
+        """As `take` of each, where all of them count and have nothing unusual; else False, and nothing is taken.
+
+        `skipped` has by their place among `indices` the fingerprint by which a line skips its call.
+        """
+        era = self.lineage.eras[reading.era].plan
+        if not reading.standing.counts or reading.standing.is_left or self._places is not None:
+            return False
+        self._begin(reading.standing.age)
+        places = reading.places
+        chosen = [at for at, index in enumerate(indices) if places is None or index % era.calls_a_row in places]
+        place = self.lineage.place if self.lineage.moves(reading.era) else None
+        placed = [indices[at] if place is None else place(reading.era, indices[at]) for at in chosen]
+        whole = [index for index in placed if index is not None]
+        if len(whole) < len(placed):
+            return False
+        skips = self.lineage.plan.shape.skips
+        unasked = [(index, skipped[at]) for at, index in zip(chosen, whole, strict=True) if at in skipped]
+        if any(by not in skips[index % self._calls] for index, by in unasked):
+            return False
+        if not self._add_all(whole, reading.standing):
+            return False
+        self.found.rows += len(whole)
+        for index, _ in unasked:
+            self.found.skipped.add(index)
+        if self._calls > 1:
+            self._note_calls([(index, 0) for index in whole], reading, {index for index, _ in unasked})
+        return True
 
     def is_for(self, row: dict[str, Any], reading: SegmentReading) -> bool:
         """Whether a line is to be looked at now, and not in another reading of the same segment."""

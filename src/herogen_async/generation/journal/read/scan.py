@@ -48,17 +48,20 @@ class Damage:
         return f"{self.path}: line {self.line} (byte {self.offset})"
 
 
-def scan(path: Path) -> Iterator[Line | Damage]:
-    """Every line of `path`, none when there is no such file. RunFolderError, DamageError when it can't be read."""
+def scan(path: Path, offset: int = 0, number: int = 0) -> Iterator[Line | Damage]:
+    """Every line of `path`, none when there is no such file. RunFolderError, DamageError when it can't be read.
+
+    `offset` is where to begin, at the beginning of a line, and `number` how many lines are before it.
+    """
     try:
         file = own_file(path)
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
-    offset, number = 0, 0
     with file:
-        while raw := _next_line(file, path):
+        file.seek(offset)
+        while raw := next_line(file, path):
             number += 1
             record = record_of(raw)
             size = len(raw.rstrip(b"\n"))
@@ -234,7 +237,8 @@ def record_of(raw: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _next_line(file: BinaryIO, path: Path) -> bytes:
+def next_line(file: BinaryIO, path: Path) -> bytes:
+    """The next line, with its newline; empty at the end. Raises DamageError."""
     try:
         return file.readline()
     except OSError as error:

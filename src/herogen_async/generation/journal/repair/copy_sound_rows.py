@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -21,9 +21,7 @@ from herogen_async.core.errors import DamageError, InputError
 from herogen_async.generation.journal.read.scan import Damage, Known, Line, record_of, scan
 from herogen_async.generation.journal.record import CELL_IN_BYTES, INDEX_IN_BYTES, KEY_IN_BYTES, ROW_IN_BYTES
 from herogen_async.generation.journal.repair.tail_repair import saving_files
-from herogen_async.generation.journal.write.append_file import AppendFile
-from herogen_async.generation.journal.write.new_run import new_run
-from herogen_async.generation.run_folder.disk import REAL
+from herogen_async.generation.journal.write.new_run import new_run, write_lines
 from herogen_async.generation.run_folder.events import read_events, record_event
 from herogen_async.generation.run_folder.kept_source import keep_source
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
@@ -34,7 +32,6 @@ from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.specs.plan import IndexSet, Lineage
 
 MOST_DAMAGE_LISTED = 10_000  # damaged lines: a file that is all wrong does not fill the memory
-_BATCH_BYTES = 1 << 20
 _MOST_BYTES = 1 << 26  # of a damaged line that are looked into
 
 
@@ -96,9 +93,9 @@ class _Copy:
         """Everything but the manifest; `lock` is the copy's."""
         segments = [*self._source.segments(), *saving_files(self._source, of="rows")]
         last = max(map(segment_number, segments), default=0)
-        sizes = [self._file(self._target.segment(n), self._rows(n)) for n in range(last + 1)]
-        failures = self._file(self._target.failures, self._failures())
-        self._file(self._target.events, (codec.dumps(event) + b"\n" for event in read_events(self._source)))
+        sizes = [write_lines(self._target.segment(n), self._rows(n)) for n in range(last + 1)]
+        failures = write_lines(self._target.failures, self._failures())
+        write_lines(self._target.events, (codec.dumps(event) + b"\n" for event in read_events(self._source)))
         before = read_lock(self._source)
         # What was sent and has no answer is as unknown in the copy as it was; so is what it may have cost.
         if before.frontier:
@@ -161,25 +158,6 @@ class _Copy:
         self.done.damaged += 1
         if len(self.done.remains) < MOST_DAMAGE_LISTED:
             self.done.remains.append(Remains(damage, call_in_bytes(raw, self.lineage, era)))
-
-    def _file(self, path: Path, lines: Iterable[bytes]) -> int:
-        """Write a file of the copy, durably; its size."""
-        file = AppendFile(path, REAL, keeps=False)
-        file.open()
-        try:
-            batch, size = [], 0
-            for line in lines:
-                batch.append(line)
-                size += len(line)
-                if size > _BATCH_BYTES:
-                    file.append(b"".join(batch))
-                    batch, size = [], 0
-            if batch:
-                file.append(b"".join(batch))
-            file.sync()
-            return file.end
-        finally:
-            file.close()
 
 
 def _lines(path: Path) -> Iterator[tuple[Line | Damage, bytes]]:

@@ -107,7 +107,8 @@ def recover(
     remains = [each for each in copied.remains if each.index is None or each.index not in found.done]
     gone = [f"{damage.place} is missing." for damage in known.missing() if not known.is_accepted(damage)]
     gone += [f"{path} was cut short: {size - held:,} bytes are gone." for path, size, held in known.shortfalls()]
-    missing, which = _ranges(_missing(found, lineage.plan, lock.frontier))
+    first = lineage.plan.rows_asked(manifest.settings.limit, manifest.settings.part).start
+    missing, which = _ranges(_missing(found, lineage.plan, first, lock.frontier))
     return Recovery(
         run=str(source.path),
         out=str(target.path),
@@ -125,15 +126,17 @@ def recover(
     )
 
 
-def _missing(found: Recovered, plan: Plan, frontier: int) -> Iterator[int]:
-    """The calls below `frontier` without an answer or a failure; of several columns the rows that have such a call."""
+def _missing(found: Recovered, plan: Plan, first: int, frontier: int) -> Iterator[int]:
+    """The calls below `frontier`, from row number `first` on, without an answer or a failure; of several columns the
+    rows that have such a call.
+    """
     answered = IndexSet.union(found.done, found.failed)
     for index in found.failed:  # what builds on a call that failed was never to be asked
         place = index % plan.calls_a_row
         for follower in plan.shape.descendants(place):
             answered.add(index - place + follower)
     rows = -(-frontier // plan.calls_a_row)  # the last of them may have been begun by some of its calls alone
-    missing = answered.missing(min(rows * plan.calls_a_row, plan.size))
+    missing = answered.missing(min(rows * plan.calls_a_row, plan.size), first * plan.calls_a_row)
     return (row for row, _ in groupby(index // plan.calls_a_row for index in missing))
 
 

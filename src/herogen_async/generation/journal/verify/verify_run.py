@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +27,9 @@ from herogen_async.generation.journal import (
     scan,
 )
 from herogen_async.generation.journal.record import FAILURE, ROW, SEALED_END, START
+from herogen_async.generation.journal.verify.block_workers import BlockWorkers
 from herogen_async.generation.journal.verify.findings import JournalFindings, Verdict
+from herogen_async.generation.journal.verify.usual_lines import Block, misplaced
 from herogen_async.generation.run_folder import (
     ASK_THE_OWNER,
     Manifest,
@@ -39,8 +42,7 @@ from herogen_async.generation.run_folder import (
     read_manifest,
     segment_number,
 )
-from herogen_async.specs.plan import Lineage, Plan, SegmentReading
-from herogen_async.specs.sources.cells import is_told
+from herogen_async.specs.plan import Lineage, SegmentReading
 
 _LEFT = re.compile(r"(rows-\d{5}|failures)\.torn-.*|\..*")
 _PEEK = 1 << 16  # bytes of a damaged line that are looked at to say what it is
@@ -87,7 +89,7 @@ class _Inspection:
         paths = [*self._folder.segments(), *saving_files(self._folder, of="rows")]
         if fold is None:
             for path in paths:
-                self._segment(path, known)
+                self._segment(path, known, iter([Block(0, _end(path, known))]))
         else:
             self._fold_all(paths, known, fold)
         for path in (self._folder.failures, *saving_files(self._folder, of="failures")):
@@ -156,11 +158,17 @@ class _Inspection:
     def _fold_all(self, paths: list[Path], known: Known, fold: Fold) -> None:
         """As `replay` reads them, newest generation first: what a row is depends on what was read before it."""
         looked_at: set[Path] = set()
-        for reading in fold.lineage.readings(sorted({segment_number(path) for path in paths})):
-            for path in paths:
-                if segment_number(path) == reading.segment:
-                    self._segment(path, known, fold, reading, is_first=path not in looked_at)
-                    looked_at.add(path)
+        readings = fold.lineage.readings(sorted({segment_number(path) for path in paths}))
+        files = [(path, reading) for reading in readings for path in paths if segment_number(path) == reading.segment]
+        shared = [(path, reading, _end(path, known)) for path, reading in files if not _was_put_whole(path)]
+        if self._is_held:
+            shared = []  # the run that is at work needs the cores
+        with BlockWorkers(self._folder.path, fold.lineage, shared) as workers:
+            for path, reading in files:
+                end = _end(path, known)
+                blocks = iter([Block(0, end)]) if _was_put_whole(path) else workers.blocks_of(end)
+                self._segment(path, known, blocks, fold, reading, is_first=path not in looked_at)
+                looked_at.add(path)
         fold.settle(paths)
         self._correct(fold.found)
 
@@ -175,39 +183,49 @@ class _Inspection:
         self,
         path: Path,
         known: Known,
+        blocks: Iterator[Block],
         fold: Fold | None = None,
         reading: SegmentReading | None = None,
         *,
         is_first: bool = True,
     ) -> None:
         """Check a file, the first time that it is read; of other readings only what its rows are to the run."""
-        number, torn, end = 0, False, _end(path, known)
+        number, torn = 0, False
         try:
-            for number, line in enumerate(scan(path), start=1):
-                # What a run at work has appended since the look began: half of its last line may be there.
-                if line.offset >= end:
-                    break
-                if isinstance(line, Damage):
-                    torn = self._damage(line, known, is_told=torn) if is_first else torn
+            for block in blocks:
+                if fold is not None and reading is not None and _is_taken(block, fold, reading):
+                    self._rows += is_first * block.lines
+                    number += block.lines
                     continue
-                self._rows += is_first
-                if fold is None or reading is None:
-                    self._row(line, number, ROW.fault_of(line.record))
-                elif fold.is_for(line.record, reading):
-                    standing = fold.take(line.record, reading, line.offset)
-                    if standing != "counts":
-                        times, *first = self._first.get(standing, (0, path, number, line.offset))
-                        self._first[standing] = (times + 1, *first)
-                    # Nobody's row is compared with nobody's task: it is counted, and `recover` keeps it.
-                    if standing != "foreign":
-                        plan = fold.lineage.eras[reading.era].plan
-                        self._row(line, number, ROW.fault_of(line.record) or _misplaced(line.record, plan))
+                for line in scan(path, block.start, number):
+                    # What a run at work has appended since the look began: half of its last line may be there.
+                    if line.offset >= block.stop:
+                        break
+                    number += 1
+                    if isinstance(line, Damage):
+                        torn = self._damage(line, known, is_told=torn) if is_first else torn
+                        continue
+                    self._rows += is_first
+                    if fold is None or reading is None:
+                        self._row(line, number, ROW.fault_of(line.record))
+                    elif fold.is_for(line.record, reading):
+                        self._take(line, number, fold, reading)
         except RunFolderError:  # another user's, or no file of a run's: nobody knows what is in it
             raise
         except HerogenError as error:
             self._findings.damaged("unreadable", error.message, path, number + 1)
         if is_first:
             self._saved(path, number, "rows")
+
+    def _take(self, line: Line, number: int, fold: Fold, reading: SegmentReading) -> None:
+        standing = fold.take(line.record, reading, line.offset)
+        if standing != "counts":
+            times, *first = self._first.get(standing, (0, line.path, number, line.offset))
+            self._first[standing] = (times + 1, *first)
+        # Nobody's row is compared with nobody's task: it is counted, and `recover` keeps it.
+        if standing != "foreign":
+            plan = fold.lineage.eras[reading.era].plan
+            self._row(line, number, ROW.fault_of(line.record) or misplaced(line.record, plan))
 
     def _row(self, line: Line, number: int, fault: str | None) -> None:
         if fault is not None:
@@ -314,14 +332,8 @@ def _end(path: Path, known: Known) -> int:
     return known.ends.get(path, sys.maxsize if _was_put_whole(path) else 0)
 
 
-def _misplaced(row: dict[str, Any], plan: Plan) -> str | None:
-    """What does not fit between a row's place and its words; its key was compared already."""
-    cell, repeat = divmod(row["index"] // plan.calls_a_row, plan.repeats)
-    if not is_told(plan.cells, cell, row["cell"]):
-        return f"its cell is {row['cell']}, but task {row['index']} is {plan.cells.identity(cell)}"
-    if row["repeat"] != repeat + 1:
-        return f"its repeat is {row['repeat']}, but task {row['index']} is repeat {repeat + 1}"
-    return None
+def _is_taken(block: Block, fold: Fold, reading: SegmentReading) -> bool:
+    return block.indices is not None and fold.take_usual(block.indices, block.skipped or {}, reading)
 
 
 def _bytes_of(damage: Damage) -> bytes:

@@ -10,12 +10,14 @@ import contextlib
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from herogen_async.core.errors import DiskError, InputError
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.endpoint.thoughts import thoughts_of
 from herogen_async.generation.journal.record import row_line
+from herogen_async.generation.journal.write.append_file import AppendFile
 from herogen_async.generation.journal.write.store import Batch, Store
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.generation.run_folder.events import record_event
@@ -28,14 +30,17 @@ if TYPE_CHECKING:  # every run loads this, and few are made of such answers
     from herogen_async.specs.foreign import PaidAnswer
 
 _BATCH_LINES = 1024
+_BATCH_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def new_run(target: RunFolder, manifest: Manifest, *, at: datetime, option: str) -> Iterator[tuple[RunLock, RunFolder]]:
+def new_run(
+    target: RunFolder, manifest: Manifest | None, *, at: datetime, option: str
+) -> Iterator[tuple[RunLock, RunFolder]]:
     """The folder to write the lines of a run to, and its lock; then it is renamed to `target`, which must not exist.
 
-    `option` is what names another place on the command line. Raises InputError, DiskError, RunInUse; then there is no
-    `target`, as after whatever the block raises.
+    Without a `manifest` the block writes it, last of all. `option` is what names another place on the command line.
+    Raises InputError, DiskError, RunInUse; then there is no `target`, as after whatever the block raises.
     """
     if target.path.exists():
         raise InputError(
@@ -46,7 +51,8 @@ def new_run(target: RunFolder, manifest: Manifest, *, at: datetime, option: str)
     try:
         try:
             yield lock, folder
-            write_manifest(folder, manifest)
+            if manifest is not None:
+                write_manifest(folder, manifest)
             REAL.rename(folder.path, target.path)
             REAL.sync_names(target.path.parent)
         finally:
@@ -68,6 +74,26 @@ def _emptied(folder: RunFolder, at: datetime) -> RunLock:
         shutil.rmtree(folder.path, ignore_errors=True)
     folder.create()
     return RunLock.acquire(folder, at.isoformat())
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """Write a file of a new run, durably; its size. Raises OSError."""
+    file = AppendFile(path, REAL, keeps=False)
+    file.open()
+    try:
+        batch, size = [], 0
+        for line in lines:
+            batch.append(line)
+            size += len(line)
+            if size > _BATCH_BYTES:
+                file.append(b"".join(batch))
+                batch, size = [], 0
+        if batch:
+            file.append(b"".join(batch))
+        file.sync()
+        return file.end
+    finally:
+        file.close()
 
 
 def write_paid(
