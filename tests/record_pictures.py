@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.browsers import opened_browser
 from support.doc_commands import simulating
 from support.fake_server import FakeServer, error
+from support.page_client import served_page
 from support.places import ROOT
 from support.screen import Screen
 from support.screen_picture import picture
@@ -62,6 +64,18 @@ class PageShot:
 
 
 @dataclass(frozen=True)
+class TabShot:
+    """The page as a browser shows it."""
+
+    name: str
+    drawn: bytes
+
+    @property
+    def file(self) -> tuple[str, bytes]:
+        return f"{self.name}.png", self.drawn
+
+
+@dataclass(frozen=True)
 class Stage:
     """Where scenes are played: a folder with a spec, and terminals in it."""
 
@@ -72,7 +86,7 @@ class Stage:
         return Screen(self.folder, columns, lines, PATH=paths)
 
 
-Scene = Callable[[Stage], Iterator[Shot | PageShot]]
+Scene = Callable[[Stage], Iterator[Shot | PageShot | TabShot]]
 
 
 def before_paying(stage: Stage) -> Iterator[Shot | PageShot]:
@@ -147,7 +161,36 @@ def listed(stage: Stage) -> Iterator[Shot | PageShot]:
         yield Shot("runs", "The runs that there are", 80, screen.await_prompt())
 
 
-SCENES: tuple[Scene, ...] = (before_paying, on_this_machine, at_a_limit, controlled, parked, listed)
+def in_the_browser(stage: Stage) -> Iterator[TabShot]:
+    """A run that is at work, its rows, one of them marked; by day, at night, and on a telephone."""
+    with (
+        contextlib.chdir(stage.folder),
+        simulating(f"{SIMULATED} --rpm 900 --latency-ms 600 --fault 500=0.03 --reasoning reasoning"),
+        stage.screen() as screen,
+        served_page() as served,
+    ):
+        screen.type(
+            f"herogen-async run heroes.yaml --run heroes {SERVER} --endpoint chat --budget 2 --price 1,2 --rpm 300"
+        )
+        screen.await_text(PANEL.format(r" 1\d\d of 294 rows"))
+        with opened_browser(1280, 720) as page:
+            page.at(served.url, "/heroes/live").tab.wait_for_selector(".uplot")
+            page.tab.wait_for_timeout(6000)  # some figures of a second each
+            yield TabShot("page_live", page.tab.screenshot())
+        with opened_browser(1280, 720, "dark") as page:
+            page.at(served.url, "/heroes/rows").tab.wait_for_selector(".filters select")
+            for key in ("j", "b", "j", "g", "5", "j", "j", "4", "k"):
+                page.tab.keyboard.press(key)
+                page.tab.wait_for_timeout(500)
+            yield TabShot("page_rows", page.tab.screenshot())
+        with opened_browser(360, 720) as page:
+            page.at(served.url, "/heroes/rows/1").tab.wait_for_selector(".card")
+            yield TabShot("page_narrow", page.tab.screenshot())
+        screen.key("C-c")
+        screen.await_prompt()
+
+
+SCENES: tuple[Scene, ...] = (before_paying, on_this_machine, at_a_limit, controlled, parked, listed, in_the_browser)
 
 
 @contextlib.contextmanager

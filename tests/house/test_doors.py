@@ -36,9 +36,13 @@ NETWORK = {
     "specs/records/hub": "huggingface_hub, which downloads a source's files",
     "lab/simulator/http": "the simulated server",
     "generation/control": "a Unix socket in the run's folder",
+    "view/web/server": "the page: uvicorn, on this machine unless a person says otherwise",
     "generation/run_folder/lock": "the host's name, for people; nothing is connected",
 }
-TASKS = {"generation/engine": "the door: whoever wants calls side by side asks the engine"}
+TASKS = {
+    "generation/engine": "the door: whoever wants calls side by side asks the engine",
+    "view/web/server": "the page's server, which runs while its block does",
+}
 THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
     "generation/journal/write/syncs": "the syncs' own thread: neither the loop nor the next write waits for one",
@@ -47,6 +51,7 @@ THREADS = {
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
+    "view/web/routes": "reads journals and writes marks off the page's loop",
 }
 PROCESSES = {
     "generation/endpoint/embedded": "pip, which fetches the weights, and the model's own server",

@@ -57,9 +57,9 @@ WINGS: dict[str, tuple[str, ...]] = {
         "forecast",
         "session",
     ),
-    "data": ("charts", "quality", "dataset", "prepare"),
+    "data": ("charts", "quality", "row_marks", "dataset", "row_pages", "prepare"),
     "tune": ("further_fields", "options", "asking", "finetune", "query", "evaluation"),
-    "view": ("terminal", "notebook"),
+    "view": ("terminal", "notebook", "web"),
     "lab": ("simulator", "bench", "doctor"),
     "cli": (),
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "plan_command",
     **dict.fromkeys(("run", "resume", "retry", "status", "errors"), "run_commands"),
     **dict.fromkeys(("show", "runs"), "show_command"),
+    "view": "view_command",
     "ctl": "ctl_command",
     "merge": "merge_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),

@@ -50,6 +50,9 @@ def export(
     partial: Annotated[
         bool, typer.Option("--partial", help="Include incomplete rows of several columns, with what is missing.")
     ] = False,
+    marks: Annotated[
+        bool, typer.Option("--marks", help="Add what was marked on the page: verdict, score, note, edit.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write all answers as one table, in grid order."""
@@ -59,7 +62,9 @@ def export(
     to_stdout = str(out_file) == "-"
     if json and to_stdout:
         raise InputError("--json and --out - both write to standard output", fix="remove one of them")
-    written = dataset.export(run, format=file_format, out=out_file, raw_csv=raw_csv, details=details, partial=partial)
+    written = dataset.export(
+        run, format=file_format, out=out_file, raw_csv=raw_csv, details=details, partial=partial, marks=marks
+    )
     if json:
         print_json({"file": str(written.file), "rows": written.rows})
         return
@@ -143,6 +148,12 @@ def assemble(
             help="The system text of an example, in formats of messages: none, the one that was sent, or this text.",
         ),
     ] = "none",
+    marks: Annotated[
+        bool,
+        typer.Option(
+            "--marks", help="Use what was marked on the page: leave out bad rows, take edits, rank for dpo and kto."
+        ),
+    ] = False,
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Output folder.", show_default="RUN/dataset or RUN/dataset/FORMAT"),
@@ -171,6 +182,7 @@ def assemble(
             column=column,
             ask=ask,
             system=system,
+            marks=marks,
             out=out_folder,
         )
     if not json:

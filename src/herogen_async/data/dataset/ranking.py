@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item, to_one_question
+from herogen_async.data.dataset.marked_rows import CuratedRows
 from herogen_async.data.dataset.recipe import RANKED
+from herogen_async.data.dataset.rows import RunRows
 
 if TYPE_CHECKING:  # few specs keep only some rows
     from herogen_async.specs.plan.keeping import Keeping
@@ -113,6 +115,34 @@ class Ranking:
                 raise InputError(f"{str(path)!r}, line {number}: conflicting scores for {name!r}", fix=_SHAPE)
 
 
+class MarkedRanking:
+    """What people marked on the page; `rank` has a number for each marked answer, by the key of its call.
+
+    Raises InputError where there is none.
+    """
+
+    def __init__(self, rank: Mapping[str, float], run: str) -> None:
+        self._rank = rank
+        self._fix = f"mark answers good or bad, or give them scores: herogen-async view {run}"
+        if not rank:
+            raise InputError("--marks: no answer has a mark to rank by", fix=self._fix)
+
+    @staticmethod
+    def counts() -> Compared:
+        """Where what became of the cells is counted."""
+        return Compared()
+
+    def unused(self, used: int) -> int:
+        """How many marked answers are not usable, where `used` are. Raises InputError where none is."""
+        if not used:
+            raise InputError(f"none of the {len(self._rank):,} marked answers is usable", fix=self._fix)
+        return len(self._rank) - used
+
+    def score(self, row: Mapping[str, Any]) -> float | None:
+        """The number of this answer, None if nobody has marked it."""
+        return self._rank.get(row["key"])
+
+
 class JudgedRanking:
     """The scores that a spec's own `best_of` gives its examples, or without one what its `keep` says of each."""
 
@@ -147,7 +177,7 @@ class ComparedRanking:
         return Comparisons()
 
 
-AnyRanking = Ranking | JudgedRanking | ComparedRanking
+AnyRanking = Ranking | MarkedRanking | JudgedRanking | ComparedRanking
 
 
 def ranking_for(
@@ -176,6 +206,13 @@ def ranking_for(
             f"--format {name} needs --ranking FILE with a score for each answer", fix=f"{HOW}; or {judged}"
         )
     return JudgedRanking(is_by_score=keeping.best_of is not None)
+
+
+def marked_ranking(rows: RunRows, name: str, file: str | os.PathLike[str] | None) -> MarkedRanking | None:
+    """What ranks the answers of a format that needs it, where marks are asked for and no file. Raises InputError."""
+    if name not in RANKED or file is not None or not isinstance(rows, CuratedRows):
+        return None
+    return MarkedRanking(rows.rank, rows.folder.argument)
 
 
 def best_and_worst(

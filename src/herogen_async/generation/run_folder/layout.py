@@ -9,6 +9,7 @@ runs/<run>/
   events.jsonl      what changed while running
   damage.json       damaged lines that a person has agreed to pass over
   lock              held with flock by the writing process
+  marks.jsonl       what people say of answers, append-only
   control           the socket of `ctl`, there while the run is being worked on
   sources/          the index of each source, and what can't be read again; not derived
   dataset/          derived, rebuildable at any time
@@ -35,7 +36,7 @@ from herogen_async.specs.spec.check import NAME
 RUNS = Path("runs")
 ASK_THE_OWNER = "ask the folder's owner, or change its mode"
 _SEGMENT = re.compile(r"rows-(\d{5})\.jsonl")
-_APPENDED = re.compile(r"(?:rows-\d{5}|failures|events|steps)\.jsonl|lock")
+_APPENDED = re.compile(r"(?:rows-\d{5}|failures|events|steps|marks)\.jsonl|lock")
 _REPLACED = re.compile(r"(?:manifest|damage|config)\.json|(?:rows-\d{5}|failures)\.saving-\d+")
 _FOLDERS = {"dataset", "finetune", "local", "sources"}
 
@@ -65,6 +66,10 @@ class RunFolder:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def marks(self) -> Path:
+        return self.path / "marks.jsonl"
 
     @property
     def control(self) -> Path:

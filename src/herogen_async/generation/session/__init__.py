@@ -4,11 +4,22 @@
 # chunk of Python's stack there.
 import pydantic  # noqa: F401
 
-from herogen_async.generation.session.api import ResumeOptions, RunOptions, aresume, arun, resume, run, status
+from herogen_async.generation.session.api import (
+    BesideJournal,
+    ResumeOptions,
+    RunOptions,
+    aresume,
+    arun,
+    report_of_found,
+    resume,
+    run,
+    status,
+)
 from herogen_async.generation.session.session import Session
 from herogen_async.generation.session.watch import RunObserver, Watch
 
 __all__ = [
+    "BesideJournal",
     "ResumeOptions",
     "RunObserver",
     "RunOptions",
@@ -16,6 +27,7 @@ __all__ = [
     "Watch",
     "aresume",
     "arun",
+    "report_of_found",
     "resume",
     "run",
     "status",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import replace
-from typing import Annotated, Unpack
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Unpack
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError, ParkReason
@@ -14,11 +14,21 @@ from herogen_async.core.likeness import shown
 from herogen_async.generation.endpoint.target import ApiKey
 from herogen_async.generation.engine.counters import total_columns
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
+from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted, touched_rows
 from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
-from herogen_async.generation.run_folder import existing_run, is_held, read_events, read_lock, read_manifest
+from herogen_async.generation.run_folder import (
+    LockFile,
+    Manifest,
+    RunFolder,
+    existing_run,
+    is_held,
+    read_events,
+    read_lock,
+    read_manifest,
+)
 from herogen_async.generation.run_request import (
     RunRequest,
     SpecSource,
@@ -36,6 +46,8 @@ from herogen_async.generation.session.sync_runner import run_to_end
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.settings import MEANINGS, RUN_SETTINGS, Settings, changed_settings
 from herogen_async.generation.settings.keywords import SettingsOptions
+from herogen_async.specs.plan import Plan
+from herogen_async.specs.plan.wanted_rows import WantedRows
 
 RunPath = str | os.PathLike[str]
 _KEPT = {name: each.help for name, each in RUN_SETTINGS.items()}  # without a default: the run's folder has it
@@ -124,15 +136,43 @@ def status(run: str | os.PathLike[str]) -> RunReport:
     folder = existing_run(run)
     manifest = read_manifest(folder)
     lineage = manifest.lineage()
-    plan = lineage.plan
-    held, lock = is_held(folder), read_lock(folder)
-    events = list(read_events(folder))
-    if lock.live and not held:
-        events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
-    now = MonotonicClock().wall()
-    found, places = replay_noting(folder, lineage, places_wanted(plan))
+    beside = BesideJournal.of(folder)
+    found, places = replay_noting(folder, lineage, places_wanted(lineage.plan))
     with LineReader(folder, places) as reader:
-        wanted = rows_wanted(plan, found, reader)
+        wanted = rows_wanted(lineage.plan, found, reader)
+    return report_of_found(folder, manifest, lineage.plan, beside=beside, found=found, wanted=wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class BesideJournal:
+    """What a run's folder says beside its journal. Read before it: of a run that ends meanwhile all rows are there."""
+
+    held: bool
+    lock: LockFile
+    events: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> BesideJournal:
+        """As it is now. Raises RunFolderError."""
+        held, lock = is_held(folder), read_lock(folder)
+        events = list(read_events(folder))
+        if lock.live and not held:
+            events.append({"event": "died", **lock.live})  # a holder that was killed leaves its last figures
+        return cls(held, lock, tuple(events))
+
+
+def report_of_found(
+    folder: RunFolder,
+    manifest: Manifest,
+    plan: Plan,
+    *,
+    beside: BesideJournal,
+    found: Recovered,
+    wanted: WantedRows | None,
+) -> RunReport:
+    """The report of a run whose journal was read already."""
+    held, lock, events = beside.held, beside.lock, beside.events
+    now = MonotonicClock().wall()
     asked = plan.rows_asked(manifest.settings.limit, manifest.settings.part)
     total = found.rows_in_all(asked)
     columns = column_counts(

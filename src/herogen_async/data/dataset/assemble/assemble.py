@@ -34,9 +34,10 @@ from herogen_async.data.dataset.examples import (
 from herogen_async.data.dataset.formats import FORMATS, Format, Writer
 from herogen_async.data.dataset.formats.pairs import PairsTable
 from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.marked_rows import CuratedRows
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.paired_question import PairedQuestion
-from herogen_async.data.dataset.ranking import AnyRanking, Compared, best_and_worst, ranking_for
+from herogen_async.data.dataset.ranking import AnyRanking, Compared, best_and_worst, marked_ranking, ranking_for
 from herogen_async.data.dataset.recipe import (
     DROP_THOUGHTS,
     FIELD,
@@ -84,7 +85,7 @@ class _Order:
         return [*(self.format.file_name(side) for side in self.sides), *pairs]
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - each is a choice of its own
     run: str | os.PathLike[str],
     *,
     format: str = PROMPT_COMPLETION,  # noqa: A002 - the option's own name
@@ -97,6 +98,7 @@ def assemble(
     column: str | None = None,
     ask: str = SUB_PROMPT,
     system: str = NO_SYSTEM,
+    marks: bool = False,
     out: str | os.PathLike[str] | None = None,
 ) -> Assembled:
     """Write the data set of `run` to the folder `out`. Default: the run's dataset folder, or for any format but the
@@ -118,19 +120,22 @@ def assemble(
     the system text before it, in the formats that have a place for one: `none`, `keep` for the one that was sent, or a
     text. `messages` and `conversational` have an answer's tool calls, and the tools that the spec offers; other formats
     leave such answers out, and the result says so.
+    With `marks`, rows with an answer that a person marked bad are left out, and edited answers are as edited; `dpo` and
+    `kto` pair what was marked good, or scored higher, with what was marked bad, or scored lower.
 
     Each file appears complete or not at all, the recipe right after the rows; an edited trainer config is kept. Raises
     InputError (an invalid option or path, a run without rows, a side without rows), RunFolderError, DamageError,
     DiskError.
     """
     chosen = _checked(format, truncated=truncated, reasoning=reasoning, drop=drop, ranking=ranking)
-    rows = RunRows(run)
+    rows = CuratedRows(run, keeps_bad=format in RANKED) if marks else RunRows(run)
     if not len(rows):
         raise InputError(
             f"no answers in {str(rows.folder.path)!r} yet; nothing was written",
             fix=f"generate some: herogen-async resume {rows.folder.argument}",
         )
-    is_ranked = ranking is not None
+    marked = marked_ranking(rows, format, ranking)
+    is_ranked = marked is not None or ranking is not None
     judges = [each.name for each in rows.plan.columns if each.swapped is not None]
     question = question_of(rows, column=column, file_format=format, ask=ask, system=system, is_ranked=is_ranked)
     order = _Order(
@@ -139,12 +144,9 @@ def assemble(
         reasoning,
         tuple(dict.fromkeys(drop)),
         None if split is None else Split(rows.plan.cells, split, seed),
-        ranking_for(
-            format,
-            ranking,
-            rows.plan.keeping,
-            is_compared=isinstance(question, PairedQuestion),
-            judges=judges,
+        marked
+        or ranking_for(
+            format, ranking, rows.plan.keeping, is_compared=isinstance(question, PairedQuestion), judges=judges
         ),
         question,
     )

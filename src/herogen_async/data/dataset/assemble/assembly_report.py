@@ -190,6 +190,7 @@ class Assembled:
             "ending_inside": count.ending_inside,
             "failed": self.state.failed,
             "pending": self.state.pending,
+            **({} if self.state.marks is None else {"marks": self.state.marks._asdict()}),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -225,6 +226,8 @@ class Assembled:
             + (f" (and {files})" if files else "")
         ]
         lines.append(self.question.line)
+        if self.state.marks is not None:
+            lines.append(self.state.marks.line())
         lines += self.left_out()
         if self.count.thoughts:
             found = counted(self.count.thoughts, "answer")

@@ -15,6 +15,7 @@ from herogen_async.data.dataset.export.columns import ROW_NAMES, fixed_cells, op
 from herogen_async.data.dataset.export.csv import CsvTable, guarded
 from herogen_async.data.dataset.export.parquet import ParquetTable
 from herogen_async.data.dataset.hashed_file import HashedFile
+from herogen_async.data.dataset.marked_rows import MarkedRows
 from herogen_async.data.dataset.output_paths import derived_file
 from herogen_async.data.dataset.rows import RunRows
 
@@ -40,6 +41,7 @@ def export(
     raw_csv: bool = False,
     details: bool = False,
     partial: bool = False,
+    marks: bool = False,
 ) -> Exported:
     """Write every answer of `run`, in grid order, to `out`: a file, `-` for standard output, or by default the run's
     dataset folder.
@@ -55,11 +57,14 @@ def export(
     ended, as `solution.prompt`. JSONL holds the rows as `rows` gives them. With `partial`, rows that are incomplete or
     have failed are included, too, with `state` and what is `missing`.
 
+    With `marks`, what people said of an answer stands behind all else: `marks.verdict`, `marks.score`, `marks.note` and
+    `marks.edit`, under the name of each answer where there are several; in JSONL as `marks`.
+
     Raises InputError, RunFolderError, DamageError, DiskError.
     """
     if format not in EXPORT_FORMATS:
         raise InputError(f"unknown export format {format!r}", fix=f"valid: {', '.join(EXPORT_FORMATS)}")
-    rows = RunRows(run, partial=partial)
+    rows = (MarkedRows if marks else RunRows)(run, partial=partial)
     if format == "csv":
         written = _csv_writer(rows, raw=raw_csv, details=details)
     else:
@@ -99,6 +104,8 @@ def _jsonl_writer(rows: RunRows) -> Callable[[BinaryIO], int]:
 def _csv_writer(rows: RunRows, *, raw: bool, details: bool) -> Callable[[BinaryIO], int]:
     guard: Callable[[object], object] = (lambda cell: cell) if raw else guarded
     names, cells = _of_several(rows, details=details) if rows.has_columns else _of_one(rows)
+    if isinstance(rows, MarkedRows):
+        names, cells = (*names, *(name for name, _ in rows.mark_columns())), _and_marks(rows, cells)
 
     def write(file: BinaryIO) -> int:
         table, count = CsvTable(file.write), 0
@@ -126,9 +133,17 @@ def _of_several(rows: RunRows, *, details: bool) -> _Table:
     return tuple(name for name, _ in columns), cells
 
 
+def _and_marks(
+    rows: MarkedRows, cells: Callable[[Mapping[str, Any]], tuple[object, ...]]
+) -> Callable[[Mapping[str, Any]], tuple[object, ...]]:
+    return lambda row: (*cells(row), *rows.mark_cells(row))
+
+
 def _parquet_writer(rows: RunRows, *, details: bool) -> Callable[[BinaryIO], int]:
     def write(file: BinaryIO) -> int:
         columns, cells = rows.table(details=details)
+        if isinstance(rows, MarkedRows):
+            columns, cells = (*columns, *rows.mark_columns()), _and_marks(rows, cells)
         table, count = ParquetTable(HashedFile(file), columns), 0
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
             table.row(cells(row))

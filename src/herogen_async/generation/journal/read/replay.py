@@ -267,12 +267,17 @@ class Fold:
         if row is None:
             return False
         if self.is_for(row, reading):
-            standing, column = self.take(row, reading, offset), None
-            if self.lineage.plan.has_columns and standing not in ("foreign", "unused"):
-                index = self.lineage.place(reading.era, row["index"])
-                column = None if index is None else self.column_names[index % self._calls]
-            self.endings.add(row, counts=standing in ("counts", "misfit"), column=column)
+            self.take_counted(row, reading, offset)
         return True
+
+    def take_counted(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> RowStanding:
+        """As `take`, and count how it ended."""
+        standing, column = self.take(row, reading, offset), None
+        if self.lineage.plan.has_columns and standing not in ("foreign", "unused"):
+            index = self.lineage.place(reading.era, row["index"])
+            column = None if index is None else self.column_names[index % self._calls]
+        self.endings.add(row, counts=standing in ("counts", "misfit"), column=column)
+        return standing
 
     def take(self, row: dict[str, Any], reading: SegmentReading, offset: int, *, is_late: bool = False) -> RowStanding:
         """Put one row, whose line is at that byte, where it belongs; what it is to the run. `is_late`: after all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,8 @@ from herogen_async.generation.run_folder import (
     existing_run,
     find_run,
     is_held,
+    own_bytes,
+    publish,
     read_lock,
     read_manifest,
     read_remains,
@@ -78,7 +81,7 @@ class Recovery:
 def recover(
     run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, clock: Clock | None = None
 ) -> Recovery:
-    """Copy what is sound in `run` to `out`, a new run; `RUN-recovered` beside it when left out.
+    """Copy what is sound in `run` to `out`, a new run, with its marks; `RUN-recovered` beside it when left out.
 
     Raises RunFolderError, RunInUse, InputError, DiskError, and DamageError when the manifest is past saving.
     """
@@ -97,6 +100,8 @@ def recover(
         copied = salvage(source, target, manifest, at=(clock or MonotonicClock()).wall(), is_proven=not notices)
     except RunFolderError as error:
         raise RunFolderError(error.message, fix="choose another place with --out, or fix that one") from error
+    with contextlib.suppress(FileNotFoundError):  # a mark names its answer by checksum, and the lines are as they were
+        publish(target.marks, own_bytes(source.marks))
     lineage = manifest.lineage()
     found = fold(target, lineage)
     remains = [each for each in copied.remains if each.index is None or each.index not in found.done]

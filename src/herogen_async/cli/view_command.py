@@ -1,0 +1,63 @@
+"""`view`: the page, in a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from herogen_async.cli.command_help import examples
+from herogen_async.cli.shell import out, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(
+        epilog=examples(
+            "herogen-async view",
+            "herogen-async view superhero",
+            "herogen-async view superhero --no-open --port 8900",
+        )
+    )(view)
+
+
+def view(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/. Default: all runs in runs/."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, help="The port to serve on.", show_default="a free one")
+    ] = 0,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="The address to serve on. On any other than this machine's own, whoever has the URL sees all rows.",
+        ),
+    ] = "127.0.0.1",
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the URL, and open no browser.")] = False,
+) -> None:
+    """Show runs in the browser, and mark rows there. Also while they are running; needs the extra [view]."""
+    from herogen_async.cli.browser import open_page
+    from herogen_async.core.errors import InputError
+    from herogen_async.generation.run_folder import existing_run
+
+    only = None if run is None else existing_run(run)
+    try:
+        from herogen_async.view.web.server import serve_page_until_signal
+    except ImportError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise InputError(
+            f"the page needs {error.name}, which is not installed", fix="pip install 'herogen-async[view]'"
+        ) from None
+
+    def started(url: str) -> None:
+        out(url)
+        opened = not no_open and open_page(url)
+        say("Opened in the browser; serving until Ctrl-C." if opened else "Serving until Ctrl-C: open that URL.")
+        say("Whoever has the URL can see the rows and mark them.")
+
+    serve_page_until_signal(started, only, host=host, port=port)

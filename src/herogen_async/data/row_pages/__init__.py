@@ -1,0 +1,7 @@
+"""The rows of a run to look at, however many: counted, filtered and paged through without being held."""
+
+from herogen_async.data.row_pages.row_filter import ROW_ORDERS, ROW_STATES, RowFilter
+from herogen_async.data.row_pages.row_pace import RowPace
+from herogen_async.data.row_pages.row_pages import RowPages
+
+__all__ = ["ROW_ORDERS", "ROW_STATES", "RowFilter", "RowPace", "RowPages"]

@@ -1,0 +1,222 @@
+"""What the page can ask: a few addresses, each an answer in JSON, and the page's own files.
+
+| address | answers |
+|---|---|
+| `GET /` | the page |
+| `GET /static/FILE` | a file of the page |
+| `GET /api/runs`, `GET /api/runs/RUN` | the runs; the figures of one, for the list |
+| `GET /api/run/RUN/about` | what a run asks, and what its rows can be filtered by |
+| `GET /api/run/RUN/live` | its figures each second, as server-sent events: `report`, `gone`, `trouble` |
+| `GET /api/run/RUN/pace` | answers over time |
+| `GET /api/run/RUN/rows` | a page of rows: `start, count, order, state, finish, kind, text, mark, cell=NAME=VALUE` |
+| `GET /api/run/RUN/row/N`, `.../versions` | a row whole; its answers that don't count |
+| `POST /api/run/RUN/marks` | set a mark |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from herogen_async.core import codec
+from herogen_async.core.errors import DiskError, HerogenError, InputError, RunFolderError
+from herogen_async.data.row_pages import ROW_ORDERS, RowFilter
+from herogen_async.view.web.open_run import OpenRun
+from herogen_async.view.web.run_list import RunList
+
+LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
+_AFTER_TROUBLE_S = 5.0
+_SOON_S = 0.3  # within which the rows of most runs are read; a page that waits longer shows the last ones meanwhile
+_MOST_BODY = 4 << 20  # bytes of a mark: an edited answer
+_STATIC = files("herogen_async.view.web") / "static"
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
+    """The application. `is_ending` says whether the server stops: then no answer goes on."""
+    page = _Page(runs, is_ending)
+    return Starlette(
+        routes=[
+            Route("/", page.index),
+            Route("/static/{file:path}", page.static),
+            Route("/api/runs", page.listed),
+            Route("/api/runs/{run}", page.counted),
+            Route("/api/run/{run}/about", page.about),
+            Route("/api/run/{run}/live", page.live),
+            Route("/api/run/{run}/pace", page.pace),
+            Route("/api/run/{run}/rows", page.rows),
+            Route("/api/run/{run}/row/{number:int}", page.row),
+            Route("/api/run/{run}/row/{number:int}/versions", page.versions),
+            Route("/api/run/{run}/marks", page.mark, methods=["POST"]),
+        ],
+        exception_handlers={HerogenError: _refused, HTTPException: _not_found},
+    )
+
+
+class _Page:
+    def __init__(self, runs: RunList, is_ending: Callable[[], bool]) -> None:
+        self._runs = runs
+        self._is_ending = is_ending
+        self._static = dict(_static_files())
+        self._reading: dict[OpenRun, asyncio.Future[Any]] = {}
+
+    async def index(self, _: Request) -> Response:
+        return self._file("index.html")
+
+    async def static(self, request: Request) -> Response:
+        return self._file(request.path_params["file"])
+
+    async def listed(self, _: Request) -> Response:
+        return _json(await asyncio.to_thread(self._runs.listed))
+
+    async def counted(self, request: Request) -> Response:
+        return _json(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
+
+    async def about(self, request: Request) -> Response:
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(run.about))
+
+    async def pace(self, request: Request) -> Response:
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(run.pace))
+
+    async def rows(self, request: Request) -> Response:
+        query = request.query_params
+        wanted, latest = row_filter(query.multi_items())
+        start, count = _whole(query.get("start", "0")), _whole(query.get("count", "50"))
+        run = await self._read(request, wait=False)
+        if not run.pages.is_ready:
+            return _json(await asyncio.to_thread(run.first_rows))
+        return _json(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
+
+    async def row(self, request: Request) -> Response:
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(run.row, request.path_params["number"]))
+
+    async def versions(self, request: Request) -> Response:
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(run.versions, request.path_params["number"]))
+
+    async def mark(self, request: Request) -> Response:
+        said = await _body(request)
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(run.mark, said))
+
+    async def live(self, request: Request) -> Response:
+        run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
+        return StreamingResponse(self._events(run), media_type="text/event-stream")
+
+    async def _events(self, run: OpenRun) -> AsyncIterator[bytes]:
+        while not self._is_ending():
+            try:
+                told = codec.dumps(await asyncio.to_thread(run.report))
+                event = b"report"
+            except RunFolderError as error:
+                event, told = b"gone", codec.dumps({"error": error.message, "fix": error.fix})
+            except HerogenError as error:
+                event, told = b"trouble", codec.dumps({"error": error.message, "fix": error.fix})
+            # Said again although nothing changed, the page knows that it is not the connection that is dead.
+            yield b"event: %b\ndata: %b\n\n" % (event, told)
+            if event == b"gone":
+                return
+            # A journal with damage is read from its begin each time.
+            await asyncio.sleep(LIVE_EVERY_S if event == b"report" else _AFTER_TROUBLE_S)
+
+    async def _read(self, request: Request, *, wait: bool) -> OpenRun:
+        """The run that is asked for. Its journal is being read from then on; `wait`: it was, else perhaps not yet."""
+        run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
+        if run.pages.is_ready:
+            return run
+        reading = self._reading.get(run)
+        if reading is None:
+            reading = asyncio.get_running_loop().run_in_executor(None, run.report)
+            self._reading[run] = reading
+        done, _ = await asyncio.wait({reading}, timeout=None if wait else _SOON_S)
+        if done:
+            self._reading.pop(run, None)
+            reading.result()
+        return run
+
+    def _file(self, name: str) -> Response:
+        data = self._static.get(name)
+        kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), None)
+        if data is None or kind is None:
+            raise HTTPException(404)
+        return Response(data, headers={"content-type": kind})
+
+
+def row_filter(query: list[tuple[str, str]]) -> tuple[RowFilter, bool]:
+    """What rows a query asks for, and whether the latest ones come first. Raises InputError."""
+    one = dict(query)
+    cell = []
+    for name, value in query:
+        if name == "cell":
+            attribute, equals, said = value.partition("=")
+            if not equals:
+                raise InputError(f"cell={value!r} is not NAME=VALUE", fix="give an attribute and its value")
+            cell.append((attribute, said))
+    order = one.get("order", ROW_ORDERS[0])
+    if order not in ROW_ORDERS:
+        raise InputError(f"unknown order {order!r}", fix=f"valid: {', '.join(ROW_ORDERS)}")
+    named = {name: one.get(name) or None for name in ("state", "finish", "kind", "mark")}
+    return RowFilter(tuple(sorted(cell)), text=one.get("text", ""), **named), order == "latest"
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise InputError(f"{text!r} is not a whole number", fix="give one from 0 on")
+    return int(text)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > _MOST_BODY:
+            raise InputError("the request is too long", fix=f"send {_MOST_BODY:,} bytes at most")
+    try:
+        said = codec.loads(bytes(data))
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise InputError("the request is not a JSON object", fix="reload the page")
+    return said
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(codec.dumps(value), status, media_type="application/json")
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HerogenError)
+    status = 404 if isinstance(error, RunFolderError) else 400 if isinstance(error, InputError) else 500
+    return _json({"error": error.message, "fix": error.fix}, 507 if isinstance(error, DiskError) else status)
+
+
+def _not_found(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _json({"error": "there is nothing here", "fix": "go back to the list of runs"}, status)
+
+
+def _static_files() -> list[tuple[str, bytes]]:
+    """All of them: a few hundred kilobytes, and no path from a URL ever reaches the disk."""
+    found = []
+    for each in _STATIC.iterdir():
+        if each.is_dir():
+            found += [(f"{each.name}/{file.name}", file.read_bytes()) for file in each.iterdir() if file.is_file()]
+        else:
+            found.append((each.name, each.read_bytes()))
+    return found

@@ -1,0 +1,83 @@
+// Elements and texts. Whatever a model, a server or a person wrote becomes a text node, and nothing else (P14).
+
+// Kept: new lines and tabs, and the two joiners, without which Persian, Hindi and family emojis fall apart.
+const UNSEEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/** A text as it may be shown: a sign in the place of each control and direction character. */
+export const clean = (text) => String(text).replace(/\r\n?/g, "\n").replace(UNSEEN, "\ufffd");
+
+/** An element: `h("a", {href: "#/", class: "x", onclick: f}, "text", other)`. Texts are cleaned. */
+export function h(tag, options, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : clean(value));
+  }
+  element.append(...nodes(children));
+  return element;
+}
+
+function nodes(children) {
+  return children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : document.createTextNode(clean(child))));
+}
+
+/** Put these in the place of what an element holds. */
+export const fill = (element, ...children) => element.replaceChildren(...nodes(children));
+
+/** A text in an element whose text is set only when it differs: nothing is laid out anew for nothing. */
+export function say(element, text) {
+  const told = clean(text);
+  if (element.textContent !== told) element.textContent = told;
+}
+
+const WHOLE = new Intl.NumberFormat("en");
+export const count = (number) => WHOLE.format(Math.round(number));
+export const rate = (number) => (number >= 100 ? count(number) : number >= 10 ? number.toFixed(1) : number.toFixed(2));
+export const usd = (number) => (number === null || number === undefined ? "unknown" : `${number.toFixed(number < 1 ? 4 : 2)} USD`);
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function ago(moment) {
+  const seconds = Math.max(0, Date.now() / 1000 - moment);
+  if (seconds < 5) return "just now";
+  if (seconds < 48 * 3600) return `${duration(Math.round(seconds))} ago`;
+  return new Date(moment * 1000).toISOString().slice(0, 10);
+}
+
+export const words = (state) => String(state).replaceAll("_", " ");
+
+/** The JSON at an address; an error with `message` and `fix` where the server refuses. */
+export async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw Object.assign(new Error("The server does not answer"), { fix: "start it again: herogen-async view" });
+  }
+  const is_json = (response.headers.get("content-type") ?? "").startsWith("application/json");
+  const told = is_json ? await response.json() : { error: await response.text() };
+  if (!response.ok) throw Object.assign(new Error(told.error), { fix: told.fix });
+  return told;
+}
+
+export const post = (path, said) =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) });
+
+/** What went wrong, and what to do. */
+export const trouble = (error) =>
+  h("div", { class: "trouble", role: "alert" }, h("strong", {}, error.message), error.fix && h("span", {}, ` ${error.fix}`));
+
+const STATES = { running: "going", done: "good", failed: "bad", failed_rows: "warn", too_few_accepted: "warn", parked: "bad", stopped: "warn", interrupted: "warn" };
+export const pill = (state) => h("span", { class: `pill ${STATES[state] ?? ""}` }, words(state));
