@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.endpoint.child_environment import without_keys
 
 
 def own_process(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.endpoint.child_environment import without_keys
 from herogen_async.lab.bench.records import Setting
 from herogen_async.lab.bench.signals import signals_later
 from herogen_async.lab.bench.sweep import Simulated

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herogen_async.core.errors import LocalModelError
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
+from herogen_async.generation.endpoint.child_environment import without_keys
 from herogen_async.generation.endpoint.embedded.weights_progress import OnProgress, WeightsProgress
 
 OWN_FILE = "set HEROGEN_MODEL=/path/to/model.gguf to use your own weights"

@@ -23,8 +23,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from herogen_async.core.errors import LocalModelError
+from herogen_async.generation.endpoint.child_environment import without_keys
 from herogen_async.generation.endpoint.embedded.adapter_file import require_adapter
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
 from herogen_async.generation.endpoint.embedded.weights import Weights
 
 _SERVER = Path(__file__).with_name("server.py")

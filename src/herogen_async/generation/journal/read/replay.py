@@ -194,11 +194,10 @@ class Fold:
     def _add_all(self, places: list[int], standing: Standing) -> bool:
         if len(self._newer) and any(place in self._newer for place in places):
             return False
-        if not (self.found.done if standing.counts else self.found.stale).add_all(places):
-            return False
-        if standing.counts and standing.is_stale:
+        is_new = (self.found.done if standing.counts else self.found.stale).add_all(places)
+        if is_new and standing.counts and standing.is_stale:
             self.found.stale.add_all(places)
-        return True
+        return is_new
 
     def _place_calls(self, lines: list[bytes], indices: list[int], reading: SegmentReading, offset: int) -> bool:
         """As `_place_all` with its tails, for rows of several calls."""
@@ -263,12 +262,9 @@ class Fold:
 
     def _fold_line(self, line: bytes, reading: SegmentReading, offset: int) -> bool:
         """One line, whatever it is; False when it is damaged."""
-        row = record_of(line)
-        if row is None:
-            return False
-        if self.is_for(row, reading):
+        if (row := record_of(line)) is not None and self.is_for(row, reading):
             self.take_counted(row, reading, offset)
-        return True
+        return row is not None
 
     def take_counted(self, row: dict[str, Any], reading: SegmentReading, offset: int) -> RowStanding:
         """As `take`, and count how it ended."""

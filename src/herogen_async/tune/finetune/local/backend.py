@@ -28,8 +28,8 @@ from typing import Any
 from herogen_async.core import codec
 from herogen_async.core.clock import Clock, MonotonicClock
 from herogen_async.core.errors import InputError, LocalModelError
+from herogen_async.generation.endpoint.child_environment import without_keys
 from herogen_async.generation.endpoint.embedded import OnProgress
-from herogen_async.generation.endpoint.embedded.child_environment import without_keys
 from herogen_async.generation.endpoint.fine_tuning import as_uploaded
 from herogen_async.generation.run_folder import open_own
 from herogen_async.generation.run_folder.publish import publish, publishing
