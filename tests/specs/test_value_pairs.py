@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from herogen_async.specs.sources.cells import cells_from
-from herogen_async.specs.sources.rules import CellRules
+from herogen_async.specs.sources.rules import Branch, CellRules
 from herogen_async.specs.sources.value_pairs import pair_coverage, pairs_held, pairs_of_all
 from support.ruled_grids import Attributes, listed, ruled
 
@@ -42,3 +42,12 @@ def test_a_coverage_is_told_in_a_line() -> None:
     )
     line = pair_coverage(whole, range(20), whole, CellRules()).line
     assert "all 12 values and all 20 pairs of values; each value in 2 to 10 of 20 cells" == line
+
+
+def test_cells_that_lack_an_attribute_are_no_product_however_many_they_are() -> None:
+    """A conditional attribute of one value leaves as many cells as the product has, and fewer pairs."""
+    attributes = {"a": ("1", "2"), "b": ("1", "2", "3", "4"), "c": ("x",)}
+    rules = CellRules(branches={"c": (Branch(("x",), {"a": ("1",), "b": ("1",)}), Branch(("x",), {"b": ("1", "4")}))})
+    cells = cells_from(attributes, None, rules)
+    assert 8 == cells.size
+    assert 12 == pairs_of_all(cells)

@@ -204,16 +204,20 @@ def excluded_cells(attributes: Mapping[str, Sequence[str]], rules: CellRules) ->
     return CellTree(attributes, rules).size(EXCLUDED)
 
 
+MOST_LOOKED_AT = 10_000  # cells, of those that are no plain grid: of more it isn't worth the time
+
+
 def is_product(cells: Cells) -> bool:
     """Whether every combination of the facets' values is one cell, and there is no other."""
-    if records_of(cells) is not None:
-        return False
     if isinstance(cells, ShuffledCells):
         return is_product(cells.ordered)
-    if math.prod(map(len, cells.facets.values())) != cells.size:
+    if isinstance(cells, Grid):
+        return True
+    if records_of(cells) is not None or cells.size > MOST_LOOKED_AT:
         return False
-    # A conditional attribute of one value leaves as many cells, but some lack it: mostly the first or the last one.
-    return all(set(cells.cell(index)) == set(cells.facets) for index in (0, cells.size // 2, cells.size - 1))
+    # A conditional attribute of one value leaves as many cells, but some lack it.
+    is_full = math.prod(map(len, cells.facets.values())) == cells.size
+    return is_full and all(len(cells.cell(index)) == len(cells.facets) for index in range(cells.size))
 
 
 def records_of(cells: Cells) -> RecordCells | None:
