@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,11 @@ def test_so_many_accepted_rows_of_a_source(server: FakeServer, tmp_path: Path) -
     path = write(tmp_path, RECORDS)
     more: dict[str, Any] = {"prompt": None, "columns": COLUMN, "keep": "id != '3' and level == 'hard'", "want": 7}
     folder = tmp_path / "r"
+    # What is open follows what is on disk: a server that answers in no time is ahead of a busy machine's disk.
+    server.behaviour = lambda asked: replace(echoing(asked), delay_s=0.05)
     report = run(server, folder, spec_of(path, **more), concurrency=2)
     rows = list(herogen_async.rows(folder))
-    accepted = sum(row["accepted"] for row in rows)
-    assert ("done", True) == (report.state, 7 <= accepted <= 9), accepted  # two were in flight
+    assert ("done", True) == (report.state, 7 <= sum(row["accepted"] for row in rows) <= 8)  # one was in flight
     assert len(rows) == len(server.asked) < 36
     assert all(row["accepted"] == (row["cell"]["id"] != "3" and row["cell"]["level"] == "hard") for row in rows)
     path.unlink()

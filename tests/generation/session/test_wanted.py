@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -84,14 +85,15 @@ def wanted_cells(spec: Spec) -> list[str]:
 
 def test_a_run_ends_with_so_many_accepted_rows(server: FakeServer, tmp_path: Path) -> None:
     """Exactly these are the data set, and few rows more were begun than were needed."""
+    # What is open follows what is on disk: a server that answers in no time is ahead of a busy machine's disk.
+    server.behaviour = lambda asked: replace(judged(asked), delay_s=0.05)
     spec = wanting()
     report = run(server, tmp_path / "r", spec, concurrency=8)
     assert ("done", 0) == (report.state, report.exit_code)
     assert (20, 20, VALUES) == (report.accepted, report.wanted, report.at_most)
     assert report.done == report.total == sum(report.outcomes.values())
     needed = taken(spec)[-1] + 1
-    # How many are open at once follows what is on disk: on a busy machine that comes late, and more were begun.
-    assert needed <= report.done <= 2 * needed
+    assert needed <= report.done <= needed + 16
     assert wanted_cells(spec) == cells_of(tmp_path / "r")
     told = herogen_async.status(tmp_path / "r")
     assert ("done", 20, 20, report.done, report.done) == (
