@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 from urllib.parse import quote
 
 from herogen_async.core import codec
@@ -54,8 +54,17 @@ class _Route:
     free: RequestBody | None = None
 
 
-_Begun: TypeAlias = tuple[object, Request, PlainTransport, BuiltCall, bool]
-"""A call without a task that waits: its tag, what was asked, where and by which built call, and whether for a form."""
+@dataclass(slots=True)
+class _Begun:
+    """A call without a task that waits: its tag, what was asked, where and by which built call, and whether for a
+    form.
+    """
+
+    tag: object
+    request: Request
+    transport: PlainTransport
+    call: BuiltCall
+    in_form: bool
 
 
 class OpenAICompatible:
@@ -166,7 +175,7 @@ class OpenAICompatible:
         return completion
 
     async def _complete(self, request: Request, failed: Unanswered | None = None) -> Completion:
-        used: BuiltCall = self._call if failed is None else failed.context[0][3]
+        used: BuiltCall = self._call if failed is None else failed.context[0].call
         try:
             answer = await (self.ask_raw(request) if failed is None else self._ask_again(request, failed))
             return self.read(answer, request.column)
@@ -192,7 +201,7 @@ class OpenAICompatible:
             if request.timeout_s is not None:
                 break
             route = self._routes[request.column]
-            begun: _Begun = (tag, request, transport, self._call, route.free is not None)
+            begun = _Begun(tag, request, transport, self._call, route.free is not None)
             try:
                 messages.append((self._heads[route.path], route.body.as_sent(request), begun))
             except Exception:
@@ -203,18 +212,18 @@ class OpenAICompatible:
         """What came of all that was begun, read."""
         came = [] if self._answers is None else self._answers.take()
         connections = [connection for connection, _ in came]
-        for transport in {connection.question[2] for connection in connections}:  # type: ignore[index]
-            transport.end([each for each in connections if each.question[2] is transport])  # type: ignore[index]
+        for transport in {connection.question.transport for connection in connections}:
+            transport.end([each for each in connections if each.question.transport is transport])
         tells_limits = len(came) - 1  # of those that came together the last one: all say nearly the same
         return [
-            (connection.question[0], self._read_or_not(connection, said, tells_limits=place == tells_limits))  # type: ignore[index]
+            (connection.question.tag, self._read_or_not(connection, said, tells_limits=place == tells_limits))
             for place, (connection, said) in enumerate(came)
         ]
 
     def _read_or_not(
         self, connection: PlainConnection, said: RawAnswer | EndpointError, *, tells_limits: bool
     ) -> Completion | Unanswered:
-        begun: _Begun = connection.question  # type: ignore[assignment]
+        begun: _Begun = connection.question
         if not isinstance(said, EndpointError):
             try:
                 return self._read_raw(said, begun, tells_limits=tells_limits)
@@ -224,7 +233,7 @@ class OpenAICompatible:
                 said = error.with_traceback(None)
             except Exception as bug:
                 return Unanswered(bug, (begun, None))
-        again = isinstance(said, ConnectionFailed) and begun[2].may_send_again(connection)
+        again = isinstance(said, ConnectionFailed) and begun.transport.may_send_again(connection)
         return Unanswered(said, (begun, connection if again else None))  # else it is another call's by then
 
     def _turn_came(self) -> None:
@@ -233,18 +242,18 @@ class OpenAICompatible:
     def drop(self, begun: object) -> None:
         """Close the connection that the answer would come on."""
         if isinstance(begun, PlainConnection):
-            begun.question[2].drop(begun)  # type: ignore[index]
+            begun.question.transport.drop(begun)
 
     async def recover(self, request: Request, unanswered: Unanswered) -> Completion:
         """As `complete` goes on: once more on a fresh connection, with a new key, or without a form."""
         asking = self._complete(request, unanswered)
-        return await (self._in_form(request, asking) if unanswered.context[0][4] else asking)
+        return await (self._in_form(request, asking) if unanswered.context[0].in_form else asking)
 
     async def _ask_again(self, request: Request, failed: Unanswered) -> HttpResponse:
         begun, broken = failed.context
         if broken is None:
             failed.raise_error()
-        transport: PlainTransport = begun[2]
+        transport: PlainTransport = begun.transport
         route = self._routes[request.column]
         return await transport.exchange_again(broken, self._urls[route.path], route.body.as_sent(request))
 
@@ -252,7 +261,7 @@ class OpenAICompatible:
         """As `read`, by the short path where that is enough."""
         status, names, values, body = said
         shape = self._shapes.get(names) or self._new_shape(names)
-        column, completion = begun[1].column, None
+        column, completion = begun.request.column, None
         if status == 200 and shape.is_plain and not (shape.says_limits and tells_limits):
             place = shape.request_id
             request_id = None if place < 0 else values[place].decode("latin-1").strip()
@@ -264,7 +273,7 @@ class OpenAICompatible:
                 )
         if completion is None:
             completion = self.read(as_response(said), column)
-        if begun[4]:
+        if begun.in_form:
             self._takes_forms = True
         return completion
 
@@ -367,7 +376,7 @@ class OpenAICompatible:
         self._call = call
         self._urls = {path: self._base + path for path in _PATHS.values()}
         if self._by_turns is not None:
-            self._heads = {path: self._by_turns.post_head(url) for path, url in self._urls.items()}
+            self._heads = {path: self._by_turns.head("POST", url) for path, url in self._urls.items()}
 
 
 def choose_transport(

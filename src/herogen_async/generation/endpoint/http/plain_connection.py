@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import httptools
 
@@ -51,7 +51,7 @@ class PlainConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[HttpResponse] | TurnAnswers[PlainConnection] | None = None
-        self.question: object = None
+        self.question: Any = None
         self.sent_s = 0.0
         self._keep_alive = False
         self.answered = False
@@ -67,7 +67,7 @@ class PlainConnection(asyncio.Protocol):
         self.transport.write(message)
         return waiter
 
-    def ask(self, message: bytes, question: object, now: float, answers: TurnAnswers[PlainConnection]) -> None:
+    def ask(self, message: bytes, question: Any, now: float, answers: TurnAnswers[PlainConnection]) -> None:
         """Write a whole request; its answer, or an EndpointError, is added to `answers`."""
         self.answered = self._keep_alive = False
         self.question = question

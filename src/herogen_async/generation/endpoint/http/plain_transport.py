@@ -68,24 +68,20 @@ class PlainTransport:
         the first byte of an answer is taken for that, and the request is sent once more, on a fresh one. Later than
         REUSE_RACE_S it is a server that died at work: what becomes of its request is not decided here.
         """
-        head = self._heads.get((method, url)) or self._head(method, url)
+        head = self.head(method, url)
         message = with_body(head, body) if body else without_body(head)
         now = self._loop.time()
         if timeout_s is None:
             timeout_s = self._timeout_s
         deadline = now + timeout_s
-        reused = self._warmest(now)
-        if reused is not None:
+        reused = self._warmest(1, now)
+        for connection in reused:
             try:
-                return await self._ask(reused, message, deadline, timeout_s)
+                return await self._ask(connection, message, deadline, timeout_s)
             except ConnectionFailed:
-                if not self._is_race(reused, now):
+                if not self._is_race(connection, now):
                     raise
-        return await self._ask_freshly(message, deadline, timeout_s, was_sent=reused is not None)
-
-    def post_head(self, url: str) -> bytes:
-        """What `begin` wants for a POST to `url`: it is the same for a whole run."""
-        return self._heads.get(("POST", url)) or self._head("POST", url)
+        return await self._ask_freshly(message, deadline, timeout_s, was_sent=bool(reused))
 
     def begin(
         self, messages: Sequence[tuple[bytes, bytes, object]], answers: TurnAnswers[PlainConnection]
@@ -93,30 +89,19 @@ class PlainTransport:
         """Send messages (head, body, question), each on a warm connection, as many as there are: the connections of the
         first of them. What comes is added to `answers`; `end` or `drop` follows.
         """
-        now, idle = self._loop.time(), self._idle
-        begun = []
-        for head, body, question in messages:
-            connection = idle.pop() if idle else None
-            if connection is None or now - connection.idle_since > IDLE_S or connection.transport.is_closing():
-                if connection is not None:
-                    idle.append(connection)
-                if (connection := self._warmest(now)) is None:
-                    break
+        now = self._loop.time()
+        begun = self._warmest(len(messages), now)
+        for connection, (head, body, question) in zip(begun, messages, strict=False):
             connection.ask(with_body(head, body), question, now, answers)
-            begun.append(connection)
         self._deadlines.add_all(begun, now + self._timeout_s, self._timeout_s)
         return begun
 
     def end(self, connections: Sequence[PlainConnection]) -> None:
         """What was begun on them has come to its end, and was taken from its answers."""
         self._deadlines.discard_all(connections)
-        now, idle, most = self._loop.time(), self._idle, self._concurrency
+        now = self._loop.time()
         for connection in connections:
-            if connection.is_reusable() and len(idle) < most:
-                connection.idle_since = now
-                idle.append(connection)
-            else:
-                connection.transport.abort()
+            self._keep_or_close(connection, now)
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
@@ -129,7 +114,7 @@ class PlainTransport:
 
     async def exchange_again(self, connection: PlainConnection, url: str, body: bytes) -> HttpResponse:
         """As `exchange`, of what was begun and may be sent once more: on a fresh connection."""
-        message = with_body(self.post_head(url), body)
+        message = with_body(self.head("POST", url), body)
         return await self._ask_freshly(message, connection.sent_s + self._timeout_s, self._timeout_s, was_sent=True)
 
     def _is_race(self, reused: PlainConnection, sent_s: float) -> bool:
@@ -159,7 +144,7 @@ class PlainTransport:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         deadline = self._loop.time() + timeout_s
         connection = await self._connect(deadline, timeout_s, partial(StreamingConnection, on_part))
-        message = with_body(self._heads.get(("POST", url)) or self._head("POST", url), body)
+        message = with_body(self.head("POST", url), body)
         waiter = connection.send(message)
         self._deadlines.add(waiter, deadline, timeout_s)
         try:
@@ -195,23 +180,26 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
-        self._keep_or_close(connection)
+        self._keep_or_close(connection, self._loop.time())
         return answer
 
-    def _keep_or_close(self, connection: PlainConnection) -> None:
+    def _keep_or_close(self, connection: PlainConnection, now: float) -> None:
         if connection.is_reusable() and len(self._idle) < self._concurrency:
-            connection.idle_since = self._loop.time()
+            connection.idle_since = now
             self._idle.append(connection)
         else:
             connection.transport.abort()
 
-    def _warmest(self, now: float) -> PlainConnection | None:
-        while self._idle:
+    def _warmest(self, count: int, now: float) -> list[PlainConnection]:
+        """So many, or as many as there are."""
+        found: list[PlainConnection] = []
+        while self._idle and len(found) < count:
             connection = self._idle.pop()
             if now - connection.idle_since <= IDLE_S and not connection.transport.is_closing():
-                return connection
-            connection.transport.abort()
-        return None
+                found.append(connection)
+            else:
+                connection.transport.abort()
+        return found
 
     async def _connect(
         self, deadline: float, timeout_s: float, kind: Callable[[Lost], PlainConnection] | None = None
@@ -252,8 +240,10 @@ class PlainTransport:
         if self._closed is not None and not self._open and not self._closed.done():
             self._closed.set_result(None)
 
-    def _head(self, method: str, url: str) -> bytes:
+    def head(self, method: str, url: str) -> bytes:
         """Everything of a request that is the same for a whole run."""
+        if (known := self._heads.get((method, url))) is not None:
+            return known
         parts = urlsplit(url)
         if (parts.scheme, parts.netloc) != (self.scheme, self._origin):
             raise ValueError(f"{url!r} is not at {self.scheme}://{self._origin}")
