@@ -120,10 +120,7 @@ def fingerprint(value: Any) -> str:
 
 def sealed_line(record: dict[str, Any]) -> bytes:
     """`record` as a journal line: JSON, crc last, newline."""
-    try:
-        body = orjson.dumps(record)[:-1]
-    except TypeError:
-        body = orjson.dumps(_writable(record))[:-1]
+    body = dumps(record)[:-1]
     return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
 
 

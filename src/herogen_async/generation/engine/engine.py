@@ -25,12 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import (
-    DiskError,
-    EndpointError,
-    InputError,
-    ParkReason,
-)
+from herogen_async.core.errors import DiskError, EndpointError, InputError, ParkReason
 from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.disk_patience import DiskPatience
 from herogen_async.generation.engine.feed import PendingCall

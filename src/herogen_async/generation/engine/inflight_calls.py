@@ -10,7 +10,7 @@ from typing import Generic
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, RequestTimeout, RowDeadline
-from herogen_async.generation.endpoint import Completion, Endpoint, TurnEndpoint, Unanswered
+from herogen_async.generation.endpoint import Completion, Endpoint, Unanswered
 from herogen_async.generation.engine.feed import C, PendingCall
 from herogen_async.generation.engine.turn_calls import NOT_SENT, TurnCalls
 from herogen_async.generation.engine.workers import Workers
@@ -56,18 +56,20 @@ class Calls(Generic[C]):
 
         Raises EndpointError.
         """
-        if failed is None or failed is NOT_SENT:
+        if failed is NOT_SENT:
+            failed = None
+        if failed is None:
             pending.sent_s = self._clock.now()
             if pending.first_s is None:
                 pending.first_s = pending.sent_s
         # The dict keeps the order of sending: `cut_off` may stop at the first that has not waited for long enough.
         self.in_flight[worker] = pending
         try:
-            if failed is None or failed is NOT_SENT:
+            if failed is None:
                 return await self._endpoint.complete(pending.request)
-            if failed.context is None or not isinstance(self._endpoint, TurnEndpoint):
+            if failed.context is None or self.turns is None:
                 failed.raise_error()
-            return await self._endpoint.recover(pending.request, failed)
+            return await self.turns.recover(pending, failed)
         except asyncio.CancelledError:
             if worker in self._cut and self._workers[worker].cancelling() == 1:  # else it is cancelled by others, too
                 raise self._cut[worker] from None

@@ -103,8 +103,7 @@ class Intake:
         pending, completion, _ = answers[-1]
         self._counters.latest = pending.call, completion
         if not self._is_one_lane:
-            for _, _, latency_s in answers:
-                self._counters.latencies.add(latency_s)
+            self._counters.latencies.add_all([latency_s for _, _, latency_s in answers])
         if self._call_ended is not None:
             for pending, completion, latency_s in answers:
                 self._call_ended(CallEnded(pending.call.index, pending.attempt, completion, latency_s))

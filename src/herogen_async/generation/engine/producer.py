@@ -72,22 +72,17 @@ class Producer:
 
     def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
         """Give each call to its lane at once."""
-        growth = self._growth
-        if self._is_one_lane and growth is None and self._checks is None:
-            pending, add = self._pending, self._feed.add
-            for call in calls:
-                if not add(pending(call, is_next=is_next)) and self._rows is not None:
-                    self._rows.left(call)  # by a park: it stays pending
-            return
+        growth, is_one_lane = self._growth, self._is_one_lane
         for call in calls if self._checks is None else self._askable(calls, self._checks):
             is_wanted = growth is None or growth.needs(call.index)
-            is_taken = is_wanted and self._lanes.of(call).feed.add(self._pending(call, is_next=is_next))
+            feed = self._feed if is_one_lane else self._lanes.of(call).feed
+            is_taken = is_wanted and feed.add(self._pending(call, is_next=is_next))
             if not is_taken and self._rows is not None:
                 self._rows.left(call)  # by a park, or not needed any more: it stays pending
 
     async def _of_one_call(self, indices: Iterable[int]) -> None:
         feed, request_of, growth = self._feed, self._request_of, self._growth
-        for count, call in enumerate(self._plan.calls(indices), start=1):
+        for count, call in enumerate(map(self._plan.call, indices), start=1):
             if growth is not None:
                 growth.begin(call.index)
             if call.failure is not None:

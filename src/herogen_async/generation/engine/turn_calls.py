@@ -117,6 +117,10 @@ class TurnCalls(Generic[C]):
         finally:
             slot.is_away = False
 
+    async def recover(self, pending: PendingCall[C], failed: Unanswered) -> Completion:
+        """Go on after the endpoint's own end of a call: ask again where that helps. Raises EndpointError."""
+        return await self._endpoint.recover(pending.request, failed)
+
     def take_in(self) -> None:
         """All that has come goes to the sink, and as many calls are sent."""
         try:

@@ -39,15 +39,7 @@ class Latencies:
 
     def add(self, seconds: float) -> None:
         """Count one call. A clock that went backwards (or no number at all) counts as the shortest."""
-        if not seconds > SHORTEST_S:
-            seconds = SHORTEST_S
-        elif seconds > LONGEST_CALL_S:
-            seconds = LONGEST_CALL_S
-        self._counts[int(log(seconds) * _SCALE + _SHIFT)] += 1.0
-        self._sum_s += seconds
-        self._weight += 1.0
-        if self._weight > self.fade_above:
-            self._fade()
+        self.add_all((seconds,))
 
     def add_all(self, seconds: Iterable[float]) -> None:
         """Count several calls, each as `add` does."""

@@ -6,7 +6,7 @@ repeats + repeat`. In a spec of one prompt a row is one call, and both numbers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -104,21 +104,6 @@ class Plan:
         except TemplateFailed as failure:
             key, asked = self._first.key(own_part(repeat, cell)), self._sub_prompt.render(cell)
             return Call(key, index, cell, repeat, self._prompt.text, None, asked, failure=failure)
-
-    def calls(self, indices: Iterable[int]) -> Iterator[Call]:
-        """As `call`, of many: what is the same for all is looked up once."""
-        if not self._is_plain or self._has_more or self._prompt.is_jinja or self._system is not None:
-            yield from map(self.call, indices)
-            return
-        cell_of, repeats, copied = self.cells.cell, self.repeats, self._first.hash.copy
-        prompt, asked = self._prompt.render, self._sub_prompt.render
-        for index in indices:
-            cell_index, repeat = divmod(index, repeats)
-            cell = cell_of(cell_index)
-            repeat += 1
-            digest = copied()
-            digest.update(own_part(repeat, cell))
-            yield Call(digest.hexdigest(), index, cell, repeat, prompt(cell), None, asked(cell))
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
