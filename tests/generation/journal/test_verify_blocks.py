@@ -18,7 +18,7 @@ from herogen_async.generation.journal.verify.block_workers import BlockWorkers
 from herogen_async.generation.journal.verify.usual_lines import Block, block_at
 from herogen_async.generation.run_folder import RunFolder, RunLock, segment_number
 from herogen_async.specs.plan import Lineage, Plan
-from support.column_histories import EVENTS, NUMBER, SHAPES, made
+from support.column_histories import History, histories
 from support.run_folders import AT, MODEL, WrittenRun
 from support.runs import small_spec
 
@@ -218,21 +218,11 @@ def folded(folder: RunFolder, lineage: Lineage, block_bytes: int) -> dict[str, A
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    first=st.integers(0, len(SHAPES) - 1),
-    events=st.lists(EVENTS, min_size=5, max_size=25),
-    found_again=st.lists(NUMBER, max_size=2),
-    block_bytes=st.integers(1, 4000),
-)
+@given(history=histories(), block_bytes=st.integers(1, 4000))
 def test_p6_blocks_of_any_history_of_columns_come_to_what_their_lines_do(
-    tmp_path_factory: pytest.TempPathFactory,
-    *,
-    first: int,
-    events: list[tuple[str, int]],
-    found_again: list[int],
-    block_bytes: int,
+    tmp_path_factory: pytest.TempPathFactory, history: History, block_bytes: int
 ) -> None:
     """Doubles, skips, edits, lost lines and such that are there again."""
-    folder, history = RunFolder(tmp_path_factory.mktemp("r")), made(first, events, found_again)
+    folder = RunFolder(tmp_path_factory.mktemp("r"))
     history.save(folder)
     assert folded(folder, history.lineage(), 0) == folded(folder, history.lineage(), block_bytes)
