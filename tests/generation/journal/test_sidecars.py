@@ -23,6 +23,7 @@ from herogen_async.generation.journal import (
     Recovered,
     accept_damage,
     failure_line,
+    own_process,
     read_rows,
     replay,
 )
@@ -635,7 +636,7 @@ def test_a_large_run_is_compared_by_several_processes(
     monkeypatch.setattr(compared_sidecars, "cores", lambda: 3)
     if how != "whole":
         other = [str(tmp_path / "nothing")] if how == "can't be started" else [sys.executable, "-c", ""]
-        monkeypatch.setattr(compared_sidecars, "_COMMAND", other)
+        monkeypatch.setattr(own_process, "_PYTHON", other)
     assert alone == replace(verify(f"{run.path}/"), seconds=0)
     assert (1, 0 if how == "whole" else 4) == (alone.damage, len(here))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from herogen_async.generation.journal import Fold, Line, scan
+from herogen_async.generation.journal import Fold, Line, own_process, scan
 from herogen_async.generation.journal.verify import Verdict, block_workers, verify
 from herogen_async.generation.journal.verify.block_workers import BlockWorkers
 from herogen_async.generation.journal.verify.usual_lines import Block, block_at
@@ -163,7 +163,7 @@ def test_a_process_that_ends_changes_nothing(tmp_path: Path, monkeypatch: pytest
         "said = {'start': block.start, 'stop': block.stop, 'lines': block.lines, 'is_usual': True, 'skipped': []}\n"
         "first = json.dumps(said).encode() + b'\\n' + block.indices.tobytes()\n" + programs[ends] + "\n"
     )
-    monkeypatch.setattr(block_workers, "_COMMAND", [sys.executable, str(fake / "one.py")])
+    monkeypatch.setattr(own_process, "_PYTHON", [sys.executable, str(fake / "one.py")])
     among = told(run)
     assert alone(run) == among
     assert (0, 80) == (among.damage, among.answered)
@@ -172,7 +172,7 @@ def test_a_process_that_ends_changes_nothing(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.usefixtures("small_blocks")
 def test_a_process_that_cannot_be_started_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no room for one more process."""
-    monkeypatch.setattr(block_workers, "_COMMAND", [str(tmp_path / "nothing")])
+    monkeypatch.setattr(own_process, "_PYTHON", [str(tmp_path / "nothing")])
     assert 80 == told(written(tmp_path / "r")).answered
 
 

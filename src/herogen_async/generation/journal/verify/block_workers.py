@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from herogen_async.core import codec
-from herogen_async.generation.journal.own_process import own_process, tell
+from herogen_async.generation.journal.own_process import instructions, own_process, tell
 from herogen_async.generation.journal.verify.usual_lines import BLOCK_BYTES, Block
 from herogen_async.specs.plan import Lineage, SegmentReading
 
 A_PROCESS_FROM = 128 << 20  # bytes for each: a second of work, for half a second of start
-_COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.verify.block_worker"]
+_WORKER = "herogen_async.generation.journal.verify.block_worker"
 
 
 class BlockWorkers:
@@ -48,7 +47,7 @@ class BlockWorkers:
         # Only when all are there: each takes a moment until it reads.
         for first, child in enumerate(self._children):
             if child is not None:
-                self._tell(child, self._blocks[first :: self._count])
+                tell(child, instructions(self._folder, self._lineage, blocks=self._blocks[first :: self._count]))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,14 +75,9 @@ class BlockWorkers:
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         try:
-            return own_process(_COMMAND)
+            return own_process(_WORKER)
         except OSError:
             return None
-
-    def _tell(self, child: subprocess.Popen[bytes], blocks: list[tuple[str, int, int, int]]) -> None:
-        plans = [[era.plan.grid_fingerprint, era.plan.generation_fingerprint] for era in self._lineage.eras]
-        given = codec.dumps({"folder": str(self._folder.resolve()), "plans": plans, "blocks": blocks})
-        tell(child, given)
 
     def _answer(self, number: int) -> Block | None:
         """What a process said of that block, None where it has said nothing. What it said of earlier ones is passed."""
