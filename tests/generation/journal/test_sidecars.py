@@ -633,7 +633,7 @@ def test_a_large_run_is_compared_by_several_processes(
 
     monkeypatch.setattr(compared_sidecars, "compare_sidecar", compared)
     monkeypatch.setattr(compared_sidecars, "A_PROCESS_FROM", 1)
-    monkeypatch.setattr(compared_sidecars, "cores", lambda: 3)
+    monkeypatch.setattr(compared_sidecars, "usable_cores", lambda: 3)
     if how != "whole":
         other = [str(tmp_path / "nothing")] if how == "can't be started" else [sys.executable, "-c", ""]
         monkeypatch.setattr(own_process, "_PYTHON", other)

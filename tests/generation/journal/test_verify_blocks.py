@@ -43,12 +43,12 @@ def written(path: Path, *, segments: int = 2) -> WrittenRun:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_workers, "A_PROCESS_FROM", 1)
     monkeypatch.setattr(block_workers, "BLOCK_BYTES", BLOCK)
-    monkeypatch.setattr(block_workers, "cores", lambda: 3)
+    monkeypatch.setattr(block_workers, "usable_cores", lambda: 3)
 
 
 def alone(run: WrittenRun) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block_workers, "cores", lambda: 1)
+        patch.setattr(block_workers, "usable_cores", lambda: 1)
         return told(run)
 
 
@@ -178,7 +178,7 @@ def test_a_process_that_cannot_be_started_changes_nothing(tmp_path: Path, monkey
 
 def test_a_small_run_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the size at which one more pays."""
-    monkeypatch.setattr(block_workers, "cores", lambda: 8)
+    monkeypatch.setattr(block_workers, "usable_cores", lambda: 8)
     monkeypatch.setattr(BlockWorkers, "_started", lambda *_: pytest.fail("a process was started"))
     assert 80 == told(written(tmp_path / "r")).answered
 

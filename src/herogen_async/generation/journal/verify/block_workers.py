@@ -6,7 +6,6 @@ at by `verify` itself. Memory: each is some blocks ahead at most, as a pipe hold
 
 from __future__ import annotations
 
-import os
 import subprocess
 from array import array
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from herogen_async.core import codec
+from herogen_async.core.cores import usable_cores
 from herogen_async.generation.journal.own_process import instructions, own_process, tell
 from herogen_async.generation.journal.verify.usual_lines import BLOCK_BYTES, Block
 from herogen_async.specs.plan import Lineage, SegmentReading
@@ -37,7 +37,7 @@ class BlockWorkers:
             for start in range(0, end, BLOCK_BYTES)
         ]
         self._next = 0
-        count = min(cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
+        count = min(usable_cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
         self._count = count if count > 1 else 0
         self._children: list[subprocess.Popen[bytes] | None] = []
         self._asked = list(range(self._count))  # the number of the block that each says something of next
@@ -106,8 +106,3 @@ class BlockWorkers:
                 child.kill()
             self._children[place] = None
             return None
-
-
-def cores() -> int:
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

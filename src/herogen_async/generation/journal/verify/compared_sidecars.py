@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from herogen_async.core import codec
+from herogen_async.core.cores import usable_cores
 from herogen_async.core.errors import HerogenError
 from herogen_async.generation.journal.own_process import instructions, own_process, tell
 from herogen_async.generation.journal.sidecar.keeper import WORKER
 from herogen_async.generation.journal.sidecar.worker import LikeItsLines, compare_sidecar
-from herogen_async.generation.journal.verify.block_workers import A_PROCESS_FROM, cores
+from herogen_async.generation.journal.verify.block_workers import A_PROCESS_FROM
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number, sidecar_of
 from herogen_async.specs.plan import Lineage
 
@@ -22,7 +23,7 @@ from herogen_async.specs.plan import Lineage
 def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) -> Iterator[tuple[Path, LikeItsLines]]:
     """Each segment that has one, in order; `is_alone`: without other processes."""
     paths = {segment_number(path): path for path in folder.segments() if sidecar_of(path).exists()}
-    count = min(cores(), len(paths), sum(path.stat().st_size for path in paths.values()) // A_PROCESS_FROM)
+    count = min(usable_cores(), len(paths), sum(path.stat().st_size for path in paths.values()) // A_PROCESS_FROM)
     found: dict[int, LikeItsLines] = {}
     if count > 1 and not is_alone:
         numbers = list(paths)
