@@ -199,7 +199,7 @@ def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]
     there, shared = IndexSet(), IndexSet()
     touched = []
     for part in parts:
-        rows = _rows(part.found)
+        rows = part.found.rows_touched()
         shared.update(rows.minus(rows.minus(there)))
         there.update(rows)
         touched.append(rows)
@@ -211,17 +211,6 @@ def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]
                 begun.add(row)
         in_part.append(begun)
     return shared, in_part
-
-
-def _rows(found: Recovered) -> IndexSet:
-    """The rows that have a line that counts, or a failure."""
-    calls = found.calls_a_row
-    if calls == 1:
-        return IndexSet.union(found.done, found.failed)
-    rows = IndexSet()
-    for index in IndexSet.union(found.done, found.failed):
-        rows.add(index // calls)
-    return rows
 
 
 def _index_of(line: bytes) -> int:
