@@ -149,7 +149,7 @@ def test_a_config_can_become_a_spec_in_json(tmp_path: Path) -> None:
         ({"r.jsonl": "{"}, ["r.jsonl"], "r.jsonl"),
         ({"r.jsonl": ANSWERS}, ["r.jsonl", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
         ({"d.yaml": DESIGN}, ["d.yaml", "--out", "nowhere/s.yaml"], "there is no folder 'nowhere' for 's.yaml'"),
-        ({"r.jsonl": ""}, ["r.jsonl"], "no record is in r.jsonl"),
+        ({"r.jsonl": ""}, ["r.jsonl"], "no records in r.jsonl"),
         ({}, ["nowhere.jsonl"], "not found"),
         ({"folder/x.txt": "y"}, ["folder"], "has no responses_*.jsonl"),
     ],

@@ -29,6 +29,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "clock",
         "event_loop",
         "codec",
+        "cores",
         "units",
         "blank",
         "likeness",

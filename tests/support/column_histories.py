@@ -277,3 +277,9 @@ def made(first: int, events: list[tuple[str, int]], found_again: list[int]) -> H
     for number in found_again:
         history.find(number)
     return history
+
+
+def histories(fewest_events: int = 5) -> st.SearchStrategy[History]:
+    """Histories of up to 25 events: doubles, skips, edits, lost lines and such that are there again."""
+    events = st.lists(EVENTS, min_size=fewest_events, max_size=25)
+    return st.builds(made, st.integers(0, len(SHAPES) - 1), events, st.lists(NUMBER, max_size=2))

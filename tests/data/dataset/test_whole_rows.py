@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import herogen_async
 from herogen_async.core.errors import InputError
@@ -17,7 +16,7 @@ from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.generation.journal import replay
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.plan import Call
-from support.column_histories import EVENTS, NUMBER, SHAPES, call_of, made
+from support.column_histories import History, call_of, histories
 from support.column_runs import MATHS, ColumnRun, completion, lines_of, maths, named, without
 from support.fake_server import Asked, FakeServer, answer
 
@@ -122,16 +121,11 @@ def test_the_answers_are_those_of_the_lines_that_count(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    first=st.integers(0, len(SHAPES) - 1),
-    events=st.lists(EVENTS, min_size=10, max_size=25),
-    found_again=st.lists(NUMBER, max_size=2),
-)
+@given(histories(10))
 def test_p6_rows_of_any_history_are_as_the_model_says(
-    tmp_path_factory: pytest.TempPathFactory, first: int, events: list[tuple[str, int]], found_again: list[int]
+    tmp_path_factory: pytest.TempPathFactory, history: History
 ) -> None:
     """Every answer that counts is in its row, and no other; what was skipped says so; a row is done with all of it."""
-    history = made(first, events, found_again)
     folder = RunFolder(tmp_path_factory.mktemp("r"))
     folder.create()
     history.describe(folder)

@@ -14,7 +14,6 @@ from herogen_async.generation.endpoint.embedded.cores import (
     free_between,
     servers_for,
     threads_for,
-    usable_cores,
 )
 
 
@@ -93,8 +92,3 @@ def test_large_weights_have_one_server() -> None:
     """What is read from memory for every token is not read several times."""
     assert 2 == servers_for(16, 2, 145_000_000)
     assert 1 == servers_for(16, 2, 4_000_000_000)
-
-
-def test_usable_cores_fit_the_machine() -> None:
-    """At least one, and never more than the machine has."""
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

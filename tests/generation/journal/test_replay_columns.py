@@ -13,7 +13,7 @@ from herogen_async.generation.journal import LinePlaces, replay
 from herogen_async.generation.journal.read import line_blocks
 from herogen_async.generation.journal.read import replay as replaying
 from herogen_async.generation.run_folder import RunFolder
-from support.column_histories import EVENTS, NUMBER, REWRITTEN, SHAPES, THREE, History, call_of, made, spec_of
+from support.column_histories import REWRITTEN, THREE, History, call_of, histories, spec_of
 
 
 def told_by(folder: RunFolder, history: History) -> dict[str, Any]:
@@ -64,22 +64,12 @@ def check(folder: RunFolder, history: History, block_bytes: int) -> None:
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    first=st.integers(0, len(SHAPES) - 1),
-    events=st.lists(EVENTS, min_size=10, max_size=25),
-    found_again=st.lists(NUMBER, max_size=2),
-    block_bytes=st.integers(1, 4000),
-)
+@given(history=histories(10), block_bytes=st.integers(1, 4000))
 def test_p6_any_history_of_columns_reads_as_the_model_says(
-    tmp_path_factory: pytest.TempPathFactory,
-    *,
-    first: int,
-    events: list[tuple[str, int]],
-    found_again: list[int],
-    block_bytes: int,
+    tmp_path_factory: pytest.TempPathFactory, history: History, block_bytes: int
 ) -> None:
     """Doubles, skips, edits, lost lines and such that are there again: of equal keys the first that counts wins."""
-    check(RunFolder(tmp_path_factory.mktemp("r")), made(first, events, found_again), block_bytes)
+    check(RunFolder(tmp_path_factory.mktemp("r")), history, block_bytes)
 
 
 EASY_SUMS = {"topic": "sums", "difficulty": "easy"}

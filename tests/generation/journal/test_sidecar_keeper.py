@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import herogen_async
-from herogen_async.generation.journal import JournalWriter
+from herogen_async.generation.journal import JournalWriter, own_process
 from herogen_async.generation.journal.sidecar import keeper as keeping
 from herogen_async.generation.journal.sidecar import taking
 from herogen_async.generation.journal.sidecar.keeper import SidecarKeeper
@@ -75,7 +75,9 @@ def test_a_small_run_has_no_sidecar_no_process_and_no_thread(tmp_path: Path, mon
 @pytest.mark.usefixtures("large")
 def test_its_process_ends_with_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much it has to do still; what waits for it is not begun."""
-    monkeypatch.setattr(keeping, "_COMMAND", [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"])
+    monkeypatch.setattr(
+        own_process, "_PYTHON", [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"]
+    )
     run = written(tmp_path / "r")
     started = threading.Event()
     original = subprocess.Popen.communicate
@@ -103,7 +105,7 @@ def test_a_process_that_comes_to_nothing_costs_nothing(
     run = written(tmp_path / "r")
     lineage, folder = Lineage(run.plan), run.folder
     if how == "no program":
-        monkeypatch.setattr(keeping, "_COMMAND", [str(tmp_path / "nothing")])
+        monkeypatch.setattr(own_process, "_PYTHON", [str(tmp_path / "nothing")])
     elif how == "another manifest":
         lineage = Lineage(WrittenRun(tmp_path / "s", small_spec(values=3)).plan)
     else:

@@ -23,6 +23,7 @@ from herogen_async.generation.journal import (
     Recovered,
     accept_damage,
     failure_line,
+    own_process,
     read_rows,
     replay,
 )
@@ -36,7 +37,7 @@ from herogen_async.generation.run_folder import Mark, RunFolder, RunLock, existi
 from herogen_async.generation.run_folder.layout import sidecar_of
 from herogen_async.specs.plan import Era, IndexSet, Lineage, Plan
 from herogen_async.specs.spec import Spec
-from support.column_histories import EVENTS, NUMBER, SHAPES, History, made
+from support.column_histories import NUMBER, SHAPES, History, histories, made
 from support.run_folders import AT, MODEL, WrittenRun
 from support.runs import small_spec
 from support.simulated_disk import Crash, SimulatedDisk
@@ -116,24 +117,12 @@ def without(run: WrittenRun, index: int, segment: int = 0) -> None:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    first=st.integers(0, len(SHAPES) - 1),
-    events=st.lists(EVENTS, min_size=5, max_size=25),
-    found_again=st.lists(NUMBER, max_size=2),
-    failures=st.lists(NUMBER, max_size=3),
-    is_last_full=st.booleans(),
-)
+@given(history=histories(), failures=st.lists(NUMBER, max_size=3), is_last_full=st.booleans())
 def test_p6_any_history_comes_to_the_same(
-    tmp_path_factory: pytest.TempPathFactory,
-    *,
-    first: int,
-    events: list[tuple[str, int]],
-    found_again: list[int],
-    failures: list[int],
-    is_last_full: bool,
+    tmp_path_factory: pytest.TempPathFactory, history: History, failures: list[int], is_last_full: bool
 ) -> None:
     """Columns, skips, edits, renamed and removed attributes, regenerated columns, doubles, lost lines, failures."""
-    folder, history = RunFolder(tmp_path_factory.mktemp("r")), made(first, events, found_again)
+    folder = RunFolder(tmp_path_factory.mktemp("r"))
     if not is_last_full:
         history.roll()
     _save(folder, history, failures)
@@ -445,7 +434,7 @@ def test_what_does_not_fit_is_passed_over_and_written_again(
     taken.clear()
     assert plain == told(with_sidecars(run.folder, Lineage(run.plan)))
     assert [1] == taken
-    if harm in (_a_pipe,):  # nobody's to remove but a person's
+    if harm is _a_pipe:  # nobody's to remove but a person's
         return
     assert write_sidecar(path, run.plan)
     taken.clear()
@@ -644,10 +633,10 @@ def test_a_large_run_is_compared_by_several_processes(
 
     monkeypatch.setattr(compared_sidecars, "compare_sidecar", compared)
     monkeypatch.setattr(compared_sidecars, "A_PROCESS_FROM", 1)
-    monkeypatch.setattr(compared_sidecars, "cores", lambda: 3)
+    monkeypatch.setattr(compared_sidecars, "usable_cores", lambda: 3)
     if how != "whole":
         other = [str(tmp_path / "nothing")] if how == "can't be started" else [sys.executable, "-c", ""]
-        monkeypatch.setattr(compared_sidecars, "_COMMAND", other)
+        monkeypatch.setattr(own_process, "_PYTHON", other)
     assert alone == replace(verify(f"{run.path}/"), seconds=0)
     assert (1, 0 if how == "whole" else 4) == (alone.damage, len(here))
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from herogen_async.generation.journal import Fold, Line, scan
+from herogen_async.generation.journal import Fold, Line, own_process, scan
 from herogen_async.generation.journal.verify import Verdict, block_workers, verify
 from herogen_async.generation.journal.verify.block_workers import BlockWorkers
 from herogen_async.generation.journal.verify.usual_lines import Block, block_at
 from herogen_async.generation.run_folder import RunFolder, RunLock, segment_number
 from herogen_async.specs.plan import Lineage, Plan
-from support.column_histories import EVENTS, NUMBER, SHAPES, made
+from support.column_histories import History, histories
 from support.run_folders import AT, MODEL, WrittenRun
 from support.runs import small_spec
 
@@ -43,12 +43,12 @@ def written(path: Path, *, segments: int = 2) -> WrittenRun:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_workers, "A_PROCESS_FROM", 1)
     monkeypatch.setattr(block_workers, "BLOCK_BYTES", BLOCK)
-    monkeypatch.setattr(block_workers, "cores", lambda: 3)
+    monkeypatch.setattr(block_workers, "usable_cores", lambda: 3)
 
 
 def alone(run: WrittenRun) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block_workers, "cores", lambda: 1)
+        patch.setattr(block_workers, "usable_cores", lambda: 1)
         return told(run)
 
 
@@ -163,7 +163,7 @@ def test_a_process_that_ends_changes_nothing(tmp_path: Path, monkeypatch: pytest
         "said = {'start': block.start, 'stop': block.stop, 'lines': block.lines, 'is_usual': True, 'skipped': []}\n"
         "first = json.dumps(said).encode() + b'\\n' + block.indices.tobytes()\n" + programs[ends] + "\n"
     )
-    monkeypatch.setattr(block_workers, "_COMMAND", [sys.executable, str(fake / "one.py")])
+    monkeypatch.setattr(own_process, "_PYTHON", [sys.executable, str(fake / "one.py")])
     among = told(run)
     assert alone(run) == among
     assert (0, 80) == (among.damage, among.answered)
@@ -172,13 +172,13 @@ def test_a_process_that_ends_changes_nothing(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.usefixtures("small_blocks")
 def test_a_process_that_cannot_be_started_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no room for one more process."""
-    monkeypatch.setattr(block_workers, "_COMMAND", [str(tmp_path / "nothing")])
+    monkeypatch.setattr(own_process, "_PYTHON", [str(tmp_path / "nothing")])
     assert 80 == told(written(tmp_path / "r")).answered
 
 
 def test_a_small_run_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the size at which one more pays."""
-    monkeypatch.setattr(block_workers, "cores", lambda: 8)
+    monkeypatch.setattr(block_workers, "usable_cores", lambda: 8)
     monkeypatch.setattr(BlockWorkers, "_started", lambda *_: pytest.fail("a process was started"))
     assert 80 == told(written(tmp_path / "r")).answered
 
@@ -218,21 +218,11 @@ def folded(folder: RunFolder, lineage: Lineage, block_bytes: int) -> dict[str, A
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    first=st.integers(0, len(SHAPES) - 1),
-    events=st.lists(EVENTS, min_size=5, max_size=25),
-    found_again=st.lists(NUMBER, max_size=2),
-    block_bytes=st.integers(1, 4000),
-)
+@given(history=histories(), block_bytes=st.integers(1, 4000))
 def test_p6_blocks_of_any_history_of_columns_come_to_what_their_lines_do(
-    tmp_path_factory: pytest.TempPathFactory,
-    *,
-    first: int,
-    events: list[tuple[str, int]],
-    found_again: list[int],
-    block_bytes: int,
+    tmp_path_factory: pytest.TempPathFactory, history: History, block_bytes: int
 ) -> None:
     """Doubles, skips, edits, lost lines and such that are there again."""
-    folder, history = RunFolder(tmp_path_factory.mktemp("r")), made(first, events, found_again)
+    folder = RunFolder(tmp_path_factory.mktemp("r"))
     history.save(folder)
     assert folded(folder, history.lineage(), 0) == folded(folder, history.lineage(), block_bytes)

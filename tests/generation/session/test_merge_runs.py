@@ -420,7 +420,7 @@ def test_what_is_not_requested_must_agree_too(tmp_path: Path) -> None:
     """Else nobody knew which of the two holds. `run` brings a run up to date, and asks nothing."""
     (one,) = shards(tmp_path, 1, of=2)
     (two,) = shards(tmp_path, 2, of=2, spec=small_spec(sub_prompt="{age}"))
-    with pytest.raises(RunFolderError, match=r"part-2 has another spec than \S*part-1: `sub_prompt` changed"):
+    with pytest.raises(RunFolderError, match=r"part-2 has a different spec from \S*part-1: `sub_prompt` changed"):
         merged(tmp_path / "all", one, two)
     with FakeServer() as server:
         herogen_async.run(small_spec(), run=two, base_url=server.url, model="m")
@@ -492,7 +492,7 @@ def test_specs_that_were_changed_in_other_steps_are_refused(tmp_path: Path) -> N
     for run, steps in ((one, (5, 6, 7)), (two, (6, 5, 7))):
         for values in steps:
             extended(run, values)
-    with pytest.raises(RunFolderError, match="was changed in other steps than"):
+    with pytest.raises(RunFolderError, match="was changed in different steps from"):
         merged(tmp_path / "all", one, two)
 
 
@@ -503,7 +503,7 @@ def test_runs_that_keep_other_stale_answers_are_refused(tmp_path: Path) -> None:
     with FakeServer() as server:
         herogen_async.run(spec, run=runs[0], base_url=server.url, model="m", extend=True)
         herogen_async.run(spec, run=runs[1], base_url=server.url, model="m", regenerate_stale=True)
-    with pytest.raises(RunFolderError, match="keeps other stale answers"):
+    with pytest.raises(RunFolderError, match="keep different stale answers"):
         merged(tmp_path / "all", *runs)
 
 

@@ -16,7 +16,7 @@ from herogen_async.generation.engine.counters import total_columns
 from herogen_async.generation.forecast.costs import column_prices, is_used_up, spent
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.read.line_reader import LineReader
-from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted, touched_rows
+from herogen_async.generation.journal.read.row_outcomes import places_wanted, replay_noting, rows_wanted
 from herogen_async.generation.observer import observer_of
 from herogen_async.generation.report import GivenFigures, Remembered, RunReport, folded_report
 from herogen_async.generation.run_folder import (
@@ -182,7 +182,7 @@ def report_of_found(
         prices=column_prices(plan, manifest.settings, manifest.base_url, now),
     )
     if wanted is not None:
-        total = found.rows_done + found.rows_failed if wanted.is_met else len(touched_rows(plan, found))
+        total = found.rows_done + found.rows_failed if wanted.is_met else len(found.rows_touched())
         total_columns(columns.values(), None if wanted.is_met else total)
     report = folded_report(
         GivenFigures(

@@ -48,7 +48,7 @@ def common_history(runs: Sequence[RunToMerge]) -> CommonHistory:
     for run, found in zip(runs, eras, strict=True):
         if found is None:
             raise RunFolderError(
-                f"the spec of {run.name} was changed in other steps than that of {runs[longest].name}",
+                f"the spec of {run.name} was changed in different steps from that of {runs[longest].name}",
                 fix="merge only runs whose specs were changed in the same way, one edit after the other",
             )
     return CommonHistory(runs[longest].manifest, tuple(found for found in eras if found is not None), tuple(plans))
@@ -89,7 +89,7 @@ def _check_requests(runs: Sequence[RunToMerge]) -> None:
     for run, own in zip(runs, weights, strict=True):
         if own != (usual.manifest.weights or {}).get("sha256"):
             raise RunFolderError(
-                f"{run.name} has answers from another model than {usual.name}: the weights differ",
+                f"{run.name} was answered by a different model from {usual.name}: the weights differ",
                 fix="merge only runs of the same weights",
             )
     plan = usual.manifest.lineage().plan
@@ -108,7 +108,7 @@ def _check_specs(runs: Sequence[RunToMerge]) -> None:
     for run, spec in zip(runs, specs, strict=True):
         if others := [f"`{name}`" for name in {**held, **spec} if held.get(name) != spec.get(name)]:
             raise RunFolderError(
-                f"{run.name} has another spec than {usual.name}: {in_words(others)} changed",
+                f"{run.name} has a different spec from {usual.name}: {in_words(others)} changed",
                 fix=f"bring it up to date, at no cost: herogen-async run SPEC --run {run.name}",
             )
 
@@ -121,7 +121,7 @@ def _check_stale(runs: Sequence[RunToMerge]) -> None:
         usual = _usual(changed, kept)
         odd = next(run for run, own in zip(changed, kept, strict=True) if own != kept[changed.index(usual)])
         raise RunFolderError(
-            f"{odd.name} keeps other stale answers than {usual.name}",
+            f"{odd.name} and {usual.name} keep different stale answers",
             fix="run the same command on both, with the same --extend or --regenerate-stale",
         )
 

@@ -65,7 +65,7 @@ def import_answers(
     name = folder.path.name if NAME.fullmatch(folder.path.name) else "imported"
     if not read.answers:
         if not read.left_out:
-            raise InputError(f"no record is in {', '.join(map(str, files))}", fix="give files of records")
+            raise InputError(f"no records in {', '.join(map(str, files))}", fix="give files of records")
         why = "; ".join(f"{count:,} {reason}" for reason, count in read.left_out.most_common(4))
         raise InputError(
             f"no record of {', '.join(map(str, files))} has a prompt ({why})",

@@ -116,16 +116,18 @@ class MergedRun:
             shards = "shard" if len(self.missing_shards) == 1 else "shards"
             yield f"Missing: {shards} {in_words([*named, *([f'{more:,} more'] if more else [])])}."
         report = self.report
-        ends = [f"{report.failed:,} failed"] if report.failed else []
-        ends += [f"{self.missing:,} missing"] if self.missing else []
-        yield f"{report.done:,} of {counted(report.total, 'row')} -> {self.run}{': ' if ends else ''}{', '.join(ends)}."
+        ends = ", ".join(_ends(report.failed, self.missing))
+        yield f"{report.done:,} of {counted(report.total, 'row')} -> {self.run}{f': {ends}' if ends else ''}."
 
 
 def _part_line(part: MergedPart) -> str:
     shard = "" if part.shard is None else f" (shard {part.shard})"
-    ends = [f"{part.failed:,} failed"] if part.failed else []
-    ends += [f"{part.missing:,} missing"] if part.missing else []
-    return f"{part.run}{shard}: {part.done:,} of {counted(part.rows, 'row')}{''.join(f', {end}' for end in ends)}."
+    done = f"{part.done:,} of {counted(part.rows, 'row')}"
+    return f"{part.run}{shard}: {', '.join([done, *_ends(part.failed, part.missing)])}."
+
+
+def _ends(failed: int, missing: int) -> list[str]:
+    return [f"{number:,} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
 
 
 def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], clock: Clock | None = None) -> MergedRun:

@@ -49,12 +49,8 @@ def conclude(repaired: Repaired, notifier: Notifier) -> Opened:
     if diff.is_change or diff.held is None or was.start != now.start:
         locked.lock.forget_sent()
     shard = diff.fresh.settings.shard
-    if (
-        was
-        and diff.held is not None
-        and shard == diff.held.settings.shard
-        and not (now.start <= was.start <= was.stop <= now.stop)
-    ):
+    is_same_shard = diff.held is not None and shard == diff.held.settings.shard
+    if is_same_shard and was and not (now.start <= was.start and was.stop <= now.stop):
         notifier.notice(
             f"Shard {shard} is {span(now)} now; it was {span(was)}. Another shard may request what lies outside of it "
             "again: merge shards before you change the limit or the spec."

@@ -12,7 +12,7 @@ from herogen_async.generation.engine import Counters
 from herogen_async.generation.forecast.preflight import crash_line, room_line
 from herogen_async.generation.journal import Recovered
 from herogen_async.generation.journal.read.line_reader import LineReader
-from herogen_async.generation.journal.read.row_outcomes import rows_wanted, touched_rows
+from herogen_async.generation.journal.read.row_outcomes import rows_wanted
 from herogen_async.generation.limits import Budget
 from herogen_async.generation.report import SMALL
 from herogen_async.generation.run_folder import RunFolder, read_events
@@ -95,7 +95,7 @@ def plan_work(found: Found, again: RetrySelection, clock: Clock) -> Work:
             rows = rows_wanted(plan, journal, reader, wanted.given_up)
         if rows is not None:
             rows.within = len(asked)
-        touched = touched_rows(plan, journal)
+        touched = journal.rows_touched()
     if rows is not None and rows.is_met:
         asked = nothing  # enough: only what a person wants to be asked again is
         wanted = to_ask(plan, journal, retried, asked)

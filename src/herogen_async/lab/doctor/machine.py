@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import resource
 import statistics
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from herogen_async.core.clock import Clock
+from herogen_async.core.cores import usable_cores
 from herogen_async.core.errors import LocalModelError
 from herogen_async.generation.endpoint.embedded import cached_weights
 from herogen_async.generation.run_folder import RUNS
@@ -35,7 +35,7 @@ def look_at_machine(environment: Mapping[str, str], folder: Path, clock: Clock) 
         version=version("herogen-async"),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cores=_cores(),
+        cores=usable_cores(),
         open_files=soft,
         most_open_files=hard,
         extras={name: all(map(_is_there, modules)) for name, modules in EXTRAS.items()},
@@ -45,12 +45,6 @@ def look_at_machine(environment: Mapping[str, str], folder: Path, clock: Clock) 
         keys=tuple(name for name in KEYS if environment.get(name, "").strip()),
     )
     return machine, findings
-
-
-def _cores() -> int:
-    """Those that this process may use: a container has fewer than its host."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _is_there(module: str) -> bool:

@@ -62,7 +62,6 @@ class Plan:
         self._is_single = self.calls_a_row == 1
         # Whether lines say less of a cell than there is: of records.
         self._tells_less = records_of(self.cells) is not None
-        self._is_plain = self._is_single and not self._tells_less
         self._shown = spec.examples if any(each.examples for each in self.columns) else None
         # In Jinja syntax a name without a value is an error: an attribute that a cell has not is an empty text there.
         is_filled = bool(spec.cell_rules.branches) and any(call.is_jinja for call in self.shape.calls)
@@ -74,6 +73,8 @@ class Plan:
         self._sub_prompt = Template(spec.sub_prompt)
         self._sub_names = frozenset(self._sub_prompt.names)
         self._first = self.shape.calls[0]
+        takes_more = self._tells_less or self._has_more or self._prompt.is_jinja or self._system is not None
+        self._is_plain = self._is_single and not takes_more
 
     @property
     def stems(self) -> list[str]:
@@ -82,28 +83,22 @@ class Plan:
 
     def call(self, index: int) -> Call:
         """The call at `index`, 0 <= index < size. The answers that its prompt will hold stand in it as placeholders."""
-        if not self._is_plain:
+        if not self._is_single:
             row, place = divmod(index, self.calls_a_row)
-            if self._is_single:
-                return self._of_record(index)
             return self.open_row(row).preview(place)
         cell_index, repeat = divmod(index, self.repeats)
-        cell = self.cells.cell(cell_index)
+        cell = told = identity = self.cells.cell(cell_index)
+        if self._tells_less:
+            told, identity = self.cells.told(cell_index), self.cells.identity(cell_index)
         repeat += 1
-        values = self._given(cell, repeat, cell) if self._has_more else cell
+        values = self._given(cell, repeat, identity) if self._has_more else cell
+        key, asked = self._first.key(own_part(repeat, identity)), self._told_sub_prompt(cell, told)
         try:
-            return Call(
-                self._first.key(own_part(repeat, cell)),
-                index,
-                cell,
-                repeat,
-                self._prompt.render(values),
-                None if self._system is None else self._system.render(values) or None,
-                self._sub_prompt.render(cell),
-            )
+            prompt = self._prompt.render(values)
+            system = None if self._system is None else self._system.render(values) or None
         except TemplateFailed as failure:
-            key, asked = self._first.key(own_part(repeat, cell)), self._sub_prompt.render(cell)
-            return Call(key, index, cell, repeat, self._prompt.text, None, asked, failure=failure)
+            return Call(key, index, told, repeat, self._prompt.text, None, asked, failure=failure)
+        return Call(key, index, told, repeat, prompt, system, asked)
 
     def open_row(self, row: int) -> OpenRow:
         """The calls of row number `row`, none of them answered."""
@@ -113,8 +108,9 @@ class Plan:
             self._row = OpenRow
         cell_index, repeat = divmod(row, self.repeats)
         cell = self.cells.cell(cell_index)
-        told = self.cells.told(cell_index) if self._tells_less else cell
-        identity = self.cells.identity(cell_index) if self._tells_less else cell
+        told = identity = cell
+        if self._tells_less:
+            told, identity = self.cells.told(cell_index), self.cells.identity(cell_index)
         return self._row(
             self.shape,
             row,
@@ -122,28 +118,15 @@ class Plan:
             told=told,
             own=own_part(repeat + 1, identity),
             repeat=repeat + 1,
-            sub_prompt=self._told_sub_prompt(cell, told) if self._tells_less else self._sub_prompt.render(cell),
+            sub_prompt=self._told_sub_prompt(cell, told),
             given=self.given(cell, repeat + 1, identity) if self._has_more else None,
         )
-
-    def _of_record(self, index: int) -> Call:
-        cell_index, repeat = divmod(index, self.repeats)
-        cell, told = self.cells.cell(cell_index), self.cells.told(cell_index)
-        identity = self.cells.identity(cell_index)
-        values = self._given(cell, repeat + 1, identity) if self._has_more else cell
-        key, asked = self._first.key(own_part(repeat + 1, identity)), self._told_sub_prompt(cell, told)
-        try:
-            prompt = self._prompt.render(values)
-            system = None if self._system is None else self._system.render(values) or None
-        except TemplateFailed as failure:
-            return Call(key, index, told, repeat + 1, self._prompt.text, None, asked, failure=failure)
-        return Call(key, index, told, repeat + 1, prompt, system, asked)
 
     def _told_sub_prompt(self, cell: Mapping[str, str], told: Mapping[str, str]) -> str:
         """What a line says of it: nothing where it holds a long field, which would be there twice; exports make it
         anew.
         """
-        return self._sub_prompt.render(cell) if self._sub_names <= told.keys() else ""
+        return "" if self._tells_less and not self._sub_names <= told.keys() else self._sub_prompt.render(cell)
 
     def given(
         self, cell: dict[str, str], repeat: int, identity: Mapping[str, str]

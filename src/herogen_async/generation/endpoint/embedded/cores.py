@@ -9,12 +9,13 @@ are a tenth faster, too. So there is a server a core, and each has as few thread
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from herogen_async.core.cores import usable_cores
 
 _MOST_SERVERS = 4  # each takes a third of a second to start, and 60 MB besides the weights that all share
 _SHARED_BYTES = 1 << 30  # weights above this are read from memory for each server anew: there is but one
@@ -72,18 +73,6 @@ def free_between(before: tuple[int, int], after: tuple[int, int], usable: int) -
     passed = after[1] - before[1]
     idle = (after[0] - before[0]) / passed if passed > 0 else 1.0
     return min(usable, math.floor(idle * usable + 0.25))
-
-
-def usable_cores() -> int:
-    """The cores that this process may use at all."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        cores = os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # a container's share is a quota, which the affinity doesn't show
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 def _ticks(stat: str) -> tuple[int, int]:

@@ -81,6 +81,16 @@ class Recovered:
         """Rows with a call that failed."""
         return self.failed.groups(self.calls_a_row)[1]
 
+    def rows_touched(self) -> IndexSet:
+        """The numbers of the rows that have a line that counts, or a failure."""
+        touched = IndexSet.union(self.done, self.failed)
+        if self.calls_a_row == 1:
+            return touched
+        rows = IndexSet()
+        for index in touched:
+            rows.add(index // self.calls_a_row)
+        return rows
+
     def rows_in_all(self, asked: range) -> int:
         """The rows `asked`, and those beside them that are done or have failed."""
         width = self.calls_a_row

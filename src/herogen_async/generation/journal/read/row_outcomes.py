@@ -58,11 +58,3 @@ def rows_wanted(plan: Plan, found: Recovered, reader: LineReader, failed: IndexS
 def _cell(plan: Plan, index: int, told: Mapping[str, str]) -> Mapping[str, str]:
     """The cell at `index`, of which a line has `told`, as far as the spec's `keep` goes by it."""
     return told if plan.keeping is None else shown_cell(plan.cells, index, told, plan.keeping.names)
-
-
-def touched_rows(plan: Plan, found: Recovered) -> IndexSet:
-    """The numbers of the rows of which the journal has a line."""
-    rows = IndexSet()
-    for index in IndexSet.union(found.done, found.failed):
-        rows.add(index // plan.calls_a_row)
-    return rows

@@ -53,12 +53,8 @@ def scan(path: Path, offset: int = 0, number: int = 0) -> Iterator[Line | Damage
 
     `offset` is where to begin, at the beginning of a line, and `number` how many lines are before it.
     """
-    try:
-        file = own_file(path)
-    except FileNotFoundError:
+    if (file := journal_file(path)) is None:
         return
-    except OSError as error:
-        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
     with file:
         file.seek(offset)
         while raw := next_line(file, path):
@@ -239,6 +235,16 @@ def record_of(raw: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def journal_file(path: Path) -> BinaryIO | None:
+    """A file of a journal, opened; None when there is no such file. Raises RunFolderError when it can't be read."""
+    try:
+        return own_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
 
 
 def next_line(file: BinaryIO, path: Path) -> bytes:

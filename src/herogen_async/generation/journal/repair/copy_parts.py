@@ -19,14 +19,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 from herogen_async.core import codec
-from herogen_async.core.errors import RunFolderError
 from herogen_async.generation.journal.read.line_blocks import are_sealed, blocks_of, offsets_of
 from herogen_async.generation.journal.read.recovered import Recovered
-from herogen_async.generation.journal.read.scan import Damage, Known, damage_error
+from herogen_async.generation.journal.read.scan import Damage, Known, damage_error, journal_file
 from herogen_async.generation.journal.record import INDEX_AT
 from herogen_async.generation.journal.repair.tail_repair import saving_files
 from herogen_async.generation.journal.write.store import SEGMENT_BYTES, Batch, Store
-from herogen_async.generation.run_folder.layout import ASK_THE_OWNER, RunFolder, segment_number
+from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.generation.run_folder.mark import Mark
 from herogen_async.generation.run_folder.own_file import own_file
 from herogen_async.generation.run_folder.publish import begin_segment
@@ -166,12 +165,8 @@ class _Copy:
 
     def _sound(self, path: Path, known: Known) -> Iterator[list[bytes]]:
         """The sound lines of a file, a block at a time. Raises DamageError."""
-        try:
-            file = own_file(path)
-        except FileNotFoundError:
+        if (file := journal_file(path)) is None:
             return
-        except OSError as error:
-            raise RunFolderError(f"{str(path)!r} can't be read: {error.strerror}", fix=ASK_THE_OWNER) from error
         offset, number = 0, 1
         with file:
             for block in blocks_of(file):
@@ -199,7 +194,7 @@ def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]
     there, shared = IndexSet(), IndexSet()
     touched = []
     for part in parts:
-        rows = _rows(part.found)
+        rows = part.found.rows_touched()
         shared.update(rows.minus(rows.minus(there)))
         there.update(rows)
         touched.append(rows)
@@ -211,17 +206,6 @@ def _shared_rows(parts: Sequence[JournalPart]) -> tuple[IndexSet, list[IndexSet]
                 begun.add(row)
         in_part.append(begun)
     return shared, in_part
-
-
-def _rows(found: Recovered) -> IndexSet:
-    """The rows that have a line that counts, or a failure."""
-    calls = found.calls_a_row
-    if calls == 1:
-        return IndexSet.union(found.done, found.failed)
-    rows = IndexSet()
-    for index in IndexSet.union(found.done, found.failed):
-        rows.add(index // calls)
-    return rows
 
 
 def _index_of(line: bytes) -> int:

@@ -6,20 +6,17 @@ Neither the loop nor a write waits for it, and whatever becomes of it costs the 
 from __future__ import annotations
 
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Self
 
-from herogen_async.core import codec
 from herogen_async.core.errors import RunFolderError
-from herogen_async.generation.journal.own_process import own_process
-from herogen_async.generation.journal.sidecar.sidecar import plan_prints
+from herogen_async.generation.journal.own_process import instructions, own_process
 from herogen_async.generation.journal.sidecar.taking import sealed_segments
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number
 from herogen_async.specs.plan import Lineage
 
-_COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.sidecar.worker"]
+WORKER = "herogen_async.generation.journal.sidecar.worker"
 
 
 class SidecarKeeper:
@@ -56,15 +53,12 @@ class SidecarKeeper:
             self._thread.submit(self._write, [segment_number(path) for path in sealed])
 
     def _write(self, segments: list[int]) -> None:
-        plans = [plan_prints(era.plan) for era in self._lineage.eras]
-        given = codec.dumps(
-            {"folder": str(self._folder.path.resolve()), "plans": plans, "segments": segments, "compares": False}
-        )
+        given = instructions(self._folder.path, self._lineage, segments=segments, compares=False)
         try:
             with self._starting:
                 if self._is_closed:
                     return
-                self._child = own_process(_COMMAND)
+                self._child = own_process(WORKER)
             self._child.communicate(given)
         except OSError:
             return

@@ -14,12 +14,12 @@ from typing import Literal
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
+from herogen_async.generation.journal.own_process import lineage_of
 from herogen_async.generation.journal.sidecar.build import sidecar_from_lines
-from herogen_async.generation.journal.sidecar.sidecar import plan_prints, sidecar_at
+from herogen_async.generation.journal.sidecar.sidecar import sidecar_at
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_folder.disk import REAL, Disk, put
 from herogen_async.generation.run_folder.layout import sidecar_of
-from herogen_async.generation.run_folder.manifest import read_manifest
 from herogen_async.specs.plan import Plan
 
 _NICER = 10  # than the run that it writes for
@@ -62,8 +62,8 @@ def main() -> int:
         os.nice(_NICER)
     folder = RunFolder(Path(given["folder"]))
     try:
-        lineage = read_manifest(folder).lineage()
-        if given["plans"] != [list(plan_prints(era.plan)) for era in lineage.eras]:
+        lineage = lineage_of(given)
+        if lineage is None:
             return 1
         for number in given["segments"]:
             if os.getppid() != parent:

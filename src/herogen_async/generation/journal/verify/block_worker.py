@@ -11,9 +11,8 @@ from pathlib import Path
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
+from herogen_async.generation.journal.own_process import lineage_of
 from herogen_async.generation.journal.verify.usual_lines import block_at
-from herogen_async.generation.run_folder import RunFolder
-from herogen_async.generation.run_folder.manifest import read_manifest
 
 
 def main() -> int:
@@ -21,8 +20,8 @@ def main() -> int:
     given = codec.loads(sys.stdin.buffer.read())
     out = sys.stdout.buffer
     try:
-        lineage = read_manifest(RunFolder(Path(given["folder"]))).lineage()
-        if given["plans"] != [[era.plan.grid_fingerprint, era.plan.generation_fingerprint] for era in lineage.eras]:
+        lineage = lineage_of(given)
+        if lineage is None:
             return 1
         for name, era, start, stop in given["blocks"]:
             block = block_at(Path(given["folder"], name), lineage, era, start, stop)

@@ -6,21 +6,20 @@ at by `verify` itself. Memory: each is some blocks ahead at most, as a pipe hold
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from herogen_async.core import codec
-from herogen_async.generation.journal.own_process import own_process, tell
+from herogen_async.core.cores import usable_cores
+from herogen_async.generation.journal.own_process import instructions, own_process, tell
 from herogen_async.generation.journal.verify.usual_lines import BLOCK_BYTES, Block
 from herogen_async.specs.plan import Lineage, SegmentReading
 
 A_PROCESS_FROM = 128 << 20  # bytes for each: a second of work, for half a second of start
-_COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.verify.block_worker"]
+_WORKER = "herogen_async.generation.journal.verify.block_worker"
 
 
 class BlockWorkers:
@@ -38,7 +37,7 @@ class BlockWorkers:
             for start in range(0, end, BLOCK_BYTES)
         ]
         self._next = 0
-        count = min(cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
+        count = min(usable_cores(), sum(end for _, _, end in files) // A_PROCESS_FROM)
         self._count = count if count > 1 else 0
         self._children: list[subprocess.Popen[bytes] | None] = []
         self._asked = list(range(self._count))  # the number of the block that each says something of next
@@ -48,7 +47,7 @@ class BlockWorkers:
         # Only when all are there: each takes a moment until it reads.
         for first, child in enumerate(self._children):
             if child is not None:
-                self._tell(child, self._blocks[first :: self._count])
+                tell(child, instructions(self._folder, self._lineage, blocks=self._blocks[first :: self._count]))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,14 +75,9 @@ class BlockWorkers:
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         try:
-            return own_process(_COMMAND)
+            return own_process(_WORKER)
         except OSError:
             return None
-
-    def _tell(self, child: subprocess.Popen[bytes], blocks: list[tuple[str, int, int, int]]) -> None:
-        plans = [[era.plan.grid_fingerprint, era.plan.generation_fingerprint] for era in self._lineage.eras]
-        given = codec.dumps({"folder": str(self._folder.resolve()), "plans": plans, "blocks": blocks})
-        tell(child, given)
 
     def _answer(self, number: int) -> Block | None:
         """What a process said of that block, None where it has said nothing. What it said of earlier ones is passed."""
@@ -112,8 +106,3 @@ class BlockWorkers:
                 child.kill()
             self._children[place] = None
             return None
-
-
-def cores() -> int:
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

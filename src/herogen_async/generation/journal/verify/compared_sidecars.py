@@ -6,26 +6,24 @@ What none of them has said, because it could not be started or has ended, is loo
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from herogen_async.core import codec
+from herogen_async.core.cores import usable_cores
 from herogen_async.core.errors import HerogenError
-from herogen_async.generation.journal.own_process import own_process, tell
-from herogen_async.generation.journal.sidecar.sidecar import plan_prints
+from herogen_async.generation.journal.own_process import instructions, own_process, tell
+from herogen_async.generation.journal.sidecar.keeper import WORKER
 from herogen_async.generation.journal.sidecar.worker import LikeItsLines, compare_sidecar
-from herogen_async.generation.journal.verify.block_workers import A_PROCESS_FROM, cores
+from herogen_async.generation.journal.verify.block_workers import A_PROCESS_FROM
 from herogen_async.generation.run_folder.layout import RunFolder, segment_number, sidecar_of
 from herogen_async.specs.plan import Lineage
-
-_COMMAND = [sys.executable or "python", "-P", "-m", "herogen_async.generation.journal.sidecar.worker"]
 
 
 def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) -> Iterator[tuple[Path, LikeItsLines]]:
     """Each segment that has one, in order; `is_alone`: without other processes."""
     paths = {segment_number(path): path for path in folder.segments() if sidecar_of(path).exists()}
-    count = min(cores(), len(paths), sum(path.stat().st_size for path in paths.values()) // A_PROCESS_FROM)
+    count = min(usable_cores(), len(paths), sum(path.stat().st_size for path in paths.values()) // A_PROCESS_FROM)
     found: dict[int, LikeItsLines] = {}
     if count > 1 and not is_alone:
         numbers = list(paths)
@@ -40,17 +38,15 @@ def compared_sidecars(folder: RunFolder, lineage: Lineage, *, is_alone: bool) ->
 
 
 def _found_by_others(folder: RunFolder, lineage: Lineage, shares: list[list[int]]) -> dict[int, LikeItsLines]:
-    plans = [plan_prints(era.plan) for era in lineage.eras]
     found: dict[int, LikeItsLines] = {}
     with contextlib.ExitStack() as stack:
         children = []
         for share in shares:
-            given = {"folder": str(folder.path.resolve()), "plans": plans, "segments": share, "compares": True}
             with contextlib.suppress(OSError):
-                child = own_process(_COMMAND)
+                child = own_process(WORKER)
                 stack.enter_context(child)
                 stack.callback(child.kill)
-                children.append((child, codec.dumps(given)))
+                children.append((child, instructions(folder.path, lineage, segments=share, compares=True)))
         for child, told in children:
             tell(child, told)
         for child, _ in children:

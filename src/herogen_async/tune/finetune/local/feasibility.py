@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.core.cores import usable_cores
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.recipe import MESSAGES, PROMPT_COMPLETION
-from herogen_async.generation.endpoint.embedded.cores import usable_cores
 from herogen_async.tune.finetune.backend_rules import training_settings
 from herogen_async.tune.finetune.local import memory
 from herogen_async.tune.finetune.local.base_model import LocalModel

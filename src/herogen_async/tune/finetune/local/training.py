@@ -22,9 +22,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from herogen_async.core import codec
+from herogen_async.core.cores import usable_cores
 from herogen_async.data.dataset.recipe import MESSAGES
 from herogen_async.generation.endpoint.embedded.checksum_cache import hash_file
-from herogen_async.generation.endpoint.embedded.cores import usable_cores
 from herogen_async.generation.endpoint.embedded.gguf_header import read_header
 from herogen_async.generation.run_folder.disk import REAL
 from herogen_async.tune.finetune.local import event_log, memory
