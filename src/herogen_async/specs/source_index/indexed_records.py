@@ -136,7 +136,7 @@ class IndexedRecords:
 
     def pin(self) -> dict[str, str]:
         """What says in a spec that this content is meant."""
-        commit = hub_commit(Path(self.header["files"][0]["path"])) if self.source.path.startswith("hf:") else None
+        commit = hub_commit(Path(self.header["files"][0]["path"])) if self.source.is_on_hub else None
         return {"sha256": self.sha256} if commit is None else {"sha256": self.sha256, "revision": commit}
 
     def _texts(self, held: dict[str, Any], raw: bytes, grammar: Grammar) -> list[str]:
