@@ -152,6 +152,18 @@ def test_sentences_call_standard_input_so(folder: Path, monkeypatch: pytest.Monk
     spool.spooled_stdin.cache_clear()
 
 
+def test_standard_input_is_the_same_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path is not one from the spec's folder on."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(TABLE.encode()), isatty=lambda: False))
+    spool.spooled_stdin.cache_clear()
+    (folder / "specs").mkdir()
+    assert 0 == herogen("init", "specs/a.yaml", "--from", "-", cwd=folder).returncode
+    spec = Spec.load(folder / "specs" / "a.yaml")
+    assert spec.source is not None
+    assert "-" == spec.source.path
+    spool.spooled_stdin.cache_clear()
+
+
 def test_a_terminal_is_no_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would type records."""
     (folder / "s.yaml").write_text("name: s\nsource: '-'\nprompt: '{q}'\n")
