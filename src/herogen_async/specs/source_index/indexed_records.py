@@ -16,8 +16,8 @@ from herogen_async.core import codec
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
-from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
+from herogen_async.specs.records.as_text import field_texts
+from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.hub import hub_commit
 from herogen_async.specs.records.spool import sha256_of
 from herogen_async.specs.source_index.digest_table import DIGEST, ITEM_SIZE
@@ -98,8 +98,7 @@ class IndexedRecords:
         raw = os.pread(self._descriptor(file), size, place & _PLACE)
         grammar = self.grammars[file]
         try:
-            held = grammar.values(raw)
-            texts = self._texts(held, raw, grammar)
+            texts = field_texts(grammar.values(raw), self._its_names, grammar.spelled, raw)
         except (ValueError, AttributeError):
             raise self._changed(file) from None
         if digest_of([texts[each] for each in self._key_places]) != digest:
@@ -138,16 +137,6 @@ class IndexedRecords:
         """What says in a spec that this content is meant."""
         commit = hub_commit(Path(self.header["files"][0]["path"])) if self.source.is_on_hub else None
         return {"sha256": self.sha256} if commit is None else {"sha256": self.sha256, "revision": commit}
-
-    def _texts(self, held: dict[str, Any], raw: bytes, grammar: Grammar) -> list[str]:
-        found = [held.get(name, "") for name in self._its_names]
-        for place, value in enumerate(found):
-            if type(value) is not str:
-                if has_spelling(value):
-                    written = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
-                    return texts_as_written(found, [written.get(name) for name in self._its_names])
-                found[place] = value_text(value)
-        return found
 
     def _entry(self, number: int) -> tuple[int, int, bytes, int]:
         if not 0 <= number < self.size:

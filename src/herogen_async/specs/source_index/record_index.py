@@ -26,7 +26,7 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.expressions import Expression, ExpressionFailed
 from herogen_async.specs.records import Content, FileRecord, RecordFile, open_records
-from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
+from herogen_async.specs.records.as_text import field_texts, value_text
 from herogen_async.specs.records.field_names import field_names, no_object
 from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.parquet_rows import ParquetReader
@@ -213,7 +213,13 @@ class _Build:
         self, records: RecordFile, path: Path, raw: BinaryIO, *, copies: bool
     ) -> Iterator[tuple[tuple[int, int], list[str]]]:
         """(place, texts of the fields) of each record of a file that is taken."""
-        names, where = self._its_names, self._where
+        names, where, grammar = self._its_names, self._where, records.grammar
+
+        def spelled_at(place: tuple[int, int]) -> dict[str, Any]:
+            raw.seek(place[0])
+            found = {} if grammar is None else grammar.spelled(raw.read(place[1]))
+            return found if isinstance(found, dict) else {}
+
         for record in self._needed(records.reader):
             values, place = record.values, record.place
             if place is None:
@@ -227,18 +233,11 @@ class _Build:
             self._read += 1
             if where is not None and not _holds(where, record, path):
                 continue
-            found = [values.get(name, "") for name in names]
-            for number, value in enumerate(found):
-                if type(value) is not str:
-                    if has_spelling(value) and record.place is not None and records.grammar is not None:
-                        written = spelled_values(raw, place, records.grammar)
-                        found = texts_as_written(found, [written.get(name) for name in names])
-                        break
-                    found[number] = value_text(value)
+            texts = field_texts(values, names, spelled_at, record.place)
             if not all(self._is_known):
                 for number, name in enumerate(names):
                     self._is_known[number] = self._is_known[number] or name in values
-            yield place, found
+            yield place, texts
 
     def _look(self, columns: Sequence[Sequence[str]]) -> None:
         """What the header says of all records: the longest values, those of facets, and how many are blank."""
@@ -303,13 +302,6 @@ class _Build:
                 fix="check the names and values in `where`: they are the file's own",
             )
         return InputError(f"{path!r} has no records", fix="give a file with at least one")
-
-
-def spelled_values(raw: BinaryIO, place: tuple[int, int], grammar: Grammar) -> dict[str, Any]:
-    """The values of a JSON record with their numbers as they are written."""
-    raw.seek(place[0])
-    found = spelled(raw.read(place[1]).decode(grammar.codec).strip(" \t\r\n\ufeff"))
-    return found if isinstance(found, dict) else {}
 
 
 def _holds(where: Expression, record: FileRecord, path: Path) -> bool:
