@@ -15,7 +15,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
 from pathlib import Path
@@ -44,19 +44,17 @@ MOST_FACET_VALUES = 32  # of a facet
 LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell shows
 _BLOCK = 4096  # records
 _MOST_REMARKS = 10
-_COPY = Grammar("utf-8")
 _BEGUN = ".building-"  # of the names of files that are not complete
 _ABANDONED_S = 86_400
 
 
 @dataclass(slots=True)
 class _Files:
-    """The files of a source: what they are, and how their records are read again."""
+    """The files of a source: where they are, and what is in them."""
 
     paths: list[Path]
     stats: list[os.stat_result]
     shas: list[str]
-    grammars: list[Grammar]
 
 
 @dataclass(slots=True)
@@ -105,7 +103,7 @@ def build_index(source: RecordSource, key: Sequence[str], target: Path) -> None:
         raise InputError(f"{source.path!r} is {len(paths):,} files; the limit is {MOST_FILES:,}", fix="join some")
     try:
         stats = [path.stat() for path in paths]
-        files = _Files(paths, stats, [sha256_of(path) for path in paths], [])
+        files = _Files(paths, stats, [sha256_of(path) for path in paths])
     except OSError as error:
         raise InputError(f"{error.filename!r} can't be read: {error.strerror}", fix="check the path") from None
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,9 +128,11 @@ class _Build:
         self._is_known = [False] * len(self._its_names)
         self._read = 0
         self._remarks: list[str] = []
+        self._grammars: list[Grammar] = []  # how the records of each file are read again, or those of the copy
 
     def write(self, target: Path, *, copies: bool) -> None:
-        self._files.grammars.clear()
+        if copies:
+            self._grammars = [Grammar("utf-8", names=tuple(self._its_names))]
         table = DigestTable(target.parent)
         with ExitStack() as stack:
             stack.callback(table.close)
@@ -178,12 +178,13 @@ class _Build:
         for number, path in enumerate(self._files.paths):
             with closing(open_records(path)) as records, path.open("rb") as raw:
                 grammar = records.grammar
-                if not copies and grammar is None:
-                    raise _NotByPlace
+                if not copies:
+                    if grammar is None:
+                        raise _NotByPlace
+                    self._grammars.append(grammar)
                 if copies and isinstance(records.reader, ParquetReader) and self._where is None:
                     yield from self._of_parquet(records.reader, number)
                     continue
-                self._files.grammars.append(grammar or _COPY)
                 taken = self._taken(records, path, raw, copies=copies)
                 while held := list(islice(taken, _BLOCK)):
                     places, rows = zip(*held, strict=True)
@@ -258,9 +259,7 @@ class _Build:
                 {"path": str(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha}
                 for path, stat, sha in zip(files.paths, files.stats, files.shas, strict=True)
             ],
-            "grammars": [
-                asdict(each) for each in ([replace(_COPY, names=tuple(self._its_names))] if copies else files.grammars)
-            ],
+            "grammars": [asdict(each) for each in self._grammars],
             "is_copied": copies,
             "sha256": content_sha256(files.shas),
             "count": count,
