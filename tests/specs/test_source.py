@@ -202,6 +202,23 @@ def test_the_names_of_a_large_file_are_looked_for_once(tmp_path: Path, monkeypat
     assert 2 == len(list((tmp_path / "cache").glob("*.names")))
 
 
+def test_a_note_of_names_that_can_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is looked at each time then."""
+    monkeypatch.setenv("HEROGEN_SOURCES_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("herogen_async.specs.records.field_names._LARGE", 10)
+    (tmp_path / "seeds.csv").write_text("q,n\na,1\n" * 3)
+    for _ in range(2):
+        source = spec_of(tmp_path, "source: seeds.csv").source
+        assert source is not None
+        assert ["q", "n"] == list(source.fields)
+        (note,) = (tmp_path / "cache").iterdir()
+        if note.is_file():
+            note.unlink()
+            note.mkdir()
+
+
 RULES = {
     "grid: {exclude: [{topic: x}]}": r":4: .*'topic' is a field of the source: `exclude` names attributes alone",
     "grid: {exclude: [{level: hard, topik: x}]}": r":4: .*unknown attribute 'topik'",

@@ -14,13 +14,12 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
 from pathlib import Path
-from tempfile import mkstemp
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
@@ -32,6 +31,7 @@ from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.parquet_rows import ParquetReader
 from herogen_async.specs.records.records import Reader
 from herogen_async.specs.records.spool import sha256_of
+from herogen_async.specs.records.whole_file import whole_file
 from herogen_async.specs.source_index.digest_table import DigestTable
 from herogen_async.specs.spec.source import PEEKED, RecordSource
 
@@ -44,8 +44,6 @@ MOST_FACET_VALUES = 32  # of a facet
 LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell shows
 _BLOCK = 4096  # records
 _MOST_REMARKS = 10
-_BEGUN = ".building-"  # of the names of files that are not complete
-_ABANDONED_S = 86_400
 
 
 @dataclass(slots=True)
@@ -106,7 +104,6 @@ def build_index(source: RecordSource, key: Sequence[str], target: Path) -> None:
         files = _Files(paths, stats, [sha256_of(path) for path in paths])
     except OSError as error:
         raise InputError(f"{error.filename!r} can't be read: {error.strerror}", fix="check the path") from None
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         _Build(source, key, files).write(target, copies=False)
     except _NotByPlace:
@@ -136,8 +133,8 @@ class _Build:
         table = DigestTable(target.parent)
         with ExitStack() as stack:
             stack.callback(table.close)
-            file = stack.enter_context(_written_to(target))
-            copy = stack.enter_context(_written_to(target.with_suffix(".jsonl"))) if copies else None
+            file = stack.enter_context(whole_file(target))
+            copy = stack.enter_context(whole_file(target.with_suffix(".jsonl"))) if copies else None
             count = self._entries(file, copy, table)
             if not count:
                 raise self._nothing()
@@ -319,27 +316,3 @@ def _value_of(values: Mapping[str, Any], name: str) -> Any:
     head, _, rest = name.partition(".")
     inner = values.get(head)
     return _value_of(inner, rest) if rest and isinstance(inner, Mapping) else None
-
-
-@contextmanager
-def _written_to(target: Path) -> Iterator[BinaryIO]:
-    """A file that stands at `target`, durably, when the block ends well."""
-    descriptor, name = mkstemp(dir=target.parent, prefix=_BEGUN, suffix=target.suffix)
-    _remove_abandoned(target.parent, os.fstat(descriptor).st_mtime)
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _remove_abandoned(folder: Path, now: float) -> None:
-    """What was begun by commands that were killed; one that is at work writes more often than once a day."""
-    for path in folder.glob(f"{_BEGUN}*"):
-        with suppress(OSError):
-            if now - path.stat().st_mtime > _ABANDONED_S:
-                path.unlink()
