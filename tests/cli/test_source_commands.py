@@ -72,7 +72,7 @@ def test_plan_tells_what_the_source_comes_to(folder: Path) -> None:
     assert "1 record without 'Full_text': it is empty in what is sent." in done.stdout
     assert "1 record equal to earlier ones in what is sent; each is requested." in done.stdout
     (folder / "s.yaml").write_text(spec.replace("'z'", "'b'"))
-    assert "1 of 3 records fit `where`" in herogen("plan", "s.yaml", "--model", "m", cwd=folder).stdout
+    assert "1 of 3 records match `where`" in herogen("plan", "s.yaml", "--model", "m", cwd=folder).stdout
 
 
 def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> None:

@@ -99,7 +99,7 @@ class Split:
     [
         (pd.DataFrame([[1, 2]], columns=["q", "q"]), "2 columns called 'q'", "a name of its own"),
         ({"train": Split(), "test": Split()}, "each split is a source", "source=data['train']"),
-        (object(), "of the type object is no source", "a list of dicts"),
+        (object(), "of the type object is not a source", "a list of dicts"),
         ([{"q": b"\xff"}], "row 1 of the source can't be written", "use text"),
     ],
 )
@@ -138,7 +138,12 @@ MISTAKES = [
     ("source: {path: seeds.csv, limit: 0}", "{level} {q}", "0 is not a whole number", "limit"),
     ("source: {path: seeds.csv, where: 'q =='}", "{level} {q}", "where", ""),
     ("source: {path: seeds.csv, where: topik == 'x'}", "{level} {q}", "has no field 'topik'", "'topic'"),
-    ("source: {path: seeds.csv, split: train}", "{level} {q}", "'split' is of a data set on the hub", "remove"),
+    (
+        "source: {path: seeds.csv, split: train}",
+        "{level} {q}",
+        "'split' applies only to data sets on the hub",
+        "remove",
+    ),
     (
         "source: {path: seeds.csv, fields: {level: q}}",
         "{level}",
@@ -148,8 +153,8 @@ MISTAKES = [
     ("source: seeds.csv", "{level}", "no prompt names a field", "{q}"),
     ("source: seeds.csv", "{level} {qq}", "unknown placeholder '{qq}'", "q"),
     (r'source: "a\0b.csv"', "{level} {q}", "can't be read: embedded null byte", "give a file"),
-    ("source: 'x*.csv'", "{level} {q}", "no file fits", "relative to the spec file"),
-    ("source: hf:owner", "{level} {q}", "'hf:owner' is no data set", "hf:owner/name"),
+    ("source: 'x*.csv'", "{level} {q}", "no file matches", "relative to the spec file"),
+    ("source: hf:owner", "{level} {q}", "'hf:owner' is not a data set", "hf:owner/name"),
 ]
 
 

@@ -39,7 +39,7 @@ def field_names(files: Iterable[Path], most: int) -> FoundNames:
 def no_object(name: str, line: int) -> InputError:
     """The error for a record without fields."""
     return InputError(
-        f"line {line:,} of {name!r} is no JSON object", fix='write one object per line: {"question": "..."}'
+        f"line {line:,} of {name!r} is not a JSON object", fix='write one object per line: {"question": "..."}'
     )
 
 

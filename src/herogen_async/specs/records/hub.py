@@ -28,7 +28,7 @@ def hub_files(name: str, *, split: str | None = None, revision: str | None = Non
     owner, _, rest = name.partition("/")
     own, _, folder = rest.partition("/")
     if not owner or not own:
-        raise InputError(f"'hf:{name}' is no data set", fix="write hf:owner/name")
+        raise InputError(f"'hf:{name}' is not a data set", fix="write hf:owner/name")
     try:
         import huggingface_hub  # noqa: PLC0415 - an extra, and 0.3 s
         from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
@@ -46,7 +46,7 @@ def hub_files(name: str, *, split: str | None = None, revision: str | None = Non
             else huggingface_hub.HfApi().list_repo_files(repository, repo_type="dataset", revision=revision)
         )
     except HFValidationError as error:
-        raise InputError(f"'hf:{name}' is no data set: {error}", fix="write hf:owner/name") from None
+        raise InputError(f"'hf:{name}' is not a data set: {error}", fix="write hf:owner/name") from None
     except Exception as error:
         kept = _kept(repository, revision, whatever=True)
         if kept is None:

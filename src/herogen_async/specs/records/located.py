@@ -17,10 +17,10 @@ def located(path: str) -> list[Path]:
         return [Path(path)]
     found = sorted(each for each in map(Path, glob(path, recursive=True)) if each.is_file())  # noqa: PTH207 - absolute
     if not found:
-        raise InputError(f"no file fits {path!r}", fix="check the pattern; it is relative to the spec file")
+        raise InputError(f"no file matches {path!r}", fix="check the pattern; it is relative to the spec file")
     if other := next((each for each in found if each.suffix.lower() not in _READABLE), None):
         raise InputError(
-            f"{path!r} also means {str(other)!r}, which is no file of records",
+            f"{path!r} also means {str(other)!r}, which is not a file of records",
             fix=f"write a pattern of one kind of file, such as '{Path(path).parent}/*.jsonl'",
         )
     return found

@@ -57,7 +57,7 @@ class IndexedRecords:
             self.longest: Mapping[str, str] = self.header["longest"]
             self.grammars = [Grammar(**{**each, "names": tuple(each["names"])}) for each in self.header["grammars"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{str(path)!r} is no index of records: {error}", fix=_ANEW) from None
+            raise InputError(f"{str(path)!r} is not an index of records: {error}", fix=_ANEW) from None
         self.fields: Mapping[str, str] = source.fields
         self._its_names = list(source.fields.values())
         self._key_places = [self._its_names.index(name) for name in self.key]
@@ -110,7 +110,7 @@ class IndexedRecords:
         head, found = self.header, list(self.header["remarks"])
         is_cut = self.size == self.source.limit  # how many of the others fit was not looked at
         if self.source.where is not None and head["read"] > self.size and not is_cut:
-            found.append(f"Source: {self.size:,} of {head['read']:,} records fit `where`.")
+            found.append(f"Source: {self.size:,} of {head['read']:,} records match `where`.")
         for name, its_name in self.source.fields.items():
             if its_name in self.key and (count := head["blank"].get(name)):
                 found.append(f"Source: {counted(count, 'record')} without {name!r}: it is empty in what is sent.")
@@ -231,7 +231,7 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
     if source.sha256 is not None and found.sha256 != source.sha256:
         # A run has a folder; without one it is the spec that says so.
         fix = "put the file back as it was, or remove `sha256` from the spec" if source.home is None else _CHANGED
-        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=fix)
+        raise InputError(f"{source.path!r} has changed: its SHA-256 is not {source.sha256[:12]}…", fix=fix)
     return found
 
 

@@ -294,7 +294,7 @@ class _Build:
         path = self._source.path
         if self._read:
             return InputError(
-                f"none of the {self._read:,} records of {path!r} fits `where: {self._source.where}`",
+                f"none of the {self._read:,} records of {path!r} matches `where: {self._source.where}`",
                 fix="check the names and values in `where`: they are the file's own",
             )
         return InputError(f"{path!r} has no records", fix="give a file with at least one")

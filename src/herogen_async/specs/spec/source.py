@@ -130,7 +130,7 @@ def source_of(data: object, folder: Path | None) -> RecordSource:
                 problems.append(Problem(("path",), error.message, error.fix or ""))
     for key in ("split", "revision"):
         if given.get(key) is not None and not str(given.get("path", _HUB)).startswith(_HUB):
-            problems.append(Problem((key,), f"{key!r} is of a data set on the hub alone", f"remove {key!r}"))
+            problems.append(Problem((key,), f"{key!r} applies only to data sets on the hub", f"remove {key!r}"))
     if isinstance(where := given.get("where"), str):
         problems += _where_problems(where)
     try:
@@ -205,7 +205,7 @@ def _name_problems(name: str) -> Iterator[Problem]:
         fix = f"rename it: `{usable_name(name)}: {name}`"
         yield Problem(path, f"{shown(name)} is not a valid placeholder name", fix)
     elif name in ROW_COLUMNS or name == RECORD:
-        yield Problem(path, f"{name!r} is already a column of every row", f"call it otherwise: `source_{name}: {name}`")
+        yield Problem(path, f"{name!r} is already a column of every row", f"rename it: `source_{name}: {name}`")
 
 
 def _where_problems(where: str) -> Iterator[Problem]:
