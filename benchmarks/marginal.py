@@ -124,14 +124,19 @@ def answer(question: Question, runs: Sequence[Run], *, unit: str, delay_ms: floa
 
 
 def rates(runs: Sequence[Run], *, delay_ms: float) -> dict[str, dict[str, float]]:
-    """Rows a second of the long runs, by system: the median, the best, and how busy the server was at the median."""
+    """Of the long runs, by system: rows a second, median and best; medians of the server's load and the peak memory."""
     found: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(run.system for run in runs):
         own = [run for run in runs if run.system == name]
         long = [run for run in own if run.rows == max(one.rows for one in own)]
         steady = [run.steady_rows_per_s for run in long]
-        busy = statistics.median(run.server_busy_pct for run in long)
-        found[name] = {"delay_ms": delay_ms, "median": statistics.median(steady), "best": max(steady), "busy": busy}
+        found[name] = {
+            "delay_ms": delay_ms,
+            "median": statistics.median(steady),
+            "best": max(steady),
+            "busy": statistics.median(run.server_busy_pct for run in long),
+            "peak_mb": statistics.median(run.peak_mb for run in long),
+        }
     return found
 
 
@@ -197,7 +202,7 @@ def show(result: dict[str, Any]) -> None:
         for name, found in speeds.items():
             print(
                 f"rows/s of {name} at {found['delay_ms']:g} ms: {found['median']:,.0f}, best {found['best']:,.0f};"
-                f" server busy {found['busy']:.0f} %"
+                f" server busy {found['busy']:.0f} %; peak {found['peak_mb']:.0f} MB"
             )
     print("machine:", ", ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print("versions:", ", ".join(f"{package} {version}" for package, version in result["versions"].items()))

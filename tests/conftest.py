@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
+import importlib
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from herogen_async.generation.endpoint import Endpoint
 from herogen_async.generation.endpoint.embedded import Weights, cached_weights
 from herogen_async.generation.engine import Lane
 from support.both_ways import ByTurns, OneByOne
+from support.places import BENCHMARKS
 
 # A deadline an example measures the machine's load, not the code. Half of the usual examples: each run draws others.
 settings.register_profile("loaded", deadline=None, max_examples=50)
@@ -44,6 +47,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
                 each.kill()
                 each.communicate()
     return report
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """What imports one by its name; benchmarks are scripts beside each other, not a package."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
 
 
 @pytest.fixture(params=[ByTurns, OneByOne], ids=["by turns", "one by one"])

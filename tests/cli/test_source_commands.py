@@ -72,7 +72,7 @@ def test_plan_tells_what_the_source_comes_to(folder: Path) -> None:
     assert "1 record without 'Full_text': it is empty in what is sent." in done.stdout
     assert "1 record equal to earlier ones in what is sent; each is requested." in done.stdout
     (folder / "s.yaml").write_text(spec.replace("'z'", "'b'"))
-    assert "1 of 3 records fit `where`" in herogen("plan", "s.yaml", "--model", "m", cwd=folder).stdout
+    assert "1 of 3 records match `where`" in herogen("plan", "s.yaml", "--model", "m", cwd=folder).stdout
 
 
 def test_a_changed_file_is_told_by_plan(folder: Path, server: FakeServer) -> None:
@@ -149,6 +149,18 @@ def test_sentences_call_standard_input_so(folder: Path, monkeypatch: pytest.Monk
     spool.spooled_stdin.cache_clear()
     assert 0 == herogen("init", "new.yaml", "--from", "-", cwd=folder).returncode
     assert "# Each record of standard input is asked once." in (folder / "new.yaml").read_text()
+    spool.spooled_stdin.cache_clear()
+
+
+def test_standard_input_is_the_same_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path is not one from the spec's folder on."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(TABLE.encode()), isatty=lambda: False))
+    spool.spooled_stdin.cache_clear()
+    (folder / "specs").mkdir()
+    assert 0 == herogen("init", "specs/a.yaml", "--from", "-", cwd=folder).returncode
+    spec = Spec.load(folder / "specs" / "a.yaml")
+    assert spec.source is not None
+    assert "-" == spec.source.path
     spool.spooled_stdin.cache_clear()
 
 

@@ -19,7 +19,7 @@ WRITERS = {
     "generation/limits/shared": "the file through which processes share their buckets, outside of any run",
     "generation/endpoint/embedded": "the weights: a cache and no run's files; pipes to the model's process",
     "specs/records/spool": "what can be read only once, for as long as the process lives",
-    "specs/records/field_names": "a cache of what a large file's fields are called",
+    "specs/records/whole_file": "the cache of sources: their indexes, and what a large file's fields are called",
     "specs/source_index": "the index of a source: a cache, from which a run takes its own",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
     "data/quality/similar": "sketches of answers, in a nameless temporary file",

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from herogen_async.specs.forms import form_of
-from support.places import BENCHMARKS
 
 
 @pytest.fixture
-def marginal(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The benchmark's module; benchmarks are scripts beside each other, not a package."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("marginal")
+def marginal(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("marginal")
 
 
 @pytest.fixture
-def throughput(marginal: ModuleType) -> ModuleType:
-    return importlib.import_module("throughput")
+def throughput(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("throughput")
 
 
 @pytest.fixture
-def works(marginal: ModuleType) -> ModuleType:
-    return importlib.import_module("works")
+def works(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("works")
 
 
 def run(system: str, pair: int, rows: int, cpu_s: float, **more: Any) -> Any:

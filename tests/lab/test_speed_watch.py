@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from support.places import BENCHMARKS, ROOT
+from support.places import ROOT
 
 
 @pytest.fixture
-def paired(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The benchmark's module; benchmarks are scripts beside each other, not a package."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("paired")
+def paired(benchmark_module: Callable[[str], ModuleType]) -> Any:
+    return benchmark_module("paired")
 
 
 @pytest.fixture
-def against(paired: Any) -> Any:
-    return importlib.import_module("against")
+def against(benchmark_module: Callable[[str], ModuleType]) -> Any:
+    return benchmark_module("against")
 
 
 def test_a_ratio_is_the_median_of_each_pair_s_before_over_after(paired: Any) -> None:

@@ -65,7 +65,7 @@ def test_a_spec_without_a_source_is_as_it_was() -> None:
     """No key of it enters what is written and hashed."""
     spec = Spec(name="a", attributes={"b": ["c"]}, prompt="{b}")
     assert "source" not in spec.as_dict()
-    assert "e7f8d1c5" != spec.fingerprint[:8]
+    assert "8b86b694eb9eefaa5afe6fd132d4a974" == spec.fingerprint  # as in 0.1.0
     assert spec.fingerprint == Spec(name="a", source=None, attributes={"b": ["c"]}, prompt="{b}").fingerprint
 
 
@@ -99,7 +99,7 @@ class Split:
     [
         (pd.DataFrame([[1, 2]], columns=["q", "q"]), "2 columns called 'q'", "a name of its own"),
         ({"train": Split(), "test": Split()}, "each split is a source", "source=data['train']"),
-        (object(), "of the type object is no source", "a list of dicts"),
+        (object(), "of the type object is not a source", "a list of dicts"),
         ([{"q": b"\xff"}], "row 1 of the source can't be written", "use text"),
     ],
 )
@@ -138,7 +138,12 @@ MISTAKES = [
     ("source: {path: seeds.csv, limit: 0}", "{level} {q}", "0 is not a whole number", "limit"),
     ("source: {path: seeds.csv, where: 'q =='}", "{level} {q}", "where", ""),
     ("source: {path: seeds.csv, where: topik == 'x'}", "{level} {q}", "has no field 'topik'", "'topic'"),
-    ("source: {path: seeds.csv, split: train}", "{level} {q}", "'split' is of a data set on the hub", "remove"),
+    (
+        "source: {path: seeds.csv, split: train}",
+        "{level} {q}",
+        "'split' applies only to data sets on the hub",
+        "remove",
+    ),
     (
         "source: {path: seeds.csv, fields: {level: q}}",
         "{level}",
@@ -148,8 +153,8 @@ MISTAKES = [
     ("source: seeds.csv", "{level}", "no prompt names a field", "{q}"),
     ("source: seeds.csv", "{level} {qq}", "unknown placeholder '{qq}'", "q"),
     (r'source: "a\0b.csv"', "{level} {q}", "can't be read: embedded null byte", "give a file"),
-    ("source: 'x*.csv'", "{level} {q}", "no file fits", "relative to the spec file"),
-    ("source: hf:owner", "{level} {q}", "'hf:owner' is no data set", "hf:owner/name"),
+    ("source: 'x*.csv'", "{level} {q}", "no file matches", "relative to the spec file"),
+    ("source: hf:owner", "{level} {q}", "'hf:owner' is not a data set", "hf:owner/name"),
 ]
 
 
@@ -200,6 +205,23 @@ def test_the_names_of_a_large_file_are_looked_for_once(tmp_path: Path, monkeypat
             assert source is not None
             assert header.split(",") == list(source.fields)
     assert 2 == len(list((tmp_path / "cache").glob("*.names")))
+
+
+def test_a_note_of_names_that_can_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is looked at each time then."""
+    monkeypatch.setenv("HEROGEN_SOURCES_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("herogen_async.specs.records.field_names._LARGE", 10)
+    (tmp_path / "seeds.csv").write_text("q,n\na,1\n" * 3)
+    for _ in range(2):
+        source = spec_of(tmp_path, "source: seeds.csv").source
+        assert source is not None
+        assert ["q", "n"] == list(source.fields)
+        (note,) = (tmp_path / "cache").iterdir()
+        if note.is_file():
+            note.unlink()
+            note.mkdir()
 
 
 RULES = {

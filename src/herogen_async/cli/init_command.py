@@ -147,7 +147,7 @@ def _for_source(source: str, file: Path) -> str:
 
     found = source_of(source, None)
     path = source
-    if not source.startswith("hf:"):
+    if found.can_be_read_again and not found.is_on_hub:
         path = os.path.relpath(found.path, file.parent.absolute())
     fields = found.fields
     is_same = list(fields) == list(fields.values())

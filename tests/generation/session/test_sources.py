@@ -239,7 +239,7 @@ def test_a_damaged_index_is_named_and_made_anew(server: FakeServer, tmp_path: Pa
     index.write_bytes(b"torn")
     found = verify(tmp_path / "r")
     assert ["source"] == [each.kind for each in found.findings if each.is_damage]
-    assert "is no index of records" in found.findings[0].message
+    assert "is not an index of records" in found.findings[0].message
     assert "remove it: it is made anew" in found.findings[0].message
     index.unlink()
     assert 0 == verify(tmp_path / "r").damage

@@ -49,7 +49,7 @@ def test_a_damaged_index_is_made_anew(name: str, tmp_path: Path) -> None:
     pinned = source.model_copy(update={"sha256": found.sha256, "home": str(tmp_path)})
     own = tmp_path / kept_name(pinned, ["q"], found.sha256)
     own.write_bytes(DAMAGES[name](raw))
-    with pytest.raises(InputError, match="is no index of records") as refused:
+    with pytest.raises(InputError, match="is not an index of records") as refused:
         indexed_records(pinned, ["q"])
     assert "remove it: it is made anew" == refused.value.fix
     own.unlink()

@@ -256,7 +256,7 @@ def test_a_file_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     path.write_text(lines().replace("007", "008"))
     with pytest.raises(InputError, match="gone, or no longer"):
         records.values(1)
-    with pytest.raises(InputError, match="has changed: it has not the SHA-256") as refused:
+    with pytest.raises(InputError, match="has changed: its SHA-256 is not") as refused:
         opened(path, sha256=records.sha256)
     assert "remove `sha256` from the spec" in (refused.value.fix or "")
     with pytest.raises(InputError, match="has changed") as refused:
@@ -281,7 +281,7 @@ def test_where_is_told_for_what_it_leaves_out_alone(tmp_path: Path) -> None:
     path.write_text("q\n" + "".join(f"{number}\n" for number in range(10)))
     assert [] == opened(path, limit=3).notices()
     assert [] == opened(path, where="q > 1", limit=3).notices()
-    assert ["Source: 8 of 10 records fit `where`."] == opened(path, where="q > 1", limit=9).notices()
+    assert ["Source: 8 of 10 records match `where`."] == opened(path, where="q > 1", limit=9).notices()
 
 
 @pytest.mark.parametrize("rules", [{"where": "q == 'a'"}, {"limit": 1}])
@@ -314,7 +314,7 @@ MISTAKES = [
         "a.jsonl",
         '{"q": 1}\n[1]\n',
         {"fields": {"q": "q"}},
-        "line 2 of 'a.jsonl' is no JSON object",
+        "line 2 of 'a.jsonl' is not a JSON object",
         "one object per line",
     ),
     ("a.csv", "q,n\na,b\nc,d,e\n", {}, "row that ends on line 3 of 'a.csv' has 3 cells", "quote cells"),

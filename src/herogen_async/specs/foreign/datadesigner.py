@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,13 +204,8 @@ class _Translation:
             column = self._columns.get(name)
             if column is not None and column.get("column_type") == "expression":
                 if name not in expressions:
-                    if name in self._making:
-                        raise Untranslatable(f"names {name!r}, which is made from itself")
-                    self._making.append(name)
-                    try:
+                    with self._making_expression(name):
                         found = as_jinja(str(column.get("expr", "")), named)
-                    finally:
-                        self._making.pop()
                     expressions[name] = self._set(self._names[name], found, str(column.get("dtype", "str")))
                     self._inserted_expressions.add(name)
                 return ".".join([self._names[name], *fields])
@@ -270,17 +266,24 @@ class _Translation:
         """An expression that only inserts names stands itself in the texts that name it."""
         if fields:
             raise Computes(f"names a field of the expression {name!r}")
+        with self._making_expression(name):
+            try:
+                text = as_template(str(column.get("expr", "")), lambda parts: self._inserted(of, parts))
+            except Untranslatable as why:
+                raise type(why)(f"names {name!r}, which {why}") from None
+        self._inserted_expressions.add(name)
+        return text
+
+    @contextmanager
+    def _making_expression(self, name: str) -> Iterator[None]:
+        """What is named meanwhile is a part of this expression."""
         if name in self._making:
             raise Untranslatable(f"names {name!r}, which is made from itself")
         self._making.append(name)
         try:
-            text = as_template(str(column.get("expr", "")), lambda parts: self._inserted(of, parts))
-        except Untranslatable as why:
-            raise type(why)(f"names {name!r}, which {why}") from None
+            yield
         finally:
             self._making.pop()
-        self._inserted_expressions.add(name)
-        return text
 
     # -- which rows
 

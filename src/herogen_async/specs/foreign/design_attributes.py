@@ -64,7 +64,7 @@ class DesignAttributes:
         else:
             held = self._read(kind, column, params, fields)
         if any(not each.strip() for each in held.values):
-            held = _without_blanks(held)
+            held = held.without_blanks()
             self._notes.of_column(name, "an empty value is left out", "name it in words, such as `none`")
         self.values[own] = held
         if held.note:
@@ -156,7 +156,7 @@ class DesignAttributes:
         try:
             for condition, params in given.items():
                 text = Expression.parse(with_our_names(condition, self._columns, our_name)).text
-                values = _without_blanks(self._read(str(column.get("sampler_type")), column, params or {}, []))
+                values = self._read(str(column.get("sampler_type")), column, params or {}, []).without_blanks()
                 if not values.values:
                     raise Untranslatable("have values that can't be listed")
                 branches.append((text, values.values))
@@ -249,7 +249,8 @@ class DesignAttributes:
             if is_met and target in self.values and bound in self.values:
                 between.append((number, target, bound, is_met))
             elif is_met and target in self.values and (limit := _number(other)) is not None:
-                self._leave_out(target, [v for v in self.values[target].values if _is_wrong(v, limit, is_met)])
+                held = self.values[target]
+                self.values[target] = held.without([value for value in held.values if _is_wrong(value, limit, is_met)])
                 if not self.values[target].values:
                     self._tell_constraint(number, f"no listed value of {target} meets it", "list values that do")
             else:
@@ -267,12 +268,6 @@ class DesignAttributes:
     def _tell_constraint(self, number: int, reason: str, nearest: str) -> None:
         what = f"constraint on {self._design['constraints'][number].get('target_column')}"
         self._notes.add(what, reason, nearest, "constraints", number)
-
-    def _leave_out(self, own: str, wrong: Sequence[str]) -> None:
-        held = self.values[own]
-        kept = [place for place, value in enumerate(held.values) if value not in wrong]
-        weights = None if held.weights is None else tuple(held.weights[place] for place in kept)
-        self.values[own] = replace(held, values=tuple(held.values[place] for place in kept), weights=weights)
 
     def _tell_conditions(self) -> None:
         for name in self.used:
@@ -304,12 +299,6 @@ def _rows_of(
     if is_endless or size >= rarest:
         return SAMPLED if is_endless else size, ""
     return None, "there are not enough combinations"
-
-
-def _without_blanks(held: ListedValues) -> ListedValues:
-    kept = [place for place, value in enumerate(held.values) if value.strip()]
-    weights = None if held.weights is None else tuple(held.weights[place] for place in kept)
-    return replace(held, values=tuple(held.values[place] for place in kept), weights=weights)
 
 
 def _shares(weighted: Mapping[str, Any]) -> list[tuple[str, int]]:

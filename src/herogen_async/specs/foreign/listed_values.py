@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from statistics import NormalDist
@@ -32,6 +32,17 @@ class ListedValues:
     values: tuple[str, ...] = ()
     note: tuple[str, str] | None = None
     weights: tuple[float, ...] | None = None
+
+    def without(self, left_out: Iterable[str]) -> ListedValues:
+        """The other values, with their weights."""
+        gone = frozenset(left_out)
+        kept = [place for place, value in enumerate(self.values) if value not in gone]
+        weights = None if self.weights is None else tuple(self.weights[place] for place in kept)
+        return replace(self, values=tuple(self.values[place] for place in kept), weights=weights)
+
+    def without_blanks(self) -> ListedValues:
+        """The values of which there is something to be seen."""
+        return self.without([value for value in self.values if not value.strip()])
 
 
 def as_range(values: Sequence[str]) -> dict[str, str] | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from json import JSONDecoder, dumps
-from typing import Any
+from typing import Any, TypeVar
 
 from herogen_async.core.codec import Digits
 
@@ -18,6 +18,7 @@ class _Spelled(str):
 
 _SPELLED = JSONDecoder(parse_float=_Spelled, parse_int=_Spelled, parse_constant=_Spelled)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what `codec` reads such a one as, in a text by itself
+At = TypeVar("At")
 _PLAIN = (str, int, type(None))  # bool is an int
 
 
@@ -37,17 +38,30 @@ def value_text(value: Any) -> str:
     return _HALF_CHARACTER.sub("\ufffd", compact(value))
 
 
-def has_spelling(value: Any) -> bool:
+def field_texts(
+    values: Mapping[str, Any], names: Sequence[str], written: Callable[[At], Mapping[str, Any]], at: At | None
+) -> list[str]:
+    """The texts of these fields of a record; one that it lacks is empty.
+
+    `written(at)` gives the same values as `spelled` reads them. It is called where the text of one depends on that,
+    and counts for these alone: so no text depends on what the others are. `at` is None where nobody can know.
+    """
+    found = [values.get(name, "") for name in names]
+    for place, value in enumerate(found):
+        if type(value) is not str:
+            if at is not None and _has_spelling(value):
+                own = written(at)
+                return [
+                    value_text(own.get(name) if _has_spelling(each) else each)
+                    for name, each in zip(names, found, strict=True)
+                ]
+            found[place] = value_text(value)
+    return found
+
+
+def _has_spelling(value: Any) -> bool:
     """Whether the text of `value` depends on how its numbers were written."""
     return not isinstance(value, _PLAIN)
-
-
-def texts_as_written(values: Iterable[Any], written: Iterable[Any]) -> list[str]:
-    """The texts of `values`; `written` are the same as `spelled` reads them, and count where spelling matters.
-
-    So the text of one value does not depend on what the others are.
-    """
-    return [value_text(own if has_spelling(value) else value) for value, own in zip(values, written, strict=True)]
 
 
 def spelled(text: str) -> Any:

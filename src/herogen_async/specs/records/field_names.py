@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import mkstemp
 
 from herogen_async.core import codec
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.specs.records.open_records import open_records
+from herogen_async.specs.records.whole_file import whole_file
 
 _FILES = 20  # of a pattern: all are read before the run begins, and these say what the fields are
 _LARGE = 1 << 24  # bytes: of such a file it is noted, since its whole text is looked at to find the encoding
@@ -40,7 +39,7 @@ def field_names(files: Iterable[Path], most: int) -> FoundNames:
 def no_object(name: str, line: int) -> InputError:
     """The error for a record without fields."""
     return InputError(
-        f"line {line:,} of {name!r} is no JSON object", fix='write one object per line: {"question": "..."}'
+        f"line {line:,} of {name!r} is not a JSON object", fix='write one object per line: {"question": "..."}'
     )
 
 
@@ -59,8 +58,8 @@ def _of_file(file: Path, most: int) -> FoundNames:
                 names |= dict.fromkeys(record.values)
             found = FoundNames(list(names), is_table=False)
     if note is not None:
-        with contextlib.suppress(OSError):  # then it is looked at each time
-            _write(note, codec.dumps(asdict(found)))
+        with contextlib.suppress(OSError), whole_file(note) as noted:  # else it is looked at each time
+            noted.write(codec.dumps(asdict(found)))
     return found
 
 
@@ -74,11 +73,3 @@ def _note_on(file: Path, most: int) -> Path | None:
         return None
     what = [str(file.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ino, most]
     return sources_folder() / f"{codec.fingerprint(what)}.names"
-
-
-def _write(note: Path, content: bytes) -> None:
-    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = mkstemp(dir=note.parent, prefix=".")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(name).replace(note)

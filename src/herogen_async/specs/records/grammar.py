@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
+from herogen_async.specs.records.as_text import spelled
 from herogen_async.specs.records.encoding import Encoding
 
 JSON_BLANK = " \t\r\n\ufeff"
@@ -46,6 +47,10 @@ class Grammar:
         if len(cells) < len(self.names):
             cells += [""] * (len(self.names) - len(cells))
         return dict(zip(self.names, cells, strict=False))
+
+    def spelled(self, raw: bytes) -> Any:
+        """The same of a record in JSON, its numbers as they are written. ValueError where it is none."""
+        return spelled(raw.decode(self.codec).strip(JSON_BLANK))
 
     def measure(self) -> Callable[[str], int]:
         """What gives the number of bytes of a piece of the file's text."""

@@ -28,9 +28,10 @@ def hub_files(name: str, *, split: str | None = None, revision: str | None = Non
     owner, _, rest = name.partition("/")
     own, _, folder = rest.partition("/")
     if not owner or not own:
-        raise InputError(f"'hf:{name}' is no data set", fix="write hf:owner/name")
+        raise InputError(f"'hf:{name}' is not a data set", fix="write hf:owner/name")
     try:
         import huggingface_hub  # noqa: PLC0415 - an extra, and 0.3 s
+        from huggingface_hub import constants  # noqa: PLC0415
         from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
     except ImportError:
         raise InputError(
@@ -38,25 +39,19 @@ def hub_files(name: str, *, split: str | None = None, revision: str | None = Non
             fix="pip install 'herogen-async[hub]'",
         ) from None
     repository = f"{owner}/{own}"
-    kept = _kept(repository, revision)
+    kept = _kept(repository, revision) if constants.HF_HUB_OFFLINE else None
     try:
-        names = (
-            []
-            if kept is not None
-            else huggingface_hub.HfApi().list_repo_files(repository, repo_type="dataset", revision=revision)
-        )
-    except HFValidationError as error:
-        raise InputError(f"'hf:{name}' is no data set: {error}", fix="write hf:owner/name") from None
-    except Exception as error:
-        kept = _kept(repository, revision, whatever=True)
         if kept is None:
+            names = huggingface_hub.HfApi().list_repo_files(repository, repo_type="dataset", revision=revision)
+    except HFValidationError as error:
+        raise InputError(f"'hf:{name}' is not a data set: {error}", fix="write hf:owner/name") from None
+    except Exception as error:
+        if (kept := _kept(repository, revision)) is None:
             raise _unreachable(name, error) from None
-        names = []
     if kept is not None:
         names = [str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()]
+        return [kept / each for each in chosen_files(names, folder, split, f"hf:{name}")]
     chosen = chosen_files(names, folder, split, f"hf:{name}")
-    if kept is not None:
-        return [kept / each for each in chosen]
     try:
         return [
             Path(huggingface_hub.hf_hub_download(repository, each, repo_type="dataset", revision=revision))
@@ -100,12 +95,10 @@ def _is_below(name: str, folder: str) -> bool:
     return not folder or name == folder or name.startswith(folder.rstrip("/") + "/")
 
 
-def _kept(repository: str, revision: str | None, *, whatever: bool = False) -> Path | None:
-    """The data set's folder in the cache, where nothing is to be downloaded."""
-    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - as above
+def _kept(repository: str, revision: str | None) -> Path | None:
+    """The data set's folder in the cache, from which nothing is downloaded."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - as above
 
-    if not (constants.HF_HUB_OFFLINE or whatever):
-        return None
     try:
         return Path(snapshot_download(repository, repo_type="dataset", revision=revision, local_files_only=True))
     except Exception:

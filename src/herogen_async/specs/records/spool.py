@@ -66,7 +66,9 @@ def spooled_rows(rows: Any) -> str:
     with _new(_SUFFIXES[0]) as file:
         for number, row in enumerate(_mappings(rows), 1):
             if not isinstance(row, dict):
-                raise InputError(f"row {number:,} of the source is no dict", fix='for example: [{"question": "..."}]')
+                raise InputError(
+                    f"row {number:,} of the source is not a dict", fix='for example: [{"question": "..."}]'
+                )
             try:
                 file.write(codec.dumps({str(name): _plain(value) for name, value in row.items()}) + b"\n")
             except (TypeError, UnicodeDecodeError) as error:
@@ -93,7 +95,7 @@ def _mappings(rows: Any) -> Iterable[Any]:
         return (dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None))
     if not isinstance(rows, Iterable):
         raise InputError(
-            f"an object of the type {type(rows).__name__} is no source of records",
+            f"an object of the type {type(rows).__name__} is not a source of records",
             fix="give a path, a list of dicts, a pandas DataFrame or a datasets.Dataset",
         )
     return rows

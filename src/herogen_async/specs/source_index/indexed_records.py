@@ -16,8 +16,8 @@ from herogen_async.core import codec
 from herogen_async.core.cache_folder import sources_folder
 from herogen_async.core.errors import InputError
 from herogen_async.core.units import counted
-from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
-from herogen_async.specs.records.grammar import JSON_BLANK, Grammar
+from herogen_async.specs.records.as_text import field_texts
+from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.hub import hub_commit
 from herogen_async.specs.records.spool import sha256_of
 from herogen_async.specs.source_index.digest_table import DIGEST, ITEM_SIZE
@@ -57,7 +57,7 @@ class IndexedRecords:
             self.longest: Mapping[str, str] = self.header["longest"]
             self.grammars = [Grammar(**{**each, "names": tuple(each["names"])}) for each in self.header["grammars"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{str(path)!r} is no index of records: {error}", fix=_ANEW) from None
+            raise InputError(f"{str(path)!r} is not an index of records: {error}", fix=_ANEW) from None
         self.fields: Mapping[str, str] = source.fields
         self._its_names = list(source.fields.values())
         self._key_places = [self._its_names.index(name) for name in self.key]
@@ -98,8 +98,7 @@ class IndexedRecords:
         raw = os.pread(self._descriptor(file), size, place & _PLACE)
         grammar = self.grammars[file]
         try:
-            held = grammar.values(raw)
-            texts = self._texts(held, raw, grammar)
+            texts = field_texts(grammar.values(raw), self._its_names, grammar.spelled, raw)
         except (ValueError, AttributeError):
             raise self._changed(file) from None
         if digest_of([texts[each] for each in self._key_places]) != digest:
@@ -111,7 +110,7 @@ class IndexedRecords:
         head, found = self.header, list(self.header["remarks"])
         is_cut = self.size == self.source.limit  # how many of the others fit was not looked at
         if self.source.where is not None and head["read"] > self.size and not is_cut:
-            found.append(f"Source: {self.size:,} of {head['read']:,} records fit `where`.")
+            found.append(f"Source: {self.size:,} of {head['read']:,} records match `where`.")
         for name, its_name in self.source.fields.items():
             if its_name in self.key and (count := head["blank"].get(name)):
                 found.append(f"Source: {counted(count, 'record')} without {name!r}: it is empty in what is sent.")
@@ -136,18 +135,8 @@ class IndexedRecords:
 
     def pin(self) -> dict[str, str]:
         """What says in a spec that this content is meant."""
-        commit = hub_commit(Path(self.header["files"][0]["path"])) if self.source.path.startswith("hf:") else None
+        commit = hub_commit(Path(self.header["files"][0]["path"])) if self.source.is_on_hub else None
         return {"sha256": self.sha256} if commit is None else {"sha256": self.sha256, "revision": commit}
-
-    def _texts(self, held: dict[str, Any], raw: bytes, grammar: Grammar) -> list[str]:
-        found = [held.get(name, "") for name in self._its_names]
-        for place, value in enumerate(found):
-            if type(value) is not str:
-                if has_spelling(value):
-                    written = spelled(raw.decode(grammar.codec).strip(JSON_BLANK))
-                    return texts_as_written(found, [written.get(name) for name in self._its_names])
-                found[place] = value_text(value)
-        return found
 
     def _entry(self, number: int) -> tuple[int, int, bytes, int]:
         if not 0 <= number < self.size:
@@ -242,7 +231,7 @@ def indexed_records(source: RecordSource, key: Sequence[str]) -> IndexedRecords:
     if source.sha256 is not None and found.sha256 != source.sha256:
         # A run has a folder; without one it is the spec that says so.
         fix = "put the file back as it was, or remove `sha256` from the spec" if source.home is None else _CHANGED
-        raise InputError(f"{source.path!r} has changed: it has not the SHA-256 {source.sha256[:12]}…", fix=fix)
+        raise InputError(f"{source.path!r} has changed: its SHA-256 is not {source.sha256[:12]}…", fix=fix)
     return found
 
 

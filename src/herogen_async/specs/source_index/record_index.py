@@ -14,24 +14,24 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from itertools import accumulate, islice
 from pathlib import Path
-from tempfile import mkstemp
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.specs.expressions import Expression, ExpressionFailed
 from herogen_async.specs.records import Content, FileRecord, RecordFile, open_records
-from herogen_async.specs.records.as_text import has_spelling, spelled, texts_as_written, value_text
+from herogen_async.specs.records.as_text import field_texts, value_text
 from herogen_async.specs.records.field_names import field_names, no_object
 from herogen_async.specs.records.grammar import Grammar
 from herogen_async.specs.records.parquet_rows import ParquetReader
 from herogen_async.specs.records.records import Reader
 from herogen_async.specs.records.spool import sha256_of
+from herogen_async.specs.records.whole_file import whole_file
 from herogen_async.specs.source_index.digest_table import DigestTable
 from herogen_async.specs.spec.source import PEEKED, RecordSource
 
@@ -44,19 +44,15 @@ MOST_FACET_VALUES = 32  # of a facet
 LONGEST_VALUE = 80  # characters of a facet's value, and of what a line's cell shows
 _BLOCK = 4096  # records
 _MOST_REMARKS = 10
-_COPY = Grammar("utf-8")
-_BEGUN = ".building-"  # of the names of files that are not complete
-_ABANDONED_S = 86_400
 
 
 @dataclass(slots=True)
 class _Files:
-    """The files of a source: what they are, and how their records are read again."""
+    """The files of a source: where they are, and what is in them."""
 
     paths: list[Path]
     stats: list[os.stat_result]
     shas: list[str]
-    grammars: list[Grammar]
 
 
 @dataclass(slots=True)
@@ -105,10 +101,9 @@ def build_index(source: RecordSource, key: Sequence[str], target: Path) -> None:
         raise InputError(f"{source.path!r} is {len(paths):,} files; the limit is {MOST_FILES:,}", fix="join some")
     try:
         stats = [path.stat() for path in paths]
-        files = _Files(paths, stats, [sha256_of(path) for path in paths], [])
+        files = _Files(paths, stats, [sha256_of(path) for path in paths])
     except OSError as error:
         raise InputError(f"{error.filename!r} can't be read: {error.strerror}", fix="check the path") from None
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         _Build(source, key, files).write(target, copies=False)
     except _NotByPlace:
@@ -130,14 +125,16 @@ class _Build:
         self._is_known = [False] * len(self._its_names)
         self._read = 0
         self._remarks: list[str] = []
+        self._grammars: list[Grammar] = []  # how the records of each file are read again, or those of the copy
 
     def write(self, target: Path, *, copies: bool) -> None:
-        self._files.grammars.clear()
+        if copies:
+            self._grammars = [Grammar("utf-8", names=tuple(self._its_names))]
         table = DigestTable(target.parent)
         with ExitStack() as stack:
             stack.callback(table.close)
-            file = stack.enter_context(_written_to(target))
-            copy = stack.enter_context(_written_to(target.with_suffix(".jsonl"))) if copies else None
+            file = stack.enter_context(whole_file(target))
+            copy = stack.enter_context(whole_file(target.with_suffix(".jsonl"))) if copies else None
             count = self._entries(file, copy, table)
             if not count:
                 raise self._nothing()
@@ -178,12 +175,13 @@ class _Build:
         for number, path in enumerate(self._files.paths):
             with closing(open_records(path)) as records, path.open("rb") as raw:
                 grammar = records.grammar
-                if not copies and grammar is None:
-                    raise _NotByPlace
+                if not copies:
+                    if grammar is None:
+                        raise _NotByPlace
+                    self._grammars.append(grammar)
                 if copies and isinstance(records.reader, ParquetReader) and self._where is None:
                     yield from self._of_parquet(records.reader, number)
                     continue
-                self._files.grammars.append(grammar or _COPY)
                 taken = self._taken(records, path, raw, copies=copies)
                 while held := list(islice(taken, _BLOCK)):
                     places, rows = zip(*held, strict=True)
@@ -213,7 +211,13 @@ class _Build:
         self, records: RecordFile, path: Path, raw: BinaryIO, *, copies: bool
     ) -> Iterator[tuple[tuple[int, int], list[str]]]:
         """(place, texts of the fields) of each record of a file that is taken."""
-        names, where = self._its_names, self._where
+        names, where, grammar = self._its_names, self._where, records.grammar
+
+        def spelled_at(place: tuple[int, int]) -> dict[str, Any]:
+            raw.seek(place[0])
+            found = {} if grammar is None else grammar.spelled(raw.read(place[1]))
+            return found if isinstance(found, dict) else {}
+
         for record in self._needed(records.reader):
             values, place = record.values, record.place
             if place is None:
@@ -227,18 +231,11 @@ class _Build:
             self._read += 1
             if where is not None and not _holds(where, record, path):
                 continue
-            found = [values.get(name, "") for name in names]
-            for number, value in enumerate(found):
-                if type(value) is not str:
-                    if has_spelling(value) and record.place is not None and records.grammar is not None:
-                        written = spelled_values(raw, place, records.grammar)
-                        found = texts_as_written(found, [written.get(name) for name in names])
-                        break
-                    found[number] = value_text(value)
+            texts = field_texts(values, names, spelled_at, record.place)
             if not all(self._is_known):
                 for number, name in enumerate(names):
                     self._is_known[number] = self._is_known[number] or name in values
-            yield place, found
+            yield place, texts
 
     def _look(self, columns: Sequence[Sequence[str]]) -> None:
         """What the header says of all records: the longest values, those of facets, and how many are blank."""
@@ -259,9 +256,7 @@ class _Build:
                 {"path": str(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha}
                 for path, stat, sha in zip(files.paths, files.stats, files.shas, strict=True)
             ],
-            "grammars": [
-                asdict(each) for each in ([replace(_COPY, names=tuple(self._its_names))] if copies else files.grammars)
-            ],
+            "grammars": [asdict(each) for each in self._grammars],
             "is_copied": copies,
             "sha256": content_sha256(files.shas),
             "count": count,
@@ -299,17 +294,10 @@ class _Build:
         path = self._source.path
         if self._read:
             return InputError(
-                f"none of the {self._read:,} records of {path!r} fits `where: {self._source.where}`",
+                f"none of the {self._read:,} records of {path!r} matches `where: {self._source.where}`",
                 fix="check the names and values in `where`: they are the file's own",
             )
         return InputError(f"{path!r} has no records", fix="give a file with at least one")
-
-
-def spelled_values(raw: BinaryIO, place: tuple[int, int], grammar: Grammar) -> dict[str, Any]:
-    """The values of a JSON record with their numbers as they are written."""
-    raw.seek(place[0])
-    found = spelled(raw.read(place[1]).decode(grammar.codec).strip(" \t\r\n\ufeff"))
-    return found if isinstance(found, dict) else {}
 
 
 def _holds(where: Expression, record: FileRecord, path: Path) -> bool:
@@ -328,27 +316,3 @@ def _value_of(values: Mapping[str, Any], name: str) -> Any:
     head, _, rest = name.partition(".")
     inner = values.get(head)
     return _value_of(inner, rest) if rest and isinstance(inner, Mapping) else None
-
-
-@contextmanager
-def _written_to(target: Path) -> Iterator[BinaryIO]:
-    """A file that stands at `target`, durably, when the block ends well."""
-    descriptor, name = mkstemp(dir=target.parent, prefix=_BEGUN, suffix=target.suffix)
-    _remove_abandoned(target.parent, os.fstat(descriptor).st_mtime)
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _remove_abandoned(folder: Path, now: float) -> None:
-    """What was begun by commands that were killed; one that is at work writes more often than once a day."""
-    for path in folder.glob(f"{_BEGUN}*"):
-        with suppress(OSError):
-            if now - path.stat().st_mtime > _ABANDONED_S:
-                path.unlink()

@@ -16,7 +16,10 @@ from herogen_async.specs.spec.field_types import type_problems, unsuspected
 from herogen_async.specs.spec.problem import InvalidSpecError, Nowhere, Problem
 
 _SUFFIXES = (".jsonl", ".csv")  # of what a run has kept
-_READ_ONCE = ("-", "<rows>")  # standard input, and rows from Python
+_HUB = "hf:"
+_STDIN = "-"
+_ROWS = "<rows>"  # of Python; a path in angle brackets is none that a person writes
+_READ_ONCE = {_STDIN: "standard input", _ROWS: "the rows from Python"}  # what sentences call them
 MAX_FIELDS = 256
 PEEKED = 1000  # records of JSON: their names are the fields, where the spec gives none
 _EXAMPLE = "for example: `source: seeds.jsonl`, or `source: {path: seeds.csv, fields: {topic: subject}}`"
@@ -70,21 +73,37 @@ class RecordSource(BaseModel):
         return self.path not in _READ_ONCE
 
     @property
+    def is_on_hub(self) -> bool:
+        """Whether it is a data set on the Hugging Face hub."""
+        return self.path.startswith(_HUB)
+
+    @property
     def title(self) -> str:
         """What sentences call it."""
-        called = dict(zip(_READ_ONCE, ("standard input", "the rows from Python"), strict=True))
-        return called.get(self.path, self.path.rpartition("/")[2])
+        return _READ_ONCE.get(self.path, self.path.rpartition("/")[2])
 
     def files(self) -> list[Path]:
         """The files that it is now. Raises InputError where there are none."""
-        from herogen_async.specs.records.located import located  # noqa: PLC0415 - of specs with a source alone
+        if self.is_on_hub:
+            from herogen_async.specs.records.hub import hub_files  # noqa: PLC0415 - of such sources alone
 
-        if not self.can_be_read_again and self.home is not None and (own := kept_content(self.home, self.sha256)):
-            return [own]
-        return located(self.path, split=self.split, revision=self.revision, sha256=self.sha256)
+            return hub_files(self.path.removeprefix(_HUB), split=self.split, revision=self.revision)
+        if self.can_be_read_again:
+            from herogen_async.specs.records.located import located  # noqa: PLC0415 - of specs with a source alone
+
+            return located(self.path)
+        from herogen_async.specs.records.spool import spooled  # noqa: PLC0415 - as above
+
+        own = (None if self.home is None else _kept_content(self.home, self.sha256)) or spooled(self.sha256)
+        if own is None:
+            raise InputError(
+                f"{self.title} of this run can't be read any more",
+                fix="put back its folder `sources`, or begin a new run with a file",
+            )
+        return [own]
 
 
-def kept_content(home: str, sha256: str | None) -> Path | None:
+def _kept_content(home: str, sha256: str | None) -> Path | None:
     """What a run has kept of a source that can't be read again, in its folder of sources."""
     found = (Path(home) / f"{sha256}{suffix}" for suffix in _SUFFIXES)
     return next((path for path in found if path.exists()), None)
@@ -102,7 +121,7 @@ def source_of(data: object, folder: Path | None) -> RecordSource:
     given, names = _with_fields(given, problems)
     if isinstance(path := given.get("path"), str):
         given["path"] = _resolved(path, folder)
-        if path == "-" and given.get("sha256") is None:
+        if path == _STDIN and given.get("sha256") is None:
             from herogen_async.specs.records.spool import spooled_stdin  # noqa: PLC0415 - of such sources alone
 
             try:
@@ -110,8 +129,8 @@ def source_of(data: object, folder: Path | None) -> RecordSource:
             except InputError as error:
                 problems.append(Problem(("path",), error.message, error.fix or ""))
     for key in ("split", "revision"):
-        if given.get(key) is not None and not str(given.get("path", "hf:")).startswith("hf:"):
-            problems.append(Problem((key,), f"{key!r} is of a data set on the hub alone", f"remove {key!r}"))
+        if given.get(key) is not None and not str(given.get("path", _HUB)).startswith(_HUB):
+            problems.append(Problem((key,), f"{key!r} applies only to data sets on the hub", f"remove {key!r}"))
     if isinstance(where := given.get("where"), str):
         problems += _where_problems(where)
     try:
@@ -144,13 +163,13 @@ def _as_mapping(data: object) -> dict[str, Any]:
     from herogen_async.specs.records.spool import spooled_rows  # noqa: PLC0415 - of such sources alone
 
     try:
-        return {"path": _READ_ONCE[1], "sha256": spooled_rows(data)}
+        return {"path": _ROWS, "sha256": spooled_rows(data)}
     except InputError as error:
         raise InvalidSpecError([Problem((), error.message, error.fix or "")], Nowhere()) from None
 
 
 def _resolved(path: str, folder: Path | None) -> str:
-    if path in _READ_ONCE or path.startswith("hf:") or not path:
+    if path in _READ_ONCE or path.startswith(_HUB) or not path:
         return path
     try:
         whole = Path(path).expanduser()
@@ -186,7 +205,7 @@ def _name_problems(name: str) -> Iterator[Problem]:
         fix = f"rename it: `{usable_name(name)}: {name}`"
         yield Problem(path, f"{shown(name)} is not a valid placeholder name", fix)
     elif name in ROW_COLUMNS or name == RECORD:
-        yield Problem(path, f"{name!r} is already a column of every row", f"call it otherwise: `source_{name}: {name}`")
+        yield Problem(path, f"{name!r} is already a column of every row", f"rename it: `source_{name}: {name}`")
 
 
 def _where_problems(where: str) -> Iterator[Problem]:

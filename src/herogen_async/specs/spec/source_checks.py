@@ -58,7 +58,7 @@ def _clashes(fields: Iterable[str], attributes: Iterable[Any], columns: Iterable
     for name in fields:
         if name in others:
             what = others[name]
-            fix = f"call the field otherwise: `fields: {{source_{name}: {name}}}`, or rename the {what.split()[-1]}"
+            fix = f"rename the field: `fields: {{source_{name}: {name}}}`, or rename the {what.split()[-1]}"
             yield Problem(("source",), f"{name!r} is a field of the source, and {what}", fix)
     if RECORD in others:
         path = ("columns" if others[RECORD] == "a column" else "attributes", RECORD)
@@ -70,7 +70,7 @@ def _taken(fields: Collection[str], data: Mapping[str, Any]) -> Iterator[Problem
     """Fields that are called as a placeholder that this spec has."""
     for name in (SHOWN_EXAMPLES, TRANSCRIPT):
         if name in fields and data.get(name) is not None:
-            fix = f"call the field otherwise: `fields: {{source_{name}: {name}}}`"
+            fix = f"rename the field: `fields: {{source_{name}: {name}}}`"
             yield Problem(("source",), f"{name!r} is a field of the source, and what `{name}` stands for", fix)
 
 
