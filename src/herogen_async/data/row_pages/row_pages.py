@@ -9,7 +9,7 @@ from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.whole_row import whole_row
-from herogen_async.data.row_marks import RowMark, RowMarks
+from herogen_async.data.row_marks import RowMark, RowMarks, marked_call
 from herogen_async.data.row_pages.journal_index import JournalIndex, blocks_from, lines_from
 from herogen_async.data.row_pages.row_filter import RowFilter, is_wanted_failure, row_test
 from herogen_async.generation.journal.read.line_reader import LineReader
@@ -233,14 +233,13 @@ class RowPages:
 
     def _marked(self, mark: str) -> set[int]:
         """The numbers of the rows with an answer that has such a mark."""
-        found = set[int]()
-        with LineReader(self.index.folder, self.index.places) as reader:
+        index, found = self.index, set[int]()
+        with LineReader(index.folder, index.places) as reader:
             for named, said in self.marks:
-                place = self.index.lineage.index_of(named)
-                if place is None or place not in self.index.places or not _says(said, mark):
-                    continue
-                if reader.row(place)[CRC] == named["answer"]:
-                    found.add(place // self.index.plan.calls_a_row)
+                if _says(said, mark):
+                    call = marked_call(named, index.lineage, index.places, reader)
+                    if call is not None:
+                        found.add(call // index.plan.calls_a_row)
         return found
 
     def _calls(self, number: int, lines: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
