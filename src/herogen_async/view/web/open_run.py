@@ -93,7 +93,7 @@ class OpenRun:
             numbers = self.pages.numbers(wanted, latest=latest, start=max(start, 0), count=count)
             return {
                 "ready": True,
-                "total": self.pages.count(wanted),
+                "total": self.pages.count(wanted, latest=latest),
                 "start": start,
                 "rows": [shortened(row) for row in self.pages.rows(numbers)],
             }
