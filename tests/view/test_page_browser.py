@@ -269,6 +269,23 @@ def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served
         tab.wait_for_selector(".trouble >> text=folder is gone")
 
 
+def test_a_list_that_was_left_counts_no_more(kind: str, served: PageClient, run: WrittenRun) -> None:
+    """The journals of runs that nobody looks at any more are not read."""
+    shutil.copytree(run.path, "runs/two")
+    held: list[Any] = []
+    with opened_browser(kind=kind) as page:
+        page.tab.route("**/api/runs/*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+        with page.tab.expect_request("**/api/runs/*"):
+            tab = opened(page, served, "")
+        tab.evaluate("location.hash = '#/one/live'")
+        tab.wait_for_selector(".fact >> text=Finish reasons")
+        with tab.expect_response("**/api/runs/*") as answered:
+            held[0].continue_()
+        answered.value.finished()
+        tab.evaluate("fetch('/api/runs').then((response) => response.json())")
+        assert 1 == len(held)
+
+
 def test_a_server_that_ended_is_said(kind: str, run: WrittenRun) -> None:
     """What is shown is from before, and how to go on."""
     with opened_browser(kind=kind) as page:
