@@ -86,6 +86,11 @@ def opened(page: Page, served: PageClient, view: str) -> Any:
     return page.tab
 
 
+def press(tab: Any, key: str, shows: str) -> None:
+    tab.keyboard.press(key)
+    tab.wait_for_selector(shows)
+
+
 def sound(page: Page, served: PageClient, **also: int) -> None:
     """Nothing ran, nothing was asked of anybody else, no element came of a text, and the console is empty."""
     assert [] == page.errors
@@ -142,22 +147,16 @@ def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(kind: str, served: 
     with opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".filters select")
-        tab.keyboard.press("j")
-        tab.wait_for_selector(".row-head h2 >> text=Row 0")
-        tab.keyboard.press("j")
-        tab.wait_for_selector(".row-head h2 >> text=Row 1")
-        tab.keyboard.press("g")
-        tab.wait_for_selector(".marks button.on.good")
-        tab.keyboard.press("4")
-        tab.wait_for_selector(".scores button.on >> text=4")
+        tab.wait_for_selector(".count-line >> text=22 rows")  # while the journal is read, no row can be chosen
+        press(tab, "j", ".row-head h2 >> text=Row 0")
+        press(tab, "j", ".row-head h2 >> text=Row 1")
+        press(tab, "g", ".marks button.on.good")
+        press(tab, "4", ".scores button.on >> text=4")
         tab.keyboard.press("n")
         tab.keyboard.type("a j and a g in a note")
-        tab.keyboard.press("Control+Enter")
-        tab.wait_for_selector(".note >> text=a j and a g in a note")
-        tab.keyboard.press("b")
-        tab.wait_for_selector(".marks button.on.bad")
-        tab.keyboard.press("k")
-        tab.wait_for_selector(".row-head h2 >> text=Row 0")
+        press(tab, "Control+Enter", ".note >> text=a j and a g in a note")
+        press(tab, "b", ".marks button.on.bad")
+        press(tab, "k", ".row-head h2 >> text=Row 0")
         tab.keyboard.press("Escape")
         tab.wait_for_selector(".row-panel", state="hidden")
         tab.wait_for_selector(".row .pill >> text=bad")
@@ -170,6 +169,26 @@ def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(kind: str, served: 
         tab.locator("select[name=mark]").select_option("note")
         tab.locator("input[name=text]").fill("")
         tab.wait_for_selector(".count-line >> text=1 row found")
+        assert [] == page.errors
+
+
+def test_a_mark_that_is_set_already_is_taken_back(kind: str, served: PageClient) -> None:
+    """A verdict and a score, by its key and by its button, whichever of the two has set it."""
+    with opened_browser(kind=kind) as page:
+        tab = opened(page, served, "/one/rows/1")
+        tab.wait_for_selector(".row-head h2 >> text=Row 1")
+        good, four = ".marks button[aria-pressed=true] >> text=Good", ".scores button[aria-pressed=true] >> text=4"
+        for name, key, on in (("Good", "g", good), ("4", "4", four)):
+            button = tab.get_by_role("button", name=name, exact=True)
+            for is_key in (True, False):
+                press(tab, key, on)
+                if is_key:
+                    tab.keyboard.press(key)
+                else:
+                    button.click()
+                tab.wait_for_selector(on, state="detached")
+            button.click()
+            tab.wait_for_selector(on)
         assert [] == page.errors
 
 
@@ -248,6 +267,23 @@ def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served
         tab.wait_for_selector(".pill >> text=stopped")
         shutil.rmtree(run.path)
         tab.wait_for_selector(".trouble >> text=folder is gone")
+
+
+def test_a_list_that_was_left_counts_no_more(kind: str, served: PageClient, run: WrittenRun) -> None:
+    """The journals of runs that nobody looks at any more are not read."""
+    shutil.copytree(run.path, "runs/two")
+    held: list[Any] = []
+    with opened_browser(kind=kind) as page:
+        page.tab.route("**/api/runs/*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+        with page.tab.expect_request("**/api/runs/*"):
+            tab = opened(page, served, "")
+        tab.evaluate("location.hash = '#/one/live'")
+        tab.wait_for_selector(".fact >> text=Finish reasons")
+        with tab.expect_response("**/api/runs/*") as answered:
+            held[0].continue_()
+        answered.value.finished()
+        tab.evaluate("fetch('/api/runs').then((response) => response.json())")
+        assert 1 == len(held)
 
 
 def test_a_server_that_ended_is_said(kind: str, run: WrittenRun) -> None:

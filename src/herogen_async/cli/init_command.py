@@ -13,7 +13,6 @@ from herogen_async.cli.new_files import write_new
 from herogen_async.cli.shell import out, print_json, say
 from herogen_async.core.errors import InputError
 
-_DEFAULT = Path("superhero.yaml")
 _SHOWN = 12  # fields that the first prompt names
 
 
@@ -35,7 +34,7 @@ def init(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="Where to write the spec: superhero.yaml, or as the example or the records, if you name none.",
+            help="Where to write the spec. Default: superhero.yaml, or a name from the example or the records.",
             show_default=False,
         ),
     ] = None,
@@ -141,7 +140,7 @@ def _for_source(source: str, file: Path) -> str:
     """A spec for the records of a source, with the fields that they have."""
     import os
 
-    from herogen_async.specs.spec.check import usable_name
+    from herogen_async.specs.spec.check import NAME, usable_name
     from herogen_async.specs.spec.source import source_of
     from herogen_async.specs.spec.written import yaml_lines
 
@@ -153,7 +152,7 @@ def _for_source(source: str, file: Path) -> str:
     is_same = list(fields) == list(fields.values())
     named = [f"{name}: {{{name}}}" for name in list(fields)[:_SHOWN]]
     spec = {
-        "name": _usable_file_name(file.stem) or usable_name(file.stem),
+        "name": file.stem if NAME.fullmatch(file.stem) else usable_name(file.stem),
         "source": {"path": path, "fields": list(fields) if is_same else fields},
         "prompt": "\n".join(named),
         "endpoint": "chat",
@@ -165,8 +164,8 @@ def _for_source(source: str, file: Path) -> str:
             f"# Each record of {found.title} is asked once. The fields stand in braces in the prompt.",
             head,
             "",
-            "# The path is relative to this file. Remove fields that you don't need, or call them otherwise:",
-            "# `fields: {our_name: its_name}`. To take some records: `where: \"a_field == 'a value'\"`, `limit: 100`.",
+            "# The path is relative to this file. Remove fields that you don't need, or rename them:",
+            "# `fields: {our_name: its_name}`. To use some records: `where: \"a_field == 'a value'\"`, `limit: 100`.",
             own,
             "",
             "# With attributes, each record is asked with each of their values:",
@@ -178,12 +177,6 @@ def _for_source(source: str, file: Path) -> str:
             "",
         ]
     )
-
-
-def _usable_file_name(stem: str) -> str | None:
-    from herogen_async.specs.spec.check import NAME
-
-    return stem if NAME.fullmatch(stem) else None
 
 
 def _named(text: str, name: str) -> str:

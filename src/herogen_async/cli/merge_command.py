@@ -8,7 +8,7 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.run_commands import next_step
-from herogen_async.cli.shell import JsonOption, out, print_json, say
+from herogen_async.cli.shell import JsonOption, end_with
 
 
 def register(app: typer.Typer) -> None:
@@ -35,12 +35,4 @@ def merge(
 
     with waiting("merging"):
         made = merge(runs, run)
-    step = next_step(made.report)
-    if json:
-        print_json({**made.as_dict(), "next": step})
-    else:
-        for line in made.lines():
-            out(line)
-    say(f"Next: {step}")
-    if made.exit_code:
-        raise typer.Exit(made.exit_code)
+    end_with(made, step=next_step(made.report), json=json)

@@ -10,8 +10,8 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any, TextIO
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Protocol, TextIO
 from unicodedata import category
 
 import typer
@@ -111,6 +111,32 @@ def print_json(value: Any) -> None:
     Printed.json = True
     with _written_if_it_can(sys.stdout):
         print(dumps(value).decode().translate(_ESCAPED), flush=True)
+
+
+class CommandResult(Protocol):
+    """What a command found or made, with the exit code that says how it is."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is well."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+
+    def lines(self) -> Iterable[str]:
+        """For a person."""
+
+
+def end_with(found: CommandResult, *, step: str, json: bool) -> None:
+    """Print a result and the command that comes next, and exit with the result's code."""
+    if json:
+        print_json({**found.as_dict(), "next": step})
+    else:
+        for line in found.lines():
+            out(line)
+    say(f"Next: {step}")
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def print_error(error: HerogenError) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from herogen_async.cli.command_help import examples
-from herogen_async.cli.shell import JsonOption, RunArgument, out, print_json, say
+from herogen_async.cli.shell import JsonOption, RunArgument, end_with
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +30,7 @@ def verify(run: RunArgument, json: JsonOption = False) -> None:
     from herogen_async.generation.journal import verify
 
     verdict = verify.verify(run)
-    if json:
-        print_json(verdict.as_dict())
-    else:
-        for line in verdict.lines():
-            out(line)
-        say(f"Next: {verdict.next}")
-    if verdict.exit_code:
-        raise typer.Exit(verdict.exit_code)
+    end_with(verdict, step=verdict.next, json=json)
 
 
 def recover(
@@ -52,11 +45,4 @@ def recover(
     from herogen_async.generation.journal import verify
 
     recovery = verify.recover(run, to)
-    if json:
-        print_json(recovery.as_dict())
-    else:
-        for line in recovery.lines():
-            out(line)
-        say(f"Next: {recovery.next}")
-    if recovery.exit_code:
-        raise typer.Exit(recovery.exit_code)
+    end_with(recovery, step=recovery.next, json=json)

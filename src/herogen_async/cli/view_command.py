@@ -34,10 +34,10 @@ def view(
         typer.Option(
             "--host",
             metavar="ADDRESS",
-            help="The address to serve on. On any other than this machine's own, whoever has the URL sees all rows.",
+            help="The address to serve on. On any but this machine's own, anyone with the URL sees all rows.",
         ),
     ] = "127.0.0.1",
-    no_open: Annotated[bool, typer.Option("--no-open", help="Print the URL, and open no browser.")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the URL without opening a browser.")] = False,
 ) -> None:
     """Show runs in the browser, and mark rows there. Also while they are running; needs the extra [view]."""
     from herogen_async.cli.browser import open_page
@@ -58,6 +58,6 @@ def view(
         out(url)
         opened = not no_open and open_page(url)
         say("Opened in the browser; serving until Ctrl-C." if opened else "Serving until Ctrl-C: open that URL.")
-        say("Whoever has the URL can see the rows and mark them.")
+        say("Anyone with the URL can see the rows and mark them.")
 
     serve_page_until_signal(started, only, host=host, port=port)

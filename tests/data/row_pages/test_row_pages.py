@@ -76,6 +76,7 @@ def test_a_filter_finds_its_rows(run: WrittenRun, wanted: dict[str, Any], number
     assert numbers == found(pages, **wanted)
     assert numbers == sorted(found(pages, latest=True, **wanted))
     assert len(numbers) == pages.count(RowFilter(**wanted))
+    assert len(numbers) == pages.count(RowFilter(**wanted), latest=True)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from herogen_async.core.units import counted
 from herogen_async.data.dataset.rows import RunRows
-from herogen_async.data.row_marks import RowMark, RowMarks
+from herogen_async.data.row_marks import RowMark, RowMarks, marked_call
 from herogen_async.generation.journal.line_schema import FieldKind
 from herogen_async.generation.journal.read.line_reader import LineReader
-from herogen_async.generation.journal.record import CRC
 
 _COLUMNS = (
     ("verdict", FieldKind.TEXT),
@@ -50,9 +49,9 @@ class MarkedRows(RunRows):
         calls = self.plan.calls_a_row
         with LineReader(self.folder, self._places) as reader:
             for named, mark in said:
-                place = self.lineage.index_of(named)
-                if place is not None and place in self._places and reader.row(place)[CRC] == named["answer"]:
-                    number, call = divmod(place, calls)
+                index = marked_call(named, self.lineage, self._places, reader)
+                if index is not None:
+                    number, call = divmod(index, calls)
                     self.marks.setdefault(number, {})[self.plan.shape.calls[call].name] = mark
                     if (mark.verdict, mark.score) != (None, None):
                         self.rank[named["key"]] = _VERDICTS[mark.verdict] + (mark.score or _MIDDLE)

@@ -36,15 +36,16 @@ class Newest:
 
     def __init__(self, run: str | os.PathLike[str], cell: Mapping[str, str] | None = None) -> None:
         self._folder = existing_run(run)
-        manifest = read_manifest(self._folder)
-        self._lineage = manifest.lineage()
-        self._sub_prompt = Template(manifest.resolved_spec().sub_prompt)
-        self.has_columns = self._lineage.plan.shows_columns
+        self._lineage = read_manifest(self._folder).lineage()
+        plan = self._lineage.plan
+        spec = plan.spec
+        self._sub_prompt = Template(spec.sub_prompt)
+        self.has_columns = plan.shows_columns
         self._cell = dict(cell or {})
-        facets, names = self._lineage.plan.cells.facets, manifest.resolved_spec().cell_fields
+        facets, names = plan.cells.facets, spec.cell_fields
         for name, value in self._cell.items():
             if name not in names:
-                what = "attribute" if manifest.resolved_spec().source is None else "attribute or field"
+                what = "attribute" if spec.source is None else "attribute or field"
                 raise InputError(f"unknown {what} {name!r}", fix=nearest(name, list(names)))
             if name in facets and value not in facets[name]:
                 raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, facets[name]))

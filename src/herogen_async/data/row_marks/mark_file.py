@@ -13,16 +13,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DamageError, DiskError, RunFolderError
-from herogen_async.data.row_marks.row_mark import RowMark
+from herogen_async.data.row_marks.row_mark import CALL_NAMES, RowMark
+from herogen_async.generation.journal import LinePlaces
+from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.run_folder import ASK_THE_OWNER, RunFolder, open_own, own_file
 from herogen_async.generation.run_folder.disk import REAL, Disk, put, write_all
+from herogen_async.specs.plan import Lineage
 
 _LAST = 1 << 16  # bytes that are looked at for the start of the last line; doubled until it is found
 
@@ -50,8 +54,7 @@ class RowMarks:
         self._folder = folder
         self._end = 0
         self._lines = 0
-        self._marks: dict[tuple[str, str], RowMark] = {}
-        self._calls: dict[tuple[str, str], dict[str, Any]] = {}
+        self._marks: dict[tuple[str, str], tuple[dict[str, Any], RowMark]] = {}
         self.version = 0  # changes whenever what the marks come to may have
 
     def read(self) -> None:
@@ -90,36 +93,39 @@ class RowMarks:
 
     def of(self, key: str, answer: str) -> RowMark:
         """What was said of the answer to the call `key` whose line has the checksum `answer`."""
-        return self._marks.get((key, answer), _NONE)
+        return self._marks.get((key, answer), _NONE)[1]
 
     def __len__(self) -> int:
         return len(self._marks)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], RowMark]]:
         """(which call and answer, what holds of it), in the order in which they were first marked."""
-        for named, mark in self._marks.items():
-            yield self._calls[named], mark
+        yield from self._marks.values()
 
     def _take(self, record: dict[str, Any]) -> None:
         named = str(record.get("key")), str(record.get("answer"))
-        mark = self._marks.get(named, _NONE).after(record)
+        mark = self._marks.get(named, _NONE)[1].after(record)
         if mark.is_empty:
             self._marks.pop(named, None)
-            return
-        self._marks[named] = mark
-        self._calls[named] = {
-            name: record[name] for name in ("key", "index", "column", "sample", "answer") if name in record
-        }
+        else:
+            self._marks[named] = {name: record[name] for name in CALL_NAMES if name in record}, mark
 
     def _forget(self) -> None:
         if self._end:
             self.version += 1
         self._end = self._lines = 0
         self._marks.clear()
-        self._calls.clear()
 
 
-_NONE = RowMark()
+_NONE: tuple[dict[str, Any], RowMark] = {}, RowMark()
+
+
+def marked_call(call: Mapping[str, Any], lineage: Lineage, places: LinePlaces, reader: LineReader) -> int | None:
+    """The index of the call that a mark is of; None where the answer that was marked no longer counts."""
+    index = lineage.index_of(call)
+    if index is None or index not in places or reader.row(index)[CRC] != call["answer"]:
+        return None
+    return index
 
 
 @contextlib.contextmanager

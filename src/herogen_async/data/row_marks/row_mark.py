@@ -16,6 +16,7 @@ from herogen_async.core.likeness import nearest, shown
 
 MARK_KINDS = ("good", "bad", "clear", "score", "note", "edit")
 SCORES = range(1, 6)
+CALL_NAMES = ("key", "index", "column", "sample", "answer")  # what of a record says which answer it is of
 MOST_NOTE = 10_000  # characters
 MOST_EDIT = 1_000_000  # as long as the longest answer, and then some
 
@@ -58,7 +59,7 @@ def mark_record(call: Mapping[str, Any], kind: str, value: Any, at: datetime) ->
     `value` is the score of a `score` (None takes it back), the text of a `note` (empty: none) or of an `edit` (None:
     none). Raises InputError.
     """
-    named = {name: call[name] for name in ("key", "index", "column", "sample", "answer") if call.get(name) is not None}
+    named = {name: call[name] for name in CALL_NAMES if call.get(name) is not None}
     return {**named, "mark": kind, **_said(kind, value), "at": at}
 
 

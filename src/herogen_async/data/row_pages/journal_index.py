@@ -8,7 +8,8 @@ A run is never disturbed: nothing is locked, and what is no sound line yet is lo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,7 @@ class JournalIndex:
 
     def numbers(self) -> Iterator[int]:
         """The numbers of these rows, ascending."""
-        calls, last = self.plan.calls_a_row, -1
-        if calls == 1:
-            yield from IndexSet.union(self.found.done, self.found.failed)
-            return
-        for index in IndexSet.union(self.found.done, self.found.failed):
-            if index // calls != last:
-                last = index // calls
-                yield last
+        return self._rows_of(IndexSet.union(self.found.done, self.found.failed))
 
     def state(self, number: int) -> str:
         """`done`, `failed` or `pending`: some of its columns are still to be asked."""
@@ -90,15 +84,13 @@ class JournalIndex:
             if not fresh.asks_as(self.manifest) or fresh.first_segment != self.manifest.first_segment:
                 return False
             self.manifest = fresh
-        for path in (*self.folder.segments(), self.folder.failures):
-            if path == self.folder.failures:
-                for offset, record in self._new_lines(path):
-                    self._failed(record, offset)
-                continue
+        for path in self.folder.segments():
             readings = self.lineage.readings([segment_number(path)])
             for offset, record in self._new_lines(path):
                 if not all(self._took(record, reading, offset) for reading in readings):
                     return False
+        for offset, record in self._new_lines(self.folder.failures):
+            self._failed(record, offset)
         return all(path.stat().st_size >= end for path, end in self.ends.items())
 
     def _took(self, record: dict[str, Any], reading: SegmentReading, offset: int) -> bool:
@@ -134,13 +126,15 @@ class JournalIndex:
 
     def _only_failed(self) -> Iterator[int]:
         """Rows without any line of which a call failed."""
-        calls, last = self.plan.calls_a_row, -1
-        for index in self.found.failed:
-            number = index // calls
-            if number != last:
-                last = number
-                if not any(call in self.found.done for call in range(number * calls, (number + 1) * calls)):
-                    yield number
+        calls = self.plan.calls_a_row
+        for number in self._rows_of(self.found.failed):
+            if not any(call in self.found.done for call in range(number * calls, (number + 1) * calls)):
+                yield number
+
+    def _rows_of(self, indices: Iterable[int]) -> Iterator[int]:
+        """The numbers of the rows that ascending calls are of, each once."""
+        calls = self.plan.calls_a_row
+        return iter(indices) if calls == 1 else (number for number, _ in groupby(index // calls for index in indices))
 
 
 def blocks_from(path: Path, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.whole_row import whole_row
-from herogen_async.data.row_marks import RowMark, RowMarks
+from herogen_async.data.row_marks import RowMark, RowMarks, marked_call
 from herogen_async.data.row_pages.journal_index import JournalIndex, blocks_from, lines_from
-from herogen_async.data.row_pages.row_filter import RowFilter, is_wanted_failure, row_test
+from herogen_async.data.row_pages.row_filter import LineTest, RowFilter, is_wanted_failure, row_test
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.journal.record import CRC, INDEX_AT
@@ -69,9 +69,11 @@ class RowPages:
         self._index = fresh
         self._selections.clear()
 
-    def count(self, wanted: RowFilter) -> int:
-        """How many rows there are that `wanted` asks for. Raises InputError."""
-        return self.index.rows if wanted.is_empty else len(self._selected(wanted, latest=False))
+    def count(self, wanted: RowFilter, *, latest: bool = False) -> int:
+        """How many rows there are that `wanted` asks for: in either order as many, and known already for the order of
+        which a page was asked for. Raises InputError.
+        """
+        return self.index.rows if wanted.is_empty else len(self._selected(wanted, latest=latest))
 
     def numbers(self, wanted: RowFilter, *, latest: bool, start: int, count: int) -> list[int]:
         """The numbers of a page of rows: by number, or those whose first line came last first. Raises InputError."""
@@ -170,39 +172,35 @@ class RowPages:
 
     def _by_line(self, selection: _Selection, wanted: RowFilter) -> Iterator[int]:
         """The numbers of the rows of which a line that counts is wanted, as they come."""
-        index, test = self.index, row_test(wanted)
-        calls, get, failures = index.plan.calls_a_row, index.places.get, index.failures
-        for path in index.folder.segments() if test is not None else ():
-            segment = segment_number(path)
-            era, end = index.lineage.era(segment), index.ends.get(path, 0)
-            moves = index.lineage.moves(era)
-            for start, block in blocks_from(path, selection.read.get(path, 0), end):
-                for offset, line in test.found_in(block) if test is not None else ():
-                    try:
-                        place: int | None = int(line[INDEX_AT : line.index(b",", INDEX_AT)])
-                    except ValueError:  # damage that a person has agreed to lose
-                        continue
-                    if moves:
-                        place = self._place(line, era)
-                    if place is not None and get(place) == (segment, start + offset):
-                        yield place // calls
-            selection.read[path] = end
+        if (test := row_test(wanted)) is not None:
+            yield from self._by_answer(selection, test)
+        index = self.index
         if not len(index.found.failed):
             return
         for offset, line in lines_from(index.folder.failures, 0):
             if (record := record_of(line)) is not None and is_wanted_failure(wanted, record):
                 place = index.lineage.index_of(record)
-                if place is not None and failures.get(place) == (0, offset):
-                    yield place // calls
+                if place is not None and index.failures.get(place) == (0, offset):
+                    yield place // index.plan.calls_a_row
+
+    def _by_answer(self, selection: _Selection, test: LineTest) -> Iterator[int]:
+        index = self.index
+        calls, get = index.plan.calls_a_row, index.places.get
+        for path in index.folder.segments():
+            segment = segment_number(path)
+            era, end = index.lineage.era(segment), index.ends.get(path, 0)
+            moves = index.lineage.moves(era)
+            for start, block in blocks_from(path, selection.read.get(path, 0), end):
+                for offset, line in test.found_in(block):
+                    place = self._place(line, era) if moves else _index_in(line)
+                    if place is not None and get(place) == (segment, start + offset):
+                        yield place // calls
+            selection.read[path] = end
 
     def _place(self, line: bytes, era: int) -> int | None:
         """The current index of the call that a row's line is of."""
-        try:
-            index = int(line[INDEX_AT : line.index(b",", INDEX_AT)])
-        except ValueError:
-            return None
-        lineage = self.index.lineage
-        return lineage.place(era, index) if 0 <= index < lineage.eras[era].plan.size else None
+        index, lineage = _index_in(line), self.index.lineage
+        return None if index is None or not 0 <= index < lineage.eras[era].plan.size else lineage.place(era, index)
 
     def _row_test(self, wanted: RowFilter) -> Any:
         """What of a filter a row's number says; None where it says nothing."""
@@ -233,14 +231,13 @@ class RowPages:
 
     def _marked(self, mark: str) -> set[int]:
         """The numbers of the rows with an answer that has such a mark."""
-        found = set[int]()
-        with LineReader(self.index.folder, self.index.places) as reader:
+        index, found = self.index, set[int]()
+        with LineReader(index.folder, index.places) as reader:
             for named, said in self.marks:
-                place = self.index.lineage.index_of(named)
-                if place is None or place not in self.index.places or not _says(said, mark):
-                    continue
-                if reader.row(place)[CRC] == named["answer"]:
-                    found.add(place // self.index.plan.calls_a_row)
+                if _says(said, mark):
+                    call = marked_call(named, index.lineage, index.places, reader)
+                    if call is not None:
+                        found.add(call // index.plan.calls_a_row)
         return found
 
     def _calls(self, number: int, lines: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -254,6 +251,14 @@ class RowPages:
                 named["marks"] = self.marks.of(line["key"], line[CRC]).as_dict()
             told.append(named)
         return told
+
+
+def _index_in(line: bytes) -> int | None:
+    """The index that a row's line has; None in damage that a person has agreed to lose."""
+    try:
+        return int(line[INDEX_AT : line.index(b",", INDEX_AT)])
+    except ValueError:
+        return None
 
 
 def _says(said: RowMark, mark: str) -> bool:

@@ -48,7 +48,7 @@ _HEADERS = {
 _READS = ("GET", "HEAD")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _UNKNOWN = "Open the URL that `herogen-async view` printed: it has the token that this page needs.\n"
-_WRONG_HOST = "This server is not served under that name: use the URL that `herogen-async view` printed.\n"
+_WRONG_HOST = "This server does not answer to that name: use the URL that `herogen-async view` printed.\n"
 _WRONG_ORIGIN = "Only the page itself can change anything here.\n"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
+from herogen_async.data.dataset.whole_row import answers_of
 from herogen_async.data.row_marks import MARK_KINDS, add_mark, mark_record
 from herogen_async.data.row_pages import RowFilter, RowPace, RowPages
 from herogen_async.generation.journal import newest_rows
@@ -16,6 +17,7 @@ from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.row_outcomes import rows_wanted
 from herogen_async.generation.run_folder import RunFolder, existing_run, is_held
 from herogen_async.generation.session import BesideJournal, report_of_found
+from herogen_async.specs.plan import Plan
 from herogen_async.specs.plan.wanted_rows import WantedRows
 from herogen_async.view.terminal.lane_lines import bind_name
 
@@ -90,12 +92,13 @@ class OpenRun:
         count = min(max(count, 0), MOST_ROWS)
         with self._lock:
             self.pages.refresh()
+            index = self.pages.index
             numbers = self.pages.numbers(wanted, latest=latest, start=max(start, 0), count=count)
             return {
                 "ready": True,
-                "total": self.pages.count(wanted),
+                "total": self.pages.count(wanted, latest=latest),
                 "start": start,
-                "rows": [shortened(row) for row in self.pages.rows(numbers)],
+                "rows": [_shortened(index.plan, row) for row in self.pages.rows(numbers)],
             }
 
     def first_rows(self) -> dict[str, Any]:
@@ -165,11 +168,9 @@ class OpenRun:
         return self._wanted[1]
 
 
-def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shortened(plan: Plan, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as the table shows it: the starts of its answers, by call."""
-    answers = []
-    for answer in row["columns"].values():
-        answers += answer if isinstance(answer, list) else [answer]
+    answers = list(answers_of(plan, row).values())
     # What a judge says, and other values, tell less of a row than its last text.
     there = [each for each in answers if each is not None]
     shown = next((each for each in reversed(there) if each.get("value") is None), there[-1] if there else None)

@@ -36,6 +36,7 @@ LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
 _AFTER_TROUBLE_S = 5.0
 _SOON_S = 0.3  # within which the rows of most runs are read; a page that waits longer shows the last ones meanwhile
 _MOST_BODY = 4 << 20  # bytes of a mark: an edited answer
+_STATUSES = ((RunFolderError, 404), (InputError, 400), (DiskError, 507))  # of refusals; the first that fits
 _STATIC = files("herogen_async.view.web") / "static"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -86,12 +87,10 @@ class _Page:
         return _json(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
 
     async def about(self, request: Request) -> Response:
-        run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(run.about))
+        return await self._told(request, OpenRun.about)
 
     async def pace(self, request: Request) -> Response:
-        run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(run.pace))
+        return await self._told(request, OpenRun.pace)
 
     async def rows(self, request: Request) -> Response:
         query = request.query_params
@@ -103,17 +102,13 @@ class _Page:
         return _json(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
 
     async def row(self, request: Request) -> Response:
-        run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(run.row, request.path_params["number"]))
+        return await self._told(request, OpenRun.row, request.path_params["number"])
 
     async def versions(self, request: Request) -> Response:
-        run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(run.versions, request.path_params["number"]))
+        return await self._told(request, OpenRun.versions, request.path_params["number"])
 
     async def mark(self, request: Request) -> Response:
-        said = await _body(request)
-        run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(run.mark, said))
+        return await self._told(request, OpenRun.mark, await _body(request))
 
     async def live(self, request: Request) -> Response:
         run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
@@ -124,16 +119,20 @@ class _Page:
             try:
                 told = codec.dumps(await asyncio.to_thread(run.report))
                 event = b"report"
-            except RunFolderError as error:
-                event, told = b"gone", codec.dumps({"error": error.message, "fix": error.fix})
             except HerogenError as error:
-                event, told = b"trouble", codec.dumps({"error": error.message, "fix": error.fix})
+                event = b"gone" if isinstance(error, RunFolderError) else b"trouble"
+                told = codec.dumps(_refusal(error))
             # Said again although nothing changed, the page knows that it is not the connection that is dead.
             yield b"event: %b\ndata: %b\n\n" % (event, told)
             if event == b"gone":
                 return
             # A journal with damage is read from its begin each time.
             await asyncio.sleep(LIVE_EVERY_S if event == b"report" else _AFTER_TROUBLE_S)
+
+    async def _told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
+        """What the run that is asked for tells once its journal was read: one of the methods of OpenRun."""
+        run = await self._read(request, wait=True)
+        return _json(await asyncio.to_thread(what, run, *of))
 
     async def _read(self, request: Request, *, wait: bool) -> OpenRun:
         """The run that is asked for. Its journal is being read from then on; `wait`: it was, else perhaps not yet."""
@@ -202,8 +201,11 @@ def _json(value: Any, status: int = 200) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HerogenError)
-    status = 404 if isinstance(error, RunFolderError) else 400 if isinstance(error, InputError) else 500
-    return _json({"error": error.message, "fix": error.fix}, 507 if isinstance(error, DiskError) else status)
+    return _json(_refusal(error), next((status for kind, status in _STATUSES if isinstance(error, kind)), 500))
+
+
+def _refusal(error: HerogenError) -> dict[str, str | None]:
+    return {"error": error.message, "fix": error.fix}
 
 
 def _not_found(_: Request, error: Exception) -> Response:

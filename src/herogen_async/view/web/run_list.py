@@ -28,9 +28,7 @@ class RunList:
 
     def open(self, name: str) -> OpenRun:
         """The run of that name. Raises RunFolderError when there is none, or none any more."""
-        folder = self._folders().get(name)
-        if folder is None:
-            raise RunFolderError(f"no run {name!r}", fix="it may have been removed or renamed: go back to the list")
+        folder = self._folder(name)
         existing_run(folder.path)
         with self._lock:
             if name not in self._open:
@@ -57,9 +55,7 @@ class RunList:
 
     def counted(self, name: str) -> dict[str, Any]:
         """The figures of a run for the list. Where nobody looks at its rows, its journal is read."""
-        folder = self._folders().get(name)
-        if folder is None:
-            raise RunFolderError(f"no run {name!r}", fix="it may have been removed or renamed: go back to the list")
+        folder = self._folder(name)
         stamp = _stamp(folder)
         known = self._known.get(name)
         if known is not None and known[0] == stamp and not is_held(folder):
@@ -71,6 +67,12 @@ class RunList:
         told = {each: report[each] for each in _LISTED if each in report}
         self._known[name] = stamp, told
         return told
+
+    def _folder(self, name: str) -> RunFolder:
+        folder = self._folders().get(name)
+        if folder is None:
+            raise RunFolderError(f"no run {name!r}", fix="it may have been removed or renamed: go back to the list")
+        return folder
 
     def _folders(self) -> dict[str, RunFolder]:
         if self._only is not None:

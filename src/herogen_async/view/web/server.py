@@ -35,10 +35,10 @@ class PageServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving_page(
-    only: RunFolder | None = None, *, host: str = ON_THIS_MACHINE, port: int = 0, token: str | None = None
+    only: RunFolder | None = None, *, host: str = ON_THIS_MACHINE, port: int = 0
 ) -> AsyncIterator[str]:
     """Serve the page while the block runs; its URL, with the token. Raises InputError when the port can't be had."""
-    token = token or secrets.token_urlsafe(32)
+    token = secrets.token_urlsafe(32)
     plug = _plug(host, port)
     port = plug.getsockname()[1]
     server: PageServer

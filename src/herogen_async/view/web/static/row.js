@@ -17,7 +17,7 @@ export function rowPanel(base, { close, changed, step }) {
       if (mine !== asked) return;
       row = told;
       // The keys mark the last text, as the list shows it; what a judge says of it is marked with a click.
-      const answers = Object.values(row.columns).flat();
+      const answers = answersOf(row);
       const markable = (place) => row.calls[place].answer !== undefined;
       const isText = (place) => markable(place) && (answers[place].value ?? null) === null;
       const places = row.calls.map((_, place) => place);
@@ -46,7 +46,7 @@ export function rowPanel(base, { close, changed, step }) {
     );
 
   function draw() {
-    const answers = Object.entries(row.columns).flatMap(([, answer]) => (Array.isArray(answer) ? answer : [answer]));
+    const answers = answersOf(row);
     const accepted = row.accepted === undefined || row.accepted === null ? null : h("span", { class: `pill ${row.accepted ? "good" : "warn"}` }, row.accepted ? "accepted" : "not accepted");
     fill(
       element,
@@ -84,7 +84,7 @@ export function rowPanel(base, { close, changed, step }) {
       const edit = call.marks?.edit;
       if (edit !== undefined) body.push(h("p", { class: "label" }, "Edited"), text(edit), folded("Original answer", answerText(answer)));
       else body.push(answerText(answer));
-      if (answer.extra) body.push(folded("What else the message holds", json(answer.extra)));
+      if (answer.extra) body.push(folded("Rest of the message", json(answer.extra)));
       body.push(figures(answer));
       if (call.answer !== undefined) body.push(marks(call, answer, place, message), message);
     } else {
@@ -102,19 +102,22 @@ export function rowPanel(base, { close, changed, step }) {
 
   function marks(call, answer, place, message) {
     const has = call.marks ?? {};
-    const button = (told, kind, isOn, value) =>
-      h("button", { type: "button", class: isOn ? `on ${kind}` : "", "aria-pressed": String(isOn), onclick: () => set(place, isOn && kind !== "note" && kind !== "edit" ? (kind === "score" ? "score" : "clear") : kind, isOn ? null : value) }, told);
+    const button = (told, kind, isOn, onclick) => h("button", { type: "button", class: isOn ? `on ${kind}` : "", "aria-pressed": String(isOn), onclick }, told);
     return h(
       "div",
       { class: "marks", role: "group", "aria-label": `Marks of ${call.name}` },
-      button("Good", "good", has.verdict === "good", null),
-      button("Bad", "bad", has.verdict === "bad", null),
-      h("span", { class: "scores", role: "group", "aria-label": "Score" }, SCORES.map((score) => button(score, "score", has.score === score, score))),
+      button("Good", "good", has.verdict === "good", () => judge(place, "good")),
+      button("Bad", "bad", has.verdict === "bad", () => judge(place, "bad")),
+      h("span", { class: "scores", role: "group", "aria-label": "Score" }, SCORES.map((score) => button(score, "score", has.score === score, () => grade(place, score)))),
       h("button", { type: "button", class: has.note ? "on" : "", onclick: () => write(place, "note") }, has.note ? "Note ✓" : "Note"),
       h("button", { type: "button", class: has.edit !== undefined ? "on" : "", onclick: () => write(place, "edit") }, has.edit !== undefined ? "Edited ✓" : "Edit"),
       has.note && h("p", { class: "note" }, has.note),
     );
   }
+
+  // What is set already is taken back.
+  const judge = (place, verdict) => set(place, row.calls[place].marks?.verdict === verdict ? "clear" : verdict, null);
+  const grade = (place, score) => set(place, "score", row.calls[place].marks?.score === score ? null : score);
 
   async function set(place, kind, value) {
     const call = row.calls[place];
@@ -135,8 +138,7 @@ export function rowPanel(base, { close, changed, step }) {
   function write(place, kind) {
     const call = row.calls[place];
     if (call?.answer === undefined) return;
-    const answers = Object.values(row.columns).flat();
-    const held = kind === "note" ? (call.marks?.note ?? "") : (call.marks?.edit ?? answers[place].response_txt);
+    const held = kind === "note" ? (call.marks?.note ?? "") : (call.marks?.edit ?? answersOf(row)[place].response_txt);
     const card = element.querySelector(`.card[data-place="${place}"]`);
     card.querySelector(".writing")?.remove();
     const area = h("textarea", { rows: kind === "note" ? 3 : 12, "aria-label": kind === "note" ? "Note" : "Edited answer", value: held });
@@ -197,15 +199,14 @@ export function rowPanel(base, { close, changed, step }) {
     key(event) {
       if (event.key === "Escape") return element.querySelector(".writing")?.remove();
       if (row === null || row.calls[current]?.answer === undefined) return undefined;
-      const has = row.calls[current].marks ?? {};
       const does = {
-        g: () => set(current, has.verdict === "good" ? "clear" : "good", null),
-        b: () => set(current, has.verdict === "bad" ? "clear" : "bad", null),
+        g: () => judge(current, "good"),
+        b: () => judge(current, "bad"),
         n: () => write(current, "note"),
         e: () => write(current, "edit"),
         0: () => set(current, "score", null),
       };
-      for (const score of SCORES) does[score] = () => set(current, "score", has.score === score ? null : score);
+      for (const score of SCORES) does[score] = () => grade(current, score);
       const action = does[event.key.toLowerCase()];
       if (action === undefined) return undefined;
       event.preventDefault();
@@ -214,6 +215,8 @@ export function rowPanel(base, { close, changed, step }) {
   };
 }
 
+/** The answers of a row in the order of its calls. */
+const answersOf = (row) => Object.values(row.columns).flat();
 const text = (said) => h("div", { class: "text" }, said);
 const json = (value) => h("pre", { class: "text" }, JSON.stringify(value, null, 2));
 const folded = (title, content) => h("details", {}, h("summary", {}, title), content);
@@ -236,7 +239,7 @@ function figures(answer) {
   const found = [
     answer.model,
     usage.prompt_tokens !== undefined && `${count(usage.prompt_tokens)} + ${count(usage.completion_tokens ?? 0)} tokens`,
-    `${duration(answer.latency_ms / 1000)}`,
+    duration(answer.latency_ms / 1000),
     answer.attempts > 1 && `${count(answer.attempts)} attempts`,
     answer.created_at && String(answer.created_at).slice(0, 19).replace("T", " "),
     answer.request_id,

@@ -120,7 +120,7 @@ export function rowsView(place, base, home, rest) {
     const wanted = [...query.keys()].some((name) => name !== "order");
     if (!told.ready) say(counted, "Reading the journal; these are the latest answers.");
     else say(counted, `${count(total)} ${total === 1 ? "row" : "rows"}${wanted ? " found" : ""}`);
-    if (told.ready && total === 0) fill(message, h("p", { class: "empty" }, wanted ? "No row is like that." : "No rows yet."));
+    if (told.ready && total === 0) fill(message, h("p", { class: "empty" }, wanted ? "No rows match." : "No rows yet."));
     draw();
     if (!told.ready) timer = setTimeout(() => restart(), LOOK_AGAIN_MS / 4);
   }
@@ -327,7 +327,7 @@ function rowLine(row) {
   ];
 }
 
-export const markSigns = (mark) => [
+const markSigns = (mark) => [
   mark.verdict && h("span", { class: `pill ${mark.verdict}` }, mark.verdict),
   mark.score !== undefined && h("span", { class: "pill" }, `${mark.score}/5`),
   mark.edit !== undefined && h("span", { class: "pill" }, "edited"),

@@ -6,18 +6,18 @@ const EVERY_MS = 3000;
 export async function showRuns(main) {
   let timer = null;
   let ended = false;
-  const { only } = await ask("/api/runs");
-  if (only !== null) {
-    location.replace(`#/${encodeURIComponent(only)}/live`);
+  const first = await ask("/api/runs");
+  if (first.only !== null) {
+    location.replace(`#/${encodeURIComponent(first.only)}/live`);
     return null;
   }
   const list = h("div", { class: "runs", role: "list" });
   const message = h("div", {});
   fill(main, h("h1", {}, "Runs"), message, list);
 
-  async function look() {
+  async function look(told) {
     try {
-      const { runs } = await ask("/api/runs");
+      const { runs } = told ?? (await ask("/api/runs"));
       fill(message);
       if (runs.length === 0) fill(message, empty());
       const cards = runs.map((run) => card(run));
@@ -30,9 +30,9 @@ export async function showRuns(main) {
     } catch (error) {
       fill(message, trouble(error));
     }
-    if (!ended) timer = setTimeout(look, EVERY_MS);
+    if (!ended) timer = setTimeout(() => look(), EVERY_MS);
   }
-  await look();
+  look(first); // not awaited: who leaves meanwhile ends it
   return {
     end() {
       ended = true;
