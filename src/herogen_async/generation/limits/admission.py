@@ -160,6 +160,6 @@ class Admission(CallAdmission):
         for ticket, prompt in zip(tickets, prompts, strict=True):
             if type(prompt) is int and prompt > 0:
                 size += ticket.size
-                tokens += min(prompt, most_tokens_of(ticket.size))
+                tokens += prompt if prompt <= ticket.size else min(prompt, most_tokens_of(ticket.size))
         self.tokens.observed(size, tokens)
         return True
