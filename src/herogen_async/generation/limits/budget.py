@@ -170,7 +170,13 @@ class Budget:
 
     def reserve_together(self, calls: Sequence[Sized]) -> list[int] | None:
         """As `reserve`, of each of `calls`; None, and nothing is, where not all of them fit."""
-        purse, amounts = self._purse, [self._worst(call.size, call.answer) for call in calls]
+        purse, beyond, most = self._purse, self._goes_beyond, self._answer_tokens
+        prompt_rate, answer_rate, template = self._prompt_rate, self._answer_rate, self._template_tokens
+        amounts = [  # as `_worst`
+            (call.size + template) * prompt_rate
+            + (most if beyond or call.answer is None else call.answer) * answer_rate
+            for call in calls
+        ]
         total = sum(amounts)
         if purse.limit is not None and purse.rows + purse.lost + purse.in_flight + total > purse.limit:
             return None
@@ -238,8 +244,11 @@ class Budget:
         return (size + self._template_tokens) * self._prompt_rate + most * self._answer_rate
 
     def _cost(self, used: Used) -> int:
-        prompt, cached = int(used.prompt), min(int(used.cached), int(used.prompt))
-        return (prompt - cached) * self._prompt_rate + cached * self._cached_rate + int(used.answer) * self._answer_rate
+        prompt = int(used.prompt)
+        cost = prompt * self._prompt_rate + int(used.answer) * self._answer_rate
+        if used.cached:
+            cost -= min(int(used.cached), prompt) * (self._prompt_rate - self._cached_rate)
+        return cost
 
     def _learn(self, used: Used, size: int) -> None:
         if used.prompt > size + self._template_tokens:
