@@ -45,7 +45,7 @@ from herogen_async.generation.limits import Charge, Ticket
 from herogen_async.generation.retry import Hold, Others, Park, Retry, Streak, Triage
 
 if TYPE_CHECKING:  # most models are served by one server
-    from herogen_async.generation.engine.server_pool import ServerPool
+    from herogen_async.generation.engine.lane_group import LaneGroup
 
 
 class Lane(Generic[C]):
@@ -61,14 +61,14 @@ class Lane(Generic[C]):
         concurrency: int,
         triage: Triage,
         deadline: Deadline | None = None,
-        pool: ServerPool[C] | None = None,
+        group: LaneGroup[C, Lane[C]] | None = None,
         address: str = "",
     ) -> None:
-        """`pool` has the lanes of the model's other servers, too, `address` is this one's."""
+        """`group` has the lanes of the model's other servers, too, `address` is this one's."""
         self.counts_usage = True  # else whoever is its sink does
         self.gate = gate
         self.counters = counters
-        self.feed: Feed[C] = Feed(clock, *capacities(concurrency)) if pool is None else pool.feed
+        self.feed: Feed[C] = Feed(clock, *capacities(concurrency)) if group is None else group.feed
         self._clock = clock
         self._triage = triage
         self._workers = Workers(concurrency, self._work)
@@ -87,9 +87,9 @@ class Lane(Generic[C]):
             )
         self._held: list[tuple[float, PendingCall[C], EndpointError]] = []  # when they were refused, and how
         self._sink: Sink[C]
-        self._pool = pool
-        if pool is not None:
-            pool.join(self, address)
+        self._group = group
+        if group is not None:
+            group.join(self, address)
 
     async def run(self, sink: Sink[C]) -> None:
         """Ask until the feed has ended and is empty, or until it is closed and what was in flight has come home."""
@@ -119,7 +119,7 @@ class Lane(Generic[C]):
     @property
     def servers(self) -> tuple[Lane[C], ...]:
         """The lanes of all servers of its model: itself alone, mostly."""
-        return (self,) if self._pool is None else self._pool.lanes
+        return (self,) if self._group is None else self._group.lanes
 
     @property
     def concurrency(self) -> int:
@@ -134,18 +134,18 @@ class Lane(Generic[C]):
     @property
     def permitted(self) -> int:
         """How many calls may be in flight for now."""
-        if self._pool is not None and self._pool.is_down(self):
+        if self._group is not None and self._group.is_down(self):
             return 1
         return int(min(self._workers.size, self.gate.in_flight_limit))
 
     def resize(self, concurrency: int) -> None:
         """At most so many calls in flight: more go at once, too many end as they come home. Adaptive no more."""
         shrinks = concurrency < self._workers.size
-        if self._pool is None:
+        if self._group is None:
             self.feed.resize(*capacities(concurrency))
         self._workers.resize(concurrency)
-        if self._pool is not None:
-            self._pool.resize()
+        if self._group is not None:
+            self._group.resize()
         self.gate.fix_concurrency()
         if shrinks:
             self.gate.recall()
@@ -175,8 +175,8 @@ class Lane(Generic[C]):
                     return
             if ticket is None:
                 ticket = gate.admit_now(pending.size, pending.answer)
-                if ticket is None and self._pool is not None:
-                    pending, ticket = await self._pool.with_room(self, pending)
+                if ticket is None and self._group is not None:
+                    pending, ticket = await self._group.with_room(self, pending)
                     if pending is None:
                         continue
                 elif ticket is None:
@@ -269,8 +269,8 @@ class Lane(Generic[C]):
         if self._held:
             self._release(last_s)
         self._triage.answered(last_s, len(answers))
-        if self._pool is not None:
-            self._pool.answered(self, last_s)
+        if self._group is not None:
+            self._group.answered(self, last_s)
         counters = self.counters
         counters.latencies.add_all([latency_s for _, _, latency_s in answers])
         for reason, count in Counter([completion.finish_reason for _, completion, _ in answers]).items():
@@ -282,7 +282,7 @@ class Lane(Generic[C]):
         self.counters.errors[error.kind] += 1
         # Made at the first failure: nearly no call has one.
         streak = pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
-        if self._pool is not None:
+        if self._group is not None:
             streak = streak.at(self)
         streak.rate_limits += isinstance(error, RateLimited)
         pending.rate_limits = streak.rate_limits
@@ -329,7 +329,7 @@ class Lane(Generic[C]):
                 self._sink.failed(pending, error, None)
 
     def _ask_again(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError, decision: Retry) -> None:
-        after_s = decision.after_s if self._pool is None else self._pool.retry_after_s(self, decision, error)
+        after_s = decision.after_s if self._group is None else self._group.retry_after_s(self, decision, error)
         if decision.pause_s > 0:
             if isinstance(error, RateLimited):
                 self.gate.refused(ticket, error, decision.pause_s)
@@ -345,14 +345,14 @@ class Lane(Generic[C]):
         self.feed.retry(pending, after_s)
 
     def _park(self, park: Park, error: EndpointError | None) -> None:
-        if self._pool is not None:
+        if self._group is not None:
             held, self._held = [pending for _, pending, _ in self._held], []
-            whole = self._pool.parked(self, park, held, looks=error is not None)
+            whole = self._group.parked(self, park, held, looks=error is not None)
             if whole is None:
                 return
             park = whole
         self.counters.parked = self.counters.parked or park.message
-        (self._pool or self).close()
+        (self._group or self).close()
         self._sink.parked(park, error)
 
     # -- what goes by the clock --------------------------------------------------------------------------------

@@ -15,27 +15,46 @@ Kept here:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic
+from typing import Generic, Protocol, TypeVar
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import EndpointError
+from herogen_async.core.errors import EndpointError, ParkReason, RequestTimeout
+from herogen_async.generation.engine.counters import Counters
 from herogen_async.generation.engine.feed import C, Feed, PendingCall, capacities
+from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.stopped import OF_ALL
 from herogen_async.generation.limits import Charge, Ticket
-from herogen_async.generation.retry import Park, Retry
-
-if TYPE_CHECKING:  # they import each other's names alone
-    from herogen_async.generation.engine.lane import Lane
+from herogen_async.generation.retry import OUT_AFTER, Park, Retry
 
 LOOK_S = (
     10.0  # between two looks at a server that is down: they cost one refused call each, and a model loads for longer
 )
+_SLOW_FIX = "is it up? If it is just slow, set a longer --timeout"
 MOST_TOLD = 3  # servers whose troubles a park quotes
 
 
-class ServerPool(Generic[C]):
+class GroupedLane(Protocol):
+    """The lane of one server of a group."""
+
+    gate: Gate
+    counters: Counters
+
+    @property
+    def concurrency(self) -> int:
+        """How many workers are wanted."""
+        ...
+
+    def close(self) -> None:
+        """Send nothing more."""
+
+
+L = TypeVar("L", bound=GroupedLane)
+
+
+class LaneGroup(Generic[C, L]):
     """The servers of one model. `on_change` is told the address of one that is down and why, None: it answers again."""
 
     def __init__(self, clock: Clock, on_change: Callable[[str, str | None], None]) -> None:
@@ -43,20 +62,21 @@ class ServerPool(Generic[C]):
         self.feed.on_over = self._recall
         self._clock = clock
         self._on_change = on_change
-        self._addresses: dict[Lane[C], str] = {}
-        self._down: dict[Lane[C], float] = {}  # since when
-        self._parks: dict[Lane[C], Park] = {}  # what each would have parked the run for, were it alone
+        self._addresses: dict[L, str] = {}
+        self._down: dict[L, float] = {}  # since when
+        self._silent: Counter[L] = Counter()  # calls in a row that were not answered in time
+        self._parks: dict[L, Park] = {}  # what each would have parked the run for, were it alone
 
     def __repr__(self) -> str:
         down = [self._addresses[each] for each in self._down]
-        return f"<ServerPool servers={list(self._addresses.values())} down={down}>"
+        return f"<LaneGroup servers={list(self._addresses.values())} down={down}>"
 
     @property
-    def lanes(self) -> tuple[Lane[C], ...]:
+    def lanes(self) -> tuple[L, ...]:
         """One for each server, in the order in which they are named."""
         return tuple(self._addresses)
 
-    def join(self, lane: Lane[C], address: str) -> None:
+    def join(self, lane: L, address: str) -> None:
         """`lane` asks the server at `address`."""
         self._addresses[lane] = address
         self.resize()
@@ -65,11 +85,11 @@ class ServerPool(Generic[C]):
         """The lanes have another number of workers: the feed holds as much as all of them want."""
         self.feed.resize(*capacities(sum(lane.concurrency for lane in self._addresses)))
 
-    def is_down(self, lane: Lane[C]) -> bool:
+    def is_down(self, lane: L) -> bool:
         """Whether its server answers nobody, as far as is known."""
         return lane in self._down
 
-    async def with_room(self, lane: Lane[C], waits: PendingCall[C]) -> tuple[PendingCall[C] | None, Ticket | None]:
+    async def with_room(self, lane: L, waits: PendingCall[C]) -> tuple[PendingCall[C] | None, Ticket | None]:
         """Give back a call that its worker has to wait with, until its server may be sent one like it: that one, or
         whichever is next by then, with its ticket. None where there is none, or the gate was closed.
         """
@@ -88,7 +108,7 @@ class ServerPool(Generic[C]):
             return None, None
         return pending, fits
 
-    def down(self, lane: Lane[C], why: str) -> None:
+    def down(self, lane: L, why: str) -> None:
         """Its server answers nobody: few calls go there, to see when it is back."""
         if lane in self._down:
             return
@@ -96,8 +116,10 @@ class ServerPool(Generic[C]):
         lane.counters.parked = why
         self._on_change(self._addresses[lane], why)
 
-    def answered(self, lane: Lane[C], sent_s: float) -> None:
+    def answered(self, lane: L, sent_s: float) -> None:
         """A call that was sent to its server at `sent_s` was answered."""
+        if self._silent:
+            del self._silent[lane]
         since_s = self._down.get(lane)
         if since_s is None or sent_s < since_s:
             return
@@ -106,13 +128,20 @@ class ServerPool(Generic[C]):
         lane.counters.parked = None
         self._on_change(self._addresses[lane], None)
 
-    def retry_after_s(self, lane: Lane[C], decision: Retry, error: EndpointError) -> float:
+    def retry_after_s(self, lane: L, decision: Retry, error: EndpointError) -> float:
         """When a call that failed at its server is to be sent again. Where that server has to wait, others need not."""
         if decision.looks:
             self.down(lane, error.message)
+        if isinstance(error, RequestTimeout):
+            self._silent[lane] += 1
+            if self._silent[lane] >= OUT_AFTER and any(
+                each not in self._down for each in self._addresses if each != lane
+            ):
+                # The others answer: it hangs, and each call there would cost its row an attempt.
+                self.parked(lane, Park(ParkReason.NO_ANSWER, error.message, error.fix or _SLOW_FIX), (), looks=True)
         return 0.0 if decision.pause_s > 0 and not decision.counts else decision.after_s
 
-    def parked(self, lane: Lane[C], park: Park, held: Iterable[PendingCall[C]], *, looks: bool) -> Park | None:
+    def parked(self, lane: L, park: Park, held: Iterable[PendingCall[C]], *, looks: bool) -> Park | None:
         """Its server alone would have parked the run. None where others go on; else why the run parks.
 
         `held` are calls that it refused: the others show whose fault that is. `looks`: in a while one call shows

@@ -19,12 +19,13 @@ from herogen_async.core.errors import (
     EndpointRefused,
     ParkReason,
     RateLimited,
+    RequestTimeout,
     ServerFault,
 )
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
 from herogen_async.generation.engine import Counters, Engine, Gate, Lane
-from herogen_async.generation.engine.server_pool import LOOK_S, ServerPool
+from herogen_async.generation.engine.lane_group import LOOK_S, LaneGroup
 from herogen_async.generation.journal import MemoryJournal
 from herogen_async.generation.limits import Admission, Budget, Rates, TokenEstimate
 from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
@@ -76,7 +77,7 @@ class Server:
 
 
 @dataclass
-class Pool:
+class Run:
     """A run of `values` x 2 calls at several endpoints; what became of it."""
 
     endpoints: list[Any]
@@ -94,7 +95,7 @@ class Pool:
         self.plan = Plan(small_spec(values=self.values, repeats=1), endpoint="completions", model="m")
         self.journal = MemoryJournal()
         self.counters = Counters(total=self.plan.size)
-        pool: ServerPool[Call] = ServerPool(clock, lambda *change: self.changes.append(change))
+        group: LaneGroup[Call, Lane[Call]] = LaneGroup(clock, lambda *change: self.changes.append(change))
         limits = self.limits or (None,) * len(self.endpoints)
         self.admissions = [
             Admission(
@@ -115,7 +116,7 @@ class Pool:
                 counters=Counters(total=0),
                 concurrency=self.concurrency,
                 triage=Triage(patience_s=self.patience_s),
-                pool=pool,
+                group=group,
                 address=f"http://{number}",
             )
             for number, (endpoint, admission) in enumerate(zip(self.endpoints, self.admissions, strict=True))
@@ -142,15 +143,15 @@ class Pool:
         assert self.engine.stopped is None
 
 
-def run_pool(
+def run_at(
     *servers: Callable[[VirtualClock], Endpoint], at: tuple[tuple[float, str], ...] = (), **options: Any
-) -> tuple[Pool, float]:
+) -> tuple[Run, float]:
     """The run, and the seconds that it took; `at` are methods of its engine that are called at a second."""
 
-    async def main() -> tuple[Pool, float]:
+    async def main() -> tuple[Run, float]:
         clock = VirtualClock()
-        pool = Pool([each(clock) for each in servers], clock, **options)
-        return pool, await pool.run(*((second, getattr(pool.engine, name)) for second, name in at))
+        run = Run([each(clock) for each in servers], clock, **options)
+        return run, await run.run(*((second, getattr(run.engine, name)) for second, name in at))
 
     before = random.getstate()
     random.seed(11)  # tenacity's waits are random
@@ -166,78 +167,78 @@ def server(latency_s: float, trouble: Callable[[float], EndpointError | None] = 
 
 def test_a_fast_server_gets_as_much_more_as_it_is_faster() -> None:
     """Both are busy all the time, and every call is asked once."""
-    pool, took_s = run_pool(server(0.1), server(0.4), values=500)
-    pool.assert_whole()
-    fast, slow = (each.asked.total() for each in pool.endpoints)
+    run, took_s = run_at(server(0.1), server(0.4), values=500)
+    run.assert_whole()
+    fast, slow = (each.asked.total() for each in run.endpoints)
     assert 1000 == fast + slow
     assert 3.7 < fast / slow < 4.3
     assert took_s < 1000 / (4 / 0.1 + 4 / 0.4) + 1.0
-    assert [4, 4] == [each.most_in_flight for each in pool.endpoints]
-    assert 1000 == pool.counters.attempts
-    assert {"prompt_tokens": 9000} == dict(pool.counters.usage)
+    assert [4, 4] == [each.most_in_flight for each in run.endpoints]
+    assert 1000 == run.counters.attempts
+    assert {"prompt_tokens": 9000} == dict(run.counters.usage)
 
 
 def test_a_server_that_is_killed_loses_only_its_share_and_comes_back() -> None:
     """Its calls go to the others at once, few are asked again, and it is at work again when it has restarted."""
     down = (2.0, 30.0)
-    pool, took_s = run_pool(
+    run, took_s = run_at(
         server(0.1),
         server(0.1, lambda at: refused_connection() if down[0] <= at < down[1] else None),
         server(0.1),
         values=3000,
     )
-    pool.assert_whole()
-    first, killed, third = pool.endpoints
+    run.assert_whole()
+    first, killed, third = run.endpoints
     assert took_s < 6000 / 120 + 28 / 3 + 10 / 3 + 1
-    lost = sum(each.asked.total() for each in pool.endpoints) - 6000
+    lost = sum(each.asked.total() for each in run.endpoints) - 6000
     looks = [at for at in killed.at if down[0] + 0.5 < at < down[1]]
     assert lost <= 4 + 4 + len(looks)  # in flight when it went, sent before the first refusal, and the looks
     assert len(looks) <= 20
     again = next(at for at in killed.at if at >= down[1])
     assert again < down[1] + 7
     assert sum(at >= again for at in killed.at) > 200
-    assert ["http://1", "http://1"] == [address for address, _ in pool.changes]
-    assert ("http://1", "connection refused") == pool.changes[0]
-    assert ("http://1", None) == pool.changes[1]
+    assert ["http://1", "http://1"] == [address for address, _ in run.changes]
+    assert ("http://1", "connection refused") == run.changes[0]
+    assert ("http://1", None) == run.changes[1]
     busy = [sum(30 > at >= 5 for at in each.at) for each in (first, third)]
     assert min(busy) > 0.97 * 25 * 40  # nobody else was slower for it
 
 
 def test_a_server_that_is_down_from_the_start_is_looked_at_until_it_is_there() -> None:
     """It alone would have parked the run after three calls."""
-    pool, _ = run_pool(
+    run, _ = run_at(
         server(0.5), server(0.5, lambda at: refused_connection() if at < 25 else None), values=300, concurrency=4
     )
-    pool.assert_whole()
-    late = pool.endpoints[1]
+    run.assert_whole()
+    late = run.endpoints[1]
     assert 25 <= min(at for at in late.at if at > 25) < 25 + LOOK_S + 1
     assert len([at for at in late.at if at < 25]) <= 4 + 25 / LOOK_S + 1
-    assert [("http://1", "connection refused"), ("http://1", None)] == pool.changes
+    assert [("http://1", "connection refused"), ("http://1", None)] == run.changes
 
 
 def test_when_all_servers_are_down_the_run_parks_as_with_one() -> None:
     """Not before the patience of each is over; nothing is lost, and the park names what is wrong."""
     gone = lambda at: refused_connection() if at >= 3 else None  # noqa: E731
-    pool, took_s = run_pool(server(0.1, gone), server(0.1, gone), values=3000)
-    stopped = pool.engine.stopped
+    run, took_s = run_at(server(0.1, gone), server(0.1, gone), values=3000)
+    stopped = run.engine.stopped
     assert stopped is not None
     assert ("parked", ParkReason.UNREACHABLE) == (stopped.state, stopped.park_reason)
     assert stopped.reason.startswith(
         ("none of the 2 servers answers: no answer for", "no server answers: http://0: no ")
     )
     assert UNREACHABLE_PATIENCE_S <= took_s < UNREACHABLE_PATIENCE_S + 40
-    assert pool.counters.done == len(pool.journal.rows) > 100
-    one, single_s = run_pool(server(0.1, gone), values=3000)
+    assert run.counters.done == len(run.journal.rows) > 100
+    one, single_s = run_at(server(0.1, gone), values=3000)
     assert one.engine.stopped is not None
     assert abs(single_s - took_s) < 20
 
 
 def test_when_no_server_was_ever_there_the_run_parks_at_once() -> None:
-    pool, took_s = run_pool(server(0.1, lambda _: refused_connection()), server(0.1, lambda _: refused_connection()))
+    run, took_s = run_at(server(0.1, lambda _: refused_connection()), server(0.1, lambda _: refused_connection()))
     assert took_s < 1
-    assert pool.engine.stopped is not None
-    assert "none of the 2 servers answers: connection refused" == pool.engine.stopped.reason
-    assert ParkReason.NO_ANSWER is pool.engine.stopped.park_reason
+    assert run.engine.stopped is not None
+    assert "none of the 2 servers answers: connection refused" == run.engine.stopped.reason
+    assert ParkReason.NO_ANSWER is run.engine.stopped.park_reason
 
 
 def test_a_server_that_refuses_the_key_costs_no_row_and_its_calls_are_asked_elsewhere() -> None:
@@ -246,11 +247,11 @@ def test_a_server_that_refuses_the_key_costs_no_row_and_its_calls_are_asked_else
         refused.park_reason = ParkReason.KEY_REFUSED
         return refused
 
-    pool, _ = run_pool(server(0.2), server(0.2, denied), values=200)
-    pool.assert_whole()
-    assert {"endpoint_refused": len(pool.endpoints[1].at)} == dict(pool.counters.errors)
-    assert [("http://1", "HTTP 401: no such key")] == pool.changes
-    assert 0 == pool.counters.failed
+    run, _ = run_at(server(0.2), server(0.2, denied), values=200)
+    run.assert_whole()
+    assert {"endpoint_refused": len(run.endpoints[1].at)} == dict(run.counters.errors)
+    assert [("http://1", "HTTP 401: no such key")] == run.changes
+    assert 0 == run.counters.failed
 
 
 def test_a_server_that_answers_429_waits_alone() -> None:
@@ -263,13 +264,13 @@ def test_a_server_that_answers_429_waits_alone() -> None:
         error.retry_after_s = 5.0
         return error
 
-    pool, _ = run_pool(server(0.1), server(0.1, limited), values=1000)
-    pool.assert_whole()
-    free, refused = pool.endpoints
+    run, _ = run_at(server(0.1), server(0.1, limited), values=1000)
+    run.assert_whole()
+    free, refused = run.endpoints
     assert min(sum(second <= at < second + 1 for at in free.at) for second in range(2, 20)) >= 36
     assert 2 <= sum(1 <= at < 21 for at in refused.at) < 40
-    assert sum(at >= 26 for at in refused.at) > 30
-    assert [] == pool.changes  # it is not down
+    assert sum(at >= 26 for at in refused.at) > 10  # faster and faster again
+    assert [] == run.changes  # it is not down
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -279,7 +280,7 @@ def test_each_server_keeps_its_own_limit(adaptive: bool) -> None:
     def simulated(**policy: Any) -> Callable[[VirtualClock], Endpoint]:
         return lambda clock: VirtualEndpoint(Policy(latency=Latency(ms=200), **policy), clock, max_tokens=50)
 
-    pool, took_s = run_pool(
+    run, took_s = run_at(
         simulated(rpm=600, enforce="bucket-second"),
         simulated(tpm=36_000, enforce="bucket-second"),
         values=1000,
@@ -287,8 +288,8 @@ def test_each_server_keeps_its_own_limit(adaptive: bool) -> None:
         limits=(Limits(rpm=600), Limits(tpm=36_000)),
         adaptive=adaptive,
     )
-    pool.assert_whole()
-    stats = [each.stats() for each in pool.endpoints]
+    run.assert_whole()
+    stats = [each.stats() for each in run.endpoints]
     refused = sum(sum(each["refused_per_s"]) for each in stats)
     assert refused <= 4
     accepted = [sum(each["accepted_per_s"]) for each in stats]
@@ -299,10 +300,10 @@ def test_each_server_keeps_its_own_limit(adaptive: bool) -> None:
 
 def test_a_budget_holds_for_all_servers_together() -> None:
     budget = Budget(Rates(1.0, 1.0), answer_tokens=20, limit_usd=0.1)
-    pool, _ = run_pool(server(0.1), server(0.1), values=2000, budget=budget)
-    assert pool.engine.stopped is not None
-    assert ParkReason.BUDGET is pool.engine.stopped.park_reason
-    assert 0 < pool.counters.done < 4000
+    run, _ = run_at(server(0.1), server(0.1), values=2000, budget=budget)
+    assert run.engine.stopped is not None
+    assert ParkReason.BUDGET is run.engine.stopped.park_reason
+    assert 0 < run.counters.done < 4000
     assert budget.spent_usd <= 0.1
 
 
@@ -318,51 +319,88 @@ def test_a_row_that_every_server_chokes_on_fails_and_nobody_is_down() -> None:
                 raise ServerFault("HTTP 502: gone", status=502)
             return await super().complete(request)
 
-    pool, _ = run_pool(lambda clock: Chokes(clock, 0.1), lambda clock: Chokes(clock, 0.1), values=1000)
-    assert (1999, 1) == (pool.counters.done, pool.counters.failed)
-    asked = sum(each.asked["Describe a 27-year-old woman."] for each in pool.endpoints)
+    run, _ = run_at(lambda clock: Chokes(clock, 0.1), lambda clock: Chokes(clock, 0.1), values=1000)
+    assert (1999, 1) == (run.counters.done, run.counters.failed)
+    asked = sum(each.asked["Describe a 27-year-old woman."] for each in run.endpoints)
     assert 4 <= asked <= 12
+
+
+def test_a_server_that_hangs_is_found_out_after_a_few_deadlines() -> None:
+    """Its rows lose one attempt; the others go on, and the run parks when the last one hangs, too."""
+
+    class Hangs(Server):
+        async def complete(self, request: Request) -> Completion:
+            at = self._clock.now() - self._began
+            self.at.append(at)
+            if self.from_s <= at < self.to_s:
+                self.asked[request.prompt] += 1
+                await asyncio.sleep(30)
+                raise RequestTimeout("no answer within 30 s")
+            return await super().complete(request)
+
+        from_s, to_s = 5.0, 60.0
+
+    def hangs(from_s: float, to_s: float) -> Any:
+        def made(clock: VirtualClock) -> Server:
+            made = Hangs(clock, 0.1)
+            made.from_s, made.to_s = from_s, to_s
+            return made
+
+        return made
+
+    run, _ = run_at(server(0.1), hangs(5, 60), values=2500)
+    run.assert_whole()
+    assert [("http://1", "no answer within 30 s"), ("http://1", None)] == run.changes
+    assert sum(5 <= at < 60 for at in run.endpoints[1].at) <= 4 + 3 + 3  # in flight, sent as these ended, and looks
+    assert run.counters.retries <= 4 + 3 + 3  # in flight, sent as these ended, and looks
+    run, took_s = run_at(hangs(5, 1e9), hangs(8, 1e9), values=2500)
+    assert run.engine.stopped is not None
+    assert "parked" == run.engine.stopped.state
+    one, single_s = run_at(hangs(5, 1e9), values=2500)
+    assert one.engine.stopped is not None
+    assert took_s < 2 * single_s
+    assert run.counters.failed <= 2 * max(one.counters.failed, 4)
 
 
 def test_the_end_does_not_wait_for_a_server_that_is_down() -> None:
     """Its workers wait at a closed gate for minutes, with no call in hand."""
-    pool, took_s = run_pool(server(0.1), server(0.1, lambda at: refused_connection() if at >= 1 else None), values=200)
-    pool.assert_whole()
+    run, took_s = run_at(server(0.1), server(0.1, lambda at: refused_connection() if at >= 1 else None), values=200)
+    run.assert_whole()
     assert took_s < 400 / 40 + 1.5
 
 
 @pytest.mark.parametrize("how", ["interrupt", "cancel"])
-def test_a_stop_ends_all_lanes_of_a_pool(how: str) -> None:
-    async def main() -> Pool:
+def test_a_stop_ends_all_lanes(how: str) -> None:
+    async def main() -> Run:
         clock = VirtualClock()
-        pool = Pool(
+        run = Run(
             [Server(clock, 0.3), Server(clock, 0.3, lambda at: refused_connection() if at >= 1 else None)],
             clock,
             values=3000,
         )
-        stop = (lambda: pool.engine.interrupt("enough")) if how == "interrupt" else pool.engine.cancel
-        await pool.run((5.05, stop))
-        return pool
+        stop = (lambda: run.engine.interrupt("enough")) if how == "interrupt" else run.engine.cancel
+        await run.run((5.05, stop))
+        return run
 
-    pool = run_virtual(main())
-    assert pool.engine.stopped is not None
-    assert "interrupted" == pool.engine.stopped.state
-    answered = len(pool.journal.rows)
-    assert answered == len({loads(line)["key"] for line in pool.journal.rows}) == pool.counters.done
+    run = run_virtual(main())
+    assert run.engine.stopped is not None
+    assert "interrupted" == run.engine.stopped.state
+    answered = len(run.journal.rows)
+    assert answered == len({loads(line)["key"] for line in run.journal.rows}) == run.counters.done
     in_flight = 8 if how == "cancel" else 0
-    asked = {prompt for each in pool.endpoints for prompt in each.asked}
+    asked = {prompt for each in run.endpoints for prompt in each.asked}
     assert len(asked) - answered <= in_flight + 4
 
 
 def test_concurrency_is_changed_at_every_server() -> None:
-    async def main() -> Pool:
+    async def main() -> Run:
         clock = VirtualClock()
-        pool = Pool([Server(clock, 0.3), Server(clock, 0.3)], clock, values=500, concurrency=2)
-        await pool.run((2.0, lambda: pool.engine.resize(6)), (8.0, lambda: pool.engine.resize(1)))
-        return pool
+        run = Run([Server(clock, 0.3), Server(clock, 0.3)], clock, values=500, concurrency=2)
+        await run.run((2.0, lambda: run.engine.resize(6)), (8.0, lambda: run.engine.resize(1)))
+        return run
 
-    pool = run_virtual(main())
-    pool.assert_whole()
-    assert [6, 6] == [each.most_in_flight for each in pool.endpoints]
-    late = [sum(12 <= at < 24 for at in each.at) for each in pool.endpoints]
+    run = run_virtual(main())
+    run.assert_whole()
+    assert [6, 6] == [each.most_in_flight for each in run.endpoints]
+    late = [sum(12 <= at < 24 for at in each.at) for each in run.endpoints]
     assert max(late) <= 12 / 0.3 + 1
