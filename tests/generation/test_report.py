@@ -64,7 +64,7 @@ def test_the_keys_of_json_are_those_of_release_0_1_0() -> None:
 def test_what_nobody_counts_is_given_by_each_who_reports() -> None:
     """By its name in the report; a running session and a folder give the same, so neither can leave one out."""
     told = RunReport("r", "done").as_dict()
-    assert {each.name for each in fields(GivenFigures)} - {"shard"} <= set(told)
+    assert {each.name for each in fields(GivenFigures)} - {"shard", "servers"} <= set(told)
     given = GivenFigures("r", 4, "m", "chat", "http://here/v1", 0.5, 2.0, "1/2")
     report = live_report(given.by_name(), _moment(), RunReport)
     assert ("m", 4, 0.5, 2.0) == (report.model, report.grid, report.cost, report.budget)

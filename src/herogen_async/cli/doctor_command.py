@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from herogen_async.cli.command_help import examples
-from herogen_async.cli.options import shared
+from herogen_async.cli.options import SERVERS_HELP, shared
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 
 _EPILOG = examples(
@@ -29,7 +29,9 @@ def doctor(
         Path | None,
         typer.Argument(metavar="SPEC", help="A spec file: check every model and server its columns use."),
     ] = None,
-    base_url: Annotated[str | None, shared("base_url", "from the environment, as for run")] = None,
+    base_url: Annotated[
+        list[str] | None, shared("base_url", "from the environment, as for run", help=SERVERS_HELP)
+    ] = None,
     model: Annotated[str | None, shared("model", "the only one served", help="Model name.")] = None,
     endpoint: Annotated[str | None, shared("endpoint", "both")] = None,
     json: JsonOption = False,

@@ -18,6 +18,10 @@ SpecArgument = Annotated[
     Path | None, typer.Argument(metavar="SPEC", help="A spec file; default: the built-in superhero spec.")
 ]
 
+SERVERS_HELP = (
+    "OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; on this machine it needs no key. Several servers of one "
+    "model: repeat it."
+)
 # Of the simulated server: its own room checks the values, and is not imported for help.
 _SIMULATED = {
     "enforce": Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from herogen_async.cli.command_help import examples
-from herogen_async.cli.options import shared, takes_settings
+from herogen_async.cli.options import SERVERS_HELP, shared, takes_settings
 from herogen_async.cli.shell import JsonOption, out, print_json, say
 from herogen_async.core.options import OUTPUT, as_words
 
@@ -44,7 +44,7 @@ def plan(
         str | None,
         typer.Argument(metavar="RUN", help="Existing run: what would be kept, new and stale."),
     ] = None,
-    base_url: Annotated[str | None, shared("base_url", "the run's")] = None,
+    base_url: Annotated[list[str] | None, shared("base_url", "the run's", help=SERVERS_HELP)] = None,
     endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
     model: Annotated[str | None, shared("model", "the spec's, else the run's")] = None,
     show: Annotated[
@@ -67,7 +67,7 @@ def plan(
 
     if run is None and spec is not None and _is_run(spec):
         spec, run = None, spec
-    choice = ServerChoice(base_url, endpoint, model)
+    choice = ServerChoice(base_url or None, endpoint, model)
     found = forecast_of(spec, run, choice=choice, settings=settings)
     checked = found.plan.spec
     for line in doubt_lines(checked.attributes, checked.cell_rules):
@@ -198,7 +198,8 @@ def _why_stale(found: Forecast) -> str:
 
 def _target(found: Forecast) -> str:
     if found.base_url:
-        return f"{found.model or 'the one model it serves'}, at {found.base_url}"
+        served = "they serve" if found.other_urls else "it serves"
+        return f"{found.model or f'the one model {served}'}, at {' and '.join((found.base_url, *found.other_urls))}"
     if found.needs_server:
         return f"{found.model}, its server not yet chosen" if found.model else "not yet chosen"
     return f"{found.model}, on this machine"

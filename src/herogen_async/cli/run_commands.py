@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from herogen_async.cli.command_help import examples
-from herogen_async.cli.options import SpecArgument, shared, takes_settings
+from herogen_async.cli.options import SERVERS_HELP, SpecArgument, shared, takes_settings
 from herogen_async.cli.previewed import Previewed, kept_lines, previewed_rows
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
@@ -92,7 +92,7 @@ def run(
             rich_help_panel=WHERE,
         ),
     ] = None,
-    base_url: Annotated[str | None, shared("base_url")] = None,
+    base_url: Annotated[list[str] | None, shared("base_url", help=SERVERS_HELP)] = None,
     endpoint: Annotated[str | None, shared("endpoint", "the spec's")] = None,
     model: Annotated[str | None, shared("model", "the spec's")] = None,
     extend: Annotated[
@@ -149,7 +149,7 @@ def run(
         lambda watch: session.run(
             spec,
             run=run,
-            base_url=base_url,
+            base_url=base_url or None,
             endpoint=endpoint,
             model=model,
             extend=extend,
@@ -170,7 +170,8 @@ def run(
 def resume(
     run: RunArgument,
     base_url: Annotated[
-        str | None, shared("base_url", "the run's", help="Where the server is now, if it has moved.")
+        list[str] | None,
+        shared("base_url", "the run's", help="Where the server is now, if it has moved; several: repeat it."),
     ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
@@ -179,7 +180,7 @@ def resume(
     **settings: Any,
 ) -> None:
     """Continue a run. Settings not given here stay as they are."""
-    _resume(run, json, quiet, base_url=base_url, wait=wait, requeue_damaged=requeue_damaged, **settings)
+    _resume(run, json, quiet, base_url=base_url or None, wait=wait, requeue_damaged=requeue_damaged, **settings)
 
 
 @takes_settings(of_a_run=True)
@@ -211,7 +212,8 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         print_json(report.as_dict() | ({} if accepted is None else {"acceptance": accepted.as_dict()}))
         return
-    out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {report.base_url or 'on this machine'}"))
+    where = " and ".join(report.servers) or report.base_url or "on this machine"
+    out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {where}"))
     for line in (*summary_lines(report), *_column_lines(report), *([] if accepted is None else accepted.lines())):
         out(line)
     say(f"Next: {report.next}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from herogen_async.generation.endpoint.target import (
     MOST_SLOTS,
     ApiKey,
     Server,
-    choose_server,
+    choose_servers,
     is_embedded,
     is_openai,
     key_in,
@@ -66,7 +66,8 @@ class RunRequest:
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
     was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at
-    which server `model` is. `preview`: only so many rows are asked, which are spread over the grid; None: all.
+    which server `model` is. `others` are further servers of the same model, beside `server`: a row is asked of
+    whichever has room. `preview`: only so many rows are asked, which are spread over the grid; None: all.
     """
 
     spec: Spec
@@ -81,6 +82,12 @@ class RunRequest:
     consent: Consent = Consent()
     is_unnamed: bool = False
     preview: int | None = None
+    others: tuple[Server, ...] = ()
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All servers of the model; none for the embedded one."""
+        return () if self.server is None else (self.server, *self.others)
 
     def rows_asked(self, plan: Plan) -> range:
         """The rows of its plan that it asks: its shard of those within its limit."""
@@ -88,13 +95,14 @@ class RunRequest:
 
     @property
     def most_in_flight(self) -> int:
-        """How many calls a run may ever have in flight: what is set, or what `auto` may grow to."""
+        """How many calls may ever be in flight at a server: what is set, or what `auto` may grow to."""
         if self.settings.concurrency != "auto":
             return self.settings.concurrency
         if self.server is None:
             return MOST_SLOTS
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        return MOST_IN_FLIGHT if hard == resource.RLIM_INFINITY else max(1, min(MOST_IN_FLIGHT, hard // 2))
+        share = hard // 2 // len(self.servers)
+        return MOST_IN_FLIGHT if hard == resource.RLIM_INFINITY else max(1, min(MOST_IN_FLIGHT, share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +144,25 @@ def new_request(
     spec: SpecSource,
     *,
     run: str | os.PathLike[str] | None,
-    base_url: str | None,
+    base_url: str | Sequence[str] | None,
     endpoint: str | None,
     model: str | None,
     api_key: ApiKey | None,
     timeout_s: float | None,
     settings: Settings,
 ) -> RunRequest:
-    """A request from a caller. Raises InputError."""
+    """A request from a caller; several `base_url` are servers of one model. Raises InputError."""
     check_settings(settings)
     check_endpoint(endpoint)
     wanted = read_spec(spec)
     check_shard(wanted, settings)
     if own := _own_target(wanted):
-        model, base_url, api_key = own.model, own.base_url, _own_key(own, api_key)
+        model, base_url, api_key = own.model, own.base_urls, _own_key(own, api_key)
     model = model or wanted.model
-    server = choose_server(base_url, model, os.environ, api_key=api_key)
+    servers = choose_servers(base_url, model, os.environ, api_key=api_key)
+    server = servers[0] if servers else None
     kind = endpoint or wanted.endpoint
-    request = RunRequest(wanted, kind, model, server, None, find_run(run or wanted.name), settings)
+    request = RunRequest(wanted, kind, model, server, None, find_run(run or wanted.name), settings, others=servers[1:])
     if server is None:
         return _embedded_request(request, is_builtin=spec is None, endpoint=endpoint, timeout_s=timeout_s)
     if kind == "completions" and is_openai(server.base_url):
@@ -169,9 +178,14 @@ def new_request(
 
 
 def request_of_manifest(
-    manifest: Manifest, folder: RunFolder, settings: Settings, *, api_key: ApiKey | None, base_url: str | None = None
+    manifest: Manifest,
+    folder: RunFolder,
+    settings: Settings,
+    *,
+    api_key: ApiKey | None,
+    base_url: str | Sequence[str] | None = None,
 ) -> RunRequest:
-    """The request that a manifest holds, at `base_url` where its server has moved.
+    """The request that a manifest holds, at `base_url` where its servers are others now.
 
     Raises InputError when its key is not at hand, or when the embedded model has answered and a URL is given.
     """
@@ -191,8 +205,9 @@ def request_of_manifest(
         return RunRequest(spec, manifest.endpoint, manifest.model, None, file, folder, settings, pinned=pinned)
     if own := _own_target(spec):
         api_key = _own_key(own, api_key)
-    server = choose_server(base_url or manifest.base_url, manifest.model, os.environ, api_key=api_key)
-    return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings)
+    urls = base_url or manifest.servers
+    server, *others = choose_servers(urls, manifest.model, os.environ, api_key=api_key)
+    return RunRequest(spec, manifest.endpoint, manifest.model, server, None, folder, settings, others=tuple(others))
 
 
 def check_shard(spec: Spec, settings: Settings) -> None:
@@ -224,6 +239,7 @@ def manifest_of(ready: Ready, plan: Plan, at: datetime) -> Manifest:
         endpoint=request.endpoint,
         model=ready.model,
         base_url=None if request.server is None else request.server.base_url,
+        other_urls=[server.base_url for server in request.others],
         created_at=at.isoformat(),
         weights=None if weights is None else {"file": request.weights or EMBEDDED, "sha256": weights.sha256},
         settings=request.settings,

@@ -41,8 +41,8 @@ class AskedColumn:
     """One column with all that is its own or the spec's.
 
     `sent` are the columns that its templates name, `parents` those and the ones of its condition. `first_call` is its
-    place among the calls of a row, and `samples` how many there are of it. `base_url` and `key_env` are set where the
-    column has its own.
+    place among the calls of a row, and `samples` how many there are of it. `base_urls` and `key_env` are set where the
+    column has its own; several are servers of one model.
 
     A judge that compares two columns is asked in both orders: `pair` is the one that this column asks in, `swapped`
     the name of the column that asks in the other one, and whose answer is read with this one's. `told` are the names
@@ -64,7 +64,7 @@ class AskedColumn:
     parents: tuple[str, ...]
     fingerprint: str
     when: Expression | None = None
-    base_url: str | None = None
+    base_urls: tuple[str, ...] = ()
     key_env: str | None = None
     form: AnswerForm | None = None
     pair: tuple[str, str] | None = None
@@ -73,6 +73,11 @@ class AskedColumn:
     turns: tuple[tuple[str, str], ...] = ()
     unlike: float | None = None
     examples: str | None = None
+
+    @property
+    def base_url(self) -> str | None:
+        """Its own server, the first of several: prices are looked up for it."""
+        return self.base_urls[0] if self.base_urls else None
 
     def is_near_copy(self, line: Mapping[str, Any]) -> bool:
         """Whether the journal's line of an answer says that it is a near copy, by the likeness of today."""
@@ -146,9 +151,9 @@ def sample_sources(columns: Iterable[AskedColumn]) -> dict[str, frozenset[str]]:
 
 def by_target(columns: Iterable[AskedColumn]) -> list[tuple[AskedColumn, ...]]:
     """The columns that are asked of one model at one server with one key, together; all in their order."""
-    found: dict[tuple[str | None, str, str | None], list[AskedColumn]] = {}
+    found: dict[tuple[tuple[str, ...], str, str | None], list[AskedColumn]] = {}
     for column in columns:
-        found.setdefault((column.base_url, column.model, column.key_env), []).append(column)
+        found.setdefault((column.base_urls, column.model, column.key_env), []).append(column)
     return [tuple(each) for each in found.values()]
 
 
@@ -243,7 +248,7 @@ def _resolved_column(column: Column, spec: Spec, endpoint: str, model: str) -> d
         "samples": column.samples,
         "when": _condition(column.when),
         "form": None if column.pair is not None else _form(column.answer),
-        "base_url": column.base_url,
+        "base_urls": column.base_urls,
         "key_env": column.key_env,
         "unlike": column.unlike,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -71,6 +71,52 @@ def choose_server(
             fix="export OPENAI_API_KEY=... (any word works if the server needs none)",
         )
     return Server(url, key)
+
+
+def choose_servers(
+    base_urls: str | Sequence[str] | None,
+    model: str | None,
+    environment: Mapping[str, str],
+    *,
+    api_key: ApiKey | None = None,
+) -> tuple[Server, ...]:
+    """The servers of one model to use, each as `choose_server` has it; none for the embedded model.
+
+    The first one is on another machine where any is: what it costs there is what the model costs. Raises InputError
+    also for a server that is named twice, and for servers of different kinds.
+    """
+    urls: list[str | None] = [base_urls] if base_urls is None or isinstance(base_urls, str) else [*base_urls]
+    chosen = [choose_server(url, model, environment, api_key=api_key) for url in urls or [None]]
+    servers = [server for server in chosen if server is not None]
+    seen: dict[str, Server] = {}
+    for server in servers:
+        if seen.setdefault(_place(server.base_url), server) is not server:
+            raise InputError(
+                f"the server {server.base_url!r} is given twice",
+                fix="give each server once; --concurrency is the number of requests at each of them",
+            )
+        kinds = _kind_of(servers[0].base_url), _kind_of(server.base_url)
+        if kinds[0] != kinds[1]:
+            raise InputError(
+                f"{servers[0].base_url!r} is {kinds[0]}, and {server.base_url!r} is {kinds[1]}: "
+                "prices and limits differ",
+                fix="give servers of one kind; a column of a spec may have a `base_url` of its own",
+            )
+    return tuple(sorted(servers, key=lambda server: is_loopback(server.base_url)))
+
+
+def _place(url: str) -> str:
+    """`url` in one form, whatever this machine is called in it."""
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}:{port}{parts.path}"
+
+
+def _kind_of(url: str) -> str:
+    if is_openai(url):
+        return "OpenAI's service"
+    return "an Azure resource" if (urlsplit(url).hostname or "").endswith(".azure.com") else "a server of your own"
 
 
 def key_in(variable: str, whose: str, environment: Mapping[str, str]) -> str:

@@ -143,6 +143,8 @@ class Counters:
         self.concurrency = sum(lane.concurrency for lane in lanes)
         self.errors = sum((lane.errors for lane in lanes), self.unclear.copy())
         self.finish_reasons = _added(self._earlier_reasons, [lane.finish_reasons for lane in lanes])
+        if not self.columns:  # else each answer's is counted with its column
+            self.usage = _added(self._earlier_usage, [lane.usage for lane in lanes])
         self.accounts = {
             f"{number} {name}": each for number, lane in enumerate(lanes) for name, each in lane.accounts.items()
         }

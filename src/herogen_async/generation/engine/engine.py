@@ -33,7 +33,7 @@ from herogen_async.generation.engine.intake import Intake
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.producer import Producer
-from herogen_async.generation.engine.stopped import Stopped, stopped_by
+from herogen_async.generation.engine.stopped import OF_ALL, Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turn_calls import CallAnswer
 from herogen_async.generation.journal import Journal, Written
@@ -46,7 +46,6 @@ if TYPE_CHECKING:  # rows of one call need none of it
     from herogen_async.generation.engine.growth import Growth
     from herogen_async.generation.engine.open_rows import OpenRows
 
-_OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
 _TIME_IS_UP = Park(
     ParkReason.SESSION_TIME,
@@ -224,7 +223,7 @@ class Engine:
     def parked(self, park: Park, error: EndpointError | None) -> None:
         """The run drains, and says why. Of several lanes the others go on as far as they can."""
         del error
-        if self._is_one_lane or park.reason in _OF_ALL:
+        if self._lanes.has_one_feed or park.reason in OF_ALL:
             self.stopped = self.stopped or self._parked
             self.park(park)
             return

@@ -27,9 +27,16 @@ from herogen_async.core.clock import Clock
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.retry import SUSPECT_AFTER, Streak
 
+QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
+RETRIES_PER_WORKER = 4
 TIMER_EARLY_S = 1e-6  # event loops fire a timer up to their clock's resolution early; "not yet" again would spin
 
 C = TypeVar("C")
+
+
+def capacities(workers: int) -> tuple[int, int]:
+    """How many new calls a feed of so many workers holds, and how many that are to be tried again."""
+    return workers * QUEUE_PER_WORKER, workers * RETRIES_PER_WORKER
 
 
 class PendingCall(Generic[C]):
@@ -102,6 +109,7 @@ class Feed(Generic[C]):
         self.on_quiet: Callable[[], None] | None = (
             None  # told when nothing is queued, waiting or out, of a closed feed too, until the end is known
         )
+        self.on_over: Callable[[], None] | None = None  # told, at least once, when `get` returns None to everybody
 
     def statistics(self) -> dict[str, int]:
         """How many calls are where."""
@@ -286,6 +294,8 @@ class Feed(Generic[C]):
     def _wake_if_over(self) -> None:
         if self._over:
             self._wake(len(self._getters))
+            if self.on_over is not None:
+                self.on_over()
         if self.on_quiet is not None and self.is_quiet and not self._ended:
             self.on_quiet()
 

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 from asyncio_throttle.throttler import Throttler
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import RateLimited
+from herogen_async.core.errors import ParkReason, RateLimited
 from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.billing import used_of
 from herogen_async.generation.limits import Admission, Budget, Charge, Sized, Ticket, Used
+from herogen_async.generation.retry import DAY_WAIT_S, Park
 
 Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
@@ -133,6 +134,10 @@ class Gate:
             return None
         return granted
 
+    def refit(self, ticket: Ticket, size: int, answer: int | None = None) -> Ticket | None:
+        """`ticket`, with which nothing was sent, for another prompt; settled, and None, where there is no room."""
+        return self._admission.refit(ticket, size, self._clock.now(), answer)
+
     def settle(
         self, ticket: Ticket, outcome: Charge, used: Used | None = None, readings: Sequence[Reading] = ()
     ) -> None:
@@ -216,6 +221,20 @@ class Gate:
     def is_used_up(self) -> bool:
         """Whether a day's limit or the budget is what is waited for, and nothing came back since that was found."""
         return self.waiting_for in ("day", "budget") and not self._news.is_set()
+
+    def used_up(self) -> Park:
+        """Why nothing may be sent until a limit is set higher, or has renewed itself."""
+        budget = self.budget
+        if self.waiting_for == "budget" and budget is not None:
+            return Park(ParkReason.BUDGET, budget.used_up, "set a higher --budget")
+        split = [(name.partition("_per_"), value) for name, value in self._admission.table.limits().items()]
+        long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
+        return Park(
+            ParkReason.DAY_LIMIT,
+            f"the day's limit is used up ({' and '.join(long)})",
+            "wait: it renews gradually, fully within a day; or set a higher limit",
+            DAY_WAIT_S,
+        )
 
     @property
     def budget(self) -> Budget | None:

@@ -25,7 +25,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol
+from typing import TYPE_CHECKING, Generic
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, InternalFault, NoAnswer, ParkReason, RateLimited, RequestTimeout
@@ -33,38 +33,19 @@ from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Endpoint, TurnEndpoint, Unanswered
 from herogen_async.generation.engine.billing import outcome_of, used_of
 from herogen_async.generation.engine.counters import Counters
-from herogen_async.generation.engine.feed import C, Feed, PendingCall
+from herogen_async.generation.engine.feed import C, Feed, PendingCall, capacities
 from herogen_async.generation.engine.gate import Gate
 from herogen_async.generation.engine.inflight_calls import Calls, Deadline
+from herogen_async.generation.engine.sink import Sink
 from herogen_async.generation.engine.ticker import Tick
 from herogen_async.generation.engine.turn_calls import CallAnswer, TurnCalls
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
-from herogen_async.generation.retry import DAY_WAIT_S, Hold, Others, Park, Retry, Streak, Triage
+from herogen_async.generation.retry import Hold, Others, Park, Retry, Streak, Triage
 
-QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
-RETRIES_PER_WORKER = 4
-
-
-class Sink(Protocol[C]):
-    """Where the calls of a lane end.
-
-    Its methods are called in the middle of a worker's turn, or of the loop's: they keep what they are given, and wait
-    for nothing.
-    """
-
-    def sending(self, calls: Sequence[PendingCall[C]]) -> None:
-        """`calls` are about to be sent, each for the first time or again."""
-
-    def answered(self, answers: Sequence[CallAnswer[C]]) -> None:
-        """The answers that came together, before anything was derived from them."""
-
-    def failed(self, pending: PendingCall[C], error: EndpointError, quarantined: str | None) -> None:
-        """`pending` won't be answered; `error` is the last of its failures, `quarantined` why it came early."""
-
-    def parked(self, park: Park, error: EndpointError | None) -> None:
-        """Nothing more will be answered until a person acts: the lane is closed. `error` is what showed it."""
+if TYPE_CHECKING:  # most models are served by one server
+    from herogen_async.generation.engine.lane_group import LaneGroup
 
 
 class Lane(Generic[C]):
@@ -80,11 +61,14 @@ class Lane(Generic[C]):
         concurrency: int,
         triage: Triage,
         deadline: Deadline | None = None,
+        group: LaneGroup[C, Lane[C]] | None = None,
+        address: str = "",
     ) -> None:
+        """`group` has the lanes of the model's other servers, too, `address` is this one's."""
         self.counts_usage = True  # else whoever is its sink does
         self.gate = gate
         self.counters = counters
-        self.feed: Feed[C] = Feed(clock, concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
+        self.feed: Feed[C] = Feed(clock, *capacities(concurrency)) if group is None else group.feed
         self._clock = clock
         self._triage = triage
         self._workers = Workers(concurrency, self._work)
@@ -103,6 +87,9 @@ class Lane(Generic[C]):
             )
         self._held: list[tuple[float, PendingCall[C], EndpointError]] = []  # when they were refused, and how
         self._sink: Sink[C]
+        self._group = group
+        if group is not None:
+            group.join(self, address)
 
     async def run(self, sink: Sink[C]) -> None:
         """Ask until the feed has ended and is empty, or until it is closed and what was in flight has come home."""
@@ -130,6 +117,11 @@ class Lane(Generic[C]):
         self._workers.cancel()
 
     @property
+    def servers(self) -> tuple[Lane[C], ...]:
+        """The lanes of all servers of its model: itself alone, mostly."""
+        return (self,) if self._group is None else self._group.lanes
+
+    @property
     def concurrency(self) -> int:
         """How many workers are wanted."""
         return self._workers.size
@@ -142,19 +134,24 @@ class Lane(Generic[C]):
     @property
     def permitted(self) -> int:
         """How many calls may be in flight for now."""
+        if self._group is not None and self._group.is_down(self):
+            return 1
         return int(min(self._workers.size, self.gate.in_flight_limit))
 
     def resize(self, concurrency: int) -> None:
         """At most so many calls in flight: more go at once, too many end as they come home. Adaptive no more."""
         shrinks = concurrency < self._workers.size
-        self.feed.resize(concurrency * QUEUE_PER_WORKER, concurrency * RETRIES_PER_WORKER)
+        if self._group is None:
+            self.feed.resize(*capacities(concurrency))
         self._workers.resize(concurrency)
+        if self._group is not None:
+            self._group.resize()
         self.gate.fix_concurrency()
         if shrinks:
             self.gate.recall()
 
     def look_anew(self) -> None:
-        """Nothing was asked for a while: what is reckoned from when something was last answered starts from here."""
+        """Nothing was asked for a while: what is reckoned from the last answer starts from here."""
         self._triage.look_anew()
         self._calls.look_anew()
 
@@ -177,9 +174,13 @@ class Lane(Generic[C]):
                     feed.put_back(pending)
                     return
             if ticket is None:
-                ticket = gate.admit_now(pending.size, pending.answer) or await gate.admit(
-                    pending.size, pending.answer, again=pending.goes_first
-                )
+                ticket = gate.admit_now(pending.size, pending.answer)
+                if ticket is None and self._group is not None:
+                    pending, ticket = await self._group.with_room(self, pending)
+                    if pending is None:
+                        continue
+                elif ticket is None:
+                    ticket = await gate.admit(pending.size, pending.answer, again=pending.goes_first)
                 # The gate was closed, or everybody was sent back to look at what is wanted: nothing was sent, nothing
                 # is owed.
                 if ticket is None:
@@ -268,6 +269,8 @@ class Lane(Generic[C]):
         if self._held:
             self._release(last_s)
         self._triage.answered(last_s, len(answers))
+        if self._group is not None:
+            self._group.answered(self, last_s)
         counters = self.counters
         counters.latencies.add_all([latency_s for _, _, latency_s in answers])
         for reason, count in Counter([completion.finish_reason for _, completion, _ in answers]).items():
@@ -277,14 +280,17 @@ class Lane(Generic[C]):
 
     def _failed(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError) -> None:
         self.counters.errors[error.kind] += 1
-        pending.rate_limits += isinstance(error, RateLimited)
         # Made at the first failure: nearly no call has one.
-        pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
+        streak = pending.streak = pending.streak or Streak(hash((pending.request.prompt, pending.request.system)))
+        if self._group is not None:
+            streak = streak.at(self)
+        streak.rate_limits += isinstance(error, RateLimited)
+        pending.rate_limits = streak.rate_limits
         pending.history.append(attempt_of(error, self._clock.wall()))
         now = self._clock.now()
         others = Others(max(self.counters.in_flight - 1, 0), self.feed.has_new)
         decision = self._triage.judge(
-            error, pending.attempt, now, rate_limits=pending.rate_limits, streak=pending.streak, others=others
+            error, pending.attempt, now, rate_limits=pending.rate_limits, streak=streak, others=others
         )
         if isinstance(decision, Retry):
             self._ask_again(pending, ticket, error, decision)
@@ -296,7 +302,10 @@ class Lane(Generic[C]):
             if isinstance(error, NoAnswer):
                 self._sink.failed(pending, error, None)
             self._park(decision, error)
-            self.feed.done()
+            if isinstance(error, NoAnswer):
+                self.feed.done()
+            else:
+                self.feed.retry(pending, 0.0)  # by another server; where there is none the feed is closed
         else:
             if isinstance(decision, Hold):
                 self._held.append((now, pending, error))
@@ -320,23 +329,30 @@ class Lane(Generic[C]):
                 self._sink.failed(pending, error, None)
 
     def _ask_again(self, pending: PendingCall[C], ticket: Ticket, error: EndpointError, decision: Retry) -> None:
+        after_s = decision.after_s if self._group is None else self._group.retry_after_s(self, decision, error)
         if decision.pause_s > 0:
             if isinstance(error, RateLimited):
                 self.gate.refused(ticket, error, decision.pause_s)
             else:
                 self.gate.pause(decision.pause_s, then_look=decision.looks)
         # A retry that would come after its row's time is up is not waited for.
-        if late := self._calls.overdue(pending, self._clock.now() + decision.after_s):
+        if late := self._calls.overdue(pending, self._clock.now() + after_s):
             self._failed(pending, ticket, late)
             return
         # What is not the row's trouble, as a rate limit is not, costs none of its attempts.
         pending.attempt += decision.counts
         self.counters.retries += 1
-        self.feed.retry(pending, decision.after_s)
+        self.feed.retry(pending, after_s)
 
     def _park(self, park: Park, error: EndpointError | None) -> None:
+        if self._group is not None:
+            held, self._held = [pending for _, pending, _ in self._held], []
+            whole = self._group.parked(self, park, held, looks=error is not None)
+            if whole is None:
+                return
+            park = whole
         self.counters.parked = self.counters.parked or park.message
-        self.close()
+        (self._group or self).close()
         self._sink.parked(park, error)
 
     # -- what goes by the clock --------------------------------------------------------------------------------
@@ -347,7 +363,7 @@ class Lane(Generic[C]):
             if self.gate.may_get_back:  # so may what other lanes reserve, of the same purse: nobody tells this gate
                 self.gate.look()
             else:
-                self._park(self._used_up(), None)
+                self._park(self.gate.used_up(), None)
         self.gate.tick(tick.passed_s)  # after that look: it may be news to those who wait
         if not tick.is_late:
             self._calls.cut_off(tick.at_s, self.counters.latencies)
@@ -382,16 +398,3 @@ class Lane(Generic[C]):
         if waiting_for == "concurrency" or self.counters.in_flight >= self._workers.size:
             return "endpoint" if self.gate.is_settled else "concurrency"
         return "retries" if self.feed.statistics()["waiting"] else None
-
-    def _used_up(self) -> Park:
-        budget = self.gate.budget
-        if self.gate.waiting_for == "budget" and budget is not None:
-            return Park(ParkReason.BUDGET, budget.used_up, "set a higher --budget")
-        split = [(name.partition("_per_"), value) for name, value in self.counters.limits.items()]
-        long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
-        return Park(
-            ParkReason.DAY_LIMIT,
-            f"the day's limit is used up ({' and '.join(long)})",
-            "wait: it renews gradually, fully within a day; or set a higher limit",
-            DAY_WAIT_S,
-        )

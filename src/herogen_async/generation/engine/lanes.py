@@ -9,6 +9,7 @@ Kept here:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 
 from herogen_async.generation.engine.counters import Counters, Straggler
 from herogen_async.generation.engine.feed import PendingCall
@@ -20,7 +21,9 @@ VALUE_SHOWN = 40  # characters of a cell's value
 
 
 class Lanes:
-    """`first` asks for all columns but those of `others`. Iterated over, each lane once."""
+    """`first` asks for all columns but those of `others`. Iterated over, each lane once, and of several
+    servers of a model the lane of each.
+    """
 
     def __init__(self, plan: Plan, first: Lane[Call], others: Mapping[str, Lane[Call]]) -> None:
         self.first = first
@@ -28,11 +31,12 @@ class Lanes:
         self._plan = plan
         self._calls = plan.calls_a_row
         self._has_columns = plan.has_columns
-        self._all = tuple(dict.fromkeys((first, *others.values())))
+        self._all = tuple(dict.fromkeys(chain.from_iterable(lane.servers for lane in (first, *others.values()))))
         self._closed: set[Lane[Call]] = set()  # as far as was told
         for lane in self._all:
             lane.counts_usage = not self._has_columns  # each answer's is counted with its column
         self._by_place = [others.get(call.column.name, first) for call in plan.shape.calls]
+        self.has_one_feed = len({lane.feed for lane in self._all}) == 1
         self._feeds_of_roots = tuple(dict.fromkeys(self._by_place[place].feed for place in plan.shape.roots))
 
     def __iter__(self) -> Iterator[Lane[Call]]:
@@ -42,12 +46,13 @@ class Lanes:
         return len(self._all)
 
     def of(self, call: Call) -> Lane[Call]:
-        """The lane that asks for `call`."""
+        """The lane that asks for `call`; of several servers the first one's."""
         return self._by_place[call.index % self._calls]
 
     def asking(self, column: str | None) -> Collection[Lane[Call]]:
-        """The lane of `column`; without one all of them."""
-        return {self._by_place[each.first_call] for each in self._plan.columns if each.name == column} or self._all
+        """The lane of `column`, or those of its servers; without one all of them."""
+        feeds = {self._by_place[each.first_call].feed for each in self._plan.columns if each.name == column}
+        return [lane for lane in self._all if lane.feed in feeds] or self._all
 
     def close(self) -> None:
         """Send nothing more; what is in flight is finished."""
@@ -132,12 +137,14 @@ class Lanes:
             lane.take_stock()
         if len(self._all) > 1:
             counters.gather([lane.counters for lane in self._all])
+            counters.waiting = sum({lane.feed: lane.counters.waiting for lane in self._all}.values())  # once a feed
         if self._has_columns:
             counters.sum_columns()
 
     def stragglers(self, count: int, now: float) -> tuple[Straggler, ...]:
         """The `count` calls that are out the longest."""
-        oldest = [each for lane in self._all for each in lane.oldest(count)]
+        # Once each: lanes that share a feed tell the same calls that wait in it.
+        oldest = list({each[0]: each for lane in self._all for each in lane.oldest(count)}.values())
         oldest.sort(key=lambda each: each[0].first_s or now)
         return tuple(_straggler(*each, now, self._calls) for each in oldest[:count])
 
@@ -148,14 +155,24 @@ class Lanes:
         at_work = [lane for lane in self._all if lane.held]
         for lane in self._all:
             # Another column's answer makes calls ready for it, until all rows are begun and nobody else has any.
-            comes = not self.is_all_begun or any(other is not lane for other in at_work)
+            comes = not self.is_all_begun or any(other.feed is not lane.feed for other in at_work)
+            if self.has_one_feed:  # nobody else's answers are waited for
+                waits_for = held_by or lane.binding(is_busy) or ("cpu" if lane.feed.has_new else "tail")
+                lane.counters.bind("parked" if lane.counters.parked else waits_for)
+                continue
             waits_for = held_by or lane.binding(is_busy) or ("columns" if comes else "tail")
             lane.counters.bind("parked" if lane.counters.parked else waits_for)
 
     def binding(self, is_busy: bool) -> str | None:
         """What is waited for; of several lanes by the one with the most to do: others wait behind it."""
         waiting = [lane.binding(is_busy) for lane in self._all]
-        return max(zip(self._all, waiting, strict=True), key=lambda each: (each[1] is not None, each[0].held))[1]
+        return max(zip(self._all, waiting, strict=True), key=_says_most)[1]
+
+
+def _says_most(waiting: tuple[Lane[Call], str | None]) -> tuple[bool, bool, int]:
+    """A server that is down says nothing of a run that others go on with."""
+    lane, waits_for = waiting
+    return not lane.counters.parked, waits_for is not None, lane.held
 
 
 def _straggler(pending: PendingCall[Call], retry_in_s: float | None, now: float, calls_a_row: int) -> Straggler:

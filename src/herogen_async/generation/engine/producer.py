@@ -46,7 +46,7 @@ class Producer:
     ) -> None:
         self._plan = plan
         self._lanes = lanes
-        self._is_one_lane = len(lanes) == 1
+        self._is_one_lane = lanes.has_one_feed
         self._feed = lanes.first.feed
         self._journal = journal
         self._rows = rows

@@ -9,6 +9,8 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.retry import Park
 
+OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:

@@ -49,8 +49,9 @@ class Forecast:
     only a stale one. `columns` has the same for each column if a row is several calls, and is empty if it is one.
     `needs_consent`: the run has answers to different requests, so `run` needs `extend` before it sends these.
     `model` is empty where the server is to be asked for it. `choice` is what `run` has to be told to ask the same.
-    `needs_server`: nobody has said yet who is to answer. `wanted`: how many accepted rows the spec wants, if it does,
-    and how many are likely to be requested for them: the estimates are for these.
+    `needs_server`: nobody has said yet who is to answer. `other_urls` are further servers of the model. `wanted`: how
+    many accepted rows the spec wants, if it does, and how many are likely to be requested for them: the estimates are
+    for these.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Forecast:
     needs_consent: bool = False
     choice: ServerChoice = field(default_factory=ServerChoice)
     needs_server: bool = False
+    other_urls: tuple[str, ...] = ()
     wanted: WantedForecast | None = None
 
     def usd(self, estimated: Estimate) -> Money:
@@ -123,6 +125,7 @@ class Forecast:
             "spec": plan.spec.name,
             "model": self.model or None,
             "base_url": self.base_url,
+            **({"servers": [self.base_url, *self.other_urls]} if self.other_urls else {}),
             "cells": plan.cells.size,
             "repeats": plan.repeats,
             "tasks": plan.rows,
@@ -227,6 +230,7 @@ def estimated(
         priced.price,
         columns,
         kept=kept,
+        other_urls=tuple(server.base_url for server in request.others),
         wanted=wanted,
     )
 

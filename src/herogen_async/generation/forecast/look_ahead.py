@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.keywords import check_keywords, shows_keywords
-from herogen_async.generation.endpoint.target import EMBEDDED, choose_server, is_embedded
+from herogen_async.generation.endpoint.target import EMBEDDED, choose_servers, is_embedded
 from herogen_async.generation.forecast.costs import priced
 from herogen_async.generation.forecast.forecast import Forecast, estimated, last_figures
 from herogen_async.generation.forecast.kept_rows import followed, kept_by
@@ -47,7 +47,7 @@ _NO_KEY = "none"  # nothing is sent, so a key that is not at hand is not missed
 class PlanOptions(SettingsOptions, total=False):
     """The options of `plan`; what is left out is as `run` would have it, and with a run as its folder has it."""
 
-    base_url: str | None
+    base_url: str | Sequence[str] | None
     endpoint: str | None
     model: str | None
 
@@ -142,15 +142,17 @@ def _ready_to_go_on(
     own = spec is None
     wanted = held.resolved_spec() if own else read_spec(spec)
     model = choice.model or (None if own else wanted.model) or held.model
-    url = choice.base_url or (None if is_embedded(model) else held.base_url)
+    urls = choice.base_url or (() if is_embedded(model) else held.servers)
+    servers = choose_servers(urls, model, {}, api_key=_NO_KEY) if urls else ()
     request = RunRequest(
         wanted,
         choice.endpoint or (held.endpoint if own else wanted.endpoint),
         model,
-        None if url is None else choose_server(url, model, {}, api_key=_NO_KEY),
+        servers[0] if servers else None,
         None if held.weights is None else held.weights.get("file"),
         folder,
         changed_settings(held.settings if own else Settings(shard=held.settings.shard), settings),
+        others=servers[1:],
     )
     check_settings(request.settings)
     check_shard(request.spec, request.settings)
@@ -168,7 +170,7 @@ def _choice_of(ready: Ready, choice: ServerChoice) -> ServerChoice:
     """All that `run` takes from the spec and the environment, and never from a folder, where the spec has it not."""
     request, spec = ready.request, ready.request.spec
     return ServerChoice(
-        None if request.server is None else request.server.base_url,
+        [server.base_url for server in request.servers] or None,
         request.endpoint if request.endpoint != spec.endpoint else None,
         choice.model or request.weights or (ready.model if ready.model != spec.model else None),
     )

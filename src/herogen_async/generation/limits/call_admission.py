@@ -117,6 +117,21 @@ class CallAdmission:
             self._leave(now)
         return Wait(min(granted.wait_s, SHARED_WAIT_S), granted.why) if isinstance(granted, Wait) else granted
 
+    def refit(self, ticket: Ticket, size: int, now: float, answer: int | None = None) -> Ticket | None:
+        """`ticket`, with which nothing was sent, for another prompt; settled, and None, where there is no room."""
+        if self.budget is None and not self.table.counts_tokens:
+            ticket.size, ticket.most = size, answer
+            return ticket
+        adaptive, self.adaptive = self.adaptive, None  # to it this is one call, which has not begun yet
+        self.settle(ticket, Charge.NOT_CHARGED, now)
+        granted = self.reserve(size, now, answer)
+        self.adaptive = adaptive
+        if isinstance(granted, Ticket):
+            return granted
+        if adaptive is not None:
+            adaptive.finished(0.0, now, ok=False)
+        return None
+
     def _reserve(self, size: int, now: float, most: int | None) -> Ticket | Wait:
         table = self.table
         prompt, answer = self._estimate(size, most) if table.counts_tokens else (0.0, 0.0)

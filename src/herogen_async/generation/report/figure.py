@@ -25,11 +25,15 @@ _SOURCE = "source"
 
 @dataclass(frozen=True, slots=True)
 class LaneHead:
-    """Whom one of several lanes asks, and for which columns; `base_url` is None for the embedded model."""
+    """Whom one of several lanes asks, and for which columns; `base_url` is None for the embedded model.
+
+    `is_one_of_several`: other servers have the same model, and take its calls where it is down.
+    """
 
     model: str
     base_url: str | None
     columns: tuple[str, ...]
+    is_one_of_several: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,5 +46,6 @@ def _told(moment: SessionMoment) -> dict[str, dict[str, Any]]:
             "binding_shares": shares_of(counters.binding),
             "errors": dict(counters.errors),
             "reason": counters.parked,
+            "state": "running" if not counters.parked else "down" if head.is_one_of_several else "parked",
         }
     return found

@@ -158,12 +158,14 @@ class RunLimits:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunLanes:
-    """The lanes of a run that uses several models or servers, one for each, under the names of its columns.
+    """The lanes of a run that uses several models or servers, one for each, under the names of its columns; of several
+    servers of one model, under their addresses.
 
     Each has `model`, `base_url` (None: embedded) and `columns`; `in_flight`, `concurrency`, and the session's
     `requests` so far with `errors` by class and `refused`, those refused for a rate limit; its own `limits`,
-    `permitted_pct`, `binding` and `binding_shares`, as for a run; and the `reason` why nothing more is sent to it, None
-    while requests are sent. Empty, and not in JSON, if there is only one lane.
+    `permitted_pct`, `binding` and `binding_shares`, as for a run; its `state` (`running`, `parked`, or `down` where
+    other servers go on), and the `reason` why nothing more is sent to it, None while requests are sent. Empty, and not
+    in JSON, if there is only one lane.
     """
 
     lanes: dict[str, dict[str, Any]] = one_session({}, lanes_now, at_end=lanes_at_end, is_optional=True)
@@ -203,11 +205,12 @@ class RunAnswers:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunTarget:
-    """Who answers."""
+    """Who answers. `servers` are the addresses of several servers of the model: not in JSON where it has one."""
 
     model: str | None = given(None)
     endpoint: str | None = given(None)
     base_url: str | None = given(None)
+    servers: tuple[str, ...] = given((), is_optional=True)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

@@ -125,6 +125,7 @@ class GivenFigures:
     cost: float | None
     budget: float | None
     shard: str | None = None
+    servers: tuple[str, ...] = ()
 
     def by_name(self) -> dict[str, Any]:
         """As a report takes them."""

@@ -51,7 +51,8 @@ class Streak:
     """What a row meets again and again: `times` failures of `kind` in a row, the first and the last of them when.
 
     `answers` and `faults` are the run's counts at the first. `payload` tells prompts apart. `is_passed_over`: between
-    two of them another call was sent and answered.
+    two of them another call was sent and answered. `rate_limits` are all its 429s. `by_server` is the same of each of
+    several servers.
     """
 
     payload: int = 0
@@ -62,6 +63,14 @@ class Streak:
     first_s: float = 0.0
     last_s: float = 0.0
     is_passed_over: bool = False
+    rate_limits: int = 0
+    by_server: dict[object, Streak] | None = None
+
+    def at(self, server: object) -> Streak:
+        """What the row meets at one of several servers: what another one is about says nothing of the row."""
+        if self.by_server is None:
+            self.by_server = {}
+        return self.by_server.setdefault(server, Streak(self.payload))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class EarlierPlan:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`spec` is the resolved spec as plain data; for the embedded model `base_url` is None and `weights` is set.
+    `other_urls` are those of further servers of the model: which of them a row came from changes nothing.
 
     What it says holds for the segments from `first_segment` on; `earlier` is what held before. `keeps_stale`: answers
     that were made under another generation still count, but not those of the columns `regenerated` and what builds on
@@ -62,7 +63,13 @@ class Manifest:
     first_segment: int = 0
     keeps_stale: bool = False
     regenerated: list[str] = field(default_factory=list)
+    other_urls: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses of all servers of its model; none for the embedded one."""
+        return () if self.base_url is None else (self.base_url, *self.other_urls)
 
     def resolved_spec(self) -> Spec:
         """The spec that this run is made with. DamageError when it is none: a person's mistake never gets here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Unpack
 
@@ -58,9 +58,9 @@ class RunOptions(SettingsOptions, total=False):
 
     run: Annotated[RunPath | None, "The run's folder, or a name below `runs/`. Default: the spec's name."]
     base_url: Annotated[
-        str | None,
-        "OpenAI-compatible server; on this machine it needs no key. Default: OPENAI_BASE_URL, or OpenAI if there "
-        "is a key; with neither, the embedded model.",
+        str | Sequence[str] | None,
+        "OpenAI-compatible server, or several of one model; on this machine it needs no key. Default: OPENAI_BASE_URL, "
+        "or OpenAI if there is a key; with neither, the embedded model.",
     ]
     endpoint: Annotated[str | None, "`completions` or `chat`. Default: the spec's."]
     model: Annotated[str | None, "The model's name; `embedded` or a .gguf file for the embedded model."]
@@ -83,7 +83,9 @@ class RunOptions(SettingsOptions, total=False):
 class ResumeOptions(SettingsOptions, total=False):
     """The options of `resume` and `aresume`: what is left out stays as the run's folder has it."""
 
-    base_url: Annotated[str | None, "Where the server is now, if it has moved; it must serve the run's model."]
+    base_url: Annotated[
+        str | Sequence[str] | None, "The server now, or several, if it has moved; each must serve the run's model."
+    ]
     retry_failed: Annotated[
         bool | Collection[str], "Also request failed rows again; or only those of some classes, by name."
     ]
@@ -191,6 +193,7 @@ def report_of_found(
             model=manifest.model,
             endpoint=manifest.endpoint,
             base_url=manifest.base_url,
+            servers=manifest.servers if manifest.other_urls else (),
             cost=lock.live.get("cost") if held else spent(manifest, found, lock, now),
             budget=manifest.settings.budget_usd,
             shard=manifest.settings.shard,

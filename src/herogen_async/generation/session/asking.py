@@ -29,6 +29,7 @@ from herogen_async.specs.plan import Call, Plan
 
 if TYPE_CHECKING:
     from herogen_async.generation.engine.answer_checks import AnswerChecks
+    from herogen_async.generation.engine.lane_group import LaneGroup
     from herogen_async.generation.engine.open_rows import JournaledAnswer, OpenRows
     from herogen_async.generation.journal.read.line_reader import LineReader
 
@@ -123,8 +124,11 @@ async def _open_engine(
     opened, reporter = work.opened, work.reporter
     plan = opened.lineage.plan
     async with contextlib.AsyncExitStack() as stack:
+        groups = _groups(work, notifier, clock)
         opening = [
-            await stack.enter_async_context(_open_lane(work, number, notifier, clock=clock, at_work=at_work))
+            await stack.enter_async_context(
+                _open_lane(work, number, groups[number], notifier, clock=clock, at_work=at_work)
+            )
             for number in range(len(work.targets))
         ]
         # Once the endpoints are there: an embedded server takes a while to start, and no row is slower for it.
@@ -135,11 +139,11 @@ async def _open_engine(
             names = [target.name for target in work.targets]
             reporter.counters.lanes = {name: lane.counters for name, (lane, _) in zip(names, opening, strict=True)}
         lane = opening[0][0]
-        others = {
-            column.name: each
-            for target, (each, _) in zip(work.targets[1:], opening[1:], strict=True)
-            for column in target.columns
-        }
+        lane_of: dict[str, Lane[Call]] = {}
+        for target, (each, _) in zip(work.targets, opening, strict=True):
+            for column in target.columns:
+                lane_of.setdefault(column.name, each)  # of several servers the first one's
+        others = {name: each for name, each in lane_of.items() if each is not lane}
         rows = checks = None
         if plan.has_columns:
             rows, checks = stack.enter_context(_open_rows(work, journal, notifier, clock))
@@ -162,9 +166,35 @@ async def _open_engine(
             yield engine
 
 
+def _groups(work: Work, notifier: Notifier, clock: Clock) -> list[LaneGroup[Call, Lane[Call]] | None]:
+    """For each target the group of its model's servers; None where there is one."""
+    if all(target.address is None for target in work.targets):
+        return [None] * len(work.targets)
+    from herogen_async.generation.engine.lane_group import LaneGroup  # noqa: PLC0415 - most models have one server
+
+    def changed(address: str, why: str | None) -> None:
+        if why is None:
+            notifier.record("server", base_url=address, state="back")
+            notifier.notice(f"{address} answers again.")
+        else:
+            notifier.record("server", base_url=address, state="down", reason=why)
+            notifier.notice(
+                f"{address} is down: {why}. Its calls go to the others; it is tried again from time to time."
+            )
+
+    groups = {target.columns[0].name: LaneGroup[Call, Lane[Call]](clock, changed) for target in work.targets}
+    return [None if target.address is None else groups[target.columns[0].name] for target in work.targets]
+
+
 @contextlib.asynccontextmanager
 async def _open_lane(
-    work: Work, number: int, notifier: Notifier, *, clock: Clock, at_work: AtWork
+    work: Work,
+    number: int,
+    group: LaneGroup[Call, Lane[Call]] | None,
+    notifier: Notifier,
+    *,
+    clock: Clock,
+    at_work: AtWork,
 ) -> AsyncIterator[tuple[Lane[Call], Resizable]]:
     """The lane of target `number`, and its endpoint, while the block lasts."""
     target, budget, counters = work.targets[number], work.budgets[number], work.reporter.counters
@@ -187,6 +217,8 @@ async def _open_lane(
                 deadline=Deadline(
                     min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
                 ),
+                group=group,
+                address=target.address or "",
             )
             yield lane, endpoint
 

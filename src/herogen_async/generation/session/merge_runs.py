@@ -149,6 +149,7 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
         history.longest,
         created_at=manifests[0].created_at,
         base_url=manifests[0].base_url,
+        other_urls=manifests[0].other_urls,
         settings=_settings([each.settings for each in manifests]),
         versions=package_versions(),
     )

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 from herogen_async.core.errors import EndpointError, InputError
 from herogen_async.generation.endpoint import Resizable
@@ -18,6 +19,10 @@ from herogen_async.generation.session.notifier import Notifier
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import UNLIMITED_ANSWER, Plan
 
+LIST_S = 5.0  # how long each of several servers may take to say what it serves
+SHOWN_MODELS = 5
+Listed: TypeAlias = dict[str, list[str] | EndpointError]
+"""By address, what a server says it serves, or why it says nothing."""
 REASK_TOKENS = 100  # of the sentence that says what is wrong with an answer
 
 
@@ -41,8 +46,12 @@ async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
         return Ready(request, request.model)
     if request.folder.is_run and request.folder.has_lines:
         return Ready(request, read_manifest(request.folder).model)
-    model = await _only_model(request, request.server)
-    notifier.notice(f"{request.server.base_url} serves one model, {model!r}: using it.")
+    if request.others:
+        model = only_model_of(await listed_models(request, request.servers))
+        notifier.notice(f"The {len(request.servers)} servers serve one model, {model!r}: using it.")
+    else:
+        model = await _only_model(request, request.server)
+        notifier.notice(f"{request.server.base_url} serves one model, {model!r}: using it.")
     return Ready(replace(request, model=model), model)
 
 
@@ -111,6 +120,59 @@ async def _only_model(request: RunRequest, server: Server) -> str:
         return models[0]
     served = ", ".join(models[:20]) or "none"
     raise InputError(f"no model given, and {server.base_url} serves {served}", fix="give --model NAME")
+
+
+async def listed_models(request: RunRequest, servers: Sequence[Server]) -> Listed:
+    """What each of several servers says it serves, or why it says nothing."""
+    found: Listed = {}
+    # A model that is still being loaded, or a server that is down, need not be waited for: the others begin.
+    soon = replace(request, settings=replace(request.settings, timeout_s=min(LIST_S, request.settings.timeout_s)))
+    for server in servers:
+        try:
+            async with _client(soon, "", server) as endpoint:
+                found[server.base_url] = await endpoint.models()
+        except EndpointError as error:
+            found[server.base_url] = error
+    return found
+
+
+def only_model_of(listed: Listed) -> str:
+    """The one model that all servers serve which say what they serve. Raises InputError."""
+    told = {url: models for url, models in listed.items() if not isinstance(models, EndpointError)}
+    if not told:
+        url, error = next((url, each) for url, each in listed.items() if isinstance(each, EndpointError))
+        raise InputError(
+            f"can't list the models at {url}, or at any other of the {len(listed)} servers: {error.message}",
+            fix=error.fix or "start the servers, fix --base-url, or give the model with --model",
+        )
+    first = next(iter(told.values()))
+    if len(first) != 1 or any(models != first for models in told.values()):
+        shown = "; ".join(f"{url} serves {_named(models)}" for url, models in told.items())
+        raise InputError(f"no model given, and {shown}", fix="give --model NAME, of one that all servers have")
+    return first[0]
+
+
+def check_served(model: str, listed: Listed, on_notice: Callable[[str], None]) -> None:
+    """InputError where some of the servers list `model` and others don't; those that can't be reached are told.
+
+    Where none lists it nothing can be said: some servers take any name.
+    """
+    told = {url: models for url, models in listed.items() if not isinstance(models, EndpointError)}
+    if any(model in models for models in told.values()):
+        for url, models in told.items():
+            if model not in models:
+                raise InputError(
+                    f"{url} serves {_named(models)}, and not {model!r} as the other servers do",
+                    fix=f"leave it out, or start it with {model!r}",
+                )
+    for url, error in listed.items():
+        if isinstance(error, EndpointError):
+            on_notice(f"warning: {url} doesn't say what it serves ({error.message}); the others begin without it.")
+
+
+def _named(models: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, models[:SHOWN_MODELS])) or "no model"
+    return shown if len(models) <= SHOWN_MODELS else f"{shown} and {len(models) - SHOWN_MODELS} more"
 
 
 def _context_tokens(plan: Plan) -> int:

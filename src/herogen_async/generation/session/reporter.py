@@ -27,6 +27,7 @@ from herogen_async.generation.run_request import Ready
 REPORT_TICKS = 2  # engine ticks between two live reports: five a second
 PUBLISH_TICKS = 10  # ... between two updates of the figures that `status` sees: one a second
 CONCURRENCY_CHANGE = 0.25  # a smaller step of the adaptive concurrency is not worth an event
+_LESS_OF_A_LANE: dict[str, Any] = {"limits": {}, "binding_shares": {}, "errors": {}}
 LIVE_BYTES = 3200  # of the lock's page, less what the figures may grow by: past it fewer stragglers are told
 
 
@@ -127,6 +128,7 @@ class Reporter:
             model=self._ready.model,
             endpoint=request.endpoint,
             base_url=None if request.server is None else request.server.base_url,
+            servers=tuple(server.base_url for server in request.servers) if request.others else (),
             cost=None if self.budget is None else round(self.budget.spent_usd, 6),
             budget=None if self.budget is None else self.budget.limit_usd,
             shard=request.settings.shard,
@@ -141,10 +143,13 @@ def wake_in_s(wake_at: str | None, clock: Clock) -> float | None:
 def _fitting(figures: dict[str, Any], stragglers: tuple[Straggler, ...]) -> dict[str, Any]:
     """`figures` with as many stragglers as the lock's page has room for: what doesn't fit would cost all of them.
 
-    Lanes are told before them, all or none.
+    Lanes are told before them, all or none; of many only what they do now.
     """
     if figures.get("lanes") and len(codec.dumps(figures)) > LIVE_BYTES:
-        figures = {**figures, "lanes": {}}
+        short = {name: {**lane, **_LESS_OF_A_LANE} for name, lane in figures["lanes"].items()}
+        figures = {**figures, "lanes": short}
+        if len(codec.dumps(figures)) > LIVE_BYTES:
+            figures = {**figures, "lanes": {}}
     if not stragglers:
         return figures
     told = [each.as_dict() for each in stragglers]

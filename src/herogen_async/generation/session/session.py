@@ -29,12 +29,12 @@ from herogen_async.generation.session.billing import book_repricing
 from herogen_async.generation.session.found import Found, read_journal, tell_what_is_there
 from herogen_async.generation.session.locked import locked
 from herogen_async.generation.session.notifier import Notifier
-from herogen_async.generation.session.open_endpoint import find_model
+from herogen_async.generation.session.open_endpoint import check_served, find_model, listed_models
 from herogen_async.generation.session.opened import Opened, conclude
 from herogen_async.generation.session.repaired import repair
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.steering import Steering
-from herogen_async.generation.session.targets import most_in_flight, targets_of
+from herogen_async.generation.session.targets import first_of_each, most_in_flight, targets_of
 from herogen_async.generation.session.watch import RunObserver
 from herogen_async.generation.session.work import RetrySelection, plan_work, tell_worst_case
 from herogen_async.specs.plan import repeats_in_words
@@ -123,6 +123,11 @@ class Session:
             require_rensa()
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
+        for target in first_of_each(targets):
+            if target.address is not None:
+                request = target.ready.request
+                listed = await listed_models(request, request.servers)
+                check_served(target.ready.model, listed, self._notifier.notice)
         for server in [target.ready.request.server for target in targets]:
             if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
                 self._notifier.notice(f"warning: {line}.")

@@ -6,37 +6,52 @@ The first one is what the run was started with; the others are those of columns 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import InputError
-from herogen_async.generation.endpoint.target import Server, choose_server, is_embedded, key_in
+from herogen_async.generation.endpoint.target import Server, choose_servers, is_embedded, key_in
 from herogen_async.generation.forecast.costs import most_answer_tokens
 from herogen_async.generation.report import LaneHead
 from herogen_async.generation.run_request import Ready, RunRequest
 from herogen_async.generation.settings import check_columns
-from herogen_async.specs.columns import AskedColumn, by_target
+from herogen_async.specs.columns import FIRST_COLUMN, AskedColumn, by_target
 from herogen_async.specs.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class LaneTarget:
-    """A model at a server, with the columns that are asked of it; `ready` is the run as if it asked nobody else."""
+    """A model at a server, with the columns that are asked of it; `ready` is the run as if it asked nobody else.
+
+    Where several servers have the model each is a target, with the same columns.
+    """
 
     columns: tuple[AskedColumn, ...]
     ready: Ready
 
     @property
     def name(self) -> str:
-        """The columns, by which people know it."""
-        return ", ".join(column.name for column in self.columns)
+        """The columns, by which people know it; and which of several servers it is."""
+        columns = ", ".join(column.name for column in self.columns)
+        if self.address is None:
+            return columns
+        return self.address if columns == FIRST_COLUMN else f"{columns} at {self.address}"
+
+    @property
+    def address(self) -> str | None:
+        """The server's, where its model has several."""
+        request = self.ready.request
+        return request.server.base_url if request.server is not None and request.others else None
 
     @property
     def head(self) -> LaneHead:
         """As a report tells it."""
         server = self.ready.request.server
         return LaneHead(
-            self.ready.model, None if server is None else server.base_url, tuple(each.name for each in self.columns)
+            self.ready.model,
+            None if server is None else server.base_url,
+            tuple(each.name for each in self.columns),
+            is_one_of_several=self.address is not None,
         )
 
     def most_answer_tokens(self) -> int | None:
@@ -53,7 +68,12 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
     """
     check_columns(ready.request.settings, plan.stems)
     known = os.environ if environment is None else environment
-    return tuple(_target(ready, columns, known) for columns in by_target(plan.columns))
+    return tuple(target for columns in by_target(plan.columns) for target in _at_each(_target(ready, columns, known)))
+
+
+def first_of_each(targets: Iterable[LaneTarget]) -> list[LaneTarget]:
+    """One target of each model: the first of its servers."""
+    return list({target.columns[0].name: target for target in reversed(list(targets))}.values())[::-1]
 
 
 def most_in_flight(targets: Iterable[LaneTarget]) -> int:
@@ -65,27 +85,41 @@ def _target(ready: Ready, columns: tuple[AskedColumn, ...], environment: Mapping
     first, request = columns[0], ready.request
     settings = request.settings.of_columns(column.stem for column in columns)
     is_own = first.base_url is not None or first.key_env is not None or first.model != ready.model
-    server = _server(first, request, environment) if is_own else request.server
-    own = replace(request, settings=settings, server=server, model=first.model if is_own else request.model)
+    servers = _servers(first, request, environment) if is_own else request.servers
+    own = replace(
+        request,
+        settings=settings,
+        server=servers[0] if servers else None,
+        others=tuple(servers[1:]),
+        model=first.model if is_own else request.model,
+    )
     return LaneTarget(columns, Ready(own, first.model, None if is_own else ready.weights))
 
 
-def _server(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Server:
+def _at_each(target: LaneTarget) -> Iterator[LaneTarget]:
+    """`target`, once for each of its servers."""
+    request = target.ready.request
+    if not request.others:
+        yield target
+    for number, server in enumerate(request.servers if request.others else ()):
+        others = tuple(each for place, each in enumerate(request.servers) if place != number)
+        yield replace(target, ready=replace(target.ready, request=replace(request, server=server, others=others)))
+
+
+def _servers(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Sequence[Server]:
     if is_embedded(column.model):
         raise InputError(
             f"column {column.name!r} uses the embedded model, but the run uses a server",
             fix="use --model embedded, and write `base_url:` and `model:` under the other columns",
         )
     key = None if column.key_env is None else key_in(column.key_env, f"column {column.name!r}", environment)
-    url = column.base_url or (None if request.server is None else request.server.base_url)
-    if url is None:
+    urls = column.base_urls or [server.base_url for server in request.servers]
+    if not urls:
         raise InputError(
             f"no server given for the model {column.model!r} of column {column.name!r}",
             fix=f"write `base_url:` under {column.name}, or give --base-url",
         )
     if key is None and column.base_url is None and request.server is not None:
-        return request.server
-    server = choose_server(url, column.model, environment, api_key=key)
-    if server is None:
-        raise RuntimeError("a base URL is always a server")
-    return replace(server, key_env=column.key_env)
+        return request.servers
+    servers = choose_servers(urls, column.model, environment, api_key=key)
+    return [replace(server, key_env=column.key_env) for server in servers]

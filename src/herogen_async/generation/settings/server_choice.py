@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from herogen_async.core.options import ANY_TEXT, WHERE, one_of, option, options_of
+from herogen_async.core.options import ANY_TEXT, WHERE, Kind, one_of, option, options_of
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
     """Whom to ask; what None means, each command says."""
 
-    base_url: str | None = option(
+    base_url: str | Sequence[str] | None = option(
         None,
-        replace(ANY_TEXT, metavar="URL"),
+        Kind("give a URL", lambda _: True, metavar="URL", write=lambda url: (url,) if isinstance(url, str) else url),
         "OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1; on this machine it needs no key.",
         group=WHERE,
+        typed="--base-url",
     )
     endpoint: str | None = option(None, one_of("completions", "chat"), "API route to use.", group=WHERE)
     model: str | None = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint.target import is_openai
@@ -12,11 +13,13 @@ from herogen_async.lab.doctor.diagnosis import EndpointSeen
 _OPTIONS = {"requests": "--rpm", "tokens": "--tpm"}
 
 
-def suggested_run(seen: EndpointSeen) -> str:
-    """The command to type next."""
+def suggested_run(all_seen: Sequence[EndpointSeen]) -> str:
+    """The command to type next; several are servers of one model, and what the first says holds for all."""
+    seen = all_seen[0]
     parts = ["herogen-async", "run", "--limit", "8"]
-    if not (is_openai(seen.base_url) and seen.key):
-        parts += ["--base-url", seen.base_url]
+    for each in all_seen:
+        if len(all_seen) > 1 or not (is_openai(each.base_url) and each.key):
+            parts += ["--base-url", each.base_url]
     route = next((route for route in seen.routes if route.answers), None)
     if route is not None:
         parts += ["--endpoint", route.kind]

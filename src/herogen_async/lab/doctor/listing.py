@@ -23,7 +23,8 @@ def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield from (_row(*pair) for pair in _endpoint(diagnosis.endpoint))
     yield from _findings(diagnosis.findings)
     for target in diagnosis.targets or ():
-        yield f"{'Column' if len(target.columns) == 1 else 'Columns'} {', '.join(target.columns)}"
+        is_one = len(target.columns) == 1
+        yield f"{'Column' if is_one else 'Columns'} {', '.join(target.columns)}" if target.columns else "A server"
         if target.endpoint is not None:
             yield from (_row(*pair) for pair in _endpoint(target.endpoint))
         elif target.model is not None:

@@ -279,5 +279,5 @@ def own_judges(plan: Plan) -> Iterator[tuple[str, str]]:
         named = [column for column in plan.columns if column.name in (judge.pair or judge.sent)]
         authors = [] if judge.form is None else named if judge.pair is not None else named[-1:]
         for author in authors:
-            if (author.model, author.base_url) == (judge.model, judge.base_url):
+            if (author.model, author.base_urls) == (judge.model, judge.base_urls):
                 yield name, author.name

@@ -231,12 +231,23 @@ def column_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             Expression.parse(text)
         except SpecError as error:
             yield Problem(("when",), error.message, error.fix or "")
-    if isinstance(url := data.get("base_url"), str) and not _URL.fullmatch(url):
-        yield Problem(("base_url",), f"{shown(url)} is not a URL", "for example: `base_url: http://127.0.0.1:8000/v1`")
+    yield from _server_problems(data.get("base_url"))
     if isinstance(name := data.get("key_env"), str) and not _VARIABLE.fullmatch(name):
         fix = "put the key in an environment variable and write its name here; a spec never holds a key"
         yield Problem(("key_env",), "this is not the name of an environment variable", fix)
     yield from endpoint_problems({"endpoint": None, **data})
+
+
+def _server_problems(given: object) -> Iterator[Problem]:
+    urls = given if isinstance(given, list | tuple) else [given]
+    if not urls:
+        yield Problem(("base_url",), "`base_url` is an empty list", "name a server, or leave `base_url` out")
+    for place, url in enumerate(urls):
+        if isinstance(url, str) and not _URL.fullmatch(url):
+            fix = "for example: `base_url: http://127.0.0.1:8000/v1`"
+            yield Problem(("base_url",), f"{shown(url)} is not a URL", fix)
+        elif isinstance(url, str) and url in urls[:place]:
+            yield Problem(("base_url",), f"{shown(url)} is given twice", "name each server once")
 
 
 def _template_problems(

@@ -34,7 +34,9 @@ class Column(BaseModel):
         None, description="'completions' or 'chat'", examples=["chat"]
     )
     model: str | None = Field(None, description="a model name", examples=["small-judge"])
-    base_url: str | None = Field(None, description="a server's URL", examples=["http://127.0.0.1:8000/v1"])
+    base_url: str | tuple[str, ...] | None = Field(
+        None, description="a server's URL, or a list of servers of one model", examples=["http://127.0.0.1:8000/v1"]
+    )
     key_env: str | None = Field(
         None, description="the name of an environment variable that holds the key", examples=["JUDGE_API_KEY"]
     )
@@ -67,6 +69,8 @@ class Column(BaseModel):
             given, wrong = with_form(data)
             problems += wrong
         problems += check.column_problems(data)
+        if isinstance(given.get("base_url"), list):
+            given["base_url"] = tuple(given["base_url"])
         if isinstance(given.get("sampling"), Mapping):
             try:
                 given["sampling"] = Sampling(**{str(key): value for key, value in given["sampling"].items()})
@@ -84,6 +88,13 @@ class Column(BaseModel):
             raise InvalidSpecError(problems, Nowhere())
 
     @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Its own servers: none, one, or several of one model."""
+        if self.base_url is None or isinstance(self.base_url, str):
+            return () if self.base_url is None else (self.base_url,)
+        return self.base_url
+
+    @property
     def pair(self) -> tuple[str, str] | None:
         """The columns that it compares, in the order of its prompt; None where it is no judge of two."""
         return None if self.judge is None else self.judge["pair"]
@@ -92,6 +103,8 @@ class Column(BaseModel):
         """What is set, as plain JSON."""
         fields = type(self).model_fields
         plain = {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+        if isinstance(self.base_url, tuple):
+            plain["base_url"] = list(self.base_urls)
         if self.judge is not None:
             plain["judge"] = {"pair": list(self.judge["pair"])}
             del plain["answer"]  # which it has by itself

@@ -122,7 +122,12 @@ def file_schema(model_schema: dict[str, Any]) -> dict[str, Any]:
     }
     schema["$defs"]["Column"].pop("required", None)
     schema["$defs"]["Column"]["anyOf"] = [{"required": ["prompt"]}, {"required": ["judge"]}]
-    column["base_url"]["pattern"] = "^https?://"
+    url = {"type": "string", "pattern": "^https?://"}
+    column["base_url"]["anyOf"] = [
+        url,
+        {"type": "array", "minItems": 1, "uniqueItems": True, "items": url},
+        {"type": "null"},
+    ]
     column["key_env"]["pattern"] = "^[A-Za-z_][A-Za-z0-9_]*$"
     # A spec has a prompt, or columns, or both.
     schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["columns"]}]

@@ -56,7 +56,9 @@ def lane_lines(report: RunReport, width: int, most: int = MOST_LANES) -> list[st
     """
     chosen = _chosen(report.lanes, most)
     left = len(report.lanes) - len(chosen)
-    more = [f"and {counted(left, 'more model')}"] if left else []
+    are_servers = all((lane["base_url"] or name) in name for name, lane in report.lanes.items())
+    kind = "server" if are_servers else "model"
+    more = [f"and {counted(left, f'more {kind}')}"] if left else []
     names = [one_line(name) for name in chosen]
     for style in (_wide, _worded, _short, _bare):
         cells = [style(each) for each in chosen.values()]
@@ -72,7 +74,7 @@ def lane_lines(report: RunReport, width: int, most: int = MOST_LANES) -> list[st
     for name, row, lane in zip(names, cells, chosen.values(), strict=True):
         told = [each.ljust(size) for each, size in zip(row, widths, strict=True) if size]
         if lane["reason"]:
-            told = [f"parked: {one_line(lane['reason'])}"]
+            told = [f"{_stopped(lane)}: {one_line(lane['reason'])}"]
         lines.append(_cut(_GAP.join([_cut(name, longest).ljust(longest), *told]).rstrip(), width))
     return [*lines, *more]
 
@@ -80,7 +82,7 @@ def lane_lines(report: RunReport, width: int, most: int = MOST_LANES) -> list[st
 def lane_text(name: str, lane: Mapping[str, Any]) -> str:
     """`verdict: 2 of 16 in flight, 98 % of rate limit, limited by request limit`: for a log."""
     if lane["reason"]:
-        return one_line(f"{name}: parked: {lane['reason']}")
+        return one_line(f"{name}: {_stopped(lane)}: {lane['reason']}")
     told = [*_wide(lane)[:2], f"limited by {bind_name(lane['binding'])}" if lane["binding"] else ""]
     return one_line(f"{name}: {', '.join(filter(None, told))}")
 
@@ -95,11 +97,17 @@ def lane_summary(name: str, lane: Mapping[str, Any]) -> str:
     elif lane["limits"]:
         parts.append(f"limits: {limits_text(lane['limits'])}")
     if lane["reason"]:
-        parts.append("parked")
+        parts.append(_stopped(lane))
     elif share := lane["binding_shares"].get(lane["binding"]):
         parts.append(f"limited by {bind_name(lane['binding'])} {share:.0f} % of the time")
     where = lane["base_url"] or "on this machine"
-    return one_line(f"{name}: {lane['model']}, {where}: {', '.join(parts)}.")
+    who = f"{lane['model']}, {where}: " if where not in name else ""  # several servers are called by their addresses
+    return one_line(f"{name}: {who}{', '.join(parts)}.")
+
+
+def _stopped(lane: Mapping[str, Any]) -> str:
+    """In which way it sends nothing: runs of before there were several servers say no more than why."""
+    return str(lane.get("state", "parked"))
 
 
 def _chosen(lanes: Mapping[str, dict[str, Any]], most: int) -> dict[str, dict[str, Any]]:

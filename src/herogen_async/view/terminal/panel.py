@@ -72,7 +72,7 @@ def draw_report(report: RunReport, width: int) -> RenderableType:
     trouble += [_phrase(line, _WAITING) for line in straggler_lines(report)] if running else []
     sample = _sample(report, inner) if running else []
     rows = [*pacing, *trouble, *sample]
-    if report.columns and running:
+    if running and (report.columns or report.lanes):
         rows = _with_columns(report, inner, _MOST_LINES - len(above), pacing=pacing, trouble=trouble, sample=sample)
     return Panel(
         Group(*above, *rows),

@@ -68,8 +68,9 @@ class PlainView(PlainLines[RunReport]):
         self._next_s = report.elapsed_s + next(every for begin, every in reversed(LINES) if since_s >= begin)
         self._last = news
         self._write(f"{self._now():%H:%M:%S} {live_line(report)}")
-        if 0 < len(report.columns) <= LOGGED_COLUMNS:
-            self._write(f"  {columns_line(report)}")
+        if len(report.columns) <= LOGGED_COLUMNS:
+            if report.columns:
+                self._write(f"  {columns_line(report)}")
             for name, lane in report.lanes.items():
                 self._write(f"  {lane_text(name, lane)}")
         if report.stragglers and report.elapsed_s >= self._tail_s:

@@ -145,7 +145,7 @@ function lanes(report) {
       "dl",
       { class: "facts" },
       entries.map(([name, lane]) =>
-        h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, `${lane.model} at ${lane.base_url ?? "this machine"}: ${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`)),
+        h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, `${name.includes(lane.base_url) ? "" : `${lane.model} at ${lane.base_url ?? "this machine"}: `}${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`)),
       ),
     ),
   );
