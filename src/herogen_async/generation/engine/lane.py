@@ -41,7 +41,7 @@ from herogen_async.generation.engine.turn_calls import CallAnswer, TurnCalls
 from herogen_async.generation.engine.workers import Workers
 from herogen_async.generation.journal import attempt_of, reason_word
 from herogen_async.generation.limits import Charge, Ticket
-from herogen_async.generation.retry import DAY_WAIT_S, Hold, Others, Park, Retry, Streak, Triage
+from herogen_async.generation.retry import Hold, Others, Park, Retry, Streak, Triage, day_limit_park
 
 QUEUE_PER_WORKER = 2  # a worker never waits for the producer, and a stop throws away next to nothing
 RETRIES_PER_WORKER = 4
@@ -387,11 +387,4 @@ class Lane(Generic[C]):
         budget = self.gate.budget
         if self.gate.waiting_for == "budget" and budget is not None:
             return Park(ParkReason.BUDGET, budget.used_up, "set a higher --budget")
-        split = [(name.partition("_per_"), value) for name, value in self.counters.limits.items()]
-        long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
-        return Park(
-            ParkReason.DAY_LIMIT,
-            f"the day's limit is used up ({' and '.join(long)})",
-            "wait: it renews gradually, fully within a day; or set a higher limit",
-            DAY_WAIT_S,
-        )
+        return day_limit_park(self.counters.limits)

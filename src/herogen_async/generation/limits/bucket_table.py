@@ -143,6 +143,11 @@ class BucketTable:
         self._reserved = sent = (requests + 1.0, prompts + prompt, answers + answer)
         return sent
 
+    @property
+    def reserved(self) -> tuple[float, float, float]:
+        """What has been reserved so far: requests, prompt and answer tokens."""
+        return self._reserved
+
     def take_requests(self, count: int) -> tuple[float, float, float]:
         """Take so many where there is no bucket; what was reserved before them."""
         requests, prompts, answers = before = self._reserved

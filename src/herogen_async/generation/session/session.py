@@ -121,6 +121,15 @@ class Session:
             from herogen_async.core.shingles import require_rensa  # noqa: PLC0415 - few columns have one
 
             require_rensa()
+        if self._request.settings.processes > 1:
+            from herogen_async.generation.session.asking_by_workers import (  # noqa: PLC0415 - few runs have any
+                check_processes,
+                useless_line,
+            )
+
+            check_processes(found.ready.request, found.plan, hears_calls=self._notifier.hears_calls)
+            if line := useless_line(self._request):
+                self._notifier.notice(line)
         targets = targets_of(found.ready, found.plan)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
         for server in [target.ready.request.server for target in targets]:
