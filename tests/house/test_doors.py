@@ -41,6 +41,7 @@ NETWORK = {
 }
 TASKS = {
     "generation/engine": "the door: whoever wants calls side by side asks the engine",
+    "generation/cluster/home": "a session whose engines are in other processes: its journal and its pulse",
     "view/web/server": "the page's server, which runs while its block does",
 }
 THREADS = {
@@ -49,6 +50,8 @@ THREADS = {
     "generation/journal/write/writer": "the disk's own thread: a batch a hop",
     "generation/journal/sidecar/keeper": "waits for the process below",
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
+    "generation/cluster/local_placer": "one a worker: waits for what comes over its pipe, and for its end",
+    "generation/cluster/pipe": "waits for home, so that one that is stopped holds up no call in flight",
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
     "view/web/routes": "reads journals and writes marks off the page's loop",
@@ -58,6 +61,8 @@ PROCESSES = {
     "tune/finetune/local/backend": "the trainer",
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
+    "generation/cluster/local_placer": "the workers of `run --processes`, and their pipes",
+    "generation/cluster/pipe": "a worker's end of its pipe",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",

@@ -52,6 +52,7 @@ WINGS: dict[str, tuple[str, ...]] = {
         "journal",
         "intents",
         "engine",
+        "cluster",
         "report",
         "control",
         "run_request",
@@ -98,6 +99,12 @@ PURE = (
     "generation/settings",
     "generation/limits",
     "generation/retry",
+    "generation/cluster/messages",
+    "generation/cluster/desk",
+    "generation/cluster/till",
+    "generation/cluster/door",
+    "generation/cluster/members",
+    "generation/cluster/kept_lines",
     "generation/report",
     "tune/further_fields",
 )
@@ -144,7 +151,7 @@ COMMANDS = {
     "verify",
 }
 IN_TWO_ROOMS = {
-    "main": "what a program starts with: the command line's, and those of three child processes",
+    "main": "what a program starts with: the command line's, and those of four child processes",
 }
 
 

@@ -58,6 +58,7 @@ class ParkReason(Enum):
     DISK = "can't write to the disk"
     SOURCE = "the file of records is gone or has changed"
     SESSION_TIME = "the session's time is up"
+    WORKERS = "the worker processes end by themselves"
 
 
 class HerogenError(Exception):

@@ -113,6 +113,10 @@ class AnswerChecks:
         """The last answer to `call`, where it doesn't count."""
         return self._again.get(call.index)
 
+    def ask_again(self, index: int, misfit: Misfit) -> None:
+        """An earlier answer to the call at `index`, found later than the others."""
+        self._earlier[index] = misfit
+
     def error(self, call: Call) -> WrongForm | None:
         """What `call` fails with that was asked as often as may be, and then is held no more; else None."""
         last = self._last(call)

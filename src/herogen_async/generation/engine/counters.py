@@ -115,6 +115,7 @@ class Counters:
     unclear: Counter[str] = field(
         default_factory=Counter
     )  # errors of no lane: conditions that can't be decided, and texts that can't be rendered
+    workers: Counter[str] = field(default_factory=Counter)  # of a run whose calls are asked by other processes
     wanted: WantedRows | None = None  # where so many accepted rows are wanted; `total` are the rows begun so far then
     _earlier_usage: dict[str, int] = field(init=False)
     _of_no_column: dict[str, int] = field(init=False)  # usage of answers for columns that are no more

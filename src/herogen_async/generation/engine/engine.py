@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -111,8 +111,10 @@ class Engine:
         journal.on_written = self._written
         journal.on_trouble = self._disk_trouble
 
-    async def run(self, indices: Iterable[int]) -> None:
-        """Ask for the calls at `indices`, all of them or until stopped. Raises DiskError when answers can't be kept."""
+    async def run(self, indices: Iterable[int] | AsyncIterable[Iterable[int]]) -> None:
+        """Ask for the calls at `indices`, all of them or until stopped; what comes later comes in spans, one after the
+        other. Raises DiskError when answers can't be kept.
+        """
         self.counters.started_s = self._clock.now()
         try:
             await self._journal.open()
@@ -184,15 +186,22 @@ class Engine:
         for lane in self._lanes.asking(column):
             lane.gate.set_ceiling(name, value)
 
-    async def _ask(self, indices: Iterable[int]) -> None:
+    async def _ask(self, indices: Iterable[int] | AsyncIterable[Iterable[int]]) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run(self), name="lane")
             group.create_task(self._produce(indices), name="producer")
 
-    async def _produce(self, indices: Iterable[int]) -> None:
+    async def _produce(self, indices: Iterable[int] | AsyncIterable[Iterable[int]]) -> None:
         try:
-            await self._producer.run(indices)
+            if isinstance(indices, AsyncIterable):
+                async for span in indices:
+                    await self._producer.run(span)
+                    if not self._lanes.can_begin:
+                        break
+            else:
+                await self._producer.run(indices)
+            self._producer.end()
         except InputError as error:  # of a source that has changed: nobody has agreed to what it is now
             self.park(Park(ParkReason.SOURCE, error.message, error.fix))
 

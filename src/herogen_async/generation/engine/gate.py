@@ -23,7 +23,7 @@ from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.billing import used_of
 from herogen_async.generation.limits import Admission, Budget, Charge, Sized, Ticket, Used
-from herogen_async.generation.retry import DAY_WAIT_S, Park
+from herogen_async.generation.retry import Park, day_limit_park
 
 Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
@@ -227,14 +227,7 @@ class Gate:
         budget = self.budget
         if self.waiting_for == "budget" and budget is not None:
             return Park(ParkReason.BUDGET, budget.used_up, "set a higher --budget")
-        split = [(name.partition("_per_"), value) for name, value in self._admission.table.limits().items()]
-        long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
-        return Park(
-            ParkReason.DAY_LIMIT,
-            f"the day's limit is used up ({' and '.join(long)})",
-            "wait: it renews gradually, fully within a day; or set a higher limit",
-            DAY_WAIT_S,
-        )
+        return day_limit_park(self._admission.table.limits())
 
     @property
     def budget(self) -> Budget | None:

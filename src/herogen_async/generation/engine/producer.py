@@ -31,7 +31,7 @@ READY_PER_CALL = 64  # calls of such rows that may become ready: of many samples
 
 
 class Producer:
-    """`run` may be called once. `give_up` gets a call that can't be asked, or was as often as may be, and its error."""
+    """`give_up` gets a call that can't be asked, or was as often as may be, and its error."""
 
     def __init__(
         self,
@@ -58,13 +58,25 @@ class Producer:
         self._answers: dict[str | None, int | None] = {each.name: most_tokens(each.sampling) for each in plan.columns}
 
     async def run(self, indices: Iterable[int]) -> None:
-        """Hand out the calls at `indices`, until all lanes are closed that would ask them, or no more is needed."""
+        """Hand out the calls at `indices`, until all lanes are closed that would ask them, or no more is needed.
+
+        May be called again, until `end`.
+        """
         if self._growth is not None:
             indices = self._growth.needed(indices)
         if self._rows is None:
             await self._of_one_call(indices)
         else:
             await self._of_columns(self._rows, indices)
+
+    def end(self) -> None:
+        """No new row comes any more."""
+        # Only when all are in: a feed that has ended and is empty ends the lane.
+        self._lanes.is_all_begun = True
+        if self._is_one_lane:
+            self._feed.end()
+        else:
+            self._lanes.end_if_quiet()
 
     def look_anew(self) -> None:
         """There may be room for another row, or no need for one."""
@@ -102,8 +114,6 @@ class Producer:
                 await self._room.wait()
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
-        # Only when all are in: a feed that has ended and is empty ends the lane.
-        feed.end()
 
     async def _of_columns(self, rows: OpenRows, indices: Iterable[int]) -> None:
         lanes, feed = self._lanes, self._feed
@@ -129,11 +139,6 @@ class Producer:
                     break
             if count % CALLS_A_TURN == 0:
                 await asyncio.sleep(0)
-        lanes.is_all_begun = True
-        if self._is_one_lane:
-            feed.end()
-        else:
-            lanes.end_if_quiet()
 
     @property
     def _is_ahead(self) -> bool:

@@ -8,6 +8,7 @@ refused(ticket, now, wait_s=...)         a 429 closes the gate for everyone, onc
 """
 
 from herogen_async.generation.limits.admission import Admission
+from herogen_async.generation.limits.blocks import BlockAdmission, CallsWanted, Grant, GrantedAdmission, Terms, Told
 from herogen_async.generation.limits.budget import Budget, Rates, in_usd
 from herogen_async.generation.limits.ledger import Ledger, LedgerBusy
 from herogen_async.generation.limits.tickets import Charge, InFlight, Sized, Ticket, Used, Wait
@@ -16,16 +17,22 @@ from herogen_async.generation.limits.tokens import TokenEstimate, byte_size, est
 
 __all__ = [
     "Admission",
+    "BlockAdmission",
     "Bucket",
     "Budget",
+    "CallsWanted",
     "Charge",
+    "Grant",
+    "GrantedAdmission",
     "InFlight",
     "Ledger",
     "LedgerBusy",
     "Rates",
     "Sized",
+    "Terms",
     "Ticket",
     "TokenEstimate",
+    "Told",
     "Used",
     "Wait",
     "byte_size",

@@ -143,6 +143,11 @@ class BucketTable:
         self._reserved = sent = (requests + 1.0, prompts + prompt, answers + answer)
         return sent
 
+    @property
+    def reserved(self) -> tuple[float, float, float]:
+        """What has been reserved so far: requests, prompt and answer tokens."""
+        return self._reserved
+
     def take_together(self, needs: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
         """As `take`, of each of `needs`, prompt and answer tokens."""
         before = requests, prompts, answers = self._reserved

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from herogen_async.generation.limits.tickets import Charge, Sized, Ticket, Used
 
@@ -156,12 +157,12 @@ class Budget:
         purse = self._purse
         if purse.limit is None:
             return True
-        self._wanted = self._worst(size, answer)
+        self._wanted = self.worst(size, answer)
         return purse.rows + purse.lost + purse.in_flight + self._wanted <= purse.limit
 
     def reserve(self, size: int, answer: int | None = None) -> int:
         """A prompt of `size` bytes is about to be sent, as in `fits`; what `settle` wants back."""
-        purse, amount = self._purse, self._worst(size, answer)
+        purse, amount = self._purse, self.worst(size, answer)
         purse.in_flight += amount
         outside_rows = purse.outside_rows()
         if outside_rows > purse.charged:
@@ -172,7 +173,7 @@ class Budget:
         """As `reserve`, of each of `calls`; None, and nothing is, where not all of them fit."""
         purse, beyond, most = self._purse, self._goes_beyond, self._answer_tokens
         prompt_rate, answer_rate, template = self._prompt_rate, self._answer_rate, self._template_tokens
-        amounts = [  # as `_worst`
+        amounts = [  # as `worst`
             (call.size + template) * prompt_rate
             + (most if beyond or call.answer is None else call.answer) * answer_rate
             for call in calls
@@ -225,6 +226,38 @@ class Budget:
         purse.unwritten_sum += unwritten
         purse.settled += len(calls)
 
+    def fits_besides(self, amount: int) -> bool:
+        """Whether calls that may cost `amount` may be sent, as in `fits`."""
+        purse = self._purse
+        self._wanted = amount
+        return purse.limit is None or purse.rows + purse.lost + purse.in_flight + amount <= purse.limit
+
+    def book_others(self, *, held: int, rows: int = 0, lost: int = 0, answers: int = 0) -> None:
+        """What others have spent, who send calls on this account: `answers` rows, on their way to the journal, cost
+        `rows`, and calls that brought none may have cost `lost`. What they may spend yet has changed by `held`.
+        """
+        purse = self._purse
+        purse.in_flight += held
+        purse.rows += rows
+        purse.lost += lost
+        purse.settled += answers
+        if answers:
+            # Of all of them with the last one: they are written together.
+            purse.unwritten.extend((*repeat(0, answers - 1), rows))
+            purse.unwritten_sum += rows
+        self.keep()
+
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        """As `Rates` has them."""
+        return self._prompt_rate / MICRO, self._answer_rate / MICRO, self._cached_rate / MICRO
+
+    @property
+    def account(self) -> tuple[int, int, int]:
+        """Picodollars: what rows have cost, what calls without one may have cost, and what is in flight may cost."""
+        purse = self._purse
+        return purse.rows, purse.lost, purse.in_flight
+
     def written(self, rows: int) -> None:
         """The `rows` oldest answers are in the journal, and what they cost with them."""
         purse = self._purse
@@ -238,7 +271,8 @@ class Budget:
         if outside_rows != self._purse.charged:
             self._purse.charge(outside_rows)
 
-    def _worst(self, size: int, answer: int | None) -> int:
+    def worst(self, size: int, answer: int | None = None) -> int:
+        """What a prompt of `size` bytes may cost, as in `fits`; picodollars."""
         # A server that went beyond one answer's limit may do so for any: then each may have as many as the largest had.
         most = self._answer_tokens if answer is None or self._goes_beyond else answer
         return (size + self._template_tokens) * self._prompt_rate + most * self._answer_rate

@@ -21,6 +21,7 @@ from herogen_async.generation.report.parts import (
     RunRates,
     RunSeen,
     RunTarget,
+    RunWorkers,
 )
 from herogen_async.generation.report.rates import RateWindow, shares_of
 from herogen_async.generation.report.run_report import (
@@ -56,6 +57,7 @@ __all__ = [
     "RunReport",
     "RunSeen",
     "RunTarget",
+    "RunWorkers",
     "SessionMoment",
     "all_sessions",
     "drawn",

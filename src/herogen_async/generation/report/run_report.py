@@ -23,6 +23,7 @@ from herogen_async.generation.report.parts import (
     RunSeen,
     RunTarget,
     RunWanted,
+    RunWorkers,
 )
 from herogen_async.generation.report.wanted import too_few_text
 from herogen_async.specs.plan.wanted_rows import WantedRows
@@ -39,6 +40,7 @@ class RunReport(
     RunTarget,
     RunAnswers,
     RunMoney,
+    RunWorkers,
     RunLanes,
     RunLimits,
     RunRates,

@@ -21,6 +21,7 @@ from herogen_async.generation.retry.auto_resume import (
     LONGEST_FRUITLESS_WAIT_S,
     SHORTEST_RESUME_WAIT_S,
     WAKE_MARGIN_S,
+    day_limit_park,
     resume_wait_s,
 )
 from herogen_async.generation.retry.backoff import FIRST_WAIT_S, LONGEST_WAIT_S, RETRY_AFTER_CAP_S
@@ -68,5 +69,6 @@ __all__ = [
     "RetryQuota",
     "Streak",
     "Triage",
+    "day_limit_park",
     "resume_wait_s",
 ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from herogen_async.core.errors import EndpointRefused, ParkReason
 from herogen_async.core.limits import DAY_S, MINUTE_S
+from herogen_async.generation.retry.decisions import Park
 
 LONGEST_WAKE_S = 32 * DAY_S  # what is renewed is renewed within a month; a longer wait is no wait but nonsense
 WAKE_MARGIN_S = 5.0  # a server's clock, and others who wait for the same moment
@@ -34,3 +37,15 @@ def renewed_after_s(error: EndpointRefused) -> float | None:
     told = [seconds for seconds in empty if seconds > MINUTE_S]  # a minute's limit has nothing to do with it
     believed = [seconds for seconds in (*told, error.retry_after_s or 0.0) if 0 < seconds <= LONGEST_WAKE_S]
     return max(believed, default=None)
+
+
+def day_limit_park(limits: Mapping[str, float]) -> Park:
+    """The park of a run that waits for a day's or a month's limit, of those that hold by name."""
+    split = [(name.partition("_per_"), value) for name, value in limits.items()]
+    long = [f"{value:,.0f} {name} per {per}" for (name, _, per), value in split if per in ("day", "month")]
+    return Park(
+        ParkReason.DAY_LIMIT,
+        f"the day's limit is used up ({' and '.join(long)})",
+        "wait: it renews gradually, fully within a day; or set a higher limit",
+        DAY_WAIT_S,
+    )

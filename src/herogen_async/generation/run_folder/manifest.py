@@ -175,6 +175,11 @@ def _adapter() -> TypeAdapter[Manifest]:
     return TypeAdapter(Manifest)
 
 
+def manifest_of_data(data: dict[str, Any]) -> Manifest:
+    """The manifest that another process has as data, of this very version. Raises ValueError."""
+    return _adapter().validate_json(codec.dumps(data), strict=True)
+
+
 def package_versions() -> dict[str, str]:
     """Versions of what shaped the run: Python, this package, and the packages under it that are installed."""
     found = {"python": platform.python_version()}

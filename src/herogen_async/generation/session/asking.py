@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.generation.endpoint import Resizable
-from herogen_async.generation.engine import Counters, Deadline, Engine, Lane, Stopped
+from herogen_async.generation.engine import Counters, Engine, Lane, Stopped
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter, Reusable
 from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.journal.sidecar.keeper import SidecarKeeper
 from herogen_async.generation.observer import CallEnded, Observer
-from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S, Triage
+from herogen_async.generation.retry import DENIED_ALONE, PATIENCE_WITH_WAIT_S, UNREACHABLE_PATIENCE_S
 from herogen_async.generation.run_folder import RunLock
 from herogen_async.generation.session.at_work import AtWork
-from herogen_async.generation.session.build_gate import gate_for
+from herogen_async.generation.session.build_gate import gate_for, lane_for
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import open_endpoint
 from herogen_async.generation.session.work import Work
@@ -92,9 +92,9 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
         with sidecars:
             if opened.lock.mark is not None:
                 sidecars.begin(opened.lock.mark.segment)
-            async with _open_engine(work, journal, notifier, clock=clock, at_work=at_work) as engine:
-                await engine.run(work.wanted.indices())
-                stopped = engine.stopped
+            opening = _open_engine if settings.processes == 1 else _open_home
+            async with opening(work, journal, notifier, clock=clock, at_work=at_work) as ask:
+                stopped = await ask()
     except DiskError as error:
         stopped = Stopped("parked", error.message, error.fix, park_reason=ParkReason.DISK)
     except asyncio.CancelledError:
@@ -119,8 +119,8 @@ async def carry_out(work: Work, notifier: Notifier, *, clock: Clock, at_work: At
 @contextlib.asynccontextmanager
 async def _open_engine(
     work: Work, journal: JournalWriter, notifier: Notifier, *, clock: Clock, at_work: AtWork
-) -> AsyncIterator[Engine]:
-    """An engine that can ask and be steered while the block lasts."""
+) -> AsyncIterator[Callable[[], Awaitable[Stopped | None]]]:
+    """What has an engine ask, which can be steered while the block lasts."""
     opened, reporter = work.opened, work.reporter
     plan = opened.lineage.plan
     async with contextlib.AsyncExitStack() as stack:
@@ -162,8 +162,34 @@ async def _open_engine(
             frontier=partial(_move_frontier, opened.lock, work.gapless),
         )
         endpoints = [endpoint for _, endpoint in opening]
+
+        async def ask() -> Stopped | None:
+            await engine.run(work.wanted.indices())
+            return engine.stopped
+
         with at_work.steered(engine, zip(work.targets, endpoints, strict=True)):
-            yield engine
+            yield ask
+
+
+@contextlib.asynccontextmanager
+async def _open_home(
+    work: Work, journal: JournalWriter, notifier: Notifier, *, clock: Clock, at_work: AtWork
+) -> AsyncIterator[Callable[[], Awaitable[Stopped | None]]]:
+    """As `_open_engine`, by worker processes."""
+    from herogen_async.generation.session.asking_by_workers import Unmoved, open_home  # noqa: PLC0415 - few runs have any
+
+    watching = _Watching(work, notifier)
+    patience_s = patience_of(at_work)
+    with open_home(
+        work, journal, notifier, watching, clock=clock, patience_s=patience_s, is_rest=is_rest(work)
+    ) as home:
+
+        async def ask() -> Stopped | None:
+            await home.run()
+            return home.stopped
+
+        with at_work.steered(home, [(target, Unmoved()) for target in work.targets]):
+            yield ask
 
 
 def _groups(work: Work, notifier: Notifier, clock: Clock) -> list[LaneGroup[Call, Lane[Call]] | None]:
@@ -203,24 +229,29 @@ async def _open_lane(
     # The ledger outside of the endpoint: its levels are written when nothing can be sent any more.
     with shared_ledger(request.server, ready.model, settings.limits(), clock, notifier.notice) as ledger:
         async with open_endpoint(ready, work.opened.lineage.plan, notifier.notice, counters.hear) as endpoint:
-            lane: Lane[Call] = Lane(
+            lane = lane_for(
+                target,
                 endpoint,
-                gate=gate_for(target, clock, ledger, budget=budget),
+                gate_for(target, clock, ledger, budget=budget),
                 clock=clock,
                 counters=counters if len(work.targets) == 1 else Counters(total=0),
                 concurrency=request.most_in_flight,
-                triage=Triage(
-                    max_attempts=settings.max_attempts,
-                    patience_s=UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S,
-                    is_rest=work.wanted.count <= DENIED_ALONE and len(work.found.journal.done) > 0,
-                ),
-                deadline=Deadline(
-                    min(settings.min_timeout_s, settings.timeout_s), settings.timeout_s, row_s=settings.row_timeout_s
-                ),
+                patience_s=patience_of(at_work),
+                is_rest=is_rest(work),
                 group=group,
                 address=target.address or "",
             )
             yield lane, endpoint
+
+
+def patience_of(at_work: AtWork) -> float:
+    """How long a server that is out of reach is waited for."""
+    return UNREACHABLE_PATIENCE_S if at_work.scheduled is None else PATIENCE_WITH_WAIT_S
+
+
+def is_rest(work: Work) -> bool:
+    """Whether so little is left that nothing else shows whose fault a refusal is."""
+    return work.wanted.count <= DENIED_ALONE and len(work.found.journal.done) > 0
 
 
 @contextlib.contextmanager

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from herogen_async.generation.endpoint import Resizable
 from herogen_async.generation.engine import Engine
 from herogen_async.generation.session.scheduled_resume import ScheduledResume
 from herogen_async.generation.session.targets import LaneTarget
 
+if TYPE_CHECKING:  # few runs are asked by other processes
+    from herogen_async.generation.cluster.home import Home
+
 
 class AtWork:
     """The engine and the scheduled resume of a session, for all that act on them: signals, `ctl`, a display that fails.
 
-    `lanes` are whom it asks and how, while the engine can be steered; `engine` is set until its endpoint is closed.
+    `lanes` are whom it asks and how, while the engine can be steered; `engine` is set until its endpoint is closed. Of
+    a run that is asked by other processes it is their home.
     """
 
     def __init__(self) -> None:
         self.scheduled: ScheduledResume | None = None
-        self.engine: Engine | None = None
+        self.engine: Engine | Home | None = None
         self.lanes: tuple[tuple[LaneTarget, Resizable], ...] = ()
 
     @contextlib.contextmanager
-    def steered(self, engine: Engine, lanes: Iterable[tuple[LaneTarget, Resizable]]) -> Iterator[None]:
+    def steered(self, engine: Engine | Home, lanes: Iterable[tuple[LaneTarget, Resizable]]) -> Iterator[None]:
         """`engine` asks the targets of `lanes` at their endpoints while the block lasts."""
         self.engine, self.lanes = engine, tuple(lanes)
         try:

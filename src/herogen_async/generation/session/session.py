@@ -122,6 +122,15 @@ class Session:
 
             require_rensa()
         targets = targets_of(found.ready, found.plan)
+        if self._request.settings.processes > 1:
+            from herogen_async.generation.session.asking_by_workers import (  # noqa: PLC0415 - few runs have any
+                check_processes,
+                useless_line,
+            )
+
+            check_processes(found.ready.request, found.plan, targets, hears_calls=self._notifier.hears_calls)
+            if line := useless_line(self._request):
+                self._notifier.notice(line)
         allow_open_files(most_in_flight(targets) + OTHER_FILES)
         for target in first_of_each(targets):
             if target.address is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.core.likeness import nearest
@@ -18,6 +18,9 @@ from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.targets import most_in_flight
 from herogen_async.generation.settings import Settings, check_settings, set_live
+
+if TYPE_CHECKING:  # few runs are asked by other processes
+    from herogen_async.generation.cluster.home import Home
 
 
 class Steering:
@@ -46,7 +49,7 @@ class Steering:
                     self._set(engine, command)
         return self._status()
 
-    def _working(self) -> Engine:
+    def _working(self) -> Engine | Home:
         at_work, name = self._at_work, self._folder.argument
         if at_work.is_asleep:
             raise InputError("the run is asleep until it can continue", fix=f"end it: herogen-async ctl {name} drain")
@@ -82,7 +85,7 @@ class Steering:
 
     # -- the changes -------------------------------------------------------------------------------------------
 
-    def _pause(self, engine: Engine, paused: bool) -> None:
+    def _pause(self, engine: Engine | Home, paused: bool) -> None:
         if engine.paused == paused:
             return
         engine.pause(paused)
@@ -93,12 +96,12 @@ class Steering:
             f"Paused by ctl: sending stopped, {out} in flight. Continue: {go_on}" if paused else "Resumed by ctl."
         )
 
-    def _drain(self, engine: Engine) -> None:
+    def _drain(self, engine: Engine | Home) -> None:
         engine.interrupt("drained by ctl")
         self._record("draining", False, True)
         self._notifier.notice(f"Draining by ctl: {engine.counters.awaited}.")
 
-    def _set(self, engine: Engine, command: Command) -> None:
+    def _set(self, engine: Engine | Home, command: Command) -> None:
         """All that is wanted, or nothing."""
         before, lanes = self.settings, self._at_work.lanes
         settings = set_live(before, command.settings, command.by_column)

@@ -38,6 +38,10 @@ class SettingsOptions(TypedDict, total=False):
     window_s: float | None
     """Rate-limit window of the server, e.g. 1s; no window gets more than its share."""
 
+    processes: int | None
+    """Processes that send requests; limits, budget and concurrency are those of all together. For fast servers of
+    your own: under a rate limit more gain nothing. Default: 1."""
+
     timeout_s: float | None
     """Time limit for one request. Default: 600."""
 

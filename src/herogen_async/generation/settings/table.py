@@ -25,6 +25,7 @@ from herogen_async.core.options import (
     Kind,
     changed_options,
     check_options,
+    count_to,
     is_count,
     one_of,
     option,
@@ -36,6 +37,7 @@ from herogen_async.core.options import (
 Durability = Literal["process", "periodic", "power"]
 MOST_USD = 1_000_000  # a million tokens; no model costs a dollar a token
 MOST_SHARDS = 1_000_000  # more than any queue system starts
+MOST_PROCESSES = 128  # no machine's home keeps up with more
 MOST_CONCURRENCY = 100_000  # no server takes that many at once: more is a slip of the finger
 
 
@@ -87,6 +89,7 @@ WINDOW = replace(
     parsed_as=str,
 )
 SHARD = Kind(f"give I/N, from 1/N to N/N, e.g. 2/4; N is at most {MOST_SHARDS:,}", _is_shard, metavar="I/N")
+PROCESSES = count_to(MOST_PROCESSES)
 PRICE = Kind(
     f"give IN,OUT in USD per million tokens, e.g. 0.4,1.6, at most {MOST_USD:,} each", _is_price, metavar="IN,OUT"
 )
@@ -122,6 +125,14 @@ class Settings:
         WINDOW,
         "Rate-limit window of the server, e.g. 1s; no window gets more than its share.",
         unit="s",
+        group=SPEED,
+    )
+    processes: int = option(
+        1,
+        PROCESSES,
+        "Processes that send requests; limits, budget and concurrency are those of all together. For fast servers of "
+        "your own: under a rate limit more gain nothing.",
+        unit="processes",
         group=SPEED,
     )
     timeout_s: float = option(600.0, SECONDS, "Time limit for one request.", unit="s")

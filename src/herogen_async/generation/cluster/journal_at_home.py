@@ -1,0 +1,132 @@
+"""A worker's journal: lines go home in frames, and count as written when home says so.
+
+```
+add_rows -> held -> frame -> home ... orders: so many are kept -> on_written
+```
+Kept here:
+1. A line is held until home has told that it is kept, and never told to be written before (S2).
+2. At most HELD_LINES are held: past them nothing more is sent, so that a worker that can't reach its home asks for no
+   more than what it has been granted and that many rows (S6).
+3. One frame is out at a time; each is a beat, too: it says that the worker lives, and brings what it needs next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from herogen_async.core.clock import Clock
+from herogen_async.generation.cluster.link import HomeLost, HubLink
+from herogen_async.generation.cluster.messages import Frame, MessageError, Orders, message_bytes, read_orders
+from herogen_async.generation.journal import Written
+
+HELD_LINES = 256  # what a kill takes at most, besides what is in flight
+FRAME_LINES = 64  # so many go at once: while a frame is on its way, the next ones are filled and nothing waits
+EVERY_S = 0.05  # a frame, with lines or without: a limit's next block is there before the last one is spent
+SOON_S = 0.01  # between two of a worker that waits for something
+
+
+class JournalAtHome:
+    """`frame_of` makes a frame around lines: (number, rows, failures, whether it is the last one) -> Frame; `obey` does
+    what home says.
+    """
+
+    def __init__(
+        self,
+        link: HubLink,
+        clock: Clock,
+        frame_of: Callable[[int, list[bytes], list[bytes], tuple[int, int], bool], Frame],
+        obey: Callable[[Orders], None],
+    ) -> None:
+        self.on_written: Callable[[Written], None] = lambda _: None
+        self.on_trouble: Callable[[OSError | None], None] = lambda _: None
+        self.is_urgent = False  # something is waited for
+        self._link = link
+        self._clock = clock
+        self._frame_of = frame_of
+        self._obey = obey
+        self._rows: list[bytes] = []
+        self._failures: list[bytes] = []
+        self._out = 0  # lines that were delivered and are not kept yet
+        self._kept = (0, 0)
+        self._number = 0
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._finished = False
+        self._last_s = float("-inf")
+
+    async def open(self) -> None:
+        """Home has opened it."""
+
+    def add_rows(self, lines: Sequence[bytes]) -> None:
+        """Take the lines of answers."""
+        self._rows += lines
+        if len(self._rows) >= FRAME_LINES:
+            self._wake.set()
+
+    def failure(self, line: bytes) -> None:
+        """Take the line of a call that failed."""
+        self._failures.append(line)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is held that nothing more should be asked."""
+        return len(self._rows) + len(self._failures) + self._out >= HELD_LINES
+
+    def finish(self) -> None:
+        """No more lines will come."""
+        self._finished = True
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Something is waited for, or home should know of something: the next frame goes soon."""
+        if not self.is_urgent:
+            self.is_urgent = True
+            self._set_timer()
+
+    async def run(self) -> None:
+        """Deliver until finished and all is kept, then give back what is left. Raises HomeLost."""
+        try:
+            while self._rows or self._failures or self._out or not self._finished:
+                self._set_timer()
+                await self._wake.wait()
+                await self._exchange()
+            await self._link.give_back(message_bytes(self._next([], [], is_last=True)))
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _exchange(self) -> None:
+        rows, self._rows = self._rows[:HELD_LINES], self._rows[HELD_LINES:]
+        failures, self._failures = self._failures, []
+        self._out += len(rows) + len(failures)
+        self.is_urgent = False
+        self._last_s = self._clock.now()
+        if len(self._rows) < FRAME_LINES:
+            self._wake.clear()
+        try:
+            orders = read_orders(await self._link.exchange(message_bytes(self._next(rows, failures, is_last=False))))
+        except MessageError as error:
+            raise HomeLost(f"what home says can't be read: {error}") from error
+        kept = orders.rows, orders.failures
+        fresh = Written(kept[0] - self._kept[0], kept[1] - self._kept[1])
+        self._kept = kept
+        self._out -= fresh.rows + fresh.failures
+        self._obey(orders)
+        # Also where nothing is: there may be room again.
+        self.on_written(fresh)
+        if self._out and self._finished:
+            self.nudge()
+
+    def _next(self, rows: list[bytes], failures: list[bytes], *, is_last: bool) -> Frame:
+        self._number += 1
+        return self._frame_of(self._number, rows, failures, self._kept, is_last)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._finished and not self._out:
+            self._wake.set()
+            return
+        wait_s = (SOON_S if self.is_urgent or self._finished else EVERY_S) - (self._clock.now() - self._last_s)
+        self._timer = asyncio.get_running_loop().call_later(max(wait_s, 0.0), self._wake.set)

@@ -1,0 +1,175 @@
+"""S1 to S5 with real processes over pipes: workers and homes that are killed, stopped and told to end.
+
+Many more kills are `python benchmarks/kills.py --processes`; the protocol under all kinds of faults, in virtual time,
+is in tests/generation/cluster.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.fake_server import FakeServer
+from support.process_runs import ASKED_AGAIN, CONCURRENCY, PROCESSES, ProcessRun, until_gone
+from support.runs import assert_exact_grid, herogen, last_json, small_spec, write_spec
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel lists children in /proc there")
+SPEC = small_spec(values=30, repeats=10)  # 600 rows
+
+
+def test_s1_two_processes_ask_each_row_once(tmp_path: Path) -> None:
+    """Two worker processes make the exact grid with one request a row, and leave no process behind."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(100)
+        workers = run.workers()
+        assert PROCESSES == len(workers)
+        code, report = run.end()
+        assert (0, 600, 600) == (code, report["done"], run.asked)
+        assert {"prompt_tokens": 6000, "completion_tokens": 12000, "total_tokens": 18000} == report["usage"]
+        assert until_gone(workers)
+    assert_exact_grid(run.folder, SPEC)
+    assert "sound" in herogen("verify", run.folder, cwd=tmp_path).stdout
+
+
+def test_s3_a_killed_worker_is_replaced_and_little_is_asked_again(tmp_path: Path) -> None:
+    """After kill -9 of a worker the other one goes on at once, another is started, and the grid is exact."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(150)
+        first, other = run.workers()
+        run.kill(first)
+        asked, struck_s = run.asked, time.monotonic()
+        run.until_asked(asked + CONCURRENCY)
+        assert time.monotonic() - struck_s < 1.0 + 2.0  # a second, and what a busy machine takes
+        code, report = run.end()
+        assert (0, 600) == (code, report["done"])
+        assert 600 <= run.asked <= 600 + CONCURRENCY + ASKED_AGAIN // PROCESSES
+        assert {"lost": 1, "replaced": 1} == {name: report["workers"][name] for name in ("lost", "replaced")}
+        assert report["workers"]["asked_again"] <= CONCURRENCY
+        assert "SIGKILL" in run.said
+        assert until_gone([first, other])
+    assert_exact_grid(run.folder, SPEC)
+
+
+def test_s5_a_killed_home_loses_nothing_told_and_its_workers_end(tmp_path: Path) -> None:
+    """After kill -9 of home its workers end by themselves; the run goes on, and asks again little."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(200)
+        workers = run.workers()
+        assert run.child is not None
+        run.kill(run.child.pid)
+        code, _ = run.end()
+        assert -signal.SIGKILL == code
+        assert until_gone(workers)
+        lost = run.asked - run.rows_on_disk()
+        assert lost <= ASKED_AGAIN
+        run.start()
+        code, report = run.end()
+        assert (0, 600, 600 + lost) == (code, report["done"], run.asked)
+    assert_exact_grid(run.folder, SPEC)
+
+
+def test_p12_ctrl_c_drains_the_workers(tmp_path: Path) -> None:
+    """Ctrl-C has all workers finish what is in flight: nothing is asked again by the resume."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(200)
+        assert run.child is not None
+        run.child.send_signal(signal.SIGINT)
+        code, report = run.end()
+        assert (130, "interrupted") == (code, report["state"])
+        assert run.asked == run.rows_on_disk() == report["done"]
+        resumed = herogen("resume", run.folder, "--json", cwd=tmp_path)
+        assert (0, 600, 600) == (resumed.returncode, last_json(resumed.stdout)["done"], run.asked)
+    assert_exact_grid(run.folder, SPEC)
+
+
+def test_p12_a_second_ctrl_c_drops_what_is_in_flight(tmp_path: Path) -> None:
+    """A second Ctrl-C ends workers whose answers would take a minute, within seconds."""
+    with ProcessRun(tmp_path, small_spec(values=30), delay_s=60.0) as run:
+        run.start()
+        run.until_asked(CONCURRENCY)
+        workers = run.workers()
+        assert run.child is not None
+        run.child.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        started_s = time.monotonic()
+        run.child.send_signal(signal.SIGINT)
+        code, report = run.end()
+        assert (130, 0) == (code, report["done"])
+        assert time.monotonic() - started_s < 10.0
+        assert until_gone(workers)
+
+
+def test_s9_no_key_in_the_arguments_of_workers(tmp_path: Path) -> None:
+    """A key reaches workers by their environment: it is in no argument and in no file of the run."""
+    key = "sk-canary-7f3a9b"
+    with ProcessRun(tmp_path, small_spec(values=30), delay_s=0.05, OPENAI_API_KEY=key) as run:
+        run.start()
+        run.until_asked(CONCURRENCY)
+        for process in run.workers():
+            assert key not in Path(f"/proc/{process}/cmdline").read_text()
+        code, _ = run.end()
+        assert 0 == code
+        assert {f"Bearer {key}"} == {asked.headers["authorization"] for asked in run.server.asked}
+        assert key not in run.said
+    for path in run.folder.rglob("*"):
+        assert path.is_dir() or key.encode() not in path.read_bytes()
+
+
+def test_ctl_steers_all_workers(tmp_path: Path) -> None:
+    """`ctl` pauses, resizes and drains a run by workers as any other."""
+    with ProcessRun(tmp_path, small_spec(values=300, repeats=10), delay_s=0.02) as run:
+        run.start()
+        run.until_asked(100)
+        paused = herogen("ctl", run.folder, "pause", "--json", cwd=tmp_path)
+        assert "paused" == last_json(paused.stdout)["state"]
+        deadline = time.monotonic() + 20
+        while last_json(herogen("ctl", run.folder, "status", "--json", cwd=tmp_path).stdout)["in_flight"]:
+            assert time.monotonic() < deadline
+        asked = run.asked
+        herogen("ctl", run.folder, "set", "concurrency=4", cwd=tmp_path)
+        herogen("ctl", run.folder, "resume", cwd=tmp_path)
+        run.until_asked(asked + 20)
+        assert 4 == last_json(herogen("ctl", run.folder, "status", "--json", cwd=tmp_path).stdout)["concurrency"]
+        herogen("ctl", run.folder, "drain", cwd=tmp_path)
+        code, report = run.end()
+        assert (130, "drained by ctl") == (code, report["reason"])
+        assert run.asked == run.rows_on_disk()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--concurrency", "auto"), "can't find the best --concurrency"),
+        (("--window", "1s"), "can't keep --window"),
+        (("--preview", "3"), "too few rows"),
+        (("--base-url", "http://127.0.0.1:9/v1"), "ask one server of a model"),
+    ],
+)
+def test_what_workers_can_not_do_is_refused_before_anything_is_asked(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    """What several processes can't do is said with a way out, and nothing is sent or written."""
+    with FakeServer() as server:
+        there = ("--base-url", server.url, "--model", "m", "--processes", "2")
+        ended = herogen("run", write_spec(tmp_path, SPEC), "--run", tmp_path / "r", *there, *options, cwd=tmp_path)
+        assert 2 == ended.returncode
+        assert said in ended.stderr
+        assert not server.asked
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_limit_that_makes_processes_useless_is_said(tmp_path: Path) -> None:
+    """With a rate limit, `run --processes` says that more processes gain nothing, and runs."""
+    with ProcessRun(tmp_path, small_spec(values=3)) as run:
+        run.start("--rpm", "60000")
+        code, report = run.end()
+        assert (0, 12) == (code, report["done"])
+        assert "more processes gain nothing" in run.said
