@@ -48,7 +48,7 @@ def view(
     try:
         from herogen_async.view.web.server import serve_page_until_signal
     except ImportError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        if error.name not in ("starlette", "uvicorn", "numpy"):
             raise
         raise InputError(
             f"the page needs {error.name}, which is not installed", fix="pip install 'herogen-async[view]'"
