@@ -111,13 +111,15 @@ class RowPages:
         shown = sort.figure or wanted.figure
         values = [] if shown is None else known.figure(shown).of(page).tolist()
         told = [None if math.isnan(value) else float(value) for value in values]
-        return FoundRows(page.tolist(), len(found), min(shares), told)
+        return FoundRows(page.tolist(), len(found), sum(shares) / len(shares), told)
 
     # Which rows.
 
     def _selected(self, wanted: RowFilter) -> RowSelection:
         # What is asked of all rows alike is told apart by what is known of each: one list of rows serves all of it.
-        selection = self._selections.pop(wanted, None) or RowSelection(self.known, wanted)
+        selection = self._selections.pop(wanted, None)
+        if selection is None:  # one that has found nothing yet is empty, and goes on
+            selection = RowSelection(self.known, wanted)
         for other in self._selections.values():
             other.forget_order()
         held = [len(selection), *(len(each) for each in self._selections.values())]
