@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from herogen_async.generation.run_folder import RunFolder, RunLock
 from herogen_async.specs.spec import Spec
 from support.browsers import Page, opened_browser
+from support.fake_server import Asked, FakeServer, Reply, answer
 from support.hostile_texts import IN_PAGES
 from support.page_client import PageClient, served_page
 from support.run_folders import WrittenRun
+from support.runs import command, environment, herogen, small_spec, write_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -178,6 +182,52 @@ def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served
         tab.wait_for_selector(".trouble >> text=folder is gone")
 
 
+def test_a_run_that_is_killed_and_resumed_is_seen_in_two_tabs(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tab sees it run, die and end, without a reload; what is marked in one is in the other, and stays."""
+    monkeypatch.chdir(tmp_path)
+    are_late = threading.Event()
+    are_late.set()
+
+    def behaviour(asked: Asked) -> Reply:
+        # The sixth request and later ones are answered once the run was killed.
+        is_late = are_late.is_set() and sum(server.prompts().values()) > 5
+        return answer(asked, delay_s=3600.0 if is_late else 0.0)
+
+    spec = write_spec(tmp_path, small_spec())
+    with FakeServer(behaviour) as server, served_page() as served, opened_browser(kind=kind) as page:
+        child = subprocess.Popen(
+            command("run", spec, "--run", "one", "--base-url", server.url, "--quiet"), cwd=tmp_path, env=environment()
+        )
+        try:
+            while not Path("runs/one/manifest.json").exists():
+                page.tab.wait_for_timeout(20)
+            tab = opened(page, served, "/one/live")
+            tab.wait_for_selector(".pill >> text=running")
+            tab.wait_for_selector(".bar-text >> text=/^5 of/")
+            other = page.tab.context.new_page()
+            other.goto(f"{served.origin}/#/one/rows")
+            other.wait_for_selector(".count-line >> text=5 rows")
+            press(other, "j", ".row-panel .card")
+            press(other, "g", ".marks button.on.good")
+        finally:
+            child.kill()
+            child.wait()
+        tab.wait_for_selector(".pill >> text=stopped")
+        other.wait_for_selector(".run-top .pill >> text=stopped")
+        are_late.clear()
+        assert 0 == herogen("resume", "one", "--base-url", server.url, "--quiet", cwd=tmp_path).returncode
+        for each in (tab, other):
+            each.wait_for_selector(".run-top .pill >> text=done")
+        total = tab.locator(".bar-text").inner_text().split()[0]
+        other.wait_for_selector(f".count-line >> text={total} rows")
+        other.wait_for_selector(".row .pill >> text=good")
+        tab.get_by_role("link", name="Rows").click()
+        tab.wait_for_selector(".row .pill >> text=good")
+        assert [] == page.errors
+
+
 def test_a_list_that_was_left_counts_no_more(kind: str, served: PageClient, run: WrittenRun) -> None:
     """The journals of runs that nobody looks at any more are not read."""
     shutil.copytree(run.path, "runs/two")
@@ -213,9 +263,11 @@ def test_many_rows_scroll_and_are_not_held(kind: str, tmp_path: Path, monkeypatc
     with served_page(RunFolder(Path("runs/one"))) as served, opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".count-line >> text=200,000 rows", timeout=60_000)
+        page.asked.clear()
         tab.evaluate("document.querySelector('.list').scrollTop = 1e9")
         tab.wait_for_selector(".row-index >> text=199,999")
         assert tab.locator(".row").count() < 60
+        assert 4 > sum("/rows?" in url and "count=100" in url for url in page.asked)  # and few are asked for
         tab.evaluate("document.querySelector('.list').scrollTop /= 2")
         tab.wait_for_selector(".row-text >> text=/^row 100.../")
         tab.locator("select[name=order]").select_option("latest")
