@@ -1,10 +1,12 @@
 // One row whole: each column with its prompt, answer, thoughts and figures; what failed; earlier answers; marks.
 import { ask, clean, count, duration, fill, h, pill, post, trouble, words } from "./dom.js";
+import { canMark } from "./server.js";
 
 const SCORES = [1, 2, 3, 4, 5];
 
-export function rowPanel(base, { close, changed, step }) {
-  const element = h("aside", { class: "row-panel", "aria-label": "Row", hidden: true });
+/** `isBeside`: one of several that stand side by side, of the same cell. */
+export function rowPanel(base, { close, changed, step, repeats }, { isBeside = false } = {}) {
+  const element = isBeside ? h("div", { class: "row-panel in-grid", role: "group", "aria-label": "Row", hidden: true }) : h("aside", { class: "row-panel", "aria-label": "Row", hidden: true });
   let about = null;
   let row = null;
   let current = 0; // which call the keys mark
@@ -30,20 +32,25 @@ export function rowPanel(base, { close, changed, step }) {
       fill(element, head(number), trouble(error));
     }
     element.hidden = false;
-    element.parentElement?.classList.add("beside");
+    if (!isBeside) element.parentElement?.classList.add("beside");
   }
 
   const head = (number, state) =>
     h(
       "div",
       { class: "row-head" },
-      h("h2", {}, `Row ${count(number)}`),
+      h(isBeside ? "h3" : "h2", {}, `Row ${count(number)}`),
       state,
       h("span", { class: "grow" }),
-      h("button", { type: "button", onclick: () => step(-1), "aria-label": "Previous row" }, "↑"),
-      h("button", { type: "button", onclick: () => step(1), "aria-label": "Next row" }, "↓"),
-      h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
+      !isBeside && headButtons(),
     );
+
+  const headButtons = () => [
+    repeats && about?.repeats > 1 && h("button", { type: "button", onclick: repeats }, "Beside its repeats"),
+    h("button", { type: "button", onclick: () => step(-1), "aria-label": "Previous row" }, "↑"),
+    h("button", { type: "button", onclick: () => step(1), "aria-label": "Next row" }, "↓"),
+    h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
+  ];
 
   function draw() {
     const answers = answersOf(row);
@@ -51,14 +58,14 @@ export function rowPanel(base, { close, changed, step }) {
     fill(
       element,
       head(row.index, [pill(row.state), accepted]),
-      h(
+      !isBeside && h(
         "dl",
         { class: "cell" },
         Object.entries(row.cell).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
         h("div", {}, h("dt", {}, "repeat"), h("dd", {}, row.repeat)),
       ),
       row.calls.map((call, place) => answerCard(call, answers[place], place)),
-      versions(),
+      !isBeside && canMark && versions(),
     );
   }
 
@@ -102,6 +109,7 @@ export function rowPanel(base, { close, changed, step }) {
 
   function marks(call, answer, place, message) {
     const has = call.marks ?? {};
+    if (!canMark) return Object.keys(has).length > 0 && h("div", { class: "marks" }, markSigns(has), has.note && h("p", { class: "note" }, has.note));
     const button = (told, kind, isOn, onclick) => h("button", { type: "button", class: isOn ? `on ${kind}` : "", "aria-pressed": String(isOn), onclick }, told);
     return h(
       "div",
@@ -185,6 +193,7 @@ export function rowPanel(base, { close, changed, step }) {
   return {
     element,
     show,
+    cell: () => row?.cell,
     about(told) {
       about = told;
       if (row !== null) draw();
@@ -198,7 +207,7 @@ export function rowPanel(base, { close, changed, step }) {
     },
     key(event) {
       if (event.key === "Escape") return element.querySelector(".writing")?.remove();
-      if (row === null || row.calls[current]?.answer === undefined) return undefined;
+      if (!canMark || row === null || row.calls[current]?.answer === undefined) return undefined;
       const does = {
         g: () => judge(current, "good"),
         b: () => judge(current, "bad"),
@@ -214,6 +223,14 @@ export function rowPanel(base, { close, changed, step }) {
     },
   };
 }
+
+/** What was said of an answer, in short. */
+export const markSigns = (mark) => [
+  mark.verdict && h("span", { class: `pill ${mark.verdict}` }, mark.verdict),
+  mark.score !== undefined && h("span", { class: "pill" }, `${mark.score}/5`),
+  mark.edit !== undefined && h("span", { class: "pill" }, "edited"),
+  mark.note !== undefined && h("span", { class: "pill" }, "note"),
+];
 
 /** The answers of a row in the order of its calls. */
 const answersOf = (row) => Object.values(row.columns).flat();
