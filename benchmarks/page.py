@@ -139,9 +139,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(work: Path, name: str) -> Iterator[Served]:
-    """`view` of the run of that name below `work`/runs, as a process of its own."""
-    command = [*measure.ours(), "view", name, "--no-open"]
+def serving(work: Path, *names: str) -> Iterator[Served]:
+    """`view` of the run of that name below `work`/runs, or of all, as a process of its own."""
+    command = [*measure.ours(), "view", *names, "--no-open"]
     child = subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert child.stdout is not None
@@ -216,7 +216,7 @@ def live(work: Path, rows: int, pairs: int) -> Iterator[Figure]:
             run = work / "runs" / f"live-{number}"
             with measure.fast_server(15) as server, contextlib.ExitStack() as open_page:
                 if is_watched:
-                    page = open_page.enter_context(serving(work, "."))
+                    page = open_page.enter_context(serving(work))
                     tab.goto(f"{page.url}#/{run.name}/live")
                 used = measure.run_child(measure.our_run(spec, run, server), log=work / "child")
                 if is_watched:

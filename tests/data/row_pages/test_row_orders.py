@@ -96,6 +96,23 @@ def test_a_search_shows_what_it_has_found_and_goes_on(tmp_path: Path, text: str)
     assert {number for number, said in texts.items() if text.lower() in said} == set(fresh.numbers)
 
 
+def test_failures_are_searched_to_their_end(tmp_path: Path) -> None:
+    """Though there was time for a part of them only, and there are no answers."""
+    spec = Spec(name="s", attributes={"a": [str(each) for each in range(100)]}, repeats=30, prompt="{a}")
+    made = WrittenRun(tmp_path / "run", spec)
+    made.write([])
+    made.fail(made.failure(each, "timeout" if each % 3 else "server", "too slow") for each in range(3000))
+    pages = pages_of(made)
+    for wanted, many in ((RowFilter(kind="server"), 1000), (RowFilter(text="SLOW"), 3000), (RowFilter(), 3000)):
+        totals, searched = [], 0.0
+        while searched < 1:
+            found = pages.find(wanted, count=20, enough=lambda: True)
+            totals.append(found.total)
+            searched = found.searched
+        assert many == totals[-1]
+        assert totals == sorted(set(totals))
+
+
 def once() -> Callable[[], bool]:
     """Not enough the first time that it is asked of each kind of reading, and then enough."""
     asked = iter([False])

@@ -26,6 +26,7 @@ from herogen_async.specs.sources.cells import facets_at
 
 _AT_ONCE = 1 << 14  # lines that are looked at without being read, before the time is asked for
 _FAILURES_AT_ONCE = 1 << 10
+_NEARLY = 0.99  # the share that was searched when all answers were, and not all failures
 
 
 class RowSelection:
@@ -38,9 +39,8 @@ class RowSelection:
         self._lines = 0
         self._failures = 0  # bytes
         self._found: list[Numbers] = []
-        self._failed: Numbers = np.empty(
-            0, known.order.calls.dtype
-        )  # failed rows, where no line says whether they are wanted
+        # Failed rows, where no line says whether they are wanted.
+        self._failed: Numbers = np.empty(0, known.order.calls.dtype)
         self._ordered: tuple[object, Numbers] | None = None
 
     def __len__(self) -> int:
@@ -51,9 +51,9 @@ class RowSelection:
         order = self._known.order
         while self._lines < len(order) and not enough():
             self._read_lines()
-        if self._lines == len(order):
-            self._read_failures(enough)
-        return self._lines / max(len(order), 1)
+        if self._lines == len(order) and self._read_failures(enough):
+            return 1.0
+        return min(self._lines / max(len(order), 1), _NEARLY)
 
     def _read_lines(self) -> None:
         order, calls = self._known.order, self._known.index.plan.calls_a_row
@@ -69,26 +69,29 @@ class RowSelection:
         self._take(rows)
         self._lines = stop
 
-    def _read_failures(self, enough: Callable[[], bool]) -> None:
+    def _read_failures(self, enough: Callable[[], bool]) -> bool:
+        """Look at those that came since, until `enough`; whether all of them were looked at."""
         index = self._known.index
         failed = index.found.failed
         if not self._wanted.reads_lines:
             if len(failed):
                 rows = each_once(members_of(failed) // index.plan.calls_a_row)
                 self._failed = rows[self._has_cell(rows)].astype(self._failed.dtype)
-            return
-        if not len(failed) or enough():
-            return
-        rows = []
-        for offset, line in lines_from(index.folder.failures, self._failures):
+            return True
+        if not len(failed):
+            return True
+        found, is_all = [], True
+        for number, (offset, line) in enumerate(lines_from(index.folder.failures, self._failures), 1):
             self._failures = offset + len(line) + 1
             if (record := record_of(line)) is not None and is_wanted_failure(self._wanted, record):
                 place = index.lineage.index_of(record)
                 if place is not None and index.failures.get(place) == (0, offset):
-                    rows.append(place // index.plan.calls_a_row)
-            if len(rows) == _FAILURES_AT_ONCE and enough():
+                    found.append(place // index.plan.calls_a_row)
+            if number % _FAILURES_AT_ONCE == 0 and enough():
+                is_all = False
                 break
-        self._take(np.array(rows, self._failed.dtype))
+        self._take(np.array(found, self._failed.dtype))
+        return is_all
 
     def _take(self, rows: Numbers) -> None:
         if len(rows := rows[self._has_cell(rows)]):
