@@ -1,9 +1,15 @@
 // One run: its head with the figures of this second, and below it either its progress or its rows.
 import { ask, fill, h, pill, say, trouble } from "./dom.js";
+import { controlView } from "./control.js";
 import { liveView } from "./live.js";
 import { rowsView } from "./rows.js";
 
-const VIEWS = { live: "Progress", rows: "Rows" };
+// What an address names: the view's title, and what makes it.
+const VIEWS = {
+  live: ["Progress", ({ place, base, name }) => liveView(place, base, name)],
+  rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
+  control: ["Control", ({ place, base }) => controlView(place, base)],
+};
 
 export async function showRun(main, name, view, rest) {
   const base = `/api/run/${encodeURIComponent(name)}`;
@@ -11,7 +17,7 @@ export async function showRun(main, name, view, rest) {
   const state = h("span", {});
   const notice = h("div", {});
   const place = h("div", { class: `view view-${view}` });
-  const tabs = Object.entries(VIEWS).map(([each, title]) =>
+  const tabs = Object.entries(VIEWS).map(([each, [title]]) =>
     h("a", { href: `${home}/${each}`, "aria-current": each === view ? "page" : null }, title),
   );
   fill(
@@ -20,7 +26,8 @@ export async function showRun(main, name, view, rest) {
     notice,
     place,
   );
-  const shown = view === "rows" ? rowsView(place, base, home, rest) : liveView(place, base, name);
+  const [, make] = VIEWS[view] ?? VIEWS.live;
+  const shown = make({ place, base, home, name, rest });
 
   let source = null;
   let isGone = false;
