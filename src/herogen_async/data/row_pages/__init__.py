@@ -1,7 +1,8 @@
 """The rows of a run to look at, however many: counted, filtered and paged through without being held."""
 
+from herogen_async.data.row_pages.row_coverage import RowCoverage
 from herogen_async.data.row_pages.row_filter import ROW_ORDERS, ROW_STATES, RowFilter
 from herogen_async.data.row_pages.row_pace import RowPace
 from herogen_async.data.row_pages.row_pages import RowPages
 
-__all__ = ["ROW_ORDERS", "ROW_STATES", "RowFilter", "RowPace", "RowPages"]
+__all__ = ["ROW_ORDERS", "ROW_STATES", "RowCoverage", "RowFilter", "RowPace", "RowPages"]

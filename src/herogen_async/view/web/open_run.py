@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -60,6 +61,13 @@ class OpenRun:
                 "binds": {what: bind_name(what) for what in (report.binding, *report.binding_shares) if what},
                 "at": now.timestamp(),
             }
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[RowPages]:
+        """Its rows as they are now; nobody else looks at them meanwhile."""
+        with self._lock:
+            self.pages.refresh()
+            yield self.pages
 
     def about(self) -> dict[str, Any]:
         """What there is to filter by, and what the run asks."""

@@ -30,8 +30,10 @@ from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, HerogenError, InputError, RunFolderError
 from herogen_async.data.row_pages import ROW_ORDERS, RowFilter
 from herogen_async.view.web.control_routes import control_routes
+from herogen_async.view.web.coverage_routes import coverage_routes
 from herogen_async.view.web.json_requests import json_answer, json_body
 from herogen_async.view.web.open_run import OpenRun
+from herogen_async.view.web.quality_routes import quality_routes
 from herogen_async.view.web.run_list import RunList
 
 LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
@@ -65,6 +67,8 @@ def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
             Route("/api/run/{run}/row/{number:int}/versions", page.versions),
             Route("/api/run/{run}/marks", page.mark, methods=["POST"]),
             *control_routes(runs),
+            *coverage_routes(page.told),
+            *quality_routes(runs),
         ],
         exception_handlers={HerogenError: _refused, HTTPException: _not_found},
     )
@@ -90,10 +94,10 @@ class _Page:
         return json_answer(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
 
     async def about(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.about)
+        return await self.told(request, OpenRun.about)
 
     async def pace(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.pace)
+        return await self.told(request, OpenRun.pace)
 
     async def rows(self, request: Request) -> Response:
         query = request.query_params
@@ -105,13 +109,13 @@ class _Page:
         return json_answer(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
 
     async def row(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.row, request.path_params["number"])
+        return await self.told(request, OpenRun.row, request.path_params["number"])
 
     async def versions(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.versions, request.path_params["number"])
+        return await self.told(request, OpenRun.versions, request.path_params["number"])
 
     async def mark(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.mark, await json_body(request, _MOST_BODY))
+        return await self.told(request, OpenRun.mark, await json_body(request, _MOST_BODY))
 
     async def live(self, request: Request) -> Response:
         run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
@@ -132,8 +136,8 @@ class _Page:
             # A journal with damage is read from its begin each time.
             await asyncio.sleep(LIVE_EVERY_S if event == b"report" else _AFTER_TROUBLE_S)
 
-    async def _told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
-        """What the run that is asked for tells once its journal was read: one of the methods of OpenRun."""
+    async def told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
+        """What a function of an OpenRun tells of the run that is asked for, once its journal was read."""
         run = await self._read(request, wait=True)
         return json_answer(await asyncio.to_thread(what, run, *of))
 

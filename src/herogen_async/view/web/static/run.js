@@ -1,13 +1,17 @@
 // One run: its head with the figures of this second, and below it either its progress or its rows.
 import { ask, fill, h, pill, say, trouble } from "./dom.js";
 import { controlView } from "./control.js";
+import { coverageView } from "./coverage.js";
 import { liveView } from "./live.js";
+import { qualityView } from "./quality.js";
 import { rowsView } from "./rows.js";
 
 // What an address names: the view's title, and what makes it.
 const VIEWS = {
   live: ["Progress", ({ place, base, name }) => liveView(place, base, name)],
   rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
+  coverage: ["Coverage", ({ place, base, home }) => coverageView(place, base, home)],
+  quality: ["Quality", ({ place, base, home }) => qualityView(place, base, home)],
   control: ["Control", ({ place, base }) => controlView(place, base)],
 };
 
