@@ -35,7 +35,7 @@ NoOpenOption = Annotated[
 ]
 
 Stay = Callable[["RunReport"], None]
-_NEEDS = ("starlette", "uvicorn")
+_NEEDS = ("starlette", "uvicorn", "numpy")
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
