@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.data.row_pages.journal_index import JournalIndex
+from herogen_async.data.row_pages.row_arrays import Numbers
 from herogen_async.specs.plan.index_set import PAGE_BYTES
 from herogen_async.specs.sources.cells import Cells, facets_at, is_product
 from herogen_async.specs.sources.grid import Grid
 
-Numbers: TypeAlias = Any  # an array of numpy's
 Accepted = Callable[[Numbers], Numbers]  # which of some rows are accepted
 
 MOST_WANTED = 200_000  # cells, of those that are no plain grid: of more it is not known which squares have any
