@@ -24,7 +24,7 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
 from herogen_async.data.row_pages import ACCEPTED, RowCoverage
 from herogen_async.data.row_pages.row_arrays import Numbers, RowFigure
-from herogen_async.data.row_pages.row_coverage import MOST_LINES, MOST_WANTED
+from herogen_async.data.row_pages.row_coverage import MOST_LINES, MOST_SEEN_CELLS
 from herogen_async.specs.sources.cells import records_of
 from herogen_async.view.web.open_run import OpenRun
 
@@ -57,7 +57,7 @@ def _facets(run: OpenRun) -> dict[str, Any]:
             "fields": [name for name in fields if name not in plan.cells.facets],
             "accepts": plan.keeping is not None and plan.keeping.accepts,
             "most_lines": MOST_LINES,
-            "most_cells": MOST_WANTED,
+            "most_cells": MOST_SEEN_CELLS,
         }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
@@ -58,12 +59,13 @@ class _Progress:
         self._next = self._clock.now() + _TOLD_EVERY_S
         if os.getppid() != self._parent:
             sys.exit()
-        with contextlib.suppress(BlockingIOError):
-            _say({"done": done, "of": total})
+        _say({"done": done, "of": total})
 
 
 def _say(said: dict[str, Any]) -> None:
-    os.write(sys.stdout.fileno(), codec.dumps(said) + b"\n")
+    """A line; while the pipe may not be waited for, none where it is full."""
+    # The raw one: what a buffer keeps would come later, torn.
+    cast(io.BufferedWriter, sys.stdout.buffer).raw.write(codec.dumps(said) + b"\n")
 
 
 if __name__ == "__main__":
