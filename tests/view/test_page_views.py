@@ -37,6 +37,11 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> ColumnRun:
     return mixed_run(tmp_path_factory.mktemp("runs") / "heroes")
 
 
+@pytest.fixture(params=["chromium", "firefox"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def served(mixed: ColumnRun) -> Iterator[PageClient]:
     with served_page(mixed.folder) as client:
@@ -65,9 +70,9 @@ def found(tab: Any) -> int:
 # Coverage.
 
 
-def test_a_square_leads_to_its_rows(served: PageClient) -> None:
+def test_a_square_leads_to_its_rows(kind: str, served: PageClient) -> None:
     """By keyboard: one stop of the Tab key, the arrows from there, and Enter; as many rows as it says."""
-    with opened_browser() as page:
+    with opened_browser(kind=kind) as page:
         tab = page.at(served.url, "/heroes/coverage?y=power&x=age").tab
         tab.wait_for_selector(".map")
         assert 1 == tab.locator(".map [tabindex='0']").count()
@@ -209,3 +214,5 @@ def test_a_check_can_be_stopped(tmp_path: Path) -> None:
         told = served.post("/api/run/one/quality", {"do": "stop"})[1]
         assert (None, None, None) == (told["running"], told["trouble"], told["checked"])
         assert not (run.path / "quality").exists()
+        served.post("/api/run/one/quality", {"do": "check"})
+    assert not (run.path / "quality").exists(), "it ends with the server, too"

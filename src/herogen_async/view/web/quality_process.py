@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
@@ -64,8 +63,9 @@ class _Progress:
 
 def _say(said: dict[str, Any]) -> None:
     """A line; while the pipe may not be waited for, none where it is full."""
-    # The raw one: what a buffer keeps would come later, torn.
-    cast(io.BufferedWriter, sys.stdout.buffer).raw.write(codec.dumps(said) + b"\n")
+    # The raw one, where there is another (PYTHONUNBUFFERED): what a buffer keeps would come later, torn.
+    pipe = sys.stdout.buffer
+    getattr(pipe, "raw", pipe).write(codec.dumps(said) + b"\n")
 
 
 if __name__ == "__main__":
