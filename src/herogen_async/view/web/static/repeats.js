@@ -28,7 +28,7 @@ export function repeatsView(base, { close, changed, chose }) {
       fill(cell, Object.entries(panel.cell() ?? {}).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
       panel.element.scrollIntoView({ block: "nearest" });
     }
-    const turn = (to, told) => h("button", { type: "button", disabled: to < first || to >= last, onclick: () => show(to, about) }, told);
+    const turn = (to, told, sign) => h("button", { type: "button", "aria-label": told, title: told, disabled: to < first || to >= last, onclick: () => show(to, about) }, sign);
     fill(
       element,
       h(
@@ -36,7 +36,7 @@ export function repeatsView(base, { close, changed, chose }) {
         { class: "row-head" },
         h("h2", {}, last - first === 1 ? `Row ${count(number)} has no repeats` : `Rows ${count(wanted[0])} to ${count(wanted.at(-1))} of one cell`),
         h("span", { class: "grow" }),
-        last - first > AT_ONCE && [turn(from - AT_ONCE, "Earlier repeats"), turn(from + AT_ONCE, "Later repeats")],
+        last - first > AT_ONCE && [turn(from - AT_ONCE, "Earlier repeats", "←"), turn(from + AT_ONCE, "Later repeats", "→")],
         h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
       ),
       cell,
