@@ -56,6 +56,9 @@ THREADS = {
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
     "view/web/routes": "reads journals and writes marks off the page's loop",
+    "view/web/control_routes": "waits for a run's reply off the page's loop",
+    "view/web/quality_routes": "looks how far a check is off the page's loop",
+    "view/web/beside_server": "waits for the end of the process that started it",
 }
 PROCESSES = {
     "generation/endpoint/embedded": "pip, which fetches the weights, and the model's own server",
@@ -65,6 +68,8 @@ PROCESSES = {
     "generation/cluster/local_placer": "the workers of `run --processes`, and their pipes",
     "generation/cluster/pipe": "a worker's end of its pipe",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
+    "view/web/quality_check": "the check of a run's rows: a minute of work that is none of the server's",
+    "view/web/beside_run": "the page beside a run, which never waits for it",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

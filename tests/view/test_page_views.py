@@ -184,6 +184,7 @@ NAME = (
 CONTROLS = f"""() => [
   ...document.querySelectorAll("a[href], button:enabled, input, select, textarea, summary, [tabindex='0']")
 ].filter((each) => each.checkVisibility({{ visibilityProperty: true }})
+  && !each.matches(".map [tabindex='-1']")  // the squares of a table are one stop, and the arrow keys lead on
   && !each.closest("details:not([open]) > :not(summary)")).map({NAME})"""
 FOCUSED = f"""() => {{
   const each = document.activeElement;

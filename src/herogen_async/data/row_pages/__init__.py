@@ -1,5 +1,6 @@
 """The rows of a run to look at, however many: counted, filtered and paged through without being held."""
 
+from herogen_async.data.row_pages.row_coverage import RowCoverage
 from herogen_async.data.row_pages.row_filter import MARKED, ROW_ORDERS, ROW_STATES, RowFilter, bound_of
 from herogen_async.data.row_pages.row_judgements import ACCEPTED
 from herogen_async.data.row_pages.row_pace import RowPace
@@ -11,6 +12,7 @@ __all__ = [
     "ROW_ORDERS",
     "ROW_STATES",
     "FoundRows",
+    "RowCoverage",
     "RowFilter",
     "RowPace",
     "RowPages",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -62,6 +63,13 @@ class OpenRun:
                 "binds": {what: bind_name(what) for what in (report.binding, *report.binding_shares) if what},
                 "at": now.timestamp(),
             }
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[RowPages]:
+        """Its rows as they are now; nobody else looks at them meanwhile."""
+        with self._lock:
+            self.pages.refresh()
+            yield self.pages
 
     def about(self) -> dict[str, Any]:
         """What there is to filter by, and what the run asks."""

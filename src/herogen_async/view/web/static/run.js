@@ -1,10 +1,20 @@
 // One run: its head with the figures of this second, and below it either its progress or its rows.
 import { ask, fill, h, pill, say, trouble } from "./dom.js";
+import { controlView } from "./control.js";
+import { coverageView } from "./coverage.js";
 import { liveView } from "./live.js";
+import { qualityView } from "./quality.js";
 import { rowsView } from "./rows.js";
 import { aboutAll, hasView, listen } from "./server.js";
 
-const VIEWS = { live: "Progress", rows: "Rows" };
+// What an address names: the view's title, and what makes it.
+const VIEWS = {
+  live: ["Progress", ({ place, base, name }) => liveView(place, base, name)],
+  rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
+  coverage: ["Coverage", ({ place, base, home }) => coverageView(place, base, home)],
+  quality: ["Quality", ({ place, base, home }) => qualityView(place, base, home)],
+  control: ["Control", ({ place, base }) => controlView(place, base)],
+};
 
 export async function showRun(main, name, view, rest) {
   const base = `/api/run/${encodeURIComponent(name)}`;
@@ -12,7 +22,7 @@ export async function showRun(main, name, view, rest) {
   const state = h("span", {});
   const notice = h("div", {});
   const place = h("div", { class: `view view-${view}` });
-  const tabs = Object.entries(VIEWS).filter(([each]) => hasView(each)).map(([each, title]) =>
+  const tabs = Object.entries(VIEWS).filter(([each]) => hasView(each)).map(([each, [title]]) =>
     h("a", { href: `${home}/${each}`, "aria-current": each === view ? "page" : null }, title),
   );
   fill(
@@ -22,7 +32,8 @@ export async function showRun(main, name, view, rest) {
     aboutAll() && h("p", { class: "about-all" }, aboutAll()),
     place,
   );
-  const shown = view === "rows" ? rowsView(place, base, home, rest) : liveView(place, base, name);
+  const [, make] = VIEWS[view] ?? VIEWS.live;
+  const shown = make({ place, base, home, name, rest });
 
   let stop = null;
   let isGone = false;
