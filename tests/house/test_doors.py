@@ -42,6 +42,7 @@ NETWORK = {
 TASKS = {
     "generation/engine": "the door: whoever wants calls side by side asks the engine",
     "view/web/server": "the page's server, which runs while its block does",
+    "view/web/playground": "a question, which ends with whoever reads its answers; the model that is open for the next",
 }
 THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
@@ -52,6 +53,8 @@ THREADS = {
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
     "view/web/routes": "reads journals and writes marks off the page's loop",
+    "view/web/playground_routes": "reads a run's folder, and prices, off the page's loop",
+    "view/web/tune_routes": "looks at fine-tunes off the page's loop",
 }
 PROCESSES = {
     "generation/endpoint/embedded": "pip, which fetches the weights, and the model's own server",

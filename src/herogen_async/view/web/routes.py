@@ -29,8 +29,11 @@ from starlette.routing import Route
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, HerogenError, InputError, RunFolderError
 from herogen_async.data.row_pages import ROW_ORDERS, RowFilter
+from herogen_async.view.web.json_requests import json_answer, json_body
 from herogen_async.view.web.open_run import OpenRun
+from herogen_async.view.web.playground_routes import playground_routes
 from herogen_async.view.web.run_list import RunList
+from herogen_async.view.web.tune_routes import tune_routes
 
 LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
 _AFTER_TROUBLE_S = 5.0
@@ -62,6 +65,8 @@ def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
             Route("/api/run/{run}/row/{number:int}", page.row),
             Route("/api/run/{run}/row/{number:int}/versions", page.versions),
             Route("/api/run/{run}/marks", page.mark, methods=["POST"]),
+            *playground_routes(runs),
+            *tune_routes(runs),
         ],
         exception_handlers={HerogenError: _refused, HTTPException: _not_found},
     )
@@ -81,10 +86,10 @@ class _Page:
         return self._file(request.path_params["file"])
 
     async def listed(self, _: Request) -> Response:
-        return _json(await asyncio.to_thread(self._runs.listed))
+        return json_answer(await asyncio.to_thread(self._runs.listed))
 
     async def counted(self, request: Request) -> Response:
-        return _json(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
+        return json_answer(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
 
     async def about(self, request: Request) -> Response:
         return await self._told(request, OpenRun.about)
@@ -98,8 +103,8 @@ class _Page:
         start, count = _whole(query.get("start", "0")), _whole(query.get("count", "50"))
         run = await self._read(request, wait=False)
         if not run.pages.is_ready:
-            return _json(await asyncio.to_thread(run.first_rows))
-        return _json(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
+            return json_answer(await asyncio.to_thread(run.first_rows))
+        return json_answer(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
 
     async def row(self, request: Request) -> Response:
         return await self._told(request, OpenRun.row, request.path_params["number"])
@@ -108,7 +113,7 @@ class _Page:
         return await self._told(request, OpenRun.versions, request.path_params["number"])
 
     async def mark(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.mark, await _body(request))
+        return await self._told(request, OpenRun.mark, await json_body(request, _MOST_BODY))
 
     async def live(self, request: Request) -> Response:
         run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
@@ -132,7 +137,7 @@ class _Page:
     async def _told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
         """What the run that is asked for tells once its journal was read: one of the methods of OpenRun."""
         run = await self._read(request, wait=True)
-        return _json(await asyncio.to_thread(what, run, *of))
+        return json_answer(await asyncio.to_thread(what, run, *of))
 
     async def _read(self, request: Request, *, wait: bool) -> OpenRun:
         """The run that is asked for. Its journal is being read from then on; `wait`: it was, else perhaps not yet."""
@@ -180,28 +185,9 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    data = bytearray()
-    async for piece in request.stream():
-        data += piece
-        if len(data) > _MOST_BODY:
-            raise InputError("the request is too long", fix=f"send {_MOST_BODY:,} bytes at most")
-    try:
-        said = codec.loads(bytes(data))
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        raise InputError("the request is not a JSON object", fix="reload the page")
-    return said
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(codec.dumps(value), status, media_type="application/json")
-
-
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HerogenError)
-    return _json(_refusal(error), next((status for kind, status in _STATUSES if isinstance(error, kind)), 500))
+    return json_answer(_refusal(error), next((status for kind, status in _STATUSES if isinstance(error, kind)), 500))
 
 
 def _refusal(error: HerogenError) -> dict[str, str | None]:
@@ -210,7 +196,7 @@ def _refusal(error: HerogenError) -> dict[str, str | None]:
 
 def _not_found(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return _json({"error": "there is nothing here", "fix": "go back to the list of runs"}, status)
+    return json_answer({"error": "there is nothing here", "fix": "go back to the list of runs"}, status)
 
 
 def _static_files() -> list[tuple[str, bytes]]:

@@ -1,9 +1,17 @@
 // One run: its head with the figures of this second, and below it either its progress or its rows.
 import { ask, fill, h, pill, say, trouble } from "./dom.js";
 import { liveView } from "./live.js";
+import { playgroundView } from "./playground.js";
 import { rowsView } from "./rows.js";
+import { tuneView } from "./tune.js";
 
-const VIEWS = { live: "Progress", rows: "Rows" };
+// What an address names: the view's title, and what makes it.
+const VIEWS = {
+  live: ["Progress", ({ place, base, name }) => liveView(place, base, name)],
+  rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
+  tune: ["Tune", ({ place, base, home }) => tuneView(place, base, home)],
+  playground: ["Playground", ({ place, base, home, name }) => playgroundView(place, base, home, name)],
+};
 
 export async function showRun(main, name, view, rest) {
   const base = `/api/run/${encodeURIComponent(name)}`;
@@ -11,7 +19,7 @@ export async function showRun(main, name, view, rest) {
   const state = h("span", {});
   const notice = h("div", {});
   const place = h("div", { class: `view view-${view}` });
-  const tabs = Object.entries(VIEWS).map(([each, title]) =>
+  const tabs = Object.entries(VIEWS).map(([each, [title]]) =>
     h("a", { href: `${home}/${each}`, "aria-current": each === view ? "page" : null }, title),
   );
   fill(
@@ -20,7 +28,8 @@ export async function showRun(main, name, view, rest) {
     notice,
     place,
   );
-  const shown = view === "rows" ? rowsView(place, base, home, rest) : liveView(place, base, name);
+  const [, make] = VIEWS[view] ?? VIEWS.live;
+  const shown = make({ place, base, home, name, rest });
 
   let source = null;
   let isGone = false;
