@@ -55,6 +55,8 @@ THREADS = {
     "view/web/routes": "reads journals and writes marks off the page's loop",
     "view/web/playground_routes": "reads a run's folder, and prices, off the page's loop",
     "view/web/tune_routes": "looks at fine-tunes off the page's loop",
+    "view/web/control_routes": "waits for a run's reply off the page's loop",
+    "view/web/beside_server": "waits for the end of the process that started it",
 }
 PROCESSES = {
     "generation/endpoint/embedded": "pip, which fetches the weights, and the model's own server",
@@ -62,6 +64,7 @@ PROCESSES = {
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
+    "view/web/beside_run": "the page beside a run, which never waits for it",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

@@ -14,6 +14,7 @@ from herogen_async.specs.spec import Spec
 from support.browsers import Page, opened_browser
 from support.column_runs import ColumnRun, completion, maths
 from support.page_client import PageClient, served_page
+from support.page_looks import CLIPPED, CONTRAST
 from support.run_folders import WrittenRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -172,6 +173,43 @@ def test_a_list_of_rows_is_read_and_marked_with_the_keyboard(kind: str, served: 
         assert [] == page.errors
 
 
+def test_a_filter_is_an_address(kind: str, served: PageClient) -> None:
+    """It says what is wanted, in which order, and stays over a reload; a link leads to the rows that it names."""
+    with opened_browser(kind=kind) as page:
+        tab = opened(page, served, "/one/rows?order=most:length&figure=length&least=100")
+        tab.wait_for_selector(".count-line >> text=3 rows found")
+        tab.wait_for_selector(".row >> nth=0 >> .row-index >> text=14")
+        tab.wait_for_selector(".row-figure >> text=5,000 characters")
+        tab.locator("input[name=most]").fill("600")
+        tab.wait_for_selector(".count-line >> text=1 row found")
+        assert "most=600" in tab.url
+        tab.reload()
+        tab.wait_for_selector(".count-line >> text=1 row found")
+        assert "600" == tab.locator("input[name=most]").input_value()
+        tab.evaluate("location.hash = '#/one/rows?cell=word%3Dplain&state=pending'")
+        tab.wait_for_selector(".empty >> text=No rows match")
+        assert "plain" == tab.locator("select[name='cell word']").input_value()
+        assert "" == tab.locator("select[name=figure]").input_value()
+        assert [] == page.errors
+
+
+def test_the_rows_of_a_cell_are_read_side_by_side(kind: str, served: PageClient) -> None:
+    """And marked there, with the keys that mark a row; a reload comes back to them."""
+    with opened_browser(kind=kind) as page:
+        tab = opened(page, served, "/one/rows/5")
+        tab.wait_for_selector(".row-head h2 >> text=Row 5")
+        press(tab, "r", ".repeats .chosen h3 >> text=Row 5")
+        assert ["Row 4", "Row 5", "Row 6", "Row 7"] == tab.locator(".repeats h3 >> text=/^Row/").all_inner_texts()
+        press(tab, "ArrowRight", ".repeats .chosen h3 >> text=Row 6")
+        press(tab, "g", ".repeats .chosen .marks button.on.good")
+        tab.reload()
+        tab.wait_for_selector(".repeats .chosen h3 >> text=Row 6")
+        tab.wait_for_selector(".repeats .chosen .marks button.on.good")
+        press(tab, "Escape", ".row-head h2 >> text=Row 6")
+        tab.wait_for_selector(".row .pill >> text=good")
+        sound(page, served)
+
+
 def test_a_mark_that_is_set_already_is_taken_back(kind: str, served: PageClient) -> None:
     """A verdict and a score, by its key and by its button, whichever of the two has set it."""
     with opened_browser(kind=kind) as page:
@@ -222,32 +260,6 @@ def test_each_view_fits_and_can_be_read(
             assert [] == tab.evaluate(CONTRAST)
             assert [] == tab.evaluate(CLIPPED)
         assert [] == page.errors
-
-
-CLIPPED = """() => [...document.querySelectorAll(".card, .tile, .panel, .run-card, .text, dd")]
-  .filter((element) => element.scrollHeight > element.clientHeight + 2 && element.checkVisibility())
-  .map((element) => element.className + element.textContent.slice(0, 30))"""
-CONTRAST = """() => {
-  const channel = (each) => (each /= 255) <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const parts = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
-  const behind = (element) => {
-    for (let each = element; each; each = each.parentElement) {
-      const found = parts(getComputedStyle(each).backgroundColor);
-      if (found.length === 3 || found[3] > 0.99) return found;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.checkVisibility() || element.matches("option, noscript")) continue;
-    const [a, b] = [light(parts(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) bad.push([element.className || element.tagName, element.textContent.slice(0, 20), ratio]);
-  }
-  return bad;
-}"""
 
 
 def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served: PageClient, run: WrittenRun) -> None:

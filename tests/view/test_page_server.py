@@ -214,6 +214,9 @@ def test_rows_are_paged_and_filtered(page: PageClient) -> None:
     assert (5, [2, 3], True) == (rows["total"], [row["index"] for row in rows["rows"]], rows["ready"])
     asked: list[tuple[dict[str, Any], list[int]]] = [
         ({"order": "latest"}, [5, 12, 2, 1, 3]),
+        ({"order": "most:length"}, [12, 1, 2, 3, 5]),
+        ({"figure": "length", "least": "6"}, [12]),
+        ({"figure": "tokens", "least": "1", "most": "11", "finish": "stop"}, [2, 12]),
         ({"finish": "length"}, [1, 3]),
         ({"text": "ROW 1"}, [1, 12]),
         ({"cell": "age=30"}, [12]),
@@ -223,7 +226,15 @@ def test_rows_are_paged_and_filtered(page: PageClient) -> None:
     ]
     for query, numbers in asked:
         assert numbers == [row["index"] for row in page.get("/api/run/one/rows", **query)["rows"]], query
-    for query in ({"cell": "size=3"}, {"cell": "age"}, {"start": "-1"}, {"order": "up"}, {"state": "x"}):
+    for query in (
+        {"cell": "size=3"},
+        {"cell": "age"},
+        {"start": "-1"},
+        {"order": "up"},
+        {"state": "x"},
+        {"least": "x"},
+        {"figure": "x"},
+    ):
         status, told = page.told("/api/run/one/rows", **query)
         assert 400 == status
         assert told["error"]

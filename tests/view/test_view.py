@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from herogen_async.cli.run_commands import _display
+from herogen_async.cli.run_display import run_display
 from herogen_async.core.units import duration
 from herogen_async.generation.engine import Straggler
 from herogen_async.generation.report import RunReport
@@ -252,7 +252,7 @@ def test_a_dumb_terminal_gets_plain_lines_at_once(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "dumb")
-    with _display() as watch:
+    with run_display() as watch:
         watch.state(RUNNING)
         assert isinstance(sys.stderr, Terminal)
         assert "100 of 294 done" in sys.stderr.getvalue()

@@ -170,7 +170,7 @@ def _evaluated(tuned: TunedModel, json: bool) -> tuple[dict[str, Any], int]:
 def _display() -> Iterator[TuningObserver]:
     """A live panel on a terminal that can draw one, plain lines elsewhere."""
     from herogen_async.cli.download_progress import weights_bar
-    from herogen_async.cli.run_commands import terminal
+    from herogen_async.cli.run_display import terminal
 
     console = terminal()
     if console is None:

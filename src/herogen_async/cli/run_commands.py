@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,17 +11,16 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import SpecArgument, shared, takes_settings
+from herogen_async.cli.page_beside import NoOpenOption, Stay, ViewOption, page_beside
 from herogen_async.cli.previewed import Previewed, kept_lines, previewed_rows
+from herogen_async.cli.run_display import run_display
 from herogen_async.cli.shell import JsonOption, RunArgument, as_argument, out, print_json, say
 from herogen_async.core.options import OUTPUT, ROWS, TIME, WHERE
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from herogen_async.data.dataset import Acceptance
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import RunObserver
-    from herogen_async.specs.plan import Plan
 
 
 _LOG_WIDTH = 120  # a log has more room than a terminal
@@ -48,6 +46,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "herogen-async run --limit 8",
             "herogen-async run heroes.yaml --preview 3",
+            "herogen-async run heroes.yaml --view",
             "herogen-async run heroes.yaml --base-url http://127.0.0.1:8000/v1 --concurrency 64",
             "herogen-async run heroes.yaml --model gpt-5-mini --rpm 500 --budget 20",
         )
@@ -134,6 +133,8 @@ def run(
     ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
+    view: ViewOption = False,
+    no_open: NoOpenOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
     **settings: Any,
@@ -141,29 +142,37 @@ def run(
     """Run a spec; the same command again resumes it."""
     from herogen_async.core.errors import InputError
     from herogen_async.generation import session
+    from herogen_async.generation.run_folder import RunFolder, find_run
+    from herogen_async.generation.run_request import read_spec
 
     if columns and not regenerate_stale:
         raise InputError("--column says which stale answers to request again", fix="add --regenerate-stale")
 
-    _drive(
-        lambda watch: session.run(
-            spec,
-            run=run,
-            base_url=base_url,
-            endpoint=endpoint,
-            model=model,
-            extend=extend,
-            regenerate_stale=columns or regenerate_stale,
-            preview=preview,
-            wait=wait,
-            requeue_damaged=requeue_damaged,
-            **settings,
-            watch=watch,
-        ),
-        json,
-        quiet,
-        None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings),
-    )
+    def folder() -> RunFolder:
+        return find_run(run or read_spec(spec).name)
+
+    known = None if preview is None else previewed_rows(spec, run, preview, endpoint, model, settings)
+    with page_beside(view, no_open, folder, say if json else out) as stay:
+        _drive(
+            lambda watch: session.run(
+                spec,
+                run=run,
+                base_url=base_url,
+                endpoint=endpoint,
+                model=model,
+                extend=extend,
+                regenerate_stale=columns or regenerate_stale,
+                preview=preview,
+                wait=wait,
+                requeue_damaged=requeue_damaged,
+                **settings,
+                watch=watch,
+            ),
+            json,
+            quiet,
+            known,
+            stay=stay,
+        )
 
 
 @takes_settings(of_a_run=True)
@@ -174,12 +183,18 @@ def resume(
     ] = None,
     wait: WaitOption = False,
     requeue_damaged: RequeueOption = False,
+    view: ViewOption = False,
+    no_open: NoOpenOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
     """Continue a run. Settings not given here stay as they are."""
-    _resume(run, json, quiet, base_url=base_url, wait=wait, requeue_damaged=requeue_damaged, **settings)
+    from herogen_async.generation.run_folder import existing_run
+
+    options = {"base_url": base_url, "wait": wait, "requeue_damaged": requeue_damaged, **settings}
+    with page_beside(view, no_open, lambda: existing_run(run), say if json else out) as stay:
+        _resume(run, json, quiet, stay=stay, **options)
 
 
 @takes_settings(of_a_run=True)
@@ -277,16 +292,24 @@ def next_step(report: RunReport, *, is_part: bool = False) -> str:
     return f"herogen-async assemble {name}"
 
 
-def _resume(run: str, json: bool, quiet: bool, **options: Any) -> None:
+def _resume(run: str, json: bool, quiet: bool, *, stay: Stay | None = None, **options: Any) -> None:
     from herogen_async.generation import session
 
-    _drive(lambda watch: session.resume(run, watch=watch, **options), json, quiet)
+    _drive(lambda watch: session.resume(run, watch=watch, **options), json, quiet, stay=stay)
 
 
 def _drive(
-    start: Callable[[RunObserver], RunReport], json: bool, quiet: bool, previewed: Previewed | None = None
+    start: Callable[[RunObserver], RunReport],
+    json: bool,
+    quiet: bool,
+    previewed: Previewed | None = None,
+    *,
+    stay: Stay | None = None,
 ) -> None:
-    """Run with a display, say how it ended and what comes next, and exit with the code that says so."""
+    """Run with a display, say how it ended and what comes next, and exit with the code that says so.
+
+    `stay` is called when all is said: it may wait for a person.
+    """
     from dataclasses import replace
 
     from herogen_async.view.terminal import PreviewView, is_small, summary_lines
@@ -294,7 +317,7 @@ def _drive(
     tell = say if json else out
     for line in () if previewed is None or quiet else previewed.known:
         tell(line)
-    with _display(quiet, None if previewed is None else previewed.plan, tell) as watch:
+    with run_display(quiet, None if previewed is None else previewed.plan, tell) as watch:
         report = start(watch)
         watch.state(report)
     if previewed is not None:
@@ -314,6 +337,8 @@ def _drive(
     say(f"Next: {report.next}")
     if json:
         print_json(report.as_dict())
+    if stay is not None:
+        stay(report)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 
@@ -339,45 +364,3 @@ def _first_answers(report: RunReport) -> Iterator[str]:
     for row in islice(rows(Path(report.run)), FIRST_ANSWERS):
         yield from row_lines(row)
         yield ""
-
-
-@contextlib.contextmanager
-def _display(
-    quiet: bool = False, previewed: Plan | None = None, tell: Callable[[str], None] = out
-) -> Iterator[RunObserver]:
-    """A live panel on a terminal that can draw one, plain lines elsewhere; of a preview its answers."""
-    from herogen_async.cli.download_progress import weights_bar
-
-    if quiet:
-        from herogen_async.generation.observer import Observer
-
-        yield Observer()
-        return
-    console = terminal()
-    if previewed is not None:
-        from herogen_async.view.terminal import PreviewView
-
-        with weights_bar(console) as on_weights:
-            yield PreviewView(previewed, tell, say, on_weights)
-        return
-    if console is None:
-        from herogen_async.core.clock import MonotonicClock
-        from herogen_async.view.terminal import PlainView
-
-        with weights_bar(None) as on_weights:
-            yield PlainView(say, on_weights, now=lambda: MonotonicClock().wall().astimezone())
-        return
-    from herogen_async.view.terminal.panel import LivePanel
-
-    with weights_bar(console) as on_weights, LivePanel(console, on_weights) as panel:
-        yield panel
-
-
-def terminal() -> Console | None:
-    """Where a panel can be drawn; None where standard error is no terminal, or one that can't move its cursor."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return None if console.is_dumb_terminal else console

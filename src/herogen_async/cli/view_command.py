@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from herogen_async.cli.command_help import examples
+from herogen_async.cli.page_beside import require_page
 from herogen_async.cli.shell import out, say
 
 
@@ -39,25 +40,18 @@ def view(
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the URL without opening a browser.")] = False,
 ) -> None:
-    """Show runs in the browser, and mark rows there. Also while they are running; needs the extra [view]."""
+    """Show runs in the browser, and mark rows there. Also controls those that are running; needs the extra [view]."""
     from herogen_async.cli.browser import open_page
-    from herogen_async.core.errors import InputError
     from herogen_async.generation.run_folder import existing_run
 
     only = None if run is None else existing_run(run)
-    try:
-        from herogen_async.view.web.server import serve_page_until_signal
-    except ImportError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise InputError(
-            f"the page needs {error.name}, which is not installed", fix="pip install 'herogen-async[view]'"
-        ) from None
+    require_page()
+    from herogen_async.view.web.server import serve_page_until_signal
 
     def started(url: str) -> None:
         out(url)
         opened = not no_open and open_page(url)
         say("Opened in the browser; serving until Ctrl-C." if opened else "Serving until Ctrl-C: open that URL.")
-        say("Anyone with the URL can see the rows and mark them.")
+        say("Anyone with the URL can see the rows, mark them, and control runs.")
 
     serve_page_until_signal(started, only, host=host, port=port)

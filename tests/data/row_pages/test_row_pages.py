@@ -38,19 +38,18 @@ def pages_of(run: WrittenRun) -> RowPages:
 
 
 def found(pages: RowPages, *, latest: bool = False, **wanted: Any) -> list[int]:
-    return pages.numbers(RowFilter(**wanted), latest=latest, start=0, count=100)
+    return pages.find(RowFilter(**wanted), "latest" if latest else "grid", count=100).numbers
 
 
 def test_a_page_is_cut_from_either_order(run: WrittenRun) -> None:
     """By the grid's, or what came last first; a page past the end is empty."""
     pages = pages_of(run)
     everything = RowFilter()
-    assert 10 == pages.count(everything)
-    assert [3, 4, 5] == pages.numbers(everything, latest=False, start=2, count=3)
-    assert [19] == pages.numbers(everything, latest=False, start=9, count=3)
-    assert [] == pages.numbers(everything, latest=False, start=10, count=3)
+    assert ([3, 4, 5], 10, 1.0, []) == pages.find(everything, start=2, count=3)
+    assert [19] == pages.find(everything, start=9, count=3).numbers
+    assert [] == pages.find(everything, start=10, count=3).numbers
     assert [13, 5, 12, 0, 4, 19, 3, 11, 2, 7] == found(pages, latest=True)
-    assert [7] == pages.numbers(everything, latest=True, start=9, count=9)
+    assert [7] == pages.find(everything, "latest", start=9, count=9).numbers
 
 
 @pytest.mark.parametrize(
@@ -75,8 +74,7 @@ def test_a_filter_finds_its_rows(run: WrittenRun, wanted: dict[str, Any], number
     pages = pages_of(run)
     assert numbers == found(pages, **wanted)
     assert numbers == sorted(found(pages, latest=True, **wanted))
-    assert len(numbers) == pages.count(RowFilter(**wanted))
-    assert len(numbers) == pages.count(RowFilter(**wanted), latest=True)
+    assert len(numbers) == pages.find(RowFilter(**wanted), count=0).total
 
 
 @pytest.mark.parametrize(
@@ -92,7 +90,7 @@ def test_a_filter_finds_its_rows(run: WrittenRun, wanted: dict[str, Any], number
 def test_what_no_row_can_have_is_refused(run: WrittenRun, wanted: dict[str, Any], told: str) -> None:
     """With the nearest valid one."""
     with pytest.raises(InputError) as refused:
-        pages_of(run).count(RowFilter(**wanted))
+        pages_of(run).find(RowFilter(**wanted), count=1)
     assert told == refused.value.message
     assert refused.value.fix
 

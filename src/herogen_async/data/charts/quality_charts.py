@@ -56,6 +56,12 @@ def lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float] 
     return png(partial(_lengths, words, bounds))
 
 
+def length_edges(words: Mapping[str, Mapping[int, int]]) -> list[float]:
+    """The edges of the bins of a histogram of `words`: all as wide, or growing where the longest answer is far off."""
+    counted = [count for fate in FATES for count in words.get(fate, ())]
+    return _stretched(max(counted)) if _is_stretched(words) else _edges(counted)
+
+
 def duplication(nearest: Sequence[float], groups: Sequence[int], *, threshold: float) -> bytes:
     """Similarity of the answers that stay (`nearest`), and the sizes of the groups of repeated answers."""
     return png(partial(_duplication, nearest, groups, threshold))
@@ -175,10 +181,8 @@ def _lengths(words: Mapping[str, Mapping[int, int]], bounds: tuple[float, float]
     drawn = [(fate, words[fate]) for fate in FATES if words.get(fate)]
     figure = _figure(8.2, 4.0)
     axes = figure.add_subplot()
-    counted = [count for _, counts in drawn for count in counts]
-    edges = _edges(counted)
+    edges = length_edges(words)
     if _is_stretched(words):
-        edges = _stretched(max(counted))
         axes.set_xscale("log")
     axes.hist(
         [[max(count, 1) for count in counts] for _, counts in drawn],

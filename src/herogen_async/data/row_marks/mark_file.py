@@ -122,10 +122,12 @@ _NONE: tuple[dict[str, Any], RowMark] = {}, RowMark()
 
 def marked_call(call: Mapping[str, Any], lineage: Lineage, places: LinePlaces, reader: LineReader) -> int | None:
     """The index of the call that a mark is of; None where the answer that was marked no longer counts."""
-    index = lineage.index_of(call)
-    if index is None or index not in places or reader.row(index)[CRC] != call["answer"]:
-        return None
-    return index
+    # From whichever era: an answer to an earlier prompt that is kept counts as well.
+    for number, era in enumerate(lineage.eras):
+        index = lineage.place(number, call["index"]) if era.plan.owns(call) else None
+        if index is not None and index in places and reader.row(index)[CRC] == call["answer"]:
+            return index
+    return None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ A run is never disturbed: nothing is locked, and what is no sound line yet is lo
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -34,6 +35,7 @@ class JournalIndex:
         self.places = LinePlaces()
         self.failures = LinePlaces()  # of failed calls: segment 0 stands for the file of failures
         self.kinds: Counter[str] = Counter()  # of the failures that there were
+        self.arrived: array[int] = array("Q")  # calls whose lines came since the first reading, in that order
         self.answered_late = 0  # calls that had failed, since the first reading
         self.ends: dict[Path, int] = {}  # up to where each file was read
         self._fold = Fold(self.lineage, self.places)
@@ -103,6 +105,7 @@ class JournalIndex:
             return True  # the first reading went past where it began
         standing = self._fold.take_counted(record, reading, offset)
         if standing == "counts" and place is not None:
+            self.arrived.append(place)
             if place in self.found.failed:
                 self.answered_late += 1
             self.found.failed.discard(place)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +13,19 @@ from herogen_async.core.likeness import nearest
 from herogen_async.generation.journal.record import ENDING, NO_REASON
 
 ROW_STATES = ("done", "failed", "pending")
-ROW_ORDERS = ("grid", "latest")
+ROW_ORDERS = ("grid", "latest", "most:FIGURE", "least:FIGURE")
+ACCEPTED_WORDS = {"yes": 1.0, "no": 0.0}  # whether rows are accepted
+MARK_SCORE = "mark"  # the figure that people gave
 MARKED = ("good", "bad", "scored", "note", "edit", "any", "none")
 LONGEST_SEARCH = 1000  # characters to look for
-_ANSWER = b',"response_txt":"'
 
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
     """All of it has to hold. `cell` holds values of attributes, `finish` is a finish reason of one of the row's
     answers, `kind` the class of an error, `text` is in one of its answers (letters of ASCII in either case), and `mark`
-    is what people said of one of them.
+    is what people said of one of them. `accepted` is `yes` or `no`, `finding` a kind of the quality report, and the
+    `figure` of that name lies between `least` and `most`, which may each be None.
     """
 
     cell: tuple[tuple[str, str], ...] = ()
@@ -31,54 +34,83 @@ class RowFilter:
     kind: str | None = None
     text: str = ""
     mark: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether all rows are wanted."""
-        return self == RowFilter()
+    accepted: str | None = None
+    finding: str | None = None
+    figure: str | None = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def reads_lines(self) -> bool:
         """Whether the journal's lines say which rows are wanted; else what is known of all rows does."""
         return bool(self.finish or self.text or self.kind)
 
-    def check(self, facets: Mapping[str, Any]) -> None:
+    @property
+    def has_range(self) -> bool:
+        """Whether a figure has to lie between two numbers, or above or below one."""
+        return self.figure is not None and (self.least, self.most) != (None, None)
+
+    def check(self, facets: Mapping[str, Any], figures: Collection[str], findings: Collection[str]) -> None:
         """InputError for what no row can have."""
         for name, value in self.cell:
             if name not in facets:
                 raise InputError(f"rows can't be filtered by {name!r}", fix=nearest(name, list(facets)))
             if value not in facets[name]:
                 raise InputError(f"unknown value {value!r} for {name!r}", fix=nearest(value, facets[name]))
-        for chosen, valid in ((self.state, ROW_STATES), (self.mark, MARKED)):
+        for chosen, valid in (
+            (self.state, ROW_STATES),
+            (self.mark, MARKED),
+            (self.accepted, tuple(ACCEPTED_WORDS)),
+            (self.finding, findings),
+            (self.figure, figures),
+        ):
             if chosen is not None and chosen not in valid:
-                raise InputError(f"rows can't be filtered by {chosen!r}", fix=nearest(chosen, valid))
+                raise InputError(f"rows can't be filtered by {chosen!r}", fix=nearest(chosen, list(valid)))
         if len(self.text) > LONGEST_SEARCH:
             raise InputError("the text to look for is too long", fix=f"shorten it to {LONGEST_SEARCH:,} characters")
 
 
 @dataclass(frozen=True, slots=True)
+class RowOrder:
+    """How rows are sorted: by number, or those whose first line came last first, or by a figure, those without last."""
+
+    figure: str | None = None
+    is_latest: bool = False
+    is_descending: bool = False
+
+    @classmethod
+    def of(cls, text: str, figures: Collection[str]) -> RowOrder:
+        """As a query has it: one of ROW_ORDERS. Raises InputError."""
+        way, _, figure = text.partition(":")
+        if way in ("most", "least") and figure in figures:
+            return cls(figure, is_descending=way == "most")
+        if text not in ("grid", "latest"):
+            ways = ["grid", "latest", *(f"{way}:{name}" for name in figures for way in ("most", "least"))]
+            raise InputError(f"unknown order {text!r}", fix=nearest(text, ways))
+        return cls(is_latest=text == "latest")
+
+
+def bound_of(text: str) -> float | None:
+    """A number as a query has it; None for an empty text. Raises InputError."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{text!r} is not a number", fix="give one such as 4 or 0.5")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
 class LineTest:
     """Of a line's bytes, whether it may be wanted. `text` is what its answer has to hold, in lower case, `ending` the
-    bytes that its finish reason is. Whole blocks of lines are passed over that have neither.
+    bytes that its finish reason is.
     """
 
     text: bytes | None = None
     ending: bytes | None = None
-
-    def found_in(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        """(offset in the block, line) of each of its whole lines that pass."""
-        text, ending = self.text, self.ending
-        low = block if text is None else block.lower()
-        if (text is not None and text not in low) or (ending is not None and ending not in block):
-            return
-        offset = 0
-        lines = block.split(b"\n")
-        for line, lowered in zip(lines, lines if text is None else low.split(b"\n"), strict=True):
-            if (ending is None or line.startswith(ending, line.rfind(ENDING))) and (
-                text is None or _answer_has(text, lowered)
-            ):
-                yield offset, line
-            offset += len(line) + 1
 
 
 def row_test(wanted: RowFilter) -> LineTest | None:
@@ -96,12 +128,6 @@ def is_wanted_failure(wanted: RowFilter, record: Mapping[str, Any]) -> bool:
     if wanted.finish or (wanted.kind and record.get("kind") != wanted.kind):
         return False
     return _lowered(wanted.text) in _lowered(str(record.get("message")))
-
-
-def _answer_has(text: bytes, line: bytes) -> bool:
-    # A quotation mark inside of a text is escaped: so the names of the fields are the fields' own.
-    at = line.find(text, line.find(_ANSWER) + len(_ANSWER))
-    return 0 <= at < line.rfind(ENDING)
 
 
 def _as_written(text: str) -> bytes:

@@ -2,86 +2,140 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.whole_row import whole_row
-from herogen_async.data.row_marks import RowMark, RowMarks, marked_call
-from herogen_async.data.row_pages.journal_index import JournalIndex, blocks_from, lines_from
-from herogen_async.data.row_pages.row_filter import LineTest, RowFilter, is_wanted_failure, row_test
+from herogen_async.data.row_marks import RowMarks
+from herogen_async.data.row_pages.journal_index import JournalIndex, lines_from
+from herogen_async.data.row_pages.known_rows import KnownRows
+from herogen_async.data.row_pages.row_filter import MARK_SCORE, ROW_STATES, RowFilter, RowOrder
+from herogen_async.data.row_pages.row_findings import RowFindings
+from herogen_async.data.row_pages.row_judgements import ACCEPTED
+from herogen_async.data.row_pages.row_selection import RowSelection
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.journal.record import CRC, INDEX_AT
 from herogen_async.generation.run_folder import RunFolder, own_file, segment_number
-from herogen_async.specs.plan import IndexSet
-from herogen_async.specs.sources.cells import facets_at
 from herogen_async.specs.spec import Template
 
 _KEPT = 8  # selections: a person goes back and forth between a few
+_KEPT_ROWS = 2_000_000  # of these together, at four or eight bytes
+_DONE, _FAILED, _PENDING = (ROW_STATES.index(state) for state in ("done", "failed", "pending"))
 
 
-class _Selection:
-    """The rows that a filter wants: by number, and in the order in which their lines came."""
+class FoundRows(NamedTuple):
+    """A page of the rows that a filter wants: the `numbers` of its rows, of `total` found so far, when the share
+    `searched` of the journal was searched. `figures` are what the rows are sorted by, or chosen by.
+    """
 
-    def __init__(self) -> None:
-        self.rows = IndexSet()
-        self.arrived: array[int] = array("Q")
-        self.read: dict[Path, int] = {}
-        self.in_order: array[int] = array("Q")  # by number; made when it is asked for
-        self.stamp: tuple[object, int, int] | None = None  # of what it was made from
+    numbers: list[int]
+    total: int
+    searched: float
+    figures: list[float | None]
 
 
 class RowPages:
     """The rows of the run in `folder`, also of one that is at work: `refresh` takes in what it has written since.
 
-    Memory: eight bytes a call for its place, and as much for each row that one of the last few filters wants. Not to be
-    used by two threads at once. Raises RunFolderError, DamageError.
+    Memory: twenty bytes a call for where and when its line came, as many a row once somebody sorts, and up to eight for
+    each row that one of the last few filters wants. Not to be used by two threads at once. Raises RunFolderError,
+    DamageError.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._index: JournalIndex | None = None
-        self._selections: dict[tuple[RowFilter, bool], _Selection] = {}
+        self._known: KnownRows | None = None
+        self._selections: dict[RowFilter, RowSelection] = {}
+        self._read_late = 0
         self.marks = RowMarks(folder)
+        self.findings = RowFindings(folder)
+
+    @property
+    def known(self) -> KnownRows:
+        """What is known of all rows; `refresh` comes first."""
+        if self._known is None:
+            raise RuntimeError("the rows were not read yet")
+        return self._known
 
     @property
     def index(self) -> JournalIndex:
         """What is known of the journal; `refresh` comes first."""
-        if self._index is None:
-            raise RuntimeError("the rows were not read yet")
-        return self._index
+        return self.known.index
 
     @property
     def is_ready(self) -> bool:
         """Whether the journal was read once: before that, a page takes as long as reading it does."""
-        return self._index is not None
+        return self._known is not None
 
     def refresh(self) -> None:
         """Take in what was written and marked since."""
         self.marks.read()
-        if self._index is not None and self._index.read_on():
+        self.findings.read()
+        if self._known is not None and self._known.read_on():
+            if self.index.answered_late != self._read_late:  # what had failed leaves a selection again
+                self._read_late = self.index.answered_late
+                self._selections.clear()
             return
         fresh = JournalIndex(self._folder)
         fresh.read_all()
-        self._index = fresh
+        self._known = KnownRows(fresh, self.marks, self.findings)
+        self._read_late = 0
         self._selections.clear()
 
-    def count(self, wanted: RowFilter, *, latest: bool = False) -> int:
-        """How many rows there are that `wanted` asks for: in either order as many, and known already for the order of
-        which a page was asked for. Raises InputError.
-        """
-        return self.index.rows if wanted.is_empty else len(self._selected(wanted, latest=latest))
+    def find(
+        self,
+        wanted: RowFilter,
+        order: str = "grid",
+        *,
+        start: int = 0,
+        count: int,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> FoundRows:
+        """A page of the rows that `wanted` asks for, in an order of ROW_ORDERS, after searching on until `enough`.
 
-    def numbers(self, wanted: RowFilter, *, latest: bool, start: int, count: int) -> list[int]:
-        """The numbers of a page of rows: by number, or those whose first line came last first. Raises InputError."""
-        found = self._selected(wanted, latest=latest)
-        if latest:
-            end = max(len(found) - start, 0)
-            return list(found[max(end - count, 0) : end])[::-1]
-        return list(found[start : start + count])
+        Raises InputError.
+        """
+        known, figures = self.known, self.known.figure_names
+        wanted.check(self.index.plan.cells.facets, figures, list(self.findings.rows))
+        sort = RowOrder.of(order, figures)
+        selection = self._selected(wanted)
+        shares = [selection.read(enough)]
+        ranged = wanted.figure if wanted.has_range else None
+        judged = ACCEPTED if wanted.accepted else None
+        shares += known.read({each for each in (sort.figure, ranged, judged) if each is not None}, enough)
+        found = selection.rows(sort, self._version(wanted, sort, shares))
+        page = found[start : start + count]
+        shown = sort.figure or wanted.figure
+        values = [] if shown is None else known.figure(shown).of(page).tolist()
+        told = [None if math.isnan(value) else float(value) for value in values]
+        return FoundRows(page.tolist(), len(found), min(shares), told)
+
+    # Which rows.
+
+    def _selected(self, wanted: RowFilter) -> RowSelection:
+        # What is asked of all rows alike is told apart by what is known of each: one list of rows serves all of it.
+        selection = self._selections.pop(wanted, None) or RowSelection(self.known, wanted)
+        for other in self._selections.values():
+            other.forget_order()
+        held = [len(selection), *(len(each) for each in self._selections.values())]
+        while self._selections and (len(held) > _KEPT or sum(held) > _KEPT_ROWS):
+            del self._selections[next(iter(self._selections))]
+            del held[1]
+        self._selections[wanted] = selection  # the one that was used last stands last
+        return selection
+
+    def _version(self, wanted: RowFilter, sort: RowOrder, shares: Sequence[float]) -> object:
+        found = self.index.found
+        return (
+            shares,
+            len(self.known.order) if len(shares) > 1 else 0,
+            (len(found.done), len(found.failed)) if wanted.state else None,
+            self.marks.version if wanted.mark or MARK_SCORE in (sort.figure, wanted.figure) else None,
+            self.findings.version if wanted.finding else None,
+        )
 
     def rows(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Those rows, whole, as `rows` gives them where a spec has several columns; of all specs, so that they are
@@ -134,111 +188,10 @@ class RowPages:
                     return {each: value for each, value in call.items() if each != "marks"}
         raise InputError(f"row {number} has no answer of {name!r}", fix="reload the page: the run may have changed")
 
-    # Which rows.
-
-    def _selected(self, wanted: RowFilter, *, latest: bool) -> array[int]:
-        index = self.index
-        wanted.check(index.plan.cells.facets)
-        by_line = wanted.reads_lines or latest
-        selection = self._selections.pop((wanted, by_line), None) or _Selection()
-        while len(self._selections) >= _KEPT:
-            del self._selections[next(iter(self._selections))]
-        self._selections[wanted, by_line] = selection  # the one that was used last stands last
-        fixed = (index.answered_late, self.marks.version if wanted.mark else None)
-        stamp = (fixed, len(index.found.done), len(index.found.failed))
-        if selection.stamp != stamp:
-            # What was answered after it had failed, and what is marked, leaves a selection again.
-            if wanted.state or not by_line or (selection.stamp is not None and selection.stamp[0] != fixed):
-                selection = self._selections[wanted, by_line] = _Selection()
-            self._fill(selection, wanted, by_line=by_line)
-            selection.stamp = stamp
-        if latest:
-            return selection.arrived
-        if by_line and len(selection.in_order) != len(selection.rows):
-            selection.in_order = array("Q", selection.rows)
-        return selection.in_order
-
-    def _fill(self, selection: _Selection, wanted: RowFilter, *, by_line: bool) -> None:
-        is_wanted = self._row_test(wanted)
-        numbers = self._by_line(selection, wanted) if by_line else self.index.numbers()
-        if is_wanted is not None:
-            numbers = filter(is_wanted, numbers)
-        if not by_line:
-            selection.in_order = array("Q", numbers)
-            return
-        for number in numbers:
-            if selection.rows.add(number):
-                selection.arrived.append(number)
-
-    def _by_line(self, selection: _Selection, wanted: RowFilter) -> Iterator[int]:
-        """The numbers of the rows of which a line that counts is wanted, as they come."""
-        if (test := row_test(wanted)) is not None:
-            yield from self._by_answer(selection, test)
-        index = self.index
-        if not len(index.found.failed):
-            return
-        for offset, line in lines_from(index.folder.failures, 0):
-            if (record := record_of(line)) is not None and is_wanted_failure(wanted, record):
-                place = index.lineage.index_of(record)
-                if place is not None and index.failures.get(place) == (0, offset):
-                    yield place // index.plan.calls_a_row
-
-    def _by_answer(self, selection: _Selection, test: LineTest) -> Iterator[int]:
-        index = self.index
-        calls, get = index.plan.calls_a_row, index.places.get
-        for path in index.folder.segments():
-            segment = segment_number(path)
-            era, end = index.lineage.era(segment), index.ends.get(path, 0)
-            moves = index.lineage.moves(era)
-            for start, block in blocks_from(path, selection.read.get(path, 0), end):
-                for offset, line in test.found_in(block):
-                    place = self._place(line, era) if moves else _index_in(line)
-                    if place is not None and get(place) == (segment, start + offset):
-                        yield place // calls
-            selection.read[path] = end
-
     def _place(self, line: bytes, era: int) -> int | None:
         """The current index of the call that a row's line is of."""
         index, lineage = _index_in(line), self.index.lineage
         return None if index is None or not 0 <= index < lineage.eras[era].plan.size else lineage.place(era, index)
-
-    def _row_test(self, wanted: RowFilter) -> Any:
-        """What of a filter a row's number says; None where it says nothing."""
-        plan, repeats, tests = self.index.plan, self.index.plan.repeats, []
-        if wanted.cell:
-            cells, values = plan.cells, dict(wanted.cell)
-            known: dict[int, bool] = {}  # of the last cell: its rows stand next to each other
-
-            def has_values(number: int) -> bool:
-                cell = number // repeats
-                if cell not in known:
-                    known.clear()
-                    has = facets_at(cells, cell)
-                    known[cell] = all(has.get(name) == value for name, value in values.items())
-                return known[cell]
-
-            tests.append(has_values)
-        if wanted.state:
-            state, state_of = wanted.state, self.index.state
-            tests.append(lambda number: state_of(number) == state)
-        if wanted.mark:
-            marked = self._marked(wanted.mark)
-            is_none = wanted.mark == "none"
-            tests.append(lambda number: (number in marked) != is_none)
-        if not tests:
-            return None
-        return tests[0] if len(tests) == 1 else lambda number: all(test(number) for test in tests)
-
-    def _marked(self, mark: str) -> set[int]:
-        """The numbers of the rows with an answer that has such a mark."""
-        index, found = self.index, set[int]()
-        with LineReader(index.folder, index.places) as reader:
-            for named, said in self.marks:
-                if _says(said, mark):
-                    call = marked_call(named, index.lineage, index.places, reader)
-                    if call is not None:
-                        found.add(call // index.plan.calls_a_row)
-        return found
 
     def _calls(self, number: int, lines: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
         plan, told = self.index.plan, []
@@ -259,8 +212,3 @@ def _index_in(line: bytes) -> int | None:
         return int(line[INDEX_AT : line.index(b",", INDEX_AT)])
     except ValueError:
         return None
-
-
-def _says(said: RowMark, mark: str) -> bool:
-    has = {"scored": said.score is not None, "note": said.note is not None, "edit": said.edit is not None}
-    return has.get(mark, said.verdict == mark) or mark in ("any", "none")

@@ -13,6 +13,7 @@ runs/<run>/
   control           the socket of `ctl`, there while the run is being worked on
   sources/          the index of each source, and what can't be read again; not derived
   dataset/          derived, rebuildable at any time
+  quality/          derived: what the page's check of the rows has found
   finetune/         001/, 002/, ...: a fine-tune each, its steps and what came of it; not derived
 ```
 Folders are made 0700 and files 0600: answers may be anybody's business, but that is for the owner to decide.
@@ -86,6 +87,10 @@ class RunFolder:
     @property
     def dataset(self) -> Path:
         return self.path / "dataset"
+
+    @property
+    def quality(self) -> Path:
+        return self.path / "quality"
 
     @property
     def argument(self) -> str:

@@ -15,10 +15,11 @@ from herogen_async.generation.session.api import (
     run,
     status,
 )
-from herogen_async.generation.session.session import Session
+from herogen_async.generation.session.session import STOPPED_BY_USER, Session
 from herogen_async.generation.session.watch import RunObserver, Watch
 
 __all__ = [
+    "STOPPED_BY_USER",
     "BesideJournal",
     "ResumeOptions",
     "RunObserver",

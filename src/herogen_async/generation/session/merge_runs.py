@@ -5,7 +5,8 @@ Kept here:
    oldest run has it that has all of it.
 2. Only runs of the same spec, model and history become one; the others are named, with what differs.
 3. What a person paid is there, and is counted once; what is missing is told.
-4. The runs are only read. A kill leaves no run, and the same command begins again.
+4. What people said of answers is kept (`merged_marks`).
+5. The runs are only read. A kill leaves no run, and the same command begins again.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from herogen_async.generation.run_folder import (
 )
 from herogen_async.generation.session.api import status
 from herogen_async.generation.session.common_history import CommonHistory, RunToMerge, common_history
+from herogen_async.generation.session.merged_marks import merged_marks
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.plan import Lineage, Plan
 
@@ -66,7 +68,8 @@ class MergedPart:
 
 @dataclass(frozen=True, slots=True)
 class MergedRun:
-    """What `merge` made. `shared` rows were in several runs; `missing_shards` are in none of them.
+    """What `merge` made. `shared` rows were in several runs; `missing_shards` are in none of them. `marks` is how many
+    things people had said of answers of these runs.
 
     `report` is what `status` says of the new run.
     """
@@ -76,6 +79,7 @@ class MergedRun:
     parts: tuple[MergedPart, ...]
     shared: int
     missing_shards: tuple[str, ...]
+    marks: int = 0
 
     @property
     def missing(self) -> int:
@@ -98,6 +102,7 @@ class MergedRun:
             "missing": self.missing,
             "missing_shards": list(self.missing_shards),
             "shared": self.shared,
+            "marks": self.marks,
             "parts": [asdict(part) for part in self.parts],
         }
 
@@ -110,6 +115,8 @@ class MergedRun:
         if self.shared:
             are = "row is" if self.shared == 1 else "rows are"
             yield f"{self.shared:,} {are} in several of these runs; the oldest run with the whole row counts."
+        if self.marks:
+            yield f"{counted(self.marks, 'mark')} of people {'is' if self.marks == 1 else 'are'} in the new run, too."
         if self.missing_shards:
             named = list(self.missing_shards[:_MOST_NAMED])
             more = len(self.missing_shards) - len(named)
@@ -156,6 +163,8 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
         parts = _parts(read, history)
         _require_room(folder, parts)
         copied = copy_parts(parts, folder, eras=len(manifest.earlier) + 1)
+        if marks := merged_marks(part.folder for part in parts):
+            write_lines(folder.marks, marks)
         keep_source(folder, {path.name: path for part in reversed(parts) for path in part.folder.kept_sources()})
         write_lines(folder.events, _events(parts, at))
         names = [part.folder.argument for part in parts]
@@ -169,6 +178,7 @@ def merge(runs: Sequence[str | os.PathLike[str]], run: str | os.PathLike[str], c
         tuple(_part(each, part, copied.torn) for each, part in zip(manifests, parts, strict=True)),
         copied.shared,
         _missing_shards([each.settings for each in manifests], parts[0].lineage.plan),
+        len(marks),
     )
 
 

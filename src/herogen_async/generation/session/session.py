@@ -41,6 +41,8 @@ from herogen_async.specs.plan import repeats_in_words
 from herogen_async.specs.source_index.spec_cells import source_notices
 from herogen_async.specs.spec.doubts import doubt_lines
 
+STOPPED_BY_USER = "stopped by the user"  # the reason of a run that Ctrl-C or a signal has ended
+
 
 class Session:
     """Runs one request to its end, or until it is stopped. Used once; `stop` and `cancel` are called on its loop."""
@@ -94,7 +96,7 @@ class Session:
         if engine is None:
             self.cancel()
         elif engine.stopped is None:
-            self._at_work.interrupt("stopped by the user")
+            self._at_work.interrupt(STOPPED_BY_USER)
             drops = {0: "", 1: " Ctrl-C again drops it."}.get(engine.counters.in_flight, " Ctrl-C again drops them.")
             self._notifier.notice(f"Stopping: {engine.counters.awaited}.{drops}")
 

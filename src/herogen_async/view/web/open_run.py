@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -24,6 +25,7 @@ from herogen_async.view.terminal.lane_lines import bind_name
 MOST_ROWS = 200  # of a page
 _START = 280  # characters of an answer in the table
 _MOST_VALUES = 200  # of an attribute, to choose from
+_SEARCH_S = 0.4  # of a request: what is found until then is shown, and the search goes on with the next one
 _FIRST_ROWS = 50  # shown while the journal is read
 _WANTED_EVERY_S = 10.0  # of a run that wants accepted rows all their answers are read
 
@@ -61,6 +63,13 @@ class OpenRun:
                 "at": now.timestamp(),
             }
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[RowPages]:
+        """Its rows as they are now; nobody else looks at them meanwhile."""
+        with self._lock:
+            self.pages.refresh()
+            yield self.pages
+
     def about(self) -> dict[str, Any]:
         """What there is to filter by, and what the run asks."""
         with self._lock:
@@ -79,7 +88,11 @@ class OpenRun:
                     for column in plan.columns
                 ],
                 "has_columns": plan.shows_columns,
+                "repeats": plan.repeats,
+                "rows": plan.rows,
                 "accepts": plan.keeping is not None and plan.keeping.accepts,
+                "figures": self.pages.known.figure_names,
+                "findings": {kind: len(rows) for kind, rows in self.pages.findings.rows.items()},
                 "finish_reasons": dict(index.found.finish_reasons),
                 "kinds": dict(index.kinds),
                 "model": index.manifest.model,
@@ -87,19 +100,19 @@ class OpenRun:
                 "created_at": index.manifest.created_at,
             }
 
-    def rows(self, wanted: RowFilter, *, latest: bool, start: int, count: int) -> dict[str, Any]:
-        """A page of rows, shortened. Raises InputError."""
+    def rows(self, wanted: RowFilter, *, order: str, start: int, count: int) -> dict[str, Any]:
+        """A page of rows, shortened: of those that were found within a moment, if all are not. Raises InputError."""
         count = min(max(count, 0), MOST_ROWS)
         with self._lock:
             self.pages.refresh()
-            index = self.pages.index
-            numbers = self.pages.numbers(wanted, latest=latest, start=max(start, 0), count=count)
-            return {
-                "ready": True,
-                "total": self.pages.count(wanted, latest=latest),
-                "start": start,
-                "rows": [_shortened(index.plan, row) for row in self.pages.rows(numbers)],
-            }
+            until = self._clock.now() + _SEARCH_S
+            found = self.pages.find(
+                wanted, order, start=max(start, 0), count=count, enough=lambda: self._clock.now() > until
+            )
+            rows = [_shortened(self.pages.index.plan, row) for row in self.pages.rows(found.numbers)]
+            for row, figure in zip(rows, found.figures, strict=False):
+                row["figure"] = figure
+            return {"ready": True, "total": found.total, "searched": found.searched, "start": start, "rows": rows}
 
     def first_rows(self) -> dict[str, Any]:
         """The rows that came last, while the journal is read for the first time: no lock is waited for."""
@@ -107,7 +120,7 @@ class OpenRun:
             {"cell": line["cell"], "text": _start(line["response_txt"]), "finish": [line["finish_reason"]]}
             for _, line in islice(newest_rows(self.folder), _FIRST_ROWS)
         ]
-        return {"ready": False, "total": None, "start": 0, "rows": rows}
+        return {"ready": False, "total": None, "searched": 0.0, "start": 0, "rows": rows}
 
     def row(self, number: int) -> dict[str, Any]:
         """A row whole, with the latest failure of each of its calls. Raises InputError."""

@@ -8,7 +8,7 @@
 | `GET /api/run/RUN/about` | what a run asks, and what its rows can be filtered by |
 | `GET /api/run/RUN/live` | its figures each second, as server-sent events: `report`, `gone`, `trouble` |
 | `GET /api/run/RUN/pace` | answers over time |
-| `GET /api/run/RUN/rows` | a page of rows: `start, count, order, state, finish, kind, text, mark, cell=NAME=VALUE` |
+| `GET /api/run/RUN/rows` | a page of rows: `start, count, order`, and what `RowFilter` has; `cell=NAME=VALUE` |
 | `GET /api/run/RUN/row/N`, `.../versions` | a row whole; its answers that don't count |
 | `POST /api/run/RUN/marks` | set a mark |
 """
@@ -28,10 +28,13 @@ from starlette.routing import Route
 
 from herogen_async.core import codec
 from herogen_async.core.errors import DiskError, HerogenError, InputError, RunFolderError
-from herogen_async.data.row_pages import ROW_ORDERS, RowFilter
+from herogen_async.data.row_pages import RowFilter, bound_of
+from herogen_async.view.web.control_routes import control_routes
+from herogen_async.view.web.coverage_routes import coverage_routes
 from herogen_async.view.web.json_requests import json_answer, json_body
 from herogen_async.view.web.open_run import OpenRun
 from herogen_async.view.web.playground_routes import playground_routes
+from herogen_async.view.web.quality_routes import quality_routes
 from herogen_async.view.web.run_list import RunList
 from herogen_async.view.web.tune_routes import tune_routes
 
@@ -39,6 +42,7 @@ LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
 _AFTER_TROUBLE_S = 5.0
 _SOON_S = 0.3  # within which the rows of most runs are read; a page that waits longer shows the last ones meanwhile
 _MOST_BODY = 4 << 20  # bytes of a mark: an edited answer
+_NAMED = ("state", "finish", "kind", "mark", "accepted", "finding", "figure")  # of a filter, as a query names them
 _STATUSES = ((RunFolderError, 404), (InputError, 400), (DiskError, 507))  # of refusals; the first that fits
 _STATIC = files("herogen_async.view.web") / "static"
 _KINDS = {
@@ -65,8 +69,11 @@ def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
             Route("/api/run/{run}/row/{number:int}", page.row),
             Route("/api/run/{run}/row/{number:int}/versions", page.versions),
             Route("/api/run/{run}/marks", page.mark, methods=["POST"]),
-            *playground_routes(runs),
+            *control_routes(runs),
+            *coverage_routes(page.told),
+            *quality_routes(runs),
             *tune_routes(runs),
+            *playground_routes(runs),
         ],
         exception_handlers={HerogenError: _refused, HTTPException: _not_found},
     )
@@ -92,28 +99,28 @@ class _Page:
         return json_answer(await asyncio.to_thread(self._runs.counted, request.path_params["run"]))
 
     async def about(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.about)
+        return await self.told(request, OpenRun.about)
 
     async def pace(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.pace)
+        return await self.told(request, OpenRun.pace)
 
     async def rows(self, request: Request) -> Response:
         query = request.query_params
-        wanted, latest = row_filter(query.multi_items())
+        wanted, order = row_filter(query.multi_items()), query.get("order", "grid")
         start, count = _whole(query.get("start", "0")), _whole(query.get("count", "50"))
         run = await self._read(request, wait=False)
         if not run.pages.is_ready:
             return json_answer(await asyncio.to_thread(run.first_rows))
-        return json_answer(await asyncio.to_thread(run.rows, wanted, latest=latest, start=start, count=count))
+        return json_answer(await asyncio.to_thread(run.rows, wanted, order=order, start=start, count=count))
 
     async def row(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.row, request.path_params["number"])
+        return await self.told(request, OpenRun.row, request.path_params["number"])
 
     async def versions(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.versions, request.path_params["number"])
+        return await self.told(request, OpenRun.versions, request.path_params["number"])
 
     async def mark(self, request: Request) -> Response:
-        return await self._told(request, OpenRun.mark, await json_body(request, _MOST_BODY))
+        return await self.told(request, OpenRun.mark, await json_body(request, _MOST_BODY))
 
     async def live(self, request: Request) -> Response:
         run = await asyncio.to_thread(self._runs.open, request.path_params["run"])
@@ -134,8 +141,8 @@ class _Page:
             # A journal with damage is read from its begin each time.
             await asyncio.sleep(LIVE_EVERY_S if event == b"report" else _AFTER_TROUBLE_S)
 
-    async def _told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
-        """What the run that is asked for tells once its journal was read: one of the methods of OpenRun."""
+    async def told(self, request: Request, what: Callable[..., dict[str, Any]], *of: Any) -> Response:
+        """What a function of an OpenRun tells of the run that is asked for, once its journal was read."""
         run = await self._read(request, wait=True)
         return json_answer(await asyncio.to_thread(what, run, *of))
 
@@ -162,8 +169,8 @@ class _Page:
         return Response(data, headers={"content-type": kind})
 
 
-def row_filter(query: list[tuple[str, str]]) -> tuple[RowFilter, bool]:
-    """What rows a query asks for, and whether the latest ones come first. Raises InputError."""
+def row_filter(query: list[tuple[str, str]]) -> RowFilter:
+    """What rows a query asks for. Raises InputError."""
     one = dict(query)
     cell = []
     for name, value in query:
@@ -172,11 +179,9 @@ def row_filter(query: list[tuple[str, str]]) -> tuple[RowFilter, bool]:
             if not equals:
                 raise InputError(f"cell={value!r} is not NAME=VALUE", fix="give an attribute and its value")
             cell.append((attribute, said))
-    order = one.get("order", ROW_ORDERS[0])
-    if order not in ROW_ORDERS:
-        raise InputError(f"unknown order {order!r}", fix=f"valid: {', '.join(ROW_ORDERS)}")
-    named = {name: one.get(name) or None for name in ("state", "finish", "kind", "mark")}
-    return RowFilter(tuple(sorted(cell)), text=one.get("text", ""), **named), order == "latest"
+    named = {name: one.get(name) or None for name in _NAMED}
+    least, most = bound_of(one.get("least", "")), bound_of(one.get("most", ""))
+    return RowFilter(tuple(sorted(cell)), text=one.get("text", ""), least=least, most=most, **named)
 
 
 def _whole(text: str) -> int:

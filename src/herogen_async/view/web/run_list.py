@@ -18,10 +18,11 @@ _Stamp = tuple[object, ...]
 
 
 class RunList:
-    """The runs below `runs/`, or the one in `only`."""
+    """The runs below `runs/`, or the one in `only`, which may be still to come."""
 
     def __init__(self, only: RunFolder | None = None) -> None:
         self._only = only
+        self._was_there = only is None or only.is_run
         self._open: OrderedDict[str, OpenRun] = OrderedDict()
         self._known: dict[str, tuple[_Stamp, dict[str, Any]]] = {}
         self._lock = threading.Lock()
@@ -51,7 +52,10 @@ class RunList:
                 told |= known[1]
             found.append(told)
         found.sort(key=lambda each: -each["changed_at"])
-        return {"runs": found, "only": None if self._only is None else next(iter(self._folders()), None)}
+        if self._only is None:
+            return {"runs": found, "only": None}
+        self._was_there = self._was_there or self._only.is_run
+        return {"runs": found, "only": next(iter(self._folders())), "is_awaited": not self._was_there}
 
     def counted(self, name: str) -> dict[str, Any]:
         """The figures of a run for the list. Where nobody looks at its rows, its journal is read."""

@@ -18,6 +18,7 @@ from herogen_async.core.likeness import nearest
 from herogen_async.data.dataset.assemble import previous_folder
 from herogen_async.data.dataset.assemble.assembly_report import DROPPABLE, PAIRS, Assembled, DataFile
 from herogen_async.data.dataset.assemble.card import card
+from herogen_async.data.dataset.assemble.inspected import inspected
 from herogen_async.data.dataset.assemble.report_subject import Samples, subject_of
 from herogen_async.data.dataset.assemble.run_state import RunState
 from herogen_async.data.dataset.assemble.trainer_configs import Folder, stubs, tokens_around, uses
@@ -27,7 +28,6 @@ from herogen_async.data.dataset.examples import (
     Item,
     answer_tokens,
     candidates,
-    is_shortened,
     once_each,
     without,
 )
@@ -51,11 +51,10 @@ from herogen_async.data.dataset.recipe import (
     TRUNCATED,
     WITHOUT_FIELDS,
     Recipe,
-    has_ended,
 )
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.dataset.split import ALL, TRAIN, VALID, Balance, Split
-from herogen_async.data.quality import Example, Inspector, Quality, report_files
+from herogen_async.data.quality import Quality, report_files
 
 CSV = "prepared_data.csv"
 
@@ -164,7 +163,8 @@ def assemble(  # noqa: PLR0913 - each is a choice of its own
         system=question.system_text,
         system_differs=question.has_system and question.system_text is None,
     )
-    quality = _inspected(rows, order, how, count)
+    items = candidates(rows, truncated, question, count, with_rejected=order.ranking is not None)
+    quality = inspected(rows, items, how, samples=question.samples, truncated=truncated, drop=order.drop)
     writing = _Writing(folder, order, how, count, repeats=rows.plan.repeats)
     compared = None if order.ranking is None else order.ranking.counts()
     samples = Samples(quality.flagged, repeats=rows.plan.repeats)
@@ -206,35 +206,6 @@ def _checked(name: str, *, truncated: str, reasoning: str, drop: Sequence[str], 
             f"--ranking is only for --format {valid}, not for {name}", fix=f"remove --ranking, or use --format {valid}"
         )
     return FORMATS[name]
-
-
-def _inspected(rows: RunRows, order: _Order, how: Recipe, count: ExampleCount) -> Quality:
-    inspector = Inspector(
-        rows.plan.cells,
-        rows.plan.repeats,
-        samples=order.question.samples,
-        separator=how.separator,
-        lead=how.lead,
-        ending=how.ending,
-        left_out=order.drop,
-    )
-    for item in candidates(rows, order.truncated, order.question, count, with_rejected=order.ranking is not None):
-        row = item.row
-        whole = not is_shortened(item)
-        inspector.add(
-            Example(
-                number=item.number,
-                cell=rows.plan.cells.identity(item.index // rows.plan.repeats),
-                repeat=row["repeat"],
-                prompt=item.pair.prompt,
-                completion=item.pair.shown,
-                # It is complete, or is now.
-                finish_reason="stop" if order.truncated == "trim" or has_ended(row) else row["finish_reason"],
-                completion_tokens=answer_tokens(item, order.reasoning) if whole else None,
-                prompt_tokens=None,  # the sub-prompt, if that is what is taught, was never sent
-            )
-        )
-    return inspector.finish()
 
 
 def _chosen(

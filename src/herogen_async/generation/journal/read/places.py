@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Container, Iterator
 
+SEGMENT_BITS = 40  # of a place, from which bit on its segment stands
 _PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
-_SEGMENT = 1 << 40  # bytes: a segment is a thousand times smaller
+_SEGMENT = 1 << SEGMENT_BITS  # bytes: a segment is a thousand times smaller
 
 
 class LinePlaces:
@@ -34,6 +35,13 @@ class LinePlaces:
             for slot, place in enumerate(self._pages[number]):
                 if place:
                     yield number * _PAGE + slot, *divmod(place - 1, _SEGMENT)
+
+    def pages(self) -> Iterator[tuple[int, array[int]]]:
+        """(index of the first call, a number for each call from there on) of each page, by index: 0 where there is no
+        line, else one more than its place: segment * 2 ** SEGMENT_BITS + offset. To be read at once, and not kept.
+        """
+        for number in sorted(self._pages):
+            yield number * _PAGE, self._pages[number]
 
     def get(self, index: int) -> tuple[int, int] | None:
         """Where the line of the call at `index` is; None where there is none."""

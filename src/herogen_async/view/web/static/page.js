@@ -14,7 +14,8 @@ if (location.search) history.replaceState(null, "", location.pathname + location
 async function route() {
   leave?.();
   leave = null;
-  const [name, shownAs, rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const [name, shownAs] = parts().map(decodeURIComponent);
+  const rest = restOf();
   document.title = name ? `${name} · herogen-async` : "herogen-async";
   fill(where, name && h("span", { class: "crumb" }, name));
   const shown = name ? showRun(main, name, shownAs || "live", rest) : showRuns(main);
@@ -28,7 +29,10 @@ async function route() {
   }
 }
 
-const viewOf = () => location.hash.split("/").slice(0, 3).join("/");
+// #/RUN/VIEW/REST?QUERY: what a view makes of the rest is its own.
+const parts = () => location.hash.replace(/^#\/?/, "").split("?")[0].split("/");
+const restOf = () => location.hash.replace(/^#\/?[^/?]*\/?[^/?]*\/?/, "");
+const viewOf = () => parts().slice(0, 2).join("/");
 let shownHash = viewOf();
 addEventListener("hashchange", () => {
   if (viewOf() !== shownHash || !shownHash.endsWith("/rows")) {
@@ -36,7 +40,6 @@ addEventListener("hashchange", () => {
     return route();
   }
   // Another row of the same list is the same view.
-  const rest = location.hash.split("/")[3];
-  return view.then((held) => held?.go?.(rest));
+  return view.then((held) => held?.go?.(restOf()));
 });
 route();

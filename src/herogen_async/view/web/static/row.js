@@ -3,8 +3,9 @@ import { ask, clean, count, duration, fill, h, pill, post, trouble, words } from
 
 const SCORES = [1, 2, 3, 4, 5];
 
-export function rowPanel(base, { close, changed, step }) {
-  const element = h("aside", { class: "row-panel", "aria-label": "Row", hidden: true });
+/** `isBeside`: one of several that stand side by side, of the same cell. */
+export function rowPanel(base, { close, changed, step, repeats }, { isBeside = false } = {}) {
+  const element = h("aside", { class: isBeside ? "row-panel in-grid" : "row-panel", "aria-label": "Row", hidden: true });
   let about = null;
   let row = null;
   let current = 0; // which call the keys mark
@@ -30,20 +31,25 @@ export function rowPanel(base, { close, changed, step }) {
       fill(element, head(number), trouble(error));
     }
     element.hidden = false;
-    element.parentElement?.classList.add("beside");
+    if (!isBeside) element.parentElement?.classList.add("beside");
   }
 
   const head = (number, state) =>
     h(
       "div",
       { class: "row-head" },
-      h("h2", {}, `Row ${count(number)}`),
+      h(isBeside ? "h3" : "h2", {}, `Row ${count(number)}`),
       state,
       h("span", { class: "grow" }),
-      h("button", { type: "button", onclick: () => step(-1), "aria-label": "Previous row" }, "↑"),
-      h("button", { type: "button", onclick: () => step(1), "aria-label": "Next row" }, "↓"),
-      h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
+      !isBeside && headButtons(),
     );
+
+  const headButtons = () => [
+    repeats && about?.repeats > 1 && h("button", { type: "button", onclick: repeats }, "Beside its repeats"),
+    h("button", { type: "button", onclick: () => step(-1), "aria-label": "Previous row" }, "↑"),
+    h("button", { type: "button", onclick: () => step(1), "aria-label": "Next row" }, "↓"),
+    h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
+  ];
 
   function draw() {
     const answers = answersOf(row);
@@ -51,14 +57,14 @@ export function rowPanel(base, { close, changed, step }) {
     fill(
       element,
       head(row.index, [pill(row.state), accepted]),
-      h(
+      !isBeside && h(
         "dl",
         { class: "cell" },
         Object.entries(row.cell).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
         h("div", {}, h("dt", {}, "repeat"), h("dd", {}, row.repeat)),
       ),
       row.calls.map((call, place) => answerCard(call, answers[place], place)),
-      versions(),
+      !isBeside && versions(),
     );
   }
 
@@ -185,6 +191,7 @@ export function rowPanel(base, { close, changed, step }) {
   return {
     element,
     show,
+    cell: () => row?.cell,
     about(told) {
       about = told;
       if (row !== null) draw();

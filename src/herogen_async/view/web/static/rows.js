@@ -1,14 +1,14 @@
 // The rows of a run: a list that scrolls through any number, filters, and one row whole beside it.
-import { ask, count, fill, h, pill, say, trouble, words } from "./dom.js";
+import { ask, count, fill, h, pill, say, trouble } from "./dom.js";
+import { repeatsView } from "./repeats.js";
 import { rowPanel } from "./row.js";
+import { figureSign, rowFilters } from "./row_filters.js";
 
 const PAGE = 100; // rows asked for at once
 const LINE = 46; // pixels of a row, as --line-height has it
 const TALLEST = 8_000_000; // pixels: browsers draw nothing past some 17 million, so more rows share the way
 const MOST_PAGES = 40;
-const MOST_FACETS = 6;
 const LOOK_AGAIN_MS = 2000;
-const MARKS = { good: "good", bad: "bad", scored: "with a score", note: "with a note", edit: "edited", any: "marked", none: "not marked" };
 
 export function rowsView(place, base, home, rest) {
   let about = null;
@@ -16,6 +16,7 @@ export function rowsView(place, base, home, rest) {
   let isReady = false;
   let isEnded = false;
   let isSearching = false;
+  let isPartly = false; // not all rows were searched yet
   let pages = new Map();
   let asked = new Set();
   let generation = 0;
@@ -24,22 +25,29 @@ export function rowsView(place, base, home, rest) {
   let known = -1;
   let marked = -1;
   let timer = null;
-  let typing = null;
-  const query = new URLSearchParams();
 
   const counted = h("span", { class: "quiet", role: "status" });
   const message = h("div", {});
-  const filters = h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() });
+  const filters = rowFilters(filter);
   const room = h("div", { class: "list-room" });
   const list = h("div", { class: "list", tabindex: 0, role: "listbox", "aria-label": "Rows" }, room);
   const panel = rowPanel(base, {
     close: () => choose(-1),
     changed: () => refresh(),
     step: (by) => choose(Math.max(0, chosen + by)),
+    repeats: () => showRepeats(),
   });
-  fill(place, h("div", { class: "bar-line" }, filters), h("div", { class: "count-line" }, counted, keysHelp()), message, h("div", { class: "split" }, list, panel.element));
+  const repeats = repeatsView(base, { close: () => hideRepeats(), changed: () => refresh(), chose: () => remember() });
+  const split = h("div", { class: "split" }, list, panel.element, repeats.element);
+  fill(place, h("div", { class: "bar-line" }, filters.element), h("div", { class: "count-line" }, counted, keysHelp()), message, split);
 
-  const address = (start, many) => `${base}/rows?${new URLSearchParams([...query, ["start", start], ["count", many]])}`;
+  const address = (start, many) => `${base}/rows?${new URLSearchParams([...filters.query(), ["start", start], ["count", many]])}`;
+  /** Where one can come back to: the filters, and what is shown. */
+  const remember = () => {
+    const query = String(filters.query());
+    const what = repeats.isShown() ? `/${repeats.chosen()}/repeats` : shownRow === null ? "" : `/${shownRow}`;
+    history.replaceState(null, "", `${home}/rows${what}${query && `?${query}`}`);
+  };
 
   // -- the list
 
@@ -70,7 +78,7 @@ export function rowsView(place, base, home, rest) {
       if (line.shown !== row || line.shownIsReady !== isReady) {
         line.shown = row;
         line.shownIsReady = isReady;
-        fill(line, row === undefined ? h("span", { class: "blank" }) : rowLine(row));
+        fill(line, row === undefined ? h("span", { class: "blank" }) : rowLine(row, filters.figure()));
       }
     }
     want(from, many);
@@ -117,12 +125,23 @@ export function rowsView(place, base, home, rest) {
     pages.set(page, told.rows);
     // The pages that were looked at longest ago go: a list of a million rows is never held.
     for (const old of pages.keys()) if (pages.size > MOST_PAGES) pages.delete(old);
-    const wanted = [...query.keys()].some((name) => name !== "order");
+    const narrows = filters.narrows();
+    isPartly = told.ready && told.searched < 1;
+    const share = isPartly ? `, ${Math.floor(100 * told.searched)} % searched` : "";
     if (!told.ready) say(counted, "Reading the journal; these are the latest answers.");
-    else say(counted, `${count(total)} ${total === 1 ? "row" : "rows"}${wanted ? " found" : ""}`);
-    if (told.ready && total === 0) fill(message, h("p", { class: "empty" }, wanted ? "No rows match." : "No rows yet."));
+    else say(counted, `${count(total)} ${total === 1 ? "row" : "rows"}${narrows ? " found" : ""}${share}`);
+    if (told.ready && total === 0 && !share) fill(message, h("p", { class: "empty" }, narrows ? "No rows match." : "No rows yet."));
     draw();
     if (!told.ready) timer = setTimeout(() => restart(), LOOK_AGAIN_MS / 4);
+    // What was found so far is shown, and the search goes on with the next question.
+    else if (share && timer === null && !isSearching) goOn();
+  }
+
+  function goOn() {
+    timer = setTimeout(() => {
+      timer = null;
+      refresh();
+    }, 0);
   }
 
   /** Everything anew: another filter, or another order. One request at a time: who types fast waits for one search. */
@@ -141,6 +160,7 @@ export function rowsView(place, base, home, rest) {
     }
     clearTimeout(slow);
     isSearching = false;
+    if (isPartly && timer === null && !isEnded) goOn();
   }
 
   /** The same again, since rows came or were marked: what is shown stays until what is new is there. */
@@ -168,7 +188,7 @@ export function rowsView(place, base, home, rest) {
     if (at < 0) {
       shownRow = null;
       panel.hide();
-      history.replaceState(null, "", `${home}/rows`);
+      remember();
       draw();
       list.focus({ preventScroll: true });
       return;
@@ -190,60 +210,46 @@ export function rowsView(place, base, home, rest) {
 
   function show(number) {
     shownRow = number;
-    history.replaceState(null, "", `${home}/rows/${number}`);
+    remember();
     panel.show(number);
+  }
+
+  function showRepeats(number = shownRow) {
+    if (number === null || about === null) return;
+    repeats.show(number, about);
+    split.classList.add("repeating");
+  }
+
+  function hideRepeats() {
+    const number = repeats.chosen();
+    repeats.hide();
+    split.classList.remove("repeating");
+    draw();
+    // Rows of one cell lie next to each other as the grid has them: the list goes on from the one that was chosen.
+    show(number);
+    list.focus({ preventScroll: true });
   }
 
   // -- filters
 
-  function choice(name, title, options) {
-    return h(
-      "label",
-      {},
-      h("span", {}, title),
-      h("select", { name, onchange: () => filter() }, h("option", { value: "" }, "any"), options.map(([value, told]) => h("option", { value }, told))),
-    );
-  }
-
   function filter() {
-    const values = new FormData(filters);
-    for (const name of [...query.keys()]) query.delete(name);
-    for (const [name, value] of values) {
-      if (value === "" || (name === "order" && value === "grid")) continue;
-      if (name.startsWith("cell ")) query.append("cell", `${name.slice(5)}=${value}`);
-      else query.append(name, value);
-    }
     chosen = -1;
     list.scrollTop = 0;
+    remember();
     restart();
   }
 
-  function drawFilters() {
-    const facets = Object.entries(about.facets);
-    const facet = ([name, values]) => choice(`cell ${name}`, name, values.map((value) => [value, value]));
-    const text = h("input", {
-      type: "search",
-      name: "text",
-      placeholder: "Search answers",
-      "aria-label": "Search answers",
-      maxlength: 1000,
-      oninput: () => {
-        clearTimeout(typing);
-        typing = setTimeout(filter, 250);
-      },
-    });
-    const isNarrow = matchMedia("(max-width: 700px)").matches;
-    const choices = [
-      choice("state", "state", ["done", "failed", "pending"].map((each) => [each, each])),
-      Object.keys(about.finish_reasons).length > 1 && choice("finish", "finish reason", Object.entries(about.finish_reasons).map(([each, many]) => [each, `${each} (${count(many)})`])),
-      Object.keys(about.kinds).length > 0 && choice("kind", "error", Object.keys(about.kinds).map((each) => [each, words(each)])),
-      choice("mark", "mark", Object.entries(MARKS)),
-      h("label", {}, h("span", {}, "order"), h("select", { name: "order", onchange: () => filter() }, h("option", { value: "grid" }, "as in the grid"), h("option", { value: "latest" }, "latest first"))),
-      facets.slice(0, MOST_FACETS).map(facet),
-      facets.length > MOST_FACETS && h("details", {}, h("summary", {}, "More attributes"), facets.slice(MOST_FACETS).map(facet)),
-    ];
-    // On a telephone they would take the place of the rows.
-    fill(filters, text, isNarrow ? h("details", { class: "all-filters" }, h("summary", {}, "Filters and order"), h("div", {}, choices)) : choices);
+  /** As an address says it: `5`, `5/repeats`, and the filters behind a question mark. */
+  function go(text, isFirst) {
+    const [what, query = ""] = (text ?? "").split(/\?(.*)/s);
+    const [number, view] = what.split("/");
+    const is_row = /^\d{1,15}$/.test(number);
+    if (query !== String(filters.query())) {
+      filters.set(query);
+      if (!isFirst) filter();
+    }
+    if (is_row && Number(number) !== shownRow) show(Number(number));
+    if (is_row && view === "repeats") showRepeats(Number(number));
   }
 
   // -- keys
@@ -252,39 +258,41 @@ export function rowsView(place, base, home, rest) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typed = event.target.closest?.("input, textarea, select");
     if (event.key === "Escape") {
-      if (typed && typed.closest(".row-panel")) return panel.key(event);
+      if (typed && typed.closest(".row-panel")) return (repeats.isShown() ? repeats : panel).key(event);
       if (typed) typed.blur();
+      else if (repeats.isShown()) hideRepeats();
       else if (chosen >= 0 || shownRow !== null) choose(-1);
       return undefined;
     }
     if (typed) return undefined;
     const onList = event.target === list || event.target === document.body;
-    const step = { j: 1, k: -1, ...(onList ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
+    const arrows = repeats.isShown() ? { ArrowRight: 1, ArrowLeft: -1 } : { ArrowDown: 1, ArrowUp: -1 };
+    const step = { j: 1, k: -1, ...(onList ? arrows : {}) }[event.key];
     if (step !== undefined) {
       event.preventDefault();
-      return choose(Math.max(0, chosen + step));
+      return repeats.isShown() ? repeats.step(step) : choose(Math.max(0, chosen + step));
     }
     if (event.key === "/") {
       event.preventDefault();
-      return filters.querySelector("input")?.focus();
+      return filters.focus();
     }
-    return panel.key(event);
+    if (event.key === "r") return repeats.isShown() ? hideRepeats() : showRepeats();
+    return (repeats.isShown() ? repeats : panel).key(event);
   }
   document.addEventListener("keydown", keys);
 
   (async () => {
+    go(rest, true);
     load(0);
-    if (/^\d+$/.test(rest ?? "")) show(Number(rest));
     about = await ask(`${base}/about`);
     if (isEnded) return;
     panel.about(about);
-    drawFilters();
+    filters.draw(about);
+    go(rest, true);
   })().catch((error) => fill(message, trouble(error)));
 
   return {
-    go(number) {
-      if (/^\d+$/.test(number ?? "") && Number(number) !== shownRow) show(Number(number));
-    },
+    go,
     report(moment) {
       const changed = moment.rows !== known || moment.marks !== marked;
       const isFirst = known < 0;
@@ -300,14 +308,14 @@ export function rowsView(place, base, home, rest) {
     end() {
       isEnded = true;
       clearTimeout(timer);
-      clearTimeout(typing);
+      filters.end();
       watch.disconnect();
       document.removeEventListener("keydown", keys);
     },
   };
 }
 
-function rowLine(row) {
+function rowLine(row, figure) {
   const cell = Object.values(row.cell).join(" · ");
   const has = row.text !== null;
   const text = row.text ?? Object.values(row.missing ?? {})[0] ?? "";
@@ -319,6 +327,7 @@ function rowLine(row) {
     h(
       "span",
       { class: "row-signs" },
+      figure && h("span", { class: "row-figure" }, figureSign(figure, row.figure)),
       row.state !== undefined && row.state !== "done" && pill(row.state),
       row.accepted === false && row.state === "done" && h("span", { class: "pill" }, "not accepted"),
       finish.map((each) => h("span", { class: "pill warn" }, each)),
@@ -338,7 +347,7 @@ const keysHelp = () =>
   h(
     "span",
     { class: "keys quiet" },
-    [["J", "K"], "next, previous", ["G"], "good", ["B"], "bad", ["1"], "to", ["5"], "score", ["N"], "note", ["E"], "edit", ["/"], "search"].map((each) =>
+    [["J", "K"], "next, previous", ["G"], "good", ["B"], "bad", ["1"], "to", ["5"], "score", ["N"], "note", ["E"], "edit", ["R"], "repeats", ["/"], "search"].map((each) =>
       Array.isArray(each) ? each.map((key) => h("kbd", {}, key)) : ` ${each} `,
     ),
   );

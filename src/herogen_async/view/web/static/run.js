@@ -1,7 +1,10 @@
 // One run: its head with the figures of this second, and below it either its progress or its rows.
 import { ask, fill, h, pill, say, trouble } from "./dom.js";
+import { controlView } from "./control.js";
+import { coverageView } from "./coverage.js";
 import { liveView } from "./live.js";
 import { playgroundView } from "./playground.js";
+import { qualityView } from "./quality.js";
 import { rowsView } from "./rows.js";
 import { tuneView } from "./tune.js";
 
@@ -9,8 +12,11 @@ import { tuneView } from "./tune.js";
 const VIEWS = {
   live: ["Progress", ({ place, base, name }) => liveView(place, base, name)],
   rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
+  coverage: ["Coverage", ({ place, base, home }) => coverageView(place, base, home)],
+  quality: ["Quality", ({ place, base, home }) => qualityView(place, base, home)],
   tune: ["Tune", ({ place, base, home }) => tuneView(place, base, home)],
   playground: ["Playground", ({ place, base, home, name }) => playgroundView(place, base, home, name)],
+  control: ["Control", ({ place, base }) => controlView(place, base)],
 };
 
 export async function showRun(main, name, view, rest) {

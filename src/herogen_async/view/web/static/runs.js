@@ -7,6 +7,7 @@ export async function showRuns(main) {
   let timer = null;
   let ended = false;
   const first = await ask("/api/runs");
+  if (first.only !== null && first.is_awaited) return awaited(main, first.only);
   if (first.only !== null) {
     location.replace(`#/${encodeURIComponent(first.only)}/live`);
     return null;
@@ -33,6 +34,31 @@ export async function showRuns(main) {
     if (!ended) timer = setTimeout(() => look(), EVERY_MS);
   }
   look(first); // not awaited: who leaves meanwhile ends it
+  return {
+    end() {
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** A run that starts just now: its folder is not there yet. */
+function awaited(main, name) {
+  let timer = null;
+  let ended = false;
+  const message = h("div", {});
+  fill(main, h("h1", {}, name), h("p", { class: "empty", role: "status" }, "The run is starting."), message);
+  async function look() {
+    try {
+      if (!(await ask("/api/runs")).is_awaited) return ended || location.replace(`#/${encodeURIComponent(name)}/live`);
+      fill(message);
+    } catch (error) {
+      fill(message, trouble(error));
+    }
+    if (!ended) timer = setTimeout(look, EVERY_MS / 6);
+    return undefined;
+  }
+  look();
   return {
     end() {
       ended = true;
