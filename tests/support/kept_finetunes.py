@@ -76,9 +76,10 @@ class LocalTune:
         os.close(self._lock)
         self._lock = None
 
-    def ends(self, status: str = "succeeded", message: str = "Training finished.") -> None:
+    def ends(self, status: str = "succeeded", error: str | None = None) -> None:
         """As its trainer reports it."""
-        self._say(END, message, status=status)
+        more = {} if error is None else {"error": error}
+        self._say(END, "Training has ended.", status=status, **more)
         self.dies()
 
     def recorded(self) -> None:

@@ -109,7 +109,7 @@ def test_a_trainer_that_died_is_told(page: PageClient, run: WrittenRun) -> None:
     tune.trains()
     assert ("running", None) == tuple(only(page)[name] for name in ("status", "error"))
     tune.ends("failed", "the disk is full")
-    assert "failed" == only(page)["status"]
+    assert ("failed", "the disk is full") == tuple(only(page)[name] for name in ("status", "error"))
 
 
 def test_a_fine_tune_that_never_began_is_told(page: PageClient, run: WrittenRun) -> None:

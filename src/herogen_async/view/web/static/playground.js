@@ -120,8 +120,11 @@ export function playgroundView(place, base, home, name) {
     const mine = (looked += 1);
     if (model === null) return;
     if (words !== undefined && words.trim() === "") return shown(null);
+    const values = cell();
+    const empty = Object.keys(values).find((each) => values[each] === "" && !model.optional.includes(each));
+    if (words === undefined && empty !== undefined) return shown(null, new Error(`Type a value for ${empty}`));
     try {
-      const told = await post(`${address}/question`, { model: model.id, cell: cell(), ...(words === undefined ? {} : { text: words }) });
+      const told = await post(`${address}/question`, { model: model.id, cell: values, ...(words === undefined ? {} : { text: words }) });
       if (mine !== looked || isEnded) return;
       if (words === undefined) text.value = told.text;
       shown(told);

@@ -178,6 +178,7 @@ function finetuneCard(number, base, home) {
       known = now;
       fill(state, h("span", { class: `pill ${STATES[told.status] ?? ""}` }, words(told.status)));
       fill(models, modelWords(told));
+      element.classList.toggle("is-bare", told.status === "unreadable");
       fill(problem, problems(told));
       const { step, train, valid } = told.losses;
       const at = step.length ? step[step.length - 1] : 0;
