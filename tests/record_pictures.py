@@ -2,7 +2,7 @@
 
 The real program runs in a real terminal, and what stands there at a moment becomes a picture: whoever changes what
 people see, draws them again and looks at them. It needs tmux, Chromium, the embedded model's weights and four minutes;
-no test needs any of these.
+`an_evening` needs the extra `[train]` and a quarter of an hour more. No test needs any of these.
 """
 
 from __future__ import annotations
@@ -190,7 +190,63 @@ def in_the_browser(stage: Stage) -> Iterator[TabShot]:
         screen.await_prompt()
 
 
-SCENES: tuple[Scene, ...] = (before_paying, on_this_machine, at_a_limit, controlled, parked, listed, in_the_browser)
+def an_evening(stage: Stage) -> Iterator[TabShot]:
+    """From the first rows to a tuned model on this machine: marked, assembled, tuned while the page shows it, asked."""
+    command = "superhero --backend local --epochs 8"
+    with contextlib.chdir(stage.folder), stage.screen() as screen, served_page() as served:
+        screen.type("herogen-async run --limit 24")
+        screen.await_prompt(600)
+        with opened_browser(1280, 800) as page:
+            tab = page.at(served.url, "/superhero/rows").tab
+            tab.wait_for_selector(".count-line >> text=24 rows")
+            for key in ("j", "g", "j", "b", "j", "j", "5", "j", "b", "j", "g"):
+                tab.keyboard.press(key)
+                tab.wait_for_timeout(400)
+            yield TabShot("evening_marks", tab.screenshot())
+        screen.type("herogen-async assemble superhero --marks --truncated trim --split 0.1")
+        screen.await_prompt(60)
+        screen.type(f"herogen-async finetune {command}")
+        for scheme in ("light", "dark"):
+            with opened_browser(1280, 800, scheme) as page:
+                tab = page.at(served.url, "/superhero/tune").tab
+                tab.locator(".finetune .tile >> text=/^1[0-9] of/").wait_for(timeout=1_500_000)
+                tab.wait_for_timeout(2500)
+                yield TabShot(f"page_tune_{scheme}", tab.screenshot())
+        screen.await_prompt(1500)
+        screen.type(f"herogen-async finetune {command} --eval")
+        screen.await_prompt(900)
+        with opened_browser(1280, 1000) as page:
+            tab = page.at(served.url, "/superhero/tune").tab
+            tab.locator(".evaluation h3").first.wait_for()
+            tab.evaluate("document.querySelector('.evaluation').scrollIntoView()")
+            yield TabShot("page_evaluation", tab.screenshot())
+        for scheme in ("light", "dark"):
+            with opened_browser(1280, 800, scheme) as page:
+                tab = page.at(served.url, "/superhero/playground").tab
+                tab.wait_for_selector(".ask-cells select")
+                for name, value in (("age", "40"), ("gender", "woman")):
+                    tab.locator(f"select[aria-label={name}]").select_option(value)
+                tab.locator("select[aria-label=power]").select_option(label="another value …")
+                tab.get_by_label("power, another value").fill("Healing")
+                tab.wait_for_selector(".sent-text >> text=40, woman, Healing ->")
+                tab.locator("input[name=samples]").fill("2")
+                tab.get_by_role("button", name="Ask", exact=True).click()
+                tab.wait_for_selector(".answer-card.of-base .figures >> text=answering", timeout=120_000)
+                if scheme == "light":
+                    tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
+                yield TabShot(f"page_playground_{scheme}", tab.screenshot())
+
+
+SCENES: tuple[Scene, ...] = (
+    before_paying,
+    on_this_machine,
+    at_a_limit,
+    controlled,
+    parked,
+    listed,
+    in_the_browser,
+    an_evening,
+)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -172,6 +173,27 @@ def test_a_service_is_asked_now_and_then(page: PageClient, run: WrittenRun, monk
         for _ in range(3):
             assert "404" in only(page)["unreached"]["error"]
         assert 1 == len(server.listed)
+
+
+def test_a_service_that_does_not_answer_holds_nobody_up(
+    page: PageClient, run: WrittenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other fine-tunes are shown, and it is left alone for a while."""
+    monkeypatch.setattr(finetune_looks, "WITHIN_S", 0.1)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with FakeServer() as server:
+        server.at_connect = silence
+        begun(run.path / "finetune" / "001", job_id="job-1", backend="openai", base_url=server.url)
+        LocalTune(run.path, "002").trains()
+        for _ in range(2):
+            local, hosted = told(page)["finetunes"]
+            assert ("running", "no answer within 0.1 s") == (local["status"], hosted["unreached"]["error"])
+        assert 1 == server.connections
+
+
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Until the other side has enough."""
+    await reader.read()
 
 
 def test_a_key_that_is_missing_is_told(page: PageClient, run: WrittenRun) -> None:

@@ -7,6 +7,7 @@ watched by a command, too.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from herogen_async.core.clock import Clock
-from herogen_async.core.errors import DamageError, HerogenError, RunFolderError
+from herogen_async.core.errors import DamageError, HerogenError, RequestTimeout, RunFolderError
 from herogen_async.core.options import as_words
 from herogen_async.generation.intents import numbered_folders
 from herogen_async.generation.run_folder import RunFolder, is_held, own_file
@@ -30,6 +31,7 @@ from herogen_async.tune.finetune.tuning_progress import TuningStory
 from herogen_async.tune.options import FINETUNE_OPTIONS, LOCAL
 
 ASK_EVERY_S = 10.0  # a service counts the calls, and nobody waits for a line
+WITHIN_S, AFTER_TROUBLE_S = 4.0, 30.0  # the other fine-tunes are not to wait for a service that is down
 _MOST_STEPS = 1500  # of a curve: a screen has not many more places
 _MOST_EVENTS = 200
 
@@ -138,11 +140,18 @@ class FinetuneLooks:
             return
         job.asked_s = self.clock.now()
         try:
-            async with HostedBackend(server_for(base_url, self.environment, None)) as hosted:
+            async with (
+                asyncio.timeout(WITHIN_S),
+                HostedBackend(server_for(base_url, self.environment, None)) as hosted,
+            ):
                 await self._take(job, hosted, job_id)
             job.unreached = None
+        except TimeoutError:
+            job.unreached = RequestTimeout(f"no answer within {WITHIN_S:g} s", fix="it is asked again in half a minute")
         except HerogenError as error:
             job.unreached = error
+        if job.unreached is not None:
+            job.asked_s += AFTER_TROUBLE_S - ASK_EVERY_S
 
     async def _take(self, job: _Job, backend: Any, job_id: str) -> None:
         job.state = await backend.job(job_id)
