@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support.browsers import opened_browser
 from support.doc_commands import simulating
@@ -191,8 +192,7 @@ def in_the_browser(stage: Stage) -> Iterator[TabShot]:
 
 
 def an_evening(stage: Stage) -> Iterator[TabShot]:
-    """From the first rows to a tuned model on this machine: marked, assembled, tuned while the page shows it, asked."""
-    command = "superhero --backend local --epochs 8"
+    """From the first rows to a tuned model on this machine, in the page: marked, assembled, tuned, compared, asked."""
     with contextlib.chdir(stage.folder), stage.screen() as screen, served_page() as served:
         screen.type("herogen-async run --limit 24")
         screen.await_prompt(600)
@@ -203,22 +203,25 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
                 tab.keyboard.press(key)
                 tab.wait_for_timeout(400)
             yield TabShot("evening_marks", tab.screenshot())
-        screen.type("herogen-async assemble superhero --marks --truncated trim --split 0.1")
-        screen.await_prompt(60)
-        screen.type(f"herogen-async finetune {command}")
-        for scheme in ("light", "dark"):
-            with opened_browser(1280, 800, scheme) as page:
-                tab = page.at(served.url, "/superhero/tune").tab
+        with opened_browser(1280, 800) as page:
+            tab = page.at(served.url, "/superhero/tune").tab
+            _run_here(tab, 1)
+            tab.wait_for_selector(".started .pill >> text=done", timeout=60_000)
+            yield TabShot("evening_assembled", tab.screenshot())
+            _run_here(tab, 2)
+            for scheme in ("light", "dark"):
+                tab.emulate_media(color_scheme=scheme)
                 tab.locator(".finetune .tile >> text=/^1[0-9] of/").wait_for(timeout=1_500_000)
                 tab.wait_for_timeout(2500)
+                tab.locator(".finetune").scroll_into_view_if_needed()
+                tab.evaluate("document.querySelector('.finetune').scrollIntoView()")
                 yield TabShot(f"page_tune_{scheme}", tab.screenshot())
-        screen.await_prompt(1500)
-        screen.type(f"herogen-async finetune {command} --eval")
-        screen.await_prompt(900)
-        with opened_browser(1280, 1000) as page:
-            tab = page.at(served.url, "/superhero/tune").tab
-            tab.locator(".evaluation h3").first.wait_for()
+            tab.emulate_media(color_scheme="light")
+            tab.wait_for_selector(".started .pill >> text=done", timeout=1_500_000)
+            _run_here(tab, 3)
+            tab.locator(".evaluation h3").first.wait_for(timeout=900_000)
             tab.evaluate("document.querySelector('.evaluation').scrollIntoView()")
+            tab.wait_for_timeout(500)
             yield TabShot("page_evaluation", tab.screenshot())
         for scheme in ("light", "dark"):
             with opened_browser(1280, 800, scheme) as page:
@@ -235,6 +238,14 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
                 if scheme == "light":
                     tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
                 yield TabShot(f"page_playground_{scheme}", tab.screenshot())
+
+
+def _run_here(tab: Any, step: int) -> None:
+    """The command of a step of the tune view, started there."""
+    button = tab.locator(".way li").nth(step).locator(".run-here")
+    button.click()
+    button.click()
+    tab.wait_for_selector(".started .pill >> text=running")
 
 
 SCENES: tuple[Scene, ...] = (

@@ -42,6 +42,7 @@ NETWORK = {
 TASKS = {
     "generation/engine": "the door: whoever wants calls side by side asks the engine",
     "view/web/server": "the page's server, which runs while its block does",
+    "view/web/tune_commands": "takes in what a command says that a person has started from the page",
     "view/web/playground": "a question, which ends with whoever reads its answers; the model that is open for the next",
 }
 THREADS = {
@@ -65,6 +66,7 @@ PROCESSES = {
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
     "view/web/beside_run": "the page beside a run, which never waits for it",
+    "view/web/tune_commands": "a command of this package that a person has started from the page",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

@@ -4,8 +4,9 @@
 |---|---|
 | `GET /api/run/RUN/tune` | each fine-tune: state, losses, events, what it made; the run's marks and data set |
 | `GET /api/run/RUN/tune/NUMBER/evaluation` | its latest evaluation, with the answers side by side |
+| `POST /api/run/RUN/tune/start` | start a command that was shown: its `name`, and the `command` as it was |
 
-Nothing is started and nothing written: what starts a fine-tune is a command, which the page shows.
+Looking starts nothing and writes nothing.
 """
 
 from __future__ import annotations
@@ -27,28 +28,55 @@ from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.data.row_marks import RowMarks
+from herogen_async.generation.endpoint.finish_reasons import is_cut
 from herogen_async.generation.run_folder import RunFolder, own_bytes
 from herogen_async.tune.evaluation import KeptEvaluation, kept_evaluation
 from herogen_async.tune.evaluation.evaluate import FIGURES_FILE, FOLDER
 from herogen_async.tune.finetune.finetune_looks import FinetuneLook, FinetuneLooks
+from herogen_async.tune.finetune.finetune_result import NOT_STARTED
 from herogen_async.tune.finetune.model_registry import tuned_in, without_changed_rows
-from herogen_async.view.web.json_requests import json_answer
+from herogen_async.tune.finetune.records import INTERRUPTED
+from herogen_async.tune.options import LOCAL
+from herogen_async.view.web.json_requests import json_answer, json_body
 from herogen_async.view.web.open_run import OpenRun
 from herogen_async.view.web.run_list import RunList
+from herogen_async.view.web.tune_commands import ASSEMBLE, EVALUATE, FINETUNE, StartedCommand, argument_of, way_commands
 
 _RECIPE = "recipe.json"
+_MOST_BODY = 1 << 14  # bytes of a command's name and words
 
 
 def tune_routes(runs: RunList) -> list[Route]:
     """The addresses of the tune view."""
     looked: WeakKeyDictionary[OpenRun, _TunedRun] = WeakKeyDictionary()
+    started: dict[str, StartedCommand] = {}
 
     def tuned_run(request: Request) -> _TunedRun:
         run = runs.open(request.path_params["run"])
-        return looked.setdefault(run, _TunedRun(run.folder))
+        return looked.get(run) or looked.setdefault(run, _TunedRun(run.folder))
+
+    def look(request: Request) -> dict[str, Any]:
+        run = runs.open(request.path_params["run"])
+        # While the journal is read for the first time, what it holds is not known yet.
+        reasons = run.about()["finish_reasons"] if run.pages.is_ready else {}
+        return tuned_run(request).told(reasons)
+
+    def command_of(request: Request) -> StartedCommand:
+        return started.setdefault(request.path_params["run"], StartedCommand())
 
     async def told(request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(lambda: tuned_run(request).told()))
+        return json_answer({**await asyncio.to_thread(look, request), "started": command_of(request).told()})
+
+    async def start(request: Request) -> Response:
+        said = await json_body(request, _MOST_BODY)
+        shown = await asyncio.to_thread(look, request)
+        name, command = said.get("name"), said.get("command")
+        if name not in shown["starts"]:
+            raise InputError("that command is not started from the page", fix="type it in a terminal")
+        if shown["commands"][name] != command:
+            raise InputError("the command has changed since it was shown", fix="look at it again, then start it")
+        await command_of(request).start(command)
+        return json_answer({"started": command_of(request).told()})
 
     async def evaluation(request: Request) -> Response:
         number = request.path_params["number"]
@@ -56,6 +84,7 @@ def tune_routes(runs: RunList) -> list[Route]:
 
     return [
         Route("/api/run/{run}/tune", told),
+        Route("/api/run/{run}/tune/start", start, methods=["POST"]),
         Route("/api/run/{run}/tune/{number}/evaluation", evaluation),
     ]
 
@@ -66,19 +95,37 @@ class _TunedRun:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._looks = FinetuneLooks(folder, folder.argument, os.environ, MonotonicClock())
+        self._looks = FinetuneLooks(folder, argument_of(folder), os.environ, MonotonicClock())
         self._marks = RowMarks(folder)
 
-    def told(self) -> dict[str, Any]:
-        """All of them, and what they are made of."""
+    def told(self, reasons: Mapping[str, int]) -> dict[str, Any]:
+        """All of them, and what they are made of; `reasons` are how often answers ended for each finish reason."""
         with self._lock:
             looks = asyncio.run(self._looks.look())  # a loop of its own: the page's waits for no file and no service
             with contextlib.suppress(HerogenError):  # what is wrong with the marks, the rows say
                 self._marks.read()
+            latest = looks[0] if looks else None
+            stands = latest is not None and (latest.is_going or latest.result.status in (INTERRUPTED, NOT_STARTED))
+            tuned = next((each for each in looks if each.result.tuned is not None), None)
+            is_local = tuned is not None and tuned.result.backend == LOCAL
+            commands = way_commands(
+                self._folder,
+                rows=sum(reasons.values()),
+                cut=sum(count for reason, count in reasons.items() if is_cut(reason)),
+                marks=len(self._marks),
+                again=latest.again if latest is not None and stands else None,
+                is_new=latest is not None,
+                is_local=is_local,
+            )
+            dataset = _dataset(self._folder)
+            may_tune = dataset is not None and not (latest is not None and latest.is_going)
+            starts = [ASSEMBLE, *([FINETUNE] if may_tune else []), *([EVALUATE] if is_local else [])]
             return {
-                "argument": self._folder.argument,
+                "argument": argument_of(self._folder),
                 "marks": len(self._marks),
-                "dataset": _dataset(self._folder),
+                "dataset": dataset,
+                "commands": commands,
+                "starts": starts,
                 "finetunes": [_told(each) for each in looks],
             }
 

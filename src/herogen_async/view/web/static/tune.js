@@ -1,13 +1,13 @@
 // Tune: the way from rows to a model, and each fine-tune with its losses, what it said, and how its answers compare.
 import { commandLine } from "./copy.js";
-import { ago, ask, clean, count, duration, fill, h, say, trouble, words } from "./dom.js";
+import { ago, ask, clean, count, duration, fill, h, post, say, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
 
 const GOING_MS = 2000;
 const RESTING_MS = 5000;
 const FEW_EVENTS = 6;
 const FEW_SAMPLES = 3;
-const LEAST_SPLIT = 10; // rows of which some can be held out
+const SURE_MS = 5000; // within which a second press starts a command
 const STATES = { running: "going", succeeded: "good", failed: "bad", cancelled: "warn", interrupted: "bad", refused: "bad", unreadable: "bad" };
 
 export function tuneView(place, base, home) {
@@ -19,8 +19,9 @@ export function tuneView(place, base, home) {
   let timer = null;
   let isEnded = false;
   let last = null;
-  let report = null;
-  fill(place, message, h("section", { class: "panel" }, h("h2", {}, "From rows to a model"), way), nothing, jobs);
+  const refused = h("div", {});
+  const startedBox = h("div", { class: "started", hidden: true });
+  fill(place, message, h("section", { class: "panel" }, h("h2", {}, "From rows to a model"), way, refused, startedBox), nothing, jobs);
   fill(way, h("li", { class: "quiet" }, "Reading the fine-tunes"));
 
   async function look() {
@@ -34,12 +35,35 @@ export function tuneView(place, base, home) {
     } catch (error) {
       if (!isEnded) fill(message, trouble(error));
     }
-    const isGoing = last?.finetunes.some((each) => each.is_going || each.is_watched);
+    const isGoing = last?.started?.exit_code === null || last?.finetunes.some((each) => each.is_going || each.is_watched);
     if (!isEnded && !document.hidden) timer = setTimeout(look, isGoing ? GOING_MS : RESTING_MS);
   }
 
+  async function start(command_name, command) {
+    try {
+      fill(refused);
+      const { started } = await post(`${base}/tune/start`, { name: command_name, command });
+      showStarted(started);
+    } catch (error) {
+      if (!isEnded) fill(refused, trouble(error));
+    }
+    if (!isEnded) look();
+  }
+
+  let shownStarted = "";
+  function showStarted(started) {
+    const now = JSON.stringify(started);
+    if (now === shownStarted) return;
+    shownStarted = now;
+    startedBox.hidden = started === null;
+    fill(startedBox, startedPart(started));
+    const lines = startedBox.querySelector("pre");
+    if (lines !== null) lines.scrollTop = lines.scrollHeight;
+  }
+
   function show() {
-    drawWay(way, last, report, home);
+    drawWay(way, last, home, start);
+    showStarted(last.started);
     nothing.hidden = last.finetunes.length > 0;
     const numbers = new Set(last.finetunes.map(({ number }) => number));
     for (const [number, card] of cards) {
@@ -62,11 +86,7 @@ export function tuneView(place, base, home) {
   document.addEventListener("visibilitychange", seen);
   look();
   return {
-    report(moment) {
-      const before = report;
-      ({ report } = moment);
-      if (last !== null && before?.done !== report.done) drawWay(way, last, report, home);
-    },
+    report() {},
     end() {
       isEnded = true;
       clearTimeout(timer);
@@ -78,35 +98,64 @@ export function tuneView(place, base, home) {
 
 // -- the way
 
-function drawWay(way, told, report, home) {
-  const key = JSON.stringify([told.marks, told.dataset, told.argument, told.finetunes.map((each) => [each.number, each.status, each.is_going, each.model, each.evaluated_at]), report?.done, report?.finish_reasons]);
+/** The four steps; `start(name, command)` starts what the page may start. */
+function drawWay(way, told, home, start) {
+  const key = JSON.stringify([told.marks, told.dataset, told.commands, told.starts, told.finetunes.map((each) => [each.number, each.status, each.is_going, each.model, each.evaluated_at])]);
   if (way.dataset.key === key) return; // a command that somebody is selecting stays
   way.dataset.key = key;
-  const { dataset, marks, argument } = told;
-  const rows = report?.done ?? null;
-  const cut = (report?.finish_reasons ?? {}).length > 0;
-  const split = (rows ?? 0) >= LEAST_SPLIT ? " --split 0.1" : "";
-  const assemble = `herogen-async assemble ${argument}${marks > 0 ? " --marks" : ""}${cut ? " --truncated trim" : ""}${split}`;
+  const { dataset, marks, commands } = told;
   const [latest] = told.finetunes;
   const tuned = told.finetunes.find((each) => each.model !== null);
-  const isOld = dataset?.is_older || (dataset !== null && marks > 0 && !dataset.has_marks);
+  const isOld = dataset !== null && (dataset.is_older || (marks > 0 && !dataset.has_marks));
+  const command = (name) => [commandLine(commands[name]), told.starts.includes(name) && startButton(() => start(name, commands[name]))];
   fill(
     way,
     step("Mark rows", marks > 0 ? `${count(marks)} ${marks === 1 ? "answer is" : "answers are"} marked.` : "Mark bad answers and mend others: they are left out, or taught as you wrote them.", marks > 0, h("a", { href: `${home}/rows` }, "Rows")),
-    step("Assemble the data set", dataset === null ? "Not assembled yet." : `${datasetWords(dataset)}${isOld ? " Rows or marks have come since: assemble it again." : ""}`, dataset !== null && !isOld, commandLine(assemble)),
+    step("Assemble the data set", dataset === null ? "Not assembled yet." : `${datasetWords(dataset)}${isOld ? " Rows or marks have come since: assemble it again." : ""}`, dataset !== null && !isOld, command("assemble")),
     step(
       "Fine-tune",
       latest === undefined ? "On this machine, with no key and no network; or at a service." : `Fine-tune ${latest.number}: ${words(latest.status)}.${latest.is_going ? " The command watches it." : ""}`,
       latest?.status === "succeeded",
-      commandLine(latest?.is_going ? latest.again : `herogen-async finetune ${argument} --backend local${latest === undefined || latest.status === "interrupted" ? "" : " --new"}`),
-      h("details", {}, h("summary", {}, "At a service"), h("p", { class: "quiet" }, "The command tells what it costs, and asks before anything is sent."), commandLine(`herogen-async finetune ${argument} --base-url https://api.example.com/v1 --model NAME`)),
+      command("finetune"),
+      h("details", {}, h("summary", {}, "At a service"), h("p", { class: "quiet" }, "The command tells what it costs, and asks before anything is sent."), commandLine(`herogen-async finetune ${told.argument} --base-url https://api.example.com/v1 --model NAME`)),
     ),
-    step("Compare and ask", tuned === undefined ? "Once there is a model: its answers beside those of its base." : `${tuned.model}: ask it in the playground, or have it evaluated on held-out questions.`, tuned?.evaluated_at > 0, tuned && h("a", { href: `${home}/playground` }, "Playground"), tuned && commandLine(`herogen-async finetune ${argument} --eval`)),
+    step("Compare and ask", tuned === undefined ? "Once there is a model: its answers beside those of its base." : `${tuned.model}: ask it in the playground, or have it evaluated on held-out questions.`, tuned?.evaluated_at > 0, tuned && h("a", { href: `${home}/playground` }, "Playground"), tuned && command("evaluate")),
   );
 }
 
 const step = (title, told, isDone, ...more) =>
   h("li", { class: isDone ? "is-done" : "" }, h("h3", {}, title, h("span", { class: "way-state" }, isDone ? " ✓" : "")), h("p", { class: "quiet" }, told), more);
+
+/** Starts at the second press: it takes this machine's processor for minutes. */
+function startButton(start) {
+  let timer = null;
+  const rest = () => {
+    clearTimeout(timer);
+    timer = null;
+    say(button, "Run it here");
+    button.classList.remove("main");
+  };
+  const button = h("button", { type: "button", class: "run-here", onblur: rest }, "Run it here");
+  button.addEventListener("click", () => {
+    if (timer !== null) {
+      rest();
+      return start();
+    }
+    say(button, "Start it now?");
+    button.classList.add("main");
+    timer = setTimeout(rest, SURE_MS);
+    return undefined;
+  });
+  return button;
+}
+
+/** What the command says that was started here. */
+function startedPart(started) {
+  if (started === null) return null;
+  const { command, lines, exit_code: code } = started;
+  const state = code === null ? ["going", "running"] : code === 0 ? ["good", "done"] : ["bad", `exit code ${code}`];
+  return [h("div", { class: "card-head" }, h("code", {}, command), h("span", { class: `pill ${state[0]}` }, state[1])), h("pre", { class: "started-lines", tabindex: 0, "aria-label": "What the command says" }, lines.length ? lines.join("\n") : "Nothing yet.")];
+}
 
 function datasetWords(dataset) {
   const parts = dataset.split ? `${count(dataset.split.train)} rows to train on, ${count(dataset.split.valid)} held out` : `${count(dataset.rows ?? 0)} rows`;
