@@ -69,7 +69,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     made = WrittenRun(Path("runs/heroes"), SPEC, base_url=server.url)
-    made.write(made.answer(index, f"A hero of the number {index}.") for index in range(12))
+    made.write(made.answer(index, f"A hero of the number {index}.") for index in range(24))
     begun(made.path / "finetune" / "001", job_id="job-1", recipe=RECIPE, backend="openai", base_url=server.url)
     held_out = rows_file(tmp_path / "valid.jsonl", [("40, woman, flight", HOSTILE[0])])
     tuned = tuned_model(tmp_path, server.url, RECIPE, held_out=held_out, metrics={"eval_loss": 1.25})
@@ -140,6 +140,8 @@ def test_a_question_is_asked_with_the_keyboard(kind: str, served: PageClient, se
         tab.keyboard.press("Control+Enter")
         tab.wait_for_selector(".ask-status >> text=Done")
         assert "said to 40, woman, Healing ->" == tab.locator(".answer-card .text").first.inner_text()
+        tab.get_by_role("button", name="Copy answer").click()
+        tab.wait_for_selector(".copy >> text=/Copied|Selected/")
         tab.locator("select[aria-label=age]").focus()
         tab.keyboard.press("End")  # another value: the place to type it has the focus
         tab.keyboard.type("41")
@@ -226,6 +228,26 @@ def test_a_fine_tune_is_watched_while_it_trains(kind: str, served: PageClient, r
         newest.locator(".pill >> text=interrupted").wait_for()
         newest.locator(".trouble >> text=after step 1 of 9").wait_for()
         assert "herogen-async finetune heroes" == newest.locator(".command code").first.inner_text()
+        assert [] == page.errors
+
+
+def test_a_command_starts_at_the_second_press(served: PageClient, run: WrittenRun) -> None:
+    """The first one asks; leaving the button takes it back. What it says is shown, and what came of it."""
+    with opened_browser() as page:
+        tab = page.at(served.url, "/heroes/tune").tab
+        tab.wait_for_selector(".command >> text=assemble heroes --split 0.2")  # its rows have been counted
+        button = tab.locator(".run-here").first
+        button.click()
+        assert "Start it now?" == button.inner_text()
+        tab.locator(".command .copy").first.focus()
+        assert "Run it here" == button.inner_text()
+        assert not run.folder.dataset.exists()
+        button.focus()
+        tab.keyboard.press("Enter")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector(".started .pill >> text=done")
+        assert "24 of 24 answers" in tab.locator(".started-lines").inner_text()
+        tab.locator(".way li.is-done h3 >> text=Assemble the data set").wait_for()
         assert [] == page.errors
 
 

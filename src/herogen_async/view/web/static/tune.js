@@ -14,7 +14,7 @@ export function tuneView(place, base, home) {
   const message = h("div", {});
   const way = h("ol", { class: "way" });
   const jobs = h("div", { class: "finetunes" });
-  const nothing = h("div", { class: "empty", hidden: true }, h("p", {}, "No fine-tunes yet."), h("p", {}, "One that is started in a terminal appears here, with its losses while it trains."));
+  const nothing = h("div", { class: "empty", hidden: true }, h("p", {}, "No fine-tunes yet."), h("p", {}, "One that is started, here or in a terminal, is shown with its losses while it trains."));
   const cards = new Map();
   let timer = null;
   let isEnded = false;
