@@ -21,12 +21,14 @@ from typing import Any
 from support.browsers import opened_browser
 from support.doc_commands import simulating
 from support.fake_server import FakeServer, error
-from support.page_client import served_page
+from support.mixed_run import mixed_run
+from support.page_client import PageClient, served_page
 from support.places import ROOT
 from support.screen import Screen
 from support.screen_picture import picture
 
 PICTURES = ROOT / "docs" / "pictures"
+NIGHT = {"light": "", "dark": "_dark"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PANEL = r"╭─[^╰]*{}[^╰]*╰─"  # within a panel that is drawn to its end
 SERVER = "--base-url http://127.0.0.1:8123/v1 --model m"
@@ -191,6 +193,47 @@ def in_the_browser(stage: Stage) -> Iterator[TabShot]:
         screen.await_prompt()
 
 
+def looked_into(stage: Stage) -> Iterator[TabShot]:
+    """A run that is about to get another limit; rows of another by two attributes, and what the checks find there."""
+    with (
+        contextlib.chdir(stage.folder),
+        simulating(f"{SIMULATED} --rpm 900 --latency-ms 600"),
+        stage.screen() as screen,
+        served_page() as served,
+    ):
+        mixed_run(Path("runs/graded"), repeats=12)
+        screen.type(f"herogen-async run heroes.yaml --run heroes {SERVER} --rpm 300")
+        screen.await_text(PANEL.format(r" \d\d of 294 rows"))
+        control, coverage, quality = _views(served, "light")
+        yield TabShot("page_control", control)
+        yield TabShot("page_coverage", coverage)
+        yield TabShot("page_quality", quality)
+        control, coverage, quality = _views(served, "dark")
+        yield TabShot("page_control_dark", control)
+        yield TabShot("page_coverage_dark", coverage)
+        yield TabShot("page_quality_dark", quality)
+        screen.key("C-c")
+        screen.await_prompt()
+
+
+def _views(served: PageClient, scheme: str) -> tuple[bytes, bytes, bytes]:
+    """Control, coverage and quality."""
+    with opened_browser(1280, 670, scheme) as page:
+        tab = page.at(served.url, "/heroes/control").tab
+        tab.wait_for_selector(".control-state >> text=It sends requests.")
+        tab.get_by_label("rpm").fill("600")
+        tab.wait_for_selector("#effect-rpm >> text=left take at least")
+        control = tab.screenshot()
+        page.at(served.url, "/graded/coverage?y=power&x=age&of=accepted").tab.wait_for_selector(".of-accepted .map")
+        coverage = tab.screenshot()
+        tab.set_viewport_size({"width": 1280, "height": 1150})
+        button = page.at(served.url, "/graded/quality").tab.get_by_role("button", name="Check")
+        button.click()
+        tab.wait_for_selector(".bars", timeout=60_000)
+        tab.get_by_role("button", name="Check again").wait_for(timeout=60_000)
+        return control, coverage, tab.screenshot()
+
+
 def an_evening(stage: Stage) -> Iterator[TabShot]:
     """From the first rows to a tuned model on this machine, in the page: marked, assembled, tuned, compared, asked."""
     with contextlib.chdir(stage.folder), stage.screen() as screen, served_page() as served:
@@ -215,7 +258,7 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
                 tab.wait_for_timeout(2500)
                 tab.locator(".finetune").scroll_into_view_if_needed()
                 tab.evaluate("document.querySelector('.finetune').scrollIntoView()")
-                yield TabShot(f"page_tune_{scheme}", tab.screenshot())
+                yield TabShot(f"page_tune{NIGHT[scheme]}", tab.screenshot())
             tab.emulate_media(color_scheme="light")
             tab.wait_for_selector(".started .pill >> text=done", timeout=1_500_000)
             _run_here(tab, 3)
@@ -237,7 +280,7 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
                 tab.wait_for_selector(".answer-card.of-base .figures >> text=answering", timeout=120_000)
                 if scheme == "light":
                     tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
-                yield TabShot(f"page_playground_{scheme}", tab.screenshot())
+                yield TabShot(f"page_playground{NIGHT[scheme]}", tab.screenshot())
 
 
 def _run_here(tab: Any, step: int) -> None:
@@ -256,6 +299,7 @@ SCENES: tuple[Scene, ...] = (
     parked,
     listed,
     in_the_browser,
+    looked_into,
     an_evening,
 )
 

@@ -57,6 +57,7 @@ THREADS = {
     "view/web/playground_routes": "reads a run's folder, and prices, off the page's loop",
     "view/web/tune_routes": "looks at fine-tunes off the page's loop",
     "view/web/control_routes": "waits for a run's reply off the page's loop",
+    "view/web/quality_routes": "looks how far a check is off the page's loop",
     "view/web/beside_server": "waits for the end of the process that started it",
 }
 PROCESSES = {
@@ -65,6 +66,7 @@ PROCESSES = {
     "tune/finetune/local/trainer": "detaches itself from whoever started it",
     "tune/finetune/local/memory": "NVIDIA's tool says how much memory is free",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
+    "view/web/quality_check": "the check of a run's rows: a minute of work that is none of the server's",
     "view/web/beside_run": "the page beside a run, which never waits for it",
     "view/web/tune_commands": "a command of this package that a person has started from the page",
     "cli/browser": "the person's browser, asked to show a report",

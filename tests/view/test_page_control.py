@@ -49,9 +49,10 @@ def looks_well(tab: Any) -> None:
         assert [] == tab.evaluate(CLIPPED)
 
 
-def test_a_run_is_paused_limited_and_drained_with_the_keyboard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+def test_a_run_is_paused_limited_and_drained_with_the_keyboard(kind: str, tmp_path: Path) -> None:
     """Each control says what it does before it does it; draining is asked for twice."""
-    with viewed_run(tmp_path, LONG, "--concurrency", "2") as run, opened_browser(360, 800) as page:
+    with viewed_run(tmp_path, LONG, "--concurrency", "2") as run, opened_browser(360, 800, kind=kind) as page:
         page.at(run.page.url)
         page.tab.wait_for_url("**#/small/live")
         tab = at_control(page, run.page.origin, "small")

@@ -5,13 +5,14 @@ only a format or a choice of `assemble` leaves out.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.assemble.inspected import inspected
 from herogen_async.data.dataset.example_question import question_of
-from herogen_async.data.dataset.examples import ExampleCount, Item, candidates
+from herogen_async.data.dataset.examples import ExampleCount, candidates
 from herogen_async.data.dataset.recipe import NO_SYSTEM, SUB_PROMPT, Recipe
 from herogen_async.data.dataset.rows import RunRows
 from herogen_async.data.quality import Quality
@@ -38,14 +39,14 @@ def run_quality(run: str | os.PathLike[str], on_row: Callable[[int, int], None] 
     Raises InputError where there are no answers yet, RunFolderError, DamageError.
     """
     sizes = segment_sizes(existing_run(run))  # first: what comes while it is read makes it a check of less
-    rows = RunRows(run)
+    rows = _ToldRows(run, on_row)
     if not len(rows):
         raise InputError("there are no complete rows yet", fix="check them once some are done")
     question = question_of(rows, column=None, file_format=_FORMAT, ask=SUB_PROMPT, system=NO_SYSTEM)
     count = ExampleCount()
     items = candidates(rows, "keep", question, count)
     how = replace(Recipe.of(_FORMAT), ask=question.ask)
-    quality = inspected(rows, _told(items, on_row, rows), how, samples=question.samples, truncated="keep", drop=())
+    quality = inspected(rows, items, how, samples=question.samples, truncated="keep", drop=())
     return CheckedRun(quality, count, sizes)
 
 
@@ -54,8 +55,14 @@ def segment_sizes(folder: RunFolder) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.segments()}
 
 
-def _told(items: Iterable[Item], on_row: Callable[[int, int], None], rows: RunRows) -> Iterator[Item]:
-    total = len(rows)
-    for number, item in enumerate(items, start=1):
-        on_row(number, total)
-        yield item
+class _ToldRows(RunRows):
+    """Rows, of which somebody is told as they go by."""
+
+    def __init__(self, run: str | os.PathLike[str], on_row: Callable[[int, int], None]) -> None:
+        super().__init__(run)
+        self._on_row = on_row
+
+    def __iter__(self) -> Generator[dict[str, Any]]:
+        for number, row in enumerate(super().__iter__(), start=1):
+            self._on_row(number, len(self))
+            yield row

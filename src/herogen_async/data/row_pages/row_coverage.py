@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
 from herogen_async.data.row_pages.journal_index import JournalIndex
+from herogen_async.data.row_pages.row_arrays import Numbers
 from herogen_async.specs.plan.index_set import PAGE_BYTES
 from herogen_async.specs.sources.cells import Cells, facets_at, is_product
 from herogen_async.specs.sources.grid import Grid
 
-Numbers: TypeAlias = Any  # an array of numpy's
 Accepted = Callable[[Numbers], Numbers]  # which of some rows are accepted
 
-MOST_WANTED = 200_000  # cells, of those that are no plain grid: of more it is not known which squares have any
+MOST_SEEN_CELLS = 200_000  # cells, of those that are no plain grid: of more it is not known which squares have any
 MOST_LINES = 40  # values of an attribute that have a line of their own
 _AT_ONCE = 1 << 17  # rows
 _CELLS_AT_ONCE = 1 << 10
@@ -82,7 +81,7 @@ class RowCoverage:
         cells = self.index.plan.cells
         if self._cells.is_computed:
             return 1.0
-        return self._cells.read(range(cells.size) if cells.size <= MOST_WANTED else _touched(self.index), enough)
+        return self._cells.read(range(cells.size) if cells.size <= MOST_SEEN_CELLS else _touched(self.index), enough)
 
     def table(self, accepted: Accepted | None = None) -> CoverageTable:
         """The counts of the rows whose cells are known."""
@@ -115,7 +114,7 @@ class RowCoverage:
     def _every_cell(self) -> list[Numbers] | None:
         """The places of all cells of the plan; None where they were not all looked at."""
         size = self.index.plan.cells.size
-        if self._cells.is_computed or size > MOST_WANTED or not self._cells.knows(size):
+        if self._cells.is_computed or size > MOST_SEEN_CELLS or not self._cells.knows(size):
             return None
         return self._cells.places(np.arange(size))
 

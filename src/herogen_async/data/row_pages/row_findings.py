@@ -1,4 +1,4 @@
-"""The rows that the quality report of an assembled data set names, by the kind of the finding."""
+"""The rows that a quality report names, by the kind of the finding: the page's own, or that of a data set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from herogen_async.generation.run_folder.own_file import own_bytes
 from herogen_async.specs.plan import IndexSet
 
 _REPORTS = ("dataset/quality/quality.json", "dataset/*/quality/quality.json")  # of the default format, of others
+_CHECKED = "quality/quality.json"
 _FLAGGED = b'\n  "flagged": {'
 _ROW = re.compile(rb'"(\d{1,18})": \[([^\]]*)\]')
 _KIND = re.compile(rb'"([a-z-]+)"')
@@ -18,7 +19,9 @@ _SAMPLES = re.compile(rb'\n  "samples": (\d{1,9}),')
 
 
 class RowFindings:
-    """Of the run in `folder`, by the latest report that `assemble` has written below it; `read` looks again."""
+    """Of the run in `folder`, by the page's own check of its rows, and where there is none by the latest report that
+    `assemble` has written below it; `read` looks again.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder.path
@@ -29,7 +32,9 @@ class RowFindings:
     def read(self) -> None:
         """Take in the report, where it is another one than the last time."""
         found: list[tuple[tuple[int, ...], Path]] = []
-        for path in (path for pattern in _REPORTS for path in self._folder.glob(pattern)):
+        checked = self._folder / _CHECKED
+        reports = [path for pattern in _REPORTS for path in self._folder.glob(pattern)]
+        for path in [checked] if checked.exists() else reports:
             with contextlib.suppress(OSError):
                 status = path.stat()
                 found.append(((status.st_mtime_ns, status.st_size, status.st_ino), path))

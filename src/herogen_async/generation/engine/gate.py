@@ -12,7 +12,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from asyncio_throttle.throttler import Throttler
 
@@ -30,7 +31,13 @@ A_SECOND_S = 1.0
 WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
 JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
 FuseFor = Callable[[float, float], Fuse]
-_Turn = tuple[int, int | None, asyncio.Future[Ticket | None]]
+TOGETHER = 16  # of those that wait are looked at in one step: where a rate binds, few of them may go
+
+
+class _Turn(NamedTuple):
+    size: int
+    answer: int | None
+    turn: asyncio.Future[Ticket | None]
 
 
 class Gate:
@@ -89,6 +96,9 @@ class Gate:
         """Tickets for the first of `calls`, as far as nothing at all stands in the way: see `admit_now`."""
         if not calls or self._closed or self._queue or self._again or self._held_for:
             return []
+        return self._admitted(calls)
+
+    def _admitted(self, calls: Sequence[Sized]) -> list[Ticket]:
         tickets = self._admission.reserve_together(calls, self._clock.now())
         if self._fuse is not None:
             let_through = next(
@@ -109,7 +119,7 @@ class Gate:
         if (ticket := self.admit_now(size, answer)) is not None:
             return ticket
         turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
-        (self._again if again else self._queue).append((size, answer, turn))
+        (self._again if again else self._queue).append(_Turn(size, answer, turn))
         self._news.set()
         try:
             granted = await turn
@@ -281,6 +291,7 @@ class Gate:
     async def _dispatch(self) -> float | None:
         """Let through all that may go now; seconds until the next may, None when nobody waits."""
         self.waiting_for = None
+        self._dispatch_together()
         while not self._closed and (queue := self._again or self._queue):
             # It stays in the queue until it goes: whoever is recalled, cancelled or overtaken meanwhile is found there.
             size, answer, turn = queue[0]
@@ -300,11 +311,23 @@ class Gate:
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue
             if not turn.done():  # recalled meanwhile
-                queue.remove(
-                    (size, answer, turn)
-                )  # while the fuse was waited for, another may have come in front of it
+                # While the fuse was waited for, another may have come in front of it.
+                queue.remove(_Turn(size, answer, turn))
             self._grant(turn, granted)
         return None
+
+    def _dispatch_together(self) -> None:
+        """Let through all that wait, as long as nothing stands in the way of any."""
+        while not self._held_for and (queue := self._again or self._queue):
+            waiting = list(islice(queue, TOGETHER))
+            for each in [each for each in waiting if each.turn.done()]:  # cancelled while it waited
+                waiting.remove(each)
+                queue.remove(each)
+            tickets = self._admitted(waiting)
+            for ticket in tickets:
+                self._grant(queue.popleft().turn, ticket)
+            if len(tickets) < len(waiting):
+                return
 
     def _rounded_up(self, wait_s: float) -> float:
         is_dense = math.inf > self._admission.table.requests_per_s > 1 / STEP_S

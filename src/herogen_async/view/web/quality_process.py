@@ -58,12 +58,14 @@ class _Progress:
         self._next = self._clock.now() + _TOLD_EVERY_S
         if os.getppid() != self._parent:
             sys.exit()
-        with contextlib.suppress(BlockingIOError):
-            _say({"done": done, "of": total})
+        _say({"done": done, "of": total})
 
 
 def _say(said: dict[str, Any]) -> None:
-    os.write(sys.stdout.fileno(), codec.dumps(said) + b"\n")
+    """A line; while the pipe may not be waited for, none where it is full."""
+    # The raw one, where there is another (PYTHONUNBUFFERED): what a buffer keeps would come later, torn.
+    pipe = sys.stdout.buffer
+    getattr(pipe, "raw", pipe).write(codec.dumps(said) + b"\n")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ def quality_routes(runs: RunList) -> list[Route]:
 
     def check(request: Request) -> QualityCheck:
         run = runs.open(request.path_params["run"])
-        return held.setdefault(run.name, QualityCheck(run.folder))
+        fresh = QualityCheck(run.folder)
+        kept = held.setdefault(run.name, fresh)
+        if kept is fresh:
+            runs.ending.callback(kept.stop)
+        return kept
 
     def carried_out(request: Request, do: object) -> dict[str, Any]:
         of = check(request)

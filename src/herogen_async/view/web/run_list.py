@@ -26,6 +26,7 @@ class RunList:
         self._open: OrderedDict[str, OpenRun] = OrderedDict()
         self._known: dict[str, tuple[_Stamp, dict[str, Any]]] = {}
         self._lock = threading.Lock()
+        self.ending = contextlib.ExitStack()  # what is to end with the server that shows them
 
     def open(self, name: str) -> OpenRun:
         """The run of that name. Raises RunFolderError when there is none, or none any more."""

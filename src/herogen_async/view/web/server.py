@@ -42,7 +42,8 @@ async def serving_page(
     plug = _plug(host, port)
     port = plug.getsockname()[1]
     server: PageServer
-    routes = page_routes(RunList(only), lambda: server.should_exit)
+    runs = RunList(only)
+    routes = page_routes(runs, lambda: server.should_exit)
     server = PageServer(
         uvicorn.Config(
             Guard(routes, token, host, port),
@@ -63,7 +64,8 @@ async def serving_page(
         yield f"http://{shown}:{port}/?token={token}"
     finally:
         server.should_exit = True
-        await serving
+        with runs.ending:
+            await serving
 
 
 def serve_page_until_signal(

@@ -78,7 +78,8 @@ export function coverageView(place, base, home) {
       other.setAttribute("aria-pressed", String(other === button));
     }
     remember();
-    draw();
+    if (table !== null && (measure !== "accepted" || table.accepted !== null)) draw();
+    else look();
   }
 
   const remember = () => history.replaceState(null, "", `${home}/coverage?${new URLSearchParams([["y", names.y], ...(names.x ? [["x", names.x]] : []), ...(measure === "done" ? [] : [["of", measure]])])}`);
@@ -102,7 +103,7 @@ export function coverageView(place, base, home) {
   }
 
   function draw() {
-    if (table === null) return;
+    if (table === null || (measure === "accepted" && table.accepted === null)) return;
     const [down, across] = [lines(table.y), lines(table.x)];
     const squares = down.map((_, row) => across.map((__, column) => square(row, column)));
     const own = squares.flatMap((line, row) => line.filter((_, column) => !down[row].isTogether && !across[column].isTogether));
@@ -115,7 +116,7 @@ export function coverageView(place, base, home) {
     };
     const active = document.activeElement?.closest?.(".map");
     const scroll = [map.scrollLeft, map.scrollTop];
-    const text = (each) => (each.wanted === 0 ? "–" : measure === "done" || each.of === 0 ? count(each.of) : `${percent(each.share)} %`);
+    const text = (each) => (each.wanted === 0 ? "–" : measure === "done" || each.done + each.failed === 0 ? count(each.of) : `${percent(each.share)} %`);
     const cells = squares.map((line, row) =>
       line.map((each, column) => {
         const named = [down[row], across[column]].filter((one) => one.name !== undefined);
@@ -205,15 +206,15 @@ export function coverageView(place, base, home) {
     again = asking;
     if (asking || ended || facets === null || names.y === "") return;
     asking = true;
-    const mine = { ...names };
+    const mine = { ...names, measure };
     try {
-      const found = await ask(`${base}/coverage?${new URLSearchParams([["y", mine.y], ...(mine.x ? [["x", mine.x]] : [])])}`);
-      if (!ended && mine.y === names.y && mine.x === names.x) {
+      const found = await ask(`${base}/coverage?${new URLSearchParams([["y", mine.y], ...(mine.x ? [["x", mine.x]] : []), ["of", measure]])}`);
+      if (!ended && mine.y === names.y && mine.x === names.x && (mine.measure === measure || measure !== "accepted")) {
         table = found;
         fill(message);
         draw();
         if (found.searched < 1) {
-          say(status, `Counting the rows: ${Math.floor(100 * found.searched)} %`);
+          say(status, `Counting the ${measure === "accepted" ? "accepted " : ""}rows: ${Math.floor(100 * found.searched)} %`);
           timer = setTimeout(look, 0);
         } else say(status, summary());
       }

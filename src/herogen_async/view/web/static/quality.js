@@ -107,7 +107,7 @@ function findings(checked, home) {
     "section",
     { class: "panel" },
     h("h2", {}, "Findings"),
-    checked.findings.map((each) => {
+    h("div", { class: "findings" }, checked.findings.map((each) => {
       const share = each.rows / Math.max(checked.rows, 1);
       const meter = h("span", { class: "meter", "aria-hidden": "true" }, h("span", {}));
       meter.firstChild.style.width = `${Math.max(100 * share, 1)}%`;
@@ -119,13 +119,13 @@ function findings(checked, home) {
           { class: "finding-head" },
           h("h3", {}, each.kind),
           h("span", { class: "finding-count" }, `${count(each.rows)} ${each.rows === 1 ? "row" : "rows"}, ${percent(share)}`),
-          meter,
           h("a", { href: `${home}/rows?${new URLSearchParams({ finding: each.kind })}` }, each.rows === 1 ? "Show the row" : `Show all ${count(each.rows)}`),
+          meter,
         ),
         h("p", { class: "quiet" }, `${each.meaning[0].toUpperCase()}${each.meaning.slice(1)}.`),
         h("ul", { class: "seen" }, each.seen.map((seen) => h("li", {}, h("a", { href: `${home}/rows/${seen.row}` }, `Row ${count(seen.row)}`), h("span", { class: "excerpt" }, seen.excerpt || "(no text)"), seen.note && h("span", { class: "quiet" }, seen.note)))),
       );
-    }),
+    })),
   );
 }
 
