@@ -153,9 +153,11 @@ def test_a_question_is_asked_with_the_keyboard(kind: str, served: PageClient, se
         tab.keyboard.press("Enter")
         tab.wait_for_selector(".ask-status >> text=Stopped")
         tab.wait_for_selector(".answer-card .pill >> text=stopped")
+        assert "Ask" == tab.evaluate("document.activeElement.textContent")
         tab.reload()
         tab.wait_for_selector(".asked-text >> text=40, woman, Healing")
         assert 1 == tab.locator(".answer-card .text >> text=said to 40, woman, Healing ->").count()
+        assert 1 == tab.locator(".answer-card .text >> text=half of").count()
         assert [] == page.errors
 
 
@@ -251,8 +253,9 @@ def test_a_command_starts_at_the_second_press(served: PageClient, run: WrittenRu
         assert [] == page.errors
 
 
-@pytest.mark.parametrize("size", [(360, 740), (1280, 800), (3840, 2160)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "scheme"), [((360, 740), "dark"), ((360, 740), "light"), ((1280, 800), "dark"), ((3840, 2160), "light")]
+)
 def test_both_views_fit_and_can_be_read(
     served: PageClient, run: WrittenRun, server: FakeServer, size: tuple[int, int], scheme: str
 ) -> None:

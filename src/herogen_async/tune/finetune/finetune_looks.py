@@ -108,6 +108,7 @@ class FinetuneLooks:
             result = _going(self.argument, existing, job)
         state = job.state
         has_ended = state is not None and state.is_over
+        is_going = ending is None and existing.job_id is not None and (state is None or not state.stands_still)
         points = _loss_table(folder) if ending is not None and not job.story.points else job.story.points
         return FinetuneLook(
             number=folder.name,
@@ -118,9 +119,9 @@ class FinetuneLooks:
             points=_by_step(points),
             events=job.story.events[-_MOST_EVENTS:],
             begun_at=seconds_since_1970(existing.request_step.get("at")),
-            to_go_s=self._to_go_s(job, request.backend) if ending is None and not has_ended else None,
+            to_go_s=self._to_go_s(job, request.backend) if is_going else None,
             is_watched=is_watched,
-            is_going=ending is None and existing.job_id is not None and (state is None or not state.stands_still),
+            is_going=is_going,
             is_unrecorded=has_ended and not existing.is_over and not is_watched,
             unreached=job.unreached,
         )

@@ -242,7 +242,7 @@ def asking_from(said: dict[str, Any], *, has_base: bool) -> Asking:
 def _number(said: dict[str, Any], name: str, kind: Kind) -> int:
     value = said.get(name)
     if not isinstance(value, int) or not kind.holds(value):
-        raise InputError(f"{name.replace('_', ' ')} can't be {value!r}", fix=kind.fix)
+        raise InputError(f"{name.replace('_', ' ')} can't be {value!r}", fix=kind.fix_for(value))
     return value
 
 

@@ -159,8 +159,11 @@ export function playgroundView(place, base, home, name) {
 
   function ready() {
     const isAsking = sending !== null;
-    go.disabled = isAsking || model === null || model.problem !== null;
+    const held = document.activeElement;
     stop.disabled = !isAsking;
+    if (held === go && isAsking) stop.focus(); // who asks with a key can stop with it
+    go.disabled = isAsking || model === null || model.problem !== null;
+    if (held === stop && !isAsking) go.focus();
   }
 
   // -- asking
@@ -247,6 +250,7 @@ export function playgroundView(place, base, home, name) {
       for (const told of JSON.parse(sessionStorage.getItem(key)) ?? []) {
         const block = questionBlock(told.asked);
         for (const reply of told.replies) block.reply(reply);
+        block.regrow(told.rest ?? []);
         block.end(null);
         past.append(block.element);
       }
@@ -345,7 +349,12 @@ function questionBlock(asked) {
       const money = all.every((each) => typeof each.usd === "number") ? all.reduce((whole, each) => whole + each.usd, 0) : null;
       say(spent, `${count(sum("prompt_tokens"))} + ${count(sum("completion_tokens"))} tokens${money === null ? "" : `, ${usd(money)}`}`);
     },
+    /** What there was of answers that were stopped. */
+    regrow(rest) {
+      for (const [place, more] of rest) cards.get(place)?.grow({ attempt: 1, more });
+    },
     end(error) {
+      told.rest = [...cards].map(([place, card]) => [place, card.begun()]).filter(([, begun]) => begun !== "");
       for (const card of cards.values()) card.end(error !== null);
     },
     isEmpty: () => [...cards.values()].every((card) => card.isEmpty()),
@@ -405,6 +414,7 @@ function answerCard(model, kind, sample, many) {
       mark("warn", isFailed ? "not answered" : "stopped");
       copy.hidden = raw === "";
     },
+    begun: () => (isWhole ? "" : raw),
     isEmpty: () => !isWhole && raw === "",
   };
 }
