@@ -1,5 +1,5 @@
 // The playground: a question to a model of this run, as it was taught, and several answers that grow side by side.
-import { copyButton } from "./copy.js";
+import { copyButton } from "./clipboard.js";
 import { ask, clean, count, duration, fill, h, post, say, trouble, usd } from "./dom.js";
 
 const OTHER = "\u0000other"; // the choice of a value that is not in the list; no value is that

@@ -1,5 +1,5 @@
 // Tune: the way from rows to a model, and each fine-tune with its losses, what it said, and how its answers compare.
-import { commandLine } from "./copy.js";
+import { commandLine } from "./clipboard.js";
 import { ago, ask, clean, count, duration, fill, h, post, say, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
 
